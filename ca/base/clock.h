@@ -1,0 +1,26 @@
+// The time, as the loops see it. Rules take an absl::Time and never hold a Clock.
+#ifndef MESHCA_CA_BASE_CLOCK_H_
+#define MESHCA_CA_BASE_CLOCK_H_
+
+#include "absl/time/time.h"
+
+namespace meshca {
+
+// Thread-safe.
+class Clock {
+ public:
+  virtual ~Clock() = default;
+
+  // Wall clock (CLOCK_REALTIME): what certificates are dated by. May jump.
+  virtual absl::Time Now() const = 0;
+
+  // Time since boot, suspend included (CLOCK_BOOTTIME): what tells a jump of the wall clock from time that passed.
+  virtual absl::Duration SinceBoot() const = 0;
+};
+
+// The machine's clock; lives as long as the process.
+Clock& SystemClock();
+
+}  // namespace meshca
+
+#endif  // MESHCA_CA_BASE_CLOCK_H_
