@@ -1,0 +1,40 @@
+// A CA key and its certificate.
+#ifndef MESHCA_CA_AUTHORITY_SIGNING_AUTHORITY_H_
+#define MESHCA_CA_AUTHORITY_SIGNING_AUTHORITY_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "ca/x509/certificate.h"
+#include "ca/x509/signing_key.h"
+
+namespace meshca {
+
+// The numbers are stored: never reuse one.
+enum class AuthorityRole { kRoot = 1, kIssuing = 2 };
+enum class AuthorityState { kPrepared = 1, kActive = 2, kOld = 3, kRetired = 4 };
+
+absl::string_view AuthorityRoleName(AuthorityRole role);     // "root", "issuing"
+absl::string_view AuthorityStateName(AuthorityState state);  // "prepared", "active", "old", "retired"
+
+// Immutable; shared by every thread that signs. The taint stands beside the state: a tainted active authority still
+// signs until its successor is active.
+struct SigningAuthority {
+  std::string id;  // hex SHA-256 of the SubjectPublicKeyInfo: what people compare and rows refer to
+  AuthorityRole role = AuthorityRole::kIssuing;
+  AuthorityState state = AuthorityState::kPrepared;
+  bool tainted = false;
+  Certificate certificate;
+  // Certificates between `certificate` and a root, nearest first, root left out: upstream chain or cross-certificate.
+  std::vector<Certificate> upstream;
+  std::string root_id;  // the root it chains to; its own id for a root
+  // Null where meshca does not hold the key, and for a stored root key, which is decrypted only to sign.
+  std::shared_ptr<const SigningKey> key;
+};
+
+}  // namespace meshca
+
+#endif  // MESHCA_CA_AUTHORITY_SIGNING_AUTHORITY_H_

@@ -1,0 +1,65 @@
+// Who asks for an identity, and how we know.
+#ifndef MESHCA_CA_IDENTITY_CALLER_IDENTITY_H_
+#define MESHCA_CA_IDENTITY_CALLER_IDENTITY_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "ca/spiffe/spiffe_id.h"
+
+namespace meshca {
+
+// How a caller proved itself. The numbers are stored with every issuance: never reuse one.
+enum class AuthMethod {
+  kJoinToken = 1,
+  kJwt = 2,
+  kClientCertificate = 3,
+  kUnixPeer = 4,    // registration entry matched by peer credentials
+  kServerUser = 5,  // the server's own user (or root) on a Unix socket
+};
+
+// "join-token", "jwt", "client-certificate", "unix-peer", "server-user": for records, logs and metrics.
+absl::string_view AuthMethodName(AuthMethod method);
+
+// One authenticated caller and what it may have. Made only by an authenticator (ca/authn); holds no secret.
+struct CallerIdentity {
+  AuthMethod method = AuthMethod::kJoinToken;
+
+  // Who, for people and the record: `jwt https://issuer.test sub=web`, `token 5f0c...`, `uid 1000 pid 4242`.
+  std::string subject;
+
+  // The identities the caller may hold; the first is the one it gets when it names none.
+  std::vector<SpiffeId> ids;
+  // May hold any non-reserved ID of the trust domain: the server's own user, on a Unix socket.
+  bool any_id_of_trust_domain = false;
+
+  // DNS names the caller may have in its certificate; `*` alone stands for any.
+  std::vector<std::string> dns_names;
+
+  // The longest lifetime this caller may have (a registration entry's ttl); zero: the profile's.
+  absl::Duration lifetime_max;
+
+  // The subscriber instance and node the certificate will belong to; "" where unknown.
+  std::string instance;
+  std::string node;
+
+  // kClientCertificate: the serial number (hex) of the certificate being renewed. Makes it a renewal: served first.
+  std::string parent_serial;
+
+  // kJoinToken: the token (by its public id) to redeem in the same transaction as the issuance.
+  std::string token_id;
+
+  // When the proof itself ends; InfiniteFuture where it does not.
+  absl::Time proof_expires = absl::InfiniteFuture();
+
+  bool IsRenewal() const { return !parent_serial.empty(); }
+  // May this caller hold `id`? Reserved IDs (/meshca/...) only when listed by name.
+  bool MayHold(const SpiffeId& id) const;
+  bool MayHaveDnsName(absl::string_view name) const;
+};
+
+}  // namespace meshca
+
+#endif  // MESHCA_CA_IDENTITY_CALLER_IDENTITY_H_

@@ -1,0 +1,45 @@
+// Where registration entries are kept. storage/ implements it.
+#ifndef MESHCA_CA_IDENTITY_ENTRY_STORE_H_
+#define MESHCA_CA_IDENTITY_ENTRY_STORE_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "ca/identity/audit_entry.h"
+#include "ca/spiffe/spiffe_id.h"
+
+namespace meshca {
+
+// Which processes may hold an identity: a caller on the API socket holds `spiffe_id` when it meets every selector.
+// Selectors: `unix:uid:1000`, `unix:gid:1000`, `unix:path:/usr/bin/envoy`.
+struct RegistrationEntry {
+  std::string id;  // given by whoever creates it; unique
+  SpiffeId spiffe_id;
+  std::vector<std::string> selectors;  // at least one; sorted, unique
+  absl::Duration ttl;                  // zero: the profile's default
+  std::vector<std::string> dns_names;
+  absl::Time created_at;
+  std::string created_by;
+};
+
+// Thread-safe. Every call blocks on the database: for the pool, never for a loop.
+// Errors of all: Unavailable, DataLoss (a row's MAC does not fit).
+class EntryStore {
+ public:
+  virtual ~EntryStore() = default;
+
+  // Creates the entry, or replaces the one with its id. Durable when it returns Ok.
+  // AlreadyExists: another id holds the same SPIFFE ID and selectors.
+  virtual absl::Status PutEntry(const RegistrationEntry& entry, const AuditEntry& audit) = 0;
+  virtual absl::StatusOr<std::vector<RegistrationEntry>> ListEntries() = 0;
+  // NotFound: no entry with that id.
+  virtual absl::Status DeleteEntry(absl::string_view id, const AuditEntry& audit) = 0;
+};
+
+}  // namespace meshca
+
+#endif  // MESHCA_CA_IDENTITY_ENTRY_STORE_H_

@@ -1,0 +1,76 @@
+// The CA's memory of what it signed. storage/ implements it.
+#ifndef MESHCA_CA_ISSUANCE_ISSUANCE_STORE_H_
+#define MESHCA_CA_ISSUANCE_ISSUANCE_STORE_H_
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "ca/identity/audit_entry.h"
+#include "ca/identity/caller_identity.h"
+#include "ca/spiffe/spiffe_id.h"
+#include "ca/x509/serial_number.h"
+
+namespace meshca {
+
+// What the CA remembers of one signature; durable before the chain leaves.
+struct IssuanceRecord {
+  SerialNumber serial;
+  SpiffeId spiffe_id;
+  std::string key_sha256;          // 32 bytes, of the SubjectPublicKeyInfo
+  std::string certificate_sha256;  // 32 bytes, of the DER certificate
+  std::string authority_id;        // SigningAuthority::id of the signer
+  absl::Time not_before;
+  absl::Time not_after;
+  absl::Time issued_at;
+  AuthMethod method = AuthMethod::kJoinToken;
+  std::string caller;         // CallerIdentity::subject
+  std::string instance;       // "" where unknown
+  std::string node;           // "" where unknown
+  std::string parent_serial;  // hex, of the certificate it renews; ""
+  // The join token this issuance redeems, or "". The redemption is part of the same transaction.
+  std::string token_id;
+};
+
+// Which records to list; a default filter lists all. Every condition given must hold.
+struct IssuanceFilter {
+  std::string spiffe_id_glob;       // `*` any run, `?` one byte; "" any
+  std::string authority_id_prefix;  // "" any
+  std::string node;                 // "" any
+  absl::Time expires_before = absl::InfiniteFuture();
+  absl::Time expires_after = absl::InfinitePast();
+};
+
+// Thread-safe.
+class IssuanceStore {
+ public:
+  using AppendDone = absl::AnyInvocable<void(absl::Status) &&>;
+  virtual ~IssuanceStore() = default;
+
+  // Queues `record` and returns. `done` runs exactly once, with no lock held: on the writer thread when the record
+  // survives power loss or has failed, or at once on the caller's thread when the queue is full. A chain leaves the
+  // process only from inside an Ok `done`.
+  // Errors: AlreadyExists (serial number seen), Aborted (its authority no longer signs: sign again and resubmit),
+  // Unauthenticated (the token is unknown, expired, or was redeemed for another key), ResourceExhausted (queue full),
+  // Unavailable (database away, disk full, read-only, shutdown).
+  virtual void Append(IssuanceRecord record, AppendDone done) = 0;
+
+  // The calls below block on the database: for the pool, never for a loop. Errors: Unavailable.
+  // NotFound: no such serial.
+  virtual absl::StatusOr<IssuanceRecord> Find(const SerialNumber& serial) = 0;
+  // Calls `visit` for each match, oldest first, until it returns false. Constant memory, whatever the size.
+  virtual absl::Status List(const IssuanceFilter& filter, absl::FunctionRef<bool(const IssuanceRecord&)> visit) = 0;
+  // Records in the store, pruned ones not counted.
+  virtual absl::StatusOr<uint64_t> CountIssuances() = 0;
+};
+
+}  // namespace meshca
+
+#endif  // MESHCA_CA_ISSUANCE_ISSUANCE_STORE_H_
