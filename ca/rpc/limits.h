@@ -1,0 +1,93 @@
+// Every limit of the edge, with the default and what meeting it does. The defaults are far above what a mesh of real
+// clients reaches, and low enough that no client, and no thousand connections of one client, hurts the others.
+#ifndef MESHCA_CA_RPC_LIMITS_H_
+#define MESHCA_CA_RPC_LIMITS_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "absl/time/time.h"
+
+namespace meshca::rpc {
+
+// A token bucket: `burst` at once, then `per_second`. 0 per second and 0 burst: no limit.
+struct RateLimit {
+  uint32_t burst = 0;
+  uint32_t per_second = 0;
+};
+
+// Per connection; a listener has one set. "Cut" is GOAWAY ENHANCE_YOUR_CALM and close, and counts in Stats.
+struct ConnectionLimits {
+  // From accept to the end of the TLS handshake, waiting for a slot included. Then: closed.
+  absl::Duration handshake_timeout = absl::Seconds(10);
+  // From there to the first call. Then: GOAWAY, closed.
+  absl::Duration first_call_timeout = absl::Seconds(60);
+  // Without an open call. Then: GOAWAY, closed; clients connect again when they need to.
+  absl::Duration idle_timeout = absl::Minutes(30);
+  // Age at which a connection gets GOAWAY, +-10 % so that a fleet does not come back at once; its calls go on for
+  // age_grace, then end Unavailable. Not on Unix sockets.
+  absl::Duration age_max = absl::Hours(12);
+  absl::Duration age_grace = absl::Minutes(5);
+  // A connection with open calls that was silent this long gets a PING; unanswered: closed. Not on Unix sockets,
+  // where the kernel tells.
+  absl::Duration keepalive_interval = absl::Seconds(60);
+  absl::Duration keepalive_timeout = absl::Seconds(20);
+  // Bytes wait for the client and none could be written. Then: closed.
+  absl::Duration write_stall_timeout = absl::Seconds(30);
+
+  // SETTINGS_MAX_CONCURRENT_STREAMS. More: REFUSED_STREAM, counted as a reset.
+  uint32_t streams_max = 1024;
+  // Names, values and 32 a header (RFC 9113 §6.5.2). More: ResourceExhausted; four times as much: cut.
+  uint32_t header_bytes_max = 16 * 1024;
+  // Request bytes of unfinished messages. The call that would exceed it: ResourceExhausted.
+  size_t request_bytes_max = 8 * 1024 * 1024;
+  // What the HTTP/2 session holds for itself (queued frames, header tables, streams). More: cut.
+  size_t session_bytes_max = 4 * 1024 * 1024;
+  // RST_STREAM, both directions. More: cut.
+  RateLimit resets = {1000, 100};
+  // PING without a call answered in between (bandwidth probes ride on data and are free). More: cut.
+  RateLimit pings = {100, 5};
+  // SETTINGS. More: cut.
+  RateLimit settings = {50, 2};
+  // WINDOW_UPDATE, PRIORITY, empty DATA and unknown frames. More: cut.
+  RateLimit control_frames = {20'000, 5'000};
+  // CONTINUATION frames of one header block. More: cut.
+  uint32_t continuations_max = 8;
+};
+
+// Per source: an IPv4 address, an IPv6 /64, or a uid on Unix sockets. Counted over all listeners of a Server and kept
+// for a minute beyond the last connection, so that reconnecting gains nothing. A source over a rate has its connection
+// cut, and new ones closed at accept, until the bucket has room.
+struct SourceLimits {
+  // More: closed at accept.
+  uint32_t connections_max = 12'288;
+  // TLS handshakes in progress; further connections wait for their turn.
+  uint32_t handshakes_max = 256;
+  // Streams open at the same time over all its connections. More: ResourceExhausted.
+  uint32_t streams_max = 100'000;
+  // Calls begun. More: ResourceExhausted.
+  RateLimit calls = {10'000, 10'000};
+  // RST_STREAM in both directions, and streams that were open when a connection closed.
+  RateLimit resets = {20'000, 1'000};
+  RateLimit pings = {10'000, 1'000};
+  RateLimit settings = {20'000, 1'000};
+  // Failed handshakes.
+  RateLimit handshake_failures = {2'000, 200};
+  // Unread answers and unfinished requests together. The call that would exceed it: ResourceExhausted.
+  size_t buffered_bytes_max = 64 * 1024 * 1024;
+};
+
+// The whole Server: a backstop, whoever causes it.
+struct GlobalLimits {
+  // More: closed at accept. Start() lowers it to what RLIMIT_NOFILE allows, less 256.
+  uint32_t connections_max = 32'768;
+  // TLS handshakes in progress; further connections wait for their turn.
+  uint32_t handshakes_max = 1'024;
+  // Unread answers and unfinished requests together. The call that would exceed it: ResourceExhausted. Payloads shared
+  // by several streams count once, with the stream that holds them alone.
+  size_t buffered_bytes_max = 256 * 1024 * 1024;
+};
+
+}  // namespace meshca::rpc
+
+#endif  // MESHCA_CA_RPC_LIMITS_H_

@@ -1,0 +1,71 @@
+// The RPC edge: gRPC over HTTP/2 on TCP and Unix sockets, served by a few epoll loops.
+#ifndef MESHCA_CA_RPC_SERVER_H_
+#define MESHCA_CA_RPC_SERVER_H_
+
+#include <sys/types.h>
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "ca/base/clock.h"
+#include "ca/rpc/limits.h"
+#include "ca/rpc/router.h"
+#include "ca/rpc/stats.h"
+#include "ca/rpc/tls_context.h"
+
+namespace meshca::rpc {
+
+struct ServerOptions {
+  // 0: one per core, at most 16.
+  int loops = 0;
+  GlobalLimits global;
+  SourceLimits source;
+  // Wall time for ClientVerifier::Verify. Outlives the Server.
+  Clock* clock = &SystemClock();
+};
+
+struct ListenerOptions {
+  // "127.0.0.1:15012", "[::1]:0", "localhost:0", ":15012" (all addresses), or "unix:/path", "unix:///path".
+  std::string address;
+  // Unix sockets: permission bits, and the group that owns the socket ("": the process's own).
+  mode_t unix_mode = 0600;
+  std::string unix_group;
+  // Null: plaintext.
+  std::shared_ptr<TlsContext> tls;
+  std::shared_ptr<const Router> router;
+  ConnectionLimits limits;
+};
+
+// Not thread-safe, except stats(). Call order: AddListener (any number), Start, Shutdown. Handlers in the routers must
+// live until Shutdown returned; Calls and StreamHandles kept longer do nothing.
+class Server {
+ public:
+  // Errors: Internal (no descriptors for the loops).
+  static absl::StatusOr<std::unique_ptr<Server>> Create(ServerOptions options);
+
+  // Shuts down with no grace when that has not happened yet.
+  virtual ~Server() = default;
+
+  // Binds and listens at once, so that no client is refused between this and Start; serves from Start on. Returns the
+  // address with the real port: "127.0.0.1:40123", "unix:/path".
+  // A Unix socket that nobody listens on any more is replaced; one in use, and a file that is no socket, is an error.
+  // Errors: InvalidArgument (address, group), AlreadyExists (address in use), PermissionDenied, NotFound, Internal.
+  virtual absl::StatusOr<std::string> AddListener(ListenerOptions options) = 0;
+
+  virtual void Start() = 0;
+
+  // Graceful: closes the listeners, tells every client with GOAWAY, refuses what begins later, ends streaming calls
+  // Unavailable, lets unary calls finish, and cuts what is left after `grace`. Blocks until all loops have ended.
+  // Removes its Unix sockets. Not from a loop's thread.
+  virtual void Shutdown(absl::Duration grace) = 0;
+
+  // Any thread, between Create and the destructor.
+  virtual StatsSnapshot stats() const = 0;
+};
+
+}  // namespace meshca::rpc
+
+#endif  // MESHCA_CA_RPC_SERVER_H_

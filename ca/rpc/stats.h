@@ -1,0 +1,76 @@
+// What the edge counted. Every loop counts for itself, without locks; reading adds the loops up.
+#ifndef MESHCA_CA_RPC_STATS_H_
+#define MESHCA_CA_RPC_STATS_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+
+namespace meshca::rpc {
+
+// Why a connection was cut, refused or a call turned away.
+enum class LimitKind : uint8_t {
+  kConnectionsGlobal,
+  kConnectionsPerSource,
+  kSourceOverRate,  // new connection of a source whose bucket is empty
+  kHandshakeTimeout,
+  kFirstCallTimeout,
+  kWriteStall,
+  kKeepalive,
+  kHeaderBytes,
+  kMessageBytes,
+  kBufferedBytes,
+  kSessionBytes,
+  kStreamsPerSource,
+  kCalls,
+  kResets,
+  kPings,
+  kSettings,
+  kControlFrames,
+  kSlowReader,  // a stream's queue was full
+  kCount,
+};
+
+// "connections_global", "resets", ...: the label in metrics.
+absl::string_view LimitName(LimitKind kind);
+
+inline constexpr size_t kStatusCodes = 17;  // gRPC's, 0..16
+inline constexpr size_t kLatencyBuckets = 16;
+// Upper edges of the latency buckets but the last, which has none: 50 us, doubled each time.
+absl::Duration LatencyBucketEdge(size_t bucket);
+
+struct MethodStats {
+  std::string path;  // "" sums up calls to unknown methods
+  std::array<uint64_t, kStatusCodes> finished_by_code{};
+  uint64_t open = 0;
+  uint64_t messages_received = 0;
+  uint64_t messages_sent = 0;
+  // Unary calls, from headers to the answer handed to HTTP/2. Not cumulative.
+  std::array<uint64_t, kLatencyBuckets> latency{};
+  absl::Duration latency_sum;
+};
+
+struct StatsSnapshot {
+  std::vector<MethodStats> methods;
+  uint64_t connections_accepted = 0;
+  uint64_t connections_open = 0;
+  uint64_t streams_open = 0;
+  uint64_t handshakes_ok = 0;
+  uint64_t handshakes_failed = 0;
+  uint64_t handshakes_resumed = 0;  // of those ok
+  uint64_t bytes_received = 0;      // HTTP/2 bytes, after TLS
+  uint64_t bytes_sent = 0;
+  uint64_t buffered_bytes = 0;  // what GlobalLimits::buffered_bytes_max bounds
+  std::array<uint64_t, static_cast<size_t>(LimitKind::kCount)> limits{};
+
+  uint64_t limit(LimitKind kind) const { return limits[static_cast<size_t>(kind)]; }
+};
+
+}  // namespace meshca::rpc
+
+#endif  // MESHCA_CA_RPC_STATS_H_
