@@ -1,0 +1,55 @@
+// What somebody asks the CA for.
+#ifndef MESHCA_CA_ISSUANCE_ISSUANCE_REQUEST_H_
+#define MESHCA_CA_ISSUANCE_ISSUANCE_REQUEST_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "ca/identity/caller_identity.h"
+#include "ca/spiffe/spiffe_id.h"
+#include "ca/x509/csr.h"
+#include "ca/x509/public_key.h"
+
+namespace meshca {
+
+// As it arrives at the pipeline: an authenticated caller and unread bytes.
+struct SubmittedRequest {
+  CallerIdentity caller;
+  // PEM or DER; "" when `public_key` is given.
+  std::string csr;
+  // A key the CA made itself (SDS without an agent), so there is nothing to prove. Empty when `csr` is given.
+  PublicKey public_key;
+  // The ID wanted; empty: the one the CSR names, else the caller's first.
+  SpiffeId spiffe_id;
+  // Wanted beside those the CSR asks for.
+  std::vector<std::string> dns_names;
+  // Zero: the default.
+  absl::Duration lifetime;
+};
+
+// Judged: the caller may hold this identity and these names, and has proved possession of the key.
+struct IssuanceRequest {
+  CallerIdentity caller;
+  SpiffeId spiffe_id;
+  std::vector<std::string> dns_names;
+  PublicKey public_key;
+  absl::Duration lifetime;  // zero: the default
+};
+
+// Reads the CSR and judges it against the caller's rights.
+//
+// InvalidArgument: the CSR's reasons (csr.h), CSR_ASKS_FOR_CA, CSR_URI_NAMES (several URI names), SPIFFE_ID_INVALID,
+// DNS_NAME_INVALID.
+// PermissionDenied, naming the name: SPIFFE_ID_NOT_ALLOWED, DNS_NAME_NOT_ALLOWED, NAME_NOT_ALLOWED (an IP address,
+// e-mail address or other name: nobody may have those), NO_IDENTITY (the caller may hold none, or names none of many).
+absl::StatusOr<IssuanceRequest> JudgeRequest(SubmittedRequest submitted);
+
+// Is `name` a DNS name of letters, digits, hyphens and dots that a certificate may carry? A first label `*` is
+// allowed. InvalidArgument (DNS_NAME_INVALID) otherwise.
+absl::Status CheckDnsName(absl::string_view name);
+
+}  // namespace meshca
+
+#endif  // MESHCA_CA_ISSUANCE_ISSUANCE_REQUEST_H_

@@ -1,0 +1,58 @@
+// Decides whose certificate a TLS peer presents (X509-SVID §5, RFC 5280 §6), by our own rules.
+#ifndef MESHCA_CA_X509_CHAIN_VERIFIER_H_
+#define MESHCA_CA_X509_CHAIN_VERIFIER_H_
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "ca/spiffe/spiffe_id.h"
+#include "ca/spiffe/trust_domain.h"
+#include "ca/x509/certificate.h"
+
+namespace meshca {
+
+enum class PeerRole { kClient, kServer };  // which extended key usage the leaf must have, where it has any
+
+struct VerifiedPeer {
+  SpiffeId spiffe_id;
+  Certificate leaf;
+  std::string root_id;  // spki_sha256_hex of the root the chain ends in
+};
+
+// The roots of one trust domain and the authorities that are no longer believed. Immutable, thread-safe; a change of
+// roots makes a new one. Roots are parsed once.
+class ChainVerifier {
+ public:
+  // Longest chain, leaf and root included.
+  static constexpr size_t kChainMax = 8;
+
+  // `tainted`: spki_sha256_hex of authorities (root or issuing) whose certificates are refused.
+  ChainVerifier(TrustDomain domain, std::vector<Certificate> roots, absl::flat_hash_set<std::string> tainted = {});
+
+  // `chain` as the TLS peer sent it: DER, leaf first, the others in any order, the root there or not.
+  // Unauthenticated, with a reason and a sentence that names certificate and rule:
+  //   PEER_CHAIN_MALFORMED   empty, too long, unreadable
+  //   PEER_NOT_SVID          the leaf breaks X509-SVID: a CA, no or several URI names, key usage, no path, not the role
+  //   PEER_TRUST_DOMAIN      another trust domain
+  //   PEER_EXPIRED / PEER_NOT_YET_VALID   a certificate of the chain at `now`
+  //   PEER_UNTRUSTED         no path to a root: unknown issuer, a signature, a rule of RFC 5280 §6 broken
+  //   PEER_TAINTED           the path leads through a tainted authority
+  absl::StatusOr<VerifiedPeer> Verify(std::span<const absl::string_view> chain, absl::Time now,
+                                      PeerRole role = PeerRole::kClient) const;
+
+  const TrustDomain& trust_domain() const { return domain_; }
+
+ private:
+  const TrustDomain domain_;
+  const std::vector<Certificate> roots_;
+  const absl::flat_hash_set<std::string> tainted_;
+};
+
+}  // namespace meshca
+
+#endif  // MESHCA_CA_X509_CHAIN_VERIFIER_H_
