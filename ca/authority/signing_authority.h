@@ -31,7 +31,9 @@ struct SigningAuthority {
   // Certificates between `certificate` and a root, nearest first, root left out: upstream chain or cross-certificate.
   std::vector<Certificate> upstream;
   std::string root_id;  // the root it chains to; its own id for a root
-  // Null where meshca does not hold the key, and for a stored root key, which is decrypted only to sign.
+  // Where the private key is kept: "sealed" (in the database), "file:<folder>" (plugged in), "" (not held by meshca).
+  std::string key_reference;
+  // The opened key: only in AuthoritySnapshot::issuing. A root's key is opened to sign and forgotten again.
   std::shared_ptr<const SigningKey> key;
 };
 
