@@ -1,0 +1,128 @@
+// One thread that writes for all: whatever arrived during the last fsync becomes the next transaction.
+#ifndef MESHCA_STORAGE_GROUP_COMMIT_WRITER_H_
+#define MESHCA_STORAGE_GROUP_COMMIT_WRITER_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <span>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "ca/base/mutex.h"
+
+namespace meshca::storage {
+
+// Who waits for a write. Each lane has limits of its own, so a flood of issuances never turns a rotation step away;
+// the order of arrival holds across lanes.
+enum class WriteLane { kControl = 0, kIssuance = 1, kSubscribers = 2 };
+inline constexpr size_t kWriteLanes = 3;
+
+// One thing to write, and who is to be told. Knows its own database: the sink casts it to the kind it made.
+class WriteJob {
+ public:
+  virtual ~WriteJob() = default;
+  virtual WriteLane lane() const = 0;
+  virtual size_t rows() const { return 1; }  // for the batch limit
+  virtual size_t bytes() const = 0;          // for the queue limit
+  // Called once with the outcome, no lock held. Must not block on the store: it would wait for its own thread.
+  virtual void Done(absl::Status status) = 0;
+};
+using WriteJobPtr = std::unique_ptr<WriteJob>;
+
+// The database under the writer. Every call comes from the writer thread.
+class WriteSink {
+ public:
+  virtual ~WriteSink() = default;
+
+  // Writes the jobs as one transaction. Ok: it survives power loss, and results[i] is job i's own outcome: a bad row
+  // fails alone. Otherwise nothing is promised about the batch and the handle is not trusted any more; the status says
+  // why, and the writer goes to Recover.
+  virtual absl::Status Write(std::span<const WriteJobPtr> jobs, std::span<absl::Status> results) = 0;
+
+  // Closes the handle, opens the database again, verifies it, makes everything visible in it durable, and proves that
+  // it can be written. True: the batch whose Write failed last is in the database after all.
+  virtual absl::StatusOr<bool> Recover() = 0;
+
+  // Housekeeping once a batch's callers have their answers (checkpoint). An error leads to Recover.
+  virtual absl::Status AfterBatch() { return absl::OkStatus(); }
+};
+
+struct WriterLimits {
+  // Of what waits, by WriteLane.
+  std::array<size_t, kWriteLanes> jobs_max = {1024, 65536, 4096};
+  std::array<size_t, kWriteLanes> bytes_max = {64 << 20, 64 << 20, 64 << 20};
+  size_t batch_rows_max = 1000;  // a single larger job is a batch of its own
+  // Between two attempts to get a broken database back; doubles from the one to the other.
+  absl::Duration retry_min = absl::Milliseconds(100);
+  absl::Duration retry_max = absl::Seconds(5);
+};
+
+// Thread-safe. While the database is broken, jobs are answered Unavailable at once and the writer tries to recover, by
+// itself, with backoff.
+class GroupCommitWriter {
+ public:
+  // `sink` outlives the writer, is open, and is touched by the writer's thread alone from here on.
+  GroupCommitWriter(WriteSink& sink, const WriterLimits& limits);
+  ~GroupCommitWriter();  // Close()
+
+  // Takes `job` over; its Done runs on the writer thread, or at once on the caller's when the job is refused:
+  // ResourceExhausted (its lane is full), Unavailable (broken, closed).
+  void Submit(WriteJobPtr job);
+
+  // Waits until a broken database was tried again, without waiting for the backoff to end. Ok: it is writable.
+  // A healthy one answers Ok at once. Not for the writer thread.
+  absl::Status RecoverNow();
+
+  // Writes what is queued, answers the rest Unavailable, ends the thread. Idempotent.
+  void Close();
+
+  struct Stats {
+    absl::Status writable;  // the last failure until recovery
+    uint64_t queued_jobs = 0;
+    uint64_t batches = 0;  // since start
+    uint64_t rows = 0;     // written Ok since start
+  };
+  Stats stats() const;
+  // For CHECKs: is this the thread that must not block on the store?
+  bool OnWriterThread() const { return std::this_thread::get_id() == thread_.get_id(); }
+
+ private:
+  void Run();
+  // One batch from the queue, in order; empty when closed and drained, or when it is time to recover.
+  std::vector<WriteJobPtr> NextBatch();
+  void WriteBatch(std::vector<WriteJobPtr> batch);
+  // Tries once; true when the database is writable again. `in_doubt`: a batch whose commit nobody knows.
+  bool TryRecover(std::vector<WriteJobPtr>* in_doubt, std::vector<absl::Status>* results);
+  void MarkBroken(const absl::Status& why);
+
+  WriteSink& sink_;
+  const WriterLimits limits_;
+
+  mutable Mutex mutex_;
+  CondVar wake_;       // the writer: a job, Close, or RecoverNow
+  CondVar recovered_;  // RecoverNow: an attempt ended
+  std::deque<WriteJobPtr> queue_ ABSL_GUARDED_BY(mutex_);
+  std::array<size_t, kWriteLanes> jobs_ ABSL_GUARDED_BY(mutex_) = {};
+  std::array<size_t, kWriteLanes> bytes_ ABSL_GUARDED_BY(mutex_) = {};
+  bool waiting_ ABSL_GUARDED_BY(mutex_) = false;
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+  bool retry_now_ ABSL_GUARDED_BY(mutex_) = false;
+  uint64_t attempts_ ABSL_GUARDED_BY(mutex_) = 0;
+  absl::Status broken_ ABSL_GUARDED_BY(mutex_);  // Ok: healthy
+  uint64_t batches_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t rows_ ABSL_GUARDED_BY(mutex_) = 0;
+
+  absl::Duration backoff_;  // writer thread
+  std::thread thread_;
+};
+
+}  // namespace meshca::storage
+
+#endif  // MESHCA_STORAGE_GROUP_COMMIT_WRITER_H_

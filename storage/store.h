@@ -1,0 +1,37 @@
+// All that the CA keeps, in one place: what storage/sqlite implements now, and storage/postgres later.
+#ifndef MESHCA_STORAGE_STORE_H_
+#define MESHCA_STORAGE_STORE_H_
+
+#include "ca/authority/authority_store.h"
+#include "ca/authority/subscriber_store.h"
+#include "ca/identity/entry_store.h"
+#include "ca/identity/token_store.h"
+#include "ca/issuance/issuance_store.h"
+#include "ca/issuance/store_maintenance.h"
+
+namespace meshca::storage {
+
+// One database behind the interfaces that ca/ declares; each caller borrows the one it needs. Thread-safe. Destroy it
+// after everything that holds one of its faces: the destructor writes what is queued, and answers the rest Unavailable.
+// `test/storage/conformance.h` is the contract, as a test that every implementation passes.
+class Store : public IssuanceStore,
+              public StoreMaintenance,
+              public AuthorityStore,
+              public SubscriberStore,
+              public TokenStore,
+              public EntryStore {};
+
+// Reasons that ride on the Unauthenticated of Append.
+inline constexpr char kTokenUnknown[] = "TOKEN_UNKNOWN";
+inline constexpr char kTokenExpired[] = "TOKEN_EXPIRED";
+inline constexpr char kTokenUsed[] = "TOKEN_USED";
+
+// The setting that Restore leaves: the time of the restore (RFC 3339). Until the authority manager has made a new
+// issuing key, and for as long as DESIGN's evidence needs, it says that this store came from a backup.
+inline constexpr char kSettingRecoveredAt[] = "recovered_at";
+// "1" from Restore until the authority manager has made a new issuing key and set it to "".
+inline constexpr char kSettingRecovered[] = "recovered";
+
+}  // namespace meshca::storage
+
+#endif  // MESHCA_STORAGE_STORE_H_

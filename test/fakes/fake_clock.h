@@ -1,0 +1,48 @@
+// A clock that a test moves.
+#ifndef MESHCA_TEST_FAKES_FAKE_CLOCK_H_
+#define MESHCA_TEST_FAKES_FAKE_CLOCK_H_
+
+#include "absl/base/thread_annotations.h"
+#include "absl/time/time.h"
+#include "ca/base/clock.h"
+#include "ca/base/mutex.h"
+
+namespace meshca {
+
+// Stands still until told. Thread-safe.
+class FakeClock final : public Clock {
+ public:
+  // 2026-01-02 03:04:05 UTC, an hour after boot.
+  FakeClock() : FakeClock(absl::FromUnixSeconds(1767323045)) {}
+  explicit FakeClock(absl::Time now) : now_(now) {}
+
+  absl::Time Now() const override {
+    MutexLock lock(mutex_);
+    return now_;
+  }
+  absl::Duration SinceBoot() const override {
+    MutexLock lock(mutex_);
+    return since_boot_;
+  }
+
+  // Time passes: both clocks move.
+  void Advance(absl::Duration by) {
+    MutexLock lock(mutex_);
+    now_ += by;
+    since_boot_ += by;
+  }
+  // The wall clock alone jumps, forward or back.
+  void JumpTo(absl::Time now) {
+    MutexLock lock(mutex_);
+    now_ = now;
+  }
+
+ private:
+  mutable Mutex mutex_;
+  absl::Time now_ ABSL_GUARDED_BY(mutex_);
+  absl::Duration since_boot_ ABSL_GUARDED_BY(mutex_) = absl::Hours(1);
+};
+
+}  // namespace meshca
+
+#endif  // MESHCA_TEST_FAKES_FAKE_CLOCK_H_
