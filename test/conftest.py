@@ -1,0 +1,73 @@
+"""Fixtures for every Python test: a built meshca, servers and Envoys that are started for one test and ended with it.
+
+Tests use loopback only, port 0, and folders of their own. The markers are in pytest.ini.
+"""
+
+import os
+import pathlib
+import socket
+
+import envoy_process
+import meshca_process
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def build_dir():
+    """The build tree under test: $MESHCA_BUILD_DIR, by default build/release."""
+    return pathlib.Path(os.environ.get("MESHCA_BUILD_DIR", ROOT / "build" / "release")).resolve()
+
+
+@pytest.fixture(scope="session")
+def meshca(build_dir):
+    """Path of the meshca command."""
+    path = build_dir / "meshca"
+    assert path.exists(), f"{path} is not built: cmake --workflow --preset release"
+    return path
+
+
+@pytest.fixture
+def free_port():
+    """Finds a loopback port nobody listens on now. For peers that cannot take port 0."""
+
+    def find():
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return probe.getsockname()[1]
+
+    return find
+
+
+@pytest.fixture
+def server(meshca, tmp_path_factory):
+    """Starts servers: `server()` or `server("--trust-domain", "a.test", config=TEXT)`; see MeshcaProcess."""
+    started = []
+
+    def start(*args, state_dir=None, config=None, env=None):
+        folder = tmp_path_factory.mktemp("server")
+        process = meshca_process.MeshcaProcess(meshca, folder, state_dir or folder / "state", args, config, env)
+        started.append(process)
+        process.start()
+        return process
+
+    yield start
+    for process in started:
+        process.stop()
+
+
+@pytest.fixture
+def envoy(tmp_path_factory):
+    """Starts Envoys: `envoy(bootstrap_dict)`; see EnvoyProcess."""
+    started = []
+
+    def start(bootstrap, *args, wait_ready=True):
+        process = envoy_process.EnvoyProcess(tmp_path_factory.mktemp("envoy"), bootstrap, args)
+        started.append(process)
+        process.start(wait_ready)
+        return process
+
+    yield start
+    for process in started:
+        process.stop()
