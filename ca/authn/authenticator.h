@@ -43,6 +43,10 @@ class Authenticator {
   // "join-token", "jwt", ...: for logs and metrics.
   virtual absl::string_view name() const = 0;
 
+  // What a caller would send, for the refusal of one that sent nothing: "a join token (authorization: Bearer
+  // meshca-jt1...)".
+  virtual absl::string_view accepts() const { return name(); }
+
   // Whether the credential is of this authenticator's kind; the first that says so decides. Never blocks.
   virtual bool Recognises(const Credentials& credentials) const = 0;
 

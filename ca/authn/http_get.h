@@ -1,0 +1,25 @@
+// Fetches one small document over HTTPS.
+#ifndef MESHCA_CA_AUTHN_HTTP_GET_H_
+#define MESHCA_CA_AUTHN_HTTP_GET_H_
+
+#include <cstddef>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+namespace meshca {
+
+struct HttpGetOptions {
+  absl::Duration timeout = absl::Seconds(10);  // for the whole of it
+  size_t bytes_max = 256 * 1024;
+  std::string ca_file;  // PEM; "": the system's certificates
+};
+
+// The body of a 200 answer. Blocks. No redirect is followed: it could lead out of https or to another host.
+// Unavailable: name, connection, TLS, time, size, or another status; names the URL and what happened.
+absl::StatusOr<std::string> HttpGet(const std::string& url, const HttpGetOptions& options);
+
+}  // namespace meshca
+
+#endif  // MESHCA_CA_AUTHN_HTTP_GET_H_

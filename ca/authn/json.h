@@ -1,0 +1,40 @@
+// JSON read strictly, for tokens and key sets (RFC 8259).
+#ifndef MESHCA_CA_AUTHN_JSON_H_
+#define MESHCA_CA_AUTHN_JSON_H_
+
+#include <cstddef>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace meshca {
+
+// One value and what is inside it. Numbers are doubles: what tokens count in (seconds) is exact that way.
+struct JsonValue {
+  enum class Kind { kNull, kBool, kNumber, kString, kArray, kObject };
+
+  Kind kind = Kind::kNull;
+  bool boolean = false;
+  double number = 0;
+  std::string text;                                        // kString, UTF-8
+  std::vector<JsonValue> items;                            // kArray
+  std::vector<std::pair<std::string, JsonValue>> members;  // kObject, in order, names unique
+
+  // The member of that name, or null; null too when this is no object.
+  const JsonValue* Find(absl::string_view name) const;
+  // The text of a string member, or "".
+  absl::string_view FindText(absl::string_view name) const;
+  bool is_object() const { return kind == Kind::kObject; }
+  bool is_text() const { return kind == Kind::kString; }
+};
+
+// One value and white space. InvalidArgument: not JSON, bytes after it, a name twice in one object (RFC 7519 §4 lets us
+// refuse that, and two readers never disagree then), nesting deeper than `depth_max`.
+absl::StatusOr<JsonValue> ParseJson(absl::string_view text, size_t depth_max = 16);
+
+}  // namespace meshca
+
+#endif  // MESHCA_CA_AUTHN_JSON_H_

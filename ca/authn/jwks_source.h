@@ -1,0 +1,62 @@
+// Keeps an issuer's keys fresh.
+#ifndef MESHCA_CA_AUTHN_JWKS_SOURCE_H_
+#define MESHCA_CA_AUTHN_JWKS_SOURCE_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "ca/authn/jwks.h"
+
+namespace meshca {
+
+// Thread-safe.
+class JwksSource {
+ public:
+  // Runs once: on the source's own thread, or at once on the caller's.
+  using Done = absl::AnyInvocable<void(absl::Status) &&>;
+  virtual ~JwksSource() = default;
+
+  // The last good set; null before there was one.
+  virtual std::shared_ptr<const Jwks> Current() const = 0;
+
+  // Looks again, because a token names a key that is not there. At most one look every 30 s goes out, whatever tokens
+  // claim; within that time, `done` is answered at once. Ok: Current() is as new as it gets now. Unavailable: there has
+  // never been a set (says why). A look that fails keeps the old set and is Ok.
+  virtual void Refresh(Done done) = 0;
+};
+
+// Where the keys are: `file`, else `url`, else discovery at `issuer` (OpenID Connect Discovery §4).
+struct JwksLocation {
+  std::string file;
+  std::string url;
+  std::string issuer;
+  std::string ca_file;  // PEM, for https; "": the system's certificates
+};
+
+struct JwksSourceOptions {
+  absl::Duration file_interval = absl::Seconds(5);  // a stat() each
+  absl::Duration url_interval = absl::Minutes(5);
+  absl::Duration retry_interval = absl::Seconds(10);  // after a failure, doubled each time up to url_interval
+  absl::Duration unknown_key_interval = absl::Seconds(30);
+  // GET of a URL: the body. Empty: HttpGet of ca/authn/http_get.h.
+  std::function<absl::StatusOr<std::string>(const std::string& url)> get;
+};
+
+// Starts one thread, which ends with the source. A file is read before this returns: InvalidArgument, NotFound or
+// PermissionDenied names it. A URL may be out of reach now and come back. InvalidArgument: the URL is no https one
+// (http is for loopback addresses only).
+absl::StatusOr<std::unique_ptr<JwksSource>> OpenJwksSource(const JwksLocation& location,
+                                                           JwksSourceOptions options = {});
+
+// Is it an https URL, or an http one of this machine's loopback? InvalidArgument says what is wrong.
+absl::Status CheckFetchableUrl(absl::string_view url);
+
+}  // namespace meshca
+
+#endif  // MESHCA_CA_AUTHN_JWKS_SOURCE_H_

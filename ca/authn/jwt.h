@@ -1,0 +1,63 @@
+// A JSON Web Token as it arrives: compact JWS (RFC 7515 §3.1, RFC 7519).
+#ifndef MESHCA_CA_AUTHN_JWT_H_
+#define MESHCA_CA_AUTHN_JWT_H_
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "ca/authn/json.h"
+#include "ca/authn/jwks.h"
+
+namespace meshca {
+
+// Parsed; nothing in it is to be believed before VerifySignature and CheckClaims were Ok. Pure, immutable.
+class Jwt {
+ public:
+  static constexpr size_t kBytesMax = 16 * 1024;
+  // How far the clocks of issuer and CA may differ: a token is taken this long before nbf and after exp.
+  static constexpr absl::Duration kLeeway = absl::Seconds(60);
+
+  // Two dots between three parts of base64url, header and payload JSON objects with at most 16 levels.
+  // Unauthenticated: JWT_MALFORMED says which part and why (an encrypted token, a critical header included);
+  // JWT_ALGORITHM_REFUSED names the algorithm.
+  static absl::StatusOr<Jwt> Parse(absl::string_view token);
+
+  JwtAlgorithm algorithm() const { return algorithm_; }
+  const std::string& kid() const { return kid_; }
+  const JsonValue& claims() const { return claims_; }
+  // "" when absent or no string.
+  absl::string_view issuer() const { return claims_.FindText("iss"); }
+  absl::string_view subject() const { return claims_.FindText("sub"); }
+  // Every audience: aud is one string or a list of them.
+  std::vector<std::string> audiences() const;
+  // InfinitePast when there is no readable exp; CheckClaims refuses that.
+  absl::Time expires() const;
+
+  // Unauthenticated: JWT_UNKNOWN_KEY (no key of that kid and type: the set may be older than the key),
+  // JWT_SIGNATURE_INVALID.
+  absl::Status VerifySignature(const Jwks& keys) const;
+
+  // iss, aud, exp (required), nbf and iat (where present), in this order.
+  // Unauthenticated: JWT_WRONG_ISSUER, JWT_WRONG_AUDIENCE, JWT_EXPIRED, JWT_NOT_YET_VALID, JWT_MALFORMED (exp missing,
+  // a time that is no number); each says what was found and what is wanted.
+  absl::Status CheckClaims(absl::string_view issuer, const std::vector<std::string>& audiences, absl::Time now) const;
+
+ private:
+  JwtAlgorithm algorithm_ = JwtAlgorithm::kRs256;
+  std::string kid_;
+  JsonValue claims_;
+  std::string signing_input_;  // header.payload as sent
+  std::string signature_;
+};
+
+// Does the text have a JWT's outline (two dots, begins with an encoded `{`)? Cheap.
+bool LooksLikeJwt(absl::string_view text);
+
+}  // namespace meshca
+
+#endif  // MESHCA_CA_AUTHN_JWT_H_

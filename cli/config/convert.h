@@ -1,0 +1,31 @@
+// From the configuration's messages to the types of ca/.
+#ifndef MESHCA_CLI_CONFIG_CONVERT_H_
+#define MESHCA_CLI_CONFIG_CONVERT_H_
+
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "ca/authn/jwt_authenticator.h"
+#include "ca/authn/policy.h"
+#include "ca/base/log.h"
+#include "ca/x509/public_key.h"
+#include "meshca/config/v1/config.pb.h"
+
+namespace meshca::config {
+
+absl::Duration ToDuration(const google::protobuf::Duration& duration);
+// The value is not KEY_TYPE_UNSPECIFIED: resolved configurations hold none.
+KeyType ToKeyType(v1::KeyType type);
+std::vector<KeyType> ToKeyTypes(const google::protobuf::RepeatedField<int>& types);
+LogLevel ToLogLevel(v1::LogLevel level);
+LogFormat ToLogFormat(v1::LogFormat format);
+
+// The rules of `policy`. InvalidArgument names the rule by its number.
+absl::StatusOr<Policy> ToPolicy(const v1::Config& config);
+// One element for each `jwt`, in order. InvalidArgument (the claim template) names the element.
+absl::StatusOr<std::vector<JwtIssuer>> ToJwtIssuers(const v1::Config& config);
+
+}  // namespace meshca::config
+
+#endif  // MESHCA_CLI_CONFIG_CONVERT_H_
