@@ -42,8 +42,8 @@ class WriteSink {
   virtual ~WriteSink() = default;
 
   // Writes the jobs as one transaction. Ok: it survives power loss, and results[i] is job i's own outcome: a bad row
-  // fails alone. Otherwise nothing is promised about the batch and the handle is not trusted any more; the status says
-  // why, and the writer goes to Recover.
+  // fails alone. Otherwise nobody knows whether the batch is in (results hold what counts if it is), and the handle is
+  // not trusted any more: the status says why, and the writer goes to Recover.
   virtual absl::Status Write(std::span<const WriteJobPtr> jobs, std::span<absl::Status> results) = 0;
 
   // Closes the handle, opens the database again, verifies it, makes everything visible in it durable, and proves that
@@ -98,8 +98,8 @@ class GroupCommitWriter {
   // One batch from the queue, in order; empty when closed and drained, or when it is time to recover.
   std::vector<WriteJobPtr> NextBatch();
   void WriteBatch(std::vector<WriteJobPtr> batch);
-  // Tries once; true when the database is writable again. `in_doubt`: a batch whose commit nobody knows.
-  bool TryRecover(std::vector<WriteJobPtr>* in_doubt, std::vector<absl::Status>* results);
+  // One attempt to get the database back; the sink's answer. Ok: writable again.
+  absl::StatusOr<bool> TryRecover();
   void MarkBroken(const absl::Status& why);
 
   WriteSink& sink_;

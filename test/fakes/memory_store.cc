@@ -1,0 +1,365 @@
+#include "test/fakes/memory_store.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "ca/base/status.h"
+#include "storage/audit_chain.h"
+#include "storage/canonical_bytes.h"
+
+namespace meshca {
+namespace {
+
+using storage::MicrosOf;
+using storage::TimeOfMicros;
+
+// Rows hold microseconds, and certificates whole seconds.
+void CutTimes(IssuanceRecord& record) {
+  record.not_before = absl::FromUnixSeconds(absl::ToUnixSeconds(record.not_before));
+  record.not_after = absl::FromUnixSeconds(absl::ToUnixSeconds(record.not_after));
+  record.issued_at = TimeOfMicros(MicrosOf(record.issued_at));
+}
+
+bool Matches(const IssuanceFilter& filter, const IssuanceRecord& record) {
+  if (!filter.spiffe_id_glob.empty() && !record.spiffe_id.MatchesGlob(filter.spiffe_id_glob)) return false;
+  if (record.authority_id.compare(0, filter.authority_id_prefix.size(), filter.authority_id_prefix) != 0) return false;
+  if (!filter.node.empty() && record.node != filter.node) return false;
+  return record.not_after < filter.expires_before && record.not_after >= filter.expires_after;
+}
+
+template <typename Row>
+std::vector<Row> OldestFirst(const std::map<std::string, Row>& rows) {
+  std::vector<Row> sorted;
+  for (const auto& [id, row] : rows) sorted.push_back(row);
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const Row& a, const Row& b) { return a.created_at < b.created_at; });
+  return sorted;
+}
+
+}  // namespace
+
+MemoryStore::MemoryStore() = default;
+
+MemoryStore::~MemoryStore() {
+  for (Held& held : held_) std::move(held.done)(absl::UnavailableError("database: the server is shutting down"));
+}
+
+void MemoryStore::FailWrites(absl::Status why) {
+  MutexLock lock(mutex_);
+  broken_ = std::move(why);
+}
+
+void MemoryStore::HoldAppends(size_t queue_max) {
+  MutexLock lock(mutex_);
+  held_max_ = queue_max;
+}
+
+void MemoryStore::ReleaseAppends() {
+  std::vector<Held> held;
+  std::vector<absl::Status> results;
+  {
+    MutexLock lock(mutex_);
+    held_max_.reset();
+    held.swap(held_);
+    for (Held& one : held) results.push_back(AppendLocked(std::move(one.record)));
+  }
+  for (size_t i = 0; i < held.size(); ++i) std::move(held[i].done)(std::move(results[i]));
+}
+
+void MemoryStore::AbortAppends(int times) {
+  MutexLock lock(mutex_);
+  aborts_ = times;
+}
+
+void MemoryStore::Append(IssuanceRecord record, AppendDone done) {
+  absl::Status result;
+  {
+    MutexLock lock(mutex_);
+    if (held_max_.has_value()) {
+      if (held_.size() < *held_max_) {
+        held_.push_back({std::move(record), std::move(done)});
+        return;
+      }
+      result = absl::ResourceExhaustedError("database: the queue is full");
+    } else {
+      result = AppendLocked(std::move(record));
+    }
+  }
+  std::move(done)(std::move(result));
+}
+
+absl::Status MemoryStore::AppendLocked(IssuanceRecord record) {
+  MESHCA_RETURN_IF_ERROR(broken_);
+  if (aborts_ > 0) {
+    --aborts_;
+    return absl::AbortedError("issuance: told to abort");
+  }
+  if (serials_.count(record.serial) != 0) {
+    return absl::AlreadyExistsError(absl::StrCat("issuance: serial number ", record.serial.ToHex(), " is taken"));
+  }
+  const bool signs =
+      std::any_of(trust_.authorities.begin(), trust_.authorities.end(), [&](const StoredAuthority& authority) {
+        return authority.id == record.authority_id && authority.state == AuthorityState::kActive;
+      });
+  if (!signs) return absl::AbortedError(absl::StrCat("issuance: authority ", record.authority_id, " does not sign"));
+  MESHCA_RETURN_IF_ERROR(RedeemLocked(record));
+  CutTimes(record);
+  serials_.emplace(record.serial, record.not_after);
+  issuances_.push_back(std::move(record));
+  return absl::OkStatus();
+}
+
+absl::Status MemoryStore::RedeemLocked(const IssuanceRecord& record) {
+  if (record.token_id.empty()) return absl::OkStatus();
+  auto token = tokens_.find(record.token_id);
+  if (token == tokens_.end()) {
+    return WithReason(absl::UnauthenticatedError("join token: unknown"), storage::kTokenUnknown);
+  }
+  if (record.issued_at >= token->second.expires_at) {
+    return WithReason(absl::UnauthenticatedError("join token: expired"), storage::kTokenExpired);
+  }
+  std::string& used_by = token->second.used_key_sha256;
+  if (!used_by.empty() && used_by != record.key_sha256) {
+    return WithReason(absl::UnauthenticatedError("join token: used for another key"), storage::kTokenUsed);
+  }
+  if (used_by.empty()) token->second.used_at = TimeOfMicros(MicrosOf(record.issued_at));
+  used_by = record.key_sha256;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<IssuanceRecord> MemoryStore::Find(const SerialNumber& serial) {
+  MutexLock lock(mutex_);
+  for (const IssuanceRecord& record : issuances_) {
+    if (record.serial == serial) return record;
+  }
+  return absl::NotFoundError(absl::StrCat("issuance: no certificate with serial number ", serial.ToHex()));
+}
+
+absl::Status MemoryStore::List(const IssuanceFilter& filter, absl::FunctionRef<bool(const IssuanceRecord&)> visit) {
+  std::vector<IssuanceRecord> records;
+  {
+    MutexLock lock(mutex_);
+    records = issuances_;
+  }
+  for (const IssuanceRecord& record : records) {
+    if (Matches(filter, record) && !visit(record)) break;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<uint64_t> MemoryStore::CountIssuances() {
+  MutexLock lock(mutex_);
+  return issuances_.size();
+}
+
+absl::Status MemoryStore::Backup(const std::string&, const AuditEntry&) {
+  return absl::UnimplementedError("backup: this store is memory");
+}
+
+absl::Status MemoryStore::Check() {
+  MutexLock lock(mutex_);
+  std::string hash;
+  uint64_t sequence = 0;
+  for (const AuditEntry& entry : audit_) {
+    if (!storage::AuditEntryFollows(hash, sequence, entry)) return absl::DataLossError("audit log: broken chain");
+    hash = entry.hash;
+    sequence = entry.sequence;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<uint64_t> MemoryStore::Prune(absl::Time expired_before, uint64_t rows_max) {
+  MutexLock lock(mutex_);
+  MESHCA_RETURN_IF_ERROR(broken_);
+  uint64_t deleted = 0;
+  auto end = std::remove_if(issuances_.begin(), issuances_.end(), [&](const IssuanceRecord& record) {
+    if (deleted == rows_max || record.not_after >= expired_before) return false;
+    serials_.erase(record.serial);
+    ++deleted;
+    return true;
+  });
+  issuances_.erase(end, issuances_.end());
+  return deleted;
+}
+
+absl::Status MemoryStore::Probe() {
+  MutexLock lock(mutex_);
+  return broken_;
+}
+
+StoreHealth MemoryStore::Health() const {
+  MutexLock lock(mutex_);
+  StoreHealth health;
+  health.writable = broken_;
+  health.queued = held_.size();
+  health.batches = health.records = issuances_.size();
+  health.schema_version = 1;
+  return health;
+}
+
+absl::Status MemoryStore::ListAudit(absl::FunctionRef<bool(const AuditEntry&)> visit) {
+  std::vector<AuditEntry> entries;
+  {
+    MutexLock lock(mutex_);
+    entries = audit_;
+  }
+  for (const AuditEntry& entry : entries) {
+    if (!visit(entry)) break;
+  }
+  return absl::OkStatus();
+}
+
+void MemoryStore::AuditLocked(AuditEntry entry) {
+  const bool first = audit_.empty();
+  storage::ChainAuditEntry(first ? "" : audit_.back().hash, first ? 0 : audit_.back().sequence, entry);
+  audit_.push_back(std::move(entry));
+}
+
+absl::StatusOr<AuthoritiesAndBundle> MemoryStore::LoadAuthorities() {
+  MutexLock lock(mutex_);
+  return trust_;
+}
+
+absl::StatusOr<uint64_t> MemoryStore::CommitAuthorities(const AuthorityChange& change) {
+  MutexLock lock(mutex_);
+  MESHCA_RETURN_IF_ERROR(broken_);
+  if (change.audit.empty()) return absl::InvalidArgumentError("authorities: a change of trust needs an audit entry");
+  if (change.expected_revision != trust_.revision) {
+    return absl::AbortedError(absl::StrCat("authorities: judged on revision ", change.expected_revision,
+                                           ", the store is at ", trust_.revision));
+  }
+  if (!trust_.trust_domain.empty() && change.trust_domain != trust_.trust_domain) {
+    return absl::FailedPreconditionError(absl::StrCat("authorities: this store belongs to trust domain ",
+                                                      trust_.trust_domain, ", not ", change.trust_domain));
+  }
+  if (change.bundle && trust_.bundle && change.bundle->sequence_number <= trust_.bundle->sequence_number) {
+    return absl::FailedPreconditionError(absl::StrCat("trust bundle: sequence number ", change.bundle->sequence_number,
+                                                      " is not above ", trust_.bundle->sequence_number));
+  }
+  trust_.trust_domain = change.trust_domain;
+  for (const StoredAuthority& authority : change.authorities) {
+    auto row = std::find_if(trust_.authorities.begin(), trust_.authorities.end(),
+                            [&](const StoredAuthority& other) { return other.id == authority.id; });
+    if (row == trust_.authorities.end()) {
+      trust_.authorities.push_back(authority);
+    } else {
+      *row = authority;
+    }
+  }
+  if (change.bundle) trust_.bundle = change.bundle;
+  for (const AuditEntry& entry : change.audit) AuditLocked(entry);
+  return ++trust_.revision;
+}
+
+absl::StatusOr<std::map<std::string, uint64_t>> MemoryStore::CountLiveLeaves(absl::Time now) {
+  MutexLock lock(mutex_);
+  std::map<std::string, uint64_t> counts;
+  for (const IssuanceRecord& record : issuances_) {
+    if (now < record.not_after + absl::Seconds(1)) ++counts[record.authority_id];
+  }
+  return counts;
+}
+
+absl::StatusOr<std::string> MemoryStore::GetSetting(absl::string_view name) {
+  MutexLock lock(mutex_);
+  auto setting = settings_.find(std::string(name));
+  if (setting == settings_.end()) return absl::NotFoundError(absl::StrCat("setting ", name, " was never set"));
+  return setting->second;
+}
+
+absl::Status MemoryStore::PutSetting(absl::string_view name, absl::string_view value) {
+  MutexLock lock(mutex_);
+  MESHCA_RETURN_IF_ERROR(broken_);
+  settings_[std::string(name)] = std::string(value);
+  return absl::OkStatus();
+}
+
+void MemoryStore::SaveSubscribers(std::vector<SubscriberRecord> rows, SaveDone done) {
+  absl::Status result;
+  {
+    MutexLock lock(mutex_);
+    result = broken_;
+    for (SubscriberRecord& row : rows) {
+      if (result.ok()) subscribers_[row.instance] = row;
+    }
+  }
+  std::move(done)(std::move(result));
+}
+
+absl::StatusOr<std::vector<SubscriberRecord>> MemoryStore::LoadSubscribers() {
+  MutexLock lock(mutex_);
+  std::vector<SubscriberRecord> rows;
+  for (const auto& [instance, row] : subscribers_) rows.push_back(row);
+  return rows;
+}
+
+absl::Status MemoryStore::DeleteSubscriber(const std::string& instance) {
+  MutexLock lock(mutex_);
+  MESHCA_RETURN_IF_ERROR(broken_);
+  if (subscribers_.erase(instance) == 0) return absl::NotFoundError(absl::StrCat("subscriber: no instance ", instance));
+  return absl::OkStatus();
+}
+
+absl::Status MemoryStore::CreateToken(const JoinToken& token, const AuditEntry& audit) {
+  MutexLock lock(mutex_);
+  MESHCA_RETURN_IF_ERROR(broken_);
+  for (const auto& [id, other] : tokens_) {
+    if (id == token.id || other.secret_sha256 == token.secret_sha256) {
+      return absl::AlreadyExistsError(absl::StrCat("join token: ", id, " exists"));
+    }
+  }
+  tokens_.emplace(token.id, token);
+  AuditLocked(audit);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<JoinToken> MemoryStore::FindToken(absl::string_view secret_sha256) {
+  MutexLock lock(mutex_);
+  for (const auto& [id, token] : tokens_) {
+    if (absl::string_view(token.secret_sha256) == secret_sha256) return token;
+  }
+  return absl::NotFoundError("join token: unknown");
+}
+
+absl::StatusOr<std::vector<JoinToken>> MemoryStore::ListTokens() {
+  MutexLock lock(mutex_);
+  return OldestFirst(tokens_);
+}
+
+absl::Status MemoryStore::DeleteToken(absl::string_view id, const AuditEntry& audit) {
+  MutexLock lock(mutex_);
+  MESHCA_RETURN_IF_ERROR(broken_);
+  if (tokens_.erase(std::string(id)) == 0) return absl::NotFoundError(absl::StrCat("join token: no token ", id));
+  AuditLocked(audit);
+  return absl::OkStatus();
+}
+
+absl::Status MemoryStore::PutEntry(const RegistrationEntry& entry, const AuditEntry& audit) {
+  MutexLock lock(mutex_);
+  MESHCA_RETURN_IF_ERROR(broken_);
+  for (const auto& [id, other] : entries_) {
+    if (id != entry.id && other.spiffe_id == entry.spiffe_id && other.selectors == entry.selectors) {
+      return absl::AlreadyExistsError(
+          absl::StrCat("entry: ", id, " already gives ", entry.spiffe_id.uri(), " to these selectors"));
+    }
+  }
+  entries_[entry.id] = entry;
+  AuditLocked(audit);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<RegistrationEntry>> MemoryStore::ListEntries() {
+  MutexLock lock(mutex_);
+  return OldestFirst(entries_);
+}
+
+absl::Status MemoryStore::DeleteEntry(absl::string_view id, const AuditEntry& audit) {
+  MutexLock lock(mutex_);
+  MESHCA_RETURN_IF_ERROR(broken_);
+  if (entries_.erase(std::string(id)) == 0) return absl::NotFoundError(absl::StrCat("entry: no entry ", id));
+  AuditLocked(audit);
+  return absl::OkStatus();
+}
+
+}  // namespace meshca
