@@ -33,7 +33,8 @@ class UnixPeerAuthenticator final : public Authenticator {
   bool Recognises(const Credentials& credentials) const override { return credentials.unix_peer.has_value(); }
   void Authenticate(Credentials credentials, absl::Time now, Done done) override;
 
-  absl::StatusOr<CallerIdentity> Judge(const UnixPeer& peer) const;
+  // `wanted_spiffe_id`: whose entries' names and lifetime count; "" for all of them.
+  absl::StatusOr<CallerIdentity> Judge(const UnixPeer& peer, absl::string_view wanted_spiffe_id) const;
 
  private:
   const TrustDomain trust_domain_;

@@ -1,0 +1,98 @@
+#include "ca/authn/unix_peer.h"
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "ca/base/status.h"
+
+namespace meshca {
+namespace {
+
+// The executable of `peer`, or why it is unknown.
+absl::StatusOr<std::string> ExecutableOf(const UnixPeer& peer, const ProcessTable& processes) {
+  if (peer.pid <= 0 || peer.start_time == 0) {
+    return absl::NotFoundError("the process was not visible to the server when it connected");
+  }
+  MESHCA_ASSIGN_OR_RETURN(std::string executable, processes.Executable(peer.pid));
+  // In this order: while the start time is still the peer's, the path just read was its own too.
+  MESHCA_ASSIGN_OR_RETURN(uint64_t start_time, processes.StartTime(peer.pid));
+  if (start_time != peer.start_time) {
+    return absl::NotFoundError(absl::StrCat("process ", peer.pid, " ended, and another has its number"));
+  }
+  return executable;
+}
+
+// What an operator would type; root and the server's own user included.
+std::string CreateCommand(const TrustDomain& trust_domain, uint32_t uid) {
+  return absl::StrCat("meshca entry create ", trust_domain.Id(), "/... --selector unix:uid:", uid);
+}
+
+}  // namespace
+
+absl::Status EntryMissing(const TrustDomain& trust_domain, uint32_t uid) {
+  return WithReason(absl::PermissionDeniedError(absl::StrCat("no registration entry fits uid ", uid,
+                                                             "; make one: ", CreateCommand(trust_domain, uid))),
+                    "ENTRY_MISSING");
+}
+
+UnixPeerAuthenticator::UnixPeerAuthenticator(TrustDomain trust_domain, uint32_t server_uid, const EntryCache& entries,
+                                             const ProcessTable& processes)
+    : trust_domain_(std::move(trust_domain)), server_uid_(server_uid), entries_(entries), processes_(processes) {}
+
+void UnixPeerAuthenticator::Authenticate(Credentials credentials, absl::Time now, Done done) {
+  std::move(done)(Judge(*credentials.unix_peer, credentials.wanted_spiffe_id));
+}
+
+absl::StatusOr<CallerIdentity> UnixPeerAuthenticator::Judge(const UnixPeer& peer,
+                                                            absl::string_view wanted_spiffe_id) const {
+  const std::shared_ptr<const EntrySnapshot> snapshot = entries_.Current();
+  absl::Status executable_unknown;
+  const std::vector<const RegistrationEntry*> entries =
+      snapshot->Match(peer.uid, peer.gid, [&]() -> std::optional<std::string> {
+        absl::StatusOr<std::string> executable = ExecutableOf(peer, processes_);
+        if (executable.ok()) return *std::move(executable);
+        executable_unknown = executable.status();
+        return std::nullopt;
+      });
+
+  const bool server_user = peer.uid == server_uid_ || peer.uid == 0;
+  if (entries.empty() && !server_user) {
+    absl::Status missing = EntryMissing(trust_domain_, peer.uid);
+    if (executable_unknown.ok()) return missing;
+    // An entry with a path was there and could not be judged: the reader should know why before making another.
+    return WithReason(absl::PermissionDeniedError(
+                          absl::StrCat(missing.message(), " (the entries that name a program could not be judged: ",
+                                       executable_unknown.message(), ")")),
+                      absl::IsNotFound(executable_unknown) ? "UNIX_PEER_GONE" : "ENTRY_MISSING");
+  }
+
+  CallerIdentity caller;
+  caller.method = server_user ? AuthMethod::kServerUser : AuthMethod::kUnixPeer;
+  caller.subject = absl::StrCat("uid ", peer.uid, " pid ", peer.pid);
+  caller.any_id_of_trust_domain = server_user;
+  caller.instance = absl::StrCat("pid ", peer.pid, " start ", peer.start_time);
+  if (server_user) caller.dns_names = {"*"};
+  for (const RegistrationEntry* entry : entries) {
+    if (std::find(caller.ids.begin(), caller.ids.end(), entry->spiffe_id) == caller.ids.end()) {
+      caller.ids.push_back(entry->spiffe_id);
+    }
+    // Names and lifetime are those of the ID asked for. Where none is named, the shortest lifetime holds, because it is
+    // within what each of the entries allows.
+    if (!wanted_spiffe_id.empty() && wanted_spiffe_id != entry->spiffe_id.uri()) continue;
+    for (const std::string& name : entry->dns_names) {
+      if (!caller.MayHaveDnsName(name)) caller.dns_names.push_back(name);
+    }
+    if (entry->ttl > absl::ZeroDuration()) {
+      caller.lifetime_max =
+          caller.lifetime_max > absl::ZeroDuration() ? std::min(caller.lifetime_max, entry->ttl) : entry->ttl;
+    }
+  }
+  return caller;
+}
+
+}  // namespace meshca
