@@ -2,6 +2,7 @@
 #ifndef MESHCA_CA_X509_SIGNING_KEY_H_
 #define MESHCA_CA_X509_SIGNING_KEY_H_
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -55,7 +56,8 @@ class SoftwareKey final : public SigningKey {
  private:
   SoftwareKey(EVP_PKEY* key, PublicKey public_key);
   static absl::StatusOr<std::unique_ptr<SoftwareKey>> Adopt(EVP_PKEY* key);
-  EVP_PKEY* const key_;  // owned
+  EVP_PKEY* const key_;    // owned
+  const uint64_t number_;  // of this key in this process: names it in a thread's cache
   const PublicKey public_key_;
 };
 
