@@ -20,7 +20,7 @@ class MeshcaProcess:
         "trust_domain": r"trust domain\s+(\S+)",
         "root_fingerprint": r"^root\s+([0-9a-f:]+)",
         "grpc": r"CSR service\s+(\S+)",
-        "api_socket": r"SDS, Workload API\s+unix://(\S+)",
+        "api_socket": r"SDS\s+unix://(\S+)",
         "http": r"HTTP\s+(\S+)",
     }
 
