@@ -1,0 +1,27 @@
+// What a call brought that may prove who made it.
+#ifndef MESHCA_CA_SERVICE_CREDENTIALS_H_
+#define MESHCA_CA_SERVICE_CREDENTIALS_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "ca/authn/authenticator.h"
+#include "ca/rpc/metadata.h"
+#include "ca/rpc/peer.h"
+
+namespace meshca {
+
+// The bearer token of `authorization`, the client certificate of the connection and the Unix peer, in the form that
+// authenticators read. The certificate is taken from Peer::identity (a VerifiedPeer, see svid_verifier.h) and read from
+// the DER where another verifier was installed. Never blocks.
+//
+// Unauthenticated: an `authorization` that is not one bearer token (reason CREDENTIAL_MALFORMED), or a client
+// certificate that cannot be read.
+absl::StatusOr<Credentials> CredentialsOf(const rpc::Peer& peer, const rpc::Metadata& metadata);
+
+// The caller as audit entries name it: "uid 0 pid 812", or the address.
+std::string ActorOf(const rpc::Peer& peer);
+
+}  // namespace meshca
+
+#endif  // MESHCA_CA_SERVICE_CREDENTIALS_H_

@@ -1,0 +1,54 @@
+#include "ca/service/edge_status.h"
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "ca/base/log.h"
+#include "ca/base/status.h"
+#include "ca/x509/encoding.h"
+
+namespace meshca {
+namespace {
+
+// Logs the error under a fresh id, which is all that a stranger learns of it.
+std::string LogUnderRequestId(const absl::Status& error, absl::string_view what, EntropySource& entropy) {
+  std::array<uint8_t, 8> bytes;
+  entropy.Fill(bytes);
+  const std::string id = HexLower(absl::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+  LogError("internal error", {{"request_id", id},
+                              {"what", std::string(what)},
+                              {"code", std::string(CodeName(error.code()))},
+                              {"reason", ReasonOf(error)},
+                              {"error", std::string(error.message())}});
+  return id;
+}
+
+}  // namespace
+
+absl::Status CsrEdgeStatus(const absl::Status& error, absl::string_view what, EntropySource& entropy) {
+  switch (error.code()) {
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kUnauthenticated:
+    case absl::StatusCode::kPermissionDenied:
+    case absl::StatusCode::kResourceExhausted:
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kCancelled:
+    case absl::StatusCode::kDeadlineExceeded: return error;
+    case absl::StatusCode::kFailedPrecondition:
+    case absl::StatusCode::kAborted:
+      return WithReason(absl::UnavailableError(error.message()), ReasonOf(error));
+    default:
+      return absl::InternalError(absl::StrCat("internal error; the server's log has it under request id ",
+                                              LogUnderRequestId(error, what, entropy)));
+  }
+}
+
+absl::Status AdminEdgeStatus(const absl::Status& error, absl::string_view what, EntropySource& entropy) {
+  if (error.code() != absl::StatusCode::kInternal && error.code() != absl::StatusCode::kUnknown) return error;
+  const std::string id = LogUnderRequestId(error, what, entropy);
+  return WithReason(absl::InternalError(absl::StrCat(error.message(), " (request id ", id, ")")), ReasonOf(error));
+}
+
+}  // namespace meshca

@@ -1,0 +1,23 @@
+// What of an error a client may see.
+#ifndef MESHCA_CA_SERVICE_EDGE_STATUS_H_
+#define MESHCA_CA_SERVICE_EDGE_STATUS_H_
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "ca/base/entropy.h"
+
+namespace meshca {
+
+// The error as the CSR service says it: InvalidArgument, Unauthenticated, PermissionDenied, ResourceExhausted,
+// Unavailable, Cancelled and DeadlineExceeded pass. FailedPrecondition and Aborted become Unavailable, which istio's
+// clients retry. Everything else becomes Internal with a request id and nothing more; the details go to the log under
+// that id, beside `what`.
+absl::Status CsrEdgeStatus(const absl::Status& error, absl::string_view what, EntropySource& entropy);
+
+// The same for the operator, who may see everything but what only the log should hold: Internal and Unknown carry the
+// request id beside the sentence.
+absl::Status AdminEdgeStatus(const absl::Status& error, absl::string_view what, EntropySource& entropy);
+
+}  // namespace meshca
+
+#endif  // MESHCA_CA_SERVICE_EDGE_STATUS_H_

@@ -1,0 +1,41 @@
+// The policy as the pipeline applies it: rules swapped in place, a rate for each caller.
+#ifndef MESHCA_CA_SERVICE_ISSUANCE_POLICY_H_
+#define MESHCA_CA_SERVICE_ISSUANCE_POLICY_H_
+
+#include <memory>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "ca/authn/caller_rate_limiter.h"
+#include "ca/authn/policy.h"
+#include "ca/base/clock.h"
+#include "ca/base/mutex.h"
+#include "ca/issuance/issuance_request.h"
+
+namespace meshca {
+
+// Thread-safe; computes only.
+class IssuancePolicy {
+ public:
+  // `clock` outlives the policy.
+  IssuancePolicy(Policy policy, const Clock& clock);
+
+  // A reload: requests judged from now on.
+  void Replace(Policy policy);
+
+  // Holds a judged request to the rules of its SPIFFE ID: its caller's lifetime_max becomes the shorter one.
+  // InvalidArgument (reason KEY_TYPE, names the types allowed), ResourceExhausted (reason CALLER_RATE).
+  absl::Status Apply(IssuanceRequest& request);
+
+ private:
+  std::shared_ptr<const Policy> Current() const;
+
+  const Clock& clock_;
+  CallerRateLimiter limiter_;
+  mutable Mutex mutex_;
+  std::shared_ptr<const Policy> policy_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace meshca
+
+#endif  // MESHCA_CA_SERVICE_ISSUANCE_POLICY_H_

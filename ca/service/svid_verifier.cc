@@ -1,0 +1,59 @@
+#include "ca/service/svid_verifier.h"
+
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/string_view.h"
+#include "ca/base/status.h"
+
+namespace meshca {
+namespace {
+
+// The edge picks the TLS alert by its own, coarser words.
+absl::string_view AlertReason(absl::string_view reason) {
+  if (reason == "PEER_EXPIRED" || reason == "PEER_NOT_YET_VALID") return "CERTIFICATE_EXPIRED";
+  if (reason == "PEER_TAINTED") return "CERTIFICATE_REVOKED";
+  if (reason == "PEER_UNTRUSTED" || reason == "PEER_TRUST_DOMAIN") return "UNKNOWN_AUTHORITY";
+  return reason;
+}
+
+}  // namespace
+
+std::shared_ptr<SvidVerifier> SvidVerifier::Create(AuthoritySnapshots& authorities) {
+  std::shared_ptr<SvidVerifier> verifier(new SvidVerifier());
+  authorities.AddListener([verifier](const std::shared_ptr<const AuthoritySnapshot>& snapshot) {
+    verifier->Follow(*snapshot);
+  });
+  if (auto snapshot = authorities.Current()) verifier->Follow(*snapshot);
+  return verifier;
+}
+
+void SvidVerifier::Follow(const AuthoritySnapshot& snapshot) {
+  if (snapshot.bundle == nullptr) return;
+  absl::flat_hash_set<std::string> tainted;
+  for (const SigningAuthority& authority : snapshot.authorities) {
+    if (authority.tainted) tainted.insert(authority.id);
+  }
+  auto verifier = std::make_shared<const ChainVerifier>(snapshot.bundle->trust_domain, snapshot.bundle->roots,
+                                                        std::move(tainted));
+  MutexLock lock(mutex_);
+  verifier_ = std::move(verifier);
+}
+
+std::shared_ptr<const ChainVerifier> SvidVerifier::chain_verifier() const {
+  MutexLock lock(mutex_);
+  return verifier_;
+}
+
+absl::StatusOr<std::shared_ptr<const void>> SvidVerifier::Verify(std::span<const std::string> chain_der,
+                                                                 absl::Time now) {
+  const std::shared_ptr<const ChainVerifier> verifier = chain_verifier();
+  if (verifier == nullptr) return absl::UnauthenticatedError("client certificate: the CA has not started yet");
+  std::vector<absl::string_view> chain(chain_der.begin(), chain_der.end());
+  absl::StatusOr<VerifiedPeer> peer = verifier->Verify(chain, now);
+  if (!peer.ok()) return WithReason(peer.status(), AlertReason(ReasonOf(peer.status())));
+  return std::shared_ptr<const void>(std::make_shared<const VerifiedPeer>(*std::move(peer)));
+}
+
+}  // namespace meshca
