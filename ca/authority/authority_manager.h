@@ -2,16 +2,22 @@
 #ifndef MESHCA_CA_AUTHORITY_AUTHORITY_MANAGER_H_
 #define MESHCA_CA_AUTHORITY_AUTHORITY_MANAGER_H_
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "ca/authority/authority_change.h"
 #include "ca/authority/authority_snapshot.h"
+#include "ca/authority/authority_source.h"
 #include "ca/authority/authority_store.h"
+#include "ca/authority/clock_guard.h"
 #include "ca/authority/key_encryption.h"
+#include "ca/authority/rotation_plan.h"
 #include "ca/base/clock.h"
 #include "ca/base/entropy.h"
 #include "ca/base/mutex.h"
@@ -28,40 +34,107 @@ struct AuthorityOptions {
   absl::Duration leaf_lifetime_max = absl::Hours(24 * 7);  // the profile's; issuing_lifetime is at least twice this
   // Plugged-in CA: a folder in istio's cacerts layout or cert-manager's (see plugged_in_ca.h); "" for self-signed.
   std::string plugged_in_folder;
+  // How often that folder is looked at.
+  absl::Duration plugged_in_poll = absl::Seconds(10);
 };
 
+// Settings of AuthorityStore that the manager reads and writes.
+// Newest time this CA has seen, Unix seconds; written at most every minute.
+inline constexpr absl::string_view kSettingClockMark = "clock_high_water";
+// Not "": the database was restored from a backup. Start then makes a new issuing authority, because the old key may
+// have signed what the backup does not know, raises the bundle's number and clears the setting.
+inline constexpr absl::string_view kSettingRecovered = "recovered";
+// No root is retired before this time (Unix seconds): one longest leaf after a restore.
+inline constexpr absl::string_view kSettingRetireNotBefore = "retire_not_before";
+
 // Holds the state machine of the authorities: every change is one AuthorityStore transaction, written before it is
-// published; a crash between the two is mended at the next start, which reads the store. Thread-safe; Tick and the
-// commands run one at a time.
+// published; a crash between the two is mended at the next start, which reads the store. Thread-safe; Start, Tick and
+// the commands run one at a time.
 class AuthorityManager final : public AuthoritySnapshots {
  public:
   // All references outlive the manager. Start() comes before anything else.
-  // Errors: InvalidArgument (lifetimes that cannot hold, naming both).
+  // Errors: InvalidArgument (no trust domain, or lifetimes that cannot hold, naming both).
   static absl::StatusOr<std::unique_ptr<AuthorityManager>> Create(AuthorityOptions options, AuthorityStore& store,
                                                                   const KeyEncryption& keys, const Clock& clock,
                                                                   EntropySource& entropy);
 
   // Loads the store; on a fresh one makes root and issuing authority (or adopts the plugged-in set) first. Publishes
-  // the first snapshot. FailedPrecondition: the store belongs to another trust domain (names both).
+  // the first snapshot. FailedPrecondition: the store belongs to another trust domain (names both). DataLoss: its rows
+  // contradict each other, or its keys do not open. The plugged-in set's errors on a fresh store only: later a broken
+  // set is refused, LastError says so, and what was adopted before goes on.
   absl::Status Start();
 
   std::shared_ptr<const AuthoritySnapshot> Current() const override;
   void AddListener(Listener listener) override;
 
-  // Does what is due at `now` (RotationPlan): renews the issuing authority, takes a changed plugged-in set. Returns
-  // when to call again at the latest. Called by the server's maintenance thread.
+  // Does what is due at `now` (RotationPlan): renews the issuing authority, takes a changed plugged-in set, retires
+  // what has ended. Returns when to call again at the latest. Called by the server's maintenance thread.
   absl::Time Tick(absl::Time now);
 
-  // Adopts the set in `folder` as the active authority (`meshca root import`). The error names file and fault.
-  // FailedPrecondition: a new root while certificates live under the present one, unless `force`.
-  absl::Status Import(const std::string& folder, const std::string& actor, bool force);
+  // Adopts the set in `folder` as the active authority (`meshca root import`), its key sealed into the database. The
+  // error names file and fault. Ok and nothing done: it is the active one already.
+  // FailedPrecondition: a new root while certificates live under the present one, unless `force` (then the present root
+  // stays trusted beside the new one). `own_leaves` of them are the CA's own TLS certificates, which it replaces
+  // itself.
+  absl::Status Import(const std::string& folder, const std::string& actor, bool force, uint64_t own_leaves = 0);
 
-  // A leaf certificate for the CA's own TLS endpoint, signed by the active issuing authority; the chain ends with the
-  // root, so a client that holds a fingerprint can verify. Recorded by the caller like any issuance.
-  // See server_certificate.h for the holder that renews it in place.
-
-  // The last error of Tick or a broken plugged-in set, "" when well: shown by status, check and a metric.
+  // What is wrong: errors of the last Tick, a broken or held plugged-in set, a clock that cannot be believed, an
+  // authority that ends; "" when well. Shown by status, check and a metric.
   std::string LastError() const;
+
+  // Nothing may be pruned or retired for its age while this is false: the wall clock jumped or went backwards.
+  bool ClockIsSteady() const;
+
+ private:
+  AuthorityManager(AuthorityOptions options, AuthorityStore& store, const KeyEncryption& keys, const Clock& clock,
+                   EntropySource& entropy);
+
+  absl::Status Reload() ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  absl::Status Commit(const AuthorityChange& change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  absl::Status MakeFirst(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  absl::Status LoadMark() ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  absl::Status FinishRestore(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  // One round of everything that is due; errors are collected, not returned.
+  absl::Time Work(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  void LookAtClock(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  void LookAtSource(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  absl::Status TakeChangedSet(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  RotationPlan DoWhatIsDue(absl::Time now, std::vector<std::string>& errors) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  absl::Status Do(const RotationStep& step, absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  absl::StatusOr<StoredAuthority> MakeIssuing(const StoredAuthority& root, absl::Time now) const;
+  // Makes `set` the active authority by one transaction.
+  absl::Status Adopt(const AuthoritySet& set, bool seal_key, bool drop_old_roots, const ChangeReason& reason)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  absl::StatusOr<AuthorityRows> RowsOf(const AuthoritySet& set, bool seal_key, absl::Time now) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  absl::Status OpenActiveKey() ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  void Publish(absl::string_view issuing_id, std::vector<std::string>& errors) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  void Say(const std::vector<std::string>& errors) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+
+  const AuthorityOptions options_;
+  const RotationPolicy policy_;
+  AuthorityStore& store_;
+  const KeyEncryption& keys_;
+  const Clock& clock_;
+  EntropySource& entropy_;
+
+  Mutex turn_;  // held through a whole Start, Tick or command, the database's time included
+  const std::unique_ptr<AuthoritySource> source_ ABSL_PT_GUARDED_BY(turn_);
+  AuthoritiesAndBundle state_ ABSL_GUARDED_BY(turn_);                 // as last read
+  std::vector<SigningAuthority> authorities_ ABSL_GUARDED_BY(turn_);  // state_'s, parsed
+  std::shared_ptr<const SigningKey> key_ ABSL_GUARDED_BY(turn_);  // of authority key_id_, which was active when opened
+  std::string key_id_ ABSL_GUARDED_BY(turn_);
+  ClockGuard guard_ ABSL_GUARDED_BY(turn_);
+  ClockVerdict clock_verdict_ ABSL_GUARDED_BY(turn_) = ClockVerdict::kSteady;
+  absl::Time mark_written_ ABSL_GUARDED_BY(turn_) = absl::InfinitePast();
+  std::string source_fingerprint_ ABSL_GUARDED_BY(turn_);  // of the set last taken
+  absl::Status source_error_ ABSL_GUARDED_BY(turn_);
+
+  mutable Mutex mutex_;  // short: for readers
+  std::shared_ptr<const AuthoritySnapshot> current_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Listener> listeners_ ABSL_GUARDED_BY(mutex_);
+  std::string last_error_ ABSL_GUARDED_BY(mutex_);
+  bool clock_is_steady_ ABSL_GUARDED_BY(mutex_) = true;
 };
 
 }  // namespace meshca

@@ -8,6 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "ca/authority/authority_store.h"
 #include "ca/authority/signing_authority.h"
 #include "ca/authority/trust_bundle.h"
 
@@ -15,9 +18,11 @@ namespace meshca {
 
 // Immutable, shared by every thread. A change of any authority makes a new one; readers keep the one they took.
 struct AuthoritySnapshot {
-  uint64_t revision = 0;  // the store's revision this was made from; only grows
+  // The store's revision this was made from; only grows. Signing may stop and resume within one (see `issuing`).
+  uint64_t revision = 0;
 
-  // The issuing authority that signs; its key is there. Null: nothing can sign (issuance is Unavailable).
+  // The issuing authority that signs; its key is there. Null: nothing can sign (issuance is Unavailable), because it
+  // has ended, its key is away, or the clock went backwards.
   std::shared_ptr<const SigningAuthority> issuing;
   std::shared_ptr<const TrustBundle> bundle;
   // Every authority known, retired ones included, without private keys.
@@ -30,6 +35,14 @@ struct AuthoritySnapshot {
   std::string roots_pem;
 };
 
+// What `state` says, as a snapshot. `issuing_id` names the authority that signs, with its opened `key`; "" for none.
+// DataLoss: rows that contradict each other (names them): no bundle, two active ones, an active root that is not
+// the bundle's first, an issuing authority whose root is not trusted.
+absl::StatusOr<std::shared_ptr<const AuthoritySnapshot>> BuildSnapshot(const TrustDomain& domain,
+                                                                       const AuthoritiesAndBundle& state,
+                                                                       absl::string_view issuing_id,
+                                                                       std::shared_ptr<const SigningKey> key);
+
 // Where the newest snapshot is found. Thread-safe.
 class AuthoritySnapshots {
  public:
@@ -39,8 +52,8 @@ class AuthoritySnapshots {
   // Never null once the CA has started.
   virtual std::shared_ptr<const AuthoritySnapshot> Current() const = 0;
 
-  // Calls `listener` after every change, on the thread that made it and with no lock held, in order of revision.
-  // Listeners are added before the CA starts and live as long as it does.
+  // Calls `listener` after every change, on the thread that made it, one change at a time, in order of revision. It may
+  // call Current(), and must not change authorities. Listeners are added before the CA starts and live as long as it.
   virtual void AddListener(Listener listener) = 0;
 };
 

@@ -1,0 +1,56 @@
+// The steps an authority store goes through, each as one transaction.
+#ifndef MESHCA_CA_AUTHORITY_AUTHORITY_CHANGE_H_
+#define MESHCA_CA_AUTHORITY_AUTHORITY_CHANGE_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "ca/authority/authority_source.h"
+#include "ca/authority/authority_store.h"
+#include "ca/spiffe/trust_domain.h"
+
+namespace meshca {
+
+// Pure: each takes what the store holds and says what to commit. In every result at most one authority of each role is
+// active, and the bundle starts with the active root. A bundle is part of the change only where its roots differ.
+
+// Rows as the source or the factory made them, keys in place, state active.
+struct AuthorityRows {
+  StoredAuthority root;
+  StoredAuthority issuing;
+  std::vector<std::string> more_roots_der;
+};
+
+// Who did it and why, for the audit log.
+struct ChangeReason {
+  std::string actor;
+  std::string detail;
+  absl::Time now;
+};
+
+// The row of role `role` that is active; null for none.
+const StoredAuthority* FindActive(const AuthoritiesAndBundle& state, AuthorityRole role);
+const StoredAuthority* FindById(const AuthoritiesAndBundle& state, absl::string_view id);
+
+// `rows` become active; what was active grows old. With `drop_old_roots` the roots trusted until now leave the bundle
+// and are retired with their issuing authorities: only where no certificate lives under them.
+AuthorityChange ChangeToRows(const AuthoritiesAndBundle& state, const TrustDomain& domain, AuthorityRows rows,
+                             bool drop_old_roots, const ChangeReason& reason);
+
+// `issuing` becomes active under the present root; the present one grows old.
+AuthorityChange ChangeIssuing(const AuthoritiesAndBundle& state, const TrustDomain& domain, StoredAuthority issuing,
+                              const ChangeReason& reason);
+
+// `id` is retired: it signs no more and nothing it signed is alive.
+AuthorityChange RetireAuthority(const AuthoritiesAndBundle& state, const TrustDomain& domain, absl::string_view id,
+                                const ChangeReason& reason);
+
+// The bundle's number after a restore: above every number the lost database can have given out.
+// max(stored + 2^32, Unix time).
+uint64_t SequenceAfterRestore(const AuthoritiesAndBundle& state, absl::Time now);
+
+}  // namespace meshca
+
+#endif  // MESHCA_CA_AUTHORITY_AUTHORITY_CHANGE_H_

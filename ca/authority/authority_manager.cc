@@ -1,0 +1,433 @@
+#include "ca/authority/authority_manager.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "ca/authority/authority_rows.h"
+#include "ca/authority/plugged_in_ca.h"
+#include "ca/authority/self_signed_source.h"
+#include "ca/base/log.h"
+#include "ca/base/status.h"
+
+namespace meshca {
+namespace {
+
+constexpr absl::Duration kMarkEvery = absl::Minutes(1);
+constexpr absl::Duration kRetryAfter = absl::Seconds(5);
+// How often a change is judged again after another server's came first. Each loss means that the other one got on.
+constexpr int kAttemptsMax = 5;
+constexpr char kSelf[] = "meshca";  // the actor in the audit log
+
+std::unique_ptr<AuthoritySource> MakeSource(const AuthorityOptions& options, EntropySource& entropy) {
+  if (!options.plugged_in_folder.empty()) {
+    return std::make_unique<PluggedInSource>(options.trust_domain, options.plugged_in_folder);
+  }
+  return std::make_unique<SelfSignedSource>(options.trust_domain, options.key_type, options.root_lifetime, entropy);
+}
+
+absl::Status CheckLifetimes(const AuthorityOptions& options) {
+  auto too_short = [](absl::string_view what, absl::Duration is, absl::string_view rule, absl::Duration other) {
+    return WithReason(absl::InvalidArgumentError(absl::StrCat(what, " ", absl::FormatDuration(is), " is ", rule, " ",
+                                                              absl::FormatDuration(other))),
+                      "LIFETIME_INVALID");
+  };
+  if (options.trust_domain.empty()) return absl::InvalidArgumentError("trust domain is empty");
+  if (options.leaf_lifetime_max < absl::Seconds(1)) {
+    return too_short("the longest leaf lifetime", options.leaf_lifetime_max, "below", absl::Seconds(1));
+  }
+  if (options.issuing_lifetime < 2 * options.leaf_lifetime_max) {
+    return too_short("the issuing authority's lifetime", options.issuing_lifetime,
+                     "less than twice the longest leaf lifetime", options.leaf_lifetime_max);
+  }
+  if (options.root_lifetime < options.issuing_lifetime) {
+    return too_short("the root's lifetime", options.root_lifetime, "less than the issuing authority's",
+                     options.issuing_lifetime);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> GetSettingOrEmpty(AuthorityStore& store, absl::string_view name) {
+  auto value = store.GetSetting(name);
+  if (absl::IsNotFound(value.status())) return std::string();
+  return value;
+}
+
+bool SameChain(const StoredAuthority& row, const AuthoritySet& set) {
+  std::vector<std::string> chain = {set.issuing->der().bytes()};
+  for (const Certificate& next : set.upstream) chain.push_back(next.der().bytes());
+  return row.chain_der == chain;
+}
+
+// Does the store hold `set` already, as what is active?
+bool IsActiveAlready(const AuthoritiesAndBundle& state, const AuthoritySet& set) {
+  const StoredAuthority* root = FindActive(state, AuthorityRole::kRoot);
+  const StoredAuthority* issuing = FindActive(state, AuthorityRole::kIssuing);
+  if (root == nullptr || issuing == nullptr || !state.bundle.has_value()) return false;
+  if (root->chain_der.front() != set.root.der().bytes() || issuing->root_id != root->id) return false;
+  for (const Certificate& more : set.more_roots) {
+    const std::vector<std::string>& trusted = state.bundle->roots_der;
+    if (std::find(trusted.begin(), trusted.end(), more.der().bytes()) == trusted.end()) return false;
+  }
+  // A root whose key is at hand keeps the issuing authority it has.
+  if (!set.issuing.has_value()) return root->key_reference == set.key_reference || root->key_reference == kSealedKey;
+  return SameChain(*issuing, set) &&
+         (issuing->key_reference == set.key_reference || issuing->key_reference == kSealedKey);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<AuthorityManager>> AuthorityManager::Create(AuthorityOptions options,
+                                                                           AuthorityStore& store,
+                                                                           const KeyEncryption& keys,
+                                                                           const Clock& clock, EntropySource& entropy) {
+  MESHCA_RETURN_IF_ERROR(CheckLifetimes(options));
+  return std::unique_ptr<AuthorityManager>(new AuthorityManager(std::move(options), store, keys, clock, entropy));
+}
+
+AuthorityManager::AuthorityManager(AuthorityOptions options, AuthorityStore& store, const KeyEncryption& keys,
+                                   const Clock& clock, EntropySource& entropy)
+    : options_(std::move(options)),
+      policy_{options_.issuing_lifetime, options_.leaf_lifetime_max},
+      store_(store),
+      keys_(keys),
+      clock_(clock),
+      entropy_(entropy),
+      source_(MakeSource(options_, entropy)),
+      guard_(absl::InfinitePast()) {}
+
+absl::Status AuthorityManager::Start() {
+  MutexLock lock(turn_);
+  absl::Time now = clock_.Now();
+  MESHCA_RETURN_IF_ERROR(Reload());
+  MESHCA_RETURN_IF_ERROR(LoadMark());
+  if (state_.authorities.empty()) MESHCA_RETURN_IF_ERROR(MakeFirst(now));
+  if (state_.trust_domain != options_.trust_domain.name()) {
+    return WithReason(
+        absl::FailedPreconditionError(absl::StrCat(
+            "this state belongs to the trust domain ", state_.trust_domain, " and the configuration says ",
+            options_.trust_domain.name(), ": give the server another state directory, or the old --trust-domain")),
+        "TRUST_DOMAIN_MISMATCH");
+  }
+  MESHCA_RETURN_IF_ERROR(FinishRestore(now));
+  // Sealed keys that do not open mean a wrong key file: nothing to go on with. A plugged-in one may come back.
+  const StoredAuthority* issuing = FindActive(state_, AuthorityRole::kIssuing);
+  if (issuing != nullptr && issuing->key_reference == kSealedKey) MESHCA_RETURN_IF_ERROR(OpenActiveKey());
+  MESHCA_RETURN_IF_ERROR(BuildSnapshot(options_.trust_domain, state_, "", nullptr).status());
+  Work(now);
+  return absl::OkStatus();
+}
+
+std::shared_ptr<const AuthoritySnapshot> AuthorityManager::Current() const {
+  MutexLock lock(mutex_);
+  return current_;
+}
+
+void AuthorityManager::AddListener(Listener listener) {
+  MutexLock lock(mutex_);
+  listeners_.push_back(std::move(listener));
+}
+
+absl::Time AuthorityManager::Tick(absl::Time now) {
+  MutexLock lock(turn_);
+  return Work(now);
+}
+
+std::string AuthorityManager::LastError() const {
+  MutexLock lock(mutex_);
+  return last_error_;
+}
+
+bool AuthorityManager::ClockIsSteady() const {
+  MutexLock lock(mutex_);
+  return clock_is_steady_;
+}
+
+absl::Status AuthorityManager::Reload() {
+  MESHCA_ASSIGN_OR_RETURN(AuthoritiesAndBundle state, store_.LoadAuthorities());
+  if (state.revision == state_.revision && !authorities_.empty()) return absl::OkStatus();
+  std::vector<SigningAuthority> authorities;
+  for (const StoredAuthority& row : state.authorities) {
+    MESHCA_ASSIGN_OR_RETURN(SigningAuthority authority, ToAuthority(row));
+    authorities.push_back(std::move(authority));
+  }
+  state_ = std::move(state);
+  authorities_ = std::move(authorities);
+  return absl::OkStatus();
+}
+
+// Commits, then reads back what the store made of it. When reading fails the change stands all the same, and the next
+// round finds it.
+absl::Status AuthorityManager::Commit(const AuthorityChange& change) {
+  MESHCA_RETURN_IF_ERROR(store_.CommitAuthorities(change).status());
+  for (const AuditEntry& entry : change.audit) {
+    LogInfo(entry.action, {{"target", entry.target}, {"actor", entry.actor}, {"detail", entry.detail}});
+  }
+  return Reload();
+}
+
+absl::Status AuthorityManager::MakeFirst(absl::Time now) {
+  MESHCA_ASSIGN_OR_RETURN(AuthoritySet set, source_->Load(now));
+  absl::Status status = Adopt(set, set.key_reference.empty(), false, {kSelf, "first start", now});
+  // Another server was first: its authorities are as good, and ours were never published.
+  return absl::IsAborted(status) ? Reload() : status;
+}
+
+absl::Status AuthorityManager::LoadMark() {
+  MESHCA_ASSIGN_OR_RETURN(std::string text, GetSettingOrEmpty(store_, kSettingClockMark));
+  int64_t seconds = 0;
+  if (text.empty()) return absl::OkStatus();
+  if (!absl::SimpleAtoi(text, &seconds)) {
+    return absl::DataLossError(absl::StrCat("setting ", kSettingClockMark, " is no number: \"", text, "\""));
+  }
+  guard_ = ClockGuard(absl::FromUnixSeconds(seconds));
+  mark_written_ = absl::FromUnixSeconds(seconds);
+  return absl::OkStatus();
+}
+
+// Each step may be done again after a crash: the last one clears the mark.
+absl::Status AuthorityManager::FinishRestore(absl::Time now) {
+  MESHCA_ASSIGN_OR_RETURN(std::string recovered, GetSettingOrEmpty(store_, kSettingRecovered));
+  if (recovered.empty() || !state_.bundle.has_value()) return absl::OkStatus();
+  const ChangeReason reason = {kSelf, "restored from a backup", now};
+  const StoredAuthority* root = FindActive(state_, AuthorityRole::kRoot);
+  AuthorityChange change;
+  if (root != nullptr && !root->key_reference.empty()) {
+    MESHCA_ASSIGN_OR_RETURN(StoredAuthority issuing, MakeIssuing(*root, now));
+    change = ChangeIssuing(state_, options_.trust_domain, std::move(issuing), reason);
+  } else {
+    change = ChangeIssuing(state_, options_.trust_domain, *FindActive(state_, AuthorityRole::kIssuing), reason);
+  }
+  change.bundle = state_.bundle;
+  change.bundle->sequence_number = SequenceAfterRestore(state_, now);
+  change.bundle->published_at = now;
+  MESHCA_RETURN_IF_ERROR(
+      store_.PutSetting(kSettingRetireNotBefore, absl::StrCat(absl::ToUnixSeconds(now + options_.leaf_lifetime_max))));
+  MESHCA_RETURN_IF_ERROR(Commit(change));
+  return store_.PutSetting(kSettingRecovered, "");
+}
+
+absl::Time AuthorityManager::Work(absl::Time now) {
+  std::vector<std::string> errors;
+  absl::Status reloaded = Reload();
+  if (!reloaded.ok()) errors.push_back(absl::StrCat("authorities cannot be read: ", reloaded.message()));
+  LookAtClock(now);
+  if (!guard_.finding().empty()) errors.push_back(guard_.finding());
+  RotationPlan plan;
+  if (clock_verdict_ == ClockVerdict::kBehind) {
+    plan.next_wakeup = now + kRetryAfter;
+  } else {
+    LookAtSource(now);
+    if (!source_error_.ok()) errors.push_back(std::string(source_error_.message()));
+    plan = DoWhatIsDue(now, errors);
+    if (!plan.why_not_signing.empty()) errors.push_back(absl::StrCat("cannot sign: ", plan.why_not_signing));
+    errors.insert(errors.end(), plan.warnings.begin(), plan.warnings.end());
+  }
+  Publish(plan.issuing_id, errors);
+  Say(errors);
+  absl::Time next = std::min(plan.next_wakeup, now + kMarkEvery);
+  if (!options_.plugged_in_folder.empty()) next = std::min(next, now + options_.plugged_in_poll);
+  return errors.empty() ? next : std::min(next, now + kRetryAfter);
+}
+
+void AuthorityManager::LookAtClock(absl::Time now) {
+  clock_verdict_ = guard_.Observe(now, clock_.SinceBoot());
+  if (guard_.mark() >= mark_written_ + kMarkEvery) {
+    // A mark that cannot be written now is written with the next round: nothing else depends on it.
+    absl::Time mark = guard_.mark();
+    if (store_.PutSetting(kSettingClockMark, absl::StrCat(absl::ToUnixSeconds(mark))).ok()) mark_written_ = mark;
+  }
+  MutexLock lock(mutex_);
+  clock_is_steady_ = clock_verdict_ == ClockVerdict::kSteady;
+}
+
+void AuthorityManager::LookAtSource(absl::Time now) {
+  auto fingerprint = source_->Fingerprint();
+  if (!fingerprint.ok()) {
+    source_error_ = fingerprint.status();
+    return;
+  }
+  if (fingerprint->empty() || *fingerprint == source_fingerprint_) return;
+  absl::Status taken = TakeChangedSet(now);
+  // The files may have been exchanged while they were read: judge what stands still.
+  auto after = source_->Fingerprint();
+  if (!after.ok() || *after != *fingerprint) return;
+  source_error_ = taken.ok() ? absl::OkStatus() : Annotate(taken, "plugged-in CA");
+  // A refused set is judged again every time: a date may come, or an operator may rotate the root.
+  source_fingerprint_ = taken.ok() ? *fingerprint : std::string();
+}
+
+absl::Status AuthorityManager::TakeChangedSet(absl::Time now) {
+  MESHCA_ASSIGN_OR_RETURN(AuthoritySet set, source_->Load(now));
+  if (IsActiveAlready(state_, set)) return absl::OkStatus();
+  const StoredAuthority* root = FindActive(state_, AuthorityRole::kRoot);
+  if (root != nullptr && root->id != set.root.spki_sha256_hex()) {
+    return WithReason(
+        absl::FailedPreconditionError(
+            absl::StrCat(options_.plugged_in_folder, ": its root ", set.root.spki_sha256_hex().substr(0, 16),
+                         " is not the active one, ", root->id.substr(0, 16),
+                         ": the set is held and the present authority goes on. A new root takes `meshca root rotate`")),
+        "ROOT_CHANGE_HELD");
+  }
+  return Adopt(set, false, false, {kSelf, absl::StrCat("changed set in ", options_.plugged_in_folder), now});
+}
+
+RotationPlan AuthorityManager::DoWhatIsDue(absl::Time now, std::vector<std::string>& errors) {
+  absl::Status status;
+  for (int attempt = 0; attempt < kAttemptsMax; ++attempt) {
+    RotationPlan plan = PlanRotation(now, authorities_, policy_);
+    bool acted = false;
+    for (const RotationStep& step : plan.steps) {
+      // A clock that jumped ahead must not declare anything expired; a new issuing authority harms nobody.
+      if (step.kind == RotationStep::Kind::kRetire && clock_verdict_ != ClockVerdict::kSteady) continue;
+      status = Do(step, now);
+      acted = true;
+      break;  // One step, then judge anew on what the store holds now.
+    }
+    if (!acted) return plan;
+    if (absl::IsAborted(status)) status = Reload();
+    if (!status.ok()) break;
+  }
+  if (!status.ok()) errors.push_back(absl::StrCat("authority renewal: ", status.message()));
+  return PlanRotation(now, authorities_, policy_);
+}
+
+absl::Status AuthorityManager::Do(const RotationStep& step, absl::Time now) {
+  const ChangeReason reason = {kSelf, step.why, now};
+  if (step.kind == RotationStep::Kind::kRetire) {
+    return Commit(RetireAuthority(state_, options_.trust_domain, step.authority_id, reason));
+  }
+  MESHCA_ASSIGN_OR_RETURN(StoredAuthority issuing, MakeIssuing(*FindById(state_, step.authority_id), now));
+  return Commit(ChangeIssuing(state_, options_.trust_domain, std::move(issuing), reason));
+}
+
+absl::StatusOr<StoredAuthority> AuthorityManager::MakeIssuing(const StoredAuthority& root, absl::Time now) const {
+  return MakeIssuingRow(options_.trust_domain, root, keys_, options_.key_type, now, options_.issuing_lifetime,
+                        entropy_);
+}
+
+absl::Status AuthorityManager::Adopt(const AuthoritySet& set, bool seal_key, bool drop_old_roots,
+                                     const ChangeReason& reason) {
+  MESHCA_ASSIGN_OR_RETURN(AuthorityRows rows, RowsOf(set, seal_key, reason.now));
+  std::string issuing_id = rows.issuing.id;
+  MESHCA_RETURN_IF_ERROR(Commit(ChangeToRows(state_, options_.trust_domain, std::move(rows), drop_old_roots, reason)));
+  if (set.issuing.has_value()) {
+    // The key that was validated with the set, not whatever stands in the folder by now.
+    MESHCA_ASSIGN_OR_RETURN(key_, SoftwareKey::FromPkcs8Der(set.key_pkcs8.reveal()));
+    key_id_ = issuing_id;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<AuthorityRows> AuthorityManager::RowsOf(const AuthoritySet& set, bool seal_key, absl::Time now) const {
+  AuthorityRows rows;
+  const std::string root_id = set.root.spki_sha256_hex();
+  rows.root = MakeRow(AuthorityRole::kRoot, AuthorityState::kActive, set.root, {}, root_id, now);
+  if (set.issuing.has_value()) {
+    rows.issuing = MakeRow(AuthorityRole::kIssuing, AuthorityState::kActive, *set.issuing, set.upstream, root_id, now);
+  }
+  StoredAuthority& keyed = set.issuing.has_value() ? rows.issuing : rows.root;
+  if (seal_key) {
+    MESHCA_RETURN_IF_ERROR(SealKey(keys_, set.key_pkcs8.reveal(), keyed));
+  } else {
+    keyed.key_reference = set.key_reference;
+  }
+  for (StoredAuthority* row : {&rows.root, &rows.issuing}) {
+    const StoredAuthority* known = FindById(state_, row->id);
+    if (known == nullptr) continue;
+    if (known->tainted) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(AuthorityRoleName(row->role), " authority ", row->id, " is tainted: it may not sign again"));
+    }
+    row->created_at = known->created_at;
+    if (row->key_reference.empty() && known->chain_der.front() == row->chain_der.front()) {
+      row->key_reference = known->key_reference;
+      row->sealed_key = known->sealed_key;
+    }
+  }
+  if (!set.issuing.has_value()) {
+    MESHCA_ASSIGN_OR_RETURN(rows.issuing, MakeIssuing(rows.root, now));
+  }
+  for (const Certificate& root : set.more_roots) rows.more_roots_der.push_back(root.der().bytes());
+  return rows;
+}
+
+absl::Status AuthorityManager::Import(const std::string& folder, const std::string& actor, bool force,
+                                      uint64_t own_leaves) {
+  MutexLock lock(turn_);
+  absl::Time now = clock_.Now();
+  MESHCA_RETURN_IF_ERROR(Reload());
+  MESHCA_ASSIGN_OR_RETURN(AuthoritySet set, LoadPluggedInSet(options_.trust_domain, folder, now));
+  if (IsActiveAlready(state_, set)) return absl::OkStatus();
+  const std::string root_id = set.root.spki_sha256_hex();
+  const StoredAuthority* root = FindActive(state_, AuthorityRole::kRoot);
+  uint64_t others = 0;
+  if (root != nullptr && root->id != root_id) {
+    MESHCA_ASSIGN_OR_RETURN(auto live, store_.CountLiveLeaves(now));
+    for (const auto& [id, count] : live) {
+      const StoredAuthority* issuer = FindById(state_, id);
+      if (issuer == nullptr || issuer->root_id != root_id) others += count;
+    }
+    others -= std::min(others, own_leaves);
+    if (others > 0 && !force) {
+      return WithReason(absl::FailedPreconditionError(absl::StrCat(
+                            others, " certificates live under the present root ", root->id.substr(0, 16),
+                            ", and their holders do not know the new one, ", root_id.substr(0, 16),
+                            ": rotate with `meshca root rotate`, or --force to cut them off from new peers")),
+                        "ROOT_IN_USE");
+    }
+  }
+  std::string detail = absl::StrCat("import ", folder);
+  if (others > 0) absl::StrAppend(&detail, ", forced with ", others, " certificates under the root before it");
+  const bool drop_old_roots = root != nullptr && root->id != root_id && others == 0;
+  MESHCA_RETURN_IF_ERROR(Adopt(set, true, drop_old_roots, {actor, detail, now}));
+  Work(now);
+  return absl::OkStatus();
+}
+
+absl::Status AuthorityManager::OpenActiveKey() {
+  const StoredAuthority* issuing = FindActive(state_, AuthorityRole::kIssuing);
+  if (issuing == nullptr || (key_ != nullptr && key_id_ == issuing->id)) return absl::OkStatus();
+  key_ = nullptr;
+  MESHCA_ASSIGN_OR_RETURN(key_, OpenKey(keys_, *issuing));
+  key_id_ = issuing->id;
+  return absl::OkStatus();
+}
+
+void AuthorityManager::Publish(absl::string_view issuing_id, std::vector<std::string>& errors) {
+  absl::Status opened = OpenActiveKey();
+  if (!opened.ok()) errors.push_back(absl::StrCat("cannot sign: ", opened.message()));
+  const bool signs = opened.ok() && !issuing_id.empty() && issuing_id == key_id_;
+  std::shared_ptr<const AuthoritySnapshot> before = Current();
+  if (before != nullptr && before->revision == state_.revision && (before->issuing != nullptr) == signs) return;
+  auto snapshot = BuildSnapshot(options_.trust_domain, state_, signs ? issuing_id : "", signs ? key_ : nullptr);
+  if (!snapshot.ok()) {
+    errors.push_back(std::string(snapshot.status().message()));
+    return;
+  }
+  std::vector<Listener> listeners;
+  {
+    MutexLock lock(mutex_);
+    current_ = *snapshot;
+    listeners = listeners_;
+  }
+  for (const Listener& listener : listeners) listener(*snapshot);
+}
+
+void AuthorityManager::Say(const std::vector<std::string>& errors) {
+  std::string joined = absl::StrJoin(errors, "; ");
+  {
+    MutexLock lock(mutex_);
+    if (joined == last_error_) return;
+    last_error_ = joined;
+  }
+  if (joined.empty()) {
+    LogInfo("authorities are well again");
+  } else {
+    LogError("authorities", {{"error", joined}});
+  }
+}
+
+}  // namespace meshca

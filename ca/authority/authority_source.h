@@ -1,0 +1,47 @@
+// Where authorities come from: made here, plugged in, or (later) signed upstream.
+#ifndef MESHCA_CA_AUTHORITY_AUTHORITY_SOURCE_H_
+#define MESHCA_CA_AUTHORITY_AUTHORITY_SOURCE_H_
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "ca/base/secret.h"
+#include "ca/x509/certificate.h"
+
+namespace meshca {
+
+// What a source offers: a root, perhaps an issuing authority under it, and the private key of one of the two.
+struct AuthoritySet {
+  Certificate root;  // the one the chain ends in
+  // Roots to trust beside it. Never the chain's own.
+  std::vector<Certificate> more_roots;
+  // Nothing: `key` is the root's, and meshca makes issuing authorities under it by itself.
+  std::optional<Certificate> issuing;
+  std::vector<Certificate> upstream;  // between issuing and root, nearest first
+  SecretBytes key_pkcs8;              // of `issuing`, else of `root`
+  // Where the key stays: "file:<folder>"; "" for a key that the database is to keep, sealed.
+  std::string key_reference;
+
+  // The certificate that belongs to the key.
+  const Certificate& keyed() const { return issuing.has_value() ? *issuing : root; }
+};
+
+// Used by AuthorityManager alone, one call at a time. Calls block on files or on the network.
+class AuthoritySource {
+ public:
+  virtual ~AuthoritySource() = default;
+
+  // What stands there now, validated whole. Called on a fresh store and when Fingerprint changed.
+  virtual absl::StatusOr<AuthoritySet> Load(absl::Time now) = 0;
+
+  // Bytes that are others when Load would give another set; "" for a source that never changes by itself. Cheap
+  // enough for every few seconds.
+  virtual absl::StatusOr<std::string> Fingerprint() = 0;
+};
+
+}  // namespace meshca
+
+#endif  // MESHCA_CA_AUTHORITY_AUTHORITY_SOURCE_H_

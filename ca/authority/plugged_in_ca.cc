@@ -1,0 +1,323 @@
+#include "ca/authority/plugged_in_ca.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "ca/authority/authority_rows.h"
+#include "ca/base/file.h"
+#include "ca/base/status.h"
+#include "ca/x509/digest.h"
+
+namespace meshca {
+namespace {
+
+constexpr size_t kFileBytesMax = 1024 * 1024;
+constexpr size_t kKeyBytesMax = 64 * 1024;
+constexpr size_t kCertificatesMax = 64;
+
+struct Layout {
+  const char* certificate;
+  const char* key;
+  const char* chain;  // null: the chain follows in the certificate's file
+  const char* roots;
+};
+constexpr Layout kIstio = {"ca-cert.pem", "ca-key.pem", "cert-chain.pem", "root-cert.pem"};
+constexpr Layout kCertManager = {"tls.crt", "tls.key", nullptr, "ca.crt"};
+
+std::string Join(const std::string& folder, const char* name) { return absl::StrCat(folder, "/", name); }
+
+// Every fault of the set in one shape: "<path>: <fault>".
+absl::Status Fault(const std::string& path, absl::string_view fault) {
+  return WithReason(absl::InvalidArgumentError(absl::StrCat(path, ": ", fault)), "PLUGGED_IN_CA_INVALID");
+}
+
+bool Exists(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
+
+absl::StatusOr<Layout> FindLayout(const std::string& folder) {
+  bool istio = Exists(Join(folder, kIstio.certificate));
+  bool cert_manager = Exists(Join(folder, kCertManager.certificate));
+  if (istio && cert_manager) {
+    return Fault(folder, "holds both ca-cert.pem and tls.crt: keep one layout, istio's or cert-manager's");
+  }
+  if (istio) return kIstio;
+  if (cert_manager) return kCertManager;
+  return Fault(folder,
+               "holds no CA: expected ca-cert.pem, ca-key.pem, cert-chain.pem, root-cert.pem (istio's cacerts) or "
+               "tls.crt, tls.key, ca.crt (cert-manager's)");
+}
+
+// The text of one file; a missing one is a fault of the set, like any other.
+absl::StatusOr<std::string> ReadText(const std::string& path) {
+  auto text = ReadFile(path, kFileBytesMax, FileSecrecy::kPublic);
+  if (!text.ok()) {
+    return absl::IsNotFound(text.status()) ? Fault(path, "is missing")
+                                           : WithReason(text.status(), "PLUGGED_IN_CA_INVALID");
+  }
+  if (text->find('\0') != std::string::npos) return Fault(path, "holds NUL bytes: PEM text is expected, not DER");
+  return text;
+}
+
+bool Blank(absl::string_view text) { return absl::StripAsciiWhitespace(text).empty(); }
+
+absl::StatusOr<std::vector<Certificate>> ParseCertificates(const std::string& path, const std::string& text) {
+  if (Blank(text)) return Fault(path, "is empty");
+  auto certificates = Certificate::ParseAll(Pem(text));
+  if (!certificates.ok()) return Fault(path, certificates.status().message());
+  if (certificates->size() > kCertificatesMax) {
+    return Fault(path,
+                 absl::StrCat(certificates->size(), " certificates, and at most ", kCertificatesMax, " are read"));
+  }
+  return certificates;
+}
+
+std::string Label(const Certificate& certificate) {
+  return absl::StrCat("certificate \"", certificate.subject(), "\" (serial ", certificate.serial_hex(), ")");
+}
+
+std::string Time(absl::Time time) { return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone()); }
+
+// A certificate with the file it came from, so that its fault names both.
+struct Placed {
+  std::string path;
+  Certificate certificate;
+};
+
+absl::Status CheckDates(const Placed& placed, absl::Time now) {
+  const Validity& validity = placed.certificate.validity();
+  if (now < validity.not_before) {
+    return Fault(placed.path,
+                 absl::StrCat(Label(placed.certificate), ": not valid before ", Time(validity.not_before)));
+  }
+  if (!validity.Contains(now)) {
+    return Fault(placed.path, absl::StrCat(Label(placed.certificate), ": expired ", Time(validity.not_after)));
+  }
+  return absl::OkStatus();
+}
+
+// May `placed` stand `authorities_below` authorities above the leaf? RFC 5280 §4.2.1.9, §4.2.1.3; X509-SVID §4.
+absl::Status CheckAuthority(const Placed& placed, int authorities_below, const TrustDomain& domain, absl::Time now) {
+  const CertificateFields& fields = placed.certificate.fields();
+  auto fault = [&](absl::string_view what) {
+    return Fault(placed.path, absl::StrCat(Label(placed.certificate), ": ", what));
+  };
+  if (!fields.is_ca) return fault("is not a CA: basicConstraints lacks CA:TRUE");
+  // A root without keyUsage is common (openssl's defaults) and signs all the same; below it, X509-SVID asks for it.
+  bool root = placed.certificate.IsSelfSigned();
+  if (fields.key_usage.has_value() ? (*fields.key_usage & kKeyCertSign) == 0 : !root) {
+    return fault("may not sign certificates: keyUsage lacks keyCertSign");
+  }
+  if (fields.path_len.has_value() && *fields.path_len < authorities_below) {
+    return fault(absl::StrCat("pathLenConstraint ", *fields.path_len, " leaves no room for the ", authorities_below,
+                              " authorities below it"));
+  }
+  if (!fields.unknown_critical.empty()) {
+    return fault(absl::StrCat("has the unknown critical extension ", fields.unknown_critical));
+  }
+  for (const std::string& uri : fields.uri_names) {
+    auto id = SpiffeId::Parse(uri);
+    if (id.ok() && !id->MemberOf(domain)) {
+      return fault(absl::StrCat("belongs to ", uri, ", and this server to the trust domain ", domain.name()));
+    }
+  }
+  return CheckDates(placed, now);
+}
+
+absl::Status CheckNoDuplicates(const std::string& path, const std::vector<Certificate>& certificates) {
+  for (size_t i = 0; i < certificates.size(); ++i) {
+    for (size_t j = 0; j < i; ++j) {
+      if (certificates[i] == certificates[j]) {
+        return Fault(path, absl::StrCat("certificates ", j + 1, " and ", i + 1, " are the same"));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+struct Files {
+  std::string folder;
+  Layout layout;
+  std::string certificate_path, key_path, chain_path, roots_path;
+  std::string certificate_text, chain_text, roots_text;
+};
+
+absl::StatusOr<Files> ReadFiles(const std::string& folder) {
+  Files files;
+  files.folder = folder;
+  MESHCA_ASSIGN_OR_RETURN(files.layout, FindLayout(folder));
+  files.certificate_path = Join(folder, files.layout.certificate);
+  files.key_path = Join(folder, files.layout.key);
+  files.roots_path = Join(folder, files.layout.roots);
+  files.chain_path = files.layout.chain != nullptr ? Join(folder, files.layout.chain) : files.certificate_path;
+  MESHCA_ASSIGN_OR_RETURN(files.certificate_text, ReadText(files.certificate_path));
+  // istio-ca-secret has these two empty or not at all; what is needed of them shows below.
+  if (files.layout.chain != nullptr && Exists(files.chain_path)) {
+    MESHCA_ASSIGN_OR_RETURN(files.chain_text, ReadText(files.chain_path));
+  }
+  if (Exists(files.roots_path)) {
+    MESHCA_ASSIGN_OR_RETURN(files.roots_text, ReadText(files.roots_path));
+  }
+  return files;
+}
+
+// The private key beside `certificate`, checked to be its own.
+absl::StatusOr<std::unique_ptr<SoftwareKey>> ReadKey(const std::string& path) {
+  auto text = ReadFile(path, kKeyBytesMax, FileSecrecy::kGroup);
+  if (!text.ok()) {
+    return absl::IsNotFound(text.status()) ? Fault(path, "is missing")
+                                           : WithReason(text.status(), "PLUGGED_IN_CA_INVALID");
+  }
+  SecretBytes pem(*std::move(text));
+  if (Blank(pem.reveal())) return Fault(path, "is empty");
+  auto key = SoftwareKey::FromPem(pem.reveal());
+  if (!key.ok()) return Fault(path, key.status().message());
+  return key;
+}
+
+// The way from the issuing certificate to a root; takes the certificates it uses out of `between`.
+absl::Status FindWay(const Placed& issuing, const std::string& roots_path, const std::vector<Certificate>& roots,
+                     std::vector<Certificate>& between, AuthoritySet& set) {
+  const Certificate* last = &issuing.certificate;
+  for (;;) {
+    auto signed_last = [&](const Certificate& candidate) { return last->VerifiesUnder(candidate).ok(); };
+    auto root = std::find_if(roots.begin(), roots.end(), signed_last);
+    if (root != roots.end()) {
+      set.root = *root;
+      return absl::OkStatus();
+    }
+    auto next = std::find_if(between.begin(), between.end(), signed_last);
+    if (next == between.end()) {
+      return Fault(roots_path, absl::StrCat("no certificate here signed ", Label(*last), ", whose issuer is \"",
+                                            last->issuer(), "\": the chain leads to no root"));
+    }
+    set.upstream.push_back(*next);
+    between.erase(next);
+    last = &set.upstream.back();
+  }
+}
+
+// What stands between the issuing certificate and the roots, both of which may be repeated there.
+absl::StatusOr<std::vector<Certificate>> Between(const Files& files, const std::vector<Certificate>& leading,
+                                                 const std::vector<Certificate>& roots) {
+  std::vector<Certificate> chain(leading.begin() + 1, leading.end());
+  if (!Blank(files.chain_text)) {
+    MESHCA_ASSIGN_OR_RETURN(chain, ParseCertificates(files.chain_path, files.chain_text));
+  }
+  MESHCA_RETURN_IF_ERROR(CheckNoDuplicates(files.chain_path, chain));
+  chain.erase(std::remove_if(chain.begin(), chain.end(),
+                             [&](const Certificate& certificate) {
+                               return certificate == leading.front() ||
+                                      std::find(roots.begin(), roots.end(), certificate) != roots.end();
+                             }),
+              chain.end());
+  return chain;
+}
+
+absl::Status CheckWay(const Files& files, const AuthoritySet& set, const TrustDomain& domain, absl::Time now) {
+  int below = 0;
+  if (set.issuing.has_value()) {
+    MESHCA_RETURN_IF_ERROR(CheckAuthority({files.certificate_path, *set.issuing}, below++, domain, now));
+  } else {
+    ++below;  // The issuing authority that meshca makes under it.
+  }
+  for (const Certificate& certificate : set.upstream) {
+    MESHCA_RETURN_IF_ERROR(CheckAuthority({files.chain_path, certificate}, below++, domain, now));
+  }
+  return CheckAuthority({set.issuing.has_value() ? files.roots_path : files.certificate_path, set.root}, below, domain,
+                        now);
+}
+
+// The roots file, or for istio-ca-secret the self-signed certificate itself.
+absl::StatusOr<std::vector<Certificate>> ReadRoots(const Files& files, const Certificate& certificate) {
+  if (Blank(files.roots_text)) {
+    if (files.layout.certificate == kIstio.certificate && certificate.IsSelfSigned()) {
+      return std::vector<Certificate>{certificate};
+    }
+    return Fault(files.roots_path, Exists(files.roots_path) ? "is empty" : "is missing");
+  }
+  MESHCA_ASSIGN_OR_RETURN(std::vector<Certificate> roots, ParseCertificates(files.roots_path, files.roots_text));
+  MESHCA_RETURN_IF_ERROR(CheckNoDuplicates(files.roots_path, roots));
+  for (const Certificate& root : roots) {
+    if (!root.IsSelfSigned()) {
+      return Fault(files.roots_path, absl::StrCat(Label(root), ": is not self-signed, so it is not a root"));
+    }
+    if (!root.is_ca()) {
+      return Fault(files.roots_path, absl::StrCat(Label(root), ": is not a CA: basicConstraints lacks CA:TRUE"));
+    }
+  }
+  return roots;
+}
+
+absl::StatusOr<AuthoritySet> Assemble(const Files& files, const TrustDomain& domain, absl::Time now) {
+  MESHCA_ASSIGN_OR_RETURN(std::vector<Certificate> leading,
+                          ParseCertificates(files.certificate_path, files.certificate_text));
+  if (files.layout.chain != nullptr && leading.size() != 1) {
+    return Fault(files.certificate_path, absl::StrCat("holds ", leading.size(),
+                                                      " certificates: one belongs here, the others in cert-chain.pem"));
+  }
+  MESHCA_RETURN_IF_ERROR(CheckNoDuplicates(files.certificate_path, leading));
+  MESHCA_ASSIGN_OR_RETURN(std::vector<Certificate> roots, ReadRoots(files, leading.front()));
+  MESHCA_ASSIGN_OR_RETURN(std::vector<Certificate> between, Between(files, leading, roots));
+  AuthoritySet set;
+  if (std::find(roots.begin(), roots.end(), leading.front()) != roots.end()) {
+    set.root = leading.front();
+  } else {
+    set.issuing = leading.front();
+    MESHCA_RETURN_IF_ERROR(FindWay({files.certificate_path, leading.front()}, files.roots_path, roots, between, set));
+  }
+  if (!between.empty()) {
+    return Fault(files.chain_path,
+                 absl::StrCat(Label(between.front()), ": is not on the way from the issuing certificate to the root"));
+  }
+  MESHCA_RETURN_IF_ERROR(CheckWay(files, set, domain, now));
+  for (const Certificate& root : roots) {
+    // A root that has ended helps nobody; it must not keep the rest from being used either.
+    if (root == set.root || now > root.validity().not_after) continue;
+    set.more_roots.push_back(root);
+  }
+  return set;
+}
+
+}  // namespace
+
+absl::StatusOr<AuthoritySet> LoadPluggedInSet(const TrustDomain& domain, const std::string& folder, absl::Time now) {
+  MESHCA_ASSIGN_OR_RETURN(Files files, ReadFiles(folder));
+  MESHCA_ASSIGN_OR_RETURN(AuthoritySet set, Assemble(files, domain, now));
+  MESHCA_ASSIGN_OR_RETURN(std::unique_ptr<SoftwareKey> key, ReadKey(files.key_path));
+  if (!(key->public_key() == set.keyed().public_key())) {
+    return Fault(files.key_path,
+                 absl::StrCat("is not the key of ", files.layout.certificate, ": that one's fingerprint is ",
+                              set.keyed().spki_sha256_hex(), ", this one's ", key->public_key().sha256_hex()));
+  }
+  set.key_pkcs8 = key->ToPkcs8Der();
+  set.key_reference = absl::StrCat(kFileKeyPrefix, folder);
+  return set;
+}
+
+absl::StatusOr<std::shared_ptr<const SigningKey>> LoadPluggedInKey(const std::string& folder) {
+  MESHCA_ASSIGN_OR_RETURN(Layout layout, FindLayout(folder));
+  MESHCA_ASSIGN_OR_RETURN(std::unique_ptr<SoftwareKey> key, ReadKey(Join(folder, layout.key)));
+  return std::shared_ptr<const SigningKey>(std::move(key));
+}
+
+absl::StatusOr<std::string> PluggedInSource::Fingerprint() {
+  std::string all;
+  for (const Layout& layout : {kIstio, kCertManager}) {
+    for (const char* name : {layout.certificate, layout.key, layout.chain, layout.roots}) {
+      if (name == nullptr) continue;
+      bool key = name == layout.key;
+      auto bytes = ReadFile(Join(folder_, name), key ? kKeyBytesMax : kFileBytesMax,
+                            key ? FileSecrecy::kGroup : FileSecrecy::kPublic);
+      absl::StrAppend(&all, name, ":",
+                      bytes.ok() ? Sha256(*bytes) : absl::StrCat("!", CodeName(bytes.status().code())));
+      if (bytes.ok() && key) Wipe(*bytes);
+    }
+  }
+  return Sha256(all);
+}
+
+}  // namespace meshca

@@ -1,0 +1,56 @@
+// A CA made elsewhere and plugged in as files.
+#ifndef MESHCA_CA_AUTHORITY_PLUGGED_IN_CA_H_
+#define MESHCA_CA_AUTHORITY_PLUGGED_IN_CA_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "ca/authority/authority_source.h"
+#include "ca/spiffe/trust_domain.h"
+#include "ca/x509/signing_key.h"
+
+namespace meshca {
+
+// A folder in one of two layouts:
+//
+//              istio's cacerts    cert-manager's
+//   issuing    ca-cert.pem        tls.crt (first certificate)
+//   key        ca-key.pem         tls.key
+//   chain      cert-chain.pem     tls.crt (the others)     issuing and root may stand in it or not, in any order
+//   roots      root-cert.pem      ca.crt                   one or more; all are trusted
+//
+// Symbolic links are followed (the kubelet's ..data layout). In istio's own `istio-ca-secret` ca-cert.pem is the
+// self-signed root itself, and cert-chain.pem and root-cert.pem are empty: then the key is the root's, and meshca makes
+// its issuing authority below it.
+//
+// The set is validated whole. InvalidArgument (reason PLUGGED_IN_CA_INVALID), "<path>: <fault>":
+//   no layout, or both; a file missing, empty, larger than 1 MiB; bytes that are no PEM; a block of another kind
+//   a key that is encrypted, weak, of an unsupported kind, or not the certificate's
+//   a certificate that is no CA, lacks keyCertSign, is not valid at `now`, has an unknown critical extension, carries
+//   another trust domain's SPIFFE ID, or whose pathLenConstraint does not leave room for what is below it
+//   a chain that does not lead to a root of the roots file, or holds a certificate that is not part of the way there
+//   the same certificate twice; a root that is not self-signed
+// PermissionDenied: a key that others can read (says the chmod).
+absl::StatusOr<AuthoritySet> LoadPluggedInSet(const TrustDomain& domain, const std::string& folder, absl::Time now);
+
+// The key file of `folder` alone, whichever its layout. Errors as above.
+absl::StatusOr<std::shared_ptr<const SigningKey>> LoadPluggedInKey(const std::string& folder);
+
+// `folder`, watched by its content.
+class PluggedInSource final : public AuthoritySource {
+ public:
+  PluggedInSource(TrustDomain domain, std::string folder) : domain_(std::move(domain)), folder_(std::move(folder)) {}
+  absl::StatusOr<AuthoritySet> Load(absl::Time now) override { return LoadPluggedInSet(domain_, folder_, now); }
+  // SHA-256 over every file of the set. Files that cannot be read are part of it, so that mending one is a change.
+  absl::StatusOr<std::string> Fingerprint() override;
+
+ private:
+  const TrustDomain domain_;
+  const std::string folder_;
+};
+
+}  // namespace meshca
+
+#endif  // MESHCA_CA_AUTHORITY_PLUGGED_IN_CA_H_

@@ -1,0 +1,51 @@
+// What is due for the authorities of one trust domain.
+#ifndef MESHCA_CA_AUTHORITY_ROTATION_PLAN_H_
+#define MESHCA_CA_AUTHORITY_ROTATION_PLAN_H_
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "ca/authority/signing_authority.h"
+
+namespace meshca {
+
+// Lifetimes the plan keeps to. issuing_lifetime >= 2 * leaf_lifetime_max > 0: AuthorityManager::Create checks it.
+struct RotationPolicy {
+  absl::Duration issuing_lifetime;
+  absl::Duration leaf_lifetime_max;
+
+  // An issuing authority with less than this left is replaced: the longest leaf it may still sign, and an eighth of its
+  // own life for things to go wrong in. Always below issuing_lifetime, so a fresh one is never due.
+  absl::Duration RenewBelow() const { return leaf_lifetime_max + issuing_lifetime / 8; }
+};
+
+struct RotationStep {
+  enum class Kind {
+    kMakeIssuing,  // make an issuing authority under root `authority_id`, let it sign, let the present one grow old
+    kRetire,       // `authority_id` has expired: nothing it signed is alive
+  };
+  Kind kind = Kind::kMakeIssuing;
+  std::string authority_id;
+  std::string why;  // for the audit log
+};
+
+struct RotationPlan {
+  std::vector<RotationStep> steps;  // in order; empty: all is well
+  // The active issuing authority, while it is valid at `now`; "" otherwise, and then `why_not_signing` says why.
+  std::string issuing_id;
+  std::string why_not_signing;
+  // What only the operator can mend: an authority that ends and that meshca cannot renew.
+  std::vector<std::string> warnings;
+  // When something is next due or ends, provided the steps are done. At most an hour away.
+  absl::Time next_wakeup;
+};
+
+// Pure: no clock, no I/O. `authorities` are every one known, in any order; at most one of each role is active. A root
+// meshca can sign with has a key_reference.
+RotationPlan PlanRotation(absl::Time now, std::span<const SigningAuthority> authorities, const RotationPolicy& policy);
+
+}  // namespace meshca
+
+#endif  // MESHCA_CA_AUTHORITY_ROTATION_PLAN_H_
