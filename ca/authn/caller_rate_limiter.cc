@@ -1,7 +1,6 @@
 #include "ca/authn/caller_rate_limiter.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
@@ -10,7 +9,7 @@ namespace meshca {
 
 absl::Status CallerRateLimiter::Admit(absl::string_view caller, uint32_t per_minute, absl::Time now) {
   if (per_minute == 0) return absl::OkStatus();
-  const double full = per_minute;
+  const absl::Duration each = absl::Minutes(1) / per_minute;
   MutexLock lock(mutex_);
   auto it = by_caller_.find(caller);
   if (it == by_caller_.end()) {
@@ -18,24 +17,23 @@ absl::Status CallerRateLimiter::Admit(absl::string_view caller, uint32_t per_min
       by_caller_.erase(buckets_.back().caller);
       buckets_.pop_back();
     }
-    buckets_.push_front(Bucket{std::string(caller), full, now});
+    buckets_.push_front(Bucket{std::string(caller), now});
     it = by_caller_.emplace(buckets_.front().caller, buckets_.begin()).first;
   } else {
     buckets_.splice(buckets_.begin(), buckets_, it->second);
   }
+  // A bucket that fills a minute from now is empty. One that fills later than that was taken from before the clock was
+  // set back: it counts as empty, and from here on by the new time.
   Bucket& bucket = *it->second;
-  // A clock set back neither fills nor empties; from then on it counts from there.
-  const absl::Duration passed = std::max(now - bucket.filled_at, absl::ZeroDuration());
-  bucket.tokens = std::min(full, bucket.tokens + absl::FDivDuration(passed, absl::Minutes(1)) * full);
-  bucket.filled_at = now;
-  if (bucket.tokens >= 1) {
-    bucket.tokens -= 1;
+  bucket.full_at = std::clamp(bucket.full_at, now, now + absl::Minutes(1));
+  const absl::Duration wait = bucket.full_at + each - (now + absl::Minutes(1));
+  if (wait <= absl::ZeroDuration()) {
+    bucket.full_at += each;
     return absl::OkStatus();
   }
-  const double wait_seconds = std::ceil((1 - bucket.tokens) * 60 / full);
-  return WithReason(absl::ResourceExhaustedError(absl::StrCat("policy allows this caller ", per_minute,
-                                                              " certificates a minute; the next is free in ",
-                                                              static_cast<int64_t>(wait_seconds), " s")),
+  return WithReason(absl::ResourceExhaustedError(absl::StrCat(
+                        "policy allows this caller ", per_minute, " certificates a minute; the next is free in ",
+                        absl::ToInt64Seconds(absl::Ceil(wait, absl::Seconds(1))), " s")),
                     "CALLER_RATE");
 }
 

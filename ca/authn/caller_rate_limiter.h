@@ -28,8 +28,7 @@ class CallerRateLimiter {
  private:
   struct Bucket {
     std::string caller;
-    double tokens = 0;
-    absl::Time filled_at;
+    absl::Time full_at;  // when it will be full again, if nothing is taken
   };
   const size_t callers_max_;
   Mutex mutex_;

@@ -1,0 +1,238 @@
+#include "ca/authn/unix_peer.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ca/authn/selector.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "test/ca/authn/refuses.h"
+
+namespace meshca {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+using Code = absl::StatusCode;
+
+constexpr uint32_t kServerUid = 990;
+
+class FakeEntries final : public EntryStore {
+ public:
+  absl::Status PutEntry(const RegistrationEntry& entry, const AuditEntry&) override {
+    entries.push_back(entry);
+    return absl::OkStatus();
+  }
+  absl::StatusOr<std::vector<RegistrationEntry>> ListEntries() override {
+    if (!error.ok()) return error;
+    return entries;
+  }
+  absl::Status DeleteEntry(absl::string_view, const AuditEntry&) override { return absl::OkStatus(); }
+
+  std::vector<RegistrationEntry> entries;
+  absl::Status error;
+};
+
+class FakeProcesses final : public ProcessTable {
+ public:
+  absl::StatusOr<uint64_t> StartTime(int32_t pid) const override {
+    auto it = start.find(pid);
+    if (it == start.end()) return absl::NotFoundError("no such process");
+    return it->second;
+  }
+  absl::StatusOr<std::string> Executable(int32_t pid) const override {
+    ++reads;
+    auto it = executable.find(pid);
+    if (it == executable.end()) return absl::NotFoundError("no such process");
+    return it->second;
+  }
+  std::map<int32_t, uint64_t> start = {{42, 7}};
+  std::map<int32_t, absl::StatusOr<std::string>> executable = {{42, std::string("/usr/bin/envoy")}};
+  mutable int reads = 0;
+};
+
+RegistrationEntry Entry(const std::string& path, std::vector<std::string> selectors, absl::Duration ttl = {},
+                        std::vector<std::string> dns_names = {}) {
+  RegistrationEntry entry;
+  entry.id = path;
+  entry.spiffe_id = SpiffeId::Parse("spiffe://cluster.local" + path).value();
+  entry.selectors = std::move(selectors);
+  entry.ttl = ttl;
+  entry.dns_names = std::move(dns_names);
+  return entry;
+}
+
+class UnixPeerTest : public testing::Test {
+ protected:
+  absl::StatusOr<CallerIdentity> Judge(UnixPeer peer, absl::string_view wanted = "") {
+    EXPECT_TRUE(cache_.Reload(store_).ok());
+    UnixPeerAuthenticator authenticator(TrustDomain::Parse("cluster.local").value(), kServerUid, cache_, processes_);
+    return authenticator.Judge(peer, wanted);
+  }
+  static std::vector<std::string> Paths(const absl::StatusOr<CallerIdentity>& caller) {
+    std::vector<std::string> paths;
+    if (!caller.ok()) return {std::string(caller.status().message())};
+    for (const SpiffeId& id : caller->ids) paths.emplace_back(id.path());
+    return paths;
+  }
+
+  FakeEntries store_;
+  FakeProcesses processes_;
+  EntryCache cache_;
+};
+
+TEST_F(UnixPeerTest, EverySelectorMustFit) {
+  store_.entries = {Entry("/uid", {"unix:uid:1000"}),
+                    Entry("/gid", {"unix:gid:100"}),
+                    Entry("/both", {"unix:gid:100", "unix:uid:1000"}),
+                    Entry("/path", {"unix:path:/usr/bin/envoy"}),
+                    Entry("/all", {"unix:gid:100", "unix:path:/usr/bin/envoy", "unix:uid:1000"}),
+                    Entry("/other-uid", {"unix:uid:1001"}),
+                    Entry("/other-gid", {"unix:gid:101", "unix:uid:1000"}),
+                    Entry("/other-path", {"unix:path:/usr/bin/env", "unix:uid:1000"}),
+                    Entry("/two-uids", {"unix:uid:1000", "unix:uid:1001"}),
+                    Entry("/none", {}),
+                    Entry("/unknown", {"k8s:ns:default", "unix:uid:1000"})};
+  auto caller = Judge({.pid = 42, .uid = 1000, .gid = 100, .start_time = 7});
+  EXPECT_THAT(Paths(caller), ElementsAre("/all", "/both", "/gid", "/path", "/uid"));
+  EXPECT_EQ(caller->method, AuthMethod::kUnixPeer);
+  EXPECT_FALSE(caller->any_id_of_trust_domain);
+  EXPECT_EQ(caller->subject, "uid 1000 pid 42");
+  EXPECT_EQ(caller->instance, "pid 42 start 7");
+  EXPECT_EQ(processes_.reads, 1) << "the executable is read once, however many entries ask for it";
+}
+
+TEST_F(UnixPeerTest, TheOldestEntryComesFirst) {
+  store_.entries = {Entry("/young", {"unix:uid:1000"}), Entry("/old", {"unix:uid:1000"})};
+  store_.entries[0].created_at = absl::FromUnixSeconds(200);
+  store_.entries[1].created_at = absl::FromUnixSeconds(100);
+  EXPECT_THAT(Paths(Judge({.pid = 42, .uid = 1000, .gid = 1, .start_time = 7})), ElementsAre("/old", "/young"));
+}
+
+TEST_F(UnixPeerTest, NoEntryNamesTheCommandThatMakesOne) {
+  EXPECT_THAT(Judge({.pid = 42, .uid = 1000, .gid = 100, .start_time = 7}),
+              Refuses(Code::kPermissionDenied, "ENTRY_MISSING",
+                      "no registration entry fits uid 1000; make one: meshca entry create spiffe://cluster.local/... "
+                      "--selector unix:uid:1000"));
+  EXPECT_EQ(processes_.reads, 0) << "no entry asks for a path";
+}
+
+TEST_F(UnixPeerTest, AReusedPidIsNotTheProcessThatConnected) {
+  store_.entries = {Entry("/path", {"unix:path:/usr/bin/envoy"})};
+  EXPECT_THAT(Judge({.pid = 42, .uid = 1000, .gid = 100, .start_time = 6}),
+              Refuses(Code::kPermissionDenied, "UNIX_PEER_GONE", "another has its number"));
+  EXPECT_THAT(Judge({.pid = 43, .uid = 1000, .gid = 100, .start_time = 7}),
+              Refuses(Code::kPermissionDenied, "UNIX_PEER_GONE", "no such process"));
+  EXPECT_THAT(Judge({.pid = 0, .uid = 1000, .gid = 100, .start_time = 0}),
+              Refuses(Code::kPermissionDenied, "UNIX_PEER_GONE", "not visible"));
+}
+
+TEST_F(UnixPeerTest, AnUnreadableExecutableSaysSo) {
+  store_.entries = {Entry("/path", {"unix:path:/usr/bin/envoy"})};
+  processes_.executable.at(42) = absl::PermissionDeniedError("read /proc/42/exe: Permission denied");
+  EXPECT_THAT(Judge({.pid = 42, .uid = 1000, .gid = 100, .start_time = 7}),
+              Refuses(Code::kPermissionDenied, "ENTRY_MISSING", "could not be judged: read /proc/42/exe"));
+}
+
+TEST_F(UnixPeerTest, TheServersUserAndRootMayNameAnyId) {
+  const SpiffeId any = SpiffeId::Parse("spiffe://cluster.local/demo").value();
+  for (uint32_t uid : {kServerUid, 0u}) {
+    auto caller = Judge({.pid = 42, .uid = uid, .gid = 0, .start_time = 7});
+    ASSERT_TRUE(caller.ok()) << caller.status();
+    EXPECT_EQ(caller->method, AuthMethod::kServerUser);
+    EXPECT_THAT(caller->ids, IsEmpty()) << "default still needs an entry";
+    EXPECT_TRUE(caller->MayHold(any));
+    EXPECT_FALSE(caller->MayHold(SpiffeId::Parse("spiffe://cluster.local/meshca/admin/x").value()));
+  }
+  EXPECT_THAT(EntryMissing(TrustDomain::Parse("cluster.local").value(), 0),
+              Refuses(Code::kPermissionDenied, "ENTRY_MISSING", "--selector unix:uid:0"));
+}
+
+TEST_F(UnixPeerTest, LifetimeAndNamesAreThoseOfTheIdAskedFor) {
+  store_.entries = {Entry("/a", {"unix:uid:1000"}, absl::Hours(1), {"a.test"}),
+                    Entry("/b", {"unix:uid:1000"}, absl::Hours(2), {"b.test"}), Entry("/c", {"unix:uid:1000"})};
+  const UnixPeer peer = {.pid = 42, .uid = 1000, .gid = 100, .start_time = 7};
+  auto b = Judge(peer, "spiffe://cluster.local/b");
+  EXPECT_THAT(Paths(b), ElementsAre("/a", "/b", "/c"));
+  EXPECT_EQ(b->lifetime_max, absl::Hours(2));
+  EXPECT_THAT(b->dns_names, ElementsAre("b.test"));
+  EXPECT_EQ(Judge(peer, "spiffe://cluster.local/c")->lifetime_max, absl::ZeroDuration());
+  EXPECT_EQ(Judge(peer)->lifetime_max, absl::Hours(1)) << "unnamed: the shortest";
+}
+
+TEST_F(UnixPeerTest, AFailedReloadKeepsTheEntries) {
+  store_.entries = {Entry("/a", {"unix:uid:1000"})};
+  ASSERT_TRUE(cache_.Reload(store_).ok());
+  store_.entries.clear();
+  store_.error = absl::DataLossError("a row's MAC does not fit");
+  EXPECT_EQ(cache_.Reload(store_).code(), Code::kDataLoss);
+  EXPECT_EQ(cache_.Current()->entries().size(), 1u);
+}
+
+TEST(ProcessTable, KnowsThisProcess) {
+  const ProcessTable& table = SystemProcessTable();
+  auto executable = table.Executable(getpid());
+  ASSERT_TRUE(executable.ok()) << executable.status();
+  EXPECT_THAT(*executable, testing::EndsWith("ca_authn_test"));
+  auto start = table.StartTime(getpid());
+  ASSERT_TRUE(start.ok()) << start.status();
+  auto parent = table.StartTime(getppid());
+  ASSERT_TRUE(parent.ok()) << parent.status();
+  EXPECT_GT(*parent, 0u);
+  EXPECT_GE(*start, *parent) << "a child begins after its parent";
+}
+
+TEST(ProcessTable, AnEndedProcessIsNotFound) {
+  const pid_t child = fork();
+  if (child == 0) _exit(0);
+  ASSERT_GT(child, 0);
+  ASSERT_EQ(waitpid(child, nullptr, 0), child);
+  EXPECT_TRUE(absl::IsNotFound(SystemProcessTable().StartTime(child).status()));
+  EXPECT_TRUE(absl::IsNotFound(SystemProcessTable().Executable(child).status()));
+}
+
+struct SelectorCase {
+  const char* name;
+  std::string text;
+  const char* words;
+};
+class SelectorReject : public testing::TestWithParam<SelectorCase> {};
+
+TEST_P(SelectorReject, NamesTheRuleBroken) {
+  EXPECT_THAT(Selector::Parse(GetParam().text), Refuses(Code::kInvalidArgument, "SELECTOR_INVALID", GetParam().words));
+}
+
+INSTANTIATE_TEST_SUITE_P(Forms, SelectorReject,
+                         testing::Values(SelectorCase{"Empty", "", "expects unix:uid:N"},
+                                         SelectorCase{"OtherKind", "k8s:ns:default", "expects unix:uid:N"},
+                                         SelectorCase{"NoNumber", "unix:uid:", "a number from 0"},
+                                         SelectorCase{"Name", "unix:uid:root", "a number from 0"},
+                                         SelectorCase{"Plus", "unix:uid:+5", "a number from 0"},
+                                         SelectorCase{"LeadingZero", "unix:uid:010", "a number from 0"},
+                                         SelectorCase{"TooLarge", "unix:gid:4294967296", "a number from 0"},
+                                         SelectorCase{"Negative", "unix:gid:-1", "a number from 0"},
+                                         SelectorCase{"RelativePath", "unix:path:usr/bin/envoy", "not absolute"},
+                                         SelectorCase{"DotDot", "unix:path:/usr/../bin/envoy", "dot segment"},
+                                         SelectorCase{"LastDot", "unix:path:/usr/.", "dot segment"},
+                                         SelectorCase{"DoubleSlash", "unix:path:/usr//bin", "two slashes"},
+                                         SelectorCase{"Folder", "unix:path:/usr/bin/", "ends in a slash"},
+                                         SelectorCase{"Nul", std::string("unix:path:/a\0b", 14), "NUL"},
+                                         SelectorCase{"TooLong", "unix:path:/" + std::string(4095, 'x'), "4095"}),
+                         [](const auto& info) { return info.param.name; });
+
+TEST(Selectors, AreSortedAndUnique) {
+  auto normal = NormaliseSelectors({"unix:uid:5", "unix:path:/b", "unix:uid:5", "unix:gid:0"});
+  ASSERT_TRUE(normal.ok()) << normal.status();
+  EXPECT_THAT(*normal, ElementsAre("unix:gid:0", "unix:path:/b", "unix:uid:5"));
+  EXPECT_THAT(NormaliseSelectors({}), Refuses(Code::kInvalidArgument, "SELECTOR_INVALID", "fit everybody"));
+  EXPECT_THAT(NormaliseSelectors(std::vector<std::string>(17, "unix:uid:5")),
+              Refuses(Code::kInvalidArgument, "SELECTOR_INVALID", "the most is 16"));
+}
+
+}  // namespace
+}  // namespace meshca
