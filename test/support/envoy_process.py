@@ -17,7 +17,8 @@ def binary():
 class EnvoyProcess:
     """One Envoy with `bootstrap`, a dict in the JSON form of its configuration. The admin interface is added."""
 
-    def __init__(self, folder, bootstrap, args=()):
+    def __init__(self, folder, bootstrap, args=(), program=None):
+        self.program = program or binary()
         self.folder = pathlib.Path(folder)
         self.args = list(args)
         self.bootstrap = dict(bootstrap)
@@ -32,7 +33,7 @@ class EnvoyProcess:
         address = self.folder / "admin-address"
         address.unlink(missing_ok=True)
         self.background = Background(
-            [binary(), "-c", config, "--concurrency", "1", "--disable-hot-restart", "--admin-address-path", address,
+            [self.program, "-c", config, "--concurrency", "1", "--disable-hot-restart", "--admin-address-path", address,
              "--log-level", "info", "--file-flush-interval-msec", "100", *self.args],
             self.folder / "envoy.log", cwd=self.folder)
 
