@@ -18,12 +18,13 @@ class Csr {
  public:
   static constexpr size_t kBytesMax = 64 * 1024;
 
-  // PEM (`CERTIFICATE REQUEST`, or keytool's `NEW CERTIFICATE REQUEST`; exactly one block, white space around it) or
-  // DER. P-256 in strict DER takes our own reader, everything else OpenSSL's; both give the same verdicts.
+  // DER, or PEM: `CERTIFICATE REQUEST`, or keytool's `NEW CERTIFICATE REQUEST`; exactly one block, explanatory text
+  // before it (RFC 7468 §5.2), nothing but white space after it. P-256 in strict DER takes our own reader, everything
+  // else OpenSSL's; both give the same verdicts.
   //
   // InvalidArgument, with the reason
   //   CSR_TOO_LARGE            more than 64 KiB
-  //   CSR_MALFORMED            truncated or not a PKCS#10 request
+  //   CSR_MALFORMED            truncated, not a PKCS#10 request, or an extension asked for cannot be read
   //   CSR_TRAILING_DATA        bytes after the request, or a second PEM block
   //   CSR_PEM_LABEL            a PEM block of something else (says of what)
   //   CSR_SIGNATURE_INVALID    the signature does not fit the key inside
@@ -31,6 +32,7 @@ class Csr {
   //   CSR_SIGNATURE_UNSUPPORTED
   //   CSR_KEY_WEAK             RSA below 2048 or above 4096 bits, a curve below P-256, DSA
   //   CSR_KEY_UNSUPPORTED      any other key
+  //   CSR_KEY_MALFORMED        not a key, or a point outside its curve
   static absl::StatusOr<Csr> Parse(absl::string_view pem_or_der);
   // Parse without our own reader: what the differential test compares it with.
   static absl::StatusOr<Csr> ParseByOpenSsl(absl::string_view pem_or_der);

@@ -29,7 +29,7 @@ struct LeafFields {
 // also keyEncipherment; serverAuth and clientAuth; both key identifiers. Immutable, thread-safe.
 class LeafTemplate {
  public:
-  // `signature_algorithm` is the signing key's. InvalidArgument: `issuer` has no subject or no subjectKeyIdentifier.
+  // `signature_algorithm` is the signing key's. InvalidArgument: `issuer` has no subject.
   static absl::StatusOr<LeafTemplate> Make(const Certificate& issuer, absl::string_view signature_algorithm);
 
   // The DER TBSCertificate. Byte for byte what BuildLeafTbsByOpenSsl (leaf_builder.h) makes.

@@ -12,7 +12,7 @@ namespace meshca {
 // whole seconds, in order; exactly one URI name, a SPIFFE ID with a path; subjectAltName critical when the subject is
 // empty; cA absent or false; keyUsage present, critical, with digitalSignature and without keyCertSign and cRLSign;
 // both extended key usages; no extension twice; no unknown critical extension; nothing after the end.
-// Internal (reason LINT): the rule that is broken, with its section. Allocates only on failure.
+// Internal (reason LINT): the rule that is broken, with its section.
 absl::Status LintLeafTbs(absl::string_view tbs);
 
 }  // namespace meshca

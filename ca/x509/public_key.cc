@@ -127,8 +127,10 @@ absl::StatusOr<KeyType> Classify(const EVP_PKEY* key, absl::string_view spki) {
   return ClassifyEc(spki, oids.curve);
 }
 
-absl::Status Misfit(absl::string_view what) {
-  return WithReason(absl::InvalidArgumentError(what), "SIGNATURE_UNSUPPORTED");
+absl::Status Misfit(KeyType type) {
+  return WithReason(absl::InvalidArgumentError(
+                        absl::StrCat("signature algorithm does not belong to a key of type ", KeyTypeName(type))),
+                    "SIGNATURE_UNSUPPORTED");
 }
 
 bool SchemeFits(SignatureScheme scheme, KeyType type) {
@@ -246,12 +248,15 @@ std::string PublicKey::KeyIdentifier() const {
   return Sha256(key).substr(0, 20);
 }
 
+absl::Status PublicKey::AcceptsAlgorithm(absl::string_view algorithm) const {
+  MESHCA_ASSIGN_OR_RETURN(const SignatureAlgorithm read, ReadSignatureAlgorithm(algorithm));
+  return SchemeFits(read.scheme, type()) ? absl::OkStatus() : Misfit(type());
+}
+
 absl::Status PublicKey::Verify(absl::string_view algorithm, absl::string_view message,
                                absl::string_view signature) const {
   MESHCA_ASSIGN_OR_RETURN(const SignatureAlgorithm read, ReadSignatureAlgorithm(algorithm));
-  if (!SchemeFits(read.scheme, type())) {
-    return Misfit(absl::StrCat("signature algorithm does not belong to a key of type ", KeyTypeName(type())));
-  }
+  if (!SchemeFits(read.scheme, type())) return Misfit(type());
   const int verdict = read.scheme == SignatureScheme::kEd25519 ? VerifyEd25519(evp(), message, signature)
                                                                : VerifyDigest(evp(), read, message, signature);
   if (verdict == 1) return absl::OkStatus();

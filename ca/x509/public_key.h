@@ -56,6 +56,9 @@ class PublicKey {
   // kind), SIGNATURE_INVALID.
   absl::Status Verify(absl::string_view algorithm, absl::string_view message, absl::string_view signature) const;
 
+  // The first half of Verify: may this key sign by `algorithm`? SIGNATURE_WEAK or SIGNATURE_UNSUPPORTED where not.
+  absl::Status AcceptsAlgorithm(absl::string_view algorithm) const;
+
   friend bool operator==(const PublicKey& a, const PublicKey& b) { return a.spki() == b.spki(); }
 
  private:
