@@ -1,0 +1,50 @@
+// Who is at the other end of an SDS call: known by the transport alone, never by a token.
+#ifndef MESHCA_SDS_CALLER_H_
+#define MESHCA_SDS_CALLER_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "ca/authn/authenticator.h"
+#include "ca/identity/caller_identity.h"
+#include "ca/rpc/peer.h"
+#include "ca/spiffe/spiffe_id.h"
+
+namespace meshca::sds {
+
+// An authenticated caller and the connection it came by. Immutable, shared by what serves it.
+struct SdsCaller {
+  CallerIdentity identity;
+  std::shared_ptr<const rpc::Peer> peer;
+  // Of the client certificate, or of the earliest certificate it renews that a known subscriber had; "" on Unix
+  // sockets.
+  std::string lineage;
+
+  // The identity that `default` stands for; null when the caller has none of its own.
+  const SpiffeId* DefaultId() const { return identity.ids.empty() ? nullptr : &identity.ids.front(); }
+
+  // May the private key of `id` go over this connection? On a Unix socket, where the caller may hold the identity; over
+  // TLS only where the client certificate itself is that identity, whatever an authenticator says; never in plain text.
+  bool MayReceiveKeyOf(const SpiffeId& id) const;
+};
+
+// What the connection proves, for the authenticators. Never blocks.
+// Unauthenticated (reason CREDENTIAL_MISSING): TLS without a client certificate, or plain TCP; the message says how SDS
+// is reached. CREDENTIAL_MALFORMED: a client certificate that cannot be read.
+absl::StatusOr<Credentials> PeerCredentials(const rpc::Peer& peer);
+
+// The instance that streams of one process (pid and start time), or of one client certificate and its renewals
+// (`lineage`), belong to when they bear this identity and node id: 16 hex digits, the same after a restart.
+std::string InstanceKey(const rpc::Peer& peer, absl::string_view lineage, absl::string_view spiffe_id,
+                        absl::string_view node);
+
+// "sds-unix", "sds-mtls": SubscriberRecord::kind.
+absl::string_view SubscriberKind(const rpc::Peer& peer);
+// "pid 4242 uid 1000", "10.0.0.7:41822": SubscriberRecord::peer.
+std::string PeerText(const rpc::Peer& peer);
+
+}  // namespace meshca::sds
+
+#endif  // MESHCA_SDS_CALLER_H_

@@ -1,0 +1,90 @@
+#include "sds/discovery_request.h"
+
+#include <utility>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "ca/base/status.h"
+#include "ca/rpc/protobuf_payload.h"
+#include "envoy/service/discovery/v3/discovery.pb.h"
+#include "sds/discovery_response.h"
+#include "sds/secret_name.h"
+
+namespace meshca::sds {
+namespace {
+
+using envoy::service::discovery::v3::DeltaDiscoveryRequest;
+using envoy::service::discovery::v3::DiscoveryRequest;
+using Names = google::protobuf::RepeatedPtrField<std::string>;
+
+std::string Printable(absl::string_view text, size_t bytes_max) {
+  return absl::CHexEscape(text.substr(0, bytes_max)).substr(0, bytes_max);
+}
+
+absl::Status CheckTypeUrl(absl::string_view type_url) {
+  if (type_url.empty() || type_url == kSecretTypeUrl) return absl::OkStatus();
+  return WithReason(absl::InvalidArgumentError(absl::StrCat("SDS request: type_url ", QuoteName(type_url),
+                                                            " is not served here; SDS serves ", kSecretTypeUrl)),
+                    "TYPE_URL");
+}
+
+absl::StatusOr<std::vector<std::string>> TakeNames(Names& names) {
+  MESHCA_RETURN_IF_ERROR(CheckNameCount(names.size()));
+  std::vector<std::string> taken;
+  taken.reserve(names.size());
+  absl::flat_hash_set<absl::string_view> seen;
+  for (std::string& name : names) {
+    if (name.size() > kNameBytesMax) {
+      return WithReason(
+          absl::InvalidArgumentError(absl::StrCat("SDS request: name ", QuoteName(name), " has ", name.size(),
+                                                  " bytes; at most ", kNameBytesMax, " are allowed")),
+          "NAME_TOO_LONG");
+    }
+    if (seen.insert(name).second) taken.push_back(name);
+  }
+  return taken;
+}
+
+template <typename Request>
+absl::StatusOr<Request> Parse(absl::string_view bytes) {
+  Request request;
+  MESHCA_RETURN_IF_ERROR(Annotate(rpc::ParseMessage(bytes, request), "SDS request"));
+  MESHCA_RETURN_IF_ERROR(CheckTypeUrl(request.type_url()));
+  return request;
+}
+
+template <typename Request>
+DiscoveryAsk Common(const Request& request) {
+  DiscoveryAsk ask;
+  ask.node_id = Printable(request.node().id(), kNodeIdBytesMax);
+  ask.nonce = Printable(request.response_nonce(), kNodeIdBytesMax);
+  if (request.has_error_detail()) ask.rejection = Printable(request.error_detail().message(), kRejectionBytesMax);
+  return ask;
+}
+
+}  // namespace
+
+absl::Status CheckNameCount(size_t count) {
+  if (count <= kNamesMax) return absl::OkStatus();
+  return WithReason(absl::InvalidArgumentError(absl::StrCat("SDS request: names ", count,
+                                                            " secrets; one stream may hold at most ", kNamesMax)),
+                    "TOO_MANY_NAMES");
+}
+
+absl::StatusOr<DiscoveryAsk> ReadStateRequest(absl::string_view bytes) {
+  MESHCA_ASSIGN_OR_RETURN(DiscoveryRequest request, Parse<DiscoveryRequest>(bytes));
+  DiscoveryAsk ask = Common(request);
+  MESHCA_ASSIGN_OR_RETURN(ask.names, TakeNames(*request.mutable_resource_names()));
+  return ask;
+}
+
+absl::StatusOr<DiscoveryAsk> ReadDeltaRequest(absl::string_view bytes) {
+  MESHCA_ASSIGN_OR_RETURN(DeltaDiscoveryRequest request, Parse<DeltaDiscoveryRequest>(bytes));
+  DiscoveryAsk ask = Common(request);
+  MESHCA_ASSIGN_OR_RETURN(ask.names, TakeNames(*request.mutable_resource_names_subscribe()));
+  MESHCA_ASSIGN_OR_RETURN(ask.unsubscribe, TakeNames(*request.mutable_resource_names_unsubscribe()));
+  return ask;
+}
+
+}  // namespace meshca::sds

@@ -1,0 +1,42 @@
+// Reads what an SDS client sends, and bounds it.
+#ifndef MESHCA_SDS_DISCOVERY_REQUEST_H_
+#define MESHCA_SDS_DISCOVERY_REQUEST_H_
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace meshca::sds {
+
+// One stream, or one request, names at most this many secrets; Envoy names one.
+inline constexpr size_t kNamesMax = 256;
+// A SPIFFE ID has at most 2048 bytes.
+inline constexpr size_t kNameBytesMax = 2048;
+// Longer ones are cut: both are for people.
+inline constexpr size_t kNodeIdBytesMax = 256;
+inline constexpr size_t kRejectionBytesMax = 1024;
+
+// A request of either protocol, without what nobody needs: a real proxy's first one holds 61 KB of node metadata.
+struct DiscoveryAsk {
+  std::string node_id;                   // printable; "" in all but the first request of a stream
+  std::string nonce;                     // of the response this answers; "": none
+  std::optional<std::string> rejection;  // error_detail was there: a NACK; printable
+  std::vector<std::string> names;        // state of the world: all there are; delta: to subscribe. Unique, in order
+  std::vector<std::string> unsubscribe;  // delta
+};
+
+// InvalidArgument: not a DiscoveryRequest, a type URL that is not Secret's (reason TYPE_URL; none at all is taken for
+// it), TOO_MANY_NAMES (says how many and the maximum), NAME_TOO_LONG.
+absl::StatusOr<DiscoveryAsk> ReadStateRequest(absl::string_view bytes);
+absl::StatusOr<DiscoveryAsk> ReadDeltaRequest(absl::string_view bytes);
+
+// InvalidArgument, TOO_MANY_NAMES, when `count` is above kNamesMax.
+absl::Status CheckNameCount(size_t count);
+
+}  // namespace meshca::sds
+
+#endif  // MESHCA_SDS_DISCOVERY_REQUEST_H_

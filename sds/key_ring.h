@@ -1,0 +1,122 @@
+// The keys that the CA makes for its SDS subscribers: one for each identity of each instance, in memory only.
+#ifndef MESHCA_SDS_KEY_RING_H_
+#define MESHCA_SDS_KEY_RING_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "ca/authn/authenticator.h"
+#include "ca/base/clock.h"
+#include "ca/base/entropy.h"
+#include "ca/issuance/issuance_pipeline.h"
+#include "ca/spiffe/spiffe_id.h"
+#include "sds/caller.h"
+#include "sds/secret_snapshot.h"
+
+namespace meshca::sds {
+
+struct KeyRingOptions {
+  // A key nobody holds is kept this long, so that a proxy that reconnects gets the one it had.
+  absl::Duration linger = absl::Minutes(5);
+  size_t lingering_max = 4096;
+  // Issuances under way; more wait here, the ones that expire first at the front, instead of filling the pipeline.
+  size_t in_flight_max = 256;
+  // Between attempts: doubled each time, with jitter, never more than an eighth of the time left.
+  absl::Duration retry_first = absl::Seconds(1);
+  absl::Duration retry_max = absl::Minutes(2);
+};
+
+struct KeyRingStats {
+  uint64_t keys = 0;  // in memory now
+  uint64_t waiting = 0;
+  uint64_t in_flight = 0;
+  uint64_t issued = 0;
+  uint64_t renewed = 0;
+  uint64_t failed = 0;  // attempts
+};
+
+// Renews at half-life with jitter for as long as somebody holds the key; asks the authenticator again before each
+// renewal, so a caller whose entry is gone gets no further certificate. What ended or will not be renewed is never
+// handed out. One thread of its own makes keys, submits and assembles, so neither loops nor the store's writer do.
+// Thread-safe.
+class KeyRing {
+ public:
+  // IssuancePipeline::Submit, or a test's stand-in.
+  using Issue = std::function<void(SubmittedRequest, IssuancePipeline::Done)>;
+  using Authenticate = std::function<void(const rpc::Peer& peer, Authenticator::Done)>;
+
+  // A new key, or why there is none. PermissionDenied, Unauthenticated and InvalidArgument are final: nothing follows.
+  // Any other error is told only while there is no valid key, and tried again.
+  // Runs on the ring's thread with no lock held; may run once more while its Lease ends on another thread.
+  using Listener = std::function<void(const absl::StatusOr<SecretContent::Ptr>&)>;
+
+  struct Owner {
+    std::string instance;
+    std::string node;
+    std::shared_ptr<const SdsCaller> caller;
+  };
+
+  // Holds a key for as long as it lives. Moves.
+  class Lease {
+   public:
+    Lease() = default;
+    Lease(Lease&& other) noexcept { *this = std::move(other); }
+    Lease& operator=(Lease&& other) noexcept;
+    ~Lease() { Release(); }
+    void Release();
+    explicit operator bool() const { return key_ != nullptr; }
+
+   private:
+    friend class KeyRing;
+    std::shared_ptr<void> key_;
+    KeyRing* ring_ = nullptr;
+    uint64_t ticket_ = 0;
+  };
+
+  // `clock` and `entropy` outlive the ring; what `issue` and `authenticate` lead to lives until Shutdown returned.
+  KeyRing(KeyRingOptions options, Issue issue, Authenticate authenticate, const Clock& clock, EntropySource& entropy);
+  ~KeyRing();
+
+  void Start();
+
+  // Holds the key of `id` for the instance `owner`, and tells `listener` of each new one. `current` gets the valid key
+  // there is, or null, and then one is being made. The ring outlives the Lease.
+  Lease Hold(Owner owner, const SpiffeId& id, Listener listener, SecretContent::Ptr* current);
+
+  // New keys at once for every held one that `chosen` picks, by its identity and its certificate's serial (hex);
+  // returns whose, one element a key.
+  std::vector<SpiffeId> Renew(absl::FunctionRef<bool(const SpiffeId& id, absl::string_view serial)> chosen);
+
+  // Asks the authenticator again about every owner, now. Who may not hold its key any more is told so (a final error).
+  void Recheck();
+
+  // Looks at the clock now instead of within five seconds: after a jump of the clock, in tests.
+  void Wake();
+
+  // Runs on the ring's thread at least every five seconds. Before Start.
+  void OnTick(std::function<void(absl::Time now)> tick);
+  // Runs `work`, which may block on the database, on the ring's thread; at once after Shutdown.
+  void Run(absl::AnyInvocable<void() &&> work);
+
+  KeyRingStats Stats() const;
+
+  // Waits for what is under way and ends the thread. Leases may still be released afterwards. Idempotent.
+  void Shutdown();
+
+ private:
+  class Impl;
+  const std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace meshca::sds
+
+#endif  // MESHCA_SDS_KEY_RING_H_

@@ -1,0 +1,89 @@
+// envoy.service.secret.v3.SecretDiscoveryService: StreamSecrets, DeltaSecrets and FetchSecrets.
+#ifndef MESHCA_SDS_SDS_SERVICE_H_
+#define MESHCA_SDS_SDS_SERVICE_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "ca/authn/authenticator.h"
+#include "ca/authority/authority_snapshot.h"
+#include "ca/authority/subscriber_store.h"
+#include "ca/base/clock.h"
+#include "ca/base/entropy.h"
+#include "ca/issuance/issuance_store.h"
+#include "ca/rpc/router.h"
+#include "ca/spiffe/spiffe_id.h"
+#include "ca/spiffe/trust_domain.h"
+#include "sds/key_ring.h"
+#include "sds/subscriber_registry.h"
+
+namespace meshca::sds {
+
+inline constexpr absl::string_view kSdsServiceName = "envoy.service.secret.v3.SecretDiscoveryService";
+
+struct SdsStats {
+  RegistryStats subscribers;
+  KeyRingStats keys;
+  uint64_t responses_serialised = 0;
+};
+
+// The whole of SDS behind one object. Thread-safe after Start. Ends in this order: rpc::Server, then Shutdown, then the
+// pipeline and the stores, then this object.
+class SdsService {
+ public:
+  // Everything pointed at outlives Shutdown; `clock` and `entropy` the object.
+  struct Parts {
+    TrustDomain trust_domain;
+    AuthoritySnapshots* authorities = nullptr;
+    Authenticator* authenticator = nullptr;  // knows Unix peers and client certificates; tokens are not asked for
+    KeyRing::Issue issue;                    // IssuancePipeline::Submit
+    SubscriberStore* subscribers = nullptr;
+    IssuanceStore* issuances = nullptr;  // to follow client certificates through their renewals; may be null
+    const Clock* clock = nullptr;
+    EntropySource* entropy = nullptr;
+    absl::Duration leaf_lifetime = absl::Hours(24);  // the profile's default
+    KeyRingOptions keys;
+  };
+  explicit SdsService(Parts parts);
+  ~SdsService();
+
+  // Reads what the last run's subscribers acknowledged and begins. Before the CA serves, after it has started.
+  // Errors: the store's.
+  absl::Status Start();
+  void Shutdown();
+
+  // Adds the three methods. For the router of the API socket; for that of the gRPC port only where SDS over mTLS is
+  // switched on. A caller in plain text, or over TLS without a certificate, is Unauthenticated wherever it comes in.
+  void AddTo(rpc::Router& router);
+
+  // New keys at once for the subscribers that hold the certificate `serial` (hex), or one whose SPIFFE ID fits `glob`.
+  // Whose, one element a key; none when nobody holds it over SDS.
+  std::vector<SpiffeId> RenewSerial(absl::string_view serial);
+  std::vector<SpiffeId> RenewGlob(absl::string_view glob);
+
+  // Registration entries changed: asks the authenticator again about everybody who holds a key. Who may hold it no more
+  // has its streams ended with PermissionDenied; its proxy asks anew and gets what it may have now.
+  void EntriesChanged();
+
+  // List, Find.
+  const SubscriberRegistry& subscribers() const;
+  SdsStats Stats() const;
+
+  // Looks at the clock at once: after it jumped, in tests.
+  void Wake();
+
+ private:
+  class Impl;
+  const std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace meshca::sds
+
+#endif  // MESHCA_SDS_SDS_SERVICE_H_

@@ -1,0 +1,120 @@
+// Who gets what: the one place where callers, authorities, keys and streams meet.
+#ifndef MESHCA_SDS_SECRET_HUB_H_
+#define MESHCA_SDS_SECRET_HUB_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "ca/authn/authenticator.h"
+#include "ca/authority/authority_snapshot.h"
+#include "ca/base/clock.h"
+#include "ca/base/entropy.h"
+#include "ca/base/mutex.h"
+#include "ca/issuance/issuance_store.h"
+#include "ca/rpc/stream.h"
+#include "ca/spiffe/trust_domain.h"
+#include "sds/caller.h"
+#include "sds/key_ring.h"
+#include "sds/secret_name.h"
+#include "sds/secret_snapshot.h"
+#include "sds/subscriber_registry.h"
+
+namespace meshca::sds {
+
+// The trust that is served at one moment. Immutable; shared by every thread.
+struct BundleSecrets {
+  uint64_t revision = 0;  // AuthoritySnapshot::revision
+  TrustDomain own;
+  std::shared_ptr<const SecretSnapshot> root_ca;  // `ROOTCA`
+  std::shared_ptr<const SecretSnapshot> domain;   // `spiffe://td`
+  std::shared_ptr<const SecretSnapshot> all;      // `ALL`
+
+  // kBundle and kAllBundles. Never null.
+  std::shared_ptr<const SecretSnapshot> Find(const ResolvedName& name) const;
+};
+
+// A stream that the hub tells of new bundles.
+class BundleWatcher : public rpc::StreamHandler {
+ public:
+  // Loop thread.
+  virtual void OnBundles(const std::shared_ptr<const BundleSecrets>& bundles) = 0;
+
+ private:
+  friend class SecretHub;
+  static constexpr size_t kNotWatching = ~size_t{0};
+  size_t watch_index_ = kNotWatching;  // guarded by the hub's mutex
+};
+
+// Thread-safe. A change of the bundle reaches every watching stream by one wake-up a loop, with bytes serialised once.
+class SecretHub {
+ public:
+  using CallerDone = absl::AnyInvocable<void(absl::StatusOr<std::shared_ptr<const SdsCaller>>) &&>;
+
+  struct Parts {
+    TrustDomain trust_domain;
+    AuthoritySnapshots* authorities;
+    Authenticator* authenticator;  // for peer credentials and client certificates
+    IssuanceStore* issuances;      // follows a client certificate through its renewals; null: it is not followed
+    SubscriberRegistry* registry;
+    KeyRing::Issue issue;
+    const Clock* clock;
+    EntropySource* entropy;
+    KeyRingOptions keys;
+  };
+
+  // Everything in `parts` but `entropy` lives until Shutdown has returned and the last stream has closed.
+  explicit SecretHub(Parts parts);
+  ~SecretHub();
+
+  // Listens to the authorities and starts the key ring.
+  void Start();
+  void Shutdown();
+
+  // `node` is the node id of the stream's first request. `done` runs once, on any thread, perhaps before this returns.
+  // Errors: the authenticators', and PeerCredentials'.
+  void Authenticate(std::shared_ptr<const rpc::Peer> peer, std::string node, CallerDone done);
+
+  // The instance that a stream of `caller` with this node id belongs to. Of the record: instance, spiffe_id, node, kind
+  // and peer. `asked` is the first SPIFFE ID the stream names: who the caller is where it has no ID of its own.
+  SubscriberRecord InstanceOf(const SdsCaller& caller, absl::string_view node, const SpiffeId& asked) const;
+
+  // `watcher`, reached by `handle`, hears of every change of the bundle after the one returned. Loop thread;
+  // idempotent. Null: the CA has not started.
+  std::shared_ptr<const BundleSecrets> Watch(BundleWatcher& watcher, const rpc::StreamHandle& handle);
+  void Unwatch(BundleWatcher& watcher);
+  // The bundles of the moment, without watching; null as above.
+  std::shared_ptr<const BundleSecrets> Bundles() const;
+
+  const TrustDomain& trust_domain() const { return parts_.trust_domain; }
+  absl::Time Now() const { return parts_.clock->Now(); }
+  KeyRing& keys() { return keys_; }
+  SubscriberRegistry& registry() { return *parts_.registry; }
+
+ private:
+  void Publish(const AuthoritySnapshot& snapshot);
+  // SdsCaller::lineage. Blocks on the database.
+  std::string Lineage(const SdsCaller& caller, absl::string_view node);
+
+  const Parts parts_;
+  KeyRing keys_;
+
+  mutable Mutex mutex_;
+  std::shared_ptr<const BundleSecrets> bundles_ ABSL_GUARDED_BY(mutex_);
+  std::vector<BundleWatcher*> watchers_ ABSL_GUARDED_BY(mutex_);
+  std::vector<rpc::StreamHandle> handles_ ABSL_GUARDED_BY(mutex_);  // beside watchers_
+  // Serial of a renewed client certificate -> the lineage it was found to have: the next renewal finds it in one step.
+  absl::flat_hash_map<std::string, std::string> lineages_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace meshca::sds
+
+#endif  // MESHCA_SDS_SECRET_HUB_H_

@@ -1,0 +1,67 @@
+#include "sds/secret_name.h"
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "ca/authn/unix_peer.h"
+#include "ca/base/status.h"
+
+namespace meshca::sds {
+namespace {
+
+absl::Status Denied(absl::string_view name, absl::string_view why, absl::string_view reason) {
+  return WithReason(absl::PermissionDeniedError(absl::StrCat("secret ", QuoteName(name), ": ", why)), reason);
+}
+
+absl::StatusOr<ResolvedName> Default(const SdsCaller& caller, const TrustDomain& own) {
+  if (const SpiffeId* id = caller.DefaultId(); id != nullptr) {
+    if (!caller.MayReceiveKeyOf(*id)) {
+      return Denied(kDefaultName, absl::StrCat("this connection may not carry the key of ", id->uri()),
+                    "SPIFFE_ID_NOT_ALLOWED");
+    }
+    return ResolvedName{std::string(kDefaultName), SecretKind::kIdentity, *id, {}};
+  }
+  if (caller.peer->unix_credentials.has_value()) {
+    return Annotate(EntryMissing(own, caller.peer->unix_credentials->uid), "secret \"default\"");
+  }
+  return Denied(kDefaultName, "the caller has no identity of its own", "ENTRY_MISSING");
+}
+
+absl::StatusOr<ResolvedName> Identity(absl::string_view name, SpiffeId id, const SdsCaller& caller,
+                                      const TrustDomain& own) {
+  if (!id.MemberOf(own)) {
+    return Denied(name, absl::StrCat("this CA signs for ", own.Id(), " only"), "SPIFFE_ID_NOT_ALLOWED");
+  }
+  if (!caller.MayReceiveKeyOf(id)) {
+    return Denied(name, absl::StrCat("the caller (", caller.identity.subject, ") may not hold this identity"),
+                  "SPIFFE_ID_NOT_ALLOWED");
+  }
+  return ResolvedName{std::string(name), SecretKind::kIdentity, std::move(id), {}};
+}
+
+}  // namespace
+
+std::string QuoteName(absl::string_view name) {
+  constexpr size_t kShown = 100;
+  return absl::StrCat("\"", absl::CHexEscape(name.substr(0, kShown)), name.size() > kShown ? "...\"" : "\"");
+}
+
+absl::StatusOr<ResolvedName> ResolveName(absl::string_view name, const SdsCaller& caller, const TrustDomain& own) {
+  if (name == kDefaultName) return Default(caller, own);
+  if (name == kRootCaName) return ResolvedName{std::string(name), SecretKind::kBundle, {}, own};
+  if (name == kAllName) return ResolvedName{std::string(name), SecretKind::kAllBundles, {}, own};
+  if (!absl::StartsWithIgnoreCase(name, "spiffe://")) {
+    return Denied(name, "there is no such secret; there are default, ROOTCA, ALL, SPIFFE IDs and spiffe://TRUST-DOMAIN",
+                  "SECRET_UNKNOWN");
+  }
+  absl::StatusOr<SpiffeId> id = SpiffeId::Parse(name);
+  if (!id.ok()) return Denied(name, id.status().message(), "SECRET_UNKNOWN");
+  if (id->has_path()) return Identity(name, *std::move(id), caller, own);
+  if (!id->MemberOf(own)) {
+    return Denied(name, absl::StrCat("no bundle of this trust domain is known here; ", own.Id(), " is"),
+                  "TRUST_DOMAIN_UNKNOWN");
+  }
+  return ResolvedName{std::string(name), SecretKind::kBundle, {}, own};
+}
+
+}  // namespace meshca::sds

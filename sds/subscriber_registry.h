@@ -1,0 +1,126 @@
+// Who acknowledged what: the evidence that root rotation stands on.
+#ifndef MESHCA_SDS_SUBSCRIBER_REGISTRY_H_
+#define MESHCA_SDS_SUBSCRIBER_REGISTRY_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "ca/authority/subscriber_store.h"
+#include "ca/base/clock.h"
+#include "ca/base/mutex.h"
+
+namespace meshca::sds {
+
+struct RegistryStats {
+  uint64_t known = 0;
+  uint64_t connected = 0;
+  uint64_t streams = 0;
+  uint64_t acknowledged = 0;  // ACKs since start
+  uint64_t rejected = 0;      // NACKs since start
+  uint64_t unsaved = 0;       // rows that wait for the store
+};
+
+// Every instance that is connected, or left while its certificate may still live. An instance counts as its slowest
+// stream: one that has not acknowledged counts as nothing. Changes are saved in batches: whatever changed while the
+// last batch was being written, so there is no timer while the store is well. Thread-safe; no call blocks but those
+// that say so.
+class SubscriberRegistry {
+ public:
+  // What a stream's acknowledgement proves.
+  struct Evidence {
+    uint64_t bundle_sequence = 0;  // 0: the stream carries no bundle, or none acknowledged yet
+    uint64_t generation = 0;       // of `serial`, to order two of one instance
+    std::string serial;
+    std::string version_info;
+  };
+
+  // One stream's membership; ends with Leave or its life. Any one thread at a time.
+  class Member {
+   public:
+    Member() = default;
+    Member(Member&& other) noexcept { *this = std::move(other); }
+    Member& operator=(Member&& other) noexcept;
+    ~Member() { Leave(/*broken=*/false); }
+    explicit operator bool() const { return registry_ != nullptr; }
+
+    // What the stream subscribes to decides whether it counts for bundles and for keys.
+    void Carries(bool bundle, bool key);
+    // A certificate that ends then is on its way to the subscriber.
+    void SentCertificate(absl::Time not_after);
+    // `evidence` replaces the parts it has; parts left empty stay as they were.
+    void Acknowledged(const Evidence& evidence);
+    void Rejected(absl::string_view what);
+    // `broken`: the connection ended, while the proxy still runs and holds what it had. Otherwise the proxy itself gave
+    // the subscription up, and it counts no more.
+    void Leave(bool broken);
+
+   private:
+    friend class SubscriberRegistry;
+    struct State;
+    SubscriberRegistry* registry_ = nullptr;
+    std::shared_ptr<State> state_;
+  };
+
+  // `store` and `clock` outlive the registry. `leaf_lifetime` is how long an instance without a certificate is
+  // remembered.
+  SubscriberRegistry(SubscriberStore& store, const Clock& clock, absl::Duration leaf_lifetime);
+  ~SubscriberRegistry();
+
+  // What the last run left, all of it disconnected. Before the first Join. Blocks on the database.
+  absl::Status Load();
+
+  // A stream of `info.instance` begins. Of `info`: instance, spiffe_id, node, kind and peer.
+  Member Join(const SubscriberRecord& info);
+
+  // By SPIFFE ID, then instance.
+  std::vector<SubscriberRecord> List() const;
+  std::optional<SubscriberRecord> Find(absl::string_view instance) const;
+  bool Knows(absl::string_view instance) const;
+
+  // Saves again what could not be saved, and forgets instances that left and whose certificate has expired. Blocks on
+  // the database when it forgets one.
+  void Tick(absl::Time now);
+
+  // No more saves; returns when the one under way has ended, having asked for a last one. Everybody has left before.
+  void Shutdown();
+
+  RegistryStats Stats() const;
+
+ private:
+  struct Instance;
+
+  void Touch(Instance& instance) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Settle(Instance& instance) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  SubscriberRecord RecordOf(const Instance& instance) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The next batch, when there is something to save and no save under way.
+  std::vector<SubscriberRecord> TakeBatch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Save(std::vector<SubscriberRecord> batch);
+  void Saved(std::vector<std::string> instances, const absl::Status& status);
+
+  SubscriberStore& store_;
+  const Clock& clock_;
+  const absl::Duration leaf_lifetime_;
+
+  mutable Mutex mutex_;
+  CondVar idle_;
+  absl::flat_hash_map<std::string, std::unique_ptr<Instance>> instances_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::string> dirty_ ABSL_GUARDED_BY(mutex_);  // each once
+  bool saving_ ABSL_GUARDED_BY(mutex_) = false;
+  bool failing_ ABSL_GUARDED_BY(mutex_) = false;  // the last save failed: only Tick tries again
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+  RegistryStats stats_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace meshca::sds
+
+#endif  // MESHCA_SDS_SUBSCRIBER_REGISTRY_H_
