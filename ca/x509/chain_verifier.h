@@ -2,6 +2,7 @@
 #ifndef MESHCA_CA_X509_CHAIN_VERIFIER_H_
 #define MESHCA_CA_X509_CHAIN_VERIFIER_H_
 
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -24,8 +25,9 @@ struct VerifiedPeer {
   std::string root_id;  // spki_sha256_hex of the root the chain ends in
 };
 
-// The roots of one trust domain and the authorities that are no longer believed. Immutable, thread-safe; a change of
-// roots makes a new one. Roots are parsed once.
+// The roots of one trust domain and the authorities that are no longer believed. Thread-safe, its answers depend on its
+// arguments alone; a change of roots or taint makes a new one. Roots are parsed once, and authorities that once led to
+// a root are remembered (never leaves), so a handshake costs one signature check. Copies share that memory.
 class ChainVerifier {
  public:
   // Longest chain, leaf and root included.
@@ -48,9 +50,12 @@ class ChainVerifier {
   const TrustDomain& trust_domain() const { return domain_; }
 
  private:
-  const TrustDomain domain_;
-  const std::vector<Certificate> roots_;
-  const absl::flat_hash_set<std::string> tainted_;
+  class Search;
+  class Memory;
+  TrustDomain domain_;
+  std::vector<Certificate> roots_;
+  absl::flat_hash_set<std::string> tainted_;
+  std::shared_ptr<Memory> memory_;
 };
 
 }  // namespace meshca
