@@ -1,0 +1,147 @@
+#include "ca/base/file.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace meshca {
+namespace {
+
+using ::testing::HasSubstr;
+
+class FileTest : public testing::Test {
+ protected:
+  FileTest() {
+    std::string pattern = testing::TempDir() + "/meshca-file-XXXXXX";
+    folder_ = mkdtemp(pattern.data());
+  }
+  ~FileTest() override { std::filesystem::remove_all(folder_); }
+
+  std::string Path(const std::string& name) const { return folder_ + "/" + name; }
+  std::string Make(const std::string& name, const std::string& bytes, mode_t mode) {
+    std::ofstream(Path(name)) << bytes;
+    chmod(Path(name).c_str(), mode);
+    return Path(name);
+  }
+  size_t CountFiles() const {
+    return std::distance(std::filesystem::directory_iterator(folder_), std::filesystem::directory_iterator());
+  }
+
+  std::string folder_;
+};
+
+TEST_F(FileTest, ReadsWhatIsThere) {
+  EXPECT_EQ(ReadFile(Make("a", "hello", 0644), 5, FileSecrecy::kPublic).value(), "hello");
+  EXPECT_EQ(ReadFile(Make("b", "", 0600), 5, FileSecrecy::kPrivate).value(), "");
+  EXPECT_EQ(ReadFile(Make("c", "k", 0440), 5, FileSecrecy::kGroup).value(), "k");
+}
+
+TEST_F(FileTest, RefusesMoreThanItMayHold) {
+  absl::Status status = ReadFile(Make("a", "123456", 0600), 5, FileSecrecy::kPrivate).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("larger than 5 bytes"));
+}
+
+TEST_F(FileTest, MissingFileIsNotFoundAndNamed) {
+  absl::Status status = ReadFile(Path("nothing"), 5, FileSecrecy::kPublic).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(status.message()), HasSubstr(Path("nothing")));
+}
+
+struct ModeCase {
+  const char* name;
+  mode_t mode;
+  FileSecrecy secrecy;
+  const char* words;  // "" where the file is good enough
+};
+
+class FileModes : public FileTest, public testing::WithParamInterface<ModeCase> {};
+
+TEST_P(FileModes, SaysWhoCouldReadIt) {
+  absl::Status status = ReadFile(Make("secret", "k", GetParam().mode), 5, GetParam().secrecy).status();
+  if (*GetParam().words == '\0') {
+    EXPECT_TRUE(status.ok()) << status;
+    return;
+  }
+  EXPECT_EQ(status.code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_THAT(std::string(status.message()), HasSubstr(GetParam().words));
+}
+
+INSTANTIATE_TEST_SUITE_P(Modes, FileModes,
+                         testing::Values(ModeCase{"OwnerOnly", 0600, FileSecrecy::kPrivate, ""},
+                                         ModeCase{"OwnerReads", 0400, FileSecrecy::kPrivate, ""},
+                                         ModeCase{"GroupReads", 0640, FileSecrecy::kPrivate,
+                                                  "mode 0640 lets others at this secret: chmod 600"},
+                                         ModeCase{"OthersRead", 0604, FileSecrecy::kPrivate, "chmod 600"},
+                                         ModeCase{"OthersExecute", 0601, FileSecrecy::kPrivate, "chmod 600"},
+                                         ModeCase{"MountedForGroup", 0440, FileSecrecy::kGroup, ""},
+                                         ModeCase{"GroupWrites", 0660, FileSecrecy::kGroup, "chmod 640"},
+                                         ModeCase{"MountedForAll", 0644, FileSecrecy::kGroup, "chmod 640"},
+                                         ModeCase{"Certificate", 0644, FileSecrecy::kPublic, ""}),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+TEST_F(FileTest, SecretBehindASymbolicLinkIsRefusedAndMountedOneFollowed) {
+  Make("real", "k", 0600);
+  ASSERT_EQ(symlink(Path("real").c_str(), Path("link").c_str()), 0);
+  absl::Status status = ReadFile(Path("link"), 5, FileSecrecy::kPrivate).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("symbolic link"));
+  EXPECT_EQ(ReadFile(Path("link"), 5, FileSecrecy::kGroup).value(), "k");
+}
+
+TEST_F(FileTest, RefusesWhatIsNoRegularFileWithoutHanging) {
+  ASSERT_EQ(mkfifo(Path("fifo").c_str(), 0600), 0);
+  for (const std::string& path : {Path("fifo"), folder_}) {
+    absl::Status status = ReadFile(path, 5, FileSecrecy::kPublic).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("not a regular file"));
+  }
+}
+
+TEST_F(FileTest, CreateMakesItPrivateAndNeverReplaces) {
+  ASSERT_TRUE(CreatePrivateFile(Path("key"), "first").ok());
+  struct stat stat;
+  ASSERT_EQ(::stat(Path("key").c_str(), &stat), 0);
+  EXPECT_EQ(stat.st_mode & 07777, 0600u);
+  EXPECT_EQ(CreatePrivateFile(Path("key"), "second").code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(ReadFile(Path("key"), 10, FileSecrecy::kPrivate).value(), "first");
+  EXPECT_EQ(CountFiles(), 1u) << "a temporary file stayed behind";
+}
+
+TEST_F(FileTest, ReplacePutsTheNewOneInItsPlace) {
+  ASSERT_TRUE(ReplacePrivateFile(Path("key"), "first").ok());
+  ASSERT_TRUE(ReplacePrivateFile(Path("key"), "second").ok());
+  EXPECT_EQ(ReadFile(Path("key"), 10, FileSecrecy::kPrivate).value(), "second");
+  EXPECT_EQ(CountFiles(), 1u);
+}
+
+TEST_F(FileTest, CreateInAMissingFolderSaysSo) {
+  EXPECT_EQ(CreatePrivateFile(Path("none/key"), "x").code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(FileTest, OfManyCreatorsOneWins) {
+  std::atomic<int> made{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&, i] {
+      absl::Status status = CreatePrivateFile(Path("key"), std::string(32, static_cast<char>('a' + i)));
+      if (status.ok()) ++made;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(made, 1);
+  EXPECT_EQ(ReadFile(Path("key"), 64, FileSecrecy::kPrivate)->size(), 32u);
+  EXPECT_EQ(CountFiles(), 1u);
+}
+
+}  // namespace
+}  // namespace meshca
