@@ -66,8 +66,8 @@ absl::StatusOr<CsrService::Wanted> CsrService::Wanted::Read(absl::string_view by
     return WithReason(absl::InvalidArgumentError("csr is empty; send a PKCS#10 request in PEM"), "CSR_MISSING");
   }
   if (request.csr().size() > Csr::kBytesMax) {
-    return WithReason(absl::InvalidArgumentError(absl::StrCat("csr has ", request.csr().size(),
-                                                              " bytes; at most ", Csr::kBytesMax, " are read")),
+    return WithReason(absl::InvalidArgumentError(absl::StrCat("csr has ", request.csr().size(), " bytes; at most ",
+                                                              Csr::kBytesMax, " are read")),
                       "CSR_TOO_LARGE");
   }
   if (request.validity_duration() < 0) {
@@ -100,9 +100,8 @@ CsrService::CsrService(Authenticator& authenticator, IssuancePipeline& pipeline,
     : authenticator_(authenticator), pipeline_(pipeline), clock_(clock), entropy_(entropy) {}
 
 void CsrService::AddTo(rpc::Router& router) {
-  router.AddUnary(
-      kMethod, [this](std::shared_ptr<rpc::Call> call) { CreateCertificate(std::move(call)); },
-      {.request_bytes_max = kRequestBytesMax});
+  router.AddUnary(kMethod, [this](std::shared_ptr<rpc::Call> call) { CreateCertificate(std::move(call)); },
+                  {.request_bytes_max = kRequestBytesMax});
 }
 
 void CsrService::CreateCertificate(std::shared_ptr<rpc::Call> call) {
@@ -110,14 +109,15 @@ void CsrService::CreateCertificate(std::shared_ptr<rpc::Call> call) {
   absl::StatusOr<Credentials> credentials = CredentialsOf(*call->peer(), call->client_metadata());
   if (!credentials.ok()) return Refuse(*call, credentials.status());
   // Who asks comes before what is asked: a stranger learns nothing but that it is one.
-  authenticator_.Authenticate(
-      *std::move(credentials), clock_.Now(), [this, call](absl::StatusOr<CallerIdentity> caller) {
-        if (!caller.ok()) return Refuse(*call, caller.status());
-        if (call->cancelled()) return call->Finish(absl::CancelledError("the caller went away"));
-        absl::StatusOr<Wanted> wanted = Wanted::Read(call->request());
-        if (!wanted.ok()) return Refuse(*call, wanted.status());
-        Submit(call, *std::move(wanted), *std::move(caller));
-      });
+  authenticator_.Authenticate(*std::move(credentials), clock_.Now(),
+                              [this, call](absl::StatusOr<CallerIdentity> caller) {
+                                if (!caller.ok()) return Refuse(*call, caller.status());
+                                if (call->cancelled())
+                                  return call->Finish(absl::CancelledError("the caller went away"));
+                                absl::StatusOr<Wanted> wanted = Wanted::Read(call->request());
+                                if (!wanted.ok()) return Refuse(*call, wanted.status());
+                                Submit(call, *std::move(wanted), *std::move(caller));
+                              });
 }
 
 void CsrService::Submit(std::shared_ptr<rpc::Call> call, Wanted wanted, CallerIdentity caller) {

@@ -37,8 +37,7 @@ absl::Status CsrEdgeStatus(const absl::Status& error, absl::string_view what, En
     case absl::StatusCode::kCancelled:
     case absl::StatusCode::kDeadlineExceeded: return error;
     case absl::StatusCode::kFailedPrecondition:
-    case absl::StatusCode::kAborted:
-      return WithReason(absl::UnavailableError(error.message()), ReasonOf(error));
+    case absl::StatusCode::kAborted: return WithReason(absl::UnavailableError(error.message()), ReasonOf(error));
     default:
       return absl::InternalError(absl::StrCat("internal error; the server's log has it under request id ",
                                               LogUnderRequestId(error, what, entropy)));

@@ -29,11 +29,10 @@ absl::Status IssuancePolicy::Apply(IssuanceRequest& request) {
   const PolicyDecision decision = policy->Decide(request.caller, request.spiffe_id);
   if (!decision.AllowsKey(request.public_key.type())) {
     const auto name = [](std::string* out, KeyType type) { absl::StrAppend(out, KeyTypeName(type)); };
-    return WithReason(
-        absl::InvalidArgumentError(absl::StrCat("key type ", KeyTypeName(request.public_key.type()),
-                                                " is not allowed for ", request.spiffe_id.uri(), "; allowed: ",
-                                                absl::StrJoin(decision.key_types, ", ", name))),
-        "KEY_TYPE");
+    return WithReason(absl::InvalidArgumentError(absl::StrCat(
+                          "key type ", KeyTypeName(request.public_key.type()), " is not allowed for ",
+                          request.spiffe_id.uri(), "; allowed: ", absl::StrJoin(decision.key_types, ", ", name))),
+                      "KEY_TYPE");
   }
   request.caller.lifetime_max = decision.lifetime_max;
   if (decision.issuances_per_minute == 0) return absl::OkStatus();

@@ -22,9 +22,8 @@ absl::string_view AlertReason(absl::string_view reason) {
 
 std::shared_ptr<SvidVerifier> SvidVerifier::Create(AuthoritySnapshots& authorities) {
   std::shared_ptr<SvidVerifier> verifier(new SvidVerifier());
-  authorities.AddListener([verifier](const std::shared_ptr<const AuthoritySnapshot>& snapshot) {
-    verifier->Follow(*snapshot);
-  });
+  authorities.AddListener(
+      [verifier](const std::shared_ptr<const AuthoritySnapshot>& snapshot) { verifier->Follow(*snapshot); });
   if (auto snapshot = authorities.Current()) verifier->Follow(*snapshot);
   return verifier;
 }
@@ -35,8 +34,8 @@ void SvidVerifier::Follow(const AuthoritySnapshot& snapshot) {
   for (const SigningAuthority& authority : snapshot.authorities) {
     if (authority.tainted) tainted.insert(authority.id);
   }
-  auto verifier = std::make_shared<const ChainVerifier>(snapshot.bundle->trust_domain, snapshot.bundle->roots,
-                                                        std::move(tainted));
+  auto verifier =
+      std::make_shared<const ChainVerifier>(snapshot.bundle->trust_domain, snapshot.bundle->roots, std::move(tainted));
   MutexLock lock(mutex_);
   verifier_ = std::move(verifier);
 }

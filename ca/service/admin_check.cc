@@ -1,0 +1,177 @@
+// The doctor's part that runs inside the server: every line is found out when asked.
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include <cerrno>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "ca/base/status.h"
+#include "ca/service/admin_methods.h"
+
+namespace meshca::admin_methods {
+namespace {
+
+using State = CheckedFact::State;
+
+// Less free space than this is worth a word: SQLite's log and a checkpoint need room at the same time.
+constexpr uint64_t kFreeBytesMin = 256ull << 20;
+
+CheckedFact Ok(std::string name, std::string detail) { return {std::move(name), State::kOk, std::move(detail), ""}; }
+
+std::string Day(absl::Time time) { return absl::FormatTime("%Y-%m-%d %H:%M:%S UTC", time, absl::UTCTimeZone()); }
+
+// An authority's certificate: valid now, and with more than `renew_share` of its life left.
+CheckedFact CheckValidity(std::string name, const Certificate& certificate, absl::Time now, double renew_share,
+                          std::string mend) {
+  const Validity& validity = certificate.validity();
+  const std::string until = absl::StrCat(certificate.subject(), ", until ", Day(validity.not_after));
+  if (now < validity.not_before) {
+    return {std::move(name), State::kFailed, absl::StrCat(until, "; not valid before ", Day(validity.not_before)),
+            "set the clock of this host (timedatectl set-ntp true)"};
+  }
+  if (!validity.Contains(now)) return {std::move(name), State::kFailed, absl::StrCat("expired: ", until), mend};
+  if (validity.not_after - now < renew_share * validity.lifetime()) {
+    return {std::move(name), State::kWarning, absl::StrCat(until, ": soon"), std::move(mend)};
+  }
+  return Ok(std::move(name), until);
+}
+
+void CheckAuthorities(const AdminContext& context, absl::Time now, std::vector<CheckedFact>& facts) {
+  const auto snapshot = context.authorities.Current();
+  if (snapshot == nullptr || snapshot->issuing == nullptr) {
+    facts.push_back({"issuing authority", State::kFailed, "none is active: nothing can be signed",
+                     "read the server's log; `meshca root show` lists the authorities"});
+    return;
+  }
+  if (const auto root = ActiveRoot(*snapshot); root.ok()) {
+    facts.push_back(CheckValidity("root", root->certificate, now, 0.1, "plan a new root: meshca root import DIR"));
+  } else {
+    facts.push_back({"root", State::kFailed, std::string(root.status().message()), "meshca root show"});
+  }
+  // It renews itself long before this.
+  facts.push_back(CheckValidity("issuing authority", snapshot->issuing->certificate, now, 0.2,
+                                "its renewal is late: read the server's log"));
+  const std::string error = context.authority_error ? context.authority_error() : "";
+  if (!error.empty()) {
+    facts.push_back({"authority renewal", State::kFailed, error, "mend what it names; meshca tries again by itself"});
+  }
+}
+
+void CheckStateDir(const AdminContext& context, std::vector<CheckedFact>& facts) {
+  const std::string& path = context.facts.state_dir;
+  struct stat info = {};
+  if (::stat(path.c_str(), &info) != 0) {
+    facts.push_back({"state directory", State::kFailed, std::string(ErrnoStatus(errno, path).message()),
+                     absl::StrCat("restore ", path, " or start with another --state-dir")});
+    return;
+  }
+  if ((info.st_mode & 077) != 0) {
+    facts.push_back({"state directory", State::kFailed, absl::StrCat(path, " is open to others"),
+                     absl::StrCat("chmod 700 ", path)});
+  } else {
+    facts.push_back(Ok("state directory", absl::StrCat(path, ", mode 0700")));
+  }
+  struct statvfs space = {};
+  if (::statvfs(path.c_str(), &space) != 0) return;
+  const uint64_t free_bytes = static_cast<uint64_t>(space.f_bavail) * space.f_frsize;
+  const std::string detail = absl::StrCat(free_bytes >> 20, " MiB free under ", path);
+  if (free_bytes >= kFreeBytesMin) {
+    facts.push_back(Ok("disk space", detail));
+  } else {
+    facts.push_back({"disk space", State::kWarning, detail, absl::StrCat("make room on the volume of ", path)});
+  }
+}
+
+void CheckStore(const AdminContext& context, std::vector<CheckedFact>& facts) {
+  // Really written and synced, whatever the last batch said.
+  const absl::Status probed = context.maintenance.Probe();
+  const StoreHealth health = context.maintenance.Health();
+  if (!probed.ok()) {
+    facts.push_back({"database writes", State::kFailed, std::string(probed.message()),
+                     "free or mend the volume; issuance resumes by itself"});
+  } else {
+    facts.push_back(Ok("database writes", absl::StrCat(health.records, " records in ", health.batches,
+                                                       " commits since start, ", health.database_bytes >> 10, " KiB")));
+  }
+  const auto entries = context.entries.ListEntries();
+  if (entries.ok()) {
+    facts.push_back(
+        Ok("registration entries",
+           absl::StrCat(entries->size(),
+                        entries->empty() ? "; a workload on the API socket needs one: meshca entry create" : "")));
+  } else {
+    facts.push_back(
+        {"registration entries", State::kFailed, std::string(entries.status().message()), "meshca db check"});
+  }
+}
+
+void CheckSubscribers(const AdminContext& context, std::vector<CheckedFact>& facts) {
+  const auto subscribers = context.subscribers.List();
+  if (!subscribers.ok()) {
+    facts.push_back({"subscribers", State::kFailed, std::string(subscribers.status().message()), "meshca db check"});
+    return;
+  }
+  const auto snapshot = context.authorities.Current();
+  const uint64_t newest = snapshot && snapshot->bundle ? snapshot->bundle->sequence_number : 0;
+  size_t connected = 0, behind = 0;
+  std::string rejected;
+  for (const SubscriberRecord& subscriber : *subscribers) {
+    if (!subscriber.connected) continue;
+    ++connected;
+    if (subscriber.bundle_sequence != 0 && subscriber.bundle_sequence < newest) ++behind;
+    if (!subscriber.rejected.empty()) {
+      rejected =
+          absl::StrCat(subscriber.spiffe_id, " (", subscriber.peer, ") rejected a secret: ", subscriber.rejected);
+    }
+  }
+  if (!rejected.empty()) {
+    facts.push_back({"subscribers", State::kWarning, rejected, "meshca subscriber list"});
+  } else if (behind > 0) {
+    facts.push_back({"subscribers", State::kWarning,
+                     absl::StrCat(behind, " of ", connected, " have not acknowledged bundle ", newest),
+                     "meshca subscriber list"});
+  } else {
+    facts.push_back(Ok("subscribers", absl::StrCat(connected, " connected, ", subscribers->size(), " known")));
+  }
+}
+
+absl::string_view StateName(State state) {
+  switch (state) {
+    case State::kOk: return "ok";
+    case State::kWarning: return "warning";
+    case State::kFailed: return "failed";
+  }
+  return "failed";
+}
+
+}  // namespace
+
+absl::StatusOr<v1::CheckResponse> Check(const AdminContext& context, const std::string& actor,
+                                        const v1::CheckRequest& request) {
+  std::vector<CheckedFact> facts;
+  CheckAuthorities(context, context.clock.Now(), facts);
+  CheckStateDir(context, facts);
+  CheckStore(context, facts);
+  CheckSubscribers(context, facts);
+  const absl::Status ready = context.readiness ? context.readiness() : absl::OkStatus();
+  facts.push_back(ready.ok() ? Ok("readiness", "signs and commits")
+                             : CheckedFact{"readiness", State::kFailed, std::string(ready.message()),
+                                           "mend the facts above; it recovers by itself"});
+  if (context.more_facts) {
+    for (CheckedFact& fact : context.more_facts()) facts.push_back(std::move(fact));
+  }
+  v1::CheckResponse response;
+  for (const CheckedFact& fact : facts) {
+    v1::Fact* message = response.add_facts();
+    message->set_name(fact.name);
+    message->set_state(std::string(StateName(fact.state)));
+    message->set_detail(fact.detail);
+    message->set_mend(fact.mend);
+  }
+  return response;
+}
+
+}  // namespace meshca::admin_methods

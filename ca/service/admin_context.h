@@ -1,0 +1,86 @@
+// What the admin service works on: the stores, the authorities, the subscribers, and a few questions to the server.
+#ifndef MESHCA_CA_SERVICE_ADMIN_CONTEXT_H_
+#define MESHCA_CA_SERVICE_ADMIN_CONTEXT_H_
+
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "ca/authority/authority_snapshot.h"
+#include "ca/authority/authority_store.h"
+#include "ca/authority/subscriber_store.h"
+#include "ca/base/clock.h"
+#include "ca/base/entropy.h"
+#include "ca/identity/entry_store.h"
+#include "ca/identity/token_store.h"
+#include "ca/issuance/issuance_store.h"
+#include "ca/issuance/store_maintenance.h"
+#include "ca/spiffe/trust_domain.h"
+
+namespace meshca {
+
+// The subscribers as they are now; the composition root implements it on sds/. Thread-safe; may block.
+class LiveSubscribers {
+ public:
+  // Is this identity, whose subscribers hold the certificate `serial` (hex), to get a new one?
+  using Wanted = std::function<bool(absl::string_view spiffe_id, absl::string_view serial)>;
+  virtual ~LiveSubscribers() = default;
+
+  // Every instance known, connected or remembered.
+  virtual absl::StatusOr<std::vector<SubscriberRecord>> List() = 0;
+  // Starts the renewal of every key that subscribers hold and `wanted` names, ahead of its time; returns at once.
+  // The SPIFFE ID of each key, in any order.
+  virtual std::vector<std::string> Renew(const Wanted& wanted) = 0;
+};
+
+// What does not change while the server runs.
+struct ServerFacts {
+  std::string version;
+  TrustDomain trust_domain;
+  std::string state_dir;
+  absl::Time started_at;
+  std::vector<std::pair<std::string, std::string>> listeners;  // name, address
+  absl::Duration leaf_lifetime_default = absl::Hours(24);
+};
+
+// One line of `meshca check`.
+struct CheckedFact {
+  enum class State { kOk, kWarning, kFailed };
+  std::string name;
+  State state = State::kOk;
+  std::string detail;
+  std::string mend;  // the command or step that mends it; "" when Ok
+};
+
+// Everything outlives the admin service. Functions run on its own threads and may block; an empty one is not asked.
+struct AdminContext {
+  const Clock& clock;
+  EntropySource& entropy;
+  const AuthoritySnapshots& authorities;
+  AuthorityStore& authority_store;
+  TokenStore& tokens;
+  EntryStore& entries;
+  IssuanceStore& issuances;
+  StoreMaintenance& maintenance;
+  LiveSubscribers& subscribers;
+  ServerFacts facts;
+
+  // AuthorityManager::Import and LastError.
+  std::function<absl::Status(const std::string& folder, const std::string& actor, bool force)> import_root;
+  std::function<std::string()> authority_error;
+  // Ok, or why the server does not call itself ready.
+  std::function<absl::Status()> readiness;
+  // Registration entries have changed: reload what was read of them, tell the streams that wait for one.
+  std::function<absl::Status()> entries_changed;
+  // Facts that only the composition root knows, appended to those checked here.
+  std::function<std::vector<CheckedFact>()> more_facts;
+};
+
+}  // namespace meshca
+
+#endif  // MESHCA_CA_SERVICE_ADMIN_CONTEXT_H_

@@ -1,0 +1,81 @@
+// The methods of meshca.admin.v1.Admin as plain functions: a request in, a response out, on a thread that may block.
+// admin_service.cc binds them to the edge; each noun has a file of its own.
+//
+// `actor` is who ordered it, for the audit log. Errors are as admin.proto says.
+#ifndef MESHCA_CA_SERVICE_ADMIN_METHODS_H_
+#define MESHCA_CA_SERVICE_ADMIN_METHODS_H_
+
+#include <functional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "ca/service/admin_context.h"
+#include "meshca/admin/v1/admin.pb.h"
+
+namespace meshca::admin_methods {
+
+namespace v1 = ::meshca::admin::v1;
+
+// What a streaming method gives its records to; false: the client is gone, stop.
+template <typename Record>
+using Emit = std::function<bool(const Record&)>;
+
+// admin_status.cc
+absl::StatusOr<v1::ServerStatus> GetStatus(const AdminContext&, const std::string& actor, const v1::GetStatusRequest&);
+// admin_check.cc
+absl::StatusOr<v1::CheckResponse> Check(const AdminContext&, const std::string& actor, const v1::CheckRequest&);
+
+// admin_authorities.cc
+v1::Authority AuthorityMessage(const SigningAuthority& authority, uint64_t live_certificates);
+// The root that what signs now chains to. Unavailable: nothing signs.
+absl::StatusOr<SigningAuthority> ActiveRoot(const AuthoritySnapshot& snapshot);
+absl::StatusOr<v1::ListAuthoritiesResponse> ListAuthorities(const AdminContext&, const std::string& actor,
+                                                            const v1::ListAuthoritiesRequest&);
+absl::StatusOr<v1::ListAuthoritiesResponse> ImportRoot(const AdminContext&, const std::string& actor,
+                                                       const v1::ImportRootRequest&);
+absl::StatusOr<v1::Bundle> GetBundle(const AdminContext&, const std::string& actor, const v1::GetBundleRequest&);
+
+// admin_certificates.cc
+absl::Status ListCertificates(const AdminContext&, const std::string& actor, const v1::ListCertificatesRequest&,
+                              const Emit<v1::CertificateRecord>& emit);
+absl::StatusOr<v1::CertificateRecord> GetCertificate(const AdminContext&, const std::string& actor,
+                                                     const v1::GetCertificateRequest&);
+absl::StatusOr<v1::RenewCertificatesResponse> RenewCertificates(const AdminContext&, const std::string& actor,
+                                                                const v1::RenewCertificatesRequest&);
+
+// admin_tokens.cc
+absl::StatusOr<v1::CreateTokenResponse> CreateToken(const AdminContext&, const std::string& actor,
+                                                    const v1::CreateTokenRequest&);
+absl::StatusOr<v1::ListTokensResponse> ListTokens(const AdminContext&, const std::string& actor,
+                                                  const v1::ListTokensRequest&);
+absl::StatusOr<v1::DeleteTokenResponse> DeleteToken(const AdminContext&, const std::string& actor,
+                                                    const v1::DeleteTokenRequest&);
+
+// admin_entries.cc
+absl::StatusOr<v1::Entry> CreateEntry(const AdminContext&, const std::string& actor, const v1::CreateEntryRequest&);
+absl::StatusOr<v1::ApplyEntriesResponse> ApplyEntries(const AdminContext&, const std::string& actor,
+                                                      const v1::ApplyEntriesRequest&);
+absl::StatusOr<v1::ListEntriesResponse> ListEntries(const AdminContext&, const std::string& actor,
+                                                    const v1::ListEntriesRequest&);
+absl::StatusOr<v1::Entry> GetEntry(const AdminContext&, const std::string& actor, const v1::GetEntryRequest&);
+absl::StatusOr<v1::DeleteEntryResponse> DeleteEntry(const AdminContext&, const std::string& actor,
+                                                    const v1::DeleteEntryRequest&);
+
+// admin_subscribers.cc
+absl::StatusOr<v1::ListSubscribersResponse> ListSubscribers(const AdminContext&, const std::string& actor,
+                                                            const v1::ListSubscribersRequest&);
+absl::StatusOr<v1::Subscriber> GetSubscriber(const AdminContext&, const std::string& actor,
+                                             const v1::GetSubscriberRequest&);
+
+// admin_database.cc
+absl::StatusOr<v1::BackupDatabaseResponse> BackupDatabase(const AdminContext&, const std::string& actor,
+                                                          const v1::BackupDatabaseRequest&);
+absl::StatusOr<v1::CheckDatabaseResponse> CheckDatabase(const AdminContext&, const std::string& actor,
+                                                        const v1::CheckDatabaseRequest&);
+absl::Status ListAudit(const AdminContext&, const std::string& actor, const v1::ListAuditRequest&,
+                       const Emit<v1::AuditRecord>& emit);
+
+}  // namespace meshca::admin_methods
+
+#endif  // MESHCA_CA_SERVICE_ADMIN_METHODS_H_

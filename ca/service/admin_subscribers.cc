@@ -1,0 +1,51 @@
+// Who takes secrets from this server, and what they acknowledged.
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "ca/base/status.h"
+#include "ca/service/admin_methods.h"
+#include "ca/service/proto_time.h"
+
+namespace meshca::admin_methods {
+namespace {
+
+v1::Subscriber Message(const SubscriberRecord& record) {
+  v1::Subscriber message;
+  message.set_instance(record.instance);
+  message.set_spiffe_id(record.spiffe_id);
+  message.set_node(record.node);
+  message.set_kind(record.kind);
+  message.set_peer(record.peer);
+  message.set_connected(record.connected);
+  SetTime(record.first_seen, [&] { return message.mutable_first_seen(); });
+  SetTime(record.last_seen, [&] { return message.mutable_last_seen(); });
+  message.set_bundle_sequence(record.bundle_sequence);
+  message.set_serial(record.serial);
+  message.set_version_info(record.version_info);
+  SetTime(record.acknowledged_at, [&] { return message.mutable_acknowledged_at(); });
+  SetTime(record.certificate_expires, [&] { return message.mutable_certificate_expires(); });
+  message.set_rejected(record.rejected);
+  return message;
+}
+
+}  // namespace
+
+absl::StatusOr<v1::ListSubscribersResponse> ListSubscribers(const AdminContext& context, const std::string& actor,
+                                                            const v1::ListSubscribersRequest& request) {
+  MESHCA_ASSIGN_OR_RETURN(const std::vector<SubscriberRecord> records, context.subscribers.List());
+  v1::ListSubscribersResponse response;
+  for (const SubscriberRecord& record : records) *response.add_subscribers() = Message(record);
+  return response;
+}
+
+absl::StatusOr<v1::Subscriber> GetSubscriber(const AdminContext& context, const std::string& actor,
+                                             const v1::GetSubscriberRequest& request) {
+  MESHCA_ASSIGN_OR_RETURN(const std::vector<SubscriberRecord> records, context.subscribers.List());
+  for (const SubscriberRecord& record : records) {
+    if (record.instance == request.instance()) return Message(record);
+  }
+  return absl::NotFoundError(
+      absl::StrCat("no subscriber \"", request.instance(), "\"; `meshca subscriber list` shows their instances"));
+}
+
+}  // namespace meshca::admin_methods

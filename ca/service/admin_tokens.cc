@@ -1,0 +1,118 @@
+// Join tokens.
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "ca/base/status.h"
+#include "ca/identity/join_token_text.h"
+#include "ca/service/admin_methods.h"
+#include "ca/service/proto_time.h"
+#include "ca/x509/encoding.h"
+
+namespace meshca::admin_methods {
+namespace {
+
+constexpr absl::Duration kTtlDefault = absl::Minutes(10);
+// A token is a password that lies around; what needs longer has better ways to prove who it is.
+constexpr absl::Duration kTtlMax = absl::Hours(24 * 30);
+constexpr size_t kNodeBytesMax = 253;
+
+v1::JoinToken Message(const JoinToken& token, absl::Time now) {
+  v1::JoinToken message;
+  message.set_id(token.id);
+  message.set_spiffe_id(token.spiffe_id.uri());
+  message.set_node(token.node);
+  message.set_state(now >= token.expires_at ? "expired" : token.used_key_sha256.empty() ? "fresh" : "used");
+  SetTime(token.created_at, [&] { return message.mutable_created_at(); });
+  SetTime(token.expires_at, [&] { return message.mutable_expires_at(); });
+  SetTime(token.used_at, [&] { return message.mutable_used_at(); });
+  message.set_created_by(token.created_by);
+  return message;
+}
+
+absl::StatusOr<absl::Duration> Ttl(const v1::CreateTokenRequest& request) {
+  if (!request.has_ttl()) return kTtlDefault;
+  const absl::Duration ttl = ToDuration(request.ttl());
+  if (ttl < absl::Seconds(1) || ttl > kTtlMax) {
+    return WithReason(absl::InvalidArgumentError(absl::StrCat("ttl ", absl::FormatDuration(ttl), " is outside 1s to ",
+                                                              absl::FormatDuration(kTtlMax))),
+                      "TOKEN_TTL");
+  }
+  return ttl;
+}
+
+absl::StatusOr<SpiffeId> WorkloadId(const std::string& text, const TrustDomain& trust_domain) {
+  MESHCA_ASSIGN_OR_RETURN(SpiffeId id, SpiffeId::Parse(text));
+  if (!id.MemberOf(trust_domain)) {
+    return WithReason(absl::InvalidArgumentError(
+                          absl::StrCat("SPIFFE ID ", id.uri(), " is not in trust domain ", trust_domain.name())),
+                      "SPIFFE_ID_TRUST_DOMAIN");
+  }
+  if (!id.has_path()) {
+    return WithReason(
+        absl::InvalidArgumentError(absl::StrCat("SPIFFE ID ", id.uri(), " has no path; a workload's ID has one")),
+        "SPIFFE_ID_INVALID");
+  }
+  return id;
+}
+
+}  // namespace
+
+absl::StatusOr<v1::CreateTokenResponse> CreateToken(const AdminContext& context, const std::string& actor,
+                                                    const v1::CreateTokenRequest& request) {
+  MESHCA_ASSIGN_OR_RETURN(const SpiffeId id, WorkloadId(request.spiffe_id(), context.facts.trust_domain));
+  MESHCA_ASSIGN_OR_RETURN(const absl::Duration ttl, Ttl(request));
+  if (request.node().size() > kNodeBytesMax) return absl::InvalidArgumentError("node has more than 253 bytes");
+  const auto snapshot = context.authorities.Current();
+  if (snapshot == nullptr) return absl::UnavailableError("the CA is starting");
+  MESHCA_ASSIGN_OR_RETURN(const SigningAuthority root, ActiveRoot(*snapshot));
+
+  const absl::Time now = context.clock.Now();
+  const SecretBytes text = MakeJoinToken(root.certificate.public_key().sha256(), context.entropy);
+  JoinToken token;
+  token.secret_sha256 = JoinTokenSha256(text.reveal());
+  token.id = JoinTokenId(token.secret_sha256);
+  token.spiffe_id = id;
+  token.node = request.node();
+  token.created_at = now;
+  token.expires_at = now + ttl;
+  token.created_by = actor;
+  AuditEntry audit;
+  audit.time = now;
+  audit.actor = actor;
+  audit.action = "token.create";
+  audit.target = id.uri();
+  audit.detail = absl::StrCat("token ", token.id, " until ",
+                              absl::FormatTime(absl::RFC3339_sec, token.expires_at, absl::UTCTimeZone()));
+  MESHCA_RETURN_IF_ERROR(context.tokens.CreateToken(token, audit));
+
+  v1::CreateTokenResponse response;
+  response.set_token(std::string(text.reveal()));
+  *response.mutable_record() = Message(token, now);
+  response.set_root_fingerprint(root.id);
+  return response;
+}
+
+absl::StatusOr<v1::ListTokensResponse> ListTokens(const AdminContext& context, const std::string& actor,
+                                                  const v1::ListTokensRequest& request) {
+  MESHCA_ASSIGN_OR_RETURN(const std::vector<JoinToken> tokens, context.tokens.ListTokens());
+  v1::ListTokensResponse response;
+  for (const JoinToken& token : tokens) *response.add_tokens() = Message(token, context.clock.Now());
+  return response;
+}
+
+absl::StatusOr<v1::DeleteTokenResponse> DeleteToken(const AdminContext& context, const std::string& actor,
+                                                    const v1::DeleteTokenRequest& request) {
+  AuditEntry audit;
+  audit.time = context.clock.Now();
+  audit.actor = actor;
+  audit.action = "token.delete";
+  audit.target = request.id();
+  const absl::Status deleted = context.tokens.DeleteToken(request.id(), audit);
+  if (absl::IsNotFound(deleted)) {
+    return absl::NotFoundError(absl::StrCat("no token \"", request.id(), "\"; `meshca token list` shows their ids"));
+  }
+  MESHCA_RETURN_IF_ERROR(deleted);
+  return v1::DeleteTokenResponse();
+}
+
+}  // namespace meshca::admin_methods
