@@ -9,6 +9,7 @@
 #include "absl/time/time.h"
 #include "ca/identity/caller_identity.h"
 #include "ca/spiffe/spiffe_id.h"
+#include "ca/spiffe/trust_domain.h"
 #include "ca/x509/csr.h"
 #include "ca/x509/public_key.h"
 
@@ -38,13 +39,14 @@ struct IssuanceRequest {
   absl::Duration lifetime;  // zero: the default
 };
 
-// Reads the CSR and judges it against the caller's rights.
+// Reads the CSR and judges it against the caller's rights and the CA's own trust domain.
 //
 // InvalidArgument: the CSR's reasons (csr.h), CSR_ASKS_FOR_CA, CSR_URI_NAMES (several URI names), SPIFFE_ID_INVALID,
 // DNS_NAME_INVALID.
-// PermissionDenied, naming the name: SPIFFE_ID_NOT_ALLOWED, DNS_NAME_NOT_ALLOWED, NAME_NOT_ALLOWED (an IP address,
-// e-mail address or other name: nobody may have those), NO_IDENTITY (the caller may hold none, or names none of many).
-absl::StatusOr<IssuanceRequest> JudgeRequest(SubmittedRequest submitted);
+// PermissionDenied, naming the name: SPIFFE_ID_NOT_ALLOWED (also: another trust domain), DNS_NAME_NOT_ALLOWED,
+// NAME_NOT_ALLOWED (an IP address, e-mail address or other name: nobody may have those), NO_IDENTITY (the caller may
+// hold none, or names none of many).
+absl::StatusOr<IssuanceRequest> JudgeRequest(SubmittedRequest submitted, const TrustDomain& domain);
 
 // Is `name` a DNS name of letters, digits, hyphens and dots that a certificate may carry? A first label `*` is
 // allowed. InvalidArgument (DNS_NAME_INVALID) otherwise.

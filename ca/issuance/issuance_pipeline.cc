@@ -1,0 +1,234 @@
+#include "ca/issuance/issuance_pipeline.h"
+
+#include <algorithm>
+#include <atomic>
+#include <limits>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "ca/base/bounded_queue.h"
+#include "ca/base/mutex.h"
+#include "ca/base/status.h"
+#include "ca/issuance/issuer.h"
+#include "ca/issuance/pipeline_counters.h"
+
+namespace meshca {
+namespace {
+
+// An activation is committed first and published a moment later; a request caught between the two waits for the new
+// authority this long, looking every kAuthorityPoll.
+constexpr absl::Duration kAuthorityWait = absl::Milliseconds(500);
+constexpr absl::Duration kAuthorityPoll = absl::Milliseconds(2);
+
+enum Lane : size_t { kAgain, kRenewals, kBulk, kLanes };
+
+absl::Status ShuttingDown() {
+  return WithReason(absl::UnavailableError("issuance: the CA is shutting down; retry elsewhere or later"),
+                    "SHUTTING_DOWN");
+}
+
+absl::Status QueueFull() {
+  return WithReason(absl::ResourceExhaustedError("issuance: the queue of requests is full; retry with backoff"),
+                    "QUEUE_FULL");
+}
+
+absl::Status NothingSigns() {
+  return WithReason(absl::UnavailableError("issuance: no active issuing authority; see meshca root status"),
+                    "NO_ACTIVE_AUTHORITY");
+}
+
+size_t ThreadCount(size_t wanted) {
+  return wanted > 0 ? wanted : std::max<size_t>(std::thread::hardware_concurrency(), 1);
+}
+
+// One request on its way. Owned by the queue, a pool thread, or the store's callback, never by two.
+struct Job {
+  SubmittedRequest submitted;
+  IssuancePipeline::Done done;
+  absl::Duration submitted_at;  // Clock::SinceBoot
+  bool renewal = false;
+  int attempts = 0;
+  bool judged = false;
+  bool stale_authority = false;  // the store refused the authority of the last attempt
+  IssuanceRequest request;       // once judged
+  SignedLeaf leaf;               // once signed
+  std::shared_ptr<const AuthoritySnapshot> authorities;
+};
+using JobPtr = std::unique_ptr<Job>;
+
+}  // namespace
+
+class IssuancePipeline::Impl {
+ public:
+  Impl(CertificateProfile profile, PipelineOptions options, const AuthoritySnapshots& authorities, IssuanceStore& store,
+       const Clock& clock, EntropySource& entropy)
+      : issuer_(std::move(profile), entropy),
+        attempts_max_(options.attempts_max),
+        authorities_(authorities),
+        store_(store),
+        clock_(clock),
+        // What was admitted once is never turned away by its own queue, so the first lane has no limit: it cannot hold
+        // more than the store had accepted.
+        queue_({std::numeric_limits<size_t>::max(), options.queued_renewals_max, options.queued_bulk_max}) {
+    const size_t count = ThreadCount(options.threads);
+    threads_.reserve(count);
+    for (size_t i = 0; i < count; ++i) threads_.emplace_back([this] { Work(); });
+  }
+
+  ~Impl() { Shutdown(); }
+
+  void Submit(SubmittedRequest request, Done done) {
+    auto job = std::make_unique<Job>();
+    job->renewal = request.caller.IsRenewal();
+    job->submitted = std::move(request);
+    job->done = std::move(done);
+    job->submitted_at = clock_.SinceBoot();
+    counters_.CountSubmitted();
+    {
+      MutexLock lock(mutex_);
+      ++in_flight_;
+    }
+    if (queue_.TryPush(job, job->renewal ? kRenewals : kBulk)) return;
+    const bool closing = closing_.load(std::memory_order_acquire);
+    if (!closing) counters_.CountQueueFull();
+    Finish(std::move(job), closing ? ShuttingDown() : QueueFull());
+  }
+
+  void Shutdown() {
+    {
+      MutexLock lock(mutex_);
+      closing_.store(true, std::memory_order_release);
+    }
+    changed_.NotifyAll();
+    queue_.Close();
+    {
+      MutexLock lock(join_mutex_);
+      for (std::thread& thread : threads_) thread.join();
+      threads_.clear();
+    }
+    MutexLock lock(mutex_);
+    while (in_flight_ != 0) changed_.Wait(mutex_);
+  }
+
+  PipelineStats Stats() const {
+    PipelineStats stats = counters_.Read();
+    {
+      MutexLock lock(mutex_);
+      stats.in_flight = in_flight_;
+    }
+    stats.queued_renewals = queue_.size(kRenewals);
+    stats.queued_bulk = queue_.size(kBulk);
+    return stats;
+  }
+
+ private:
+  void Work() {
+    while (std::optional<JobPtr> job = queue_.Pop()) Handle(*std::move(job));
+  }
+
+  // Pool thread: judges, signs and hands the record to the store.
+  void Handle(JobPtr job) {
+    if (job->attempts > 0) WaitForOtherAuthority(*job);
+    if (absl::Status status = Sign(*job); !status.ok()) {
+      counters_.CountRefused(status);
+      Finish(std::move(job), std::move(status));
+      return;
+    }
+    IssuanceRecord record = job->leaf.record;
+    store_.Append(std::move(record), [this, job = std::move(job)](absl::Status status) mutable {
+      OnRecorded(std::move(job), std::move(status));
+    });
+  }
+
+  absl::Status Sign(Job& job) {
+    job.authorities = authorities_.Current();
+    if (job.authorities == nullptr || job.authorities->issuing == nullptr) return NothingSigns();
+    if (!job.judged) {
+      MESHCA_ASSIGN_OR_RETURN(job.request,
+                              JudgeRequest(std::move(job.submitted), job.authorities->bundle->trust_domain));
+      job.judged = true;
+    }
+    ++job.attempts;
+    MESHCA_ASSIGN_OR_RETURN(job.leaf, issuer_.Issue(job.request, *job.authorities->issuing, clock_.Now()));
+    return absl::OkStatus();
+  }
+
+  // The store's thread, or the pool's when the store refuses at once.
+  void OnRecorded(JobPtr job, absl::Status status) {
+    const bool sign_again =
+        status.code() == absl::StatusCode::kAborted || status.code() == absl::StatusCode::kAlreadyExists;
+    if (sign_again && job->attempts < attempts_max_) {
+      counters_.CountSignedAgain();
+      job->stale_authority = status.code() == absl::StatusCode::kAborted;
+      if (queue_.TryPush(job, kAgain)) return;
+      status = ShuttingDown();
+    } else if (sign_again) {
+      status = WithReason(absl::UnavailableError(absl::StrCat("issuance: not recorded after ", job->attempts,
+                                                              " signatures: ", status.message())),
+                          "AUTHORITY_CHANGING");
+    }
+    if (!status.ok()) {
+      counters_.CountStoreError();
+      Finish(std::move(job), std::move(status));
+      return;
+    }
+    counters_.CountIssued(job->renewal, clock_.SinceBoot() - job->submitted_at);
+    IssuedCertificate issued{std::move(job->leaf.chain), std::move(job->leaf.record), std::move(job->authorities)};
+    Finish(std::move(job), std::move(issued));
+  }
+
+  // Signing again with the authority the store has just refused would fail again. The pool thread may well wait here:
+  // until the new one is published, every other request would meet the same refusal.
+  void WaitForOtherAuthority(const Job& job) {
+    if (!job.stale_authority) return;
+    absl::Duration left = kAuthorityWait;
+    MutexLock lock(mutex_);
+    while (left > absl::ZeroDuration() && !closing_.load(std::memory_order_relaxed) &&
+           authorities_.Current() == job.authorities) {
+      changed_.WaitFor(mutex_, kAuthorityPoll);
+      left -= kAuthorityPoll;
+    }
+  }
+
+  // The one place where a callback runs.
+  void Finish(JobPtr job, absl::StatusOr<IssuedCertificate> result) {
+    std::move(job->done)(std::move(result));
+    job.reset();
+    // Counted down and told in one critical section: once it ends, Shutdown may destroy everything here.
+    MutexLock lock(mutex_);
+    if (--in_flight_ == 0 && closing_.load(std::memory_order_relaxed)) changed_.NotifyAll();
+  }
+
+  const Issuer issuer_;
+  const int attempts_max_;
+  const AuthoritySnapshots& authorities_;
+  IssuanceStore& store_;
+  const Clock& clock_;
+  PipelineCounters counters_;
+  BoundedQueue<JobPtr, kLanes> queue_;
+  std::atomic<uint64_t> in_flight_{0};
+  std::atomic<bool> closing_{false};
+  Mutex mutex_;  // with changed_: waits for closing_, in_flight_ and the authorities
+  CondVar changed_;
+  Mutex join_mutex_;
+  std::vector<std::thread> threads_ ABSL_GUARDED_BY(join_mutex_);
+};
+
+IssuancePipeline::IssuancePipeline(CertificateProfile profile, PipelineOptions options,
+                                   const AuthoritySnapshots& authorities, IssuanceStore& store, const Clock& clock,
+                                   EntropySource& entropy)
+    : impl_(std::make_unique<Impl>(std::move(profile), options, authorities, store, clock, entropy)) {}
+
+IssuancePipeline::~IssuancePipeline() = default;
+
+void IssuancePipeline::Submit(SubmittedRequest request, Done done) {
+  impl_->Submit(std::move(request), std::move(done));
+}
+
+void IssuancePipeline::Shutdown() { impl_->Shutdown(); }
+
+PipelineStats IssuancePipeline::Stats() const { return impl_->Stats(); }
+
+}  // namespace meshca

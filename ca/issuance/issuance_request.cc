@@ -1,0 +1,136 @@
+#include "ca/issuance/issuance_request.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "ca/base/check.h"
+#include "ca/base/status.h"
+
+namespace meshca {
+namespace {
+
+constexpr size_t kDnsNameBytesMax = 253;
+constexpr size_t kDnsLabelBytesMax = 63;
+
+absl::Status Denied(absl::string_view reason, absl::string_view what) {
+  return WithReason(absl::PermissionDeniedError(what), reason);
+}
+
+absl::Status Invalid(absl::string_view reason, absl::string_view what) {
+  return WithReason(absl::InvalidArgumentError(what), reason);
+}
+
+std::string Quoted(absl::string_view text) { return absl::StrCat("\"", absl::CHexEscape(text.substr(0, 300)), "\""); }
+
+bool IsDnsLabel(absl::string_view label) {
+  if (label.empty() || label.size() > kDnsLabelBytesMax || label.front() == '-' || label.back() == '-') return false;
+  // The underscore is no letter of a host name, but service names in the wild carry it.
+  return std::all_of(label.begin(), label.end(), [](char c) { return absl::ascii_isalnum(c) || c == '-' || c == '_'; });
+}
+
+// The ID the request is for: the one it names, else the CSR's, else the caller's first.
+absl::StatusOr<SpiffeId> WantedId(const SubmittedRequest& submitted, const Csr* csr) {
+  const CallerIdentity& caller = submitted.caller;
+  if (csr != nullptr && csr->uri_names().size() > 1) {
+    return Invalid("CSR_URI_NAMES", absl::StrCat("workload CSR: asks for ", csr->uri_names().size(),
+                                                 " URI names; an X.509-SVID has exactly one"));
+  }
+  if (csr != nullptr && !csr->uri_names().empty()) {
+    absl::StatusOr<SpiffeId> named = SpiffeId::Parse(csr->uri_names().front());
+    if (!named.ok()) return Annotate(named.status(), "workload CSR");
+    if (!submitted.spiffe_id.empty() && submitted.spiffe_id != *named) {
+      return Denied("SPIFFE_ID_NOT_ALLOWED", absl::StrCat("workload CSR: asks for ", named->uri(),
+                                                          ", but the request is for ", submitted.spiffe_id.uri()));
+    }
+    return named;
+  }
+  if (!submitted.spiffe_id.empty()) return submitted.spiffe_id;
+  if (caller.ids.empty()) {
+    return Denied("NO_IDENTITY", caller.any_id_of_trust_domain
+                                     ? "the request names no SPIFFE ID: put one into the CSR's URI name"
+                                     : absl::StrCat("caller (", caller.subject, ") may hold no identity"));
+  }
+  return caller.ids.front();
+}
+
+absl::Status CheckId(const CallerIdentity& caller, const SpiffeId& id, const TrustDomain& domain) {
+  if (!id.has_path()) {
+    return Invalid("SPIFFE_ID_INVALID", absl::StrCat("SPIFFE ID: a workload's has a path: ", Quoted(id.uri())));
+  }
+  if (!id.MemberOf(domain)) {
+    return Denied("SPIFFE_ID_NOT_ALLOWED",
+                  absl::StrCat("this CA signs for trust domain ", domain.name(), " alone, not for ", id.uri()));
+  }
+  if (caller.MayHold(id)) return absl::OkStatus();
+  return Denied("SPIFFE_ID_NOT_ALLOWED", absl::StrCat("caller (", caller.subject, ") may not hold ", id.uri()));
+}
+
+// Adds `name`, lower-case and once, if the caller may have it.
+absl::Status AddDnsName(const CallerIdentity& caller, absl::string_view name, std::vector<std::string>& names) {
+  MESHCA_RETURN_IF_ERROR(CheckDnsName(name));
+  std::string lower = absl::AsciiStrToLower(name);
+  if (!caller.MayHaveDnsName(lower)) {
+    return Denied("DNS_NAME_NOT_ALLOWED",
+                  absl::StrCat("caller (", caller.subject, ") may not have the DNS name ", lower));
+  }
+  if (std::find(names.begin(), names.end(), lower) == names.end()) names.push_back(std::move(lower));
+  return absl::OkStatus();
+}
+
+absl::Status JudgeCsr(const Csr& csr, const CallerIdentity& caller, std::vector<std::string>& dns_names) {
+  if (csr.asks_for_ca()) {
+    return Invalid("CSR_ASKS_FOR_CA",
+                   "workload CSR: asks for a certificate authority (cA TRUE or keyCertSign); workloads get none");
+  }
+  if (!csr.other_names().empty()) {
+    return Denied("NAME_NOT_ALLOWED", absl::StrCat("workload CSR: nobody may have the name ", csr.other_names().front(),
+                                                   "; only a SPIFFE ID and DNS names are given"));
+  }
+  for (const std::string& name : csr.dns_names()) MESHCA_RETURN_IF_ERROR(AddDnsName(caller, name, dns_names));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status CheckDnsName(absl::string_view name) {
+  const auto bad = [name] { return Invalid("DNS_NAME_INVALID", absl::StrCat("not a DNS name: ", Quoted(name))); };
+  if (name.empty() || name.size() > kDnsNameBytesMax) return bad();
+  absl::string_view rest = name;
+  if (rest.substr(0, 2) == "*.") rest.remove_prefix(2);
+  for (;;) {
+    const size_t dot = rest.find('.');
+    if (!IsDnsLabel(rest.substr(0, dot))) return bad();
+    if (dot == absl::string_view::npos) return absl::OkStatus();
+    rest.remove_prefix(dot + 1);
+  }
+}
+
+absl::StatusOr<IssuanceRequest> JudgeRequest(SubmittedRequest submitted, const TrustDomain& domain) {
+  IssuanceRequest request;
+  absl::StatusOr<Csr> csr = absl::UnknownError("none");
+  if (submitted.public_key.empty()) {
+    csr = Csr::Parse(submitted.csr);
+    if (!csr.ok()) {
+      const absl::Status& why = csr.status();  // begins with "CSR: "
+      return WithReason(absl::Status(why.code(), absl::StrCat("workload ", why.message())), ReasonOf(why));
+    }
+    MESHCA_RETURN_IF_ERROR(JudgeCsr(*csr, submitted.caller, request.dns_names));
+    request.public_key = csr->public_key();
+  } else {
+    MESHCA_CHECK(submitted.csr.empty());  // two keys in one request: whose would be signed?
+    request.public_key = submitted.public_key;
+  }
+  MESHCA_ASSIGN_OR_RETURN(request.spiffe_id, WantedId(submitted, csr.ok() ? &*csr : nullptr));
+  MESHCA_RETURN_IF_ERROR(CheckId(submitted.caller, request.spiffe_id, domain));
+  for (const std::string& name : submitted.dns_names) {
+    MESHCA_RETURN_IF_ERROR(AddDnsName(submitted.caller, name, request.dns_names));
+  }
+  request.lifetime = submitted.lifetime;
+  request.caller = std::move(submitted.caller);
+  return request;
+}
+
+}  // namespace meshca
