@@ -208,10 +208,10 @@ class IssuancePipeline::Impl {
   const Clock& clock_;
   PipelineCounters counters_;
   BoundedQueue<JobPtr, kLanes> queue_;
-  std::atomic<uint64_t> in_flight_{0};
-  std::atomic<bool> closing_{false};
-  Mutex mutex_;  // with changed_: waits for closing_, in_flight_ and the authorities
-  CondVar changed_;
+  std::atomic<bool> closing_{false};  // set under mutex_
+  mutable Mutex mutex_;
+  CondVar changed_;  // closing_ set, in_flight_ zero
+  uint64_t in_flight_ ABSL_GUARDED_BY(mutex_) = 0;
   Mutex join_mutex_;
   std::vector<std::thread> threads_ ABSL_GUARDED_BY(join_mutex_);
 };
