@@ -1,0 +1,36 @@
+// Authorities, bundles, trust domain and settings as rows. Those that grant trust carry a MAC, checked at each read.
+#ifndef MESHCA_STORAGE_SQLITE_AUTHORITY_ROWS_H_
+#define MESHCA_STORAGE_SQLITE_AUTHORITY_ROWS_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "ca/authority/authority_store.h"
+#include "ca/authority/key_encryption.h"
+#include "storage/sqlite/database.h"
+
+namespace meshca::storage {
+
+// The DataLoss for a row whose MAC does not fit (reason ROW_MAC_MISMATCH).
+absl::Status RowForged(absl::string_view table, absl::string_view row);
+
+// Inside a transaction of the caller, all of them.
+absl::StatusOr<AuthoritiesAndBundle> SelectAuthorities(Database& database, const KeyEncryption& keys);
+// AuthorityStore::CommitAuthorities, which says the errors; the new revision.
+absl::StatusOr<uint64_t> ApplyAuthorityChange(Database& database, const KeyEncryption& keys,
+                                              const AuthorityChange& change);
+// Verifies every bundle, old ones too. For Check.
+absl::Status VerifyBundles(Database& database, const KeyEncryption& keys);
+
+absl::StatusOr<std::string> SelectSetting(Database& database, absl::string_view name);
+absl::Status UpsertSetting(Database& database, absl::string_view name, absl::string_view value);
+
+// The strings that CanonicalBytes::AddAll wrote. DataLoss: other bytes.
+absl::StatusOr<std::vector<std::string>> UnpackStrings(absl::string_view bytes);
+
+}  // namespace meshca::storage
+
+#endif  // MESHCA_STORAGE_SQLITE_AUTHORITY_ROWS_H_

@@ -1,0 +1,205 @@
+#include "storage/sqlite/schema.h"
+
+#include "absl/strings/str_cat.h"
+#include "ca/base/check.h"
+#include "ca/base/status.h"
+
+namespace meshca::storage {
+namespace {
+
+// "mCA1": PRAGMA application_id, by which `file` and we know a database of ours.
+constexpr int64_t kApplicationId = 0x6d434131;
+
+// Times are microseconds since 1970, but for issuance's dates: seconds, as certificates have them. Lists are
+// CanonicalBytes. `mac` is KeyEncryption::RowMac over the row's other columns. Issuances refer to SPIFFE IDs, callers
+// and authorities by number, their serials grow with time, and there is no index on a random key: at millions of rows
+// that, and not the bytes, is what a row costs. WITHOUT ROWID would cost more, so only small tables have it.
+constexpr char kVersion1[] = R"sql(
+CREATE TABLE meta(
+  one INTEGER PRIMARY KEY CHECK(one = 1),
+  trust_domain TEXT NOT NULL,
+  revision INTEGER NOT NULL,  -- of authorities and bundle
+  batch INTEGER NOT NULL      -- moves with each transaction that holds no issuance
+) STRICT;
+INSERT INTO meta VALUES(1, '', 0, 0);
+
+CREATE TABLE setting(name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE authority(
+  ref INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  role INTEGER NOT NULL,
+  state INTEGER NOT NULL,
+  tainted INTEGER NOT NULL,
+  root_id TEXT NOT NULL,
+  chain BLOB NOT NULL,
+  key_reference TEXT NOT NULL,
+  sealed_key BLOB NOT NULL,
+  created_at INTEGER NOT NULL,
+  activated_at INTEGER NOT NULL,
+  retired_at INTEGER NOT NULL,
+  mac BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE bundle(
+  sequence INTEGER PRIMARY KEY,
+  roots BLOB NOT NULL,
+  published_at INTEGER NOT NULL,
+  mac BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE spiffe_id(ref INTEGER PRIMARY KEY, uri TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE caller(ref INTEGER PRIMARY KEY, method INTEGER NOT NULL, subject TEXT NOT NULL, UNIQUE(subject, method)) STRICT;
+
+CREATE TABLE issuance(
+  ref INTEGER PRIMARY KEY,
+  serial BLOB NOT NULL,
+  spiffe_id INTEGER NOT NULL,
+  authority INTEGER NOT NULL,
+  caller INTEGER NOT NULL,
+  not_before INTEGER NOT NULL,
+  not_after INTEGER NOT NULL,
+  issued_at INTEGER NOT NULL,
+  key_sha256 BLOB NOT NULL,
+  certificate_sha256 BLOB NOT NULL,
+  instance TEXT,
+  node TEXT,
+  parent ANY,  -- serial number of the certificate renewed: its bytes
+  token TEXT
+) STRICT;
+CREATE UNIQUE INDEX issuance_serial ON issuance(serial);
+CREATE INDEX issuance_not_after ON issuance(not_after);
+
+-- How many issuances end in which minute: live leaves are counted from here.
+CREATE TABLE expiry(
+  minute INTEGER NOT NULL,
+  authority INTEGER NOT NULL,
+  count INTEGER NOT NULL,
+  PRIMARY KEY(minute, authority)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE subscriber(
+  instance TEXT PRIMARY KEY,
+  spiffe_id TEXT NOT NULL,
+  node TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  peer TEXT NOT NULL,
+  connected INTEGER NOT NULL,
+  first_seen INTEGER NOT NULL,
+  last_seen INTEGER NOT NULL,
+  bundle_sequence INTEGER NOT NULL,
+  serial TEXT NOT NULL,
+  version_info TEXT NOT NULL,
+  acknowledged_at INTEGER NOT NULL,
+  certificate_expires INTEGER NOT NULL,
+  rejected TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE token(
+  id TEXT PRIMARY KEY,
+  secret_sha256 BLOB NOT NULL UNIQUE,
+  spiffe_id TEXT NOT NULL,
+  node TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL,
+  created_by TEXT NOT NULL,
+  used_key_sha256 BLOB NOT NULL,
+  used_at INTEGER NOT NULL,
+  mac BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE entry(
+  id TEXT PRIMARY KEY,
+  spiffe_id TEXT NOT NULL,
+  selectors BLOB NOT NULL,
+  ttl INTEGER NOT NULL,
+  dns_names BLOB NOT NULL,
+  created_at INTEGER NOT NULL,
+  created_by TEXT NOT NULL,
+  mac BLOB NOT NULL,
+  UNIQUE(spiffe_id, selectors)
+) STRICT;
+
+CREATE TABLE audit(
+  sequence INTEGER PRIMARY KEY,
+  time INTEGER NOT NULL,
+  actor TEXT NOT NULL,
+  action TEXT NOT NULL,
+  target TEXT NOT NULL,
+  detail TEXT NOT NULL,
+  hash BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE revocation(
+  serial BLOB PRIMARY KEY,
+  not_after INTEGER NOT NULL,
+  revoked_at INTEGER NOT NULL,
+  reason INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE blocked_key(
+  key_sha256 BLOB PRIMARY KEY,
+  blocked_at INTEGER NOT NULL,
+  reason TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+)sql";
+
+constexpr Migration kMigrations[] = {{1, kVersion1}};
+
+absl::Status Apply(Database& database, const Migration& migration) {
+  Transaction transaction(database, Transaction::Kind::kWrite);
+  MESHCA_RETURN_IF_ERROR(transaction.status());
+  // Part of the transaction: after a power loss the database is at one version or the other, whole.
+  MESHCA_RETURN_IF_ERROR(database.Exec(absl::StrCat("PRAGMA application_id=", kApplicationId,
+                                                    "; PRAGMA user_version=", migration.version, ";", migration.sql)));
+  return transaction.Commit();
+}
+
+}  // namespace
+
+std::span<const Migration> Migrations() { return kMigrations; }
+
+absl::StatusOr<uint32_t> SchemaVersion(Database& database, std::span<const Migration> migrations) {
+  MESHCA_ASSIGN_OR_RETURN(const int64_t application, database.Int("PRAGMA application_id"));
+  MESHCA_ASSIGN_OR_RETURN(const int64_t version, database.Int("PRAGMA user_version"));
+  MESHCA_ASSIGN_OR_RETURN(const int64_t objects, database.Int("SELECT count(*) FROM sqlite_master"));
+  const int64_t newest = migrations.empty() ? 0 : migrations.back().version;
+  // A server killed while it made the file leaves an empty database: as good as none.
+  if (objects == 0 && application == 0 && version == 0) return 0;
+  if (application != kApplicationId) {
+    return absl::FailedPreconditionError(absl::StrCat("database ", database.path(),
+                                                      ": belongs to another program (application_id ", application,
+                                                      "): choose another --state-dir"));
+  }
+  if (version > newest) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("database ", database.path(), ": has schema version ", version, ", and this meshca knows up to ",
+                     newest, ": run the newer meshca, or restore a backup made by this one (meshca db restore FILE)"));
+  }
+  return static_cast<uint32_t>(version);
+}
+
+absl::Status BringUpToDate(Database& database, std::span<const Migration> migrations,
+                           absl::FunctionRef<absl::Status(uint32_t found)> backup) {
+  MESHCA_ASSIGN_OR_RETURN(const uint32_t found, SchemaVersion(database, migrations));
+  {
+    // A file system without shared memory leaves the mode as it was, and says so only in the answer.
+    Query wal(database, "PRAGMA journal_mode=WAL");
+    if (!wal.Next()) return wal.status();
+    if (wal.Bytes() != "wal") {
+      return absl::FailedPreconditionError(absl::StrCat("database ", database.path(),
+                                                        ": its file system cannot hold a write-ahead log: put "
+                                                        "--state-dir on a local disk"));
+    }
+  }
+  uint32_t version = found;
+  for (const Migration& migration : migrations) {
+    if (migration.version <= version) continue;
+    MESHCA_CHECK(migration.version == version + 1);
+    if (version == found && found != 0) MESHCA_RETURN_IF_ERROR(backup(found));
+    MESHCA_RETURN_IF_ERROR(Apply(database, migration));
+    version = migration.version;
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace meshca::storage

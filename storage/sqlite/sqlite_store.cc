@@ -1,0 +1,218 @@
+#include "storage/sqlite/sqlite_store.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "ca/base/check.h"
+#include "ca/base/status.h"
+#include "storage/sqlite/access_rows.h"
+#include "storage/sqlite/audit_rows.h"
+#include "storage/sqlite/authority_rows.h"
+#include "storage/sqlite/backup.h"
+#include "storage/sqlite/check.h"
+#include "storage/sqlite/issuance_rows.h"
+#include "storage/sqlite/open_database.h"
+#include "storage/sqlite/reader_pool.h"
+#include "storage/sqlite/schema.h"
+#include "storage/sqlite/sqlite_jobs.h"
+#include "storage/sqlite/state_folder.h"
+#include "storage/sqlite/subscriber_rows.h"
+
+namespace meshca::storage {
+namespace {
+
+// One transaction of pruning holds up issuance for a few milliseconds at most.
+constexpr uint64_t kPruneChunk = 200;
+
+SinkOptions SinkOptionsOf(const SqliteOptions& options) {
+  SinkOptions sink;
+  sink.connection = WriterConnection(options);
+  sink.keys = options.keys;
+  sink.checkpoint_pages = options.limits.checkpoint_pages;
+  return sink;
+}
+
+}  // namespace
+
+// Members end in reverse: the writer writes what is queued, readers close before the last writing connection does (so
+// the close moves the log into the file), and then the lock goes.
+class SqliteStore::Impl {
+ public:
+  Impl(const SqliteOptions& options, UniqueFd lock, std::unique_ptr<Database> database)
+      : options_(options),
+        lock_(std::move(lock)),
+        sink_(SinkOptionsOf(options), std::move(database)),
+        readers_(ReaderConnection(options)),
+        writer_(sink_, options.limits.writer) {}
+
+  // Runs `body` in the writer's next transaction, and waits.
+  absl::Status Write(ControlJob::Body body) {
+    MESHCA_CHECK(!writer_.OnWriterThread());
+    ControlJob::Outcome outcome;
+    writer_.Submit(std::make_unique<ControlJob>(body, outcome));
+    return outcome.Wait();
+  }
+
+  // `deed`, and its line in the audit log.
+  absl::Status WriteAudited(const AuditEntry& audit, ControlJob::Body deed) {
+    return Write([&](Database& database) {
+      MESHCA_RETURN_IF_ERROR(deed(database));
+      return InsertAudit(database, audit);
+    });
+  }
+
+  // `question`, of a StatusOr, on a reader.
+  template <typename Question>
+  auto Read(Question question) -> decltype(question(std::declval<Database&>())) {
+    auto reader = readers_.Acquire();
+    if (!reader.ok()) return reader.status();
+    return question(**reader);
+  }
+
+  const SqliteOptions options_;
+  const UniqueFd lock_;
+  SqliteSink sink_;
+  ReaderPool readers_;
+  GroupCommitWriter writer_;
+};
+
+SqliteStore::SqliteStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+SqliteStore::~SqliteStore() = default;
+
+absl::StatusOr<std::unique_ptr<SqliteStore>> OpenSqliteStore(const SqliteOptions& options) {
+  MESHCA_CHECK(options.keys != nullptr && options.clock != nullptr);
+  MESHCA_RETURN_IF_ERROR(PrepareFolder(options.path));
+  MESHCA_ASSIGN_OR_RETURN(UniqueFd lock, LockDatabase(options.path));
+  MESHCA_RETURN_IF_ERROR(FinishRestore(options.path));
+  MESHCA_ASSIGN_OR_RETURN(std::unique_ptr<Database> database, OpenWritable(options));
+  return std::unique_ptr<SqliteStore>(
+      new SqliteStore(std::make_unique<SqliteStore::Impl>(options, std::move(lock), std::move(database))));
+}
+
+void SqliteStore::Append(IssuanceRecord record, AppendDone done) {
+  impl_->writer_.Submit(std::make_unique<AppendJob>(std::move(record), std::move(done)));
+}
+
+absl::StatusOr<IssuanceRecord> SqliteStore::Find(const SerialNumber& serial) {
+  return impl_->Read([&](Database& database) { return SelectIssuance(database, serial); });
+}
+
+absl::Status SqliteStore::List(const IssuanceFilter& filter, absl::FunctionRef<bool(const IssuanceRecord&)> visit) {
+  return impl_->Read([&](Database& database) { return VisitIssuances(database, filter, visit); });
+}
+
+absl::StatusOr<uint64_t> SqliteStore::CountIssuances() { return impl_->Read(CountIssuanceRows); }
+
+absl::Status SqliteStore::Backup(const std::string& path, const AuditEntry& audit) {
+  MESHCA_RETURN_IF_ERROR(impl_->Read([&](Database& database) { return BackupTo(database, path); }));
+  return impl_->Write([&](Database& database) { return InsertAudit(database, audit); });
+}
+
+absl::Status SqliteStore::Check() {
+  return impl_->Read([&](Database& database) { return CheckDatabase(database, *impl_->options_.keys); });
+}
+
+absl::StatusOr<uint64_t> SqliteStore::Prune(absl::Time expired_before, uint64_t rows_max) {
+  uint64_t total = 0;
+  while (total < rows_max) {
+    const uint64_t wanted = std::min(kPruneChunk, rows_max - total);
+    uint64_t pruned = 0;
+    MESHCA_RETURN_IF_ERROR(impl_->Write([&](Database& database) {
+      MESHCA_ASSIGN_OR_RETURN(pruned, PruneIssuances(database, expired_before, wanted));
+      return absl::OkStatus();
+    }));
+    total += pruned;
+    if (pruned < wanted) break;
+  }
+  return total;
+}
+
+absl::Status SqliteStore::Probe() {
+  MESHCA_RETURN_IF_ERROR(impl_->writer_.RecoverNow());
+  // A batch without an issuance writes its number: that is the throw-away value.
+  return impl_->Write([](Database&) { return absl::OkStatus(); });
+}
+
+StoreHealth SqliteStore::Health() const {
+  GroupCommitWriter::Stats stats = impl_->writer_.stats();
+  StoreHealth health;
+  health.writable = stats.writable;
+  health.queued = stats.queued_jobs;
+  health.batches = stats.batches;
+  health.records = stats.rows;
+  health.database_bytes = DatabaseBytes(impl_->options_.path);
+  health.schema_version = Migrations().back().version;
+  return health;
+}
+
+absl::Status SqliteStore::ListAudit(absl::FunctionRef<bool(const AuditEntry&)> visit) {
+  return impl_->Read([&](Database& database) { return VisitAudit(database, visit); });
+}
+
+absl::StatusOr<AuthoritiesAndBundle> SqliteStore::LoadAuthorities() {
+  return impl_->Read([&](Database& database) { return SelectAuthorities(database, *impl_->options_.keys); });
+}
+
+absl::StatusOr<uint64_t> SqliteStore::CommitAuthorities(const AuthorityChange& change) {
+  uint64_t revision = 0;
+  MESHCA_RETURN_IF_ERROR(impl_->Write([&](Database& database) {
+    MESHCA_ASSIGN_OR_RETURN(revision, ApplyAuthorityChange(database, *impl_->options_.keys, change));
+    return absl::OkStatus();
+  }));
+  return revision;
+}
+
+absl::StatusOr<std::map<std::string, uint64_t>> SqliteStore::CountLiveLeaves(absl::Time now) {
+  return impl_->Read([&](Database& database) { return CountLiveRows(database, now); });
+}
+
+absl::StatusOr<std::string> SqliteStore::GetSetting(absl::string_view name) {
+  return impl_->Read([&](Database& database) { return SelectSetting(database, name); });
+}
+
+absl::Status SqliteStore::PutSetting(absl::string_view name, absl::string_view value) {
+  return impl_->Write([&](Database& database) { return UpsertSetting(database, name, value); });
+}
+
+void SqliteStore::SaveSubscribers(std::vector<SubscriberRecord> rows, SaveDone done) {
+  impl_->writer_.Submit(std::make_unique<SubscribersJob>(std::move(rows), std::move(done)));
+}
+
+absl::StatusOr<std::vector<SubscriberRecord>> SqliteStore::LoadSubscribers() { return impl_->Read(SelectSubscribers); }
+
+absl::Status SqliteStore::DeleteSubscriber(const std::string& instance) {
+  return impl_->Write([&](Database& database) { return DeleteSubscriberRow(database, instance); });
+}
+
+absl::Status SqliteStore::CreateToken(const JoinToken& token, const AuditEntry& audit) {
+  return impl_->WriteAudited(audit,
+                             [&](Database& database) { return InsertToken(database, *impl_->options_.keys, token); });
+}
+
+absl::StatusOr<JoinToken> SqliteStore::FindToken(absl::string_view secret_sha256) {
+  return impl_->Read([&](Database& database) { return SelectToken(database, *impl_->options_.keys, secret_sha256); });
+}
+
+absl::StatusOr<std::vector<JoinToken>> SqliteStore::ListTokens() {
+  return impl_->Read([&](Database& database) { return SelectTokens(database, *impl_->options_.keys); });
+}
+
+absl::Status SqliteStore::DeleteToken(absl::string_view id, const AuditEntry& audit) {
+  return impl_->WriteAudited(audit, [&](Database& database) { return DeleteTokenRow(database, id); });
+}
+
+absl::Status SqliteStore::PutEntry(const RegistrationEntry& entry, const AuditEntry& audit) {
+  return impl_->WriteAudited(audit,
+                             [&](Database& database) { return UpsertEntry(database, *impl_->options_.keys, entry); });
+}
+
+absl::StatusOr<std::vector<RegistrationEntry>> SqliteStore::ListEntries() {
+  return impl_->Read([&](Database& database) { return SelectEntries(database, *impl_->options_.keys); });
+}
+
+absl::Status SqliteStore::DeleteEntry(absl::string_view id, const AuditEntry& audit) {
+  return impl_->WriteAudited(audit, [&](Database& database) { return DeleteEntryRow(database, id); });
+}
+
+}  // namespace meshca::storage

@@ -1,0 +1,63 @@
+#include "storage/sqlite/subscriber_rows.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "ca/base/status.h"
+
+namespace meshca::storage {
+
+absl::Status UpsertSubscriber(Database& database, const SubscriberRecord& record) {
+  // The columns are the record's members, in order.
+  return Query(database, "INSERT OR REPLACE INTO subscriber VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+      .Bind(record.instance)
+      .Bind(record.spiffe_id)
+      .Bind(record.node)
+      .Bind(record.kind)
+      .Bind(record.peer)
+      .Bind(record.connected)
+      .Bind(record.first_seen)
+      .Bind(record.last_seen)
+      .Bind(record.bundle_sequence)
+      .Bind(record.serial)
+      .Bind(record.version_info)
+      .Bind(record.acknowledged_at)
+      .Bind(record.certificate_expires)
+      .Bind(record.rejected)
+      .Run();
+}
+
+absl::StatusOr<std::vector<SubscriberRecord>> SelectSubscribers(Database& database) {
+  std::vector<SubscriberRecord> records;
+  Query rows(database,
+             "SELECT instance, spiffe_id, node, kind, peer, connected, first_seen, last_seen, bundle_sequence, serial,"
+             " version_info, acknowledged_at, certificate_expires, rejected FROM subscriber ORDER BY instance");
+  while (rows.Next()) {
+    SubscriberRecord record;
+    record.instance = rows.String();
+    record.spiffe_id = rows.String();
+    record.node = rows.String();
+    record.kind = rows.String();
+    record.peer = rows.String();
+    record.connected = rows.Int() != 0;
+    record.first_seen = rows.Time();
+    record.last_seen = rows.Time();
+    record.bundle_sequence = rows.Uint();
+    record.serial = rows.String();
+    record.version_info = rows.String();
+    record.acknowledged_at = rows.Time();
+    record.certificate_expires = rows.Time();
+    record.rejected = rows.String();
+    records.push_back(std::move(record));
+  }
+  MESHCA_RETURN_IF_ERROR(rows.status());
+  return records;
+}
+
+absl::Status DeleteSubscriberRow(Database& database, const std::string& instance) {
+  MESHCA_RETURN_IF_ERROR(Query(database, "DELETE FROM subscriber WHERE instance = ?").Bind(instance).Run());
+  if (database.RowsChanged() == 0) return absl::NotFoundError(absl::StrCat("subscriber: no instance ", instance));
+  return absl::OkStatus();
+}
+
+}  // namespace meshca::storage

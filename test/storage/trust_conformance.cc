@@ -1,0 +1,248 @@
+// What every store does with authorities, bundles, settings, subscribers, tokens, entries and the audit log.
+#include <gmock/gmock.h>
+
+#include <future>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "storage/audit_chain.h"
+#include "test/fakes/status_matchers.h"
+#include "test/storage/conformance.h"
+
+namespace meshca::storage {
+namespace {
+
+using absl::StatusCode;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+AuthorityChange Change(uint64_t revision) {
+  AuthorityChange change;
+  change.expected_revision = revision;
+  change.trust_domain = "cluster.local";
+  change.audit = {TestAudit("bundle.publish")};
+  return change;
+}
+
+size_t AuditSize(Store& store) {
+  size_t entries = 0;
+  EXPECT_THAT(store.ListAudit([&](const AuditEntry&) { return ++entries > 0; }), IsOk());
+  return entries;
+}
+
+TEST_P(StoreConformance, AuthoritiesComeBackWhole) {
+  auto fresh = store().LoadAuthorities();
+  ASSERT_THAT(fresh, IsOk());
+  EXPECT_EQ(fresh->revision, 0u);
+  EXPECT_EQ(fresh->trust_domain, "");
+  EXPECT_THAT(fresh->authorities, IsEmpty());
+  EXPECT_FALSE(fresh->bundle.has_value());
+
+  EXPECT_EQ(Activate(store()), 1u);
+  ASSERT_THAT(SetState(store(), kIssuingA, AuthorityState::kOld, true), IsOk());
+  harness_->Reopen();
+  auto trust = store().LoadAuthorities();
+  ASSERT_THAT(trust, IsOk());
+  EXPECT_EQ(trust->revision, 2u);
+  EXPECT_EQ(trust->trust_domain, "cluster.local");
+  ASSERT_THAT(trust->authorities, SizeIs(2));
+  const StoredAuthority& a = trust->authorities[0];
+  const StoredAuthority wanted = TestAuthority(kIssuingA);
+  EXPECT_EQ(a.id, kIssuingA);
+  EXPECT_EQ(a.role, AuthorityRole::kIssuing);
+  EXPECT_EQ(a.state, AuthorityState::kOld);
+  EXPECT_TRUE(a.tainted);
+  EXPECT_EQ(a.root_id, "root");
+  EXPECT_EQ(a.chain_der, wanted.chain_der);
+  EXPECT_EQ(a.key_reference, "sealed");
+  EXPECT_EQ(a.sealed_key, wanted.sealed_key);
+  EXPECT_EQ(a.created_at, kTestNow);
+  EXPECT_EQ(a.activated_at, kTestNow + absl::Seconds(1));
+  EXPECT_EQ(a.retired_at, absl::InfiniteFuture());
+  EXPECT_EQ(trust->authorities[1].id, kIssuingB);
+  ASSERT_TRUE(trust->bundle.has_value());
+  EXPECT_EQ(trust->bundle->sequence_number, 1u);
+  EXPECT_THAT(trust->bundle->roots_der, ElementsAre("root one", "root two"));
+  EXPECT_EQ(trust->bundle->published_at, kTestNow);
+}
+
+TEST_P(StoreConformance, AnUnsafeChangeIsRefusedWhole) {
+  const uint64_t revision = Activate(store());
+  struct Case {
+    const char* name;
+    AuthorityChange change;
+    StatusCode code;
+    const char* text;
+  };
+  std::vector<Case> cases = {
+      {"StaleRevision", Change(revision - 1), StatusCode::kAborted, "revision 0"},
+      {"FutureRevision", Change(revision + 1), StatusCode::kAborted, "revision 2"},
+      {"OtherTrustDomain", Change(revision), StatusCode::kFailedPrecondition, "cluster.local"},
+      {"NoTrustDomain", Change(revision), StatusCode::kFailedPrecondition, "cluster.local"},
+      {"SameBundleNumber", Change(revision), StatusCode::kFailedPrecondition, "not above 1"},
+      {"NoAudit", Change(revision), StatusCode::kInvalidArgument, "audit"},
+  };
+  cases[2].change.trust_domain = "other.test";
+  cases[3].change.trust_domain = "";
+  cases[4].change.bundle = TestBundle(1);
+  cases[5].change.audit.clear();
+  const size_t audit_before = AuditSize(store());
+  for (Case& c : cases) {
+    SCOPED_TRACE(c.name);
+    c.change.authorities = {TestAuthority("cc", AuthorityState::kActive)};
+    EXPECT_THAT(store().CommitAuthorities(c.change), StatusIs(c.code, HasSubstr(c.text)));
+  }
+  auto trust = store().LoadAuthorities();
+  EXPECT_EQ(trust->revision, revision);
+  EXPECT_THAT(trust->authorities, SizeIs(2)) << "nothing of a refused change stays";
+  EXPECT_EQ(AuditSize(store()), audit_before);
+}
+
+TEST_P(StoreConformance, BundleNumbersOnlyGrow) {
+  uint64_t revision = Activate(store());
+  for (uint64_t number : {2u, 10u}) {
+    AuthorityChange change = Change(revision);
+    change.bundle = TestBundle(number);
+    auto committed = store().CommitAuthorities(change);
+    ASSERT_THAT(committed, IsOk());
+    revision = *committed;
+    EXPECT_EQ(store().LoadAuthorities()->bundle->sequence_number, number);
+  }
+  AuthorityChange back = Change(revision);
+  back.bundle = TestBundle(9);
+  EXPECT_THAT(store().CommitAuthorities(back), StatusIs(StatusCode::kFailedPrecondition, HasSubstr("not above 10")));
+}
+
+TEST_P(StoreConformance, Settings) {
+  EXPECT_THAT(store().GetSetting("clock_high_water"), StatusIs(StatusCode::kNotFound));
+  const std::string value("a\0b", 3);
+  ASSERT_THAT(store().PutSetting("clock_high_water", "1"), IsOk());
+  ASSERT_THAT(store().PutSetting("clock_high_water", value), IsOk());
+  ASSERT_THAT(store().PutSetting("empty", ""), IsOk());
+  harness_->Reopen();
+  EXPECT_EQ(*store().GetSetting("clock_high_water"), value);
+  EXPECT_EQ(*store().GetSetting("empty"), "");
+}
+
+TEST_P(StoreConformance, SubscribersAreReplacedByInstance) {
+  auto save = [&](std::vector<SubscriberRecord> rows) {
+    std::promise<absl::Status> answer;
+    store().SaveSubscribers(std::move(rows), [&](absl::Status status) { answer.set_value(std::move(status)); });
+    return answer.get_future().get();
+  };
+  SubscriberRecord later = TestSubscriber("b");
+  later.bundle_sequence = 8;
+  later.rejected = "bad key";
+  later.connected = false;
+  ASSERT_THAT(save({TestSubscriber("b"), TestSubscriber("a")}), IsOk());
+  ASSERT_THAT(save({later}), IsOk());
+  ASSERT_THAT(save({}), IsOk());
+  harness_->Reopen();
+  auto rows = store().LoadSubscribers();
+  ASSERT_THAT(rows, IsOk());
+  ASSERT_THAT(*rows, SizeIs(2));
+  EXPECT_EQ((*rows)[0].instance, "a");
+  const SubscriberRecord& b = (*rows)[1];
+  EXPECT_EQ(b.spiffe_id, later.spiffe_id);
+  EXPECT_EQ(b.node, later.node);
+  EXPECT_EQ(b.kind, later.kind);
+  EXPECT_EQ(b.peer, later.peer);
+  EXPECT_FALSE(b.connected);
+  EXPECT_EQ(b.first_seen, later.first_seen);
+  EXPECT_EQ(b.last_seen, later.last_seen);
+  EXPECT_EQ(b.bundle_sequence, 8u);
+  EXPECT_EQ(b.serial, later.serial);
+  EXPECT_EQ(b.version_info, later.version_info);
+  EXPECT_EQ(b.acknowledged_at, later.acknowledged_at);
+  EXPECT_EQ(b.certificate_expires, absl::InfinitePast());
+  EXPECT_EQ(b.rejected, "bad key");
+  EXPECT_THAT(store().DeleteSubscriber("a"), IsOk());
+  EXPECT_THAT(store().DeleteSubscriber("a"), StatusIs(StatusCode::kNotFound));
+  EXPECT_THAT(*store().LoadSubscribers(), SizeIs(1));
+}
+
+TEST_P(StoreConformance, Tokens) {
+  const JoinToken token = TestToken("t1");
+  ASSERT_THAT(store().CreateToken(token, TestAudit("token.create")), IsOk());
+  JoinToken twin = TestToken("t2");
+  twin.secret_sha256 = token.secret_sha256;
+  EXPECT_THAT(store().CreateToken(twin, TestAudit("token.create")), StatusIs(StatusCode::kAlreadyExists));
+  ASSERT_THAT(store().CreateToken(TestToken("t3"), TestAudit("token.create")), IsOk());
+  harness_->Reopen();
+  auto found = store().FindToken(token.secret_sha256);
+  ASSERT_THAT(found, IsOk());
+  EXPECT_EQ(found->id, "t1");
+  EXPECT_EQ(found->secret_sha256, token.secret_sha256);
+  EXPECT_EQ(found->spiffe_id, token.spiffe_id);
+  EXPECT_EQ(found->node, "node-1");
+  EXPECT_EQ(found->created_at, token.created_at);
+  EXPECT_EQ(found->expires_at, token.expires_at);
+  EXPECT_EQ(found->created_by, "uid 0");
+  EXPECT_EQ(found->used_key_sha256, "");
+  EXPECT_EQ(found->used_at, absl::InfinitePast());
+  EXPECT_THAT(store().FindToken("no such hash"), StatusIs(StatusCode::kNotFound));
+  EXPECT_THAT(*store().ListTokens(), SizeIs(2));
+  EXPECT_THAT(store().DeleteToken("t1", TestAudit("token.delete")), IsOk());
+  EXPECT_THAT(store().DeleteToken("t1", TestAudit("token.delete")), StatusIs(StatusCode::kNotFound));
+  EXPECT_THAT(store().FindToken(token.secret_sha256), StatusIs(StatusCode::kNotFound));
+  EXPECT_EQ(AuditSize(store()), 3u) << "what was refused left no line";
+}
+
+TEST_P(StoreConformance, Entries) {
+  ASSERT_THAT(store().PutEntry(TestEntry("e1"), TestAudit("entry.create")), IsOk());
+  EXPECT_THAT(store().PutEntry(TestEntry("e2"), TestAudit("entry.create")), StatusIs(StatusCode::kAlreadyExists));
+  ASSERT_THAT(store().PutEntry(TestEntry("e2", "unix:uid:2"), TestAudit("entry.create")), IsOk());
+  RegistrationEntry changed = TestEntry("e1");
+  changed.ttl = absl::Minutes(5);
+  changed.dns_names.clear();
+  ASSERT_THAT(store().PutEntry(changed, TestAudit("entry.update")), IsOk());
+  harness_->Reopen();
+  auto entries = store().ListEntries();
+  ASSERT_THAT(entries, IsOk());
+  ASSERT_THAT(*entries, SizeIs(2));
+  const RegistrationEntry& e1 = (*entries)[0];
+  EXPECT_EQ(e1.id, "e1");
+  EXPECT_EQ(e1.spiffe_id, changed.spiffe_id);
+  EXPECT_EQ(e1.selectors, changed.selectors);
+  EXPECT_EQ(e1.ttl, absl::Minutes(5));
+  EXPECT_THAT(e1.dns_names, IsEmpty());
+  EXPECT_EQ(e1.created_at, changed.created_at);
+  EXPECT_EQ(e1.created_by, "uid 0");
+  EXPECT_THAT((*entries)[1].dns_names, ElementsAre("web.test", "*.web.test"));
+  EXPECT_THAT(store().DeleteEntry("e1", TestAudit("entry.delete")), IsOk());
+  EXPECT_THAT(store().DeleteEntry("e1", TestAudit("entry.delete")), StatusIs(StatusCode::kNotFound));
+  EXPECT_EQ(AuditSize(store()), 4u);
+}
+
+TEST_P(StoreConformance, AuditLogIsAChain) {
+  Activate(store());
+  ASSERT_THAT(store().CreateToken(TestToken("t1"), TestAudit("token.create")), IsOk());
+  ASSERT_THAT(store().DeleteToken("t1", TestAudit("token.delete")), IsOk());
+  harness_->Reopen();
+  ASSERT_THAT(store().CreateToken(TestToken("t2"), TestAudit("token.create")), IsOk());
+  std::vector<std::string> actions;
+  std::string hash;
+  uint64_t sequence = 0;
+  ASSERT_THAT(store().ListAudit([&](const AuditEntry& entry) {
+    EXPECT_TRUE(AuditEntryFollows(hash, sequence, entry)) << entry.sequence;
+    EXPECT_EQ(entry.actor, "uid 0 pid 1");
+    EXPECT_EQ(entry.time, kTestNow);
+    EXPECT_EQ(entry.detail, "a test did it");
+    actions.push_back(entry.action);
+    hash = entry.hash;
+    sequence = entry.sequence;
+    return true;
+  }),
+              IsOk());
+  EXPECT_THAT(actions, ElementsAre("authority.activate", "token.create", "token.delete", "token.create"));
+  EXPECT_EQ(sequence, 4u);
+  int visited = 0;
+  ASSERT_THAT(store().ListAudit([&](const AuditEntry&) { return ++visited < 2; }), IsOk());
+  EXPECT_EQ(visited, 2);
+}
+
+}  // namespace
+}  // namespace meshca::storage
