@@ -62,7 +62,7 @@ class Server {
   // Removes its Unix sockets. Not from a loop's thread.
   virtual void Shutdown(absl::Duration grace) = 0;
 
-  // Any thread, between Create and the destructor.
+  // Any thread, from Start to the destructor.
   virtual StatsSnapshot stats() const = 0;
 };
 

@@ -69,6 +69,10 @@ class TlsContext {
 
   // Forgets all resumable sessions.
   virtual void DropSessions() = 0;
+
+ private:
+  TlsContext() = default;
+  friend class SwappableTlsContext;  // the only implementation
 };
 
 }  // namespace meshca::rpc

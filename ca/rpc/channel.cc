@@ -1,0 +1,69 @@
+#include "ca/rpc/channel.h"
+
+#include <openssl/err.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace meshca::rpc {
+
+Channel::~Channel() {
+  // An SSL freed without goodbye makes its session unusable for resumption, and most clients leave without one.
+  if (ssl_) SSL_set_shutdown(ssl_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+}
+
+Channel::Io Channel::Read(std::span<char> buffer, size_t& bytes) {
+  bytes = 0;
+  if (ssl_) {
+    ERR_clear_error();
+    const int result = SSL_read(ssl_.get(), buffer.data(), static_cast<int>(buffer.size()));
+    if (result > 0) {
+      bytes = static_cast<size_t>(result);
+      return Io::kDone;
+    }
+    const int error = SSL_get_error(ssl_.get(), result);
+    return error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE ? Io::kAgain : Io::kClosed;
+  }
+  const ssize_t result = ::recv(fd_.get(), buffer.data(), buffer.size(), 0);
+  if (result > 0) {
+    bytes = static_cast<size_t>(result);
+    return Io::kDone;
+  }
+  return result < 0 && (errno == EAGAIN || errno == EINTR) ? Io::kAgain : Io::kClosed;
+}
+
+Channel::Io Channel::Write(absl::string_view data, size_t& written) {
+  written = 0;
+  while (written < data.size()) {
+    if (ssl_) {
+      ERR_clear_error();
+      const int chunk = static_cast<int>(std::min<size_t>(data.size() - written, 1 << 20));
+      const int result = SSL_write(ssl_.get(), data.data() + written, chunk);
+      if (result <= 0) {
+        const int error = SSL_get_error(ssl_.get(), result);
+        return error == SSL_ERROR_WANT_WRITE || error == SSL_ERROR_WANT_READ ? Io::kAgain : Io::kClosed;
+      }
+      written += static_cast<size_t>(result);
+    } else {
+      const ssize_t result = ::send(fd_.get(), data.data() + written, data.size() - written, MSG_NOSIGNAL);
+      if (result < 0) {
+        if (errno == EINTR) continue;
+        return errno == EAGAIN ? Io::kAgain : Io::kClosed;
+      }
+      written += static_cast<size_t>(result);
+    }
+  }
+  return Io::kDone;
+}
+
+void Channel::ShutdownWrite() {
+  if (ssl_) {
+    ERR_clear_error();
+    SSL_shutdown(ssl_.get());
+    ERR_clear_error();
+  }
+  ::shutdown(fd_.get(), SHUT_WR);
+}
+
+}  // namespace meshca::rpc

@@ -1,0 +1,163 @@
+// One client connection: socket, TLS, HTTP/2 session, limits and age.
+#ifndef MESHCA_CA_RPC_CONNECTION_H_
+#define MESHCA_CA_RPC_CONNECTION_H_
+
+#include <nghttp2/nghttp2.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ca/rpc/channel.h"
+#include "ca/rpc/edge.h"
+#include "ca/rpc/loop.h"
+#include "ca/rpc/peer.h"
+#include "ca/rpc/server_stream.h"
+#include "ca/rpc/timer_heap.h"
+#include "ca/rpc/token_bucket.h"
+
+namespace meshca::rpc {
+
+struct Http2Callbacks;
+
+// Lives on one loop. Nothing destroys it from inside a callback: Close marks it dead, and the loop buries it at the end
+// of the round.
+class Connection final : public EventTarget, public Timer {
+ public:
+  // `peer` lacks what TLS will tell. Counts itself in `source` and the edge until destroyed. `loop` and `listener`
+  // outlive it.
+  Connection(Loop& loop, const Listener& listener, UniqueFd fd, std::shared_ptr<Source> source, Peer peer);
+  ~Connection();
+
+  uint64_t id() const { return id_; }
+
+  // ---- from the loop
+  void Start();
+  void OnEvents(uint32_t events) override;
+  void OnTimer() override;
+  void OnDeferred();
+  void Flush();
+  // GOAWAY in two steps (RFC 9113 §6.8): no new calls, the open ones go on.
+  void Drain(absl::string_view why);
+  // Ends the open calls Unavailable; the destructor follows.
+  void Abandon();
+
+  // ---- from its streams
+  Loop& loop() { return loop_; }
+  nghttp2_session* session() { return session_.get(); }
+  const Listener& listener() const { return listener_; }
+  const ConnectionLimits& limits() const { return listener_.options.limits; }
+  Source& source() { return *source_; }
+  const std::shared_ptr<const Peer>& peer() const { return peer_; }
+  bool draining() const { return drain_ != DrainState::kNo; }
+  bool dead() const { return state_ == State::kDead; }
+  void MarkDirty();
+  // Buffer budget of connection, source and process. False, and nothing reserved, when one is exhausted.
+  bool ReserveRequest(size_t bytes);
+  void ReleaseRequest(size_t bytes);
+  bool ReserveAnswer(size_t bytes);
+  void ReleaseAnswer(size_t bytes);
+  // Messages wait for the client: starts the watch on whether it reads.
+  void OnMessageWaits();
+  void OnMessagesGone(size_t count) { waiting_messages_ -= count; }
+  void NotifyWritable(ServerStream& stream);
+  void CountLimit(LimitKind kind) { loop_.stats().Count(kind); }
+  // Ends the connection at once, with GOAWAY ENHANCE_YOUR_CALM where it can be written.
+  void Cut(LimitKind kind);
+
+ private:
+  friend struct Http2Callbacks;
+  enum class State { kTlsIdle, kTlsWaiting, kHandshaking, kServing, kLingering, kDead };
+  enum class DrainState { kNo, kNoticeSent, kFinal };
+  struct SessionDelete {
+    void operator()(nghttp2_session* session) const { nghttp2_session_del(session); }
+  };
+
+  // connection_io.cc: bytes; connection.cc: time and endings
+  bool TakeHandshakeTurn();
+  void Handshake();
+  void HandshakeDone();
+  void EndHandshakeTurn();
+  void StartServing();
+  void Readable();
+  bool ReadOnce(size_t& bytes);
+  void Linger();
+  void Close();
+  void Arm(uint32_t events);
+  bool WritePending();
+  bool GatherOutput(std::string& out);
+  void KeepRest(absl::string_view rest);
+  bool ReserveShared(size_t bytes);
+  void ReleaseShared(size_t bytes);
+  void RunWritable();
+  void SessionFailed(ssize_t error);
+  void FinalGoaway();
+  void EndStreamingCalls();
+  void CheckServing();
+  int64_t NextDue() const;
+  void WakeBy(int64_t due_ns);
+  void Progress() { progress_ns_ = loop_.now_ns(); }
+
+  // http2_callbacks.cc: frames
+  bool OpenSession();
+  bool OnFrameBegins(const nghttp2_frame_hd& header);
+  void OnFrameSent(const nghttp2_frame& frame);
+  void AddStream(int32_t stream_id);
+  void RemoveStream(ServerStream& stream, uint32_t http2_error, const absl::Status& lost);
+  bool CountReset();
+  // Takes one from both buckets; false, and the connection cut, when one is in debt.
+  bool Charge(TokenBucket& own, const RateLimit& own_limit, TokenBucket& shared, const RateLimit& shared_limit,
+              LimitKind kind);
+
+  Loop& loop_;
+  const Listener& listener_;
+  const std::shared_ptr<Source> source_;
+  const uint64_t id_;
+  Channel channel_;
+  std::shared_ptr<const Peer> peer_;
+  std::unique_ptr<TlsHandshake> handshake_;
+  std::unique_ptr<nghttp2_session, SessionDelete> session_;
+
+  State state_;
+  DrainState drain_ = DrainState::kNo;
+  bool dirty_ = false;
+  bool deferred_ = false;
+  bool holds_handshake_turn_ = false;
+  bool ping_outstanding_ = false;
+  bool answered_since_ping_ = true;
+  bool had_call_ = false;
+  bool out_of_memory_ = false;   // the session met session_bytes_max
+  bool output_blocked_ = false;  // GatherOutput stopped at its limit
+  uint32_t armed_events_ = 0;
+
+  ServerStream* streams_ = nullptr;  // open ones
+  uint32_t stream_count_ = 0;
+  size_t waiting_messages_ = 0;
+  std::vector<std::shared_ptr<ServerStream>> writable_;
+  std::string pending_;  // bytes the socket did not take
+  size_t request_bytes_ = 0;
+  size_t session_bytes_ = 0;
+
+  TokenBucket resets_;
+  TokenBucket pings_;
+  TokenBucket settings_;
+  TokenBucket control_frames_;
+
+  // Monotonic nanoseconds.
+  int64_t accepted_ns_;
+  int64_t ready_ns_ = 0;
+  int64_t idle_since_ns_ = 0;
+  int64_t read_ns_ = 0;
+  int64_t progress_ns_ = 0;  // when bytes for the client last moved, or began to wait
+  int64_t ping_ns_ = 0;
+  int64_t age_end_ns_ = TimerHeap::kNever;
+  int64_t drain_ns_ = 0;
+  int64_t armed_due_ns_ = TimerHeap::kNever;
+  std::string drain_reason_;
+};
+
+}  // namespace meshca::rpc
+
+#endif  // MESHCA_CA_RPC_CONNECTION_H_

@@ -1,0 +1,185 @@
+#include "ca/rpc/loop.h"
+
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <ctime>
+#include <utility>
+
+#include "ca/base/check.h"
+#include "ca/base/status.h"
+#include "ca/rpc/connection.h"
+
+namespace meshca::rpc {
+namespace {
+
+constexpr int kEventsPerRound = 128;
+constexpr int64_t kWaitingRetryNs = 20'000'000;
+
+}  // namespace
+
+int64_t MonotonicNanos() {
+  timespec time{};
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+}
+
+absl::StatusOr<std::unique_ptr<Loop>> Loop::Create(Edge& edge) {
+  UniqueFd epoll(epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll.valid()) return ErrnoStatus(errno, "epoll_create1");
+  UniqueFd event(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  if (!event.valid()) return ErrnoStatus(errno, "eventfd");
+  return std::unique_ptr<Loop>(new Loop(edge, std::move(epoll), std::make_shared<Mailbox>(std::move(event))));
+}
+
+Loop::Loop(Edge& edge, UniqueFd epoll, std::shared_ptr<Mailbox> mailbox)
+    : edge_(edge), epoll_(std::move(epoll)), mailbox_(std::move(mailbox)) {
+  Watch(mailbox_->event_fd(), *this, EPOLLIN);
+}
+
+Loop::~Loop() { MESHCA_CHECK(!thread_.joinable()); }
+
+void Loop::Start() {
+  thread_ = std::thread([this] { Run(); });
+}
+
+void Loop::Join() {
+  if (thread_.joinable()) thread_.join();
+}
+
+void Loop::Watch(int fd, EventTarget& target, uint32_t events) {
+  epoll_event event{};
+  event.events = events;
+  event.data.ptr = &target;
+  MESHCA_CHECK(epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0);
+}
+
+void Loop::Change(int fd, EventTarget& target, uint32_t events) {
+  epoll_event event{};
+  event.events = events;
+  event.data.ptr = &target;
+  MESHCA_CHECK(epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event) == 0);
+}
+
+void Loop::Unwatch(int fd) { epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr); }
+
+void Loop::OnEvents(uint32_t events) {
+  uint64_t count = 0;
+  [[maybe_unused]] ssize_t bytes = ::read(mailbox_->event_fd(), &count, sizeof count);
+}
+
+void Loop::Run() {
+  mailbox_->Enter();
+  now_ns_ = MonotonicNanos();
+  while (!draining_ || !(connections_.empty() || now_ns_ >= drain_end_ns_)) {
+    Wait();
+    RunDeferred();
+    RunTasks();
+    now_ns_ = MonotonicNanos();
+    timers_.RunDue(now_ns_);
+    FlushDirty();
+    BuryDead();
+  }
+  for (auto& [id, connection] : connections_) connection->Abandon();
+  connections_.clear();
+  timers_.Cancel(*this);
+  mailbox_->Close();
+  mailbox_->Leave();
+}
+
+void Loop::Wait() {
+  int timeout_ms = -1;
+  int64_t due = std::min(timers_.next_due(), drain_end_ns_);
+  if (!deferred_.empty()) {
+    timeout_ms = 0;
+  } else if (due != TimerHeap::kNever) {
+    const int64_t left = due - MonotonicNanos();
+    timeout_ms = left <= 0 ? 0 : static_cast<int>(std::min<int64_t>(left / 1'000'000 + 1, 60'000));
+  }
+  epoll_event events[kEventsPerRound];
+  const int count = epoll_wait(epoll_.get(), events, kEventsPerRound, timeout_ms);
+  now_ns_ = MonotonicNanos();
+  handshake_turns_ = kHandshakesPerRound;
+  for (int i = 0; i < count; ++i) static_cast<EventTarget*>(events[i].data.ptr)->OnEvents(events[i].events);
+}
+
+void Loop::RunTasks() {
+  mailbox_->Take(tasks_);
+  for (Mailbox::Task& task : tasks_) std::move(task)();
+  tasks_.clear();
+  if (tasks_.capacity() > 4096) tasks_.shrink_to_fit();
+}
+
+void Loop::RunDeferred() {
+  for (size_t i = deferred_.size(); i > 0; --i) {
+    const uint64_t id = deferred_.front();
+    deferred_.pop_front();
+    if (auto found = connections_.find(id); found != connections_.end()) found->second->OnDeferred();
+  }
+}
+
+void Loop::FlushDirty() {
+  // Flushing lets handlers send more, which marks connections dirty again.
+  for (size_t i = 0; i < dirty_.size(); ++i) dirty_[i]->Flush();
+  dirty_.clear();
+  if (write_buffer_.capacity() > (size_t{1} << 20)) std::string().swap(write_buffer_);
+}
+
+void Loop::BuryDead() {
+  for (size_t i = 0; i < dead_.size(); ++i) {
+    dead_[i]->Abandon();
+    connections_.erase(dead_[i]->id());
+  }
+  dead_.clear();
+}
+
+void Loop::Adopt(std::unique_ptr<Connection> connection) {
+  Connection& adopted = *connection;
+  connections_.emplace(adopted.id(), std::move(connection));
+  adopted.Start();
+}
+
+void Loop::MarkDirty(Connection& connection) { dirty_.push_back(&connection); }
+void Loop::Defer(Connection& connection) { deferred_.push_back(connection.id()); }
+void Loop::Bury(Connection& connection) { dead_.push_back(&connection); }
+
+bool Loop::TakeHandshakeTurn() {
+  if (handshake_turns_ <= 0) return false;
+  --handshake_turns_;
+  return true;
+}
+
+void Loop::WaitForHandshake(Connection& connection) {
+  waiting_.push_back(connection.id());
+  timers_.Set(*this, now_ns_ + kWaitingRetryNs);
+}
+
+void Loop::HandshakeEnded() {
+  if (!waiting_.empty()) AdmitWaiting();
+}
+
+void Loop::OnTimer() {
+  AdmitWaiting();
+  if (!waiting_.empty()) timers_.Set(*this, now_ns_ + kWaitingRetryNs);
+}
+
+void Loop::AdmitWaiting() {
+  // Whoever still gets no turn (its source has too many) waits on at the end. A few at a time: the rest is next.
+  const size_t tries = std::min<size_t>(waiting_.size(), 64);
+  for (size_t i = 0; i < tries; ++i) {
+    const uint64_t id = waiting_.front();
+    waiting_.pop_front();
+    deferred_.push_back(id);
+  }
+}
+
+void Loop::Drain(absl::Duration grace) {
+  if (draining_) return;
+  draining_ = true;
+  drain_end_ns_ = now_ns_ + std::min<int64_t>(absl::ToInt64Nanoseconds(grace), int64_t{86'400} * 1'000'000'000);
+  for (auto& [id, connection] : connections_) connection->Drain("the server is shutting down");
+}
+
+}  // namespace meshca::rpc

@@ -1,0 +1,121 @@
+// One epoll loop and its thread: the home of its connections, their calls and streams.
+#ifndef MESHCA_CA_RPC_LOOP_H_
+#define MESHCA_CA_RPC_LOOP_H_
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "ca/base/unique_fd.h"
+#include "ca/rpc/edge.h"
+#include "ca/rpc/loop_stats.h"
+#include "ca/rpc/mailbox.h"
+#include "ca/rpc/timer_heap.h"
+
+namespace meshca::rpc {
+
+class Connection;
+
+// What epoll wakes.
+class EventTarget {
+ public:
+  virtual void OnEvents(uint32_t events) = 0;
+
+ protected:
+  ~EventTarget() = default;
+};
+
+// Apart from Create, Start, Join, connections() and the mailbox, everything is the loop thread's.
+class Loop final : private EventTarget, private Timer {
+ public:
+  // Handshake steps in one round of the loop: one costs up to a millisecond, and calls wait meanwhile.
+  static constexpr int kHandshakesPerRound = 4;
+  static constexpr size_t kReadBytes = 32 * 1024;
+
+  // `edge` outlives the loop. Errors: Internal (descriptors).
+  static absl::StatusOr<std::unique_ptr<Loop>> Create(Edge& edge);
+  ~Loop();
+
+  void Start();
+  void Join();
+  const std::shared_ptr<Mailbox>& mailbox() const { return mailbox_; }
+  LoopStats& stats() { return stats_; }
+  const LoopStats& stats() const { return stats_; }
+  // Connections here or on their way: what balances them over the loops.
+  std::atomic<uint32_t>& load() { return load_; }
+
+  Edge& edge() { return edge_; }
+  TimerHeap& timers() { return timers_; }
+  // The time this round began, or a timer's or task's turn came.
+  int64_t now_ns() const { return now_ns_; }
+  // Scratch memory: one for all connections, because only one reads or writes at a time.
+  std::array<char, kReadBytes>& read_buffer() { return read_buffer_; }
+  std::string& write_buffer() { return write_buffer_; }
+
+  void Watch(int fd, EventTarget& target, uint32_t events);
+  void Change(int fd, EventTarget& target, uint32_t events);
+  void Unwatch(int fd);
+
+  void Adopt(std::unique_ptr<Connection> connection);
+  // Calls connection.Flush() at the end of the round.
+  void MarkDirty(Connection& connection);
+  // Calls connection.OnDeferred() in the next round.
+  void Defer(Connection& connection);
+  // Destroys the connection at the end of the round.
+  void Bury(Connection& connection);
+
+  // A handshake may begin now. Otherwise call WaitForHandshake: OnDeferred follows when one may.
+  bool TakeHandshakeTurn();
+  void WaitForHandshake(Connection& connection);
+  void HandshakeEnded();
+
+  // Tells every connection to finish; the thread ends when all have, or after `grace`.
+  void Drain(absl::Duration grace);
+  bool draining() const { return draining_; }
+
+ private:
+  explicit Loop(Edge& edge, UniqueFd epoll, std::shared_ptr<Mailbox> mailbox);
+  void OnEvents(uint32_t events) override;  // the mailbox
+  void OnTimer() override;                  // handshakes that wait for a turn freed on another loop
+  void Run();
+  void Wait();
+  void RunTasks();
+  void RunDeferred();
+  void FlushDirty();
+  void BuryDead();
+  void AdmitWaiting();
+
+  Edge& edge_;
+  const UniqueFd epoll_;
+  const std::shared_ptr<Mailbox> mailbox_;
+  std::thread thread_;
+  std::atomic<uint32_t> load_{0};
+  LoopStats stats_;
+
+  TimerHeap timers_;
+  int64_t now_ns_ = 0;
+  int handshake_turns_ = 0;
+  absl::flat_hash_map<uint64_t, std::unique_ptr<Connection>> connections_;
+  std::vector<Mailbox::Task> tasks_;
+  std::vector<Connection*> dirty_;
+  std::vector<Connection*> dead_;
+  std::deque<uint64_t> deferred_;  // by id: they may die first
+  std::deque<uint64_t> waiting_;
+  std::array<char, kReadBytes> read_buffer_;
+  std::string write_buffer_;
+  bool draining_ = false;
+  int64_t drain_end_ns_ = TimerHeap::kNever;
+};
+
+}  // namespace meshca::rpc
+
+#endif  // MESHCA_CA_RPC_LOOP_H_

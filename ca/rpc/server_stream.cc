@@ -1,0 +1,330 @@
+#include "ca/rpc/server_stream.h"
+
+#include <nghttp2/nghttp2.h>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+#include "ca/base/status.h"
+#include "ca/rpc/connection.h"
+#include "ca/rpc/grpc_wire.h"
+#include "ca/rpc/server_call.h"
+
+namespace meshca::rpc {
+ServerStream::ServerStream(Connection& connection, int32_t id)
+    : connection_(&connection),
+      mailbox_(connection.loop().mailbox()),
+      peer_(connection.peer()),
+      id_(id),
+      begun_ns_(connection.loop().now_ns()) {}
+
+void ServerStream::MarkDirty() { connection_->MarkDirty(); }
+
+// ---- request headers
+
+void ServerStream::OnHeader(absl::string_view name, absl::string_view value) {
+  constexpr uint32_t kOverhead = 32;  // RFC 9113 §6.5.2
+  header_bytes_ += static_cast<uint32_t>(name.size() + value.size()) + kOverhead;
+  const uint32_t limit = connection_->limits().header_bytes_max;
+  if (header_bytes_ > limit) {
+    // HPACK lets one byte on the wire stand for 4 KB here: read on to answer, but not without end.
+    if (header_bytes_ > 4 * limit) return connection_->Cut(LimitKind::kHeaderBytes);
+    headers_too_large_ = true;
+    return;
+  }
+  if (name[0] == ':') {
+    if (name == ":path") {
+      method_ = connection_->listener().options.router->Find(value);
+      if (method_ == nullptr) status_ = absl::UnimplementedError(absl::StrCat("no method ", value.substr(0, 256)));
+    } else if (name == ":method") {
+      post_ = value == "POST";
+    }
+  } else if (name == "content-type") {
+    grpc_ = IsGrpcContentType(value);
+  } else if (absl::StartsWith(name, "grpc-")) {
+    if (name == "grpc-timeout") OnTimeout(value);
+    if (name == "grpc-encoding") compressed_ = value != "identity";
+  } else if (name != "te" && name != "accept-encoding") {
+    AddClientMetadata(name, value);
+  }
+}
+
+void ServerStream::OnTimeout(absl::string_view value) {
+  auto timeout = ParseTimeout(value);
+  if (!timeout) {
+    bad_timeout_ = true;
+    return;
+  }
+  constexpr absl::Duration kForever = absl::Hours(24 * 365);
+  if (*timeout > kForever) return;
+  deadline_ = absl::Now() + *timeout;
+  deadline_ns_ = begun_ns_ + absl::ToInt64Nanoseconds(*timeout);
+}
+
+void ServerStream::AddClientMetadata(absl::string_view name, absl::string_view value) {
+  if (!absl::EndsWith(name, "-bin")) return client_metadata_.AddUnchecked(name, value);
+  for (absl::string_view part : absl::StrSplit(value, ',')) {
+    std::string bytes;
+    if (!DecodeBinaryValue(part, bytes)) {
+      bad_metadata_ = true;
+      return;
+    }
+    client_metadata_.AddUnchecked(name, bytes);
+  }
+}
+
+absl::Status ServerStream::Judge() {
+  const Router& router = *connection_->listener().options.router;
+  if (headers_too_large_) {
+    connection_->CountLimit(LimitKind::kHeaderBytes);
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the request headers are longer than ", connection_->limits().header_bytes_max, " bytes"));
+  }
+  if (bad_timeout_) return absl::InternalError("grpc-timeout is malformed");
+  if (bad_metadata_) return absl::InternalError("a binary metadata value is not base64");
+  if (method_ == nullptr) {
+    absl::string_view path(status_.message().data(), status_.message().size());
+    path.remove_prefix(std::min<size_t>(path.size(), absl::string_view("no method /").size()));
+    const absl::string_view service = path.substr(0, path.find('/'));
+    if (router.HasService(service)) return status_;
+    return absl::UnimplementedError(absl::StrCat("no service ", service));
+  }
+  if (compressed_) return absl::UnimplementedError("compressed messages are not supported");
+  if (connection_->loop().draining()) return absl::UnavailableError("the server is shutting down");
+  Edge& edge = connection_->loop().edge();
+  Source& source = connection_->source();
+  if (!source.calls.Take(edge.source.calls, connection_->loop().now_ns())) {
+    connection_->CountLimit(LimitKind::kCalls);
+    return absl::ResourceExhaustedError("too many calls a second from this source");
+  }
+  counts_in_source_ = true;
+  if (source.streams.fetch_add(1, std::memory_order_relaxed) >= edge.source.streams_max) {
+    connection_->CountLimit(LimitKind::kStreamsPerSource);
+    return absl::ResourceExhaustedError("too many open calls from this source");
+  }
+  return absl::OkStatus();
+}
+
+void ServerStream::OnHeadersEnd() {
+  const Listener& listener = connection_->listener();
+  const Router& router = *listener.options.router;
+  const size_t index = method_ != nullptr ? method_->index : router.methods().size();
+  counters_ = &connection_->loop().stats().methods[listener.methods_offset + index];
+  counters_->open.Add();
+  if (!post_) return AnswerHttp("405");
+  if (!grpc_) return AnswerHttp("415");
+  absl::Status verdict = Judge();
+  status_ = absl::OkStatus();
+  if (!verdict.ok()) return End(verdict);
+  if (deadline_ns_ != TimerHeap::kNever) connection_->loop().timers().Set(*this, deadline_ns_);
+  if (method_->stream) StartStreaming();
+}
+
+void ServerStream::AnswerHttp(const char* status) {
+  finished_ = true;
+  headers_sent_ = true;
+  status_ = absl::UnknownError(absl::StrCat("HTTP ", status));
+  CountEnd(absl::StatusCode::kUnknown);
+  static const char kName[] = ":status";
+  const nghttp2_nv header = {reinterpret_cast<uint8_t*>(const_cast<char*>(kName)),
+                             reinterpret_cast<uint8_t*>(const_cast<char*>(status)), 7, 3, NGHTTP2_NV_FLAG_NONE};
+  nghttp2_submit_response(connection_->session(), id_, &header, 1, nullptr);
+  MarkDirty();
+}
+
+// ---- request messages
+
+bool ServerStream::ReadPrefix(absl::string_view prefix, size_t& length) {
+  length = 0;
+  for (int i = 1; i <= 4; ++i) length = length << 8 | static_cast<uint8_t>(prefix[i]);
+  if (prefix[0] != 0) {
+    End(prefix[0] == 1 ? absl::UnimplementedError("compressed messages are not supported")
+                       : absl::InternalError("a message prefix has unknown flags"));
+    return false;
+  }
+  if (length > method_->message_bytes_max) {
+    connection_->CountLimit(LimitKind::kMessageBytes);
+    End(absl::ResourceExhaustedError(absl::StrCat("a message of ", length, " bytes is above the limit of ",
+                                                  method_->message_bytes_max, " for ", method_->path)));
+    return false;
+  }
+  return true;
+}
+
+void ServerStream::OnData(absl::string_view data) {
+  if (finished_) return;
+  if (method_->stream) {
+    OnStreamData(data);
+  } else {
+    OnUnaryData(data);
+  }
+}
+
+void ServerStream::OnUnaryData(absl::string_view data) {
+  if (!connection_->ReserveRequest(data.size())) {
+    connection_->CountLimit(LimitKind::kBufferedBytes);
+    return End(absl::ResourceExhaustedError("too many bytes of unfinished requests"));
+  }
+  in_charge_ += data.size();
+  const bool had_prefix = in_.size() >= kFramePrefixBytes;
+  in_.append(data.data(), data.size());
+  if (in_.size() < kFramePrefixBytes) return;
+  size_t length = 0;
+  if (!had_prefix || in_.size() > kFramePrefixBytes + method_->message_bytes_max) {
+    if (!ReadPrefix(in_, length)) return;
+    if (in_.size() > kFramePrefixBytes + method_->message_bytes_max) {
+      End(absl::InternalError("a unary call has one request message"));
+    }
+  }
+}
+
+void ServerStream::OnStreamData(absl::string_view data) {
+  // Whole messages are handed over from where they were read; only what is not whole yet is kept.
+  while (!data.empty() && !finished_ && !connection_->dead()) {
+    const bool direct = in_.empty();
+    absl::string_view view = direct ? data : absl::string_view(in_);
+    size_t length = 0;
+    bool whole = false;
+    if (view.size() >= kFramePrefixBytes) {
+      if (!ReadPrefix(view, length)) return;
+      whole = view.size() >= kFramePrefixBytes + length;
+    }
+    if (direct && whole) {
+      counters_->messages_received.Add();
+      handler_->OnMessage(view.substr(kFramePrefixBytes, length));
+      data.remove_prefix(kFramePrefixBytes + length);
+      continue;
+    }
+    // Up to the end of the prefix, then up to the end of the message.
+    const size_t wanted = view.size() < kFramePrefixBytes || direct ? kFramePrefixBytes : kFramePrefixBytes + length;
+    size_t take = direct ? data.size() : std::min(data.size(), wanted - in_.size());
+    if (!connection_->ReserveRequest(take)) {
+      connection_->CountLimit(LimitKind::kBufferedBytes);
+      return End(absl::ResourceExhaustedError("too many bytes of unfinished messages"));
+    }
+    in_charge_ += take;
+    in_.append(data.data(), take);
+    data.remove_prefix(take);
+    if (in_.size() < kFramePrefixBytes) continue;
+    if (!ReadPrefix(in_, length)) return;
+    if (in_.size() < kFramePrefixBytes + length) continue;
+    const std::string message = std::exchange(in_, std::string());
+    DropInput();
+    counters_->messages_received.Add();
+    handler_->OnMessage(absl::string_view(message).substr(kFramePrefixBytes));
+  }
+}
+
+void ServerStream::DropInput() {
+  if (in_charge_ == 0) return;
+  connection_->ReleaseRequest(std::exchange(in_charge_, 0));
+}
+
+void ServerStream::OnHalfClose() {
+  half_closed_ = true;
+  if (finished_) return;
+  if (!method_->stream) return StartUnary();
+  if (!in_.empty()) return End(absl::InternalError("the last message is cut short"));
+  handler_->OnHalfClose();
+}
+
+void ServerStream::StartUnary() {
+  size_t length = 0;
+  if (in_.size() < kFramePrefixBytes) {
+    return End(absl::InternalError(in_.empty() ? "a unary call has one request message, this has none"
+                                               : "the request message is cut short"));
+  }
+  if (!ReadPrefix(in_, length)) return;
+  if (in_.size() != kFramePrefixBytes + length) {
+    return End(absl::InternalError(in_.size() < kFramePrefixBytes + length ? "the request message is cut short"
+                                                                           : "a unary call has one request message"));
+  }
+  counters_->messages_received.Add();
+  started_ = true;
+  method_->unary(MakeCall(shared_from_this()));
+}
+
+void ServerStream::StartStreaming() {
+  started_ = true;
+  std::unique_ptr<StreamHandler> handler = method_->stream(*this);
+  if (!handler) {
+    if (!finished_) End(absl::InternalError("the stream was not accepted"));
+    return;
+  }
+  handler_ = std::move(handler);
+}
+
+// ---- the end
+
+void ServerStream::OnTimer() {
+  if (finished_) return;
+  const absl::Status late = absl::DeadlineExceededError("the call's deadline passed");
+  if (out_offset_ > 0 || promised_ > 0) {
+    // Half a message is out, so trailers cannot follow it.
+    finished_ = true;
+    status_ = late;
+    CountEnd(late.code());
+    nghttp2_submit_rst_stream(connection_->session(), NGHTTP2_FLAG_NONE, id_, NGHTTP2_CANCEL);
+    MarkDirty();
+  } else {
+    DropOutput();  // It would come too late as well.
+    End(late);
+  }
+  Cancel();
+}
+
+void ServerStream::DropOutput() {
+  connection_->OnMessagesGone(out_.size());
+  for (const Waiting& waiting : out_) connection_->ReleaseAnswer(waiting.charge);
+  out_.clear();
+  out_bytes_ = 0;
+  out_offset_ = 0;
+}
+
+void ServerStream::Cancel() {
+  if (method_ == nullptr || method_->stream || !started_) return;
+  cancelled_.store(true, std::memory_order_release);
+  if (auto on_cancel = std::exchange(on_cancel_, nullptr)) std::move(on_cancel)();
+}
+
+void ServerStream::EndStreaming(const absl::Status& status) {
+  if (finished_ || method_ == nullptr || !method_->stream) return;
+  End(status);
+}
+
+void ServerStream::OnClosed(uint32_t http2_error, const absl::Status& lost) {
+  connection_->loop().timers().Cancel(*this);
+  absl::Status why = status_;
+  if (!lost.ok()) {
+    why = finished_ && out_.empty() && !status_.ok() ? status_ : lost;
+  } else if (!finished_ || (http2_error != NGHTTP2_NO_ERROR && !absl::IsDeadlineExceeded(status_))) {
+    why = absl::CancelledError("the client reset the stream");
+  }
+  if (!finished_) {
+    if (counters_ != nullptr) CountEnd(why.code());
+    finished_ = true;  // Before anybody is told: what they do about it must not reach the session.
+    Cancel();
+  }
+  on_cancel_ = nullptr;
+  DropOutput();
+  DropInput();
+  if (counts_in_source_) connection_->source().streams.fetch_sub(1, std::memory_order_relaxed);
+  if (handler_) {
+    handler_->OnClose(why);
+    handler_.reset();
+  }
+  connection_ = nullptr;
+}
+
+void ServerStream::CountEnd(absl::StatusCode code) {
+  counters_->open.Subtract();
+  counters_->finished_by_code[std::min<size_t>(static_cast<size_t>(code), kStatusCodes - 1)].Add();
+  if (method_ != nullptr && method_->unary && started_) counters_->CountLatency(MonotonicNanos() - begun_ns_);
+}
+
+}  // namespace meshca::rpc

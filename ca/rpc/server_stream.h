@@ -1,0 +1,168 @@
+// One HTTP/2 stream that carries a call: gRPC's rules between HTTP/2 frames and handlers.
+#ifndef MESHCA_CA_RPC_SERVER_STREAM_H_
+#define MESHCA_CA_RPC_SERVER_STREAM_H_
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/container/inlined_vector.h"
+#include "ca/rpc/loop_stats.h"
+#include "ca/rpc/mailbox.h"
+#include "ca/rpc/router.h"
+#include "ca/rpc/stream.h"
+#include "ca/rpc/timer_heap.h"
+
+namespace meshca::rpc {
+
+class Connection;
+
+// Owned by itself while its HTTP/2 stream is open, then by whoever still holds a Call or StreamHandle. Everything is
+// the loop thread's except what says otherwise; once closed, nothing of the connection is touched any more.
+class ServerStream final : public Stream,
+                           public StreamLink,
+                           public Timer,
+                           public std::enable_shared_from_this<ServerStream> {
+ public:
+  ServerStream(Connection& connection, int32_t id);
+
+  // ---- what the HTTP/2 session tells
+  void OnHeader(absl::string_view name, absl::string_view value);
+  void OnHeadersEnd();
+  void OnData(absl::string_view data);
+  void OnHalfClose();
+  // `http2_error` is RST_STREAM's code, 0 for an orderly end; `lost` says that the whole connection went.
+  void OnClosed(uint32_t http2_error, const absl::Status& lost);
+
+  // How many bytes of the next DATA frame, at most `max`; 0: none now. `last`: nothing follows but trailers.
+  size_t NextDataBytes(size_t max, bool& last);
+  // Appends that many bytes to `out`.
+  void TakeData(size_t bytes, std::string& out);
+  // Trailers go out behind the last DATA frame.
+  void SubmitTrailers();
+  // Room after a refused Send: from Connection, outside nghttp2.
+  void RunWritable();
+
+  int32_t id() const { return id_; }
+  bool half_closed() const { return half_closed_; }
+  size_t waiting_messages() const { return out_.size(); }
+  // A streaming call ends; a unary one is left to finish.
+  void EndStreaming(const absl::Status& status);
+
+  // ---- Call (server_call.cc)
+  struct Answer {
+    Payload payload;  // null: `status` is the answer
+    absl::Status status;
+    std::unique_ptr<Metadata> initial;
+    std::unique_ptr<Metadata> trailing;
+  };
+  // The thread that finishes writes it, then posts DeliverAnswer.
+  Answer& answer() { return answer_; }
+  void DeliverAnswer();
+  void SetOnCancel(absl::AnyInvocable<void() &&> on_cancel);
+  // Any thread.
+  bool cancelled() const { return cancelled_.load(std::memory_order_acquire); }
+  absl::string_view request() const { return absl::string_view(in_).substr(kFramePrefixBytes); }
+
+  // ---- Stream
+  bool Send(Payload message) override;
+  void Finish(const absl::Status& status) override;
+  void SendInitialMetadata() override;
+  void AddInitialMetadata(absl::string_view name, absl::string_view value) override;
+  void AddTrailingMetadata(absl::string_view name, absl::string_view value) override;
+  size_t queued_messages() const override { return out_.size(); }
+  absl::string_view method() const override { return method_->path; }
+  const std::shared_ptr<const Peer>& peer() const override { return peer_; }
+  const Metadata& client_metadata() const override { return client_metadata_; }
+  absl::Time deadline() const override { return deadline_; }
+  StreamHandle handle() override;
+
+  // ---- StreamLink; any thread
+  void Post(absl::AnyInvocable<void(StreamHandler&) &&> visit) override;
+  void Visit(const std::function<void(StreamHandler&)>& visit) override;
+  const std::shared_ptr<Mailbox>& mailbox() const override { return mailbox_; }
+
+  // ---- Timer: the deadline
+  void OnTimer() override;
+
+  // Links of the connection's list of open streams.
+  ServerStream* previous = nullptr;
+  ServerStream* next = nullptr;
+  // The stream's hold on itself while it is open.
+  std::shared_ptr<ServerStream> self;
+
+ private:
+  struct Waiting {
+    Payload payload;
+    uint32_t charge;  // what it holds of the buffer budget
+  };
+
+  // What is wrong with the request's headers; Ok starts the call.
+  absl::Status Judge();
+  void OnTimeout(absl::string_view value);
+  void AddClientMetadata(absl::string_view name, absl::string_view value);
+  void StartUnary();
+  void StartStreaming();
+  void OnUnaryData(absl::string_view data);
+  void OnStreamData(absl::string_view data);
+  // The length in a prefix; nothing, and the call refused, when it breaks a rule.
+  bool ReadPrefix(absl::string_view prefix, size_t& length);
+  void DropInput();
+  void DropOutput();
+  void Enqueue(Payload payload, uint32_t charge);
+  void Cancel();
+  void End(const absl::Status& status);
+  void CountEnd(absl::StatusCode code);
+  void AnswerHttp(const char* status);
+  void SubmitTrailersOnly();
+  void MarkDirty();
+
+  Connection* connection_;  // null once closed
+  const std::shared_ptr<Mailbox> mailbox_;
+  const std::shared_ptr<const Peer> peer_;
+  const Router::Method* method_ = nullptr;
+  MethodCounters* counters_ = nullptr;
+  const int32_t id_;
+  uint32_t header_bytes_ = 0;
+
+  bool post_ : 1 = false;
+  bool grpc_ : 1 = false;
+  bool started_ : 1 = false;       // a handler knows of it
+  bool half_closed_ : 1 = false;   // the client sends no more
+  bool headers_sent_ : 1 = false;  // handed to nghttp2
+  bool finished_ : 1 = false;      // the status stands
+  bool blocked_ : 1 = false;       // a Send was refused
+  bool counts_in_source_ : 1 = false;
+  bool headers_too_large_ : 1 = false;
+  bool compressed_ : 1 = false;
+  bool bad_timeout_ : 1 = false;
+  bool bad_metadata_ : 1 = false;
+  std::atomic<bool> cancelled_{false};
+
+  int64_t begun_ns_;
+  absl::Time deadline_ = absl::InfiniteFuture();
+  int64_t deadline_ns_ = TimerHeap::kNever;
+  Metadata client_metadata_;
+
+  std::string in_;        // unary: the request; streaming: a message that is not whole yet
+  size_t in_charge_ = 0;  // what it holds of the buffer budget
+  absl::InlinedVector<Waiting, 1> out_;
+  size_t promised_ = 0;    // of the first ones, in a DATA frame nghttp2 has begun
+  size_t out_bytes_ = 0;   // of all in out_
+  size_t out_offset_ = 0;  // of the first, gone already
+
+  absl::Status status_;
+  std::unique_ptr<Metadata> initial_;
+  std::unique_ptr<Metadata> trailing_;
+  std::unique_ptr<StreamHandler> handler_;
+  absl::AnyInvocable<void() &&> on_cancel_;
+  Answer answer_;
+};
+
+}  // namespace meshca::rpc
+
+#endif  // MESHCA_CA_RPC_SERVER_STREAM_H_
