@@ -1,0 +1,79 @@
+#include "sds/sds_service.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "sds/delta_secret_stream.h"
+#include "sds/discovery_response.h"
+#include "sds/secret_fetch.h"
+#include "sds/secret_hub.h"
+#include "sds/secret_stream.h"
+
+namespace meshca::sds {
+namespace {
+
+// Envoy's first request holds 61 KB of node metadata; a proxy that does not read gets the newest when it does, so two
+// waiting responses are plenty.
+constexpr rpc::StreamOptions kStreamOptions{
+    .message_bytes_max = 256 * 1024, .queue_messages_max = 2, .queue_bytes_max = 256 * 1024};
+constexpr rpc::UnaryOptions kFetchOptions{.request_bytes_max = 256 * 1024};
+
+}  // namespace
+
+class SdsService::Impl {
+ public:
+  explicit Impl(Parts parts)
+      : registry(*parts.subscribers, *parts.clock, parts.leaf_lifetime),
+        hub({std::move(parts.trust_domain), parts.authorities, parts.authenticator, parts.issuances, &registry,
+             std::move(parts.issue), parts.clock, parts.entropy, parts.keys}) {}
+
+  SubscriberRegistry registry;
+  SecretHub hub;
+};
+
+SdsService::SdsService(Parts parts) : impl_(std::make_unique<Impl>(std::move(parts))) {}
+SdsService::~SdsService() { Shutdown(); }
+
+absl::Status SdsService::Start() {
+  if (const absl::Status loaded = impl_->registry.Load(); !loaded.ok()) return loaded;
+  impl_->hub.Start();
+  return absl::OkStatus();
+}
+
+void SdsService::Shutdown() {
+  impl_->hub.Shutdown();
+  impl_->registry.Shutdown();
+}
+
+void SdsService::AddTo(rpc::Router& router) {
+  SecretHub* const hub = &impl_->hub;
+  router.AddStream(
+      absl::StrCat("/", kSdsServiceName, "/StreamSecrets"),
+      [hub](rpc::Stream& stream) { return std::make_unique<SecretStream>(stream, *hub); }, kStreamOptions);
+  router.AddStream(
+      absl::StrCat("/", kSdsServiceName, "/DeltaSecrets"),
+      [hub](rpc::Stream& stream) { return std::make_unique<DeltaSecretStream>(stream, *hub); }, kStreamOptions);
+  router.AddUnary(
+      absl::StrCat("/", kSdsServiceName, "/FetchSecrets"),
+      [hub](std::shared_ptr<rpc::Call> call) { FetchSecrets(*hub, std::move(call)); }, kFetchOptions);
+}
+
+std::vector<SpiffeId> SdsService::RenewSerial(absl::string_view serial) {
+  return impl_->hub.keys().Renew([serial](const SpiffeId&, absl::string_view held) { return held == serial; });
+}
+
+std::vector<SpiffeId> SdsService::RenewGlob(absl::string_view glob) {
+  return impl_->hub.keys().Renew([glob](const SpiffeId& id, absl::string_view) { return id.MatchesGlob(glob); });
+}
+
+void SdsService::EntriesChanged() { impl_->hub.keys().Recheck(); }
+
+const SubscriberRegistry& SdsService::subscribers() const { return impl_->registry; }
+
+SdsStats SdsService::Stats() const {
+  return {impl_->registry.Stats(), impl_->hub.keys().Stats(), ResponsesSerialised()};
+}
+
+void SdsService::Wake() { impl_->hub.keys().Wake(); }
+
+}  // namespace meshca::sds

@@ -1,0 +1,19 @@
+// FetchSecrets: one answer, no subscription.
+#ifndef MESHCA_SDS_SECRET_FETCH_H_
+#define MESHCA_SDS_SECRET_FETCH_H_
+
+#include <memory>
+
+#include "ca/rpc/call.h"
+#include "sds/secret_hub.h"
+
+namespace meshca::sds {
+
+// Answers `call` when everything it names and may have is there. Nobody is counted as a subscriber by it. Errors:
+// InvalidArgument (no names, and ReadStateRequest's), PermissionDenied (none of the names can be had), Unavailable (a
+// key could not be issued). `hub` outlives the call.
+void FetchSecrets(SecretHub& hub, std::shared_ptr<rpc::Call> call);
+
+}  // namespace meshca::sds
+
+#endif  // MESHCA_SDS_SECRET_FETCH_H_

@@ -1,0 +1,166 @@
+#include "sds/secret_hub.h"
+
+#include <utility>
+
+#include "ca/base/check.h"
+#include "ca/base/log.h"
+#include "ca/x509/serial_number.h"
+
+namespace meshca::sds {
+namespace {
+
+// Renewals of a client certificate that are followed back to find who its holder was before.
+constexpr int kLineageMax = 64;
+constexpr size_t kLineagesRemembered = 65'536;
+
+}  // namespace
+
+std::shared_ptr<const SecretSnapshot> BundleSecrets::Find(const ResolvedName& name) const {
+  if (name.kind == SecretKind::kAllBundles) return all;
+  if (name.name == root_ca->name()) return root_ca;
+  if (name.name == domain->name()) return domain;
+  return domain->content()->Named(name.name);  // the trust domain in capitals
+}
+
+SecretHub::SecretHub(Parts parts)
+    : parts_(std::move(parts)),
+      keys_(
+          parts_.keys, parts_.issue,
+          [this](const rpc::Peer& peer, Authenticator::Done done) {
+            absl::StatusOr<Credentials> credentials = PeerCredentials(peer);
+            if (!credentials.ok()) return std::move(done)(credentials.status());
+            parts_.authenticator->Authenticate(*std::move(credentials), Now(), std::move(done));
+          },
+          *parts_.clock, *parts_.entropy) {}
+
+SecretHub::~SecretHub() { Shutdown(); }
+
+void SecretHub::Start() {
+  parts_.authorities->AddListener(
+      [this](const std::shared_ptr<const AuthoritySnapshot>& snapshot) { Publish(*snapshot); });
+  if (const std::shared_ptr<const AuthoritySnapshot> current = parts_.authorities->Current(); current != nullptr) {
+    Publish(*current);
+  }
+  keys_.OnTick([this](absl::Time now) { registry().Tick(now); });
+  keys_.Start();
+}
+
+void SecretHub::Shutdown() { keys_.Shutdown(); }
+
+void SecretHub::Publish(const AuthoritySnapshot& snapshot) {
+  if (snapshot.bundle == nullptr) return;
+  const TrustBundle* const bundle = snapshot.bundle.get();
+  auto bundles = std::make_shared<BundleSecrets>();
+  bundles->revision = snapshot.revision;
+  bundles->own = parts_.trust_domain;
+  const SecretContent::Ptr own = SecretContent::OfBundle(*bundle);
+  bundles->root_ca = own->Named(kRootCaName);
+  bundles->domain = own->Named(parts_.trust_domain.Id());
+  bundles->all = SecretContent::OfAllBundles({&bundle, 1})->Named(kAllName);
+
+  std::vector<rpc::StreamHandle> handles;
+  {
+    MutexLock lock(mutex_);
+    if (bundles_ != nullptr) {
+      if (bundles_->revision > bundles->revision) return;
+      // A new issuing authority alone changes nothing for those who hold the bundle.
+      const SecretContent& before = *bundles_->root_ca->content();
+      if (before.body() == own->body() && before.bundle_sequence() == own->bundle_sequence()) return;
+    }
+    bundles_ = bundles;
+    handles = handles_;
+  }
+  const std::shared_ptr<const BundleSecrets> shared = std::move(bundles);
+  rpc::StreamHandle::PostAll(
+      handles, std::make_shared<const std::function<void(rpc::StreamHandler&)>>(
+                   [shared](rpc::StreamHandler& handler) { static_cast<BundleWatcher&>(handler).OnBundles(shared); }));
+}
+
+std::shared_ptr<const BundleSecrets> SecretHub::Watch(BundleWatcher& watcher, const rpc::StreamHandle& handle) {
+  MutexLock lock(mutex_);
+  if (bundles_ != nullptr && watcher.watch_index_ == BundleWatcher::kNotWatching) {
+    watcher.watch_index_ = watchers_.size();
+    watchers_.push_back(&watcher);
+    handles_.push_back(handle);
+  }
+  return bundles_;
+}
+
+void SecretHub::Unwatch(BundleWatcher& watcher) {
+  MutexLock lock(mutex_);
+  const size_t index = std::exchange(watcher.watch_index_, BundleWatcher::kNotWatching);
+  if (index == BundleWatcher::kNotWatching) return;
+  if (index + 1 != watchers_.size()) {
+    watchers_[index] = watchers_.back();
+    watchers_[index]->watch_index_ = index;
+    handles_[index] = std::move(handles_.back());
+  }
+  watchers_.pop_back();
+  handles_.pop_back();
+}
+
+std::shared_ptr<const BundleSecrets> SecretHub::Bundles() const {
+  MutexLock lock(mutex_);
+  return bundles_;
+}
+
+void SecretHub::Authenticate(std::shared_ptr<const rpc::Peer> peer, std::string node, CallerDone done) {
+  absl::StatusOr<Credentials> credentials = PeerCredentials(*peer);
+  if (!credentials.ok()) return std::move(done)(credentials.status());
+  parts_.authenticator->Authenticate(
+      *std::move(credentials), Now(),
+      [this, peer = std::move(peer), node = std::move(node),
+       done = std::move(done)](absl::StatusOr<CallerIdentity> identity) mutable {
+        if (!identity.ok()) return std::move(done)(identity.status());
+        auto caller = std::make_shared<SdsCaller>();
+        caller->identity = *std::move(identity);
+        caller->peer = std::move(peer);
+        if (caller->peer->transport != rpc::Transport::kTls) return std::move(done)(std::move(caller));
+        keys_.Run([this, caller = std::move(caller), node = std::move(node), done = std::move(done)]() mutable {
+          caller->lineage = Lineage(*caller, node);
+          std::move(done)(std::move(caller));
+        });
+      });
+}
+
+std::string SecretHub::Lineage(const SdsCaller& caller, absl::string_view node) {
+  const std::string& own = caller.identity.parent_serial;
+  const std::string id = caller.DefaultId() == nullptr ? "" : caller.DefaultId()->uri();
+  std::string serial = own;
+  for (int step = 0; step < kLineageMax && !serial.empty(); ++step) {
+    std::string found;
+    {
+      MutexLock lock(mutex_);
+      if (const auto known = lineages_.find(serial); known != lineages_.end()) found = known->second;
+    }
+    if (found.empty() && registry().Knows(InstanceKey(*caller.peer, serial, id, node))) found = serial;
+    if (!found.empty()) {
+      if (step > 0) {
+        MutexLock lock(mutex_);
+        if (lineages_.size() >= kLineagesRemembered) lineages_.clear();
+        lineages_[own] = found;
+      }
+      return found;
+    }
+    if (parts_.issuances == nullptr) break;
+    const absl::StatusOr<SerialNumber> number = SerialNumber::FromHex(serial);
+    if (!number.ok()) break;
+    absl::StatusOr<IssuanceRecord> record = parts_.issuances->Find(*number);
+    if (!record.ok()) break;
+    serial = record->parent_serial;
+  }
+  return own;
+}
+
+SubscriberRecord SecretHub::InstanceOf(const SdsCaller& caller, absl::string_view node, const SpiffeId& asked) const {
+  const std::string own = caller.DefaultId() == nullptr ? "" : caller.DefaultId()->uri();
+  SubscriberRecord record;
+  record.instance = InstanceKey(*caller.peer, caller.lineage, own, node);
+  record.spiffe_id = own.empty() ? asked.uri() : own;
+  record.node = std::string(node);
+  record.kind = std::string(SubscriberKind(*caller.peer));
+  record.peer = PeerText(*caller.peer);
+  return record;
+}
+
+}  // namespace meshca::sds

@@ -1,0 +1,337 @@
+#include "sds/subscriber_registry.h"
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "ca/base/check.h"
+#include "ca/base/log.h"
+#include "ca/base/status.h"
+
+namespace meshca::sds {
+namespace {
+
+// One save holds at most this many rows: the writer's other work comes between two.
+constexpr size_t kBatchMax = 1000;
+
+}  // namespace
+
+// What one stream contributes. Guarded by the registry's mutex.
+struct SubscriberRegistry::Member::State {
+  Instance* instance = nullptr;
+  size_t index = 0;  // in Instance::streams
+  bool bundle = false;
+  bool key = false;
+  uint64_t bundle_sequence = 0;
+  uint64_t generation = 0;
+  std::string serial;
+  std::string version_info;
+};
+
+struct SubscriberRegistry::Instance {
+  SubscriberRecord record;
+  std::vector<Member::State*> streams;
+  bool dirty = false;
+  // The least that streams held whose connection broke, while none has come back: their proxy still uses that.
+  std::optional<uint64_t> departed_bundle;
+};
+
+SubscriberRegistry::SubscriberRegistry(SubscriberStore& store, const Clock& clock, absl::Duration leaf_lifetime)
+    : store_(store), clock_(clock), leaf_lifetime_(leaf_lifetime) {}
+
+SubscriberRegistry::~SubscriberRegistry() { Shutdown(); }
+
+absl::Status SubscriberRegistry::Load() {
+  MESHCA_ASSIGN_OR_RETURN(std::vector<SubscriberRecord> rows, store_.LoadSubscribers());
+  MutexLock lock(mutex_);
+  for (SubscriberRecord& row : rows) {
+    auto instance = std::make_unique<Instance>();
+    instance->record = std::move(row);
+    instance->record.connected = false;
+    std::string name = instance->record.instance;
+    instances_.insert_or_assign(std::move(name), std::move(instance));
+  }
+  return absl::OkStatus();
+}
+
+SubscriberRegistry::Member SubscriberRegistry::Join(const SubscriberRecord& info) {
+  const absl::Time now = clock_.Now();
+  Member member;
+  member.registry_ = this;
+  member.state_ = std::make_shared<Member::State>();
+  std::vector<SubscriberRecord> batch;
+  {
+    MutexLock lock(mutex_);
+    std::unique_ptr<Instance>& slot = instances_[info.instance];
+    if (slot == nullptr) {
+      slot = std::make_unique<Instance>();
+      slot->record.instance = info.instance;
+      slot->record.first_seen = now;
+    }
+    Instance& instance = *slot;
+    if (!info.spiffe_id.empty()) instance.record.spiffe_id = info.spiffe_id;
+    instance.record.node = info.node;
+    instance.record.kind = info.kind;
+    instance.record.peer = info.peer;
+    instance.record.connected = true;
+    instance.record.last_seen = now;
+    member.state_->instance = &instance;
+    member.state_->index = instance.streams.size();
+    instance.streams.push_back(member.state_.get());
+    instance.departed_bundle.reset();
+    ++stats_.streams;
+    Touch(instance);
+    batch = TakeBatch();
+  }
+  Save(std::move(batch));
+  return member;
+}
+
+void SubscriberRegistry::Touch(Instance& instance) {
+  if (instance.dirty) return;
+  instance.dirty = true;
+  dirty_.push_back(instance.record.instance);
+}
+
+// Not done at each acknowledgement: ten thousand streams of one instance would cost their square.
+void SubscriberRegistry::Settle(Instance& instance) const {
+  const Member::State* slowest_bundle = nullptr;
+  const Member::State* slowest_key = nullptr;
+  for (const Member::State* stream : instance.streams) {
+    if (stream->bundle && (slowest_bundle == nullptr || stream->bundle_sequence < slowest_bundle->bundle_sequence)) {
+      slowest_bundle = stream;
+    }
+    if (stream->key && (slowest_key == nullptr || stream->generation < slowest_key->generation)) slowest_key = stream;
+  }
+  SubscriberRecord& record = instance.record;
+  if (slowest_bundle != nullptr) {
+    record.bundle_sequence = slowest_bundle->bundle_sequence;
+    if (slowest_key == nullptr && record.serial.empty()) record.version_info = slowest_bundle->version_info;
+  }
+  if (instance.departed_bundle.has_value()) {
+    record.bundle_sequence = slowest_bundle == nullptr ? *instance.departed_bundle
+                                                       : std::min(record.bundle_sequence, *instance.departed_bundle);
+  }
+  if (slowest_key != nullptr) {
+    record.serial = slowest_key->serial;
+    record.version_info = slowest_key->version_info;
+  }
+}
+
+SubscriberRecord SubscriberRegistry::RecordOf(const Instance& instance) const {
+  Settle(const_cast<Instance&>(instance));
+  return instance.record;
+}
+
+std::vector<SubscriberRecord> SubscriberRegistry::TakeBatch() {
+  std::vector<SubscriberRecord> batch;
+  if (saving_ || failing_ || dirty_.empty()) return batch;
+  const size_t count = std::min(dirty_.size(), kBatchMax);
+  batch.reserve(count);
+  for (size_t i = 0; i < count; ++i) {
+    const auto found = instances_.find(dirty_[i]);
+    if (found == instances_.end()) continue;  // forgotten since
+    found->second->dirty = false;
+    batch.push_back(RecordOf(*found->second));
+  }
+  dirty_.erase(dirty_.begin(), dirty_.begin() + count);
+  saving_ = !batch.empty();
+  return batch;
+}
+
+void SubscriberRegistry::Save(std::vector<SubscriberRecord> batch) {
+  if (batch.empty()) return;
+  std::vector<std::string> instances;
+  instances.reserve(batch.size());
+  for (const SubscriberRecord& row : batch) instances.push_back(row.instance);
+  store_.SaveSubscribers(std::move(batch), [this, instances = std::move(instances)](absl::Status status) mutable {
+    Saved(std::move(instances), status);
+  });
+}
+
+void SubscriberRegistry::Saved(std::vector<std::string> instances, const absl::Status& status) {
+  std::vector<SubscriberRecord> batch;
+  {
+    MutexLock lock(mutex_);
+    saving_ = false;
+    if (!status.ok()) {
+      failing_ = true;
+      for (const std::string& name : instances) {
+        const auto found = instances_.find(name);
+        if (found != instances_.end()) Touch(*found->second);
+      }
+    }
+    batch = TakeBatch();
+    // Under the lock: whoever waits in Shutdown may destroy the registry as soon as it gets it.
+    if (batch.empty()) idle_.NotifyAll();
+  }
+  if (!status.ok()) {
+    LogWarning("SDS: acknowledgements not saved; will be tried again",
+               {{"rows", std::to_string(instances.size())}, {"error", std::string(status.message())}});
+  }
+  Save(std::move(batch));
+}
+
+std::vector<SubscriberRecord> SubscriberRegistry::List() const {
+  std::vector<SubscriberRecord> records;
+  {
+    MutexLock lock(mutex_);
+    records.reserve(instances_.size());
+    for (const auto& [name, instance] : instances_) records.push_back(RecordOf(*instance));
+  }
+  std::sort(records.begin(), records.end(), [](const SubscriberRecord& a, const SubscriberRecord& b) {
+    return std::tie(a.spiffe_id, a.instance) < std::tie(b.spiffe_id, b.instance);
+  });
+  return records;
+}
+
+std::optional<SubscriberRecord> SubscriberRegistry::Find(absl::string_view instance) const {
+  MutexLock lock(mutex_);
+  const auto found = instances_.find(instance);
+  if (found == instances_.end()) return std::nullopt;
+  return RecordOf(*found->second);
+}
+
+bool SubscriberRegistry::Knows(absl::string_view instance) const {
+  MutexLock lock(mutex_);
+  return instances_.contains(instance);
+}
+
+void SubscriberRegistry::Tick(absl::Time now) {
+  std::vector<std::string> forgotten;
+  std::vector<SubscriberRecord> batch;
+  {
+    MutexLock lock(mutex_);
+    for (const auto& [name, instance] : instances_) {
+      const SubscriberRecord& record = instance->record;
+      if (!instance->streams.empty()) continue;
+      const absl::Time until = record.certificate_expires != absl::InfinitePast() ? record.certificate_expires
+                                                                                  : record.last_seen + leaf_lifetime_;
+      if (until <= now) forgotten.push_back(name);
+    }
+    for (const std::string& name : forgotten) instances_.erase(name);
+    failing_ = false;
+    batch = TakeBatch();
+  }
+  Save(std::move(batch));
+  for (const std::string& name : forgotten) {
+    // A row that stays behind is read at the next start and deleted then.
+    const absl::Status deleted = store_.DeleteSubscriber(name);
+    if (!deleted.ok() && !absl::IsNotFound(deleted)) {
+      LogWarning("SDS: subscriber not deleted", {{"instance", name}, {"error", std::string(deleted.message())}});
+    }
+    MutexLock lock(mutex_);
+    const auto back = instances_.find(name);
+    if (back != instances_.end()) Touch(*back->second);
+  }
+}
+
+void SubscriberRegistry::Shutdown() {
+  std::vector<SubscriberRecord> batch;
+  {
+    MutexLock lock(mutex_);
+    if (std::exchange(closed_, true)) return;
+    failing_ = false;
+    batch = TakeBatch();
+  }
+  Save(std::move(batch));
+  MutexLock lock(mutex_);
+  while (saving_) idle_.Wait(mutex_);
+}
+
+RegistryStats SubscriberRegistry::Stats() const {
+  MutexLock lock(mutex_);
+  RegistryStats stats = stats_;
+  stats.known = instances_.size();
+  stats.unsaved = dirty_.size();
+  stats.connected = 0;
+  for (const auto& [name, instance] : instances_) stats.connected += instance->streams.empty() ? 0 : 1;
+  return stats;
+}
+
+SubscriberRegistry::Member& SubscriberRegistry::Member::operator=(Member&& other) noexcept {
+  Leave(/*broken=*/false);
+  registry_ = std::exchange(other.registry_, nullptr);
+  state_ = std::move(other.state_);
+  return *this;
+}
+
+void SubscriberRegistry::Member::Carries(bool bundle, bool key) {
+  if (registry_ == nullptr) return;
+  MutexLock lock(registry_->mutex_);
+  state_->bundle = bundle;
+  state_->key = key;
+}
+
+void SubscriberRegistry::Member::SentCertificate(absl::Time not_after) {
+  if (registry_ == nullptr) return;
+  MutexLock lock(registry_->mutex_);
+  SubscriberRecord& record = state_->instance->record;
+  record.certificate_expires = std::max(record.certificate_expires, not_after);
+}
+
+void SubscriberRegistry::Member::Acknowledged(const Evidence& evidence) {
+  if (registry_ == nullptr) return;
+  const absl::Time now = registry_->clock_.Now();
+  std::vector<SubscriberRecord> batch;
+  {
+    MutexLock lock(registry_->mutex_);
+    if (evidence.bundle_sequence != 0) state_->bundle_sequence = evidence.bundle_sequence;
+    if (!evidence.serial.empty()) {
+      state_->generation = evidence.generation;
+      state_->serial = evidence.serial;
+    }
+    if (!evidence.version_info.empty()) state_->version_info = evidence.version_info;
+    Instance& instance = *state_->instance;
+    instance.record.last_seen = instance.record.acknowledged_at = now;
+    instance.record.rejected.clear();
+    ++registry_->stats_.acknowledged;
+    registry_->Touch(instance);
+    batch = registry_->TakeBatch();
+  }
+  registry_->Save(std::move(batch));
+}
+
+void SubscriberRegistry::Member::Rejected(absl::string_view what) {
+  if (registry_ == nullptr) return;
+  const absl::Time now = registry_->clock_.Now();
+  std::vector<SubscriberRecord> batch;
+  {
+    MutexLock lock(registry_->mutex_);
+    Instance& instance = *state_->instance;
+    instance.record.last_seen = now;
+    instance.record.rejected = what.empty() ? "(no reason given)" : std::string(what);
+    ++registry_->stats_.rejected;
+    registry_->Touch(instance);
+    batch = registry_->TakeBatch();
+  }
+  registry_->Save(std::move(batch));
+}
+
+void SubscriberRegistry::Member::Leave(bool broken) {
+  if (registry_ == nullptr) return;
+  SubscriberRegistry& registry = *std::exchange(registry_, nullptr);
+  const absl::Time now = registry.clock_.Now();
+  std::vector<SubscriberRecord> batch;
+  {
+    MutexLock lock(registry.mutex_);
+    Instance& instance = *state_->instance;
+    if (instance.streams.size() == 1) registry.Settle(instance);  // what the last one leaves is remembered
+    if (broken && state_->bundle) {
+      instance.departed_bundle =
+          std::min(instance.departed_bundle.value_or(state_->bundle_sequence), state_->bundle_sequence);
+    }
+    instance.streams[state_->index] = instance.streams.back();
+    instance.streams[state_->index]->index = state_->index;
+    instance.streams.pop_back();
+    instance.record.last_seen = now;
+    instance.record.connected = !instance.streams.empty();
+    --registry.stats_.streams;
+    registry.Touch(instance);
+    batch = registry.TakeBatch();
+  }
+  state_ = nullptr;
+  registry.Save(std::move(batch));
+}
+
+}  // namespace meshca::sds
