@@ -40,6 +40,10 @@ std::string WhyRenew(const SigningAuthority* issuing, const SigningAuthority& ro
                      const RotationPolicy& policy) {
   if (issuing == nullptr) return "no issuing authority is active";
   if (issuing->tainted && !root.tainted) return absl::StrCat(Name(*issuing), " is tainted");
+  if (now < issuing->certificate.validity().not_before) {
+    return absl::StrCat(Name(*issuing), " begins ", Time(issuing->certificate.validity().not_before),
+                        ": it was made while the clock was ahead");
+  }
   if (EndOf(*issuing) - now >= policy.RenewBelow() || !WouldOutlast(*issuing, root, now, policy)) return "";
   return absl::StrCat(Name(*issuing), " ends ", Time(EndOf(*issuing)));
 }
@@ -49,7 +53,8 @@ void PlanIssuing(absl::Time now, const SigningAuthority* issuing, const SigningA
   if (CanSignIssuing(root, now)) {
     std::string why = WhyRenew(issuing, *root, now, policy);
     if (!why.empty()) plan.steps.push_back({RotationStep::Kind::kMakeIssuing, root->id, std::move(why)});
-  } else if (issuing != nullptr && EndOf(*issuing) - now < policy.RenewBelow()) {
+  } else if (issuing != nullptr && (root == nullptr || root->key_reference.empty()) &&
+             EndOf(*issuing) - now < policy.RenewBelow()) {
     plan.warnings.push_back(absl::StrCat(Name(*issuing), " ends ", Time(EndOf(*issuing)),
                                          " and meshca cannot renew it, because it does not hold the key of its root: "
                                          "put a new set into the plugged-in CA's folder"));

@@ -6,6 +6,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 
@@ -64,8 +65,13 @@ std::string JsonString(absl::string_view text) {
   return out;
 }
 
+// Control bytes, backslashes and double quotes escaped as in C; an apostrophe forges nothing and stays readable.
+std::string EscapeText(absl::string_view text) {
+  return absl::StrReplaceAll(absl::CEscape(text), {{R"(\\)", R"(\\)"}, {R"(\')", "'"}});
+}
+
 std::string TextValue(absl::string_view value) {
-  std::string escaped = absl::CEscape(value);
+  std::string escaped = EscapeText(value);
   bool bare = !escaped.empty() && escaped == value && value.find_first_of(" =\"") == absl::string_view::npos;
   return bare ? escaped : absl::StrCat("\"", escaped, "\"");
 }
@@ -91,7 +97,7 @@ void Log(LogLevel level, absl::string_view message, std::initializer_list<LogFie
     for (const auto& [name, value] : fields) absl::StrAppend(&line, ",", JsonString(name), ":", JsonString(value));
     line.push_back('}');
   } else {
-    line = absl::StrCat(time, " ", LevelName(level), " ", absl::CEscape(message));
+    line = absl::StrCat(time, " ", LevelName(level), " ", EscapeText(message));
     for (const auto& [name, value] : fields) absl::StrAppend(&line, " ", name, "=", TextValue(value));
   }
   sink.logger->log(ToSpdlog(level), "{}", line);

@@ -33,6 +33,13 @@ TEST_F(LogTest, TextHasLevelMessageAndFields) {
   EXPECT_THAT(line, EndsWith(" info certificate issued serial=01ab caller=\"uid 7\" x=\"\"\n"));
 }
 
+TEST_F(LogTest, TextEscapesWhatItMustAndNoMore) {
+  ConfigureLog(LogFormat::kText, LogLevel::kInfo);
+  std::string line = Capture([] { LogInfo(R"(can't)", {{"a", R"(it's \' "so")"}}); });
+  EXPECT_THAT(line, EndsWith(R"( info can't a="it's \\' \"so\"")"
+                             "\n"));
+}
+
 TEST_F(LogTest, NoInputForgesALine) {
   for (LogFormat format : {LogFormat::kText, LogFormat::kJson}) {
     ConfigureLog(format, LogLevel::kInfo);

@@ -1,0 +1,678 @@
+#include "ca/authority/authority_manager.h"
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "ca/authority/authority_rows.h"
+#include "ca/base/file.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "test/ca/authn/refuses.h"
+#include "test/ca/authority/test_ca.h"
+#include "test/fakes/counting_entropy.h"
+#include "test/fakes/fake_clock.h"
+#include "test/fakes/memory_store.h"
+
+namespace meshca {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using ::testing::UnorderedElementsAre;
+
+constexpr absl::Duration kDay = absl::Hours(24);
+
+// A store that fails, lies or is overtaken at a moment the test chooses.
+class FaultyStore final : public AuthorityStore {
+ public:
+  absl::StatusOr<AuthoritiesAndBundle> LoadAuthorities() override {
+    MESHCA_RETURN_IF_ERROR(load_error);
+    MESHCA_ASSIGN_OR_RETURN(AuthoritiesAndBundle loaded, store.LoadAuthorities());
+    if (tamper) tamper(loaded);
+    return loaded;
+  }
+  absl::StatusOr<uint64_t> CommitAuthorities(const AuthorityChange& change) override {
+    if (before_commit) std::exchange(before_commit, nullptr)();
+    MESHCA_RETURN_IF_ERROR(commit_error);
+    ++commits;
+    auto revision = store.CommitAuthorities(change);
+    if (crash_after_commit) return absl::UnavailableError("crashed");
+    return revision;
+  }
+  absl::StatusOr<std::map<std::string, uint64_t>> CountLiveLeaves(absl::Time now) override {
+    return live_leaves.empty() ? store.CountLiveLeaves(now) : live_leaves;
+  }
+  absl::StatusOr<std::string> GetSetting(absl::string_view name) override { return store.GetSetting(name); }
+  absl::Status PutSetting(absl::string_view name, absl::string_view value) override {
+    ++settings_written;
+    return store.PutSetting(name, value);
+  }
+
+  MemoryStore store;
+  absl::Status load_error, commit_error;
+  std::function<void(AuthoritiesAndBundle&)> tamper;
+  std::function<void()> before_commit;
+  std::map<std::string, uint64_t> live_leaves;
+  bool crash_after_commit = false;
+  int commits = 0;
+  int settings_written = 0;
+};
+
+class AuthorityManagerTest : public testing::Test {
+ protected:
+  AuthorityManagerTest() {
+    options_.trust_domain = TrustDomain::Parse("cluster.local").value();
+    options_.root_lifetime = 1000 * kDay;
+    options_.issuing_lifetime = 80 * kDay;
+    options_.leaf_lifetime_max = 20 * kDay;
+  }
+
+  std::unique_ptr<AuthorityManager> Make() {
+    auto manager = AuthorityManager::Create(options_, store_, keys_, clock_, entropy_);
+    EXPECT_TRUE(manager.ok()) << manager.status();
+    (*manager)->AddListener([this](const std::shared_ptr<const AuthoritySnapshot>& s) { published_.push_back(s); });
+    return *std::move(manager);
+  }
+  std::unique_ptr<AuthorityManager> MakeStarted() {
+    auto manager = Make();
+    absl::Status started = manager->Start();
+    EXPECT_TRUE(started.ok()) << started;
+    return manager;
+  }
+  absl::Time Tick(AuthorityManager& manager) { return manager.Tick(clock_.Now()); }
+  // As the maintenance thread would: every six hours.
+  void Pass(AuthorityManager& manager, absl::Duration duration) {
+    for (absl::Duration done; done < duration; done += absl::Hours(6)) {
+      clock_.Advance(absl::Hours(6));
+      Tick(manager);
+    }
+  }
+  std::vector<std::string> AuditedActions() {
+    std::vector<std::string> actions;
+    EXPECT_TRUE(store_.store
+                    .ListAudit([&](const AuditEntry& entry) {
+                      actions.push_back(entry.action);
+                      return true;
+                    })
+                    .ok());
+    return actions;
+  }
+
+  FakeClock clock_;
+  CountingEntropy entropy_;
+  FaultyStore store_;
+  KeyEncryption keys_ = KeyEncryption::FromKey(SecretBytes(std::string(32, 'k'))).value();
+  AuthorityOptions options_;
+  std::vector<std::shared_ptr<const AuthoritySnapshot>> published_;
+};
+
+// What must hold of every snapshot that signs.
+void ExpectWhole(const AuthoritySnapshot& snapshot) {
+  ASSERT_NE(snapshot.issuing, nullptr);
+  ASSERT_NE(snapshot.issuing->key, nullptr);
+  EXPECT_EQ(snapshot.issuing->key->public_key().sha256_hex(), snapshot.issuing->id);
+  ASSERT_FALSE(snapshot.chain_tail.empty());
+  EXPECT_EQ(snapshot.chain_tail.front(), snapshot.issuing->certificate);
+  EXPECT_EQ(snapshot.chain_tail_pem.size(), snapshot.chain_tail.size());
+  const Certificate& root = snapshot.bundle->roots.front();
+  EXPECT_EQ(snapshot.issuing->root_id, root.spki_sha256_hex());
+  EXPECT_TRUE(snapshot.chain_tail.back().VerifiesUnder(root).ok());
+  EXPECT_EQ(snapshot.roots_pem, snapshot.bundle->ToPem());
+  for (const SigningAuthority& authority : snapshot.authorities) EXPECT_EQ(authority.key, nullptr);
+}
+
+TEST_F(AuthorityManagerTest, FirstStartMakesRootAndIssuingAuthority) {
+  auto manager = MakeStarted();
+  auto snapshot = manager->Current();
+  ExpectWhole(*snapshot);
+  EXPECT_EQ(manager->LastError(), "");
+  EXPECT_THAT(published_, ElementsAre(snapshot));
+  EXPECT_EQ(snapshot->bundle->sequence_number, 1u);
+  EXPECT_THAT(snapshot->authorities, SizeIs(2));
+  const Certificate& root = snapshot->bundle->roots.front();
+  EXPECT_TRUE(root.IsSelfSigned());
+  EXPECT_EQ(root.path_len(), std::nullopt);
+  EXPECT_EQ(root.spiffe_id()->uri(), "spiffe://cluster.local");
+  EXPECT_EQ(root.validity().not_after, clock_.Now() + 1000 * kDay);
+  EXPECT_EQ(snapshot->issuing->certificate.path_len(), 0);
+  EXPECT_EQ(snapshot->issuing->certificate.validity().not_after, clock_.Now() + 80 * kDay);
+  EXPECT_THAT(AuditedActions(), ElementsAre("authority.activate", "root.activate"));
+}
+
+TEST_F(AuthorityManagerTest, KeysAreSealedInTheStore) {
+  MakeStarted();
+  auto stored = store_.store.LoadAuthorities().value();
+  ASSERT_THAT(stored.authorities, SizeIs(2));
+  for (const StoredAuthority& row : stored.authorities) {
+    EXPECT_EQ(row.key_reference, "sealed");
+    EXPECT_EQ(OpenKey(keys_, row).value()->public_key().sha256_hex(), row.id);
+    EXPECT_FALSE(SoftwareKey::FromPkcs8Der(row.sealed_key).ok());
+    // Bound to its place: the same bytes under another role open nowhere.
+    StoredAuthority moved = row;
+    moved.role = row.role == AuthorityRole::kRoot ? AuthorityRole::kIssuing : AuthorityRole::kRoot;
+    EXPECT_EQ(OpenKey(keys_, moved).status().code(), absl::StatusCode::kDataLoss);
+  }
+}
+
+TEST_F(AuthorityManagerTest, RestartLoadsTheSame) {
+  auto before = MakeStarted()->Current();
+  clock_.Advance(kDay);
+  auto manager = MakeStarted();
+  ExpectWhole(*manager->Current());
+  EXPECT_EQ(manager->Current()->issuing->id, before->issuing->id);
+  EXPECT_EQ(manager->Current()->roots_pem, before->roots_pem);
+  EXPECT_EQ(manager->Current()->revision, before->revision);
+  EXPECT_EQ(store_.commits, 1);
+}
+
+TEST_F(AuthorityManagerTest, IssuingAuthorityIsRenewedWithANewKeyBeforeALeafCouldOutliveIt) {
+  auto manager = MakeStarted();
+  auto first = manager->Current();
+  const absl::Time first_ends = first->issuing->certificate.validity().not_after;
+  while (manager->Current()->issuing->id == first->issuing->id) {
+    ASSERT_GE(first_ends - clock_.Now(), options_.leaf_lifetime_max) << "a leaf signed now would be cut short";
+    Pass(*manager, absl::Hours(6));
+  }
+  auto second = manager->Current();
+  ExpectWhole(*second);
+  EXPECT_GT(second->revision, first->revision);
+  EXPECT_EQ(second->bundle->sequence_number, 1u) << "the roots did not change, so nor may the bundle";
+  EXPECT_THAT(published_, ElementsAre(first, second));
+  std::map<std::string, AuthorityState> states;
+  for (const SigningAuthority& authority : second->authorities) states[authority.id] = authority.state;
+  EXPECT_EQ(states[first->issuing->id], AuthorityState::kOld);
+  EXPECT_EQ(states[second->issuing->id], AuthorityState::kActive);
+
+  Pass(*manager, first_ends - clock_.Now() + kDay);
+  auto stored = store_.store.LoadAuthorities().value();
+  for (const StoredAuthority& row : stored.authorities) {
+    if (row.id != first->issuing->id) continue;
+    EXPECT_EQ(row.state, AuthorityState::kRetired);
+    EXPECT_EQ(row.sealed_key, "") << "a retired key is only something to steal";
+  }
+}
+
+TEST_F(AuthorityManagerTest, EndsWithTheRootAndSaysSoInTime) {
+  auto manager = MakeStarted();
+  Pass(*manager, 890 * kDay);
+  EXPECT_EQ(manager->LastError(), "");
+  Pass(*manager, 50 * kDay);
+  EXPECT_THAT(manager->LastError(), HasSubstr("meshca root rotate"));
+  int commits = store_.commits;
+  ASSERT_NE(manager->Current()->issuing, nullptr);
+  Pass(*manager, 50 * kDay);
+  EXPECT_LE(store_.commits, commits + 3) << "it renewed again and again at the root's end";
+  Pass(*manager, 20 * kDay);
+  EXPECT_EQ(manager->Current()->issuing, nullptr);
+  EXPECT_THAT(manager->LastError(), HasSubstr("cannot sign"));
+}
+
+TEST_F(AuthorityManagerTest, CrashBetweenCommitAndPublicationIsMendedAtTheNextStart) {
+  {
+    auto manager = Make();
+    store_.crash_after_commit = true;
+    EXPECT_EQ(manager->Start().code(), absl::StatusCode::kUnavailable);
+    EXPECT_EQ(manager->Current(), nullptr) << "published what was not known to be written";
+  }
+  store_.crash_after_commit = false;
+  auto manager = MakeStarted();
+  ExpectWhole(*manager->Current());
+  EXPECT_EQ(store_.commits, 1) << "the second start made other authorities";
+}
+
+TEST_F(AuthorityManagerTest, LostAnswerToARenewalIsFoundByTheNextTick) {
+  auto manager = MakeStarted();
+  auto before = manager->Current();
+  clock_.Advance(55 * kDay);
+  store_.crash_after_commit = true;
+  Tick(*manager);
+  EXPECT_EQ(manager->Current()->issuing->id, before->issuing->id);
+  EXPECT_THAT(manager->LastError(), HasSubstr("crashed"));
+  store_.crash_after_commit = false;
+  Tick(*manager);
+  ExpectWhole(*manager->Current());
+  EXPECT_NE(manager->Current()->issuing->id, before->issuing->id);
+  EXPECT_EQ(manager->LastError(), "");
+  EXPECT_EQ(store_.commits, 2) << "the renewal was done twice";
+}
+
+TEST_F(AuthorityManagerTest, OfTwoServersOnAFreshStoreOneMakesTheRoot) {
+  auto first = Make();
+  auto second = Make();
+  store_.before_commit = [&] { ASSERT_TRUE(second->Start().ok()); };
+  ASSERT_TRUE(first->Start().ok());
+  ExpectWhole(*first->Current());
+  EXPECT_EQ(first->Current()->issuing->id, second->Current()->issuing->id);
+  EXPECT_EQ(first->Current()->roots_pem, second->Current()->roots_pem);
+}
+
+TEST_F(AuthorityManagerTest, OfTwoServersThatRenewOneWinsAndTheOtherFollows) {
+  auto first = MakeStarted();
+  auto second = MakeStarted();
+  clock_.Advance(55 * kDay);
+  store_.before_commit = [&] { Tick(*second); };
+  Tick(*first);
+  EXPECT_EQ(first->LastError(), "");
+  EXPECT_EQ(first->Current()->issuing->id, second->Current()->issuing->id);
+  EXPECT_EQ(first->Current()->revision, 2u);
+}
+
+TEST_F(AuthorityManagerTest, OtherTrustDomainIsRefusedWithBothNames) {
+  MakeStarted();
+  options_.trust_domain = TrustDomain::Parse("other.test").value();
+  auto manager = Make();
+  absl::Status status = manager->Start();
+  EXPECT_THAT(status, Refuses(absl::StatusCode::kFailedPrecondition, "TRUST_DOMAIN_MISMATCH", "cluster.local"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("other.test"));
+}
+
+TEST_F(AuthorityManagerTest, WrongKeyEncryptionKeyIsDataLoss) {
+  MakeStarted();
+  keys_ = KeyEncryption::FromKey(SecretBytes(std::string(32, 'x'))).value();
+  auto manager = Make();
+  EXPECT_THAT(manager->Start(), Refuses(absl::StatusCode::kDataLoss, "SEALED_KEY_BROKEN", "key-encryption key"));
+}
+
+struct TamperCase {
+  const char* name;
+  std::function<void(AuthoritiesAndBundle&)> tamper;
+  const char* words;
+};
+
+StoredAuthority& RowOf(AuthoritiesAndBundle& state, AuthorityRole role) {
+  for (StoredAuthority& row : state.authorities) {
+    if (row.role == role) return row;
+  }
+  MESHCA_CHECK(false);
+}
+
+class TamperedStore : public AuthorityManagerTest, public testing::WithParamInterface<TamperCase> {};
+
+TEST_P(TamperedStore, IsDataLoss) {
+  MakeStarted();
+  store_.tamper = GetParam().tamper;
+  auto manager = Make();
+  EXPECT_THAT(manager->Start(), Refuses(absl::StatusCode::kDataLoss, ReasonOf(manager->Start()), GetParam().words));
+  EXPECT_EQ(manager->Current(), nullptr);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Rows, TamperedStore,
+    testing::Values(
+        TamperCase{"CertificateIsJunk",
+                   [](AuthoritiesAndBundle& s) { RowOf(s, AuthorityRole::kRoot).chain_der = {"junk"}; },
+                   "stored certificate"},
+        TamperCase{"NoCertificate",
+                   [](AuthoritiesAndBundle& s) { RowOf(s, AuthorityRole::kIssuing).chain_der.clear(); }, "not its own"},
+        TamperCase{"AnothersCertificate",
+                   [](AuthoritiesAndBundle& s) {
+                     RowOf(s, AuthorityRole::kIssuing).chain_der = RowOf(s, AuthorityRole::kRoot).chain_der;
+                   },
+                   "not its own"},
+        TamperCase{"SealedKeyChanged",
+                   [](AuthoritiesAndBundle& s) { RowOf(s, AuthorityRole::kIssuing).sealed_key.back() ^= 1; },
+                   "does not open"},
+        TamperCase{"AnothersSealedKey",
+                   [](AuthoritiesAndBundle& s) {
+                     RowOf(s, AuthorityRole::kIssuing).sealed_key = RowOf(s, AuthorityRole::kRoot).sealed_key;
+                   },
+                   "does not open"},
+        TamperCase{"NoBundle", [](AuthoritiesAndBundle& s) { s.bundle.reset(); }, "no trust bundle"},
+        TamperCase{"ForeignRootInTheBundle",
+                   [](AuthoritiesAndBundle& s) {
+                     TestCertificate spec;
+                     spec.not_before = absl::FromUnixSeconds(0);
+                     spec.not_after = absl::FromUnixSeconds(4000000000);
+                     s.bundle->roots_der = {MakeTestCa(spec).certificate().der().bytes()};
+                   },
+                   "not the first of trust bundle 1"},
+        TamperCase{"TwoActive",
+                   [](AuthoritiesAndBundle& s) { s.authorities.push_back(RowOf(s, AuthorityRole::kIssuing)); },
+                   "two issuing authorities are active"}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+TEST_F(AuthorityManagerTest, StoreAwayKeepsWhatWasPublished) {
+  auto manager = MakeStarted();
+  auto before = manager->Current();
+  store_.load_error = absl::UnavailableError("disk full");
+  store_.commit_error = store_.load_error;
+  clock_.Advance(55 * kDay);
+  absl::Time next = Tick(*manager);
+  EXPECT_EQ(manager->Current(), before);
+  EXPECT_THAT(manager->LastError(), HasSubstr("disk full"));
+  EXPECT_LE(next, clock_.Now() + absl::Seconds(5));
+  store_.load_error = store_.commit_error = absl::OkStatus();
+  Tick(*manager);
+  EXPECT_NE(manager->Current()->issuing->id, before->issuing->id);
+  EXPECT_EQ(manager->LastError(), "");
+}
+
+TEST_F(AuthorityManagerTest, ClockThatWentBackwardsStopsSigningUntilItIsRight) {
+  auto manager = MakeStarted();
+  const absl::Time then = clock_.Now();
+  Pass(*manager, kDay);
+  clock_.JumpTo(then);
+  Tick(*manager);
+  EXPECT_EQ(manager->Current()->issuing, nullptr);
+  EXPECT_NE(manager->Current()->bundle, nullptr) << "trust goes on without signing";
+  EXPECT_THAT(manager->LastError(), HasSubstr("the clock went backwards: it is 24h behind"));
+  EXPECT_FALSE(manager->ClockIsSteady());
+
+  auto restarted = MakeStarted();
+  EXPECT_EQ(restarted->Current()->issuing, nullptr) << "the mark did not outlive the process";
+
+  clock_.JumpTo(then + kDay);
+  Tick(*manager);
+  ExpectWhole(*manager->Current());
+  EXPECT_EQ(manager->LastError(), "");
+  EXPECT_TRUE(manager->ClockIsSteady());
+}
+
+TEST_F(AuthorityManagerTest, ClockThatJumpedForwardRetiresNothing) {
+  auto manager = MakeStarted();
+  const absl::Time then = clock_.Now();
+  Pass(*manager, 52 * kDay);
+  clock_.JumpTo(then + 300 * kDay);
+  Tick(*manager);
+  EXPECT_FALSE(manager->ClockIsSteady());
+  EXPECT_THAT(manager->LastError(), HasSubstr("jumped forward"));
+  ExpectWhole(*manager->Current());
+  for (const SigningAuthority& authority : manager->Current()->authorities) {
+    EXPECT_NE(authority.state, AuthorityState::kRetired);
+  }
+  // Back again: the jump left no mark that would stop it now.
+  clock_.JumpTo(then + 52 * kDay + absl::Minutes(1));
+  Tick(*manager);
+  EXPECT_TRUE(manager->ClockIsSteady());
+  ExpectWhole(*manager->Current());
+  EXPECT_TRUE(manager->Current()->issuing->certificate.validity().Contains(clock_.Now()));
+}
+
+TEST_F(AuthorityManagerTest, MarkIsWrittenAtMostEveryMinute) {
+  auto manager = MakeStarted();
+  int before = store_.settings_written;
+  for (int i = 0; i < 100; ++i) {
+    clock_.Advance(absl::Seconds(6));
+    Tick(*manager);
+  }
+  EXPECT_GE(store_.settings_written - before, 9);
+  EXPECT_LE(store_.settings_written - before, 10);
+}
+
+TEST_F(AuthorityManagerTest, RestoreMakesANewIssuingKeyAndRaisesTheBundle) {
+  auto before = MakeStarted()->Current();
+  ASSERT_TRUE(store_.PutSetting(kSettingRecovered, "1").ok());
+  clock_.Advance(absl::Minutes(5));
+  auto after = MakeStarted()->Current();
+  ExpectWhole(*after);
+  EXPECT_NE(after->issuing->id, before->issuing->id);
+  EXPECT_EQ(after->roots_pem, before->roots_pem);
+  EXPECT_EQ(after->bundle->sequence_number,
+            std::max(1 + (uint64_t{1} << 32), static_cast<uint64_t>(absl::ToUnixSeconds(clock_.Now()))));
+  EXPECT_EQ(store_.GetSetting(kSettingRecovered).value(), "");
+  EXPECT_EQ(store_.GetSetting(kSettingRetireNotBefore).value(),
+            absl::StrCat(absl::ToUnixSeconds(clock_.Now() + options_.leaf_lifetime_max)));
+  EXPECT_EQ(MakeStarted()->Current()->issuing->id, after->issuing->id) << "recovered twice";
+}
+
+struct LifetimeCase {
+  const char* name;
+  absl::Duration root, issuing, leaf;
+  const char* words;
+};
+
+class LifetimesReject : public AuthorityManagerTest, public testing::WithParamInterface<LifetimeCase> {};
+
+TEST_P(LifetimesReject, NamesBoth) {
+  options_.root_lifetime = GetParam().root;
+  options_.issuing_lifetime = GetParam().issuing;
+  options_.leaf_lifetime_max = GetParam().leaf;
+  EXPECT_THAT(AuthorityManager::Create(options_, store_, keys_, clock_, entropy_),
+              Refuses(absl::StatusCode::kInvalidArgument, "LIFETIME_INVALID", GetParam().words));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Lifetimes, LifetimesReject,
+    testing::Values(LifetimeCase{"IssuingTooShort", 100 * kDay, 13 * kDay, 7 * kDay,
+                                 "issuing authority's lifetime 312h is less than twice the longest leaf lifetime 168h"},
+                    LifetimeCase{"RootTooShort", 10 * kDay, 20 * kDay, 7 * kDay, "root's lifetime 240h"},
+                    LifetimeCase{"NoLeaf", 10 * kDay, 20 * kDay, absl::ZeroDuration(), "longest leaf lifetime 0"},
+                    LifetimeCase{"Negative", 10 * kDay, 20 * kDay, -kDay, "longest leaf lifetime -24h"}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+// A plugged-in set on disk, and managers that watch it.
+class PluggedInManager : public AuthorityManagerTest {
+ protected:
+  PluggedInManager() { options_.plugged_in_folder = folder_.path(); }
+
+  TestCertificate Spec(const std::string& name, absl::Duration lifetime = 500 * kDay) {
+    TestCertificate spec;
+    spec.name = name;
+    spec.not_before = clock_.Now() - kDay;
+    spec.not_after = clock_.Now() + lifetime;
+    return spec;
+  }
+  void Write(const TestCa& issuing, const TestCa& root) {
+    folder_.Write("ca-cert.pem", issuing.pem());
+    folder_.Write("ca-key.pem", issuing.key_pem());
+    folder_.Write("cert-chain.pem", issuing.pem());
+    folder_.Write("root-cert.pem", root.pem());
+  }
+
+  TestFolder folder_;
+  TestCa root_ = MakeTestCa(Spec("root"));
+  TestCa issuing_ = MakeTestCa(Spec("issuing"), &root_);
+};
+
+TEST_F(PluggedInManager, FirstStartAdoptsTheSetAndKeepsTheKeyWhereItIs) {
+  Write(issuing_, root_);
+  auto manager = MakeStarted();
+  ExpectWhole(*manager->Current());
+  EXPECT_EQ(manager->Current()->issuing->id, issuing_.id());
+  EXPECT_EQ(manager->LastError(), "");
+  for (const StoredAuthority& row : store_.store.LoadAuthorities()->authorities) EXPECT_EQ(row.sealed_key, "");
+  EXPECT_EQ(MakeStarted()->Current()->issuing->id, issuing_.id());
+  EXPECT_EQ(store_.commits, 1);
+}
+
+TEST_F(PluggedInManager, FirstStartOnABrokenSetFailsByName) {
+  EXPECT_THAT(Make()->Start(), Refuses(absl::StatusCode::kInvalidArgument, "PLUGGED_IN_CA_INVALID", folder_.path()));
+  EXPECT_EQ(store_.commits, 0);
+}
+
+TEST_F(PluggedInManager, ChangedSetUnderTheSameRootIsTakenAtOnce) {
+  Write(issuing_, root_);
+  auto manager = MakeStarted();
+  TestCa next = MakeTestCa(Spec("next"), &root_);
+  Write(next, root_);
+  clock_.Advance(absl::Seconds(10));
+  Tick(*manager);
+  ExpectWhole(*manager->Current());
+  EXPECT_EQ(manager->Current()->issuing->id, next.id());
+  EXPECT_EQ(manager->Current()->bundle->sequence_number, 1u);
+  EXPECT_EQ(manager->LastError(), "");
+}
+
+TEST_F(PluggedInManager, RenewedCertificateOfTheSameKeyIsTaken) {
+  Write(issuing_, root_);
+  auto manager = MakeStarted();
+  TestCa renewed = MakeTestCa(Spec("issuing", 400 * kDay), &root_, EvpPkeyPtr(EVP_PKEY_dup(issuing_.key.get())));
+  Write(renewed, root_);
+  Tick(*manager);
+  ExpectWhole(*manager->Current());
+  EXPECT_EQ(manager->Current()->issuing->certificate, renewed.certificate());
+  EXPECT_THAT(manager->Current()->authorities, SizeIs(2));
+}
+
+TEST_F(PluggedInManager, OneMoreRootIsTrustedAtOnceAndALostOneStays) {
+  Write(issuing_, root_);
+  auto manager = MakeStarted();
+  TestCa more = MakeTestCa(Spec("more"));
+  folder_.Write("root-cert.pem", more.pem() + root_.pem());
+  Tick(*manager);
+  EXPECT_THAT(manager->Current()->bundle->roots, ElementsAre(root_.certificate(), more.certificate()));
+  EXPECT_EQ(manager->Current()->bundle->sequence_number, 2u);
+  folder_.Write("root-cert.pem", root_.pem());
+  Tick(*manager);
+  EXPECT_THAT(manager->Current()->bundle->roots, SizeIs(2)) << "trust was withdrawn without evidence";
+}
+
+TEST_F(PluggedInManager, BrokenSetIsRefusedAndTheOldGoesOn) {
+  Write(issuing_, root_);
+  auto manager = MakeStarted();
+  folder_.Write("ca-cert.pem", "junk");
+  Tick(*manager);
+  ExpectWhole(*manager->Current());
+  EXPECT_THAT(manager->LastError(), HasSubstr("/ca-cert.pem: "));
+  Write(issuing_, root_);
+  Tick(*manager);
+  EXPECT_EQ(manager->LastError(), "");
+}
+
+TEST_F(PluggedInManager, BrokenSetAtARestartStillServesTrust) {
+  Write(issuing_, root_);
+  MakeStarted();
+  folder_.Remove("ca-key.pem");
+  auto manager = MakeStarted();
+  EXPECT_EQ(manager->Current()->issuing, nullptr);
+  EXPECT_THAT(manager->Current()->bundle->roots, SizeIs(1));
+  EXPECT_THAT(manager->LastError(), HasSubstr("/ca-key.pem: is missing"));
+  Write(issuing_, root_);
+  Tick(*manager);
+  ExpectWhole(*manager->Current());
+}
+
+TEST_F(PluggedInManager, NewRootIsHeldAndPointedAtRotation) {
+  Write(issuing_, root_);
+  auto manager = MakeStarted();
+  TestCa other_root = MakeTestCa(Spec("other root"));
+  Write(MakeTestCa(Spec("other"), &other_root), other_root);
+  Tick(*manager);
+  EXPECT_EQ(manager->Current()->issuing->id, issuing_.id());
+  EXPECT_EQ(manager->Current()->bundle->sequence_number, 1u);
+  EXPECT_THAT(manager->LastError(), HasSubstr("meshca root rotate"));
+  EXPECT_THAT(manager->LastError(), HasSubstr(other_root.id().substr(0, 16)));
+}
+
+TEST_F(PluggedInManager, SetThatEndsIsWarnedOf) {
+  issuing_ = MakeTestCa(Spec("issuing", 40 * kDay), &root_);
+  Write(issuing_, root_);
+  auto manager = MakeStarted();
+  EXPECT_EQ(manager->LastError(), "");
+  Pass(*manager, 15 * kDay);
+  EXPECT_THAT(manager->LastError(), HasSubstr("put a new set"));
+  ASSERT_NE(manager->Current()->issuing, nullptr);
+  Pass(*manager, 30 * kDay);
+  EXPECT_EQ(manager->Current()->issuing, nullptr);
+}
+
+TEST_F(PluggedInManager, RootWithItsKeyGetsAnIssuingAuthorityThatRenewsItself) {
+  folder_.Write("ca-cert.pem", root_.pem());
+  folder_.Write("ca-key.pem", root_.key_pem());
+  auto manager = MakeStarted();
+  auto first = manager->Current();
+  ExpectWhole(*first);
+  EXPECT_EQ(first->issuing->root_id, root_.id());
+  EXPECT_EQ(first->issuing->key_reference, "sealed");
+  Tick(*manager);
+  MakeStarted();
+  EXPECT_EQ(store_.commits, 1);
+  Pass(*manager, 55 * kDay);
+  EXPECT_NE(manager->Current()->issuing->id, first->issuing->id);
+}
+
+class ImportTest : public PluggedInManager {
+ protected:
+  ImportTest() { options_.plugged_in_folder.clear(); }
+};
+
+TEST_F(ImportTest, ReplacesAFreshRootWhole) {
+  auto manager = MakeStarted();
+  std::string first = manager->Current()->issuing->id;
+  store_.live_leaves = {{first, 1}};
+  Write(issuing_, root_);
+  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0", false, /*own_leaves=*/1).ok());
+  ExpectWhole(*manager->Current());
+  EXPECT_EQ(manager->Current()->issuing->id, issuing_.id());
+  EXPECT_EQ(manager->Current()->issuing->key_reference, "sealed");
+  EXPECT_THAT(manager->Current()->bundle->roots, ElementsAre(root_.certificate()));
+  EXPECT_EQ(manager->Current()->bundle->sequence_number, 2u);
+  for (const SigningAuthority& authority : manager->Current()->authorities) {
+    if (authority.root_id != root_.id()) {
+      EXPECT_EQ(authority.state, AuthorityState::kRetired);
+    }
+  }
+  std::filesystem::remove_all(folder_.path());
+  ExpectWhole(*MakeStarted()->Current());
+}
+
+TEST_F(ImportTest, IsRefusedWhileCertificatesLiveUnderThePresentRoot) {
+  auto manager = MakeStarted();
+  auto before = manager->Current();
+  store_.live_leaves = {{before->issuing->id, 8}};
+  Write(issuing_, root_);
+  EXPECT_THAT(manager->Import(folder_.path(), "uid 0", false, 1),
+              Refuses(absl::StatusCode::kFailedPrecondition, "ROOT_IN_USE", "7 certificates live"));
+  EXPECT_EQ(manager->Current(), before);
+
+  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0", true, 1).ok());
+  ExpectWhole(*manager->Current());
+  EXPECT_THAT(manager->Current()->bundle->roots, ElementsAre(root_.certificate(), before->bundle->roots.front()))
+      << "the certificates alive under the old root must stay verifiable";
+  std::string detail;
+  ASSERT_TRUE(store_.store
+                  .ListAudit([&](const AuditEntry& entry) {
+                    if (entry.actor == "uid 0") detail = entry.detail;
+                    return true;
+                  })
+                  .ok());
+  EXPECT_THAT(detail, HasSubstr("forced with 7 certificates"));
+}
+
+TEST_F(ImportTest, SameSetAgainChangesNothing) {
+  auto manager = MakeStarted();
+  Write(issuing_, root_);
+  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0", false).ok());
+  int commits = store_.commits;
+  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0", false).ok());
+  EXPECT_EQ(store_.commits, commits);
+}
+
+TEST_F(ImportTest, BrokenSetIsNamedAndNothingChanges) {
+  auto manager = MakeStarted();
+  auto before = manager->Current();
+  EXPECT_THAT(manager->Import(folder_.path(), "uid 0", true),
+              Refuses(absl::StatusCode::kInvalidArgument, "PLUGGED_IN_CA_INVALID", folder_.path()));
+  EXPECT_EQ(manager->Current(), before);
+}
+
+TEST_F(ImportTest, TaintedAuthorityIsNotTakenBack) {
+  auto manager = MakeStarted();
+  Write(issuing_, root_);
+  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0", false).ok());
+  TestCa next = MakeTestCa(Spec("next"), &root_);
+  TestFolder other;
+  Write(next, root_);
+  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0", false).ok());
+  AuthoritiesAndBundle stored = store_.store.LoadAuthorities().value();
+  AuthorityChange taint;
+  taint.expected_revision = stored.revision;
+  taint.trust_domain = stored.trust_domain;
+  taint.authorities = {*FindById(stored, issuing_.id())};
+  taint.authorities[0].tainted = true;
+  taint.audit.emplace_back();
+  ASSERT_TRUE(store_.store.CommitAuthorities(taint).ok());
+  Write(issuing_, root_);
+  EXPECT_THAT(manager->Import(folder_.path(), "uid 0", true),
+              Refuses(absl::StatusCode::kFailedPrecondition, "", "is tainted"));
+}
+
+}  // namespace
+}  // namespace meshca
