@@ -66,6 +66,7 @@ class IssuancePipeline::Impl {
        const Clock& clock, EntropySource& entropy)
       : issuer_(std::move(profile), entropy),
         attempts_max_(options.attempts_max),
+        policy_(options.policy),
         authorities_(authorities),
         store_(store),
         clock_(clock),
@@ -147,7 +148,7 @@ class IssuancePipeline::Impl {
     if (job.authorities == nullptr || job.authorities->issuing == nullptr) return NothingSigns();
     if (!job.judged) {
       MESHCA_ASSIGN_OR_RETURN(job.request,
-                              JudgeRequest(std::move(job.submitted), job.authorities->bundle->trust_domain));
+                              JudgeRequest(std::move(job.submitted), job.authorities->bundle->trust_domain, policy_));
       job.judged = true;
     }
     ++job.attempts;
@@ -203,6 +204,7 @@ class IssuancePipeline::Impl {
 
   const Issuer issuer_;
   const int attempts_max_;
+  RequestPolicy* const policy_;
   const AuthoritySnapshots& authorities_;
   IssuanceStore& store_;
   const Clock& clock_;

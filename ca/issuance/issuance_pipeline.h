@@ -33,7 +33,8 @@ struct PipelineOptions {
   size_t threads = 0;  // 0: one per core
   size_t queued_renewals_max = 8192;
   size_t queued_bulk_max = 4096;
-  int attempts_max = 4;  // signatures for one request, when activations or serial collisions catch it
+  int attempts_max = 4;             // signatures for one request, when activations or serial collisions catch it
+  RequestPolicy* policy = nullptr;  // outlives the pipeline; null: the profile and the caller's rights are all
 };
 
 // Since start. Consistent enough for metrics, not a transaction.

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "ca/base/check.h"
 #include "ca/base/status.h"
+#include "ca/issuance/request_policy.h"
 
 namespace meshca {
 namespace {
@@ -68,19 +69,22 @@ absl::Status CheckId(const CallerIdentity& caller, const SpiffeId& id, const Tru
   return Denied("SPIFFE_ID_NOT_ALLOWED", absl::StrCat("caller (", caller.subject, ") may not hold ", id.uri()));
 }
 
-// Adds `name`, lower-case and once, if the caller may have it.
-absl::Status AddDnsName(const CallerIdentity& caller, absl::string_view name, std::vector<std::string>& names) {
+// Adds `name`, lower-case and once, if the caller or the rules of the ID allow it.
+absl::Status AddDnsName(const CallerIdentity& caller, const RequestPolicy* policy, absl::string_view name,
+                        IssuanceRequest& request) {
   MESHCA_RETURN_IF_ERROR(CheckDnsName(name));
   std::string lower = absl::AsciiStrToLower(name);
-  if (!caller.MayHaveDnsName(lower)) {
+  if (!caller.MayHaveDnsName(lower) &&
+      (policy == nullptr || !policy->AllowsDnsName(caller, request.spiffe_id, lower))) {
     return Denied("DNS_NAME_NOT_ALLOWED",
                   absl::StrCat("caller (", caller.subject, ") may not have the DNS name ", lower));
   }
+  std::vector<std::string>& names = request.dns_names;
   if (std::find(names.begin(), names.end(), lower) == names.end()) names.push_back(std::move(lower));
   return absl::OkStatus();
 }
 
-absl::Status JudgeCsr(const Csr& csr, const CallerIdentity& caller, std::vector<std::string>& dns_names) {
+absl::Status JudgeCsr(const Csr& csr) {
   if (csr.asks_for_ca()) {
     return Invalid("CSR_ASKS_FOR_CA",
                    "workload CSR: asks for a certificate authority (cA TRUE or keyCertSign); workloads get none");
@@ -89,7 +93,6 @@ absl::Status JudgeCsr(const Csr& csr, const CallerIdentity& caller, std::vector<
     return Denied("NAME_NOT_ALLOWED", absl::StrCat("workload CSR: nobody may have the name ", csr.other_names().front(),
                                                    "; only a SPIFFE ID and DNS names are given"));
   }
-  for (const std::string& name : csr.dns_names()) MESHCA_RETURN_IF_ERROR(AddDnsName(caller, name, dns_names));
   return absl::OkStatus();
 }
 
@@ -108,7 +111,8 @@ absl::Status CheckDnsName(absl::string_view name) {
   }
 }
 
-absl::StatusOr<IssuanceRequest> JudgeRequest(SubmittedRequest submitted, const TrustDomain& domain) {
+absl::StatusOr<IssuanceRequest> JudgeRequest(SubmittedRequest submitted, const TrustDomain& domain,
+                                             RequestPolicy* policy) {
   IssuanceRequest request;
   absl::StatusOr<Csr> csr = absl::UnknownError("none");
   if (submitted.public_key.empty()) {
@@ -117,7 +121,7 @@ absl::StatusOr<IssuanceRequest> JudgeRequest(SubmittedRequest submitted, const T
       const absl::Status& why = csr.status();  // begins with "CSR: "
       return WithReason(absl::Status(why.code(), absl::StrCat("workload ", why.message())), ReasonOf(why));
     }
-    MESHCA_RETURN_IF_ERROR(JudgeCsr(*csr, submitted.caller, request.dns_names));
+    MESHCA_RETURN_IF_ERROR(JudgeCsr(*csr));
     request.public_key = csr->public_key();
   } else {
     MESHCA_CHECK(submitted.csr.empty());  // two keys in one request: whose would be signed?
@@ -125,11 +129,17 @@ absl::StatusOr<IssuanceRequest> JudgeRequest(SubmittedRequest submitted, const T
   }
   MESHCA_ASSIGN_OR_RETURN(request.spiffe_id, WantedId(submitted, csr.ok() ? &*csr : nullptr));
   MESHCA_RETURN_IF_ERROR(CheckId(submitted.caller, request.spiffe_id, domain));
-  for (const std::string& name : submitted.dns_names) {
-    MESHCA_RETURN_IF_ERROR(AddDnsName(submitted.caller, name, request.dns_names));
-  }
+  const auto add_all = [&](const std::vector<std::string>& names) -> absl::Status {
+    for (const std::string& name : names) {
+      MESHCA_RETURN_IF_ERROR(AddDnsName(submitted.caller, policy, name, request));
+    }
+    return absl::OkStatus();
+  };
+  if (csr.ok()) MESHCA_RETURN_IF_ERROR(add_all(csr->dns_names()));
+  MESHCA_RETURN_IF_ERROR(add_all(submitted.dns_names));
   request.lifetime = submitted.lifetime;
   request.caller = std::move(submitted.caller);
+  if (policy != nullptr) MESHCA_RETURN_IF_ERROR(policy->Apply(request));
   return request;
 }
 

@@ -15,6 +15,8 @@
 
 namespace meshca {
 
+class RequestPolicy;
+
 // As it arrives at the pipeline: an authenticated caller and unread bytes.
 struct SubmittedRequest {
   CallerIdentity caller;
@@ -45,8 +47,9 @@ struct IssuanceRequest {
 // DNS_NAME_INVALID.
 // PermissionDenied, naming the name: SPIFFE_ID_NOT_ALLOWED (also: another trust domain), DNS_NAME_NOT_ALLOWED,
 // NAME_NOT_ALLOWED (an IP address, e-mail address or other name: nobody may have those), NO_IDENTITY (the caller may
-// hold none, or names none of many).
-absl::StatusOr<IssuanceRequest> JudgeRequest(SubmittedRequest submitted, const TrustDomain& domain);
+// hold none, or names none of many). And `policy`'s, where there is one.
+absl::StatusOr<IssuanceRequest> JudgeRequest(SubmittedRequest submitted, const TrustDomain& domain,
+                                             RequestPolicy* policy = nullptr);
 
 // Is `name` a DNS name of letters, digits, hyphens and dots that a certificate may carry? A first label `*` is
 // allowed. InvalidArgument (DNS_NAME_INVALID) otherwise.

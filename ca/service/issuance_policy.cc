@@ -1,7 +1,9 @@
 #include "ca/service/issuance_policy.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -21,6 +23,14 @@ void IssuancePolicy::Replace(Policy policy) {
 std::shared_ptr<const Policy> IssuancePolicy::Current() const {
   MutexLock lock(mutex_);
   return policy_;
+}
+
+bool IssuancePolicy::AllowsDnsName(const CallerIdentity& caller, const SpiffeId& id, absl::string_view name) const {
+  const std::shared_ptr<const Policy> policy = Current();
+  if (policy->rules().empty()) return false;
+  const std::vector<std::string> allowed = policy->Decide(caller, id).dns_names;
+  return std::any_of(allowed.begin(), allowed.end(),
+                     [name](const std::string& one) { return one == "*" || absl::string_view(one) == name; });
 }
 
 absl::Status IssuancePolicy::Apply(IssuanceRequest& request) {

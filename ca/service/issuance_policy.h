@@ -11,11 +11,12 @@
 #include "ca/base/clock.h"
 #include "ca/base/mutex.h"
 #include "ca/issuance/issuance_request.h"
+#include "ca/issuance/request_policy.h"
 
 namespace meshca {
 
 // Thread-safe; computes only.
-class IssuancePolicy {
+class IssuancePolicy final : public RequestPolicy {
  public:
   // `clock` outlives the policy.
   IssuancePolicy(Policy policy, const Clock& clock);
@@ -23,9 +24,8 @@ class IssuancePolicy {
   // A reload: requests judged from now on.
   void Replace(Policy policy);
 
-  // Holds a judged request to the rules of its SPIFFE ID: its caller's lifetime_max becomes the shorter one.
-  // InvalidArgument (reason KEY_TYPE, names the types allowed), ResourceExhausted (reason CALLER_RATE).
-  absl::Status Apply(IssuanceRequest& request);
+  bool AllowsDnsName(const CallerIdentity& caller, const SpiffeId& id, absl::string_view name) const override;
+  absl::Status Apply(IssuanceRequest& request) override;
 
  private:
   std::shared_ptr<const Policy> Current() const;
