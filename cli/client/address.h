@@ -1,0 +1,24 @@
+// HOST:PORT as users type it.
+#ifndef MESHCA_CLI_CLIENT_ADDRESS_H_
+#define MESHCA_CLI_CLIENT_ADDRESS_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+
+namespace meshca::cli {
+
+// "ca.example:15012", "127.0.0.1:15012", "[::1]:15012". InvalidArgument says what is missing.
+absl::Status CheckAddress(absl::string_view address);
+
+// The part before the port, without brackets.
+std::string HostOf(absl::string_view address);
+std::string PortOf(absl::string_view address);
+
+// IPv4 or IPv6, without brackets.
+bool IsIpAddress(const std::string& host);
+
+}  // namespace meshca::cli
+
+#endif  // MESHCA_CLI_CLIENT_ADDRESS_H_

@@ -1,0 +1,67 @@
+// A gRPC client for the command: one connection, calls that wait.
+#ifndef MESHCA_CLI_CLIENT_RPC_CLIENT_H_
+#define MESHCA_CLI_CLIENT_RPC_CLIENT_H_
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "ca/base/secret.h"
+
+namespace google::protobuf {
+class Message;
+}
+
+namespace meshca::cli {
+
+// How a TLS server is reached and believed.
+struct TlsTarget {
+  std::string address;    // "ca.example:15012", "127.0.0.1:15012", "[::1]:15012"
+  std::string roots_pem;  // what the server's chain must end in
+  // The client certificate (chain, PEM) and its key; both or neither.
+  std::string certificate_pem;
+  SecretBytes key_pem;
+};
+
+struct CallOptions {
+  absl::Duration timeout = absl::Seconds(30);
+  // A bearer token for `authorization`; "" for none.
+  absl::string_view bearer_token;
+};
+
+// Methods are "/package.Service/Method". Statuses are the server's, with its reason (ReasonOf); Unavailable where none
+// could be reached says at which address. No gRPC type shows here: including grpcpp costs five seconds a file.
+// Not thread-safe.
+class RpcClient {
+ public:
+  // A server's Unix socket. No connection is made before the first call.
+  static std::unique_ptr<RpcClient> Unix(const std::string& path);
+  // The name that is checked against the server's certificate is the host of `address`; where that is an IP address,
+  // the name every meshca server has (istiod.istio-system.svc), because certificates seldom list addresses.
+  static std::unique_ptr<RpcClient> Tls(TlsTarget target);
+
+  virtual ~RpcClient() = default;
+
+  virtual absl::Status Unary(const std::string& method, const google::protobuf::Message& request,
+                             google::protobuf::Message& response, const CallOptions& options = {}) = 0;
+
+  // `response` is parsed into again for each message, then `on_message` is run; false ends the call, Ok.
+  virtual absl::Status ServerStream(const std::string& method, const google::protobuf::Message& request,
+                                    google::protobuf::Message& response, absl::FunctionRef<bool()> on_message,
+                                    const CallOptions& options = {}) = 0;
+
+  // Both ways: sends `first`, then for each message runs `on_message`, which may fill `reply` and return kReply.
+  enum class Next { kWait, kReply, kEnd };
+  virtual absl::Status BidiStream(const std::string& method, const google::protobuf::Message& first,
+                                  google::protobuf::Message& response, google::protobuf::Message& reply,
+                                  absl::FunctionRef<Next()> on_message, const CallOptions& options = {}) = 0;
+};
+
+}  // namespace meshca::cli
+
+#endif  // MESHCA_CLI_CLIENT_RPC_CLIENT_H_
