@@ -12,13 +12,14 @@ from background import Background
 class MeshcaProcess:
     """One server, its state folder and its addresses.
 
-    state_dir, grpc ("127.0.0.1:40123"), http, api_socket, root_fingerprint, trust_domain: as the first screen says.
+    state_dir, grpc ("127.0.0.1:40123"), http, api_socket, admin_socket, root_fingerprint, trust_domain: as the first
+    screen says.
     """
 
     # The first screen, line by line; a value ends at two spaces or the line's end.
     SCREEN = {
         "trust_domain": r"trust domain\s+(\S+)",
-        "root_fingerprint": r"^root\s+([0-9a-f:]+)",
+        "root_fingerprint": r"^root\s+(\S+)",
         "grpc": r"CSR service\s+(\S+)",
         "api_socket": r"SDS\s+unix://(\S+)",
         "http": r"HTTP\s+(\S+)",
