@@ -54,9 +54,6 @@ struct JwksSourceOptions {
 absl::StatusOr<std::unique_ptr<JwksSource>> OpenJwksSource(const JwksLocation& location,
                                                            JwksSourceOptions options = {});
 
-// Is it an https URL, or an http one of this machine's loopback? InvalidArgument says what is wrong.
-absl::Status CheckFetchableUrl(absl::string_view url);
-
 }  // namespace meshca
 
 #endif  // MESHCA_CA_AUTHN_JWKS_SOURCE_H_

@@ -21,7 +21,7 @@ namespace meshca::config {
 // Whole numbers. InvalidArgument says what is wrong with it; a bare number lacks its unit, so does "0".
 absl::StatusOr<absl::Duration> ParseDuration(absl::string_view text);
 // The shortest text that ParseDuration reads back: "30d", "1h30m", "0s". Whole milliseconds, not negative.
-std::string FormatDuration(absl::Duration duration);
+std::string DurationText(absl::Duration duration);
 
 // How YAML spells an enum's value: LOG_FORMAT_JSON is "json", KEY_TYPE_EC_P256 "ec-p256".
 std::string EnumText(const google::protobuf::EnumValueDescriptor& value);

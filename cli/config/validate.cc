@@ -1,0 +1,207 @@
+#include "cli/config/validate.h"
+
+#include <arpa/inet.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "ca/authn/claim_template.h"
+#include "ca/authn/fetch_url.h"
+#include "ca/issuance/issuance_request.h"
+#include "ca/spiffe/trust_domain.h"
+#include "cli/config/convert.h"
+#include "cli/config/flags.h"
+#include "cli/config/value.h"
+
+namespace meshca::config {
+namespace {
+
+// Adds faults under the name by which the reader gave the value: a place in the file, a flag, a variable.
+class Rules {
+ public:
+  Rules(const ResolvedConfig& config, Faults& faults) : config_(config), faults_(faults) {}
+
+  void Fault(const std::string& key, absl::string_view sentence) {
+    const Origin origin = OriginOf(key);
+    switch (origin.kind) {
+      case OriginKind::kDefault: return faults_.Add({}, key, sentence);
+      case OriginKind::kFile: return faults_.Add({}, absl::StrCat(origin.where, ": ", key), sentence);
+      default: return faults_.Add({}, origin.where, sentence);
+    }
+  }
+  void Check(const std::string& key, const absl::Status& status) {
+    if (!status.ok()) Fault(key, status.message());
+  }
+
+  Origin OriginOf(const std::string& key) const {
+    auto it = config_.origins.find(key);
+    // An item of a list of scalars: its list.
+    if (it == config_.origins.end() && absl::EndsWith(key, "]")) {
+      it = config_.origins.find(key.substr(0, key.rfind('[')));
+    }
+    return it == config_.origins.end() ? Origin() : it->second;
+  }
+
+ private:
+  const ResolvedConfig& config_;
+  Faults& faults_;
+};
+
+void CheckSocket(const std::string& key, const std::string& path, Rules& rules) {
+  constexpr size_t kBytesMax = sizeof(sockaddr_un::sun_path) - 1;
+  if (path.size() <= kBytesMax) return;
+  const Origin origin = rules.OriginOf(key);
+  rules.Fault(key, absl::StrCat("the path of a Unix socket has at most ", kBytesMax, " bytes, and ", path, " has ",
+                                path.size(), ": give a shorter ",
+                                origin.kind == OriginKind::kDefault
+                                    ? absl::StrCat("--state-dir, or ", FindConfigFlag(key)->flag)
+                                    : std::string("one")));
+}
+
+// HOST:PORT as ca/rpc and the HTTP server take it.
+absl::Status CheckAddress(absl::string_view address) {
+  const absl::Status wrong = absl::InvalidArgumentError(
+      absl::StrCat("expects HOST:PORT such as 127.0.0.1:15012, [::1]:0 or :15012, not \"", address, "\""));
+  const size_t colon = address.rfind(':');
+  if (colon == absl::string_view::npos) return wrong;
+  const absl::string_view port = address.substr(colon + 1);
+  std::string host(address.substr(0, colon));
+  int number = 0;
+  if (port.empty() || !std::all_of(port.begin(), port.end(), absl::ascii_isdigit) || !absl::SimpleAtoi(port, &number) ||
+      number > 65535) {
+    return absl::InvalidArgumentError(absl::StrCat(wrong.message(), ": the port is a number from 0 to 65535"));
+  }
+  if (absl::StartsWith(host, "[")) {
+    in6_addr ignored;
+    const bool good = host.back() == ']' && inet_pton(AF_INET6, host.substr(1, host.size() - 2).c_str(), &ignored) == 1;
+    return good ? absl::OkStatus() : wrong;
+  }
+  in_addr ignored;
+  if (host.empty() || inet_pton(AF_INET, host.c_str(), &ignored) == 1) return absl::OkStatus();
+  const bool digits_only =
+      std::all_of(host.begin(), host.end(), [](char c) { return c == '.' || absl::ascii_isdigit(c); });
+  return digits_only || !CheckDnsName(host).ok() || host[0] == '*' ? wrong : absl::OkStatus();
+}
+
+void CheckAddresses(const v1::Config& values, Rules& rules) {
+  rules.Check("listen", CheckAddress(values.listen()));
+  rules.Check("http_listen", CheckAddress(values.http_listen()));
+  if (values.listen() == values.http_listen() && !absl::EndsWith(values.listen(), ":0")) {
+    rules.Fault("http_listen", absl::StrCat(values.http_listen(), " is taken: listen has it already"));
+  }
+  for (int i = 0; i < values.server_names_size(); ++i) {
+    const std::string& name = values.server_names(i);
+    in6_addr ignored;
+    if (inet_pton(AF_INET, name.c_str(), &ignored) == 1 || inet_pton(AF_INET6, name.c_str(), &ignored) == 1) continue;
+    if (!CheckDnsName(name).ok()) {
+      rules.Fault(absl::StrCat("server_names[", i, "]"),
+                  absl::StrCat("expects a DNS name or an IP address, not \"", name, "\""));
+    }
+  }
+}
+
+// `what` must last at least `times` as long as `other`: says by which change of either it would.
+void CheckAtLeast(const std::string& key, absl::Duration value, int times, const std::string& other,
+                  absl::Duration other_value, Rules& rules) {
+  if (value >= times * other_value) return;
+  const std::string factor = times == 1 ? "" : "twice ";
+  rules.Fault(key, absl::StrCat(key, " is ", DurationText(value), ", and ", factor, other, " is ",
+                                DurationText(times * other_value), ": raise ", key, " to at least ",
+                                DurationText(times * other_value), ", or lower ", other, " (",
+                                rules.OriginOf(other).where, ") to ", DurationText(value / times)));
+}
+
+void CheckLifetimes(const v1::Config& values, Rules& rules) {
+  const absl::Duration leaf = ToDuration(values.leaf().lifetime());
+  const absl::Duration leaf_max = ToDuration(values.leaf().lifetime_max());
+  const absl::Duration issuing = ToDuration(values.authority().issuing_lifetime());
+  const absl::Duration root = ToDuration(values.authority().root_lifetime());
+  CheckAtLeast("leaf.lifetime_max", leaf_max, 1, "leaf.lifetime", leaf, rules);
+  CheckAtLeast("authority.issuing_lifetime", issuing, 2, "leaf.lifetime_max", leaf_max, rules);
+  CheckAtLeast("authority.root_lifetime", root, 2, "authority.issuing_lifetime", issuing, rules);
+}
+
+void CheckJwt(const v1::Jwt& jwt, const std::string& path, const TrustDomain* trust_domain, Rules& rules) {
+  if (!jwt.jwks_file().empty() && !jwt.jwks_url().empty()) {
+    rules.Fault(path + ".jwks_url", "stands beside jwks_file; one of the two must go");
+  }
+  if (!jwt.jwks_url().empty()) {
+    rules.Check(path + ".jwks_url", FetchUrl::Parse(jwt.jwks_url()).status());
+  } else if (jwt.jwks_file().empty() && !FetchUrl::Parse(jwt.issuer()).ok()) {
+    rules.Fault(path + ".issuer", absl::StrCat("its keys cannot be discovered at \"", jwt.issuer(),
+                                               "\", which is no https URL: add jwks_file or jwks_url"));
+  }
+  if (!jwt.jwks_ca_file().empty() && !jwt.jwks_file().empty()) {
+    rules.Fault(path + ".jwks_ca_file", "has no meaning for a jwks_file");
+  }
+  if (jwt.audiences().empty())
+    rules.Fault(path + ".audiences", "is empty; name the audience that tokens for this CA have");
+  if (trust_domain != nullptr) {
+    rules.Check(path + ".spiffe_id", ClaimTemplate::Parse(jwt.spiffe_id(), *trust_domain).status());
+  }
+}
+
+void CheckPolicy(const v1::Config& values, Rules& rules) {
+  const absl::Duration leaf_max = ToDuration(values.leaf().lifetime_max());
+  const std::vector<KeyType> allowed = ToKeyTypes(values.leaf().key_types());
+  for (int i = 0; i < values.policy_size(); ++i) {
+    const std::string path = absl::StrCat("policy[", i, "]");
+    const v1::PolicyRule& rule = values.policy(i);
+    if (!absl::StartsWith(rule.spiffe_id(), "spiffe://") && !absl::StartsWith(rule.spiffe_id(), "*")) {
+      rules.Fault(path + ".spiffe_id",
+                  absl::StrCat("fits no SPIFFE ID: \"", rule.spiffe_id(), "\"; begin with spiffe:// or with *"));
+    }
+    const absl::Duration lifetime_max = ToDuration(rule.lifetime_max());
+    if (lifetime_max > leaf_max) {
+      rules.Fault(path + ".lifetime_max",
+                  absl::StrCat(DurationText(lifetime_max), " is more than leaf.lifetime_max, ", DurationText(leaf_max),
+                               ", which holds for all: lower it or raise that"));
+    }
+    for (const KeyType type : ToKeyTypes(rule.key_types())) {
+      if (allowed.empty() || std::find(allowed.begin(), allowed.end(), type) != allowed.end()) continue;
+      rules.Fault(path + ".key_types", absl::StrCat(KeyTypeName(type), " is not among leaf.key_types"));
+    }
+    for (const std::string& name : rule.dns_names()) {
+      if (name != "*") rules.Check(path + ".dns_names", CheckDnsName(name));
+    }
+  }
+}
+
+}  // namespace
+
+void CheckSockets(const ResolvedConfig& config, Faults& faults) {
+  Rules rules(config, faults);
+  const v1::Config& values = config.values;
+  CheckSocket("admin_socket", values.admin_socket(), rules);
+  CheckSocket("api_socket", values.api_socket(), rules);
+  if (values.admin_socket() == values.api_socket()) {
+    rules.Fault("api_socket", absl::StrCat(values.api_socket(), " is taken: admin_socket has it already"));
+  }
+}
+
+absl::Status Validate(const ResolvedConfig& config) {
+  Faults faults("");
+  Rules rules(config, faults);
+  const v1::Config& values = config.values;
+  const absl::StatusOr<TrustDomain> trust_domain = TrustDomain::Parse(values.trust_domain());
+  rules.Check("trust_domain", trust_domain.status());
+  CheckAddresses(values, rules);
+  CheckSockets(config, faults);
+  CheckLifetimes(values, rules);
+  for (int i = 0; i < values.authenticators_size(); ++i) {
+    CheckJwt(values.authenticators(i).jwt(), absl::StrCat("authenticators[", i, "].jwt"),
+             trust_domain.ok() ? &*trust_domain : nullptr, rules);
+  }
+  CheckPolicy(values, rules);
+  return faults.ToStatus();
+}
+
+}  // namespace meshca::config
