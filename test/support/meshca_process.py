@@ -22,7 +22,8 @@ class MeshcaProcess:
         "root_fingerprint": r"^root\s+(\S+)",
         "grpc": r"CSR service\s+(\S+)",
         "api_socket": r"SDS\s+unix://(\S+)",
-        "http": r"HTTP\s+(\S+)",
+        "http": r"^HTTP\s+(\S+)",
+        "admin_socket": r"\badmin\s+unix://(\S+)",
     }
 
     def __init__(self, meshca, folder, state_dir, args=(), config=None, env=None):
@@ -63,8 +64,8 @@ class MeshcaProcess:
 
     @property
     def root_pem(self):
-        """The trust bundle as `meshca root show` has it, PEM."""
-        return self.cli("root", "show", "--format", "pem").stdout
+        """The trust bundle, PEM."""
+        return self.cli("bundle", "show", "--format", "pem").stdout
 
     def log(self):
         return self.background.stderr_text()
