@@ -43,7 +43,7 @@ trap 'exit 143' TERM
 
 until grep -q '^next' "$first_screen"; do
   kill -0 "$server" 2>/dev/null || { wait "$server"; exit 1; }
-  read -rt 0.05 <> <(:) || true
+  sleep 0.05
 done
 address=$(sed -n 's/^CSR service  *\([^ ]*\).*/\1/p' "$first_screen")
 

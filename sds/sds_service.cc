@@ -58,6 +58,11 @@ void SdsService::AddTo(rpc::Router& router) {
       [hub](std::shared_ptr<rpc::Call> call) { FetchSecrets(*hub, std::move(call)); }, kFetchOptions);
 }
 
+std::vector<SpiffeId> SdsService::Renew(
+    absl::FunctionRef<bool(const SpiffeId& id, absl::string_view serial)> chosen) {
+  return impl_->hub.keys().Renew(chosen);
+}
+
 std::vector<SpiffeId> SdsService::RenewSerial(absl::string_view serial) {
   return impl_->hub.keys().Renew([serial](const SpiffeId&, absl::string_view held) { return held == serial; });
 }

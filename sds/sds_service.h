@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "ca/authn/authenticator.h"
@@ -63,8 +64,10 @@ class SdsService {
   // switched on. A caller in plain text, or over TLS without a certificate, is Unauthenticated wherever it comes in.
   void AddTo(rpc::Router& router);
 
-  // New keys at once for the subscribers that hold the certificate `serial` (hex), or one whose SPIFFE ID fits `glob`.
+  // New keys at once for the subscribers whose key `chosen` picks by its identity and its certificate's serial (hex),
+  // that hold the certificate `serial`, or one whose SPIFFE ID fits `glob`.
   // Whose, one element a key; none when nobody holds it over SDS.
+  std::vector<SpiffeId> Renew(absl::FunctionRef<bool(const SpiffeId& id, absl::string_view serial)> chosen);
   std::vector<SpiffeId> RenewSerial(absl::string_view serial);
   std::vector<SpiffeId> RenewGlob(absl::string_view glob);
 

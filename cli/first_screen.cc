@@ -1,0 +1,20 @@
+#include "cli/first_screen.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+
+namespace meshca::cli {
+
+std::string FirstScreen::ToText() const {
+  std::string text = absl::StrFormat("meshca %-6strust domain %s%s\n", version, trust_domain,
+                                     root_is_new ? "  (change it before first use: --trust-domain)" : "");
+  absl::StrAppend(&text, "root         ", root_fingerprint, root_is_new ? "  new" : "", "  until ",
+                  absl::FormatTime("%Y-%m-%d", root_ends, absl::UTCTimeZone()), "  state ", state_dir, "\n");
+  absl::StrAppend(&text, "CSR service  ", grpc_address, "  SDS  unix://", api_socket, "\n");
+  absl::StrAppend(&text, "HTTP         ", http_address, "  admin  unix://", admin_socket, "\n");
+  absl::StrAppend(&text, "next         meshca request spiffe://", trust_domain, "/demo --out-dir demo", state_dir_flag,
+                  "\n");
+  return text;
+}
+
+}  // namespace meshca::cli

@@ -1,0 +1,50 @@
+#include "cli/serve.h"
+
+#include <cstdio>
+#include <memory>
+#include <utility>
+
+#include "absl/synchronization/mutex.h"
+#include "ca/base/log.h"
+#include "cli/config/convert.h"
+#include "cli/process.h"
+#include "cli/server.h"
+
+namespace meshca::cli {
+namespace {
+
+int Fail(const absl::Status& status) {
+  std::fprintf(stderr, "meshca serve: %s\n", std::string(status.message()).c_str());
+  return 1;
+}
+
+void Reload(const config::ConfigInput& input, Server& server) {
+  absl::StatusOr<config::ResolvedConfig> next = config::ResolveConfig(input);
+  absl::Status status = next.ok() ? server.Reload(*std::move(next)) : next.status();
+  if (!status.ok()) LogError("the configuration stays as it was", {{"error", std::string(status.message())}});
+}
+
+}  // namespace
+
+int RunServer(const config::ConfigInput& input) {
+  // Debian builds Abseil's deadlock detector in; it would double the cost of a connection.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+  absl::StatusOr<config::ResolvedConfig> config = config::ResolveConfig(input);
+  if (!config.ok()) return Fail(config.status());
+  if (absl::Status status = HardenProcess(); !status.ok()) return Fail(status);
+  BlockSignals();
+  ConfigureLog(config::ToLogFormat(config->values.log().format()), config::ToLogLevel(config->values.log().level()));
+  for (const std::string& warning : config->warnings) LogWarning(warning);
+
+  absl::StatusOr<std::unique_ptr<Server>> server = Server::Start(*std::move(config));
+  if (!server.ok()) return Fail(server.status());
+  std::fputs((*server)->Screen().ToText().c_str(), stdout);
+  std::fflush(stdout);
+  NotifyReady();
+  WaitForStop([&] { Reload(input, **server); });
+  LogInfo("stopping");
+  (*server)->Stop();
+  return 0;
+}
+
+}  // namespace meshca::cli

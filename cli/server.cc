@@ -1,0 +1,318 @@
+#include "cli/server.h"
+
+#include <algorithm>
+#include <atomic>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "ca/base/clock.h"
+#include "ca/base/entropy.h"
+#include "ca/base/log.h"
+#include "ca/base/status.h"
+#include "ca/issuance/readiness.h"
+#include "ca/issuance/server_certificate.h"
+#include "ca/service/svid_verifier.h"
+#include "cli/config/convert.h"
+#include "cli/periodic_thread.h"
+#include "cli/server_edge.h"
+#include "cli/server_state.h"
+#include "cli/version.h"
+
+namespace meshca::cli {
+namespace {
+
+// Rows deleted in one go: a batch of issuances waits no longer than that takes.
+constexpr uint64_t kPruneRows = 1000;
+constexpr absl::Duration kPruneEvery = absl::Minutes(10);
+// Between two batches of one pruning: issuance goes first.
+constexpr absl::Duration kPrunePause = absl::Milliseconds(200);
+// How long a jump of the wall clock may go unnoticed.
+constexpr absl::Duration kLookAtClock = absl::Seconds(5);
+
+absl::StatusOr<CertificateProfile> ProfileOf(const config::v1::Leaf& leaf) {
+  CertificateProfile profile;
+  profile.lifetime_default = config::ToDuration(leaf.lifetime());
+  profile.lifetime_max = config::ToDuration(leaf.lifetime_max());
+  profile.backdate = config::ToDuration(leaf.backdate());
+  if (leaf.key_types_size() > 0) profile.key_types = config::ToKeyTypes(leaf.key_types());
+  MESHCA_RETURN_IF_ERROR(profile.Validate());
+  return profile;
+}
+
+PipelineOptions PipelineOptionsOf(const config::v1::Limits& limits, RequestPolicy& policy) {
+  PipelineOptions options;
+  options.threads = limits.signing_threads();
+  options.queued_renewals_max = limits.queued_renewals_max();
+  options.queued_bulk_max = limits.queued_requests_max();
+  options.policy = &policy;
+  return options;
+}
+
+// What the admin service asks of SDS.
+class SdsSubscribers final : public LiveSubscribers {
+ public:
+  explicit SdsSubscribers(sds::SdsService& service) : service_(service) {}
+
+  absl::StatusOr<std::vector<SubscriberRecord>> List() override { return service_.subscribers().List(); }
+  std::vector<std::string> Renew(const Wanted& wanted) override {
+    std::vector<std::string> renewed;
+    for (const SpiffeId& id :
+         service_.Renew([&wanted](const SpiffeId&id, absl::string_view serial) { return wanted(id.uri(), serial); })) {
+      renewed.push_back(id.uri());
+    }
+    return renewed;
+  }
+
+ private:
+  sds::SdsService& service_;
+};
+
+// Members stand in order of construction; Stop takes down what runs, the destructors the rest in reverse.
+class MeshcaServer final : public Server {
+ public:
+  MeshcaServer(config::ResolvedConfig config, TrustDomain trust_domain, Policy policy)
+      : config_(std::move(config)), trust_domain_(std::move(trust_domain)), policy_(std::move(policy), clock_) {}
+  ~MeshcaServer() override { Stop(); }
+
+  absl::Status StartParts();
+
+  FirstScreen Screen() const override;
+  absl::Status Reload(config::ResolvedConfig next) override;
+  void Stop() override;
+
+ private:
+  absl::Status StartIssuance();
+  absl::Status StartTls();
+  absl::Status BindListeners();
+  sds::SdsService::Parts SdsParts();
+  AdminContext AdminParts();
+  absl::Status InstallServerCertificate(const ServerIdentity& identity);
+  absl::Time Maintain(absl::Time now);
+  absl::Time Prune(absl::Time now);
+  absl::Status Import(const std::string& folder, const std::string& actor, bool force);
+  void OnReadiness(const absl::Status& status);
+
+  const Clock& clock_ = SystemClock();
+  EntropySource& entropy_ = SystemEntropy();
+  const absl::Time started_at_ = clock_.Now();
+  config::ResolvedConfig config_;
+  const TrustDomain trust_domain_;
+  IssuancePolicy policy_;
+  std::unique_ptr<ServerState> state_;
+
+  std::unique_ptr<IssuancePipeline> pipeline_;
+  std::unique_ptr<Doors> doors_;
+  std::unique_ptr<CsrService> csr_tls_;
+  std::unique_ptr<CsrService> csr_api_;
+  std::unique_ptr<sds::SdsService> sds_;
+  std::unique_ptr<SdsSubscribers> subscribers_;
+  std::shared_ptr<SvidVerifier> svid_verifier_;
+  std::shared_ptr<rpc::TlsContext> tls_;
+  std::unique_ptr<ServerCertificate> server_certificate_;
+  std::unique_ptr<rpc::HealthService> health_;
+  std::unique_ptr<AdminService> admin_;
+  BoundEdge edge_;
+  std::unique_ptr<Readiness> readiness_;
+  std::string http_address_;
+  std::atomic<int64_t> retention_s_ = 0;
+  absl::Time prune_at_ = absl::InfinitePast();  // maintenance thread
+  std::unique_ptr<PeriodicThread> maintenance_;
+  bool stopped_ = false;
+};
+
+absl::Status MeshcaServer::StartParts() {
+  MESHCA_ASSIGN_OR_RETURN(state_, OpenServerState(config_));
+  MESHCA_RETURN_IF_ERROR(StartIssuance());
+  MESHCA_RETURN_IF_ERROR(StartTls());
+  MESHCA_RETURN_IF_ERROR(BindListeners());
+  readiness_ = std::make_unique<Readiness>(*state_->authorities, *state_->store, clock_,
+                                           [this](const absl::Status& status) { OnReadiness(status); });
+  maintenance_ =
+      std::make_unique<PeriodicThread>(clock_, kLookAtClock, [this](absl::Time now) { return Maintain(now); });
+  // The server's own certificate follows the authorities at once, not at the next look.
+  state_->authorities->AddListener([this](const std::shared_ptr<const AuthoritySnapshot>&) { maintenance_->Wake(); });
+  edge_.server->Start();
+  return absl::OkStatus();
+}
+
+absl::Status MeshcaServer::StartIssuance() {
+  const config::v1::Config& values = config_.values;
+  retention_s_ = absl::ToInt64Seconds(config::ToDuration(values.storage().retention()));
+  MESHCA_ASSIGN_OR_RETURN(CertificateProfile profile, ProfileOf(values.leaf()));
+  pipeline_ = std::make_unique<IssuancePipeline>(std::move(profile), PipelineOptionsOf(values.limits(), policy_),
+                                                 *state_->authorities, *state_->store, clock_, entropy_);
+  MESHCA_ASSIGN_OR_RETURN(doors_, Doors::Open(config_, *state_));
+  csr_tls_ = std::make_unique<CsrService>(doors_->tls(), *pipeline_, clock_, entropy_);
+  csr_api_ = std::make_unique<CsrService>(doors_->api(), *pipeline_, clock_, entropy_);
+  sds_ = std::make_unique<sds::SdsService>(SdsParts());
+  subscribers_ = std::make_unique<SdsSubscribers>(*sds_);
+  return sds_->Start();
+}
+
+sds::SdsService::Parts MeshcaServer::SdsParts() {
+  sds::SdsService::Parts parts;
+  parts.trust_domain = trust_domain_;
+  parts.authorities = state_->authorities.get();
+  parts.authenticator = &doors_->sds();
+  parts.issue = [this](SubmittedRequest request, IssuancePipeline::Done done) {
+    pipeline_->Submit(std::move(request), std::move(done));
+  };
+  parts.subscribers = state_->store.get();
+  parts.issuances = state_->store.get();
+  parts.clock = &clock_;
+  parts.entropy = &entropy_;
+  parts.leaf_lifetime = config::ToDuration(config_.values.leaf().lifetime());
+  return parts;
+}
+
+absl::Status MeshcaServer::StartTls() {
+  svid_verifier_ = SvidVerifier::Create(*state_->authorities);
+  ServerCertificateOptions options;
+  options.trust_domain = trust_domain_;
+  options.names = DefaultServerNames({config_.values.server_names().begin(), config_.values.server_names().end()});
+  server_certificate_ = std::make_unique<ServerCertificate>(
+      std::move(options), *state_->authorities, *state_->store, entropy_,
+      [this](const ServerIdentity& identity) { return InstallServerCertificate(identity); });
+  server_certificate_->Tick(clock_.Now());
+  if (tls_ != nullptr) return absl::OkStatus();
+  return Annotate(server_certificate_->LastError(), "the CA's own server certificate");
+}
+
+absl::Status MeshcaServer::InstallServerCertificate(const ServerIdentity& identity) {
+  rpc::TlsOptions options;
+  options.certificate_chain_der = identity.ChainDer();
+  EVP_PKEY_up_ref(identity.key->evp());
+  options.private_key.reset(identity.key->evp());
+  options.client_certificates = rpc::ClientCertificates::kOptional;
+  options.verifier = svid_verifier_;
+  if (tls_ != nullptr) return tls_->Swap(std::move(options));
+  MESHCA_ASSIGN_OR_RETURN(tls_, rpc::TlsContext::Create(std::move(options)));
+  return absl::OkStatus();
+}
+
+absl::Status MeshcaServer::BindListeners() {
+  health_ = rpc::HealthService::Create();
+  health_->Set("istio.v1.auth.IstioCertificateService", false);
+  admin_ = std::make_unique<AdminService>(AdminParts());
+  EdgeParts parts{csr_tls_.get(), csr_api_.get(), sds_.get(), admin_.get(), health_.get(), tls_};
+  MESHCA_ASSIGN_OR_RETURN(edge_, BindEdge(config_, parts));
+  return absl::OkStatus();
+}
+
+AdminContext MeshcaServer::AdminParts() {
+  storage::Store& store = *state_->store;
+  AdminContext context{
+      clock_, entropy_, *state_->authorities, store, store, store, store, store, *subscribers_, {}, {}, {}, {}, {}, {}};
+  context.facts.version = kVersion;
+  context.facts.trust_domain = trust_domain_;
+  context.facts.state_dir = config_.values.state_dir();
+  context.facts.started_at = started_at_;
+  context.facts.leaf_lifetime_default = config::ToDuration(config_.values.leaf().lifetime());
+  context.import_root = [this](const std::string& folder, const std::string& actor, bool force) {
+    return Import(folder, actor, force);
+  };
+  context.authority_error = [this] { return state_->authorities->LastError(); };
+  context.readiness = [this] { return readiness_->Ready(); };
+  context.entries_changed = [this] {
+    MESHCA_RETURN_IF_ERROR(state_->entries.Reload(*state_->store));
+    sds_->EntriesChanged();
+    return absl::OkStatus();
+  };
+  return context;
+}
+
+absl::Status MeshcaServer::Import(const std::string& folder, const std::string& actor, bool force) {
+  MESHCA_ASSIGN_OR_RETURN(const uint64_t own_leaves,
+                          CountLiveServerCertificates(*state_->store, trust_domain_, clock_.Now()));
+  return state_->authorities->Import(folder, actor, force, own_leaves);
+}
+
+void MeshcaServer::OnReadiness(const absl::Status& status) {
+  health_->Set("istio.v1.auth.IstioCertificateService", status.ok());
+  if (status.ok()) {
+    LogInfo("ready: signing and committing work");
+  } else {
+    LogError("not ready; SDS goes on with what it has", {{"error", status.ToString()}});
+  }
+}
+
+absl::Time MeshcaServer::Maintain(absl::Time now) {
+  const absl::Time authorities = state_->authorities->Tick(now);
+  const absl::Time certificate = server_certificate_->Tick(now);
+  if (absl::Status error = server_certificate_->LastError(); !error.ok()) {
+    LogError("the CA's own server certificate could not be renewed; the one before it goes on",
+             {{"error", error.ToString()}});
+  }
+  return std::min({authorities, certificate, Prune(now)});
+}
+
+// In small batches with pauses, and never by a clock that jumped: a year too far would empty the record.
+absl::Time MeshcaServer::Prune(absl::Time now) {
+  if (now < prune_at_) return prune_at_;
+  if (!state_->authorities->ClockIsSteady()) return now + kPruneEvery;
+  const absl::StatusOr<uint64_t> pruned = state_->store->Prune(now - absl::Seconds(retention_s_.load()), kPruneRows);
+  if (!pruned.ok()) LogWarning("pruning expired issuances failed", {{"error", pruned.status().ToString()}});
+  prune_at_ = now + (pruned.ok() && *pruned == kPruneRows ? kPrunePause : kPruneEvery);
+  return prune_at_;
+}
+
+FirstScreen MeshcaServer::Screen() const {
+  const std::shared_ptr<const AuthoritySnapshot> snapshot = state_->authorities->Current();
+  const Certificate& root = snapshot->bundle->roots.front();
+  FirstScreen screen;
+  screen.version = kVersion;
+  screen.trust_domain = trust_domain_.name();
+  screen.root_fingerprint = root.spki_sha256_hex();
+  screen.root_ends = root.validity().not_after;
+  screen.root_is_new = state_->is_new;
+  screen.state_dir = config_.values.state_dir();
+  screen.grpc_address = edge_.grpc_address;
+  screen.http_address = http_address_;
+  screen.api_socket = edge_.api_socket;
+  screen.admin_socket = edge_.admin_socket;
+  const auto origin = config_.origins.find("state_dir");
+  if (origin != config_.origins.end() && origin->second.kind != config::OriginKind::kDefault) {
+    screen.state_dir_flag = absl::StrCat(" --state-dir ", screen.state_dir);
+  }
+  return screen;
+}
+
+absl::Status MeshcaServer::Reload(config::ResolvedConfig next) {
+  const config::ConfigChanges changes = config::ReloadableDiff(config_, next);
+  MESHCA_ASSIGN_OR_RETURN(Policy policy, config::ToPolicy(next.values));
+  MESHCA_RETURN_IF_ERROR(doors_->Reload(next));
+  policy_.Replace(std::move(policy));
+  SetLogLevel(config::ToLogLevel(next.values.log().level()));
+  retention_s_ = absl::ToInt64Seconds(config::ToDuration(next.values.storage().retention()));
+  LogInfo("configuration read again", {{"changed", absl::StrJoin(changes.reloadable, " ")},
+                                       {"waiting_for_a_restart", absl::StrJoin(changes.restart, " ")}});
+  return absl::OkStatus();
+}
+
+void MeshcaServer::Stop() {
+  if (std::exchange(stopped_, true)) return;
+  if (health_ != nullptr) health_->Retire();
+  if (edge_.server != nullptr) {
+    edge_.server->Shutdown(config::ToDuration(config_.values.limits().shutdown_grace()));
+  }
+  if (maintenance_ != nullptr) maintenance_->Stop();
+  readiness_.reset();
+  admin_.reset();
+  if (sds_ != nullptr) sds_->Shutdown();
+  if (pipeline_ != nullptr) pipeline_->Shutdown();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(config::ResolvedConfig config) {
+  MESHCA_ASSIGN_OR_RETURN(TrustDomain trust_domain, TrustDomain::Parse(config.values.trust_domain()));
+  MESHCA_ASSIGN_OR_RETURN(Policy policy, config::ToPolicy(config.values));
+  auto server = std::make_unique<MeshcaServer>(std::move(config), std::move(trust_domain), std::move(policy));
+  MESHCA_RETURN_IF_ERROR(server->StartParts());
+  return server;
+}
+
+}  // namespace meshca::cli

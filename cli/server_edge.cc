@@ -1,0 +1,127 @@
+#include "cli/server_edge.h"
+
+#include <grp.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "ca/authn/client_certificate.h"
+#include "ca/authn/join_token.h"
+#include "ca/authn/jwt_authenticator.h"
+#include "ca/authn/unix_peer.h"
+#include "ca/base/status.h"
+#include "ca/rpc/reflection.h"
+#include "cli/config/convert.h"
+
+namespace meshca::cli {
+namespace {
+
+// Whose members may use the admin socket, where the group exists.
+constexpr char kAdminGroup[] = "meshca";
+
+std::string AdminGroup() {
+  // Only root, or a member, may give a file to the group; for others the socket stays with their own.
+  return geteuid() == 0 && getgrnam(kAdminGroup) != nullptr ? kAdminGroup : "";
+}
+
+rpc::ServerOptions OptionsOf(const config::v1::Limits& limits) {
+  rpc::ServerOptions options;
+  options.global.connections_max = limits.connections_max();
+  options.global.buffered_bytes_max = size_t{limits.buffered_mib_max()} << 20;
+  options.source.connections_max = limits.connections_per_source_max();
+  options.source.calls = {limits.calls_per_second_per_source(), limits.calls_per_second_per_source()};
+  return options;
+}
+
+std::shared_ptr<const rpc::Router> Finish(std::shared_ptr<rpc::Router> router, rpc::HealthService& health) {
+  health.AddTo(*router);
+  rpc::AddReflection(*router);
+  return router;
+}
+
+std::string SocketPath(const std::string& address) { return std::string(absl::StripPrefix(address, "unix:")); }
+
+}  // namespace
+
+Doors::Doors(TrustDomain trust_domain, ServerState& state)
+    : standing_(*state.authorities),
+      join_token_(std::make_shared<JoinTokenAuthenticator>(*state.store)),
+      client_certificate_(std::make_shared<ClientCertificateAuthenticator>(trust_domain, &standing_)),
+      unix_peer_(std::make_shared<UnixPeerAuthenticator>(trust_domain, geteuid(), state.entries)),
+      sds_({client_certificate_, unix_peer_}) {}
+
+absl::StatusOr<std::unique_ptr<Doors>> Doors::Open(const config::ResolvedConfig& config, ServerState& state) {
+  MESHCA_ASSIGN_OR_RETURN(TrustDomain trust_domain, TrustDomain::Parse(config.values.trust_domain()));
+  std::unique_ptr<Doors> doors(new Doors(std::move(trust_domain), state));
+  MESHCA_RETURN_IF_ERROR(doors->Reload(config));
+  return doors;
+}
+
+absl::StatusOr<AuthenticatorChain::List> Doors::Tokens(const config::ResolvedConfig& config) const {
+  AuthenticatorChain::List list = {join_token_};
+  MESHCA_ASSIGN_OR_RETURN(std::vector<JwtIssuer> issuers, config::ToJwtIssuers(config.values));
+  if (issuers.empty()) return list;
+  MESHCA_ASSIGN_OR_RETURN(std::shared_ptr<Authenticator> jwt, JwtAuthenticator::Create(std::move(issuers)));
+  list.push_back(std::move(jwt));
+  return list;
+}
+
+absl::Status Doors::Reload(const config::ResolvedConfig& config) {
+  MESHCA_ASSIGN_OR_RETURN(AuthenticatorChain::List tokens, Tokens(config));
+  AuthenticatorChain::List tls = tokens;
+  tls.push_back(client_certificate_);
+  AuthenticatorChain::List api = std::move(tokens);
+  api.push_back(unix_peer_);  // last: it recognises every caller of a socket, whatever else the caller sent
+  tls_.Replace(std::move(tls));
+  api_.Replace(std::move(api));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<BoundEdge> BindEdge(const config::ResolvedConfig& config, const EdgeParts& parts) {
+  const config::v1::Config& values = config.values;
+  BoundEdge edge;
+  MESHCA_ASSIGN_OR_RETURN(edge.server, rpc::Server::Create(OptionsOf(values.limits())));
+  rpc::ConnectionLimits limits;
+  limits.streams_max = values.limits().streams_per_connection_max();
+
+  auto tls = std::make_shared<rpc::Router>();
+  parts.csr_tls->AddTo(*tls);
+  if (values.sds().over_mtls()) parts.sds->AddTo(*tls);
+  rpc::ListenerOptions grpc;
+  grpc.address = values.listen();
+  grpc.tls = parts.tls;
+  grpc.router = Finish(std::move(tls), *parts.health);
+  grpc.limits = limits;
+  MESHCA_ASSIGN_OR_RETURN(edge.grpc_address, edge.server->AddListener(std::move(grpc)));
+
+  auto api = std::make_shared<rpc::Router>();
+  parts.csr_api->AddTo(*api);
+  parts.sds->AddTo(*api);
+  rpc::ListenerOptions api_socket;
+  api_socket.address = absl::StrCat("unix:", values.api_socket());
+  api_socket.unix_mode = 0666;  // anybody may ask; the kernel says who it is
+  api_socket.router = Finish(std::move(api), *parts.health);
+  api_socket.limits = limits;
+  MESHCA_RETURN_IF_ERROR(MakeSocketFolder(values.api_socket()));
+  MESHCA_ASSIGN_OR_RETURN(edge.api_socket, edge.server->AddListener(std::move(api_socket)));
+
+  auto admin = std::make_shared<rpc::Router>();
+  parts.admin->AddTo(*admin);
+  parts.csr_api->AddTo(*admin);
+  rpc::ListenerOptions admin_socket;
+  admin_socket.address = absl::StrCat("unix:", values.admin_socket());
+  admin_socket.unix_mode = 0660;
+  admin_socket.unix_group = AdminGroup();
+  admin_socket.router = Finish(std::move(admin), *parts.health);
+  admin_socket.limits = limits;
+  MESHCA_RETURN_IF_ERROR(MakeSocketFolder(values.admin_socket()));
+  MESHCA_ASSIGN_OR_RETURN(edge.admin_socket, edge.server->AddListener(std::move(admin_socket)));
+
+  edge.api_socket = SocketPath(edge.api_socket);
+  edge.admin_socket = SocketPath(edge.admin_socket);
+  return edge;
+}
+
+}  // namespace meshca::cli

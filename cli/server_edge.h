@@ -1,0 +1,75 @@
+// The server's gRPC side: who may call, what is served on which listener.
+#ifndef MESHCA_CLI_SERVER_EDGE_H_
+#define MESHCA_CLI_SERVER_EDGE_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "ca/authn/authenticator_chain.h"
+#include "ca/issuance/issuance_pipeline.h"
+#include "ca/rpc/health.h"
+#include "ca/rpc/server.h"
+#include "ca/rpc/tls_context.h"
+#include "ca/service/admin_service.h"
+#include "ca/service/authority_standing.h"
+#include "ca/service/csr_service.h"
+#include "ca/service/issuance_policy.h"
+#include "cli/config/resolve.h"
+#include "cli/server_state.h"
+#include "sds/sds_service.h"
+
+namespace meshca::cli {
+
+// One authenticator chain for each way in. The credentials that need no configuration come with it.
+class Doors {
+ public:
+  // `state` outlives it. Errors: an issuer's keys or claim template.
+  static absl::StatusOr<std::unique_ptr<Doors>> Open(const config::ResolvedConfig& config, ServerState& state);
+
+  // A reload of `authenticators`.
+  absl::Status Reload(const config::ResolvedConfig& config);
+
+  Authenticator& tls() { return tls_; }  // tokens, client certificates
+  Authenticator& api() { return api_; }  // tokens, Unix peers
+  Authenticator& sds() { return sds_; }  // client certificates, Unix peers: what a proxy can show
+
+ private:
+  Doors(TrustDomain trust_domain, ServerState& state);
+  absl::StatusOr<AuthenticatorChain::List> Tokens(const config::ResolvedConfig& config) const;
+
+  AuthorityStanding standing_;
+  const std::shared_ptr<Authenticator> join_token_;
+  const std::shared_ptr<Authenticator> client_certificate_;
+  const std::shared_ptr<Authenticator> unix_peer_;
+  AuthenticatorChain tls_{{}};
+  AuthenticatorChain api_{{}};
+  AuthenticatorChain sds_;
+};
+
+// What the listeners serve. Everything outlives the Edge.
+struct EdgeParts {
+  CsrService* csr_tls;
+  CsrService* csr_api;
+  sds::SdsService* sds;
+  AdminService* admin;
+  rpc::HealthService* health;
+  std::shared_ptr<rpc::TlsContext> tls;
+};
+
+// The listeners, bound; their real addresses.
+struct BoundEdge {
+  std::unique_ptr<rpc::Server> server;
+  std::string grpc_address;
+  std::string api_socket;
+  std::string admin_socket;
+};
+
+// Makes the routers and binds: gRPC over TLS, the API socket, the admin socket. Serving begins with server->Start().
+absl::StatusOr<BoundEdge> BindEdge(const config::ResolvedConfig& config, const EdgeParts& parts);
+
+}  // namespace meshca::cli
+
+#endif  // MESHCA_CLI_SERVER_EDGE_H_

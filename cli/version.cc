@@ -1,0 +1,7 @@
+#include "cli/version.h"
+
+namespace meshca::cli {
+
+const char kVersion[] = MESHCA_VERSION;
+
+}  // namespace meshca::cli
