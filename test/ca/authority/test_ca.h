@@ -16,6 +16,7 @@
 #include "ca/base/openssl_ptr.h"
 #include "ca/x509/certificate.h"
 #include "ca/x509/signing_key.h"
+#include "test/fakes/temp_folder.h"
 
 namespace meshca {
 
@@ -100,29 +101,15 @@ inline TestCa MakeTestCa(const TestCertificate& spec, const TestCa* issuer = nul
   return ca;
 }
 
-// A folder that ends with the test.
-class TestFolder {
+// A folder to plug a CA in from.
+class TestFolder : public TempFolder {
  public:
-  TestFolder() {
-    std::string pattern = std::filesystem::temp_directory_path().string() + "/meshca-authority-XXXXXX";
-    MESHCA_CHECK(mkdtemp(pattern.data()) != nullptr);
-    path_ = pattern;
-  }
-  ~TestFolder() { std::filesystem::remove_all(path_); }
-  TestFolder(const TestFolder&) = delete;
-  TestFolder& operator=(const TestFolder&) = delete;
-
-  const std::string& path() const { return path_; }
-  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
   // 0600, as a key needs it.
   void Write(const std::string& name, const std::string& bytes) const {
     std::ofstream(*this / name, std::ios::binary | std::ios::trunc) << bytes;
     std::filesystem::permissions(*this / name, std::filesystem::perms(0600));
   }
   void Remove(const std::string& name) const { std::filesystem::remove(*this / name); }
-
- private:
-  std::string path_;
 };
 
 }  // namespace meshca

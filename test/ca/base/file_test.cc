@@ -12,6 +12,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "test/fakes/temp_folder.h"
 
 namespace meshca {
 namespace {
@@ -20,23 +21,17 @@ using ::testing::HasSubstr;
 
 class FileTest : public testing::Test {
  protected:
-  FileTest() {
-    std::string pattern = testing::TempDir() + "/meshca-file-XXXXXX";
-    folder_ = mkdtemp(pattern.data());
-  }
-  ~FileTest() override { std::filesystem::remove_all(folder_); }
-
-  std::string Path(const std::string& name) const { return folder_ + "/" + name; }
+  std::string Path(const std::string& name) const { return folder_ / name; }
   std::string Make(const std::string& name, const std::string& bytes, mode_t mode) {
     std::ofstream(Path(name)) << bytes;
     chmod(Path(name).c_str(), mode);
     return Path(name);
   }
   size_t CountFiles() const {
-    return std::distance(std::filesystem::directory_iterator(folder_), std::filesystem::directory_iterator());
+    return std::distance(std::filesystem::directory_iterator(folder_.path()), std::filesystem::directory_iterator());
   }
 
-  std::string folder_;
+  TempFolder folder_;
 };
 
 TEST_F(FileTest, ReadsWhatIsThere) {
@@ -100,7 +95,7 @@ TEST_F(FileTest, SecretBehindASymbolicLinkIsRefusedAndMountedOneFollowed) {
 
 TEST_F(FileTest, RefusesWhatIsNoRegularFileWithoutHanging) {
   ASSERT_EQ(mkfifo(Path("fifo").c_str(), 0600), 0);
-  for (const std::string& path : {Path("fifo"), folder_}) {
+  for (const std::string& path : {Path("fifo"), folder_.path()}) {
     absl::Status status = ReadFile(path, 5, FileSecrecy::kPublic).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
     EXPECT_THAT(std::string(status.message()), HasSubstr("not a regular file"));

@@ -1,0 +1,188 @@
+#include "ca/issuance/server_certificate.h"
+
+#include <arpa/inet.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "ca/base/log.h"
+#include "ca/base/status.h"
+#include "ca/issuance/issuance_request.h"
+
+namespace meshca {
+namespace {
+
+constexpr int kAttemptsMax = 4;
+constexpr absl::Duration kRetryAfter = absl::Seconds(5);
+constexpr char kServerPath[] = "/meshca/server";
+
+bool IsIpAddress(const std::string& text) {
+  unsigned char bytes[16];
+  return inet_pton(AF_INET, text.c_str(), bytes) == 1 || inet_pton(AF_INET6, text.c_str(), bytes) == 1;
+}
+
+// Waits for the store's word: the certificate must not be shown before it is remembered.
+absl::Status AppendAndWait(IssuanceStore& store, IssuanceRecord record) {
+  Mutex mutex;
+  CondVar answered;
+  std::optional<absl::Status> answer;
+  store.Append(std::move(record), [&](absl::Status status) {
+    MutexLock lock(mutex);
+    answer = std::move(status);
+    answered.NotifyAll();  // Under the lock: the waiter's variables end as soon as it can see the answer.
+  });
+  MutexLock lock(mutex);
+  while (!answer.has_value()) answered.Wait(mutex);
+  return *answer;
+}
+
+absl::StatusOr<IssuanceRecord> MakeRecord(const Certificate& leaf, const std::string& authority_id, absl::Time now) {
+  IssuanceRecord record;
+  if (!leaf.serial().has_value()) return absl::InternalError("server certificate: its serial number is not meshca's");
+  record.serial = *leaf.serial();
+  MESHCA_ASSIGN_OR_RETURN(record.spiffe_id, leaf.spiffe_id());
+  record.key_sha256 = leaf.public_key().sha256();
+  record.certificate_sha256 = leaf.sha256();
+  record.authority_id = authority_id;
+  record.not_before = leaf.validity().not_before;
+  record.not_after = leaf.validity().not_after;
+  record.issued_at = now;
+  record.method = AuthMethod::kServerUser;
+  record.caller = "meshca";
+  return record;
+}
+
+// The self-signed root that `issuing` chains to; it ends the chain.
+absl::StatusOr<Certificate> RootOf(const AuthoritySnapshot& snapshot) {
+  for (const Certificate& root : snapshot.bundle->roots) {
+    if (root.spki_sha256_hex() == snapshot.issuing->root_id) return root;
+  }
+  return absl::InternalError("server certificate: the issuing authority's root is not in the trust bundle");
+}
+
+}  // namespace
+
+ServerCertificateNames DefaultServerNames(const std::vector<std::string>& extra) {
+  ServerCertificateNames names;
+  names.dns_names = {"localhost", "istiod.istio-system.svc"};
+  names.ip_addresses = {"127.0.0.1", "::1"};
+  char host[256] = {};
+  // A host may be called what DNS would not have ("build_7"): no client can ask for that.
+  if (gethostname(host, sizeof host - 1) == 0 && CheckDnsName(host).ok()) names.dns_names.push_back(host);
+  for (const std::string& name : extra) {
+    (IsIpAddress(name) ? names.ip_addresses : names.dns_names).push_back(name);
+  }
+  for (std::vector<std::string>* list : {&names.dns_names, &names.ip_addresses}) {
+    std::sort(list->begin(), list->end());
+    list->erase(std::unique(list->begin(), list->end()), list->end());
+  }
+  return names;
+}
+
+std::vector<std::string> ServerIdentity::ChainDer() const {
+  std::vector<std::string> der;
+  for (const Certificate& certificate : chain) der.push_back(certificate.der().bytes());
+  return der;
+}
+
+ServerCertificate::ServerCertificate(ServerCertificateOptions options, const AuthoritySnapshots& authorities,
+                                     IssuanceStore& store, EntropySource& entropy, Install install)
+    : options_(std::move(options)),
+      authorities_(authorities),
+      store_(store),
+      entropy_(entropy),
+      install_(std::move(install)) {}
+
+absl::Time ServerCertificate::Tick(absl::Time now) {
+  std::shared_ptr<const AuthoritySnapshot> snapshot = authorities_.Current();
+  absl::Status status;
+  if (snapshot == nullptr || IsDue(*snapshot, now)) status = RenewWithRetries(now);
+  if (!status.ok()) LogError("the server certificate was not renewed", {{"error", status.ToString()}});
+  {
+    MutexLock lock(mutex_);
+    error_ = status;
+    if (!leaf_.empty()) expires_at_ = leaf_.validity().not_after;
+  }
+  if (!status.ok()) return now + kRetryAfter;
+  return leaf_.validity().not_before + leaf_.validity().lifetime() / 2;
+}
+
+absl::Time ServerCertificate::ExpiresAt() const {
+  MutexLock lock(mutex_);
+  return expires_at_;
+}
+
+absl::Status ServerCertificate::LastError() const {
+  MutexLock lock(mutex_);
+  return error_;
+}
+
+bool ServerCertificate::IsDue(const AuthoritySnapshot& snapshot, absl::Time now) const {
+  if (leaf_.empty()) return true;
+  const Validity& validity = leaf_.validity();
+  // Before its beginning: it was made while the clock was ahead.
+  if (now < validity.not_before || now >= validity.not_before + validity.lifetime() / 2) return true;
+  if (snapshot.issuing != nullptr && snapshot.issuing->root_id != root_id_) return true;
+  for (const SigningAuthority& authority : snapshot.authorities) {
+    if (authority.id == authority_id_ && authority.state == AuthorityState::kRetired) return true;
+  }
+  return false;
+}
+
+absl::Status ServerCertificate::RenewWithRetries(absl::Time now) {
+  absl::Status status;
+  for (int attempt = 0; attempt < kAttemptsMax; ++attempt) {
+    // Anew each time: Aborted means that another authority has become active.
+    std::shared_ptr<const AuthoritySnapshot> snapshot = authorities_.Current();
+    if (snapshot == nullptr || snapshot->issuing == nullptr) {
+      return absl::UnavailableError("server certificate: no authority can sign now");
+    }
+    status = Renew(*snapshot, now);
+    if (!absl::IsAborted(status) && !absl::IsAlreadyExists(status)) break;
+  }
+  return Annotate(status, "server certificate");
+}
+
+absl::Status ServerCertificate::Renew(const AuthoritySnapshot& snapshot, absl::Time now) {
+  const SigningAuthority& issuing = *snapshot.issuing;
+  for (const std::string& name : options_.names.dns_names) MESHCA_RETURN_IF_ERROR(CheckDnsName(name));
+  // P-256 whatever the authorities' keys are: every client can verify it, and handshakes are many.
+  MESHCA_ASSIGN_OR_RETURN(std::unique_ptr<SoftwareKey> key, SoftwareKey::Generate(KeyType::kEcP256));
+  ServerIdentity identity;
+  MESHCA_ASSIGN_OR_RETURN(
+      Certificate leaf,
+      BuildServerCertificate(options_.trust_domain, key->public_key(), options_.names, issuing.certificate,
+                             *issuing.key, now, options_.backdate, options_.lifetime, entropy_));
+  MESHCA_ASSIGN_OR_RETURN(Certificate root, RootOf(snapshot));
+  identity.chain.push_back(leaf);
+  identity.chain.insert(identity.chain.end(), snapshot.chain_tail.begin(), snapshot.chain_tail.end());
+  identity.chain.push_back(std::move(root));
+  identity.key = std::move(key);
+  MESHCA_ASSIGN_OR_RETURN(IssuanceRecord record, MakeRecord(leaf, issuing.id, now));
+  MESHCA_RETURN_IF_ERROR(AppendAndWait(store_, std::move(record)));
+  MESHCA_RETURN_IF_ERROR(install_(identity));
+  leaf_ = std::move(leaf);
+  authority_id_ = issuing.id;
+  root_id_ = issuing.root_id;
+  LogInfo("server certificate renewed",
+          {{"serial", leaf_.serial_hex()},
+           {"until", absl::FormatTime(absl::RFC3339_sec, leaf_.validity().not_after, absl::UTCTimeZone())}});
+  return absl::OkStatus();
+}
+
+absl::StatusOr<uint64_t> CountLiveServerCertificates(IssuanceStore& store, const TrustDomain& domain, absl::Time now) {
+  IssuanceFilter filter;
+  filter.spiffe_id_glob = domain.Id() + kServerPath;
+  filter.expires_after = now;
+  uint64_t count = 0;
+  MESHCA_RETURN_IF_ERROR(store.List(filter, [&](const IssuanceRecord&) {
+    ++count;
+    return true;
+  }));
+  return count;
+}
+
+}  // namespace meshca

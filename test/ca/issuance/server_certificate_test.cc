@@ -1,0 +1,244 @@
+#include "ca/issuance/server_certificate.h"
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "ca/authority/authority_manager.h"
+#include "ca/base/openssl_ptr.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "test/ca/authority/test_ca.h"
+#include "test/fakes/counting_entropy.h"
+#include "test/fakes/fake_clock.h"
+#include "test/fakes/memory_store.h"
+
+#include <openssl/x509_vfy.h>
+
+namespace meshca {
+namespace {
+
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+using X509StorePtr = OpenSslPtr<X509_STORE, X509_STORE_free>;
+using X509StoreCtxPtr = OpenSslPtr<X509_STORE_CTX, X509_STORE_CTX_free>;
+
+constexpr absl::Duration kDay = absl::Hours(24);
+
+class ServerCertificateTest : public testing::Test {
+ protected:
+  ServerCertificateTest() {
+    AuthorityOptions options;
+    options.trust_domain = domain_;
+    manager_ = AuthorityManager::Create(options, store_, keys_, clock_, entropy_).value();
+    EXPECT_TRUE(manager_->Start().ok());
+    options_.trust_domain = domain_;
+    options_.names = DefaultServerNames({"ca.example.test", "10.1.2.3"});
+  }
+  ServerCertificate Make() {
+    return ServerCertificate(options_, *manager_, store_, entropy_, [this](const ServerIdentity& identity) {
+      if (install_error_.ok()) installed_.push_back(identity);
+      return install_error_;
+    });
+  }
+  absl::Time Tick(ServerCertificate& certificate) { return certificate.Tick(clock_.Now()); }
+
+  // OpenSSL's own verdict on the newest chain, for `host`, trusting `root` alone.
+  int VerifyByOpenSsl(const Certificate& root, const char* host) {
+    auto parse = [](const Certificate& certificate) {
+      const std::string& der = certificate.der().bytes();
+      const unsigned char* p = reinterpret_cast<const unsigned char*>(der.data());
+      return X509Ptr(d2i_X509(nullptr, &p, static_cast<long>(der.size())));
+    };
+    X509StorePtr store(X509_STORE_new());
+    X509_STORE_add_cert(store.get(), parse(root).get());
+    STACK_OF(X509)* untrusted = sk_X509_new_null();
+    for (size_t i = 1; i < installed_.back().chain.size(); ++i) {
+      sk_X509_push(untrusted, parse(installed_.back().chain[i]).release());
+    }
+    X509Ptr leaf = parse(installed_.back().chain.front());
+    X509StoreCtxPtr context(X509_STORE_CTX_new());
+    X509_STORE_CTX_init(context.get(), store.get(), leaf.get(), untrusted);
+    X509_VERIFY_PARAM* param = X509_STORE_CTX_get0_param(context.get());
+    X509_VERIFY_PARAM_set_time(param, absl::ToTimeT(clock_.Now()));
+    X509_VERIFY_PARAM_set_purpose(param, X509_PURPOSE_SSL_SERVER);
+    if (X509_VERIFY_PARAM_set1_ip_asc(param, host) != 1) X509_VERIFY_PARAM_set1_host(param, host, 0);
+    X509_verify_cert(context.get());
+    int error = X509_STORE_CTX_get_error(context.get());
+    sk_X509_pop_free(untrusted, X509_free);
+    return error;
+  }
+
+  TrustDomain domain_ = TrustDomain::Parse("cluster.local").value();
+  FakeClock clock_;
+  CountingEntropy entropy_;
+  MemoryStore store_;
+  KeyEncryption keys_ = KeyEncryption::FromKey(SecretBytes(std::string(32, 'k'))).value();
+  std::unique_ptr<AuthorityManager> manager_;
+  ServerCertificateOptions options_;
+  absl::Status install_error_;
+  std::vector<ServerIdentity> installed_;
+};
+
+TEST_F(ServerCertificateTest, IsValidForEveryNameClientsUse) {
+  ServerCertificate certificate = Make();
+  EXPECT_EQ(certificate.ExpiresAt(), absl::InfinitePast());
+  Tick(certificate);
+  ASSERT_THAT(installed_, SizeIs(1));
+  Certificate root = manager_->Current()->bundle->roots.front();
+  for (const char* host : {"localhost", "istiod.istio-system.svc", "127.0.0.1", "::1", "ca.example.test", "10.1.2.3"}) {
+    EXPECT_EQ(VerifyByOpenSsl(root, host), X509_V_OK) << host;
+  }
+  EXPECT_EQ(VerifyByOpenSsl(root, "other.test"), X509_V_ERR_HOSTNAME_MISMATCH);
+}
+
+TEST_F(ServerCertificateTest, ChainEndsWithTheRootAndTheKeyIsTheLeafs) {
+  ServerCertificate certificate = Make();
+  Tick(certificate);
+  const ServerIdentity& identity = installed_.back();
+  ASSERT_THAT(identity.chain, SizeIs(3));
+  EXPECT_TRUE(identity.chain.back().IsSelfSigned());
+  EXPECT_EQ(identity.chain.back(), manager_->Current()->bundle->roots.front());
+  EXPECT_EQ(identity.ChainDer().front(), identity.chain.front().der().bytes());
+  EXPECT_EQ(identity.key->public_key(), identity.chain.front().public_key());
+}
+
+TEST_F(ServerCertificateTest, IsRecordedBeforeItIsShown) {
+  ServerCertificate certificate = Make();
+  Tick(certificate);
+  const Certificate& leaf = installed_.back().chain.front();
+  IssuanceRecord record = store_.Find(leaf.serial().value()).value();
+  EXPECT_EQ(record.spiffe_id.uri(), "spiffe://cluster.local/meshca/server");
+  EXPECT_EQ(record.authority_id, manager_->Current()->issuing->id);
+  EXPECT_EQ(record.certificate_sha256, leaf.sha256());
+  EXPECT_EQ(record.not_after, leaf.validity().not_after);
+  EXPECT_EQ(CountLiveServerCertificates(store_, domain_, clock_.Now()).value(), 1u);
+  EXPECT_EQ(CountLiveServerCertificates(store_, domain_, clock_.Now() + 2 * kDay).value(), 0u);
+}
+
+TEST_F(ServerCertificateTest, RenewsAtHalfOfItsLifeWithANewKey) {
+  ServerCertificate certificate = Make();
+  absl::Time next = Tick(certificate);
+  absl::Time expires = certificate.ExpiresAt();
+  EXPECT_GT(next, clock_.Now() + absl::Hours(11));
+  EXPECT_LT(next, clock_.Now() + absl::Hours(13));
+  clock_.Advance(next - clock_.Now() - absl::Seconds(1));
+  Tick(certificate);
+  EXPECT_THAT(installed_, SizeIs(1));
+  clock_.Advance(absl::Seconds(1));
+  Tick(certificate);
+  ASSERT_THAT(installed_, SizeIs(2));
+  EXPECT_GT(certificate.ExpiresAt(), expires);
+  EXPECT_FALSE(installed_[0].key->public_key() == installed_[1].key->public_key());
+}
+
+TEST_F(ServerCertificateTest, ANewIssuingAuthorityAloneChangesNothing) {
+  ServerCertificate certificate = Make();
+  Tick(certificate);
+  std::string before = manager_->Current()->issuing->id;
+  ASSERT_TRUE(store_.PutSetting(kSettingRecovered, "1").ok());
+  ASSERT_TRUE(manager_->Start().ok());
+  ASSERT_NE(manager_->Current()->issuing->id, before);
+  Tick(certificate);
+  EXPECT_THAT(installed_, SizeIs(1));
+}
+
+TEST_F(ServerCertificateTest, ChangedRootRenewsAtOnce) {
+  ServerCertificate certificate = Make();
+  Tick(certificate);
+  Certificate first_root = manager_->Current()->bundle->roots.front();
+  TestFolder folder;
+  TestCertificate spec;
+  spec.name = "other root";
+  spec.not_before = clock_.Now() - kDay;
+  spec.not_after = clock_.Now() + 900 * kDay;
+  TestCa other_root = MakeTestCa(spec);
+  folder.Write("ca-cert.pem", other_root.pem());
+  folder.Write("ca-key.pem", other_root.key_pem());
+  uint64_t own = CountLiveServerCertificates(store_, domain_, clock_.Now()).value();
+  absl::Status imported = manager_->Import(folder.path(), "uid 0", false, own);
+  ASSERT_TRUE(imported.ok()) << imported;
+  Tick(certificate);
+  ASSERT_TRUE(certificate.LastError().ok()) << certificate.LastError();
+  ASSERT_THAT(installed_, SizeIs(2));
+  EXPECT_EQ(VerifyByOpenSsl(other_root.certificate(), "localhost"), X509_V_OK);
+  EXPECT_NE(VerifyByOpenSsl(first_root, "localhost"), X509_V_OK);
+}
+
+TEST_F(ServerCertificateTest, StoreAwayKeepsTheOldOneAndRetries) {
+  ServerCertificate certificate = Make();
+  Tick(certificate);
+  absl::Time expires = certificate.ExpiresAt();
+  clock_.Advance(absl::Hours(13));
+  store_.FailWrites(absl::UnavailableError("disk full"));
+  EXPECT_EQ(Tick(certificate), clock_.Now() + absl::Seconds(5));
+  EXPECT_EQ(certificate.LastError().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(certificate.LastError().message()), HasSubstr("disk full"));
+  EXPECT_THAT(installed_, SizeIs(1)) << "an unrecorded certificate was shown";
+  EXPECT_EQ(certificate.ExpiresAt(), expires);
+  store_.FailWrites(absl::OkStatus());
+  Tick(certificate);
+  EXPECT_TRUE(certificate.LastError().ok());
+  EXPECT_THAT(installed_, SizeIs(2));
+}
+
+TEST_F(ServerCertificateTest, AbortedRecordIsSignedAgain) {
+  store_.AbortAppends(2);
+  ServerCertificate certificate = Make();
+  Tick(certificate);
+  EXPECT_TRUE(certificate.LastError().ok()) << certificate.LastError();
+  EXPECT_THAT(installed_, SizeIs(1));
+  store_.AbortAppends(100);
+  clock_.Advance(absl::Hours(13));
+  Tick(certificate);
+  EXPECT_EQ(certificate.LastError().code(), absl::StatusCode::kAborted);
+}
+
+TEST_F(ServerCertificateTest, WaitsForTheRecordHoweverLate) {
+  store_.HoldAppends(10);
+  ServerCertificate certificate = Make();
+  std::thread releaser([&] {
+    while (certificate.ExpiresAt() == absl::InfinitePast()) {
+      store_.ReleaseAppends();
+      store_.HoldAppends(10);
+      std::this_thread::yield();
+    }
+  });
+  Tick(certificate);
+  releaser.join();
+  EXPECT_THAT(installed_, SizeIs(1));
+}
+
+TEST_F(ServerCertificateTest, ListenerThatRefusesIsAnErrorAndTriedAgain) {
+  install_error_ = absl::InternalError("SSL_CTX");
+  ServerCertificate certificate = Make();
+  Tick(certificate);
+  EXPECT_THAT(std::string(certificate.LastError().message()), HasSubstr("SSL_CTX"));
+  EXPECT_EQ(certificate.ExpiresAt(), absl::InfinitePast());
+  install_error_ = absl::OkStatus();
+  Tick(certificate);
+  EXPECT_TRUE(certificate.LastError().ok());
+}
+
+TEST_F(ServerCertificateTest, BadConfiguredNameIsInvalidArgument) {
+  options_.names = DefaultServerNames({"not a name"});
+  ServerCertificate certificate = Make();
+  Tick(certificate);
+  EXPECT_EQ(certificate.LastError().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(certificate.LastError().message()), HasSubstr("not a name"));
+}
+
+TEST(DefaultServerNames, SortsNamesFromAddressesOnce) {
+  ServerCertificateNames names = DefaultServerNames({"localhost", "::1", "fd00::7", "ca.test"});
+  EXPECT_EQ(std::count(names.dns_names.begin(), names.dns_names.end(), "localhost"), 1);
+  EXPECT_EQ(std::count(names.ip_addresses.begin(), names.ip_addresses.end(), "::1"), 1);
+  EXPECT_THAT(names.ip_addresses, Contains("fd00::7"));
+  EXPECT_THAT(names.dns_names, Contains("ca.test"));
+}
+
+}  // namespace
+}  // namespace meshca
