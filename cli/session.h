@@ -1,0 +1,97 @@
+// One run of the command: the global options, where the server is, and how answers are printed.
+#ifndef MESHCA_CLI_SESSION_H_
+#define MESHCA_CLI_SESSION_H_
+
+#include <cstdio>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "cli/client/rpc_client.h"
+#include "cli/config/resolve.h"
+#include "cli/table.h"
+
+namespace meshca::cli {
+
+enum class OutputFormat { kTable, kJson, kYaml };
+
+// What the command exits with; the README lists them for scripts.
+inline constexpr int kExitOk = 0;
+inline constexpr int kExitFailed = 1;
+inline constexpr int kExitUsage = 2;
+inline constexpr int kExitRefused = 3;  // an unsafe step, refused; `--force` where there is one
+
+// A mistake on the command line, found after it was parsed: exit code 2.
+absl::Status UsageError(absl::string_view message);
+
+// Filled by the parser, read by the command that was chosen. One thread.
+class Session {
+ public:
+  // --- global options, as typed; "" where not given ---
+  std::string config_file;
+  std::string state_dir;
+  std::string admin_socket;
+  std::string api_socket;
+  OutputFormat format = OutputFormat::kTable;
+
+  // The command chosen: run once after parsing. `exit_code` is what Ok then means.
+  std::function<absl::Status()> action;
+  int exit_code = kExitOk;
+
+  // The global options as configuration flags; `flags` of a command are added to them.
+  config::ConfigInput Input() const;
+  // Where this machine's server has its state and sockets, by flags, environment, file and defaults.
+  absl::StatusOr<config::ResolvedConfig> Paths() const;
+
+  // The admin API of the server on this host; the same client each time. Unavailable says how to start or find one.
+  absl::StatusOr<RpcClient*> Admin();
+  // One call of it: `method` is the name alone ("CreateToken").
+  absl::Status CallAdmin(absl::string_view method, const google::protobuf::Message& request,
+                         google::protobuf::Message& response, const CallOptions& options = {});
+  // The path of the server's API socket, found to have a listener.
+  absl::StatusOr<std::string> ApiSocket() const;
+
+  // Prints one message: as JSON or YAML, or by `as_table`.
+  void Print(const google::protobuf::Message& message, absl::FunctionRef<void()> as_table) const;
+
+ private:
+  std::unique_ptr<RpcClient> admin_;
+};
+
+// A list on stdout, printed as its items come: a JSON array, a YAML list, or a table.
+class ListPrinter {
+ public:
+  ListPrinter(OutputFormat format, std::vector<std::string> headers);
+  // Closes the list. Not printed where nothing was added and Abandon was called.
+  ~ListPrinter();
+
+  // `row` is asked for tables alone.
+  void Add(const google::protobuf::Message& message, absl::FunctionRef<std::vector<std::string>()> row);
+  // An error comes instead: print no empty list.
+  void Abandon() { abandoned_ = true; }
+
+ private:
+  const OutputFormat format_;
+  std::vector<std::string> headers_;
+  std::unique_ptr<Table> table_;
+  size_t count_ = 0;
+  bool abandoned_ = false;
+};
+
+// Unavailable, with what to do, unless something listens at `path`. `flag` is the option that names another.
+absl::Status CheckSocket(const std::string& path, absl::string_view flag);
+
+// --- for people's tables ---
+// "2026-11-23 20:15:00", UTC; "-" for an absent one.
+std::string ShowTime(const google::protobuf::Message& owner, absl::string_view field);
+// "3f9a12cd..." of a long hex string.
+std::string ShowShort(absl::string_view hex);
+
+}  // namespace meshca::cli
+
+#endif  // MESHCA_CLI_SESSION_H_
