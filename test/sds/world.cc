@@ -1,0 +1,388 @@
+#include "test/sds/world.h"
+
+#include <atomic>
+#include <type_traits>
+
+#include "ca/base/check.h"
+#include "ca/issuance/issuer.h"
+#include "ca/rpc/protobuf_payload.h"
+#include "ca/x509/authority_builder.h"
+#include "ca/x509/chain_verifier.h"
+#include "ca/x509/signing_key.h"
+#include "gtest/gtest.h"
+#include "sds/delta_secret_stream.h"
+#include "sds/secret_stream.h"
+
+namespace meshca::sds {
+namespace {
+
+struct Root {
+  std::shared_ptr<const SoftwareKey> key;
+  Certificate certificate;
+};
+
+Root MakeRoot() {
+  Root root;
+  root.key = *SoftwareKey::Generate(KeyType::kEcP256);
+  root.certificate =
+      *BuildRoot(Domain("td.test"), *root.key, FakeClock().Now(), absl::Hours(24 * 365), SystemEntropy());
+  return root;
+}
+
+const Root& RootOfClients() {
+  static const Root& root = *new Root(MakeRoot());
+  return root;
+}
+
+// A client certificate signed by the root itself: who verifies it is not what these tests are about.
+Certificate ClientCertificate(const SpiffeId& id, absl::Time now) {
+  SigningAuthority authority;
+  authority.state = AuthorityState::kActive;
+  authority.certificate = RootA();
+  authority.key = RootOfClients().key;
+  IssuanceRequest request;
+  request.spiffe_id = id;
+  request.caller.ids = {id};
+  request.public_key = (*SoftwareKey::Generate(KeyType::kEcP256))->public_key();
+  return *Issuer(CertificateProfile(), SystemEntropy()).Issue(request, authority, now)->chain.ParseLeaf();
+}
+
+CallerIdentity Caller(std::vector<SpiffeId> ids, bool any) {
+  CallerIdentity caller;
+  caller.method = any ? AuthMethod::kServerUser : AuthMethod::kUnixPeer;
+  caller.subject = any ? "uid 0 pid 1" : "uid 1000 pid 4242";
+  caller.ids = std::move(ids);
+  caller.any_id_of_trust_domain = any;
+  return caller;
+}
+
+}  // namespace
+
+TrustDomain Domain(absl::string_view name) { return *TrustDomain::Parse(name); }
+SpiffeId Id(absl::string_view uri) { return *SpiffeId::Parse(uri); }
+
+const Certificate& RootA() { return RootOfClients().certificate; }
+const Certificate& RootB() {
+  static const Root& root = *new Root(MakeRoot());
+  return root.certificate;
+}
+
+std::shared_ptr<const AuthoritySnapshot> FakeAuthorities::Current() const {
+  MutexLock lock(mutex_);
+  return current_;
+}
+
+void FakeAuthorities::AddListener(Listener listener) {
+  MutexLock lock(mutex_);
+  listeners_.push_back(std::move(listener));
+}
+
+void FakeAuthorities::Publish(std::vector<Certificate> roots) {
+  auto bundle = std::make_shared<TrustBundle>();
+  bundle->trust_domain = Domain("td.test");
+  const std::shared_ptr<const AuthoritySnapshot> before = Current();
+  bundle->sequence_number = before == nullptr ? 1 : before->bundle->sequence_number + 1;
+  bundle->roots = std::move(roots);
+  Publish(std::move(bundle));
+}
+
+void FakeAuthorities::PublishSameBundle() { Publish(Current()->bundle); }
+
+void FakeAuthorities::Publish(std::shared_ptr<const TrustBundle> bundle) {
+  auto snapshot = std::make_shared<AuthoritySnapshot>();
+  snapshot->bundle = std::move(bundle);
+  std::vector<Listener> listeners;
+  {
+    MutexLock lock(mutex_);
+    snapshot->revision = current_ == nullptr ? 1 : current_->revision + 1;
+    current_ = snapshot;
+    listeners = listeners_;
+  }
+  for (const Listener& listener : listeners) listener(snapshot);
+}
+
+void FakeAuthenticator::Authenticate(Credentials credentials, absl::Time now, Done done) {
+  if (credentials.client_certificate.has_value()) {
+    CallerIdentity caller = Caller({*credentials.client_certificate->spiffe_id()}, false);
+    caller.method = AuthMethod::kClientCertificate;
+    caller.parent_serial = credentials.client_certificate->serial_hex();
+    return std::move(done)(std::move(caller));
+  }
+  absl::StatusOr<CallerIdentity> caller = absl::PermissionDeniedError("no registration entry fits");
+  {
+    MutexLock lock(mutex_);
+    ++asked_;
+    const auto found = callers_.find(credentials.unix_peer->uid);
+    if (found != callers_.end()) caller = found->second;
+  }
+  std::move(done)(std::move(caller));
+}
+
+void FakeAuthenticator::Set(uint32_t uid, absl::StatusOr<CallerIdentity> caller) {
+  MutexLock lock(mutex_);
+  callers_.insert_or_assign(uid, std::move(caller));
+}
+
+int FakeAuthenticator::asked() const {
+  MutexLock lock(mutex_);
+  return asked_;
+}
+
+IssuedCertificate FakeIssuer::Make(const SubmittedRequest& request) {
+  IssuedCertificate issued;
+  issued.record.serial = SerialNumber::Make(world_.clock.Now(), world_.entropy);
+  issued.record.spiffe_id = request.spiffe_id;
+  issued.record.not_after = world_.clock.Now() + lifetime;
+  issued.chain = CertificateChain::FromIssuance(Der("leaf " + issued.record.serial.ToHex()), {});
+  return issued;
+}
+
+void FakeIssuer::Submit(SubmittedRequest request, IssuancePipeline::Done done) {
+  absl::Status why;
+  {
+    MutexLock lock(mutex_);
+    SubmittedRequest copy;
+    copy.caller = request.caller;
+    copy.public_key = request.public_key;
+    copy.spiffe_id = request.spiffe_id;
+    requests_.push_back(std::move(copy));
+    if (hold_) {
+      held_.emplace_back(std::move(request), std::move(done));
+      return;
+    }
+    why = why_;
+  }
+  if (!why.ok()) return std::move(done)(why);
+  std::move(done)(Make(request));
+}
+
+void FakeIssuer::FailWith(absl::Status why) {
+  MutexLock lock(mutex_);
+  why_ = std::move(why);
+}
+
+void FakeIssuer::HoldBack(bool hold) {
+  MutexLock lock(mutex_);
+  hold_ = hold;
+}
+
+void FakeIssuer::Release() {
+  std::vector<std::pair<SubmittedRequest, IssuancePipeline::Done>> held;
+  {
+    MutexLock lock(mutex_);
+    held = std::move(held_);
+    held_.clear();
+  }
+  for (auto& [request, done] : held) std::move(done)(Make(request));
+}
+
+size_t FakeIssuer::submitted() const {
+  MutexLock lock(mutex_);
+  return requests_.size();
+}
+
+std::vector<SubmittedRequest> FakeIssuer::requests() const {
+  MutexLock lock(mutex_);
+  std::vector<SubmittedRequest> copies;
+  for (const SubmittedRequest& request : requests_) copies.push_back(request);
+  return copies;
+}
+
+World::World(KeyRingOptions keys) {
+  authenticator.Set(1000, Caller({Id("spiffe://td.test/web"), Id("spiffe://td.test/api")}, false));
+  authenticator.Set(0, Caller({}, true));
+  authorities.Publish({RootA()});
+  registry = std::make_unique<SubscriberRegistry>(store, clock, absl::Hours(24));
+  hub = std::make_unique<SecretHub>(SecretHub::Parts{Domain("td.test"), &authorities, &authenticator, &store,
+                                                     registry.get(),
+                                                     [this](SubmittedRequest request, IssuancePipeline::Done done) {
+                                                       issuer.Submit(std::move(request), std::move(done));
+                                                     },
+                                                     &clock, &entropy, keys});
+  hub->Start();
+}
+
+World::~World() {
+  issuer.HoldBack(false);
+  issuer.Release();
+  hub->Shutdown();
+  loop.Drain();
+}
+
+std::shared_ptr<const rpc::Peer> World::UnixPeer(uint32_t uid, int pid) {
+  auto peer = std::make_shared<rpc::Peer>();
+  peer->transport = rpc::Transport::kUnix;
+  peer->connection_id = ++connections_;
+  peer->address = "unix:test";
+  peer->unix_credentials = rpc::UnixCredentials{pid, uid, uid, 77};
+  return peer;
+}
+
+std::shared_ptr<const rpc::Peer> World::TlsPeer(const SpiffeId& id) {
+  auto peer = std::make_shared<rpc::Peer>();
+  peer->transport = rpc::Transport::kTls;
+  peer->connection_id = ++connections_;
+  peer->address = "127.0.0.1:40000";
+  auto verified = std::make_shared<VerifiedPeer>();
+  verified->spiffe_id = id;
+  verified->leaf = ClientCertificate(id, clock.Now());
+  peer->certificate_chain_der.push_back(verified->leaf.der().bytes());
+  peer->identity = verified;
+  return peer;
+}
+
+void World::Until(const std::function<bool()>& done, absl::string_view what) {
+  ASSERT_TRUE(loop.RunUntil(done)) << "never came: " << std::string(what);
+}
+
+Proxy::Proxy(World& world, std::shared_ptr<const rpc::Peer> peer, Protocol protocol)
+    : world_(world), protocol_(protocol), stream_(std::make_unique<FakeStream>(world.loop, std::move(peer))) {
+  if (protocol == Protocol::kStateOfTheWorld) {
+    stream_->Attach(std::make_unique<SecretStream>(*stream_, *world.hub));
+  } else {
+    stream_->Attach(std::make_unique<DeltaSecretStream>(*stream_, *world.hub));
+  }
+}
+
+void Proxy::SendBytes(absl::string_view bytes) { stream_->handler().OnMessage(bytes); }
+void Proxy::Send(const google::protobuf::MessageLite& request) { SendBytes(request.SerializeAsString()); }
+
+void Proxy::Ask(std::vector<std::string> names, absl::string_view nonce) {
+  names_ = std::move(names);
+  if (protocol_ == Protocol::kDelta) {
+    DeltaDiscoveryRequest request;
+    request.set_type_url(std::string(kSecretTypeUrl));
+    if (std::exchange(first_, false)) request.mutable_node()->set_id(node);
+    for (const std::string& name : names_) request.add_resource_names_subscribe(name);
+    request.set_response_nonce(std::string(nonce));
+    return Send(request);
+  }
+  DiscoveryRequest request;
+  request.set_type_url(std::string(kSecretTypeUrl));
+  if (std::exchange(first_, false)) request.mutable_node()->set_id(node);
+  for (const std::string& name : names_) request.add_resource_names(name);
+  request.set_version_info(version_);
+  request.set_response_nonce(std::string(nonce));
+  Send(request);
+}
+
+void Proxy::Ack() { AckNonce(last_nonce_); }
+
+void Proxy::AckNonce(absl::string_view nonce) {
+  if (protocol_ == Protocol::kDelta) {
+    DeltaDiscoveryRequest request;
+    request.set_type_url(std::string(kSecretTypeUrl));
+    request.set_response_nonce(std::string(nonce));
+    return Send(request);
+  }
+  if (!state_.empty()) version_ = state_.back()->version_info();
+  Ask(names_, nonce);
+}
+
+void Proxy::Nack(absl::string_view what, absl::string_view nonce) {
+  const std::string chosen(nonce.empty() ? absl::string_view(last_nonce_) : nonce);
+  if (protocol_ == Protocol::kDelta) {
+    DeltaDiscoveryRequest request;
+    request.set_type_url(std::string(kSecretTypeUrl));
+    request.set_response_nonce(chosen);
+    request.mutable_error_detail()->set_code(3);
+    request.mutable_error_detail()->set_message(std::string(what));
+    return Send(request);
+  }
+  DiscoveryRequest request;
+  request.set_type_url(std::string(kSecretTypeUrl));
+  for (const std::string& name : names_) request.add_resource_names(name);
+  request.set_version_info(version_);  // the last good one
+  request.set_response_nonce(chosen);
+  request.mutable_error_detail()->set_code(3);
+  request.mutable_error_detail()->set_message(std::string(what));
+  Send(request);
+}
+
+void Proxy::Unsubscribe(std::vector<std::string> names) {
+  DeltaDiscoveryRequest request;
+  for (const std::string& name : names) request.add_resource_names_unsubscribe(name);
+  Send(request);
+}
+
+const DiscoveryResponse& Proxy::Await(size_t count) {
+  world_.Until([&] { return Count() >= count; }, "a response");
+  while (state_.size() < Count()) {
+    state_.push_back(std::make_unique<DiscoveryResponse>());
+    MESHCA_CHECK(rpc::ParseMessage(rpc::MessageOf(stream_->sent[state_.size() - 1]), *state_.back()).ok());
+    last_nonce_ = state_.back()->nonce();
+  }
+  static const DiscoveryResponse none;
+  return state_.size() < count ? none : *state_[count - 1];
+}
+
+const DeltaDiscoveryResponse& Proxy::AwaitDelta(size_t count) {
+  world_.Until([&] { return Count() >= count; }, "a delta response");
+  while (delta_.size() < Count()) {
+    delta_.push_back(std::make_unique<DeltaDiscoveryResponse>());
+    MESHCA_CHECK(rpc::ParseMessage(rpc::MessageOf(stream_->sent[delta_.size() - 1]), *delta_.back()).ok());
+    last_nonce_ = delta_.back()->nonce();
+  }
+  static const DeltaDiscoveryResponse none;
+  return delta_.size() < count ? none : *delta_[count - 1];
+}
+
+absl::Status Proxy::AwaitEnd() {
+  world_.Until([&] { return stream_->finished.has_value(); }, "the end of the stream");
+  return stream_->finished.value_or(absl::UnknownError("still open"));
+}
+
+size_t Proxy::Settled() {
+  // Twice through the ring's thread: what it had to do is done and what that posted has run.
+  for (int round = 0; round < 2; ++round) {
+    auto passed = std::make_shared<std::atomic<bool>>(false);
+    world_.hub->keys().Run([passed] { *passed = true; });
+    world_.Until([&] { return passed->load(); }, "the key ring");
+    world_.loop.Drain();
+  }
+  return Count();
+}
+
+namespace {
+
+template <typename Response>
+std::vector<Secret> SecretsOf(const Response& response) {
+  std::vector<Secret> secrets;
+  for (const auto& resource : response.resources()) {
+    Secret secret;
+    if constexpr (std::is_same_v<Response, DiscoveryResponse>) {
+      EXPECT_TRUE(resource.UnpackTo(&secret));
+    } else {
+      EXPECT_TRUE(resource.resource().UnpackTo(&secret));
+      EXPECT_EQ(resource.name(), secret.name());
+      EXPECT_FALSE(resource.version().empty());
+    }
+    secrets.push_back(std::move(secret));
+  }
+  return secrets;
+}
+
+template <typename Response>
+Secret Pick(const Response& response, absl::string_view name) {
+  for (Secret& secret : SecretsOf(response)) {
+    if (secret.name() == name) return secret;
+  }
+  ADD_FAILURE() << "no secret " << std::string(name);
+  return {};
+}
+
+template <typename Response>
+std::vector<std::string> Names(const Response& response) {
+  std::vector<std::string> names;
+  for (const Secret& secret : SecretsOf(response)) names.push_back(secret.name());
+  return names;
+}
+
+}  // namespace
+
+Secret SecretIn(const DiscoveryResponse& response, absl::string_view name) { return Pick(response, name); }
+Secret SecretIn(const DeltaDiscoveryResponse& response, absl::string_view name) { return Pick(response, name); }
+std::vector<std::string> NamesIn(const DiscoveryResponse& response) { return Names(response); }
+std::vector<std::string> NamesIn(const DeltaDiscoveryResponse& response) { return Names(response); }
+
+}  // namespace meshca::sds

@@ -1,0 +1,169 @@
+// A CA in miniature for SDS tests: authorities with a bundle that a test changes, an issuer that a test holds back or
+// breaks, callers by uid, and proxies that speak either protocol.
+#ifndef MESHCA_TEST_SDS_WORLD_H_
+#define MESHCA_TEST_SDS_WORLD_H_
+
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "ca/authority/authority_snapshot.h"
+#include "ca/rpc/payload.h"
+#include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
+#include "envoy/service/discovery/v3/discovery.pb.h"
+#include "sds/secret_hub.h"
+#include "test/fakes/counting_entropy.h"
+#include "test/fakes/fake_clock.h"
+#include "test/fakes/memory_store.h"
+#include "test/sds/fake_edge.h"
+
+namespace meshca::sds {
+
+using envoy::extensions::transport_sockets::tls::v3::Secret;
+using envoy::service::discovery::v3::DeltaDiscoveryRequest;
+using envoy::service::discovery::v3::DeltaDiscoveryResponse;
+using envoy::service::discovery::v3::DiscoveryRequest;
+using envoy::service::discovery::v3::DiscoveryResponse;
+
+class World;
+
+TrustDomain Domain(absl::string_view name);
+SpiffeId Id(absl::string_view uri);
+// Two different roots of td.test.
+const Certificate& RootA();
+const Certificate& RootB();
+
+class FakeAuthorities final : public AuthoritySnapshots {
+ public:
+  std::shared_ptr<const AuthoritySnapshot> Current() const override;
+  void AddListener(Listener listener) override;
+  // The next revision, with the sequence number after the last one.
+  void Publish(std::vector<Certificate> roots);
+  // The next revision with the same bundle: a new issuing authority.
+  void PublishSameBundle();
+
+ private:
+  void Publish(std::shared_ptr<const TrustBundle> bundle);
+  mutable Mutex mutex_;
+  std::shared_ptr<const AuthoritySnapshot> current_;
+  std::vector<Listener> listeners_;
+};
+
+// Callers by uid; a client certificate is its own SPIFFE ID.
+class FakeAuthenticator final : public Authenticator {
+ public:
+  absl::string_view name() const override { return "fake"; }
+  bool Recognises(const Credentials&) const override { return true; }
+  void Authenticate(Credentials credentials, absl::Time now, Done done) override;
+  void Set(uint32_t uid, absl::StatusOr<CallerIdentity> caller);
+  int asked() const;
+
+ private:
+  mutable Mutex mutex_;
+  std::map<uint32_t, absl::StatusOr<CallerIdentity>> callers_;
+  int asked_ = 0;
+};
+
+// Stands in for IssuancePipeline::Submit.
+class FakeIssuer {
+ public:
+  explicit FakeIssuer(World& world) : world_(world) {}
+  void Submit(SubmittedRequest request, IssuancePipeline::Done done);
+
+  void FailWith(absl::Status why);  // Ok: heals
+  void HoldBack(bool hold);         // Release() answers what was held
+  void Release();
+  absl::Duration lifetime = absl::Hours(24);
+
+  size_t submitted() const;
+  std::vector<SubmittedRequest> requests() const;  // callers, names and keys; in order
+
+ private:
+  friend class World;
+  IssuedCertificate Make(const SubmittedRequest& request);
+  World& world_;
+  mutable Mutex mutex_;
+  absl::Status why_;
+  bool hold_ = false;
+  std::vector<std::pair<SubmittedRequest, IssuancePipeline::Done>> held_;
+  std::vector<SubmittedRequest> requests_;
+};
+
+class World {
+ public:
+  // uid 1000 holds spiffe://td.test/web and /api, uid 0 is the server's user without an ID of its own, uid 2000 holds
+  // nothing.
+  explicit World(KeyRingOptions keys = {});
+  ~World();
+
+  std::shared_ptr<const rpc::Peer> UnixPeer(uint32_t uid, int pid = 4242);
+  // A verified mTLS peer with a certificate of that ID.
+  std::shared_ptr<const rpc::Peer> TlsPeer(const SpiffeId& id);
+  void Wake() { hub->keys().Wake(); }
+  // Runs the loop until `done`; fails the test when it does not come.
+  void Until(const std::function<bool()>& done, absl::string_view what);
+
+  FakeClock clock;
+  CountingEntropy entropy;
+  MemoryStore store;
+  FakeAuthorities authorities;
+  FakeAuthenticator authenticator;
+  FakeIssuer issuer{*this};
+  FakeLoop loop;
+  std::unique_ptr<SubscriberRegistry> registry;
+  std::unique_ptr<SecretHub> hub;
+
+ private:
+  uint64_t connections_ = 0;
+};
+
+// A proxy at the other end of one stream.
+class Proxy {
+ public:
+  Proxy(World& world, std::shared_ptr<const rpc::Peer> peer, Protocol protocol);
+
+  // A request with these names; the nonce of `Ack` and `Nack` is that of the last response unless given.
+  void Ask(std::vector<std::string> names, absl::string_view nonce = "");
+  void Ack();
+  void AckNonce(absl::string_view nonce);
+  void Nack(absl::string_view what, absl::string_view nonce = "");
+  void Unsubscribe(std::vector<std::string> names);  // delta
+  void Send(const google::protobuf::MessageLite& request);
+  void SendBytes(absl::string_view bytes);
+
+  // Waits for response number `count` (from 1) and returns it.
+  const DiscoveryResponse& Await(size_t count);  // state of the world
+  const DeltaDiscoveryResponse& AwaitDelta(size_t count);
+  absl::Status AwaitEnd();
+  // Responses so far, once everything posted has run and the key ring has nothing to do.
+  size_t Settled();
+
+  FakeStream& stream() { return *stream_; }
+  std::string node = "node-1";
+
+ private:
+  size_t Count() const { return stream_->sent.size(); }
+
+  World& world_;
+  const Protocol protocol_;
+  std::unique_ptr<FakeStream> stream_;
+  bool first_ = true;
+  std::vector<std::string> names_;
+  std::string version_;
+  std::string last_nonce_;
+  std::vector<std::unique_ptr<DiscoveryResponse>> state_;
+  std::vector<std::unique_ptr<DeltaDiscoveryResponse>> delta_;
+};
+
+// The resource `name` of a response; fails the test and returns an empty one when it is not there.
+Secret SecretIn(const DiscoveryResponse& response, absl::string_view name);
+Secret SecretIn(const DeltaDiscoveryResponse& response, absl::string_view name);
+std::vector<std::string> NamesIn(const DiscoveryResponse& response);
+std::vector<std::string> NamesIn(const DeltaDiscoveryResponse& response);
+
+}  // namespace meshca::sds
+
+#endif  // MESHCA_TEST_SDS_WORLD_H_
