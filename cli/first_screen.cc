@@ -6,7 +6,7 @@
 namespace meshca::cli {
 
 std::string FirstScreen::ToText() const {
-  std::string text = absl::StrFormat("meshca %-6strust domain %s%s\n", version, trust_domain,
+  std::string text = absl::StrFormat("meshca %s  trust domain %s%s\n", version, trust_domain,
                                      root_is_new ? "  (change it before first use: --trust-domain)" : "");
   absl::StrAppend(&text, "root         ", root_fingerprint, root_is_new ? "  new" : "", "  until ",
                   absl::FormatTime("%Y-%m-%d", root_ends, absl::UTCTimeZone()), "  state ", state_dir, "\n");

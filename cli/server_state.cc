@@ -49,7 +49,7 @@ absl::StatusOr<KeyEncryption> OpenKeyEncryption(const config::ResolvedConfig& co
 
 absl::StatusOr<std::unique_ptr<ServerState>> OpenServerState(const config::ResolvedConfig& config) {
   auto state = std::make_unique<ServerState>();
-  MESHCA_RETURN_IF_ERROR(storage::PrepareFolder(config.values.state_dir()));
+  MESHCA_RETURN_IF_ERROR(storage::PrepareFolder(DatabasePath(config)));
   MESHCA_ASSIGN_OR_RETURN(KeyEncryption keys, OpenKeyEncryption(config, /*create=*/true));
   state->keys = std::make_unique<const KeyEncryption>(std::move(keys));
 
