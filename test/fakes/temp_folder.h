@@ -16,7 +16,7 @@ namespace meshca {
 // Mode 0700, gone with all in it when this ends.
 class TempFolder {
  public:
-  TempFolder() : path_(testing::TempDir() + "/meshca-XXXXXX") { MESHCA_CHECK(mkdtemp(path_.data()) != nullptr); }
+  TempFolder() : path_(testing::TempDir() + "meshca-XXXXXX") { MESHCA_CHECK(mkdtemp(path_.data()) != nullptr); }
   ~TempFolder() {
     std::error_code ignored;
     std::filesystem::remove_all(path_, ignored);
