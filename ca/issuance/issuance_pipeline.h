@@ -47,7 +47,7 @@ struct PipelineStats {
   uint64_t renewals_issued = 0;
   uint64_t csr_errors = 0;     // InvalidArgument while reading the CSR
   uint64_t name_errors = 0;    // the identity asked for is not the caller's, or cannot be read
-  uint64_t policy_errors = 0;  // key type, lifetime
+  uint64_t policy_errors = 0;  // key type, lifetime, CA:TRUE, rate
   uint64_t sign_errors = 0;    // no authority, OpenSSL, lint
   uint64_t store_errors = 0;   // the record did not become durable
   uint64_t queue_full = 0;     // ResourceExhausted at the door

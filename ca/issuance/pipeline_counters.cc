@@ -17,7 +17,8 @@ bool IsNameReason(const std::string& reason) {
 }
 
 bool IsPolicyReason(const std::string& reason) {
-  return reason == "LIFETIME" || reason == "KEY_TYPE" || reason == "DNS_NAMES_TOO_MANY" || reason == "CSR_ASKS_FOR_CA";
+  return reason == "LIFETIME" || reason == "KEY_TYPE" || reason == "DNS_NAMES_TOO_MANY" ||
+         reason == "CSR_ASKS_FOR_CA" || reason == "CALLER_RATE";
 }
 
 }  // namespace
