@@ -18,6 +18,7 @@ absl::StatusOr<std::shared_ptr<const TrustBundle>> MakeBundle(const TrustDomain&
   auto bundle = std::make_shared<TrustBundle>();
   bundle->trust_domain = domain;
   bundle->sequence_number = state.bundle->sequence_number;
+  bundle->published_at = state.bundle->published_at;
   for (const std::string& der : state.bundle->roots_der) {
     auto root = Certificate::Parse(Der(der));
     if (!root.ok()) {

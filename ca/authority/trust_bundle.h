@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "ca/spiffe/trust_domain.h"
 #include "ca/x509/certificate.h"
 
@@ -15,7 +16,8 @@ namespace meshca {
 struct TrustBundle {
   TrustDomain trust_domain;
   uint64_t sequence_number = 0;
-  std::vector<Certificate> roots;  // the active authority's root first
+  std::vector<Certificate> roots;                  // the active authority's root first
+  absl::Time published_at = absl::InfinitePast();  // when the store took it: what acknowledgements lag behind
 
   // Every root as PEM, one after another: a CA file.
   std::string ToPem() const;

@@ -94,13 +94,13 @@ ServerCertificate::ServerCertificate(ServerCertificateOptions options, const Aut
       authorities_(authorities),
       store_(store),
       entropy_(entropy),
-      install_(std::move(install)) {}
+      install_(std::move(install)),
+      names_(options_.names) {}
 
 absl::Time ServerCertificate::Tick(absl::Time now) {
   std::shared_ptr<const AuthoritySnapshot> snapshot = authorities_.Current();
   absl::Status status;
   if (snapshot == nullptr || IsDue(*snapshot, now)) status = RenewWithRetries(now);
-  if (!status.ok()) LogError("the server certificate was not renewed", {{"error", status.ToString()}});
   {
     MutexLock lock(mutex_);
     error_ = status;
@@ -120,8 +120,18 @@ absl::Status ServerCertificate::LastError() const {
   return error_;
 }
 
+void ServerCertificate::SetNames(ServerCertificateNames names) {
+  MutexLock lock(mutex_);
+  names_ = std::move(names);
+  names_changed_ = true;
+}
+
 bool ServerCertificate::IsDue(const AuthoritySnapshot& snapshot, absl::Time now) const {
   if (leaf_.empty()) return true;
+  {
+    MutexLock lock(mutex_);
+    if (names_changed_) return true;
+  }
   const Validity& validity = leaf_.validity();
   // Before its beginning: it was made while the clock was ahead.
   if (now < validity.not_before || now >= validity.not_before + validity.lifetime() / 2) return true;
@@ -148,14 +158,19 @@ absl::Status ServerCertificate::RenewWithRetries(absl::Time now) {
 
 absl::Status ServerCertificate::Renew(const AuthoritySnapshot& snapshot, absl::Time now) {
   const SigningAuthority& issuing = *snapshot.issuing;
-  for (const std::string& name : options_.names.dns_names) MESHCA_RETURN_IF_ERROR(CheckDnsName(name));
+  ServerCertificateNames names;
+  {
+    MutexLock lock(mutex_);
+    names = names_;
+    names_changed_ = false;
+  }
+  for (const std::string& name : names.dns_names) MESHCA_RETURN_IF_ERROR(CheckDnsName(name));
   // P-256 whatever the authorities' keys are: every client can verify it, and handshakes are many.
   MESHCA_ASSIGN_OR_RETURN(std::unique_ptr<SoftwareKey> key, SoftwareKey::Generate(KeyType::kEcP256));
   ServerIdentity identity;
-  MESHCA_ASSIGN_OR_RETURN(
-      Certificate leaf,
-      BuildServerCertificate(options_.trust_domain, key->public_key(), options_.names, issuing.certificate,
-                             *issuing.key, now, options_.backdate, options_.lifetime, entropy_));
+  MESHCA_ASSIGN_OR_RETURN(Certificate leaf,
+                          BuildServerCertificate(options_.trust_domain, key->public_key(), names, issuing.certificate,
+                                                 *issuing.key, now, options_.backdate, options_.lifetime, entropy_));
   MESHCA_ASSIGN_OR_RETURN(Certificate root, RootOf(snapshot));
   identity.chain.push_back(leaf);
   identity.chain.insert(identity.chain.end(), snapshot.chain_tail.begin(), snapshot.chain_tail.end());

@@ -43,7 +43,7 @@ struct ServerIdentity {
 
 // Renews at half of its lifetime, with a new key each time, and at once when the root that signs has changed or the
 // authority that signed it is retired. Tick runs on one thread (the server's maintenance thread) and blocks on the
-// store; ExpiresAt and LastError are for any.
+// store; the rest is for any thread.
 class ServerCertificate {
  public:
   // Puts the identity to use (rpc::TlsContext::Swap). Runs inside Tick, after the record is durable.
@@ -55,6 +55,9 @@ class ServerCertificate {
 
   // Does what is due at `now`; returns when to call again at the latest. Call it too after each change of authorities.
   absl::Time Tick(absl::Time now);
+
+  // Other names from the next Tick on, which renews at once (a reload of the configuration).
+  void SetNames(ServerCertificateNames names);
 
   // InfinitePast before the first.
   absl::Time ExpiresAt() const;
@@ -79,6 +82,8 @@ class ServerCertificate {
   std::string root_id_;
 
   mutable Mutex mutex_;
+  ServerCertificateNames names_ ABSL_GUARDED_BY(mutex_);
+  bool names_changed_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Time expires_at_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
   absl::Status error_ ABSL_GUARDED_BY(mutex_);
 };

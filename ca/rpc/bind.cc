@@ -1,4 +1,5 @@
-// Addresses to listening sockets.
+#include "ca/rpc/bind.h"
+
 #include <grp.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -64,6 +65,8 @@ absl::StatusOr<UniqueFd> BindTo(const addrinfo& target, bool all_addresses) {
   return fd;
 }
 
+}  // namespace
+
 std::string BoundAddress(int fd) {
   sockaddr_storage bound{};
   socklen_t size = sizeof bound;
@@ -107,6 +110,8 @@ absl::StatusOr<UniqueFd> BindTcp(absl::string_view address) {
   if (!fd.valid()) return Annotate(failure, absl::StrCat("listen on ", address));
   return fd;
 }
+
+namespace {
 
 // Removes a socket file that nobody listens on any more: what a killed server leaves behind.
 absl::Status RemoveStale(const std::string& path, const sockaddr_un& name) {

@@ -224,12 +224,25 @@ TEST_F(ServerCertificateTest, ListenerThatRefusesIsAnErrorAndTriedAgain) {
   EXPECT_TRUE(certificate.LastError().ok());
 }
 
+TEST_F(ServerCertificateTest, OtherNamesAreTakenWithTheNextTick) {
+  ServerCertificate certificate = Make();
+  Tick(certificate);
+  certificate.SetNames(DefaultServerNames({"new.example.test"}));
+  Tick(certificate);
+  Tick(certificate);
+  ASSERT_THAT(installed_, SizeIs(2));
+  EXPECT_EQ(VerifyByOpenSsl(manager_->Current()->bundle->roots.front(), "new.example.test"), X509_V_OK);
+}
+
 TEST_F(ServerCertificateTest, BadConfiguredNameIsInvalidArgument) {
   options_.names = DefaultServerNames({"not a name"});
   ServerCertificate certificate = Make();
   Tick(certificate);
   EXPECT_EQ(certificate.LastError().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(certificate.LastError().message()), HasSubstr("not a name"));
+  certificate.SetNames(DefaultServerNames({"a.name"}));
+  Tick(certificate);
+  EXPECT_TRUE(certificate.LastError().ok());
 }
 
 TEST(DefaultServerNames, SortsNamesFromAddressesOnce) {
