@@ -73,7 +73,13 @@ class Walk {
         }
       }
       origins_[key_path] = {OriginKind::kFile, absl::StrCat(name_, ":", key.place.line, ":", key.place.column)};
-      Value(node.children[i + 1], key_path, *field, message);
+      const YamlNode& value = node.children[i + 1];
+      if (value.kind == YamlNode::Kind::kNull) {
+        // At the key: nothing stands nowhere, or a line further down.
+        faults_.Add(key.place, key_path, "has no value; give it one or leave the key out");
+      } else {
+        Value(value, key_path, *field, message);
+      }
     }
     CheckComplete(node, path, type, seen, chosen);
   }
@@ -88,9 +94,6 @@ class Walk {
   }
 
   void Value(const YamlNode& node, const std::string& path, const pb::FieldDescriptor& field, pb::Message& message) {
-    if (node.kind == YamlNode::Kind::kNull) {
-      return faults_.Add(node.place, path, "has no value; give it one or leave the key out");
-    }
     if (field.is_repeated()) return List(node, path, field, message);
     if (!IsScalar(field)) return Mapping(node, path, *message.GetReflection()->MutableMessage(&message, &field));
     Scalar(node, path, field, message);
@@ -103,7 +106,9 @@ class Walk {
     }
     for (size_t i = 0; i < node.children.size(); ++i) {
       const std::string item = absl::StrCat(path, "[", i, "]");
-      if (IsScalar(field)) {
+      if (node.children[i].kind == YamlNode::Kind::kNull) {
+        faults_.Add(node.place, item, "has no value; give it one or remove the item");
+      } else if (IsScalar(field)) {
         Scalar(node.children[i], item, field, message);
       } else {
         Mapping(node.children[i], item, *message.GetReflection()->AddMessage(&message, &field));

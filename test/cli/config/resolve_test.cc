@@ -226,7 +226,7 @@ INSTANTIATE_TEST_SUITE_P(
         RuleCase{"TrustDomain", "trust_domain: a b\n", "m.yaml:1:1: trust_domain: "},
         RuleCase{"AddressWithoutPort", "listen: 127.0.0.1\n", "m.yaml:1:1: listen: expects HOST:PORT"},
         RuleCase{"AddressPortTooLarge", "listen: 127.0.0.1:65536\n", "the port is a number from 0 to 65535"},
-        RuleCase{"AddressBadHost", "listen: a_b:1\n", "m.yaml:1:1: listen: expects HOST:PORT"},
+        RuleCase{"AddressBadHost", "listen: a/b:1\n", "m.yaml:1:1: listen: expects HOST:PORT"},
         RuleCase{"AddressBadIpv4", "listen: 127.0.0.300:1\n", "m.yaml:1:1: listen: expects HOST:PORT"},
         RuleCase{"AddressBareIpv6", "listen: ::1:15012\n", "m.yaml:1:1: listen: expects HOST:PORT"},
         RuleCase{"SameAddress", "listen: 127.0.0.1:7\nhttp_listen: 127.0.0.1:7\n",
@@ -245,7 +245,7 @@ INSTANTIATE_TEST_SUITE_P(
         RuleCase{"SocketTooLong", "admin_socket: /" + std::string(107, 'x') + "\n",
                  "m.yaml:1:1: admin_socket: the path of a Unix socket has at most 107 bytes, and /xxx"},
         RuleCase{"SocketInALongFolder", "state_dir: /" + std::string(100, 'x') + "\n",
-                 "has 112 bytes: give a shorter --state-dir, or --admin-socket"},
+                 "has 112: give a shorter --state-dir, or --admin-socket"},
         RuleCase{"SameSocket", "admin_socket: /a\napi_socket: /a\n", "m.yaml:2:1: api_socket: /a is taken"},
         RuleCase{"JwtTwoKeySources",
                  Jwt("    spiffe_id: spiffe://{trust_domain}/{claims.a}/x\n    jwks_file: a\n    "
