@@ -1,0 +1,238 @@
+// Who acknowledged what: the slowest stream counts, and nothing is forgotten too early.
+#include "sds/subscriber_registry.h"
+
+#include "ca/authority/authority_store.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "test/fakes/fake_clock.h"
+#include "test/fakes/memory_store.h"
+#include "test/sds/world.h"
+
+namespace meshca::sds {
+namespace {
+
+using testing::IsEmpty;
+using testing::SizeIs;
+
+using Member = SubscriberRegistry::Member;
+
+SubscriberRecord Info(std::string instance) {
+  SubscriberRecord info;
+  info.instance = std::move(instance);
+  info.spiffe_id = "spiffe://td.test/web";
+  info.node = "node-1";
+  info.kind = "sds-unix";
+  info.peer = "pid 1 uid 2";
+  return info;
+}
+
+struct Registry {
+  FakeClock clock;
+  MemoryStore store;
+  SubscriberRegistry registry{store, clock, absl::Hours(24)};
+
+  Member Join(bool bundle, bool key, const std::string& instance = "i") {
+    Member member = registry.Join(Info(instance));
+    member.Carries(bundle, key);
+    return member;
+  }
+  SubscriberRecord Row(const std::string& instance = "i") {
+    const auto rows = store.LoadSubscribers();
+    for (const SubscriberRecord& row : *rows) {
+      if (row.instance == instance) return row;
+    }
+    return {};
+  }
+};
+
+SubscriberRegistry::Evidence Bundle(uint64_t sequence) { return {sequence, 0, "", "v"}; }
+SubscriberRegistry::Evidence KeyOf(uint64_t generation) {
+  return {0, generation, std::to_string(generation), "v" + std::to_string(generation)};
+}
+
+TEST(SubscriberRegistry, TheSlowestStreamCounts) {
+  Registry world;
+  Member one = world.Join(true, false), two = world.Join(true, false), key = world.Join(false, true);
+  one.Acknowledged(Bundle(5));
+  EXPECT_EQ(world.registry.Find("i")->bundle_sequence, 0) << "the second has acknowledged nothing";
+  two.Acknowledged(Bundle(4));
+  EXPECT_EQ(world.registry.Find("i")->bundle_sequence, 4);
+  two.Acknowledged(Bundle(5));
+  EXPECT_EQ(world.registry.Find("i")->bundle_sequence, 5);
+  key.Acknowledged(KeyOf(2));
+  EXPECT_EQ(world.registry.Find("i")->serial, "2");
+  EXPECT_EQ(world.registry.Find("i")->version_info, "v2");
+  Member slow_key = world.Join(false, true);
+  slow_key.Acknowledged(KeyOf(1));
+  EXPECT_EQ(world.registry.Find("i")->serial, "1");
+}
+
+TEST(SubscriberRegistry, EveryChangeIsInTheStore) {
+  Registry world;
+  Member member = world.Join(true, true);
+  EXPECT_TRUE(world.Row().connected);
+  member.SentCertificate(world.clock.Now() + absl::Hours(24));
+  member.Acknowledged({7, 1, "0a", "v1"});
+  EXPECT_EQ(world.Row().bundle_sequence, 7);
+  EXPECT_EQ(world.Row().serial, "0a");
+  EXPECT_EQ(world.Row().version_info, "v1");
+  EXPECT_EQ(world.Row().acknowledged_at, world.clock.Now());
+  EXPECT_EQ(world.Row().certificate_expires, world.clock.Now() + absl::Hours(24));
+  member.Rejected("no room");
+  EXPECT_EQ(world.Row().rejected, "no room");
+  EXPECT_EQ(world.Row().bundle_sequence, 7);
+  member.Leave(/*broken=*/false);
+  EXPECT_FALSE(world.Row().connected);
+  EXPECT_EQ(world.Row().bundle_sequence, 7);
+}
+
+TEST(SubscriberRegistry, ABrokenConnectionLeavesTheSlowestBehind) {
+  for (const bool slow_first : {true, false}) {
+    Registry world;
+    Member fast = world.Join(true, false), slow = world.Join(true, false);
+    fast.Acknowledged(Bundle(5));
+    slow.Acknowledged(Bundle(3));
+    (slow_first ? slow : fast).Leave(/*broken=*/true);
+    (slow_first ? fast : slow).Leave(/*broken=*/true);
+    EXPECT_EQ(world.registry.Find("i")->bundle_sequence, 3) << slow_first;
+  }
+}
+
+TEST(SubscriberRegistry, ASubscriptionGivenUpCountsNoMore) {
+  Registry world;
+  Member fast = world.Join(true, false), slow = world.Join(true, false);
+  fast.Acknowledged(Bundle(5));
+  slow.Leave(/*broken=*/false);
+  EXPECT_EQ(world.registry.Find("i")->bundle_sequence, 5);
+}
+
+TEST(SubscriberRegistry, OneWhoLeftIsRememberedUntilTheCertificateExpires) {
+  Registry world;
+  Member with = world.Join(true, true, "with"), without = world.Join(true, false, "without");
+  with.SentCertificate(world.clock.Now() + absl::Hours(48));
+  with.Leave(false);
+  without.Leave(false);
+  world.clock.Advance(absl::Hours(23));
+  world.registry.Tick(world.clock.Now());
+  EXPECT_THAT(world.registry.List(), SizeIs(2));
+  world.clock.Advance(absl::Hours(2));
+  world.registry.Tick(world.clock.Now());
+  EXPECT_THAT(world.registry.List(), SizeIs(1));
+  EXPECT_THAT(*world.store.LoadSubscribers(), SizeIs(1));
+  world.clock.Advance(absl::Hours(24));
+  world.registry.Tick(world.clock.Now());
+  EXPECT_THAT(world.registry.List(), IsEmpty());
+  EXPECT_THAT(*world.store.LoadSubscribers(), IsEmpty());
+}
+
+TEST(SubscriberRegistry, AConnectedOneIsNeverForgotten) {
+  Registry world;
+  Member member = world.Join(true, false);
+  world.clock.Advance(absl::Hours(1000));
+  world.registry.Tick(world.clock.Now());
+  EXPECT_THAT(world.registry.List(), SizeIs(1));
+}
+
+TEST(SubscriberRegistry, ARestartRemembersAndHasNobodyConnected) {
+  Registry world;
+  Member member = world.Join(true, false);
+  member.Acknowledged(Bundle(9));
+  SubscriberRegistry next(world.store, world.clock, absl::Hours(24));
+  ASSERT_TRUE(next.Load().ok());
+  ASSERT_THAT(next.List(), SizeIs(1));
+  EXPECT_EQ(next.List().front().bundle_sequence, 9);
+  EXPECT_FALSE(next.List().front().connected);
+  EXPECT_EQ(next.Stats().connected, 0);
+  Member again = next.Join(Info("i"));
+  EXPECT_EQ(next.List().front().first_seen, FakeClock().Now());
+}
+
+TEST(SubscriberRegistry, WhatCouldNotBeSavedIsSavedWhenTheDiskIsBack) {
+  Registry world;
+  Member member = world.Join(true, false);
+  world.store.FailWrites(absl::UnavailableError("disk full"));
+  member.Acknowledged(Bundle(2));
+  EXPECT_EQ(world.Row().bundle_sequence, 0);
+  EXPECT_EQ(world.registry.Stats().unsaved, 1);
+  world.registry.Tick(world.clock.Now());
+  EXPECT_EQ(world.registry.Stats().unsaved, 1);
+  world.store.FailWrites(absl::OkStatus());
+  world.registry.Tick(world.clock.Now());
+  EXPECT_EQ(world.Row().bundle_sequence, 2);
+  EXPECT_EQ(world.registry.Stats().unsaved, 0);
+}
+
+TEST(SubscriberRegistry, ManyChangesAreSavedInBatches) {
+  // A store that answers late: what comes meanwhile is one batch.
+  class LateStore final : public SubscriberStore {
+   public:
+    void SaveSubscribers(std::vector<SubscriberRecord> rows, SaveDone done) override {
+      batches.push_back(rows.size());
+      waiting = std::move(done);
+    }
+    absl::StatusOr<std::vector<SubscriberRecord>> LoadSubscribers() override { return std::vector<SubscriberRecord>(); }
+    absl::Status DeleteSubscriber(const std::string&) override { return absl::OkStatus(); }
+    void Answer() {
+      SaveDone done = std::move(waiting);
+      std::move(done)(absl::OkStatus());
+    }
+    std::vector<size_t> batches;
+    SaveDone waiting;
+  } store;
+  FakeClock clock;
+  SubscriberRegistry registry(store, clock, absl::Hours(24));
+  std::vector<Member> members;
+  for (int i = 0; i < 1501; ++i) members.push_back(registry.Join(Info(std::to_string(i))));
+  EXPECT_THAT(store.batches, testing::ElementsAre(1));
+  store.Answer();
+  store.Answer();
+  EXPECT_THAT(store.batches, testing::ElementsAre(1, 1000, 500));
+  store.Answer();
+  members[3].Acknowledged(Bundle(1));
+  members[3].Acknowledged(Bundle(2));
+  EXPECT_EQ(store.batches.back(), 1);
+  store.Answer();
+  EXPECT_EQ(store.batches.size(), 5);
+  store.Answer();
+  members.clear();
+  while (registry.Stats().unsaved > 0) store.Answer();
+  store.Answer();
+}
+
+// A client certificate is followed through its renewals: the subscriber stays the one it was.
+TEST(SubscriberRegistry, ARenewedClientCertificateIsTheSameInstance) {
+  World world;
+  const auto first_peer = world.TlsPeer(Id("spiffe://td.test/edge"));
+  auto first = std::make_unique<Proxy>(world, first_peer, Protocol::kStateOfTheWorld);
+  first->Ask({"ROOTCA"});
+  first->Await(1);
+  first->Ack();
+  first.reset();
+  const auto next_peer = world.TlsPeer(Id("spiffe://td.test/edge"));
+  const auto serial_of = [](const rpc::Peer& peer) {
+    return *Certificate::Parse(Der(peer.certificate_chain_der[0]))->serial();
+  };
+  AuthorityChange change;  // a store takes records of active authorities alone
+  change.trust_domain = "td.test";
+  change.authorities.emplace_back().id = "issuing";
+  change.authorities.back().state = AuthorityState::kActive;
+  change.audit.emplace_back().action = "authority.activate";
+  ASSERT_TRUE(world.store.CommitAuthorities(change).ok());
+  IssuanceRecord record;
+  record.authority_id = "issuing";
+  record.serial = serial_of(*next_peer);
+  record.spiffe_id = Id("spiffe://td.test/edge");
+  record.parent_serial = serial_of(*first_peer).ToHex();
+  world.store.Append(record, [](absl::Status status) { EXPECT_TRUE(status.ok()) << status; });
+  Proxy next(world, next_peer, Protocol::kStateOfTheWorld);
+  next.Ask({"ROOTCA"});
+  next.Await(1);
+  EXPECT_THAT(world.registry->List(), SizeIs(1));
+  Proxy stranger(world, world.TlsPeer(Id("spiffe://td.test/edge")), Protocol::kStateOfTheWorld);
+  stranger.Ask({"ROOTCA"});
+  stranger.Await(1);
+  EXPECT_THAT(world.registry->List(), SizeIs(2));
+}
+
+}  // namespace
+}  // namespace meshca::sds
