@@ -28,7 +28,11 @@ class JwksSource {
   // Looks again, because a token names a key that is not there. At most one look every 30 s goes out, whatever tokens
   // claim; within that time, `done` is answered at once. Ok: Current() is as new as it gets now. Unavailable: there has
   // never been a set (says why). A look that fails keeps the old set and is Ok.
+  // ResourceExhausted: too many wait already.
   virtual void Refresh(Done done) = 0;
+
+  // Ends the thread; those who wait are answered Unavailable before this returns. Current() stays. Idempotent.
+  virtual void Stop() = 0;
 };
 
 // Where the keys are: `file`, else `url`, else discovery at `issuer` (OpenID Connect Discovery §4).

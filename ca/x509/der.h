@@ -1,4 +1,4 @@
-// Strict DER (X.690), read and written without allocation where that is possible. For ca/x509 alone.
+// Strict DER (X.690), read and written without allocation where that is possible. For ca/x509 and JWK (ca/authn).
 #ifndef MESHCA_CA_X509_DER_H_
 #define MESHCA_CA_X509_DER_H_
 

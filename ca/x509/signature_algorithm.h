@@ -1,4 +1,4 @@
-// Which signature algorithm an AlgorithmIdentifier names (RFC 5280 §4.1.1.2). For ca/x509 alone.
+// Which signature algorithm an AlgorithmIdentifier names (RFC 5280 §4.1.1.2). For ca/x509 and JWK (ca/authn).
 #ifndef MESHCA_CA_X509_SIGNATURE_ALGORITHM_H_
 #define MESHCA_CA_X509_SIGNATURE_ALGORITHM_H_
 

@@ -1,0 +1,85 @@
+#include "ca/authn/http_get.h"
+
+#include <thread>
+
+#include <httplib.h>
+
+#include "absl/strings/str_cat.h"
+#include "ca/authn/fetch_url.h"
+#include "ca/base/mutex.h"
+#include "ca/base/status.h"
+
+namespace meshca {
+namespace {
+
+// Cuts a request that takes too long in all: the library's own timeouts begin again with every byte that arrives.
+class Deadline {
+ public:
+  Deadline(httplib::Client& client, absl::Duration timeout)
+      : thread_([this, &client, timeout] {
+          MutexLock lock(mutex_);
+          const absl::Time end = absl::Now() + timeout;
+          while (!finished_ && absl::Now() < end) changed_.WaitFor(mutex_, end - absl::Now());
+          if (finished_) return;
+          passed_ = true;
+          client.stop();
+        }) {}
+  ~Deadline() { Finish(); }
+
+  // Whether the time ran out.
+  bool Finish() {
+    {
+      MutexLock lock(mutex_);
+      finished_ = true;
+      changed_.NotifyAll();
+    }
+    if (thread_.joinable()) thread_.join();
+    MutexLock lock(mutex_);
+    return passed_;
+  }
+
+ private:
+  Mutex mutex_;
+  CondVar changed_;
+  bool finished_ ABSL_GUARDED_BY(mutex_) = false;
+  bool passed_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+std::string Origin(const FetchUrl& url) {
+  const bool ipv6 = url.host.find(':') != std::string::npos;
+  return absl::StrCat(url.https ? "https://" : "http://", ipv6 ? "[" : "", url.host, ipv6 ? "]" : "", ":", url.port);
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> HttpGet(const std::string& url, const HttpGetOptions& options) {
+  MESHCA_ASSIGN_OR_RETURN(const FetchUrl parts, FetchUrl::Parse(url));
+  auto failed = [&url](absl::string_view why) { return absl::UnavailableError(absl::StrCat("GET ", url, ": ", why)); };
+  httplib::Client client(Origin(parts));
+  if (!client.is_valid()) return failed("the TLS client could not be set up");
+  const auto timeout = absl::ToChronoMicroseconds(options.timeout);
+  client.set_connection_timeout(timeout);
+  client.set_read_timeout(timeout);
+  client.set_write_timeout(timeout);
+  client.set_follow_location(false);
+  client.enable_server_certificate_verification(true);
+  if (!options.ca_file.empty()) client.set_ca_cert_path(options.ca_file);
+
+  std::string body;
+  bool too_large = false;
+  Deadline deadline(client, options.timeout);
+  const httplib::Result result =
+      client.Get(parts.target, {{"Accept", "application/json"}}, [&](const char* data, size_t size) {
+        too_large = body.size() + size > options.bytes_max;
+        if (!too_large) body.append(data, size);
+        return !too_large;
+      });
+  if (deadline.Finish()) return failed(absl::StrCat("no whole answer within ", absl::FormatDuration(options.timeout)));
+  if (too_large) return failed(absl::StrCat("the answer is longer than ", options.bytes_max, " bytes"));
+  if (!result) return failed(httplib::to_string(result.error()));
+  if (result->status != 200) return failed(absl::StrCat("HTTP status ", result->status));
+  return body;
+}
+
+}  // namespace meshca

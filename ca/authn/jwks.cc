@@ -1,0 +1,203 @@
+#include "ca/authn/jwks.h"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "ca/authn/base64url.h"
+#include "ca/authn/json.h"
+#include "ca/base/status.h"
+#include "ca/x509/der.h"
+#include "ca/x509/signature_algorithm.h"
+
+namespace meshca {
+namespace {
+
+struct AlgorithmRow {
+  JwtAlgorithm algorithm;
+  absl::string_view name;
+  absl::string_view identifier;  // DER AlgorithmIdentifier
+};
+
+// RSASSA-PSS, SHA-256, MGF1 with SHA-256, a salt of 32 bytes (RFC 4055 §3.1, as RFC 7518 §3.5 wants it).
+constexpr absl::string_view kPssSha256(
+    "\x30\x41\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0a\x30\x34"
+    "\xa0\x0f\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00"
+    "\xa1\x1c\x30\x1a\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x08"
+    "\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00"
+    "\xa2\x03\x02\x01\x20",
+    67);
+
+const std::array<AlgorithmRow, 5>& Rows() {
+  static const std::array<AlgorithmRow, 5> rows = {{{JwtAlgorithm::kRs256, "RS256", kSha256WithRsaAlgorithm},
+                                                    {JwtAlgorithm::kPs256, "PS256", kPssSha256},
+                                                    {JwtAlgorithm::kEs256, "ES256", kEcdsaWithSha256Algorithm},
+                                                    {JwtAlgorithm::kEs384, "ES384", kEcdsaWithSha384Algorithm},
+                                                    {JwtAlgorithm::kEdDsa, "EdDSA", kEd25519Algorithm}}};
+  return rows;
+}
+
+bool Fits(JwtAlgorithm algorithm, KeyType type) {
+  switch (algorithm) {
+    case JwtAlgorithm::kRs256:
+    case JwtAlgorithm::kPs256:
+      return type == KeyType::kRsa2048 || type == KeyType::kRsa3072 || type == KeyType::kRsa4096;
+    case JwtAlgorithm::kEs256: return type == KeyType::kEcP256;
+    case JwtAlgorithm::kEs384: return type == KeyType::kEcP384;
+    case JwtAlgorithm::kEdDsa: return type == KeyType::kEd25519;
+  }
+  return false;
+}
+
+std::string UnsignedInteger(absl::string_view bytes) {
+  const size_t first = std::min(bytes.find_first_not_of('\0'), bytes.size());
+  bytes.remove_prefix(first);
+  std::string content(bytes);
+  if (content.empty() || (static_cast<unsigned char>(content[0]) & 0x80) != 0) content.insert(0, 1, '\0');
+  return der::MakeElement(der::kInteger, content);
+}
+
+std::string Spki(absl::string_view algorithm, absl::string_view key) {
+  return der::MakeElement(
+      der::kSequence,
+      absl::StrCat(algorithm, der::MakeElement(der::kBitString, std::string(1, '\0') + std::string(key))));
+}
+
+constexpr absl::string_view kRsaKey("\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00", 15);
+constexpr absl::string_view kP256Key(
+    "\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07", 21);
+constexpr absl::string_view kP384Key("\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22", 18);
+
+absl::Status Broken(absl::string_view fault) { return absl::InvalidArgumentError(fault); }
+
+absl::StatusOr<std::string> Bytes(const JsonValue& jwk, absl::string_view name, size_t size) {
+  std::optional<std::string> bytes = Base64UrlDecode(jwk.FindText(name));
+  if (!bytes.has_value() || bytes->empty()) return Broken(absl::StrCat("\"", name, "\" is not base64url"));
+  if (size != 0 && bytes->size() != size) return Broken(absl::StrCat("\"", name, "\" is not ", size, " bytes long"));
+  return *std::move(bytes);
+}
+
+// The key's SubjectPublicKeyInfo; "" for a type or curve that no algorithm here takes.
+absl::StatusOr<std::string> SpkiOf(const JsonValue& jwk) {
+  const absl::string_view type = jwk.FindText("kty");
+  const absl::string_view curve = jwk.FindText("crv");
+  if (type == "RSA") {
+    MESHCA_ASSIGN_OR_RETURN(const std::string modulus, Bytes(jwk, "n", 0));
+    MESHCA_ASSIGN_OR_RETURN(const std::string exponent, Bytes(jwk, "e", 0));
+    return Spki(kRsaKey,
+                der::MakeElement(der::kSequence, absl::StrCat(UnsignedInteger(modulus), UnsignedInteger(exponent))));
+  }
+  if (type == "EC" && (curve == "P-256" || curve == "P-384")) {
+    const size_t size = curve == "P-256" ? 32 : 48;
+    MESHCA_ASSIGN_OR_RETURN(const std::string x, Bytes(jwk, "x", size));
+    MESHCA_ASSIGN_OR_RETURN(const std::string y, Bytes(jwk, "y", size));
+    return Spki(curve == "P-256" ? kP256Key : kP384Key, absl::StrCat("\x04", x, y));
+  }
+  if (type == "OKP" && curve == "Ed25519") {
+    MESHCA_ASSIGN_OR_RETURN(const std::string x, Bytes(jwk, "x", 32));
+    return Spki(kEd25519Algorithm, x);
+  }
+  return std::string();
+}
+
+// Nothing: a key that is not for us (RFC 7517 §5 says to leave those out).
+absl::StatusOr<std::optional<Jwks::Key>> ReadKey(const JsonValue& jwk) {
+  if (!jwk.is_object() || jwk.FindText("kty").empty()) return Broken("is no key: \"kty\" is missing");
+  if (jwk.Find("d") != nullptr || jwk.Find("k") != nullptr) {
+    return Broken("is a private or shared key, which must never be published: replace it at the issuer");
+  }
+  const absl::string_view use = jwk.FindText("use");
+  if (!use.empty() && use != "sig") return std::optional<Jwks::Key>();
+  const absl::string_view alg = jwk.FindText("alg");
+  MESHCA_ASSIGN_OR_RETURN(const std::string spki, SpkiOf(jwk));
+  if (spki.empty()) return std::optional<Jwks::Key>();
+  absl::StatusOr<PublicKey> key = PublicKey::FromSpki(spki);
+  if (!key.ok()) return Broken(key.status().message());
+  return std::optional<Jwks::Key>(Jwks::Key{std::string(jwk.FindText("kid")), std::string(alg), *std::move(key)});
+}
+
+// r and s side by side as the SEQUENCE that X.509 and PublicKey::Verify know; "" for another length.
+std::string EcdsaToDer(absl::string_view signature, size_t half) {
+  if (signature.size() != 2 * half) return "";
+  return der::MakeElement(der::kSequence, absl::StrCat(UnsignedInteger(signature.substr(0, half)),
+                                                       UnsignedInteger(signature.substr(half))));
+}
+
+}  // namespace
+
+absl::string_view JwtAlgorithmName(JwtAlgorithm algorithm) {
+  for (const AlgorithmRow& row : Rows()) {
+    if (row.algorithm == algorithm) return row.name;
+  }
+  return "unknown";
+}
+
+absl::StatusOr<JwtAlgorithm> ParseJwtAlgorithm(absl::string_view name) {
+  for (const AlgorithmRow& row : Rows()) {
+    if (row.name == name) return row.algorithm;
+  }
+  absl::string_view why = "is not known here";
+  if (absl::EqualsIgnoreCase(name, "none")) {
+    why = "would leave the token unsigned";
+  } else if (absl::StartsWith(name, "HS")) {
+    why = "is HMAC, whose key would be a shared secret";
+  }
+  return WithReason(
+      absl::UnauthenticatedError(absl::StrCat("JWT: algorithm \"", absl::Utf8SafeCHexEscape(name.substr(0, 32)), "\" ",
+                                              why, "; accepted are RS256, PS256, ES256, ES384 and EdDSA")),
+      "JWT_ALGORITHM_REFUSED");
+}
+
+absl::StatusOr<Jwks> Jwks::Parse(absl::string_view json) {
+  auto invalid = [](absl::string_view fault) {
+    return WithReason(absl::InvalidArgumentError(absl::StrCat("JWKS: ", fault)), "JWKS_INVALID");
+  };
+  if (json.size() > kBytesMax) return invalid(absl::StrCat(json.size(), " bytes; the most is ", kBytesMax));
+  absl::StatusOr<JsonValue> root = ParseJson(json);
+  if (!root.ok()) return invalid(root.status().message());
+  const JsonValue* keys = root->Find("keys");
+  if (keys == nullptr || keys->kind != JsonValue::Kind::kArray) return invalid("there is no list \"keys\"");
+  if (keys->items.size() > kKeysMax) {
+    return invalid(absl::StrCat(keys->items.size(), " keys; the most is ", kKeysMax));
+  }
+  Jwks set;
+  for (size_t i = 0; i < keys->items.size(); ++i) {
+    absl::StatusOr<std::optional<Key>> key = ReadKey(keys->items[i]);
+    if (!key.ok()) return invalid(absl::StrCat("keys[", i, "]: ", key.status().message()));
+    if (key->has_value()) set.keys_.push_back(**std::move(key));
+  }
+  if (set.keys_.empty()) return invalid("there is no RSA, P-256, P-384 or Ed25519 key for signatures in it");
+  return set;
+}
+
+std::vector<const Jwks::Key*> Jwks::Candidates(JwtAlgorithm algorithm, absl::string_view kid) const {
+  std::vector<const Key*> candidates;
+  for (const Key& key : keys_) {
+    if (!kid.empty() && key.kid != kid) continue;
+    if (!Fits(algorithm, key.key.type())) continue;
+    if (!key.alg.empty() && key.alg != JwtAlgorithmName(algorithm)) continue;
+    candidates.push_back(&key);
+  }
+  return candidates;
+}
+
+bool VerifyJwsSignature(JwtAlgorithm algorithm, const PublicKey& key, absl::string_view message,
+                        absl::string_view signature) {
+  if (!Fits(algorithm, key.type())) return false;
+  std::string sequence;
+  if (algorithm == JwtAlgorithm::kEs256 || algorithm == JwtAlgorithm::kEs384) {
+    sequence = EcdsaToDer(signature, algorithm == JwtAlgorithm::kEs256 ? 32 : 48);
+    if (sequence.empty()) return false;
+    signature = sequence;
+  }
+  for (const AlgorithmRow& row : Rows()) {
+    if (row.algorithm == algorithm) return key.Verify(row.identifier, message, signature).ok();
+  }
+  return false;
+}
+
+}  // namespace meshca

@@ -1,0 +1,262 @@
+#include "ca/authn/jwks_source.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "ca/authn/fetch_url.h"
+#include "ca/authn/http_get.h"
+#include "ca/authn/json.h"
+#include "ca/base/clock.h"
+#include "ca/base/file.h"
+#include "ca/base/log.h"
+#include "ca/base/mutex.h"
+#include "ca/base/status.h"
+
+namespace meshca {
+namespace {
+
+constexpr size_t kWaitersMax = 1024;
+
+// Gives the newest set, or nothing where it is what the last call gave. One thread at a time.
+class JwksLoader {
+ public:
+  virtual ~JwksLoader() = default;
+  virtual absl::StatusOr<std::optional<Jwks>> Load() = 0;
+  virtual std::string name() const = 0;
+};
+
+class FileLoader final : public JwksLoader {
+ public:
+  explicit FileLoader(std::string path) : path_(std::move(path)) {}
+  std::string name() const override { return path_; }
+
+  absl::StatusOr<std::optional<Jwks>> Load() override {
+    struct stat now = {};
+    if (::stat(path_.c_str(), &now) != 0) {
+      loaded_ = {};  // whatever comes back under this name is new
+      return ErrnoStatus(errno, absl::StrCat("stat ", path_));
+    }
+    if (IsSame(now)) return std::optional<Jwks>();
+    loaded_ = {};  // a file that is broken, perhaps because it is just being written, is read again next time
+    MESHCA_ASSIGN_OR_RETURN(const std::string text, ReadFile(path_, Jwks::kBytesMax, FileSecrecy::kPublic));
+    absl::StatusOr<Jwks> jwks = Jwks::Parse(text);
+    if (!jwks.ok()) return Annotate(jwks.status(), path_);
+    loaded_ = now;
+    return std::optional<Jwks>(*std::move(jwks));
+  }
+
+ private:
+  // The inode too, because a file is replaced by renaming another over it; and the change time rather than the
+  // modification time, which `cp -p` and archives carry along.
+  bool IsSame(const struct stat& now) const {
+    return now.st_ino == loaded_.st_ino && now.st_dev == loaded_.st_dev && now.st_size == loaded_.st_size &&
+           now.st_ctim.tv_sec == loaded_.st_ctim.tv_sec && now.st_ctim.tv_nsec == loaded_.st_ctim.tv_nsec;
+  }
+  const std::string path_;
+  struct stat loaded_ = {};
+};
+
+class UrlLoader final : public JwksLoader {
+ public:
+  using Get = std::function<absl::StatusOr<std::string>(const std::string& url)>;
+  // Without `url`, it is discovered at `issuer` for every look: issuers move their keys.
+  UrlLoader(std::string url, std::string issuer, Get get)
+      : url_(std::move(url)), issuer_(std::move(issuer)), get_(std::move(get)) {}
+  std::string name() const override { return url_.empty() ? issuer_ : url_; }
+
+  absl::StatusOr<std::optional<Jwks>> Load() override {
+    std::string url = url_;
+    if (url.empty()) {
+      MESHCA_ASSIGN_OR_RETURN(url, Discover());
+    }
+    MESHCA_ASSIGN_OR_RETURN(const std::string text, get_(url));
+    absl::StatusOr<Jwks> jwks = Jwks::Parse(text);
+    if (!jwks.ok()) return Annotate(jwks.status(), url);
+    return std::optional<Jwks>(*std::move(jwks));
+  }
+
+ private:
+  // OpenID Connect Discovery §4: the document must name the issuer it was asked for.
+  absl::StatusOr<std::string> Discover() {
+    const std::string url = absl::StrCat(absl::StripSuffix(issuer_, "/"), "/.well-known/openid-configuration");
+    MESHCA_ASSIGN_OR_RETURN(const std::string text, get_(url));
+    absl::StatusOr<JsonValue> document = ParseJson(text);
+    if (!document.ok()) return Annotate(document.status(), url);
+    if (document->FindText("issuer") != absl::string_view(issuer_)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(url, ": it is the document of issuer \"", document->FindText("issuer"), "\", not of ", issuer_));
+    }
+    const std::string jwks_uri(document->FindText("jwks_uri"));
+    if (absl::Status good = FetchUrl::Parse(jwks_uri).status(); !good.ok()) return Annotate(good, url + ": jwks_uri");
+    return jwks_uri;
+  }
+
+  const std::string url_, issuer_;
+  const Get get_;
+};
+
+// One thread around a loader.
+class BackgroundSource final : public JwksSource {
+ public:
+  struct Intervals {
+    absl::Duration regular, retry, requested;
+  };
+  // `first`: a set that was read already; null: the thread begins with a look.
+  BackgroundSource(std::unique_ptr<JwksLoader> loader, Intervals intervals, std::shared_ptr<const Jwks> first)
+      : loader_(std::move(loader)), intervals_(intervals), current_(std::move(first)) {
+    looking_ = current_ == nullptr;
+    if (!looking_) looked_at_ = Now();
+    thread_ = std::thread([this] { Run(); });
+  }
+  ~BackgroundSource() override { Stop(); }
+
+  std::shared_ptr<const Jwks> Current() const override {
+    MutexLock lock(mutex_);
+    return current_;
+  }
+
+  void Refresh(Done done) override {
+    absl::Status answer;
+    {
+      MutexLock lock(mutex_);
+      if (stopping_) {
+        answer = absl::UnavailableError("the server is shutting down");
+      } else if (!looking_ && Now() - requested_at_ < intervals_.requested) {
+        answer = AnswerLocked();
+      } else if (waiters_.size() >= kWaitersMax) {
+        answer =
+            WithReason(absl::ResourceExhaustedError("too many tokens wait for an issuer's keys; retry with backoff"),
+                       "AUTHENTICATION_QUEUE_FULL");
+      } else {
+        waiters_.push_back(std::move(done));
+        changed_.NotifyAll();
+        return;
+      }
+    }
+    std::move(done)(std::move(answer));
+  }
+
+  void Stop() override {
+    {
+      MutexLock lock(mutex_);
+      stopping_ = true;
+      changed_.NotifyAll();
+    }
+    if (thread_.joinable()) thread_.join();
+  }
+
+ private:
+  static absl::Duration Now() { return SystemClock().SinceBoot(); }
+
+  absl::Status AnswerLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (current_ != nullptr) return absl::OkStatus();
+    return WithReason(absl::UnavailableError(absl::StrCat("never reached: ", error_.message())), "JWKS_UNAVAILABLE");
+  }
+
+  // Sleeps until a look is due; false: stop.
+  bool AwaitDue() {
+    MutexLock lock(mutex_);
+    while (!stopping_ && !looking_) {
+      if (!waiters_.empty()) {
+        requested_at_ = Now();
+        looking_ = true;
+        break;
+      }
+      const absl::Duration left = looked_at_ + interval_ - Now();
+      if (left <= absl::ZeroDuration()) {
+        looking_ = true;
+        break;
+      }
+      changed_.WaitFor(mutex_, left);
+    }
+    return !stopping_;
+  }
+
+  void Publish(absl::StatusOr<std::optional<Jwks>> loaded) {
+    std::vector<Done> waiters;
+    absl::Status answer;
+    absl::Status news;  // a fault not told of yet
+    {
+      MutexLock lock(mutex_);
+      looking_ = false;
+      looked_at_ = Now();
+      if (loaded.ok()) {
+        interval_ = intervals_.regular;
+        error_ = absl::OkStatus();
+        if (loaded->has_value()) current_ = std::make_shared<const Jwks>(*std::move(*loaded));
+      } else {
+        interval_ = error_.ok() ? intervals_.retry : std::min(2 * interval_, intervals_.regular);
+        if (error_ != loaded.status()) news = loaded.status();
+        error_ = loaded.status();
+      }
+      answer = AnswerLocked();
+      waiters.swap(waiters_);
+    }
+    if (!news.ok()) {
+      LogWarning("a token issuer's keys could not be read; the last good ones stay",
+                 {{"keys", loader_->name()}, {"error", std::string(news.message())}});
+    }
+    for (Done& done : waiters) std::move(done)(answer);
+  }
+
+  void Run() {
+    while (AwaitDue()) Publish(loader_->Load());
+    std::vector<Done> waiters;
+    {
+      MutexLock lock(mutex_);
+      waiters.swap(waiters_);
+    }
+    for (Done& done : waiters) std::move(done)(absl::UnavailableError("the server is shutting down"));
+  }
+
+  const std::unique_ptr<JwksLoader> loader_;  // the thread's own
+  const Intervals intervals_;
+  mutable Mutex mutex_;
+  CondVar changed_;
+  std::shared_ptr<const Jwks> current_ ABSL_GUARDED_BY(mutex_);
+  absl::Status error_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Done> waiters_ ABSL_GUARDED_BY(mutex_);
+  bool looking_ ABSL_GUARDED_BY(mutex_) = false;  // a look is under way or about to be
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Duration interval_ ABSL_GUARDED_BY(mutex_) = intervals_.regular;
+  absl::Duration looked_at_ ABSL_GUARDED_BY(mutex_);
+  absl::Duration requested_at_ ABSL_GUARDED_BY(mutex_) = -absl::InfiniteDuration();
+  std::thread thread_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<JwksSource>> OpenJwksSource(const JwksLocation& location, JwksSourceOptions options) {
+  if (!location.file.empty()) {
+    auto loader = std::make_unique<FileLoader>(location.file);
+    MESHCA_ASSIGN_OR_RETURN(std::optional<Jwks> first, loader->Load());
+    // Looked at again for each unknown key: a stat() costs less than keeping count.
+    return std::make_unique<BackgroundSource>(
+        std::move(loader),
+        BackgroundSource::Intervals{options.file_interval, options.file_interval, absl::ZeroDuration()},
+        std::make_shared<const Jwks>(*std::move(first)));
+  }
+  const std::string& start = location.url.empty() ? location.issuer : location.url;
+  MESHCA_RETURN_IF_ERROR(FetchUrl::Parse(start).status());
+  if (!options.get) {
+    options.get = [ca_file = location.ca_file](const std::string& url) {
+      HttpGetOptions get;
+      get.ca_file = ca_file;
+      get.bytes_max = Jwks::kBytesMax;
+      return HttpGet(url, get);
+    };
+  }
+  return std::make_unique<BackgroundSource>(
+      std::make_unique<UrlLoader>(location.url, location.issuer, std::move(options.get)),
+      BackgroundSource::Intervals{options.url_interval, options.retry_interval, options.unknown_key_interval}, nullptr);
+}
+
+}  // namespace meshca

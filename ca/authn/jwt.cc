@@ -1,0 +1,145 @@
+#include "ca/authn/jwt.h"
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "ca/authn/base64url.h"
+#include "ca/base/status.h"
+
+namespace meshca {
+namespace {
+
+constexpr size_t kAudiencesMax = 64;
+
+absl::Status Refused(absl::string_view reason, absl::string_view sentence) {
+  return WithReason(absl::UnauthenticatedError(absl::StrCat("JWT: ", sentence)), reason);
+}
+
+absl::Status Malformed(absl::string_view sentence) { return Refused("JWT_MALFORMED", sentence); }
+
+// Claims are quoted back to whoever sent them, and go to the log: cut short and escaped.
+std::string Quoted(absl::string_view text) {
+  return absl::StrCat("\"", absl::Utf8SafeCHexEscape(text.substr(0, 100)), text.size() > 100 ? "..." : "", "\"");
+}
+
+std::string TimeText(absl::Time time) { return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone()); }
+
+absl::StatusOr<JsonValue> DecodeObject(absl::string_view part, absl::string_view name) {
+  const std::optional<std::string> json = Base64UrlDecode(part);
+  if (!json.has_value()) return Malformed(absl::StrCat("its ", name, " is not base64url"));
+  absl::StatusOr<JsonValue> value = ParseJson(*json);
+  if (!value.ok()) return Malformed(absl::StrCat("its ", name, ": ", value.status().message()));
+  if (!value->is_object()) return Malformed(absl::StrCat("its ", name, " is no JSON object"));
+  return value;
+}
+
+// A NumericDate (RFC 7519 §2): seconds since 1970, perhaps with a fraction. Nothing: absent.
+absl::StatusOr<std::optional<absl::Time>> TimeClaim(const JsonValue& claims, absl::string_view name) {
+  const JsonValue* value = claims.Find(name);
+  if (value == nullptr) return std::optional<absl::Time>();
+  // Until the year 9999, so that sums with the leeway stay finite.
+  if (value->kind != JsonValue::Kind::kNumber || value->number < 0 || value->number > 253402300799.0) {
+    return Malformed(absl::StrCat("claim \"", name, "\" is no time in seconds"));
+  }
+  return std::optional<absl::Time>(absl::UnixEpoch() + absl::Seconds(value->number));
+}
+
+}  // namespace
+
+absl::StatusOr<Jwt> Jwt::Parse(absl::string_view token) {
+  if (token.size() > kBytesMax) {
+    return Malformed(absl::StrCat("it has ", token.size(), " bytes; the most is ", kBytesMax));
+  }
+  const std::vector<absl::string_view> parts = absl::StrSplit(token, '.');
+  if (parts.size() == 5) return Malformed("it is encrypted (JWE); send a signed one");
+  if (parts.size() != 3) return Malformed("it is not three parts with a dot between");
+  MESHCA_ASSIGN_OR_RETURN(const JsonValue header, DecodeObject(parts[0], "header"));
+  if (header.Find("crit") != nullptr) {
+    return Malformed("its header has critical extensions (crit), of which none is known here");  // RFC 7515 §4.1.11
+  }
+  const JsonValue* alg = header.Find("alg");
+  if (alg == nullptr || !alg->is_text()) return Malformed("its header names no algorithm (alg)");
+  const JsonValue* kid = header.Find("kid");
+  if (kid != nullptr && !kid->is_text()) return Malformed("its header's kid is no text");
+
+  Jwt jwt;
+  MESHCA_ASSIGN_OR_RETURN(jwt.algorithm_, ParseJwtAlgorithm(alg->text));
+  MESHCA_ASSIGN_OR_RETURN(jwt.claims_, DecodeObject(parts[1], "payload"));
+  std::optional<std::string> signature = Base64UrlDecode(parts[2]);
+  if (!signature.has_value()) return Malformed("its signature is not base64url");
+  if (signature->empty()) return Malformed("it has no signature");
+  jwt.kid_ = kid == nullptr ? "" : kid->text;
+  jwt.signing_input_ = std::string(token.substr(0, parts[0].size() + 1 + parts[1].size()));
+  jwt.signature_ = *std::move(signature);
+  return jwt;
+}
+
+std::vector<std::string> Jwt::audiences() const {
+  std::vector<std::string> audiences;
+  const JsonValue* aud = claims_.Find("aud");
+  if (aud == nullptr) return audiences;
+  if (aud->is_text()) audiences.push_back(aud->text);
+  for (const JsonValue& item : aud->items) {
+    if (item.is_text() && audiences.size() < kAudiencesMax) audiences.push_back(item.text);
+  }
+  return audiences;
+}
+
+absl::Time Jwt::expires() const {
+  const auto exp = TimeClaim(claims_, "exp");
+  return exp.ok() ? exp->value_or(absl::InfinitePast()) : absl::InfinitePast();
+}
+
+absl::Status Jwt::VerifySignature(const Jwks& keys) const {
+  const std::vector<const Jwks::Key*> candidates = keys.Candidates(algorithm_, kid_);
+  if (candidates.empty()) {
+    return Refused("JWT_UNKNOWN_KEY",
+                   kid_.empty()
+                       ? absl::StrCat("the issuer has no key for ", JwtAlgorithmName(algorithm_))
+                       : absl::StrCat("the issuer has no key ", Quoted(kid_), " for ", JwtAlgorithmName(algorithm_)));
+  }
+  for (const Jwks::Key* candidate : candidates) {
+    if (VerifyJwsSignature(algorithm_, candidate->key, signing_input_, signature_)) return absl::OkStatus();
+  }
+  return Refused("JWT_SIGNATURE_INVALID", "the signature does not fit the issuer's key");
+}
+
+absl::Status Jwt::CheckClaims(absl::string_view issuer, const std::vector<std::string>& audiences,
+                              absl::Time now) const {
+  if (this->issuer() != issuer) {
+    return Refused("JWT_WRONG_ISSUER",
+                   absl::StrCat("its issuer is ", Quoted(this->issuer()), ", not ", Quoted(issuer)));
+  }
+  const std::vector<std::string> found = this->audiences();
+  if (std::find_first_of(found.begin(), found.end(), audiences.begin(), audiences.end()) == found.end()) {
+    return Refused("JWT_WRONG_AUDIENCE",
+                   absl::StrCat("its audience is ", found.empty() ? "missing" : Quoted(absl::StrJoin(found, ", ")),
+                                "; accepted: ", absl::StrJoin(audiences, ", ")));
+  }
+  MESHCA_ASSIGN_OR_RETURN(const std::optional<absl::Time> exp, TimeClaim(claims_, "exp"));
+  MESHCA_ASSIGN_OR_RETURN(const std::optional<absl::Time> nbf, TimeClaim(claims_, "nbf"));
+  MESHCA_ASSIGN_OR_RETURN(const std::optional<absl::Time> iat, TimeClaim(claims_, "iat"));
+  if (!exp.has_value()) return Malformed("it has no expiry (exp); one that never ends is not accepted");
+  if (now >= *exp + kLeeway) return Refused("JWT_EXPIRED", absl::StrCat("it expired at ", TimeText(*exp)));
+  for (const auto& [time, name] : {std::pair(nbf, "nbf"), std::pair(iat, "iat")}) {
+    if (time.has_value() && now < *time - kLeeway) {
+      return Refused("JWT_NOT_YET_VALID", absl::StrCat("it is not valid before ", TimeText(*time), " (", name,
+                                                       "); the server's clock says ", TimeText(now)));
+    }
+  }
+  return absl::OkStatus();
+}
+
+bool LooksLikeJwt(absl::string_view text) {
+  // {" and { with white space behind it, as base64url begins them.
+  return absl::StartsWith(text, "ey") || absl::StartsWith(text, "ew") || std::count(text.begin(), text.end(), '.') == 2;
+}
+
+}  // namespace meshca

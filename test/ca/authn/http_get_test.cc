@@ -1,0 +1,132 @@
+#include "ca/authn/http_get.h"
+
+#include <unistd.h>
+
+#include <fstream>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include <httplib.h>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "ca/base/mutex.h"
+#include "ca/x509/authority_builder.h"
+#include "gtest/gtest.h"
+#include "test/ca/authn/refuses.h"
+
+namespace meshca {
+namespace {
+
+using Code = absl::StatusCode;
+
+// A server on a free port of the loopback.
+class TestServer {
+ public:
+  explicit TestServer(std::unique_ptr<httplib::Server> server) : server_(std::move(server)) {
+    server_->Get("/keys",
+                 [](const httplib::Request&, httplib::Response& answer) { answer.set_content("keys", "x/y"); });
+    server_->Get("/large", [](const httplib::Request&, httplib::Response& answer) {
+      answer.set_content(std::string(1'000'000, 'x'), "x/y");
+    });
+    server_->Get("/moved", [](const httplib::Request&, httplib::Response& answer) { answer.set_redirect("/keys"); });
+    server_->Get("/never", [this](const httplib::Request&, httplib::Response& answer) {
+      MutexLock lock(mutex_);
+      while (!ending_) changed_.Wait(mutex_);
+    });
+    port_ = server_->bind_to_any_port("127.0.0.1");
+    thread_ = std::thread([this] { server_->listen_after_bind(); });
+    while (!server_->is_running()) std::this_thread::yield();
+  }
+  ~TestServer() {
+    {
+      MutexLock lock(mutex_);
+      ending_ = true;
+      changed_.NotifyAll();
+    }
+    server_->stop();
+    thread_.join();
+  }
+  std::string Url(absl::string_view path, absl::string_view scheme = "http") const {
+    return absl::StrCat(scheme, "://127.0.0.1:", port_, path);
+  }
+
+ private:
+  std::unique_ptr<httplib::Server> server_;
+  int port_ = 0;
+  std::thread thread_;
+  Mutex mutex_;
+  CondVar changed_;
+  bool ending_ = false;
+};
+
+TEST(HttpGet, GivesTheBodyOf200Alone) {
+  TestServer server(std::make_unique<httplib::Server>());
+  auto body = HttpGet(server.Url("/keys"), {});
+  ASSERT_TRUE(body.ok()) << body.status();
+  EXPECT_EQ(*body, "keys");
+  EXPECT_THAT(HttpGet(server.Url("/nowhere"), {}), Refuses(Code::kUnavailable, "", "HTTP status 404"));
+  EXPECT_THAT(HttpGet(server.Url("/moved"), {}), Refuses(Code::kUnavailable, "", "HTTP status 302"));
+}
+
+TEST(HttpGet, BoundsSizeAndTime) {
+  TestServer server(std::make_unique<httplib::Server>());
+  EXPECT_THAT(HttpGet(server.Url("/large"), {}), Refuses(Code::kUnavailable, "", "longer than 262144 bytes"));
+  HttpGetOptions hasty;
+  hasty.timeout = absl::Milliseconds(100);
+  EXPECT_FALSE(HttpGet(server.Url("/never"), hasty).ok());
+}
+
+TEST(HttpGet, NamesTheUrlWhenNobodyAnswers) {
+  std::string url;
+  {
+    TestServer server(std::make_unique<httplib::Server>());
+    url = server.Url("/keys");
+  }
+  EXPECT_THAT(HttpGet(url, {}), Refuses(Code::kUnavailable, "", absl::StrCat("GET ", url, ": ")));
+  EXPECT_EQ(HttpGet("http://issuer.test/keys", {}).status().code(), Code::kInvalidArgument);
+}
+
+// A root in a file, and a server certificate for 127.0.0.1 under it.
+class HttpsGet : public testing::Test {
+ protected:
+  HttpsGet() {
+    char pattern[] = "/tmp/meshca-https-XXXXXX";
+    folder_ = mkdtemp(pattern);
+    const TrustDomain domain = TrustDomain::Parse("cluster.local").value();
+    const absl::Time now = absl::Now();
+    const auto root_key = SoftwareKey::Generate(KeyType::kEcP256).value();
+    const auto key = SoftwareKey::Generate(KeyType::kEcP256).value();
+    const Certificate root = BuildRoot(domain, *root_key, now, absl::Hours(1), SystemEntropy()).value();
+    ServerCertificateNames names;
+    names.ip_addresses = {"127.0.0.1"};
+    const Certificate leaf = BuildServerCertificate(domain, key->public_key(), names, root, *root_key, now,
+                                                    absl::Minutes(1), absl::Minutes(30), SystemEntropy())
+                                 .value();
+    Write("root.pem", root.pem().text());
+    Write("leaf.pem", leaf.pem().text());
+    Write("key.pem", std::string(key->ToPkcs8Pem().reveal()));
+  }
+  ~HttpsGet() override {
+    for (const char* name : {"root.pem", "leaf.pem", "key.pem"}) unlink(Path(name).c_str());
+    rmdir(folder_.c_str());
+  }
+  std::string Path(absl::string_view name) const { return absl::StrCat(folder_, "/", name); }
+  void Write(absl::string_view name, const std::string& text) { std::ofstream(Path(name)) << text; }
+  std::string folder_;
+};
+
+TEST_F(HttpsGet, BelievesTheConfiguredCaAlone) {
+  TestServer server(std::make_unique<httplib::SSLServer>(Path("leaf.pem").c_str(), Path("key.pem").c_str()));
+  HttpGetOptions options;
+  options.ca_file = Path("root.pem");
+  auto body = HttpGet(server.Url("/keys", "https"), options);
+  ASSERT_TRUE(body.ok()) << body.status();
+  EXPECT_EQ(*body, "keys");
+  EXPECT_FALSE(HttpGet(server.Url("/keys", "https"), {}).ok()) << "the system's CAs did not certify this one";
+}
+
+}  // namespace
+}  // namespace meshca

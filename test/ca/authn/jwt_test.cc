@@ -1,0 +1,398 @@
+#include "ca/authn/jwt.h"
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "ca/authn/claim_template.h"
+#include "ca/authn/jwks.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "test/ca/authn/jwt_maker.h"
+#include "test/ca/authn/jwt_vectors.h"
+#include "test/ca/authn/refuses.h"
+
+namespace meshca {
+namespace {
+
+using testing::ElementsAre;
+using Code = absl::StatusCode;
+
+const std::vector<std::string> kAudiences = {"other", "istio-ca"};
+
+// Everything that a token must pass, in the order of the authenticator.
+absl::Status Judge(absl::string_view token, const Jwks& keys, absl::Time now = kJwtNow) {
+  absl::StatusOr<Jwt> jwt = Jwt::Parse(token);
+  MESHCA_RETURN_IF_ERROR(jwt.status());
+  MESHCA_RETURN_IF_ERROR(jwt->VerifySignature(keys));
+  return jwt->CheckClaims("https://issuer.test", kAudiences, now);
+}
+
+std::string B64(absl::string_view text) { return absl::WebSafeBase64Escape(text); }
+
+struct VectorCase {
+  const char* name;
+  const char* token;
+  JwtAlgorithm algorithm;
+};
+class JwtVector : public testing::TestWithParam<VectorCase> {};
+
+TEST_P(JwtVector, WhatAnotherImplementationSignedVerifies) {
+  const Jwks keys = Jwks::Parse(kVectorJwks).value();
+  absl::StatusOr<Jwt> jwt = Jwt::Parse(GetParam().token);
+  ASSERT_TRUE(jwt.ok()) << jwt.status();
+  EXPECT_EQ(jwt->algorithm(), GetParam().algorithm);
+  EXPECT_EQ(jwt->subject(), "web");
+  EXPECT_TRUE(Judge(GetParam().token, keys).ok()) << Judge(GetParam().token, keys);
+}
+
+TEST_P(JwtVector, AnyChangeBreaksTheSignature) {
+  const Jwks keys = Jwks::Parse(kVectorJwks).value();
+  const std::string token = GetParam().token;
+  const size_t first_dot = token.find('.');
+  const size_t last_dot = token.rfind('.');
+  std::string payload;
+  ASSERT_TRUE(absl::WebSafeBase64Unescape(token.substr(first_dot + 1, last_dot - first_dot - 1), &payload));
+  const std::string other =
+      absl::StrCat(token.substr(0, first_dot + 1), B64(absl::StrReplaceAll(payload, {{"default", "kube-sys"}})),
+                   token.substr(last_dot));
+  ASSERT_NE(other, token);
+  EXPECT_THAT(Judge(other, keys), Refuses(Code::kUnauthenticated, "JWT_SIGNATURE_INVALID", "does not fit"));
+  std::string flipped = token;
+  flipped[last_dot + 10] = flipped[last_dot + 10] == 'A' ? 'B' : 'A';
+  EXPECT_THAT(Judge(flipped, keys), Refuses(Code::kUnauthenticated, "JWT_SIGNATURE_INVALID", "does not fit"));
+}
+
+INSTANTIATE_TEST_SUITE_P(PyJwt, JwtVector,
+                         testing::Values(VectorCase{"RS256", kVectorRs256, JwtAlgorithm::kRs256},
+                                         VectorCase{"PS256", kVectorPs256, JwtAlgorithm::kPs256},
+                                         VectorCase{"ES256", kVectorEs256, JwtAlgorithm::kEs256},
+                                         VectorCase{"ES384", kVectorEs384, JwtAlgorithm::kEs384},
+                                         VectorCase{"EdDSA", kVectorEdDsa, JwtAlgorithm::kEdDsa}),
+                         [](const auto& info) { return info.param.name; });
+
+struct TokenCase {
+  const char* name;
+  std::string token;
+  const char* reason;
+  const char* words;
+};
+class JwtReject : public testing::TestWithParam<TokenCase> {};
+
+TEST_P(JwtReject, HasItsOwnReasonAndWords) {
+  EXPECT_THAT(Judge(GetParam().token, Jwks::Parse(kVectorJwks).value()),
+              Refuses(Code::kUnauthenticated, GetParam().reason, GetParam().words));
+}
+
+std::string WithHeader(absl::string_view header) { return absl::StrCat(B64(header), ".", B64("{}"), ".AA"); }
+
+INSTANTIATE_TEST_SUITE_P(
+    Algorithms, JwtReject,
+    testing::Values(
+        TokenCase{"None", kVectorNone, "JWT_ALGORITHM_REFUSED", "algorithm \"none\" would leave the token unsigned"},
+        TokenCase{"NoneInCapitals", WithHeader(R"({"alg":"NONE"})"), "JWT_ALGORITHM_REFUSED", "unsigned"},
+        TokenCase{"HmacWithThePublicKey", kVectorHmacWithPublicKey, "JWT_ALGORITHM_REFUSED", "\"HS256\" is HMAC"},
+        TokenCase{"Hs512", WithHeader(R"({"alg":"HS512"})"), "JWT_ALGORITHM_REFUSED", "is HMAC"},
+        TokenCase{"LowerCase", WithHeader(R"({"alg":"rs256"})"), "JWT_ALGORITHM_REFUSED",
+                  "not known here; accepted are RS256"},
+        TokenCase{"Rs1", WithHeader(R"({"alg":"RS1"})"), "JWT_ALGORITHM_REFUSED", "not known here"},
+        TokenCase{"Empty", WithHeader(R"({"alg":""})"), "JWT_ALGORITHM_REFUSED", "not known here"}),
+    [](const auto& info) { return info.param.name; });
+
+std::string Deep(int levels) {
+  return std::string(static_cast<size_t>(levels), '[') + std::string(static_cast<size_t>(levels), ']');
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Form, JwtReject,
+    testing::Values(
+        TokenCase{"Empty", "", "JWT_MALFORMED", "three parts"},
+        TokenCase{"TwoParts", "e30.e30", "JWT_MALFORMED", "three parts"},
+        TokenCase{"FourParts", "e30.e30.AA.AA", "JWT_MALFORMED", "three parts"},
+        TokenCase{"Encrypted", "e30.AA.AA.AA.AA", "JWT_MALFORMED", "encrypted (JWE)"},
+        TokenCase{"TooLarge", std::string(Jwt::kBytesMax + 1, 'e'), "JWT_MALFORMED", "16385 bytes; the most is 16384"},
+        TokenCase{"Padding", absl::StrCat("e30=.", "e30.AA"), "JWT_MALFORMED", "header is not base64url"},
+        TokenCase{"StandardBase64", "e3+/.e30.AA", "JWT_MALFORMED", "header is not base64url"},
+        TokenCase{"WhiteSpace", " e30.e30.AA", "JWT_MALFORMED", "header is not base64url"},
+        TokenCase{"HeaderNoJson", absl::StrCat(B64("{"), ".e30.AA"), "JWT_MALFORMED", "header: not JSON"},
+        TokenCase{"HeaderNoObject", absl::StrCat(B64("[]"), ".e30.AA"), "JWT_MALFORMED", "header is no JSON object"},
+        TokenCase{"HeaderBytesAfter", absl::StrCat(B64("{} x"), ".e30.AA"), "JWT_MALFORMED", "header: not JSON"},
+        TokenCase{"NoAlgorithm", "e30.e30.AA", "JWT_MALFORMED", "names no algorithm"},
+        TokenCase{"AlgorithmNoText", WithHeader(R"({"alg":1})"), "JWT_MALFORMED", "names no algorithm"},
+        TokenCase{"AlgorithmTwice", WithHeader(R"({"alg":"RS256","alg":"none"})"), "JWT_MALFORMED", "\"alg\" twice"},
+        TokenCase{"Critical", WithHeader(R"({"alg":"RS256","crit":["b64"],"b64":false})"), "JWT_MALFORMED", "crit"},
+        TokenCase{"KidNoText", WithHeader(R"({"alg":"RS256","kid":7})"), "JWT_MALFORMED", "kid is no text"},
+        TokenCase{"PayloadNoJson", absl::StrCat(B64(R"({"alg":"RS256"})"), ".", B64("x"), ".AA"), "JWT_MALFORMED",
+                  "payload: not JSON"},
+        TokenCase{"PayloadClaimTwice",
+                  absl::StrCat(B64(R"({"alg":"RS256"})"), ".", B64(R"({"sub":"a","sub":"b"})"), ".AA"), "JWT_MALFORMED",
+                  "\"sub\" twice"},
+        TokenCase{"PayloadDeep",
+                  absl::StrCat(B64(R"({"alg":"RS256"})"), ".", B64(absl::StrCat("{\"a\":", Deep(16), "}")), ".AA"),
+                  "JWT_MALFORMED", "nested deeper than 16"},
+        TokenCase{"SignatureNoBase64", absl::StrCat(B64(R"({"alg":"RS256"})"), ".e30.A"), "JWT_MALFORMED",
+                  "signature is not base64url"},
+        TokenCase{"NoSignature", absl::StrCat(B64(R"({"alg":"RS256"})"), ".e30."), "JWT_MALFORMED", "no signature"}),
+    [](const auto& info) { return info.param.name; });
+
+INSTANTIATE_TEST_SUITE_P(Keys, JwtReject,
+                         testing::Values(TokenCase{"UnknownKid", WithHeader(R"({"alg":"RS256","kid":"k9"})"),
+                                                   "JWT_UNKNOWN_KEY", "no key \"k9\" for RS256"},
+                                         TokenCase{"KidOfAnotherType", WithHeader(R"({"alg":"RS256","kid":"p256"})"),
+                                                   "JWT_UNKNOWN_KEY", "for RS256"},
+                                         TokenCase{"Es256WithTheP384Key", WithHeader(R"({"alg":"ES256","kid":"p384"})"),
+                                                   "JWT_UNKNOWN_KEY", "for ES256"},
+                                         TokenCase{"EcdsaTooShort", WithHeader(R"({"alg":"ES256","kid":"p256"})"),
+                                                   "JWT_SIGNATURE_INVALID", "does not fit"},
+                                         // r and s of zero: CVE-2022-21449 took these for a signature of anything.
+                                         TokenCase{"EcdsaZeros",
+                                                   absl::StrCat(B64(R"({"alg":"ES256","kid":"p256"})"), ".", B64("{}"),
+                                                                ".", B64(std::string(64, '\0'))),
+                                                   "JWT_SIGNATURE_INVALID", "does not fit"}),
+                         [](const auto& info) { return info.param.name; });
+
+// Claims of a token that is signed well.
+struct ClaimCase {
+  const char* name;
+  std::string claims;
+  absl::Duration later;  // than kJwtNow
+  const char* reason;    // "" for a good token
+  const char* words;
+};
+class JwtClaims : public testing::TestWithParam<ClaimCase> {};
+
+TEST_P(JwtClaims, AreCheckedAfterTheSignature) {
+  const JwtMaker issuer;
+  const absl::Status verdict =
+      Judge(issuer.Token(GetParam().claims), Jwks::Parse(issuer.JwksText()).value(), kJwtNow + GetParam().later);
+  if (*GetParam().reason == '\0') {
+    EXPECT_TRUE(verdict.ok()) << verdict;
+  } else {
+    EXPECT_THAT(verdict, Refuses(Code::kUnauthenticated, GetParam().reason, GetParam().words));
+  }
+}
+
+std::string Claims(std::initializer_list<std::pair<const absl::string_view, absl::string_view>> changes) {
+  return absl::StrReplaceAll(ValidClaims(), changes);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Times, JwtClaims,
+    testing::Values(
+        ClaimCase{"Good", ValidClaims(), absl::ZeroDuration(), "", ""},
+        ClaimCase{"LastMomentOfTheLeeway", ValidClaims(), absl::Seconds(3659), "", ""},
+        ClaimCase{"Expired", ValidClaims(), absl::Seconds(3660), "JWT_EXPIRED", "it expired at 2026-01-02T04:04:05Z"},
+        ClaimCase{"EarliestMomentOfTheLeeway", ValidClaims(), absl::Seconds(-60), "", ""},
+        ClaimCase{"NotYetValid", ValidClaims(), absl::Seconds(-61), "JWT_NOT_YET_VALID",
+                  "not valid before 2026-01-02T03:04:05Z (nbf); the server's clock says 2026-01-02T03:03:04Z"},
+        ClaimCase{"IssuedInTheFuture", Claims({{"\"nbf\":1767323045,", ""}}), absl::Seconds(-61), "JWT_NOT_YET_VALID",
+                  "(iat)"},
+        ClaimCase{"NoExpiry", Claims({{"\"exp\":1767326645,", ""}}), absl::ZeroDuration(), "JWT_MALFORMED",
+                  "no expiry (exp)"},
+        ClaimCase{"ExpiryNoNumber", Claims({{"1767326645", "\"1767326645\""}}), absl::ZeroDuration(), "JWT_MALFORMED",
+                  "\"exp\" is no time"},
+        ClaimCase{"ExpiryHuge", Claims({{"1767326645", "1e300"}}), absl::ZeroDuration(), "JWT_MALFORMED",
+                  "\"exp\" is no time"},
+        ClaimCase{"ExpiryNegative", Claims({{"1767326645", "-1"}}), absl::ZeroDuration(), "JWT_MALFORMED",
+                  "\"exp\" is no time"},
+        ClaimCase{"NotBeforeNoNumber", Claims({{"\"nbf\":1767323045", "\"nbf\":null"}}), absl::ZeroDuration(),
+                  "JWT_MALFORMED", "\"nbf\" is no time"},
+        ClaimCase{"Fraction", Claims({{"1767326645", "1767326645.75"}}), absl::Milliseconds(3660700), "", ""}),
+    [](const auto& info) { return info.param.name; });
+
+INSTANTIATE_TEST_SUITE_P(
+    IssuerAndAudience, JwtClaims,
+    testing::Values(
+        ClaimCase{"WrongIssuer", Claims({{"https://issuer.test", "https://issuer.test/"}}), absl::ZeroDuration(),
+                  "JWT_WRONG_ISSUER", "its issuer is \"https://issuer.test/\", not \"https://issuer.test\""},
+        ClaimCase{"NoIssuer", Claims({{"\"iss\":\"https://issuer.test\",", ""}}), absl::ZeroDuration(),
+                  "JWT_WRONG_ISSUER", "its issuer is \"\""},
+        ClaimCase{"WrongAudience", Claims({{"istio-ca", "vault"}}), absl::ZeroDuration(), "JWT_WRONG_AUDIENCE",
+                  "its audience is \"vault\"; accepted: other, istio-ca"},
+        ClaimCase{"NoAudience", Claims({{"\"aud\":[\"istio-ca\"],", ""}}), absl::ZeroDuration(), "JWT_WRONG_AUDIENCE",
+                  "its audience is missing"},
+        ClaimCase{"AudienceInText", Claims({{"[\"istio-ca\"]", "\"istio-ca\""}}), absl::ZeroDuration(), "", ""},
+        ClaimCase{"AudienceOnePrefix", Claims({{"istio-ca", "istio-ca2"}}), absl::ZeroDuration(), "JWT_WRONG_AUDIENCE",
+                  ""},
+        ClaimCase{"AudienceNumber", Claims({{"[\"istio-ca\"]", "[7]"}}), absl::ZeroDuration(), "JWT_WRONG_AUDIENCE",
+                  "missing"}),
+    [](const auto& info) { return info.param.name; });
+
+TEST(Jwt, WithoutAKidEveryKeyOfTheTypeIsTried) {
+  const JwtMaker first("a"), second("b");
+  const Jwks keys = Jwks::Parse(absl::StrCat(R"({"keys":[)", first.Jwk(), ",", second.Jwk(), "]}")).value();
+  EXPECT_TRUE(Judge(second.Sign(R"({"alg":"ES256"})", ValidClaims()), keys).ok());
+  EXPECT_THAT(Judge(JwtMaker("c").Sign(R"({"alg":"ES256"})", ValidClaims()), keys),
+              Refuses(Code::kUnauthenticated, "JWT_SIGNATURE_INVALID", ""));
+}
+
+struct JwksCase {
+  const char* name;
+  std::string json;
+  const char* words;
+};
+class JwksReject : public testing::TestWithParam<JwksCase> {};
+
+TEST_P(JwksReject, NamesTheKeyByItsPlace) {
+  EXPECT_THAT(Jwks::Parse(GetParam().json), Refuses(Code::kInvalidArgument, "JWKS_INVALID", GetParam().words));
+}
+
+std::string Keys(absl::string_view keys) { return absl::StrCat(R"({"keys":[)", keys, "]}"); }
+std::string Zeros(size_t size) { return B64(std::string(size, '\0')); }
+
+INSTANTIATE_TEST_SUITE_P(
+    Rfc7517, JwksReject,
+    testing::Values(
+        JwksCase{"NoJson", "<html>", "not JSON at byte 1"}, JwksCase{"NoKeys", "{}", "no list \"keys\""},
+        JwksCase{"KeysNoList", R"({"keys":{}})", "no list \"keys\""}, JwksCase{"Empty", Keys(""), "there is no RSA"},
+        JwksCase{"OnlyForeignKeys", Keys(R"({"kty":"EC","crv":"secp256k1"})"), "there is no RSA"},
+        JwksCase{"OnlyEncryptionKeys", Keys(R"({"kty":"RSA","use":"enc","n":"AQ","e":"AQAB"})"), "there is no RSA"},
+        JwksCase{"NoType", Keys("{}"), "keys[0]: is no key"}, JwksCase{"NoObject", Keys("7"), "keys[0]: is no key"},
+        JwksCase{"PrivateKey", Keys(R"({"kty":"RSA","n":"AQ","e":"AQAB","d":"AQ"})"),
+                 "keys[0]: is a private or shared"},
+        JwksCase{"SharedKey", Keys(R"({"kty":"oct","k":"c2VjcmV0"})"), "keys[0]: is a private or shared"},
+        JwksCase{"NoModulus", Keys(R"({"kty":"RSA","e":"AQAB"})"), "keys[0]: \"n\" is not base64url"},
+        JwksCase{"WeakRsa",
+                 Keys(absl::StrCat(R"({"kty":"RSA","e":"AQAB","n":")", B64(std::string(128, '\xff')), "\"}")),
+                 "keys[0]: "},
+        JwksCase{"ShortPoint", Keys(R"({"kty":"EC","crv":"P-256","x":"AA","y":"AA"})"), "\"x\" is not 32 bytes long"},
+        JwksCase{"PointOffTheCurve",
+                 Keys(absl::StrCat(R"({"kty":"EC","crv":"P-256","x":")", Zeros(32), R"(","y":")", Zeros(32), "\"}")),
+                 "keys[0]: "},
+        JwksCase{"TooLarge", std::string(Jwks::kBytesMax + 1, ' '), "262145 bytes; the most is 262144"},
+        JwksCase{"TooManyKeys",
+                 [] {
+                   std::string keys;
+                   for (int i = 0; i < 101; ++i) absl::StrAppend(&keys, i == 0 ? "" : ",", R"({"kty":"x"})");
+                   return Keys(keys);
+                 }(),
+                 "101 keys; the most is 100"}),
+    [](const auto& info) { return info.param.name; });
+
+TEST(Jwks, LeavesForeignKeysOut) {
+  const Jwks keys = Jwks::Parse(kVectorJwks).value();
+  std::vector<std::string> kids;
+  for (const Jwks::Key& key : keys.keys()) kids.push_back(key.kid);
+  EXPECT_THAT(kids, ElementsAre("rsa", "p256", "p384", "ed"));
+}
+
+TEST(Jwks, AKeysOwnAlgorithmBinds) {
+  const Jwks keys =
+      Jwks::Parse(absl::StrReplaceAll(kVectorJwks, {{"\"kid\": \"rsa\"", "\"kid\": \"rsa\", \"alg\": \"PS256\""}}))
+          .value();
+  EXPECT_TRUE(Judge(kVectorPs256, keys).ok());
+  EXPECT_THAT(Judge(kVectorRs256, keys), Refuses(Code::kUnauthenticated, "JWT_UNKNOWN_KEY", "for RS256"));
+}
+
+// --- claim templates ---
+
+const TrustDomain& Domain() {
+  static const TrustDomain domain = TrustDomain::Parse("cluster.local").value();
+  return domain;
+}
+
+struct ExpandCase {
+  const char* name;
+  const char* text;
+  const char* claims;
+  const char* expected;  // the ID; or the words of a refusal, when `reason` is given
+  const char* reason;
+};
+class ClaimTemplateExpand : public testing::TestWithParam<ExpandCase> {};
+
+TEST_P(ClaimTemplateExpand, GivesAnIdOrSaysWhyNot) {
+  absl::StatusOr<ClaimTemplate> parsed = ClaimTemplate::Parse(GetParam().text, Domain());
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  absl::StatusOr<SpiffeId> id = parsed->Expand(ParseJson(GetParam().claims).value());
+  if (GetParam().reason == nullptr) {
+    ASSERT_TRUE(id.ok()) << id.status();
+    EXPECT_EQ(id->uri(), GetParam().expected);
+  } else {
+    EXPECT_THAT(id, Refuses(Code::kPermissionDenied, GetParam().reason, GetParam().expected));
+  }
+}
+
+constexpr char kNsSa[] = "spiffe://{trust_domain}/ns/{claims.ns}/sa/{claims.sa}";
+
+INSTANTIATE_TEST_SUITE_P(
+    Claims, ClaimTemplateExpand,
+    testing::Values(
+        ExpandCase{"Plain", kNsSa, R"({"ns":"default","sa":"web"})", "spiffe://cluster.local/ns/default/sa/web",
+                   nullptr},
+        ExpandCase{"Nested", "spiffe://Cluster.Local/ns/{claims.a.b.c}", R"({"a":{"b":{"c":"x"}}})",
+                   "spiffe://cluster.local/ns/x", nullptr},
+        ExpandCase{"QuotedName", R"(spiffe://{trust_domain}/ns/{claims."kubernetes.io".namespace}/x)",
+                   R"({"kubernetes.io":{"namespace":"n"}})", "spiffe://cluster.local/ns/n/x", nullptr},
+        ExpandCase{"DotsAreNeverNames", "spiffe://{trust_domain}/ns/{claims.a.b}", R"({"a.b":"evil","a":{"b":"good"}})",
+                   "spiffe://cluster.local/ns/good", nullptr},
+        ExpandCase{"InsideASegment", "spiffe://{trust_domain}/ns/a-{claims.x}-b{claims.y}", R"({"x":"1","y":"2"})",
+                   "spiffe://cluster.local/ns/a-1-b2", nullptr},
+        ExpandCase{"NoClaimAtAll", "spiffe://{trust_domain}/fixed", "{}", "spiffe://cluster.local/fixed", nullptr},
+        ExpandCase{"Missing", kNsSa, R"({"ns":"default"})",
+                   "{claims.sa} of spiffe://{trust_domain}/ns/{claims.ns}/sa/"
+                   "{claims.sa} is not among its claims",
+                   "JWT_CLAIM_MISSING"},
+        ExpandCase{"NoText", kNsSa, R"({"ns":"default","sa":7})", "is no text", "JWT_CLAIM_MISSING"},
+        ExpandCase{"NestedInText", "spiffe://{trust_domain}/ns/{claims.a.b}", R"({"a":"x"})", "not among its claims",
+                   "JWT_CLAIM_MISSING"},
+        ExpandCase{"Empty", kNsSa, R"({"ns":"","sa":"web"})", "{claims.ns} is \"\"", "JWT_CLAIM_INVALID"},
+        ExpandCase{"Slash", kNsSa, R"({"ns":"a/sa/admin","sa":"web"})", "{claims.ns} is \"a/sa/admin\"",
+                   "JWT_CLAIM_INVALID"},
+        ExpandCase{"Percent", kNsSa, R"({"ns":"a%2fb","sa":"web"})", "letters, digits", "JWT_CLAIM_INVALID"},
+        ExpandCase{"DotDot", kNsSa, R"({"ns":"..","sa":"web"})", "dot segment", "JWT_CLAIM_INVALID"},
+        ExpandCase{"Space", kNsSa, R"({"ns":"a b","sa":"web"})", "letters, digits", "JWT_CLAIM_INVALID"},
+        ExpandCase{"NotAscii", kNsSa, "{\"ns\":\"caf\xc3\xa9\",\"sa\":\"web\"}", "letters, digits",
+                   "JWT_CLAIM_INVALID"},
+        ExpandCase{"Nul", kNsSa, R"({"ns":"a\u0000","sa":"web"})", "letters, digits", "JWT_CLAIM_INVALID"}),
+    [](const auto& info) { return info.param.name; });
+
+TEST(ClaimTemplate, ALongClaimBreaksTheIdsOwnRule) {
+  const ClaimTemplate parsed = ClaimTemplate::Parse(kNsSa, Domain()).value();
+  const std::string claims = absl::StrCat(R"({"ns":")", std::string(2048, 'x'), R"(","sa":"a"})");
+  EXPECT_THAT(parsed.Expand(ParseJson(claims).value()), Refuses(Code::kPermissionDenied, "JWT_CLAIM_INVALID", "2048"));
+}
+
+struct TemplateCase {
+  const char* name;
+  std::string text;
+  const char* words;
+};
+class ClaimTemplateReject : public testing::TestWithParam<TemplateCase> {};
+
+TEST_P(ClaimTemplateReject, NamesTheRuleBroken) {
+  EXPECT_THAT(ClaimTemplate::Parse(GetParam().text, Domain()),
+              Refuses(Code::kInvalidArgument, "TEMPLATE_INVALID", GetParam().words));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Rules, ClaimTemplateReject,
+    testing::Values(
+        TemplateCase{"Empty", "", "begin with spiffe://"},
+        TemplateCase{"OtherScheme", "https://{trust_domain}/a", "begin with spiffe://"},
+        TemplateCase{"OtherTrustDomain", "spiffe://other.test/a", "not this CA's, cluster.local"},
+        TemplateCase{"LongerTrustDomain", "spiffe://{trust_domain}.evil/a", "has a path"},
+        TemplateCase{"TrustDomainFromAClaim", "spiffe://{claims.td}/a", "not this CA's"},
+        TemplateCase{"NoPath", "spiffe://{trust_domain}", "has a path"},
+        TemplateCase{"RootPath", "spiffe://{trust_domain}/", "has a path"},
+        TemplateCase{"Unclosed", "spiffe://{trust_domain}/ns/{claims.a", "a { without its }"},
+        TemplateCase{"Unopened", "spiffe://{trust_domain}/ns/a}", "a } without its {"},
+        TemplateCase{"OtherName", "spiffe://{trust_domain}/ns/{claim.a}", "{claim.a} is not {claims.NAME}"},
+        TemplateCase{"TrustDomainInThePath", "spiffe://{trust_domain}/ns/{trust_domain}", "is not {claims.NAME}"},
+        TemplateCase{"NoName", "spiffe://{trust_domain}/ns/{claims.}", "is not {claims.NAME}"},
+        TemplateCase{"EmptyName", "spiffe://{trust_domain}/ns/{claims.a..b}", "is not {claims.NAME}"},
+        TemplateCase{"OpenQuote", "spiffe://{trust_domain}/ns/{claims.\"a}", "is not {claims.NAME}"},
+        TemplateCase{"EmptySegment", "spiffe://{trust_domain}/ns//{claims.a}", "empty"},
+        TemplateCase{"DotSegment", "spiffe://{trust_domain}/ns/../{claims.a}", "dot segment"},
+        TemplateCase{"BadByte", "spiffe://{trust_domain}/n s/{claims.a}", "byte"},
+        TemplateCase{"Reserved", "spiffe://{trust_domain}/meshca/{claims.a}", "IDs below /meshca"},
+        TemplateCase{"ReservedWhole", "spiffe://{trust_domain}/meshca", "IDs below /meshca"},
+        TemplateCase{"ClaimFirst", "spiffe://{trust_domain}/{claims.a}/x", "could spell /meshca"},
+        TemplateCase{"ClaimInTheFirst", "spiffe://{trust_domain}/mesh{claims.a}/x", "could spell /meshca"},
+        TemplateCase{"ClaimBehindReserved", "spiffe://{trust_domain}/meshca{claims.a}", "could spell /meshca"},
+        TemplateCase{"TooLong", "spiffe://{trust_domain}/" + std::string(2048, 'x'), "2048"}),
+    [](const auto& info) { return info.param.name; });
+
+}  // namespace
+}  // namespace meshca
