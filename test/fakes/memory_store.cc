@@ -175,6 +175,7 @@ absl::StatusOr<uint64_t> MemoryStore::Prune(absl::Time expired_before, uint64_t 
   uint64_t deleted = 0;
   auto end = std::remove_if(issuances_.begin(), issuances_.end(), [&](const IssuanceRecord& record) {
     if (deleted == rows_max || record.not_after >= expired_before) return false;
+    mutex_.AssertHeld();
     serials_.erase(record.serial);
     ++deleted;
     return true;
