@@ -1,5 +1,6 @@
 #include "storage/sqlite/check.h"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -10,7 +11,6 @@
 #include "storage/sqlite/access_rows.h"
 #include "storage/sqlite/audit_rows.h"
 #include "storage/sqlite/authority_rows.h"
-#include "storage/sqlite/database.h"
 
 namespace meshca::storage {
 namespace {
@@ -25,6 +25,7 @@ void CheckStructure(Database& database, Findings& findings) {
   Query rows(database, "PRAGMA integrity_check(5)");
   while (rows.Next()) {
     std::string finding = rows.String();
+    std::replace(finding.begin(), finding.end(), '\n', ' ');
     if (finding != "ok") findings.push_back(std::move(finding));
   }
   Note(rows.status(), findings);

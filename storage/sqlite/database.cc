@@ -1,5 +1,6 @@
 #include "storage/sqlite/database.h"
 
+#include <algorithm>
 #include <mutex>
 #include <utility>
 
@@ -48,6 +49,12 @@ absl::string_view AdviceOf(int code) {
   }
 }
 
+// The statement's first words: which table it was about, without the rest of its text.
+absl::string_view Gist(absl::string_view sql) {
+  constexpr size_t kBytesMax = 48;
+  return sql.substr(0, std::min(sql.find_first_of("(;\n"), kBytesMax));
+}
+
 }  // namespace
 
 absl::string_view RestoreAdvice() { return "stop the server and restore a backup: meshca db restore FILE"; }
@@ -90,7 +97,7 @@ void Database::ForbidCheckpointOnClose() { sqlite3_db_config(handle_, SQLITE_DBC
 
 absl::Status Database::Exec(const std::string& sql) {
   int code = sqlite3_exec(handle_, sql.c_str(), nullptr, nullptr, nullptr);
-  return code == SQLITE_OK ? absl::OkStatus() : StatusOf(code, sql.substr(0, sql.find_first_of("(;")));
+  return code == SQLITE_OK ? absl::OkStatus() : StatusOf(code, Gist(sql));
 }
 
 absl::StatusOr<int64_t> Database::Int(const std::string& sql) {
@@ -98,7 +105,7 @@ absl::StatusOr<int64_t> Database::Int(const std::string& sql) {
   int code = sqlite3_prepare_v2(handle_, sql.c_str(), -1, &statement, nullptr);
   if (code == SQLITE_OK) code = sqlite3_step(statement);
   const int64_t value = code == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : 0;
-  absl::Status status = code == SQLITE_ROW ? absl::OkStatus() : StatusOf(code, sql);
+  absl::Status status = code == SQLITE_ROW ? absl::OkStatus() : StatusOf(code, Gist(sql));
   sqlite3_finalize(statement);
   if (!status.ok()) return status;
   return value;
@@ -120,7 +127,7 @@ Query::Query(Database& database, const char* sql) : database_(database) {
   sqlite3_stmt*& cached = database.statements_[sql];
   if (cached == nullptr) {
     int code = sqlite3_prepare_v3(database.handle_, sql, -1, SQLITE_PREPARE_PERSISTENT, &cached, nullptr);
-    if (code != SQLITE_OK) status_ = database.StatusOf(code, sql);
+    if (code != SQLITE_OK) status_ = database.StatusOf(code, Gist(sql));
   }
   // Two runs of one statement at once would share its cursor.
   MESHCA_CHECK(cached == nullptr || !sqlite3_stmt_busy(cached));
@@ -164,7 +171,7 @@ bool Query::Next() {
   column_ = 0;
   int code = sqlite3_step(statement_);
   if (code == SQLITE_ROW) return true;
-  if (code != SQLITE_DONE) status_ = database_.StatusOf(code, sqlite3_sql(statement_));
+  if (code != SQLITE_DONE) status_ = database_.StatusOf(code, Gist(sqlite3_sql(statement_)));
   return false;
 }
 

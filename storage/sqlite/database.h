@@ -66,7 +66,7 @@ class Database {
   const std::string path_;
   absl::Status fault_;
   bool damaged_ = false;
-  // By the literal's address: Query's `sql` is one. Owned.
+  // By the address of Query's `sql`. Owned.
   std::unordered_map<const char*, sqlite3_stmt*> statements_;
 };
 
@@ -74,7 +74,7 @@ class Database {
 // and bytes from a column until the next row.
 class Query {
  public:
-  // `sql` is a string literal.
+  // `sql` lives as long as the process: its address is the key of the cache.
   Query(Database& database, const char* sql);
   ~Query();
   Query(const Query&) = delete;

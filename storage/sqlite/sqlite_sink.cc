@@ -1,5 +1,6 @@
 #include "storage/sqlite/sqlite_sink.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -95,7 +96,8 @@ absl::StatusOr<bool> SqliteSink::Recover() {
     // SQLite called it damaged. Looked at once, whole: a passing fault of the disk leaves it sound; else it stays
     // refused, because repeated reading would mend nothing.
     Query findings(*database, "PRAGMA quick_check(1)");
-    const std::string finding = findings.Next() ? findings.String() : std::string(findings.status().message());
+    std::string finding = findings.Next() ? findings.String() : std::string(findings.status().message());
+    std::replace(finding.begin(), finding.end(), '\n', ' ');
     if (finding != "ok") {
       damaged_ = absl::DataLossError(
           absl::StrCat("database ", database->path(), ": damaged: ", finding, "; ", RestoreAdvice()));

@@ -1,7 +1,23 @@
+// What SQLite's store promises beyond the conformance suite: whose file it opens, and what it says when it does not.
 #include "storage/sqlite/sqlite_store.h"
 
 #include <gmock/gmock.h>
+#include <linux/magic.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <fstream>
+#include <future>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "storage/sqlite/schema.h"
+#include "storage/sqlite/state_folder.h"
 #include "test/fakes/status_matchers.h"
 #include "test/storage/conformance.h"
 #include "test/storage/sqlite_harness.h"
@@ -9,9 +25,469 @@
 namespace meshca::storage {
 namespace {
 
+using absl::StatusCode;
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
 INSTANTIATE_TEST_SUITE_P(Sqlite, StoreConformance,
                          testing::Values(StoreKind{"Sqlite", [] { return std::make_unique<SqliteHarness>(); }}),
                          StoreKindName);
+
+mode_t ModeOf(const std::string& path) {
+  struct stat stat;
+  EXPECT_EQ(::stat(path.c_str(), &stat), 0) << path;
+  return stat.st_mode & 07777;
+}
+
+// What somebody else does to the file, without us.
+void Tamper(const std::string& path, const std::string& sql) {
+  sqlite3* db = nullptr;
+  ASSERT_EQ(sqlite3_open(path.c_str(), &db), SQLITE_OK);
+  char* error = nullptr;
+  EXPECT_EQ(sqlite3_exec(db, sql.c_str(), nullptr, nullptr, &error), SQLITE_OK) << error;
+  sqlite3_close(db);
+}
+
+void Overwrite(const std::string& path, std::streamoff offset, const std::string& bytes) {
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  ASSERT_TRUE(file.seekp(offset).write(bytes.data(), static_cast<std::streamsize>(bytes.size())));
+}
+
+void MakeFile(const std::string& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary) << bytes;
+  ASSERT_EQ(chmod(path.c_str(), 0600), 0);
+}
+
+absl::Status OpenStatus(SqliteHarness& harness) { return OpenSqliteStore(harness.options()).status(); }
+
+// ---- folder and files ----
+
+TEST(SqliteStore, FilesAreForTheOwnerAlone) {
+  SqliteHarness harness(false);
+  harness.options().path = harness.folder() / "state/meshca.db";
+  const mode_t old = umask(0);
+  ASSERT_TRUE(harness.Reopen());
+  umask(old);
+  Activate(harness.store());
+  EXPECT_EQ(ModeOf(harness.folder() / "state"), 0700u);
+  for (const char* suffix : {"", "-wal", "-shm", ".lock"}) {
+    EXPECT_EQ(ModeOf(harness.path() + suffix), 0600u) << suffix;
+  }
+}
+
+TEST(SqliteStore, RefusesWhatOthersCanRead) {
+  SqliteHarness harness;
+  harness.Close();
+  ASSERT_EQ(chmod(harness.folder().path().c_str(), 0755), 0);
+  absl::Status folder = OpenStatus(harness);
+  EXPECT_THAT(folder, StatusIs(StatusCode::kPermissionDenied,
+                               AllOf(HasSubstr("0755"), HasSubstr("chmod 700 " + harness.folder().path()))));
+  EXPECT_THAT(folder, HasReason(kStateOpenToOthers));
+  ASSERT_EQ(chmod(harness.folder().path().c_str(), 0700), 0);
+  ASSERT_EQ(chmod(harness.path().c_str(), 0644), 0);
+  absl::Status file = OpenStatus(harness);
+  EXPECT_THAT(file, StatusIs(StatusCode::kPermissionDenied, HasSubstr("chmod 600 " + harness.path())));
+  EXPECT_THAT(file, HasReason(kStateOpenToOthers));
+  ASSERT_EQ(chmod(harness.path().c_str(), 0600), 0);
+  EXPECT_THAT(OpenStatus(harness), IsOk());
+}
+
+TEST(SqliteStore, RefusesALinkInTheFilesPlace) {
+  SqliteHarness harness(false);
+  ASSERT_EQ(symlink("/dev/null", harness.path().c_str()), 0);
+  EXPECT_THAT(OpenStatus(harness), StatusIs(StatusCode::kFailedPrecondition, HasSubstr("not a regular file")));
+}
+
+TEST(SqliteStore, RefusesASecondServer) {
+  SqliteHarness harness;
+  absl::Status second = OpenStatus(harness);
+  EXPECT_THAT(second, StatusIs(StatusCode::kAlreadyExists,
+                               AllOf(HasSubstr(absl::StrCat("pid ", getpid())), HasSubstr("--state-dir"))));
+  EXPECT_THAT(second, HasReason(kStoreInUse));
+  harness.Close();
+  EXPECT_THAT(OpenStatus(harness), IsOk());
+}
+
+struct FileSystemCase {
+  const char* name;
+  uint64_t type;
+  bool refused;
+};
+class FileSystemTypes : public testing::TestWithParam<FileSystemCase> {};
+TEST_P(FileSystemTypes, OnlyLocalOnes) {
+  absl::Status status = CheckFileSystem(GetParam().type, "/state");
+  if (GetParam().refused) {
+    EXPECT_THAT(status,
+                StatusIs(StatusCode::kFailedPrecondition, AllOf(HasSubstr(GetParam().name), HasSubstr("local disk"))));
+  } else {
+    EXPECT_THAT(status, IsOk());
+  }
+}
+INSTANTIATE_TEST_SUITE_P(
+    Statfs, FileSystemTypes,
+    testing::Values(FileSystemCase{"NFS", NFS_SUPER_MAGIC, true}, FileSystemCase{"CIFS", 0xff534d42, true},
+                    FileSystemCase{"SMB2", 0xfe534d42, true}, FileSystemCase{"FUSE", FUSE_SUPER_MAGIC, true},
+                    FileSystemCase{"Ceph", 0x00c36400, true}, FileSystemCase{"Ext4", EXT4_SUPER_MAGIC, false},
+                    FileSystemCase{"Tmpfs", TMPFS_MAGIC, false},
+                    FileSystemCase{"Overlay", OVERLAYFS_SUPER_MAGIC, false},
+                    FileSystemCase{"Xfs", XFS_SUPER_MAGIC, false}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+// ---- whose database ----
+
+TEST(SqliteStore, RefusesANewerSchema) {
+  SqliteHarness harness;
+  harness.Close();
+  Tamper(harness.path(), "PRAGMA user_version=99");
+  EXPECT_THAT(OpenStatus(harness),
+              StatusIs(StatusCode::kFailedPrecondition,
+                       AllOf(HasSubstr("schema version 99"), HasSubstr("up to 1"), HasSubstr("meshca db restore"))));
+}
+
+TEST(SqliteStore, RefusesAnotherProgramsDatabase) {
+  SqliteHarness harness(false);
+  MakeFile(harness.path(), "");
+  Tamper(harness.path(), "CREATE TABLE bookmarks(url); PRAGMA user_version=1");
+  EXPECT_THAT(OpenStatus(harness), StatusIs(StatusCode::kFailedPrecondition, HasSubstr("belongs to another program")));
+}
+
+TEST(SqliteStore, RefusesWhatIsNoDatabase) {
+  SqliteHarness harness(false);
+  MakeFile(harness.path(), std::string(10000, 'x'));
+  EXPECT_THAT(OpenStatus(harness), StatusIs(StatusCode::kDataLoss, HasSubstr("meshca db restore FILE")));
+}
+
+TEST(SqliteStore, TakesAnEmptyFileForNone) {
+  SqliteHarness harness(false);
+  MakeFile(harness.path(), "");
+  EXPECT_THAT(OpenStatus(harness), IsOk());
+}
+
+// ---- migrations ----
+
+TEST(Migrations, AreNumberedWithoutGap) {
+  uint32_t wanted = 1;
+  for (const Migration& migration : Migrations()) EXPECT_EQ(migration.version, wanted++);
+}
+
+TEST(Migrations, BackUpFirstAndRunInOrder) {
+  TempFolder folder;
+  ConnectionOptions options;
+  options.path = folder / "test.db";
+  options.query_only = false;
+  MakeFile(options.path, "");
+  auto database = Database::Open(options);
+  ASSERT_THAT(database, IsOk());
+  const Migration steps[] = {{1, "CREATE TABLE a(x); INSERT INTO a VALUES(1)"},
+                             {2, "UPDATE a SET x = x + 10"},
+                             {3, "UPDATE a SET x = x * 2"},
+                             {4, "INSERT INTO missing VALUES(1)"}};
+  std::vector<uint32_t> backups;
+  auto backup = [&](uint32_t found) {
+    backups.push_back(found);
+    return absl::OkStatus();
+  };
+  ASSERT_THAT(BringUpToDate(**database, {steps, 1}, backup), IsOk());
+  EXPECT_THAT(backups, IsEmpty()) << "an empty database needs none";
+  ASSERT_THAT(BringUpToDate(**database, {steps, 3}, backup), IsOk());
+  EXPECT_THAT(backups, testing::ElementsAre(1));
+  EXPECT_EQ(*(*database)->Int("SELECT x FROM a"), 22);
+  ASSERT_THAT(BringUpToDate(**database, {steps, 3}, backup), IsOk());
+  EXPECT_THAT(backups, SizeIs(1)) << "nothing to do";
+  EXPECT_FALSE(BringUpToDate(**database, steps, backup).ok());
+  EXPECT_EQ(*(*database)->Int("PRAGMA user_version"), 3) << "a step that fails leaves the one before it";
+  EXPECT_THAT(BringUpToDate(**database, {steps, 2}, backup), StatusIs(StatusCode::kFailedPrecondition));
+
+  auto refuse = [](uint32_t) { return absl::UnavailableError("no room for a backup"); };
+  const Migration more[] = {steps[0], steps[1], steps[2], {4, "DROP TABLE a"}};
+  EXPECT_THAT(BringUpToDate(**database, more, refuse), StatusIs(StatusCode::kUnavailable, HasSubstr("no room")));
+  EXPECT_EQ(*(*database)->Int("PRAGMA user_version"), 3);
+}
+
+// ---- forged and damaged rows ----
+
+struct ForgeryCase {
+  const char* name;
+  const char* sql;
+  absl::Status (*read)(Store&);
+};
+class Forgery : public testing::TestWithParam<ForgeryCase> {};
+
+TEST_P(Forgery, IsDataLoss) {
+  SqliteHarness harness;
+  Activate(harness.store());
+  ASSERT_THAT(harness.store().CreateToken(TestToken("t1"), TestAudit()), IsOk());
+  ASSERT_THAT(harness.store().PutEntry(TestEntry("e1"), TestAudit()), IsOk());
+  harness.Close();
+  Tamper(harness.path(), GetParam().sql);
+  ASSERT_TRUE(harness.Reopen());
+  absl::Status read = GetParam().read(harness.store());
+  EXPECT_THAT(read, StatusIs(StatusCode::kDataLoss, HasSubstr("meshca db restore FILE")));
+  EXPECT_THAT(read, HasReason("ROW_MAC_MISMATCH"));
+  EXPECT_THAT(harness.store().Check(), StatusIs(StatusCode::kDataLoss, HasSubstr("MAC")));
+}
+
+absl::Status ReadAuthorities(Store& store) { return store.LoadAuthorities().status(); }
+absl::Status ReadTokens(Store& store) { return store.ListTokens().status(); }
+absl::Status ReadEntries(Store& store) { return store.ListEntries().status(); }
+absl::Status RedeemToken(Store& store) {
+  RecordMaker maker;
+  IssuanceRecord record = maker.Make();
+  record.token_id = "t1";
+  return AppendAndWait(store, record);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    RowMacs, Forgery,
+    testing::Values(
+        ForgeryCase{"AuthorityInserted",
+                    "INSERT INTO authority SELECT 99, 'evil', role, state, tainted, root_id, chain, key_reference,"
+                    " sealed_key, created_at, activated_at, retired_at, mac FROM authority LIMIT 1",
+                    ReadAuthorities},
+        ForgeryCase{"AuthorityRevived", "UPDATE authority SET state = 1", ReadAuthorities},
+        ForgeryCase{"TaintRemoved", "UPDATE authority SET tainted = 1 - tainted", ReadAuthorities},
+        ForgeryCase{"RootAdded", "INSERT INTO bundle SELECT sequence + 1, roots, published_at, mac FROM bundle",
+                    ReadAuthorities},
+        ForgeryCase{"TokenForAnotherId", "UPDATE token SET spiffe_id = 'spiffe://cluster.local/admin'", ReadTokens},
+        ForgeryCase{"TokenProlonged", "UPDATE token SET expires_at = expires_at + 1000000000", RedeemToken},
+        ForgeryCase{"EntryForAnotherId", "UPDATE entry SET spiffe_id = 'spiffe://cluster.local/admin'", ReadEntries},
+        ForgeryCase{"EntryWithoutId", "UPDATE entry SET spiffe_id = ''", ReadEntries}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+struct DamageCase {
+  const char* name;
+  const char* sql;
+  const char* text;
+};
+class Damage : public testing::TestWithParam<DamageCase> {};
+
+TEST_P(Damage, IsFoundByCheck) {
+  SqliteHarness harness;
+  Activate(harness.store());
+  RecordMaker maker;
+  for (int i = 0; i < 5; ++i) ASSERT_THAT(AppendAndWait(harness.store(), maker.Make()), IsOk());
+  ASSERT_THAT(harness.store().CreateToken(TestToken("t1"), TestAudit()), IsOk());
+  ASSERT_THAT(harness.store().Check(), IsOk());
+  harness.Close();
+  Tamper(harness.path(), GetParam().sql);
+  ASSERT_TRUE(harness.Reopen());
+  EXPECT_THAT(harness.store().Check(),
+              StatusIs(StatusCode::kDataLoss, AllOf(HasSubstr(GetParam().text), HasSubstr("meshca db restore FILE"))));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Check, Damage,
+    testing::Values(DamageCase{"AuditEdited", "UPDATE audit SET actor = 'nobody' WHERE sequence = 1", "audit log"},
+                    DamageCase{"AuditLineRemoved", "DELETE FROM audit WHERE sequence = 1", "audit log"},
+                    DamageCase{"IssuanceRemoved", "DELETE FROM issuance WHERE ref = 3", "counters"},
+                    DamageCase{"CounterChanged", "UPDATE expiry SET count = count + 1", "counters"},
+                    DamageCase{"NameRemoved", "DELETE FROM spiffe_id", "name that is not there"}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+TEST(SqliteStore, AnotherKeyEncryptionKeyIsNoticed) {
+  SqliteHarness harness;
+  Activate(harness.store());
+  harness.Close();
+  auto other = KeyEncryption::FromKey(SecretBytes(std::string(32, 'o')));
+  ASSERT_THAT(other, IsOk());
+  harness.options().keys = &*other;
+  ASSERT_TRUE(harness.Reopen());
+  EXPECT_THAT(harness.store().LoadAuthorities(), StatusIs(StatusCode::kDataLoss, HasSubstr("key-encryption key")));
+  harness.Close();
+}
+
+int64_t RootPageOf(const std::string& path, const std::string& table) {
+  ConnectionOptions options;
+  options.path = path;
+  auto database = Database::Open(options);
+  EXPECT_THAT(database, IsOk());
+  return *(*database)->Int("SELECT rootpage FROM sqlite_master WHERE name = '" + table + "'");
+}
+
+TEST(SqliteStore, DamagedSchemaIsRefusedAtStart) {
+  SqliteHarness harness;
+  Activate(harness.store());
+  harness.Close();
+  Overwrite(harness.path(), 100, std::string(64, 'x'));
+  EXPECT_THAT(OpenStatus(harness), StatusIs(StatusCode::kDataLoss, HasSubstr("meshca db restore FILE")));
+}
+
+TEST(SqliteStore, DamagedPagesAreDataLossAndWritesUnavailable) {
+  SqliteHarness harness;
+  Activate(harness.store());
+  RecordMaker maker;
+  for (int i = 0; i < 300; ++i) harness.store().Append(maker.Make(), [](absl::Status) {});
+  ASSERT_THAT(harness.store().Probe(), IsOk());
+  harness.Close();
+  Overwrite(harness.path(), (RootPageOf(harness.path(), "issuance_serial") - 1) * 4096, std::string(64, 'x'));
+  ASSERT_TRUE(harness.Reopen());
+  EXPECT_THAT(harness.store().Check(), StatusIs(StatusCode::kDataLoss, HasSubstr("meshca db restore FILE")));
+  absl::Status append = absl::OkStatus();
+  for (int i = 0; i < 20 && append.ok(); ++i) append = AppendAndWait(harness.store(), maker.Make());
+  EXPECT_THAT(append, StatusIs(StatusCode::kUnavailable, HasSubstr("meshca db restore FILE")));
+  EXPECT_THAT(harness.store().Health().writable, StatusIs(StatusCode::kDataLoss));
+}
+
+// ---- readers beside the writer ----
+
+TEST(SqliteStore, AReaderSeesOneCommitWhileWritingGoesOn) {
+  SqliteHarness harness;
+  harness.Close();
+  harness.options().limits.checkpoint_pages = 4;
+  ASSERT_TRUE(harness.Reopen());
+  Store& store = harness.store();
+  Activate(store);
+  RecordMaker maker;
+  for (int i = 0; i < 10; ++i) ASSERT_THAT(AppendAndWait(store, maker.Make()), IsOk());
+  int seen = 0;
+  ASSERT_THAT(store.List({},
+                         [&](const IssuanceRecord&) {
+                           EXPECT_THAT(AppendAndWait(store, maker.Make()), IsOk());
+                           return ++seen < 1000;
+                         }),
+              IsOk());
+  EXPECT_EQ(seen, 10);
+  EXPECT_EQ(*store.CountIssuances(), 20u);
+}
+
+// ---- backup and restore ----
+
+class Restored : public testing::Test {
+ protected:
+  Restored() : backup_(backup_folder_ / "backup.db") {
+    Activate(harness_.store());
+    for (int i = 0; i < 10; ++i) {
+      before_.push_back(maker_.Make());
+      EXPECT_THAT(AppendAndWait(harness_.store(), before_.back()), IsOk());
+    }
+    EXPECT_THAT(harness_.store().CreateToken(TestToken("t1"), TestAudit()), IsOk());
+    EXPECT_THAT(harness_.store().Backup(backup_, TestAudit("db.backup")), IsOk());
+    after_ = maker_.Make();
+    EXPECT_THAT(AppendAndWait(harness_.store(), after_), IsOk());
+  }
+  absl::Status Restore() { return RestoreSqlite(backup_, harness_.options(), TestAudit("db.restore")); }
+
+  SqliteHarness harness_;
+  TempFolder backup_folder_;
+  const std::string backup_;
+  RecordMaker maker_;
+  std::vector<IssuanceRecord> before_;
+  IssuanceRecord after_;
+};
+
+TEST_F(Restored, BackupIsOnePrivateFile) {
+  EXPECT_EQ(ModeOf(backup_), 0600u);
+  EXPECT_THAT(harness_.store().Backup(backup_, TestAudit()), StatusIs(StatusCode::kAlreadyExists, HasSubstr(backup_)));
+  EXPECT_THAT(harness_.store().Backup("/nowhere/at/all.db", TestAudit()), StatusIs(StatusCode::kNotFound));
+  std::vector<std::string> files;
+  for (const auto& file : std::filesystem::directory_iterator(backup_folder_.path())) {
+    files.push_back(file.path().filename());
+  }
+  EXPECT_THAT(files, testing::ElementsAre("backup.db"));
+  int backups_noted = 0;
+  ASSERT_THAT(harness_.store().ListAudit([&](const AuditEntry& entry) {
+    backups_noted += entry.action == "db.backup";
+    return true;
+  }),
+              IsOk());
+  EXPECT_EQ(backups_noted, 1);
+}
+
+TEST_F(Restored, OpensInStateRecovered) {
+  harness_.Close();
+  harness_.clock().JumpTo(kTestNow + absl::Hours(5));
+  ASSERT_THAT(Restore(), IsOk());
+  ASSERT_TRUE(harness_.Reopen());
+  Store& store = harness_.store();
+  for (const IssuanceRecord& record : before_) ExpectSame(*store.Find(record.serial), record);
+  EXPECT_THAT(store.Find(after_.serial), StatusIs(StatusCode::kNotFound));
+  EXPECT_EQ(*store.GetSetting(kSettingRecovered), "1");
+  EXPECT_EQ(*store.GetSetting(kSettingRecoveredAt), "2026-01-02T08:04:00+00:00");
+  EXPECT_THAT(*store.ListTokens(), IsEmpty());
+  auto trust = store.LoadAuthorities();
+  ASSERT_THAT(trust, IsOk());
+  EXPECT_EQ(trust->revision, 2u);
+  EXPECT_EQ(trust->bundle->sequence_number, (uint64_t{1} << 32) + 1) << "above Unix time";
+  EXPECT_EQ(trust->bundle->roots_der, TestBundle(1).roots_der);
+  std::string last;
+  ASSERT_THAT(store.ListAudit([&](const AuditEntry& entry) {
+    last = entry.action;
+    return true;
+  }),
+              IsOk());
+  EXPECT_EQ(last, "db.restore");
+  EXPECT_THAT(store.Check(), IsOk());
+  EXPECT_THAT(AppendAndWait(store, maker_.Make()), IsOk());
+  // What stood there is kept, whole.
+  int kept = 0;
+  for (const auto& file : std::filesystem::directory_iterator(harness_.folder().path())) {
+    kept += file.path().string().find("meshca.db.replaced-") != std::string::npos;
+  }
+  EXPECT_EQ(kept, 1);
+}
+
+TEST_F(Restored, OntoAnEmptyMachine) {
+  harness_.Close();
+  harness_.options().path = harness_.folder() / "new/meshca.db";
+  ASSERT_THAT(Restore(), IsOk());
+  ASSERT_TRUE(harness_.Reopen());
+  EXPECT_EQ(*harness_.store().CountIssuances(), 10u);
+}
+
+TEST_F(Restored, FinishedAfterAPowerLoss) {
+  harness_.Close();
+  ASSERT_THAT(Restore(), IsOk());
+  // As the machine died after the point of no return: the restored file waits, the old database with its log stands.
+  ASSERT_EQ(rename(harness_.path().c_str(), (harness_.path() + ".restoring").c_str()), 0);
+  MakeFile(harness_.path(), "old");
+  MakeFile(harness_.path() + "-wal", "old log");
+  ASSERT_TRUE(harness_.Reopen());
+  EXPECT_EQ(*harness_.store().CountIssuances(), 10u);
+  EXPECT_THAT(harness_.store().Check(), IsOk());
+}
+
+struct BadBackupCase {
+  const char* name;
+  void (*spoil)(const std::string& path);
+  StatusCode code;
+  const char* text;
+};
+class BadBackup : public Restored, public testing::WithParamInterface<BadBackupCase> {};
+
+TEST_P(BadBackup, LeavesTheDatabaseAlone) {
+  GetParam().spoil(backup_);
+  EXPECT_THAT(Restore(), testing::Not(IsOk())) << "the server runs";
+  harness_.Close();
+  EXPECT_THAT(Restore(), StatusIs(GetParam().code, HasSubstr(GetParam().text)));
+  ASSERT_TRUE(harness_.Reopen());
+  ExpectSame(*harness_.store().Find(after_.serial), after_);
+  EXPECT_THAT(harness_.store().GetSetting(kSettingRecovered), StatusIs(StatusCode::kNotFound));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Restore, BadBackup,
+    testing::Values(BadBackupCase{"Missing", [](const std::string& path) { unlink(path.c_str()); },
+                                  StatusCode::kNotFound, "backup.db"},
+                    BadBackupCase{"Empty", [](const std::string& path) { MakeFile(path, ""); },
+                                  StatusCode::kInvalidArgument, "empty"},
+                    BadBackupCase{"Garbage", [](const std::string& path) { MakeFile(path, std::string(8192, 'x')); },
+                                  StatusCode::kDataLoss, "not a database"},
+                    BadBackupCase{"RawCopyWithLog", [](const std::string& path) { MakeFile(path + "-wal", "log"); },
+                                  StatusCode::kInvalidArgument, "meshca db backup"},
+                    BadBackupCase{"Newer", [](const std::string& path) { Tamper(path, "PRAGMA user_version=7"); },
+                                  StatusCode::kFailedPrecondition, "schema version 7"},
+                    BadBackupCase{"Forged",
+                                  [](const std::string& path) { Tamper(path, "UPDATE authority SET state = 3"); },
+                                  StatusCode::kDataLoss, "MAC"}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+TEST_F(Restored, RefusedWhileAServerRuns) {
+  absl::Status status = Restore();
+  EXPECT_THAT(status, StatusIs(StatusCode::kAlreadyExists, HasSubstr("another meshca has it open")));
+  EXPECT_THAT(status, HasReason(kStoreInUse));
+}
 
 }  // namespace
 }  // namespace meshca::storage
