@@ -1,11 +1,7 @@
 #include "cli/client/root_probe.h"
 
-#include <netdb.h>
 #include <openssl/ssl.h>
 #include <poll.h>
-#include <sys/socket.h>
-
-#include <cerrno>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -18,44 +14,13 @@
 #include "ca/base/unique_fd.h"
 #include "ca/x509/encoding.h"
 #include "cli/client/address.h"
+#include "cli/client/tcp.h"
 
 namespace meshca::cli {
 namespace {
 
 using SslCtxPtr = OpenSslPtr<SSL_CTX, SSL_CTX_free>;
 using SslPtr = OpenSslPtr<SSL, SSL_free>;
-
-struct AddressListDelete {
-  void operator()(addrinfo* list) const { ::freeaddrinfo(list); }
-};
-
-absl::StatusOr<UniqueFd> ConnectTo(const std::string& address, absl::Time until) {
-  addrinfo hints = {};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  const int error = ::getaddrinfo(HostOf(address).c_str(), PortOf(address).c_str(), &hints, &found);
-  if (error != 0) return absl::UnavailableError(absl::StrCat(address, ": ", ::gai_strerror(error)));
-  const std::unique_ptr<addrinfo, AddressListDelete> list(found);
-  absl::Status last = absl::UnavailableError(absl::StrCat(address, ": no address"));
-  for (const addrinfo* one = list.get(); one != nullptr; one = one->ai_next) {
-    UniqueFd fd(::socket(one->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (!fd.valid()) continue;
-    int result = ::connect(fd.get(), one->ai_addr, one->ai_addrlen) == 0 ? 0 : errno;
-    if (result == EINPROGRESS) {
-      pollfd wait = {fd.get(), POLLOUT, 0};
-      const int left = static_cast<int>(absl::ToInt64Milliseconds(until - absl::Now()));
-      socklen_t size = sizeof(result);
-      if (::poll(&wait, 1, left > 0 ? left : 0) != 1) {
-        result = ETIMEDOUT;
-      } else if (::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &result, &size) != 0) {
-        result = errno;
-      }
-    }
-    if (result == 0) return fd;
-    last = absl::UnavailableError(absl::StrCat(address, ": ", ErrnoStatus(result, "connect").message()));
-  }
-  return last;
-}
 
 // Drives the handshake of a non-blocking socket.
 absl::Status Handshake(SSL* ssl, int fd, const std::string& address, absl::Time until) {
@@ -109,7 +74,7 @@ absl::StatusOr<std::string> ParseFingerprint(absl::string_view text) {
 
 absl::StatusOr<std::vector<Certificate>> FetchServerChain(const std::string& address, absl::Duration timeout) {
   const absl::Time until = absl::Now() + timeout;
-  MESHCA_ASSIGN_OR_RETURN(const UniqueFd fd, ConnectTo(address, until));
+  MESHCA_ASSIGN_OR_RETURN(const UniqueFd fd, ConnectTcp(address, until));
   const SslCtxPtr context(SSL_CTX_new(TLS_client_method()));
   if (context == nullptr) return OpenSslError("SSL_CTX_new");
   SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);

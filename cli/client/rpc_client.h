@@ -31,7 +31,7 @@ struct TlsTarget {
 struct CallOptions {
   absl::Duration timeout = absl::Seconds(30);
   // A bearer token for `authorization`; "" for none.
-  absl::string_view bearer_token;
+  absl::string_view bearer_token = {};
 };
 
 // Methods are "/package.Service/Method". Statuses are the server's, with its reason (ReasonOf); Unavailable where none

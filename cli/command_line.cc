@@ -1,0 +1,104 @@
+#include "cli/command_line.h"
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <map>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "ca/base/status.h"
+#include "cli/commands/commands.h"
+
+namespace meshca::cli {
+namespace {
+
+// In the order of the help text.
+constexpr AddCommand kCommands[] = {AddServe,  AddStatus, AddCheck,  AddRequest,    AddRoot,   AddCert,
+                                    AddToken,  AddEntry,  AddBundle, AddSubscriber, AddSds,    AddHealth,
+                                    AddConfig, AddDb,     AddAudit,  AddCompletion, AddVersion};
+
+void AddGlobalOptions(CLI::App& root, Session& session) {
+  const std::string group = "Global options (anywhere on the line)";
+  root.add_option("--config", session.config_file, "Configuration file, YAML (MESHCA_CONFIG)")
+      ->type_name("FILE")
+      ->group(group);
+  root.add_option("--state-dir", session.state_dir, "Folder of the server's state, with its sockets (MESHCA_STATE_DIR)")
+      ->type_name("DIR")
+      ->group(group);
+  root.add_option("--admin-socket", session.admin_socket, "The server's admin socket (MESHCA_ADMIN_SOCKET)")
+      ->type_name("PATH")
+      ->group(group);
+  root.add_option("--api-socket", session.api_socket, "The server's socket for workloads (MESHCA_API_SOCKET)")
+      ->type_name("PATH")
+      ->group(group);
+  static const std::map<std::string, OutputFormat> formats = {
+      {"table", OutputFormat::kTable}, {"json", OutputFormat::kJson}, {"yaml", OutputFormat::kYaml}};
+  // A function, because CLI11's own check would list the formats' numbers in its message.
+  root.add_option_function<std::string>(
+          "-o,--output",
+          [&session](const std::string& text) {
+            const auto found = formats.find(text);
+            if (found == formats.end()) {
+              throw CLI::ValidationError("--output", "\"" + text + "\" is none of table, json, yaml");
+            }
+            session.format = found->second;
+          },
+          "Form of the answer: table, json or yaml")
+      ->type_name("FORMAT")
+      ->group(group);
+}
+
+// The deepest subcommand that was named: whose help to show beside a mistake.
+const CLI::App* DeepestParsed(const CLI::App* app) {
+  for (const auto subcommands = app->get_subcommands(); !subcommands.empty();) {
+    return DeepestParsed(subcommands.front());
+  }
+  return app;
+}
+
+std::string FullName(const CLI::App* app) {
+  return app->get_parent() == nullptr ? app->get_name()
+                                      : absl::StrCat(FullName(app->get_parent()), " ", app->get_name());
+}
+
+int ExitCode(const absl::Status& status) {
+  if (ReasonOf(status) == "USAGE") return kExitUsage;
+  return status.code() == absl::StatusCode::kFailedPrecondition ? kExitRefused : kExitFailed;
+}
+
+}  // namespace
+
+std::unique_ptr<CLI::App> BuildTree(Session& session) {
+  auto root = std::make_unique<CLI::App>("The certificate authority and identity service of a service mesh", "meshca");
+  // Inherited by every subcommand: an option they do not know is looked up here, so globals stand anywhere.
+  root->fallthrough();
+  root->require_subcommand(1);
+  root->set_help_flag("-h,--help", "This text; for a command: its options");
+  AddGlobalOptions(*root, session);
+  for (const AddCommand add : kCommands) add(*root, session);
+  root->footer("meshca COMMAND --help says more. Exit codes: 0 ok, 1 failed, 2 usage, 3 refused as unsafe.");
+  return root;
+}
+
+int RunCommandLine(int argc, const char* const* argv) {
+  Session session;
+  const std::unique_ptr<CLI::App> root = BuildTree(session);
+  try {
+    root->parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    std::fputs(DeepestParsed(root.get())->help().c_str(), stdout);
+    return kExitOk;
+  } catch (const CLI::ParseError& error) {
+    const std::string name = FullName(DeepestParsed(root.get()));
+    std::fprintf(stderr, "%s: %s\nTry `%s --help`.\n", name.c_str(), error.what(), name.c_str());
+    return kExitUsage;
+  }
+  const absl::Status status = session.action();
+  std::fflush(stdout);
+  if (status.ok()) return session.exit_code;
+  std::fprintf(stderr, "meshca: %s\n", std::string(status.message()).c_str());
+  return ExitCode(status);
+}
+
+}  // namespace meshca::cli

@@ -1,0 +1,39 @@
+// meshca completion SHELL
+#include "cli/completion.h"
+
+#include <cstdio>
+#include <string>
+
+#include "ca/base/status.h"
+#include "cli/command_line.h"
+#include "cli/commands/commands.h"
+#include "cli/commands/subcommand.h"
+
+namespace meshca::cli {
+namespace {
+
+struct Options {
+  std::string shell;
+};
+
+void Bind(CLI::App& app, Options& options) {
+  app.add_option("SHELL", options.shell, "bash, zsh or fish")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+}
+
+absl::Status Run(Session& session, Options& options) {
+  // A tree of its own: this one is being run.
+  Session unused;
+  MESHCA_ASSIGN_OR_RETURN(const std::string script, CompletionScript(*BuildTree(unused), options.shell));
+  std::fputs(script.c_str(), stdout);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddCompletion(CLI::App& root, Session& session) {
+  AddVerb<Options>(root, session, "completion", "A script that completes commands in your shell", Bind, Run);
+}
+
+}  // namespace meshca::cli

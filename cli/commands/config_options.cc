@@ -1,0 +1,33 @@
+#include "cli/commands/config_options.h"
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "cli/config/flags.h"
+
+namespace meshca::cli {
+
+void ConfigOptions::AddTo(config::ConfigInput& input) const {
+  for (const auto& [key, given] : values) {
+    if (!given.empty()) input.flags[key] = given;
+  }
+  if (!file.empty()) input.config_file = file;
+}
+
+void BindConfigOptions(CLI::App& app, ConfigOptions& options) {
+  for (const config::ConfigFlag& flag : config::ConfigFlags()) {
+    if (flag.key == "state_dir" || flag.key == "admin_socket" || flag.key == "api_socket") continue;
+    std::vector<std::string>& values = options.values[flag.key];
+    const std::string help = absl::StrCat(flag.help, " (", flag.environment, ")");
+    CLI::Option* option = app.add_option(flag.flag, values, help);
+    option->group("Configuration (also as environment variable and in the file)")->type_name(flag.type);
+    // A flag that is given once is one value; only lists may stand several times.
+    if (!flag.repeated) option->take_last()->expected(1);
+    if (flag.repeated) option->allow_extra_args(false);
+    if (flag.is_bool) option->expected(0, 1)->default_str("")->take_last();
+  }
+}
+
+}  // namespace meshca::cli

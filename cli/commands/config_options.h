@@ -1,0 +1,31 @@
+// The flags that are configuration keys.
+#ifndef MESHCA_CLI_COMMANDS_CONFIG_OPTIONS_H_
+#define MESHCA_CLI_COMMANDS_CONFIG_OPTIONS_H_
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "cli/config/resolve.h"
+
+namespace CLI {
+class App;
+}
+
+namespace meshca::cli {
+
+// What was given of them.
+struct ConfigOptions {
+  std::map<std::string, std::vector<std::string>> values;  // by key
+  bool show_origin = false;
+  std::string file;  // of `config validate FILE`
+
+  void AddTo(config::ConfigInput& input) const;
+};
+
+// Declares one flag for each scalar key of the configuration, but for those that are global options already.
+void BindConfigOptions(CLI::App& app, ConfigOptions& options);
+
+}  // namespace meshca::cli
+
+#endif  // MESHCA_CLI_COMMANDS_CONFIG_OPTIONS_H_

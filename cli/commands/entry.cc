@@ -1,0 +1,147 @@
+// meshca entry create|apply|list|show|delete
+#include <algorithm>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "ca/base/status.h"
+#include "cli/commands/commands.h"
+#include "cli/commands/durations.h"
+#include "cli/commands/subcommand.h"
+#include "cli/config/loader.h"
+#include "meshca/admin/v1/admin.pb.h"
+
+namespace meshca::cli {
+namespace {
+
+namespace v1 = ::meshca::admin::v1;
+
+struct CreateOptions {
+  std::string spiffe_id;
+  std::vector<std::string> selectors;
+  std::vector<std::string> dns_names;
+  std::string ttl;
+  std::string id;
+};
+
+struct ApplyOptions {
+  std::string file;
+  bool prune = false;
+  bool dry_run = false;
+};
+
+struct IdOptions {
+  std::string id;
+};
+
+std::string Ttl(const v1::Entry& entry) {
+  return entry.ttl().seconds() == 0 ? "-" : absl::StrCat(entry.ttl().seconds(), "s");
+}
+
+void PrintText(const v1::Entry& entry) {
+  std::printf("id          %s\nspiffe id   %s\nselectors   %s\nttl         %s\ndns names   %s\ncreated     %s by %s\n",
+              entry.id().c_str(), entry.spiffe_id().c_str(), absl::StrJoin(entry.selectors(), " and ").c_str(),
+              Ttl(entry).c_str(), entry.dns_names().empty() ? "-" : absl::StrJoin(entry.dns_names(), ", ").c_str(),
+              ShowTime(entry, "created_at").c_str(), entry.created_by().c_str());
+}
+
+void BindCreate(CLI::App& app, CreateOptions& options) {
+  app.add_option("SPIFFE_ID", options.spiffe_id, "The identity that fitting processes may hold")->required();
+  app.add_option("--selector", options.selectors,
+                 "unix:uid:1000, unix:gid:1000 or unix:path:/usr/bin/envoy; several must all fit")
+      ->required()
+      ->type_name("SELECTOR")
+      ->allow_extra_args(false);
+  app.add_option("--dns", options.dns_names, "DNS name its certificates carry too; may be repeated")
+      ->type_name("NAME")
+      ->allow_extra_args(false);
+  app.add_option("--ttl", options.ttl, "Longest lifetime of its certificates (default: the server's)")
+      ->type_name("DURATION");
+  app.add_option("--id", options.id, "Id of the entry (default: made from what it says)")->type_name("ID");
+}
+
+absl::Status Create(Session& session, CreateOptions& options) {
+  v1::CreateEntryRequest request;
+  v1::Entry& wanted = *request.mutable_entry();
+  wanted.set_id(options.id);
+  wanted.set_spiffe_id(options.spiffe_id);
+  for (const std::string& selector : options.selectors) wanted.add_selectors(selector);
+  for (const std::string& name : options.dns_names) wanted.add_dns_names(name);
+  if (!options.ttl.empty()) MESHCA_RETURN_IF_ERROR(ReadDuration("--ttl", options.ttl, *wanted.mutable_ttl()));
+  v1::Entry entry;
+  MESHCA_RETURN_IF_ERROR(session.CallAdmin("CreateEntry", request, entry));
+  session.Print(entry, [&] { std::printf("%s\n", entry.id().c_str()); });
+  return absl::OkStatus();
+}
+
+void BindApply(CLI::App& app, ApplyOptions& options) {
+  app.add_option("-f,--file", options.file, "YAML file: `entries:`, a list of spiffe_id, selectors, ttl, dns_names, id")
+      ->required()
+      ->type_name("FILE");
+  app.add_flag("--prune", options.prune, "Also delete every entry the file does not have");
+  app.add_flag("--dry-run", options.dry_run, "Only say what would happen");
+}
+
+absl::Status Apply(Session& session, ApplyOptions& options) {
+  v1::ApplyEntriesRequest request;
+  config::Origins origins;
+  MESHCA_RETURN_IF_ERROR(config::LoadYamlFile(options.file, request, origins));
+  request.set_prune(request.prune() || options.prune);
+  request.set_dry_run(request.dry_run() || options.dry_run);
+  v1::ApplyEntriesResponse response;
+  MESHCA_RETURN_IF_ERROR(session.CallAdmin("ApplyEntries", request, response));
+  session.Print(response, [&] {
+    const char* would = request.dry_run() ? "would be " : "";
+    std::printf("%s%d created, %d replaced, %d unchanged, %d deleted\n", would, response.created_size(),
+                response.replaced_size(), response.unchanged_size(), response.deleted_size());
+  });
+  return absl::OkStatus();
+}
+
+absl::Status List(Session& session) {
+  v1::ListEntriesResponse response;
+  MESHCA_RETURN_IF_ERROR(session.CallAdmin("ListEntries", v1::ListEntriesRequest(), response));
+  ListPrinter printer(session.format, {"ID", "SPIFFE ID", "SELECTORS", "TTL"});
+  for (const v1::Entry& entry : response.entries()) {
+    printer.Add(entry, [&]() -> std::vector<std::string> {
+      return {entry.id(), entry.spiffe_id(), absl::StrJoin(entry.selectors(), " "), Ttl(entry)};
+    });
+  }
+  return absl::OkStatus();
+}
+
+void BindId(CLI::App& app, IdOptions& options) {
+  app.add_option("ID", options.id, "Id of the entry, as `meshca entry list` shows it")->required();
+}
+
+absl::Status Show(Session& session, IdOptions& options) {
+  v1::GetEntryRequest request;
+  request.set_id(options.id);
+  v1::Entry entry;
+  MESHCA_RETURN_IF_ERROR(session.CallAdmin("GetEntry", request, entry));
+  session.Print(entry, [&] { PrintText(entry); });
+  return absl::OkStatus();
+}
+
+absl::Status Delete(Session& session, IdOptions& options) {
+  v1::DeleteEntryRequest request;
+  request.set_id(options.id);
+  v1::DeleteEntryResponse response;
+  return session.CallAdmin("DeleteEntry", request, response);
+}
+
+}  // namespace
+
+void AddEntry(CLI::App& root, Session& session) {
+  CLI::App* noun = AddNoun(root, "entry", "Registration entries: which processes may hold which identity");
+  AddVerb<CreateOptions>(*noun, session, "create", "Let the processes that fit hold an identity", BindCreate, Create);
+  AddVerb<ApplyOptions>(*noun, session, "apply", "Make the entries of a file exist", BindApply, Apply);
+  AddVerb(*noun, session, "list", "All entries", List);
+  AddVerb<IdOptions>(*noun, session, "show", "One entry", BindId, Show);
+  AddVerb<IdOptions>(*noun, session, "delete",
+                     "Take an entry away; certificates already issued stay good until they end", BindId, Delete);
+}
+
+}  // namespace meshca::cli

@@ -1,0 +1,90 @@
+// meshca root show|import
+#include <cstdio>
+#include <filesystem>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "ca/base/status.h"
+#include "cli/commands/commands.h"
+#include "cli/commands/subcommand.h"
+#include "meshca/admin/v1/admin.pb.h"
+
+namespace meshca::cli {
+namespace {
+
+namespace v1 = ::meshca::admin::v1;
+
+struct ShowOptions {
+  std::string format = "text";
+  bool all = false;
+};
+
+struct ImportOptions {
+  std::string folder;
+  bool force = false;
+};
+
+void PrintAuthorities(const Session& session, const v1::ListAuthoritiesResponse& response) {
+  session.Print(response, [&] {
+    Table table({"ROLE", "STATE", "FINGERPRINT (SHA-256 OF THE PUBLIC KEY)", "UNTIL (UTC)", "LIVE", "SUBJECT"}, stdout);
+    for (const v1::Authority& authority : response.authorities()) {
+      table.Add({authority.role(), authority.tainted() ? authority.state() + ", tainted" : authority.state(),
+                 authority.id(), ShowTime(authority, "not_after"), std::to_string(authority.live_certificates()),
+                 authority.subject()});
+    }
+  });
+}
+
+void BindShow(CLI::App& app, ShowOptions& options) {
+  app.add_option("--format", options.format, "text, or pem: the trusted roots as a CA file")
+      ->check(CLI::IsMember({"text", "pem"}))
+      ->type_name("FORMAT");
+  app.add_flag("--all", options.all, "Retired authorities too");
+}
+
+absl::Status Show(Session& session, ShowOptions& options) {
+  if (options.format == "pem") {
+    v1::Bundle bundle;
+    MESHCA_RETURN_IF_ERROR(session.CallAdmin("GetBundle", v1::GetBundleRequest(), bundle));
+    std::fputs(bundle.roots_pem().c_str(), stdout);
+    return absl::OkStatus();
+  }
+  v1::ListAuthoritiesRequest request;
+  request.set_include_retired(options.all);
+  v1::ListAuthoritiesResponse response;
+  MESHCA_RETURN_IF_ERROR(session.CallAdmin("ListAuthorities", request, response));
+  PrintAuthorities(session, response);
+  return absl::OkStatus();
+}
+
+void BindImport(CLI::App& app, ImportOptions& options) {
+  app.add_option("DIR", options.folder,
+                 "Folder with ca-cert.pem, ca-key.pem, cert-chain.pem, root-cert.pem (istio's cacerts) or tls.crt, "
+                 "tls.key, ca.crt (cert-manager's)")
+      ->required();
+  app.add_flag("--force", options.force, "Even if certificates live under the present root: their holders may break");
+}
+
+absl::Status Import(Session& session, ImportOptions& options) {
+  std::error_code error;
+  const std::filesystem::path folder = std::filesystem::canonical(options.folder, error);
+  if (error) return ErrnoStatus(error.value(), options.folder);
+  v1::ImportRootRequest request;
+  request.set_folder(folder.string());
+  request.set_force(options.force);
+  v1::ListAuthoritiesResponse response;
+  MESHCA_RETURN_IF_ERROR(session.CallAdmin("ImportRoot", request, response));
+  PrintAuthorities(session, response);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddRoot(CLI::App& root, Session& session) {
+  CLI::App* noun = AddNoun(root, "root", "The authorities that sign");
+  AddVerb<ShowOptions>(*noun, session, "show", "Authorities, their fingerprints and states", BindShow, Show);
+  AddVerb<ImportOptions>(*noun, session, "import", "Sign with a CA made elsewhere from now on", BindImport, Import);
+}
+
+}  // namespace meshca::cli

@@ -1,0 +1,148 @@
+// meshca sds get|watch
+#include <unistd.h>
+
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "ca/base/secret.h"
+#include "ca/base/status.h"
+#include "cli/client/secret_view.h"
+#include "cli/commands/commands.h"
+#include "cli/commands/subcommand.h"
+#include "cli/message_text.h"
+#include "envoy/service/discovery/v3/discovery.pb.h"
+
+namespace meshca::cli {
+namespace {
+
+using ::envoy::service::discovery::v3::DiscoveryRequest;
+using ::envoy::service::discovery::v3::DiscoveryResponse;
+
+constexpr char kService[] = "/envoy.service.secret.v3.SecretDiscoveryService/";
+constexpr char kTypeUrl[] = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
+
+struct Options {
+  std::string name;
+  std::string socket;
+};
+
+void Bind(CLI::App& app, Options& options) {
+  app.add_option("NAME", options.name,
+                 "default, ROOTCA, ALL, a SPIFFE ID, or a trust domain's ID (spiffe://cluster.local)")
+      ->required();
+  app.add_option("--socket", options.socket, "SDS socket (default: the API socket of the server on this host)")
+      ->type_name("PATH");
+}
+
+std::string Time(absl::Time time) {
+  return time == absl::InfinitePast() ? "" : absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone());
+}
+
+// The keys stay the same for every kind of secret.
+std::string Json(const SecretView& view, const std::string& version) {
+  std::vector<std::string> roots;
+  for (const SecretView::Roots& one : view.roots) {
+    std::vector<std::string> fingerprints;
+    for (const std::string& fingerprint : one.fingerprints) fingerprints.push_back(JsonString(fingerprint));
+    roots.push_back(absl::StrCat("{\"trust_domain\":", JsonString(one.trust_domain), ",\"fingerprints\":[",
+                                 absl::StrJoin(fingerprints, ","), "],\"pem\":", JsonString(one.pem), "}"));
+  }
+  return absl::StrCat(
+      "{\"name\":", JsonString(view.name), ",\"version\":", JsonString(version), ",\"kind\":", JsonString(view.kind),
+      ",\"spiffe_id\":", JsonString(view.spiffe_id), ",\"serial\":", JsonString(view.serial),
+      ",\"not_after\":", view.not_after == absl::InfinitePast() ? "null" : JsonString(Time(view.not_after)),
+      ",\"chain_pem\":", JsonString(view.chain_pem), ",\"roots\":[", absl::StrJoin(roots, ","), "]}");
+}
+
+void PrintText(const SecretView& view, const std::string& version) {
+  std::printf("%s  %s  version %s", Time(absl::Now()).c_str(), view.name.c_str(), version.c_str());
+  if (view.kind == "certificate") {
+    std::printf("  %s  serial %s  until %s%s", view.spiffe_id.c_str(), view.serial.c_str(),
+                Time(view.not_after).c_str(), view.has_private_key ? "  (private key not shown)" : "");
+  }
+  for (const SecretView::Roots& roots : view.roots) {
+    if (!roots.trust_domain.empty()) std::printf("  %s:", roots.trust_domain.c_str());
+    for (const std::string& fingerprint : roots.fingerprints) std::printf("  root %s", fingerprint.c_str());
+  }
+  std::printf("\n");
+}
+
+// Prints every secret of `response`, which holds no private key afterwards.
+absl::Status Show(const Session& session, DiscoveryResponse& response) {
+  for (auto& resource : *response.mutable_resources()) {
+    absl::StatusOr<SecretView> view = ReadSecret(resource.value());
+    Wipe(*resource.mutable_value());
+    MESHCA_RETURN_IF_ERROR(view.status());
+    // JSON is YAML too.
+    if (session.format == OutputFormat::kTable) {
+      PrintText(*view, response.version_info());
+    } else {
+      std::printf("%s\n", Json(*view, response.version_info()).c_str());
+    }
+  }
+  std::fflush(stdout);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<RpcClient>> Connect(const Session& session, const Options& options) {
+  std::string socket = options.socket;
+  if (socket.empty()) {
+    MESHCA_ASSIGN_OR_RETURN(socket, session.ApiSocket());
+  } else {
+    MESHCA_RETURN_IF_ERROR(CheckSocket(socket, "--socket"));
+  }
+  return RpcClient::Unix(socket);
+}
+
+DiscoveryRequest Subscribe(const std::string& name) {
+  char host[256] = "";
+  ::gethostname(host, sizeof(host) - 1);
+  DiscoveryRequest request;
+  request.mutable_node()->set_id(absl::StrCat("meshca-sds@", host));
+  request.set_type_url(kTypeUrl);
+  request.add_resource_names(name);
+  return request;
+}
+
+absl::Status Get(Session& session, Options& options) {
+  MESHCA_ASSIGN_OR_RETURN(const std::unique_ptr<RpcClient> client, Connect(session, options));
+  DiscoveryResponse response;
+  MESHCA_RETURN_IF_ERROR(client->Unary(absl::StrCat(kService, "FetchSecrets"), Subscribe(options.name), response));
+  if (response.resources().empty()) return absl::NotFoundError(absl::StrCat("no secret \"", options.name, "\""));
+  return Show(session, response);
+}
+
+absl::Status Watch(Session& session, Options& options) {
+  MESHCA_ASSIGN_OR_RETURN(const std::unique_ptr<RpcClient> client, Connect(session, options));
+  const DiscoveryRequest first = Subscribe(options.name);
+  DiscoveryRequest acknowledgement = first;
+  acknowledgement.clear_node();
+  DiscoveryResponse response;
+  absl::Status shown;
+  const absl::Status ended =
+      client->BidiStream(absl::StrCat(kService, "StreamSecrets"), first, response, acknowledgement,
+                         [&] {
+                           shown = Show(session, response);
+                           if (!shown.ok() || std::ferror(stdout) != 0) return RpcClient::Next::kEnd;
+                           acknowledgement.set_version_info(response.version_info());
+                           acknowledgement.set_response_nonce(response.nonce());
+                           return RpcClient::Next::kReply;
+                         },
+                         {.timeout = absl::InfiniteDuration()});
+  MESHCA_RETURN_IF_ERROR(shown);
+  return ended;
+}
+
+}  // namespace
+
+void AddSds(CLI::App& root, Session& session) {
+  CLI::App* noun = AddNoun(root, "sds", "What a proxy of this user would receive; private keys are never shown");
+  AddVerb<Options>(*noun, session, "get", "One secret, as it is now", Bind, Get);
+  AddVerb<Options>(*noun, session, "watch", "One secret, each time it changes, until Ctrl-C", Bind, Watch);
+}
+
+}  // namespace meshca::cli

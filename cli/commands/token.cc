@@ -1,0 +1,87 @@
+// meshca token create|list|delete
+#include <unistd.h>
+
+#include <cstdio>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "ca/base/status.h"
+#include "cli/commands/commands.h"
+#include "cli/commands/durations.h"
+#include "cli/commands/subcommand.h"
+#include "meshca/admin/v1/admin.pb.h"
+
+namespace meshca::cli {
+namespace {
+
+namespace v1 = ::meshca::admin::v1;
+
+struct CreateOptions {
+  std::string spiffe_id;
+  std::string ttl;
+  std::string node;
+};
+
+struct DeleteOptions {
+  std::string id;
+};
+
+void BindCreate(CLI::App& app, CreateOptions& options) {
+  app.add_option("SPIFFE_ID", options.spiffe_id, "The identity that the token gives")->required();
+  app.add_option("--ttl", options.ttl, "How long it may be redeemed: 10m, 1h (default 10m)")->type_name("DURATION");
+  app.add_option("--node", options.node, "Node that its holder joins as")->type_name("NAME");
+}
+
+// The token alone is on stdout, for `--token "$(meshca token create ...)"`.
+absl::Status Create(Session& session, CreateOptions& options) {
+  v1::CreateTokenRequest request;
+  request.set_spiffe_id(options.spiffe_id);
+  request.set_node(options.node);
+  if (!options.ttl.empty()) MESHCA_RETURN_IF_ERROR(ReadDuration("--ttl", options.ttl, *request.mutable_ttl()));
+  v1::CreateTokenResponse response;
+  MESHCA_RETURN_IF_ERROR(session.CallAdmin("CreateToken", request, response));
+  session.Print(response, [&] { std::printf("%s\n", response.token().c_str()); });
+  // Where the token goes into a variable nobody is waiting for advice.
+  if (::isatty(STDOUT_FILENO)) {
+    std::fprintf(stderr, "good for one key, until %s UTC; it carries the fingerprint of root %s\n",
+                 ShowTime(response.record(), "expires_at").c_str(), response.root_fingerprint().c_str());
+    std::fprintf(stderr, "next: meshca request %s --server HOST:PORT --token TOKEN --out-dir DIR\n",
+                 response.record().spiffe_id().c_str());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status List(Session& session) {
+  v1::ListTokensResponse response;
+  MESHCA_RETURN_IF_ERROR(session.CallAdmin("ListTokens", v1::ListTokensRequest(), response));
+  ListPrinter printer(session.format, {"ID", "SPIFFE ID", "STATE", "EXPIRES (UTC)", "NODE", "CREATED BY"});
+  for (const v1::JoinToken& token : response.tokens()) {
+    printer.Add(token, [&]() -> std::vector<std::string> {
+      return {token.id(),   token.spiffe_id(), token.state(), ShowTime(token, "expires_at"),
+              token.node(), token.created_by()};
+    });
+  }
+  return absl::OkStatus();
+}
+
+void BindDelete(CLI::App& app, DeleteOptions& options) {
+  app.add_option("ID", options.id, "Id of the token, as `meshca token list` shows it")->required();
+}
+
+absl::Status Delete(Session& session, DeleteOptions& options) {
+  v1::DeleteTokenRequest request;
+  request.set_id(options.id);
+  v1::DeleteTokenResponse response;
+  return session.CallAdmin("DeleteToken", request, response);
+}
+
+}  // namespace
+
+void AddToken(CLI::App& root, Session& session) {
+  CLI::App* noun = AddNoun(root, "token", "Join tokens: one-time passwords for an identity");
+  AddVerb<CreateOptions>(*noun, session, "create", "Make a token; prints it, this once", BindCreate, Create);
+  AddVerb(*noun, session, "list", "Tokens, without their secrets", List);
+  AddVerb<DeleteOptions>(*noun, session, "delete", "Make a token worthless", BindDelete, Delete);
+}
+
+}  // namespace meshca::cli

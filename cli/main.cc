@@ -1,0 +1,14 @@
+// The meshca command.
+#include <cstdio>
+#include <exception>
+
+#include "cli/command_line.h"
+
+int main(int argc, char** argv) {
+  try {
+    return meshca::cli::RunCommandLine(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "meshca: internal error: %s\n", error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,134 @@
+#include "cli/session.h"
+
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
+#include <google/protobuf/timestamp.pb.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "ca/base/status.h"
+#include "ca/base/unique_fd.h"
+#include "cli/message_text.h"
+
+namespace meshca::cli {
+
+using google::protobuf::Message;
+
+absl::Status UsageError(absl::string_view message) { return WithReason(absl::InvalidArgumentError(message), "USAGE"); }
+
+absl::Status CheckSocket(const std::string& path, absl::string_view flag) {
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof(address.sun_path)) {
+    return UsageError(absl::StrCat("socket path ", path, " is longer than 107 bytes"));
+  }
+  std::memcpy(address.sun_path, path.data(), path.size());
+  const UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0) return absl::OkStatus();
+  const int error = errno;
+  switch (error) {
+    case ENOENT:
+    case ENOTDIR:
+    case ECONNREFUSED:
+      return absl::UnavailableError(absl::StrCat("no meshca server listens at ", path,
+                                                 "; start one with `meshca serve`, or say where it is with --state-dir "
+                                                 "DIR or ",
+                                                 flag, " PATH"));
+    case EACCES:
+      return absl::PermissionDeniedError(
+          absl::StrCat(path, ": permission denied; run this as the server's user, as root, or in group meshca"));
+    default: return ErrnoStatus(error, path);
+  }
+}
+
+config::ConfigInput Session::Input() const {
+  config::ConfigInput input = config::ConfigInput::OfProcess();
+  input.config_file = config_file;
+  if (!state_dir.empty()) input.flags["state_dir"] = {state_dir};
+  if (!admin_socket.empty()) input.flags["admin_socket"] = {admin_socket};
+  if (!api_socket.empty()) input.flags["api_socket"] = {api_socket};
+  return input;
+}
+
+absl::StatusOr<config::ResolvedConfig> Session::Paths() const { return config::ResolvePaths(Input()); }
+
+absl::StatusOr<RpcClient*> Session::Admin() {
+  if (admin_ == nullptr) {
+    MESHCA_ASSIGN_OR_RETURN(const config::ResolvedConfig paths, Paths());
+    const std::string& path = paths.values.admin_socket();
+    MESHCA_RETURN_IF_ERROR(CheckSocket(path, "--admin-socket"));
+    admin_ = RpcClient::Unix(path);
+  }
+  return admin_.get();
+}
+
+absl::Status Session::CallAdmin(absl::string_view method, const Message& request, Message& response,
+                                const CallOptions& options) {
+  MESHCA_ASSIGN_OR_RETURN(RpcClient* const admin, Admin());
+  return admin->Unary(absl::StrCat("/meshca.admin.v1.Admin/", method), request, response, options);
+}
+
+absl::StatusOr<std::string> Session::ApiSocket() const {
+  MESHCA_ASSIGN_OR_RETURN(const config::ResolvedConfig paths, Paths());
+  MESHCA_RETURN_IF_ERROR(CheckSocket(paths.values.api_socket(), "--api-socket"));
+  return paths.values.api_socket();
+}
+
+void Session::Print(const Message& message, absl::FunctionRef<void()> as_table) const {
+  switch (format) {
+    case OutputFormat::kJson: std::printf("%s\n", ToJson(message).c_str()); return;
+    case OutputFormat::kYaml: std::fputs(ToYaml(message).c_str(), stdout); return;
+    case OutputFormat::kTable: as_table(); return;
+  }
+}
+
+ListPrinter::ListPrinter(OutputFormat format, std::vector<std::string> headers)
+    : format_(format), headers_(std::move(headers)) {}
+
+void ListPrinter::Add(const Message& message, absl::FunctionRef<std::vector<std::string>()> row) {
+  switch (format_) {
+    case OutputFormat::kJson: std::printf("%s\n%s", count_ == 0 ? "[" : ",", ToJson(message).c_str()); break;
+    case OutputFormat::kYaml: std::fputs(ToYamlItem(message).c_str(), stdout); break;
+    case OutputFormat::kTable:
+      if (table_ == nullptr) table_ = std::make_unique<Table>(headers_, stdout);
+      table_->Add(row());
+      break;
+  }
+  ++count_;
+}
+
+ListPrinter::~ListPrinter() {
+  if (count_ == 0 && abandoned_) return;
+  switch (format_) {
+    // After an error in the midst of a list the array stays open: half a list must not parse as a whole one.
+    case OutputFormat::kJson:
+      if (!abandoned_) std::printf("%s]\n", count_ == 0 ? "[" : "\n");
+      break;
+    case OutputFormat::kYaml:
+      if (count_ == 0) std::fputs("[]\n", stdout);
+      break;
+    case OutputFormat::kTable:
+      if (table_ == nullptr) Table(headers_, stdout);
+      break;
+  }
+}
+
+std::string ShowTime(const Message& owner, absl::string_view field) {
+  const auto* descriptor = owner.GetDescriptor()->FindFieldByName(std::string(field));
+  if (descriptor == nullptr || !owner.GetReflection()->HasField(owner, descriptor)) return "-";
+  const auto& time =
+      static_cast<const google::protobuf::Timestamp&>(owner.GetReflection()->GetMessage(owner, descriptor));
+  return absl::FormatTime("%Y-%m-%d %H:%M:%S", absl::FromUnixSeconds(time.seconds()), absl::UTCTimeZone());
+}
+
+std::string ShowShort(absl::string_view hex) {
+  return hex.size() <= 16 ? std::string(hex) : absl::StrCat(hex.substr(0, 12), "..");
+}
+
+}  // namespace meshca::cli

@@ -1,0 +1,49 @@
+#include "cli/table.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "ca/base/check.h"
+
+namespace meshca::cli {
+
+Table::Table(std::vector<std::string> headers, std::FILE* out) : out_(out) { sample_.push_back(std::move(headers)); }
+
+Table::~Table() {
+  if (widths_.empty()) Settle();
+}
+
+void Table::Add(std::vector<std::string> row) {
+  for (std::string& cell : row) {
+    for (char& c : cell) {
+      if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+    }
+    if (cell.empty()) cell = "-";
+  }
+  if (!widths_.empty()) return Print(row);
+  MESHCA_CHECK(row.size() == sample_.front().size());
+  sample_.push_back(std::move(row));
+  if (sample_.size() > kSample) Settle();
+}
+
+void Table::Settle() {
+  widths_.assign(sample_.front().size(), 0);
+  for (const auto& row : sample_) {
+    for (size_t i = 0; i < row.size(); ++i) widths_[i] = std::max(widths_[i], row[i].size());
+  }
+  for (const auto& row : sample_) Print(row);
+  sample_.clear();
+}
+
+void Table::Print(const std::vector<std::string>& row) {
+  std::string line;
+  for (size_t i = 0; i < row.size(); ++i) {
+    line += row[i];
+    if (i + 1 == row.size()) break;
+    line.append(row[i].size() < widths_[i] ? widths_[i] - row[i].size() + 2 : 2, ' ');
+  }
+  line += '\n';
+  std::fwrite(line.data(), 1, line.size(), out_);
+}
+
+}  // namespace meshca::cli

@@ -1,0 +1,39 @@
+// Columns of text for people.
+#ifndef MESHCA_CLI_TABLE_H_
+#define MESHCA_CLI_TABLE_H_
+
+#include <cstddef>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+namespace meshca::cli {
+
+// Rows go out as they come: the first kSample decide the widths, so a list of millions needs no more memory than that.
+// Control bytes are shown as `?`, so a name from elsewhere cannot move the cursor. Not thread-safe.
+class Table {
+ public:
+  static constexpr size_t kSample = 200;
+
+  // `out` outlives the table.
+  Table(std::vector<std::string> headers, std::FILE* out);
+  // Prints what is left; the headers stand even over no row.
+  ~Table();
+  Table(const Table&) = delete;
+  Table& operator=(const Table&) = delete;
+
+  // As many cells as headers.
+  void Add(std::vector<std::string> row);
+
+ private:
+  void Settle();
+  void Print(const std::vector<std::string>& row);
+
+  std::FILE* const out_;
+  std::vector<std::vector<std::string>> sample_;  // the headers first
+  std::vector<size_t> widths_;                    // empty until settled
+};
+
+}  // namespace meshca::cli
+
+#endif  // MESHCA_CLI_TABLE_H_
