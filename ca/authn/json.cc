@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -37,11 +38,11 @@ class TreeBuilder final : public nlohmann::json_sax<nlohmann::json> {
   bool binary(binary_t&) override { return Fail("binary data"); }
   bool start_object(std::size_t) override { return Open(JsonValue::Kind::kObject); }
   bool key(string_t& name) override {
-    for (const auto& member : open_.back()->members) {
-      if (member.first == name) return Fail(absl::StrCat("the name \"", name.substr(0, 64), "\" twice in one object"));
+    for (const JsonMember& member : open_.back()->members) {
+      if (member.name == name) return Fail(absl::StrCat("the name \"", name.substr(0, 64), "\" twice in one object"));
     }
     if (open_.back()->members.size() >= kMembersMax) return Fail("too many members in one object");
-    open_.back()->members.emplace_back(std::move(name), JsonValue());
+    open_.back()->members.push_back(JsonMember{std::move(name), JsonValue()});
     return true;
   }
   bool end_object() override { return Close(); }
@@ -65,7 +66,7 @@ class TreeBuilder final : public nlohmann::json_sax<nlohmann::json> {
   JsonValue* Add() {
     if (open_.empty()) return &root_;
     JsonValue& parent = *open_.back();
-    return parent.is_object() ? &parent.members.back().second : &parent.items.emplace_back();
+    return parent.is_object() ? &parent.members.back().value : &parent.items.emplace_back();
   }
   bool Number(double value) {
     JsonValue* node = Add();
@@ -94,8 +95,9 @@ class TreeBuilder final : public nlohmann::json_sax<nlohmann::json> {
 }  // namespace
 
 const JsonValue* JsonValue::Find(absl::string_view name) const {
-  const auto it = std::find_if(members.begin(), members.end(), [name](const auto& each) { return each.first == name; });
-  return it == members.end() ? nullptr : &it->second;
+  const auto it =
+      std::find_if(members.begin(), members.end(), [name](const JsonMember& each) { return each.name == name; });
+  return it == members.end() ? nullptr : &it->value;
 }
 
 absl::string_view JsonValue::FindText(absl::string_view name) const {

@@ -4,13 +4,14 @@
 
 #include <cstddef>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
 namespace meshca {
+
+struct JsonMember;
 
 // One value and what is inside it. Numbers are doubles: what tokens count in (seconds) is exact that way.
 struct JsonValue {
@@ -19,9 +20,9 @@ struct JsonValue {
   Kind kind = Kind::kNull;
   bool boolean = false;
   double number = 0;
-  std::string text;                                        // kString, UTF-8
-  std::vector<JsonValue> items;                            // kArray
-  std::vector<std::pair<std::string, JsonValue>> members;  // kObject, in order, names unique
+  std::string text;                 // kString, UTF-8
+  std::vector<JsonValue> items;     // kArray
+  std::vector<JsonMember> members;  // kObject, in order, names unique
 
   // The member of that name, or null; null too when this is no object.
   const JsonValue* Find(absl::string_view name) const;
@@ -29,6 +30,11 @@ struct JsonValue {
   absl::string_view FindText(absl::string_view name) const;
   bool is_object() const { return kind == Kind::kObject; }
   bool is_text() const { return kind == Kind::kString; }
+};
+
+struct JsonMember {
+  std::string name;
+  JsonValue value;
 };
 
 // One value and white space. InvalidArgument: not JSON, bytes after it, a name twice in one object (RFC 7519 §4 lets us
