@@ -67,7 +67,7 @@ class ControlJob final : public SqliteJob {
     absl::Status Wait() {
       MutexLock lock(mutex_);
       while (!known_) changed_.Wait(mutex_);
-      return status_;
+      return std::move(status_);
     }
     void Set(absl::Status status) {
       // Notified under the lock: the waiter destroys this object as soon as it gets it.
