@@ -1,8 +1,11 @@
+#include "cli/config/to_yaml.h"
+
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
 
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
@@ -100,10 +103,12 @@ class Writer {
 
 }  // namespace
 
-std::string ResolvedConfig::ToYaml(bool show_origin) const {
+std::string ToYaml(const pb::Message& message, const Origins& origins, bool show_origin) {
   Writer writer(origins, show_origin);
-  writer.Mapping(values, "", 0);
+  writer.Mapping(message, "", 0);
   return writer.Take();
 }
+
+std::string ResolvedConfig::ToYaml(bool show_origin) const { return config::ToYaml(values, origins, show_origin); }
 
 }  // namespace meshca::config

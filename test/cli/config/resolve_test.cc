@@ -1,8 +1,13 @@
 #include "cli/config/resolve.h"
 
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/descriptor.pb.h>
+#include <google/protobuf/dynamic_message.h>
 #include <unistd.h>
 
 #include <fstream>
+#include <map>
+#include <memory>
 #include <set>
 #include <string>
 
@@ -11,6 +16,7 @@
 #include "cli/config/convert.h"
 #include "cli/config/flags.h"
 #include "cli/config/loader.h"
+#include "cli/config/to_yaml.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "test/ca/authn/refuses.h"
@@ -315,6 +321,30 @@ TEST_F(ResolveTest, WhatIsShownReadsBack) {
   EXPECT_THAT(shown, HasSubstr(absl::StrCat("  lifetime: 1h  # ", file_, ":3:8\n")));
 }
 
+TEST(ToYaml, HidesWhatIsMarkedSecret) {
+  namespace pb = google::protobuf;
+  pb::FileDescriptorProto file;
+  file.set_name("secret.proto");
+  file.add_dependency(v1::KeyOptions::descriptor()->file()->name());
+  pb::DescriptorProto* type = file.add_message_type();
+  type->set_name("Secrets");
+  for (const char* name : {"user", "password"}) {
+    pb::FieldDescriptorProto* field = type->add_field();
+    field->set_name(name);
+    field->set_number(type->field_size());
+    field->set_type(pb::FieldDescriptorProto::TYPE_STRING);
+    field->set_label(pb::FieldDescriptorProto::LABEL_OPTIONAL);
+  }
+  type->mutable_field(1)->mutable_options()->MutableExtension(v1::key)->set_secret(true);
+  pb::DescriptorPool pool(pb::DescriptorPool::generated_pool());
+  ASSERT_NE(pool.BuildFile(file), nullptr);
+  pb::DynamicMessageFactory factory(&pool);
+  const std::unique_ptr<pb::Message> message(factory.GetPrototype(pool.FindMessageTypeByName("Secrets"))->New());
+  Origins origins;
+  ASSERT_TRUE(LoadYaml("user: a\npassword: hunter2\n", "m.yaml", "", *message, origins).ok());
+  EXPECT_EQ(ToYaml(*message, origins, true), "user: a  # m.yaml:1:1\npassword: <secret>  # m.yaml:2:1\n");
+}
+
 TEST_F(ResolveTest, AReloadKnowsWhatNeedsARestart) {
   auto before = ResolveConfig(WithFile(kFull));
   ASSERT_TRUE(before.ok()) << before.status();
@@ -322,9 +352,8 @@ TEST_F(ResolveTest, AReloadKnowsWhatNeedsARestart) {
   auto after = ResolveConfig(WithFile("trust_domain: a.test\nlisten: 127.0.0.1:9\nlog: {level: debug}\n"));
   ASSERT_TRUE(after.ok()) << after.status();
   const ConfigChanges changes = ReloadableDiff(*before, *after);
-  EXPECT_THAT(changes.reloadable,
-              ElementsAre("server_names", "leaf.lifetime", "leaf.key_types", "authenticators", "policy", "log.level"));
-  EXPECT_THAT(changes.restart, ElementsAre("listen"));
+  EXPECT_THAT(changes.reloadable, ElementsAre("server_names", "authenticators", "policy", "log.level"));
+  EXPECT_THAT(changes.restart, ElementsAre("listen", "leaf.lifetime", "leaf.key_types"));
 }
 
 TEST_F(ResolveTest, BecomesTheTypesOfTheCa) {
