@@ -44,7 +44,6 @@ struct ServerFacts {
   TrustDomain trust_domain;
   std::string state_dir;
   absl::Time started_at;
-  std::vector<std::pair<std::string, std::string>> listeners;  // name, address
   absl::Duration leaf_lifetime_default = absl::Hours(24);
 };
 
@@ -68,17 +67,19 @@ struct AdminContext {
   IssuanceStore& issuances;
   StoreMaintenance& maintenance;
   LiveSubscribers& subscribers;
-  ServerFacts facts;
+  ServerFacts facts = {};
 
+  // Name and address of each, real ports included.
+  std::function<std::vector<std::pair<std::string, std::string>>()> listeners = {};
   // AuthorityManager::Import and LastError.
-  std::function<absl::Status(const std::string& folder, const std::string& actor, bool force)> import_root;
-  std::function<std::string()> authority_error;
+  std::function<absl::Status(const std::string& folder, const std::string& actor, bool force)> import_root = {};
+  std::function<std::string()> authority_error = {};
   // Ok, or why the server does not call itself ready.
-  std::function<absl::Status()> readiness;
+  std::function<absl::Status()> readiness = {};
   // Registration entries have changed: reload what was read of them, tell the streams that wait for one.
-  std::function<absl::Status()> entries_changed;
+  std::function<absl::Status()> entries_changed = {};
   // Facts that only the composition root knows, appended to those checked here.
-  std::function<std::vector<CheckedFact>()> more_facts;
+  std::function<std::vector<CheckedFact>()> more_facts = {};
 };
 
 }  // namespace meshca

@@ -48,7 +48,8 @@ absl::StatusOr<v1::ServerStatus> GetStatus(const AdminContext& context, const st
   const absl::Status ready = context.readiness ? context.readiness() : absl::OkStatus();
   status.set_ready(ready.ok());
   if (!ready.ok()) status.set_not_ready_reason(std::string(ready.message()));
-  for (const auto& [name, address] : context.facts.listeners) {
+  const auto listeners = context.listeners ? context.listeners() : decltype(context.listeners()){};
+  for (const auto& [name, address] : listeners) {
     v1::Listener* listener = status.add_listeners();
     listener->set_name(name);
     listener->set_address(address);
