@@ -140,6 +140,7 @@ class HttpEndpoint::Impl {
   void Write(Connection& connection);
   void Drain(Connection& connection);
   void OnDeadline(Connection& connection);
+  void Cut(Connection& connection);
   void TakeFinished();
 
   // The working thread.
@@ -215,7 +216,10 @@ void HttpEndpoint::Impl::Accept() {
       }
       return;
     }
-    if (connections_.size() >= limits_.connections_max) connections_.erase(connections_.begin());
+    if (connections_.size() >= limits_.connections_max) {
+      Cut(*connections_.front());
+      connections_.erase(connections_.begin());
+    }
     auto connection = std::make_unique<Connection>();
     connection->fd = std::move(fd);
     connection->deadline = Now() + limits_.request_timeout;
@@ -310,6 +314,15 @@ void HttpEndpoint::Impl::Drain(Connection& connection) {
 
 void HttpEndpoint::Impl::OnDeadline(Connection& connection) {
   if (connection.phase == Connection::Phase::kWaiting) return Send(connection, Refusal(503));
+  Cut(connection);
+}
+
+// Ends a connection whose client will not take its answer: the kernel would go on offering the rest for minutes.
+void HttpEndpoint::Impl::Cut(Connection& connection) {
+  if (connection.phase == Connection::Phase::kWriting) {
+    const linger reset = {1, 0};
+    setsockopt(connection.fd.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+  }
   connection.phase = Connection::Phase::kEnded;
 }
 
