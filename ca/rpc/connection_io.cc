@@ -182,8 +182,9 @@ void Connection::Flush() {
     if (!output_blocked_) break;
   }
   RunWritable();
-  if (pending_.empty() && !dirty_ && nghttp2_session_want_read(session_.get()) == 0 &&
-      nghttp2_session_want_write(session_.get()) == 0) {
+  // Between the two GOAWAYs of a drain the session wants nothing, and calls may be on their way all the same.
+  if (pending_.empty() && !dirty_ && drain_ != DrainState::kNoticeSent &&
+      nghttp2_session_want_read(session_.get()) == 0 && nghttp2_session_want_write(session_.get()) == 0) {
     return Linger();
   }
   Arm(pending_.empty() ? EPOLLIN : EPOLLIN | EPOLLOUT);

@@ -21,8 +21,8 @@ namespace meshca::rpc {
 struct ServerOptions {
   // 0: one per core, at most 16.
   int loops = 0;
-  GlobalLimits global;
-  SourceLimits source;
+  GlobalLimits global = {};
+  SourceLimits source = {};
   // Wall time for ClientVerifier::Verify. Outlives the Server.
   Clock* clock = &SystemClock();
 };

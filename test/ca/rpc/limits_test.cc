@@ -1,0 +1,279 @@
+// Each limit, met by a client that goes too far; the next client is served all the same.
+#include <unistd.h>
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "edge_fixture.h"
+
+namespace meshca::rpc {
+namespace {
+
+class LimitsTest : public EdgeTest {
+ protected:
+  std::string ServeWith(const ConnectionLimits& limits, ServerOptions server = {.loops = 1}) {
+    ListenerOptions options;
+    options.limits = limits;
+    return address_ = Serve(std::move(options), server);
+  }
+  // The connection was cut for `kind`, and said so.
+  void ExpectCut(H2Client& client, LimitKind kind) {
+    EXPECT_TRUE(client.WaitEnd());
+    EXPECT_EQ(client.goaway_error(), static_cast<uint32_t>(NGHTTP2_ENHANCE_YOUR_CALM));
+    EXPECT_EQ(client.goaway_text(), LimitName(kind));
+    EXPECT_EQ(Limit(kind), 1u);
+    EXPECT_EQ(H2Client(address_).Call("/t.Test/Echo", "x").status(), 0) << "others are served";
+  }
+  std::string address_;
+};
+
+TEST_F(LimitsTest, ResetsFromTheClient) {
+  ConnectionLimits limits;
+  limits.resets = {20, 1};
+  H2Client client(ServeWith(limits));
+  for (int i = 0; i < 30 && !client.ended(); ++i) {
+    const int32_t stream = client.Open("/t.Test/Chat");
+    client.RunUntil([] { return true; });  // Writes it: a reset before would take it back.
+    client.Reset(stream);
+    client.RunUntil([] { return true; });
+  }
+  ExpectCut(client, LimitKind::kResets);
+}
+
+TEST_F(LimitsTest, ResetsTheClientProvokes) {
+  ConnectionLimits limits;
+  limits.resets = {20, 1};
+  H2Client client(ServeWith(limits));
+  for (int i = 0; i < 30; ++i) {
+    const int32_t stream = client.Open("/t.Test/Echo", {{"connection", "malformed in HTTP/2"}});
+    client.RunUntil([&] { return client.reply(stream).closed; });
+  }
+  ExpectCut(client, LimitKind::kResets);
+}
+
+TEST_F(LimitsTest, PingsWithoutCalls) {
+  ConnectionLimits limits;
+  limits.pings = {20, 1};
+  H2Client client(ServeWith(limits));
+  for (int i = 0; i < 30; ++i) nghttp2_submit_ping(client.session(), 0, nullptr);
+  ExpectCut(client, LimitKind::kPings);
+}
+
+TEST_F(LimitsTest, PingsBesideAnswersAreFree) {
+  ConnectionLimits limits;
+  limits.pings = {5, 1};
+  H2Client client(ServeWith(limits));
+  for (int i = 0; i < 50; ++i) {
+    nghttp2_submit_ping(client.session(), 0, nullptr);
+    ASSERT_EQ(client.Call("/t.Test/Echo", "x").status(), 0) << i;
+  }
+  EXPECT_EQ(Limit(LimitKind::kPings), 0u);
+}
+
+TEST_F(LimitsTest, Settings) {
+  ConnectionLimits limits;
+  limits.settings = {5, 1};
+  H2Client client(ServeWith(limits));
+  for (int i = 0; i < 10; ++i) nghttp2_submit_settings(client.session(), 0, nullptr, 0);
+  ExpectCut(client, LimitKind::kSettings);
+}
+
+TEST_F(LimitsTest, ControlFrames) {
+  ConnectionLimits limits;
+  limits.control_frames = {20, 1};
+  H2Client client(ServeWith(limits));
+  for (int i = 0; i < 30; ++i) nghttp2_submit_window_update(client.session(), 0, 0, 1);
+  ExpectCut(client, LimitKind::kControlFrames);
+}
+
+TEST_F(LimitsTest, HeaderBomb) {
+  ConnectionLimits limits;
+  limits.header_bytes_max = 4'096;
+  H2Client client(ServeWith(limits));
+  Headers bomb;
+  for (int i = 0; i < 40; ++i) bomb.emplace_back(absl::StrCat("x-", i), std::string(600, 'b'));
+  client.Open("/t.Test/Echo", bomb);
+  ExpectCut(client, LimitKind::kHeaderBytes);
+}
+
+TEST_F(LimitsTest, WhatTheSessionHolds) {
+  ConnectionLimits limits;
+  limits.session_bytes_max = 128 * 1024;
+  limits.streams_max = 10'000;
+  H2Client client(ServeWith(limits));
+  for (int i = 0; i < 2'000; ++i) client.Open("/t.Test/Chat");
+  ExpectCut(client, LimitKind::kSessionBytes);
+}
+
+TEST_F(LimitsTest, StreamsPerConnectionAreAnnouncedAndRefused) {
+  ConnectionLimits limits;
+  limits.streams_max = 3;
+  H2Client client(ServeWith(limits));
+  client.RunUntil([&client] {
+    return nghttp2_session_get_remote_settings(client.session(), NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS) == 3;
+  });
+  for (int i = 0; i < 5; ++i) client.Open("/t.Test/Chat");
+  ASSERT_TRUE(Eventually([&] {
+    client.RunUntil([] { return true; });
+    return server_->stats().streams_open == 3;
+  }));
+  EXPECT_FALSE(client.ended());
+}
+
+TEST_F(LimitsTest, CallsASecond) {
+  ServerOptions server = {.loops = 1};
+  server.source.calls = {10, 1};
+  H2Client client(ServeWith({}, server));
+  int refused = 0;
+  for (int i = 0; i < 15; ++i) refused += client.Call("/t.Test/Echo", "x").status() == 8 ? 1 : 0;
+  EXPECT_GE(refused, 4);
+  EXPECT_GE(Limit(LimitKind::kCalls), 4u);
+  EXPECT_FALSE(client.ended()) << "an answer, not a cut";
+}
+
+TEST_F(LimitsTest, OpenCallsOfASource) {
+  ServerOptions server = {.loops = 1};
+  server.source.streams_max = 2;
+  const std::string address = ServeWith({}, server);
+  H2Client first(address);
+  H2Client second(address);
+  first.Open("/t.Test/Chat");
+  first.Open("/t.Test/Chat");
+  ASSERT_TRUE(first.RunUntil([this] { return server_->stats().streams_open == 2; }));
+  EXPECT_EQ(second.Call("/t.Test/Echo", "x").status(), 8);
+  EXPECT_EQ(Limit(LimitKind::kStreamsPerSource), 1u);
+}
+
+TEST_F(LimitsTest, ConnectionsOfASource) {
+  ServerOptions server = {.loops = 1};
+  server.source.connections_max = 2;
+  const std::string address = ServeWith({}, server);
+  H2Client first(address);
+  H2Client second(address);
+  ASSERT_EQ(first.Call("/t.Test/Echo", "").status(), 0);
+  ASSERT_EQ(second.Call("/t.Test/Echo", "").status(), 0);
+  H2Client third(address);
+  EXPECT_TRUE(third.WaitEnd());
+  EXPECT_EQ(Limit(LimitKind::kConnectionsPerSource), 1u);
+}
+
+TEST_F(LimitsTest, ConnectionsOfAll) {
+  ServerOptions server = {.loops = 1};
+  server.global.connections_max = 1;
+  const std::string address = ServeWith({}, server);
+  {
+    H2Client first(address);
+    ASSERT_EQ(first.Call("/t.Test/Echo", "").status(), 0);
+    H2Client second(address);
+    EXPECT_TRUE(second.WaitEnd());
+    EXPECT_EQ(Limit(LimitKind::kConnectionsGlobal), 1u);
+  }
+  ASSERT_TRUE(Eventually([this] { return server_->stats().connections_open == 0; }));
+  EXPECT_EQ(H2Client(address).Call("/t.Test/Echo", "").status(), 0);
+}
+
+TEST_F(LimitsTest, ReconnectingDoesNotRefillTheSource) {
+  ServerOptions server = {.loops = 1};
+  server.source.resets = {20, 1};
+  const std::string address = ServeWith({}, server);
+  // Streams left open at close count as resets.
+  for (int i = 0; i < 3; ++i) {
+    H2Client client(address);
+    for (int j = 0; j < 10; ++j) client.Open("/t.Test/Chat");
+    client.RunUntil([this] { return server_->stats().streams_open == 10; });
+  }
+  ASSERT_TRUE(Eventually([this] { return server_->stats().connections_open == 0; }));
+  H2Client refused(address);
+  EXPECT_TRUE(refused.WaitEnd());
+  EXPECT_GE(Limit(LimitKind::kSourceOverRate), 1u);
+}
+
+TEST_F(LimitsTest, UnfinishedRequestBytes) {
+  ConnectionLimits limits;
+  limits.request_bytes_max = 100'000;
+  H2Client client(ServeWith(limits));
+  const int32_t first = client.Open("/t.Test/Echo");
+  client.SendRaw(first, *Frame(std::string(90'000, 'a')));
+  ASSERT_TRUE(client.RunUntil([this] { return server_->stats().buffered_bytes > 89'000; }));
+  const int32_t second = client.Open("/t.Test/Echo");
+  client.SendRaw(second, *Frame(std::string(20'000, 'b')));
+  ASSERT_TRUE(client.WaitClosed(second));
+  EXPECT_EQ(client.reply(second).status(), 8);
+  EXPECT_EQ(Limit(LimitKind::kBufferedBytes), 1u);
+  client.SendRaw(first, "", true);
+  ASSERT_TRUE(client.WaitClosed(first));
+  EXPECT_EQ(client.reply(first).status(), 0);
+  EXPECT_EQ(server_->stats().buffered_bytes, 0u);
+}
+
+TEST_F(LimitsTest, UnreadAnswersOfAll) {
+  ServerOptions server = {.loops = 1};
+  server.global.buffered_bytes_max = 300'000;
+  H2Client client(ServeWith({}, server), nullptr, nullptr, /*manual_window=*/true);
+  std::vector<int32_t> streams;
+  for (int i = 0; i < 20; ++i) streams.push_back(client.Start("/t.Test/Echo", std::string(40'000, 'x')));
+  ASSERT_TRUE(client.RunUntil([&] { return Limit(LimitKind::kBufferedBytes) > 0; }));
+  EXPECT_LE(server_->stats().buffered_bytes, 300'000u);
+}
+
+TEST_F(LimitsTest, AClientThatDoesNotRead) {
+  ConnectionLimits limits;
+  limits.write_stall_timeout = absl::Milliseconds(100);
+  H2Client client(ServeWith(limits), nullptr, nullptr, /*manual_window=*/true);
+  client.SendMessage(client.Open("/t.Test/Chat"), "flood 10");
+  EXPECT_TRUE(client.WaitEnd());
+  EXPECT_EQ(Limit(LimitKind::kWriteStall), 1u);
+  EXPECT_TRUE(Eventually([this] { return server_->stats().buffered_bytes == 0; }));
+}
+
+TEST_F(LimitsTest, AConnectionWithoutACall) {
+  ConnectionLimits limits;
+  limits.first_call_timeout = absl::Milliseconds(30);
+  H2Client client(ServeWith(limits));
+  EXPECT_TRUE(client.WaitEnd());
+  EXPECT_EQ(client.goaway_error(), static_cast<uint32_t>(NGHTTP2_NO_ERROR));
+  EXPECT_EQ(Limit(LimitKind::kFirstCallTimeout), 1u);
+}
+
+TEST_F(LimitsTest, AnIdleConnectionIsClosedAndABusyOneNot) {
+  ConnectionLimits limits;
+  limits.idle_timeout = absl::Milliseconds(150);
+  H2Client client(ServeWith(limits));
+  const int32_t kept_open = client.Start("/t.Test/Keep", "");
+  EXPECT_FALSE(client.WaitEnd(absl::Milliseconds(400)));
+  kept()[0]->Finish(Frame("x"));
+  ASSERT_TRUE(client.WaitClosed(kept_open));
+  EXPECT_TRUE(client.WaitEnd());
+  EXPECT_GE(client.goaways(), 1);
+  EXPECT_EQ(client.goaway_error(), static_cast<uint32_t>(NGHTTP2_NO_ERROR));
+}
+
+TEST_F(LimitsTest, KeepaliveFindsTheDeadAndLeavesTheLiving) {
+  ConnectionLimits limits;
+  limits.keepalive_interval = absl::Milliseconds(30);
+  limits.keepalive_timeout = absl::Milliseconds(100);
+  H2Client living(ServeWith(limits));
+  H2Client dead(address_);
+  living.Open("/t.Test/Chat");
+  const int32_t stream = dead.Open("/t.Test/Chat");
+  dead.SendMessage(stream, "x");
+  ASSERT_TRUE(dead.WaitMessages(stream, 1));
+  // `dead` is never run again, so it answers no PING.
+  ASSERT_TRUE(living.RunUntil([&] { return living.pings() >= 5 && Limit(LimitKind::kKeepalive) == 1; }));
+  EXPECT_FALSE(living.ended());
+  EXPECT_EQ(server_->stats().connections_open, 1u);
+}
+
+TEST_F(LimitsTest, WhatIsNotHttp2IsClosed) {
+  const std::string address = ServeWith({});
+  const UniqueFd fd = ConnectTo(address);
+  const std::string text = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+  ASSERT_EQ(::write(fd.get(), text.data(), text.size()), static_cast<ssize_t>(text.size()));
+  EXPECT_TRUE(Eventually([this] {
+    const StatsSnapshot stats = server_->stats();
+    return stats.connections_accepted == 1 && stats.connections_open == 0;
+  }));
+}
+
+}  // namespace
+}  // namespace meshca::rpc

@@ -1,0 +1,208 @@
+// Streaming calls: messages both ways, ends of every kind, flow control, fan-out.
+#include <string>
+
+#include "edge_fixture.h"
+
+namespace meshca::rpc {
+namespace {
+
+using testing::ElementsAre;
+
+class StreamTest : public EdgeTest {
+ protected:
+  bool ClosedWith(absl::StatusCode code) {
+    return Eventually([this, code] {
+      MutexLock lock(chat_.mutex);
+      return chat_.closed.size() == 1 && chat_.closed[0].code() == code;
+    });
+  }
+  std::vector<StreamHandle> Handles() {
+    MutexLock lock(chat_.mutex);
+    return chat_.handles;
+  }
+};
+
+TEST_F(StreamTest, PlaysPingPong) {
+  H2Client client(Serve());
+  const int32_t stream = client.Open("/t.Test/Chat", {{"x-echo", "first"}});
+  for (size_t i = 1; i <= 3; ++i) {
+    client.SendMessage(stream, std::string(i, 'p'));
+    ASSERT_TRUE(client.WaitMessages(stream, i));
+  }
+  EXPECT_EQ(client.reply(stream).Find("x-echo"), "first");
+  client.SendRaw(stream, "", true);
+  ASSERT_TRUE(client.WaitClosed(stream));
+  EXPECT_EQ(client.reply(stream).status(), 0);
+  EXPECT_TRUE(ClosedWith(absl::StatusCode::kOk));
+}
+
+TEST_F(StreamTest, ReadsMessagesHoweverTheyAreCut) {
+  H2Client client(Serve());
+  const int32_t stream = client.Open("/t.Test/Chat");
+  const std::string bytes = *Frame("one") + *Frame("") + *Frame(std::string(50'000, '3')) + *Frame("four");
+  for (size_t at = 0; at < bytes.size();) {
+    // Single bytes over every prefix, larger pieces inside the long message.
+    const size_t piece = at < 40 || at >= bytes.size() - 20 ? 1 : std::min<size_t>(7'001, bytes.size() - 20 - at);
+    client.SendRaw(stream, bytes.substr(at, piece));
+    client.RunUntil([] { return true; });
+    at += piece;
+  }
+  ASSERT_TRUE(client.WaitMessages(stream, 4));
+  EXPECT_THAT(client.reply(stream).messages(), ElementsAre("one", "", std::string(50'000, '3'), "four"));
+  EXPECT_EQ(server_->stats().buffered_bytes, 0u);
+}
+
+TEST_F(StreamTest, ManyMessagesInOneFrame) {
+  H2Client client(Serve());
+  const int32_t stream = client.Open("/t.Test/Chat");
+  std::string bytes;
+  for (int i = 0; i < 10; ++i) bytes += *Frame(std::to_string(i));
+  client.SendRaw(stream, bytes, true);
+  ASSERT_TRUE(client.WaitClosed(stream));
+  EXPECT_THAT(client.reply(stream).messages(), ElementsAre("0", "1", "2", "3", "4", "5", "6", "7", "8", "9"));
+}
+
+TEST_F(StreamTest, FinishWritesWhatIsQueuedThenTheStatus) {
+  H2Client client(Serve());
+  const int32_t stream = client.Open("/t.Test/Chat");
+  client.SendMessage(stream, "hello");
+  client.SendMessage(stream, "bye");
+  client.SendMessage(stream, "unheard");
+  ASSERT_TRUE(client.WaitClosed(stream));
+  const Reply& reply = client.reply(stream);
+  EXPECT_THAT(reply.messages(), ElementsAre("hello"));
+  EXPECT_EQ(reply.status(), 5);
+  EXPECT_EQ(reply.Find("grpc-message"), "nothing here: 100%25 %0A%C3%A9");
+  EXPECT_EQ(reply.Find("x-last"), "word");
+  EXPECT_TRUE(ClosedWith(absl::StatusCode::kNotFound));
+  MutexLock lock(chat_.mutex);
+  EXPECT_THAT(chat_.messages, ElementsAre("hello", "bye"));
+}
+
+TEST_F(StreamTest, ATruncatedLastMessageIsInternal) {
+  H2Client client(Serve());
+  const int32_t stream = client.Open("/t.Test/Chat");
+  client.SendRaw(stream, absl::string_view("\0\0\0\0\11half", 9), true);
+  ASSERT_TRUE(client.WaitClosed(stream));
+  EXPECT_EQ(client.reply(stream).status(), 13);
+  MutexLock lock(chat_.mutex);
+  EXPECT_EQ(chat_.half_closed, 0);
+}
+
+TEST_F(StreamTest, AResetEndsItCancelled) {
+  H2Client client(Serve());
+  const int32_t stream = client.Open("/t.Test/Chat");
+  client.SendMessage(stream, "x");
+  ASSERT_TRUE(client.WaitMessages(stream, 1));
+  client.Reset(stream);
+  client.RunUntil([] { return true; });
+  EXPECT_TRUE(ClosedWith(absl::StatusCode::kCancelled));
+}
+
+TEST_F(StreamTest, ALostConnectionEndsItUnavailable) {
+  {
+    H2Client client(Serve());
+    const int32_t stream = client.Open("/t.Test/Chat");
+    client.SendMessage(stream, "x");
+    ASSERT_TRUE(client.WaitMessages(stream, 1));
+  }
+  EXPECT_TRUE(ClosedWith(absl::StatusCode::kUnavailable));
+}
+
+TEST_F(StreamTest, TheDeadlineEndsIt) {
+  H2Client client(Serve());
+  const int32_t stream = client.Open("/t.Test/Chat", {{"grpc-timeout", "30m"}});
+  ASSERT_TRUE(client.WaitClosed(stream));
+  EXPECT_EQ(client.reply(stream).status(), 4);
+  EXPECT_TRUE(ClosedWith(absl::StatusCode::kDeadlineExceeded));
+}
+
+TEST_F(StreamTest, AFactoryMayRefuse) {
+  router_.AddStream("/t.Test/Refuse", [](Stream& stream) {
+    stream.Finish(absl::PermissionDeniedError("not you"));
+    return nullptr;
+  });
+  router_.AddStream("/t.Test/Null", [](Stream&) { return nullptr; });
+  H2Client client(Serve());
+  EXPECT_EQ(client.Call("/t.Test/Refuse", "x").status(), 7);
+  EXPECT_EQ(client.Call("/t.Test/Null", "x").status(), 13);
+}
+
+TEST_F(StreamTest, PostReachesALiveStreamAndNoDeadOne) {
+  H2Client client(Serve());
+  const int32_t stream = client.Open("/t.Test/Chat");
+  ASSERT_TRUE(client.RunUntil([this] { return Handles().size() == 1; }));
+  const StreamHandle handle = Handles()[0];
+  handle.Post([](StreamHandler& handler) { static_cast<ChatHandler&>(handler).stream().Send(Frame("pushed")); });
+  ASSERT_TRUE(client.WaitMessages(stream, 1));
+  EXPECT_THAT(client.reply(stream).messages(), ElementsAre("pushed"));
+  client.Reset(stream);
+  client.RunUntil([] { return true; });
+  ASSERT_TRUE(ClosedWith(absl::StatusCode::kCancelled));
+  handle.Post([](StreamHandler&) { FAIL() << "the stream has ended"; });
+  server_.reset();
+  handle.Post([](StreamHandler&) { FAIL() << "the server has ended"; });
+}
+
+TEST_F(StreamTest, PostAllSharesOnePayloadWithManyStreams) {
+  const std::string address = Serve({}, {.loops = 3});
+  constexpr size_t kConnections = 7;
+  constexpr size_t kStreams = 30;
+  std::vector<std::unique_ptr<H2Client>> clients;
+  std::vector<std::vector<int32_t>> streams(kConnections);
+  for (size_t i = 0; i < kConnections; ++i) {
+    clients.push_back(std::make_unique<H2Client>(address));
+    for (size_t j = 0; j < kStreams; ++j) streams[i].push_back(clients[i]->Open("/t.Test/Chat"));
+    ASSERT_TRUE(clients[i]->RunUntil([&] { return Handles().size() == (i + 1) * kStreams; }));
+  }
+  const Payload payload = Frame(std::string(3'000, 'k'));
+  StreamHandle::PostAll(
+      Handles(), std::make_shared<const std::function<void(StreamHandler&)>>(
+                     [payload](StreamHandler& handler) { static_cast<ChatHandler&>(handler).stream().Send(payload); }));
+  for (size_t i = 0; i < kConnections; ++i) {
+    for (int32_t stream : streams[i]) {
+      ASSERT_TRUE(clients[i]->WaitMessages(stream, 1));
+      EXPECT_EQ(clients[i]->reply(stream).messages()[0].size(), 3'000u);
+    }
+  }
+}
+
+TEST_F(StreamTest, AClientThatGivesNoWindowMeetsTheQueueLimitAndThenCatchesUp) {
+  H2Client client(Serve(), nullptr, nullptr, /*manual_window=*/true);
+  const int32_t stream = client.Open("/t.Test/Chat");
+  // 64 KiB fit the window; 16 messages more the queue.
+  client.SendMessage(stream, "flood 100");
+  ASSERT_TRUE(client.RunUntil([&] { return client.reply(stream).data.size() == 65'535; }));
+  EXPECT_EQ(Limit(LimitKind::kSlowReader), 1u);
+  EXPECT_GT(server_->stats().buffered_bytes, 0u);
+  nghttp2_submit_window_update(client.session(), 0, 0, 1 << 20);
+  nghttp2_submit_window_update(client.session(), 0, stream, 1 << 20);
+  ASSERT_TRUE(client.WaitMessages(stream, 16));
+  EXPECT_TRUE(Eventually([this] {
+    MutexLock lock(chat_.mutex);
+    return chat_.writable == 1;
+  }));
+  EXPECT_EQ(server_->stats().buffered_bytes, 0u);
+}
+
+TEST_F(StreamTest, ADeadlineInTheMiddleOfAMessageResets) {
+  H2Client client(Serve(), nullptr, nullptr, /*manual_window=*/true);
+  const int32_t stream = client.Open("/t.Test/Chat", {{"grpc-timeout", "100m"}});
+  client.SendMessage(stream, "flood 10");
+  ASSERT_TRUE(client.WaitClosed(stream));
+  EXPECT_EQ(client.reply(stream).error_code, static_cast<uint32_t>(NGHTTP2_CANCEL));
+  EXPECT_TRUE(ClosedWith(absl::StatusCode::kDeadlineExceeded));
+  EXPECT_TRUE(Eventually([this] { return server_->stats().buffered_bytes == 0; }));
+}
+
+TEST_F(StreamTest, MessagesAboveTheLimitAreRefused) {
+  H2Client client(Serve());
+  const int32_t stream = client.Open("/t.Test/Chat");
+  client.SendRaw(stream, absl::string_view("\0\0\4\0\1", 5));
+  ASSERT_TRUE(client.WaitClosed(stream));
+  EXPECT_EQ(client.reply(stream).status(), 8);
+  EXPECT_EQ(Limit(LimitKind::kMessageBytes), 1u);
+}
+
+}  // namespace
+}  // namespace meshca::rpc

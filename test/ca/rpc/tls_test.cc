@@ -1,0 +1,394 @@
+// TLS: versions, ALPN, client certificates, resumption, swapping in place.
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <map>
+#include <string>
+#include <thread>
+
+#include "edge_fixture.h"
+#include "test_certificates.h"
+
+namespace meshca::rpc {
+namespace {
+
+using testing::HasSubstr;
+
+// Accepts by common name; the identity is that name.
+class NameVerifier final : public ClientVerifier {
+ public:
+  absl::StatusOr<std::shared_ptr<const void>> Verify(std::span<const std::string> chain_der, absl::Time now) override {
+    ++calls;
+    const std::string name = CommonNameOf(chain_der[0]);
+    MutexLock lock(mutex);
+    auto refused = refusals.find(name);
+    if (refused != refusals.end()) {
+      return WithReason(absl::UnauthenticatedError("refused by the test"), refused->second);
+    }
+    return std::shared_ptr<const void>(std::make_shared<const std::string>(name));
+  }
+
+  std::atomic<int> calls{0};
+  Mutex mutex;
+  std::map<std::string, std::string> refusals ABSL_GUARDED_BY(mutex);  // name to reason
+};
+
+// What NewSession collects: OpenSSL hands TLS 1.3 sessions over when they arrive.
+struct Sessions {
+  OpenSslPtr<SSL_SESSION, SSL_SESSION_free> last;
+};
+
+class TlsTest : public EdgeTest {
+ protected:
+  TlsTest() : certificate_(MakeCertificate("server")), verifier_(std::make_shared<NameVerifier>()) {
+    router_.AddUnary("/t.Test/Who", [](std::shared_ptr<Call> call) {
+      const Peer& peer = *call->peer();
+      call->Finish(Frame(absl::StrCat(peer.identity ? *static_cast<const std::string*>(peer.identity.get()) : "nobody",
+                                      " ", peer.certificate_chain_der.size(), " ", peer.tls_version, " ",
+                                      peer.tls_resumed ? "resumed" : "full")));
+    });
+  }
+
+  TlsOptions Options(ClientCertificates clients) {
+    TlsOptions options = ServerOptionsWith(certificate_);
+    options.client_certificates = clients;
+    if (clients != ClientCertificates::kNone) options.verifier = verifier_;
+    return options;
+  }
+  std::string ServeTls(TlsOptions options) {
+    auto context = TlsContext::Create(std::move(options));
+    EXPECT_THAT(context, IsOk());
+    context_ = *context;
+    ListenerOptions listener;
+    listener.tls = context_;
+    return Serve(std::move(listener));
+  }
+  // A client's settings: `certificate` may be null, `alpn` empty.
+  SslContextPtr ClientContext(const TestCertificate* certificate, int version = TLS1_3_VERSION,
+                              std::string alpn = "\x02h2") {
+    SslContextPtr ctx(SSL_CTX_new(TLS_client_method()));
+    SSL_CTX_set_min_proto_version(ctx.get(), version);
+    SSL_CTX_set_max_proto_version(ctx.get(), version);
+    if (!alpn.empty()) {
+      SSL_CTX_set_alpn_protos(ctx.get(), reinterpret_cast<const unsigned char*>(alpn.data()),
+                              static_cast<unsigned int>(alpn.size()));
+    }
+    if (certificate != nullptr) {
+      SSL_CTX_use_certificate(ctx.get(), certificate->certificate.get());
+      SSL_CTX_use_PrivateKey(ctx.get(), certificate->key.get());
+    }
+    SSL_CTX_set_session_cache_mode(ctx.get(), SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_set_app_data(ctx.get(), &sessions_);
+    SSL_CTX_sess_set_new_cb(ctx.get(), [](SSL* ssl, SSL_SESSION* session) {
+      static_cast<Sessions*>(SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl)))->last.reset(session);
+      return 1;
+    });
+    return ctx;
+  }
+  std::string Who(H2Client& client) {
+    if (!client.connected()) return absl::StrCat("failed: ", client.error());
+    const Reply& reply = client.Call("/t.Test/Who", "");
+    return reply.messages().empty() ? absl::StrCat("failed: ", client.error()) : reply.messages()[0];
+  }
+  // The alert, or whatever ended it, of a client that must not get through.
+  std::string Refusal(const std::string& address, SSL_CTX* ctx) {
+    H2Client client(address, ctx);
+    if (!client.connected()) return client.error();
+    EXPECT_EQ(client.Call("/t.Test/Who", "").status(), -1);  // TLS 1.3: the alert comes after the client is done.
+    return client.error();
+  }
+
+  const TestCertificate certificate_;
+  const std::shared_ptr<NameVerifier> verifier_;
+  std::shared_ptr<TlsContext> context_;
+  Sessions sessions_;
+};
+
+TEST_F(TlsTest, ServesBothVersions) {
+  const std::string address = ServeTls(Options(ClientCertificates::kNone));
+  for (int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    auto ctx = ClientContext(nullptr, version);
+    H2Client client(address, ctx.get());
+    EXPECT_THAT(Who(client), testing::StartsWith("nobody 0 TLSv1."));
+  }
+  EXPECT_EQ(server_->stats().handshakes_ok, 2u);
+}
+
+TEST_F(TlsTest, AMinimumVersionRefusesOlderOnes) {
+  TlsOptions options = Options(ClientCertificates::kNone);
+  options.minimum_version = TlsVersion::kTls13;
+  const std::string address = ServeTls(std::move(options));
+  auto old = ClientContext(nullptr, TLS1_2_VERSION);
+  EXPECT_THAT(Refusal(address, old.get()), HasSubstr("protocol version"));
+  auto current = ClientContext(nullptr);
+  H2Client client(address, current.get());
+  EXPECT_EQ(Who(client), "nobody 0 TLSv1.3 full");
+  EXPECT_TRUE(Eventually([this] { return server_->stats().handshakes_failed == 1; }));
+}
+
+TEST_F(TlsTest, AlpnH2IsRequired) {
+  const std::string address = ServeTls(Options(ClientCertificates::kNone));
+  for (const char* alpn : {"", "\x08http/1.1"}) {
+    auto ctx = ClientContext(nullptr, TLS1_3_VERSION, alpn);
+    EXPECT_THAT(Refusal(address, ctx.get()), HasSubstr("no application protocol")) << alpn;
+  }
+}
+
+class TlsVersionTest : public TlsTest, public testing::WithParamInterface<int> {};
+INSTANTIATE_TEST_SUITE_P(Versions, TlsVersionTest, testing::Values(TLS1_2_VERSION, TLS1_3_VERSION),
+                         [](const auto& info) { return info.param == TLS1_2_VERSION ? "Tls12" : "Tls13"; });
+
+TEST_P(TlsVersionTest, AClientCertificateBecomesTheIdentity) {
+  const std::string address = ServeTls(Options(ClientCertificates::kOptional));
+  const TestCertificate alice = MakeCertificate("alice");
+  auto with = ClientContext(&alice, GetParam());
+  H2Client client(address, with.get());
+  EXPECT_THAT(Who(client), testing::StartsWith("alice 1 "));
+  auto without = ClientContext(nullptr, GetParam());
+  H2Client anonymous(address, without.get());
+  EXPECT_THAT(Who(anonymous), testing::StartsWith("nobody 0 "));
+}
+
+TEST_P(TlsVersionTest, ARequiredCertificateMustBeThere) {
+  const std::string address = ServeTls(Options(ClientCertificates::kRequired));
+  auto without = ClientContext(nullptr, GetParam());
+  EXPECT_THAT(Refusal(address, without.get()),
+              testing::AnyOf(HasSubstr("certificate required"), HasSubstr("handshake failure")));
+}
+
+TEST_P(TlsVersionTest, ABadCertificateFailsTheHandshakeWithItsAlert) {
+  const std::string address = ServeTls(Options(ClientCertificates::kOptional));
+  const TestCertificate mallory = MakeCertificate("mallory");
+  auto ctx = ClientContext(&mallory, GetParam());
+  const std::pair<const char*, const char*> kCases[] = {{"CERTIFICATE_EXPIRED", "certificate expired"},
+                                                        {"CERTIFICATE_REVOKED", "certificate revoked"},
+                                                        {"UNKNOWN_AUTHORITY", "unknown ca"},
+                                                        {"SOMETHING_ELSE", "bad certificate"}};
+  for (const auto& [reason, alert] : kCases) {
+    {
+      MutexLock lock(verifier_->mutex);
+      verifier_->refusals["mallory"] = reason;
+    }
+    EXPECT_THAT(Refusal(address, ctx.get()), HasSubstr(alert)) << reason;
+  }
+  EXPECT_TRUE(Eventually([this] { return server_->stats().handshakes_failed == 4; }));
+}
+
+TEST_P(TlsVersionTest, AResumedSessionKeepsTheIdentityAndIsVerifiedAgain) {
+  const std::string address = ServeTls(Options(ClientCertificates::kOptional));
+  const TestCertificate alice = MakeCertificate("alice");
+  auto ctx = ClientContext(&alice, GetParam());
+  {
+    H2Client client(address, ctx.get());
+    EXPECT_THAT(Who(client), HasSubstr("full"));
+  }
+  ASSERT_NE(sessions_.last, nullptr);
+  const auto session = std::move(sessions_.last);
+  {
+    H2Client client(address, ctx.get(), session.get());
+    EXPECT_THAT(Who(client), testing::AllOf(testing::StartsWith("alice 1 "), HasSubstr("resumed")));
+  }
+  EXPECT_EQ(verifier_->calls, 2);
+  EXPECT_EQ(server_->stats().handshakes_resumed, 1u);
+
+  {
+    MutexLock lock(verifier_->mutex);
+    verifier_->refusals["alice"] = "CERTIFICATE_REVOKED";
+  }
+  H2Client client(address, ctx.get(), session.get());
+  EXPECT_THAT(Who(client), HasSubstr("failed"));
+  EXPECT_THAT(client.error(), HasSubstr("certificate revoked"));
+  EXPECT_EQ(server_->stats().handshakes_resumed, 1u);
+}
+
+TEST_P(TlsVersionTest, AnonymousSessionsResumeToo) {
+  const std::string address = ServeTls(Options(ClientCertificates::kOptional));
+  auto ctx = ClientContext(nullptr, GetParam());
+  {
+    H2Client client(address, ctx.get());
+    EXPECT_THAT(Who(client), HasSubstr("full"));
+  }
+  const auto session = std::move(sessions_.last);
+  ASSERT_NE(session, nullptr);
+  H2Client client(address, ctx.get(), session.get());
+  EXPECT_THAT(Who(client), testing::AllOf(testing::StartsWith("nobody 0 "), HasSubstr("resumed")));
+}
+
+TEST_P(TlsVersionTest, AnAnonymousSessionIsNoWayAroundARequiredCertificate) {
+  const std::string address = ServeTls(Options(ClientCertificates::kOptional));
+  auto ctx = ClientContext(nullptr, GetParam());
+  {
+    H2Client client(address, ctx.get());
+    Who(client);
+  }
+  const auto session = std::move(sessions_.last);
+  ASSERT_THAT(context_->Swap(Options(ClientCertificates::kRequired)), IsOk());
+  H2Client client(address, ctx.get(), session.get());
+  EXPECT_FALSE(client.connected() && client.Call("/t.Test/Who", "").status() == 0);
+}
+
+TEST_P(TlsVersionTest, AForgottenSessionFallsBackToAFullHandshake) {
+  const std::string address = ServeTls(Options(ClientCertificates::kOptional));
+  const TestCertificate alice = MakeCertificate("alice");
+  auto ctx = ClientContext(&alice, GetParam());
+  {
+    H2Client client(address, ctx.get());
+    Who(client);
+  }
+  const auto session = std::move(sessions_.last);
+  context_->DropSessions();
+  H2Client client(address, ctx.get(), session.get());
+  EXPECT_THAT(Who(client), testing::AllOf(testing::StartsWith("alice 1 "), HasSubstr("full")));
+}
+
+// TLS 1.2 shows session ids to everybody on the path. Offering one without its key must not carry its owner's identity
+// over, neither into this connection nor into a session made from it.
+TEST_F(TlsTest, SomebodyElsesSessionIdGainsNothing) {
+  const std::string address = ServeTls(Options(ClientCertificates::kOptional));
+  const TestCertificate alice = MakeCertificate("alice");
+  auto alices = ClientContext(&alice, TLS1_2_VERSION);
+  {
+    H2Client client(address, alices.get());
+    Who(client);
+  }
+  // The id of alice's session under a master key of mallory's own.
+  OpenSslPtr<SSL_SESSION, SSL_SESSION_free> forged(SSL_SESSION_dup(sessions_.last.get()));
+  const unsigned char key[48] = {1, 2, 3};
+  SSL_SESSION_set1_master_key(forged.get(), key, sizeof key);
+  auto mallorys = ClientContext(nullptr, TLS1_2_VERSION);
+  {
+    H2Client client(address, mallorys.get(), forged.get());
+    EXPECT_FALSE(client.connected());
+  }
+  // A cipher that alice's session does not have forces a full handshake after the session was found.
+  SSL_CTX_set_cipher_list(mallorys.get(), "ECDHE-ECDSA-CHACHA20-POLY1305");
+  sessions_.last.reset();
+  {
+    H2Client client(address, mallorys.get(), forged.get());
+    if (client.connected()) {
+      EXPECT_THAT(Who(client), testing::StartsWith("nobody 0 "));
+    }
+  }
+  if (sessions_.last) {
+    const auto session = std::move(sessions_.last);
+    H2Client client(address, mallorys.get(), session.get());
+    if (client.connected()) {
+      EXPECT_THAT(Who(client), testing::StartsWith("nobody 0 "));
+    }
+  }
+}
+
+TEST_F(TlsTest, SwapChangesNewConnectionsAndLeavesLiveOnesAlone) {
+  const std::string address = ServeTls(Options(ClientCertificates::kNone));
+  auto ctx = ClientContext(nullptr);
+  H2Client before(address, ctx.get());
+  EXPECT_EQ(Who(before), "nobody 0 TLSv1.3 full");
+
+  const TestCertificate renewed = MakeCertificate("renewed");
+  TlsOptions options = ServerOptionsWith(renewed);
+  options.client_certificates = ClientCertificates::kOptional;
+  options.verifier = verifier_;
+  ASSERT_THAT(context_->Swap(std::move(options)), IsOk());
+
+  const TestCertificate alice = MakeCertificate("alice");
+  auto with = ClientContext(&alice);
+  H2Client after(address, with.get());
+  EXPECT_EQ(Who(after), "alice 1 TLSv1.3 full");
+  char name[64] = "";
+  X509_NAME_get_text_by_NID(X509_get_subject_name(SSL_get0_peer_certificate(after.ssl())), NID_commonName, name, 64);
+  EXPECT_STREQ(name, "renewed");
+  EXPECT_EQ(Who(before), "nobody 0 TLSv1.3 full");
+}
+
+TEST_F(TlsTest, BadOptionsAreRefusedAndChangeNothing) {
+  const std::string address = ServeTls(Options(ClientCertificates::kNone));
+  TlsOptions wrong_key = Options(ClientCertificates::kNone);
+  wrong_key.private_key.reset(EVP_EC_gen("P-256"));
+  EXPECT_THAT(context_->Swap(std::move(wrong_key)),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("does not belong")));
+  TlsOptions no_verifier = Options(ClientCertificates::kOptional);
+  no_verifier.verifier = nullptr;
+  EXPECT_THAT(context_->Swap(std::move(no_verifier)),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("verifier")));
+  TlsOptions garbage = Options(ClientCertificates::kNone);
+  garbage.certificate_chain_der.push_back("garbage");
+  EXPECT_THAT(context_->Swap(std::move(garbage)),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("certificate 2")));
+  EXPECT_THAT(TlsContext::Create({}), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no server certificate")));
+  auto ctx = ClientContext(nullptr);
+  H2Client client(address, ctx.get());
+  EXPECT_EQ(Who(client), "nobody 0 TLSv1.3 full");
+}
+
+TEST_F(TlsTest, PemIsSplitIntoCertificates) {
+  const std::string pem = [this] {
+    BioPtr bio(BIO_new(BIO_s_mem()));
+    PEM_write_bio_X509(bio.get(), certificate_.certificate.get());
+    PEM_write_bio_X509(bio.get(), certificate_.certificate.get());
+    char* data = nullptr;
+    const long size = BIO_get_mem_data(bio.get(), &data);
+    return std::string(data, static_cast<size_t>(size));
+  }();
+  auto chain = CertificatesFromPem(pem);
+  ASSERT_THAT(chain, IsOk());
+  EXPECT_THAT(*chain, testing::ElementsAre(certificate_.der(), certificate_.der()));
+  EXPECT_THAT(CertificatesFromPem("no pem"), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(CertificatesFromPem(pem.substr(0, pem.size() - 40)),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("certificate 2")));
+}
+
+TEST_F(TlsTest, LargeMessagesGoBothWays) {
+  const std::string address = ServeTls(Options(ClientCertificates::kNone));
+  auto ctx = ClientContext(nullptr);
+  H2Client client(address, ctx.get());
+  const std::string large(250'000, 'z');
+  EXPECT_THAT(client.Call("/t.Test/Echo", large).messages(), testing::ElementsAre(large));
+}
+
+TEST_F(TlsTest, HandshakesWaitForTheirTurnAndAllGetIt) {
+  auto context = TlsContext::Create(Options(ClientCertificates::kNone));
+  ListenerOptions listener;
+  listener.tls = *context;
+  ServerOptions server = {.loops = 2};
+  server.source.handshakes_max = 2;
+  const std::string address = Serve(std::move(listener), server);
+  // Two stalled ClientHellos hold both turns; the others wait until the stalled ones are gone.
+  std::vector<UniqueFd> stalled;
+  for (int i = 0; i < 2; ++i) {
+    stalled.push_back(ConnectTo(address));
+    ASSERT_EQ(::write(stalled.back().get(), "\x16\x03\x01\x02\x00\x01", 6), 6);
+  }
+  ASSERT_TRUE(Eventually([this] { return server_->stats().connections_open == 2; }));
+  std::vector<std::thread> threads;
+  std::atomic<int> served{0};
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&] {
+      auto ctx = ClientContext(nullptr);
+      SSL_CTX_sess_set_new_cb(ctx.get(), nullptr);  // sessions_ is one thread's.
+      H2Client client(address, ctx.get());
+      if (Who(client) == "nobody 0 TLSv1.3 full") ++served;
+    });
+  }
+  ASSERT_TRUE(Eventually([this] { return server_->stats().connections_open == 10; }));
+  stalled.clear();
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(served, 8);
+}
+
+TEST_F(TlsTest, AStalledHandshakeIsCutAtItsTimeout) {
+  auto context = TlsContext::Create(Options(ClientCertificates::kNone));
+  ListenerOptions listener;
+  listener.tls = *context;
+  listener.limits.handshake_timeout = absl::Milliseconds(50);
+  const std::string address = Serve(std::move(listener));
+  const UniqueFd silent = ConnectTo(address);
+  const UniqueFd half = ConnectTo(address);
+  ASSERT_EQ(::write(half.get(), "\x16\x03\x01\x02\x00\x01", 6), 6);
+  EXPECT_TRUE(Eventually([this] { return Limit(LimitKind::kHandshakeTimeout) == 2; }));
+  EXPECT_TRUE(Eventually([this] { return server_->stats().connections_open == 0; }));
+}
+
+}  // namespace
+}  // namespace meshca::rpc
