@@ -16,6 +16,9 @@
 #include "ca/issuance/server_certificate.h"
 #include "ca/service/svid_verifier.h"
 #include "cli/config/convert.h"
+#include "cli/http/http_endpoint.h"
+#include "cli/http/http_routes.h"
+#include "cli/http/metrics.h"
 #include "cli/periodic_thread.h"
 #include "cli/server_edge.h"
 #include "cli/server_state.h"
@@ -40,6 +43,10 @@ absl::StatusOr<CertificateProfile> ProfileOf(const config::v1::Leaf& leaf) {
   if (leaf.key_types_size() > 0) profile.key_types = config::ToKeyTypes(leaf.key_types());
   MESHCA_RETURN_IF_ERROR(profile.Validate());
   return profile;
+}
+
+ServerCertificateNames NamesOf(const config::v1::Config& values) {
+  return DefaultServerNames({values.server_names().begin(), values.server_names().end()});
 }
 
 PipelineOptions PipelineOptionsOf(const config::v1::Limits& limits, RequestPolicy& policy) {
@@ -87,6 +94,8 @@ class MeshcaServer final : public Server {
   absl::Status StartIssuance();
   absl::Status StartTls();
   absl::Status BindListeners();
+  absl::Status StartHttp();
+  std::vector<std::pair<std::string, std::string>> Addresses() const;
   sds::SdsService::Parts SdsParts();
   AdminContext AdminParts();
   absl::Status InstallServerCertificate(const ServerIdentity& identity);
@@ -116,7 +125,8 @@ class MeshcaServer final : public Server {
   std::unique_ptr<AdminService> admin_;
   BoundEdge edge_;
   std::unique_ptr<Readiness> readiness_;
-  std::string http_address_;
+  std::unique_ptr<MetricsRegistry> metrics_;
+  std::unique_ptr<HttpEndpoint> http_;
   std::atomic<int64_t> retention_s_ = 0;
   absl::Time prune_at_ = absl::InfinitePast();  // maintenance thread
   std::unique_ptr<PeriodicThread> maintenance_;
@@ -130,6 +140,7 @@ absl::Status MeshcaServer::StartParts() {
   MESHCA_RETURN_IF_ERROR(BindListeners());
   readiness_ = std::make_unique<Readiness>(*state_->authorities, *state_->store, clock_,
                                            [this](const absl::Status& status) { OnReadiness(status); });
+  MESHCA_RETURN_IF_ERROR(StartHttp());
   maintenance_ =
       std::make_unique<PeriodicThread>(clock_, kLookAtClock, [this](absl::Time now) { return Maintain(now); });
   // The server's own certificate follows the authorities at once, not at the next look.
@@ -165,6 +176,8 @@ sds::SdsService::Parts MeshcaServer::SdsParts() {
   parts.clock = &clock_;
   parts.entropy = &entropy_;
   parts.leaf_lifetime = config::ToDuration(config_.values.leaf().lifetime());
+  parts.keys.key_type = config::ToKeyType(config_.values.leaf().key_type());
+  parts.keys.renew_at = config_.values.sds().renew_at_percent() / 100.0;
   return parts;
 }
 
@@ -172,7 +185,7 @@ absl::Status MeshcaServer::StartTls() {
   svid_verifier_ = SvidVerifier::Create(*state_->authorities);
   ServerCertificateOptions options;
   options.trust_domain = trust_domain_;
-  options.names = DefaultServerNames({config_.values.server_names().begin(), config_.values.server_names().end()});
+  options.names = NamesOf(config_.values);
   server_certificate_ = std::make_unique<ServerCertificate>(
       std::move(options), *state_->authorities, *state_->store, entropy_,
       [this](const ServerIdentity& identity) { return InstallServerCertificate(identity); });
@@ -202,15 +215,50 @@ absl::Status MeshcaServer::BindListeners() {
   return absl::OkStatus();
 }
 
+std::vector<std::pair<std::string, std::string>> MeshcaServer::Addresses() const {
+  return {{"grpc", edge_.grpc_address},
+          {"api", absl::StrCat("unix://", edge_.api_socket)},
+          {"admin", absl::StrCat("unix://", edge_.admin_socket)},
+          {"http", http_->address()}};
+}
+
+absl::Status MeshcaServer::StartHttp() {
+  MetricSources sources;
+  sources.version = kVersion;
+  sources.started_at = started_at_;
+  sources.clock = &clock_;
+  sources.csr_services = {csr_tls_.get(), csr_api_.get()};
+  sources.pipeline = pipeline_.get();
+  sources.authorities = state_->authorities.get();
+  sources.authority_store = state_->store.get();
+  sources.server_certificate = server_certificate_.get();
+  sources.store = state_->store.get();
+  sources.edge = edge_.server.get();
+  sources.sds = sds_.get();
+  sources.readiness = readiness_.get();
+  metrics_ = std::make_unique<MetricsRegistry>(std::move(sources));
+  HttpPages pages;
+  pages.version = kVersion;
+  pages.trust_domain = trust_domain_.name();
+  pages.clock = &clock_;
+  pages.ready = [this] { return readiness_->Ready(); };
+  pages.authorities = state_->authorities.get();
+  pages.metrics = [this] { return metrics_->Render(); };
+  MESHCA_ASSIGN_OR_RETURN(http_, HttpEndpoint::Start(config_.values.http_listen(), MakeHttpRoutes(std::move(pages))));
+  return absl::OkStatus();
+}
+
 AdminContext MeshcaServer::AdminParts() {
   storage::Store& store = *state_->store;
   AdminContext context{
-      clock_, entropy_, *state_->authorities, store, store, store, store, store, *subscribers_, {}, {}, {}, {}, {}, {}};
+      clock_, entropy_, *state_->authorities, store, store, store, store, store, *subscribers_, {}, {}, {}, {}, {},
+      {},     {}};
   context.facts.version = kVersion;
   context.facts.trust_domain = trust_domain_;
   context.facts.state_dir = config_.values.state_dir();
   context.facts.started_at = started_at_;
   context.facts.leaf_lifetime_default = config::ToDuration(config_.values.leaf().lifetime());
+  context.listeners = [this] { return Addresses(); };
   context.import_root = [this](const std::string& folder, const std::string& actor, bool force) {
     return Import(folder, actor, force);
   };
@@ -270,7 +318,7 @@ FirstScreen MeshcaServer::Screen() const {
   screen.root_is_new = state_->is_new;
   screen.state_dir = config_.values.state_dir();
   screen.grpc_address = edge_.grpc_address;
-  screen.http_address = http_address_;
+  screen.http_address = http_->address();
   screen.api_socket = edge_.api_socket;
   screen.admin_socket = edge_.admin_socket;
   const auto origin = config_.origins.find("state_dir");
@@ -285,6 +333,8 @@ absl::Status MeshcaServer::Reload(config::ResolvedConfig next) {
   MESHCA_ASSIGN_OR_RETURN(Policy policy, config::ToPolicy(next.values));
   MESHCA_RETURN_IF_ERROR(doors_->Reload(next));
   policy_.Replace(std::move(policy));
+  server_certificate_->SetNames(NamesOf(next.values));
+  maintenance_->Wake();
   SetLogLevel(config::ToLogLevel(next.values.log().level()));
   retention_s_ = absl::ToInt64Seconds(config::ToDuration(next.values.storage().retention()));
   LogInfo("configuration read again", {{"changed", absl::StrJoin(changes.reloadable, " ")},
@@ -299,6 +349,7 @@ void MeshcaServer::Stop() {
     edge_.server->Shutdown(config::ToDuration(config_.values.limits().shutdown_grace()));
   }
   if (maintenance_ != nullptr) maintenance_->Stop();
+  http_.reset();
   readiness_.reset();
   admin_.reset();
   if (sds_ != nullptr) sds_->Shutdown();

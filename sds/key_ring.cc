@@ -371,7 +371,7 @@ void KeyRing::Impl::Judged(Attempt attempt, absl::StatusOr<CallerIdentity> calle
 }
 
 void KeyRing::Impl::Submit(Attempt attempt, CallerIdentity caller) {
-  absl::StatusOr<std::unique_ptr<SoftwareKey>> key = SoftwareKey::Generate(KeyType::kEcP256);
+  absl::StatusOr<std::unique_ptr<SoftwareKey>> key = SoftwareKey::Generate(options_.key_type);
   if (!key.ok()) return Failed(attempt, key.status());
   SubmittedRequest request;
   request.caller = std::move(caller);
@@ -401,7 +401,8 @@ void KeyRing::Impl::Issued(Attempt attempt, SecretBytes key_pem, absl::StatusOr<
   const absl::Time now = clock_.Now();
   // Half-life, spread so that a fleet that started together does not renew together.
   const absl::Duration life = record.not_after - now;
-  const absl::Time renew_at = now + UniformDuration(entropy_, life * 0.45, life * 0.55);
+  const absl::Time renew_at =
+      now + UniformDuration(entropy_, life * (0.9 * options_.renew_at), life * (1.1 * options_.renew_at));
 
   SecretContent::Identity identity{record.spiffe_id, record.serial.ToHex(), record.not_after, 0};
   Listeners listeners;

@@ -25,6 +25,9 @@
 namespace meshca::sds {
 
 struct KeyRingOptions {
+  KeyType key_type = KeyType::kEcP256;
+  // Renewal is due at this part of a certificate's life, give or take a tenth of it.
+  double renew_at = 0.5;
   // A key nobody holds is kept this long, so that a proxy that reconnects gets the one it had.
   absl::Duration linger = absl::Minutes(5);
   size_t lingering_max = 4096;
@@ -44,7 +47,7 @@ struct KeyRingStats {
   uint64_t failed = 0;  // attempts
 };
 
-// Renews at half-life with jitter for as long as somebody holds the key; asks the authenticator again before each
+// Renews at `renew_at` with jitter for as long as somebody holds the key; asks the authenticator again before each
 // renewal, so a caller whose entry is gone gets no further certificate. What ended or will not be renewed is never
 // handed out. One thread of its own makes keys, submits and assembles, so neither loops nor the store's writer do.
 // Thread-safe.
