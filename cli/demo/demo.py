@@ -117,7 +117,7 @@ class Demo:
 
     def record(self):
         step("the record")
-        recorded = {row["serial"] for row in json.loads(self.ca.cli("cert", "list", "-o", "json").stdout)["certificates"]}
+        recorded = {row["serial"] for row in json.loads(self.ca.cli("cert", "list", "-o", "json").stdout)}
         missing = self.serials - recorded
         say(f"   {len(recorded)} certificates recorded; every key the Envoys showed is among them: {not missing}")
         if missing:

@@ -63,7 +63,7 @@ class Load:
 
 
 def recorded_serials(server):
-    return {row["serial"] for row in json.loads(server.cli("cert", "list", "-o", "json").stdout)["certificates"]}
+    return {row["serial"] for row in json.loads(server.cli("cert", "list", "-o", "json").stdout)}
 
 
 def test_kill_under_load_loses_nothing(server):
@@ -138,7 +138,7 @@ def test_full_disk_answers_unavailable_and_recovers(server, small_disk):
     os.unlink(ballast)
     wait_until(lambda: is_ready(ca), 30, "ready again after space returned")
     issue(ca, "after")
-    listed = {row["spiffe_id"] for row in json.loads(ca.cli("cert", "list", "-o", "json").stdout)["certificates"]}
+    listed = {row["spiffe_id"] for row in json.loads(ca.cli("cert", "list", "-o", "json").stdout)}
     assert {f"spiffe://cluster.local/{name}" for name in issued | {"after"}} <= listed
     ca.cli("db", "check")
 
