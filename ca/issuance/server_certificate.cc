@@ -17,6 +17,8 @@ namespace {
 
 constexpr int kAttemptsMax = 4;
 constexpr absl::Duration kRetryAfter = absl::Seconds(5);
+// However short-lived the authority is.
+constexpr absl::Duration kRenewNotBefore = absl::Seconds(1);
 constexpr char kServerPath[] = "/meshca/server";
 
 bool IsIpAddress(const std::string& text) {
@@ -107,7 +109,7 @@ absl::Time ServerCertificate::Tick(absl::Time now) {
     if (!leaf_.empty()) expires_at_ = leaf_.validity().not_after;
   }
   if (!status.ok()) return now + kRetryAfter;
-  return leaf_.validity().not_before + leaf_.validity().lifetime() / 2;
+  return renew_at_;
 }
 
 absl::Time ServerCertificate::ExpiresAt() const {
@@ -134,7 +136,7 @@ bool ServerCertificate::IsDue(const AuthoritySnapshot& snapshot, absl::Time now)
   }
   const Validity& validity = leaf_.validity();
   // Before its beginning: it was made while the clock was ahead.
-  if (now < validity.not_before || now >= validity.not_before + validity.lifetime() / 2) return true;
+  if (now < validity.not_before || now >= renew_at_) return true;
   if (snapshot.issuing != nullptr && snapshot.issuing->root_id != root_id_) return true;
   for (const SigningAuthority& authority : snapshot.authorities) {
     if (authority.id == authority_id_ && authority.state == AuthorityState::kRetired) return true;
@@ -180,6 +182,9 @@ absl::Status ServerCertificate::Renew(const AuthoritySnapshot& snapshot, absl::T
   MESHCA_RETURN_IF_ERROR(AppendAndWait(store_, std::move(record)));
   MESHCA_RETURN_IF_ERROR(install_(identity));
   leaf_ = std::move(leaf);
+  // Half of what is left of it, the back-dated part not counted: under a short-lived authority that part alone may be
+  // more than half, and it would be renewed without end.
+  renew_at_ = now + std::max(kRenewNotBefore, (leaf_.validity().not_after - now) / 2);
   authority_id_ = issuing.id;
   root_id_ = issuing.root_id;
   LogInfo("server certificate renewed",

@@ -41,9 +41,9 @@ struct ServerIdentity {
   std::vector<std::string> ChainDer() const;
 };
 
-// Renews at half of its lifetime, with a new key each time, and at once when the root that signs has changed or the
-// authority that signed it is retired. Tick runs on one thread (the server's maintenance thread) and blocks on the
-// store; the rest is for any thread.
+// Renews at half of the time it has left when it is made, with a new key each time, and at once when the root that
+// signs has changed or the authority that signed it is retired. Tick runs on one thread (the server's maintenance
+// thread) and blocks on the store; the rest is for any thread.
 class ServerCertificate {
  public:
   // Puts the identity to use (rpc::TlsContext::Swap). Runs inside Tick, after the record is durable.
@@ -78,6 +78,7 @@ class ServerCertificate {
 
   // Tick's thread alone.
   Certificate leaf_;
+  absl::Time renew_at_;
   std::string authority_id_;
   std::string root_id_;
 

@@ -136,6 +136,33 @@ TEST_F(ServerCertificateTest, RenewsAtHalfOfItsLifeWithANewKey) {
   EXPECT_FALSE(installed_[0].key->public_key() == installed_[1].key->public_key());
 }
 
+TEST_F(ServerCertificateTest, ShortLivedAuthorityIsNoReasonToRenewWithoutEnd) {
+  // The demo's: an issuing authority of 40 s, less than the time by which the certificate is back-dated.
+  AuthorityOptions authority;
+  authority.trust_domain = domain_;
+  authority.issuing_lifetime = absl::Seconds(40);
+  authority.leaf_lifetime_max = absl::Seconds(20);
+  MemoryStore store;
+  auto manager = AuthorityManager::Create(authority, store, keys_, clock_, entropy_).value();
+  ASSERT_TRUE(manager->Start().ok());
+  ServerCertificate certificate(options_, *manager, store, entropy_, [this](const ServerIdentity& identity) {
+    installed_.push_back(identity);
+    return absl::OkStatus();
+  });
+  absl::Time next = Tick(certificate);
+  EXPECT_EQ(next, clock_.Now() + absl::Seconds(20));
+  clock_.Advance(absl::Seconds(19));
+  Tick(certificate);
+  EXPECT_THAT(installed_, SizeIs(1));
+  for (int second = 0; second < 600; ++second) {
+    clock_.Advance(absl::Seconds(1));
+    manager->Tick(clock_.Now());
+    Tick(certificate);
+    ASSERT_GT(certificate.ExpiresAt(), clock_.Now());
+  }
+  EXPECT_LE(installed_.size(), 60u);
+}
+
 TEST_F(ServerCertificateTest, ANewIssuingAuthorityAloneChangesNothing) {
   ServerCertificate certificate = Make();
   Tick(certificate);
