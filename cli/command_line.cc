@@ -13,6 +13,8 @@
 namespace meshca::cli {
 namespace {
 
+constexpr char kUsage[] = "USAGE";
+
 // In the order of the help text.
 constexpr AddCommand kCommands[] = {AddServe,  AddStatus, AddCheck,  AddRequest,    AddRoot,   AddCert,
                                     AddToken,  AddEntry,  AddBundle, AddSubscriber, AddSds,    AddHealth,
@@ -63,7 +65,7 @@ std::string FullName(const CLI::App* app) {
 }
 
 int ExitCode(const absl::Status& status) {
-  if (ReasonOf(status) == "USAGE") return kExitUsage;
+  if (ReasonOf(status) == kUsage) return kExitUsage;
   return status.code() == absl::StatusCode::kFailedPrecondition ? kExitRefused : kExitFailed;
 }
 
@@ -97,7 +99,11 @@ int RunCommandLine(int argc, const char* const* argv) {
   const absl::Status status = session.action();
   std::fflush(stdout);
   if (status.ok()) return session.exit_code;
-  std::fprintf(stderr, "meshca: %s\n", std::string(status.message()).c_str());
+  // The reason is for the search box and the bug report; the sentence before it says what to do.
+  const std::string reason = ReasonOf(status);
+  const std::string suffix =
+      reason.empty() || reason == kUsage ? "" : absl::StrCat(" (", CodeName(status.code()), ", ", reason, ")");
+  std::fprintf(stderr, "meshca: %s%s\n", std::string(status.message()).c_str(), suffix.c_str());
   return ExitCode(status);
 }
 

@@ -76,7 +76,7 @@ absl::Status CheckReadyz(const std::string& address) {
 void CheckListeners(const v1::ServerStatus& status, v1::CheckResponse& response) {
   for (const v1::Listener& listener : status.listeners()) {
     const std::string& address = listener.address();
-    if (listener.name() == "csr") {
+    if (listener.name() == "grpc") {
       std::string detail;
       const absl::Status seen = CheckServerCertificate(address, status, detail);
       Add(response, "CSR service", seen, detail, "read the server's log; restart it if the log says nothing");
