@@ -30,28 +30,29 @@ GroupCommitWriter::GroupCommitWriter(WriteSink& sink, const WriterLimits& limits
 GroupCommitWriter::~GroupCommitWriter() { Close(); }
 
 void GroupCommitWriter::Submit(WriteJobPtr job) {
+  absl::Status queued = TryQueue(job);
+  if (!queued.ok()) job->Done(std::move(queued));
+}
+
+absl::Status GroupCommitWriter::TryQueue(WriteJobPtr& job) {
   const size_t lane = LaneOf(*job);
   const size_t bytes = job->bytes();
-  absl::Status refused;
   bool wake = false;
   {
     MutexLock lock(mutex_);
-    if (closed_) {
-      refused = Closed();
-    } else if (!broken_.ok()) {
-      refused = AsUnavailable(broken_);
-    } else if (jobs_[lane] >= limits_.jobs_max[lane] || bytes_[lane] + bytes > limits_.bytes_max[lane]) {
-      refused = absl::ResourceExhaustedError(
+    if (closed_) return Closed();
+    if (!broken_.ok()) return AsUnavailable(broken_);
+    if (jobs_[lane] >= limits_.jobs_max[lane] || bytes_[lane] + bytes > limits_.bytes_max[lane]) {
+      return absl::ResourceExhaustedError(
           absl::StrCat("database: the queue is full (", jobs_[lane], " writes wait); retry with backoff"));
-    } else {
-      ++jobs_[lane];
-      bytes_[lane] += bytes;
-      queue_.push_back(std::move(job));
-      wake = waiting_;
     }
+    ++jobs_[lane];
+    bytes_[lane] += bytes;
+    queue_.push_back(std::move(job));
+    wake = waiting_;
   }
-  if (!refused.ok()) return job->Done(refused);
   if (wake) wake_.NotifyOne();
+  return absl::OkStatus();
 }
 
 absl::Status GroupCommitWriter::RecoverNow() {

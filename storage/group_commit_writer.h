@@ -94,6 +94,8 @@ class GroupCommitWriter {
   bool OnWriterThread() const { return std::this_thread::get_id() == thread_.get_id(); }
 
  private:
+  // Takes `job` when it answers Ok; otherwise leaves it to its owner.
+  absl::Status TryQueue(WriteJobPtr& job);
   void Run();
   // One batch from the queue, in order; empty when closed and drained, or when it is time to recover.
   std::vector<WriteJobPtr> NextBatch();

@@ -45,6 +45,7 @@ class SubscriberStore {
   virtual void SaveSubscribers(std::vector<SubscriberRecord> rows, SaveDone done) = 0;
   // Blocks on the database.
   virtual absl::StatusOr<std::vector<SubscriberRecord>> LoadSubscribers() = 0;
+  // NotFound: no such instance.
   virtual absl::Status DeleteSubscriber(const std::string& instance) = 0;
 };
 

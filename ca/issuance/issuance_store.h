@@ -44,6 +44,7 @@ struct IssuanceFilter {
   std::string spiffe_id_glob;       // `*` any run, `?` one byte; "" any
   std::string authority_id_prefix;  // "" any
   std::string node;                 // "" any
+  // Half-open: expires_after <= notAfter < expires_before.
   absl::Time expires_before = absl::InfiniteFuture();
   absl::Time expires_after = absl::InfinitePast();
 };
@@ -55,8 +56,9 @@ class IssuanceStore {
   virtual ~IssuanceStore() = default;
 
   // Queues `record` and returns. `done` runs exactly once, with no lock held: on the writer thread when the record
-  // survives power loss or has failed, or at once on the caller's thread when the queue is full. A chain leaves the
-  // process only from inside an Ok `done`.
+  // survives power loss or has failed, or at once on the caller's thread when it is refused (queue full, database
+  // broken, shutdown). On the writer thread it must not call what blocks on this store. A chain leaves the process only
+  // from inside an Ok `done`.
   // Errors: AlreadyExists (serial number seen), Aborted (its authority no longer signs: sign again and resubmit),
   // Unauthenticated (the token is unknown, expired, or was redeemed for another key), ResourceExhausted (queue full),
   // Unavailable (database away, disk full, read-only, shutdown).
