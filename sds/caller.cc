@@ -61,12 +61,14 @@ absl::StatusOr<Credentials> PeerCredentials(const rpc::Peer& peer) {
 
 std::string InstanceKey(const rpc::Peer& peer, absl::string_view lineage, absl::string_view spiffe_id,
                         absl::string_view node) {
-  std::string text = absl::StrCat(SubscriberKind(peer), "\n", spiffe_id, "\n", node, "\n", lineage);
+  std::string text = absl::StrCat(SubscriberKind(peer), "\n", node);
   if (peer.unix_credentials.has_value()) {
     const rpc::UnixCredentials& process = *peer.unix_credentials;
     absl::StrAppend(&text, "\n", process.pid, "\n", process.pid_start_ticks);
-    // Processes of a PID namespace the kernel cannot show us all have pid 0: never one instance.
+    // Processes of a PID namespace that the kernel cannot show us all have pid 0: never one instance.
     if (process.pid <= 0) absl::StrAppend(&text, "\n", peer.connection_id);
+  } else {
+    absl::StrAppend(&text, "\n", spiffe_id, "\n", lineage);
   }
   uint8_t digest[SHA256_DIGEST_LENGTH];
   SHA256(reinterpret_cast<const uint8_t*>(text.data()), text.size(), digest);

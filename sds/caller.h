@@ -35,8 +35,10 @@ struct SdsCaller {
 // is reached. CREDENTIAL_MALFORMED: a client certificate that cannot be read.
 absl::StatusOr<Credentials> PeerCredentials(const rpc::Peer& peer);
 
-// The instance that streams of one process (pid and start time), or of one client certificate and its renewals
-// (`lineage`), belong to when they bear this identity and node id: 16 hex digits, the same after a restart.
+// The instance that a stream belongs to: 16 hex digits, the same after a restart. On a Unix socket the process (pid and
+// start time) with its node id; over mTLS the SPIFFE ID, the node id and the client certificate with its renewals
+// (`lineage`). The SPIFFE ID of a process is no part of it: it may hold several, and get its first while it is
+// connected.
 std::string InstanceKey(const rpc::Peer& peer, absl::string_view lineage, absl::string_view spiffe_id,
                         absl::string_view node);
 

@@ -58,8 +58,7 @@ void SdsService::AddTo(rpc::Router& router) {
       [hub](std::shared_ptr<rpc::Call> call) { FetchSecrets(*hub, std::move(call)); }, kFetchOptions);
 }
 
-std::vector<SpiffeId> SdsService::Renew(
-    absl::FunctionRef<bool(const SpiffeId& id, absl::string_view serial)> chosen) {
+std::vector<SpiffeId> SdsService::Renew(absl::FunctionRef<bool(const SpiffeId& id, absl::string_view serial)> chosen) {
   return impl_->hub.keys().Renew(chosen);
 }
 

@@ -26,6 +26,7 @@ struct SubscriberRegistry::Member::State {
   uint64_t generation = 0;
   std::string serial;
   std::string version_info;
+  std::string rejected;  // what its last answer said, when that was a NACK
 };
 
 struct SubscriberRegistry::Instance {
@@ -97,13 +98,15 @@ void SubscriberRegistry::Touch(Instance& instance) {
 void SubscriberRegistry::Settle(Instance& instance) const {
   const Member::State* slowest_bundle = nullptr;
   const Member::State* slowest_key = nullptr;
+  SubscriberRecord& record = instance.record;
+  if (!instance.streams.empty()) record.rejected.clear();
   for (const Member::State* stream : instance.streams) {
     if (stream->bundle && (slowest_bundle == nullptr || stream->bundle_sequence < slowest_bundle->bundle_sequence)) {
       slowest_bundle = stream;
     }
     if (stream->key && (slowest_key == nullptr || stream->generation < slowest_key->generation)) slowest_key = stream;
+    if (!stream->rejected.empty()) record.rejected = stream->rejected;
   }
-  SubscriberRecord& record = instance.record;
   if (slowest_bundle != nullptr) {
     record.bundle_sequence = slowest_bundle->bundle_sequence;
     if (slowest_key == nullptr && record.serial.empty()) record.version_info = slowest_bundle->version_info;
@@ -284,7 +287,7 @@ void SubscriberRegistry::Member::Acknowledged(const Evidence& evidence) {
     if (!evidence.version_info.empty()) state_->version_info = evidence.version_info;
     Instance& instance = *state_->instance;
     instance.record.last_seen = instance.record.acknowledged_at = now;
-    instance.record.rejected.clear();
+    state_->rejected.clear();
     ++registry_->stats_.acknowledged;
     registry_->Touch(instance);
     batch = registry_->TakeBatch();
@@ -300,7 +303,7 @@ void SubscriberRegistry::Member::Rejected(absl::string_view what) {
     MutexLock lock(registry_->mutex_);
     Instance& instance = *state_->instance;
     instance.record.last_seen = now;
-    instance.record.rejected = what.empty() ? "(no reason given)" : std::string(what);
+    state_->rejected = what.empty() ? "(no reason given)" : std::string(what);
     ++registry_->stats_.rejected;
     registry_->Touch(instance);
     batch = registry_->TakeBatch();

@@ -62,8 +62,8 @@ def envoy(tmp_path_factory):
     """Starts Envoys: `envoy(bootstrap_dict)`; see EnvoyProcess."""
     started = []
 
-    def start(bootstrap, *args, wait_ready=True):
-        process = envoy_process.EnvoyProcess(tmp_path_factory.mktemp("envoy"), bootstrap, args)
+    def start(bootstrap, *args, wait_ready=True, program=None):
+        process = envoy_process.EnvoyProcess(tmp_path_factory.mktemp("envoy"), bootstrap, args, program)
         started.append(process)
         process.start(wait_ready)
         return process

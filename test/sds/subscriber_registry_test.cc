@@ -67,6 +67,16 @@ TEST(SubscriberRegistry, TheSlowestStreamCounts) {
   EXPECT_EQ(world.registry.Find("i")->serial, "1");
 }
 
+TEST(SubscriberRegistry, ARejectionStandsUntilItsOwnStreamAcknowledges) {
+  Registry world;
+  Member key = world.Join(false, true), bundle = world.Join(true, false);
+  key.Rejected("bad key");
+  bundle.Acknowledged(Bundle(1));
+  EXPECT_EQ(world.Row().rejected, "bad key") << "Envoy has one stream a secret; another's ACK proves nothing";
+  key.Acknowledged(KeyOf(1));
+  EXPECT_EQ(world.Row().rejected, "");
+}
+
 TEST(SubscriberRegistry, EveryChangeIsInTheStore) {
   Registry world;
   Member member = world.Join(true, true);
