@@ -156,9 +156,11 @@ class BackgroundSource final : public JwksSource {
  private:
   static absl::Duration Now() { return SystemClock().SinceBoot(); }
 
+  // A status of its own for each who asked: Abseil's copies share one that ThreadSanitizer cannot follow across
+  // threads.
   absl::Status AnswerLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (current_ != nullptr) return absl::OkStatus();
-    return WithReason(absl::UnavailableError(absl::StrCat("never reached: ", error_.message())), "JWKS_UNAVAILABLE");
+    return WithReason(absl::UnavailableError(absl::StrCat("never reached: ", error_)), "JWKS_UNAVAILABLE");
   }
 
   // Sleeps until a look is due; false: stop.
@@ -181,30 +183,29 @@ class BackgroundSource final : public JwksSource {
   }
 
   void Publish(absl::StatusOr<std::optional<Jwks>> loaded) {
-    std::vector<Done> waiters;
-    absl::Status answer;
-    absl::Status news;  // a fault not told of yet
+    std::vector<std::pair<Done, absl::Status>> answers;
+    std::string news;  // a fault not told of yet
     {
       MutexLock lock(mutex_);
       looking_ = false;
       looked_at_ = Now();
       if (loaded.ok()) {
         interval_ = intervals_.regular;
-        error_ = absl::OkStatus();
+        error_.clear();
         if (loaded->has_value()) current_ = std::make_shared<const Jwks>(*std::move(*loaded));
       } else {
-        interval_ = error_.ok() ? intervals_.retry : std::min(2 * interval_, intervals_.regular);
-        if (error_ != loaded.status()) news = loaded.status();
-        error_ = loaded.status();
+        interval_ = error_.empty() ? intervals_.retry : std::min(2 * interval_, intervals_.regular);
+        if (loaded.status().message() != absl::string_view(error_)) news = std::string(loaded.status().message());
+        error_ = std::string(loaded.status().message());
       }
-      answer = AnswerLocked();
-      waiters.swap(waiters_);
+      for (Done& done : waiters_) answers.emplace_back(std::move(done), AnswerLocked());
+      waiters_.clear();
     }
-    if (!news.ok()) {
+    if (!news.empty()) {
       LogWarning("a token issuer's keys could not be read; the last good ones stay",
-                 {{"keys", loader_->name()}, {"error", std::string(news.message())}});
+                 {{"keys", loader_->name()}, {"error", news}});
     }
-    for (Done& done : waiters) std::move(done)(answer);
+    for (auto& [done, answer] : answers) std::move(done)(std::move(answer));
   }
 
   void Run() {
@@ -222,7 +223,7 @@ class BackgroundSource final : public JwksSource {
   mutable Mutex mutex_;
   CondVar changed_;
   std::shared_ptr<const Jwks> current_ ABSL_GUARDED_BY(mutex_);
-  absl::Status error_ ABSL_GUARDED_BY(mutex_);
+  std::string error_ ABSL_GUARDED_BY(mutex_);  // of the last look; "" when it went well
   std::vector<Done> waiters_ ABSL_GUARDED_BY(mutex_);
   bool looking_ ABSL_GUARDED_BY(mutex_) = false;  // a look is under way or about to be
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

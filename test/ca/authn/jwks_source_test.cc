@@ -82,7 +82,7 @@ class Answer {
   absl::Status Wait() {
     MutexLock lock(mutex_);
     while (!status_.has_value()) ready_.Wait(mutex_);
-    return *status_;
+    return std::move(*status_);
   }
 
  private:
