@@ -477,7 +477,8 @@ TEST_F(PluggedInManager, FirstStartAdoptsTheSetAndKeepsTheKeyWhereItIs) {
   ExpectWhole(*manager->Current());
   EXPECT_EQ(manager->Current()->issuing->id, issuing_.id());
   EXPECT_EQ(manager->LastError(), "");
-  for (const StoredAuthority& row : store_.store.LoadAuthorities()->authorities) EXPECT_EQ(row.sealed_key, "");
+  AuthoritiesAndBundle stored = store_.store.LoadAuthorities().value();
+  for (const StoredAuthority& row : stored.authorities) EXPECT_EQ(row.sealed_key, "");
   EXPECT_EQ(MakeStarted()->Current()->issuing->id, issuing_.id());
   EXPECT_EQ(store_.commits, 1);
 }
