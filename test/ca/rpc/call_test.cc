@@ -3,7 +3,7 @@
 #include <map>
 #include <string>
 
-#include "edge_fixture.h"
+#include "test/ca/rpc/edge_fixture.h"
 
 namespace meshca::rpc {
 namespace {

@@ -1,4 +1,4 @@
-#include "edge_fixture.h"
+#include "test/ca/rpc/edge_fixture.h"
 
 #include <chrono>
 #include <thread>

@@ -14,7 +14,7 @@
 #include "absl/time/clock.h"
 #include "ca/base/mutex.h"
 #include "ca/rpc/server.h"
-#include "h2_client.h"
+#include "test/ca/rpc/h2_client.h"
 #include "test/fakes/status_matchers.h"
 #include "test/fakes/temp_folder.h"
 

@@ -1,4 +1,4 @@
-#include "h2_client.h"
+#include "test/ca/rpc/h2_client.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "edge_fixture.h"
+#include "test/ca/rpc/edge_fixture.h"
 
 namespace meshca::rpc {
 namespace {

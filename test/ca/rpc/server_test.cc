@@ -14,7 +14,7 @@
 #include "ca/rpc/health.h"
 #include "ca/rpc/protobuf_payload.h"
 #include "ca/rpc/reflection.h"
-#include "edge_fixture.h"
+#include "test/ca/rpc/edge_fixture.h"
 #include "grpc/health/v1/health.pb.h"
 #include "grpc/reflection/v1/reflection.pb.h"
 

@@ -1,7 +1,7 @@
 // Streaming calls: messages both ways, ends of every kind, flow control, fan-out.
 #include <string>
 
-#include "edge_fixture.h"
+#include "test/ca/rpc/edge_fixture.h"
 
 namespace meshca::rpc {
 namespace {

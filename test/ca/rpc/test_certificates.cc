@@ -1,4 +1,4 @@
-#include "test_certificates.h"
+#include "test/ca/rpc/test_certificates.h"
 
 #include <openssl/ec.h>
 

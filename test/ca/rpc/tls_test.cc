@@ -8,8 +8,8 @@
 #include <string>
 #include <thread>
 
-#include "edge_fixture.h"
-#include "test_certificates.h"
+#include "test/ca/rpc/edge_fixture.h"
+#include "test/ca/rpc/test_certificates.h"
 
 namespace meshca::rpc {
 namespace {
