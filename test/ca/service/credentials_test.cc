@@ -1,0 +1,65 @@
+#include "ca/service/credentials.h"
+
+#include <gmock/gmock.h>
+
+#include <string>
+#include <vector>
+
+#include "test/ca/service/fake_rpc.h"
+#include "test/fakes/status_matchers.h"
+
+namespace meshca {
+namespace {
+
+using ::testing::HasSubstr;
+
+struct BearerCase {
+  std::string name;
+  std::vector<std::string> headers;
+  std::string token;  // expected
+  std::string words;  // of the refusal; "" for none
+};
+
+class Bearer : public testing::TestWithParam<BearerCase> {};
+
+TEST_P(Bearer, IsReadFromOneHeader) {
+  rpc::Metadata metadata;
+  for (const std::string& header : GetParam().headers) ASSERT_TRUE(metadata.Add("authorization", header));
+  const auto credentials = CredentialsOf(*TlsTestPeer(), metadata);
+  if (!GetParam().words.empty()) {
+    EXPECT_THAT(credentials, StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr(GetParam().words)));
+    EXPECT_THAT(credentials, HasReason("CREDENTIAL_MALFORMED"));
+    return;
+  }
+  ASSERT_THAT(credentials, IsOk());
+  EXPECT_EQ(credentials->bearer_token.reveal(), GetParam().token);
+}
+
+INSTANTIATE_TEST_SUITE_P(Headers, Bearer,
+                         testing::Values(BearerCase{"None", {}, "", ""}, BearerCase{"One", {"Bearer abc"}, "abc", ""},
+                                         BearerCase{"SchemeWithoutCase", {"bearer abc"}, "abc", ""},
+                                         BearerCase{"SpacesAround", {"Bearer   abc"}, "abc", ""},
+                                         BearerCase{"Basic", {"Basic dTpw"}, "", "not a bearer token"},
+                                         BearerCase{"Empty", {"Bearer  "}, "", "empty"},
+                                         BearerCase{"Two", {"Bearer a", "Bearer b"}, "", "more than once"}),
+                         [](const auto& info) { return info.param.name; });
+
+TEST(Credentials, HoldTheUnixPeer) {
+  const auto credentials = CredentialsOf(*UnixTestPeer(1000), rpc::Metadata());
+  ASSERT_THAT(credentials, IsOk());
+  ASSERT_TRUE(credentials->unix_peer.has_value());
+  EXPECT_EQ(credentials->unix_peer->uid, 1000u);
+  EXPECT_EQ(credentials->unix_peer->pid, 4242);
+  EXPECT_EQ(credentials->unix_peer->start_time, 77u);
+  EXPECT_EQ(ActorOf(*UnixTestPeer(1000)), "uid 1000 pid 4242");
+}
+
+TEST(Credentials, RefuseACertificateThatCannotBeRead) {
+  rpc::Peer peer = *TlsTestPeer();
+  peer.certificate_chain_der = {"no certificate"};
+  EXPECT_THAT(CredentialsOf(peer, rpc::Metadata()),
+              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("client certificate")));
+}
+
+}  // namespace
+}  // namespace meshca
