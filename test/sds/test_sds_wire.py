@@ -1,0 +1,144 @@
+"""SDS over the real edge, by somebody else's gRPC: what every client sees on the wire, whatever its language."""
+
+import queue
+
+import grpc
+import grpc_messages
+import pytest
+from background import wait_until
+
+SERVICE = "/envoy.service.secret.v3.SecretDiscoveryService"
+TYPE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+WEB = "spiffe://cluster.local/ns/test/sa/web"
+DISCOVERY = "envoy.service.discovery.v3"
+
+
+class Stream:
+    """One StreamSecrets or DeltaSecrets call whose requests a test sends one by one."""
+
+    def __init__(self, channel, method):
+        self.delta = method == "DeltaSecrets"
+        self.request = grpc_messages.message(f"{DISCOVERY}.{'Delta' if self.delta else ''}DiscoveryRequest")
+        self._requests = queue.SimpleQueue()
+        self._call = grpc_messages.call(channel, f"{SERVICE}/{method}")(iter(self._requests.get, None), timeout=20)
+
+    def ask(self, names, nonce="", type_url=TYPE, node=b""):
+        request = self.request(type_url=type_url, response_nonce=nonce)
+        (request.resource_names_subscribe if self.delta else request.resource_names).extend(names)
+        request.node.MergeFromString(node)
+        self._requests.put(request)
+
+    def next(self):
+        return next(self._call)
+
+    def end(self):
+        """How the server ends it."""
+        with pytest.raises(grpc.RpcError) as error:
+            next(self._call)
+        return error.value.code(), error.value.details()
+
+    def cancel(self):
+        self._call.cancel()
+        self._requests.put(None)
+
+
+@pytest.fixture
+def ca(server):
+    return server("--sds-over-mtls")
+
+
+@pytest.fixture
+def unix(ca):
+    with grpc_messages.unix_channel(ca.api_socket) as channel:
+        yield channel
+
+
+@pytest.fixture(params=["StreamSecrets", "DeltaSecrets"])
+def stream(request, unix):
+    made = Stream(unix, request.param)
+    yield made
+    made.cancel()
+
+
+def secrets(response):
+    """name -> Secret."""
+    secret = grpc_messages.message("envoy.extensions.transport_sockets.tls.v3.Secret")
+    found = {}
+    for resource in response.resources:
+        packed = resource.resource if hasattr(resource, "resource") else resource
+        assert packed.type_url == TYPE
+        one = secret.FromString(packed.value)
+        found[one.name] = one
+    return found
+
+
+def test_key_chain_and_roots_fit(ca, stream, tmp_path):
+    stream.ask([WEB, "ROOTCA", "spiffe://cluster.local"])
+    found = secrets(stream.next())
+    from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
+
+    tls = found[WEB].tls_certificate
+    chain = x509.load_pem_x509_certificates(tls.certificate_chain.inline_bytes)
+    key = serialization.load_pem_private_key(tls.private_key.inline_bytes, None)
+    (root,) = x509.load_pem_x509_certificates(found["ROOTCA"].validation_context.trusted_ca.inline_bytes)
+    assert key.public_key() == chain[0].public_key()
+    names = chain[0].extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.UniformResourceIdentifier) == [WEB]
+    for lower, upper in zip(chain, [*chain[1:], root]):
+        lower.verify_directly_issued_by(upper)
+    assert found["spiffe://cluster.local"].validation_context == found["ROOTCA"].validation_context
+
+
+@pytest.mark.parametrize(("names", "type_url", "code", "words"), [
+    (["default"], "type.googleapis.com/envoy.config.cluster.v3.Cluster", "INVALID_ARGUMENT", "is not served here"),
+    ([f"{WEB}{n}" for n in range(5000)], TYPE, "INVALID_ARGUMENT", "names 5000 secrets; one stream may hold at most 256"),
+    ([f"n{n}" for n in range(10_000)], TYPE, "INVALID_ARGUMENT", "names 10000 secrets"),
+    (["x" * 300_000], TYPE, "RESOURCE_EXHAUSTED", ""),
+    (["nonsense"], TYPE, "PERMISSION_DENIED", "there is no such secret"),
+    (["default"], TYPE, "PERMISSION_DENIED", "meshca entry create"),
+    (["spiffe://elsewhere.test"], TYPE, "PERMISSION_DENIED", "no bundle of this trust domain"),
+], ids=["wrong-type", "5000-names", "10000-names", "huge", "unknown", "no-entry", "other-domain"])
+def test_refusals(stream, names, type_url, code, words):
+    stream.ask(names, type_url=type_url)
+    ended, details = stream.end()
+    assert ended.name == code
+    assert words in details
+
+
+def test_fetch_answers_once(unix):
+    fetch = grpc_messages.call(unix, f"{SERVICE}/FetchSecrets")
+    request = grpc_messages.message(f"{DISCOVERY}.DiscoveryRequest")
+    response = fetch(request(resource_names=[WEB, "ROOTCA", "nonsense"]), timeout=10)
+    assert set(secrets(response)) == {WEB, "ROOTCA"}
+    for names, code in (([], "INVALID_ARGUMENT"), (["nonsense"], "PERMISSION_DENIED")):
+        with pytest.raises(grpc.RpcError) as error:
+            fetch(request(resource_names=names), timeout=10)
+        assert error.value.code().name == code
+
+
+def test_a_node_of_sixty_kilobytes_is_read_once(ca, stream):
+    node = grpc_messages.message("envoy.config.core.v3.Node")(id="big").SerializeToString() + b"\x1a\xe0\xd4\x03" + b"x" * 60_000
+    stream.ask(["ROOTCA"], node=node)
+    first = stream.next()
+    stream.ask(["ROOTCA"] if not stream.delta else [], nonce=first.nonce)
+    wait_until(lambda: '"big"' in ca.cli("subscriber", "list", "-o", "json").stdout, 10, "the subscriber")
+
+
+def test_over_tls_a_certificate_is_the_only_way(ca, tmp_path):
+    ca.cli("request", WEB, "--out-dir", tmp_path / "web")
+    files = [(tmp_path / "web" / name).read_bytes() for name in ("root-cert.pem", "cert-chain.pem", "key.pem")]
+    with grpc_messages.tls_channel(ca.grpc, files[0]) as channel:
+        stranger = Stream(channel, "StreamSecrets")
+        stranger.ask(["ROOTCA"])
+        code, details = stranger.end()
+        assert code == grpc.StatusCode.UNAUTHENTICATED
+        assert "client certificate" in details
+        stranger.cancel()
+    with grpc_messages.tls_channel(ca.grpc, *files) as channel:
+        own = Stream(channel, "DeltaSecrets")
+        own.ask(["default", f"{WEB}-other"])
+        response = own.next()
+        assert set(secrets(response)) == {"default"}
+        assert list(response.removed_resources) == [f"{WEB}-other"]
+        own.cancel()
