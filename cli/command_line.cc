@@ -53,15 +53,27 @@ void AddGlobalOptions(CLI::App& root, Session& session) {
 
 // The deepest subcommand that was named: whose help to show beside a mistake.
 const CLI::App* DeepestParsed(const CLI::App* app) {
-  for (const auto subcommands = app->get_subcommands(); !subcommands.empty();) {
-    return DeepestParsed(subcommands.front());
-  }
-  return app;
+  const auto subcommands = app->get_subcommands();
+  return subcommands.empty() ? app : DeepestParsed(subcommands.front());
 }
 
 std::string FullName(const CLI::App* app) {
   return app->get_parent() == nullptr ? app->get_name()
                                       : absl::StrCat(FullName(app->get_parent()), " ", app->get_name());
+}
+
+// What CLI11 says, or, where a word is no command, which commands there are.
+std::string Mistake(const CLI::App& app, const CLI::ParseError& error) {
+  if (app.get_require_subcommand_min() == 0 || !app.get_subcommands().empty()) return error.what();
+  for (const std::string& word : app.remaining()) {
+    if (word.empty() || word.front() == '-') continue;
+    std::string names;
+    for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+      absl::StrAppend(&names, names.empty() ? "" : ", ", command->get_name());
+    }
+    return absl::StrCat("there is no \"", word, "\"; there are ", names);
+  }
+  return error.what();
 }
 
 int ExitCode(const absl::Status& status) {
@@ -92,8 +104,9 @@ int RunCommandLine(int argc, const char* const* argv) {
     std::fputs(DeepestParsed(root.get())->help().c_str(), stdout);
     return kExitOk;
   } catch (const CLI::ParseError& error) {
-    const std::string name = FullName(DeepestParsed(root.get()));
-    std::fprintf(stderr, "%s: %s\nTry `%s --help`.\n", name.c_str(), error.what(), name.c_str());
+    const CLI::App* const app = DeepestParsed(root.get());
+    const std::string name = FullName(app);
+    std::fprintf(stderr, "%s: %s\nTry `%s --help`.\n", name.c_str(), Mistake(*app, error).c_str(), name.c_str());
     return kExitUsage;
   }
   const absl::Status status = session.action();

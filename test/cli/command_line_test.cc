@@ -1,0 +1,138 @@
+#include "cli/command_line.h"
+
+#include <gmock/gmock.h>
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "cli/completion.h"
+
+namespace meshca::cli {
+namespace {
+
+using ::testing::Contains;
+using ::testing::HasSubstr;
+
+int RunLine(const std::string& line) {
+  std::vector<std::string> words = {"meshca"};
+  for (absl::string_view word : absl::StrSplit(line, ' ', absl::SkipEmpty())) words.emplace_back(word);
+  std::vector<const char*> argv;
+  for (const std::string& word : words) argv.push_back(word.c_str());
+  return RunCommandLine(static_cast<int>(argv.size()), argv.data());
+}
+
+struct LineCase {
+  std::string name;
+  std::string line;
+  int exit_code;
+  std::string words;  // on stderr or, for help, on stdout
+};
+
+class CommandLine : public testing::TestWithParam<LineCase> {};
+
+TEST_P(CommandLine, EndsWithItsExitCodeAndWords) {
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  const int code = RunLine(GetParam().line);
+  const std::string printed = testing::internal::GetCapturedStdout() + testing::internal::GetCapturedStderr();
+  EXPECT_EQ(code, GetParam().exit_code) << printed;
+  EXPECT_THAT(printed, HasSubstr(GetParam().words));
+}
+
+constexpr char kNowhere[] = " --state-dir /nonexistent/meshca";
+
+INSTANTIATE_TEST_SUITE_P(
+    Lines, CommandLine,
+    testing::Values(
+        LineCase{"Version", "version", 0, "meshca "}, LineCase{"VersionJson", "version -o json", 0, R"({"version":")"},
+        LineCase{"GlobalBeforeTheCommand", "-o json version", 0, R"({"version":")"},
+        LineCase{"Help", "--help", 0, "request"}, LineCase{"HelpOfAVerb", "token create --help", 0, "--ttl"},
+        LineCase{"NoCommand", "", 2, "meshca --help"}, LineCase{"UnknownCommand", "frobnicate", 2, "frobnicate"},
+        LineCase{"NounAlone", "token", 2, "meshca token --help"},
+        LineCase{"UnknownOption", "status --frobnicate", 2, "--frobnicate"},
+        LineCase{"BadFormat", "status -o xml", 2, "table, json, yaml"},
+        LineCase{"TokenWithoutId", "token create", 2, "SPIFFE_ID"},
+        LineCase{"NoServer", std::string("status") + kNowhere, 1, "no meshca server listens at"},
+        LineCase{"BadTtl", std::string("token create spiffe://a.test/b --ttl soon") + kNowhere, 2, "--ttl"},
+        LineCase{"RequestBadId", "request web", 2, "SPIFFE_ID: "},
+        LineCase{"RequestDotSegment", "request spiffe://a.test/a/../b", 2, "dot segment"},
+        LineCase{"RequestBadKeyType", "request spiffe://a.test/b --key-type dsa", 2, "ec-p256"},
+        LineCase{"RequestServerWithoutTrust", "request spiffe://a.test/b --server 127.0.0.1:1", 2, "--ca-fingerprint"},
+        LineCase{"RequestBadFingerprint", "request spiffe://a.test/b --server 127.0.0.1:1 --ca-fingerprint 12", 2,
+                 "64 hex digits"},
+        LineCase{"RequestBadAddress", "request spiffe://a.test/b --server here --token x", 2, "HOST:PORT"},
+        LineCase{"RequestBrokenToken", "request spiffe://a.test/b --server 127.0.0.1:1 --token meshca-jt1.x", 2,
+                 "--token"},
+        LineCase{"RequestCertWithoutKey", "request spiffe://a.test/b --cert c.pem", 2, "--key"},
+        LineCase{"RequestTwoProofs", "request spiffe://a.test/b --token x --jwt-file y", 2, "excludes"},
+        LineCase{"RenewNothingNamed", std::string("cert renew") + kNowhere, 2, "--id GLOB"},
+        LineCase{"BadTime", std::string("cert list --expires-before tomorrow") + kNowhere, 2, "2026-11-23"},
+        LineCase{"UnknownShell", "completion tcsh", 2, "tcsh"}),
+    [](const auto& info) { return info.param.name; });
+
+TEST(Completion, KnowsEveryCommandAndOption) {
+  Session session;
+  const auto tree = BuildTree(session);
+  std::vector<std::string> paths;
+  for (const CompletionPoint& point : CompletionPoints(*tree)) paths.push_back(absl::StrJoin(point.path, " "));
+  for (const char* path : {"",
+                           "serve",
+                           "status",
+                           "check",
+                           "request",
+                           "root show",
+                           "root import",
+                           "cert list",
+                           "cert show",
+                           "cert renew",
+                           "cert tree",
+                           "token create",
+                           "token list",
+                           "token delete",
+                           "entry create",
+                           "entry apply",
+                           "entry list",
+                           "entry show",
+                           "entry delete",
+                           "bundle show",
+                           "subscriber list",
+                           "subscriber show",
+                           "sds get",
+                           "sds watch",
+                           "health",
+                           "config validate",
+                           "config show",
+                           "db backup",
+                           "db restore",
+                           "db check",
+                           "audit list",
+                           "completion",
+                           "version"}) {
+    EXPECT_THAT(paths, Contains(std::string(path)));
+  }
+  for (const char* shell : {"bash", "zsh", "fish"}) {
+    const auto script = CompletionScript(*tree, shell);
+    ASSERT_TRUE(script.ok());
+    EXPECT_THAT(*script, HasSubstr("ca-fingerprint")) << shell;
+    EXPECT_THAT(*script, HasSubstr("subscriber")) << shell;
+  }
+}
+
+// A command without help, or an option without, is one nobody finds.
+TEST(Tree, SaysWhatEverythingIsFor) {
+  Session session;
+  const auto tree = BuildTree(session);
+  for (const CompletionPoint& point : CompletionPoints(*tree)) {
+    for (const CompletionWord& word : point.commands) EXPECT_FALSE(word.help.empty()) << word.word;
+    for (const CompletionWord& word : point.options) EXPECT_FALSE(word.help.empty()) << word.word;
+  }
+}
+
+}  // namespace
+}  // namespace meshca::cli
