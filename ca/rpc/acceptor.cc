@@ -22,7 +22,7 @@ namespace meshca::rpc {
 namespace {
 
 // Connections taken in one round of the loop.
-constexpr int kAcceptsPerRound = 32;
+constexpr int kAcceptsPerRound = 8;
 // Out of descriptors: how long to leave the socket alone.
 constexpr int64_t kOutOfDescriptorsNs = 100'000'000;
 

@@ -63,6 +63,8 @@ class Connection final : public EventTarget, public Timer {
   void OnMessageWaits();
   void OnMessagesGone(size_t count) { waiting_messages_ -= count; }
   void NotifyWritable(ServerStream& stream);
+  // A source that goes on calling after it was told to slow down is cut as one that resets.
+  void CountRefusedCall() { CountReset(); }
   void CountLimit(LimitKind kind) { loop_.stats().Count(kind); }
   // Ends the connection at once, with GOAWAY ENHANCE_YOUR_CALM where it can be written.
   void Cut(LimitKind kind);

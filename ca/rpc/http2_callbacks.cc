@@ -57,7 +57,8 @@ struct Http2Callbacks {
     ServerStream* stream = StreamOf(session, frame->hd.stream_id);
     if (stream == nullptr) return 0;
     if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) stream->OnHeadersEnd();
-    if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) stream->OnHalfClose();
+    const bool ends = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+    if (ends && !Of(user_data).dead()) stream->OnHalfClose();
     return Verdict(Of(user_data));
   }
 
@@ -203,9 +204,13 @@ bool Connection::OpenSession() {
 bool Connection::OnFrameBegins(const nghttp2_frame_hd& header) {
   const bool ack = (header.flags & NGHTTP2_FLAG_ACK) != 0;
   switch (header.type) {
-    case NGHTTP2_HEADERS:
     case NGHTTP2_CONTINUATION: return true;
+    case NGHTTP2_HEADERS:
+      if (header.stream_id > nghttp2_session_get_last_proc_stream_id(session_.get())) return true;
+      if (nghttp2_session_find_stream(session_.get(), header.stream_id) != nullptr) return true;
+      break;  // For a stream long closed: nghttp2 drops it, but not for nothing.
     case NGHTTP2_DATA:
+      if (nghttp2_session_find_stream(session_.get(), header.stream_id) == nullptr) break;
       if (header.length > 0 || (header.flags & NGHTTP2_FLAG_END_STREAM) != 0) return true;
       break;
     case NGHTTP2_RST_STREAM: return CountReset();

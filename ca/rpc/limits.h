@@ -65,7 +65,7 @@ struct SourceLimits {
   uint32_t handshakes_max = 256;
   // Streams open at the same time over all its connections. More: ResourceExhausted.
   uint32_t streams_max = 100'000;
-  // Calls begun. More: ResourceExhausted.
+  // Calls begun. More: ResourceExhausted, and each such answer counts as a reset.
   RateLimit calls = {10'000, 10'000};
   // RST_STREAM in both directions, and streams that were open when a connection closed.
   RateLimit resets = {20'000, 1'000};

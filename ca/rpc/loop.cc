@@ -15,7 +15,9 @@
 namespace meshca::rpc {
 namespace {
 
-constexpr int kEventsPerRound = 128;
+constexpr int kEventsPerRound = 64;
+// Answers wait no longer than this for the other connections of their round.
+constexpr int64_t kFlushEveryNs = 500'000;
 constexpr int64_t kWaitingRetryNs = 20'000'000;
 
 }  // namespace
@@ -92,7 +94,7 @@ void Loop::Run() {
 void Loop::Wait() {
   int timeout_ms = -1;
   int64_t due = std::min(timers_.next_due(), drain_end_ns_);
-  if (!deferred_.empty()) {
+  if (!deferred_.empty() || !dirty_.empty()) {
     timeout_ms = 0;
   } else if (due != TimerHeap::kNever) {
     const int64_t left = due - MonotonicNanos();
@@ -102,7 +104,14 @@ void Loop::Wait() {
   const int count = epoll_wait(epoll_.get(), events, kEventsPerRound, timeout_ms);
   now_ns_ = MonotonicNanos();
   handshake_turns_ = kHandshakesPerRound;
-  for (int i = 0; i < count; ++i) static_cast<EventTarget*>(events[i].data.ptr)->OnEvents(events[i].events);
+  int64_t flushed_ns = now_ns_;
+  for (int i = 0; i < count; ++i) {
+    static_cast<EventTarget*>(events[i].data.ptr)->OnEvents(events[i].events);
+    now_ns_ = MonotonicNanos();
+    if (now_ns_ - flushed_ns < kFlushEveryNs) continue;
+    FlushDirty();
+    flushed_ns = now_ns_;
+  }
 }
 
 void Loop::RunTasks() {

@@ -100,6 +100,7 @@ absl::Status ServerStream::Judge() {
   Source& source = connection_->source();
   if (!source.calls.Take(edge.source.calls, connection_->loop().now_ns())) {
     connection_->CountLimit(LimitKind::kCalls);
+    connection_->CountRefusedCall();
     return absl::ResourceExhaustedError("too many calls a second from this source");
   }
   counts_in_source_ = true;
@@ -119,6 +120,7 @@ void ServerStream::OnHeadersEnd() {
   if (!post_) return AnswerHttp("405");
   if (!grpc_) return AnswerHttp("415");
   absl::Status verdict = Judge();
+  if (connection_->dead()) return;
   status_ = absl::OkStatus();
   if (!verdict.ok()) return End(verdict);
   if (deadline_ns_ != TimerHeap::kNever) connection_->loop().timers().Set(*this, deadline_ns_);

@@ -1,6 +1,6 @@
 // A server for clients nobody here wrote: gRPC's interop client, malformed frames, floods.
 //
-//   interop_server [--cert FILE --key FILE] ADDRESS...
+//   interop_server [--cert FILE --key FILE] [--no-call-limit] ADDRESS...
 //
 // Serves the test service, health and reflection on each address, over TLS where a certificate is given (not on Unix
 // sockets); prints "listening ADDRESS" for each and "ready". SIGUSR1 makes it print "stats" and its counters as JSON,
@@ -64,7 +64,7 @@ std::string StatsJson(const Server& server) {
   return json + "}}";
 }
 
-int Run(const std::vector<std::string>& addresses, const std::shared_ptr<TlsContext>& tls) {
+int Run(const std::vector<std::string>& addresses, const std::shared_ptr<TlsContext>& tls, bool call_limit) {
   Router router;
   auto health = HealthService::Create();
   AddTestService(router);
@@ -72,7 +72,9 @@ int Run(const std::vector<std::string>& addresses, const std::shared_ptr<TlsCont
   AddReflection(router);
   auto shared = std::make_shared<const Router>(std::move(router));
 
-  auto server = Server::Create({});
+  ServerOptions options;
+  if (!call_limit) options.source.calls = {};
+  auto server = Server::Create(options);
   if (!server.ok()) return 1;
   for (const std::string& address : addresses) {
     ListenerOptions listener;
@@ -110,12 +112,15 @@ int main(int argc, char** argv) {
   std::vector<std::string> addresses;
   std::string cert;
   std::string key;
+  bool call_limit = true;
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
     if (word == "--cert" && i + 1 < argc) {
       cert = argv[++i];
     } else if (word == "--key" && i + 1 < argc) {
       key = argv[++i];
+    } else if (word == "--no-call-limit") {
+      call_limit = false;
     } else {
       addresses.push_back(word);
     }
@@ -129,5 +134,5 @@ int main(int argc, char** argv) {
     }
     tls = *std::move(loaded);
   }
-  return meshca::rpc::Run(addresses, tls);
+  return meshca::rpc::Run(addresses, tls, call_limit);
 }

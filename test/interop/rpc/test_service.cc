@@ -87,9 +87,7 @@ class OutputHandler final : public StreamHandler {
     }
     for (const auto& parameters : request.response_parameters()) {
       if (parameters.size() < 0) return stream_.Finish(absl::InvalidArgumentError("a size is negative"));
-      grpc::testing::StreamingOutputCallResponse response;
-      response.mutable_payload()->set_body(std::string(static_cast<size_t>(parameters.size()), '\0'));
-      waiting_.push_back(Frame(response));
+      waiting_.push_back(static_cast<size_t>(parameters.size()));
     }
     OnWritable();
   }
@@ -98,14 +96,20 @@ class OutputHandler final : public StreamHandler {
     OnWritable();
   }
   void OnWritable() override {
-    while (!waiting_.empty() && stream_.Send(waiting_.front())) waiting_.pop_front();
-    if (waiting_.empty() && half_closed_) stream_.Finish(absl::OkStatus());
+    // Made only when there is room, so a client that does not read costs a number for each answer it asked for.
+    while (!waiting_.empty()) {
+      grpc::testing::StreamingOutputCallResponse response;
+      response.mutable_payload()->set_body(std::string(waiting_.front(), '\0'));
+      if (!stream_.Send(Frame(response))) return;
+      waiting_.pop_front();
+    }
+    if (half_closed_) stream_.Finish(absl::OkStatus());
   }
   void OnClose(const absl::Status& status) override {}
 
  private:
   Stream& stream_;
-  std::deque<Payload> waiting_;
+  std::deque<size_t> waiting_;  // sizes of answers still to send
   bool half_closed_ = false;
 };
 
