@@ -35,7 +35,7 @@ class Demo:
         self.folder = pathlib.Path(folder).resolve()
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
-        self.ca = MeshcaProcess(meshca, self.folder, self.folder / "state",
+        self.ca = MeshcaProcess(pathlib.Path(meshca).resolve(), self.folder, self.folder / "state",
                                 ["--leaf-lifetime", f"{LIFETIME_S}s", "--leaf-lifetime-max", "1h"])
         self.envoys = []
 
