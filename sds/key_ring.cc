@@ -90,7 +90,7 @@ class KeyRing::Impl {
   void Begin(Attempt attempt);
   void Submit(Attempt attempt, CallerIdentity caller);
   void Judged(Attempt attempt, absl::StatusOr<CallerIdentity> caller);
-  void Issued(Attempt attempt, SecretBytes key_pem, absl::StatusOr<IssuedCertificate> issued);
+  void Issued(const Attempt& attempt, const SecretBytes& key_pem, absl::StatusOr<IssuedCertificate> issued);
   void Failed(const Attempt& attempt, const absl::Status& why);
 
   void Wait(const KeyPtr& key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -384,12 +384,13 @@ void KeyRing::Impl::Submit(Attempt attempt, CallerIdentity caller) {
                               key_pem = (*key)->ToPkcs8Pem()](absl::StatusOr<IssuedCertificate> issued) mutable {
     // On the store's writer thread, most often, which has better things to do.
     Run([this, attempt = std::move(attempt), key_pem = std::move(key_pem), issued = std::move(issued)]() mutable {
-      Issued(std::move(attempt), std::move(key_pem), std::move(issued));
+      Issued(attempt, key_pem, std::move(issued));
     });
   });
 }
 
-void KeyRing::Impl::Issued(Attempt attempt, SecretBytes key_pem, absl::StatusOr<IssuedCertificate> issued) {
+void KeyRing::Impl::Issued(const Attempt& attempt, const SecretBytes& key_pem,
+                           absl::StatusOr<IssuedCertificate> issued) {
   if (!issued.ok()) return Failed(attempt, issued.status());
   std::string chain = issued->chain.LeafPem().text();
   if (issued->authorities != nullptr) {

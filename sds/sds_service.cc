@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "ca/base/status.h"
 #include "sds/delta_secret_stream.h"
 #include "sds/discovery_response.h"
 #include "sds/secret_fetch.h"
@@ -35,7 +36,7 @@ SdsService::SdsService(Parts parts) : impl_(std::make_unique<Impl>(std::move(par
 SdsService::~SdsService() { Shutdown(); }
 
 absl::Status SdsService::Start() {
-  if (const absl::Status loaded = impl_->registry.Load(); !loaded.ok()) return loaded;
+  MESHCA_RETURN_IF_ERROR(impl_->registry.Load());
   impl_->hub.Start();
   return absl::OkStatus();
 }

@@ -85,6 +85,7 @@ class Fetch : public std::enable_shared_from_this<Fetch> {
     }
     if (!status.ok()) return call_->Finish(EdgeStatus(status));
     std::vector<const SecretSnapshot*> resources;
+    resources.reserve(secrets.size());
     for (const auto& secret : secrets) resources.push_back(secret.get());
     call_->Finish(resources.size() == 1 ? resources.front()->Alone(Protocol::kStateOfTheWorld).payload
                                         : MakeResponse(Protocol::kStateOfTheWorld, resources).payload);

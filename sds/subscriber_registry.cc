@@ -137,7 +137,7 @@ std::vector<SubscriberRecord> SubscriberRegistry::TakeBatch() {
     found->second->dirty = false;
     batch.push_back(RecordOf(*found->second));
   }
-  dirty_.erase(dirty_.begin(), dirty_.begin() + count);
+  dirty_.erase(dirty_.begin(), dirty_.begin() + static_cast<ptrdiff_t>(count));
   saving_ = !batch.empty();
   return batch;
 }
@@ -147,12 +147,11 @@ void SubscriberRegistry::Save(std::vector<SubscriberRecord> batch) {
   std::vector<std::string> instances;
   instances.reserve(batch.size());
   for (const SubscriberRecord& row : batch) instances.push_back(row.instance);
-  store_.SaveSubscribers(std::move(batch), [this, instances = std::move(instances)](absl::Status status) mutable {
-    Saved(std::move(instances), status);
-  });
+  store_.SaveSubscribers(std::move(batch),
+                         [this, instances = std::move(instances)](absl::Status status) { Saved(instances, status); });
 }
 
-void SubscriberRegistry::Saved(std::vector<std::string> instances, const absl::Status& status) {
+void SubscriberRegistry::Saved(const std::vector<std::string>& instances, const absl::Status& status) {
   std::vector<SubscriberRecord> batch;
   {
     MutexLock lock(mutex_);

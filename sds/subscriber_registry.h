@@ -105,7 +105,7 @@ class SubscriberRegistry {
   // The next batch, when there is something to save and no save under way.
   std::vector<SubscriberRecord> TakeBatch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Save(std::vector<SubscriberRecord> batch);
-  void Saved(std::vector<std::string> instances, const absl::Status& status);
+  void Saved(const std::vector<std::string>& instances, const absl::Status& status);
 
   SubscriberStore& store_;
   const Clock& clock_;
