@@ -80,7 +80,7 @@ absl::Status UseCertificates(SSL_CTX* ctx, const TlsOptions& options) {
         return absl::InvalidArgumentError(OpenSslError("TLS: server certificate").message());
       }
     } else if (SSL_CTX_add0_chain_cert(ctx, certificate.get()) == 1) {
-      certificate.release();  // add0 took it.
+      (void)certificate.release();  // add0 took it.
     } else {
       return OpenSslError("SSL_CTX_add0_chain_cert");
     }

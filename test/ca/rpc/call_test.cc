@@ -39,6 +39,7 @@ TEST_F(CallTest, CarriesEmptyAndLargeMessages) {
 
 TEST_F(CallTest, ManyCallsShareAConnection) {
   std::vector<int32_t> streams;
+  streams.reserve(500);
   for (int i = 0; i < 500; ++i) streams.push_back(client_.Start("/t.Test/Thread", std::to_string(i)));
   for (int i = 0; i < 500; ++i) {
     ASSERT_TRUE(client_.WaitClosed(streams[i])) << i;

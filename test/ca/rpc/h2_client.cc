@@ -54,7 +54,7 @@ UniqueFd ConnectTo(const std::string& address) {
   if (absl::ConsumePrefix(&text, "unix:")) {
     sockaddr_un name{};
     name.sun_family = AF_UNIX;
-    std::memcpy(name.sun_path, text.data(), std::min(text.size(), sizeof name.sun_path - 1));
+    text.copy(name.sun_path, sizeof name.sun_path - 1);
     fd = UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     MESHCA_CHECK(::connect(fd.get(), reinterpret_cast<sockaddr*>(&name), sizeof name) == 0);
   } else {
@@ -168,14 +168,14 @@ bool H2Client::Handshake(SSL_CTX* tls, SSL_SESSION* session) {
   return false;
 }
 
-int32_t H2Client::Open(absl::string_view path, Headers extra, bool end_stream) {
+int32_t H2Client::Open(absl::string_view path, const Headers& extra, bool end_stream) {
   Headers headers = {{":method", "POST"},
                      {":scheme", "http"},
                      {":path", std::string(path)},
                      {":authority", "test"},
                      {"content-type", "application/grpc"},
                      {"te", "trailers"}};
-  for (auto& [name, value] : extra) {
+  for (const auto& [name, value] : extra) {
     auto known =
         std::find_if(headers.begin(), headers.end(), [&name = name](const auto& h) { return h.first == name; });
     if (known == headers.end()) {
@@ -210,14 +210,14 @@ void H2Client::Reset(int32_t stream, uint32_t error_code) {
   nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream, error_code);
 }
 
-int32_t H2Client::Start(absl::string_view path, absl::string_view message, Headers extra) {
-  const int32_t stream = Open(path, std::move(extra));
+int32_t H2Client::Start(absl::string_view path, absl::string_view message, const Headers& extra) {
+  const int32_t stream = Open(path, extra);
   SendMessage(stream, message, true);
   return stream;
 }
 
-const Reply& H2Client::Call(absl::string_view path, absl::string_view message, Headers extra) {
-  const int32_t stream = Start(path, message, std::move(extra));
+const Reply& H2Client::Call(absl::string_view path, absl::string_view message, const Headers& extra) {
+  const int32_t stream = Start(path, message, extra);
   WaitClosed(stream);
   return replies_[stream];
 }

@@ -58,16 +58,16 @@ class H2Client {
   int fd() const { return fd_.get(); }
 
   // Opens a call; `extra` headers come after gRPC's own and replace those of the same name ("" leaves one out).
-  int32_t Open(absl::string_view path, Headers extra = {}, bool end_stream = false);
+  int32_t Open(absl::string_view path, const Headers& extra = {}, bool end_stream = false);
   // One message behind its prefix.
   void SendMessage(int32_t stream, absl::string_view message, bool end_stream = false);
   // Bytes as they are.
   void SendRaw(int32_t stream, absl::string_view bytes, bool end_stream = false);
   void Reset(int32_t stream, uint32_t error_code = NGHTTP2_CANCEL);
   // Open, one message, half-close.
-  int32_t Start(absl::string_view path, absl::string_view message, Headers extra = {});
+  int32_t Start(absl::string_view path, absl::string_view message, const Headers& extra = {});
   // Start, and wait for the end.
-  const Reply& Call(absl::string_view path, absl::string_view message, Headers extra = {});
+  const Reply& Call(absl::string_view path, absl::string_view message, const Headers& extra = {});
 
   Reply& reply(int32_t stream) { return replies_[stream]; }
   // Moves bytes until `done()`, the connection's end, or five seconds have passed; returns done().

@@ -211,6 +211,7 @@ TEST_F(LimitsTest, UnreadAnswersOfAll) {
   server.global.buffered_bytes_max = 300'000;
   H2Client client(ServeWith({}, server), nullptr, nullptr, /*manual_window=*/true);
   std::vector<int32_t> streams;
+  streams.reserve(20);
   for (int i = 0; i < 20; ++i) streams.push_back(client.Start("/t.Test/Echo", std::string(40'000, 'x')));
   ASSERT_TRUE(client.RunUntil([&] { return Limit(LimitKind::kBufferedBytes) > 0; }));
   EXPECT_LE(server_->stats().buffered_bytes, 300'000u);

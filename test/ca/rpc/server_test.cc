@@ -14,9 +14,9 @@
 #include "ca/rpc/health.h"
 #include "ca/rpc/protobuf_payload.h"
 #include "ca/rpc/reflection.h"
-#include "test/ca/rpc/edge_fixture.h"
 #include "grpc/health/v1/health.pb.h"
 #include "grpc/reflection/v1/reflection.pb.h"
+#include "test/ca/rpc/edge_fixture.h"
 
 namespace meshca::rpc {
 namespace {

@@ -362,6 +362,7 @@ TEST_F(TlsTest, HandshakesWaitForTheirTurnAndAllGetIt) {
   }
   ASSERT_TRUE(Eventually([this] { return server_->stats().connections_open == 2; }));
   std::vector<std::thread> threads;
+  threads.reserve(8);
   std::atomic<int> served{0};
   for (int i = 0; i < 8; ++i) {
     threads.emplace_back([&] {

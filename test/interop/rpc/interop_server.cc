@@ -22,7 +22,7 @@
 #include "ca/rpc/health.h"
 #include "ca/rpc/reflection.h"
 #include "ca/rpc/server.h"
-#include "test_service.h"
+#include "test/interop/rpc/test_service.h"
 
 namespace meshca::rpc {
 namespace {

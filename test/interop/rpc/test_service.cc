@@ -1,4 +1,6 @@
-#include "test_service.h"
+#include "test/interop/rpc/test_service.h"
+
+#include <testing.pb.h>
 
 #include <deque>
 #include <memory>
@@ -8,7 +10,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/rpc/protobuf_payload.h"
-#include "testing.pb.h"
 
 namespace meshca::rpc {
 namespace {
