@@ -9,6 +9,7 @@
 #include "cli/config/convert.h"
 #include "cli/process.h"
 #include "cli/server.h"
+#include "google/protobuf/stubs/logging.h"
 
 namespace meshca::cli {
 namespace {
@@ -29,6 +30,8 @@ void Reload(const config::ConfigInput& input, Server& server) {
 int RunServer(const config::ConfigInput& input) {
   // Debian builds Abseil's deadlock detector in; it would double the cost of a connection.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+  // It writes a line for each request that is not UTF-8: a client could fill the log.
+  google::protobuf::SetLogHandler(nullptr);
   absl::StatusOr<config::ResolvedConfig> config = config::ResolveConfig(input);
   if (!config.ok()) return Fail(config.status());
   if (absl::Status status = HardenProcess(); !status.ok()) return Fail(status);
