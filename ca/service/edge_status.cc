@@ -16,7 +16,7 @@ namespace {
 std::string LogUnderRequestId(const absl::Status& error, absl::string_view what, EntropySource& entropy) {
   std::array<uint8_t, 8> bytes;
   entropy.Fill(bytes);
-  const std::string id = HexLower(absl::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+  std::string id = HexLower(absl::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
   LogError("internal error", {{"request_id", id},
                               {"what", std::string(what)},
                               {"code", std::string(CodeName(error.code()))},

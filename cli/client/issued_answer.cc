@@ -40,6 +40,7 @@ absl::StatusOr<IssuedAnswer> CheckAnswer(const std::vector<std::string>& element
 
   if (!(answer.leaf.public_key() == key)) return Invalid("the certificate is for another key");
   std::vector<absl::string_view> der;
+  der.reserve(chain.size());
   for (const Certificate& certificate : chain) der.push_back(certificate.der().bytes());
   const auto verified = ChainVerifier(id.trust_domain(), *roots).Verify(der, now);
   if (!verified.ok()) return Invalid(verified.status().message());

@@ -21,6 +21,8 @@ using google::protobuf::Message;
 
 // Every meshca server's certificate carries it, for istio's clients.
 constexpr char kServerName[] = "istiod.istio-system.svc";
+// One operation is under way at a time, so its tag tells nothing.
+void* const kTag = nullptr;
 constexpr int kMessageBytesMax = 64 * 1024 * 1024;
 
 grpc::ByteBuffer Encode(const Message& message) {
@@ -47,9 +49,6 @@ absl::Status ToStatus(const grpc::Status& status, const std::string& where) {
   return converted;
 }
 
-// Tags of the completion queue: what is waited for comes back as itself.
-void* Tag(intptr_t value) { return reinterpret_cast<void*>(value); }
-
 class GrpcClient final : public RpcClient {
  public:
   GrpcClient(std::shared_ptr<grpc::Channel> channel, std::string where)
@@ -57,9 +56,8 @@ class GrpcClient final : public RpcClient {
 
   absl::Status Unary(const std::string& method, const Message& request, Message& response,
                      const CallOptions& options) override {
-    absl::Status result;
     bool answered = false;
-    const absl::Status status = ServerStream(
+    absl::Status status = ServerStream(
         method, request, response,
         [&] {
           answered = true;
@@ -99,13 +97,13 @@ class GrpcClient final : public RpcClient {
       bool ok = false;
       return queue.Next(&tag, &ok) && ok;
     };
-    call->StartCall(Tag(1));
+    call->StartCall(kTag);
     bool alive = wait();
     if (alive) {
       if (reply != nullptr) {
-        call->Write(Encode(first), Tag(2));
+        call->Write(Encode(first), kTag);
       } else {
-        call->WriteLast(Encode(first), grpc::WriteOptions(), Tag(2));
+        call->WriteLast(Encode(first), grpc::WriteOptions(), kTag);
       }
       alive = wait();
     }
@@ -113,20 +111,20 @@ class GrpcClient final : public RpcClient {
     bool ended_here = false;
     while (alive && decoded.ok() && !ended_here) {
       grpc::ByteBuffer buffer;
-      call->Read(&buffer, Tag(3));
+      call->Read(&buffer, kTag);
       if (!wait()) break;
       decoded = Decode(buffer, response);
       if (!decoded.ok()) break;
       const Next next = on_message();
       ended_here = next == Next::kEnd;
       if (next == Next::kReply) {
-        call->Write(Encode(*reply), Tag(4));
+        call->Write(Encode(*reply), kTag);
         alive = wait();
       }
     }
     if (ended_here || !decoded.ok()) context.TryCancel();
     grpc::Status status;
-    call->Finish(&status, Tag(5));
+    call->Finish(&status, kTag);
     wait();
     queue.Shutdown();
     void* tag = nullptr;

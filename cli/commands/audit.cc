@@ -17,19 +17,19 @@ absl::Status List(Session& session) {
   MESHCA_ASSIGN_OR_RETURN(RpcClient* const admin, session.Admin());
   ListPrinter printer(session.format, {"NUMBER", "TIME (UTC)", "ACTOR", "ACTION", "TARGET", "DETAIL"});
   v1::AuditRecord record;
-  const absl::Status status = admin->ServerStream("/meshca.admin.v1.Admin/ListAudit", v1::ListAuditRequest(), record,
-                                                  [&] {
-                                                    printer.Add(record, [&]() -> std::vector<std::string> {
-                                                      return {std::to_string(record.sequence()),
-                                                              ShowTime(record, "time"),
-                                                              record.actor(),
-                                                              record.action(),
-                                                              record.target(),
-                                                              record.detail()};
-                                                    });
-                                                    return std::ferror(stdout) == 0;
-                                                  },
-                                                  {.timeout = absl::InfiniteDuration()});
+  absl::Status status = admin->ServerStream("/meshca.admin.v1.Admin/ListAudit", v1::ListAuditRequest(), record,
+                                            [&] {
+                                              printer.Add(record, [&]() -> std::vector<std::string> {
+                                                return {std::to_string(record.sequence()),
+                                                        ShowTime(record, "time"),
+                                                        record.actor(),
+                                                        record.action(),
+                                                        record.target(),
+                                                        record.detail()};
+                                              });
+                                              return std::ferror(stdout) == 0;
+                                            },
+                                            {.timeout = absl::InfiniteDuration()});
   if (!status.ok()) printer.Abandon();
   return status;
 }

@@ -66,7 +66,7 @@ absl::Status List(Session& session, FilterOptions& options) {
   MESHCA_ASSIGN_OR_RETURN(RpcClient* const admin, session.Admin());
   ListPrinter printer(session.format, {"SERIAL", "SPIFFE ID", "EXPIRES (UTC)", "BY", "CALLER", "ISSUER"});
   v1::CertificateRecord record;
-  const absl::Status status =
+  absl::Status status =
       admin->ServerStream(kList, request, record,
                           [&] {
                             printer.Add(record, [&]() -> std::vector<std::string> {

@@ -123,16 +123,15 @@ absl::Status Watch(Session& session, Options& options) {
   acknowledgement.clear_node();
   DiscoveryResponse response;
   absl::Status shown;
-  const absl::Status ended =
-      client->BidiStream(absl::StrCat(kService, "StreamSecrets"), first, response, acknowledgement,
-                         [&] {
-                           shown = Show(session, response);
-                           if (!shown.ok() || std::ferror(stdout) != 0) return RpcClient::Next::kEnd;
-                           acknowledgement.set_version_info(response.version_info());
-                           acknowledgement.set_response_nonce(response.nonce());
-                           return RpcClient::Next::kReply;
-                         },
-                         {.timeout = absl::InfiniteDuration()});
+  absl::Status ended = client->BidiStream(absl::StrCat(kService, "StreamSecrets"), first, response, acknowledgement,
+                                          [&] {
+                                            shown = Show(session, response);
+                                            if (!shown.ok() || std::ferror(stdout) != 0) return RpcClient::Next::kEnd;
+                                            acknowledgement.set_version_info(response.version_info());
+                                            acknowledgement.set_response_nonce(response.nonce());
+                                            return RpcClient::Next::kReply;
+                                          },
+                                          {.timeout = absl::InfiniteDuration()});
   MESHCA_RETURN_IF_ERROR(shown);
   return ended;
 }
