@@ -1,5 +1,6 @@
 """No certificate leaves without a durable record, whatever happens to the server or its disk."""
 
+import errno
 import json
 import os
 import random
@@ -117,13 +118,12 @@ def test_full_disk_answers_unavailable_and_recovers(server, small_disk):
     ca = server(state_dir=small_disk / "state")
     issue(ca, "before")
     ballast = small_disk / "ballast"
-    with open(ballast, "wb") as file:
+    with open(ballast, "wb", buffering=0) as file:
         try:
-            while True:
-                file.write(b"x" * 4096)
-                file.flush()
-        except OSError:
-            pass
+            while file.write(b"x" * 4096) == 4096:
+                pass
+        except OSError as error:
+            assert error.errno == errno.ENOSPC
     codes = set()
     issued = {"before"}
     for attempt in range(2000):  # SQLite's log may have room of its own for a while

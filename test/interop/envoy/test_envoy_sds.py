@@ -96,10 +96,11 @@ def test_an_envoy_that_rejects_is_heard_and_kept(server, workload):
     assert row["spiffe_id"] == BACKEND
     assert row["serial"] == ""
     assert row["connected"]
-    # The NACK is not answered with the same bytes; the bundle's own stream goes on.
+    # The NACK is not answered with the same bytes.
     with pytest.raises(AssertionError):
         wait_until(lambda: broken.process.log().count(" rejected: ") > 1, 2, "a second rejection")
-    assert row["bundle_sequence"] == 1
+    # Another stream of this Envoy took the bundle, but the slowest counts: a root it refused is no evidence.
+    assert row["bundle_sequence"] == 0
 
 
 @pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
