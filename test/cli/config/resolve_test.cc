@@ -31,7 +31,7 @@ using Code = absl::StatusCode;
 ConfigInput User() {
   ConfigInput input;
   input.environment = {{"HOME", "/home/u"}};
-  input.working_directory = "/work";
+  input.working_directory = "/home/ca";
   return input;
 }
 
@@ -89,7 +89,7 @@ TEST_P(Paths, AreWhereTheDesignSays) {
   ConfigInput input;
   input.is_root = GetParam().root;
   input.environment = GetParam().environment;
-  input.working_directory = "/work";
+  input.working_directory = "/home/ca";
   if (!GetParam().state_dir_flag.empty()) input.flags["state_dir"] = {GetParam().state_dir_flag};
   for (auto* resolve : {&ResolveConfig, &ResolvePaths}) {
     auto config = resolve(input);
@@ -143,9 +143,9 @@ INSTANTIATE_TEST_SUITE_P(
                  false,
                  {{"XDG_RUNTIME_DIR", "/run/user/7"}},
                  "state",
-                 "/work/state",
-                 "/work/state/admin.sock",
-                 "/work/state/api.sock"},
+                 "/home/ca/state",
+                 "/home/ca/state/admin.sock",
+                 "/home/ca/state/api.sock"},
         PathCase{"EnvironmentSaysWhere", true, {{"MESHCA_STATE_DIR", "/e"}}, "", "/e", "/e/admin.sock", "/e/api.sock"}),
     [](const auto& info) { return info.param.name; });
 
