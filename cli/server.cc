@@ -72,6 +72,9 @@ class SdsSubscribers final : public LiveSubscribers {
     }
     return renewed;
   }
+  absl::StatusOr<SubscriberRecord> Evict(const std::string& instance) override {
+    return absl::UnimplementedError("eviction");
+  }
 
  private:
   sds::SdsService& service_;

@@ -215,7 +215,7 @@ absl::Time AuthorityManager::Work(absl::Time now) {
   if (!reloaded.ok()) errors.push_back(absl::StrCat("authorities cannot be read: ", reloaded.message()));
   LookAtClock(now);
   if (!guard_.finding().empty()) errors.push_back(guard_.finding());
-  RotationPlan plan;
+  RenewalPlan plan;
   if (clock_verdict_ == ClockVerdict::kBehind) {
     plan.next_wakeup = now + kRetryAfter;
   } else {
@@ -274,14 +274,14 @@ absl::Status AuthorityManager::TakeChangedSet(absl::Time now) {
   return Adopt(set, false, false, {kSelf, absl::StrCat("changed set in ", options_.plugged_in_folder), now});
 }
 
-RotationPlan AuthorityManager::DoWhatIsDue(absl::Time now, std::vector<std::string>& errors) {
+RenewalPlan AuthorityManager::DoWhatIsDue(absl::Time now, std::vector<std::string>& errors) {
   absl::Status status;
   for (int attempt = 0; attempt < kAttemptsMax; ++attempt) {
-    RotationPlan plan = PlanRotation(now, authorities_, policy_);
+    RenewalPlan plan = PlanRenewal(now, authorities_, policy_);
     bool acted = false;
-    for (const RotationStep& step : plan.steps) {
+    for (const RenewalStep& step : plan.steps) {
       // A clock that jumped ahead must not declare anything expired; a new issuing authority harms nobody.
-      if (step.kind == RotationStep::Kind::kRetire && clock_verdict_ != ClockVerdict::kSteady) continue;
+      if (step.kind == RenewalStep::Kind::kRetire && clock_verdict_ != ClockVerdict::kSteady) continue;
       status = Do(step, now);
       acted = true;
       break;  // One step, then judge anew on what the store holds now.
@@ -291,12 +291,12 @@ RotationPlan AuthorityManager::DoWhatIsDue(absl::Time now, std::vector<std::stri
     if (!status.ok()) break;
   }
   if (!status.ok()) errors.push_back(absl::StrCat("authority renewal: ", status.message()));
-  return PlanRotation(now, authorities_, policy_);
+  return PlanRenewal(now, authorities_, policy_);
 }
 
-absl::Status AuthorityManager::Do(const RotationStep& step, absl::Time now) {
+absl::Status AuthorityManager::Do(const RenewalStep& step, absl::Time now) {
   const ChangeReason reason = {kSelf, step.why, now};
-  if (step.kind == RotationStep::Kind::kRetire) {
+  if (step.kind == RenewalStep::Kind::kRetire) {
     return Commit(RetireAuthority(state_, options_.trust_domain, step.authority_id, reason));
   }
   MESHCA_ASSIGN_OR_RETURN(StoredAuthority issuing, MakeIssuing(*FindById(state_, step.authority_id), now));

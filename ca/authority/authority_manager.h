@@ -17,7 +17,7 @@
 #include "ca/authority/authority_store.h"
 #include "ca/authority/clock_guard.h"
 #include "ca/authority/key_encryption.h"
-#include "ca/authority/rotation_plan.h"
+#include "ca/authority/renewal_plan.h"
 #include "ca/base/clock.h"
 #include "ca/base/entropy.h"
 #include "ca/base/mutex.h"
@@ -67,7 +67,7 @@ class AuthorityManager final : public AuthoritySnapshots {
   std::shared_ptr<const AuthoritySnapshot> Current() const override;
   void AddListener(Listener listener) override;
 
-  // Does what is due at `now` (RotationPlan): renews the issuing authority, takes a changed plugged-in set, retires
+  // Does what is due at `now` (RenewalPlan): renews the issuing authority, takes a changed plugged-in set, retires
   // what has ended. Returns when to call again at the latest. Called by the server's maintenance thread.
   absl::Time Tick(absl::Time now);
 
@@ -99,8 +99,8 @@ class AuthorityManager final : public AuthoritySnapshots {
   void LookAtClock(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   void LookAtSource(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   absl::Status TakeChangedSet(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
-  RotationPlan DoWhatIsDue(absl::Time now, std::vector<std::string>& errors) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
-  absl::Status Do(const RotationStep& step, absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  RenewalPlan DoWhatIsDue(absl::Time now, std::vector<std::string>& errors) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  absl::Status Do(const RenewalStep& step, absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   absl::StatusOr<StoredAuthority> MakeIssuing(const StoredAuthority& root, absl::Time now) const;
   // Makes `set` the active authority by one transaction.
   absl::Status Adopt(const AuthoritySet& set, bool seal_key, bool drop_old_roots, const ChangeReason& reason)
@@ -112,7 +112,7 @@ class AuthorityManager final : public AuthoritySnapshots {
   void Say(const std::vector<std::string>& errors) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
 
   const AuthorityOptions options_;
-  const RotationPolicy policy_;
+  const RenewalPolicy policy_;
   AuthorityStore& store_;
   const KeyEncryption& keys_;
   const Clock& clock_;

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "ca/authority/root_rotation.h"
 #include "ca/authority/signing_authority.h"
 #include "ca/identity/audit_entry.h"
 
@@ -45,7 +46,8 @@ struct AuthoritiesAndBundle {
   uint64_t revision = 0;
   std::string trust_domain;  // "" in a fresh store
   std::vector<StoredAuthority> authorities;
-  std::optional<StoredBundle> bundle;  // the newest
+  std::optional<StoredBundle> bundle;    // the newest
+  std::optional<RootRotation> rotation;  // the newest, ended or not
 };
 
 // One step, applied whole or not at all.
@@ -55,7 +57,13 @@ struct AuthorityChange {
   std::string trust_domain;                  // written once, at first start; must match later
   std::vector<StoredAuthority> authorities;  // inserted, or replacing the row of the same id
   std::optional<StoredBundle> bundle;        // a new version; its sequence number must be above every earlier one
-  std::vector<AuditEntry> audit;             // at least one
+  // Inserted, or replacing the row of the same number.
+  std::optional<RootRotation> rotation;
+  // An aborted rotation leaves nothing but its audit entry: these rows are deleted. None of the authorities has signed
+  // a recorded leaf (FailedPrecondition).
+  std::vector<std::string> forgotten_authorities;
+  uint64_t forgotten_rotation = 0;  // its number; 0: none
+  std::vector<AuditEntry> audit;    // at least one
 };
 
 // Thread-safe. Every call blocks on the database: for the pool or the rotation thread, never for a loop.
@@ -66,7 +74,8 @@ class AuthorityStore {
 
   virtual absl::StatusOr<AuthoritiesAndBundle> LoadAuthorities() = 0;
   // Durable when it returns; the new revision. Once an authority is not active here, no record signed by it gets in.
-  // Aborted: another revision. FailedPrecondition: another trust domain, or a bundle number that does not grow.
+  // Aborted: another revision. FailedPrecondition: another trust domain, a bundle number that does not grow, a second
+  // rotation while one has not ended.
   virtual absl::StatusOr<uint64_t> CommitAuthorities(const AuthorityChange& change) = 0;
 
   // Certificates that have not expired at `now`, by authority id. Kept as counters; cheap.

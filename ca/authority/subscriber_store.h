@@ -31,7 +31,13 @@ struct SubscriberRecord {
   std::string version_info;  // of the newest acknowledged `default`
   absl::Time acknowledged_at = absl::InfinitePast();
   absl::Time certificate_expires = absl::InfinitePast();  // of the newest leaf sent to it
-  std::string rejected;  // what the proxy said with its last NACK; "" after a later ACK
+  std::string rejected;       // what the proxy said with its last NACK; "" after a later ACK
+  std::string authority_id;   // that signed the leaf `serial`; "" while that is ""
+  bool takes_bundle = false;  // a stream of it carries, or carried when it left, a trust bundle
+  bool takes_key = false;     // the same, for a key
+  // When the operator said that the instance is gone for good. It counts no more, unless it comes back: a stream of it
+  // clears this.
+  absl::Time evicted_at = absl::InfiniteFuture();
 };
 
 // Thread-safe.

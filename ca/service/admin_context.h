@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "ca/authority/authority_snapshot.h"
 #include "ca/authority/authority_store.h"
+#include "ca/authority/rotation_control.h"
 #include "ca/authority/subscriber_store.h"
 #include "ca/base/clock.h"
 #include "ca/base/entropy.h"
@@ -36,6 +37,9 @@ class LiveSubscribers {
   // Starts the renewal of every key that subscribers hold and `wanted` names, ahead of its time; returns at once.
   // The SPIFFE ID of each key, in any order.
   virtual std::vector<std::string> Renew(const Wanted& wanted) = 0;
+  // The operator's word that `instance` is gone for good; the record as it is then, durable.
+  // NotFound. FailedPrecondition: it is connected. Unavailable.
+  virtual absl::StatusOr<SubscriberRecord> Evict(const std::string& instance) = 0;
 };
 
 // What does not change while the server runs.
@@ -68,6 +72,8 @@ struct AdminContext {
   StoreMaintenance& maintenance;
   LiveSubscribers& subscribers;
   ServerFacts facts = {};
+
+  RotationControl* rotation = nullptr;  // null: Unimplemented
 
   // Name and address of each, real ports included.
   std::function<std::vector<std::pair<std::string, std::string>>()> listeners = {};

@@ -28,6 +28,9 @@ class FakeSubscribers final : public LiveSubscribers {
   std::vector<SubscriberRecord> records;
 
   absl::StatusOr<std::vector<SubscriberRecord>> List() override { return records; }
+  absl::StatusOr<SubscriberRecord> Evict(const std::string& instance) override {
+    return absl::UnimplementedError("eviction");
+  }
   std::vector<std::string> Renew(const Wanted& wanted) override {
     std::vector<std::string> ids;
     for (const SubscriberRecord& record : records) {

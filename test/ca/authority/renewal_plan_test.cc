@@ -1,4 +1,4 @@
-#include "ca/authority/rotation_plan.h"
+#include "ca/authority/renewal_plan.h"
 
 #include <string>
 #include <vector>
@@ -22,7 +22,7 @@ constexpr AuthorityState kRetired = AuthorityState::kRetired;
 
 // Issuing authorities live 80 days, leaves 20: renewal is due below 30 days.
 constexpr absl::Duration kDay = absl::Hours(24);
-const RotationPolicy kPolicy = {80 * kDay, 20 * kDay};
+const RenewalPolicy kPolicy = {80 * kDay, 20 * kDay};
 
 // An authority as a row of the table: days before and after now, negative for before.
 struct Row {
@@ -50,9 +50,9 @@ struct PlanCase {
   absl::Duration wakeup = absl::Hours(1);
 };
 
-class RotationPlanTest : public testing::TestWithParam<PlanCase> {};
+class RenewalPlanTest : public testing::TestWithParam<PlanCase> {};
 
-TEST_P(RotationPlanTest, DoesWhatIsDue) {
+TEST_P(RenewalPlanTest, DoesWhatIsDue) {
   std::vector<SigningAuthority> authorities;
   for (const Row& row : GetParam().rows) {
     SigningAuthority authority;
@@ -68,13 +68,13 @@ TEST_P(RotationPlanTest, DoesWhatIsDue) {
     authorities.push_back(std::move(authority));
   }
 
-  RotationPlan plan = PlanRotation(kNow, authorities, kPolicy);
+  RenewalPlan plan = PlanRenewal(kNow, authorities, kPolicy);
 
   std::vector<std::string> steps;
-  for (const RotationStep& step : plan.steps) {
+  for (const RenewalStep& step : plan.steps) {
     EXPECT_NE(step.why, "");
     steps.push_back(
-        absl::StrCat(step.kind == RotationStep::Kind::kMakeIssuing ? "make " : "retire ", step.authority_id.substr(2)));
+        absl::StrCat(step.kind == RenewalStep::Kind::kMakeIssuing ? "make " : "retire ", step.authority_id.substr(2)));
   }
   EXPECT_EQ(absl::StrJoin(steps, ","), GetParam().steps);
   EXPECT_EQ(plan.issuing_id, GetParam().signs < 0 ? "" : absl::StrCat("id", GetParam().signs));
@@ -86,7 +86,7 @@ TEST_P(RotationPlanTest, DoesWhatIsDue) {
 }
 
 INSTANTIATE_TEST_SUITE_P(
-    Days, RotationPlanTest,
+    Days, RenewalPlanTest,
     testing::Values(
         PlanCase{"AllIsWell", {Root(kActive, -10, 3000), Issuing(kActive, -10, 70)}, "", 1, ""},
         PlanCase{
@@ -151,16 +151,16 @@ INSTANTIATE_TEST_SUITE_P(
         PlanCase{"Nothing", {}, "", -1, "no issuing authority"}),
     [](const auto& info) { return std::string(info.param.name); });
 
-TEST(RotationPlan, AFreshAuthorityIsNeverDue) {
+TEST(RenewalPlan, AFreshAuthorityIsNeverDue) {
   for (int leaf : {1, 7, 40}) {
-    RotationPolicy policy = {80 * kDay, leaf * kDay};
+    RenewalPolicy policy = {80 * kDay, leaf * kDay};
     EXPECT_LT(policy.RenewBelow(), policy.issuing_lifetime);
   }
 }
 
-TEST(RotationPlan, ShortLivesAreRenewedWithinSeconds) {
+TEST(RenewalPlan, ShortLivesAreRenewedWithinSeconds) {
   // The demo's: leaves of 20 s, an issuing authority of 40 s.
-  RotationPolicy policy = {absl::Seconds(40), absl::Seconds(20)};
+  RenewalPolicy policy = {absl::Seconds(40), absl::Seconds(20)};
   SigningAuthority root, issuing;
   TestCertificate spec;
   spec.not_before = kNow - kDay;
@@ -175,10 +175,10 @@ TEST(RotationPlan, ShortLivesAreRenewedWithinSeconds) {
   issuing.state = kActive;
   issuing.certificate = MakeTestCa(spec).certificate();
   std::vector<SigningAuthority> both = {root, issuing};
-  RotationPlan plan = PlanRotation(kNow, both, policy);
+  RenewalPlan plan = PlanRenewal(kNow, both, policy);
   EXPECT_TRUE(plan.steps.empty());
   EXPECT_EQ(plan.next_wakeup, kNow + absl::Seconds(6));
-  EXPECT_EQ(PlanRotation(plan.next_wakeup, both, policy).steps.size(), 1u);
+  EXPECT_EQ(PlanRenewal(plan.next_wakeup, both, policy).steps.size(), 1u);
 }
 
 }  // namespace

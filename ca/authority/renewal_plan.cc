@@ -1,4 +1,4 @@
-#include "ca/authority/rotation_plan.h"
+#include "ca/authority/renewal_plan.h"
 
 #include <algorithm>
 
@@ -31,13 +31,13 @@ bool CanSignIssuing(const SigningAuthority* root, absl::Time now) {
 // Would an authority made now under `root` outlast `issuing`? Near the root's end both end with it, and making another
 // would gain nothing, again and again.
 bool WouldOutlast(const SigningAuthority& issuing, const SigningAuthority& root, absl::Time now,
-                  const RotationPolicy& policy) {
+                  const RenewalPolicy& policy) {
   return std::min(now + policy.issuing_lifetime, EndOf(root)) > EndOf(issuing) + absl::Seconds(1);
 }
 
 // Why the active issuing authority must be replaced now; "" when it need not be.
 std::string WhyRenew(const SigningAuthority* issuing, const SigningAuthority& root, absl::Time now,
-                     const RotationPolicy& policy) {
+                     const RenewalPolicy& policy) {
   if (issuing == nullptr) return "no issuing authority is active";
   if (issuing->tainted && !root.tainted) return absl::StrCat(Name(*issuing), " is tainted");
   if (now < issuing->certificate.validity().not_before) {
@@ -49,10 +49,10 @@ std::string WhyRenew(const SigningAuthority* issuing, const SigningAuthority& ro
 }
 
 void PlanIssuing(absl::Time now, const SigningAuthority* issuing, const SigningAuthority* root,
-                 const RotationPolicy& policy, RotationPlan& plan) {
+                 const RenewalPolicy& policy, RenewalPlan& plan) {
   if (CanSignIssuing(root, now)) {
     std::string why = WhyRenew(issuing, *root, now, policy);
-    if (!why.empty()) plan.steps.push_back({RotationStep::Kind::kMakeIssuing, root->id, std::move(why)});
+    if (!why.empty()) plan.steps.push_back({RenewalStep::Kind::kMakeIssuing, root->id, std::move(why)});
   } else if (issuing != nullptr && (root == nullptr || root->key_reference.empty()) &&
              EndOf(*issuing) - now < policy.RenewBelow()) {
     plan.warnings.push_back(absl::StrCat(Name(*issuing), " ends ", Time(EndOf(*issuing)),
@@ -71,7 +71,7 @@ void PlanIssuing(absl::Time now, const SigningAuthority* issuing, const SigningA
   }
 }
 
-void WarnOfRootsEnd(absl::Time now, const SigningAuthority* root, const RotationPolicy& policy, RotationPlan& plan) {
+void WarnOfRootsEnd(absl::Time now, const SigningAuthority* root, const RenewalPolicy& policy, RenewalPlan& plan) {
   if (root == nullptr || EndOf(*root) - now >= policy.issuing_lifetime + policy.leaf_lifetime_max) return;
   plan.warnings.push_back(absl::StrCat(Name(*root), now > EndOf(*root) ? " ended " : " ends ", Time(EndOf(*root)),
                                        ": replace it with `meshca root rotate`"));
@@ -79,10 +79,10 @@ void WarnOfRootsEnd(absl::Time now, const SigningAuthority* root, const Rotation
 
 }  // namespace
 
-RotationPlan PlanRotation(absl::Time now, std::span<const SigningAuthority> authorities, const RotationPolicy& policy) {
+RenewalPlan PlanRenewal(absl::Time now, std::span<const SigningAuthority> authorities, const RenewalPolicy& policy) {
   const SigningAuthority* issuing = FindActive(authorities, AuthorityRole::kIssuing);
   const SigningAuthority* root = FindActive(authorities, AuthorityRole::kRoot);
-  RotationPlan plan;
+  RenewalPlan plan;
   plan.next_wakeup = now + kLongestSleep;
   auto wake_at = [&](absl::Time time) {
     if (time > now) plan.next_wakeup = std::min(plan.next_wakeup, time);
@@ -93,7 +93,7 @@ RotationPlan PlanRotation(absl::Time now, std::span<const SigningAuthority> auth
   for (const SigningAuthority& authority : authorities) {
     if (authority.role != AuthorityRole::kIssuing || authority.state != AuthorityState::kOld) continue;
     if (EndOf(authority) < now) {
-      plan.steps.push_back({RotationStep::Kind::kRetire, authority.id, absl::StrCat("ended ", Time(EndOf(authority)))});
+      plan.steps.push_back({RenewalStep::Kind::kRetire, authority.id, absl::StrCat("ended ", Time(EndOf(authority)))});
     } else {
       wake_at(EndOf(authority) + absl::Seconds(1));
     }

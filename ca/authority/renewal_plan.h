@@ -1,6 +1,6 @@
-// What is due for the authorities of one trust domain.
-#ifndef MESHCA_CA_AUTHORITY_ROTATION_PLAN_H_
-#define MESHCA_CA_AUTHORITY_ROTATION_PLAN_H_
+// Which authority is due for renewal or has ended. Replacing a root is another matter: root_rotation.h.
+#ifndef MESHCA_CA_AUTHORITY_RENEWAL_PLAN_H_
+#define MESHCA_CA_AUTHORITY_RENEWAL_PLAN_H_
 
 #include <span>
 #include <string>
@@ -12,7 +12,7 @@
 namespace meshca {
 
 // Lifetimes the plan keeps to. issuing_lifetime >= 2 * leaf_lifetime_max > 0: AuthorityManager::Create checks it.
-struct RotationPolicy {
+struct RenewalPolicy {
   absl::Duration issuing_lifetime;
   absl::Duration leaf_lifetime_max;
 
@@ -21,7 +21,7 @@ struct RotationPolicy {
   absl::Duration RenewBelow() const { return leaf_lifetime_max + issuing_lifetime / 8; }
 };
 
-struct RotationStep {
+struct RenewalStep {
   enum class Kind {
     kMakeIssuing,  // make an issuing authority under root `authority_id`, let it sign, let the present one grow old
     kRetire,       // `authority_id` has expired: nothing it signed is alive
@@ -31,8 +31,8 @@ struct RotationStep {
   std::string why;  // for the audit log
 };
 
-struct RotationPlan {
-  std::vector<RotationStep> steps;  // in order; empty: all is well
+struct RenewalPlan {
+  std::vector<RenewalStep> steps;  // in order; empty: all is well
   // The active issuing authority, while it is valid at `now`; "" otherwise, and then `why_not_signing` says why.
   std::string issuing_id;
   std::string why_not_signing;
@@ -44,8 +44,8 @@ struct RotationPlan {
 
 // Pure: no clock, no I/O. `authorities` are every one known, in any order; at most one of each role is active. A root
 // meshca can sign with has a key_reference.
-RotationPlan PlanRotation(absl::Time now, std::span<const SigningAuthority> authorities, const RotationPolicy& policy);
+RenewalPlan PlanRenewal(absl::Time now, std::span<const SigningAuthority> authorities, const RenewalPolicy& policy);
 
 }  // namespace meshca
 
-#endif  // MESHCA_CA_AUTHORITY_ROTATION_PLAN_H_
+#endif  // MESHCA_CA_AUTHORITY_RENEWAL_PLAN_H_

@@ -1,0 +1,48 @@
+#include "ca/authority/rotation_control.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace meshca {
+namespace {
+
+std::string Time(absl::Time time) { return absl::FormatTime("%Y-%m-%d %H:%M:%SZ", time, absl::UTCTimeZone()); }
+
+}  // namespace
+
+absl::string_view LaggardReasonName(Laggard::Reason reason) {
+  switch (reason) {
+    case Laggard::Reason::kNotAcknowledged: return "not-acknowledged";
+    case Laggard::Reason::kRejected: return "rejected";
+    case Laggard::Reason::kOldKey: return "old-key";
+    case Laggard::Reason::kLiveLeaf: return "live-leaf";
+    case Laggard::Reason::kRootsUnobserved: return "roots-unobserved";
+  }
+  return "unknown";
+}
+
+std::string LaggardText(const Laggard& laggard) {
+  std::string text = laggard.spiffe_id.empty() ? "(no identity)" : laggard.spiffe_id;
+  if (!laggard.node.empty()) absl::StrAppend(&text, " on ", laggard.node);
+  if (!laggard.instance.empty()) absl::StrAppend(&text, " (", laggard.instance, ")");
+  switch (laggard.reason) {
+    case Laggard::Reason::kNotAcknowledged: absl::StrAppend(&text, ": holds bundle ", laggard.bundle_sequence); break;
+    case Laggard::Reason::kRejected: absl::StrAppend(&text, ": rejected the bundle"); break;
+    case Laggard::Reason::kOldKey:
+      absl::StrAppend(&text, laggard.serial.empty()
+                                 ? ": has not acknowledged a key"
+                                 : absl::StrCat(": has not acknowledged a key after ", laggard.serial));
+      break;
+    case Laggard::Reason::kLiveLeaf:
+      absl::StrAppend(&text, ": certificate ", laggard.serial, " of ", laggard.via);
+      break;
+    case Laggard::Reason::kRootsUnobserved:
+      absl::StrAppend(&text, ": takes its key here and its roots elsewhere");
+      break;
+  }
+  absl::StrAppend(&text, ", since ", Time(laggard.since));
+  if (laggard.until != absl::InfiniteFuture()) absl::StrAppend(&text, ", until ", Time(laggard.until));
+  if (!laggard.detail.empty()) absl::StrAppend(&text, ": ", laggard.detail);
+  return text;
+}
+
+}  // namespace meshca

@@ -1,0 +1,123 @@
+// What an operator can ask of root rotation, and what is answered. RotationDriver implements it.
+#ifndef MESHCA_CA_AUTHORITY_ROTATION_CONTROL_H_
+#define MESHCA_CA_AUTHORITY_ROTATION_CONTROL_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "ca/authority/root_rotation.h"
+
+namespace meshca {
+
+// Who is not done yet: one subscriber instance, or one live leaf whose holder takes nothing from this server.
+struct Laggard {
+  enum class Reason {
+    kNotAcknowledged,  // a subscriber that does not hold the bundle that it needs
+    kRejected,         // the same, and it said no: `detail` is what it said
+    kOldKey,           // a subscriber whose key is under the old root
+    kLiveLeaf,         // a leaf under the old root, or from before the new root was published, not yet renewed
+    kRootsUnobserved,  // takes its key here and its roots from a place that nothing here can see
+  };
+  Reason reason = Reason::kNotAcknowledged;
+  std::string spiffe_id;
+  std::string instance;  // of a subscriber: for `meshca subscriber evict`; "" for a leaf of a foreign client
+  std::string node;
+  std::string via;               // SubscriberRecord::kind, or how the leaf's caller proved who it is
+  bool connected = false;        // a subscriber with a stream open
+  uint64_t bundle_sequence = 0;  // held; 0: none, or unknown
+  std::string serial;            // of the leaf held; "" for none
+  absl::Time since;              // behind since then
+  absl::Time until =
+      absl::InfiniteFuture();  // counts no more then, whatever happens; InfiniteFuture: for as long as it is connected
+  std::string detail;
+};
+
+absl::string_view LaggardReasonName(Laggard::Reason reason);  // "not-acknowledged", ...
+// "spiffe://td/web on node-1 (pid 4242): holds bundle 3 of 4 since 20:15:00Z; ...": one line for people.
+std::string LaggardText(const Laggard& laggard);
+
+// Whether a step's evidence is there, and who is missing.
+struct RotationEvidence {
+  uint64_t subscribers = 0;         // instances that count
+  uint64_t subscribers_behind = 0;  // of those
+  uint64_t leaves_behind = 0;       // live leaves that count by expiry or renewal alone
+  // The first of those who are behind, subscribers before leaves, never more than kLaggardsShown; the counts are whole.
+  std::vector<Laggard> laggards;
+  // When the last of them counts no more, whatever happens; InfiniteFuture: somebody connected has to act.
+  absl::Time until = absl::InfinitePast();
+
+  static constexpr size_t kLaggardsShown = 100;
+  bool Satisfied() const { return subscribers_behind == 0 && leaves_behind == 0; }
+};
+
+struct RotationReport {
+  std::optional<RootRotation> rotation;  // the newest; nothing: there never was one
+  // Of the step that runs; empty when it has ended. As of `as_of`: a big inventory is not read every second.
+  RotationEvidence evidence;
+  absl::Time as_of;
+  uint64_t reissue_left = 0;  // keys that subscribers hold here and that still have to be replaced
+  std::string waiting_for;    // one sentence; "" when ended
+  std::string error;          // why the last attempt at a step failed; "" when it did not
+  // The clock cannot be believed: nothing moves until it can. The sentence says what was found.
+  std::string frozen;
+  absl::Time ends_about = absl::InfiniteFuture();  // estimate, from the inventory; InfiniteFuture: nobody can know
+  std::vector<std::string> warnings;               // such as: the new root cannot be certified by the old one
+};
+
+// What a rotation begun now would be like.
+struct RotationForecast {
+  struct Step {
+    RotationStep step;
+    std::string what;      // one sentence
+    absl::Duration about;  // how long; InfiniteDuration: nobody can know
+  };
+  std::vector<Step> steps;
+  absl::Duration total;
+  uint64_t subscribers = 0;
+  uint64_t live_leaves = 0;
+  // Who would break if it were forced through at once.
+  RotationEvidence at_risk;
+  std::vector<std::string> warnings;
+};
+
+struct RotationOptions {
+  bool automatic = true;  // false: `root prepare`
+  bool emergency = false;
+  bool external_confirmed = false;
+  absl::Time deadline = absl::InfiniteFuture();
+};
+
+// Thread-safe. Calls block on the database. `actor` is who orders it, for the audit log. Errors of all: Unavailable,
+// FailedPrecondition (the step is unsafe or there is nothing to do it to; the message names the first of those who
+// would break and what to do, reason ROTATION_UNSAFE, ROTATION_RUNS, ROTATION_NONE or ROTATION_FROZEN).
+class RotationControl {
+ public:
+  virtual ~RotationControl() = default;
+
+  virtual RotationReport Report() = 0;
+  virtual absl::StatusOr<RotationForecast> Forecast() = 0;
+
+  // Begins a rotation; Ok when both roots are published. One that `root prepare` began is taken over: it goes on by
+  // itself. FailedPrecondition: another one runs by itself (ROTATION_RUNS).
+  virtual absl::Status Begin(const RotationOptions& options, const std::string& actor) = 0;
+  // Judges at once: done when it returns Ok. With `force` an unsafe one is done all the same, and what it broke
+  // recorded.
+  virtual absl::Status Activate(bool force, const std::string& actor) = 0;
+  virtual absl::Status Retire(bool force, bool external_confirmed, const std::string& actor) = 0;
+  // Before activation: the new root is withdrawn and forgotten.
+  virtual absl::Status Abort(const std::string& actor) = 0;
+  // From activation until retirement: the old root signs again, and the new one is drained and retired in its place.
+  virtual absl::Status Rollback(const std::string& actor) = 0;
+  // Marks an authority whose key is taken for stolen, by its whole id or 8 characters or more of it. NotFound.
+  virtual absl::Status Taint(absl::string_view id_prefix, const std::string& actor) = 0;
+};
+
+}  // namespace meshca
+
+#endif  // MESHCA_CA_AUTHORITY_ROTATION_CONTROL_H_
