@@ -26,11 +26,10 @@ inline constexpr char kTokenUnknown[] = "TOKEN_UNKNOWN";
 inline constexpr char kTokenExpired[] = "TOKEN_EXPIRED";
 inline constexpr char kTokenUsed[] = "TOKEN_USED";
 
-// The setting that Restore leaves: the time of the restore (RFC 3339). Until the authority manager has made a new
-// issuing key, and for as long as DESIGN's evidence needs, it says that this store came from a backup.
+// The setting that Restore leaves beside kSettingRecovered: the time of the restore (RFC 3339). Until the authority
+// manager has made a new issuing key, and for as long as DESIGN's evidence needs, it says that this store came from a
+// backup.
 inline constexpr char kSettingRecoveredAt[] = "recovered_at";
-// "1" from Restore until the authority manager has made a new issuing key and set it to "".
-inline constexpr char kSettingRecovered[] = "recovered";
 
 }  // namespace meshca::storage
 

@@ -18,6 +18,7 @@
 #include "ca/authority/clock_guard.h"
 #include "ca/authority/key_encryption.h"
 #include "ca/authority/renewal_plan.h"
+#include "ca/authority/settings.h"
 #include "ca/base/clock.h"
 #include "ca/base/entropy.h"
 #include "ca/base/mutex.h"
@@ -37,15 +38,6 @@ struct AuthorityOptions {
   // How often that folder is looked at.
   absl::Duration plugged_in_poll = absl::Seconds(10);
 };
-
-// Settings of AuthorityStore that the manager reads and writes.
-// Newest time this CA has seen, Unix seconds; written at most every minute.
-inline constexpr absl::string_view kSettingClockMark = "clock_high_water";
-// Not "": the database was restored from a backup. Start then makes a new issuing authority, because the old key may
-// have signed what the backup does not know, raises the bundle's number and clears the setting.
-inline constexpr absl::string_view kSettingRecovered = "recovered";
-// No root is retired before this time (Unix seconds): one longest leaf after a restore.
-inline constexpr absl::string_view kSettingRetireNotBefore = "retire_not_before";
 
 // Holds the state machine of the authorities: every change is one AuthorityStore transaction, written before it is
 // published; a crash between the two is mended at the next start, which reads the store. Thread-safe; Start, Tick and

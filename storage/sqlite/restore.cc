@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "ca/authority/settings.h"
 #include "ca/base/check.h"
 #include "ca/base/file.h"
 #include "ca/base/status.h"

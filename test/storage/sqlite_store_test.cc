@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "ca/authority/settings.h"
 #include "storage/sqlite/schema.h"
 #include "storage/sqlite/state_folder.h"
 #include "test/fakes/status_matchers.h"

@@ -1,0 +1,19 @@
+// Settings of AuthorityStore (GetSetting, PutSetting) that the authority manager reads and writes.
+#ifndef MESHCA_CA_AUTHORITY_SETTINGS_H_
+#define MESHCA_CA_AUTHORITY_SETTINGS_H_
+
+#include "absl/strings/string_view.h"
+
+namespace meshca {
+
+// Newest time this CA has seen, Unix seconds; written at most every minute.
+inline constexpr absl::string_view kSettingClockMark = "clock_high_water";
+// Not "": the database was restored from a backup, which sets it. Start then makes a new issuing authority, because the
+// old key may have signed what the backup does not know, raises the bundle's number and clears the setting.
+inline constexpr absl::string_view kSettingRecovered = "recovered";
+// No root is retired before this time (Unix seconds): one longest leaf after a restore.
+inline constexpr absl::string_view kSettingRetireNotBefore = "retire_not_before";
+
+}  // namespace meshca
+
+#endif  // MESHCA_CA_AUTHORITY_SETTINGS_H_
