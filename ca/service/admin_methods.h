@@ -36,6 +36,24 @@ absl::StatusOr<v1::ListAuthoritiesResponse> ImportRoot(const AdminContext&, cons
                                                        const v1::ImportRootRequest&);
 absl::StatusOr<v1::Bundle> GetBundle(const AdminContext&, const std::string& actor, const v1::GetBundleRequest&);
 
+// admin_rotation.cc: Unimplemented where the context has no RotationControl.
+absl::StatusOr<v1::RotationStatus> GetRotation(const AdminContext&, const std::string& actor,
+                                               const v1::GetRotationRequest&);
+absl::StatusOr<v1::RotationForecast> ForecastRotation(const AdminContext&, const std::string& actor,
+                                                      const v1::ForecastRotationRequest&);
+absl::StatusOr<v1::RotationStatus> BeginRotation(const AdminContext&, const std::string& actor,
+                                                 const v1::BeginRotationRequest&);
+absl::StatusOr<v1::RotationStatus> ActivateRoot(const AdminContext&, const std::string& actor,
+                                                const v1::ActivateRootRequest&);
+absl::StatusOr<v1::RotationStatus> RetireRoot(const AdminContext&, const std::string& actor,
+                                              const v1::RetireRootRequest&);
+absl::StatusOr<v1::RotationStatus> AbortRotation(const AdminContext&, const std::string& actor,
+                                                 const v1::AbortRotationRequest&);
+absl::StatusOr<v1::RotationStatus> RollBackRotation(const AdminContext&, const std::string& actor,
+                                                    const v1::RollBackRotationRequest&);
+absl::StatusOr<v1::ListAuthoritiesResponse> TaintAuthority(const AdminContext&, const std::string& actor,
+                                                           const v1::TaintAuthorityRequest&);
+
 // admin_certificates.cc
 absl::Status ListCertificates(const AdminContext&, const std::string& actor, const v1::ListCertificatesRequest&,
                               const Emit<v1::CertificateRecord>& emit);
@@ -67,6 +85,8 @@ absl::StatusOr<v1::ListSubscribersResponse> ListSubscribers(const AdminContext&,
                                                             const v1::ListSubscribersRequest&);
 absl::StatusOr<v1::Subscriber> GetSubscriber(const AdminContext&, const std::string& actor,
                                              const v1::GetSubscriberRequest&);
+absl::StatusOr<v1::Subscriber> EvictSubscriber(const AdminContext&, const std::string& actor,
+                                               const v1::EvictSubscriberRequest&);
 
 // admin_database.cc
 absl::StatusOr<v1::BackupDatabaseResponse> BackupDatabase(const AdminContext&, const std::string& actor,

@@ -119,6 +119,14 @@ void AdminService::AddTo(rpc::Router& router) {
   impl_->Unary(router, "ListAuthorities", m::ListAuthorities);
   impl_->Unary(router, "ImportRoot", m::ImportRoot);
   impl_->Unary(router, "GetBundle", m::GetBundle);
+  impl_->Unary(router, "GetRotation", m::GetRotation);
+  impl_->Unary(router, "ForecastRotation", m::ForecastRotation);
+  impl_->Unary(router, "BeginRotation", m::BeginRotation);
+  impl_->Unary(router, "ActivateRoot", m::ActivateRoot);
+  impl_->Unary(router, "RetireRoot", m::RetireRoot);
+  impl_->Unary(router, "AbortRotation", m::AbortRotation);
+  impl_->Unary(router, "RollBackRotation", m::RollBackRotation);
+  impl_->Unary(router, "TaintAuthority", m::TaintAuthority);
   impl_->List(router, "ListCertificates", m::ListCertificates);
   impl_->Unary(router, "GetCertificate", m::GetCertificate);
   impl_->Unary(router, "RenewCertificates", m::RenewCertificates);
@@ -132,6 +140,7 @@ void AdminService::AddTo(rpc::Router& router) {
   impl_->Unary(router, "DeleteEntry", m::DeleteEntry);
   impl_->Unary(router, "ListSubscribers", m::ListSubscribers);
   impl_->Unary(router, "GetSubscriber", m::GetSubscriber);
+  impl_->Unary(router, "EvictSubscriber", m::EvictSubscriber);
   impl_->Unary(router, "BackupDatabase", m::BackupDatabase);
   impl_->Unary(router, "CheckDatabase", m::CheckDatabase);
   impl_->List(router, "ListAudit", m::ListAudit);

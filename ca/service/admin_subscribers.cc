@@ -2,6 +2,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "ca/base/log.h"
 #include "ca/base/status.h"
 #include "ca/service/admin_methods.h"
 #include "ca/service/proto_time.h"
@@ -25,7 +26,14 @@ v1::Subscriber Message(const SubscriberRecord& record) {
   SetTime(record.acknowledged_at, [&] { return message.mutable_acknowledged_at(); });
   SetTime(record.certificate_expires, [&] { return message.mutable_certificate_expires(); });
   message.set_rejected(record.rejected);
+  message.set_authority_id(record.authority_id);
+  SetTime(record.evicted_at, [&] { return message.mutable_evicted_at(); });
   return message;
+}
+
+absl::Status NoSubscriber(const std::string& instance) {
+  return absl::NotFoundError(
+      absl::StrCat("no subscriber \"", instance, "\"; `meshca subscriber list` shows their instances"));
 }
 
 }  // namespace
@@ -44,8 +52,20 @@ absl::StatusOr<v1::Subscriber> GetSubscriber(const AdminContext& context, const 
   for (const SubscriberRecord& record : records) {
     if (record.instance == request.instance()) return Message(record);
   }
-  return absl::NotFoundError(
-      absl::StrCat("no subscriber \"", request.instance(), "\"; `meshca subscriber list` shows their instances"));
+  return NoSubscriber(request.instance());
+}
+
+absl::StatusOr<v1::Subscriber> EvictSubscriber(const AdminContext& context, const std::string& actor,
+                                               const v1::EvictSubscriberRequest& request) {
+  if (request.instance().empty()) {
+    return absl::InvalidArgumentError("instance is empty; `meshca subscriber list` shows them");
+  }
+  const absl::StatusOr<SubscriberRecord> evicted = context.subscribers.Evict(request.instance());
+  if (absl::IsNotFound(evicted.status())) return NoSubscriber(request.instance());
+  MESHCA_RETURN_IF_ERROR(evicted.status());
+  LogInfo("subscriber evicted: no rotation waits for it",
+          {{"instance", evicted->instance}, {"spiffe_id", evicted->spiffe_id}, {"actor", actor}});
+  return Message(*evicted);
 }
 
 }  // namespace meshca::admin_methods

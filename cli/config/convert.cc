@@ -71,4 +71,10 @@ absl::StatusOr<std::vector<JwtIssuer>> ToJwtIssuers(const v1::Config& config) {
   return issuers;
 }
 
+EvidencePolicy ToEvidencePolicy(const v1::Config& config) {
+  return {.settle = ToDuration(config.rotation().settle()),
+          .skew = ToDuration(config.rotation().skew()),
+          .leaf_lifetime = ToDuration(config.leaf().lifetime())};
+}
+
 }  // namespace meshca::config

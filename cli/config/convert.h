@@ -8,6 +8,7 @@
 #include "absl/time/time.h"
 #include "ca/authn/jwt_authenticator.h"
 #include "ca/authn/policy.h"
+#include "ca/authority/rotation_evidence.h"
 #include "ca/base/log.h"
 #include "ca/x509/public_key.h"
 #include "meshca/config/v1/config.pb.h"
@@ -25,6 +26,10 @@ LogFormat ToLogFormat(v1::LogFormat format);
 absl::StatusOr<Policy> ToPolicy(const v1::Config& config);
 // One element for each `jwt`, in order. InvalidArgument (the claim template) names the element.
 absl::StatusOr<std::vector<JwtIssuer>> ToJwtIssuers(const v1::Config& config);
+
+// When a step of a root's rotation has its evidence: `rotation`, and leaf.lifetime for those who never had a
+// certificate.
+EvidencePolicy ToEvidencePolicy(const v1::Config& config);
 
 }  // namespace meshca::config
 

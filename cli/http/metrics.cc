@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -115,6 +116,28 @@ void AddAuthorities(const MetricSources& sources, absl::Time now, MetricFamilies
     out.Gauge("meshca_authority_live_certificates", "Certificates alive under the authority.",
               count == live->end() ? 0 : static_cast<double>(count->second), labels);
   }
+}
+
+// Every step is listed, so that an alert on one of them does not wait for its first rotation.
+void AddRotation(const RotationReport& report, MetricFamilies& out) {
+  constexpr RotationStep kSteps[] = {RotationStep::kPrepare, RotationStep::kDistribute, RotationStep::kReissue,
+                                     RotationStep::kDrain,   RotationStep::kRetire,     RotationStep::kDone};
+  auto number = [](uint64_t value) { return static_cast<double>(value); };
+  const std::optional<RootRotation>& rotation = report.rotation;
+  out.Gauge("meshca_root_rotation_step", "1 for the step that the newest rotation of the root is at.",
+            !rotation.has_value(), {{"step", "none"}});
+  for (const RotationStep step : kSteps) {
+    out.Gauge("meshca_root_rotation_step", "", rotation.has_value() && rotation->step == step,
+              {{"step", RotationStepName(step)}});
+  }
+  out.Gauge("meshca_root_rotation_subscribers_behind", "Subscriber instances that the rotation waits for.",
+            number(report.evidence.subscribers_behind));
+  out.Gauge("meshca_root_rotation_leaves_behind", "Live certificates that the rotation waits for.",
+            number(report.evidence.leaves_behind));
+  out.Gauge("meshca_root_rotation_reissue_left", "Keys of subscribers that still have to be replaced.",
+            number(report.reissue_left));
+  out.Gauge("meshca_root_rotation_frozen", "1 while a rotation stands still because the clock cannot be believed.",
+            !report.frozen.empty());
 }
 
 void AddPipeline(const PipelineStats& stats, MetricFamilies& out) {
@@ -251,6 +274,11 @@ std::string MetricsRegistry::Render() const {
   AddCitadel(sources_, out);
   if (sources_.pipeline != nullptr) AddPipeline(sources_.pipeline->Stats(), out);
   if (sources_.authorities != nullptr) AddAuthorities(sources_, now, out);
+  if (sources_.plugged_in_refused) {
+    out.Gauge("meshca_plugged_in_ca_refused", "1 while a new set of the plugged-in CA is refused or held.",
+              sources_.plugged_in_refused());
+  }
+  if (sources_.rotation != nullptr) AddRotation(sources_.rotation->Report(), out);
   if (sources_.server_certificate != nullptr) {
     const absl::Time ends = sources_.server_certificate->ExpiresAt();
     if (ends != absl::InfinitePast()) {

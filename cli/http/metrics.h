@@ -2,12 +2,14 @@
 #ifndef MESHCA_CLI_HTTP_METRICS_H_
 #define MESHCA_CLI_HTTP_METRICS_H_
 
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/time/time.h"
 #include "ca/authority/authority_manager.h"
+#include "ca/authority/rotation_control.h"
 #include "ca/base/clock.h"
 #include "ca/issuance/issuance_pipeline.h"
 #include "ca/issuance/readiness.h"
@@ -33,6 +35,9 @@ struct MetricSources {
   const rpc::Server* edge = nullptr;
   const sds::SdsService* sds = nullptr;
   const Readiness* readiness = nullptr;
+  RotationControl* rotation = nullptr;
+  // True while a plugged-in set is refused or held; an empty one is not shown.
+  std::function<bool()> plugged_in_refused;
 };
 
 // Names no identity: methods, authorities' fingerprints and counts alone. Thread-safe.

@@ -29,7 +29,13 @@ class FakeSubscribers final : public LiveSubscribers {
 
   absl::StatusOr<std::vector<SubscriberRecord>> List() override { return records; }
   absl::StatusOr<SubscriberRecord> Evict(const std::string& instance) override {
-    return absl::UnimplementedError("eviction");
+    for (SubscriberRecord& record : records) {
+      if (record.instance != instance) continue;
+      if (record.connected) return absl::FailedPreconditionError("it is connected");
+      record.evicted_at = absl::FromUnixSeconds(1767323045);
+      return record;
+    }
+    return absl::NotFoundError("no such instance");
   }
   std::vector<std::string> Renew(const Wanted& wanted) override {
     std::vector<std::string> ids;

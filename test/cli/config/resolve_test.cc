@@ -71,6 +71,9 @@ TEST_F(ResolveTest, EveryDefaultOfTheDesign) {
   EXPECT_EQ(ToDuration(values.authority().root_lifetime()), absl::Hours(24 * 3650));
   EXPECT_FALSE(values.sds().over_mtls());
   EXPECT_EQ(ToDuration(values.storage().retention()), absl::Hours(24 * 30));
+  EXPECT_EQ(ToDuration(values.rotation().settle()), absl::Seconds(2));
+  EXPECT_EQ(ToDuration(values.rotation().skew()), absl::Minutes(10));
+  EXPECT_EQ(values.rotation().reissue_per_second(), 0u);
   EXPECT_EQ(values.kek_file(), values.state_dir() + "/kek");
   EXPECT_FALSE(values.authority().has_plugged_in_ca());
   EXPECT_TRUE(config->config_file.empty());
@@ -171,6 +174,23 @@ TEST_F(ResolveTest, FlagBeforeEnvironmentBeforeFileBeforeDefault) {
   EXPECT_EQ(config->origins.at("log.level").where, "default");
 }
 
+TEST_F(ResolveTest, RotationIsAFileAFlagAndAVariable) {
+  ConfigInput input = WithFile("leaf: {lifetime: 2h}\nrotation:\n  settle: 5s\n  skew: 1h\n");
+  input.environment["MESHCA_ROTATION_SKEW"] = "30m";
+  input.flags["rotation.reissue_per_second"] = {"250"};
+  auto config = ResolveConfig(input);
+  ASSERT_TRUE(config.ok()) << config.status();
+  const EvidencePolicy policy = ToEvidencePolicy(config->values);
+  EXPECT_EQ(policy.settle, absl::Seconds(5));
+  EXPECT_EQ(policy.skew, absl::Minutes(30));
+  EXPECT_EQ(policy.leaf_lifetime, absl::Hours(2));
+  EXPECT_EQ(config->values.rotation().reissue_per_second(), 250u);
+  const std::string shown = config->ToYaml(/*show_origin=*/true);
+  EXPECT_THAT(shown, HasSubstr("  settle: 5s  # " + file_ + ":3:3\n"));
+  EXPECT_THAT(shown, HasSubstr("  skew: 30m  # MESHCA_ROTATION_SKEW\n"));
+  EXPECT_THAT(shown, HasSubstr("  reissue_per_second: 250  # --rotation-reissue-per-second\n"));
+}
+
 TEST_F(ResolveTest, TheFileMayBeNamedByTheEnvironment) {
   ConfigInput input = WithFile("trust_domain: file.test\n");
   input.config_file.clear();
@@ -248,6 +268,9 @@ INSTANTIATE_TEST_SUITE_P(
         RuleCase{
             "RootTooShort", "authority: {root_lifetime: 40d}\n",
             "authority.root_lifetime: authority.root_lifetime is 40d, and twice authority.issuing_lifetime is 60d"},
+        RuleCase{"SettleOfTwoHours", "rotation: {settle: 2h}\n", "rotation.settle: "},
+        RuleCase{"SkewOfTwoDays", "rotation: {skew: 2d}\n", "rotation.skew: "},
+        RuleCase{"ReissueWithoutBounds", "rotation: {reissue_per_second: 1000001}\n", "rotation.reissue_per_second: "},
         RuleCase{"SocketTooLong", "admin_socket: /" + std::string(107, 'x') + "\n",
                  "m.yaml:1:1: admin_socket: the path of a Unix socket has at most 107 bytes, and /xxx"},
         RuleCase{"SocketInALongFolder", "state_dir: /" + std::string(100, 'x') + "\n",

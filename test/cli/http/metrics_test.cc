@@ -15,6 +15,7 @@
 #include "gtest/gtest.h"
 #include "test/fakes/counting_entropy.h"
 #include "test/fakes/fake_clock.h"
+#include "test/fakes/fake_rotation.h"
 #include "test/fakes/memory_store.h"
 
 namespace meshca::cli {
@@ -150,7 +151,47 @@ TEST_F(MetricsTest, SaysWhenTheStoreOrTheClockIsNotWell) {
   EXPECT_EQ(Value(text, "meshca_authority_error"), 1);
 }
 
+TEST_F(MetricsTest, WithoutRotationNothingIsSaidOfIt) {
+  EXPECT_THAT(MetricsRegistry(sources_).Render(), Not(HasSubstr("rotation")));
+  EXPECT_THAT(MetricsRegistry(sources_).Render(), Not(HasSubstr("meshca_plugged_in_ca_refused")));
+}
+
+TEST_F(MetricsTest, ShowsTheStepOfTheRotationAndWhoIsBehind) {
+  FakeRotation rotation;
+  bool refused = false;
+  sources_.rotation = &rotation;
+  sources_.plugged_in_refused = [&] { return refused; };
+  std::string text = MetricsRegistry(sources_).Render();
+  EXPECT_EQ(Value(text, "meshca_root_rotation_step{step=\"none\"}"), 1);
+  for (const char* step : {"prepare", "distribute", "reissue", "drain", "retire", "done"}) {
+    EXPECT_EQ(Value(text, absl::StrCat("meshca_root_rotation_step{step=\"", step, "\"}")), 0) << step;
+  }
+  EXPECT_EQ(Value(text, "meshca_root_rotation_frozen"), 0);
+  EXPECT_EQ(Value(text, "meshca_plugged_in_ca_refused"), 0);
+
+  rotation.report.rotation.emplace().step = RotationStep::kDrain;
+  rotation.report.evidence.subscribers_behind = 2;
+  rotation.report.evidence.leaves_behind = 3;
+  rotation.report.evidence.laggards.resize(1);
+  rotation.report.evidence.laggards[0].spiffe_id = "spiffe://cluster.local/web";
+  rotation.report.reissue_left = 4;
+  rotation.report.frozen = "the clock jumped";
+  refused = true;
+  text = MetricsRegistry(sources_).Render();
+  EXPECT_EQ(Value(text, "meshca_root_rotation_step{step=\"none\"}"), 0);
+  EXPECT_EQ(Value(text, "meshca_root_rotation_step{step=\"drain\"}"), 1);
+  EXPECT_EQ(Value(text, "meshca_root_rotation_step{step=\"retire\"}"), 0);
+  EXPECT_EQ(Value(text, "meshca_root_rotation_subscribers_behind"), 2);
+  EXPECT_EQ(Value(text, "meshca_root_rotation_leaves_behind"), 3);
+  EXPECT_EQ(Value(text, "meshca_root_rotation_reissue_left"), 4);
+  EXPECT_EQ(Value(text, "meshca_root_rotation_frozen"), 1);
+  EXPECT_EQ(Value(text, "meshca_plugged_in_ca_refused"), 1);
+  EXPECT_THAT(text, Not(HasSubstr("spiffe://")));
+}
+
 TEST_F(MetricsTest, EachFamilyIsDeclaredOnceAndWellNamed) {
+  FakeRotation rotation;
+  sources_.rotation = &rotation;
   std::string text = MetricsRegistry(sources_).Render();
   std::set<std::string> declared;
   for (absl::string_view line : absl::StrSplit(text, '\n')) {
