@@ -5,10 +5,14 @@
 #include <CLI/Formatter.hpp>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "ca/base/status.h"
 #include "cli/commands/commands.h"
+#include "cli/printable.h"
 
 namespace meshca::cli {
 namespace {
@@ -76,6 +80,16 @@ std::string Mistake(const CLI::App& app, const CLI::ParseError& error) {
   return error.what();
 }
 
+// The sentence, with the reason behind its first line: it is for the search box and the bug report, and the lines below
+// (those whom a step would break) are a list. Names from elsewhere may be in it, so control bytes are not.
+std::string ErrorText(const absl::Status& status) {
+  std::vector<std::string> lines;
+  for (const absl::string_view line : absl::StrSplit(status.message(), '\n')) lines.push_back(Printable(line));
+  const std::string reason = ReasonOf(status);
+  if (!reason.empty() && reason != kUsage) absl::StrAppend(&lines[0], " (", CodeName(status.code()), ", ", reason, ")");
+  return absl::StrJoin(lines, "\n");
+}
+
 int ExitCode(const absl::Status& status) {
   if (ReasonOf(status) == kUsage) return kExitUsage;
   return status.code() == absl::StatusCode::kFailedPrecondition ? kExitRefused : kExitFailed;
@@ -112,11 +126,7 @@ int RunCommandLine(int argc, const char* const* argv) {
   const absl::Status status = session.action();
   std::fflush(stdout);
   if (status.ok()) return session.exit_code;
-  // The reason is for the search box and the bug report; the sentence before it says what to do.
-  const std::string reason = ReasonOf(status);
-  const std::string suffix =
-      reason.empty() || reason == kUsage ? "" : absl::StrCat(" (", CodeName(status.code()), ", ", reason, ")");
-  std::fprintf(stderr, "meshca: %s%s\n", std::string(status.message()).c_str(), suffix.c_str());
+  std::fprintf(stderr, "meshca: %s\n", ErrorText(status).c_str());
   return ExitCode(status);
 }
 

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -53,6 +54,8 @@ class Session {
   // One call of it: `method` is the name alone ("CreateToken").
   absl::Status CallAdmin(absl::string_view method, const google::protobuf::Message& request,
                          google::protobuf::Message& response, const CallOptions& options = {});
+  // The next call of the admin API makes a new connection.
+  void Disconnect() { admin_.reset(); }
   // The path of the server's API socket, found to have a listener.
   absl::StatusOr<std::string> ApiSocket() const;
 
@@ -82,6 +85,15 @@ class ListPrinter {
   size_t count_ = 0;
   bool abandoned_ = false;
 };
+
+// A list that came whole; `row` makes the cells of one item.
+template <typename Items, typename Row>
+void PrintList(const Session& session, std::vector<std::string> headers, const Items& items, Row row) {
+  ListPrinter printer(session.format, std::move(headers));
+  for (const auto& item : items) {
+    printer.Add(item, [&]() -> std::vector<std::string> { return row(item); });
+  }
+}
 
 // Unavailable, with what to do, unless something listens at `path`. `flag` is the option that names another.
 absl::Status CheckSocket(const std::string& path, absl::string_view flag);

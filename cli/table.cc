@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "ca/base/check.h"
+#include "cli/printable.h"
 
 namespace meshca::cli {
 
@@ -15,9 +16,7 @@ Table::~Table() {
 
 void Table::Add(std::vector<std::string> row) {
   for (std::string& cell : row) {
-    for (char& c : cell) {
-      if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-    }
+    cell = Printable(cell);
     if (cell.empty()) cell = "-";
   }
   if (!widths_.empty()) return Print(row);

@@ -29,7 +29,7 @@ struct FilterOptions {
   bool live = false;
 };
 
-struct SerialOptions {
+struct RenewOptions {
   std::string serial;
   std::string id_glob;
 };
@@ -81,13 +81,9 @@ absl::Status List(Session& session, FilterOptions& options) {
   return status;
 }
 
-void BindSerial(CLI::App& app, SerialOptions& options) {
-  app.add_option("SERIAL", options.serial, "Serial number, 32 hex digits")->required();
-}
-
-absl::Status Show(Session& session, SerialOptions& options) {
+absl::Status Show(Session& session, const std::string& serial) {
   v1::GetCertificateRequest request;
-  request.set_serial(options.serial);
+  request.set_serial(serial);
   v1::CertificateRecord record;
   MESHCA_RETURN_IF_ERROR(session.CallAdmin("GetCertificate", request, record));
   session.Print(record, [&] {
@@ -105,13 +101,13 @@ absl::Status Show(Session& session, SerialOptions& options) {
   return absl::OkStatus();
 }
 
-void BindRenew(CLI::App& app, SerialOptions& options) {
+void BindRenew(CLI::App& app, RenewOptions& options) {
   app.add_option("SERIAL", options.serial, "Serial number of the certificate to replace");
   app.add_option("--id", options.id_glob, "Every identity that fits: spiffe://cluster.local/ns/prod/*")
       ->type_name("GLOB");
 }
 
-absl::Status Renew(Session& session, SerialOptions& options) {
+absl::Status Renew(Session& session, RenewOptions& options) {
   if (options.serial.empty() == options.id_glob.empty()) return UsageError("give a SERIAL or --id GLOB, one of them");
   v1::RenewCertificatesRequest request;
   request.set_serial(options.serial);
@@ -135,8 +131,9 @@ absl::Status Tree(Session& session) {
   session.Print(response, [&] {
     for (const v1::Authority& root : response.authorities()) {
       if (root.role() != "root") continue;
-      std::printf("%s  %s%s  until %s  %s\n", root.id().c_str(), root.state().c_str(), root.tainted() ? " TAINTED" : "",
-                  ShowTime(root, "not_after").c_str(), root.subject().c_str());
+      std::printf("%s  %s%s  until %s  %llu live  %s\n", root.id().c_str(), root.state().c_str(),
+                  root.tainted() ? " TAINTED" : "", ShowTime(root, "not_after").c_str(),
+                  static_cast<unsigned long long>(root.live_certificates()), root.subject().c_str());
       std::vector<const v1::Authority*> children;
       for (const v1::Authority& authority : response.authorities()) {
         if (authority.role() != "root" && authority.root_id() == root.id()) children.push_back(&authority);
@@ -156,9 +153,9 @@ absl::Status Tree(Session& session) {
 void AddCert(CLI::App& root, Session& session) {
   CLI::App* noun = AddNoun(root, "cert", "Every certificate ever issued");
   AddVerb<FilterOptions>(*noun, session, "list", "Certificates, oldest first; no limit", BindFilter, List);
-  AddVerb<SerialOptions>(*noun, session, "show", "One certificate's record", BindSerial, Show);
-  AddVerb<SerialOptions>(*noun, session, "renew", "Push a new key to the SDS subscribers that hold a certificate",
-                         BindRenew, Renew);
+  AddIdVerb(*noun, session, "show", "One certificate's record", {"SERIAL", "Serial number, 32 hex digits"}, Show);
+  AddVerb<RenewOptions>(*noun, session, "renew", "Push a new key to the SDS subscribers that hold a certificate",
+                        BindRenew, Renew);
   AddVerb(*noun, session, "tree", "Authorities and how many live certificates hang on each", Tree);
 }
 

@@ -32,10 +32,6 @@ struct ApplyOptions {
   bool dry_run = false;
 };
 
-struct IdOptions {
-  std::string id;
-};
-
 std::string Ttl(const v1::Entry& entry) {
   return entry.ttl().seconds() == 0 ? "-" : absl::StrCat(entry.ttl().seconds(), "s");
 }
@@ -103,31 +99,25 @@ absl::Status Apply(Session& session, ApplyOptions& options) {
 absl::Status List(Session& session) {
   v1::ListEntriesResponse response;
   MESHCA_RETURN_IF_ERROR(session.CallAdmin("ListEntries", v1::ListEntriesRequest(), response));
-  ListPrinter printer(session.format, {"ID", "SPIFFE ID", "SELECTORS", "TTL"});
-  for (const v1::Entry& entry : response.entries()) {
-    printer.Add(entry, [&]() -> std::vector<std::string> {
-      return {entry.id(), entry.spiffe_id(), absl::StrJoin(entry.selectors(), " "), Ttl(entry)};
-    });
-  }
+  PrintList(session, {"ID", "SPIFFE ID", "SELECTORS", "TTL"}, response.entries(),
+            [](const v1::Entry& entry) -> std::vector<std::string> {
+              return {entry.id(), entry.spiffe_id(), absl::StrJoin(entry.selectors(), " "), Ttl(entry)};
+            });
   return absl::OkStatus();
 }
 
-void BindId(CLI::App& app, IdOptions& options) {
-  app.add_option("ID", options.id, "Id of the entry, as `meshca entry list` shows it")->required();
-}
-
-absl::Status Show(Session& session, IdOptions& options) {
+absl::Status Show(Session& session, const std::string& id) {
   v1::GetEntryRequest request;
-  request.set_id(options.id);
+  request.set_id(id);
   v1::Entry entry;
   MESHCA_RETURN_IF_ERROR(session.CallAdmin("GetEntry", request, entry));
   session.Print(entry, [&] { PrintText(entry); });
   return absl::OkStatus();
 }
 
-absl::Status Delete(Session& session, IdOptions& options) {
+absl::Status Delete(Session& session, const std::string& id) {
   v1::DeleteEntryRequest request;
-  request.set_id(options.id);
+  request.set_id(id);
   v1::DeleteEntryResponse response;
   return session.CallAdmin("DeleteEntry", request, response);
 }
@@ -139,9 +129,10 @@ void AddEntry(CLI::App& root, Session& session) {
   AddVerb<CreateOptions>(*noun, session, "create", "Let the processes that fit hold an identity", BindCreate, Create);
   AddVerb<ApplyOptions>(*noun, session, "apply", "Make the entries of a file exist", BindApply, Apply);
   AddVerb(*noun, session, "list", "All entries", List);
-  AddVerb<IdOptions>(*noun, session, "show", "One entry", BindId, Show);
-  AddVerb<IdOptions>(*noun, session, "delete",
-                     "Take an entry away; certificates already issued stay good until they end", BindId, Delete);
+  const IdArgument id = {"ID", "Id of the entry, as `meshca entry list` shows it"};
+  AddIdVerb(*noun, session, "show", "One entry", id, Show);
+  AddIdVerb(*noun, session, "delete", "Take an entry away; certificates already issued stay good until they end", id,
+            Delete);
 }
 
 }  // namespace meshca::cli

@@ -1,12 +1,13 @@
-// meshca root show|import
+// meshca root show|import; the verbs of rotation are in root_rotation.cc
 #include <cstdio>
 #include <filesystem>
 #include <string>
 #include <system_error>
-#include <vector>
 
 #include "ca/base/status.h"
+#include "cli/commands/authority_table.h"
 #include "cli/commands/commands.h"
+#include "cli/commands/root_rotation.h"
 #include "cli/commands/subcommand.h"
 #include "meshca/admin/v1/admin.pb.h"
 
@@ -24,17 +25,6 @@ struct ImportOptions {
   std::string folder;
   bool force = false;
 };
-
-void PrintAuthorities(const Session& session, const v1::ListAuthoritiesResponse& response) {
-  session.Print(response, [&] {
-    Table table({"ROLE", "STATE", "FINGERPRINT (SHA-256 OF THE PUBLIC KEY)", "UNTIL (UTC)", "LIVE", "SUBJECT"}, stdout);
-    for (const v1::Authority& authority : response.authorities()) {
-      table.Add({authority.role(), authority.tainted() ? authority.state() + ", tainted" : authority.state(),
-                 authority.id(), ShowTime(authority, "not_after"), std::to_string(authority.live_certificates()),
-                 authority.subject()});
-    }
-  });
-}
 
 void BindShow(CLI::App& app, ShowOptions& options) {
   app.add_option("--format", options.format, "text, or pem: the trusted roots as a CA file")
@@ -84,6 +74,7 @@ absl::Status Import(Session& session, ImportOptions& options) {
 void AddRoot(CLI::App& root, Session& session) {
   CLI::App* noun = AddNoun(root, "root", "The authorities that sign");
   AddVerb<ShowOptions>(*noun, session, "show", "Authorities, their fingerprints and states", BindShow, Show);
+  AddRootRotation(*noun, session);
   AddVerb<ImportOptions>(*noun, session, "import", "Sign with a CA made elsewhere from now on", BindImport, Import);
 }
 

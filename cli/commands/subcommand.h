@@ -42,6 +42,22 @@ inline CLI::App* AddVerb(CLI::App& parent, Session& session, const std::string& 
   return app;
 }
 
+// How help calls the one argument of a verb ("ID"), and what it is.
+struct IdArgument {
+  std::string placeholder;
+  std::string help;
+};
+
+// A verb about one thing: `meshca token delete ID`.
+inline CLI::App* AddIdVerb(CLI::App& parent, Session& session, const std::string& name, const std::string& help,
+                           const IdArgument& argument, absl::Status (*run)(Session&, const std::string& id)) {
+  CLI::App* app = parent.add_subcommand(name, help);
+  const auto id = std::make_shared<std::string>();
+  app->add_option(argument.placeholder, *id, argument.help)->required();
+  app->callback([id, run, &session] { session.action = [id, run, &session] { return run(session, *id); }; });
+  return app;
+}
+
 }  // namespace meshca::cli
 
 #endif  // MESHCA_CLI_COMMANDS_SUBCOMMAND_H_

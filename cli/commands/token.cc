@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
@@ -20,10 +21,6 @@ struct CreateOptions {
   std::string spiffe_id;
   std::string ttl;
   std::string node;
-};
-
-struct DeleteOptions {
-  std::string id;
 };
 
 void BindCreate(CLI::App& app, CreateOptions& options) {
@@ -54,23 +51,17 @@ absl::Status Create(Session& session, CreateOptions& options) {
 absl::Status List(Session& session) {
   v1::ListTokensResponse response;
   MESHCA_RETURN_IF_ERROR(session.CallAdmin("ListTokens", v1::ListTokensRequest(), response));
-  ListPrinter printer(session.format, {"ID", "SPIFFE ID", "STATE", "EXPIRES (UTC)", "NODE", "CREATED BY"});
-  for (const v1::JoinToken& token : response.tokens()) {
-    printer.Add(token, [&]() -> std::vector<std::string> {
-      return {token.id(),   token.spiffe_id(), token.state(), ShowTime(token, "expires_at"),
-              token.node(), token.created_by()};
-    });
-  }
+  PrintList(session, {"ID", "SPIFFE ID", "STATE", "EXPIRES (UTC)", "NODE", "CREATED BY"}, response.tokens(),
+            [](const v1::JoinToken& token) -> std::vector<std::string> {
+              return {token.id(),   token.spiffe_id(), token.state(), ShowTime(token, "expires_at"),
+                      token.node(), token.created_by()};
+            });
   return absl::OkStatus();
 }
 
-void BindDelete(CLI::App& app, DeleteOptions& options) {
-  app.add_option("ID", options.id, "Id of the token, as `meshca token list` shows it")->required();
-}
-
-absl::Status Delete(Session& session, DeleteOptions& options) {
+absl::Status Delete(Session& session, const std::string& id) {
   v1::DeleteTokenRequest request;
-  request.set_id(options.id);
+  request.set_id(id);
   v1::DeleteTokenResponse response;
   return session.CallAdmin("DeleteToken", request, response);
 }
@@ -81,7 +72,8 @@ void AddToken(CLI::App& root, Session& session) {
   CLI::App* noun = AddNoun(root, "token", "Join tokens: one-time passwords for an identity");
   AddVerb<CreateOptions>(*noun, session, "create", "Make a token; prints it, this once", BindCreate, Create);
   AddVerb(*noun, session, "list", "Tokens, without their secrets", List);
-  AddVerb<DeleteOptions>(*noun, session, "delete", "Make a token worthless", BindDelete, Delete);
+  AddIdVerb(*noun, session, "delete", "Make a token worthless",
+            {"ID", "Id of the token, as `meshca token list` shows it"}, Delete);
 }
 
 }  // namespace meshca::cli

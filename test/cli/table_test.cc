@@ -2,26 +2,22 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdio>
 #include <string>
 #include <vector>
+
+#include "test/cli/captured.h"
 
 namespace meshca::cli {
 namespace {
 
 // What a table of these rows prints.
 std::string Printed(const std::vector<std::string>& headers, const std::vector<std::vector<std::string>>& rows) {
-  char* text = nullptr;
-  size_t size = 0;
-  std::FILE* out = ::open_memstream(&text, &size);
+  Captured captured;
   {
-    Table table(headers, out);
+    Table table(headers, captured.out());
     for (const auto& row : rows) table.Add(row);
   }
-  std::fclose(out);
-  std::string printed(text, size);
-  ::free(text);
-  return printed;
+  return captured.Text();
 }
 
 TEST(Table, ColumnsAreAsWideAsTheirWidestCell) {

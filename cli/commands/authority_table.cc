@@ -1,0 +1,23 @@
+#include "cli/commands/authority_table.h"
+
+#include <cstdio>
+#include <string>
+
+#include "cli/table.h"
+
+namespace meshca::cli {
+
+namespace v1 = ::meshca::admin::v1;
+
+void PrintAuthorities(const Session& session, const v1::ListAuthoritiesResponse& response) {
+  session.Print(response, [&] {
+    Table table({"ROLE", "STATE", "FINGERPRINT (SHA-256 OF THE PUBLIC KEY)", "UNTIL (UTC)", "LIVE", "SUBJECT"}, stdout);
+    for (const v1::Authority& authority : response.authorities()) {
+      table.Add({authority.role(), authority.tainted() ? authority.state() + ", tainted" : authority.state(),
+                 authority.id(), ShowTime(authority, "not_after"), std::to_string(authority.live_certificates()),
+                 authority.subject()});
+    }
+  });
+}
+
+}  // namespace meshca::cli

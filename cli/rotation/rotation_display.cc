@@ -1,0 +1,132 @@
+#include "cli/rotation/rotation_display.h"
+
+#include <unistd.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "ca/service/proto_time.h"
+#include "cli/live_lines.h"
+#include "cli/message_text.h"
+#include "cli/people_time.h"
+#include "cli/printable.h"
+#include "cli/rotation/rotation_view.h"
+
+namespace meshca::cli {
+namespace {
+
+namespace v1 = ::meshca::admin::v1;
+
+constexpr size_t kLaggardsMax = 5;
+
+std::string AwayText(const absl::Status& why, absl::Duration since, absl::Duration patience) {
+  return absl::StrCat("no answer for ", ShortDuration(since), ", asking again for ", ShortDuration(patience - since),
+                      ": ", Printable(why.message()));
+}
+
+class LiveDisplay final : public RotationDisplay {
+ public:
+  LiveDisplay(std::FILE* out, std::function<size_t()> width) : lines_(out, std::move(width)) {}
+
+  void Show(const v1::RotationStatus& status) override {
+    last_ = RotationLines(status, kLaggardsMax);
+    lines_.Show(last_);
+  }
+  void ShowAway(const absl::Status& why, absl::Duration since, absl::Duration patience) override {
+    std::vector<std::string> lines = last_;
+    lines.push_back(AwayText(why, since, patience));
+    lines_.Show(lines);
+  }
+  void Finish() override { lines_.Clear(); }
+
+ private:
+  LiveLines lines_;
+  std::vector<std::string> last_;
+};
+
+class LineDisplay final : public RotationDisplay {
+ public:
+  explicit LineDisplay(std::FILE* out) : out_(out) {}
+
+  void Show(const v1::RotationStatus& status) override {
+    if (std::exchange(away_, false)) Print(ToTime(status.now()), "the server answers again");
+    // Counts change all the time; a log wants to know why it waits.
+    std::string key = absl::StrCat(status.number(), "\n", status.step(), "\n", status.waiting_for(), "\n",
+                                   status.frozen(), "\n", status.error());
+    if (key == shown_) return;
+    shown_ = std::move(key);
+    Print(ToTime(status.now()), RotationLine(status));
+    last_ = ToTime(status.now());
+  }
+  void ShowAway(const absl::Status& why, absl::Duration since, absl::Duration patience) override {
+    if (!std::exchange(away_, true)) Print(last_, AwayText(why, since, patience));
+  }
+  void Finish() override {}
+
+ private:
+  void Print(absl::Time time, const std::string& line) {
+    std::fprintf(out_, "%s  %s\n", ShowUtc(time).c_str(), line.c_str());
+    std::fflush(out_);
+  }
+
+  std::FILE* const out_;
+  std::string shown_;  // what made the last line
+  absl::Time last_ = absl::UnixEpoch();
+  bool away_ = false;
+};
+
+class DocumentDisplay final : public RotationDisplay {
+ public:
+  DocumentDisplay(OutputFormat format, std::FILE* out) : format_(format), out_(out) {}
+
+  void Show(const v1::RotationStatus& status) override {
+    // What changes at every look by itself is no news.
+    v1::RotationStatus timeless = status;
+    timeless.clear_now();
+    timeless.clear_as_of();
+    timeless.clear_ends_about();
+    std::string key = timeless.SerializeAsString();
+    if (std::exchange(any_, true) && key == shown_) return;
+    shown_ = std::move(key);
+    if (format_ == OutputFormat::kYaml) {
+      std::fprintf(out_, "---\n%s", ToYaml(status).c_str());
+    } else {
+      std::fprintf(out_, "%s\n", ToJson(status).c_str());
+    }
+    std::fflush(out_);
+    away_ = false;
+  }
+  void ShowAway(const absl::Status& why, absl::Duration since, absl::Duration patience) override {
+    if (!std::exchange(away_, true)) std::fprintf(stderr, "%s\n", AwayText(why, since, patience).c_str());
+  }
+  void Finish() override {}
+
+ private:
+  const OutputFormat format_;
+  std::FILE* const out_;
+  std::string shown_;
+  bool any_ = false;
+  bool away_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<RotationDisplay> MakeLiveDisplay(std::FILE* out, std::function<size_t()> width) {
+  return std::make_unique<LiveDisplay>(out, std::move(width));
+}
+
+std::unique_ptr<RotationDisplay> MakeLineDisplay(std::FILE* out) { return std::make_unique<LineDisplay>(out); }
+
+std::unique_ptr<RotationDisplay> MakeDocumentDisplay(OutputFormat format, std::FILE* out) {
+  return std::make_unique<DocumentDisplay>(format, out);
+}
+
+std::unique_ptr<RotationDisplay> MakeDisplay(OutputFormat format) {
+  if (format != OutputFormat::kTable) return MakeDocumentDisplay(format, stdout);
+  if (::isatty(STDOUT_FILENO)) return MakeLiveDisplay(stdout, [] { return TerminalWidth(stdout); });
+  return MakeLineDisplay(stdout);
+}
+
+}  // namespace meshca::cli

@@ -1,0 +1,295 @@
+#include "cli/rotation/rotation_view.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/time.h"
+#include "ca/service/proto_time.h"
+#include "cli/people_time.h"
+#include "cli/printable.h"
+#include "cli/progress_bar.h"
+#include "cli/session.h"
+#include "cli/table.h"
+
+namespace meshca::cli {
+namespace {
+
+namespace v1 = ::meshca::admin::v1;
+
+constexpr std::array<absl::string_view, 5> kSteps = {"prepare", "distribute", "reissue", "drain", "retire"};
+constexpr size_t kBarCells = 30;
+
+// 1 to 5; 0: none of them runs.
+size_t StepNumber(absl::string_view step) {
+  const auto* const found = std::find(kSteps.begin(), kSteps.end(), step);
+  return found == kSteps.end() ? 0 : static_cast<size_t>(found - kSteps.begin()) + 1;
+}
+
+std::string StepText(const v1::RotationStatus& status) {
+  const size_t number = StepNumber(status.step());
+  return number == 0 ? status.step() : absl::StrCat(status.step(), " (step ", number, " of ", kSteps.size(), ")");
+}
+
+std::string Count(uint64_t number, absl::string_view one, absl::string_view many) {
+  return absl::StrCat(number, " ", number == 1 ? one : many);
+}
+
+// "2 of 40 subscribers and 12 certificates are behind".
+std::string BehindText(const v1::RotationStatus& status) {
+  std::vector<std::string> parts;
+  if (status.subscribers_behind() > 0) {
+    parts.push_back(
+        absl::StrCat(status.subscribers_behind(), " of ", Count(status.subscribers(), "subscriber", "subscribers")));
+  }
+  if (status.leaves_behind() > 0) parts.push_back(Count(status.leaves_behind(), "certificate", "certificates"));
+  if (parts.empty())
+    return absl::StrCat("nobody is behind (", Count(status.subscribers(), "subscriber", "subscribers"), ")");
+  const bool one = status.subscribers_behind() + status.leaves_behind() == 1;
+  return absl::StrCat(absl::StrJoin(parts, " and "), one ? " is behind" : " are behind");
+}
+
+std::string EndText(const v1::RotationStatus& status) {
+  if (!status.has_ends_about()) return "nobody can know: somebody who is connected has to act first";
+  const absl::Time ends = ToTime(status.ends_about());
+  return absl::StrCat("in about ", ShortDuration(ends - ToTime(status.now())), ", ", ShowUtc(ends));
+}
+
+void Line(std::FILE* out, absl::string_view label, absl::string_view value) {
+  std::fprintf(out, "%-14s%s\n", std::string(label).c_str(), Printable(value).c_str());
+}
+
+void LineUnlessEmpty(std::FILE* out, absl::string_view label, absl::string_view value) {
+  if (!value.empty()) Line(out, label, value);
+}
+
+// How it was begun and what became of it: "3, automatic, emergency, rolled back".
+std::string Kind(const v1::RotationStatus& status) {
+  std::string kind = absl::StrCat(status.number(), status.automatic() ? ", goes on by itself" : ", step by step");
+  if (status.emergency()) absl::StrAppend(&kind, ", EMERGENCY: the root that goes is taken for stolen");
+  if (status.rolled_back()) absl::StrAppend(&kind, ", ROLLED BACK");
+  return kind;
+}
+
+void PrintProgress(const v1::RotationStatus& status, std::FILE* out) {
+  if (status.retire_sequence() > 0) {
+    Line(out, "bundle", absl::StrCat("version ", status.retire_sequence(), " is without the root that goes"));
+  } else if (status.bundle_sequence() > 0) {
+    Line(out, "bundle", absl::StrCat("version ", status.bundle_sequence(), " holds both"));
+  }
+  if (!status.running()) return;
+  Line(out, "progress",
+       absl::StrCat(BehindText(status),
+                    status.has_as_of() ? absl::StrCat(", as of ", ShowUtc(ToTime(status.as_of()))) : ""));
+  if (status.reissue_left() > 0) Line(out, "re-issue", Count(status.reissue_left(), "key to go", "keys to go"));
+  LineUnlessEmpty(out, "waiting", status.waiting_for());
+  Line(out, "ends", EndText(status));
+  if (status.has_deadline()) {
+    Line(out, "deadline", absl::StrCat(ShowUtc(ToTime(status.deadline())), ": whoever is behind then is cut off"));
+  }
+}
+
+void PrintTroubles(const v1::RotationStatus& status, std::FILE* out) {
+  LineUnlessEmpty(out, "forced", status.forced());
+  if (!status.frozen().empty()) {
+    Line(out, "FROZEN", absl::StrCat(status.frozen(), "; nothing moves until the clock can be believed: meshca check"));
+  }
+  LineUnlessEmpty(out, "ERROR", status.error());
+  LineUnlessEmpty(out, "ERROR", status.authority_error());
+  for (const std::string& warning : status.warnings()) Line(out, "warning", warning);
+}
+
+void PrintLaggards(const v1::RotationStatus& status, std::FILE* out) {
+  if (status.laggards().empty()) return;
+  std::fprintf(out, "\nwho is behind\n");
+  for (const v1::Laggard& laggard : status.laggards()) {
+    std::fprintf(out, "  %s\n", LaggardLine(laggard, status).c_str());
+    const std::string advice = LaggardAdvice(laggard);
+    if (!advice.empty()) std::fprintf(out, "      -> %s\n", advice.c_str());
+  }
+  const uint64_t all = status.subscribers_behind() + status.leaves_behind();
+  const auto shown = static_cast<uint64_t>(status.laggards_size());
+  if (all > shown) std::fprintf(out, "  and %llu more\n", static_cast<unsigned long long>(all - shown));
+}
+
+void PrintRoots(const v1::RotationStatus& status, std::FILE* out) {
+  std::fputs("\n", out);
+  Table table({"ROOT", "STATE", "LIVE", "UNTIL (UTC)", "SUBJECT"}, out);
+  for (const v1::Authority& root : status.roots()) {
+    table.Add({root.id(), root.tainted() ? root.state() + ", tainted" : root.state(),
+               std::to_string(root.live_certificates()), ShowTime(root, "not_after"), root.subject()});
+  }
+}
+
+// What an operator may do now.
+std::string Next(const v1::RotationStatus& status) {
+  const size_t step = StepNumber(status.step());
+  if (!status.running()) return "meshca root rotate --plan says what a rotation would do and who would break";
+  const absl::string_view back = step <= 2                            ? "; meshca root abort takes it back"
+                                 : step <= 4 && !status.rolled_back() ? "; meshca root rollback takes it back"
+                                                                      : "";
+  if (status.automatic() || step == 5) {
+    return absl::StrCat("it goes on by itself: meshca root status --watch follows it", back);
+  }
+  return absl::StrCat("meshca root ", step <= 2 ? "activate" : "retire",
+                      ", which refuses while somebody would break; or meshca root rotate, and it goes on by itself",
+                      back);
+}
+
+std::string HoldsText(const v1::Laggard& laggard, const v1::RotationStatus& status) {
+  const uint64_t wanted = status.step() == "retire" ? status.retire_sequence() : status.bundle_sequence();
+  const std::string holds = laggard.bundle_sequence() == 0 ? std::string("has acknowledged no bundle")
+                                                           : absl::StrCat("holds bundle ", laggard.bundle_sequence());
+  return wanted > laggard.bundle_sequence() ? absl::StrCat(holds, ", needs ", wanted) : holds;
+}
+
+std::string ReasonText(const v1::Laggard& laggard, const v1::RotationStatus& status) {
+  if (laggard.reason() == "not-acknowledged") return HoldsText(laggard, status);
+  if (laggard.reason() == "rejected") return absl::StrCat("rejected the bundle, ", HoldsText(laggard, status));
+  if (laggard.reason() == "old-key") {
+    return laggard.serial().empty() ? std::string("has not acknowledged a key under the new root")
+                                    : absl::StrCat("its key is under the old root, certificate ", laggard.serial());
+  }
+  if (laggard.reason() == "live-leaf") {
+    return absl::StrCat("certificate ", laggard.serial(), laggard.via().empty() ? "" : " of ", laggard.via(),
+                        " is not renewed");
+  }
+  if (laggard.reason() == "roots-unobserved") return "takes its key here and its roots elsewhere";
+  return laggard.reason();
+}
+
+}  // namespace
+
+std::string ShortId(absl::string_view id) { return id.empty() ? "-" : ShowShort(id); }
+
+std::string LaggardLine(const v1::Laggard& laggard, const v1::RotationStatus& status) {
+  const absl::Time now = ToTime(status.now());
+  std::string line = laggard.spiffe_id().empty() ? "(no identity)" : laggard.spiffe_id();
+  if (!laggard.node().empty()) absl::StrAppend(&line, " on ", laggard.node());
+  if (!laggard.instance().empty()) absl::StrAppend(&line, " (", laggard.instance(), ")");
+  absl::StrAppend(&line, ": ", ReasonText(laggard, status));
+  if (laggard.has_since()) {
+    const absl::Time since = ToTime(laggard.since());
+    absl::StrAppend(&line, "; since ", ShowUtc(since), " (", ShortDuration(now - since), ")");
+  }
+  if (laggard.has_until()) {
+    const absl::Time until = ToTime(laggard.until());
+    absl::StrAppend(&line, "; counts until ", ShowUtc(until), " (", ShortDuration(until - now), " more)");
+  } else if (laggard.connected()) {
+    absl::StrAppend(&line, "; counts for as long as it is connected");
+  }
+  if (!laggard.detail().empty()) absl::StrAppend(&line, ": ", laggard.detail());
+  return Printable(line);
+}
+
+std::string LaggardAdvice(const v1::Laggard& laggard) {
+  // Where the detail is no quotation it is the server's own advice.
+  if (laggard.reason() != "rejected" && !laggard.detail().empty()) return "";
+  if (laggard.reason() == "roots-unobserved") {
+    return "see to it that it trusts the new root, then: meshca root retire --confirm-external";
+  }
+  if (laggard.instance().empty()) return "renew it where it was requested, or wait for its end";
+  if (!laggard.connected()) {
+    return Printable(absl::StrCat("gone for good? meshca subscriber evict ", laggard.instance()));
+  }
+  return "it is connected: look at its log, restart it if it does not answer";
+}
+
+double RotationPart(const v1::RotationStatus& status) {
+  const size_t step = StepNumber(status.step());
+  if (step == 0) return status.step() == "done" ? 1 : 0;
+  const bool reissue = status.step() == "reissue";
+  const uint64_t behind = reissue ? status.reissue_left() : status.subscribers_behind() + status.leaves_behind();
+  const uint64_t all = reissue ? std::max(status.subscribers(), behind) : status.subscribers() + status.leaves_behind();
+  const double within = all == 0 ? 0 : 1 - static_cast<double>(std::min(behind, all)) / static_cast<double>(all);
+  return (static_cast<double>(step - 1) + within) / static_cast<double>(kSteps.size());
+}
+
+std::string RotationLine(const v1::RotationStatus& status) {
+  std::string line = StepText(status);
+  if (!status.running()) return line;
+  absl::StrAppend(&line, ": ", BehindText(status));
+  if (!status.waiting_for().empty()) absl::StrAppend(&line, "; ", status.waiting_for());
+  if (!status.frozen().empty()) absl::StrAppend(&line, "; FROZEN: ", status.frozen());
+  if (!status.error().empty()) absl::StrAppend(&line, "; ERROR: ", status.error());
+  return Printable(line);
+}
+
+std::vector<std::string> RotationLines(const v1::RotationStatus& status, size_t laggards_max) {
+  const absl::Duration age = ToTime(status.now()) - ToTime(status.step_at());
+  std::vector<std::string> lines = {
+      absl::StrCat("rotation ", status.number(), ": ", StepText(status), ", for ", ShortDuration(age)),
+      absl::StrCat(ProgressBar(RotationPart(status), kBarCells), "  ", BehindText(status))};
+  if (status.reissue_left() > 0)
+    lines.push_back(absl::StrCat(Count(status.reissue_left(), "key", "keys"), " to re-issue"));
+  if (!status.waiting_for().empty()) lines.push_back(status.waiting_for());
+  if (status.running()) lines.push_back(absl::StrCat("ends ", EndText(status)));
+  if (!status.frozen().empty()) lines.push_back(absl::StrCat("FROZEN: ", status.frozen()));
+  if (!status.error().empty()) lines.push_back(absl::StrCat("ERROR: ", status.error()));
+  const auto shown = std::min<uint64_t>(laggards_max, static_cast<uint64_t>(status.laggards_size()));
+  for (uint64_t i = 0; i < shown; ++i) {
+    lines.push_back(absl::StrCat("  ", LaggardLine(status.laggards(static_cast<int>(i)), status)));
+  }
+  const uint64_t all = status.subscribers_behind() + status.leaves_behind();
+  if (shown > 0 && all > shown) lines.push_back(absl::StrCat("  and ", all - shown, " more: meshca root status"));
+  return lines;
+}
+
+void PrintRotation(const v1::RotationStatus& status, std::FILE* out) {
+  if (status.number() == 0) {
+    Line(out, "rotation", "there never was one");
+  } else {
+    const absl::Time now = ToTime(status.now());
+    const absl::Time step_at = ToTime(status.step_at());
+    Line(out, "rotation", Kind(status));
+    Line(out, "begun", absl::StrCat(ShowUtc(ToTime(status.started_at())), " by ", status.actor()));
+    Line(out, "step", absl::StrCat(StepText(status), " since ", ShowUtc(step_at), ", ", ShortDuration(now - step_at)));
+    Line(out, status.running() ? "goes" : "went", status.old_root_id());
+    Line(out, status.running() ? "stays" : "stayed", status.new_root_id());
+    PrintProgress(status, out);
+  }
+  PrintTroubles(status, out);
+  PrintLaggards(status, out);
+  PrintRoots(status, out);
+  std::fprintf(out, "\nnext: %s\n", Next(status).c_str());
+}
+
+void PrintForecast(const v1::RotationForecast& forecast, std::FILE* out) {
+  {
+    Table table({"STEP", "ABOUT", "WHAT"}, out);
+    for (const v1::RotationForecast::Step& step : forecast.steps()) {
+      table.Add(
+          {step.step(), step.has_about() ? ShortDuration(ToDuration(step.about())) : "nobody can know", step.what()});
+    }
+  }
+  std::fprintf(out, "\n%-14s%s\n", "in all",
+               forecast.has_total() ? absl::StrCat("about ", ShortDuration(ToDuration(forecast.total()))).c_str()
+                                    : "nobody can know: somebody who is connected has to act first");
+  Line(out, "concerns",
+       absl::StrCat(Count(forecast.subscribers(), "subscriber", "subscribers"), " and ",
+                    Count(forecast.live_leaves(), "live certificate", "live certificates")));
+  for (const std::string& warning : forecast.warnings()) Line(out, "warning", warning);
+  const uint64_t at_risk = forecast.subscribers_at_risk() + forecast.leaves_at_risk();
+  if (at_risk == 0) {
+    Line(out, "at risk", "nobody, even if it were forced through at once");
+  } else {
+    Line(out, "at risk",
+         absl::StrCat("forced through at once it would break ",
+                      Count(forecast.subscribers_at_risk(), "subscriber", "subscribers"), " and ",
+                      Count(forecast.leaves_at_risk(), "certificate", "certificates"), "; unforced it waits for them"));
+    const v1::RotationStatus no_rotation;
+    for (const v1::Laggard& each : forecast.at_risk()) {
+      v1::Laggard who = each;
+      who.clear_since();
+      who.clear_until();
+      std::fprintf(out, "  %s\n", LaggardLine(who, no_rotation).c_str());
+    }
+    const auto shown = static_cast<uint64_t>(forecast.at_risk_size());
+    if (at_risk > shown) std::fprintf(out, "  and %llu more\n", static_cast<unsigned long long>(at_risk - shown));
+  }
+  std::fprintf(out, "\nnothing was changed; next: meshca root rotate\n");
+}
+
+}  // namespace meshca::cli
