@@ -73,7 +73,7 @@ class SdsSubscribers final : public LiveSubscribers {
     return renewed;
   }
   absl::StatusOr<SubscriberRecord> Evict(const std::string& instance) override {
-    return absl::UnimplementedError("eviction");
+    return service_.Evict(instance);
   }
 
  private:

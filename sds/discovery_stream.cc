@@ -94,6 +94,7 @@ void DiscoveryStream::Acknowledge() {
     if (own_key || (!evidence.serial.empty() && slot.name.name != kDefaultName)) continue;
     own_key = slot.name.name == kDefaultName;
     evidence.serial = content->identity().serial;
+    evidence.authority_id = content->identity().authority_id;
     evidence.generation = content->identity().generation;
     evidence.version_info = slot.sent_version;
   }

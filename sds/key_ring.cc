@@ -405,7 +405,7 @@ void KeyRing::Impl::Issued(const Attempt& attempt, const SecretBytes& key_pem,
   const absl::Time renew_at =
       now + UniformDuration(entropy_, life * (0.9 * options_.renew_at), life * (1.1 * options_.renew_at));
 
-  SecretContent::Identity identity{record.spiffe_id, record.serial.ToHex(), record.not_after, 0};
+  SecretContent::Identity identity{record.spiffe_id, record.serial.ToHex(), record.authority_id, record.not_after, 0};
   Listeners listeners;
   SecretContent::Ptr content;
   {

@@ -73,6 +73,10 @@ std::vector<SpiffeId> SdsService::RenewGlob(absl::string_view glob) {
 
 void SdsService::EntriesChanged() { impl_->hub.keys().Recheck(); }
 
+absl::StatusOr<SubscriberRecord> SdsService::Evict(absl::string_view instance) {
+  return impl_->registry.Evict(instance);
+}
+
 const SubscriberRegistry& SdsService::subscribers() const { return impl_->registry; }
 
 SdsStats SdsService::Stats() const {

@@ -75,7 +75,10 @@ class SdsService {
   // has its streams ended with PermissionDenied; its proxy asks anew and gets what it may have now.
   void EntriesChanged();
 
-  // List, Find.
+  // SubscriberRegistry::Evict. Blocks on the database.
+  absl::StatusOr<SubscriberRecord> Evict(absl::string_view instance);
+
+  // List, Find; what a rotation takes for evidence.
   const SubscriberRegistry& subscribers() const;
   SdsStats Stats() const;
 

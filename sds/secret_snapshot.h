@@ -33,7 +33,8 @@ class SecretContent : public std::enable_shared_from_this<SecretContent> {
   // greater.
   struct Identity {
     SpiffeId id;
-    std::string serial;  // hex
+    std::string serial;        // hex
+    std::string authority_id;  // SigningAuthority::id of the signer
     absl::Time not_after;
     uint64_t generation = 0;
   };

@@ -4,6 +4,7 @@
 #include <tuple>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "ca/base/check.h"
 #include "ca/base/log.h"
 #include "ca/base/status.h"
@@ -14,7 +15,21 @@ namespace {
 // One save holds at most this many rows: the writer's other work comes between two.
 constexpr size_t kBatchMax = 1000;
 
+absl::Status StillConnected(const SubscriberRecord& record) {
+  return WithReason(absl::FailedPreconditionError(absl::StrCat("subscriber \"", record.instance, "\" is connected (",
+                                                               record.peer, "): stop it first, it would come back")),
+                    "SUBSCRIBER_CONNECTED");
+}
+
 }  // namespace
+
+// A key as a stream acknowledged it; generation 0: none yet.
+struct SubscriberRegistry::HeldKey {
+  uint64_t generation = 0;
+  std::string serial;
+  std::string authority_id;
+  std::string version_info;
+};
 
 // What one stream contributes. Guarded by the registry's mutex.
 struct SubscriberRegistry::Member::State {
@@ -23,8 +38,7 @@ struct SubscriberRegistry::Member::State {
   bool bundle = false;
   bool key = false;
   uint64_t bundle_sequence = 0;
-  uint64_t generation = 0;
-  std::string serial;
+  HeldKey held;
   std::string version_info;
   std::string rejected;  // what its last answer said, when that was a NACK
 };
@@ -33,8 +47,14 @@ struct SubscriberRegistry::Instance {
   SubscriberRecord record;
   std::vector<Member::State*> streams;
   bool dirty = false;
+  uint64_t batch = 0;  // the last one that held it
   // The least that streams held whose connection broke, while none has come back: their proxy still uses that.
   std::optional<uint64_t> departed_bundle;
+  std::optional<HeldKey> departed_key;
+  // What streams carried whose connection broke, or that the last run left; believed until then, since boot.
+  bool carried_bundle = false;
+  bool carried_key = false;
+  absl::Duration carried_until = absl::InfiniteDuration();
 };
 
 SubscriberRegistry::SubscriberRegistry(SubscriberStore& store, const Clock& clock, absl::Duration leaf_lifetime)
@@ -49,6 +69,8 @@ absl::Status SubscriberRegistry::Load() {
     auto instance = std::make_unique<Instance>();
     instance->record = std::move(row);
     instance->record.connected = false;
+    instance->carried_bundle = instance->record.takes_bundle;
+    instance->carried_key = instance->record.takes_key;
     std::string name = instance->record.instance;
     instances_.insert_or_assign(std::move(name), std::move(instance));
   }
@@ -76,16 +98,40 @@ SubscriberRegistry::Member SubscriberRegistry::Join(const SubscriberRecord& info
     instance.record.peer = info.peer;
     instance.record.connected = true;
     instance.record.last_seen = now;
+    instance.record.evicted_at = absl::InfiniteFuture();
     member.state_->instance = &instance;
     member.state_->index = instance.streams.size();
     instance.streams.push_back(member.state_.get());
     instance.departed_bundle.reset();
+    instance.departed_key.reset();
+    instance.carried_until = std::min(instance.carried_until, clock_.SinceBoot() + kComeBack);
     ++stats_.streams;
     Touch(instance);
     batch = TakeBatch();
   }
   Save(std::move(batch));
   return member;
+}
+
+// Forgets what broken streams carried when they had time enough to come back.
+void SubscriberRegistry::DropDoubtful(Instance& instance) const {
+  if (clock_.SinceBoot() < instance.carried_until) return;
+  instance.carried_bundle = instance.carried_key = false;
+}
+
+// The connection of `stream` broke.
+void SubscriberRegistry::Remember(Instance& instance, const Member::State& stream) const {
+  instance.carried_bundle |= stream.bundle;
+  instance.carried_key |= stream.key;
+  instance.carried_until = clock_.SinceBoot() + kComeBack;
+  if (stream.bundle) {
+    instance.departed_bundle =
+        std::min(instance.departed_bundle.value_or(stream.bundle_sequence), stream.bundle_sequence);
+  }
+  if (stream.key &&
+      (!instance.departed_key.has_value() || stream.held.generation < instance.departed_key->generation)) {
+    instance.departed_key = stream.held;
+  }
 }
 
 void SubscriberRegistry::Touch(Instance& instance) {
@@ -97,14 +143,21 @@ void SubscriberRegistry::Touch(Instance& instance) {
 // Not done at each acknowledgement: ten thousand streams of one instance would cost their square.
 void SubscriberRegistry::Settle(Instance& instance) const {
   const Member::State* slowest_bundle = nullptr;
-  const Member::State* slowest_key = nullptr;
+  const HeldKey* slowest_key = instance.departed_key.has_value() ? &*instance.departed_key : nullptr;
   SubscriberRecord& record = instance.record;
   if (!instance.streams.empty()) record.rejected.clear();
+  const bool believed = clock_.SinceBoot() < instance.carried_until;
+  record.takes_bundle = believed && instance.carried_bundle;
+  record.takes_key = believed && instance.carried_key;
   for (const Member::State* stream : instance.streams) {
+    record.takes_bundle |= stream->bundle;
+    record.takes_key |= stream->key;
     if (stream->bundle && (slowest_bundle == nullptr || stream->bundle_sequence < slowest_bundle->bundle_sequence)) {
       slowest_bundle = stream;
     }
-    if (stream->key && (slowest_key == nullptr || stream->generation < slowest_key->generation)) slowest_key = stream;
+    if (stream->key && (slowest_key == nullptr || stream->held.generation < slowest_key->generation)) {
+      slowest_key = &stream->held;
+    }
     if (!stream->rejected.empty()) record.rejected = stream->rejected;
   }
   if (slowest_bundle != nullptr) {
@@ -117,6 +170,7 @@ void SubscriberRegistry::Settle(Instance& instance) const {
   }
   if (slowest_key != nullptr) {
     record.serial = slowest_key->serial;
+    record.authority_id = slowest_key->authority_id;
     record.version_info = slowest_key->version_info;
   }
 }
@@ -131,10 +185,12 @@ std::vector<SubscriberRecord> SubscriberRegistry::TakeBatch() {
   if (saving_ || failing_ || dirty_.empty()) return batch;
   const size_t count = std::min(dirty_.size(), kBatchMax);
   batch.reserve(count);
+  ++batch_;
   for (size_t i = 0; i < count; ++i) {
     const auto found = instances_.find(dirty_[i]);
     if (found == instances_.end()) continue;  // forgotten since
     found->second->dirty = false;
+    found->second->batch = batch_;
     batch.push_back(RecordOf(*found->second));
   }
   dirty_.erase(dirty_.begin(), dirty_.begin() + static_cast<ptrdiff_t>(count));
@@ -165,7 +221,7 @@ void SubscriberRegistry::Saved(const std::vector<std::string>& instances, const 
     }
     batch = TakeBatch();
     // Under the lock: whoever waits in Shutdown may destroy the registry as soon as it gets it.
-    if (batch.empty()) idle_.NotifyAll();
+    saved_.NotifyAll();
   }
   if (!status.ok()) {
     LogWarning("SDS: acknowledgements not saved; will be tried again",
@@ -197,6 +253,50 @@ std::optional<SubscriberRecord> SubscriberRegistry::Find(absl::string_view insta
 bool SubscriberRegistry::Knows(absl::string_view instance) const {
   MutexLock lock(mutex_);
   return instances_.contains(instance);
+}
+
+absl::StatusOr<SubscriberRecord> SubscriberRegistry::Evict(absl::string_view instance) {
+  const absl::Time now = clock_.Now();
+  const std::string name(instance);
+  std::vector<SubscriberRecord> batch;
+  {
+    MutexLock lock(mutex_);
+    const auto found = instances_.find(name);
+    if (found == instances_.end()) {
+      return absl::NotFoundError(
+          absl::StrCat("no subscriber \"", name, "\"; `meshca subscriber list` shows their instances"));
+    }
+    if (!found->second->streams.empty()) return StillConnected(found->second->record);
+    if (closed_) return absl::UnavailableError("SDS: the server is shutting down");
+    found->second->record.evicted_at = now;
+    Touch(*found->second);
+    failing_ = false;  // somebody waits: try now, whatever became of the last save
+    batch = TakeBatch();
+  }
+  Save(std::move(batch));
+  MutexLock lock(mutex_);
+  return AwaitEvicted(name, now);
+}
+
+// Rows are saved in the order of their changes, one batch at a time; so this waits until a batch that holds the
+// eviction has ended.
+absl::StatusOr<SubscriberRecord> SubscriberRegistry::AwaitEvicted(const std::string& instance, absl::Time evicted_at) {
+  SubscriberRecord last;
+  while (true) {
+    const auto found = instances_.find(instance);
+    if (found == instances_.end()) return last;  // its certificate ended meanwhile: it is forgotten
+    Instance& evicted = *found->second;
+    last = RecordOf(evicted);
+    if (last.evicted_at != evicted_at) return StillConnected(last);
+    if (!evicted.dirty && !(saving_ && evicted.batch == batch_)) return last;
+    if (evicted.dirty && failing_) {
+      evicted.record.evicted_at = absl::InfiniteFuture();
+      return absl::UnavailableError(absl::StrCat("subscriber \"", instance,
+                                                 "\": not evicted, because the database does not take it; the server's "
+                                                 "log says why"));
+    }
+    saved_.Wait(mutex_);
+  }
 }
 
 void SubscriberRegistry::Tick(absl::Time now) {
@@ -238,7 +338,7 @@ void SubscriberRegistry::Shutdown() {
   }
   Save(std::move(batch));
   MutexLock lock(mutex_);
-  while (saving_) idle_.Wait(mutex_);
+  while (saving_) saved_.Wait(mutex_);
 }
 
 RegistryStats SubscriberRegistry::Stats() const {
@@ -260,9 +360,16 @@ SubscriberRegistry::Member& SubscriberRegistry::Member::operator=(Member&& other
 
 void SubscriberRegistry::Member::Carries(bool bundle, bool key) {
   if (registry_ == nullptr) return;
-  MutexLock lock(registry_->mutex_);
-  state_->bundle = bundle;
-  state_->key = key;
+  std::vector<SubscriberRecord> batch;
+  {
+    MutexLock lock(registry_->mutex_);
+    if (state_->bundle == bundle && state_->key == key) return;
+    state_->bundle = bundle;
+    state_->key = key;
+    registry_->Touch(*state_->instance);
+    batch = registry_->TakeBatch();
+  }
+  registry_->Save(std::move(batch));
 }
 
 void SubscriberRegistry::Member::SentCertificate(absl::Time not_after) {
@@ -280,8 +387,7 @@ void SubscriberRegistry::Member::Acknowledged(const Evidence& evidence) {
     MutexLock lock(registry_->mutex_);
     if (evidence.bundle_sequence != 0) state_->bundle_sequence = evidence.bundle_sequence;
     if (!evidence.serial.empty()) {
-      state_->generation = evidence.generation;
-      state_->serial = evidence.serial;
+      state_->held = {evidence.generation, evidence.serial, evidence.authority_id, evidence.version_info};
     }
     if (!evidence.version_info.empty()) state_->version_info = evidence.version_info;
     Instance& instance = *state_->instance;
@@ -318,16 +424,15 @@ void SubscriberRegistry::Member::Leave(bool broken) {
   {
     MutexLock lock(registry.mutex_);
     Instance& instance = *state_->instance;
+    registry.DropDoubtful(instance);
     if (instance.streams.size() == 1) registry.Settle(instance);  // what the last one leaves is remembered
-    if (broken && state_->bundle) {
-      instance.departed_bundle =
-          std::min(instance.departed_bundle.value_or(state_->bundle_sequence), state_->bundle_sequence);
-    }
+    if (broken) registry.Remember(instance, *state_);
     instance.streams[state_->index] = instance.streams.back();
     instance.streams[state_->index]->index = state_->index;
     instance.streams.pop_back();
     instance.record.last_seen = now;
     instance.record.connected = !instance.streams.empty();
+    if (instance.streams.empty()) instance.carried_until = absl::InfiniteDuration();
     --registry.stats_.streams;
     registry.Touch(instance);
     batch = registry.TakeBatch();

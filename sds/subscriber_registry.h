@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,8 +12,10 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "ca/authority/acknowledgements.h"
 #include "ca/authority/subscriber_store.h"
 #include "ca/base/clock.h"
 #include "ca/base/mutex.h"
@@ -34,13 +35,18 @@ struct RegistryStats {
 // stream: one that has not acknowledged counts as nothing. Changes are saved in batches: whatever changed while the
 // last batch was being written, so there is no timer while the store is well. Thread-safe; no call blocks but those
 // that say so.
-class SubscriberRegistry {
+//
+// An instance that left counts as what its streams held. When it is back, it counts as what its new streams
+// acknowledge; but that it takes a bundle, or a key, is believed of the streams that broke for kComeBack more: a proxy
+// opens one stream a secret, each again in its own time, and in between it must not pass for one that takes no key.
+class SubscriberRegistry final : public Acknowledgements {
  public:
   // What a stream's acknowledgement proves.
   struct Evidence {
     uint64_t bundle_sequence = 0;  // 0: the stream carries no bundle, or none acknowledged yet
     uint64_t generation = 0;       // of `serial`, to order two of one instance
     std::string serial;
+    std::string authority_id;  // that signed `serial`
     std::string version_info;
   };
 
@@ -74,7 +80,10 @@ class SubscriberRegistry {
   // `store` and `clock` outlive the registry. `leaf_lifetime` is how long an instance without a certificate is
   // remembered.
   SubscriberRegistry(SubscriberStore& store, const Clock& clock, absl::Duration leaf_lifetime);
-  ~SubscriberRegistry();
+  ~SubscriberRegistry() override;
+
+  // Longer than a proxy waits between two attempts to connect: Envoy 30 s.
+  static constexpr absl::Duration kComeBack = absl::Minutes(1);
 
   // What the last run left, all of it disconnected. Before the first Join. Blocks on the database.
   absl::Status Load();
@@ -83,9 +92,14 @@ class SubscriberRegistry {
   Member Join(const SubscriberRecord& info);
 
   // By SPIFFE ID, then instance.
-  std::vector<SubscriberRecord> List() const;
+  std::vector<SubscriberRecord> List() const override;
   std::optional<SubscriberRecord> Find(absl::string_view instance) const;
   bool Knows(absl::string_view instance) const;
+
+  // Marks `instance` as gone for good, until a stream of it begins; durable when it returns Ok with the record as it
+  // is then. Blocks on the database.
+  // NotFound. FailedPrecondition: it is connected. Unavailable: not saved, and not evicted.
+  absl::StatusOr<SubscriberRecord> Evict(absl::string_view instance);
 
   // Saves again what could not be saved, and forgets instances that left and whose certificate has expired. Blocks on
   // the database when it forgets one.
@@ -98,23 +112,29 @@ class SubscriberRegistry {
 
  private:
   struct Instance;
+  struct HeldKey;
 
   void Touch(Instance& instance) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void DropDoubtful(Instance& instance) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Remember(Instance& instance, const Member::State& stream) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Settle(Instance& instance) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   SubscriberRecord RecordOf(const Instance& instance) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The next batch, when there is something to save and no save under way.
   std::vector<SubscriberRecord> TakeBatch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Save(std::vector<SubscriberRecord> batch);
   void Saved(const std::vector<std::string>& instances, const absl::Status& status);
+  absl::StatusOr<SubscriberRecord> AwaitEvicted(const std::string& instance, absl::Time evicted_at)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   SubscriberStore& store_;
   const Clock& clock_;
   const absl::Duration leaf_lifetime_;
 
   mutable Mutex mutex_;
-  CondVar idle_;
+  CondVar saved_;  // a save ended
   absl::flat_hash_map<std::string, std::unique_ptr<Instance>> instances_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> dirty_ ABSL_GUARDED_BY(mutex_);  // each once
+  uint64_t batch_ ABSL_GUARDED_BY(mutex_) = 0;              // number of the last one taken
   bool saving_ ABSL_GUARDED_BY(mutex_) = false;
   bool failing_ ABSL_GUARDED_BY(mutex_) = false;  // the last save failed: only Tick tries again
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;

@@ -21,7 +21,8 @@ TrustBundle BundleOf(absl::string_view domain, uint64_t sequence, std::vector<Ce
 }
 
 SecretContent::Ptr Identity(absl::string_view key, absl::string_view chain) {
-  return SecretContent::OfIdentity({Id("spiffe://td.test/web"), "0a", absl::Now(), 1}, SecretBytes::CopyOf(key), chain);
+  return SecretContent::OfIdentity({Id("spiffe://td.test/web"), "0a", "issuing", absl::Now(), 1},
+                                   SecretBytes::CopyOf(key), chain);
 }
 
 TEST(SecretSnapshot, IdentityReadsBackAsProtobuf) {

@@ -1,6 +1,9 @@
 // Who acknowledged what: the slowest stream counts, and nothing is forgotten too early.
 #include "sds/subscriber_registry.h"
 
+#include <atomic>
+#include <thread>
+
 #include "ca/authority/authority_store.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -45,9 +48,43 @@ struct Registry {
   }
 };
 
-SubscriberRegistry::Evidence Bundle(uint64_t sequence) { return {sequence, 0, "", "v"}; }
-SubscriberRegistry::Evidence KeyOf(uint64_t generation) {
-  return {0, generation, std::to_string(generation), "v" + std::to_string(generation)};
+// A store that answers when the test says so: what comes meanwhile is one batch.
+class LateStore final : public SubscriberStore {
+ public:
+  void SaveSubscribers(std::vector<SubscriberRecord> rows, SaveDone done) override {
+    MutexLock lock(mutex_);
+    batches.push_back(rows.size());
+    last_ = std::move(rows.back());
+    waiting_ = std::move(done);
+    saved_.NotifyAll();
+  }
+  absl::StatusOr<std::vector<SubscriberRecord>> LoadSubscribers() override { return std::vector<SubscriberRecord>(); }
+  absl::Status DeleteSubscriber(const std::string&) override { return absl::OkStatus(); }
+  // Waits until there is a batch to answer; the last row of it.
+  SubscriberRecord Answer() {
+    SaveDone done;
+    SubscriberRecord row;
+    {
+      MutexLock lock(mutex_);
+      while (!waiting_) saved_.Wait(mutex_);
+      done = std::exchange(waiting_, nullptr);
+      row = last_;
+    }
+    std::move(done)(absl::OkStatus());
+    return row;
+  }
+  std::vector<size_t> batches;
+
+ private:
+  Mutex mutex_;
+  CondVar saved_;
+  SubscriberRecord last_ ABSL_GUARDED_BY(mutex_);
+  SaveDone waiting_ ABSL_GUARDED_BY(mutex_);
+};
+
+SubscriberRegistry::Evidence Bundle(uint64_t sequence) { return {sequence, 0, "", "", "v"}; }
+SubscriberRegistry::Evidence KeyOf(uint64_t generation, std::string authority_id = "issuing") {
+  return {0, generation, std::to_string(generation), std::move(authority_id), "v" + std::to_string(generation)};
 }
 
 TEST(SubscriberRegistry, TheSlowestStreamCounts) {
@@ -82,9 +119,12 @@ TEST(SubscriberRegistry, EveryChangeIsInTheStore) {
   Member member = world.Join(true, true);
   EXPECT_TRUE(world.Row().connected);
   member.SentCertificate(world.clock.Now() + absl::Hours(24));
-  member.Acknowledged({7, 1, "0a", "v1"});
+  member.Acknowledged({7, 1, "0a", "issuing", "v1"});
   EXPECT_EQ(world.Row().bundle_sequence, 7);
   EXPECT_EQ(world.Row().serial, "0a");
+  EXPECT_EQ(world.Row().authority_id, "issuing");
+  EXPECT_TRUE(world.Row().takes_bundle);
+  EXPECT_TRUE(world.Row().takes_key);
   EXPECT_EQ(world.Row().version_info, "v1");
   EXPECT_EQ(world.Row().acknowledged_at, world.clock.Now());
   EXPECT_EQ(world.Row().certificate_expires, world.clock.Now() + absl::Hours(24));
@@ -143,6 +183,101 @@ TEST(SubscriberRegistry, AConnectedOneIsNeverForgotten) {
   EXPECT_THAT(world.registry.List(), SizeIs(1));
 }
 
+TEST(SubscriberRegistry, TheAuthorityIsThatOfTheSlowestKey) {
+  Registry world;
+  Member slow = world.Join(false, true), fast = world.Join(false, true);
+  EXPECT_EQ(world.registry.Find("i")->authority_id, "");
+  slow.Acknowledged(KeyOf(1, "old"));
+  fast.Acknowledged(KeyOf(2, "new"));
+  EXPECT_EQ(world.registry.Find("i")->authority_id, "old");
+  slow.Leave(/*broken=*/true);
+  EXPECT_EQ(world.registry.Find("i")->authority_id, "old") << "its proxy still uses that key";
+  fast.Leave(/*broken=*/true);
+  EXPECT_EQ(world.Row().authority_id, "old");
+  EXPECT_EQ(world.Row().serial, "1");
+  Member back = world.Join(false, true);
+  back.Acknowledged(KeyOf(2, "new"));
+  EXPECT_EQ(world.Row().authority_id, "new");
+}
+
+TEST(SubscriberRegistry, WhatAnInstanceTakesIsWhatItsStreamsCarry) {
+  Registry world;
+  Member bundle = world.Join(true, false), key = world.Join(false, true);
+  EXPECT_TRUE(world.registry.Find("i")->takes_bundle);
+  EXPECT_TRUE(world.registry.Find("i")->takes_key);
+  key.Leave(/*broken=*/false);
+  EXPECT_FALSE(world.registry.Find("i")->takes_key) << "given up";
+  bundle.Carries(false, false);
+  EXPECT_FALSE(world.Row().takes_bundle);
+  bundle.Carries(true, false);
+  EXPECT_TRUE(world.Row().takes_bundle);
+  bundle.Leave(/*broken=*/true);
+  EXPECT_TRUE(world.Row().takes_bundle) << "left, with what it held";
+  EXPECT_FALSE(world.Row().takes_key);
+  world.clock.Advance(absl::Hours(1));
+  EXPECT_TRUE(world.registry.Find("i")->takes_bundle);
+}
+
+TEST(SubscriberRegistry, AnInstanceComesBackOneStreamAfterTheOther) {
+  Registry world;
+  Member bundle = world.Join(true, false), key = world.Join(false, true);
+  key.Acknowledged(KeyOf(1, "old"));
+  for (Member* stream : {&bundle, &key}) stream->Leave(/*broken=*/true);
+  const auto with_a_stream_back = [](SubscriberRegistry& registry, FakeClock& clock) {
+    Member back = registry.Join(Info("i"));
+    back.Carries(true, false);
+    EXPECT_TRUE(registry.Find("i")->takes_key) << "its stream is on the way";
+    EXPECT_EQ(registry.Find("i")->authority_id, "old");
+    clock.Advance(SubscriberRegistry::kComeBack);
+    EXPECT_FALSE(registry.Find("i")->takes_key) << "it has had the time to";
+    EXPECT_TRUE(registry.Find("i")->takes_bundle);
+    back.Leave(/*broken=*/false);
+  };
+  {
+    SubscriberRegistry restarted(world.store, world.clock, absl::Hours(24));
+    ASSERT_TRUE(restarted.Load().ok());
+    EXPECT_TRUE(restarted.Find("i")->takes_key);
+    with_a_stream_back(restarted, world.clock);
+  }
+  with_a_stream_back(world.registry, world.clock);
+}
+
+TEST(SubscriberRegistry, AnEvictionIsDurableUntilTheInstanceComesBack) {
+  Registry world;
+  EXPECT_EQ(world.registry.Evict("i").status().code(), absl::StatusCode::kNotFound);
+  Member member = world.Join(true, false);
+  const absl::Status connected = world.registry.Evict("i").status();
+  EXPECT_EQ(connected.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(connected.message()), testing::HasSubstr("pid 1 uid 2"));
+  member.Leave(/*broken=*/true);
+  const absl::StatusOr<SubscriberRecord> evicted = world.registry.Evict("i");
+  ASSERT_TRUE(evicted.ok()) << evicted.status();
+  EXPECT_EQ(evicted->evicted_at, world.clock.Now());
+  EXPECT_EQ(world.Row().evicted_at, world.clock.Now());
+  EXPECT_THAT(world.registry.List(), SizeIs(1)) << "listed, for as long as it is remembered";
+  SubscriberRegistry restarted(world.store, world.clock, absl::Hours(24));
+  ASSERT_TRUE(restarted.Load().ok());
+  EXPECT_EQ(restarted.List().front().evicted_at, world.clock.Now());
+  Member back = world.Join(true, false);
+  EXPECT_EQ(world.Row().evicted_at, absl::InfiniteFuture());
+  back.Leave(/*broken=*/true);
+  ASSERT_TRUE(world.registry.Evict("i").ok());
+  world.clock.Advance(absl::Hours(25));
+  world.registry.Tick(world.clock.Now());
+  EXPECT_THAT(world.registry.List(), IsEmpty());
+}
+
+TEST(SubscriberRegistry, AnEvictionThatCannotBeSavedIsNone) {
+  Registry world;
+  world.Join(true, false).Leave(/*broken=*/true);
+  world.store.FailWrites(absl::UnavailableError("disk full"));
+  EXPECT_EQ(world.registry.Evict("i").status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(world.registry.Find("i")->evicted_at, absl::InfiniteFuture());
+  world.store.FailWrites(absl::OkStatus());
+  ASSERT_TRUE(world.registry.Evict("i").ok());
+  EXPECT_EQ(world.Row().evicted_at, world.clock.Now());
+}
+
 TEST(SubscriberRegistry, ARestartRemembersAndHasNobodyConnected) {
   Registry world;
   Member member = world.Join(true, false);
@@ -173,22 +308,7 @@ TEST(SubscriberRegistry, WhatCouldNotBeSavedIsSavedWhenTheDiskIsBack) {
 }
 
 TEST(SubscriberRegistry, ManyChangesAreSavedInBatches) {
-  // A store that answers late: what comes meanwhile is one batch.
-  class LateStore final : public SubscriberStore {
-   public:
-    void SaveSubscribers(std::vector<SubscriberRecord> rows, SaveDone done) override {
-      batches.push_back(rows.size());
-      waiting = std::move(done);
-    }
-    absl::StatusOr<std::vector<SubscriberRecord>> LoadSubscribers() override { return std::vector<SubscriberRecord>(); }
-    absl::Status DeleteSubscriber(const std::string&) override { return absl::OkStatus(); }
-    void Answer() {
-      SaveDone done = std::move(waiting);
-      std::move(done)(absl::OkStatus());
-    }
-    std::vector<size_t> batches;
-    SaveDone waiting;
-  } store;
+  LateStore store;
   FakeClock clock;
   SubscriberRegistry registry(store, clock, absl::Hours(24));
   std::vector<Member> members;
@@ -207,6 +327,23 @@ TEST(SubscriberRegistry, ManyChangesAreSavedInBatches) {
   members.clear();
   while (registry.Stats().unsaved > 0) store.Answer();
   store.Answer();
+}
+
+TEST(SubscriberRegistry, AnEvictionWaitsForItsOwnBatch) {
+  LateStore store;
+  FakeClock clock;
+  SubscriberRegistry registry(store, clock, absl::Hours(24));
+  registry.Join(Info("i")).Leave(/*broken=*/true);  // one batch is being written, the next is due
+  std::atomic<bool> evicted = false;
+  std::thread operator_waits([&] {
+    EXPECT_TRUE(registry.Evict("i").ok());
+    evicted = true;
+  });
+  EXPECT_TRUE(store.Answer().connected) << "the batch of the Join";
+  EXPECT_FALSE(evicted);
+  while (store.Answer().evicted_at == absl::InfiniteFuture()) EXPECT_FALSE(evicted);
+  operator_waits.join();
+  EXPECT_TRUE(evicted);
 }
 
 // A client certificate is followed through its renewals: the subscriber stays the one it was.

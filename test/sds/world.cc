@@ -132,6 +132,10 @@ IssuedCertificate FakeIssuer::Make(const SubmittedRequest& request) {
   IssuedCertificate issued;
   issued.record.serial = SerialNumber::Make(world_.clock.Now(), world_.entropy);
   issued.record.spiffe_id = request.spiffe_id;
+  {
+    MutexLock lock(mutex_);
+    issued.record.authority_id = authority_id_;
+  }
   issued.record.not_after = world_.clock.Now() + lifetime;
   issued.chain = CertificateChain::FromIssuance(Der("leaf " + issued.record.serial.ToHex()), {});
   return issued;
@@ -159,6 +163,11 @@ void FakeIssuer::Submit(SubmittedRequest request, IssuancePipeline::Done done) {
 void FakeIssuer::FailWith(absl::Status why) {
   MutexLock lock(mutex_);
   why_ = std::move(why);
+}
+
+void FakeIssuer::SignWith(std::string authority_id) {
+  MutexLock lock(mutex_);
+  authority_id_ = std::move(authority_id);
 }
 
 void FakeIssuer::HoldBack(bool hold) {

@@ -76,6 +76,8 @@ class FakeIssuer {
   void FailWith(absl::Status why);  // Ok: heals
   void HoldBack(bool hold);         // Release() answers what was held
   void Release();
+  // SigningAuthority::id of the authority that signs from now on.
+  void SignWith(std::string authority_id);
   absl::Duration lifetime = absl::Hours(24);
 
   size_t submitted() const;
@@ -87,6 +89,7 @@ class FakeIssuer {
   World& world_;
   mutable Mutex mutex_;
   absl::Status why_;
+  std::string authority_id_ = "issuing-old";
   bool hold_ = false;
   std::vector<std::pair<SubmittedRequest, IssuancePipeline::Done>> held_;
   std::vector<SubmittedRequest> requests_;
