@@ -37,8 +37,11 @@ struct Key {
   SecretContent::Ptr current;
   absl::Time renew_at = absl::InfiniteFuture();
   enum { kIdle, kWaiting, kWorking } state = kIdle;
-  bool renew_again = false;  // asked for while one was under way
-  bool dropped = false;      // no longer in the map
+  // Asked for while one was under way: to be made again, or only if that comes from the same authority as the one
+  // before.
+  enum { kNo, kIfSameAuthority, kYes } again = kNo;
+  bool reissue = false;  // scheduled by Reissue, and not yet replaced
+  bool dropped = false;  // no longer in the map
   uint32_t failures = 0;
   std::vector<std::pair<uint64_t, std::shared_ptr<const KeyRing::Listener>>> holders;
 
@@ -76,6 +79,7 @@ class KeyRing::Impl {
   std::pair<KeyPtr, uint64_t> Hold(Owner owner, const SpiffeId& id, Listener listener, SecretContent::Ptr* current);
   void Release(const KeyPtr& key, uint64_t ticket);
   std::vector<SpiffeId> Renew(absl::FunctionRef<bool(const SpiffeId&, absl::string_view)> chosen);
+  Progress Reissue(absl::FunctionRef<bool(absl::string_view)> stale, double per_second);
   void Recheck();
   void Wake();
   void Run(absl::AnyInvocable<void() &&> work);
@@ -93,7 +97,11 @@ class KeyRing::Impl {
   void Issued(const Attempt& attempt, const SecretBytes& key_pem, absl::StatusOr<IssuedCertificate> issued);
   void Failed(const Attempt& attempt, const absl::Status& why);
 
-  void Wait(const KeyPtr& key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Since `since` or now, whichever is later; nothing later than the key would have been renewed.
+  void Schedule(std::vector<KeyPtr> stale, absl::Time since, absl::Duration apart)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // `urgent`: before those that are not, if there is a certificate that will end.
+  void Wait(const KeyPtr& key, bool urgent) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void StopWaiting(Key& key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SetTimer(const KeyPtr& key, absl::Time when) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SetLingering(const KeyPtr& key, absl::Time until) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -114,24 +122,26 @@ class KeyRing::Impl {
   absl::flat_hash_map<std::string, KeyPtr> keys_ ABSL_GUARDED_BY(mutex_);
   std::set<std::pair<absl::Time, KeyPtr>> timers_ ABSL_GUARDED_BY(mutex_);
   std::set<std::pair<absl::Time, KeyPtr>> lingering_ ABSL_GUARDED_BY(mutex_);
-  // Renewals first, those of certificates that end first at the front; then first certificates in order.
+  // Renewals that are due first, those of certificates that end first at the front; then first certificates and
+  // reissues in order.
   std::set<std::pair<std::tuple<int, absl::Time, uint64_t>, KeyPtr>> waiting_ ABSL_GUARDED_BY(mutex_);
   std::vector<absl::AnyInvocable<void() &&>> work_ ABSL_GUARDED_BY(mutex_);
   size_t in_flight_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t next_ticket_ ABSL_GUARDED_BY(mutex_) = 1;
   uint64_t generation_ ABSL_GUARDED_BY(mutex_) = 0;
+  absl::Time last_reissue_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();  // when its slot was
   KeyRingStats stats_ ABSL_GUARDED_BY(mutex_);
   bool woken_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
-void KeyRing::Impl::Wait(const KeyPtr& key) {
+void KeyRing::Impl::Wait(const KeyPtr& key, bool urgent) {
   MESHCA_CHECK(key->state == Key::kIdle);
   SetTimer(key, absl::InfiniteFuture());
   key->state = Key::kWaiting;
-  key->rank = key->current != nullptr ? std::make_tuple(0, key->current->identity().not_after, next_ticket_++)
-                                      : std::make_tuple(1, absl::InfinitePast(), next_ticket_++);
+  key->rank = urgent && key->current != nullptr ? std::make_tuple(0, key->current->identity().not_after, next_ticket_++)
+                                                : std::make_tuple(1, absl::InfinitePast(), next_ticket_++);
   waiting_.emplace(key->rank, key);
 }
 
@@ -188,7 +198,7 @@ std::pair<KeyPtr, uint64_t> KeyRing::Impl::Hold(Owner owner, const SpiffeId& id,
   *current = valid ? key->current : nullptr;
   if (key->state == Key::kIdle) {
     if (!valid) {
-      Wait(key);
+      Wait(key, /*urgent=*/true);
     } else if (key->timer == absl::InfiniteFuture()) {
       SetTimer(key, key->renew_at);
     }
@@ -202,6 +212,7 @@ void KeyRing::Impl::Release(const KeyPtr& key, uint64_t ticket) {
   MutexLock lock(mutex_);
   std::erase_if(key->holders, [ticket](const auto& holder) { return holder.first == ticket; });
   if (!key->holders.empty() || key->dropped) return;
+  key->reissue = false;
   SetTimer(key, absl::InfiniteFuture());
   StopWaiting(*key);
   if (key->state == Key::kIdle && (key->current == nullptr || key->current->ExpiredAt(now))) return Drop(key);
@@ -217,13 +228,58 @@ std::vector<SpiffeId> KeyRing::Impl::Renew(absl::FunctionRef<bool(const SpiffeId
     if (!chosen(key->id, key->current->identity().serial)) continue;
     renewed.push_back(key->id);
     if (key->state == Key::kWorking) {
-      key->renew_again = true;
-    } else if (key->state == Key::kIdle) {
-      Wait(key);
+      key->again = Key::kYes;
+    } else {
+      StopWaiting(*key);  // a reissue may wait behind others
+      Wait(key, /*urgent=*/true);
     }
   }
   changed_.NotifyOne();
   return renewed;
+}
+
+KeyReissuer::Progress KeyRing::Impl::Reissue(absl::FunctionRef<bool(absl::string_view)> stale, double per_second) {
+  MESHCA_CHECK(per_second > 0);
+  const absl::Time now = clock_.Now();
+  const absl::Duration apart = absl::Seconds(1) / per_second;
+  Progress progress;
+  std::vector<KeyPtr> fresh, unheld;
+  MutexLock lock(mutex_);
+  // A clock that was set back leaves no gap.
+  absl::Time since = last_reissue_ > now ? now : std::max(now, last_reissue_ + apart);
+  for (const auto& [name, key] : keys_) {
+    if (key->current == nullptr || !stale(key->current->identity().authority_id)) continue;
+    if (key->holders.empty()) {
+      if (key->state == Key::kIdle) unheld.push_back(key);
+      continue;
+    }
+    ++progress.left;
+    if (key->state == Key::kWorking) {
+      // One of ours, or one that was begun before anybody knew.
+      if (!key->reissue && key->again == Key::kNo) key->again = Key::kIfSameAuthority;
+    } else if (key->reissue) {
+      if (key->failures == 0 && key->state == Key::kIdle) since = std::max(since, key->timer + apart);
+    } else if (key->state == Key::kIdle) {
+      fresh.push_back(key);
+    }
+  }
+  for (const KeyPtr& key : unheld) Drop(key);
+  Schedule(std::move(fresh), since, apart);
+  return progress;
+}
+
+void KeyRing::Impl::Schedule(std::vector<KeyPtr> stale, absl::Time since, absl::Duration apart) {
+  if (stale.empty()) return;
+  std::sort(stale.begin(), stale.end(), [](const KeyPtr& a, const KeyPtr& b) {
+    return a->current->identity().not_after < b->current->identity().not_after;
+  });
+  for (const KeyPtr& key : stale) {
+    key->reissue = true;
+    if (key->failures > 0) continue;  // its next attempt is near
+    SetTimer(key, std::min(since, key->renew_at));
+    since += apart;
+  }
+  changed_.NotifyOne();
 }
 
 void KeyRing::Impl::Recheck() {
@@ -293,7 +349,11 @@ void KeyRing::Impl::Shutdown() {
 
 // What is due at `now`: renewals, keys nobody came back for, and as many of those waiting as may be under way.
 std::vector<Attempt> KeyRing::Impl::TakeDue(absl::Time now) {
-  while (!timers_.empty() && timers_.begin()->first <= now) Wait(KeyPtr(timers_.begin()->second));
+  while (!timers_.empty() && timers_.begin()->first <= now) {
+    const KeyPtr key = timers_.begin()->second;
+    if (key->reissue && key->failures == 0) last_reissue_ = key->timer;
+    Wait(key, /*urgent=*/!key->reissue || key->renew_at <= now);
+  }
   while (!lingering_.empty() && lingering_.begin()->first <= now) Drop(KeyPtr(lingering_.begin()->second));
   std::vector<Attempt> attempts;
   while (in_flight_ < options_.in_flight_max && !waiting_.empty()) {
@@ -416,13 +476,18 @@ void KeyRing::Impl::Issued(const Attempt& attempt, const SecretBytes& key_pem,
     ++(attempt.parent_serial.empty() ? stats_.issued : stats_.renewed);
     const KeyPtr& key = attempt.key;
     if (key->dropped) return;
+    const auto again = std::exchange(key->again, Key::kNo);
+    const bool at_once =
+        again == Key::kYes || (again == Key::kIfSameAuthority && key->current != nullptr &&
+                               key->current->identity().authority_id == content->identity().authority_id);
     key->state = Key::kIdle;
     key->current = content;
     key->renew_at = renew_at;
     key->failures = 0;
+    key->reissue = again == Key::kIfSameAuthority && at_once && !key->holders.empty();
     if (!key->holders.empty()) {
-      if (std::exchange(key->renew_again, false)) {
-        Wait(key);
+      if (at_once) {
+        Wait(key, /*urgent=*/!key->reissue);
       } else {
         SetTimer(key, renew_at);
       }
@@ -447,7 +512,7 @@ void KeyRing::Impl::Failed(const Attempt& attempt, const absl::Status& why) {
       Drop(key);
     } else {
       key->state = Key::kIdle;
-      key->renew_again = false;
+      key->again = Key::kNo;
       ++key->failures;
       if (key->current == nullptr || key->current->ExpiredAt(now)) listeners = ListenersOf(*key);
       if (key->holders.empty() && key->current == nullptr) {
@@ -489,6 +554,10 @@ void KeyRing::Wake() { impl_->Wake(); }
 void KeyRing::Run(absl::AnyInvocable<void() &&> work) { impl_->Run(std::move(work)); }
 KeyRingStats KeyRing::Stats() const { return impl_->Stats(); }
 void KeyRing::Shutdown() { impl_->Shutdown(); }
+
+KeyReissuer::Progress KeyRing::Reissue(absl::FunctionRef<bool(absl::string_view)> stale, double per_second) {
+  return impl_->Reissue(stale, per_second);
+}
 
 std::vector<SpiffeId> KeyRing::Renew(absl::FunctionRef<bool(const SpiffeId&, absl::string_view)> chosen) {
   return impl_->Renew(chosen);

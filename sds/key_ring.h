@@ -15,6 +15,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "ca/authn/authenticator.h"
+#include "ca/authority/acknowledgements.h"
 #include "ca/base/clock.h"
 #include "ca/base/entropy.h"
 #include "ca/issuance/issuance_pipeline.h"
@@ -51,7 +52,7 @@ struct KeyRingStats {
 // renewal, so a caller whose entry is gone gets no further certificate. What ended or will not be renewed is never
 // handed out. One thread of its own makes keys, submits and assembles, so neither loops nor the store's writer do.
 // Thread-safe.
-class KeyRing {
+class KeyRing final : public KeyReissuer {
  public:
   // IssuancePipeline::Submit, or a test's stand-in.
   using Issue = std::function<void(SubmittedRequest, IssuancePipeline::Done)>;
@@ -87,7 +88,7 @@ class KeyRing {
 
   // `clock` and `entropy` outlive the ring; what `issue` and `authenticate` lead to lives until Shutdown returned.
   KeyRing(KeyRingOptions options, Issue issue, Authenticate authenticate, const Clock& clock, EntropySource& entropy);
-  ~KeyRing();
+  ~KeyRing() override;
 
   void Start();
 
@@ -98,6 +99,12 @@ class KeyRing {
   // New keys at once for every held one that `chosen` picks, by its identity and its certificate's serial (hex);
   // returns whose, one element a key.
   std::vector<SpiffeId> Renew(absl::FunctionRef<bool(const SpiffeId& id, absl::string_view serial)> chosen);
+
+  // A slot each, in the order in which the certificates end; later ones behind those that have theirs. What failed
+  // keeps to its backoff. A key that nobody holds is dropped if `stale` picks it, so nobody gets it again. In the queue
+  // of what waits to be issued, these keys and first certificates take turns as they come; a renewal that is due goes
+  // before both. `stale` is asked with a lock held: it must not call the ring.
+  Progress Reissue(absl::FunctionRef<bool(absl::string_view authority_id)> stale, double per_second) override;
 
   // Asks the authenticator again about every owner, now. Who may not hold its key any more is told so (a final error).
   void Recheck();

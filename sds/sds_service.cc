@@ -71,6 +71,8 @@ std::vector<SpiffeId> SdsService::RenewGlob(absl::string_view glob) {
   return impl_->hub.keys().Renew([glob](const SpiffeId& id, absl::string_view) { return id.MatchesGlob(glob); });
 }
 
+KeyReissuer& SdsService::reissuer() { return impl_->hub.keys(); }
+
 void SdsService::EntriesChanged() { impl_->hub.keys().Recheck(); }
 
 absl::StatusOr<SubscriberRecord> SdsService::Evict(absl::string_view instance) {

@@ -71,6 +71,9 @@ class SdsService {
   std::vector<SpiffeId> RenewSerial(absl::string_view serial);
   std::vector<SpiffeId> RenewGlob(absl::string_view glob);
 
+  // Puts the held keys of a root that goes under the one that comes.
+  KeyReissuer& reissuer();
+
   // Registration entries changed: asks the authenticator again about everybody who holds a key. Who may hold it no more
   // has its streams ended with PermissionDenied; its proxy asks anew and gets what it may have now.
   void EntriesChanged();

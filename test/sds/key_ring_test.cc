@@ -1,7 +1,9 @@
 // One key for each identity of each instance: kept, renewed, tried again, let go.
 #include "sds/key_ring.h"
 
+#include <algorithm>
 #include <atomic>
+#include <map>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -25,6 +27,255 @@ void Pass(World& world, Proxy& proxy, absl::Duration time, absl::Duration step) 
     world.Wake();
     proxy.Settled();
   }
+}
+
+// Lets the ring look at the clock; returns when it has done all that is due then.
+void Look(World& world) {
+  auto looked = std::make_shared<std::atomic<bool>>(false);
+  world.Wake();
+  world.hub->keys().Run([looked] { *looked = true; });
+  const auto idle = [&] {
+    const KeyRingStats stats = world.hub->keys().Stats();
+    return looked->load() && stats.waiting == 0 && stats.in_flight == 0;
+  };
+  world.Until(idle, "an idle ring");
+}
+
+bool Old(absl::string_view authority_id) { return authority_id == "issuing-old"; }
+uint64_t Reissue(World& world, double per_second) { return world.hub->keys().Reissue(Old, per_second).left; }
+
+// Whose keys were made, in order, from the request `first` on; "+" before a renewal.
+std::vector<std::string> Made(const World& world, size_t first) {
+  std::vector<std::string> made;
+  for (const SubmittedRequest& request : world.issuer.requests()) {
+    made.push_back((request.caller.IsRenewal() ? "+" : "") + request.caller.instance);
+  }
+  made.erase(made.begin(), made.begin() + static_cast<ptrdiff_t>(std::min(first, made.size())));
+  return made;
+}
+
+// Holds keys without a proxy.
+class Holders {
+ public:
+  explicit Holders(World& world) : world_(world) {}
+  // The generation of the key held at once; 0 while one is made.
+  uint64_t Hold(const std::string& instance, absl::Duration lifetime = absl::Hours(24)) {
+    Begin(instance, lifetime);
+    Look(world_);
+    return held_;
+  }
+  void Begin(const std::string& instance, absl::Duration lifetime = absl::Hours(24)) {
+    world_.issuer.lifetime = lifetime;
+    auto caller = std::make_shared<SdsCaller>();
+    caller->peer = world_.UnixPeer(1000);
+    caller->identity.ids = {Id("spiffe://td.test/web")};
+    SecretContent::Ptr current;
+    leases_[instance] = world_.hub->keys().Hold(
+        {instance, "node", std::move(caller)}, Id("spiffe://td.test/web"),
+        [](const absl::StatusOr<SecretContent::Ptr>&) {}, &current);
+    held_ = current == nullptr ? 0 : current->identity().generation;
+    serial_ = current == nullptr ? "" : current->identity().serial;
+  }
+  const std::string& serial() const { return serial_; }  // of the key that the last Hold found
+  void LetGo(const std::string& instance) { leases_.erase(instance); }
+
+ private:
+  World& world_;
+  std::map<std::string, KeyRing::Lease> leases_;
+  uint64_t held_ = 0;
+  std::string serial_;
+};
+
+TEST(KeyRingReissue, OneAfterTheOtherThoseThatEndFirstInFront) {
+  World world;
+  Holders holders(world);
+  holders.Hold("ends-3rd", absl::Hours(30));
+  holders.Hold("ends-1st", absl::Hours(10));
+  holders.Hold("ends-4th", absl::Hours(40));
+  holders.Hold("ends-2nd", absl::Hours(20));
+  world.issuer.SignWith("issuing-new");
+  holders.Hold("new-already");
+  std::vector<uint64_t> left;
+  for (int second = 0; second < 8; ++second) {
+    left.push_back(Reissue(world, /*per_second=*/0.5));
+    Look(world);
+    EXPECT_EQ(Made(world, 5).size(), std::min(4, 1 + second / 2)) << second;
+    world.clock.Advance(absl::Seconds(1));
+  }
+  EXPECT_THAT(Made(world, 5), testing::ElementsAre("+ends-1st", "+ends-2nd", "+ends-3rd", "+ends-4th"));
+  EXPECT_THAT(left, testing::ElementsAre(4, 3, 3, 2, 2, 1, 1, 0));
+}
+
+TEST(KeyRingReissue, LatecomersGetThePlacesBehind) {
+  World world;
+  Holders holders(world);
+  for (const char* name : {"a", "b", "c"}) holders.Hold(name);
+  EXPECT_EQ(Reissue(world, 1), 3);
+  holders.Begin("late", absl::Hours(1));  // ends first, and was still made by the old authority
+  Look(world);
+  world.issuer.SignWith("issuing-new");
+  EXPECT_GE(Reissue(world, 1), 3);
+  for (int second = 0; second < 6; ++second) {
+    Reissue(world, 1);
+    Look(world);
+    world.clock.Advance(absl::Seconds(1));
+  }
+  const std::vector<std::string> made = Made(world, 4);
+  ASSERT_THAT(made, testing::SizeIs(testing::Ge(4)));
+  EXPECT_THAT(made, testing::Contains("+late"));
+  EXPECT_NE(made[0], "+late");
+  EXPECT_NE(made[1], "+late");
+  EXPECT_EQ(Reissue(world, 1), 0);
+}
+
+TEST(KeyRingReissue, NoneLaterThanItWouldHaveBeenRenewed) {
+  World world;
+  Holders holders(world);
+  for (const char* name : {"a", "b", "c"}) holders.Hold(name, absl::Hours(2));
+  world.issuer.SignWith("issuing-new");
+  world.issuer.lifetime = absl::Hours(24);  // the successors are not due again meanwhile
+  EXPECT_EQ(Reissue(world, /*per_second=*/1e-6), 3);
+  Look(world);
+  EXPECT_EQ(Made(world, 3).size(), 1);
+  world.clock.Advance(absl::Minutes(67));  // past half the life and a tenth of it
+  Look(world);
+  EXPECT_EQ(Made(world, 3).size(), 3);
+}
+
+TEST(KeyRingReissue, AnAuthorityThatStillSignsIsNotFollowedFasterThanThePace) {
+  World world;  // the next authority is not active yet
+  Holders holders(world);
+  holders.Hold("a");
+  for (int second = 0; second <= 10; ++second) {
+    for (int call = 0; call < 5; ++call) EXPECT_EQ(Reissue(world, /*per_second=*/0.2), 1);
+    Look(world);
+    world.clock.Advance(absl::Seconds(1));
+  }
+  EXPECT_EQ(Made(world, 1).size(), 3) << "at 0, 5 and 10 s";
+}
+
+TEST(KeyRingReissue, WhatFailedKeepsToItsBackoff) {
+  World world({.retry_first = absl::Minutes(1), .retry_max = absl::Minutes(1)});
+  Holders holders(world);
+  holders.Hold("a");
+  holders.Hold("b");
+  world.issuer.SignWith("issuing-new");
+  world.issuer.FailWith(absl::UnavailableError("database: locked"));
+  for (int second = 0; second < 20; ++second) {
+    EXPECT_EQ(Reissue(world, 1), 2);
+    Look(world);
+    world.clock.Advance(absl::Seconds(1));
+  }
+  EXPECT_EQ(Made(world, 2).size(), 2) << "one attempt each";
+  world.issuer.FailWith(absl::OkStatus());
+  world.clock.Advance(absl::Minutes(1));
+  Look(world);
+  EXPECT_EQ(Reissue(world, 1), 0);
+}
+
+TEST(KeyRingReissue, AKeyThatNobodyHoldsIsNotHandedOutAgain) {
+  World world;
+  Holders holders(world);
+  const uint64_t old_key = (holders.Hold("stale"), holders.Hold("stale"));
+  EXPECT_GT(old_key, 0);
+  holders.LetGo("stale");
+  world.issuer.SignWith("issuing-new");
+  holders.Hold("fresh");
+  holders.LetGo("fresh");
+  EXPECT_EQ(Reissue(world, 1), 0) << "nobody holds one";
+  EXPECT_EQ(world.hub->keys().Stats().keys, 1);
+  EXPECT_EQ(holders.Hold("stale"), 0) << "one is made";
+  EXPECT_GT(holders.Hold("stale"), old_key);
+  EXPECT_GT(holders.Hold("fresh"), 0) << "kept";
+}
+
+TEST(KeyRingReissue, OneThatIsLetGoAndHeldAgainIsStillDue) {
+  World world;
+  Holders holders(world);
+  for (const char* name : {"a", "b"}) holders.Hold(name);
+  world.issuer.SignWith("issuing-new");
+  EXPECT_EQ(Reissue(world, 0.001), 2);
+  Look(world);
+  for (const char* name : {"a", "b"}) holders.LetGo(name);
+  for (const char* name : {"a", "b"}) EXPECT_GT(holders.Hold(name), 0);
+  EXPECT_EQ(Reissue(world, 1), 1);
+  world.clock.Advance(absl::Seconds(1001));
+  Look(world);
+  EXPECT_EQ(Reissue(world, 1), 0);
+}
+
+TEST(KeyRingReissue, WhatIsUnderWayIsMadeAgainOnlyIfItIsStale) {
+  for (const bool still_old : {true, false}) {
+    World world;
+    Holders holders(world);
+    holders.Hold("a");
+    world.issuer.HoldBack(true);
+    world.hub->keys().Renew([](const SpiffeId&, absl::string_view) { return true; });
+    world.Until([&] { return world.issuer.submitted() == 2; }, "the renewal");
+    EXPECT_EQ(Reissue(world, 1), 1);
+    if (!still_old) world.issuer.SignWith("issuing-new");
+    world.issuer.Release();
+    if (still_old) {
+      world.Until([&] { return world.issuer.submitted() == 3; }, "another");
+      world.issuer.SignWith("issuing-new");
+      EXPECT_EQ(Reissue(world, 1), 1);
+      world.issuer.Release();
+    }
+    Look(world);
+    EXPECT_EQ(world.issuer.submitted(), still_old ? 3 : 2);
+    EXPECT_EQ(Reissue(world, 1), 0);
+  }
+}
+
+TEST(KeyRingReissue, FirstCertificatesAndReissuesTakeTurnsBehindWhatIsDue) {
+  World world({.in_flight_max = 1});
+  Holders holders(world);
+  holders.Hold("r1");
+  holders.Hold("r2", absl::Hours(48));
+  world.issuer.SignWith("issuing-new");
+  holders.Hold("due");
+  holders.Hold("due");
+  const std::string due = holders.serial();
+  world.issuer.HoldBack(true);
+  holders.Begin("f0");  // takes the only place
+  world.Until([&] { return world.issuer.submitted() == 4; }, "the first");
+  const auto queued = [&](uint64_t count) {
+    world.Wake();
+    world.Until([&] { return world.hub->keys().Stats().waiting == count; }, "the queue");
+  };
+  EXPECT_EQ(Reissue(world, 1), 2);
+  queued(1);
+  holders.Begin("f1");
+  queued(2);
+  world.clock.Advance(absl::Seconds(1));
+  queued(3);
+  holders.Begin("f2");
+  queued(4);
+  world.hub->keys().Renew([&](const SpiffeId&, absl::string_view serial) { return serial == due; });
+  queued(5);
+  for (size_t made = 5; made <= 9; ++made) {
+    world.issuer.Release();
+    world.Until([&] { return world.issuer.submitted() == made; }, "the next");
+  }
+  const std::vector<std::string> made = Made(world, 4);
+  EXPECT_THAT(made, testing::ElementsAre("+due", "+r1", "f1", "+r2", "f2"));
+}
+
+TEST(KeyRingReissue, TenThousandKeys) {
+  World world;
+  Holders holders(world);
+  for (int i = 0; i < 10'000; ++i) holders.Begin(std::to_string(i));
+  Look(world);
+  ASSERT_EQ(world.issuer.submitted(), 10'000);
+  world.issuer.SignWith("issuing-new");
+  for (int second = 0; second < 10; ++second) {
+    EXPECT_EQ(Reissue(world, 1000), second == 0 ? 10'000 : 9'999 - 1000 * (second - 1)) << second;
+    Look(world);
+    world.clock.Advance(absl::Seconds(1));
+  }
+  Look(world);
+  EXPECT_EQ(Reissue(world, 1000), 0);
+  EXPECT_EQ(world.issuer.submitted(), 20'000);
 }
 
 TEST(KeyRing, RenewalsSpreadAroundHalfLife) {
