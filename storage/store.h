@@ -3,6 +3,7 @@
 #define MESHCA_STORAGE_STORE_H_
 
 #include "ca/authority/authority_store.h"
+#include "ca/authority/leaf_inventory.h"
 #include "ca/authority/subscriber_store.h"
 #include "ca/identity/entry_store.h"
 #include "ca/identity/token_store.h"
@@ -17,6 +18,7 @@ namespace meshca::storage {
 class Store : public IssuanceStore,
               public StoreMaintenance,
               public AuthorityStore,
+              public LeafInventory,
               public SubscriberStore,
               public TokenStore,
               public EntryStore {};

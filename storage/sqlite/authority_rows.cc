@@ -8,6 +8,7 @@
 #include "ca/base/status.h"
 #include "storage/canonical_bytes.h"
 #include "storage/sqlite/audit_rows.h"
+#include "storage/sqlite/rotation_rows.h"
 
 namespace meshca::storage {
 namespace {
@@ -95,6 +96,20 @@ absl::Status InsertBundle(Database& database, const KeyEncryption& keys, const S
       .Run();
 }
 
+absl::Status DeleteAuthority(Database& database, const std::string& id) {
+  {
+    // The counters say it without reading the issuances, which have no index by authority.
+    Query signed_some(database,
+                      "SELECT sum(count) FROM expiry WHERE authority = (SELECT ref FROM authority WHERE id = ?)");
+    if (signed_some.Bind(id).Next() && signed_some.Int() != 0) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "authorities: ", id, " has signed certificates that are on record: it is retired, not forgotten"));
+    }
+    MESHCA_RETURN_IF_ERROR(signed_some.status());
+  }
+  return Query(database, "DELETE FROM authority WHERE id = ?").Bind(id).Run();
+}
+
 absl::Status CheckBundleGrows(Database& database, const StoredBundle& bundle) {
   Query newest(database, "SELECT max(sequence) FROM bundle");
   if (!newest.Next()) return newest.status();
@@ -158,6 +173,7 @@ absl::StatusOr<AuthoritiesAndBundle> SelectAuthorities(Database& database, const
     MESHCA_ASSIGN_OR_RETURN(trust.bundle, ReadBundle(bundle, keys));
   }
   MESHCA_RETURN_IF_ERROR(bundle.status());
+  MESHCA_ASSIGN_OR_RETURN(trust.rotation, SelectNewestRotation(database, keys));
   return trust;
 }
 
@@ -185,9 +201,14 @@ absl::StatusOr<uint64_t> ApplyAuthorityChange(Database& database, const KeyEncry
     MESHCA_RETURN_IF_ERROR(CheckBundleGrows(database, *change.bundle));
     MESHCA_RETURN_IF_ERROR(InsertBundle(database, keys, *change.bundle));
   }
+  for (const std::string& id : change.forgotten_authorities) MESHCA_RETURN_IF_ERROR(DeleteAuthority(database, id));
   for (const StoredAuthority& authority : change.authorities) {
     MESHCA_RETURN_IF_ERROR(UpsertAuthority(database, keys, authority));
   }
+  if (change.forgotten_rotation != 0) {
+    MESHCA_RETURN_IF_ERROR(DeleteRotation(database, change.forgotten_rotation));
+  }
+  if (change.rotation) MESHCA_RETURN_IF_ERROR(UpsertRotation(database, keys, *change.rotation));
   for (const AuditEntry& entry : change.audit) MESHCA_RETURN_IF_ERROR(InsertAudit(database, entry));
   MESHCA_RETURN_IF_ERROR(Query(database, "UPDATE meta SET trust_domain = ?, revision = ?")
                              .Bind(change.trust_domain)

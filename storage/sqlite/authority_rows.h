@@ -1,4 +1,5 @@
-// Authorities, bundles, trust domain and settings as rows. Those that grant trust carry a MAC, checked at each read.
+// Authorities, bundles, trust domain and settings as rows; a rotation with them (rotation_rows.h). Those that grant
+// trust carry a MAC, checked at each read.
 #ifndef MESHCA_STORAGE_SQLITE_AUTHORITY_ROWS_H_
 #define MESHCA_STORAGE_SQLITE_AUTHORITY_ROWS_H_
 

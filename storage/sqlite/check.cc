@@ -11,6 +11,7 @@
 #include "storage/sqlite/access_rows.h"
 #include "storage/sqlite/audit_rows.h"
 #include "storage/sqlite/authority_rows.h"
+#include "storage/sqlite/rotation_rows.h"
 
 namespace meshca::storage {
 namespace {
@@ -74,6 +75,7 @@ absl::Status CheckDatabase(Database& database, const KeyEncryption& keys) {
   CheckStructure(database, findings);
   Note(SelectAuthorities(database, keys).status(), findings);
   Note(VerifyBundles(database, keys), findings);
+  Note(VerifyRotations(database, keys), findings);
   Note(SelectTokens(database, keys).status(), findings);
   Note(SelectEntries(database, keys).status(), findings);
   CheckAuditChain(database, findings);

@@ -83,8 +83,9 @@ absl::Status Database::Configure(const ConnectionOptions& options) {
   if (options.query_only) ForbidCheckpointOnClose();
   // EXTRA is FULL, and syncs the folder when a rollback journal is unlinked. There is one only while a new file turns
   // to WAL, but a power loss could bring that one back, and SQLite would then undo everything since.
-  return Exec(absl::StrCat("PRAGMA wal_autocheckpoint=0; PRAGMA synchronous=EXTRA; PRAGMA temp_store=MEMORY;",
-                           "PRAGMA mmap_size=0; PRAGMA cell_size_check=ON; PRAGMA cache_size=-", options.cache_kib,
+  return Exec(absl::StrCat("PRAGMA wal_autocheckpoint=0; PRAGMA synchronous=EXTRA; PRAGMA temp_store=",
+                           options.temp_files ? "FILE" : "MEMORY",
+                           "; PRAGMA mmap_size=0; PRAGMA cell_size_check=ON; PRAGMA cache_size=-", options.cache_kib,
                            "; PRAGMA query_only=", options.query_only ? "ON" : "OFF"));
 }
 

@@ -22,7 +22,8 @@ struct ConnectionOptions {
   std::string vfs;  // "" is the system's
   absl::Duration busy_timeout;
   int cache_kib = 1024;
-  bool query_only = true;  // also: never checkpoints, not even at close
+  bool query_only = true;   // also: never checkpoints, not even at close
+  bool temp_files = false;  // what a query has to keep aside goes to temporary files (see SQLite's SQLITE_TMPDIR)
 };
 
 // One connection with its prepared statements. Used by one thread at a time.

@@ -1,12 +1,12 @@
 #include "storage/sqlite/issuance_rows.h"
 
-#include <limits>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
 #include "ca/x509/encoding.h"
 #include "storage/sqlite/access_rows.h"
+#include "storage/sqlite/row_times.h"
 
 namespace meshca::storage {
 namespace {
@@ -15,20 +15,6 @@ namespace {
 constexpr size_t kNamesMax = 8192;
 
 constexpr int64_t kSecondsPerMinute = 60;
-
-// Whole seconds, the infinities at the ends of the range.
-int64_t SecondsOf(absl::Time time) {
-  if (time == absl::InfiniteFuture()) return std::numeric_limits<int64_t>::max();
-  if (time == absl::InfinitePast()) return std::numeric_limits<int64_t>::min();
-  return absl::ToUnixSeconds(time);
-}
-
-// The smallest whole second that is not before `time`: not_after < time holds for the same rows as not_after < this.
-int64_t SecondsNotBefore(absl::Time time) {
-  const int64_t seconds = SecondsOf(time);
-  const bool exact = time == absl::FromUnixSeconds(seconds);
-  return exact || time == absl::InfiniteFuture() || time == absl::InfinitePast() ? seconds : seconds + 1;
-}
 
 // A serial number in hex takes half the room as bytes. What is no such hex stays text.
 std::optional<std::string> SerialBytes(const std::string& hex) {
@@ -95,7 +81,7 @@ const IssuanceWriter::Signer& IssuanceWriter::SignerOf(const std::string& author
     row.Bind(authority_id);
     if (row.Next()) {
       signer->second.ref = row.Int();
-      signer->second.active = row.Int() == static_cast<int64_t>(AuthorityState::kActive);
+      signer->second.state = static_cast<AuthorityState>(row.Int());
     }
   }
   return signer->second;
@@ -143,7 +129,9 @@ absl::StatusOr<int64_t> IssuanceWriter::CallerRef(AuthMethod method, const std::
 
 absl::Status IssuanceWriter::Insert(const IssuanceRecord& record) {
   const Signer signer = SignerOf(record.authority_id);
-  if (!signer.active) {
+  const bool signs = signer.state == AuthorityState::kActive ||
+                     (record.old_authority_may_sign && signer.state == AuthorityState::kOld);
+  if (!signs) {
     return absl::AbortedError(
         absl::StrCat("issuance: authority ", record.authority_id, " does not sign any more: sign again"));
   }
@@ -198,6 +186,11 @@ absl::Status IssuanceWriter::FlushCounters() {
   return absl::OkStatus();
 }
 
+absl::Status IssuanceWriter::MakeWay() {
+  signers_.clear();
+  return FlushCounters();
+}
+
 absl::StatusOr<IssuanceRecord> SelectIssuance(Database& database, const SerialNumber& serial) {
   static const std::string* sql = new std::string(
       absl::StrCat("SELECT ", kColumns,
@@ -212,21 +205,30 @@ absl::StatusOr<IssuanceRecord> SelectIssuance(Database& database, const SerialNu
 
 absl::Status VisitIssuances(Database& database, const IssuanceFilter& filter,
                             absl::FunctionRef<bool(const IssuanceRecord&)> visit) {
+  // 0: any. An ID written out is looked up once, and every other row is passed over without being read whole.
+  int64_t one_id = 0;
+  const std::string& glob = filter.spiffe_id_glob;
+  if (!glob.empty() && glob.find_first_of("*?") == std::string::npos) {
+    Query name(database, "SELECT ref FROM spiffe_id WHERE uri = ?");
+    if (!name.Bind(glob).Next()) return name.status();
+    one_id = name.Int();
+  }
   // CROSS JOIN fixes the order of the loops: issuances outside, by row number, so the oldest come first without a sort.
   // The unary plus keeps the index on not_after out of it: it would demand one.
-  static const std::string* sql = new std::string(
-      absl::StrCat("SELECT ", kColumns,
-                   " FROM issuance i CROSS JOIN spiffe_id s ON s.ref = i.spiffe_id"
-                   " CROSS JOIN authority a ON a.ref = i.authority CROSS JOIN caller c ON c.ref = i.caller"
-                   " WHERE +i.not_after < ? AND +i.not_after >= ? AND (? = '' OR i.node = ?)"
-                   " AND substr(a.id, 1, ?) = ? ORDER BY i.ref"));
+  static const std::string* sql = new std::string(absl::StrCat(
+      "SELECT ", kColumns,
+      " FROM issuance i CROSS JOIN spiffe_id s ON s.ref = i.spiffe_id"
+      " CROSS JOIN authority a ON a.ref = i.authority CROSS JOIN caller c ON c.ref = i.caller"
+      " WHERE (? = 0 OR i.spiffe_id = ?) AND +i.not_after < ? AND +i.not_after >= ? AND (? = '' OR i.node = ?)"
+      " AND substr(a.id, 1, ?) = ? ORDER BY i.ref"));
   Query rows(database, sql->c_str());
+  rows.Bind(one_id).Bind(one_id);
   rows.Bind(SecondsNotBefore(filter.expires_before)).Bind(SecondsNotBefore(filter.expires_after));
   rows.Bind(filter.node).Bind(filter.node);
   rows.Bind(static_cast<int64_t>(filter.authority_id_prefix.size())).Bind(filter.authority_id_prefix);
   while (rows.Next()) {
     MESHCA_ASSIGN_OR_RETURN(const IssuanceRecord record, ReadOrDataLoss(rows));
-    if (!filter.spiffe_id_glob.empty() && !record.spiffe_id.MatchesGlob(filter.spiffe_id_glob)) continue;
+    if (!glob.empty() && !record.spiffe_id.MatchesGlob(glob)) continue;
     if (!visit(record)) break;
   }
   return rows.status();

@@ -34,13 +34,15 @@ class IssuanceWriter {
   absl::Status Insert(const IssuanceRecord& record);
   // Brings the counters up to the rows inserted since BeginBatch. Before COMMIT.
   absl::Status FlushCounters();
+  // Another job of the batch comes next, which may read the counters and change the authorities.
+  absl::Status MakeWay();
   // The transaction did not commit: names met in it have no number.
   void Forget();
 
  private:
   struct Signer {
     int64_t ref = 0;
-    bool active = false;
+    AuthorityState state = AuthorityState::kRetired;  // an unknown one signs nothing either
   };
   const Signer& SignerOf(const std::string& authority_id);
   absl::StatusOr<int64_t> SpiffeIdRef(const std::string& uri);

@@ -68,6 +68,18 @@ uint64_t NextBundleNumber(uint64_t stored, absl::Time now) {
   return std::max(stored + kBundleLeap, unix_time);
 }
 
+// A rotation goes on where the backup knew it to be. What subscribers acknowledged until then proves nothing of what
+// the lost database published later, so its evidence starts anew: the bundle that all of them must hold is the restored
+// one.
+RootRotation AfterRestore(RootRotation rotation, uint64_t restored_bundle) {
+  if (rotation.retire_sequence != 0) {
+    rotation.retire_sequence = restored_bundle;
+  } else if (rotation.bundle_sequence != 0) {
+    rotation.bundle_sequence = restored_bundle;
+  }
+  return rotation;
+}
+
 // Turns the copy into a store in state `recovered`.
 absl::Status MarkRecovered(Database& database, const SqliteOptions& options, const AuditEntry& audit) {
   const absl::Time now = options.clock->Now();
@@ -82,6 +94,9 @@ absl::Status MarkRecovered(Database& database, const SqliteOptions& options, con
     change.bundle = *trust.bundle;
     change.bundle->sequence_number = NextBundleNumber(trust.bundle->sequence_number, now);
     change.bundle->published_at = now;
+    if (trust.rotation && !trust.rotation->Ended()) {
+      change.rotation = AfterRestore(*trust.rotation, change.bundle->sequence_number);
+    }
   }
   change.audit = {audit};
   MESHCA_RETURN_IF_ERROR(ApplyAuthorityChange(database, *options.keys, change).status());

@@ -143,7 +143,38 @@ CREATE TABLE blocked_key(
 ) STRICT, WITHOUT ROWID;
 )sql";
 
-constexpr Migration kMigrations[] = {{1, kVersion1}};
+// Root rotation. A subscriber of before may take anything, so it counts as one that takes both; whose leaf it holds is
+// filled in when it is next heard of.
+constexpr char kVersion2[] = R"sql(
+CREATE TABLE rotation(
+  number INTEGER PRIMARY KEY,
+  step INTEGER NOT NULL,
+  old_root_id TEXT NOT NULL,
+  new_root_id TEXT NOT NULL,
+  automatic INTEGER NOT NULL,
+  emergency INTEGER NOT NULL,
+  rolled_back INTEGER NOT NULL,
+  external_confirmed INTEGER NOT NULL,
+  deadline INTEGER NOT NULL,
+  actor TEXT NOT NULL,
+  started_at INTEGER NOT NULL,
+  step_at INTEGER NOT NULL,
+  bundle_sequence INTEGER NOT NULL,
+  published_at INTEGER NOT NULL,
+  retire_sequence INTEGER NOT NULL,
+  forced TEXT NOT NULL,
+  mac BLOB NOT NULL
+) STRICT;
+-- One rotation at a time: the key is 1 in each row that has not ended (6 is `done`).
+CREATE UNIQUE INDEX rotation_running ON rotation((step <> 6)) WHERE step <> 6;
+
+ALTER TABLE subscriber ADD COLUMN authority_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE subscriber ADD COLUMN takes_bundle INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE subscriber ADD COLUMN takes_key INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE subscriber ADD COLUMN evicted_at INTEGER NOT NULL DEFAULT 9223372036854775807;  -- never
+)sql";
+
+constexpr Migration kMigrations[] = {{1, kVersion1}, {2, kVersion2}};
 
 absl::Status Apply(Database& database, const Migration& migration) {
   Transaction transaction(database, Transaction::Kind::kWrite);

@@ -57,6 +57,8 @@ absl::Status SqliteSink::ApplyAll(std::span<const WriteJobPtr> jobs, std::span<a
 absl::Status SqliteSink::ApplyOne(SqliteJob& job) {
   WriteContext context{*database_, *issuances_};
   if (!job.NeedsSavepoint()) return job.Apply(context);
+  // Before the savepoint: undoing the job must not undo what was counted before it.
+  MESHCA_RETURN_IF_ERROR(issuances_->MakeWay());
   MESHCA_RETURN_IF_ERROR(Query(*database_, "SAVEPOINT job").Run());
   absl::Status status = job.Apply(context);
   // After a fault SQLite may have ended the transaction by itself, and the savepoint with it.

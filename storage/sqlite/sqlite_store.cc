@@ -18,6 +18,7 @@
 #include "storage/sqlite/sqlite_jobs.h"
 #include "storage/sqlite/state_folder.h"
 #include "storage/sqlite/subscriber_rows.h"
+#include "storage/sqlite/unreplaced_leaves.h"
 
 namespace meshca::storage {
 namespace {
@@ -173,6 +174,10 @@ absl::StatusOr<std::string> SqliteStore::GetSetting(absl::string_view name) {
 
 absl::Status SqliteStore::PutSetting(absl::string_view name, absl::string_view value) {
   return impl_->Write([&](Database& database) { return UpsertSetting(database, name, value); });
+}
+
+absl::Status SqliteStore::VisitUnreplaced(const LeafQuery& query, absl::FunctionRef<bool(const LiveLeaf&)> visit) {
+  return VisitUnreplacedLeaves(ReaderConnection(impl_->options_), query, visit);
 }
 
 void SqliteStore::SaveSubscribers(std::vector<SubscriberRecord> rows, SaveDone done) {

@@ -9,7 +9,8 @@ namespace meshca::storage {
 
 absl::Status UpsertSubscriber(Database& database, const SubscriberRecord& record) {
   // The columns are the record's members, in order.
-  return Query(database, "INSERT OR REPLACE INTO subscriber VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+  return Query(database,
+               "INSERT OR REPLACE INTO subscriber VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
       .Bind(record.instance)
       .Bind(record.spiffe_id)
       .Bind(record.node)
@@ -24,6 +25,10 @@ absl::Status UpsertSubscriber(Database& database, const SubscriberRecord& record
       .Bind(record.acknowledged_at)
       .Bind(record.certificate_expires)
       .Bind(record.rejected)
+      .Bind(record.authority_id)
+      .Bind(record.takes_bundle)
+      .Bind(record.takes_key)
+      .Bind(record.evicted_at)
       .Run();
 }
 
@@ -31,7 +36,8 @@ absl::StatusOr<std::vector<SubscriberRecord>> SelectSubscribers(Database& databa
   std::vector<SubscriberRecord> records;
   Query rows(database,
              "SELECT instance, spiffe_id, node, kind, peer, connected, first_seen, last_seen, bundle_sequence, serial,"
-             " version_info, acknowledged_at, certificate_expires, rejected FROM subscriber ORDER BY instance");
+             " version_info, acknowledged_at, certificate_expires, rejected, authority_id, takes_bundle, takes_key,"
+             " evicted_at FROM subscriber ORDER BY instance");
   while (rows.Next()) {
     SubscriberRecord record;
     record.instance = rows.String();
@@ -48,6 +54,10 @@ absl::StatusOr<std::vector<SubscriberRecord>> SelectSubscribers(Database& databa
     record.acknowledged_at = rows.Time();
     record.certificate_expires = rows.Time();
     record.rejected = rows.String();
+    record.authority_id = rows.String();
+    record.takes_bundle = rows.Int() != 0;
+    record.takes_key = rows.Int() != 0;
+    record.evicted_at = rows.Time();
     records.push_back(std::move(record));
   }
   MESHCA_RETURN_IF_ERROR(rows.status());

@@ -1,6 +1,8 @@
 #include "test/fakes/memory_store.h"
 
 #include <algorithm>
+#include <iterator>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -26,6 +28,19 @@ bool Matches(const IssuanceFilter& filter, const IssuanceRecord& record) {
   if (record.authority_id.compare(0, filter.authority_id_prefix.size(), filter.authority_id_prefix) != 0) return false;
   if (!filter.node.empty() && record.node != filter.node) return false;
   return record.not_after < filter.expires_before && record.not_after >= filter.expires_after;
+}
+
+LiveLeaf LeafOf(const IssuanceRecord& record) {
+  LiveLeaf leaf;
+  leaf.serial = record.serial.ToHex();
+  leaf.spiffe_id = record.spiffe_id.uri();
+  leaf.instance = record.instance;
+  leaf.node = record.node;
+  leaf.caller = record.caller;
+  leaf.authority_id = record.authority_id;
+  leaf.issued_at = record.issued_at;
+  leaf.not_after = record.not_after;
+  return leaf;
 }
 
 template <typename Row>
@@ -100,7 +115,9 @@ absl::Status MemoryStore::AppendLocked(IssuanceRecord record) {
   }
   const bool signs =
       std::any_of(trust_.authorities.begin(), trust_.authorities.end(), [&](const StoredAuthority& authority) {
-        return authority.id == record.authority_id && authority.state == AuthorityState::kActive;
+        return authority.id == record.authority_id &&
+               (authority.state == AuthorityState::kActive ||
+                (record.old_authority_may_sign && authority.state == AuthorityState::kOld));
       });
   if (!signs) return absl::AbortedError(absl::StrCat("issuance: authority ", record.authority_id, " does not sign"));
   MESHCA_RETURN_IF_ERROR(RedeemLocked(record));
@@ -219,12 +236,12 @@ void MemoryStore::AuditLocked(AuditEntry entry) {
 
 absl::StatusOr<AuthoritiesAndBundle> MemoryStore::LoadAuthorities() {
   MutexLock lock(mutex_);
-  return trust_;
+  AuthoritiesAndBundle trust = trust_;
+  if (!rotations_.empty()) trust.rotation = rotations_.rbegin()->second;
+  return trust;
 }
 
-absl::StatusOr<uint64_t> MemoryStore::CommitAuthorities(const AuthorityChange& change) {
-  MutexLock lock(mutex_);
-  MESHCA_RETURN_IF_ERROR(broken_);
+absl::Status MemoryStore::CheckChangeLocked(const AuthorityChange& change) const {
   if (change.audit.empty()) return absl::InvalidArgumentError("authorities: a change of trust needs an audit entry");
   if (change.expected_revision != trust_.revision) {
     return absl::AbortedError(absl::StrCat("authorities: judged on revision ", change.expected_revision,
@@ -238,7 +255,45 @@ absl::StatusOr<uint64_t> MemoryStore::CommitAuthorities(const AuthorityChange& c
     return absl::FailedPreconditionError(absl::StrCat("trust bundle: sequence number ", change.bundle->sequence_number,
                                                       " is not above ", trust_.bundle->sequence_number));
   }
+  for (const IssuanceRecord& record : issuances_) {
+    const auto& forgotten = change.forgotten_authorities;
+    if (std::find(forgotten.begin(), forgotten.end(), record.authority_id) != forgotten.end()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("authorities: ", record.authority_id, " has signed certificates that are on record"));
+    }
+  }
+  return CheckRotationLocked(change);
+}
+
+absl::Status MemoryStore::CheckRotationLocked(const AuthorityChange& change) const {
+  if (!change.rotation) return absl::OkStatus();
+  const uint64_t number = change.rotation->number;
+  if (number == 0) return absl::InvalidArgumentError("rotation: the first number is 1");
+  bool known = false;
+  uint64_t highest = 0;
+  for (const auto& [other, rotation] : rotations_) {
+    if (other == change.forgotten_rotation) continue;
+    if (other != number && !rotation.Ended()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("rotation ", number, ": rotation ", other, " has not ended (meshca root status)"));
+    }
+    known |= other == number;
+    highest = other;
+  }
+  if (known || number > highest) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat("rotation ", number, ": its number is not above ", highest));
+}
+
+absl::StatusOr<uint64_t> MemoryStore::CommitAuthorities(const AuthorityChange& change) {
+  MutexLock lock(mutex_);
+  MESHCA_RETURN_IF_ERROR(broken_);
+  MESHCA_RETURN_IF_ERROR(CheckChangeLocked(change));
   trust_.trust_domain = change.trust_domain;
+  for (const std::string& id : change.forgotten_authorities) {
+    auto& rows = trust_.authorities;
+    rows.erase(std::remove_if(rows.begin(), rows.end(), [&](const StoredAuthority& row) { return row.id == id; }),
+               rows.end());
+  }
   for (const StoredAuthority& authority : change.authorities) {
     auto row = std::find_if(trust_.authorities.begin(), trust_.authorities.end(),
                             [&](const StoredAuthority& other) { return other.id == authority.id; });
@@ -249,6 +304,8 @@ absl::StatusOr<uint64_t> MemoryStore::CommitAuthorities(const AuthorityChange& c
     }
   }
   if (change.bundle) trust_.bundle = change.bundle;
+  rotations_.erase(change.forgotten_rotation);
+  if (change.rotation) rotations_[change.rotation->number] = *change.rotation;
   for (const AuditEntry& entry : change.audit) AuditLocked(entry);
   return ++trust_.revision;
 }
@@ -260,6 +317,34 @@ absl::StatusOr<std::map<std::string, uint64_t>> MemoryStore::CountLiveLeaves(abs
     if (now < record.not_after + absl::Seconds(1)) ++counts[record.authority_id];
   }
   return counts;
+}
+
+absl::Status MemoryStore::VisitUnreplaced(const LeafQuery& query, absl::FunctionRef<bool(const LiveLeaf&)> visit) {
+  std::vector<IssuanceRecord> live;
+  std::map<std::string, std::string> root_of;
+  {
+    MutexLock lock(mutex_);
+    std::copy_if(issuances_.begin(), issuances_.end(), std::back_inserter(live),
+                 [&](const IssuanceRecord& record) { return record.not_after >= query.alive_at; });
+    for (const StoredAuthority& authority : trust_.authorities) root_of[authority.id] = authority.root_id;
+  }
+  std::set<std::string> parents;
+  std::set<std::pair<std::string, std::string>> instances;
+  for (const IssuanceRecord& record : live) {
+    const bool replaces =
+        query.root_id.empty() ? record.issued_at >= query.issued_before : root_of[record.authority_id] != query.root_id;
+    if (!replaces) continue;
+    parents.insert(record.parent_serial);
+    if (!record.instance.empty()) instances.insert({record.spiffe_id.uri(), record.instance});
+  }
+  for (const IssuanceRecord& record : live) {
+    if (!query.root_id.empty() && root_of[record.authority_id] != query.root_id) continue;
+    if (record.issued_at >= query.issued_before || record.spiffe_id.uri() == query.except_spiffe_id) continue;
+    if (parents.count(record.serial.ToHex()) != 0) continue;
+    if (instances.count({record.spiffe_id.uri(), record.instance}) != 0) continue;
+    if (!visit(LeafOf(record))) break;
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::string> MemoryStore::GetSetting(absl::string_view name) {

@@ -53,6 +53,8 @@ class MemoryStore final : public storage::Store {
   absl::StatusOr<std::string> GetSetting(absl::string_view name) override;
   absl::Status PutSetting(absl::string_view name, absl::string_view value) override;
 
+  absl::Status VisitUnreplaced(const LeafQuery& query, absl::FunctionRef<bool(const LiveLeaf&)> visit) override;
+
   void SaveSubscribers(std::vector<SubscriberRecord> rows, SaveDone done) override;
   absl::StatusOr<std::vector<SubscriberRecord>> LoadSubscribers() override;
   absl::Status DeleteSubscriber(const std::string& instance) override;
@@ -75,6 +77,8 @@ class MemoryStore final : public storage::Store {
   absl::Status AppendLocked(IssuanceRecord record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status RedeemLocked(const IssuanceRecord& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void AuditLocked(AuditEntry entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status CheckChangeLocked(const AuthorityChange& change) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status CheckRotationLocked(const AuthorityChange& change) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   mutable Mutex mutex_;
   absl::Status broken_ ABSL_GUARDED_BY(mutex_);
@@ -83,7 +87,8 @@ class MemoryStore final : public storage::Store {
   std::vector<Held> held_ ABSL_GUARDED_BY(mutex_);
   std::vector<IssuanceRecord> issuances_ ABSL_GUARDED_BY(mutex_);  // oldest first
   std::map<SerialNumber, absl::Time> serials_ ABSL_GUARDED_BY(mutex_);
-  AuthoritiesAndBundle trust_ ABSL_GUARDED_BY(mutex_);
+  AuthoritiesAndBundle trust_ ABSL_GUARDED_BY(mutex_);  // but for its rotation
+  std::map<uint64_t, RootRotation> rotations_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, std::string> settings_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, SubscriberRecord> subscribers_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, JoinToken> tokens_ ABSL_GUARDED_BY(mutex_);  // by id

@@ -65,14 +65,19 @@ StoredBundle TestBundle(uint64_t sequence_number);
 JoinToken TestToken(absl::string_view id);
 RegistrationEntry TestEntry(absl::string_view id, absl::string_view selector = "unix:uid:1000");
 SubscriberRecord TestSubscriber(absl::string_view instance);
+// Every field differs from its default, and from its neighbours of the same type.
+RootRotation TestRotation(uint64_t number, RotationStep step = RotationStep::kDistribute);
 
 // A fresh store's first step: both issuing authorities active, bundle 1. Returns the revision.
 uint64_t Activate(Store& store);
+// The same with kIssuingA under root "old" and kIssuingB under root "new".
+uint64_t ActivateUnderTwoRoots(Store& store);
 // One more change of a single authority on top of what is there.
 absl::Status SetState(Store& store, absl::string_view id, AuthorityState state, bool tainted = false);
 // Append, and wait for its answer.
 absl::Status AppendAndWait(Store& store, IssuanceRecord record);
 void ExpectSame(const IssuanceRecord& got, const IssuanceRecord& wanted);
+void ExpectSame(const RootRotation& got, const RootRotation& wanted);
 
 }  // namespace meshca::storage
 

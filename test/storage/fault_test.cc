@@ -230,6 +230,39 @@ INSTANTIATE_TEST_SUITE_P(Design10, DiskFault,
                                          DiskCase{"SyncFails", Fault::kSyncFails}),
                          [](const auto& info) { return std::string(info.param.name); });
 
+TEST(FullDisk, IsNoReasonNotToSayWhoseLeafIsUnreplaced) {
+  FaultStore machine;
+  ASSERT_TRUE(machine.harness().Reopen());
+  ActivateUnderTwoRoots(machine.store());
+  RecordMaker maker;
+  // What replaces others outgrows the 2 MiB that SQLite keeps in memory.
+  constexpr int kReplaced = 5000;
+  for (int i = 0; i <= kReplaced; ++i) {
+    for (const char* authority : {kIssuingA, kIssuingB}) {
+      IssuanceRecord record = maker.Make("spiffe://cluster.local/x", authority);
+      record.instance = absl::StrCat(std::string(600, 'i'), i);
+      if (i < kReplaced || authority == kIssuingA) machine.store().Append(record, [](absl::Status) {});
+    }
+  }
+  ASSERT_THAT(machine.store().Probe(), IsOk());
+  LeafQuery query;
+  query.alive_at = kTestNow;
+  query.root_id = "old";
+  for (const Fault fault : {Fault::kNone, Fault::kDiskFull, Fault::kReadOnly}) {
+    machine.vfs().Set(fault);
+    const uint64_t operations = machine.vfs().operations();
+    std::vector<std::string> instances;
+    ASSERT_THAT(machine.store().VisitUnreplaced(query,
+                                                [&](const LiveLeaf& leaf) {
+                                                  instances.push_back(leaf.instance.substr(600));
+                                                  return true;
+                                                }),
+                IsOk());
+    EXPECT_THAT(instances, testing::ElementsAre(absl::StrCat(kReplaced)));
+    EXPECT_GT(machine.vfs().operations(), operations) << "it went to a temporary file, or tried";
+  }
+}
+
 TEST(FsyncFailure, UnknownCommitIsLookedUpAndMadeDurable) {
   FaultStore machine;
   ASSERT_TRUE(machine.harness().Reopen());

@@ -49,24 +49,30 @@ TEST_P(StoreConformance, OnlyAnActiveAuthoritySigns) {
     AuthorityState state;
     bool tainted;
     StatusCode wanted;
+    StatusCode wanted_of_old;  // with old_authority_may_sign
   };
   const Case cases[] = {
-      {"Prepared", AuthorityState::kPrepared, false, StatusCode::kAborted},
-      {"Active", AuthorityState::kActive, false, StatusCode::kOk},
-      {"TaintedActiveStillSigns", AuthorityState::kActive, true, StatusCode::kOk},
-      {"Old", AuthorityState::kOld, false, StatusCode::kAborted},
-      {"Retired", AuthorityState::kRetired, true, StatusCode::kAborted},
+      {"Prepared", AuthorityState::kPrepared, false, StatusCode::kAborted, StatusCode::kAborted},
+      {"Active", AuthorityState::kActive, false, StatusCode::kOk, StatusCode::kOk},
+      {"TaintedActiveStillSigns", AuthorityState::kActive, true, StatusCode::kOk, StatusCode::kOk},
+      {"Old", AuthorityState::kOld, false, StatusCode::kAborted, StatusCode::kOk},
+      {"Retired", AuthorityState::kRetired, true, StatusCode::kAborted, StatusCode::kAborted},
   };
   RecordMaker maker;
   EXPECT_THAT(AppendAndWait(store(), maker.Make()), StatusIs(StatusCode::kAborted)) << "no authority at all";
+  IssuanceRecord own = maker.Make();
+  own.old_authority_may_sign = true;
+  EXPECT_THAT(AppendAndWait(store(), own), StatusIs(StatusCode::kAborted)) << "no authority at all";
   Activate(store());
   for (const Case& c : cases) {
     SCOPED_TRACE(c.name);
     ASSERT_THAT(SetState(store(), kIssuingA, c.state, c.tainted), IsOk());
     EXPECT_THAT(AppendAndWait(store(), maker.Make()), StatusIs(c.wanted));
+    own.serial = maker.Make().serial;
+    EXPECT_THAT(AppendAndWait(store(), own), StatusIs(c.wanted_of_old));
     EXPECT_THAT(AppendAndWait(store(), maker.Make("spiffe://cluster.local/b", kIssuingB)), IsOk());
   }
-  EXPECT_EQ(*store().CountIssuances(), 7u);
+  EXPECT_EQ(*store().CountIssuances(), 10u);
 }
 
 TEST_P(StoreConformance, BadRowFailsAlone) {
@@ -155,7 +161,7 @@ TEST_P(StoreConformance, ListFilters) {
     IssuanceFilter filter;
     std::vector<std::string> wanted;
   };
-  std::vector<Case> cases(7);
+  std::vector<Case> cases(10);
   cases[0] = {"All", {}, {"/ns/a/sa/x", "/ns/a/sa/y", "/ns/b/sa/x", "/ns/b/sa/y"}};
   cases[1] = {"Glob", {}, {"/ns/a/sa/x", "/ns/b/sa/x"}};
   cases[1].filter.spiffe_id_glob = "spiffe://cluster.local/*/x";
@@ -170,6 +176,13 @@ TEST_P(StoreConformance, ListFilters) {
   cases[6] = {"All together", {}, {"/ns/b/sa/x"}};
   cases[6].filter = cases[5].filter;
   cases[6].filter.node = "node-1";
+  cases[7] = {"OneId", {}, {"/ns/b/sa/x"}};
+  cases[7].filter.spiffe_id_glob = "spiffe://cluster.local/ns/b/sa/x";
+  cases[8] = {"OneIdThatNobodyHas", {}, {}};
+  cases[8].filter.spiffe_id_glob = "spiffe://cluster.local/ns/b/sa";
+  cases[9] = {"OneIdAndNode", {}, {}};
+  cases[9].filter.spiffe_id_glob = "spiffe://cluster.local/ns/b/sa/x";
+  cases[9].filter.node = "node-2";
   for (const Case& c : cases) {
     SCOPED_TRACE(c.name);
     std::vector<std::string> got;

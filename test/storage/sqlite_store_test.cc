@@ -12,6 +12,7 @@
 #include <future>
 #include <map>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -19,6 +20,7 @@
 #include "ca/authority/settings.h"
 #include "storage/sqlite/schema.h"
 #include "storage/sqlite/state_folder.h"
+#include "storage/sqlite/unreplaced_leaves.h"
 #include "test/fakes/status_matchers.h"
 #include "test/storage/conformance.h"
 #include "test/storage/sqlite_harness.h"
@@ -142,9 +144,10 @@ TEST(SqliteStore, RefusesANewerSchema) {
   SqliteHarness harness;
   harness.Close();
   Tamper(harness.path(), "PRAGMA user_version=99");
-  EXPECT_THAT(OpenStatus(harness),
-              StatusIs(StatusCode::kFailedPrecondition,
-                       AllOf(HasSubstr("schema version 99"), HasSubstr("up to 1"), HasSubstr("meshca db restore"))));
+  EXPECT_THAT(OpenStatus(harness), StatusIs(StatusCode::kFailedPrecondition,
+                                            AllOf(HasSubstr("schema version 99"),
+                                                  HasSubstr(absl::StrCat("up to ", Migrations().back().version, ":")),
+                                                  HasSubstr("meshca db restore"))));
 }
 
 TEST(SqliteStore, RefusesAnotherProgramsDatabase) {
@@ -216,9 +219,22 @@ struct ForgeryCase {
 };
 class Forgery : public testing::TestWithParam<ForgeryCase> {};
 
+// One that has ended, one that runs.
+void AddRotations(Store& store) {
+  AuthorityChange change;
+  change.trust_domain = "cluster.local";
+  change.audit = {TestAudit("root.rotate")};
+  for (const RootRotation& rotation : {TestRotation(1, RotationStep::kDone), TestRotation(2)}) {
+    change.expected_revision = store.LoadAuthorities()->revision;
+    change.rotation = rotation;
+    ASSERT_THAT(store.CommitAuthorities(change), IsOk());
+  }
+}
+
 TEST_P(Forgery, IsDataLoss) {
   SqliteHarness harness;
   Activate(harness.store());
+  AddRotations(harness.store());
   ASSERT_THAT(harness.store().CreateToken(TestToken("t1"), TestAudit()), IsOk());
   ASSERT_THAT(harness.store().PutEntry(TestEntry("e1"), TestAudit()), IsOk());
   harness.Close();
@@ -251,6 +267,14 @@ INSTANTIATE_TEST_SUITE_P(
         ForgeryCase{"TaintRemoved", "UPDATE authority SET tainted = 1 - tainted", ReadAuthorities},
         ForgeryCase{"RootAdded", "INSERT INTO bundle SELECT sequence + 1, roots, published_at, mac FROM bundle",
                     ReadAuthorities},
+        ForgeryCase{"RotationMovedOn", "UPDATE rotation SET step = 5 WHERE number = 2", ReadAuthorities},
+        ForgeryCase{"RotationMadeAnEmergency", "UPDATE rotation SET emergency = 1 - emergency", ReadAuthorities},
+        ForgeryCase{"RotationAcknowledgedSooner", "UPDATE rotation SET bundle_sequence = 1", ReadAuthorities},
+        ForgeryCase{"RotationInserted",
+                    "INSERT INTO rotation SELECT 3, 6, old_root_id, new_root_id, automatic, emergency, rolled_back,"
+                    " external_confirmed, deadline, actor, started_at, step_at, bundle_sequence, published_at,"
+                    " retire_sequence, forced, mac FROM rotation WHERE number = 1",
+                    ReadAuthorities},
         ForgeryCase{"TokenForAnotherId", "UPDATE token SET spiffe_id = 'spiffe://cluster.local/admin'", ReadTokens},
         ForgeryCase{"TokenProlonged", "UPDATE token SET expires_at = expires_at + 1000000000", RedeemToken},
         ForgeryCase{"EntryForAnotherId", "UPDATE entry SET spiffe_id = 'spiffe://cluster.local/admin'", ReadEntries},
@@ -267,6 +291,7 @@ class Damage : public testing::TestWithParam<DamageCase> {};
 TEST_P(Damage, IsFoundByCheck) {
   SqliteHarness harness;
   Activate(harness.store());
+  AddRotations(harness.store());
   RecordMaker maker;
   for (int i = 0; i < 5; ++i) ASSERT_THAT(AppendAndWait(harness.store(), maker.Make()), IsOk());
   ASSERT_THAT(harness.store().CreateToken(TestToken("t1"), TestAudit()), IsOk());
@@ -284,6 +309,7 @@ INSTANTIATE_TEST_SUITE_P(
                     DamageCase{"AuditLineRemoved", "DELETE FROM audit WHERE sequence = 1", "audit log"},
                     DamageCase{"IssuanceRemoved", "DELETE FROM issuance WHERE ref = 3", "counters"},
                     DamageCase{"CounterChanged", "UPDATE expiry SET count = count + 1", "counters"},
+                    DamageCase{"EndedRotationEdited", "UPDATE rotation SET forced = '' WHERE number = 1", "rotation 1"},
                     DamageCase{"NameRemoved", "DELETE FROM spiffe_id", "name that is not there"}),
     [](const auto& info) { return std::string(info.param.name); });
 
@@ -351,6 +377,81 @@ TEST(SqliteStore, AReaderSeesOneCommitWhileWritingGoesOn) {
               IsOk());
   EXPECT_EQ(seen, 10);
   EXPECT_EQ(*store.CountIssuances(), 20u);
+}
+
+TEST(SqliteStore, JobsOfOneBatchSeeWhatThoseBeforeThemDid) {
+  SqliteHarness harness;
+  Store& store = harness.store();
+  const uint64_t revision = Activate(store);
+  RecordMaker maker;
+  auto change = [&](uint64_t expected) {
+    AuthorityChange made;
+    made.expected_revision = expected;
+    made.trust_domain = "cluster.local";
+    made.audit = {TestAudit()};
+    return made;
+  };
+  // While the writer is held in an answer, what arrives becomes one batch.
+  std::promise<void> held, go;
+  store.Append(maker.Make("spiffe://cluster.local/x", kIssuingB), [&](absl::Status) {
+    held.set_value();
+    go.get_future().wait();
+  });
+  held.get_future().wait();
+  auto wait_for = [&](uint64_t queued) {
+    while (store.Health().queued < queued) std::this_thread::yield();
+  };
+  std::promise<absl::Status> before, after;
+  store.Append(maker.Make(), [&](absl::Status status) { before.set_value(std::move(status)); });
+  auto grown_old = std::async(std::launch::async, [&] {
+    AuthorityChange old = change(revision);
+    old.authorities = {TestAuthority(kIssuingA, AuthorityState::kOld)};
+    return store.CommitAuthorities(old).status();
+  });
+  wait_for(2);
+  store.Append(maker.Make(), [&](absl::Status status) { after.set_value(std::move(status)); });
+  auto forgotten = std::async(std::launch::async, [&] {
+    AuthorityChange forget = change(revision + 1);
+    forget.forgotten_authorities = {kIssuingA};
+    return store.CommitAuthorities(forget).status();
+  });
+  wait_for(4);
+  go.set_value();
+  EXPECT_THAT(before.get_future().get(), IsOk());
+  EXPECT_THAT(grown_old.get(), IsOk());
+  EXPECT_THAT(after.get_future().get(), StatusIs(StatusCode::kAborted)) << "it signs no more";
+  EXPECT_THAT(forgotten.get(), StatusIs(StatusCode::kFailedPrecondition)) << "it signed the first";
+  EXPECT_THAT(*store.CountLiveLeaves(kTestNow),
+              testing::UnorderedElementsAre(testing::Pair(kIssuingA, 1), testing::Pair(kIssuingB, 1)));
+  EXPECT_THAT(store.Check(), IsOk());
+}
+
+// ---- leaves that nothing replaced ----
+
+TEST(UnreplacedLeaves, PlanReadsNoTableTwiceForOneLeaf) {
+  SqliteHarness harness;
+  harness.Close();
+  ConnectionOptions options;
+  options.path = harness.path();
+  auto database = Database::Open(options);
+  ASSERT_THAT(database, IsOk());
+  const std::string explain = absl::StrCat("EXPLAIN QUERY PLAN ", UnreplacedLeavesSql());
+  std::vector<std::string> plan;
+  Query rows(**database, explain.c_str());
+  while (rows.Next()) {
+    for (int column = 0; column < 3; ++column) rows.Int();
+    plan.push_back(rows.String());
+  }
+  ASSERT_THAT(rows.status(), IsOk());
+  const std::string live = " USING INDEX issuance_not_after (not_after>?)";
+  // Two lists, filled once each because they depend on nothing outside ("CORRELATED" would be said), and lookups by
+  // key. A SCAN inside would make the whole quadratic.
+  EXPECT_THAT(plan, testing::ElementsAre("SEARCH i" + live, "LIST SUBQUERY 2", "SEARCH r" + live,
+                                         "SEARCH a USING INTEGER PRIMARY KEY (rowid=?)", "LIST SUBQUERY 3",
+                                         "SEARCH r" + live, "SEARCH a USING INTEGER PRIMARY KEY (rowid=?)",
+                                         "SEARCH a USING INTEGER PRIMARY KEY (rowid=?)",
+                                         "SEARCH s USING INTEGER PRIMARY KEY (rowid=?)",
+                                         "SEARCH c USING INTEGER PRIMARY KEY (rowid=?)"));
 }
 
 // ---- backup and restore ----
@@ -428,6 +529,51 @@ TEST_F(Restored, OpensInStateRecovered) {
   }
   EXPECT_EQ(kept, 1);
 }
+
+struct RotationRestoreCase {
+  const char* name;
+  RotationStep step;
+  uint64_t bundle_sequence;
+  uint64_t retire_sequence;
+  bool bundle_anew;
+  bool retire_anew;
+};
+class RotationRestored : public testing::TestWithParam<RotationRestoreCase> {};
+
+TEST_P(RotationRestored, GoesOnWithNewEvidence) {
+  const RotationRestoreCase& c = GetParam();
+  SqliteHarness harness;
+  TempFolder folder;
+  RootRotation wanted = TestRotation(1, c.step);
+  wanted.bundle_sequence = c.bundle_sequence;
+  wanted.retire_sequence = c.retire_sequence;
+  AuthorityChange change;
+  change.expected_revision = Activate(harness.store());
+  change.trust_domain = "cluster.local";
+  change.rotation = wanted;
+  change.audit = {TestAudit()};
+  ASSERT_THAT(harness.store().CommitAuthorities(change), IsOk());
+  ASSERT_THAT(harness.store().Backup(folder / "backup.db", TestAudit("db.backup")), IsOk());
+  harness.Close();
+  ASSERT_THAT(RestoreSqlite(folder / "backup.db", harness.options(), TestAudit("db.restore")), IsOk());
+  ASSERT_TRUE(harness.Reopen());
+  auto trust = harness.store().LoadAuthorities();
+  ASSERT_THAT(trust, IsOk());
+  ASSERT_TRUE(trust->rotation.has_value());
+  if (c.bundle_anew) wanted.bundle_sequence = trust->bundle->sequence_number;
+  if (c.retire_anew) wanted.retire_sequence = trust->bundle->sequence_number;
+  ExpectSame(*trust->rotation, wanted);
+  EXPECT_THAT(harness.store().Check(), IsOk());
+}
+
+INSTANTIATE_TEST_SUITE_P(Restore, RotationRestored,
+                         testing::Values(RotationRestoreCase{"Prepare", RotationStep::kPrepare, 0, 0, false, false},
+                                         RotationRestoreCase{"Distribute", RotationStep::kDistribute, 1, 0, true,
+                                                             false},
+                                         RotationRestoreCase{"Drain", RotationStep::kDrain, 1, 0, true, false},
+                                         RotationRestoreCase{"Retire", RotationStep::kRetire, 1, 2, false, true},
+                                         RotationRestoreCase{"Done", RotationStep::kDone, 1, 2, false, false}),
+                         [](const auto& info) { return std::string(info.param.name); });
 
 TEST_F(Restored, OntoAnEmptyMachine) {
   harness_.Close();

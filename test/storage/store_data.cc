@@ -106,19 +106,51 @@ SubscriberRecord TestSubscriber(absl::string_view instance) {
   record.serial = "0a0b";
   record.version_info = "v1";
   record.acknowledged_at = kTestNow + absl::Seconds(4);
+  record.authority_id = kIssuingA;
+  record.takes_key = true;
   return record;
 }
 
-uint64_t Activate(Store& store) {
+RootRotation TestRotation(uint64_t number, RotationStep step) {
+  RootRotation rotation;
+  rotation.number = number;
+  rotation.step = step;
+  rotation.old_root_id = "old";
+  rotation.new_root_id = "new";
+  rotation.automatic = true;
+  rotation.emergency = true;
+  rotation.rolled_back = true;
+  rotation.external_confirmed = true;
+  rotation.deadline = kTestNow + absl::Hours(48);
+  rotation.actor = "uid 0 pid 1";
+  rotation.started_at = kTestNow;
+  rotation.step_at = kTestNow + absl::Seconds(3);
+  rotation.bundle_sequence = 2;
+  rotation.published_at = kTestNow + absl::Seconds(2);
+  rotation.retire_sequence = 3;
+  rotation.forced = "uid 0 activated with one subscriber behind.";
+  return rotation;
+}
+
+namespace {
+
+uint64_t ActivateUnder(Store& store, absl::string_view root_of_a, absl::string_view root_of_b) {
   AuthorityChange change;
   change.trust_domain = "cluster.local";
   change.authorities = {TestAuthority(kIssuingA), TestAuthority(kIssuingB)};
+  change.authorities[0].root_id = std::string(root_of_a);
+  change.authorities[1].root_id = std::string(root_of_b);
   change.bundle = TestBundle(1);
   change.audit = {TestAudit("authority.activate")};
   auto revision = store.CommitAuthorities(change);
   MESHCA_CHECK(revision.ok());
   return *revision;
 }
+
+}  // namespace
+
+uint64_t Activate(Store& store) { return ActivateUnder(store, "root", "root"); }
+uint64_t ActivateUnderTwoRoots(Store& store) { return ActivateUnder(store, "old", "new"); }
 
 absl::Status SetState(Store& store, absl::string_view id, AuthorityState state, bool tainted) {
   AuthorityChange change;
@@ -152,6 +184,25 @@ void ExpectSame(const IssuanceRecord& got, const IssuanceRecord& wanted) {
   EXPECT_EQ(got.node, wanted.node);
   EXPECT_EQ(got.parent_serial, wanted.parent_serial);
   EXPECT_EQ(got.token_id, wanted.token_id);
+}
+
+void ExpectSame(const RootRotation& got, const RootRotation& wanted) {
+  EXPECT_EQ(got.number, wanted.number);
+  EXPECT_EQ(got.step, wanted.step);
+  EXPECT_EQ(got.old_root_id, wanted.old_root_id);
+  EXPECT_EQ(got.new_root_id, wanted.new_root_id);
+  EXPECT_EQ(got.automatic, wanted.automatic);
+  EXPECT_EQ(got.emergency, wanted.emergency);
+  EXPECT_EQ(got.rolled_back, wanted.rolled_back);
+  EXPECT_EQ(got.external_confirmed, wanted.external_confirmed);
+  EXPECT_EQ(got.deadline, wanted.deadline);
+  EXPECT_EQ(got.actor, wanted.actor);
+  EXPECT_EQ(got.started_at, wanted.started_at);
+  EXPECT_EQ(got.step_at, wanted.step_at);
+  EXPECT_EQ(got.bundle_sequence, wanted.bundle_sequence);
+  EXPECT_EQ(got.published_at, wanted.published_at);
+  EXPECT_EQ(got.retire_sequence, wanted.retire_sequence);
+  EXPECT_EQ(got.forced, wanted.forced);
 }
 
 }  // namespace meshca::storage

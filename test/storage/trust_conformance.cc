@@ -116,6 +116,127 @@ TEST_P(StoreConformance, BundleNumbersOnlyGrow) {
   EXPECT_THAT(store().CommitAuthorities(back), StatusIs(StatusCode::kFailedPrecondition, HasSubstr("not above 10")));
 }
 
+TEST_P(StoreConformance, ARotationComesBackWhole) {
+  uint64_t revision = Activate(store());
+  EXPECT_FALSE(store().LoadAuthorities()->rotation.has_value());
+  auto commit = [&](const RootRotation& rotation) {
+    AuthorityChange change = Change(revision);
+    change.rotation = rotation;
+    auto committed = store().CommitAuthorities(change);
+    ASSERT_THAT(committed, IsOk());
+    revision = *committed;
+    harness_->Reopen();
+    auto trust = store().LoadAuthorities();
+    ASSERT_THAT(trust, IsOk());
+    ASSERT_TRUE(trust->rotation.has_value());
+    ExpectSame(*trust->rotation, rotation);
+  };
+  commit(TestRotation(1));
+  // Each truth value alone, so that none stands in another's column; the infinities; no text.
+  RootRotation bare;
+  bare.number = 1;
+  bare.started_at = bare.step_at = kTestNow;
+  commit(bare);
+  for (bool RootRotation::*flag : {&RootRotation::automatic, &RootRotation::emergency, &RootRotation::rolled_back,
+                                   &RootRotation::external_confirmed}) {
+    RootRotation one = bare;
+    one.*flag = true;
+    commit(one);
+  }
+  commit(TestRotation(1, RotationStep::kDone));
+  commit(TestRotation(2, RotationStep::kPrepare));
+  EXPECT_THAT(store().Check(), IsOk());
+}
+
+TEST_P(StoreConformance, OneRotationAtATime) {
+  uint64_t revision = Activate(store());
+  auto commit = [&](AuthorityChange change) {
+    auto committed = store().CommitAuthorities(change);
+    if (committed.ok()) revision = *committed;
+    return committed.status();
+  };
+  auto with = [&](uint64_t number, RotationStep step) {
+    AuthorityChange change = Change(revision);
+    change.rotation = TestRotation(number, step);
+    return change;
+  };
+  EXPECT_THAT(commit(with(0, RotationStep::kPrepare)), StatusIs(StatusCode::kInvalidArgument));
+  for (int step = 1; step <= 5; ++step) {
+    ASSERT_THAT(commit(with(1, static_cast<RotationStep>(step))), IsOk());
+    AuthorityChange second = with(2, RotationStep::kPrepare);
+    second.authorities = {TestAuthority("cc")};
+    EXPECT_THAT(commit(second), StatusIs(StatusCode::kFailedPrecondition, HasSubstr("rotation 1 has not ended")))
+        << "in step " << step;
+    EXPECT_THAT(store().LoadAuthorities()->authorities, SizeIs(2)) << "nothing of a refused change stays";
+    EXPECT_EQ(store().LoadAuthorities()->rotation->number, 1u);
+  }
+  AuthorityChange stale = with(1, RotationStep::kDone);
+  stale.expected_revision -= 1;
+  EXPECT_THAT(commit(stale), StatusIs(StatusCode::kAborted));
+  ASSERT_THAT(commit(with(1, RotationStep::kDone)), IsOk());
+  ASSERT_THAT(commit(with(3, RotationStep::kPrepare)), IsOk());
+  EXPECT_THAT(commit(with(1, RotationStep::kRetire)), StatusIs(StatusCode::kFailedPrecondition)) << "it ended";
+  ASSERT_THAT(commit(with(3, RotationStep::kDone)), IsOk());
+  EXPECT_THAT(commit(with(2, RotationStep::kPrepare)),
+              StatusIs(StatusCode::kFailedPrecondition, HasSubstr("not above 3")));
+  EXPECT_EQ(store().LoadAuthorities()->rotation->number, 3u);
+}
+
+TEST_P(StoreConformance, AnAbortedRotationIsForgotten) {
+  uint64_t revision = Activate(store());
+  AuthorityChange begun = Change(revision);
+  begun.rotation = TestRotation(1, RotationStep::kDone);
+  begun.authorities = {TestAuthority("new root", AuthorityState::kPrepared),
+                       TestAuthority("new issuing", AuthorityState::kPrepared)};
+  revision = *store().CommitAuthorities(begun);
+  AuthorityChange second = Change(revision);
+  second.rotation = TestRotation(2);
+  revision = *store().CommitAuthorities(second);
+
+  AuthorityChange abort = Change(revision);
+  abort.forgotten_rotation = 2;
+  abort.forgotten_authorities = {"new root", "new issuing"};
+  abort.bundle = TestBundle(5);
+  ASSERT_THAT(store().CommitAuthorities(abort), IsOk());
+  harness_->Reopen();
+  auto trust = store().LoadAuthorities();
+  ASSERT_THAT(trust, IsOk());
+  EXPECT_EQ(trust->revision, revision + 1);
+  ASSERT_THAT(trust->authorities, SizeIs(2));
+  EXPECT_EQ(trust->authorities[0].id, kIssuingA);
+  EXPECT_EQ(trust->authorities[1].id, kIssuingB);
+  ASSERT_TRUE(trust->rotation.has_value());
+  EXPECT_EQ(trust->rotation->number, 1u) << "the one before it";
+  EXPECT_EQ(trust->bundle->sequence_number, 5u);
+
+  AuthorityChange again = Change(trust->revision);
+  again.rotation = TestRotation(2, RotationStep::kPrepare);
+  EXPECT_THAT(store().CommitAuthorities(again), IsOk()) << "its number is free again";
+  EXPECT_THAT(store().Check(), IsOk());
+}
+
+TEST_P(StoreConformance, AnAuthorityThatSignedIsNotForgotten) {
+  uint64_t revision = Activate(store());
+  AuthorityChange begun = Change(revision);
+  begun.rotation = TestRotation(1);
+  revision = *store().CommitAuthorities(begun);
+  RecordMaker maker;
+  ASSERT_THAT(AppendAndWait(store(), maker.Make("spiffe://cluster.local/x", kIssuingB)), IsOk());
+
+  AuthorityChange abort = Change(revision);
+  abort.forgotten_rotation = 1;
+  abort.forgotten_authorities = {kIssuingA, kIssuingB};
+  EXPECT_THAT(store().CommitAuthorities(abort), StatusIs(StatusCode::kFailedPrecondition, HasSubstr(kIssuingB)));
+  auto trust = store().LoadAuthorities();
+  EXPECT_THAT(trust->authorities, SizeIs(2)) << "nothing of a refused change stays";
+  EXPECT_TRUE(trust->rotation.has_value());
+  abort.forgotten_authorities = {kIssuingA};
+  ASSERT_THAT(store().CommitAuthorities(abort), IsOk());
+  EXPECT_THAT(AppendAndWait(store(), maker.Make()), StatusIs(StatusCode::kAborted)) << "it is gone";
+  EXPECT_FALSE(store().LoadAuthorities()->rotation.has_value());
+  EXPECT_THAT(store().Check(), IsOk());
+}
+
 TEST_P(StoreConformance, Settings) {
   EXPECT_THAT(store().GetSetting("clock_high_water"), StatusIs(StatusCode::kNotFound));
   const std::string value("a\0b", 3);
@@ -137,6 +258,10 @@ TEST_P(StoreConformance, SubscribersAreReplacedByInstance) {
   later.bundle_sequence = 8;
   later.rejected = "bad key";
   later.connected = false;
+  later.authority_id = kIssuingB;
+  later.takes_bundle = true;
+  later.takes_key = false;
+  later.evicted_at = kTestNow + absl::Hours(1);
   ASSERT_THAT(save({TestSubscriber("b"), TestSubscriber("a")}), IsOk());
   ASSERT_THAT(save({later}), IsOk());
   ASSERT_THAT(save({}), IsOk());
@@ -145,6 +270,10 @@ TEST_P(StoreConformance, SubscribersAreReplacedByInstance) {
   ASSERT_THAT(rows, IsOk());
   ASSERT_THAT(*rows, SizeIs(2));
   EXPECT_EQ((*rows)[0].instance, "a");
+  EXPECT_EQ((*rows)[0].authority_id, kIssuingA);
+  EXPECT_FALSE((*rows)[0].takes_bundle);
+  EXPECT_TRUE((*rows)[0].takes_key);
+  EXPECT_EQ((*rows)[0].evicted_at, absl::InfiniteFuture());
   const SubscriberRecord& b = (*rows)[1];
   EXPECT_EQ(b.spiffe_id, later.spiffe_id);
   EXPECT_EQ(b.node, later.node);
@@ -159,6 +288,10 @@ TEST_P(StoreConformance, SubscribersAreReplacedByInstance) {
   EXPECT_EQ(b.acknowledged_at, later.acknowledged_at);
   EXPECT_EQ(b.certificate_expires, absl::InfinitePast());
   EXPECT_EQ(b.rejected, "bad key");
+  EXPECT_EQ(b.authority_id, kIssuingB);
+  EXPECT_TRUE(b.takes_bundle);
+  EXPECT_FALSE(b.takes_key);
+  EXPECT_EQ(b.evicted_at, kTestNow + absl::Hours(1));
   EXPECT_THAT(store().DeleteSubscriber("a"), IsOk());
   EXPECT_THAT(store().DeleteSubscriber("a"), StatusIs(StatusCode::kNotFound));
   EXPECT_THAT(*store().LoadSubscribers(), SizeIs(1));
