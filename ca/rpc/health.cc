@@ -23,14 +23,19 @@ Payload StatusPayload(HealthCheckResponse::ServingStatus status) {
   return Frame(response);
 }
 
+// Names come from strangers: longer than any protobuf service's, a message is refused before it is kept.
+constexpr size_t kRequestBytesMax = 512;
+
 class Health final : public HealthService {
  public:
-  Health() { services_[""].status = HealthCheckResponse::SERVING; }
+  Health() { services_[""] = std::make_unique<Service>(Service{HealthCheckResponse::SERVING, {}}); }
 
   void AddTo(Router& router) override {
-    router.AddUnary("/grpc.health.v1.Health/Check", [this](std::shared_ptr<Call> call) { Check(*call); });
+    router.AddUnary("/grpc.health.v1.Health/Check", [this](std::shared_ptr<Call> call) { Check(*call); },
+                    {.request_bytes_max = kRequestBytesMax});
     router.AddStream("/grpc.health.v1.Health/Watch",
-                     [this](Stream& stream) { return std::make_unique<Watcher>(*this, stream); });
+                     [this](Stream& stream) { return std::make_unique<Watcher>(*this, stream); },
+                     {.message_bytes_max = kRequestBytesMax});
   }
 
   void Set(absl::string_view service, bool serving) override {
@@ -38,11 +43,15 @@ class Health final : public HealthService {
     {
       MutexLock lock(mutex_);
       if (retired_) return;
-      Service& state = services_[service];
+      std::unique_ptr<Service>& state = services_[service];
+      if (state == nullptr) {
+        state = std::make_unique<Service>();
+        Claim(service, state->watchers);
+      }
       const auto status = serving ? HealthCheckResponse::SERVING : HealthCheckResponse::NOT_SERVING;
-      if (state.status == status) return;
-      state.status = status;
-      watchers = state.watchers;
+      if (state->status == status) return;
+      state->status = status;
+      watchers = state->watchers.handles;
     }
     Tell(watchers);
   }
@@ -53,17 +62,25 @@ class Health final : public HealthService {
       MutexLock lock(mutex_);
       retired_ = true;
       for (auto& [name, state] : services_) {
-        if (state.status == HealthCheckResponse::SERVING) state.status = HealthCheckResponse::NOT_SERVING;
-        watchers.insert(watchers.end(), state.watchers.begin(), state.watchers.end());
+        state->status = HealthCheckResponse::NOT_SERVING;
+        watchers.insert(watchers.end(), state->watchers.handles.begin(), state->watchers.handles.end());
       }
     }
     Tell(watchers);
   }
 
  private:
+  class Watcher;
+
+  // Who leaves makes way by its index: a linear search under the mutex would let many streams slow down each other.
+  struct WatcherList {
+    std::vector<Watcher*> watchers;
+    std::vector<StreamHandle> handles;  // beside watchers
+  };
+
   struct Service {
     HealthCheckResponse::ServingStatus status = HealthCheckResponse::SERVICE_UNKNOWN;
-    std::vector<StreamHandle> watchers;
+    WatcherList watchers;
   };
 
   // One Watch: sends the state when it differs from what the client has.
@@ -78,7 +95,7 @@ class Health final : public HealthService {
       if (!parsed.ok()) return stream_.Finish(parsed);
       watching_ = true;
       service_ = request.service();
-      health_.Join(service_, stream_.handle());
+      health_.Join(*this, stream_.handle());
       Update();
     }
     void OnHalfClose() override {
@@ -86,7 +103,7 @@ class Health final : public HealthService {
     }
     void OnWritable() override { Update(); }
     void OnClose(const absl::Status& status) override {
-      if (watching_) health_.Leave(service_, stream_.handle());
+      if (watching_) health_.Leave(*this);
     }
 
     void Update() {
@@ -96,11 +113,16 @@ class Health final : public HealthService {
     }
 
    private:
+    friend class Health;
+
     Health& health_;
     Stream& stream_;
-    std::string service_;
+    std::string service_;  // not written any more once watching_
     bool watching_ = false;
     HealthCheckResponse::ServingStatus sent_ = HealthCheckResponse::UNKNOWN;
+    // Guarded by the service's mutex: the list this watcher is in, and where.
+    WatcherList* list_ = nullptr;
+    size_t index_ = 0;
   };
 
   static void Tell(const std::vector<StreamHandle>& watchers) {
@@ -122,27 +144,56 @@ class Health final : public HealthService {
   HealthCheckResponse::ServingStatus StatusOf(absl::string_view service) {
     MutexLock lock(mutex_);
     auto found = services_.find(service);
-    return found == services_.end() ? HealthCheckResponse::SERVICE_UNKNOWN : found->second.status;
+    return found == services_.end() ? HealthCheckResponse::SERVICE_UNKNOWN : found->second->status;
   }
 
-  void Join(absl::string_view service, StreamHandle watcher) {
-    MutexLock lock(mutex_);
-    services_[service].watchers.push_back(std::move(watcher));
+  static void Append(Watcher& watcher, StreamHandle handle, WatcherList& list) {
+    watcher.list_ = &list;
+    watcher.index_ = list.watchers.size();
+    list.watchers.push_back(&watcher);
+    list.handles.push_back(std::move(handle));
   }
 
-  void Leave(absl::string_view service, const StreamHandle& watcher) {
+  // The last of the list takes the place; returns the handle of who left.
+  static StreamHandle Remove(Watcher& watcher) {
+    WatcherList& list = *watcher.list_;
+    const size_t index = watcher.index_;
+    std::swap(list.watchers[index], list.watchers.back());
+    std::swap(list.handles[index], list.handles.back());
+    list.watchers[index]->index_ = index;
+    StreamHandle handle = std::move(list.handles.back());
+    list.watchers.pop_back();
+    list.handles.pop_back();
+    return handle;
+  }
+
+  void Join(Watcher& watcher, StreamHandle handle) {
     MutexLock lock(mutex_);
-    auto found = services_.find(service);
-    if (found == services_.end()) return;
-    std::erase(found->second.watchers, watcher);
-    // Names come from clients: one that was only watched is forgotten with its last watcher.
-    if (found->second.watchers.empty() && found->second.status == HealthCheckResponse::SERVICE_UNKNOWN) {
-      services_.erase(found);
+    auto found = services_.find(watcher.service_);
+    Append(watcher, std::move(handle), found == services_.end() ? unknown_ : found->second->watchers);
+  }
+
+  void Leave(Watcher& watcher) {
+    MutexLock lock(mutex_);
+    Remove(watcher);
+  }
+
+  // Those who wait for a name that is set for the first time.
+  void Claim(absl::string_view service, WatcherList& list) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    for (size_t i = 0; i < unknown_.watchers.size();) {
+      Watcher& watcher = *unknown_.watchers[i];
+      if (watcher.service_ == service) {
+        Append(watcher, Remove(watcher), list);  // Another one is at `i` now.
+      } else {
+        ++i;
+      }
     }
   }
 
   Mutex mutex_;
-  absl::flat_hash_map<std::string, Service> services_ ABSL_GUARDED_BY(mutex_);
+  // Those that were Set: what a client names adds none.
+  absl::flat_hash_map<std::string, std::unique_ptr<Service>> services_ ABSL_GUARDED_BY(mutex_);
+  WatcherList unknown_ ABSL_GUARDED_BY(mutex_);
   bool retired_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

@@ -288,6 +288,40 @@ TEST_F(HealthTest, WatchTellsEachChange) {
   EXPECT_FALSE(client.reply(stream).closed);
 }
 
+TEST_F(HealthTest, ANameTooLongToBeOneIsRefused) {
+  H2Client client(Serve());
+  const std::string request = Request(std::string(600, 'a'));
+  EXPECT_EQ(client.Call("/grpc.health.v1.Health/Check", request).status(), 8);
+  EXPECT_EQ(client.Call("/grpc.health.v1.Health/Watch", request).status(), 8);
+  EXPECT_EQ(Limit(LimitKind::kMessageBytes), 2u);
+}
+
+TEST_F(HealthTest, WatchersThatLeaveTakeNobodyWithThem) {
+  H2Client client(Serve());
+  // Three of a name that is set, and three of names that are not yet: the middle ones leave.
+  health_->Set("a.Set", true);
+  std::vector<int32_t> streams;
+  for (const char* name : {"a.Set", "a.Set", "a.Set", "a.Late", "a.Other", "a.Late"}) {
+    streams.push_back(client.Open("/grpc.health.v1.Health/Watch"));
+    client.SendMessage(streams.back(), Request(name), true);
+    ASSERT_TRUE(client.WaitMessages(streams.back(), 1));
+  }
+  client.Reset(streams[1]);
+  client.Reset(streams[4]);
+  ASSERT_TRUE(client.RunUntil([this] { return server_->stats().streams_open == 4; }));
+  health_->Set("a.Set", false);
+  health_->Set("a.Late", true);
+  for (const size_t i : {0, 2}) {
+    ASSERT_TRUE(client.WaitMessages(streams[i], 2)) << i;
+    EXPECT_EQ(StatusIn(client.reply(streams[i]).messages()[1]), Response::NOT_SERVING) << i;
+  }
+  for (const size_t i : {3, 5}) {
+    ASSERT_TRUE(client.WaitMessages(streams[i], 2)) << i;
+    EXPECT_EQ(StatusIn(client.reply(streams[i]).messages()[1]), Response::SERVING) << i;
+  }
+  EXPECT_EQ(client.reply(streams[1]).messages().size(), 1u);
+}
+
 TEST_F(HealthTest, ReflectionListsAndDescribes) {
   H2Client client(Serve());
   for (const char* version : {"v1", "v1alpha"}) {
