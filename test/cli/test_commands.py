@@ -256,6 +256,36 @@ def test_roots_and_bundle(server, tmp_path):
     assert empty.returncode == 1 and str(tmp_path) in empty.stderr
 
 
+@pytest.mark.parametrize("words, code, said", [
+    ("rotate --plan --detach", 2, "--plan excludes --detach"),
+    ("rotate --deadline 1h", 2, "--deadline requires --emergency"),
+    ("rotate --emergency --deadline soon", 2, "--deadline: "),
+    ("abort --force", 2, "--force"),
+    ("taint", 2, "ID"),
+    ("taint abc", 1, "at least 8"),
+    ("taint root-of-all", 1, "not hexadecimal"),
+])
+def test_mistakes_about_rotation_change_nothing(server, words, code, said):
+    ca = server()
+    before = ca.cli("audit", "list").stdout
+    done = ca.cli("root", *words.split(), check=False)
+    assert (done.returncode, done.stdout) == (code, ""), done.stderr
+    assert said in done.stderr
+    assert ca.cli("audit", "list").stdout == before
+
+
+def test_the_tree_counts_what_is_alive_under_each_authority(server, tmp_path):
+    ca = server()
+
+    def live(mark):
+        line = next(line for line in ca.cli("cert", "tree").stdout.splitlines() if mark in line)
+        return int(line.split(" live")[0].split()[-1])
+
+    before = live(ca.root_fingerprint)
+    ca.cli("request", WEB, "--out-dir", tmp_path)
+    assert live(ca.root_fingerprint) == live("└─") == before + 1
+
+
 def test_configuration_is_checked_without_a_server(meshca, tmp_path):
     file = tmp_path / "meshca.yaml"
     file.write_text("trust_domain: a.test\nlisten: 127.0.0.1:1\nsds:\n  over_mtsl: true\n", encoding="utf-8")
@@ -268,6 +298,11 @@ def test_configuration_is_checked_without_a_server(meshca, tmp_path):
                            capture_output=True, text=True, check=True).stdout
     assert "a.test" in shown and "meshca.yaml:1" in shown
     assert "127.0.0.1:2" in shown and "--listen" in shown
+    shown = subprocess.run([meshca, "config", "show", "--origin", "--rotation-skew", "1h"], capture_output=True,
+                           text=True, check=True, env={"HOME": "/home/u", "MESHCA_ROTATION_SETTLE": "5s"}).stdout
+    assert "settle: 5s  # MESHCA_ROTATION_SETTLE" in shown
+    assert "skew: 1h  # --rotation-skew" in shown
+    assert "reissue_per_second: 0  # default" in shown
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -288,4 +323,8 @@ def test_completion_scripts(meshca, tmp_path, shell):
     assert complete("meshca", "token", "cr") == ["create"]
     assert complete("meshca", "--state-dir", "x", "db", "back") == ["backup"]
     assert "--ttl" in complete("meshca", "token", "create", "--t")
+    assert complete("meshca", "root", "ro") == ["rotate", "rollback"]
+    assert complete("meshca", "root", "rotate", "--em") == ["--emergency"]
+    assert complete("meshca", "root", "retire", "--f") == ["--force"]
+    assert complete("meshca", "subscriber", "e") == ["evict"]
     assert "--state-dir" in complete("meshca", "token", "create", "--st")

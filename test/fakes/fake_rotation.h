@@ -2,6 +2,7 @@
 #ifndef MESHCA_TEST_FAKES_FAKE_ROTATION_H_
 #define MESHCA_TEST_FAKES_FAKE_ROTATION_H_
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -14,12 +15,13 @@ namespace meshca {
 class FakeRotation final : public RotationControl {
  public:
   RotationReport report;
+  std::function<RotationReport()> on_report;  // in place of `report`, on the thread that asks
   absl::StatusOr<RotationForecast> forecast = RotationForecast();
   absl::Status answer;              // of every order
   std::vector<std::string> orders;  // "activate force=1 by uid 0 pid 1"
   RotationOptions begun_with;       // of the last Begin
 
-  RotationReport Report() override { return report; }
+  RotationReport Report() override { return on_report ? on_report() : report; }
   absl::StatusOr<RotationForecast> Forecast() override { return forecast; }
   absl::Status Begin(const RotationOptions& options, const std::string& actor) override {
     begun_with = options;
