@@ -14,8 +14,7 @@ namespace {
 // Each NOT IN has one column and no NULL on its right: SQLite then fills a sorted set once and looks each leaf up in
 // it. With (spiffe_id, instance) as a pair it would read the whole set again for each leaf it does not find there, to
 // rule out a NULL. No instance is NULL here, never ''. CROSS JOIN fixes the order of the loops.
-constexpr char kSql[] = R"sql(
-WITH replacing AS NOT MATERIALIZED (
+constexpr char kSql[] = R"sql(WITH replacing AS NOT MATERIALIZED (
   SELECT r.parent, r.spiffe_id, r.instance
   FROM issuance r CROSS JOIN authority a ON a.ref = r.authority
   WHERE r.not_after >= ?1 AND CASE WHEN ?2 = '' THEN r.issued_at >= ?3 ELSE a.root_id <> ?2 END)
