@@ -202,6 +202,32 @@ def test_what_a_subscriber_gets_and_when_it_changes(server):
         watch.process.wait(10)
 
 
+def test_a_subscriber_that_left_can_be_evicted(server):
+    ca = server()
+    ca.cli("entry", "create", WEB, "--selector", f"unix:uid:{pathlib.Path('/proc/self').stat().st_uid}")
+    watch = Background([ca.meshca, "sds", "watch", "default", "-o", "json", "--state-dir", ca.state_dir],
+                       ca.folder / "watch.err", ca.env)
+
+    def only(condition):
+        return [row for row in json.loads(ca.cli("subscriber", "list", "-o", "json").stdout) if condition(row)]
+
+    try:
+        watch.wait_for_line("{")
+        row = wait_until(lambda: only(lambda row: row["connected"] and row["serial"]), 5, "the watch to be listed")[0]
+        assert row["authority_id"] == json.loads(ca.cli("status", "-o", "json").stdout)["issuing"]["id"]
+        assert row["evicted_at"] is None
+        refused = ca.cli("subscriber", "evict", row["instance"], check=False)
+        assert refused.returncode == 3 and "connected" in refused.stderr
+    finally:
+        watch.signal(signal.SIGINT)
+        watch.process.wait(10)
+    wait_until(lambda: only(lambda row: not row["connected"]), 5, "the watch to have left")
+    evicted = json.loads(ca.cli("subscriber", "evict", row["instance"], "-o", "json").stdout)
+    assert evicted["instance"] == row["instance"] and evicted["evicted_at"]
+    assert "no, evicted" in ca.cli("subscriber", "list").stdout
+    assert ca.cli("subscriber", "evict", "nobody", check=False).returncode == 1
+
+
 def test_the_doctor_and_the_status(server):
     ca = server()
     done = ca.cli("check", "-o", "json")

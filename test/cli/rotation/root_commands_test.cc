@@ -1,8 +1,11 @@
 // The verbs of `meshca root` from the line that is typed to the exit code, against an admin socket in this process.
+#include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <thread>
@@ -217,6 +220,37 @@ TEST_F(RootCommands, AFollowerOutlivesARestartOfTheServer) {
   EXPECT_TRUE(noticed);
   EXPECT_TRUE(ended);
   EXPECT_EQ(exit_code, 0);
+}
+
+TEST_F(RootCommands, OnATerminalItDrawsABarInPlace) {
+  Script({Report(RotationStep::kDistribute), Report(RotationStep::kDrain), Report(RotationStep::kDone)});
+  std::fflush(stdout);
+  const UniqueFd screen(::posix_openpt(O_RDWR | O_NOCTTY));
+  ASSERT_TRUE(screen.valid());
+  ASSERT_EQ(::grantpt(screen.get()), 0);
+  ASSERT_EQ(::unlockpt(screen.get()), 0);
+  const UniqueFd saved_out(::dup(STDOUT_FILENO));
+  {
+    const UniqueFd terminal(::open(::ptsname(screen.get()), O_RDWR | O_NOCTTY));
+    winsize size = {};
+    size.ws_col = 50;
+    ::ioctl(terminal.get(), TIOCSWINSZ, &size);
+    ::dup2(terminal.get(), STDOUT_FILENO);
+  }
+  const int exit_code = RunLine("root rotate");
+  char shown[4096];
+  // A few drawings of a few lines: less than the terminal keeps.
+  const ssize_t count = ::read(screen.get(), shown, sizeof(shown));
+  ::dup2(saved_out.get(), STDOUT_FILENO);
+  ASSERT_GT(count, 0);
+  const std::string text(shown, static_cast<size_t>(count));
+  EXPECT_EQ(exit_code, 0);
+  EXPECT_THAT(text, HasSubstr("rotation 3: distribute (step 2 of 5), for 5 min\r\n[######---"));
+  EXPECT_THAT(text, HasSubstr("\033[3A\r\033[Jrotation 3: drain (step 4 of 5), for 5 min\r\n[##################---"));
+  EXPECT_THAT(text, HasSubstr("\033[Jrotation 3 is done, begun 5 min ago"));
+  for (const absl::string_view line : absl::StrSplit(text.substr(0, text.find("is done")), "\r\n")) {
+    EXPECT_LT(line.size(), 50 + std::string("\033[3A\r\033[J").size()) << line;
+  }
 }
 
 TEST_F(RootCommands, APlanChangesNothing) {
