@@ -2,8 +2,9 @@
 #ifndef MESHCA_SDS_DELTA_SECRET_STREAM_H_
 #define MESHCA_SDS_DELTA_SECRET_STREAM_H_
 
+#include <functional>
+#include <set>
 #include <string>
-#include <vector>
 
 #include "sds/discovery_stream.h"
 
@@ -19,10 +20,9 @@ class DeltaSecretStream final : public DiscoveryStream {
   absl::StatusOr<DiscoveryAsk> Read(absl::string_view message) const override { return ReadDeltaRequest(message); }
   void ApplyNames(DiscoveryAsk& ask) override;
   bool StaleNamesCount() const override { return true; }
-  void Removed(absl::string_view name) override { removed_.emplace_back(name); }
-  std::vector<std::string>* removed() override { return &removed_; }
+  std::set<std::string, std::less<>>* removed() override { return &removed_; }
 
-  std::vector<std::string> removed_;
+  std::set<std::string, std::less<>> removed_;
 };
 
 }  // namespace meshca::sds

@@ -151,9 +151,15 @@ void DiscoveryStream::Deny(Slot& slot, absl::Status why) {
   Removed(slot.name.name);
 }
 
-void DiscoveryStream::Unsubscribe(absl::string_view name) {
+void DiscoveryStream::Removed(const std::string& name) {
+  if (auto* const gone = removed(); gone != nullptr) gone->insert(name);
+}
+
+void DiscoveryStream::Unsubscribe(const std::string& name) {
   Slot* const slot = Find(name);
-  if (slot != nullptr) slots_.erase(slots_.begin() + (slot - slots_.data()));
+  if (slot == nullptr) return;
+  if (auto* const gone = removed(); gone != nullptr) gone->erase(name);
+  slots_.erase(slots_.begin() + (slot - slots_.data()));
 }
 
 // Into the registry with the first name that may be had; what is carried decides what the stream is evidence for.
@@ -241,13 +247,15 @@ void DiscoveryStream::Flush() {
     due |= slot.unsent;
     resources.push_back(slot.newest.get());
   }
-  std::vector<std::string>* const gone = removed();
+  auto* const gone = removed();
   const bool some_gone = gone != nullptr && !gone->empty();
   if (due || some_gone) {
     NumberedResponse response;
     if (resources.size() == 1 && !some_gone) response = resources.front()->Alone(protocol_);
     if (response.nonce <= last_nonce_) {
-      response = MakeResponse(protocol_, resources, some_gone ? *gone : std::vector<std::string>());
+      std::vector<std::string> names;
+      if (some_gone) names.assign(gone->begin(), gone->end());
+      response = MakeResponse(protocol_, resources, names);
     }
     if (!stream_.Send(std::move(response.payload))) return;  // OnWritable sends what is newest by then
     last_nonce_ = response.nonce;

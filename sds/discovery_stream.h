@@ -3,7 +3,9 @@
 #define MESHCA_SDS_DISCOVERY_STREAM_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -59,14 +61,14 @@ class DiscoveryStream : public BundleWatcher {
   virtual void ApplyNames(DiscoveryAsk& ask) = 0;
   // Delta tells what changed, so its names count even beside a stale nonce.
   virtual bool StaleNamesCount() const = 0;
-  // `name` cannot be had, or no longer.
-  virtual void Removed(absl::string_view name) {}
-  // Names to list as removed in the next response; emptied by it.
-  virtual std::vector<std::string>* removed() { return nullptr; }
+  // Names subscribed to that cannot be had, or no longer, to list as removed in the next response; emptied by it. Never
+  // more than the names of the subscription, however often a client that does not read asks. Null: the protocol has
+  // none.
+  virtual std::set<std::string, std::less<>>* removed() { return nullptr; }
 
   // Adds `name`, or sends it again where it is there already and `again`.
   void Subscribe(const std::string& name, bool again);
-  void Unsubscribe(absl::string_view name);
+  void Unsubscribe(const std::string& name);
   const Slots& slots() const { return slots_; }
 
  private:
@@ -85,6 +87,7 @@ class DiscoveryStream : public BundleWatcher {
   void Flush();
   void Fail(const absl::Status& why);
   Slot* Find(absl::string_view name);
+  void Removed(const std::string& name);
 
   rpc::Stream& stream_;
   SecretHub& hub_;

@@ -565,6 +565,25 @@ TEST(SecretStream, FewerNamesAreForgottenMoreAreSent) {
   EXPECT_FALSE(proxy.stream().finished.has_value());
 }
 
+TEST(DeltaSecretStream, WhatAClientThatDoesNotReadAsksForAgainIsRemovedOnce) {
+  World world;
+  Proxy proxy(world, world.UnixPeer(1000), kDelta);
+  proxy.Ask({"ROOTCA"});
+  proxy.AwaitDelta(1);
+  proxy.Ack();
+  proxy.stream().full = true;
+  for (int i = 0; i < 1000; ++i) proxy.Ask({"nonsense"});
+  for (int i = 0; i < 1000; ++i) {
+    const std::string name = "nonsense-" + std::to_string(i);
+    proxy.Ask({name});
+    proxy.Unsubscribe({name});
+  }
+  proxy.stream().full = false;
+  proxy.stream().handler().OnWritable();
+  EXPECT_THAT(proxy.AwaitDelta(2).removed_resources(), ElementsAre("nonsense"));
+  EXPECT_EQ(proxy.Settled(), 2);
+}
+
 TEST(DeltaSecretStream, UnsubscribeEndsUpdatesSubscribeAgainSendsAgain) {
   World world;
   Proxy proxy(world, world.UnixPeer(1000), kDelta);
