@@ -27,7 +27,7 @@ absl::StatusOr<std::string> ExecutableOf(const UnixPeer& peer, const ProcessTabl
   return executable;
 }
 
-// What an operator would type; root and the server's own user included.
+// What an operator would type; the server's own user included.
 std::string CreateCommand(const TrustDomain& trust_domain, uint32_t uid) {
   return absl::StrCat("meshca entry create ", trust_domain.Id(), "/... --selector unix:uid:", uid);
 }
@@ -60,7 +60,8 @@ absl::StatusOr<CallerIdentity> UnixPeerAuthenticator::Judge(const UnixPeer& peer
         return std::nullopt;
       });
 
-  const bool server_user = peer.uid == server_uid_ || peer.uid == 0;
+  // Root is no exception where the server runs as another user: so is every container's root that sees the socket.
+  const bool server_user = peer.uid == server_uid_;
   if (entries.empty() && !server_user) {
     absl::Status missing = EntryMissing(trust_domain_, peer.uid);
     if (executable_unknown.ok()) return missing;

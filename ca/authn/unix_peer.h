@@ -14,9 +14,10 @@
 
 namespace meshca {
 
-// The caller holds the IDs of every registration entry that fits its uid, gid and executable. The server's own user and
-// root (AuthMethod::kServerUser) may besides name any ID of the trust domain. The executable is believed only when the
-// process is still the one that connected: its start time is compared after reading, so a reused pid gains nothing.
+// The caller holds the IDs of every registration entry that fits its uid, gid and executable. The server's own user
+// (AuthMethod::kServerUser) may besides name any ID of the trust domain; root may only where the server runs as root.
+// The executable is believed only when the process is still the one that connected: its start time is compared after
+// reading, so a reused pid gains nothing.
 //
 // PermissionDenied, ENTRY_MISSING: no entry fits (says which command makes one), UNIX_PEER_GONE: the process ended.
 // Computes only, apart from two reads of /proc where an entry asks for a path.

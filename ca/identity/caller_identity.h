@@ -17,7 +17,7 @@ enum class AuthMethod {
   kJwt = 2,
   kClientCertificate = 3,
   kUnixPeer = 4,    // registration entry matched by peer credentials
-  kServerUser = 5,  // the server's own user (or root) on a Unix socket
+  kServerUser = 5,  // the server's own user on a Unix socket
 };
 
 // "join-token", "jwt", "client-certificate", "unix-peer", "server-user": for records, logs and metrics.

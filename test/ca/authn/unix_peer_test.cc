@@ -139,18 +139,24 @@ TEST_F(UnixPeerTest, AnUnreadableExecutableSaysSo) {
               Refuses(Code::kPermissionDenied, "ENTRY_MISSING", "could not be judged: read /proc/42/exe"));
 }
 
-TEST_F(UnixPeerTest, TheServersUserAndRootMayNameAnyId) {
+TEST_F(UnixPeerTest, TheServersUserMayNameAnyId) {
   const SpiffeId any = SpiffeId::Parse("spiffe://cluster.local/demo").value();
-  for (uint32_t uid : {kServerUid, 0u}) {
-    auto caller = Judge({.pid = 42, .uid = uid, .gid = 0, .start_time = 7});
-    ASSERT_TRUE(caller.ok()) << caller.status();
-    EXPECT_EQ(caller->method, AuthMethod::kServerUser);
-    EXPECT_THAT(caller->ids, IsEmpty()) << "default still needs an entry";
-    EXPECT_TRUE(caller->MayHold(any));
-    EXPECT_FALSE(caller->MayHold(SpiffeId::Parse("spiffe://cluster.local/meshca/admin/x").value()));
-  }
-  EXPECT_THAT(EntryMissing(TrustDomain::Parse("cluster.local").value(), 0),
-              Refuses(Code::kPermissionDenied, "ENTRY_MISSING", "--selector unix:uid:0"));
+  auto caller = Judge({.pid = 42, .uid = kServerUid, .gid = 0, .start_time = 7});
+  ASSERT_TRUE(caller.ok()) << caller.status();
+  EXPECT_EQ(caller->method, AuthMethod::kServerUser);
+  EXPECT_THAT(caller->ids, IsEmpty()) << "default still needs an entry";
+  EXPECT_TRUE(caller->MayHold(any));
+  EXPECT_FALSE(caller->MayHold(SpiffeId::Parse("spiffe://cluster.local/meshca/admin/x").value()));
+}
+
+TEST_F(UnixPeerTest, RootNeedsAnEntryWhereTheServerIsNotRoot) {
+  const UnixPeer root = {.pid = 42, .uid = 0, .gid = 0, .start_time = 7};
+  EXPECT_THAT(Judge(root), Refuses(Code::kPermissionDenied, "ENTRY_MISSING", "--selector unix:uid:0"));
+  store_.entries = {Entry("/a", {"unix:uid:0"})};
+  auto caller = Judge(root);
+  EXPECT_THAT(Paths(caller), ElementsAre("/a"));
+  EXPECT_EQ(caller->method, AuthMethod::kUnixPeer);
+  EXPECT_FALSE(caller->any_id_of_trust_domain);
 }
 
 TEST_F(UnixPeerTest, LifetimeAndNamesAreThoseOfTheIdAskedFor) {
