@@ -30,8 +30,7 @@ struct Credentials {
   // The TLS client certificate, verified against the bundle at the handshake, and checked again for each call.
   std::optional<Certificate> client_certificate;
   std::optional<UnixPeer> unix_peer;
-  std::string peer_address;      // for people
-  std::string wanted_spiffe_id;  // what the CSR or the request names; "" when it leaves that to us
+  std::string peer_address;  // for people
 };
 
 // Thread-safe.

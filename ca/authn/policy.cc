@@ -31,12 +31,12 @@ absl::StatusOr<Policy> Policy::Create(std::vector<PolicyRule> rules) {
 
 PolicyDecision Policy::Decide(const CallerIdentity& caller, const SpiffeId& id) const {
   PolicyDecision decision;
-  decision.lifetime_max = caller.lifetime_max;
+  decision.lifetime_max = caller.LifetimeMax(id);
   for (const PolicyRule& rule : rules_) {
     if (!id.MatchesGlob(rule.spiffe_id_glob)) continue;
     if (rule.lifetime_max > absl::ZeroDuration()) {
-      decision.lifetime_max = caller.lifetime_max > absl::ZeroDuration()
-                                  ? std::min(caller.lifetime_max, rule.lifetime_max)
+      decision.lifetime_max = decision.lifetime_max > absl::ZeroDuration()
+                                  ? std::min(decision.lifetime_max, rule.lifetime_max)
                                   : rule.lifetime_max;
     }
     decision.key_types = rule.key_types;

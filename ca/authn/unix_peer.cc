@@ -32,6 +32,22 @@ std::string CreateCommand(const TrustDomain& trust_domain, uint32_t uid) {
   return absl::StrCat("meshca entry create ", trust_domain.Id(), "/... --selector unix:uid:", uid);
 }
 
+// Names and lifetime stay with the entry's ID: a caller with several IDs may not mix them. Of several entries of one ID
+// the shortest lifetime holds, because it is within what each of them allows.
+void AddEntry(const RegistrationEntry& entry, CallerIdentity& caller) {
+  auto rights = std::find_if(caller.rights.begin(), caller.rights.end(),
+                             [&](const IdentityRights& known) { return known.id == entry.spiffe_id; });
+  if (rights == caller.rights.end()) {
+    caller.ids.push_back(entry.spiffe_id);
+    rights = caller.rights.insert(rights, {entry.spiffe_id, entry.dns_names, entry.ttl});
+    return;
+  }
+  rights->dns_names.insert(rights->dns_names.end(), entry.dns_names.begin(), entry.dns_names.end());
+  if (entry.ttl <= absl::ZeroDuration()) return;
+  rights->lifetime_max =
+      rights->lifetime_max > absl::ZeroDuration() ? std::min(rights->lifetime_max, entry.ttl) : entry.ttl;
+}
+
 }  // namespace
 
 absl::Status EntryMissing(const TrustDomain& trust_domain, uint32_t uid) {
@@ -45,11 +61,10 @@ UnixPeerAuthenticator::UnixPeerAuthenticator(TrustDomain trust_domain, uint32_t 
     : trust_domain_(std::move(trust_domain)), server_uid_(server_uid), entries_(entries), processes_(processes) {}
 
 void UnixPeerAuthenticator::Authenticate(Credentials credentials, absl::Time now, Done done) {
-  std::move(done)(Judge(*credentials.unix_peer, credentials.wanted_spiffe_id));
+  std::move(done)(Judge(*credentials.unix_peer));
 }
 
-absl::StatusOr<CallerIdentity> UnixPeerAuthenticator::Judge(const UnixPeer& peer,
-                                                            absl::string_view wanted_spiffe_id) const {
+absl::StatusOr<CallerIdentity> UnixPeerAuthenticator::Judge(const UnixPeer& peer) const {
   const std::shared_ptr<const EntrySnapshot> snapshot = entries_.Current();
   absl::Status executable_unknown;
   const std::vector<const RegistrationEntry*> entries =
@@ -78,21 +93,7 @@ absl::StatusOr<CallerIdentity> UnixPeerAuthenticator::Judge(const UnixPeer& peer
   caller.any_id_of_trust_domain = server_user;
   caller.instance = absl::StrCat("pid ", peer.pid, " start ", peer.start_time);
   if (server_user) caller.dns_names = {"*"};
-  for (const RegistrationEntry* entry : entries) {
-    if (std::find(caller.ids.begin(), caller.ids.end(), entry->spiffe_id) == caller.ids.end()) {
-      caller.ids.push_back(entry->spiffe_id);
-    }
-    // Names and lifetime are those of the ID asked for. Where none is named, the shortest lifetime holds, because it is
-    // within what each of the entries allows.
-    if (!wanted_spiffe_id.empty() && wanted_spiffe_id != entry->spiffe_id.uri()) continue;
-    for (const std::string& name : entry->dns_names) {
-      if (!caller.MayHaveDnsName(name)) caller.dns_names.push_back(name);
-    }
-    if (entry->ttl > absl::ZeroDuration()) {
-      caller.lifetime_max =
-          caller.lifetime_max > absl::ZeroDuration() ? std::min(caller.lifetime_max, entry->ttl) : entry->ttl;
-    }
-  }
+  for (const RegistrationEntry* entry : entries) AddEntry(*entry, caller);
   return caller;
 }
 

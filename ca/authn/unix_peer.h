@@ -14,7 +14,8 @@
 
 namespace meshca {
 
-// The caller holds the IDs of every registration entry that fits its uid, gid and executable. The server's own user
+// The caller holds the IDs of every registration entry that fits its uid, gid and executable, each with the DNS names
+// and the lifetime of its own entries. The server's own user
 // (AuthMethod::kServerUser) may besides name any ID of the trust domain; root may only where the server runs as root.
 // The executable is believed only when the process is still the one that connected: its start time is compared after
 // reading, so a reused pid gains nothing.
@@ -34,8 +35,7 @@ class UnixPeerAuthenticator final : public Authenticator {
   bool Recognises(const Credentials& credentials) const override { return credentials.unix_peer.has_value(); }
   void Authenticate(Credentials credentials, absl::Time now, Done done) override;
 
-  // `wanted_spiffe_id`: whose entries' names and lifetime count; "" for all of them.
-  absl::StatusOr<CallerIdentity> Judge(const UnixPeer& peer, absl::string_view wanted_spiffe_id) const;
+  absl::StatusOr<CallerIdentity> Judge(const UnixPeer& peer) const;
 
  private:
   const TrustDomain trust_domain_;

@@ -20,10 +20,24 @@ bool CallerIdentity::MayHold(const SpiffeId& id) const {
   return any_id_of_trust_domain && !id.IsReserved();
 }
 
-bool CallerIdentity::MayHaveDnsName(absl::string_view name) const {
-  return std::any_of(dns_names.begin(), dns_names.end(), [name](const std::string& allowed) {
+const IdentityRights* CallerIdentity::RightsOf(const SpiffeId& id) const {
+  const auto found =
+      std::find_if(rights.begin(), rights.end(), [&](const IdentityRights& own) { return own.id == id; });
+  return found == rights.end() ? nullptr : &*found;
+}
+
+bool CallerIdentity::MayHaveDnsName(const SpiffeId& id, absl::string_view name) const {
+  const auto allows = [name](const std::string& allowed) {
     return allowed == "*" || absl::string_view(allowed) == name;
-  });
+  };
+  if (std::any_of(dns_names.begin(), dns_names.end(), allows)) return true;
+  const IdentityRights* const own = RightsOf(id);
+  return own != nullptr && std::any_of(own->dns_names.begin(), own->dns_names.end(), allows);
+}
+
+absl::Duration CallerIdentity::LifetimeMax(const SpiffeId& id) const {
+  const IdentityRights* const own = RightsOf(id);
+  return own == nullptr ? absl::ZeroDuration() : own->lifetime_max;
 }
 
 }  // namespace meshca

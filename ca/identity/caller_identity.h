@@ -23,6 +23,13 @@ enum class AuthMethod {
 // "join-token", "jwt", "client-certificate", "unix-peer", "server-user": for records, logs and metrics.
 absl::string_view AuthMethodName(AuthMethod method);
 
+// What goes with one of a caller's identities and with no other.
+struct IdentityRights {
+  SpiffeId id;
+  std::vector<std::string> dns_names;
+  absl::Duration lifetime_max;  // zero: the profile's
+};
+
 // One authenticated caller and what it may have. Made only by an authenticator (ca/authn); holds no secret.
 struct CallerIdentity {
   AuthMethod method = AuthMethod::kJoinToken;
@@ -35,11 +42,11 @@ struct CallerIdentity {
   // May hold any non-reserved ID of the trust domain: the server's own user, on a Unix socket.
   bool any_id_of_trust_domain = false;
 
-  // DNS names the caller may have in its certificate; `*` alone stands for any.
+  // DNS names the caller may have in a certificate for any of its identities; `*` alone stands for any.
   std::vector<std::string> dns_names;
 
-  // The longest lifetime this caller may have (a registration entry's ttl); zero: the profile's.
-  absl::Duration lifetime_max;
+  // What one identity has beside these: the DNS names and the ttl of its registration entries. An ID once at most.
+  std::vector<IdentityRights> rights;
 
   // The subscriber instance and node the certificate will belong to; "" where unknown.
   std::string instance;
@@ -57,7 +64,13 @@ struct CallerIdentity {
   bool IsRenewal() const { return !parent_serial.empty(); }
   // May this caller hold `id`? Reserved IDs (/meshca/...) only when listed by name.
   bool MayHold(const SpiffeId& id) const;
-  bool MayHaveDnsName(absl::string_view name) const;
+  // In a certificate for `id`.
+  bool MayHaveDnsName(const SpiffeId& id, absl::string_view name) const;
+  // The longest lifetime of a certificate for `id`; zero: the profile's.
+  absl::Duration LifetimeMax(const SpiffeId& id) const;
+
+ private:
+  const IdentityRights* RightsOf(const SpiffeId& id) const;
 };
 
 }  // namespace meshca

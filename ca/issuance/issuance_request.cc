@@ -74,10 +74,10 @@ absl::Status AddDnsName(const CallerIdentity& caller, const RequestPolicy* polic
                         IssuanceRequest& request) {
   MESHCA_RETURN_IF_ERROR(CheckDnsName(name));
   std::string lower = absl::AsciiStrToLower(name);
-  if (!caller.MayHaveDnsName(lower) &&
+  if (!caller.MayHaveDnsName(request.spiffe_id, lower) &&
       (policy == nullptr || !policy->AllowsDnsName(caller, request.spiffe_id, lower))) {
-    return Denied("DNS_NAME_NOT_ALLOWED",
-                  absl::StrCat("caller (", caller.subject, ") may not have the DNS name ", lower));
+    return Denied("DNS_NAME_NOT_ALLOWED", absl::StrCat("caller (", caller.subject, ") may not have the DNS name ",
+                                                       lower, " as ", request.spiffe_id.uri()));
   }
   std::vector<std::string>& names = request.dns_names;
   if (std::find(names.begin(), names.end(), lower) == names.end()) names.push_back(std::move(lower));
@@ -138,6 +138,7 @@ absl::StatusOr<IssuanceRequest> JudgeRequest(SubmittedRequest submitted, const T
   if (csr.ok()) MESHCA_RETURN_IF_ERROR(add_all(csr->dns_names()));
   MESHCA_RETURN_IF_ERROR(add_all(submitted.dns_names));
   request.lifetime = submitted.lifetime;
+  request.lifetime_max = submitted.caller.LifetimeMax(request.spiffe_id);
   request.caller = std::move(submitted.caller);
   if (policy != nullptr) MESHCA_RETURN_IF_ERROR(policy->Apply(request));
   return request;

@@ -38,7 +38,8 @@ struct IssuanceRequest {
   SpiffeId spiffe_id;
   std::vector<std::string> dns_names;
   PublicKey public_key;
-  absl::Duration lifetime;  // zero: the default
+  absl::Duration lifetime;      // zero: the default
+  absl::Duration lifetime_max;  // of this ID, by the caller's rights and the rules; zero: the profile's
 };
 
 // Reads the CSR and judges it against the caller's rights and the CA's own trust domain.

@@ -27,8 +27,7 @@ absl::Status CannotSign(const SigningAuthority& authority, absl::Time now) {
 
 absl::StatusOr<Validity> LeafValidity(const CertificateProfile& profile, const IssuanceRequest& request,
                                       const SigningAuthority& authority, absl::Time now) {
-  MESHCA_ASSIGN_OR_RETURN(const absl::Duration lifetime,
-                          profile.LifetimeFor(request.lifetime, request.caller.lifetime_max));
+  MESHCA_ASSIGN_OR_RETURN(const absl::Duration lifetime, profile.LifetimeFor(request.lifetime, request.lifetime_max));
   // No leaf outlives the authorities above it: verifiers disagree on what such a chain is worth.
   absl::Time end = std::min(now + lifetime, authority.certificate.validity().not_after);
   for (const Certificate& upstream : authority.upstream) end = std::min(end, upstream.validity().not_after);

@@ -19,7 +19,7 @@ class RequestPolicy {
   // May a certificate for `id` carry the DNS name, beyond what the caller's own rights say?
   virtual bool AllowsDnsName(const CallerIdentity& caller, const SpiffeId& id, absl::string_view name) const = 0;
 
-  // Holds a judged request to the rules of its SPIFFE ID: its caller's lifetime_max becomes the shorter one.
+  // Holds a judged request to the rules of its SPIFFE ID: its lifetime_max becomes the shorter one.
   // InvalidArgument (reason KEY_TYPE, names the types allowed), ResourceExhausted (reason CALLER_RATE).
   virtual absl::Status Apply(IssuanceRequest& request) = 0;
 };

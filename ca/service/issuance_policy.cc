@@ -44,7 +44,7 @@ absl::Status IssuancePolicy::Apply(IssuanceRequest& request) {
                           request.spiffe_id.uri(), "; allowed: ", absl::StrJoin(decision.key_types, ", ", name))),
                       "KEY_TYPE");
   }
-  request.caller.lifetime_max = decision.lifetime_max;
+  request.lifetime_max = decision.lifetime_max;
   if (decision.issuances_per_minute == 0) return absl::OkStatus();
   return limiter_.Admit(absl::StrCat(request.caller.subject, "\n", request.spiffe_id.uri()),
                         decision.issuances_per_minute, clock_.Now());

@@ -54,11 +54,11 @@ TEST(Policy, WithoutARuleNothingIsNarrowed) {
 
 TEST(Policy, TheShorterOfRuleAndCallerHolds) {
   CallerIdentity caller;
-  caller.lifetime_max = absl::Minutes(30);
+  caller.rights = {{Id("/ns/prod/sa/web"), {}, absl::Minutes(30)}, {Id("/a"), {}, absl::Hours(3)}};
   EXPECT_EQ(Example().Decide(caller, Id("/ns/prod/sa/web")).lifetime_max, absl::Minutes(30));
-  caller.lifetime_max = absl::Hours(2);
+  caller.rights[0].lifetime_max = absl::Hours(2);
   EXPECT_EQ(Example().Decide(caller, Id("/ns/prod/sa/web")).lifetime_max, absl::Hours(1));
-  EXPECT_EQ(Policy().Decide(caller, Id("/a")).lifetime_max, absl::Hours(2));
+  EXPECT_EQ(Policy().Decide(caller, Id("/a")).lifetime_max, absl::Hours(3));
 }
 
 TEST(Policy, RefusesRulesThatCannotMatch) {

@@ -69,10 +69,10 @@ RegistrationEntry Entry(const std::string& path, std::vector<std::string> select
 
 class UnixPeerTest : public testing::Test {
  protected:
-  absl::StatusOr<CallerIdentity> Judge(UnixPeer peer, absl::string_view wanted = "") {
+  absl::StatusOr<CallerIdentity> Judge(UnixPeer peer) {
     EXPECT_TRUE(cache_.Reload(store_).ok());
     UnixPeerAuthenticator authenticator(TrustDomain::Parse("cluster.local").value(), kServerUid, cache_, processes_);
-    return authenticator.Judge(peer, wanted);
+    return authenticator.Judge(peer);
   }
   static std::vector<std::string> Paths(const absl::StatusOr<CallerIdentity>& caller) {
     std::vector<std::string> paths;
@@ -159,16 +159,21 @@ TEST_F(UnixPeerTest, RootNeedsAnEntryWhereTheServerIsNotRoot) {
   EXPECT_FALSE(caller->any_id_of_trust_domain);
 }
 
-TEST_F(UnixPeerTest, LifetimeAndNamesAreThoseOfTheIdAskedFor) {
-  store_.entries = {Entry("/a", {"unix:uid:1000"}, absl::Hours(1), {"a.test"}),
-                    Entry("/b", {"unix:uid:1000"}, absl::Hours(2), {"b.test"}), Entry("/c", {"unix:uid:1000"})};
-  const UnixPeer peer = {.pid = 42, .uid = 1000, .gid = 100, .start_time = 7};
-  auto b = Judge(peer, "spiffe://cluster.local/b");
-  EXPECT_THAT(Paths(b), ElementsAre("/a", "/b", "/c"));
-  EXPECT_EQ(b->lifetime_max, absl::Hours(2));
-  EXPECT_THAT(b->dns_names, ElementsAre("b.test"));
-  EXPECT_EQ(Judge(peer, "spiffe://cluster.local/c")->lifetime_max, absl::ZeroDuration());
-  EXPECT_EQ(Judge(peer)->lifetime_max, absl::Hours(1)) << "unnamed: the shortest";
+TEST_F(UnixPeerTest, LifetimeAndNamesStayWithTheirId) {
+  store_.entries = {Entry("/a", {"unix:uid:1000"}, absl::Hours(24), {"a.test"}),
+                    Entry("/b", {"unix:uid:1000"}, absl::Hours(2), {"b.test"}),
+                    Entry("/b", {"unix:gid:100"}, absl::Hours(1), {"b2.test"}),
+                    Entry("/b", {"unix:path:/usr/bin/envoy"}), Entry("/c", {"unix:uid:1000"})};
+  auto caller = Judge({.pid = 42, .uid = 1000, .gid = 100, .start_time = 7});
+  EXPECT_THAT(Paths(caller), ElementsAre("/a", "/b", "/c"));
+  const auto id = [](const std::string& path) { return SpiffeId::Parse("spiffe://cluster.local" + path).value(); };
+  EXPECT_EQ(caller->LifetimeMax(id("/a")), absl::Hours(24));
+  EXPECT_EQ(caller->LifetimeMax(id("/b")), absl::Hours(1)) << "of several entries, the shortest";
+  EXPECT_EQ(caller->LifetimeMax(id("/c")), absl::ZeroDuration());
+  EXPECT_TRUE(caller->MayHaveDnsName(id("/b"), "b.test"));
+  EXPECT_TRUE(caller->MayHaveDnsName(id("/b"), "b2.test"));
+  EXPECT_FALSE(caller->MayHaveDnsName(id("/a"), "b.test"));
+  EXPECT_FALSE(caller->MayHaveDnsName(id("/c"), "a.test"));
 }
 
 TEST_F(UnixPeerTest, AFailedReloadKeepsTheEntries) {

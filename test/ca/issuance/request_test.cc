@@ -160,6 +160,24 @@ TEST(JudgeRequest, AKeyOfTheCasOwnNeedsNoCsr) {
   EXPECT_THAT(judged->dns_names, ElementsAre("web.default.svc"));
 }
 
+TEST(JudgeRequest, AnIdentitysRightsAreNotAnothers) {
+  SubmittedRequest request;
+  request.caller = WebCaller();
+  request.caller.ids.push_back(Id("/db"));
+  request.caller.rights = {{Id("/ns/default/sa/web"), {}, absl::Hours(24)},
+                           {Id("/db"), {"db.default.svc"}, absl::Hours(1)}};
+  request.public_key = Key().public_key();
+  absl::StatusOr<IssuanceRequest> web = JudgeRequest(request, TestDomain());
+  ASSERT_TRUE(web.ok()) << web.status();
+  EXPECT_EQ(web->lifetime_max, absl::Hours(24));
+  request.dns_names = {"db.default.svc"};
+  EXPECT_EQ(ReasonOf(JudgeRequest(request, TestDomain()).status()), "DNS_NAME_NOT_ALLOWED");
+  request.spiffe_id = Id("/db");
+  absl::StatusOr<IssuanceRequest> db = JudgeRequest(request, TestDomain());
+  ASSERT_TRUE(db.ok()) << db.status();
+  EXPECT_EQ(db->lifetime_max, absl::Hours(1));
+}
+
 TEST(CheckDnsName, KnowsHostNames) {
   for (const char* good : {"a", "a.b", "xn--bcher-kva.test", "*.a.test", "A-1.b_c.test"}) {
     EXPECT_TRUE(CheckDnsName(good).ok()) << good;
