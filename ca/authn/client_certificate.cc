@@ -49,7 +49,7 @@ absl::StatusOr<CallerIdentity> ClientCertificateAuthenticator::Judge(const Certi
 
   CallerIdentity caller;
   caller.method = AuthMethod::kClientCertificate;
-  caller.subject = absl::StrCat("certificate ", leaf.serial_hex(), " of ", id->uri());
+  caller.subject = absl::StrCat("certificate of ", id->uri());
   caller.ids = {*std::move(id)};
   caller.dns_names = leaf.fields().dns_names;
   caller.parent_serial = leaf.serial_hex();

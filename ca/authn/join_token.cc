@@ -57,8 +57,8 @@ absl::StatusOr<CallerIdentity> JoinTokenAuthenticator::Judge(const Lookup& looku
   absl::StatusOr<JoinToken> token = store_.FindToken(lookup.secret_sha256);
   if (absl::IsNotFound(token.status())) {
     return Refused("TOKEN_UNKNOWN",
-                   "join token: unknown; it was deleted, has expired long ago, or another CA made it. Get a new one: "
-                   "meshca token create SPIFFE_ID");
+                   "join token: unknown; it was deleted, or another CA made it. Get a new one: meshca token create "
+                   "SPIFFE_ID");
   }
   if (!token.ok()) return Annotate(token.status(), "join token");
   if (lookup.now >= token->expires_at) {

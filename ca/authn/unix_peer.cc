@@ -89,7 +89,7 @@ absl::StatusOr<CallerIdentity> UnixPeerAuthenticator::Judge(const UnixPeer& peer
 
   CallerIdentity caller;
   caller.method = server_user ? AuthMethod::kServerUser : AuthMethod::kUnixPeer;
-  caller.subject = absl::StrCat("uid ", peer.uid, " pid ", peer.pid);
+  caller.subject = absl::StrCat("uid ", peer.uid);
   caller.any_id_of_trust_domain = server_user;
   caller.instance = absl::StrCat("pid ", peer.pid, " start ", peer.start_time);
   if (server_user) caller.dns_names = {"*"};

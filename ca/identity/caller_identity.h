@@ -34,7 +34,9 @@ struct IdentityRights {
 struct CallerIdentity {
   AuthMethod method = AuthMethod::kJoinToken;
 
-  // Who, for people and the record: `jwt https://issuer.test sub=web`, `token 5f0c...`, `uid 1000 pid 4242`.
+  // Who, for people and the record: `jwt https://issuer.test sub=web`, `token 5f0c...`, `uid 1000`, `certificate of
+  // spiffe://...`. The same at its next renewal: the store keeps one row for each and rates are counted by it. Which
+  // process or certificate it was this time say `instance` and `parent_serial`.
   std::string subject;
 
   // The identities the caller may hold; the first is the one it gets when it names none.

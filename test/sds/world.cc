@@ -50,7 +50,7 @@ Certificate ClientCertificate(const SpiffeId& id, absl::Time now) {
 CallerIdentity Caller(std::vector<SpiffeId> ids, bool any) {
   CallerIdentity caller;
   caller.method = any ? AuthMethod::kServerUser : AuthMethod::kUnixPeer;
-  caller.subject = any ? "uid 0 pid 1" : "uid 1000 pid 4242";
+  caller.subject = any ? "uid 0" : "uid 1000";
   caller.ids = std::move(ids);
   caller.any_id_of_trust_domain = any;
   return caller;

@@ -62,7 +62,7 @@ TEST(ClientCertificate, RenewsItsOwnId) {
   EXPECT_EQ(caller->parent_serial, "2bcd");
   EXPECT_TRUE(caller->IsRenewal());
   EXPECT_FALSE(caller->any_id_of_trust_domain);
-  EXPECT_EQ(caller->subject, "certificate 2bcd of spiffe://cluster.local/ns/default/sa/web");
+  EXPECT_EQ(caller->subject, "certificate of spiffe://cluster.local/ns/default/sa/web");
 }
 
 TEST(ClientCertificate, IsJudgedByTheClockAtEveryCall) {
