@@ -18,7 +18,7 @@ struct PolicyRule {
   std::string spiffe_id_glob;          // `*` any run of bytes, `?` any one; over the whole ID
   absl::Duration lifetime_max;         // zero: no cap beyond the profile's
   std::vector<KeyType> key_types;      // empty: the profile's
-  std::vector<std::string> dns_names;  // beside the caller's own; `*` alone stands for any
+  std::vector<std::string> dns_names;  // lower-case, beside the caller's own; `*` alone stands for any
   uint32_t issuances_per_minute = 0;   // of one caller; 0: no limit
 };
 

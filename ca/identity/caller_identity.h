@@ -44,7 +44,8 @@ struct CallerIdentity {
   // May hold any non-reserved ID of the trust domain: the server's own user, on a Unix socket.
   bool any_id_of_trust_domain = false;
 
-  // DNS names the caller may have in a certificate for any of its identities; `*` alone stands for any.
+  // DNS names, lower-case, that the caller may have in a certificate for any of its identities; `*` alone stands for
+  // any.
   std::vector<std::string> dns_names;
 
   // What one identity has beside these: the DNS names and the ttl of its registration entries. An ID once at most.

@@ -21,7 +21,7 @@ struct RegistrationEntry {
   SpiffeId spiffe_id;
   std::vector<std::string> selectors;  // at least one; sorted, unique
   absl::Duration ttl;                  // zero: the profile's default
-  std::vector<std::string> dns_names;
+  std::vector<std::string> dns_names;  // lower-case
   absl::Time created_at;
   std::string created_by;
 };

@@ -60,7 +60,7 @@ absl::StatusOr<RegistrationEntry> Read(const AdminContext& context, const std::s
                           NormaliseSelectors({message.selectors().begin(), message.selectors().end()}));
   for (const std::string& name : message.dns_names()) {
     MESHCA_RETURN_IF_ERROR(CheckDnsName(name));
-    entry.dns_names.push_back(name);
+    entry.dns_names.push_back(absl::AsciiStrToLower(name));  // as requests are compared
   }
   entry.ttl = ToDuration(message.ttl());
   if (entry.ttl < absl::ZeroDuration()) return absl::InvalidArgumentError("ttl is negative");

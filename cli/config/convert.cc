@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
 #include "ca/spiffe/trust_domain.h"
@@ -48,7 +49,9 @@ absl::StatusOr<Policy> ToPolicy(const v1::Config& config) {
     rule.spiffe_id_glob = each.spiffe_id();
     rule.lifetime_max = ToDuration(each.lifetime_max());
     rule.key_types = ToKeyTypes(each.key_types());
-    rule.dns_names = {each.dns_names().begin(), each.dns_names().end()};
+    for (const std::string& name : each.dns_names()) {
+      rule.dns_names.push_back(absl::AsciiStrToLower(name));  // as requests are compared
+    }
     rule.issuances_per_minute = each.issuances_per_minute();
   }
   return Policy::Create(std::move(rules));

@@ -160,6 +160,15 @@ TEST_F(AdminTest, AnEntryIsKeptNormalisedAndTheOthersHearOfIt) {
   EXPECT_THAT(GetEntry(context, kActor, get), StatusIs(absl::StatusCode::kNotFound));
 }
 
+TEST_F(AdminTest, AnEntrysDnsNamesAreLowerCase) {
+  v1::Entry entry = EntryFor(kWeb, {"unix:uid:1000"});
+  entry.add_dns_names("Web.Default.svc");
+  EXPECT_THAT(Create(context, entry)->dns_names(), ElementsAre("web.default.svc"));
+  v1::ApplyEntriesRequest again;
+  *again.add_entries() = entry;
+  EXPECT_EQ(ApplyEntries(context, kActor, again)->unchanged_size(), 1);
+}
+
 struct BadEntry {
   std::string name;
   v1::Entry entry;

@@ -326,6 +326,7 @@ authenticators:
 policy:
 - spiffe_id: "*"
   lifetime_max: 2h
+  dns_names: [Web.Prod.svc]
 )";
 
 TEST_F(ResolveTest, WhatIsShownReadsBack) {
@@ -390,6 +391,7 @@ TEST_F(ResolveTest, BecomesTheTypesOfTheCa) {
   auto policy = ToPolicy(config->values);
   ASSERT_TRUE(policy.ok()) << policy.status();
   EXPECT_EQ(policy->rules()[0].lifetime_max, absl::Hours(2));
+  EXPECT_THAT(policy->rules()[0].dns_names, ElementsAre("web.prod.svc")) << "as requests are compared";
 }
 
 TEST(ConfigFlags, NamesAreUniqueAndEveryKeyExplainsItself) {
