@@ -105,6 +105,13 @@ absl::Status Jwt::VerifySignature(const Jwks& keys) const {
                        ? absl::StrCat("the issuer has no key for ", JwtAlgorithmName(algorithm_))
                        : absl::StrCat("the issuer has no key ", Quoted(kid_), " for ", JwtAlgorithmName(algorithm_)));
   }
+  if (candidates.size() > kCandidatesMax) {
+    return Refused(
+        "JWT_KEY_AMBIGUOUS",
+        absl::StrCat(candidates.size(), " of the issuer's keys may have signed it by ", JwtAlgorithmName(algorithm_),
+                     ", and at most ", kCandidatesMax,
+                     " are tried; the issuer must name the key in each token (kid), each by a name of its own"));
+  }
   for (const Jwks::Key* candidate : candidates) {
     if (VerifyJwsSignature(algorithm_, candidate->key, signing_input_, signature_)) return absl::OkStatus();
   }

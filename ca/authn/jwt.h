@@ -21,6 +21,8 @@ class Jwt {
   static constexpr size_t kBytesMax = 16 * 1024;
   // How far the clocks of issuer and CA may differ: a token is taken this long before nbf and after exp.
   static constexpr absl::Duration kLeeway = absl::Seconds(60);
+  // Keys tried where a token names none of them: each costs a verification, whoever sent the token.
+  static constexpr size_t kCandidatesMax = 4;
 
   // Two dots between three parts of base64url, header and payload JSON objects with at most 16 levels.
   // Unauthenticated: JWT_MALFORMED says which part and why (an encrypted token, a critical header included);
@@ -39,7 +41,7 @@ class Jwt {
   absl::Time expires() const;
 
   // Unauthenticated: JWT_UNKNOWN_KEY (no key of that kid and type: the set may be older than the key),
-  // JWT_SIGNATURE_INVALID.
+  // JWT_KEY_AMBIGUOUS (more than kCandidatesMax keys may have signed: the token names none), JWT_SIGNATURE_INVALID.
   absl::Status VerifySignature(const Jwks& keys) const;
 
   // iss, aud, exp (required), nbf and iat (where present), in this order.

@@ -32,9 +32,10 @@ struct JwtIssuer {
 // with a fitting audience judges. A verdict is remembered for at most a minute and never past the token's end, so a
 // caller that asks again costs a hash; only good ones are.
 //
-// Unauthenticated: JWT_MALFORMED, JWT_ALGORITHM_REFUSED, JWT_WRONG_ISSUER, JWT_UNKNOWN_KEY, JWT_SIGNATURE_INVALID,
-// JWT_WRONG_AUDIENCE, JWT_EXPIRED, JWT_NOT_YET_VALID (jwt.h). PermissionDenied: JWT_CLAIM_MISSING, JWT_CLAIM_INVALID
-// (the token is good and gives no identity). Unavailable: JWKS_UNAVAILABLE (the issuer's keys were never reached).
+// Unauthenticated: JWT_MALFORMED, JWT_ALGORITHM_REFUSED, JWT_WRONG_ISSUER, JWT_UNKNOWN_KEY, JWT_KEY_AMBIGUOUS,
+// JWT_SIGNATURE_INVALID, JWT_WRONG_AUDIENCE, JWT_EXPIRED, JWT_NOT_YET_VALID (jwt.h). PermissionDenied:
+// JWT_CLAIM_MISSING, JWT_CLAIM_INVALID (the token is good and gives no identity). Unavailable: JWKS_UNAVAILABLE (the
+// issuer's keys were never reached).
 class JwtAuthenticator final : public Authenticator {
  public:
   // Opens the sources that are not open yet; their errors, naming the issuer.

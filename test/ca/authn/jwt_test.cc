@@ -220,12 +220,25 @@ INSTANTIATE_TEST_SUITE_P(
                   "missing"}),
     [](const auto& info) { return info.param.name; });
 
-TEST(Jwt, WithoutAKidEveryKeyOfTheTypeIsTried) {
+TEST(Jwt, WithoutAKidEachKeyOfTheTypeIsTried) {
   const JwtMaker first("a"), second("b");
   const Jwks keys = Jwks::Parse(absl::StrCat(R"({"keys":[)", first.Jwk(), ",", second.Jwk(), "]}")).value();
   EXPECT_TRUE(Judge(second.Sign(R"({"alg":"ES256"})", ValidClaims()), keys).ok());
   EXPECT_THAT(Judge(JwtMaker("c").Sign(R"({"alg":"ES256"})", ValidClaims()), keys),
               Refuses(Code::kUnauthenticated, "JWT_SIGNATURE_INVALID", ""));
+}
+
+TEST(Jwt, WithoutAKidOnlyAFewKeysAreTried) {
+  const JwtMaker last("last");
+  std::string list = last.Jwk();
+  for (const char* kid : {"a", "b", "c"}) list = absl::StrCat(JwtMaker(kid).Jwk(), ",", list);
+  const std::string token = last.Sign(R"({"alg":"ES256"})", ValidClaims());
+  EXPECT_TRUE(Judge(token, Jwks::Parse(absl::StrCat(R"({"keys":[)", list, "]}")).value()).ok());
+  list = absl::StrCat(JwtMaker("d").Jwk(), ",", list);
+  const Jwks keys = Jwks::Parse(absl::StrCat(R"({"keys":[)", list, "]}")).value();
+  EXPECT_THAT(Judge(token, keys), Refuses(Code::kUnauthenticated, "JWT_KEY_AMBIGUOUS",
+                                          "5 of the issuer's keys may have signed it by ES256, and at most 4"));
+  EXPECT_TRUE(Judge(last.Sign(R"({"alg":"ES256","kid":"last"})", ValidClaims()), keys).ok());
 }
 
 struct JwksCase {
