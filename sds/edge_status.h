@@ -6,8 +6,8 @@
 
 namespace meshca::sds {
 
-// The codes that tell a client what to do pass; FailedPrecondition and Aborted become Unavailable, which says "again".
-// Anything else goes to the log, and the client gets Internal without its details.
+// rpc::ClientStatus; where that has nothing for clients, the error goes to the log, and the client gets Internal
+// without its details.
 absl::Status EdgeStatus(const absl::Status& error);
 
 }  // namespace meshca::sds

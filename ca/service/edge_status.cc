@@ -2,11 +2,14 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "ca/base/log.h"
 #include "ca/base/status.h"
+#include "ca/rpc/client_status.h"
 #include "ca/x509/encoding.h"
 
 namespace meshca {
@@ -28,20 +31,9 @@ std::string LogUnderRequestId(const absl::Status& error, absl::string_view what,
 }  // namespace
 
 absl::Status CsrEdgeStatus(const absl::Status& error, absl::string_view what, EntropySource& entropy) {
-  switch (error.code()) {
-    case absl::StatusCode::kInvalidArgument:
-    case absl::StatusCode::kUnauthenticated:
-    case absl::StatusCode::kPermissionDenied:
-    case absl::StatusCode::kResourceExhausted:
-    case absl::StatusCode::kUnavailable:
-    case absl::StatusCode::kCancelled:
-    case absl::StatusCode::kDeadlineExceeded: return error;
-    case absl::StatusCode::kFailedPrecondition:
-    case absl::StatusCode::kAborted: return WithReason(absl::UnavailableError(error.message()), ReasonOf(error));
-    default:
-      return absl::InternalError(absl::StrCat("internal error; the server's log has it under request id ",
-                                              LogUnderRequestId(error, what, entropy)));
-  }
+  if (std::optional<absl::Status> told = rpc::ClientStatus(error); told.has_value()) return *std::move(told);
+  return absl::InternalError(absl::StrCat("internal error; the server's log has it under request id ",
+                                          LogUnderRequestId(error, what, entropy)));
 }
 
 absl::Status AdminEdgeStatus(const absl::Status& error, absl::string_view what, EntropySource& entropy) {

@@ -8,10 +8,9 @@
 
 namespace meshca {
 
-// The error as the CSR service says it: InvalidArgument, Unauthenticated, PermissionDenied, ResourceExhausted,
-// Unavailable, Cancelled and DeadlineExceeded pass. FailedPrecondition and Aborted become Unavailable, which istio's
-// clients retry. Everything else becomes Internal with a request id and nothing more; the details go to the log under
-// that id, beside `what`.
+// The error as the CSR service says it: rpc::ClientStatus, whose Unavailable istio's clients retry. Where that has
+// nothing for clients, Internal with a request id and nothing more; the details go to the log under that id, beside
+// `what`.
 absl::Status CsrEdgeStatus(const absl::Status& error, absl::string_view what, EntropySource& entropy);
 
 // The same for the operator, who may see everything but what only the log should hold: Internal and Unknown carry the

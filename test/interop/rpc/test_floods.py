@@ -221,7 +221,14 @@ def test_clients_that_never_read(edge):
                         break
                 except TimeoutError:
                     break
-        time.sleep(1)  # The flood goes on by itself: what was asked for is being written.
+        # The flood goes on by itself, what was asked for is being written: until it has met the bound and stands there.
+        deadline = time.monotonic() + 30
+        before, stats = None, server.stats()
+        while stats["limits"]["buffered_bytes"] == 0 or stats["buffered_bytes"] != before:
+            assert stats["buffered_bytes"] <= 64 * MIB
+            assert time.monotonic() < deadline, f"never at the bound: {stats}"
+            time.sleep(0.02)
+            before, stats = stats["buffered_bytes"], server.stats()
     assert server.stats()["buffered_bytes"] <= 64 * MIB
 
 

@@ -1,0 +1,100 @@
+// Inside the key ring. Nobody else includes it.
+#ifndef MESHCA_SDS_KEY_RING_IMPL_H_
+#define MESHCA_SDS_KEY_RING_IMPL_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "ca/base/mutex.h"
+#include "ca/base/secret.h"
+#include "sds/held_key.h"
+#include "sds/key_ring.h"
+#include "sds/key_schedule.h"
+
+namespace meshca::sds {
+
+// Public calls are in key_ring.cc; what the ring's own thread does, in key_ring_work.cc.
+class KeyRing::Impl {
+ public:
+  Impl(KeyRingOptions options, Issue issue, Authenticate authenticate, const Clock& clock, EntropySource& entropy)
+      : options_(options),
+        issue_(std::move(issue)),
+        authenticate_(std::move(authenticate)),
+        clock_(clock),
+        entropy_(entropy) {}
+
+  void Start() {
+    thread_ = std::thread([this] { Work(); });
+  }
+  void OnTick(std::function<void(absl::Time)> tick) { tick_ = std::move(tick); }
+
+  std::pair<HeldKeyPtr, uint64_t> Hold(Owner owner, const SpiffeId& id, Listener listener, SecretContent::Ptr* current);
+  void Release(const HeldKeyPtr& key, uint64_t ticket);
+  std::vector<SpiffeId> Renew(absl::FunctionRef<bool(const SpiffeId&, absl::string_view)> chosen);
+  Progress Reissue(absl::FunctionRef<bool(absl::string_view)> stale, double per_second);
+  void Recheck();
+  void Wake();
+  void Run(absl::AnyInvocable<void() &&> work);
+  KeyRingStats Stats() const;
+  void Shutdown();
+
+ private:
+  // One certificate on its way, or one question to the authenticator.
+  struct Attempt {
+    HeldKeyPtr key;
+    std::shared_ptr<const Owner> owner;
+    std::string parent_serial;  // "": no certificate yet
+    bool check_only = false;
+  };
+  using Listeners = std::vector<std::shared_ptr<const Listener>>;
+
+  void Work();
+  std::vector<Attempt> TakeDue(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Begin(Attempt attempt);
+  void Submit(Attempt attempt, CallerIdentity caller);
+  void Judged(Attempt attempt, absl::StatusOr<CallerIdentity> caller);
+  void Issued(const Attempt& attempt, const SecretBytes& key_pem, absl::StatusOr<IssuedCertificate> issued);
+  void Failed(const Attempt& attempt, const absl::Status& why);
+
+  void Drop(const HeldKeyPtr& key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Duration RetryDelay(const HeldKey& key, absl::Time now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  static Listeners ListenersOf(const HeldKey& key);
+
+  const KeyRingOptions options_;
+  const Issue issue_;
+  const Authenticate authenticate_;
+  const Clock& clock_;
+  EntropySource& entropy_;
+  std::function<void(absl::Time)> tick_;
+  std::thread thread_;
+
+  mutable Mutex mutex_;
+  CondVar changed_;
+  absl::flat_hash_map<std::string, HeldKeyPtr> keys_ ABSL_GUARDED_BY(mutex_);
+  KeySchedule schedule_ ABSL_GUARDED_BY(mutex_);
+  std::vector<absl::AnyInvocable<void() &&>> work_ ABSL_GUARDED_BY(mutex_);
+  size_t in_flight_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t next_ticket_ ABSL_GUARDED_BY(mutex_) = 1;
+  uint64_t generation_ ABSL_GUARDED_BY(mutex_) = 0;
+  KeyRingStats stats_ ABSL_GUARDED_BY(mutex_);
+  bool woken_ ABSL_GUARDED_BY(mutex_) = false;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace meshca::sds
+
+#endif  // MESHCA_SDS_KEY_RING_IMPL_H_

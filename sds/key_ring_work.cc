@@ -1,0 +1,214 @@
+// The ring's thread: takes what is due, asks who may have it, makes keys, submits and assembles.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "ca/base/log.h"
+#include "ca/base/status.h"
+#include "ca/x509/signing_key.h"
+#include "sds/key_ring_impl.h"
+
+namespace meshca::sds {
+namespace {
+
+// A jump of the wall clock or a suspend goes unseen at most this long.
+constexpr absl::Duration kTick = absl::Seconds(5);
+
+// Waiting will not mend these: the caller may not have the identity, or the profile forbids what we ask for it.
+bool IsFinal(const absl::Status& status) {
+  return absl::IsPermissionDenied(status) || absl::IsUnauthenticated(status) || absl::IsInvalidArgument(status);
+}
+
+}  // namespace
+
+// What is due at `now`: renewals, keys nobody came back for, and as many of those waiting as may be under way.
+std::vector<KeyRing::Impl::Attempt> KeyRing::Impl::TakeDue(absl::Time now) {
+  schedule_.TakeTimers(now);
+  while (const HeldKeyPtr key = schedule_.EndOfLingering(now, options_.lingering_max)) Drop(key);
+  std::vector<Attempt> attempts;
+  while (in_flight_ < options_.in_flight_max) {
+    HeldKeyPtr key = schedule_.TakeWaiting();
+    if (key == nullptr) break;
+    ++in_flight_;
+    std::string parent_serial = key->current == nullptr ? "" : key->current->identity().serial;
+    attempts.push_back({key, key->owner, std::move(parent_serial)});
+  }
+  return attempts;
+}
+
+void KeyRing::Impl::Work() {
+  absl::Duration ticked = clock_.SinceBoot();
+  mutex_.Lock();
+  while (!stopping_ || in_flight_ > 0 || !work_.empty()) {
+    const absl::Time now = clock_.Now();
+    std::vector<Attempt> attempts;
+    if (!stopping_) attempts = TakeDue(now);
+    std::vector<absl::AnyInvocable<void()&&>> work = std::move(work_);
+    work_.clear();
+    const absl::Duration boot = clock_.SinceBoot();
+    const bool tick = woken_ || boot - ticked >= kTick;
+    woken_ = false;
+    if (attempts.empty() && work.empty() && !tick) {
+      absl::Duration wait = kTick - (boot - ticked);
+      wait = std::min(wait, schedule_.next() - now);
+      changed_.WaitFor(mutex_, std::max(wait, absl::Milliseconds(1)));
+      continue;
+    }
+    mutex_.Unlock();
+    for (auto& step : work) std::move(step)();
+    for (Attempt& attempt : attempts) Begin(std::move(attempt));
+    if (tick) {
+      ticked = boot;
+      if (tick_) tick_(now);
+    }
+    mutex_.Lock();
+  }
+  stopped_ = true;
+  mutex_.Unlock();
+}
+
+void KeyRing::Impl::Begin(Attempt attempt) {
+  // The first certificate comes right after the caller was authenticated; each later one asks again.
+  if (attempt.parent_serial.empty()) {
+    CallerIdentity caller = attempt.owner->caller->identity;
+    return Submit(std::move(attempt), std::move(caller));
+  }
+  const std::shared_ptr<const Owner> owner = attempt.owner;
+  authenticate_(*owner->caller->peer,
+                [this, attempt = std::move(attempt)](absl::StatusOr<CallerIdentity> caller) mutable {
+                  Run([this, attempt = std::move(attempt), caller = std::move(caller)]() mutable {
+                    Judged(std::move(attempt), std::move(caller));
+                  });
+                });
+}
+
+void KeyRing::Impl::Judged(Attempt attempt, absl::StatusOr<CallerIdentity> caller) {
+  if (!caller.ok()) return Failed(attempt, caller.status());
+  const SdsCaller judged{*caller, attempt.owner->caller->peer, attempt.owner->caller->lineage};
+  if (!judged.MayReceiveKeyOf(attempt.key->id)) {
+    return Failed(
+        attempt, WithReason(absl::PermissionDeniedError(absl::StrCat("the caller (", caller->subject, ") may not hold ",
+                                                                     attempt.key->id.uri(), " any more")),
+                            "SPIFFE_ID_NOT_ALLOWED"));
+  }
+  if (attempt.check_only) {
+    MutexLock lock(mutex_);
+    --in_flight_;
+    return;
+  }
+  Submit(std::move(attempt), *std::move(caller));
+}
+
+void KeyRing::Impl::Submit(Attempt attempt, CallerIdentity caller) {
+  absl::StatusOr<std::unique_ptr<SoftwareKey>> key = SoftwareKey::Generate(options_.key_type);
+  if (!key.ok()) return Failed(attempt, key.status());
+  SubmittedRequest request;
+  request.caller = std::move(caller);
+  request.caller.instance = attempt.owner->instance;
+  request.caller.node = attempt.owner->node;
+  if (!attempt.parent_serial.empty()) request.caller.parent_serial = attempt.parent_serial;
+  request.public_key = (*key)->public_key();
+  request.spiffe_id = attempt.key->id;
+  issue_(std::move(request), [this, attempt = std::move(attempt),
+                              key_pem = (*key)->ToPkcs8Pem()](absl::StatusOr<IssuedCertificate> issued) mutable {
+    // On the store's writer thread, most often, which has better things to do.
+    Run([this, attempt = std::move(attempt), key_pem = std::move(key_pem), issued = std::move(issued)]() mutable {
+      Issued(attempt, key_pem, std::move(issued));
+    });
+  });
+}
+
+void KeyRing::Impl::Issued(const Attempt& attempt, const SecretBytes& key_pem,
+                           absl::StatusOr<IssuedCertificate> issued) {
+  if (!issued.ok()) return Failed(attempt, issued.status());
+  std::string chain = issued->chain.LeafPem().text();
+  if (issued->authorities != nullptr) {
+    for (const std::string& pem : issued->authorities->chain_tail_pem) chain += pem;
+  } else {
+    chain = issued->chain.ToPem();
+  }
+  const IssuanceRecord& record = issued->record;
+  const absl::Time now = clock_.Now();
+  // Half-life, spread so that a fleet that started together does not renew together.
+  const absl::Duration life = record.not_after - now;
+  const absl::Time renew_at =
+      now + UniformDuration(entropy_, life * (0.9 * options_.renew_at), life * (1.1 * options_.renew_at));
+
+  SecretContent::Identity identity{record.spiffe_id, record.serial.ToHex(), record.authority_id, record.not_after, 0};
+  Listeners listeners;
+  SecretContent::Ptr content;
+  {
+    MutexLock lock(mutex_);
+    identity.generation = ++generation_;
+    content = SecretContent::OfIdentity(std::move(identity), key_pem, chain);
+    --in_flight_;
+    ++(attempt.parent_serial.empty() ? stats_.issued : stats_.renewed);
+    const HeldKeyPtr& key = attempt.key;
+    if (key->dropped) return;
+    const auto again = std::exchange(key->again, HeldKey::kNo);
+    const bool at_once =
+        again == HeldKey::kYes || (again == HeldKey::kIfSameAuthority && key->current != nullptr &&
+                                   key->current->identity().authority_id == content->identity().authority_id);
+    key->state = HeldKey::kIdle;
+    key->current = content;
+    key->renew_at = renew_at;
+    key->failures = 0;
+    key->reissue = again == HeldKey::kIfSameAuthority && at_once && !key->holders.empty();
+    if (!key->holders.empty()) {
+      if (at_once) {
+        schedule_.Wait(key, /*urgent=*/!key->reissue);
+      } else {
+        schedule_.SetTimer(key, renew_at);
+      }
+    }
+    listeners = ListenersOf(*key);
+  }
+  for (const auto& listener : listeners) (*listener)(content);
+}
+
+void KeyRing::Impl::Failed(const Attempt& attempt, const absl::Status& why) {
+  const HeldKeyPtr& key = attempt.key;
+  const absl::Time now = clock_.Now();
+  Listeners listeners;
+  {
+    MutexLock lock(mutex_);
+    --in_flight_;
+    if (!attempt.check_only) ++stats_.failed;
+    if (key->dropped) return;
+    if (attempt.check_only && !IsFinal(why)) return;  // the judge is away: the next renewal asks again
+    if (IsFinal(why)) {
+      listeners = ListenersOf(*key);
+      Drop(key);
+    } else {
+      key->state = HeldKey::kIdle;
+      key->again = HeldKey::kNo;
+      ++key->failures;
+      if (key->current == nullptr || key->current->ExpiredAt(now)) listeners = ListenersOf(*key);
+      if (key->holders.empty() && key->current == nullptr) {
+        Drop(key);
+      } else if (!key->holders.empty()) {
+        schedule_.SetTimer(key, now + RetryDelay(*key, now));
+      }
+    }
+  }
+  LogWarning(attempt.check_only ? "SDS: identity withdrawn" : "SDS: no new certificate",
+             {{"spiffe_id", key->id.uri()},
+              {"instance", key->instance},
+              {"code", std::string(CodeName(why.code()))},
+              {"error", std::string(why.message())}});
+  for (const auto& listener : listeners) (*listener)(why);
+}
+
+absl::Duration KeyRing::Impl::RetryDelay(const HeldKey& key, absl::Time now) const {
+  absl::Duration delay = options_.retry_first;
+  for (uint32_t i = 1; i < key.failures && delay < options_.retry_max; ++i) delay *= 2;
+  delay = std::min(delay, options_.retry_max);
+  // The nearer the end, the more often: a certificate is not lost between two attempts.
+  if (key.current != nullptr && !key.current->ExpiredAt(now)) {
+    delay = std::min(delay, (key.current->identity().not_after - now) / 8);
+  }
+  delay = std::max(delay, absl::Milliseconds(200));
+  return UniformDuration(entropy_, delay / 2, delay);
+}
+
+}  // namespace meshca::sds

@@ -1,0 +1,91 @@
+#include "sds/key_schedule.h"
+
+#include <algorithm>
+
+#include "ca/base/check.h"
+
+namespace meshca::sds {
+
+void KeySchedule::SetTimer(const HeldKeyPtr& key, absl::Time when) {
+  if (key->timer_ == when) return;
+  if (HasTimer(*key)) timers_.erase({key->timer_, key});
+  key->timer_ = when;
+  if (HasTimer(*key)) timers_.emplace(when, key);
+}
+
+void KeySchedule::SetLingering(const HeldKeyPtr& key, absl::Time until) {
+  if (key->lingers_ != absl::InfiniteFuture()) lingering_.erase({key->lingers_, key});
+  key->lingers_ = until;
+  if (until != absl::InfiniteFuture()) lingering_.emplace(until, key);
+}
+
+void KeySchedule::Wait(const HeldKeyPtr& key, bool urgent) {
+  MESHCA_CHECK(key->state == HeldKey::kIdle);
+  SetTimer(key, absl::InfiniteFuture());
+  key->state = HeldKey::kWaiting;
+  key->rank_ = urgent && key->current != nullptr ? std::make_tuple(0, key->current->identity().not_after, tickets_++)
+                                                 : std::make_tuple(1, absl::InfinitePast(), tickets_++);
+  waiting_.emplace(key->rank_, key);
+}
+
+void KeySchedule::StopWaiting(HeldKey& key) {
+  if (key.state != HeldKey::kWaiting) return;
+  const auto place = waiting_.lower_bound({key.rank_, nullptr});
+  waiting_.erase(place);
+  key.state = HeldKey::kIdle;
+}
+
+void KeySchedule::Remove(const HeldKeyPtr& key) {
+  SetTimer(key, absl::InfiniteFuture());
+  SetLingering(key, absl::InfiniteFuture());
+  StopWaiting(*key);
+}
+
+void KeySchedule::Reissue(std::vector<HeldKeyPtr> stale, absl::Time now, absl::Duration apart) {
+  // A clock that was set back leaves no gap.
+  absl::Time place = last_reissue_ > now ? now : std::max(now, last_reissue_ + apart);
+  for (const HeldKeyPtr& key : stale) {
+    if (key->reissue && key->failures == 0 && HasTimer(*key)) place = std::max(place, key->timer_ + apart);
+  }
+  std::erase_if(stale, [](const HeldKeyPtr& key) { return key->reissue || key->state != HeldKey::kIdle; });
+  std::sort(stale.begin(), stale.end(), [](const HeldKeyPtr& a, const HeldKeyPtr& b) {
+    return a->current->identity().not_after < b->current->identity().not_after;
+  });
+  for (const HeldKeyPtr& key : stale) {
+    key->reissue = true;
+    if (key->failures > 0) continue;
+    SetTimer(key, std::min(place, key->renew_at));
+    place += apart;
+  }
+}
+
+void KeySchedule::TakeTimers(absl::Time now) {
+  while (!timers_.empty() && timers_.begin()->first <= now) {
+    const HeldKeyPtr key = timers_.begin()->second;
+    if (key->reissue && key->failures == 0) last_reissue_ = key->timer_;
+    Wait(key, /*urgent=*/!key->reissue || key->renew_at <= now);
+  }
+}
+
+HeldKeyPtr KeySchedule::TakeWaiting() {
+  if (waiting_.empty()) return nullptr;
+  HeldKeyPtr key = waiting_.begin()->second;
+  waiting_.erase(waiting_.begin());
+  key->state = HeldKey::kWorking;
+  return key;
+}
+
+HeldKeyPtr KeySchedule::EndOfLingering(absl::Time now, size_t lingering_max) const {
+  if (lingering_.empty()) return nullptr;
+  if (lingering_.begin()->first > now && lingering_.size() <= lingering_max) return nullptr;
+  return lingering_.begin()->second;
+}
+
+absl::Time KeySchedule::next() const {
+  absl::Time next = absl::InfiniteFuture();
+  if (!timers_.empty()) next = timers_.begin()->first;
+  if (!lingering_.empty()) next = std::min(next, lingering_.begin()->first);
+  return next;
+}
+
+}  // namespace meshca::sds
