@@ -29,6 +29,7 @@ std::string AdminGroup() {
 rpc::ServerOptions OptionsOf(const config::v1::Limits& limits) {
   rpc::ServerOptions options;
   options.global.connections_max = limits.connections_max();
+  options.global.streams_max = limits.streams_max();
   options.global.buffered_bytes_max = size_t{limits.buffered_mib_max()} << 20;
   options.source.connections_max = limits.connections_per_source_max();
   options.source.calls = {limits.calls_per_second_per_source(), limits.calls_per_second_per_source()};

@@ -57,6 +57,9 @@ class Connection final : public EventTarget, public Timer {
   // Buffer budget of connection, source and process. False, and nothing reserved, when one is exhausted.
   bool ReserveRequest(size_t bytes);
   void ReleaseRequest(size_t bytes);
+  // What a call keeps of its request headers.
+  bool ReserveMetadata(size_t bytes);
+  void ReleaseMetadata(size_t bytes);
   bool ReserveAnswer(size_t bytes);
   void ReleaseAnswer(size_t bytes);
   // Messages wait for the client: starts the watch on whether it reads.

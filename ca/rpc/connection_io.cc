@@ -249,6 +249,9 @@ void Connection::ReleaseRequest(size_t bytes) {
   ReleaseShared(bytes);
 }
 
+bool Connection::ReserveMetadata(size_t bytes) { return ReserveShared(bytes); }
+void Connection::ReleaseMetadata(size_t bytes) { ReleaseShared(bytes); }
+
 bool Connection::ReserveAnswer(size_t bytes) { return ReserveShared(bytes); }
 void Connection::ReleaseAnswer(size_t bytes) { ReleaseShared(bytes); }
 

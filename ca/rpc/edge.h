@@ -28,6 +28,7 @@ struct Edge {
   SourceTable sources;
   std::atomic<uint32_t> connections{0};
   std::atomic<uint32_t> handshakes{0};
+  std::atomic<uint32_t> streams{0};
   std::atomic<size_t> buffered_bytes{0};
   std::atomic<uint64_t> connection_ids{0};
 };

@@ -73,7 +73,7 @@ struct SourceLimits {
   RateLimit settings = {20'000, 1'000};
   // Failed handshakes.
   RateLimit handshake_failures = {2'000, 200};
-  // Unread answers and unfinished requests together. The call that would exceed it: ResourceExhausted.
+  // Unread answers, unfinished requests and metadata of open calls together. The call that would exceed it: ResourceExhausted.
   size_t buffered_bytes_max = 64 * 1024 * 1024;
 };
 
@@ -83,7 +83,9 @@ struct GlobalLimits {
   uint32_t connections_max = 32'768;
   // TLS handshakes in progress; further connections wait for their turn.
   uint32_t handshakes_max = 1'024;
-  // Unread answers and unfinished requests together. The call that would exceed it: ResourceExhausted. Payloads shared
+  // Calls open at the same time, at about 1 KiB each. More: ResourceExhausted.
+  uint32_t streams_max = 262'144;
+  // Unread answers, unfinished requests and metadata of open calls together. The call that would exceed it: ResourceExhausted. Payloads shared
   // by several streams count once, with the stream that holds them alone.
   size_t buffered_bytes_max = 256 * 1024 * 1024;
 };

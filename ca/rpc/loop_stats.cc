@@ -18,6 +18,7 @@ absl::string_view LimitName(LimitKind kind) {
     case LimitKind::kMessageBytes: return "message_bytes";
     case LimitKind::kBufferedBytes: return "buffered_bytes";
     case LimitKind::kSessionBytes: return "session_bytes";
+    case LimitKind::kStreamsGlobal: return "streams_global";
     case LimitKind::kStreamsPerSource: return "streams_per_source";
     case LimitKind::kCalls: return "calls";
     case LimitKind::kResets: return "resets";

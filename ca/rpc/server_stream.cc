@@ -16,6 +16,12 @@
 #include "ca/rpc/server_call.h"
 
 namespace meshca::rpc {
+namespace {
+
+constexpr uint32_t kHeaderOverhead = 32;  // RFC 9113 §6.5.2
+
+}  // namespace
+
 ServerStream::ServerStream(Connection& connection, int32_t id)
     : connection_(&connection),
       mailbox_(connection.loop().mailbox()),
@@ -28,8 +34,7 @@ void ServerStream::MarkDirty() { connection_->MarkDirty(); }
 // ---- request headers
 
 void ServerStream::OnHeader(absl::string_view name, absl::string_view value) {
-  constexpr uint32_t kOverhead = 32;  // RFC 9113 §6.5.2
-  header_bytes_ += static_cast<uint32_t>(name.size() + value.size()) + kOverhead;
+  header_bytes_ += static_cast<uint32_t>(name.size() + value.size()) + kHeaderOverhead;
   const uint32_t limit = connection_->limits().header_bytes_max;
   if (header_bytes_ > limit) {
     // HPACK lets one byte on the wire stand for 4 KB here: read on to answer, but not without end.
@@ -67,6 +72,15 @@ void ServerStream::OnTimeout(absl::string_view value) {
 }
 
 void ServerStream::AddClientMetadata(absl::string_view name, absl::string_view value) {
+  if (metadata_refused_) return;
+  // Kept while the call is open, and HPACK makes it cheap to send: without the budget, calls that do nothing else would
+  // fill the memory.
+  const size_t charge = name.size() + value.size() + kHeaderOverhead;
+  if (!connection_->ReserveMetadata(charge)) {
+    metadata_refused_ = true;
+    return;
+  }
+  metadata_charge_ += static_cast<uint32_t>(charge);
   if (!absl::EndsWith(name, "-bin")) return client_metadata_.AddUnchecked(name, value);
   for (absl::string_view part : absl::StrSplit(value, ',')) {
     std::string bytes;
@@ -84,6 +98,10 @@ absl::Status ServerStream::Judge() {
     connection_->CountLimit(LimitKind::kHeaderBytes);
     return absl::ResourceExhaustedError(
         absl::StrCat("the request headers are longer than ", connection_->limits().header_bytes_max, " bytes"));
+  }
+  if (metadata_refused_) {
+    connection_->CountLimit(LimitKind::kBufferedBytes);
+    return absl::ResourceExhaustedError("too many bytes of metadata of open calls");
   }
   if (bad_timeout_) return absl::InternalError("grpc-timeout is malformed");
   if (bad_metadata_) return absl::InternalError("a binary metadata value is not base64");
@@ -104,9 +122,14 @@ absl::Status ServerStream::Judge() {
     return absl::ResourceExhaustedError("too many calls a second from this source");
   }
   counts_in_source_ = true;
+  const bool fits_globally = edge.streams.fetch_add(1, std::memory_order_relaxed) < edge.global.streams_max;
   if (source.streams.fetch_add(1, std::memory_order_relaxed) >= edge.source.streams_max) {
     connection_->CountLimit(LimitKind::kStreamsPerSource);
     return absl::ResourceExhaustedError("too many open calls from this source");
+  }
+  if (!fits_globally) {
+    connection_->CountLimit(LimitKind::kStreamsGlobal);
+    return absl::ResourceExhaustedError("too many open calls");
   }
   return absl::OkStatus();
 }
@@ -315,7 +338,11 @@ void ServerStream::OnClosed(uint32_t http2_error, const absl::Status& lost) {
   on_cancel_ = nullptr;
   DropOutput();
   DropInput();
-  if (counts_in_source_) connection_->source().streams.fetch_sub(1, std::memory_order_relaxed);
+  if (metadata_charge_ > 0) connection_->ReleaseMetadata(std::exchange(metadata_charge_, 0));
+  if (counts_in_source_) {
+    connection_->source().streams.fetch_sub(1, std::memory_order_relaxed);
+    connection_->loop().edge().streams.fetch_sub(1, std::memory_order_relaxed);
+  }
   if (handler_) {
     handler_->OnClose(why);
     handler_.reset();

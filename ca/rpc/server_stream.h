@@ -128,19 +128,21 @@ class ServerStream final : public Stream,
   MethodCounters* counters_ = nullptr;
   const int32_t id_;
   uint32_t header_bytes_ = 0;
+  uint32_t metadata_charge_ = 0;  // what client_metadata_ holds of the buffer budget
 
   bool post_ : 1 = false;
   bool grpc_ : 1 = false;
-  bool started_ : 1 = false;       // a handler knows of it
-  bool half_closed_ : 1 = false;   // the client sends no more
-  bool headers_sent_ : 1 = false;  // handed to nghttp2
-  bool finished_ : 1 = false;      // the status stands
-  bool blocked_ : 1 = false;       // a Send was refused
-  bool counts_in_source_ : 1 = false;
+  bool started_ : 1 = false;           // a handler knows of it
+  bool half_closed_ : 1 = false;       // the client sends no more
+  bool headers_sent_ : 1 = false;      // handed to nghttp2
+  bool finished_ : 1 = false;          // the status stands
+  bool blocked_ : 1 = false;           // a Send was refused
+  bool counts_in_source_ : 1 = false;  // and in the edge
   bool headers_too_large_ : 1 = false;
   bool compressed_ : 1 = false;
   bool bad_timeout_ : 1 = false;
   bool bad_metadata_ : 1 = false;
+  bool metadata_refused_ : 1 = false;  // the buffer budget had no room
   std::atomic<bool> cancelled_{false};
 
   int64_t begun_ns_;

@@ -26,6 +26,7 @@ enum class LimitKind : uint8_t {
   kMessageBytes,
   kBufferedBytes,
   kSessionBytes,
+  kStreamsGlobal,
   kStreamsPerSource,
   kCalls,
   kResets,

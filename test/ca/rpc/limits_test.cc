@@ -144,6 +144,39 @@ TEST_F(LimitsTest, OpenCallsOfASource) {
   EXPECT_EQ(Limit(LimitKind::kStreamsPerSource), 1u);
 }
 
+TEST_F(LimitsTest, OpenCallsOfAll) {
+  ServerOptions server = {.loops = 1};
+  server.global.streams_max = 2;
+  const std::string address = ServeWith({}, server);
+  H2Client first(address);
+  const int32_t stream = first.Open("/t.Test/Chat");
+  first.Open("/t.Test/Chat");
+  ASSERT_TRUE(first.RunUntil([this] { return server_->stats().streams_open == 2; }));
+  H2Client second(address);
+  EXPECT_EQ(second.Call("/t.Test/Echo", "x").status(), 8);
+  EXPECT_EQ(Limit(LimitKind::kStreamsGlobal), 1u);
+  first.Reset(stream);
+  ASSERT_TRUE(first.RunUntil([this] { return server_->stats().streams_open == 1; }));
+  EXPECT_EQ(second.Call("/t.Test/Echo", "x").status(), 0) << "what has ended makes room";
+}
+
+TEST_F(LimitsTest, MetadataOfOpenCalls) {
+  ServerOptions server = {.loops = 1};
+  server.global.buffered_bytes_max = 100'000;
+  H2Client client(ServeWith({}, server));
+  const Headers large = {{"x-large", std::string(10'000, 'm')}};
+  std::vector<int32_t> streams;
+  for (int i = 0; i < 12; ++i) streams.push_back(client.Open("/t.Test/Chat", large));
+  ASSERT_TRUE(client.RunUntil([this] { return Limit(LimitKind::kBufferedBytes) == 3; }));
+  ASSERT_TRUE(client.WaitClosed(streams[11]));
+  EXPECT_EQ(client.reply(streams[11]).status(), 8);
+  EXPECT_GT(server_->stats().buffered_bytes, 90'000u);
+  EXPECT_EQ(H2Client(address_).Call("/t.Test/Echo", "x").status(), 0) << "small calls still fit";
+  for (int i = 0; i < 9; ++i) client.Reset(streams[i]);
+  ASSERT_TRUE(client.RunUntil([this] { return server_->stats().streams_open == 0; }));
+  EXPECT_EQ(server_->stats().buffered_bytes, 0u);
+}
+
 TEST_F(LimitsTest, ConnectionsOfASource) {
   ServerOptions server = {.loops = 1};
   server.source.connections_max = 2;

@@ -17,6 +17,7 @@ import time
 
 import pytest
 import raw_http2
+from background import wait_until
 from hyperframe.frame import PingFrame, SettingsFrame, WindowUpdateFrame
 from raw_http2 import ENHANCE_YOUR_CALM, FULL_DUPLEX, PoliteClient, Raw, frame_bytes, request_headers
 
@@ -198,6 +199,25 @@ def test_header_bomb(edge):
     with watched(server):
         attack(server.host_port, bomb, 500)
     assert server.stats()["limits"]["header_bytes"] > 0
+
+
+def test_metadata_of_open_calls(edge):
+    """Legal calls, held open, each with 14 KB of metadata: from the second one on that is four bytes on the wire."""
+    server = edge()
+    source_max = 64 * MIB
+    headers = [*request_headers(path=FULL_DUPLEX), *[("x-large", "m" * 3_600)] * 4]
+    raws = []
+    with watched(server, growth_max=105 * MIB):  # 64 MiB and what the calls are beside; 9,600 whole ones were 150.
+        for _ in range(12):
+            raws.append(Raw(server.host_port))
+            raws[-1].send(b"".join(raws[-1].headers(stream, headers) for stream in range(1, 1_601, 2)))
+        wait_until(lambda: server.stats()["limits"]["buffered_bytes"] > 0, 30, "the limit")
+    stats = server.stats()
+    assert source_max * 0.9 < stats["buffered_bytes"] <= source_max
+    assert stats["streams_open"] > 4_000
+    for raw in raws:
+        raw.close()
+    wait_until(lambda: server.stats()["buffered_bytes"] == 0, 30, "room again")
 
 
 def test_clients_that_never_read(edge):
