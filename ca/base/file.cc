@@ -35,12 +35,6 @@ absl::Status CheckSecrecy(const std::string& path, const struct stat& stat, File
   return absl::OkStatus();
 }
 
-std::string FolderOf(const std::string& path) {
-  size_t slash = path.rfind('/');
-  if (slash == std::string::npos) return ".";
-  return slash == 0 ? "/" : path.substr(0, slash);
-}
-
 // A whole, synced file under a name of its own beside `path`.
 absl::StatusOr<std::string> WriteBeside(const std::string& path, absl::string_view bytes) {
   std::array<uint8_t, 8> random;
@@ -117,6 +111,12 @@ absl::Status ReplacePrivateFile(const std::string& path, absl::string_view bytes
     return status;
   }
   return SyncFolder(FolderOf(path));
+}
+
+std::string FolderOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
 }
 
 absl::Status SyncFolder(const std::string& folder) {

@@ -31,6 +31,9 @@ absl::Status CreatePrivateFile(const std::string& path, absl::string_view bytes)
 // CreatePrivateFile, putting the new file in the old one's place where there was one.
 absl::Status ReplacePrivateFile(const std::string& path, absl::string_view bytes);
 
+// Where `path` is: what stands before its last slash; "." for a bare name, "/" in the root.
+std::string FolderOf(const std::string& path);
+
 // fsync of a folder: the names in it survive power loss.
 absl::Status SyncFolder(const std::string& folder);
 

@@ -52,6 +52,18 @@ absl::Status Rename(const std::string& from, const std::string& to) {
   return ErrnoStatus(errno, absl::StrCat("rename ", from, " to ", to));
 }
 
+// A fresh user has no ~/.local/state yet: what is missing above the folder is made as well, private like the folder.
+absl::Status MakeFolder(const std::string& folder) {
+  const std::string parent = FolderOf(folder);
+  int made = mkdir(folder.c_str(), 0700);
+  if (made != 0 && errno == ENOENT && parent != folder) {
+    MESHCA_RETURN_IF_ERROR(MakeFolder(parent));
+    made = mkdir(folder.c_str(), 0700);
+  }
+  if (made == 0) return SyncFolder(parent);
+  return errno == EEXIST ? absl::OkStatus() : ErrnoStatus(errno, absl::StrCat("make ", folder));
+}
+
 absl::Status CheckFile(const std::string& path) {
   struct stat stat;
   if (lstat(path.c_str(), &stat) != 0) return ErrnoStatus(errno, absl::StrCat("stat ", path));
@@ -62,12 +74,6 @@ absl::Status CheckFile(const std::string& path) {
 }
 
 }  // namespace
-
-std::string FolderOf(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  if (slash == std::string::npos) return ".";
-  return slash == 0 ? "/" : path.substr(0, slash);
-}
 
 absl::Status CheckFileSystem(uint64_t statfs_type, const std::string& path) {
   for (const FileSystem& refused : kRefused) {
@@ -83,11 +89,7 @@ absl::Status CheckFileSystem(uint64_t statfs_type, const std::string& path) {
 
 absl::Status PrepareFolder(const std::string& path) {
   const std::string folder = FolderOf(path);
-  if (mkdir(folder.c_str(), 0700) == 0) {
-    MESHCA_RETURN_IF_ERROR(SyncFolder(FolderOf(folder)));
-  } else if (errno != EEXIST) {
-    return ErrnoStatus(errno, absl::StrCat("state directory: make ", folder));
-  }
+  MESHCA_RETURN_IF_ERROR(Annotate(MakeFolder(folder), "state directory"));
   struct stat stat;
   if (::stat(folder.c_str(), &stat) != 0) return ErrnoStatus(errno, absl::StrCat("state directory: stat ", folder));
   if (!S_ISDIR(stat.st_mode)) {

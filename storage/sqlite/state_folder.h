@@ -17,11 +17,8 @@ inline constexpr char kStateOpenToOthers[] = "STATE_OPEN_TO_OTHERS";
 // Reason on the AlreadyExists when another server has the database.
 inline constexpr char kStoreInUse[] = "STORE_IN_USE";
 
-// "" for the part before the last slash of a bare name becomes ".".
-std::string FolderOf(const std::string& path);
-
-// Makes the folder of `path` (0700, fsynced with its parent) where it is missing; refuses one that others can enter
-// (PermissionDenied) or that is on a network file system (FailedPrecondition).
+// Makes the folder of `path` where it is missing, with what is missing above it (each 0700, and its name fsynced);
+// refuses one that others can enter (PermissionDenied) or that is on a network file system (FailedPrecondition).
 absl::Status PrepareFolder(const std::string& path);
 
 // Makes the empty file (0600, fsynced with its folder) where it is missing; refuses one that is no regular file

@@ -80,6 +80,25 @@ TEST(SqliteStore, FilesAreForTheOwnerAlone) {
   }
 }
 
+TEST(SqliteStore, MakesWhatIsMissingAboveItsFolder) {
+  TempFolder home;
+  SqliteHarness harness(/*open=*/false);
+  harness.options().path = home / ".local/state/meshca/meshca.db";
+  ASSERT_TRUE(harness.Reopen());
+  for (const char* name : {".local", ".local/state", ".local/state/meshca"}) {
+    struct stat stat;
+    ASSERT_EQ(::stat((home / name).c_str(), &stat), 0) << name;
+    EXPECT_EQ(stat.st_mode & 07777, 0700u) << name;
+  }
+}
+
+TEST(SqliteStore, SaysWhatKeepsItFromMakingItsFolder) {
+  TempFolder home;
+  std::ofstream(home / "file") << "x";
+  const absl::Status status = PrepareFolder(home / "file/state/meshca.db");
+  EXPECT_THAT(std::string(status.message()), testing::HasSubstr("state directory: make " + (home / "file/state")));
+}
+
 TEST(SqliteStore, RefusesWhatOthersCanRead) {
   SqliteHarness harness;
   harness.Close();

@@ -123,6 +123,13 @@ TEST_F(FileTest, CreateInAMissingFolderSaysSo) {
   EXPECT_EQ(CreatePrivateFile(Path("none/key"), "x").code(), absl::StatusCode::kNotFound);
 }
 
+TEST(FolderOf, IsWhatStandsBeforeTheLastSlash) {
+  EXPECT_EQ(FolderOf("/a/b"), "/a");
+  EXPECT_EQ(FolderOf("/a"), "/");
+  EXPECT_EQ(FolderOf("a/b"), "a");
+  EXPECT_EQ(FolderOf("a"), ".");
+}
+
 TEST_F(FileTest, OfManyCreatorsOneWins) {
   std::atomic<int> made{0};
   std::vector<std::thread> threads;
