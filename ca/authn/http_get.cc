@@ -1,5 +1,8 @@
 #include "ca/authn/http_get.h"
 
+#include <fcntl.h>
+#include <sys/socket.h>
+
 #include <thread>
 
 #include <httplib.h>
@@ -8,23 +11,36 @@
 #include "ca/authn/fetch_url.h"
 #include "ca/base/mutex.h"
 #include "ca/base/status.h"
+#include "ca/base/unique_fd.h"
 
 namespace meshca {
 namespace {
 
-// Cuts a request that takes too long in all: the library's own timeouts begin again with every byte that arrives.
+// Once the time is over: how often the socket is cut, should it not have been there, or connected, before.
+constexpr absl::Duration kCutAgain = absl::Milliseconds(50);
+
+// Cuts a request that takes too long in all: the library's own timeouts begin again with every byte that arrives. It
+// holds the socket itself, because the library's stop() waits for a lock that a TLS handshake has from end to end.
 class Deadline {
  public:
-  Deadline(httplib::Client& client, absl::Duration timeout)
-      : thread_([this, &client, timeout] {
+  explicit Deadline(absl::Duration timeout)
+      : thread_([this, timeout] {
           MutexLock lock(mutex_);
           const absl::Time end = absl::Now() + timeout;
           while (!finished_ && absl::Now() < end) changed_.WaitFor(mutex_, end - absl::Now());
-          if (finished_) return;
-          passed_ = true;
-          client.stop();
+          while (!finished_) {
+            passed_ = true;
+            if (socket_.valid()) shutdown(socket_.get(), SHUT_RDWR);
+            changed_.WaitFor(mutex_, kCutAgain);
+          }
         }) {}
   ~Deadline() { Finish(); }
+
+  // The socket that the request is about to use; the caller's descriptor stays its own.
+  void Watch(int fd) {
+    MutexLock lock(mutex_);
+    socket_ = UniqueFd(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  }
 
   // Whether the time ran out.
   bool Finish() {
@@ -41,6 +57,7 @@ class Deadline {
  private:
   Mutex mutex_;
   CondVar changed_;
+  UniqueFd socket_ ABSL_GUARDED_BY(mutex_);
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;
   bool passed_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;
@@ -68,7 +85,8 @@ absl::StatusOr<std::string> HttpGet(const std::string& url, const HttpGetOptions
 
   std::string body;
   bool too_large = false;
-  Deadline deadline(client, options.timeout);
+  Deadline deadline(options.timeout);
+  client.set_socket_options([&deadline](int fd) { deadline.Watch(fd); });
   const httplib::Result result =
       client.Get(parts.target, {{"Accept", "application/json"}}, [&](const char* data, size_t size) {
         too_large = body.size() + size > options.bytes_max;

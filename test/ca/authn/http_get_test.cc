@@ -1,5 +1,7 @@
 #include "ca/authn/http_get.h"
 
+#include <poll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <fstream>
@@ -13,6 +15,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "ca/base/mutex.h"
+#include "ca/base/unique_fd.h"
+#include "ca/rpc/bind.h"
 #include "ca/x509/authority_builder.h"
 #include "gtest/gtest.h"
 #include "test/ca/authn/refuses.h"
@@ -77,6 +81,55 @@ TEST(HttpGet, BoundsSizeAndTime) {
   HttpGetOptions hasty;
   hasty.timeout = absl::Milliseconds(100);
   EXPECT_FALSE(HttpGet(server.Url("/never"), hasty).ok());
+}
+
+// Accepts one connection and sends `start`, then a byte every few milliseconds for as long as somebody listens.
+class DrippingServer {
+ public:
+  explicit DrippingServer(const std::string& start)
+      : listener_(rpc::BindTcp("127.0.0.1:0").value()), thread_([this, start] { Drip(start); }) {}
+  ~DrippingServer() {
+    {
+      MutexLock lock(mutex_);
+      ending_ = true;
+      changed_.NotifyAll();
+    }
+    shutdown(listener_.get(), SHUT_RDWR);
+    thread_.join();
+  }
+  std::string Url(absl::string_view scheme) const {
+    return absl::StrCat(scheme, "://", rpc::BoundAddress(listener_.get()), "/keys");
+  }
+
+ private:
+  void Drip(const std::string& start) {
+    pollfd ready = {listener_.get(), POLLIN, 0};
+    poll(&ready, 1, -1);
+    UniqueFd fd(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    if (!fd.valid()) return;
+    send(fd.get(), start.data(), start.size(), MSG_NOSIGNAL);
+    MutexLock lock(mutex_);
+    while (!ending_ && send(fd.get(), "x", 1, MSG_NOSIGNAL) == 1) changed_.WaitFor(mutex_, absl::Milliseconds(5));
+  }
+  UniqueFd listener_;
+  Mutex mutex_;
+  CondVar changed_;
+  bool ending_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+TEST(HttpGet, BoundsAServerThatDrips) {
+  HttpGetOptions hasty;
+  hasty.timeout = absl::Milliseconds(100);
+  const std::string tls_record("\x16\x03\x03\x40\x00\x02\x00\x3f\xfc", 9);  // a ServerHello of 16 KiB
+  for (const auto& [scheme, start] : {std::pair<std::string, std::string>{"http", "HTTP/1.1 200 OK\r\nX-Long: "},
+                                      {"http", "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"},
+                                      {"https", tls_record}}) {
+    DrippingServer server(start);
+    const absl::Time begun = absl::Now();
+    EXPECT_THAT(HttpGet(server.Url(scheme), hasty), Refuses(Code::kUnavailable, "", "no whole answer within 100ms"));
+    EXPECT_LT(absl::Now() - begun, absl::Seconds(5)) << scheme << " " << start;
+  }
 }
 
 TEST(HttpGet, NamesTheUrlWhenNobodyAnswers) {
