@@ -1,5 +1,6 @@
 """No certificate leaves without a durable record, whatever happens to the server or its disk."""
 
+import contextlib
 import errno
 import json
 import os
@@ -13,8 +14,10 @@ import grpc
 import grpc_messages
 import pytest
 from background import wait_until
+from sds_stream import Stream, secrets
 
 CREATE = "/istio.v1.auth.IstioCertificateService/CreateCertificate"
+WEB = "spiffe://cluster.local/ns/test/sa/web"
 
 
 class Load:
@@ -87,15 +90,17 @@ def test_kill_under_load_loses_nothing(server):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of its own, 8 MiB, to fill. Needs the right to mount, as CI has."""
+    """A file system of its own, 8 MiB, to fill. Mounting is root's, or sudo's where that asks for no password."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs", str(folder)],
+    rights = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    options = f"size=8m,mode=0700,uid={os.geteuid()}"
+    mounted = subprocess.run([*rights, "mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)],
                              capture_output=True, text=True)
     if mounted.returncode != 0:
-        pytest.fail(f"cannot mount a tmpfs to fill: {mounted.stderr.strip()} (run as root)")
+        pytest.fail(f"cannot mount a tmpfs to fill: {mounted.stderr.strip()} (run as root, or with sudo's leave)")
     yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    subprocess.run([*rights, "umount", "-l", str(folder)], check=True)
 
 
 def issue(ca, name):
@@ -113,33 +118,75 @@ def is_ready(ca):
         return False
 
 
-def test_full_disk_answers_unavailable_and_recovers(server, small_disk):
-    """A full disk: issuance is Unavailable, health of the process stays, and the next request after space returns works."""
-    ca = server(state_dir=small_disk / "state")
-    issue(ca, "before")
-    ballast = small_disk / "ballast"
-    with open(ballast, "wb", buffering=0) as file:
+def fill(path):
+    with open(path, "wb", buffering=0) as file:
         try:
             while file.write(b"x" * 4096) == 4096:
                 pass
         except OSError as error:
             assert error.errno == errno.ENOSPC
-    codes = set()
-    issued = {"before"}
-    for attempt in range(2000):  # SQLite's log may have room of its own for a while
+
+
+def issue_until_refused(ca, issued):
+    """The code of the refusal; adds to `issued`, because SQLite's log may have room of its own for a while."""
+    for _ in range(2000):
+        name = f"full-{len(issued)}"
         try:
-            issue(ca, f"full-{attempt}")
-            issued.add(f"full-{attempt}")
+            issue(ca, name)
         except grpc.RpcError as error:
-            codes.add(error.code())
-            break
-    assert codes == {grpc.StatusCode.UNAVAILABLE}, codes
-    ca.get("/livez")
-    os.unlink(ballast)
-    wait_until(lambda: is_ready(ca), 30, "ready again after space returned")
+            return error.code()
+        issued.add(name)
+    return None
+
+
+@contextlib.contextmanager
+def held_stream(ca):
+    """(a stream that holds a key and the roots, the response that brought them)."""
+    with grpc_messages.unix_channel(ca.api_socket) as channel:
+        stream = Stream(channel, "StreamSecrets", timeout=120)
+        stream.ask([WEB, "ROOTCA"])
+        response = stream.next()
+        assert set(secrets(response)) == {WEB, "ROOTCA"}
+        stream.ask([WEB, "ROOTCA"], response.nonce)
+        yield stream, response
+        stream.cancel()
+
+
+def ask_for_one_more(stream, names, response, name):
+    """The stream lives: it subscribes to one more, and is answered with that one."""
+    stream.ask([*names, name], response.nonce)
+    response = stream.next()
+    assert set(secrets(response)) == {name}
+    return response
+
+
+def test_full_disk_answers_unavailable_and_recovers(server, small_disk):
+    """A full disk: issuance is Unavailable, SDS goes on with what it has, and the next request after space returned
+    works."""
+    ca = server(state_dir=small_disk / "state")
+    issue(ca, "before")
+    issued = {"before"}
+    with held_stream(ca) as (held, response):
+        ballast = small_disk / "ballast"
+        fill(ballast)
+        assert issue_until_refused(ca, issued) == grpc.StatusCode.UNAVAILABLE
+        ca.get("/livez")
+        held_roots = secrets(response)["ROOTCA"].validation_context
+        domain = "spiffe://cluster.local"
+        response = ask_for_one_more(held, [WEB, "ROOTCA"], response, domain)
+        assert secrets(response)[domain].validation_context == held_roots
+        with grpc_messages.unix_channel(ca.api_socket) as channel:
+            second = Stream(channel, "StreamSecrets")
+            second.ask(["ROOTCA"])
+            assert secrets(second.next())["ROOTCA"].validation_context == held_roots
+            second.cancel()
+        assert issue_until_refused(ca, issued) == grpc.StatusCode.UNAVAILABLE, "the disk was full all that time"
+        os.unlink(ballast)
+        wait_until(lambda: is_ready(ca), 30, "ready again after space returned")
+        ask_for_one_more(held, [WEB, "ROOTCA", domain], response, f"{domain}/late")
     issue(ca, "after")
     listed = {row["spiffe_id"] for row in json.loads(ca.cli("cert", "list", "-o", "json").stdout)}
-    assert {f"spiffe://cluster.local/{name}" for name in issued | {"after"}} <= listed
+    assert {f"spiffe://cluster.local/{name}" for name in issued | {"after", "late"}} <= listed
     ca.cli("db", "check")
 
 

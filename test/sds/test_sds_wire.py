@@ -1,45 +1,12 @@
 """SDS over the real edge, by somebody else's gRPC: what every client sees on the wire, whatever its language."""
 
-import queue
-
 import grpc
 import grpc_messages
 import pytest
 from background import wait_until
+from sds_stream import DISCOVERY, SERVICE, TYPE, Stream, secrets
 
-SERVICE = "/envoy.service.secret.v3.SecretDiscoveryService"
-TYPE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 WEB = "spiffe://cluster.local/ns/test/sa/web"
-DISCOVERY = "envoy.service.discovery.v3"
-
-
-class Stream:
-    """One StreamSecrets or DeltaSecrets call whose requests a test sends one by one."""
-
-    def __init__(self, channel, method):
-        self.delta = method == "DeltaSecrets"
-        self.request = grpc_messages.message(f"{DISCOVERY}.{'Delta' if self.delta else ''}DiscoveryRequest")
-        self._requests = queue.SimpleQueue()
-        self._call = grpc_messages.call(channel, f"{SERVICE}/{method}")(iter(self._requests.get, None), timeout=20)
-
-    def ask(self, names, nonce="", type_url=TYPE, node=b""):
-        request = self.request(type_url=type_url, response_nonce=nonce)
-        (request.resource_names_subscribe if self.delta else request.resource_names).extend(names)
-        request.node.MergeFromString(node)
-        self._requests.put(request)
-
-    def next(self):
-        return next(self._call)
-
-    def end(self):
-        """How the server ends it."""
-        with pytest.raises(grpc.RpcError) as error:
-            next(self._call)
-        return error.value.code(), error.value.details()
-
-    def cancel(self):
-        self._call.cancel()
-        self._requests.put(None)
 
 
 @pytest.fixture
@@ -58,18 +25,6 @@ def stream(request, unix):
     made = Stream(unix, request.param)
     yield made
     made.cancel()
-
-
-def secrets(response):
-    """name -> Secret."""
-    secret = grpc_messages.message("envoy.extensions.transport_sockets.tls.v3.Secret")
-    found = {}
-    for resource in response.resources:
-        packed = resource.resource if hasattr(resource, "resource") else resource
-        assert packed.type_url == TYPE
-        one = secret.FromString(packed.value)
-        found[one.name] = one
-    return found
 
 
 def test_key_chain_and_roots_fit(ca, stream, tmp_path):
