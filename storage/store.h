@@ -29,8 +29,8 @@ inline constexpr char kTokenExpired[] = "TOKEN_EXPIRED";
 inline constexpr char kTokenUsed[] = "TOKEN_USED";
 
 // The setting that Restore leaves beside kSettingRecovered: the time of the restore (RFC 3339). Until the authority
-// manager has made a new issuing key, and for as long as DESIGN's evidence needs, it says that this store came from a
-// backup.
+// manager has made a new issuing key, and for one maximum leaf lifetime after the restore (what was issued since the
+// backup is unknown to it), it says that this store came from a backup.
 inline constexpr char kSettingRecoveredAt[] = "recovered_at";
 
 }  // namespace meshca::storage
