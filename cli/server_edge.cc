@@ -22,7 +22,7 @@ namespace {
 constexpr char kAdminGroup[] = "meshca";
 
 std::string AdminGroup() {
-  // Only root, or a member, may give a file to the group; for others the socket stays with their own.
+  // Only root, or a member, may give a file to the group; for others the socket is theirs alone.
   return geteuid() == 0 && getgrnam(kAdminGroup) != nullptr ? kAdminGroup : "";
 }
 
@@ -113,8 +113,9 @@ absl::StatusOr<BoundEdge> BindEdge(const config::ResolvedConfig& config, const E
   parts.csr_api->AddTo(*admin);
   rpc::ListenerOptions admin_socket;
   admin_socket.address = absl::StrCat("unix:", values.admin_socket());
-  admin_socket.unix_mode = 0660;
   admin_socket.unix_group = AdminGroup();
+  // Without that group the socket would be in the user's primary one, which many people may share.
+  admin_socket.unix_mode = admin_socket.unix_group.empty() ? 0600 : 0660;
   admin_socket.router = Finish(std::move(admin), *parts.health);
   admin_socket.limits = limits;
   MESHCA_RETURN_IF_ERROR(MakeSocketFolder(values.admin_socket()));
