@@ -352,9 +352,9 @@ void MeshcaServer::Stop() {
     edge_.server->Shutdown(config::ToDuration(config_.values.limits().shutdown_grace()));
   }
   if (maintenance_ != nullptr) maintenance_->Stop();
+  admin_.reset();  // First: its threads ask the next two.
   http_.reset();
   readiness_.reset();
-  admin_.reset();
   if (sds_ != nullptr) sds_->Shutdown();
   if (pipeline_ != nullptr) pipeline_->Shutdown();
 }
