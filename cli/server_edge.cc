@@ -46,7 +46,7 @@ std::string SocketPath(const std::string& address) { return std::string(absl::St
 
 }  // namespace
 
-Doors::Doors(TrustDomain trust_domain, ServerState& state)
+Doors::Doors(const TrustDomain& trust_domain, ServerState& state)
     : standing_(*state.authorities),
       join_token_(std::make_shared<JoinTokenAuthenticator>(*state.store)),
       client_certificate_(std::make_shared<ClientCertificateAuthenticator>(trust_domain, &standing_)),
@@ -55,7 +55,7 @@ Doors::Doors(TrustDomain trust_domain, ServerState& state)
 
 absl::StatusOr<std::unique_ptr<Doors>> Doors::Open(const config::ResolvedConfig& config, ServerState& state) {
   MESHCA_ASSIGN_OR_RETURN(TrustDomain trust_domain, TrustDomain::Parse(config.values.trust_domain()));
-  std::unique_ptr<Doors> doors(new Doors(std::move(trust_domain), state));
+  std::unique_ptr<Doors> doors(new Doors(trust_domain, state));
   MESHCA_RETURN_IF_ERROR(doors->Reload(config));
   return doors;
 }

@@ -37,7 +37,7 @@ class Doors {
   Authenticator& sds() { return sds_; }  // client certificates, Unix peers: what a proxy can show
 
  private:
-  Doors(TrustDomain trust_domain, ServerState& state);
+  Doors(const TrustDomain& trust_domain, ServerState& state);
   absl::StatusOr<AuthenticatorChain::List> Tokens(const config::ResolvedConfig& config) const;
 
   AuthorityStanding standing_;

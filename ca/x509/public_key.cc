@@ -105,7 +105,7 @@ AlgorithmOids ReadAlgorithm(absl::string_view spki) {
 
 absl::Status UnreadableKey(const AlgorithmOids& oids) {
   if (oids.algorithm == "1.2.840.10045.2.1") {
-    const absl::Status curve = ClassifyEc("", oids.curve).status();
+    absl::Status curve = ClassifyEc("", oids.curve).status();
     if (oids.curve != "1.2.840.10045.3.1.7" && oids.curve != "1.3.132.0.34") return curve;
     return KeyError("KEY_MALFORMED", "EC point is malformed or not on its curve");
   }

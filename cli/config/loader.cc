@@ -31,6 +31,7 @@ std::string Join(absl::string_view path, absl::string_view key) {
 
 std::vector<std::string> KeysOf(const pb::Descriptor& type) {
   std::vector<std::string> keys;
+  keys.reserve(type.field_count());
   for (int i = 0; i < type.field_count(); ++i) keys.push_back(type.field(i)->name());
   return keys;
 }
@@ -149,6 +150,7 @@ class Walk {
       const pb::OneofDescriptor& oneof = *type.oneof_decl(i);
       if (chosen.count(&oneof) != 0) continue;
       std::vector<std::string> kinds;
+      kinds.reserve(oneof.field_count());
       for (int j = 0; j < oneof.field_count(); ++j) kinds.push_back(oneof.field(j)->name());
       faults_.Add(node.place, path, absl::StrCat("expects one of the keys ", absl::StrJoin(kinds, ", ")));
     }

@@ -49,8 +49,8 @@ std::pair<pb::Message*, const pb::FieldDescriptor*> Locate(absl::string_view key
 }
 
 // Sets one key from outside the file; what the file said about it goes.
-void SetKey(const ConfigFlag& flag, const std::vector<std::string>& values, Origin origin, const ConfigInput& input,
-            ResolvedConfig& config, Faults& faults) {
+void SetKey(const ConfigFlag& flag, const std::vector<std::string>& values, const Origin& origin,
+            const ConfigInput& input, ResolvedConfig& config, Faults& faults) {
   auto [message, field] = Locate(flag.key, config.values);
   message->GetReflection()->ClearField(message, field);
   config.origins[flag.key] = origin;

@@ -67,6 +67,7 @@ class Writer {
     const int size = reflection.FieldSize(message, &field);
     if (IsScalar(field)) {
       std::vector<std::string> items;
+      items.reserve(size);
       for (int i = 0; i < size; ++i) items.push_back(Shown(message, field, i));
       // Quoted here where a block would not need it: braces and commas have a meaning inside brackets.
       for (std::string& item : items) {

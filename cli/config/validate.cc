@@ -68,7 +68,7 @@ void CheckSocket(const std::string& key, const std::string& path, Rules& rules) 
 
 // HOST:PORT as ca/rpc and the HTTP server take it.
 absl::Status CheckAddress(absl::string_view address) {
-  const absl::Status wrong = absl::InvalidArgumentError(
+  absl::Status wrong = absl::InvalidArgumentError(
       absl::StrCat("expects HOST:PORT such as 127.0.0.1:15012, [::1]:0 or :15012, not \"", address, "\""));
   const size_t colon = address.rfind(':');
   if (colon == absl::string_view::npos) return wrong;

@@ -6,7 +6,7 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
+#include <fstream>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -32,14 +32,11 @@ void AddProcess(const MetricSources& sources, MetricFamilies& out) {
   getrusage(RUSAGE_SELF, &usage);
   out.Counter("process_cpu_seconds_total", "User and system CPU time spent.",
               CpuSeconds(usage.ru_utime) + CpuSeconds(usage.ru_stime));
-  long pages_total = 0;
-  long pages_resident = 0;
-  if (FILE* statm = fopen("/proc/self/statm", "re")) {
-    if (fscanf(statm, "%ld %ld", &pages_total, &pages_resident) == 2) {
-      out.Gauge("process_resident_memory_bytes", "Resident memory size.",
-                static_cast<double>(pages_resident) * static_cast<double>(sysconf(_SC_PAGESIZE)));
-    }
-    fclose(statm);
+  uint64_t pages_total = 0;
+  uint64_t pages_resident = 0;
+  if (std::ifstream("/proc/self/statm") >> pages_total >> pages_resident) {
+    out.Gauge("process_resident_memory_bytes", "Resident memory size.",
+              static_cast<double>(pages_resident) * static_cast<double>(sysconf(_SC_PAGESIZE)));
   }
   if (DIR* folder = opendir("/proc/self/fd")) {
     int count = -3;  // ".", ".." and the one that reads them
