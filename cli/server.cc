@@ -3,11 +3,14 @@
 #include <algorithm>
 #include <atomic>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "ca/authority/rotation_driver.h"
 #include "ca/base/clock.h"
 #include "ca/base/entropy.h"
 #include "ca/base/log.h"
@@ -32,6 +35,8 @@ constexpr uint64_t kPruneRows = 1000;
 constexpr absl::Duration kPruneEvery = absl::Minutes(10);
 // Between two batches of one pruning: issuance goes first.
 constexpr absl::Duration kPrunePause = absl::Milliseconds(200);
+// New keys a second for subscribers in a rotation: a tenth of the certificates that one core signs and records.
+constexpr double kReissuePerCore = 500;
 // How long a jump of the wall clock may go unnoticed.
 constexpr absl::Duration kLookAtClock = absl::Seconds(5);
 
@@ -72,9 +77,7 @@ class SdsSubscribers final : public LiveSubscribers {
     }
     return renewed;
   }
-  absl::StatusOr<SubscriberRecord> Evict(const std::string& instance) override {
-    return service_.Evict(instance);
-  }
+  absl::StatusOr<SubscriberRecord> Evict(const std::string& instance) override { return service_.Evict(instance); }
 
  private:
   sds::SdsService& service_;
@@ -100,6 +103,7 @@ class MeshcaServer final : public Server {
   absl::Status StartHttp();
   std::vector<std::pair<std::string, std::string>> Addresses() const;
   sds::SdsService::Parts SdsParts();
+  RotationDriver::Parts RotationParts();
   AdminContext AdminParts();
   absl::Status InstallServerCertificate(const ServerIdentity& identity);
   absl::Time Maintain(absl::Time now);
@@ -121,6 +125,7 @@ class MeshcaServer final : public Server {
   std::unique_ptr<CsrService> csr_api_;
   std::unique_ptr<sds::SdsService> sds_;
   std::unique_ptr<SdsSubscribers> subscribers_;
+  std::unique_ptr<RotationDriver> rotation_;
   std::shared_ptr<SvidVerifier> svid_verifier_;
   std::shared_ptr<rpc::TlsContext> tls_;
   std::unique_ptr<ServerCertificate> server_certificate_;
@@ -133,6 +138,7 @@ class MeshcaServer final : public Server {
   std::atomic<int64_t> retention_s_ = 0;
   absl::Time prune_at_ = absl::InfinitePast();  // maintenance thread
   std::unique_ptr<PeriodicThread> maintenance_;
+  std::unique_ptr<PeriodicThread> rotating_;
   bool stopped_ = false;
 };
 
@@ -146,8 +152,13 @@ absl::Status MeshcaServer::StartParts() {
   MESHCA_RETURN_IF_ERROR(StartHttp());
   maintenance_ =
       std::make_unique<PeriodicThread>(clock_, kLookAtClock, [this](absl::Time now) { return Maintain(now); });
-  // The server's own certificate follows the authorities at once, not at the next look.
-  state_->authorities->AddListener([this](const std::shared_ptr<const AuthoritySnapshot>&) { maintenance_->Wake(); });
+  rotating_ =
+      std::make_unique<PeriodicThread>(clock_, kLookAtClock, [this](absl::Time now) { return rotation_->Tick(now); });
+  // The server's own certificate and a rotation follow the authorities at once, not at the next look.
+  state_->authorities->AddListener([this](const std::shared_ptr<const AuthoritySnapshot>&) {
+    maintenance_->Wake();
+    rotating_->Wake();
+  });
   edge_.server->Start();
   return absl::OkStatus();
 }
@@ -163,7 +174,25 @@ absl::Status MeshcaServer::StartIssuance() {
   csr_api_ = std::make_unique<CsrService>(doors_->api(), *pipeline_, clock_, entropy_);
   sds_ = std::make_unique<sds::SdsService>(SdsParts());
   subscribers_ = std::make_unique<SdsSubscribers>(*sds_);
+  rotation_ = std::make_unique<RotationDriver>(RotationParts());
   return sds_->Start();
+}
+
+RotationDriver::Parts MeshcaServer::RotationParts() {
+  const config::v1::Rotation& values = config_.values.rotation();
+  RotationDriver::Parts parts;
+  parts.authorities = state_->authorities.get();
+  parts.store = state_->store.get();
+  parts.inventory = state_->store.get();
+  parts.acknowledgements = &sds_->subscribers();
+  parts.reissuer = &sds_->reissuer();
+  parts.clock = &clock_;
+  parts.policy = config::ToEvidencePolicy(config_.values);
+  parts.reissue_per_second = values.reissue_per_second() > 0
+                                 ? values.reissue_per_second()
+                                 : kReissuePerCore * std::max(1u, std::thread::hardware_concurrency());
+  parts.sleep = absl::SleepFor;
+  return parts;
 }
 
 sds::SdsService::Parts MeshcaServer::SdsParts() {
@@ -239,6 +268,8 @@ absl::Status MeshcaServer::StartHttp() {
   sources.edge = edge_.server.get();
   sources.sds = sds_.get();
   sources.readiness = readiness_.get();
+  sources.rotation = rotation_.get();
+  sources.plugged_in_refused = [this] { return state_->authorities->PluggedInRefused(); };
   metrics_ = std::make_unique<MetricsRegistry>(std::move(sources));
   HttpPages pages;
   pages.version = kVersion;
@@ -256,6 +287,7 @@ AdminContext MeshcaServer::AdminParts() {
   AdminContext context{
       clock_, entropy_, *state_->authorities, store, store, store, store, store, *subscribers_, {}, {}, {}, {}, {},
       {},     {}};
+  context.rotation = rotation_.get();
   context.facts.version = kVersion;
   context.facts.trust_domain = trust_domain_;
   context.facts.state_dir = config_.values.state_dir();
@@ -351,6 +383,7 @@ void MeshcaServer::Stop() {
   if (edge_.server != nullptr) {
     edge_.server->Shutdown(config::ToDuration(config_.values.limits().shutdown_grace()));
   }
+  if (rotating_ != nullptr) rotating_->Stop();
   if (maintenance_ != nullptr) maintenance_->Stop();
   admin_.reset();  // First: its threads ask the next two.
   http_.reset();

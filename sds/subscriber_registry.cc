@@ -426,7 +426,13 @@ void SubscriberRegistry::Member::Leave(bool broken) {
     Instance& instance = *state_->instance;
     registry.DropDoubtful(instance);
     if (instance.streams.size() == 1) registry.Settle(instance);  // what the last one leaves is remembered
-    if (broken) registry.Remember(instance, *state_);
+    if (broken) {
+      registry.Remember(instance, *state_);
+    } else if (instance.streams.size() == 1) {
+      // A program that ends in good order gives its streams up too, and the certificate it had lives on.
+      instance.carried_bundle |= state_->bundle;
+      instance.carried_key |= state_->key;
+    }
     instance.streams[state_->index] = instance.streams.back();
     instance.streams[state_->index]->index = state_->index;
     instance.streams.pop_back();

@@ -67,7 +67,8 @@ class SubscriberRegistry final : public Acknowledgements {
     void Acknowledged(const Evidence& evidence);
     void Rejected(absl::string_view what);
     // `broken`: the connection ended, while the proxy still runs and holds what it had. Otherwise the proxy itself gave
-    // the subscription up, and it counts no more.
+    // the subscription up, and it counts no more, unless it was the last: then the instance has left, and is remembered
+    // as it was.
     void Leave(bool broken);
 
    private:

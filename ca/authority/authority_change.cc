@@ -4,7 +4,6 @@
 #include <utility>
 
 namespace meshca {
-namespace {
 
 AuthorityChange StartChange(const AuthoritiesAndBundle& state, const TrustDomain& domain) {
   AuthorityChange change;
@@ -13,7 +12,7 @@ AuthorityChange StartChange(const AuthoritiesAndBundle& state, const TrustDomain
   return change;
 }
 
-AuditEntry Audit(absl::string_view action, absl::string_view target, const ChangeReason& reason) {
+AuditEntry MakeAudit(absl::string_view action, absl::string_view target, const ChangeReason& reason) {
   AuditEntry entry;
   entry.time = reason.now;
   entry.actor = reason.actor;
@@ -34,7 +33,6 @@ StoredAuthority WithState(StoredAuthority row, AuthorityState state, absl::Time 
   return row;
 }
 
-// What is active in `state` leaves its place to `next`, unless it is `next` itself.
 void Displace(const AuthoritiesAndBundle& state, const StoredAuthority& next, AuthorityState to, absl::Time now,
               AuthorityChange& change) {
   const StoredAuthority* present = FindActive(state, next.role);
@@ -46,7 +44,6 @@ void AddUnique(std::vector<std::string>& roots, const std::string& der) {
   if (std::find(roots.begin(), roots.end(), der) == roots.end()) roots.push_back(der);
 }
 
-// Publishes `roots` where they are not what is published already.
 void PublishRoots(const AuthoritiesAndBundle& state, std::vector<std::string> roots, absl::Time now,
                   AuthorityChange& change) {
   if (state.bundle.has_value() && state.bundle->roots_der == roots) return;
@@ -56,8 +53,6 @@ void PublishRoots(const AuthoritiesAndBundle& state, std::vector<std::string> ro
   bundle.published_at = now;
   change.bundle = std::move(bundle);
 }
-
-}  // namespace
 
 const StoredAuthority* FindActive(const AuthoritiesAndBundle& state, AuthorityRole role) {
   for (const StoredAuthority& row : state.authorities) {
@@ -92,10 +87,10 @@ AuthorityChange ChangeToRows(const AuthoritiesAndBundle& state, const TrustDomai
     for (const std::string& der : state.bundle->roots_der) AddUnique(roots, der);
   }
   PublishRoots(state, std::move(roots), reason.now, change);
-  change.audit.push_back(Audit("authority.activate", rows.issuing.id, reason));
+  change.audit.push_back(MakeAudit("authority.activate", rows.issuing.id, reason));
   if (FindActive(state, AuthorityRole::kRoot) == nullptr ||
       FindActive(state, AuthorityRole::kRoot)->id != rows.root.id) {
-    change.audit.push_back(Audit("root.activate", rows.root.id, reason));
+    change.audit.push_back(MakeAudit("root.activate", rows.root.id, reason));
   }
   change.authorities.push_back(std::move(rows.root));
   change.authorities.push_back(std::move(rows.issuing));
@@ -106,7 +101,7 @@ AuthorityChange ChangeIssuing(const AuthoritiesAndBundle& state, const TrustDoma
                               const ChangeReason& reason) {
   AuthorityChange change = StartChange(state, domain);
   Displace(state, issuing, AuthorityState::kOld, reason.now, change);
-  change.audit.push_back(Audit("authority.activate", issuing.id, reason));
+  change.audit.push_back(MakeAudit("authority.activate", issuing.id, reason));
   change.authorities.push_back(std::move(issuing));
   return change;
 }
@@ -116,7 +111,7 @@ AuthorityChange RetireAuthority(const AuthoritiesAndBundle& state, const TrustDo
   AuthorityChange change = StartChange(state, domain);
   const StoredAuthority* row = FindById(state, id);
   if (row != nullptr) change.authorities.push_back(WithState(*row, AuthorityState::kRetired, reason.now));
-  change.audit.push_back(Audit("authority.retire", id, reason));
+  change.audit.push_back(MakeAudit("authority.retire", id, reason));
   return change;
 }
 

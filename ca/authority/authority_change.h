@@ -47,6 +47,20 @@ AuthorityChange ChangeIssuing(const AuthoritiesAndBundle& state, const TrustDoma
 AuthorityChange RetireAuthority(const AuthoritiesAndBundle& state, const TrustDomain& domain, absl::string_view id,
                                 const ChangeReason& reason);
 
+// --- what changes are made of ---
+
+AuthorityChange StartChange(const AuthoritiesAndBundle& state, const TrustDomain& domain);
+AuditEntry MakeAudit(absl::string_view action, absl::string_view target, const ChangeReason& reason);
+// `row` in another state; one that is retired loses its key.
+StoredAuthority WithState(StoredAuthority row, AuthorityState state, absl::Time now);
+// What is active in `state` leaves its place to `next`, unless it is `next` itself.
+void Displace(const AuthoritiesAndBundle& state, const StoredAuthority& next, AuthorityState to, absl::Time now,
+              AuthorityChange& change);
+void AddUnique(std::vector<std::string>& roots, const std::string& der);
+// Publishes `roots` where they are not what is published already.
+void PublishRoots(const AuthoritiesAndBundle& state, std::vector<std::string> roots, absl::Time now,
+                  AuthorityChange& change);
+
 // The bundle's number after a restore: above every number the lost database can have given out.
 // max(stored + 2^32, Unix time).
 uint64_t SequenceAfterRestore(const AuthoritiesAndBundle& state, absl::Time now);

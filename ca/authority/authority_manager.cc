@@ -8,7 +8,9 @@
 #include "absl/strings/str_join.h"
 #include "ca/authority/authority_rows.h"
 #include "ca/authority/plugged_in_ca.h"
+#include "ca/authority/rotation_change.h"
 #include "ca/authority/self_signed_source.h"
+#include "ca/base/fault_point.h"
 #include "ca/base/log.h"
 #include "ca/base/status.h"
 
@@ -96,7 +98,7 @@ AuthorityManager::AuthorityManager(AuthorityOptions options, AuthorityStore& sto
       clock_(clock),
       entropy_(entropy),
       source_(MakeSource(options_, entropy)),
-      guard_(absl::InfinitePast()) {}
+      guard_(ClockMark(), clock.BootId(), options_.leaf_lifetime_max) {}
 
 absl::Status AuthorityManager::Start() {
   MutexLock lock(turn_);
@@ -145,6 +147,16 @@ bool AuthorityManager::ClockIsSteady() const {
   return clock_is_steady_;
 }
 
+std::string AuthorityManager::ClockFinding() const {
+  MutexLock lock(mutex_);
+  return clock_finding_;
+}
+
+bool AuthorityManager::PluggedInRefused() const {
+  MutexLock lock(mutex_);
+  return plugged_in_refused_;
+}
+
 absl::Status AuthorityManager::Reload() {
   MESHCA_ASSIGN_OR_RETURN(AuthoritiesAndBundle state, store_.LoadAuthorities());
   if (state.revision == state_.revision && !authorities_.empty()) return absl::OkStatus();
@@ -161,11 +173,43 @@ absl::Status AuthorityManager::Reload() {
 // Commits, then reads back what the store made of it. When reading fails the change stands all the same, and the next
 // round finds it.
 absl::Status AuthorityManager::Commit(const AuthorityChange& change) {
+  const std::string& action = change.audit.front().action;
+  FaultPoint(action, ".before");
   MESHCA_RETURN_IF_ERROR(store_.CommitAuthorities(change).status());
+  FaultPoint(action, ".after");
   for (const AuditEntry& entry : change.audit) {
     LogInfo(entry.action, {{"target", entry.target}, {"actor", entry.actor}, {"detail", entry.detail}});
   }
   return Reload();
+}
+
+absl::Status AuthorityManager::Change(MakeChange make) {
+  MutexLock lock(turn_);
+  absl::Status status = absl::AbortedError("never tried");
+  for (int attempt = 0; attempt < kAttemptsMax && absl::IsAborted(status); ++attempt) {
+    MESHCA_RETURN_IF_ERROR(Reload());
+    MESHCA_ASSIGN_OR_RETURN(const AuthorityChange change, make(state_));
+    status = Commit(change);
+  }
+  MESHCA_RETURN_IF_ERROR(status);
+  Work(clock_.Now());
+  return absl::OkStatus();
+}
+
+absl::Status AuthorityManager::AcceptClock(const std::string& actor) {
+  MutexLock lock(turn_);
+  const absl::Time now = clock_.Now();
+  MESHCA_RETURN_IF_ERROR(Reload());
+  const absl::Time before = guard_.mark().newest;
+  AuthorityChange change = StartChange(state_, options_.trust_domain);
+  change.audit.push_back(
+      MakeAudit("clock.accept", "", {actor, absl::StrCat("the newest time seen was ", absl::FormatTime(before)), now}));
+  MESHCA_RETURN_IF_ERROR(Commit(change));
+  guard_.Accept(now, clock_.SinceBoot());
+  MESHCA_RETURN_IF_ERROR(store_.PutSetting(kSettingClockMark, guard_.mark().ToText()));
+  mark_written_ = now;
+  Work(now);
+  return absl::OkStatus();
 }
 
 absl::Status AuthorityManager::MakeFirst(absl::Time now) {
@@ -177,13 +221,13 @@ absl::Status AuthorityManager::MakeFirst(absl::Time now) {
 
 absl::Status AuthorityManager::LoadMark() {
   MESHCA_ASSIGN_OR_RETURN(std::string text, GetSettingOrEmpty(store_, kSettingClockMark));
-  int64_t seconds = 0;
   if (text.empty()) return absl::OkStatus();
-  if (!absl::SimpleAtoi(text, &seconds)) {
-    return absl::DataLossError(absl::StrCat("setting ", kSettingClockMark, " is no number: \"", text, "\""));
+  const std::optional<ClockMark> mark = ClockMark::FromText(text);
+  if (!mark.has_value()) {
+    return absl::DataLossError(absl::StrCat("setting ", kSettingClockMark, " is no mark: \"", text, "\""));
   }
-  guard_ = ClockGuard(absl::FromUnixSeconds(seconds));
-  mark_written_ = absl::FromUnixSeconds(seconds);
+  guard_ = ClockGuard(*mark, clock_.BootId(), options_.leaf_lifetime_max);
+  mark_written_ = mark->newest;
   return absl::OkStatus();
 }
 
@@ -234,13 +278,13 @@ absl::Time AuthorityManager::Work(absl::Time now) {
 
 void AuthorityManager::LookAtClock(absl::Time now) {
   clock_verdict_ = guard_.Observe(now, clock_.SinceBoot());
-  if (guard_.mark() >= mark_written_ + kMarkEvery) {
+  if (guard_.mark().newest >= mark_written_ + kMarkEvery) {
     // A mark that cannot be written now is written with the next round: nothing else depends on it.
-    absl::Time mark = guard_.mark();
-    if (store_.PutSetting(kSettingClockMark, absl::StrCat(absl::ToUnixSeconds(mark))).ok()) mark_written_ = mark;
+    if (store_.PutSetting(kSettingClockMark, guard_.mark().ToText()).ok()) mark_written_ = guard_.mark().newest;
   }
   MutexLock lock(mutex_);
   clock_is_steady_ = clock_verdict_ == ClockVerdict::kSteady;
+  clock_finding_ = guard_.finding();
 }
 
 void AuthorityManager::LookAtSource(absl::Time now) {
@@ -263,15 +307,54 @@ absl::Status AuthorityManager::TakeChangedSet(absl::Time now) {
   MESHCA_ASSIGN_OR_RETURN(AuthoritySet set, source_->Load(now));
   if (IsActiveAlready(state_, set)) return absl::OkStatus();
   const StoredAuthority* root = FindActive(state_, AuthorityRole::kRoot);
-  if (root != nullptr && root->id != set.root.spki_sha256_hex()) {
+  if (root != nullptr && root->id != set.root.spki_sha256_hex()) return RotateTo(set, now);
+  return Adopt(set, false, false, {kSelf, absl::StrCat("changed set in ", options_.plugged_in_folder), now});
+}
+
+absl::Status AuthorityManager::RotateTo(const AuthoritySet& set, absl::Time now) {
+  const std::string root_id = set.root.spki_sha256_hex();
+  const std::string& folder = options_.plugged_in_folder;
+  if (const RootRotation* running = RunningRotation(state_); running != nullptr) {
+    if (running->new_root_id == root_id) return absl::OkStatus();
     return WithReason(
         absl::FailedPreconditionError(
-            absl::StrCat(options_.plugged_in_folder, ": its root ", set.root.spki_sha256_hex().substr(0, 16),
-                         " is not the active one, ", root->id.substr(0, 16),
-                         ": the set is held and the present authority goes on. A new root takes `meshca root rotate`")),
+            absl::StrCat(folder, ": its root ", root_id.substr(0, 16), " is not that of the rotation that runs, ",
+                         running->new_root_id.substr(0, 16), ": the set is held until `meshca root status` says done")),
         "ROOT_CHANGE_HELD");
   }
-  return Adopt(set, false, false, {kSelf, absl::StrCat("changed set in ", options_.plugged_in_folder), now});
+  if (const StoredAuthority* known = FindById(state_, root_id);
+      known != nullptr && known->state == AuthorityState::kRetired) {
+    return WithReason(
+        absl::FailedPreconditionError(absl::StrCat(
+            folder, ": its root ", root_id.substr(0, 16), " was retired ", absl::FormatTime(known->retired_at),
+            ": a retired root does not come back; put a set with another root there, or the one that is active")),
+        "ROOT_RETIRED");
+  }
+  MESHCA_ASSIGN_OR_RETURN(AuthorityRows rows, RowsOf(set, false, now));
+  NewRoot next{std::move(rows.root), std::nullopt};
+  if (set.issuing.has_value()) next.issuing = std::move(rows.issuing);
+  MESHCA_RETURN_IF_ERROR(CrossCertify(state_, options_.trust_domain, keys_, now, entropy_, next));
+  for (StoredAuthority* row : {&next.root, next.issuing.has_value() ? &*next.issuing : nullptr}) {
+    if (row == nullptr) continue;
+    const StoredAuthority* known = FindById(state_, row->id);
+    row->activated_at = known == nullptr ? absl::InfiniteFuture() : known->activated_at;
+  }
+  MESHCA_ASSIGN_OR_RETURN(const std::optional<StoredAuthority> kept, KeepIssuingKey());
+  MESHCA_ASSIGN_OR_RETURN(AuthorityChange change,
+                          PrepareRotation(state_, options_.trust_domain, std::move(next), RotationOptions(),
+                                          {kSelf, absl::StrCat("changed set in ", folder, " with a new root"), now}));
+  if (kept.has_value()) change.authorities.push_back(*kept);
+  return Commit(change);
+}
+
+absl::StatusOr<std::optional<StoredAuthority>> AuthorityManager::KeepIssuingKey() {
+  const StoredAuthority* issuing = FindActive(state_, AuthorityRole::kIssuing);
+  if (issuing == nullptr || issuing->key_reference == kSealedKey || key_id_ != issuing->id) return std::nullopt;
+  const auto* key = dynamic_cast<const SoftwareKey*>(key_.get());
+  if (key == nullptr) return std::nullopt;
+  StoredAuthority kept = *issuing;
+  MESHCA_RETURN_IF_ERROR(SealKey(keys_, key->ToPkcs8Der().reveal(), kept));
+  return kept;
 }
 
 RenewalPlan AuthorityManager::DoWhatIsDue(absl::Time now, std::vector<std::string>& errors) {
@@ -363,28 +446,45 @@ absl::Status AuthorityManager::Import(const std::string& folder, const std::stri
   if (IsActiveAlready(state_, set)) return absl::OkStatus();
   const std::string root_id = set.root.spki_sha256_hex();
   const StoredAuthority* root = FindActive(state_, AuthorityRole::kRoot);
-  uint64_t others = 0;
-  if (root != nullptr && root->id != root_id) {
-    MESHCA_ASSIGN_OR_RETURN(auto live, store_.CountLiveLeaves(now));
-    for (const auto& [id, count] : live) {
-      const StoredAuthority* issuer = FindById(state_, id);
-      if (issuer == nullptr || issuer->root_id != root_id) others += count;
-    }
-    others -= std::min(others, own_leaves);
-    if (others > 0 && !force) {
-      return WithReason(absl::FailedPreconditionError(absl::StrCat(
-                            others, " certificates live under the present root ", root->id.substr(0, 16),
-                            ", and their holders do not know the new one, ", root_id.substr(0, 16),
-                            ": rotate with `meshca root rotate`, or --force to cut them off from new peers")),
-                        "ROOT_IN_USE");
-    }
+  const bool new_root = root != nullptr && root->id != root_id;
+  MESHCA_ASSIGN_OR_RETURN(const uint64_t others, LeavesOutside(root_id, own_leaves, now));
+  if (new_root && RunningRotation(state_) != nullptr) {
+    return WithReason(absl::FailedPreconditionError(absl::StrCat(
+                          "rotation ", RunningRotation(state_)->number,
+                          " runs: import when `meshca root status` says done, or `meshca root abort` it first")),
+                      "ROTATION_RUNS");
+  }
+  if (new_root && others > 0 && !force) {
+    return WithReason(absl::FailedPreconditionError(absl::StrCat(
+                          others, " certificates live under the present root ", root->id.substr(0, 16),
+                          ", and their holders do not know the new one, ", root_id.substr(0, 16),
+                          ": rotate with `meshca root rotate`, or --force to cut them off from new peers")),
+                      "ROOT_IN_USE");
   }
   std::string detail = absl::StrCat("import ", folder);
-  if (others > 0) absl::StrAppend(&detail, ", forced with ", others, " certificates under the root before it");
-  const bool drop_old_roots = root != nullptr && root->id != root_id && others == 0;
-  MESHCA_RETURN_IF_ERROR(Adopt(set, true, drop_old_roots, {actor, detail, now}));
+  if (new_root && others > 0) {
+    absl::StrAppend(&detail, ", forced with ", others, " certificates under the root before it");
+  }
+  MESHCA_RETURN_IF_ERROR(Adopt(set, true, false, {actor, detail, now}));
+  // What the old root signed until this commit was signed in good faith: only now can nothing more come.
+  MESHCA_ASSIGN_OR_RETURN(const uint64_t left, LeavesOutside(root_id, own_leaves, now));
+  if (new_root && left == 0) {
+    MESHCA_RETURN_IF_ERROR(
+        Adopt(set, true, true, {actor, absl::StrCat(detail, ": nothing used the root before"), now}));
+  }
   Work(now);
   return absl::OkStatus();
+}
+
+absl::StatusOr<uint64_t> AuthorityManager::LeavesOutside(absl::string_view root_id, uint64_t own_leaves,
+                                                         absl::Time now) {
+  MESHCA_ASSIGN_OR_RETURN(const auto live, store_.CountLiveLeaves(now));
+  uint64_t others = 0;
+  for (const auto& [id, count] : live) {
+    const StoredAuthority* issuer = FindById(state_, id);
+    if (issuer == nullptr || issuer->root_id != root_id) others += count;
+  }
+  return others - std::min(others, own_leaves);
 }
 
 absl::Status AuthorityManager::OpenActiveKey() {
@@ -420,6 +520,7 @@ void AuthorityManager::Say(const std::vector<std::string>& errors) {
   std::string joined = absl::StrJoin(errors, "; ");
   {
     MutexLock lock(mutex_);
+    plugged_in_refused_ = !source_error_.ok();
     if (joined == last_error_) return;
     last_error_ = joined;
   }

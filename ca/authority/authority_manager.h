@@ -4,9 +4,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -70,12 +72,30 @@ class AuthorityManager final : public AuthoritySnapshots {
   // itself.
   absl::Status Import(const std::string& folder, const std::string& actor, bool force, uint64_t own_leaves = 0);
 
+  // Commits what `make` says of the store as it is now, and publishes it. Judged again, up to five times, when another
+  // server's change came first. `make`'s errors, and the store's.
+  using MakeChange = absl::FunctionRef<absl::StatusOr<AuthorityChange>(const AuthoritiesAndBundle& state)>;
+  absl::Status Change(MakeChange make);
+
+  // A new issuing authority under the root in `root`, whose key meshca holds: active, its key sealed.
+  absl::StatusOr<StoredAuthority> MakeIssuing(const StoredAuthority& root, absl::Time now) const;
+
+  const AuthorityOptions& options() const { return options_; }
+  const KeyEncryption& key_encryption() const { return keys_; }
+  EntropySource& entropy() const { return entropy_; }
+
   // What is wrong: errors of the last Tick, a broken or held plugged-in set, a clock that cannot be believed, an
   // authority that ends; "" when well. Shown by status, check and a metric.
   std::string LastError() const;
 
   // Nothing may be pruned or retired for its age while this is false: the wall clock jumped or went backwards.
   bool ClockIsSteady() const;
+  // The operator's word that the clock is right as it is: what was frozen because of it goes on. Durable.
+  absl::Status AcceptClock(const std::string& actor);
+  // What is wrong with the clock; "" when steady.
+  std::string ClockFinding() const;
+  // The plugged-in folder holds a set that was refused or is held back.
+  bool PluggedInRefused() const;
 
  private:
   AuthorityManager(AuthorityOptions options, AuthorityStore& store, const KeyEncryption& keys, const Clock& clock,
@@ -93,11 +113,17 @@ class AuthorityManager final : public AuthoritySnapshots {
   absl::Status TakeChangedSet(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   RenewalPlan DoWhatIsDue(absl::Time now, std::vector<std::string>& errors) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   absl::Status Do(const RenewalStep& step, absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
-  absl::StatusOr<StoredAuthority> MakeIssuing(const StoredAuthority& root, absl::Time now) const;
+  // Begins a rotation to the new root of a plugged-in set.
+  absl::Status RotateTo(const AuthoritySet& set, absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  // The active issuing authority's row, its key sealed into it where that stands in a folder whose files have changed.
+  absl::StatusOr<std::optional<StoredAuthority>> KeepIssuingKey() ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   // Makes `set` the active authority by one transaction.
   absl::Status Adopt(const AuthoritySet& set, bool seal_key, bool drop_old_roots, const ChangeReason& reason)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   absl::StatusOr<AuthorityRows> RowsOf(const AuthoritySet& set, bool seal_key, absl::Time now) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  // Live certificates that do not chain to `root_id`, the CA's own left out.
+  absl::StatusOr<uint64_t> LeavesOutside(absl::string_view root_id, uint64_t own_leaves, absl::Time now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   absl::Status OpenActiveKey() ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   void Publish(absl::string_view issuing_id, std::vector<std::string>& errors) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
@@ -127,6 +153,8 @@ class AuthorityManager final : public AuthoritySnapshots {
   std::vector<Listener> listeners_ ABSL_GUARDED_BY(mutex_);
   std::string last_error_ ABSL_GUARDED_BY(mutex_);
   bool clock_is_steady_ ABSL_GUARDED_BY(mutex_) = true;
+  std::string clock_finding_ ABSL_GUARDED_BY(mutex_);
+  bool plugged_in_refused_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace meshca

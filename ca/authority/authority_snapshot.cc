@@ -70,6 +70,7 @@ absl::StatusOr<std::shared_ptr<const AuthoritySnapshot>> BuildSnapshot(const Tru
   snapshot->revision = state.revision;
   MESHCA_ASSIGN_OR_RETURN(snapshot->bundle, MakeBundle(domain, state));
   snapshot->roots_pem = snapshot->bundle->ToPem();
+  snapshot->rotation = state.rotation;
   for (const StoredAuthority& row : state.authorities) {
     MESHCA_ASSIGN_OR_RETURN(SigningAuthority authority, ToAuthority(row));
     snapshot->authorities.push_back(std::move(authority));

@@ -5,12 +5,14 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "ca/authority/authority_store.h"
+#include "ca/authority/root_rotation.h"
 #include "ca/authority/signing_authority.h"
 #include "ca/authority/trust_bundle.h"
 
@@ -27,6 +29,8 @@ struct AuthoritySnapshot {
   std::shared_ptr<const TrustBundle> bundle;
   // Every authority known, retired ones included, without private keys.
   std::vector<SigningAuthority> authorities;
+  // The newest rotation of the root, ended or not.
+  std::optional<RootRotation> rotation;
 
   // What follows the leaf in a chain, one certificate an element: the issuing certificate, then its upstream.
   std::vector<Certificate> chain_tail;

@@ -1,32 +1,85 @@
 #include "ca/authority/clock_guard.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <utility>
+#include <vector>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 
 namespace meshca {
+namespace {
+
+constexpr char kMend[] = "set the clock right; if it is right and time has passed, say so: meshca check --accept-clock";
+
+std::string Seconds(absl::Duration duration) { return absl::FormatDuration(absl::Trunc(duration, absl::Seconds(1))); }
+
+}  // namespace
+
+std::string ClockMark::ToText() const {
+  return absl::StrCat(absl::ToUnixSeconds(newest), " ", absl::ToUnixSeconds(wall), " ",
+                      absl::ToInt64Seconds(since_boot), " ", boot_id);
+}
+
+std::optional<ClockMark> ClockMark::FromText(absl::string_view text) {
+  const std::vector<std::string> words = absl::StrSplit(text, ' ');
+  ClockMark mark;
+  int64_t newest = 0;
+  if (!absl::SimpleAtoi(words[0], &newest)) return std::nullopt;
+  mark.newest = absl::FromUnixSeconds(newest);
+  if (words.size() == 1) return mark;  // as it was written before boots were told apart
+  int64_t wall = 0;
+  int64_t since_boot = 0;
+  if (words.size() != 4 || !absl::SimpleAtoi(words[1], &wall) || !absl::SimpleAtoi(words[2], &since_boot)) {
+    return std::nullopt;
+  }
+  mark.wall = absl::FromUnixSeconds(wall);
+  mark.since_boot = absl::Seconds(since_boot);
+  mark.boot_id = words[3];
+  return mark;
+}
+
+ClockGuard::ClockGuard(ClockMark mark, std::string boot_id, absl::Duration reboot_slack)
+    : reboot_slack_(reboot_slack),
+      boot_id_(std::move(boot_id)),
+      mark_(std::move(mark)),
+      looked_(!boot_id_.empty() && mark_.boot_id == boot_id_) {}
 
 ClockVerdict ClockGuard::Observe(absl::Time wall, absl::Duration since_boot) {
   finding_.clear();
-  if (wall < mark_ - kBehindSlack) {
-    finding_ = absl::StrCat("the clock went backwards: it is ",
-                            absl::FormatDuration(absl::Trunc(mark_ - wall, absl::Seconds(1))),
-                            " behind a time this CA has already seen; nothing is signed until it is right again");
+  if (wall < mark_.newest - kBehindSlack) {
+    finding_ =
+        absl::StrCat("the clock went backwards: it is ", Seconds(mark_.newest - wall),
+                     " behind a time this CA has already seen; nothing is signed until it is right again: ", kMend);
     return ClockVerdict::kBehind;
   }
-  if (last_steady_.has_value()) {
-    absl::Time expected = last_steady_->wall + (since_boot - last_steady_->since_boot);
+  if (looked_) {
+    const absl::Time expected = mark_.wall + (since_boot - mark_.since_boot);
     if (wall > expected + kJumpSlack) {
-      finding_ = absl::StrCat("the clock jumped forward by ",
-                              absl::FormatDuration(absl::Trunc(wall - expected, absl::Seconds(1))),
-                              "; no authority is retired until it is right again, or meshca is restarted");
-      mark_ = std::max(mark_, expected);
+      finding_ = absl::StrCat("the clock jumped forward by ", Seconds(wall - expected),
+                              "; nothing is retired or pruned until it is right again: ", kMend);
+      mark_.newest = std::max(mark_.newest, expected);
       return ClockVerdict::kJumped;
     }
+  } else if (mark_.newest != absl::InfinitePast() && wall > mark_.newest + reboot_slack_) {
+    finding_ = absl::StrCat("the clock is ", Seconds(wall - mark_.newest),
+                            " ahead of the newest time this CA has seen, and the machine was started since; nothing is "
+                            "retired or pruned until that is known to be right: ",
+                            kMend);
+    return ClockVerdict::kJumped;
   }
-  last_steady_ = Look{wall, since_boot};
-  mark_ = std::max(mark_, wall);
+  const absl::Time newest = std::max(mark_.newest, wall);
+  mark_ = {newest, wall, since_boot, boot_id_};
+  looked_ = true;
   return ClockVerdict::kSteady;
+}
+
+void ClockGuard::Accept(absl::Time wall, absl::Duration since_boot) {
+  mark_ = {wall, wall, since_boot, boot_id_};
+  looked_ = true;
+  finding_.clear();
 }
 
 }  // namespace meshca

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 
 namespace meshca {
@@ -15,6 +16,19 @@ enum class ClockVerdict {
   kJumped,  // ahead of the time since boot: nothing may be declared expired because of it
 };
 
+// What outlives the process of what a ClockGuard has seen.
+struct ClockMark {
+  absl::Time newest = absl::InfinitePast();  // the newest time that was believed; InfinitePast: none yet
+  // The last look that was believed, and the boot it belongs to; "" where that is not known.
+  absl::Time wall = absl::InfinitePast();
+  absl::Duration since_boot;
+  std::string boot_id;
+
+  // One line of text, and back; whole seconds. Nothing: it is no such line.
+  std::string ToText() const;
+  static std::optional<ClockMark> FromText(absl::string_view text);
+};
+
 // Compares the wall clock with a high-water mark that outlives the process and, within one boot, with the time since
 // boot. The mark follows only a clock that ran steadily: one bad hour of NTP does not poison it for years. Pure apart
 // from its own memory; one thread.
@@ -22,26 +36,27 @@ class ClockGuard {
  public:
   // Behind the mark by up to this much is NTP at work, not an error.
   static constexpr absl::Duration kBehindSlack = absl::Minutes(2);
-  // Further ahead than this between two looks is a jump.
+  // Further ahead than this between two looks of one boot is a jump.
   static constexpr absl::Duration kJumpSlack = absl::Seconds(60);
 
-  // `mark`: the newest time seen in earlier lives; InfinitePast for none.
-  explicit ClockGuard(absl::Time mark) : mark_(mark) {}
+  // `mark`: of an earlier life. After a reboot nothing tells a jump from time that passed while the machine was off:
+  // more than `reboot_slack` past the mark takes the operator's word.
+  ClockGuard(ClockMark mark, std::string boot_id, absl::Duration reboot_slack);
 
   // A look at both clocks.
   ClockVerdict Observe(absl::Time wall, absl::Duration since_boot);
+  // The operator's word that this look is right.
+  void Accept(absl::Time wall, absl::Duration since_boot);
 
   // What the last look found, for people; "" when steady.
   const std::string& finding() const { return finding_; }
-  absl::Time mark() const { return mark_; }
+  const ClockMark& mark() const { return mark_; }
 
  private:
-  struct Look {
-    absl::Time wall;
-    absl::Duration since_boot;
-  };
-  absl::Time mark_;
-  std::optional<Look> last_steady_;
+  absl::Duration reboot_slack_;
+  std::string boot_id_;
+  ClockMark mark_;
+  bool looked_ = false;  // mark_ has a look of this boot
   std::string finding_;
 };
 

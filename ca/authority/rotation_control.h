@@ -49,7 +49,8 @@ struct RotationEvidence {
   uint64_t leaves_behind = 0;       // live leaves that count by expiry or renewal alone
   // The first of those who are behind, subscribers before leaves, never more than kLaggardsShown; the counts are whole.
   std::vector<Laggard> laggards;
-  // When the last of them counts no more, whatever happens; InfiniteFuture: somebody connected has to act.
+  uint64_t connected_behind = 0;  // of subscribers_behind: they have to act themselves
+  // When the last of the others counts no more, whatever happens; InfinitePast: there are none.
   absl::Time until = absl::InfinitePast();
 
   static constexpr size_t kLaggardsShown = 100;

@@ -2,11 +2,15 @@
 #ifndef MESHCA_CA_AUTHORITY_ROTATION_EVIDENCE_H_
 #define MESHCA_CA_AUTHORITY_ROTATION_EVIDENCE_H_
 
+#include <cstdint>
 #include <map>
-#include <span>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "ca/authority/leaf_inventory.h"
 #include "ca/authority/root_rotation.h"
@@ -34,23 +38,60 @@ struct RotationFacts {
   bool cross_certified = true;                 // holders of the old root alone can verify what the new one signs
 };
 
-// The evidence a step needs before it may end. Subscribers are judged by what they acknowledged; leaves are taken one
-// by one by AddLeaf, those that belong to a known subscriber left out, because that subscriber was judged already.
+// Gathers the evidence that a step needs before it may end. Subscribers are judged at once, by what they acknowledged;
+// leaves are taken one by one. Those that belong to a known subscriber are left out: it was judged already. One thread.
 class EvidenceJudge {
  public:
-  // Before activation: every instance holds a bundle with both roots.
-  // Before retirement: every instance holds such a bundle and, where it takes a key, one under the new root.
-  // Before the end: every instance holds a bundle without the old root.
-  enum class For { kActivation, kRetirement, kEnd };
+  enum class For {
+    // Every instance holds a bundle with both roots; leaves from before it was published are gone. In an emergency the
+    // connected ones are enough, where the others can verify by the cross-certificate.
+    kActivation,
+    kRetirement,  // and where it takes a key, holds one under the new root; no leaf is left under the old one
+    kEnd,         // every connected instance holds a bundle without the old root
+  };
 
+  // `facts` outlives the judge.
   EvidenceJudge(For step, const RotationFacts& facts, const EvidencePolicy& policy);
 
-  // The leaves this step depends on; nothing: none of them.
+  // The leaves this step depends on, `own_spiffe_id`'s left out; nothing: none.
   std::optional<LeafQuery> Query(const std::string& own_spiffe_id) const;
   void AddLeaf(const LiveLeaf& leaf);
 
-  RotationEvidence Take() &&;
+  RotationEvidence Take() && { return std::move(evidence_); }
+
+ private:
+  void Judge(const SubscriberRecord& subscriber);
+  // What holds `subscriber` back, if anything.
+  std::optional<Laggard::Reason> WhyBehind(const SubscriberRecord& subscriber) const;
+  uint64_t BundleNeeded() const;
+  bool Hurried() const;
+  void Add(Laggard laggard);
+
+  const For step_;
+  const RotationFacts& facts_;
+  const EvidencePolicy policy_;
+  absl::flat_hash_set<absl::string_view> known_;  // instances of facts_.subscribers
+  RotationEvidence evidence_;
 };
+
+// What a rotation does next.
+struct RotationDecision {
+  enum class Act { kWait, kPublish, kActivate, kDrain, kRetire, kFinish };
+  Act act = Act::kWait;
+  bool forced = false;      // its deadline has passed and the evidence is not whole
+  std::string waiting_for;  // kWait: one sentence
+};
+
+// The rotation that runs; `evidence` is that of its step. `satisfied_since`: since when that has been whole, without a
+// gap; InfiniteFuture while it is not. `retire_not_before`: after a restore, no root is retired for a while.
+RotationDecision Decide(const RotationFacts& facts, const RotationEvidence& evidence, absl::Time satisfied_since,
+                        uint64_t reissue_left, absl::Time retire_not_before, const EvidencePolicy& policy);
+
+// "2 of 3 subscribers and 14 certificates": how many are behind.
+std::string BehindText(const RotationEvidence& evidence);
+
+// Which evidence the step waits for; nothing: none.
+std::optional<EvidenceJudge::For> EvidenceFor(RotationStep step);
 
 }  // namespace meshca
 

@@ -6,7 +6,7 @@
 
 namespace meshca {
 
-// Newest time this CA has seen, Unix seconds; written at most every minute.
+// Newest time this CA has seen, as ClockMark::ToText; written at most every minute.
 inline constexpr absl::string_view kSettingClockMark = "clock_high_water";
 // Not "": the database was restored from a backup, which sets it. Start then makes a new issuing authority, because the
 // old key may have signed what the backup does not know, raises the bundle's number and clears the setting.

@@ -1,6 +1,7 @@
 #include "ca/base/clock.h"
 
 #include <ctime>
+#include <fstream>
 
 #include "absl/time/clock.h"
 
@@ -14,6 +15,11 @@ class RealClock final : public Clock {
     timespec time{};
     clock_gettime(CLOCK_BOOTTIME, &time);
     return absl::DurationFromTimespec(time);
+  }
+  std::string BootId() const override {
+    std::string id;
+    std::ifstream("/proc/sys/kernel/random/boot_id") >> id;
+    return id;
   }
 };
 

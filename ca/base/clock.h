@@ -2,6 +2,8 @@
 #ifndef MESHCA_CA_BASE_CLOCK_H_
 #define MESHCA_CA_BASE_CLOCK_H_
 
+#include <string>
+
 #include "absl/time/time.h"
 
 namespace meshca {
@@ -16,6 +18,9 @@ class Clock {
 
   // Time since boot, suspend included (CLOCK_BOOTTIME): what tells a jump of the wall clock from time that passed.
   virtual absl::Duration SinceBoot() const = 0;
+
+  // Another one after each boot; "" where that cannot be known. No blank in it.
+  virtual std::string BootId() const = 0;
 };
 
 // The machine's clock; lives as long as the process.

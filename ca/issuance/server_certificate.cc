@@ -57,12 +57,26 @@ absl::StatusOr<IssuanceRecord> MakeRecord(const Certificate& leaf, const std::st
   return record;
 }
 
-// The self-signed root that `issuing` chains to; it ends the chain.
-absl::StatusOr<Certificate> RootOf(const AuthoritySnapshot& snapshot) {
+absl::StatusOr<Certificate> FindRoot(const AuthoritySnapshot& snapshot, absl::string_view id) {
   for (const Certificate& root : snapshot.bundle->roots) {
-    if (root.spki_sha256_hex() == snapshot.issuing->root_id) return root;
+    if (root.spki_sha256_hex() == id) return root;
   }
-  return absl::InternalError("server certificate: the issuing authority's root is not in the trust bundle");
+  return absl::InternalError(absl::StrCat("server certificate: root ", id, " is not in the trust bundle"));
+}
+
+// What follows the leaf: the authorities, then the self-signed roots they lead to, so that a client which holds no more
+// than a fingerprint finds it. While a rotation runs those are two, and both stand behind the cross-certificate: some
+// verifiers stop at the first self-signed certificate they meet.
+absl::StatusOr<std::vector<Certificate>> ChainAfterLeaf(const AuthoritySnapshot& snapshot) {
+  std::vector<Certificate> chain = snapshot.chain_tail;
+  if (snapshot.rotation.has_value() && !snapshot.rotation->Ended() && !snapshot.issuing->upstream.empty()) {
+    if (auto old_root = FindRoot(snapshot, snapshot.rotation->old_root_id); old_root.ok()) {
+      chain.push_back(*std::move(old_root));
+    }
+  }
+  MESHCA_ASSIGN_OR_RETURN(Certificate root, FindRoot(snapshot, snapshot.issuing->root_id));
+  chain.push_back(std::move(root));
+  return chain;
 }
 
 }  // namespace
@@ -125,23 +139,32 @@ absl::Status ServerCertificate::LastError() const {
 void ServerCertificate::SetNames(ServerCertificateNames names) {
   MutexLock lock(mutex_);
   names_ = std::move(names);
-  names_changed_ = true;
+  ++names_wanted_;
 }
 
 bool ServerCertificate::IsDue(const AuthoritySnapshot& snapshot, absl::Time now) const {
   if (leaf_.empty()) return true;
   {
     MutexLock lock(mutex_);
-    if (names_changed_) return true;
+    if (names_wanted_ != names_made_) return true;
   }
   const Validity& validity = leaf_.validity();
   // Before its beginning: it was made while the clock was ahead.
   if (now < validity.not_before || now >= renew_at_) return true;
-  if (snapshot.issuing != nullptr && snapshot.issuing->root_id != root_id_) return true;
+  if (snapshot.issuing != nullptr && snapshot.issuing->root_id != root_id_ && !MustStay(snapshot)) return true;
+  // The rotation has ended: the way to the old root leaves the chain.
+  if (snapshot.issuing != nullptr && crossed_ && snapshot.issuing->upstream.empty()) return true;
   for (const SigningAuthority& authority : snapshot.authorities) {
     if (authority.id == authority_id_ && authority.state == AuthorityState::kRetired) return true;
   }
   return false;
+}
+
+// Clients pin roots in files that nothing here reaches. The cross-certificate leads them from the old root to the new
+// one; without it the certificate stays where it is until the old root is retired.
+bool ServerCertificate::MustStay(const AuthoritySnapshot& snapshot) const {
+  return snapshot.rotation.has_value() && !snapshot.rotation->Ended() && snapshot.rotation->old_root_id == root_id_ &&
+         snapshot.rotation->step != RotationStep::kRetire && snapshot.issuing->upstream.empty();
 }
 
 absl::Status ServerCertificate::RenewWithRetries(absl::Time now) {
@@ -161,10 +184,11 @@ absl::Status ServerCertificate::RenewWithRetries(absl::Time now) {
 absl::Status ServerCertificate::Renew(const AuthoritySnapshot& snapshot, absl::Time now) {
   const SigningAuthority& issuing = *snapshot.issuing;
   ServerCertificateNames names;
+  uint64_t names_number = 0;
   {
     MutexLock lock(mutex_);
     names = names_;
-    names_changed_ = false;
+    names_number = names_wanted_;
   }
   for (const std::string& name : names.dns_names) MESHCA_RETURN_IF_ERROR(CheckDnsName(name));
   // P-256 whatever the authorities' keys are: every client can verify it, and handshakes are many.
@@ -173,20 +197,24 @@ absl::Status ServerCertificate::Renew(const AuthoritySnapshot& snapshot, absl::T
   MESHCA_ASSIGN_OR_RETURN(Certificate leaf,
                           BuildServerCertificate(options_.trust_domain, key->public_key(), names, issuing.certificate,
                                                  *issuing.key, now, options_.backdate, options_.lifetime, entropy_));
-  MESHCA_ASSIGN_OR_RETURN(Certificate root, RootOf(snapshot));
-  identity.chain.push_back(leaf);
-  identity.chain.insert(identity.chain.end(), snapshot.chain_tail.begin(), snapshot.chain_tail.end());
-  identity.chain.push_back(std::move(root));
+  MESHCA_ASSIGN_OR_RETURN(identity.chain, ChainAfterLeaf(snapshot));
+  identity.chain.insert(identity.chain.begin(), leaf);
   identity.key = std::move(key);
   MESHCA_ASSIGN_OR_RETURN(IssuanceRecord record, MakeRecord(leaf, issuing.id, now));
   MESHCA_RETURN_IF_ERROR(AppendAndWait(store_, std::move(record)));
   MESHCA_RETURN_IF_ERROR(install_(identity));
+  {
+    // Not before: names that could not be certified now are still wanted.
+    MutexLock lock(mutex_);
+    names_made_ = names_number;
+  }
   leaf_ = std::move(leaf);
   // Half of what is left of it, the back-dated part not counted: under a short-lived authority that part alone may be
   // more than half, and it would be renewed without end.
   renew_at_ = now + std::max(kRenewNotBefore, (leaf_.validity().not_after - now) / 2);
   authority_id_ = issuing.id;
   root_id_ = issuing.root_id;
+  crossed_ = snapshot.rotation.has_value() && !snapshot.rotation->Ended() && !issuing.upstream.empty();
   LogInfo("server certificate renewed",
           {{"serial", leaf_.serial_hex()},
            {"until", absl::FormatTime(absl::RFC3339_sec, leaf_.validity().not_after, absl::UTCTimeZone())}});

@@ -42,7 +42,8 @@ struct ServerIdentity {
 };
 
 // Renews at half of the time it has left when it is made, with a new key each time, and at once when the root that
-// signs has changed or the authority that signed it is retired. Tick runs on one thread (the server's maintenance
+// signs has changed (where clients of the old one cannot follow: when that is retired) or the authority that signed it
+// is retired. Tick runs on one thread (the server's maintenance
 // thread) and blocks on the store; the rest is for any thread.
 class ServerCertificate {
  public:
@@ -69,6 +70,7 @@ class ServerCertificate {
   absl::Status Renew(const AuthoritySnapshot& snapshot, absl::Time now);
   absl::Status RenewWithRetries(absl::Time now);
   bool IsDue(const AuthoritySnapshot& snapshot, absl::Time now) const;
+  bool MustStay(const AuthoritySnapshot& snapshot) const;
 
   const ServerCertificateOptions options_;
   const AuthoritySnapshots& authorities_;
@@ -81,10 +83,12 @@ class ServerCertificate {
   absl::Time renew_at_;
   std::string authority_id_;
   std::string root_id_;
+  bool crossed_ = false;  // its chain leads to the root before, too
 
   mutable Mutex mutex_;
   ServerCertificateNames names_ ABSL_GUARDED_BY(mutex_);
-  bool names_changed_ ABSL_GUARDED_BY(mutex_) = false;
+  uint64_t names_wanted_ ABSL_GUARDED_BY(mutex_) = 0;  // how often SetNames was called
+  uint64_t names_made_ ABSL_GUARDED_BY(mutex_) = 0;    // what that was when the certificate in use was made
   absl::Time expires_at_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
   absl::Status error_ ABSL_GUARDED_BY(mutex_);
 };

@@ -1,4 +1,4 @@
-"""The whole story in about a minute: a CA, a certificate by token, two Envoys over SDS, renewals under traffic.
+"""The whole story in about a minute: a CA, a certificate by token, two Envoys over SDS, renewals and a new root under traffic.
 
 Started by `cli/quickstart.sh --demo` as `demo.py MESHCA FOLDER`. Exits 0 only if everything it tells held.
 """
@@ -36,7 +36,7 @@ class Demo:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         self.ca = MeshcaProcess(pathlib.Path(meshca).resolve(), self.folder, self.folder / "state",
-                                ["--leaf-lifetime", f"{LIFETIME_S}s", "--leaf-lifetime-max", "1h"])
+                                ["--leaf-lifetime", f"{LIFETIME_S}s", "--leaf-lifetime-max", "1h", "--rotation-skew", "0s"])
         self.envoys = []
 
     def stop(self):
@@ -59,7 +59,7 @@ class Demo:
         token = self.ca.cli("token", "create", spiffe_id).stdout.strip()
         out = self.folder / "out"
         done = subprocess.run([self.ca.meshca, "request", spiffe_id, "--token", token, "--server", self.ca.grpc,
-                               "--ttl", "1h", "--out-dir", out], capture_output=True, text=True, timeout=30,
+                               "--ttl", f"{LIFETIME_S}s", "--out-dir", out], capture_output=True, text=True, timeout=30,
                               env=self.ca.env)
         if done.returncode != 0:
             raise SystemExit(f"meshca request failed: {done.stderr}")
@@ -115,6 +115,29 @@ class Demo:
             raise SystemExit("some requests failed")
         self.serials = {serial for serials in seen.values() for serial in serials}
 
+    def rotate(self):
+        step("meshca root rotate, under traffic")
+        old = self.ca.root_fingerprint
+        with envoy_mesh.Traffic(self.frontend.listener_port("outbound")) as traffic:
+            traffic.wait_for(100)
+            command = [self.ca.meshca, "root", "rotate", "--state-dir", self.ca.state_dir]
+            with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                  stdin=subprocess.DEVNULL, env=self.ca.env) as rotation:
+                for line in rotation.stdout:
+                    say("   " + line.rstrip())
+            if rotation.returncode != 0:
+                raise SystemExit(f"meshca root rotate exited {rotation.returncode}")
+            traffic.wait_for(100)
+        status = json.loads(self.ca.cli("root", "status", "-o", "json").stdout)
+        states = {root["id"]: root["state"] for root in status["roots"]}
+        for root, state in states.items():
+            say(f"   root {root[:16]} {state}")
+        say(f"   requests {traffic.total}, failed requests: {traffic.failed}")
+        if traffic.failed:
+            raise SystemExit("some requests failed")
+        if states[old] != "retired" or sorted(states.values()) != ["active", "retired"]:
+            raise SystemExit("the old root is not retired")
+
     def record(self):
         step("the record")
         recorded = {row["serial"] for row in json.loads(self.ca.cli("cert", "list", "-o", "json").stdout)}
@@ -146,6 +169,7 @@ def main():
         demo.mesh()
         demo.traffic()
         demo.record()
+        demo.rotate()
     finally:
         demo.stop()
     say(f"\nall of it held, in {time.monotonic() - begun:.0f} s; logs and state are in {demo.folder}")

@@ -15,14 +15,14 @@ namespace {
 // it. With (spiffe_id, instance) as a pair it would read the whole set again for each leaf it does not find there, to
 // rule out a NULL. No instance is NULL here, never ''. CROSS JOIN fixes the order of the loops.
 constexpr char kSql[] = R"sql(WITH replacing AS NOT MATERIALIZED (
-  SELECT r.parent, r.spiffe_id, r.instance
+  SELECT r.spiffe_id, r.instance
   FROM issuance r CROSS JOIN authority a ON a.ref = r.authority
   WHERE r.not_after >= ?1 AND CASE WHEN ?2 = '' THEN r.issued_at >= ?3 ELSE a.root_id <> ?2 END)
 SELECT i.serial, s.uri, i.instance, i.node, c.subject, a.id, i.issued_at, i.not_after
 FROM issuance i CROSS JOIN authority a ON a.ref = i.authority CROSS JOIN spiffe_id s ON s.ref = i.spiffe_id
   CROSS JOIN caller c ON c.ref = i.caller
 WHERE i.not_after >= ?1 AND (?2 = '' OR a.root_id = ?2) AND i.issued_at < ?3 AND s.uri <> ?4
-  AND i.serial NOT IN (SELECT parent FROM replacing WHERE parent IS NOT NULL)
+  AND i.serial NOT IN (SELECT parent FROM issuance WHERE parent IS NOT NULL)
   AND ifnull(i.spiffe_id || ' ' || i.instance, '') NOT IN (
     SELECT spiffe_id || ' ' || instance FROM replacing WHERE instance IS NOT NULL)
 )sql";

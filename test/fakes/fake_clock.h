@@ -2,6 +2,8 @@
 #ifndef MESHCA_TEST_FAKES_FAKE_CLOCK_H_
 #define MESHCA_TEST_FAKES_FAKE_CLOCK_H_
 
+#include <string>
+
 #include "absl/base/thread_annotations.h"
 #include "absl/time/time.h"
 #include "ca/base/clock.h"
@@ -25,6 +27,18 @@ class FakeClock final : public Clock {
     return since_boot_;
   }
 
+  std::string BootId() const override {
+    MutexLock lock(mutex_);
+    return "boot-" + std::to_string(boots_);
+  }
+
+  // The machine starts anew, its wall clock at `now`.
+  void Reboot(absl::Time now) {
+    MutexLock lock(mutex_);
+    now_ = now;
+    since_boot_ = absl::Seconds(10);
+    ++boots_;
+  }
   // Time passes: both clocks move.
   void Advance(absl::Duration by) {
     MutexLock lock(mutex_);
@@ -40,6 +54,7 @@ class FakeClock final : public Clock {
  private:
   mutable Mutex mutex_;
   absl::Time now_ ABSL_GUARDED_BY(mutex_);
+  int boots_ ABSL_GUARDED_BY(mutex_) = 1;
   absl::Duration since_boot_ ABSL_GUARDED_BY(mutex_) = absl::Hours(1);
 };
 

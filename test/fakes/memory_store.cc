@@ -322,19 +322,19 @@ absl::StatusOr<std::map<std::string, uint64_t>> MemoryStore::CountLiveLeaves(abs
 absl::Status MemoryStore::VisitUnreplaced(const LeafQuery& query, absl::FunctionRef<bool(const LiveLeaf&)> visit) {
   std::vector<IssuanceRecord> live;
   std::map<std::string, std::string> root_of;
+  std::set<std::string> parents;
   {
     MutexLock lock(mutex_);
+    for (const IssuanceRecord& record : issuances_) parents.insert(record.parent_serial);
     std::copy_if(issuances_.begin(), issuances_.end(), std::back_inserter(live),
                  [&](const IssuanceRecord& record) { return record.not_after >= query.alive_at; });
     for (const StoredAuthority& authority : trust_.authorities) root_of[authority.id] = authority.root_id;
   }
-  std::set<std::string> parents;
   std::set<std::pair<std::string, std::string>> instances;
   for (const IssuanceRecord& record : live) {
     const bool replaces =
         query.root_id.empty() ? record.issued_at >= query.issued_before : root_of[record.authority_id] != query.root_id;
     if (!replaces) continue;
-    parents.insert(record.parent_serial);
     if (!record.instance.empty()) instances.insert({record.spiffe_id.uri(), record.instance});
   }
   for (const IssuanceRecord& record : live) {

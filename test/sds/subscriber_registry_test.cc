@@ -218,6 +218,16 @@ TEST(SubscriberRegistry, WhatAnInstanceTakesIsWhatItsStreamsCarry) {
   EXPECT_TRUE(world.registry.Find("i")->takes_bundle);
 }
 
+TEST(SubscriberRegistry, WhoeverGivesUpItsLastStreamHasLeft) {
+  Registry world;
+  Member silent = world.Join(true, false);
+  silent.Leave(/*broken=*/false);
+  world.clock.Advance(absl::Hours(1));
+  EXPECT_TRUE(world.registry.Find("i")->takes_bundle);
+  EXPECT_FALSE(world.registry.Find("i")->takes_key);
+  EXPECT_EQ(world.registry.Find("i")->bundle_sequence, 0u);
+}
+
 TEST(SubscriberRegistry, AnInstanceComesBackOneStreamAfterTheOther) {
   Registry world;
   Member bundle = world.Join(true, false), key = world.Join(false, true);

@@ -1,5 +1,7 @@
 """Keys, certificate requests and checks for Python tests, on the `cryptography` package: not our code, so a second opinion."""
 
+import hashlib
+
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -41,3 +43,13 @@ def serial_hex(certificate):
 def key_pem(key):
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
                              serialization.NoEncryption())
+
+
+def spki_sha256(certificate):
+    """The fingerprint of its public key, as meshca names authorities."""
+    key = certificate.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(key).hexdigest()
+
+
+def load_key(pem):
+    return serialization.load_pem_private_key(pem, None)

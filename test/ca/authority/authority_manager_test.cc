@@ -22,6 +22,7 @@ namespace meshca {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
@@ -550,16 +551,44 @@ TEST_F(PluggedInManager, BrokenSetAtARestartStillServesTrust) {
   ExpectWhole(*manager->Current());
 }
 
-TEST_F(PluggedInManager, NewRootIsHeldAndPointedAtRotation) {
+TEST_F(PluggedInManager, NewRootBeginsARotationAndThePresentKeyIsKept) {
   Write(issuing_, root_);
   auto manager = MakeStarted();
   TestCa other_root = MakeTestCa(Spec("other root"));
-  Write(MakeTestCa(Spec("other"), &other_root), other_root);
+  TestCa other = MakeTestCa(Spec("other"), &other_root);
+  Write(other, other_root);
   Tick(*manager);
-  EXPECT_EQ(manager->Current()->issuing->id, issuing_.id());
-  EXPECT_EQ(manager->Current()->bundle->sequence_number, 1u);
-  EXPECT_THAT(manager->LastError(), HasSubstr("meshca root rotate"));
-  EXPECT_THAT(manager->LastError(), HasSubstr(other_root.id().substr(0, 16)));
+  EXPECT_EQ(manager->LastError(), "");
+  auto snapshot = manager->Current();
+  EXPECT_EQ(snapshot->issuing->id, issuing_.id());
+  EXPECT_EQ(snapshot->bundle->sequence_number, 1u);
+  ASSERT_TRUE(snapshot->rotation.has_value());
+  EXPECT_EQ(snapshot->rotation->step, RotationStep::kPrepare);
+  EXPECT_EQ(snapshot->rotation->old_root_id, root_.id());
+  EXPECT_EQ(snapshot->rotation->new_root_id, other_root.id());
+  EXPECT_TRUE(snapshot->rotation->automatic);
+  Tick(*manager);
+  EXPECT_EQ(manager->Current(), snapshot) << "the same set again is no other rotation";
+  // Its files hold the other set by now: what signs until the activation is in the database.
+  auto restarted = MakeStarted();
+  ASSERT_NE(restarted->Current()->issuing, nullptr);
+  EXPECT_EQ(restarted->Current()->issuing->id, issuing_.id());
+  EXPECT_EQ(restarted->Current()->issuing->key_reference, "sealed");
+}
+
+TEST_F(PluggedInManager, AThirdRootIsHeldWhileARotationRuns) {
+  Write(issuing_, root_);
+  auto manager = MakeStarted();
+  TestCa second_root = MakeTestCa(Spec("second root"));
+  Write(MakeTestCa(Spec("second"), &second_root), second_root);
+  Tick(*manager);
+  TestCa third_root = MakeTestCa(Spec("third root"));
+  Write(MakeTestCa(Spec("third"), &third_root), third_root);
+  Tick(*manager);
+  EXPECT_EQ(manager->Current()->rotation->new_root_id, second_root.id());
+  EXPECT_THAT(manager->LastError(),
+              AllOf(HasSubstr(third_root.id().substr(0, 16)), HasSubstr("the set is held until")));
+  EXPECT_TRUE(manager->PluggedInRefused());
 }
 
 TEST_F(PluggedInManager, SetThatEndsIsWarnedOf) {
@@ -604,7 +633,7 @@ TEST_F(ImportTest, ReplacesAFreshRootWhole) {
   EXPECT_EQ(manager->Current()->issuing->id, issuing_.id());
   EXPECT_EQ(manager->Current()->issuing->key_reference, "sealed");
   EXPECT_THAT(manager->Current()->bundle->roots, ElementsAre(root_.certificate()));
-  EXPECT_EQ(manager->Current()->bundle->sequence_number, 2u);
+  EXPECT_EQ(manager->Current()->bundle->sequence_number, 3u);
   for (const SigningAuthority& authority : manager->Current()->authorities) {
     if (authority.root_id != root_.id()) {
       EXPECT_EQ(authority.state, AuthorityState::kRetired);
@@ -612,6 +641,17 @@ TEST_F(ImportTest, ReplacesAFreshRootWhole) {
   }
   std::filesystem::remove_all(folder_.path());
   ExpectWhole(*MakeStarted()->Current());
+}
+
+TEST_F(ImportTest, WhatTheOldRootSignsMeanwhileStaysVerifiable) {
+  auto manager = MakeStarted();
+  auto before = manager->Current();
+  Write(issuing_, root_);
+  // Signed after the count, recorded before the change.
+  store_.before_commit = [&] { store_.live_leaves = {{before->issuing->id, 1}}; };
+  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0", false).ok());
+  EXPECT_EQ(manager->Current()->issuing->id, issuing_.id());
+  EXPECT_THAT(manager->Current()->bundle->roots, ElementsAre(root_.certificate(), before->bundle->roots.front()));
 }
 
 TEST_F(ImportTest, IsRefusedWhileCertificatesLiveUnderThePresentRoot) {

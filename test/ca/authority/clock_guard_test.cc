@@ -28,12 +28,14 @@ struct GuardCase {
 class ClockGuardTest : public testing::TestWithParam<GuardCase> {};
 
 TEST_P(ClockGuardTest, Finds) {
-  ClockGuard guard(kStart + GetParam().mark);
+  ClockMark mark;
+  mark.newest = kStart + GetParam().mark;
+  ClockGuard guard(mark, "boot", absl::Hours(1));
   int number = 0;
   for (const Look& look : GetParam().looks) {
     SCOPED_TRACE(++number);
     EXPECT_EQ(guard.Observe(kStart + look.wall, absl::Hours(5) + look.boot), look.verdict);
-    EXPECT_EQ(guard.mark(), kStart + look.mark);
+    EXPECT_EQ(guard.mark().newest, kStart + look.mark);
     EXPECT_EQ(guard.finding().empty(), look.verdict == ClockVerdict::kSteady);
   }
 }
@@ -67,9 +69,53 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& info) { return std::string(info.param.name); });
 
 TEST(ClockGuard, SaysHowFar) {
-  ClockGuard guard(kStart);
+  ClockMark mark;
+  mark.newest = kStart;
+  ClockGuard guard(mark, "boot", absl::Hours(1));
   guard.Observe(kStart - absl::Hours(3), absl::Hours(1));
   EXPECT_THAT(guard.finding(), testing::HasSubstr("3h behind"));
+}
+
+TEST(ClockGuard, WithinOneBootARestartForgetsNothing) {
+  ClockGuard first(ClockMark(), "boot", absl::Hours(24));
+  first.Observe(kStart, absl::Hours(5));
+  const auto kept = ClockMark::FromText(first.mark().ToText());
+  ASSERT_TRUE(kept.has_value());
+  ClockGuard second(*kept, "boot", absl::Hours(24));
+  EXPECT_EQ(second.Observe(kStart + absl::Hours(2), absl::Hours(5) + S(10)), kJumped);
+  EXPECT_THAT(second.finding(), testing::HasSubstr("jumped forward by 1h59m50s"));
+  EXPECT_EQ(second.Observe(kStart + absl::Hours(2), absl::Hours(7)), kSteady);
+}
+
+TEST(ClockGuard, AfterARebootALongTimeTakesTheOperatorsWord) {
+  ClockMark mark;
+  mark.newest = mark.wall = kStart;
+  mark.boot_id = "before";
+  ClockGuard guard(mark, "boot", absl::Hours(24));
+  EXPECT_EQ(guard.Observe(kStart + absl::Hours(24), S(10)), kSteady);
+  guard = ClockGuard(mark, "boot", absl::Hours(24));
+  EXPECT_EQ(guard.Observe(kStart + absl::Hours(25), S(10)), kJumped);
+  EXPECT_EQ(guard.Observe(kStart + absl::Hours(25), S(20)), kJumped);
+  EXPECT_THAT(guard.finding(), testing::HasSubstr("meshca check --accept-clock"));
+  EXPECT_EQ(guard.mark().newest, kStart);
+  guard.Accept(kStart + absl::Hours(25), S(30));
+  EXPECT_EQ(guard.Observe(kStart + absl::Hours(25) + S(5), S(35)), kSteady);
+}
+
+TEST(ClockGuard, TheOperatorMayTakeTheMarkBack) {
+  ClockMark mark;
+  mark.newest = kStart + absl::Hours(9000);
+  ClockGuard guard(mark, "boot", absl::Hours(1));
+  EXPECT_EQ(guard.Observe(kStart, S(10)), kBehind);
+  guard.Accept(kStart, S(20));
+  EXPECT_EQ(guard.Observe(kStart + S(1), S(21)), kSteady);
+}
+
+TEST(ClockMark, ReadsWhatEarlierVersionsWroteAndNothingElse) {
+  EXPECT_EQ(ClockMark::FromText("1767323045")->newest, kStart);
+  for (const char* wrong : {"", "x", "1 2", "1 2 x boot", "1 2 3 boot more"}) {
+    EXPECT_FALSE(ClockMark::FromText(wrong).has_value()) << wrong;
+  }
 }
 
 }  // namespace

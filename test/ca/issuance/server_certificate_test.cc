@@ -261,6 +261,19 @@ TEST_F(ServerCertificateTest, OtherNamesAreTakenWithTheNextTick) {
   EXPECT_EQ(VerifyByOpenSsl(manager_->Current()->bundle->roots.front(), "new.example.test"), X509_V_OK);
 }
 
+TEST_F(ServerCertificateTest, OtherNamesAreWantedUntilTheyAreThere) {
+  ServerCertificate certificate = Make();
+  Tick(certificate);
+  certificate.SetNames(DefaultServerNames({"new.example.test"}));
+  install_error_ = absl::InternalError("SSL_CTX");
+  Tick(certificate);
+  EXPECT_FALSE(certificate.LastError().ok());
+  install_error_ = absl::OkStatus();
+  Tick(certificate);
+  EXPECT_TRUE(certificate.LastError().ok());
+  EXPECT_EQ(VerifyByOpenSsl(manager_->Current()->bundle->roots.front(), "new.example.test"), X509_V_OK);
+}
+
 TEST_F(ServerCertificateTest, BadConfiguredNameIsInvalidArgument) {
   options_.names = DefaultServerNames({"not a name"});
   ServerCertificate certificate = Make();

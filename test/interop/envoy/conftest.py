@@ -1,7 +1,6 @@
 """Envoys that are workloads of a meshca: each is told which SPIFFE ID it is, and how it reaches the CA."""
 
 import os
-import pathlib
 import shutil
 
 import envoy_mesh
@@ -31,12 +30,12 @@ def workload(envoy, tmp_path_factory):
         if over == "unix" and entry:
             server.cli("entry", "create", spiffe_id, "--selector", f"unix:path:{program}")
         process = envoy(config, wait_ready=wait_ready, program=program)
-        return Workload(process, spiffe_id, name)
+        return Workload(process, spiffe_id, name, folder / f"{name}-bootstrap")
 
     def reach(server, name, spiffe_id, over):
         if over == "unix":
             return envoy_mesh.meshca_over_unix(server.api_socket)
-        files = pathlib.Path(folder) / f"{name}-bootstrap"
+        files = folder / f"{name}-bootstrap"
         server.cli("request", spiffe_id, "--ttl", "1h", "--out-dir", files)
         return envoy_mesh.meshca_over_mtls(server.grpc, files)
 

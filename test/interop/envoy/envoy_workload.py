@@ -9,12 +9,13 @@ BACKEND = "spiffe://cluster.local/ns/test/sa/backend"
 
 
 class Workload:
-    """One Envoy and the secrets it was given."""
+    """One Envoy and the secrets it was given. `files`: where the certificate lies that it reaches the CA with over mTLS."""
 
-    def __init__(self, process, spiffe_id, name):
+    def __init__(self, process, spiffe_id, name, files):
         self.process = process
         self.spiffe_id = spiffe_id
         self.name = name
+        self.files = files
 
     def serials(self):
         """Serials (hex) of the leaves it got over SDS and presents now; not those it read from files."""

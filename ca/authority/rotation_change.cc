@@ -1,0 +1,323 @@
+#include "ca/authority/rotation_change.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "ca/authority/authority_rows.h"
+#include "ca/base/status.h"
+#include "ca/x509/authority_builder.h"
+
+namespace meshca {
+namespace {
+
+absl::Status NotAt(const AuthoritiesAndBundle& state, absl::string_view step) {
+  const RootRotation* rotation = RunningRotation(state);
+  if (rotation == nullptr) {
+    return WithReason(absl::FailedPreconditionError(absl::StrCat("no rotation runs, so there is nothing to ", step,
+                                                                 ": begin one with `meshca root rotate`")),
+                      "ROTATION_NONE");
+  }
+  return WithReason(absl::FailedPreconditionError(absl::StrCat("rotation ", rotation->number, " is at ",
+                                                               RotationStepName(rotation->step), ": it cannot ", step,
+                                                               " now; `meshca root status` shows what it waits for")),
+                    "ROTATION_STEP");
+}
+
+// A change that moves the rotation that runs to `step`; `detail` and actor for the audit log.
+AuthorityChange Move(const AuthoritiesAndBundle& state, const TrustDomain& domain, RotationStep step,
+                     absl::string_view action, const ChangeReason& reason) {
+  AuthorityChange change = StartChange(state, domain);
+  change.rotation = *RunningRotation(state);
+  change.rotation->step = step;
+  change.rotation->step_at = reason.now;
+  change.audit.push_back(MakeAudit(action, change.rotation->new_root_id, reason));
+  return change;
+}
+
+void Remember(const std::string& forced, AuthorityChange& change) {
+  if (forced.empty()) return;
+  absl::StrAppend(&change.rotation->forced, change.rotation->forced.empty() ? "" : "; ", forced);
+}
+
+bool IsAt(const AuthoritiesAndBundle& state, std::initializer_list<RotationStep> steps) {
+  const RootRotation* rotation = RunningRotation(state);
+  return rotation != nullptr && std::find(steps.begin(), steps.end(), rotation->step) != steps.end();
+}
+
+StoredAuthority Activated(StoredAuthority row, absl::Time now) {
+  row.state = AuthorityState::kActive;
+  row.activated_at = now;
+  return row;
+}
+
+// `first` in front of the other trusted roots, in their order.
+std::vector<std::string> RootsWithFirst(const AuthoritiesAndBundle& state, const std::string& first) {
+  std::vector<std::string> roots = {first};
+  for (const std::string& der : state.bundle->roots_der) AddUnique(roots, der);
+  return roots;
+}
+
+// Everything changes hands at once: root `next` and `issuing` under it sign, what signed until now grows old.
+void HandOver(const AuthoritiesAndBundle& state, const StoredAuthority& next, StoredAuthority issuing,
+              const ChangeReason& reason, AuthorityChange& change) {
+  Displace(state, issuing, AuthorityState::kOld, reason.now, change);
+  Displace(state, next, AuthorityState::kOld, reason.now, change);
+  change.authorities.push_back(Activated(next, reason.now));
+  change.authorities.push_back(Activated(std::move(issuing), reason.now));
+  PublishRoots(state, RootsWithFirst(state, next.chain_der.front()), reason.now, change);
+}
+
+// `row` without the certificates that lead from its root's key to another root.
+StoredAuthority WithoutCross(StoredAuthority row, const StoredAuthority& root) {
+  if (row.id == root.id) {
+    row.chain_der.resize(1);
+    return row;
+  }
+  for (size_t i = 1; i < root.chain_der.size(); ++i) {
+    if (!row.chain_der.empty() && row.chain_der.size() > 1) std::erase(row.chain_der, root.chain_der[i]);
+  }
+  return row;
+}
+
+}  // namespace
+
+const RootRotation* RunningRotation(const AuthoritiesAndBundle& state) {
+  return state.rotation.has_value() && !state.rotation->Ended() ? &*state.rotation : nullptr;
+}
+
+const StoredAuthority* UsableIssuing(const AuthoritiesAndBundle& state, const std::string& root_id, absl::Time now) {
+  const StoredAuthority* newest = nullptr;
+  for (const StoredAuthority& row : state.authorities) {
+    if (row.role != AuthorityRole::kIssuing || row.root_id != root_id || row.tainted || row.key_reference.empty() ||
+        row.state == AuthorityState::kRetired) {
+      continue;
+    }
+    const absl::StatusOr<SigningAuthority> parsed = ToAuthority(row);
+    if (!parsed.ok() || !parsed->certificate.validity().Contains(now)) continue;
+    if (newest == nullptr || newest->created_at < row.created_at) newest = &row;
+  }
+  return newest;
+}
+
+bool IsCrossCertified(const StoredAuthority& root) { return root.chain_der.size() > 1; }
+
+absl::Status CrossCertify(const AuthoritiesAndBundle& state, const TrustDomain& domain, const KeyEncryption& keys,
+                          absl::Time now, EntropySource& entropy, NewRoot& root) {
+  const StoredAuthority* old = FindActive(state, AuthorityRole::kRoot);
+  if (old == nullptr || old->key_reference.empty()) return absl::OkStatus();
+  MESHCA_ASSIGN_OR_RETURN(const SigningAuthority signer, ToAuthority(*old));
+  MESHCA_ASSIGN_OR_RETURN(const SigningAuthority subject, ToAuthority(root.root));
+  const auto key = OpenKey(keys, *old);
+  // A plugged-in root's key file may hold the new set's by now: that it is away is no fault.
+  if (!key.ok()) return absl::OkStatus();
+  const auto cross = BuildCrossCertificate(domain, subject.certificate, signer.certificate, **key, now, entropy);
+  if (absl::IsFailedPrecondition(cross.status())) return absl::OkStatus();
+  MESHCA_RETURN_IF_ERROR(cross.status());
+  root.root.chain_der.push_back(cross->der().bytes());
+  if (root.issuing.has_value()) root.issuing->chain_der.push_back(cross->der().bytes());
+  return absl::OkStatus();
+}
+
+absl::StatusOr<NewRoot> MakeNewRoot(const AuthoritiesAndBundle& state, const TrustDomain& domain,
+                                    const KeyEncryption& keys, KeyType key_type, absl::Time now,
+                                    absl::Duration lifetime, EntropySource& entropy) {
+  MESHCA_ASSIGN_OR_RETURN(const std::unique_ptr<SoftwareKey> key, SoftwareKey::Generate(key_type));
+  MESHCA_ASSIGN_OR_RETURN(const Certificate certificate, BuildRoot(domain, *key, now, lifetime, entropy));
+  NewRoot made;
+  made.root =
+      MakeRow(AuthorityRole::kRoot, AuthorityState::kPrepared, certificate, {}, certificate.spki_sha256_hex(), now);
+  MESHCA_RETURN_IF_ERROR(CrossCertify(state, domain, keys, now, entropy, made));
+  MESHCA_RETURN_IF_ERROR(SealKey(keys, key->ToPkcs8Der().reveal(), made.root));
+  return made;
+}
+
+absl::StatusOr<AuthorityChange> PrepareRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
+                                                NewRoot root, const RotationOptions& options,
+                                                const ChangeReason& reason) {
+  if (const RootRotation* running = RunningRotation(state); running != nullptr) {
+    return WithReason(
+        absl::FailedPreconditionError(absl::StrCat(
+            "rotation ", running->number, ", begun by ", running->actor, ", is at ", RotationStepName(running->step),
+            ": one rotation at a time; `meshca root status` shows it, `meshca root abort` or `meshca root "
+            "rollback` takes it back")),
+        "ROTATION_RUNS");
+  }
+  const StoredAuthority* old = FindActive(state, AuthorityRole::kRoot);
+  if (old == nullptr || !state.bundle.has_value()) {
+    return absl::FailedPreconditionError("no root is active, so there is none to rotate: `meshca check` says why");
+  }
+  if (old->id == root.root.id) {
+    return absl::FailedPreconditionError(absl::StrCat("root ", old->id, " is the active one already"));
+  }
+  AuthorityChange change = StartChange(state, domain);
+  RootRotation rotation;
+  rotation.number = state.rotation.has_value() ? state.rotation->number + 1 : 1;
+  rotation.old_root_id = old->id;
+  rotation.new_root_id = root.root.id;
+  rotation.automatic = options.automatic;
+  rotation.emergency = options.emergency;
+  rotation.external_confirmed = options.external_confirmed;
+  rotation.deadline = options.deadline;
+  rotation.actor = reason.actor;
+  rotation.started_at = reason.now;
+  rotation.step_at = reason.now;
+  change.rotation = std::move(rotation);
+  change.audit.push_back(MakeAudit("root.prepare", root.root.id, reason));
+  if (options.emergency) {
+    for (StoredAuthority row : state.authorities) {
+      if (row.root_id != old->id || row.tainted || row.state == AuthorityState::kRetired) continue;
+      row.tainted = true;
+      change.audit.push_back(MakeAudit("authority.taint", row.id, reason));
+      change.authorities.push_back(std::move(row));
+    }
+  }
+  root.root.state = AuthorityState::kPrepared;
+  change.authorities.push_back(std::move(root.root));
+  if (root.issuing.has_value()) {
+    root.issuing->state = AuthorityState::kPrepared;
+    change.authorities.push_back(*std::move(root.issuing));
+  }
+  return change;
+}
+
+absl::StatusOr<AuthorityChange> PublishRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
+                                                const ChangeReason& reason) {
+  if (!IsAt(state, {RotationStep::kPrepare})) return NotAt(state, "publish the new root");
+  AuthorityChange change = Move(state, domain, RotationStep::kDistribute, "root.publish", reason);
+  const StoredAuthority* next = FindById(state, change.rotation->new_root_id);
+  if (next == nullptr) return absl::DataLossError("the new root of the rotation is not in the database");
+  std::vector<std::string> roots = state.bundle->roots_der;
+  AddUnique(roots, next->chain_der.front());
+  PublishRoots(state, std::move(roots), reason.now, change);
+  change.rotation->bundle_sequence =
+      change.bundle.has_value() ? change.bundle->sequence_number : state.bundle->sequence_number;
+  change.rotation->published_at = reason.now;
+  return change;
+}
+
+absl::StatusOr<AuthorityChange> ActivateRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
+                                                 StoredAuthority issuing, const std::string& forced,
+                                                 const ChangeReason& reason) {
+  if (!IsAt(state, {RotationStep::kDistribute})) return NotAt(state, "activate the new root");
+  AuthorityChange change = Move(state, domain, RotationStep::kReissue, "root.activate", reason);
+  Remember(forced, change);
+  const StoredAuthority next = *FindById(state, change.rotation->new_root_id);
+  HandOver(state, next, std::move(issuing), reason, change);
+  return change;
+}
+
+absl::StatusOr<AuthorityChange> DrainRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
+                                              const ChangeReason& reason) {
+  if (!IsAt(state, {RotationStep::kReissue})) return NotAt(state, "drain the old root");
+  return Move(state, domain, RotationStep::kDrain, "root.drain", reason);
+}
+
+absl::StatusOr<AuthorityChange> RetireRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
+                                               const std::string& forced, const ChangeReason& reason) {
+  if (!IsAt(state, {RotationStep::kReissue, RotationStep::kDrain})) return NotAt(state, "retire the old root");
+  AuthorityChange change = Move(state, domain, RotationStep::kRetire, "root.retire", reason);
+  Remember(forced, change);
+  const StoredAuthority next = *FindById(state, change.rotation->new_root_id);
+  std::vector<std::string> roots = state.bundle->roots_der;
+  for (const StoredAuthority& row : state.authorities) {
+    if (row.root_id == change.rotation->old_root_id) {
+      if (row.role == AuthorityRole::kRoot) std::erase(roots, row.chain_der.front());
+      if (row.state == AuthorityState::kRetired) continue;
+      change.authorities.push_back(WithState(row, AuthorityState::kRetired, reason.now));
+    } else if (row.root_id == next.id && IsCrossCertified(next)) {
+      change.authorities.push_back(WithoutCross(row, next));
+    }
+  }
+  PublishRoots(state, std::move(roots), reason.now, change);
+  change.rotation->retire_sequence =
+      change.bundle.has_value() ? change.bundle->sequence_number : state.bundle->sequence_number;
+  return change;
+}
+
+absl::StatusOr<AuthorityChange> FinishRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
+                                               const ChangeReason& reason) {
+  if (!IsAt(state, {RotationStep::kRetire})) return NotAt(state, "end");
+  return Move(state, domain, RotationStep::kDone, "root.done", reason);
+}
+
+absl::StatusOr<AuthorityChange> AbortRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
+                                              const ChangeReason& reason) {
+  if (!IsAt(state, {RotationStep::kPrepare, RotationStep::kDistribute})) return NotAt(state, "be aborted");
+  const RootRotation& rotation = *RunningRotation(state);
+  AuthorityChange change = StartChange(state, domain);
+  change.audit.push_back(MakeAudit("root.abort", rotation.new_root_id, reason));
+  change.forgotten_rotation = rotation.number;
+  std::vector<std::string> roots = state.bundle->roots_der;
+  for (const StoredAuthority& row : state.authorities) {
+    if (row.root_id != rotation.new_root_id) continue;
+    if (row.role == AuthorityRole::kRoot) std::erase(roots, row.chain_der.front());
+    if (row.activated_at == absl::InfiniteFuture()) {
+      change.forgotten_authorities.push_back(row.id);
+    } else {
+      // It signed in an earlier life, and issuances refer to it.
+      change.authorities.push_back(WithState(row, AuthorityState::kRetired, reason.now));
+    }
+  }
+  PublishRoots(state, std::move(roots), reason.now, change);
+  return change;
+}
+
+absl::StatusOr<AuthorityChange> RollBackRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
+                                                 StoredAuthority issuing, const ChangeReason& reason) {
+  if (!IsAt(state, {RotationStep::kReissue, RotationStep::kDrain})) return NotAt(state, "be rolled back");
+  const StoredAuthority* back = FindById(state, RunningRotation(state)->old_root_id);
+  if (back == nullptr) return absl::DataLossError("the old root of the rotation is not in the database");
+  if (back->tainted) {
+    return WithReason(
+        absl::FailedPreconditionError(absl::StrCat("the old root ", back->id.substr(0, 16),
+                                                   " is tainted: it must not sign again; let the rotation go on")),
+        "ROTATION_UNSAFE");
+  }
+  AuthorityChange change = Move(state, domain, RotationStep::kReissue, "root.rollback", reason);
+  std::swap(change.rotation->old_root_id, change.rotation->new_root_id);
+  change.rotation->rolled_back = !change.rotation->rolled_back;
+  change.rotation->automatic = true;
+  HandOver(state, StoredAuthority(*back), std::move(issuing), reason, change);
+  return change;
+}
+
+absl::StatusOr<AuthorityChange> TakeOverRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
+                                                 const RotationOptions& options, const ChangeReason& reason) {
+  const RootRotation* running = RunningRotation(state);
+  if (running == nullptr) return NotAt(state, "take over");
+  AuthorityChange change = Move(state, domain, running->step, "root.take-over", reason);
+  change.rotation->step_at = running->step_at;
+  change.rotation->automatic = true;
+  change.rotation->external_confirmed |= options.external_confirmed;
+  change.rotation->deadline = std::min(running->deadline, options.deadline);
+  return change;
+}
+
+absl::StatusOr<AuthorityChange> ConfirmExternal(const AuthoritiesAndBundle& state, const TrustDomain& domain,
+                                                const ChangeReason& reason) {
+  const RootRotation* running = RunningRotation(state);
+  if (running == nullptr) return NotAt(state, "confirm");
+  AuthorityChange change = Move(state, domain, running->step, "root.confirm-external", reason);
+  change.rotation->step_at = running->step_at;
+  change.rotation->external_confirmed = true;
+  return change;
+}
+
+absl::StatusOr<AuthorityChange> TaintAuthority(const AuthoritiesAndBundle& state, const TrustDomain& domain,
+                                               const std::string& id, const ChangeReason& reason) {
+  AuthorityChange change = StartChange(state, domain);
+  for (StoredAuthority row : state.authorities) {
+    // A stolen root can make issuing authorities of its own: none under it is better than it is.
+    if ((row.id != id && row.root_id != id) || row.tainted) continue;
+    row.tainted = true;
+    change.audit.push_back(MakeAudit("authority.taint", row.id, reason));
+    change.authorities.push_back(std::move(row));
+  }
+  if (change.authorities.empty()) {
+    return absl::FailedPreconditionError(absl::StrCat("authority ", id, " is tainted already"));
+  }
+  return change;
+}
+
+}  // namespace meshca

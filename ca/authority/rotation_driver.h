@@ -1,0 +1,105 @@
+// Carries a rotation of the root from step to step.
+#ifndef MESHCA_CA_AUTHORITY_ROTATION_DRIVER_H_
+#define MESHCA_CA_AUTHORITY_ROTATION_DRIVER_H_
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "ca/authority/acknowledgements.h"
+#include "ca/authority/authority_manager.h"
+#include "ca/authority/leaf_inventory.h"
+#include "ca/authority/rotation_control.h"
+#include "ca/authority/rotation_evidence.h"
+#include "ca/base/clock.h"
+#include "ca/base/mutex.h"
+
+namespace meshca {
+
+// Judges the evidence of the step that runs, and takes the next step when it is there: each one is an
+// AuthorityManager::Change, so it is durable before anything follows from it. What it knows beyond the stored rotation
+// (since when the evidence is whole, what it counted last) begins anew with the process: a freshly started one waits
+// for a whole settling time before it moves. Thread-safe; Tick and the commands run one at a time.
+class RotationDriver final : public RotationControl {
+ public:
+  struct Parts {
+    AuthorityManager* authorities = nullptr;
+    AuthorityStore* store = nullptr;
+    LeafInventory* inventory = nullptr;
+    const Acknowledgements* acknowledgements = nullptr;
+    KeyReissuer* reissuer = nullptr;
+    const Clock* clock = nullptr;
+    EvidencePolicy policy;
+    double reissue_per_second = 500;
+    // Waits that long while a command has evidence that only has to settle; a test's clock moves instead.
+    std::function<void(absl::Duration)> sleep;
+  };
+  // Everything in `parts` outlives the driver.
+  explicit RotationDriver(Parts parts);
+
+  // Takes the steps that are due; when to call again at the latest. Call it too after each change of authorities.
+  absl::Time Tick(absl::Time now);
+
+  RotationReport Report() override;
+  absl::StatusOr<RotationForecast> Forecast() override;
+  absl::Status Begin(const RotationOptions& options, const std::string& actor) override;
+  absl::Status Activate(bool force, const std::string& actor) override;
+  absl::Status Retire(bool force, bool external_confirmed, const std::string& actor) override;
+  absl::Status Abort(const std::string& actor) override;
+  absl::Status Rollback(const std::string& actor) override;
+  absl::Status Taint(absl::string_view id_prefix, const std::string& actor) override;
+
+ private:
+  // What is known of the step that runs at one moment.
+  struct View {
+    RotationFacts facts;
+    RotationEvidence evidence;
+    uint64_t reissue_left = 0;
+  };
+
+  std::optional<RootRotation> Running() const;
+  absl::StatusOr<RotationFacts> Facts(const RootRotation& rotation, absl::Time now) const;
+  absl::StatusOr<RotationEvidence> Judge(EvidenceJudge::For step, const RotationFacts& facts) const;
+  // The step that runs, judged now. Orders what still has to be replaced, and keeps since when the evidence is whole.
+  absl::StatusOr<View> Look(const RootRotation& rotation, absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  // One decision and what follows from it. True: a step was taken, so look again.
+  absl::StatusOr<bool> Advance(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  // `forced_by`: who answers for doing it without the evidence; "" where that is whole.
+  absl::Status Do(RotationDecision::Act act, absl::string_view forced_by, const View& view, const std::string& actor)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  // A command's step: refused without evidence unless `force`.
+  absl::Status DoNow(RotationDecision::Act act, bool force, const std::string& actor)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  void LookForReaders() ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  absl::Status CheckClock() const;
+  // After a restore no root is retired before this.
+  absl::StatusOr<absl::Time> RetireNotBefore() const;
+  // What will sign under `root_id`: made new where meshca holds the root's key, else the one plugged in with it.
+  absl::StatusOr<StoredAuthority> IssuingUnder(const AuthoritiesAndBundle& state, const std::string& root_id,
+                                               absl::Time now) const;
+  absl::Time EndsAbout(const View& view) const;
+  void Show(const View& view, std::string waiting_for) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  const Parts parts_;
+  const std::string own_spiffe_id_;
+
+  Mutex turn_;  // held through a whole Tick or command, the database's time included
+  absl::Time satisfied_since_ ABSL_GUARDED_BY(turn_) = absl::InfiniteFuture();
+  // Of which step satisfied_since_ speaks: a restart or a step begins it anew.
+  uint64_t satisfied_number_ ABSL_GUARDED_BY(turn_) = 0;
+  RotationStep satisfied_step_ ABSL_GUARDED_BY(turn_) = RotationStep::kDone;
+  absl::Time look_again_ ABSL_GUARDED_BY(turn_) = absl::InfinitePast();  // a big inventory is not read every second
+
+  mutable Mutex mutex_;                            // short: for readers
+  RotationReport report_ ABSL_GUARDED_BY(mutex_);  // as of the last look
+};
+
+}  // namespace meshca
+
+#endif  // MESHCA_CA_AUTHORITY_ROTATION_DRIVER_H_

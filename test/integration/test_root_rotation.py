@@ -1,0 +1,356 @@
+"""Rotating the root of a running server: the evidence it waits for, what it refuses, and what its chains are worth."""
+
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+
+import certificates
+import pytest
+import rotation
+from background import wait_until
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+from many_subscribers import ManySubscribers
+
+WEB = "spiffe://cluster.local/ns/test/sa/web"
+QUICK = ("--rotation-skew", "0s", "--rotation-settle", "300ms")
+VERIFIERS = pathlib.Path(__file__).resolve().parents[1] / "interop" / "verifiers"
+STEPS = ("prepare", "publish", "activate", "drain", "retire", "done")
+
+
+def subscribers(server):
+    return json.loads(server.cli("subscriber", "list", "-o", "json").stdout)
+
+
+def holders(server, bundle):
+    return sum(row["bundle_sequence"] >= bundle and row["connected"] for row in subscribers(server))
+
+
+def request(server, folder, *args):
+    """`meshca request`: the folder of its files."""
+    server.cli("request", WEB, "--out-dir", folder, *args)
+    return folder
+
+
+def openssl_verifies(roots, leaf, chain):
+    """The verdict of `openssl verify` with nothing but `roots` trusted; "" when it accepts."""
+    done = subprocess.run(["openssl", "verify", "-no-CAfile", "-no-CApath", "-CAfile", roots, "-untrusted", chain, leaf],
+                          capture_output=True, text=True, check=False)
+    return "" if done.returncode == 0 else done.stderr + done.stdout
+
+
+@pytest.mark.alone
+def test_one_silent_stream_among_a_thousand_is_named_and_everything_waits_for_it(server, tmp_path):
+    ca = server(*QUICK)
+    old_root = ca.root_fingerprint
+    with ManySubscribers(ca.api_socket, 1000, silent=["node-7"]) as proxies:
+        proxies.wait_received(1)
+        wait_until(lambda: holders(ca, 1) == 999, 20, lambda: f"{holders(ca, 1)} acknowledged")
+        ca.cli("root", "prepare")
+        proxies.wait_received(2)
+        wait_until(lambda: holders(ca, 2) == 999, 20, lambda: f"{holders(ca, 2)} acknowledged")
+        refused = ca.cli("root", "activate", check=False)
+        assert refused.returncode == 3, refused.stdout + refused.stderr
+        named = re.findall(r"\bnode-\d+\b", refused.stderr)
+        assert set(named) == {"node-7"}, refused.stderr
+        assert "1 of 1000 subscribers" in refused.stderr
+        assert "--force" in refused.stderr
+        assert rotation.root_states(ca)[old_root] == "active"
+
+        (silent,) = [row["instance"] for row in subscribers(ca) if row["node"] == "node-7"]
+        connected = ca.cli("subscriber", "evict", silent, check=False)
+        assert connected.returncode == 3, "an instance that is there is not gone"
+        proxies.close("node-7")
+        wait_until(lambda: not next(row for row in subscribers(ca) if row["instance"] == silent)["connected"], 10,
+                   "the stream is gone")
+        still = ca.cli("root", "activate", check=False)
+        assert still.returncode == 3 and "node-7" in still.stderr, "who left is remembered"
+        ca.cli("subscriber", "evict", silent)
+
+        ended = rotation.rotate(ca)
+        assert ended["step"] == "done", ended
+    states = rotation.root_states(ca)
+    assert states.pop(old_root) == "retired"
+    (new_root,) = states
+    assert states[new_root] == "active"
+    files = request(ca, tmp_path / "out")
+    trusted = files / "root-cert.pem"
+    assert [certificates.spki_sha256(c) for c in certificates.load_all(trusted.read_bytes())] == [new_root]
+    assert openssl_verifies(trusted, files / "cert-chain.pem", files / "cert-chain.pem") == ""
+
+
+def test_who_left_counts_until_its_certificate_has_ended(server):
+    ca = server(*QUICK, "--leaf-lifetime", "10s")
+    with ManySubscribers(ca.api_socket, 2, names=[WEB], silent=["node-1"]) as proxies:
+        proxies.wait_received(1)
+        wait_until(lambda: len([r for r in subscribers(ca) if r["certificate_expires"]]) == 2, 10, "both were sent a key")
+    ca.cli("root", "rotate", "--detach")
+    # Neither takes its roots from here; who is gone needs no roots, and no word about them.
+    report = rotation.status(ca)
+    assert report["step"] in ("distribute", "reissue", "drain"), report
+    ended = wait_until(lambda: (now := rotation.status(ca))["step"] == "done" and now, 40,
+                       lambda: json.dumps(rotation.status(ca), indent=1))
+    assert ended["subscribers_behind"] == 0
+    assert sorted(rotation.root_states(ca).values()) == ["active", "retired"]
+
+
+def test_a_foreign_certificate_holds_the_rotation_until_it_is_renewed(server, tmp_path):
+    ca = server(*QUICK)
+    old_root = ca.root_fingerprint
+    files = request(ca, tmp_path / "out", "--ttl", "1h")
+
+    def renew():
+        ca.cli("request", WEB, "--server", ca.grpc, "--ca-cert", files / "root-cert.pem", "--cert",
+               files / "cert-chain.pem", "--key", files / "key.pem", "--out-dir", files)
+
+    ca.cli("root", "prepare")
+    refused = ca.cli("root", "activate", check=False)
+    assert refused.returncode == 3 and WEB in refused.stderr, refused.stderr
+    renew()
+    ca.cli("root", "activate")
+    kept = ca.cli("root", "retire", check=False)
+    assert kept.returncode == 3 and WEB in kept.stderr, kept.stderr
+    renew()
+    ca.cli("root", "retire")
+    wait_until(lambda: rotation.status(ca)["step"] == "done", 20, lambda: rotation.status(ca))
+    assert rotation.root_states(ca)[old_root] == "retired"
+    assert rotation.audited(ca) == {f"root.{step}": 1 for step in STEPS}
+
+
+@pytest.mark.parametrize(("before", "command", "words"), [
+    ([], ["activate"], "no rotation runs"),
+    ([], ["retire"], "no rotation runs"),
+    ([], ["abort"], "no rotation runs"),
+    ([], ["rollback"], "no rotation runs"),
+    ([["prepare"]], ["retire"], "is at distribute"),
+    ([["prepare"]], ["rollback"], "is at distribute"),
+    ([["prepare"]], ["prepare"], "one rotation at a time"),
+    ([["prepare"], ["activate"]], ["activate"], "cannot activate the new root now"),
+    ([["prepare"], ["activate"]], ["abort"], "cannot be aborted now"),
+    ([["prepare"], ["activate"], ["retire"]], ["rollback"], "meshca root"),
+], ids=lambda value: "-".join(" ".join(word) if isinstance(word, list) else word for word in value)
+    if isinstance(value, list) else None)
+def test_steps_out_of_order_are_refused(server, before, command, words):
+    ca = server("--rotation-settle", "0s", "--rotation-skew", "0s")
+    for step in before:
+        ca.cli("root", *step)
+    refused = ca.cli("root", *command, check=False)
+    assert refused.returncode == 3, refused.stdout + refused.stderr
+    assert words in refused.stderr
+
+
+def test_abort_leaves_nothing_but_its_audit_entry(server, tmp_path):
+    ca = server(*QUICK)
+    before = rotation.root_states(ca)
+    ca.cli("root", "prepare")
+    assert len(rotation.root_states(ca)) == 2
+    assert len(certificates.load_all(ca.root_pem)) == 2
+    ca.cli("root", "abort")
+    assert rotation.root_states(ca) == before
+    assert len(certificates.load_all(ca.root_pem)) == 1
+    after = rotation.status(ca)
+    assert (after["step"], after["number"], after["running"]) == ("none", 0, False)
+    assert rotation.audited(ca) == {"root.prepare": 1, "root.publish": 1, "root.abort": 1}
+    # And the next one is an ordinary one.
+    assert rotation.rotate(ca)["step"] == "done"
+
+
+def test_rollback_goes_back_and_retires_the_new_root(server, tmp_path):
+    ca = server(*QUICK)
+    old_root = ca.root_fingerprint
+    ca.cli("root", "prepare")
+    ca.cli("root", "activate")
+    new_root = next(root for root, state in rotation.root_states(ca).items() if state == "active")
+    assert new_root != old_root
+    ca.cli("root", "rollback")
+    wait_until(lambda: rotation.status(ca)["step"] == "done", 20, lambda: rotation.status(ca))
+    assert rotation.root_states(ca) == {old_root: "active", new_root: "retired"}
+    assert rotation.status(ca)["rolled_back"]
+    files = request(ca, tmp_path / "out")
+    assert openssl_verifies(files / "root-cert.pem", files / "cert-chain.pem", files / "cert-chain.pem") == ""
+
+
+def test_force_does_it_and_says_who_did_and_what_it_broke(server, tmp_path):
+    ca = server(*QUICK)
+    request(ca, tmp_path / "out", "--ttl", "1h")
+    ca.cli("root", "prepare")
+    ca.cli("root", "activate", "--force")
+    report = rotation.status(ca)
+    assert "forced activation" in report["forced"] and WEB in report["forced"], report["forced"]
+    ca.cli("root", "retire", "--force")
+    assert "forced retirement" in rotation.status(ca)["forced"]
+
+
+def test_an_emergency_taints_the_root_that_goes(server, tmp_path):
+    ca = server(*QUICK)
+    old_root = ca.root_fingerprint
+    request(ca, tmp_path / "out", "--ttl", "1h")
+    # The foreign certificate would live for an hour: the deadline cuts it off, and says so.
+    ended = rotation.rotate(ca, "--emergency", "--deadline", "3s")
+    assert ended["emergency"] and WEB in ended["forced"], ended
+    (old,) = [root for root in rotation.status(ca)["roots"] if root["id"] == old_root]
+    assert old["tainted"] and old["state"] == "retired"
+
+
+def test_plan_changes_nothing(server):
+    ca = server(*QUICK)
+    before = rotation.status(ca)
+    plan = ca.cli("root", "rotate", "--plan").stdout
+    for word in ("distribute", "reissue", "drain", "retire"):
+        assert word in plan
+    after = rotation.status(ca)
+    assert (after["step"], after["roots"]) == (before["step"], before["roots"])
+
+
+class KnownRoot:
+    """A root whose private key the test holds: what a thief would have."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        folder.mkdir()
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-days", "100", "-subj", "/CN=known root", "-keyout", folder / "ca-key.pem", "-out",
+                        folder / "ca-cert.pem", "-addext", "basicConstraints=critical,CA:TRUE", "-addext",
+                        "keyUsage=critical,keyCertSign,cRLSign"], check=True, capture_output=True)
+        self.certificate = certificates.load((folder / "ca-cert.pem").read_text())
+        self.pem = folder / "ca-cert.pem"
+
+    def mint(self, path):
+        """A leaf that the thief signs."""
+        stolen = certificates.load_key((self.folder / "ca-key.pem").read_bytes())
+        leaf = (x509.CertificateBuilder().subject_name(x509.Name([])).issuer_name(self.certificate.subject)
+                .public_key(certificates.new_key().public_key()).serial_number(x509.random_serial_number())
+                .not_valid_before(self.certificate.not_valid_before_utc).not_valid_after(self.certificate.not_valid_after_utc)
+                .add_extension(x509.SubjectAlternativeName([x509.UniformResourceIdentifier(WEB)]), critical=True)
+                .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+                .sign(stolen, hashes.SHA256()))
+        path.write_bytes(leaf.public_bytes(Encoding.PEM))
+        return path
+
+
+@pytest.fixture(scope="session")
+def go_verifier(tmp_path_factory):
+    """Go's crypto/x509 as a command: `verify ROOTS CHAIN`, leaf first."""
+    program = tmp_path_factory.mktemp("go") / "verify"
+    subprocess.run([shutil.which("go") or pytest.fail("go is not installed: apt-get install golang-go"), "build", "-o",
+                    program, VERIFIERS / "verify.go"], check=True, capture_output=True)
+    return [program]
+
+
+@pytest.fixture(scope="session")
+def java_verifier():
+    """The JDK's PKIX validator, the same way."""
+    return [shutil.which("java") or pytest.fail("java is not installed: apt-get install openjdk-17-jdk-headless"),
+            VERIFIERS / "Verify.java"]
+
+
+def accepts(verifier, roots, chain):
+    return subprocess.run([*verifier, roots, chain], capture_output=True, text=True, check=False).returncode == 0
+
+
+def check_cross_signing(server, tmp_path, accepts_chain):
+    """In the overlap who holds the old root alone accepts new leaves; afterwards a stolen old key is worth nothing."""
+    known = KnownRoot(tmp_path / "known")
+    ca = server(*QUICK)
+    ca.cli("root", "import", known.folder)
+    ca.cli("root", "prepare")
+    assert len(certificates.load_all(ca.root_pem)) == 2
+    ca.cli("root", "activate")
+    overlap = request(ca, tmp_path / "overlap")
+    # leaf, issuing authority under the new root, the new root's key certified by the old one
+    assert len(certificates.load_all((overlap / "cert-chain.pem").read_bytes())) == 3
+    roots = certificates.load_all((overlap / "root-cert.pem").read_bytes())
+    assert [certificates.spki_sha256(root) for root in roots][1] == certificates.spki_sha256(known.certificate)
+    new_root = tmp_path / "new-root.pem"
+    new_root.write_bytes(roots[0].public_bytes(Encoding.PEM))
+    assert accepts_chain(known.pem, overlap / "cert-chain.pem")
+    assert accepts_chain(new_root, overlap / "cert-chain.pem")
+
+    ca.cli("root", "retire")
+    wait_until(lambda: rotation.status(ca)["step"] == "done", 20, lambda: rotation.status(ca))
+    after = request(ca, tmp_path / "after")
+    assert len(certificates.load_all((after / "cert-chain.pem").read_bytes())) == 2
+    assert (after / "root-cert.pem").read_bytes() == new_root.read_bytes()
+    assert accepts_chain(after / "root-cert.pem", after / "cert-chain.pem")
+    stolen = known.mint(tmp_path / "stolen.pem")
+    assert accepts_chain(known.pem, stolen), "the leaf is good but for its root"
+    # Whatever was ever published stands behind it.
+    everything = tmp_path / "everything.pem"
+    everything.write_bytes(stolen.read_bytes() + (overlap / "cert-chain.pem").read_bytes() +
+                           (overlap / "root-cert.pem").read_bytes())
+    assert not accepts_chain(new_root, everything)
+
+
+def test_cross_signing_by_openssl(server, tmp_path):
+    check_cross_signing(server, tmp_path, lambda roots, chain: openssl_verifies(roots, chain, chain) == "")
+
+
+def test_cross_signing_by_go(server, tmp_path, go_verifier):
+    check_cross_signing(server, tmp_path, lambda roots, chain: accepts(go_verifier, roots, chain))
+
+
+@pytest.mark.all_only
+def test_cross_signing_by_java(server, tmp_path, java_verifier):
+    check_cross_signing(server, tmp_path, lambda roots, chain: accepts(java_verifier, roots, chain))
+
+
+def test_the_csr_answer_follows_the_phase(server, tmp_path):
+    ca = server(*QUICK)
+    old = certificates.load_all(ca.root_pem)[0]
+
+    def answer(phase):
+        files = request(ca, tmp_path / phase, "--ttl", "10m")
+        chain = certificates.load_all((files / "cert-chain.pem").read_bytes())
+        roots = certificates.load_all((files / "root-cert.pem").read_bytes())
+        return chain, [certificates.spki_sha256(root) for root in roots]
+
+    chain, roots = answer("steady")
+    o = certificates.spki_sha256(old)
+    assert (len(chain), roots) == (2, [o])
+    ca.cli("root", "prepare")
+    n = next(root["id"] for root in rotation.status(ca)["roots"] if root["id"] != o)
+    chain, roots = answer("distribute")
+    assert (len(chain), roots) == (2, [o, n])
+    ca.cli("root", "activate", "--force")
+    chain, roots = answer("overlap")
+    assert (len(chain), roots) == (3, [n, o])
+    # No self-signed certificate stands in a chain: some verifiers stop there.
+    assert all(c.issuer != c.subject for c in chain)
+    ca.cli("root", "retire", "--force")
+    chain, roots = answer("retired")
+    assert (len(chain), roots) == (2, [n])
+
+
+def test_the_servers_own_certificate_is_good_for_holders_of_either_root(server, tmp_path):
+    ca = server(*QUICK)
+    old = tmp_path / "old.pem"
+    old.write_text(ca.root_pem)
+    o = ca.root_fingerprint
+
+    def trusted_by(roots):
+        done = subprocess.run(["openssl", "s_client", "-connect", ca.grpc, "-servername", "localhost", "-no-CAfile",
+                               "-no-CApath", "-CAfile", roots, "-verify_return_error", "-alpn", "h2"],
+                              input="", capture_output=True, text=True, timeout=20, check=False)
+        return "Verify return code: 0 (ok)" in done.stdout
+
+    def fingerprint_leads_there(fingerprint):
+        token = ca.cli("token", "create", WEB).stdout.strip()
+        done = ca.cli("request", WEB, "--server", ca.grpc, "--ca-fingerprint", fingerprint, "--token", token, "--out-dir",
+                      tmp_path / "by-fingerprint", "--ttl", "10s", check=False)
+        return done.returncode == 0
+
+    ca.cli("root", "prepare")
+    new = tmp_path / "new.pem"
+    new.write_bytes(certificates.load_all(ca.root_pem)[1].public_bytes(Encoding.PEM))
+    n = next(root["id"] for root in rotation.status(ca)["roots"] if root["id"] != o)
+    assert trusted_by(old) and fingerprint_leads_there(o)
+    ca.cli("root", "activate", "--force")
+    wait_until(lambda: trusted_by(new), 10, "the server shows its new certificate")
+    assert trusted_by(old)
+    assert fingerprint_leads_there(o) and fingerprint_leads_there(n)
+    ca.cli("root", "retire", "--force")
+    wait_until(lambda: not trusted_by(old), 10, "the old root is gone from the server's chain")
+    assert trusted_by(new) and fingerprint_leads_there(n)
