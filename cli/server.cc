@@ -284,9 +284,7 @@ absl::Status MeshcaServer::StartHttp() {
 
 AdminContext MeshcaServer::AdminParts() {
   storage::Store& store = *state_->store;
-  AdminContext context{
-      clock_, entropy_, *state_->authorities, store, store, store, store, store, *subscribers_, {}, {}, {}, {}, {},
-      {},     {}};
+  AdminContext context{clock_, entropy_, *state_->authorities, store, store, store, store, store, *subscribers_};
   context.rotation = rotation_.get();
   context.facts.version = kVersion;
   context.facts.trust_domain = trust_domain_;
@@ -298,6 +296,8 @@ AdminContext MeshcaServer::AdminParts() {
     return Import(folder, actor, force);
   };
   context.authority_error = [this] { return state_->authorities->LastError(); };
+  context.clock_finding = [this] { return state_->authorities->ClockFinding(); };
+  context.accept_clock = [this](const std::string& actor) { return state_->authorities->AcceptClock(actor); };
   context.readiness = [this] { return readiness_->Ready(); };
   context.entries_changed = [this] {
     MESHCA_RETURN_IF_ERROR(state_->entries.Reload(*state_->store));

@@ -37,9 +37,6 @@ struct IssuanceRecord {
   std::string parent_serial;  // hex, of the certificate it renews; ""
   // The join token this issuance redeems, or "". The redemption is part of the same transaction.
   std::string token_id;
-  // Not stored: an authority that has grown old may still have signed this one. Set for the CA's own TLS certificate,
-  // which stays under a root that goes until that is retired.
-  bool old_authority_may_sign = false;
 };
 
 // Which records to list; a default filter lists all. Every condition given must hold.

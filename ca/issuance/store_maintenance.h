@@ -38,6 +38,8 @@ class StoreMaintenance {
   // Writes and commits one throw-away value: readiness.
   virtual absl::Status Probe() = 0;
   virtual StoreHealth Health() const = 0;
+  // Adds one line to the audit log, for a deed that no other call records; durable when it returns.
+  virtual absl::Status RecordAudit(const AuditEntry& audit) = 0;
   // The audit log, oldest first, until `visit` returns false.
   virtual absl::Status ListAudit(absl::FunctionRef<bool(const AuditEntry&)> visit) = 0;
 };

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
 #include "ca/service/admin_methods.h"
+#include "ca/service/proto_time.h"
 
 namespace meshca::admin_methods {
 namespace {
@@ -39,6 +40,12 @@ CheckedFact CheckValidity(std::string name, const Certificate& certificate, absl
   return Ok(std::move(name), until);
 }
 
+CheckedFact CheckClock(const AdminContext& context) {
+  const std::string finding = context.clock_finding ? context.clock_finding() : "";
+  if (finding.empty()) return Ok("clock", Day(context.clock.Now()));
+  return {"clock", State::kFailed, finding, "set the clock right, or: meshca check --accept-clock"};
+}
+
 void CheckAuthorities(const AdminContext& context, absl::Time now, std::vector<CheckedFact>& facts) {
   const auto snapshot = context.authorities.Current();
   if (snapshot == nullptr || snapshot->issuing == nullptr) {
@@ -47,7 +54,7 @@ void CheckAuthorities(const AdminContext& context, absl::Time now, std::vector<C
     return;
   }
   if (const auto root = ActiveRoot(*snapshot); root.ok()) {
-    facts.push_back(CheckValidity("root", root->certificate, now, 0.1, "plan a new root: meshca root import DIR"));
+    facts.push_back(CheckValidity("root", root->certificate, now, 0.1, "replace it: meshca root rotate"));
   } else {
     facts.push_back({"root", State::kFailed, std::string(root.status().message()), "meshca root show"});
   }
@@ -149,9 +156,20 @@ absl::string_view StateName(State state) {
 
 }  // namespace
 
+absl::StatusOr<v1::AcceptClockResponse> AcceptClock(const AdminContext& context, const std::string& actor,
+                                                    const v1::AcceptClockRequest& request) {
+  if (!context.accept_clock) return absl::UnimplementedError("this server does not watch its clock");
+  v1::AcceptClockResponse response;
+  response.set_finding(context.clock_finding());
+  MESHCA_RETURN_IF_ERROR(context.accept_clock(actor));
+  SetTime(context.clock.Now(), [&] { return response.mutable_now(); });
+  return response;
+}
+
 absl::StatusOr<v1::CheckResponse> Check(const AdminContext& context, const std::string& actor,
                                         const v1::CheckRequest& request) {
   std::vector<CheckedFact> facts;
+  facts.push_back(CheckClock(context));
   CheckAuthorities(context, context.clock.Now(), facts);
   CheckStateDir(context, facts);
   CheckStore(context, facts);

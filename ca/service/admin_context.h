@@ -80,6 +80,9 @@ struct AdminContext {
   // AuthorityManager::Import and LastError.
   std::function<absl::Status(const std::string& folder, const std::string& actor, bool force)> import_root = {};
   std::function<std::string()> authority_error = {};
+  // AuthorityManager::ClockFinding and AcceptClock.
+  std::function<std::string()> clock_finding = {};
+  std::function<absl::Status(const std::string& actor)> accept_clock = {};
   // Ok, or why the server does not call itself ready.
   std::function<absl::Status()> readiness = {};
   // Registration entries have changed: reload what was read of them, tell the streams that wait for one.

@@ -25,6 +25,8 @@ using Emit = std::function<bool(const Record&)>;
 absl::StatusOr<v1::ServerStatus> GetStatus(const AdminContext&, const std::string& actor, const v1::GetStatusRequest&);
 // admin_check.cc
 absl::StatusOr<v1::CheckResponse> Check(const AdminContext&, const std::string& actor, const v1::CheckRequest&);
+absl::StatusOr<v1::AcceptClockResponse> AcceptClock(const AdminContext&, const std::string& actor,
+                                                    const v1::AcceptClockRequest&);
 
 // admin_authorities.cc
 v1::Authority AuthorityMessage(const SigningAuthority& authority, uint64_t live_certificates);

@@ -116,6 +116,7 @@ void AdminService::AddTo(rpc::Router& router) {
   namespace m = admin_methods;
   impl_->Unary(router, "GetStatus", m::GetStatus);
   impl_->Unary(router, "Check", m::Check);
+  impl_->Unary(router, "AcceptClock", m::AcceptClock);
   impl_->Unary(router, "ListAuthorities", m::ListAuthorities);
   impl_->Unary(router, "ImportRoot", m::ImportRoot);
   impl_->Unary(router, "GetBundle", m::GetBundle);

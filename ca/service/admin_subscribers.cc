@@ -63,6 +63,13 @@ absl::StatusOr<v1::Subscriber> EvictSubscriber(const AdminContext& context, cons
   const absl::StatusOr<SubscriberRecord> evicted = context.subscribers.Evict(request.instance());
   if (absl::IsNotFound(evicted.status())) return NoSubscriber(request.instance());
   MESHCA_RETURN_IF_ERROR(evicted.status());
+  AuditEntry audit;
+  audit.time = context.clock.Now();
+  audit.actor = actor;
+  audit.action = "subscriber.evict";
+  audit.target = evicted->instance;
+  audit.detail = evicted->spiffe_id;
+  MESHCA_RETURN_IF_ERROR(context.maintenance.RecordAudit(audit));
   LogInfo("subscriber evicted: no rotation waits for it",
           {{"instance", evicted->instance}, {"spiffe_id", evicted->spiffe_id}, {"actor", actor}});
   return Message(*evicted);

@@ -116,7 +116,27 @@ const char* Colour(const std::string& state) {
   return state == "ok" ? "\033[32m" : state == "warning" ? "\033[33m" : "\033[31m";
 }
 
-absl::Status Run(Session& session) {
+struct Options {
+  bool accept_clock = false;
+};
+
+void Bind(CLI::App& app, Options& options) {
+  app.add_flag("--accept-clock", options.accept_clock,
+               "Say that the server's clock is right as it is: what was frozen because of it goes on");
+}
+
+absl::Status AcceptClock(Session& session) {
+  v1::AcceptClockResponse response;
+  MESHCA_RETURN_IF_ERROR(session.CallAdmin("AcceptClock", v1::AcceptClockRequest(), response));
+  session.Print(response, [&] {
+    std::printf("accepted %s UTC; until now: %s\n", ShowTime(response, "now").c_str(),
+                response.finding().empty() ? "nothing was wrong" : response.finding().c_str());
+  });
+  return absl::OkStatus();
+}
+
+absl::Status Run(Session& session, Options& options) {
+  if (options.accept_clock) return AcceptClock(session);
   v1::CheckResponse response;
   const auto configuration = config::ResolveConfig(session.Input());
   Add(response, "configuration", configuration.status(),
@@ -140,7 +160,8 @@ absl::Status Run(Session& session) {
 }  // namespace
 
 void AddCheck(CLI::App& root, Session& session) {
-  AddVerb(root, session, "check", "Check every fact a healthy server rests on; says what mends the others", Run);
+  AddVerb<Options>(root, session, "check", "Check every fact a healthy server rests on; says what mends the others",
+                   Bind, Run);
 }
 
 }  // namespace meshca::cli

@@ -129,9 +129,7 @@ absl::StatusOr<int64_t> IssuanceWriter::CallerRef(AuthMethod method, const std::
 
 absl::Status IssuanceWriter::Insert(const IssuanceRecord& record) {
   const Signer signer = SignerOf(record.authority_id);
-  const bool signs = signer.state == AuthorityState::kActive ||
-                     (record.old_authority_may_sign && signer.state == AuthorityState::kOld);
-  if (!signs) {
+  if (signer.state != AuthorityState::kActive) {
     return absl::AbortedError(
         absl::StrCat("issuance: authority ", record.authority_id, " does not sign any more: sign again"));
   }

@@ -147,6 +147,10 @@ StoreHealth SqliteStore::Health() const {
   return health;
 }
 
+absl::Status SqliteStore::RecordAudit(const AuditEntry& audit) {
+  return impl_->Write([&](Database& database) { return InsertAudit(database, audit); });
+}
+
 absl::Status SqliteStore::ListAudit(absl::FunctionRef<bool(const AuditEntry&)> visit) {
   return impl_->Read([&](Database& database) { return VisitAudit(database, visit); });
 }

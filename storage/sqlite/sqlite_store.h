@@ -57,6 +57,7 @@ class SqliteStore final : public Store {
   absl::StatusOr<uint64_t> Prune(absl::Time expired_before, uint64_t rows_max) override;
   absl::Status Probe() override;
   StoreHealth Health() const override;
+  absl::Status RecordAudit(const AuditEntry& audit) override;
   absl::Status ListAudit(absl::FunctionRef<bool(const AuditEntry&)> visit) override;
 
   absl::StatusOr<AuthoritiesAndBundle> LoadAuthorities() override;

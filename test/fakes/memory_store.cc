@@ -115,9 +115,7 @@ absl::Status MemoryStore::AppendLocked(IssuanceRecord record) {
   }
   const bool signs =
       std::any_of(trust_.authorities.begin(), trust_.authorities.end(), [&](const StoredAuthority& authority) {
-        return authority.id == record.authority_id &&
-               (authority.state == AuthorityState::kActive ||
-                (record.old_authority_may_sign && authority.state == AuthorityState::kOld));
+        return authority.id == record.authority_id && authority.state == AuthorityState::kActive;
       });
   if (!signs) return absl::AbortedError(absl::StrCat("issuance: authority ", record.authority_id, " does not sign"));
   MESHCA_RETURN_IF_ERROR(RedeemLocked(record));
@@ -214,6 +212,13 @@ StoreHealth MemoryStore::Health() const {
   health.batches = health.records = issuances_.size();
   health.schema_version = 1;
   return health;
+}
+
+absl::Status MemoryStore::RecordAudit(const AuditEntry& audit) {
+  MutexLock lock(mutex_);
+  MESHCA_RETURN_IF_ERROR(broken_);
+  AuditLocked(audit);
+  return absl::OkStatus();
 }
 
 absl::Status MemoryStore::ListAudit(absl::FunctionRef<bool(const AuditEntry&)> visit) {

@@ -45,6 +45,7 @@ class MemoryStore final : public storage::Store {
   absl::StatusOr<uint64_t> Prune(absl::Time expired_before, uint64_t rows_max) override;
   absl::Status Probe() override;
   StoreHealth Health() const override;
+  absl::Status RecordAudit(const AuditEntry& audit) override;
   absl::Status ListAudit(absl::FunctionRef<bool(const AuditEntry&)> visit) override;
 
   absl::StatusOr<AuthoritiesAndBundle> LoadAuthorities() override;

@@ -69,6 +69,7 @@ def test_one_silent_stream_among_a_thousand_is_named_and_everything_waits_for_it
         still = ca.cli("root", "activate", check=False)
         assert still.returncode == 3 and "node-7" in still.stderr, "who left is remembered"
         ca.cli("subscriber", "evict", silent)
+        assert rotation.audited(ca, "subscriber.") == {"subscriber.evict": 1}
 
         ended = rotation.rotate(ca)
         assert ended["step"] == "done", ended

@@ -377,5 +377,25 @@ TEST_P(StoreConformance, AuditLogIsAChain) {
   EXPECT_EQ(visited, 2);
 }
 
+TEST_P(StoreConformance, ADeedOfItsOwnIsAudited) {
+  AuditEntry audit;
+  audit.time = kTestNow;
+  audit.actor = "uid 0";
+  audit.action = "subscriber.evict";
+  audit.target = "pid 7";
+  audit.detail = "gone";
+  ASSERT_THAT(store().RecordAudit(audit), IsOk());
+  std::vector<AuditEntry> entries;
+  ASSERT_THAT(store().ListAudit([&](const AuditEntry& entry) {
+    entries.push_back(entry);
+    return true;
+  }),
+              IsOk());
+  ASSERT_EQ(entries.size(), 1u);
+  EXPECT_EQ(entries[0].action, "subscriber.evict");
+  EXPECT_EQ(entries[0].target, "pid 7");
+  EXPECT_THAT(store().Check(), IsOk());
+}
+
 }  // namespace
 }  // namespace meshca::storage
