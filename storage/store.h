@@ -27,6 +27,10 @@ class Store : public IssuanceStore,
 inline constexpr char kTokenUnknown[] = "TOKEN_UNKNOWN";
 inline constexpr char kTokenExpired[] = "TOKEN_EXPIRED";
 inline constexpr char kTokenUsed[] = "TOKEN_USED";
+inline constexpr char kCertificateNotRecorded[] = "CERTIFICATE_NOT_RECORDED";
+
+// The refusal of IssuanceRecord::must_be_recorded.
+absl::Status CertificateNotRecorded(const RecordedCertificate& shown);
 
 // The setting that Restore leaves beside kSettingRecovered: the time of the restore (RFC 3339). Until the authority
 // manager has made a new issuing key, and for one maximum leaf lifetime after the restore (what was issued since the

@@ -42,12 +42,14 @@ absl::StatusOr<CallerIdentity> ClientCertificateAuthenticator::Judge(const Certi
                    absl::StrCat("it is of trust domain ", id->trust_domain_name(), ", and this CA signs for ",
                                 trust_domain_.name()));
   }
-  if (standing_ != nullptr) {
-    absl::Status standing = standing_->CheckIssuer(leaf, now);
-    if (!standing.ok()) return Annotate(standing, "client certificate");
-  }
-
   CallerIdentity caller;
+  if (standing_ != nullptr) {
+    const absl::StatusOr<IssuerStanding::Verdict> standing = standing_->CheckIssuer(leaf, now);
+    if (!standing.ok()) return Annotate(standing.status(), "client certificate");
+    if (*standing == IssuerStanding::Verdict::kTainted) {
+      caller.must_be_recorded = RecordedCertificate{leaf.serial_hex(), leaf.sha256()};
+    }
+  }
   caller.method = AuthMethod::kClientCertificate;
   caller.subject = absl::StrCat("certificate of ", id->uri());
   caller.ids = {*std::move(id)};

@@ -16,13 +16,19 @@ namespace meshca {
 class IssuerStanding {
  public:
   virtual ~IssuerStanding() = default;
-  // Unauthenticated (reason CERTIFICATE_ISSUER_TAINTED, CERTIFICATE_ISSUER_UNKNOWN or CERTIFICATE_REVOKED): the leaf's
-  // issuer is not believed any more.
-  virtual absl::Status CheckIssuer(const Certificate& leaf, absl::Time now) const = 0;
+  enum class Verdict {
+    kTrusted,
+    // Its key, or its root's, may be stolen: a leaf is believed where the inventory knows it, and no further.
+    kTainted,
+  };
+  // Unauthenticated (reason CERTIFICATE_ISSUER_UNKNOWN): the leaf's issuer is not believed any more.
+  virtual absl::StatusOr<Verdict> CheckIssuer(const Certificate& leaf, absl::Time now) const = 0;
 };
 
 // The handshake has verified chain and possession of the key (ChainVerifier); what time may have changed since is
-// judged again at every call. The caller may hold the certificate's ID and its DNS names.
+// judged again at every call. The caller may hold the certificate's ID and its DNS names. One whose authority is
+// tainted gets a new certificate only if the one it shows is in the inventory (CallerIdentity::must_be_recorded): a
+// thief of the authority's key can make certificates, but not records.
 //
 // Unauthenticated: CERTIFICATE_EXPIRED, CERTIFICATE_NOT_YET_VALID, and IssuerStanding's. PermissionDenied:
 // CERTIFICATE_NO_SPIFFE_ID, CERTIFICATE_TRUST_DOMAIN (another trust domain's).

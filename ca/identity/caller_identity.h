@@ -2,6 +2,7 @@
 #ifndef MESHCA_CA_IDENTITY_CALLER_IDENTITY_H_
 #define MESHCA_CA_IDENTITY_CALLER_IDENTITY_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,12 @@ struct IdentityRights {
   SpiffeId id;
   std::vector<std::string> dns_names;
   absl::Duration lifetime_max;  // zero: the profile's
+};
+
+// One certificate as the inventory knows it.
+struct RecordedCertificate {
+  std::string serial;  // hex
+  std::string sha256;  // 32 bytes, of the DER certificate
 };
 
 // One authenticated caller and what it may have. Made only by an authenticator (ca/authn); holds no secret.
@@ -57,6 +64,10 @@ struct CallerIdentity {
 
   // kClientCertificate: the serial number (hex) of the certificate being renewed. Makes it a renewal: served first.
   std::string parent_serial;
+
+  // kClientCertificate under a tainted authority: what the caller showed. The store issues nothing for it unless the
+  // inventory holds this very certificate.
+  std::optional<RecordedCertificate> must_be_recorded;
 
   // kJoinToken: the token (by its public id) to redeem in the same transaction as the issuance.
   std::string token_id;

@@ -37,6 +37,8 @@ struct IssuanceRecord {
   std::string parent_serial;  // hex, of the certificate it renews; ""
   // The join token this issuance redeems, or "". The redemption is part of the same transaction.
   std::string token_id;
+  // Not stored: what CallerIdentity::must_be_recorded says. Part of the same transaction.
+  std::optional<RecordedCertificate> must_be_recorded;
 };
 
 // Which records to list; a default filter lists all. Every condition given must hold.
@@ -60,7 +62,8 @@ class IssuanceStore {
   // broken, shutdown). On the writer thread it must not call what blocks on this store. A chain leaves the process only
   // from inside an Ok `done`.
   // Errors: AlreadyExists (serial number seen), Aborted (its authority no longer signs: sign again and resubmit),
-  // Unauthenticated (the token is unknown, expired, or was redeemed for another key), ResourceExhausted (queue full),
+  // Unauthenticated (the token is unknown, expired, or was redeemed for another key; the caller's certificate is not in
+  // the inventory), ResourceExhausted (queue full),
   // Unavailable (database away, disk full, read-only, shutdown).
   virtual void Append(IssuanceRecord record, AppendDone done) = 0;
 

@@ -52,6 +52,7 @@ IssuanceRecord MakeRecord(const IssuanceRequest& request, const LeafFields& leaf
   record.node = request.caller.node;
   record.parent_serial = request.caller.parent_serial;
   record.token_id = request.caller.token_id;
+  record.must_be_recorded = request.caller.must_be_recorded;
   return record;
 }
 

@@ -16,7 +16,7 @@ class AuthorityStanding final : public IssuerStanding {
   // `authorities` outlives it.
   explicit AuthorityStanding(const AuthoritySnapshots& authorities) : authorities_(authorities) {}
 
-  absl::Status CheckIssuer(const Certificate& leaf, absl::Time now) const override;
+  absl::StatusOr<Verdict> CheckIssuer(const Certificate& leaf, absl::Time now) const override;
 
  private:
   const AuthoritySnapshots& authorities_;

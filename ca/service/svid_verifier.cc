@@ -3,7 +3,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/container/flat_hash_set.h"
 #include "absl/strings/string_view.h"
 #include "ca/base/status.h"
 
@@ -13,7 +12,6 @@ namespace {
 // The edge picks the TLS alert by its own, coarser words.
 absl::string_view AlertReason(absl::string_view reason) {
   if (reason == "PEER_EXPIRED" || reason == "PEER_NOT_YET_VALID") return "CERTIFICATE_EXPIRED";
-  if (reason == "PEER_TAINTED") return "CERTIFICATE_REVOKED";
   if (reason == "PEER_UNTRUSTED" || reason == "PEER_TRUST_DOMAIN") return "UNKNOWN_AUTHORITY";
   return reason;
 }
@@ -30,12 +28,9 @@ std::shared_ptr<SvidVerifier> SvidVerifier::Create(AuthoritySnapshots& authoriti
 
 void SvidVerifier::Follow(const AuthoritySnapshot& snapshot) {
   if (snapshot.bundle == nullptr) return;
-  absl::flat_hash_set<std::string> tainted;
-  for (const SigningAuthority& authority : snapshot.authorities) {
-    if (authority.tainted) tainted.insert(authority.id);
-  }
-  auto verifier =
-      std::make_shared<const ChainVerifier>(snapshot.bundle->trust_domain, snapshot.bundle->roots, std::move(tainted));
+  // A taint does not end the handshake: whose certificate the inventory knows gets one under another authority, and
+  // that is judged at the call (AuthorityStanding, IssuanceStore).
+  auto verifier = std::make_shared<const ChainVerifier>(snapshot.bundle->trust_domain, snapshot.bundle->roots);
   MutexLock lock(mutex_);
   verifier_ = std::move(verifier);
 }

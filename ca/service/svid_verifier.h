@@ -16,7 +16,7 @@
 
 namespace meshca {
 
-// Follows the authorities: a changed bundle or a taint counts from the next handshake or resumption on. What it returns
+// Follows the authorities: a changed bundle counts from the next handshake or resumption on. What it returns
 // as Peer::identity is a VerifiedPeer. Fails closed: before the CA has started nobody is accepted. Thread-safe.
 class SvidVerifier final : public rpc::ClientVerifier {
  public:

@@ -7,6 +7,7 @@
 #include "ca/x509/encoding.h"
 #include "storage/sqlite/access_rows.h"
 #include "storage/sqlite/row_times.h"
+#include "storage/store.h"
 
 namespace meshca::storage {
 namespace {
@@ -127,12 +128,21 @@ absl::StatusOr<int64_t> IssuanceWriter::CallerRef(AuthMethod method, const std::
   return ref;
 }
 
+absl::Status IssuanceWriter::CheckRecorded(const RecordedCertificate& shown) {
+  if (const auto serial = SerialNumber::FromHex(shown.serial); serial.ok()) {
+    MESHCA_ASSIGN_OR_RETURN(const auto hash, CertificateHashOf(database_, *serial));
+    if (hash == shown.sha256) return absl::OkStatus();
+  }
+  return CertificateNotRecorded(shown);
+}
+
 absl::Status IssuanceWriter::Insert(const IssuanceRecord& record) {
   const Signer signer = SignerOf(record.authority_id);
   if (signer.state != AuthorityState::kActive) {
     return absl::AbortedError(
         absl::StrCat("issuance: authority ", record.authority_id, " does not sign any more: sign again"));
   }
+  if (record.must_be_recorded.has_value()) MESHCA_RETURN_IF_ERROR(CheckRecorded(*record.must_be_recorded));
   std::optional<Redemption> redemption;
   if (!record.token_id.empty()) {
     MESHCA_ASSIGN_OR_RETURN(redemption, CheckRedemption(database_, keys_, record));

@@ -118,6 +118,12 @@ absl::Status MemoryStore::AppendLocked(IssuanceRecord record) {
         return authority.id == record.authority_id && authority.state == AuthorityState::kActive;
       });
   if (!signs) return absl::AbortedError(absl::StrCat("issuance: authority ", record.authority_id, " does not sign"));
+  if (const auto& shown = record.must_be_recorded; shown.has_value()) {
+    const bool known = std::any_of(issuances_.begin(), issuances_.end(), [&](const IssuanceRecord& issued) {
+      return issued.serial.ToHex() == shown->serial && issued.certificate_sha256 == shown->sha256;
+    });
+    if (!known) return storage::CertificateNotRecorded(*shown);
+  }
   MESHCA_RETURN_IF_ERROR(RedeemLocked(record));
   CutTimes(record);
   serials_.emplace(record.serial, record.not_after);

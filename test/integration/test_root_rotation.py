@@ -196,6 +196,29 @@ def test_an_emergency_taints_the_root_that_goes(server, tmp_path):
     assert old["tainted"] and old["state"] == "retired"
 
 
+def test_in_an_emergency_the_inventory_tells_a_client_from_a_thief(server, tmp_path):
+    """Whoever holds the stolen root can make certificates, but no records of them."""
+    known = KnownRoot(tmp_path / "known")
+    ca = server(*QUICK)
+    ca.cli("root", "import", known.folder)
+    files = request(ca, tmp_path / "out", "--ttl", "1h")
+    stolen = known.mint(tmp_path / "stolen.pem")
+
+    def renew(certificate, key):
+        return ca.cli("request", WEB, "--server", ca.grpc, "--ca-cert", files / "root-cert.pem", "--cert", certificate,
+                      "--key", key, "--out-dir", tmp_path / "renewed", check=False)
+
+    assert renew(stolen, stolen.with_suffix(".key")).returncode == 0, "nobody knows yet that the key is stolen"
+    ca.cli("root", "rotate", "--emergency", "--detach")
+    refused = renew(stolen, stolen.with_suffix(".key"))
+    assert refused.returncode == 1 and "CERTIFICATE_NOT_RECORDED" in refused.stderr, refused.stderr
+    wait_until(lambda: rotation.status(ca)["step"] == "drain", 20, lambda: rotation.status(ca))
+    # What the thief got while nobody knew lives for a day; the operator takes that upon himself.
+    assert renew(files / "cert-chain.pem", files / "key.pem").returncode == 0
+    ca.cli("root", "retire", "--force")
+    assert rotation.root_states(ca)[certificates.spki_sha256(known.certificate)] == "retired"
+
+
 def test_plan_changes_nothing(server):
     ca = server(*QUICK)
     before = rotation.status(ca)
@@ -222,11 +245,16 @@ class KnownRoot:
     def mint(self, path):
         """A leaf that the thief signs."""
         stolen = certificates.load_key((self.folder / "ca-key.pem").read_bytes())
+        key = certificates.new_key()
+        path.with_suffix(".key").write_bytes(certificates.key_pem(key))
+        issuer = x509.SubjectKeyIdentifier.from_public_key(self.certificate.public_key())
         leaf = (x509.CertificateBuilder().subject_name(x509.Name([])).issuer_name(self.certificate.subject)
-                .public_key(certificates.new_key().public_key()).serial_number(x509.random_serial_number())
+                .public_key(key.public_key()).serial_number(x509.random_serial_number())
                 .not_valid_before(self.certificate.not_valid_before_utc).not_valid_after(self.certificate.not_valid_after_utc)
                 .add_extension(x509.SubjectAlternativeName([x509.UniformResourceIdentifier(WEB)]), critical=True)
                 .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+                .add_extension(x509.KeyUsage(True, False, False, False, False, False, False, False, False), critical=True)
+                .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer), critical=False)
                 .sign(stolen, hashes.SHA256()))
         path.write_bytes(leaf.public_bytes(Encoding.PEM))
         return path

@@ -42,8 +42,8 @@ Certificate Parse(const char* pem) { return Certificate::Parse(Pem(pem)).value()
 
 class FakeStanding final : public IssuerStanding {
  public:
-  absl::Status CheckIssuer(const Certificate&, absl::Time) const override { return verdict; }
-  absl::Status verdict;
+  absl::StatusOr<Verdict> CheckIssuer(const Certificate&, absl::Time) const override { return verdict; }
+  absl::StatusOr<Verdict> verdict = Verdict::kTrusted;
 };
 
 absl::StatusOr<CallerIdentity> Judge(const Certificate& leaf, absl::Time now, const IssuerStanding* standing = nullptr,
@@ -85,14 +85,25 @@ TEST(ClientCertificate, NeedsASpiffeIdOfThisTrustDomain) {
       Refuses(Code::kPermissionDenied, "CERTIFICATE_TRUST_DOMAIN", "cluster.local, and this CA signs for other"));
 }
 
-TEST(ClientCertificate, ATaintedIssuerIsNoticedOnAnOldConnection) {
+TEST(ClientCertificate, AnIssuerThatIsGoneIsNoticedOnAnOldConnection) {
   const Certificate leaf = Parse(kWeb);
   FakeStanding standing;
   EXPECT_TRUE(Judge(leaf, leaf.validity().not_before, &standing).ok());
-  standing.verdict = WithReason(absl::UnauthenticatedError("its issuer is tainted"), "CERTIFICATE_ISSUER_TAINTED");
+  standing.verdict = WithReason(absl::UnauthenticatedError("its issuer is retired"), "CERTIFICATE_ISSUER_UNKNOWN");
   EXPECT_THAT(
       Judge(leaf, leaf.validity().not_before, &standing),
-      Refuses(Code::kUnauthenticated, "CERTIFICATE_ISSUER_TAINTED", "client certificate: its issuer is tainted"));
+      Refuses(Code::kUnauthenticated, "CERTIFICATE_ISSUER_UNKNOWN", "client certificate: its issuer is retired"));
+}
+
+TEST(ClientCertificate, UnderATaintedIssuerItMustBeInTheInventory) {
+  const Certificate leaf = Parse(kWeb);
+  FakeStanding standing;
+  EXPECT_FALSE(Judge(leaf, leaf.validity().not_before, &standing)->must_be_recorded.has_value());
+  standing.verdict = IssuerStanding::Verdict::kTainted;
+  const auto caller = Judge(leaf, leaf.validity().not_before, &standing);
+  ASSERT_TRUE(caller.ok() && caller->must_be_recorded.has_value());
+  EXPECT_EQ(caller->must_be_recorded->serial, leaf.serial_hex());
+  EXPECT_EQ(caller->must_be_recorded->sha256, leaf.sha256());
 }
 
 }  // namespace

@@ -1,0 +1,16 @@
+#include "storage/store.h"
+
+#include "absl/strings/str_cat.h"
+#include "ca/base/status.h"
+
+namespace meshca::storage {
+
+absl::Status CertificateNotRecorded(const RecordedCertificate& shown) {
+  return WithReason(absl::UnauthenticatedError(absl::StrCat(
+                        "client certificate ", shown.serial,
+                        ": its authority is tainted, and this CA has no record of having issued it: join again with a "
+                        "token (meshca token create)")),
+                    kCertificateNotRecorded);
+}
+
+}  // namespace meshca::storage
