@@ -383,3 +383,74 @@ def test_the_servers_own_certificate_is_good_for_holders_of_either_root(server, 
     ca.cli("root", "retire", "--force")
     wait_until(lambda: not trusted_by(old), 10, "the old root is gone from the server's chain")
     assert trusted_by(new) and fingerprint_leads_there(n)
+
+
+class PluggedIn:
+    """A folder in istio's cacerts layout; each set has a root and an issuing authority of its own."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        folder.mkdir()
+
+    def put(self, work):
+        """Another set takes the place of the one before, file by file as people copy them."""
+        work.mkdir()
+        root = KnownRoot(work / "root")
+        config = work / "issuing.cnf"
+        config.write_text("basicConstraints=critical,CA:TRUE,pathlen:0\nkeyUsage=critical,keyCertSign,cRLSign\n"
+                          "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n")
+        subprocess.run(["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
+                        f"/CN=issuing of {work.name}", "-keyout", work / "ca-key.pem", "-out", work / "ca.csr"],
+                       check=True, capture_output=True)
+        subprocess.run(["openssl", "x509", "-req", "-in", work / "ca.csr", "-CA", root.pem, "-CAkey",
+                        root.folder / "ca-key.pem", "-CAcreateserial", "-days", "90", "-extfile", config, "-out",
+                        work / "ca-cert.pem"], check=True, capture_output=True)
+        (work / "cert-chain.pem").write_text((work / "ca-cert.pem").read_text() + root.pem.read_text())
+        (work / "root-cert.pem").write_text(root.pem.read_text())
+        for name in ("ca-cert.pem", "ca-key.pem", "cert-chain.pem", "root-cert.pem"):
+            shutil.copy(work / name, self.folder / name)
+            (self.folder / name).chmod(0o600)
+        return certificates.spki_sha256(root.certificate)
+
+
+def test_a_plugged_in_set_with_a_new_root_goes_through_the_same_machine(server, tmp_path):
+    plugged = PluggedIn(tmp_path / "cacerts")
+    first = plugged.put(tmp_path / "first")
+    ca = server(*QUICK, "--authority-plugged-in-ca", str(plugged.folder))
+    assert rotation.root_states(ca) == {first: "active"}
+    with ManySubscribers(ca.api_socket, 3, silent=["node-2"]) as proxies:
+        proxies.wait_received(1)
+        wait_until(lambda: holders(ca, 1) == 2, 10, lambda: subscribers(ca))
+        second = plugged.put(tmp_path / "second")
+        report = wait_until(lambda: (now := rotation.status(ca))["step"] == "distribute" and now, 40,
+                            lambda: rotation.status(ca))
+        assert report["automatic"] and (report["old_root_id"], report["new_root_id"]) == (first, second)
+        # The old root's key was never here: nobody can certify the new one with it, and the status says so.
+        assert any("cannot certify" in warning for warning in report["warnings"]), report["warnings"]
+        # What signs meanwhile is the old authority, though its files are gone; after a restart too.
+        ca.restart()
+        files = request(ca, tmp_path / "meanwhile", "--ttl", "10s")
+        assert rotation.root_states(ca)[first] == "active"
+        assert openssl_verifies(tmp_path / "first" / "root-cert.pem", files / "cert-chain.pem", files / "cert-chain.pem") == ""
+    for row in subscribers(ca):
+        ca.cli("subscriber", "evict", row["instance"])
+    wait_until(lambda: rotation.status(ca)["step"] == "done", 60, lambda: json.dumps(rotation.status(ca), indent=1))
+    assert rotation.root_states(ca) == {first: "retired", second: "active"}
+    files = request(ca, tmp_path / "after")
+    assert openssl_verifies(tmp_path / "second" / "root-cert.pem", files / "cert-chain.pem", files / "cert-chain.pem") == ""
+
+
+def test_a_broken_set_is_named_everywhere_and_the_old_one_goes_on(server, tmp_path):
+    plugged = PluggedIn(tmp_path / "cacerts")
+    first = plugged.put(tmp_path / "first")
+    ca = server(*QUICK, "--authority-plugged-in-ca", str(plugged.folder))
+    (plugged.folder / "ca-key.pem").write_text("no key")
+    report = wait_until(lambda: (now := rotation.status(ca))["authority_error"] and now, 40, lambda: ca.log()[-2000:])
+    assert "ca-key.pem" in report["authority_error"]
+    assert "ca-key.pem" in ca.log()
+    assert "meshca_plugged_in_ca_refused 1" in ca.get("/metrics")
+    assert rotation.root_states(ca) == {first: "active"}
+    request(ca, tmp_path / "out", "--ttl", "10s")
+    second = plugged.put(tmp_path / "second")
+    wait_until(lambda: rotation.root_states(ca).get(second) == "active", 60, lambda: rotation.status(ca))
+    assert "meshca_plugged_in_ca_refused 0" in ca.get("/metrics")
