@@ -29,8 +29,15 @@ absl::Status CheckTypeUrl(absl::string_view type_url) {
                     "TYPE_URL");
 }
 
+template <typename Strings>
+size_t SumOfSizes(const Strings& names) {
+  size_t bytes = 0;
+  for (const std::string& name : names) bytes += name.size();
+  return bytes;
+}
+
 absl::StatusOr<std::vector<std::string>> TakeNames(Names& names) {
-  MESHCA_RETURN_IF_ERROR(CheckNameCount(names.size()));
+  MESHCA_RETURN_IF_ERROR(CheckNames(names.size(), SumOfSizes(names)));
   std::vector<std::string> taken;
   taken.reserve(names.size());
   absl::flat_hash_set<absl::string_view> seen;
@@ -65,11 +72,18 @@ DiscoveryAsk Common(const Request& request) {
 
 }  // namespace
 
-absl::Status CheckNameCount(size_t count) {
-  if (count <= kNamesMax) return absl::OkStatus();
-  return WithReason(absl::InvalidArgumentError(absl::StrCat("SDS request: names ", count,
-                                                            " secrets; one stream may hold at most ", kNamesMax)),
-                    "TOO_MANY_NAMES");
+size_t DiscoveryAsk::NameBytes() const { return SumOfSizes(names) + SumOfSizes(unsubscribe); }
+
+absl::Status CheckNames(size_t count, size_t bytes) {
+  const auto too_many = [count](const auto&... words) {
+    return WithReason(absl::InvalidArgumentError(absl::StrCat("SDS request: names ", count, " secrets", words...)),
+                      "TOO_MANY_NAMES");
+  };
+  if (count > kNamesMax) return too_many("; one stream may hold at most ", kNamesMax);
+  if (bytes > kNamesBytesMax) {
+    return too_many(" in ", bytes, " bytes; the names of one stream may have at most ", kNamesBytesMax);
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<DiscoveryAsk> ReadStateRequest(absl::string_view bytes) {

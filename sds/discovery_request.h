@@ -16,6 +16,8 @@ namespace meshca::sds {
 inline constexpr size_t kNamesMax = 256;
 // A SPIFFE ID has at most 2048 bytes.
 inline constexpr size_t kNameBytesMax = 2048;
+// All names of one stream, or of one list of a request; and all names of the requests before the caller is known.
+inline constexpr size_t kNamesBytesMax = 64 * 1024;
 // Longer ones are cut: both are for people.
 inline constexpr size_t kNodeIdBytesMax = 256;
 inline constexpr size_t kRejectionBytesMax = 1024;
@@ -27,6 +29,8 @@ struct DiscoveryAsk {
   std::optional<std::string> rejection;  // error_detail was there: a NACK; printable
   std::vector<std::string> names;        // state of the world: all there are; delta: to subscribe. Unique, in order
   std::vector<std::string> unsubscribe;  // delta
+
+  size_t NameBytes() const;  // of both lists
 };
 
 // InvalidArgument: not a DiscoveryRequest, a type URL that is not Secret's (reason TYPE_URL; none at all is taken for
@@ -34,8 +38,9 @@ struct DiscoveryAsk {
 absl::StatusOr<DiscoveryAsk> ReadStateRequest(absl::string_view bytes);
 absl::StatusOr<DiscoveryAsk> ReadDeltaRequest(absl::string_view bytes);
 
-// InvalidArgument, TOO_MANY_NAMES, when `count` is above kNamesMax.
-absl::Status CheckNameCount(size_t count);
+// InvalidArgument, TOO_MANY_NAMES, when `count` names are more than kNamesMax or their `bytes` more than
+// kNamesBytesMax.
+absl::Status CheckNames(size_t count, size_t bytes);
 
 }  // namespace meshca::sds
 

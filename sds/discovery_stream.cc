@@ -23,7 +23,8 @@ void DiscoveryStream::OnMessage(absl::string_view message) {
   absl::StatusOr<DiscoveryAsk> ask = Read(message);
   if (!ask.ok()) return Fail(ask.status());
   if (caller_ != nullptr) return Handle(*std::move(ask));
-  if (early_.size() >= kEarlyMax) {
+  early_bytes_ += ask->NameBytes();
+  if (early_.size() >= kEarlyMax || early_bytes_ > kNamesBytesMax) {
     return Fail(WithReason(absl::ResourceExhaustedError("SDS: too many requests before the first answer"),
                            "TOO_MANY_REQUESTS"));
   }
@@ -52,9 +53,10 @@ void DiscoveryStream::Handle(DiscoveryAsk ask) {
   const Answer answer = TakeAnswer(ask);
   if (answer != Answer::kStale || StaleNamesCount()) {
     ApplyNames(ask);
-    if (const absl::Status count = CheckNameCount(slots_.size()); !count.ok()) return Fail(count);
+    if (ended_) return;
+    if (const absl::Status names = CheckNames(slots_.size(), name_bytes_); !names.ok()) return Fail(names);
     if (FinishIfNothingLeft()) return;
-    Join();
+    Count();
   }
   Flush();
 }
@@ -109,6 +111,7 @@ DiscoveryStream::Slot* DiscoveryStream::Find(absl::string_view name) {
 }
 
 void DiscoveryStream::Subscribe(const std::string& name, bool again) {
+  if (ended_) return;
   if (Slot* const present = Find(name); present != nullptr) {
     if (again && present->denied.ok()) present->unsent = present->newest != nullptr;
     if (again && !present->denied.ok()) Removed(name);
@@ -116,12 +119,17 @@ void DiscoveryStream::Subscribe(const std::string& name, bool again) {
   }
   Slot& slot = slots_.emplace_back();
   slot.name.name = name;
+  name_bytes_ += name.size();
   absl::StatusOr<ResolvedName> resolved = ResolveName(name, *caller_, hub_.trust_domain());
   if (!resolved.ok()) return Deny(slot, resolved.status());
   slot.name = *std::move(resolved);
-  if (slot.name.kind == SecretKind::kIdentity) return Hold(slot);
+  if (slot.name.kind == SecretKind::kIdentity) {
+    if (Join(slot.name.id)) Hold(slot);
+    return;
+  }
   bundles_ = hub_.Watch(*this, stream_.handle());
   if (bundles_ == nullptr) return Deny(slot, absl::UnavailableError("SDS: the CA is starting"));
+  if (!Join({})) return;
   slot.newest = bundles_->Find(slot.name);
   slot.unsent = true;
 }
@@ -159,18 +167,22 @@ void DiscoveryStream::Unsubscribe(const std::string& name) {
   Slot* const slot = Find(name);
   if (slot == nullptr) return;
   if (auto* const gone = removed(); gone != nullptr) gone->erase(name);
+  name_bytes_ -= name.size();
   slots_.erase(slots_.begin() + (slot - slots_.data()));
 }
 
-// Into the registry with the first name that may be had; what is carried decides what the stream is evidence for.
-void DiscoveryStream::Join() {
-  const auto served = std::find_if(slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.denied.ok(); });
-  if (!member_ && served != slots_.end()) {
-    member_ = hub_.registry().Join(hub_.InstanceOf(*caller_, node_, served->name.id));
+bool DiscoveryStream::Join(const SpiffeId& asked) {
+  if (member_) return true;
+  absl::StatusOr<SubscriberRegistry::Member> member = hub_.registry().Join(hub_.InstanceOf(*caller_, node_, asked));
+  if (!member.ok()) {
+    Fail(member.status());
+    return false;
   }
-  Count();
+  member_ = *std::move(member);
+  return true;
 }
 
+// What is carried decides what the stream is evidence for.
 void DiscoveryStream::Count() {
   bool bundle = false, key = false;
   for (const Slot& slot : slots_) {

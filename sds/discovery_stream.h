@@ -79,9 +79,11 @@ class DiscoveryStream : public BundleWatcher {
   Answer TakeAnswer(const DiscoveryAsk& ask);
   void Acknowledge();
   void OnKey(uint64_t lease_number, const absl::StatusOr<SecretContent::Ptr>& content);
+  // Into the registry, with the first name that may be had: `asked`, for an identity. False: there is no room, and the
+  // stream has ended.
+  bool Join(const SpiffeId& asked);
   void Hold(Slot& slot);
   void Deny(Slot& slot, absl::Status why);
-  void Join();
   void Count();
   bool FinishIfNothingLeft();
   void Flush();
@@ -97,10 +99,12 @@ class DiscoveryStream : public BundleWatcher {
   bool half_closed_ = false;  // nothing will be asked or answered any more
   std::string node_;
   std::vector<DiscoveryAsk> early_;  // before the caller is known
+  size_t early_bytes_ = 0;           // of their names
   std::shared_ptr<const SdsCaller> caller_;
   std::shared_ptr<const BundleSecrets> bundles_;
   SubscriberRegistry::Member member_;
   Slots slots_;
+  size_t name_bytes_ = 0;    // of the names in slots_
   uint64_t last_nonce_ = 0;  // of the last response sent; 0: none
   uint64_t leases_ = 0;
 };

@@ -46,6 +46,7 @@ struct SubscriberRegistry::Member::State {
 struct SubscriberRegistry::Instance {
   SubscriberRecord record;
   std::vector<Member::State*> streams;
+  std::optional<std::string> counted_as;  // whose room it takes
   bool dirty = false;
   uint64_t batch = 0;  // the last one that held it
   // The least that streams held whose connection broke, while none has come back: their proxy still uses that.
@@ -71,20 +72,46 @@ absl::Status SubscriberRegistry::Load() {
     instance->record.connected = false;
     instance->carried_bundle = instance->record.takes_bundle;
     instance->carried_key = instance->record.takes_key;
+    if (instance->record.evicted_at == absl::InfiniteFuture()) CountAs(*instance, instance->record.spiffe_id);
     std::string name = instance->record.instance;
     instances_.insert_or_assign(std::move(name), std::move(instance));
   }
   return absl::OkStatus();
 }
 
-SubscriberRegistry::Member SubscriberRegistry::Join(const SubscriberRecord& info) {
+void SubscriberRegistry::CountAs(Instance& instance, const std::optional<std::string>& id) {
+  if (instance.counted_as == id) return;
+  if (instance.counted_as.has_value()) {
+    const auto before = instances_of_.find(*instance.counted_as);
+    if (--before->second == 0) instances_of_.erase(before);
+  }
+  if (id.has_value()) ++instances_of_[*id];
+  instance.counted_as = id;
+}
+
+absl::Status SubscriberRegistry::CheckRoom(const SubscriberRecord& info) const {
+  if (instances_.contains(info.instance)) return absl::OkStatus();
+  const auto count = instances_of_.find(info.spiffe_id);
+  if (count == instances_of_.end() || count->second < kInstancesPerIdMax) return absl::OkStatus();
+  return WithReason(
+      absl::ResourceExhaustedError(absl::StrCat(
+          "SDS: ", count->second, " instances of \"", info.spiffe_id,
+          "\" are connected, or remembered until their certificates end, and that is the most. A proxy keeps its node "
+          "id "
+          "when it reconnects; `meshca subscriber list` shows the instances, `meshca subscriber evict` makes room for "
+          "those that are gone")),
+      "TOO_MANY_INSTANCES");
+}
+
+absl::StatusOr<SubscriberRegistry::Member> SubscriberRegistry::Join(const SubscriberRecord& info) {
   const absl::Time now = clock_.Now();
   Member member;
-  member.registry_ = this;
-  member.state_ = std::make_shared<Member::State>();
   std::vector<SubscriberRecord> batch;
   {
     MutexLock lock(mutex_);
+    MESHCA_RETURN_IF_ERROR(CheckRoom(info));
+    member.registry_ = this;
+    member.state_ = std::make_shared<Member::State>();
     std::unique_ptr<Instance>& slot = instances_[info.instance];
     if (slot == nullptr) {
       slot = std::make_unique<Instance>();
@@ -99,6 +126,7 @@ SubscriberRegistry::Member SubscriberRegistry::Join(const SubscriberRecord& info
     instance.record.connected = true;
     instance.record.last_seen = now;
     instance.record.evicted_at = absl::InfiniteFuture();
+    CountAs(instance, instance.record.spiffe_id);
     member.state_->instance = &instance;
     member.state_->index = instance.streams.size();
     instance.streams.push_back(member.state_.get());
@@ -269,6 +297,7 @@ absl::StatusOr<SubscriberRecord> SubscriberRegistry::Evict(absl::string_view ins
     if (!found->second->streams.empty()) return StillConnected(found->second->record);
     if (closed_) return absl::UnavailableError("SDS: the server is shutting down");
     found->second->record.evicted_at = now;
+    CountAs(*found->second, std::nullopt);
     Touch(*found->second);
     failing_ = false;  // somebody waits: try now, whatever became of the last save
     batch = TakeBatch();
@@ -291,6 +320,7 @@ absl::StatusOr<SubscriberRecord> SubscriberRegistry::AwaitEvicted(const std::str
     if (!evicted.dirty && !(saving_ && evicted.batch == batch_)) return last;
     if (evicted.dirty && failing_) {
       evicted.record.evicted_at = absl::InfiniteFuture();
+      CountAs(evicted, evicted.record.spiffe_id);
       return absl::UnavailableError(absl::StrCat("subscriber \"", instance,
                                                  "\": not evicted, because the database does not take it; the server's "
                                                  "log says why"));
@@ -311,7 +341,10 @@ void SubscriberRegistry::Tick(absl::Time now) {
                                                                                   : record.last_seen + leaf_lifetime_;
       if (until <= now) forgotten.push_back(name);
     }
-    for (const std::string& name : forgotten) instances_.erase(name);
+    for (const std::string& name : forgotten) {
+      CountAs(*instances_.at(name), std::nullopt);
+      instances_.erase(name);
+    }
     failing_ = false;
     batch = TakeBatch();
   }

@@ -89,8 +89,14 @@ class SubscriberRegistry final : public Acknowledgements {
   // What the last run left, all of it disconnected. Before the first Join. Blocks on the database.
   absl::Status Load();
 
+  // Instances of one SPIFFE ID that are connected or remembered, evicted ones not counted. What it bounds is a caller
+  // that names itself anew (a node id) with each stream: each of its names is remembered until its certificate ends.
+  static constexpr size_t kInstancesPerIdMax = 16'384;
+
   // A stream of `info.instance` begins. Of `info`: instance, spiffe_id, node, kind and peer.
-  Member Join(const SubscriberRecord& info);
+  // ResourceExhausted (TOO_MANY_INSTANCES): an instance that is not known yet, of a SPIFFE ID that has
+  // kInstancesPerIdMax; says what to do.
+  absl::StatusOr<Member> Join(const SubscriberRecord& info);
 
   // By SPIFFE ID, then instance.
   std::vector<SubscriberRecord> List() const override;
@@ -115,6 +121,9 @@ class SubscriberRegistry final : public Acknowledgements {
   struct Instance;
   struct HeldKey;
 
+  // Counts `instance` among those of `id`, and no more among those of another; nothing: among none.
+  void CountAs(Instance& instance, const std::optional<std::string>& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status CheckRoom(const SubscriberRecord& info) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Touch(Instance& instance) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void DropDoubtful(Instance& instance) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Remember(Instance& instance, const Member::State& stream) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -134,8 +143,9 @@ class SubscriberRegistry final : public Acknowledgements {
   mutable Mutex mutex_;
   CondVar saved_;  // a save ended
   absl::flat_hash_map<std::string, std::unique_ptr<Instance>> instances_ ABSL_GUARDED_BY(mutex_);
-  std::vector<std::string> dirty_ ABSL_GUARDED_BY(mutex_);  // each once
-  uint64_t batch_ ABSL_GUARDED_BY(mutex_) = 0;              // number of the last one taken
+  absl::flat_hash_map<std::string, size_t> instances_of_ ABSL_GUARDED_BY(mutex_);  // by SPIFFE ID; evicted ones not
+  std::vector<std::string> dirty_ ABSL_GUARDED_BY(mutex_);                         // each once
+  uint64_t batch_ ABSL_GUARDED_BY(mutex_) = 0;                                     // number of the last one taken
   bool saving_ ABSL_GUARDED_BY(mutex_) = false;
   bool failing_ ABSL_GUARDED_BY(mutex_) = false;  // the last save failed: only Tick tries again
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;

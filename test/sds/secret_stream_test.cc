@@ -481,6 +481,13 @@ std::string Request(Protocol protocol, const std::vector<std::string>& names, ab
   return request.SerializeAsString();
 }
 
+// Of 2000 bytes each.
+std::vector<std::string> LongNames(char fill, int count) {
+  std::vector<std::string> names;
+  for (int i = 0; i < count; ++i) names.push_back(std::to_string(100 + i) + std::string(1997, fill));
+  return names;
+}
+
 std::vector<std::string> ManyNames(int count) {
   std::vector<std::string> names;
   for (int i = 0; i < count; ++i) names.push_back("spiffe://td.test/w" + std::to_string(i));
@@ -511,6 +518,8 @@ INSTANTIATE_TEST_SUITE_P(
                        absl::StatusCode::kInvalidArgument, "envoy.config.cluster.v3.Cluster\" is not served here"},
             RejectCase{"TenThousandNames", [](Protocol p) { return Request(p, ManyNames(10'000), ""); },
                        absl::StatusCode::kInvalidArgument, "names 10000 secrets; one stream may hold at most 256"},
+            RejectCase{"ManyLongNames", [](Protocol p) { return Request(p, LongNames('a', 40), ""); },
+                       absl::StatusCode::kInvalidArgument, "names 40 secrets in 80000 bytes"},
             RejectCase{"LongName", [](Protocol p) { return Request(p, {std::string(5000, 'x')}, ""); },
                        absl::StatusCode::kInvalidArgument, "has 5000 bytes; at most 2048"},
             RejectCase{"Garbage", [](Protocol) { return std::string("\xff\xff\xff\xff"); },
@@ -529,6 +538,66 @@ TEST(DeltaSecretStream, ManySmallSubscriptionsAreBoundedToo) {
   const absl::Status end = proxy.AwaitEnd();
   EXPECT_EQ(end.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(ReasonOf(end), "TOO_MANY_NAMES");
+}
+
+TEST(DeltaSecretStream, TheBytesOfItsNamesAreBoundedToo) {
+  World world;
+  Proxy proxy(world, world.UnixPeer(1000), kDelta);
+  proxy.Ask({"ROOTCA"});
+  proxy.AwaitDelta(1);
+  for (int i = 0; i < 3; ++i) {  // what is unsubscribed is free again
+    proxy.Ask(LongNames('a', 20));
+    proxy.Unsubscribe(LongNames('a', 20));
+  }
+  proxy.Settled();
+  ASSERT_FALSE(proxy.stream().finished.has_value());
+  proxy.Ask(LongNames('a', 20));
+  proxy.Ask(LongNames('b', 20));
+  const absl::Status end = proxy.AwaitEnd();
+  EXPECT_EQ(end.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(ReasonOf(end), "TOO_MANY_NAMES");
+}
+
+TEST_P(SecretStreamBoth, RequestsBeforeTheFirstAnswerAreBoundedInBytes) {
+  World world;
+  Proxy proxy(world, world.UnixPeer(1000), GetParam());
+  proxy.Ask(LongNames('a', 20));
+  ASSERT_FALSE(proxy.stream().finished.has_value());
+  proxy.Ask(LongNames('b', 20));
+  ASSERT_TRUE(proxy.stream().finished.has_value()) << "nobody has judged the caller yet";
+  EXPECT_EQ(ReasonOf(*proxy.stream().finished), "TOO_MANY_REQUESTS");
+}
+
+TEST_P(SecretStreamBoth, AProcessMayHaveManyNodeIds) {
+  World world;
+  std::vector<std::unique_ptr<Proxy>> proxies;
+  for (int i = 0; i < 1000; ++i) {
+    proxies.push_back(std::make_unique<Proxy>(world, world.UnixPeer(1000), GetParam()));
+    proxies.back()->node = "node-" + std::to_string(i);
+    proxies.back()->Ask({"default"});
+  }
+  for (const auto& proxy : proxies) AwaitCount(*proxy, GetParam(), 1);
+  EXPECT_EQ(world.registry->List().size(), 1000);
+}
+
+TEST_P(SecretStreamBoth, NoKeyIsMadeForAnInstanceThatThereIsNoRoomFor) {
+  World world;
+  std::vector<SubscriberRegistry::Member> others;
+  for (size_t i = 0; i < SubscriberRegistry::kInstancesPerIdMax; ++i) {
+    SubscriberRecord info;
+    info.instance = std::to_string(i);
+    info.spiffe_id = "spiffe://td.test/web";
+    others.push_back(*world.registry->Join(info));
+  }
+  for (const char* name : {"default", "ROOTCA"}) {
+    Proxy proxy(world, world.UnixPeer(1000), GetParam());
+    proxy.Ask({name, "spiffe://td.test/api"});
+    const absl::Status end = proxy.AwaitEnd();
+    EXPECT_EQ(end.code(), absl::StatusCode::kResourceExhausted);
+    EXPECT_EQ(ReasonOf(end), "TOO_MANY_INSTANCES");
+  }
+  EXPECT_EQ(world.hub->keys().Stats().keys, 0);
+  EXPECT_EQ(world.issuer.submitted(), 0);
 }
 
 TEST(SecretStream, ATypeUrlLeftOutIsSecrets) {

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "ca/authority/authority_store.h"
+#include "ca/base/status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "test/fakes/fake_clock.h"
@@ -35,7 +36,7 @@ struct Registry {
   SubscriberRegistry registry{store, clock, absl::Hours(24)};
 
   Member Join(bool bundle, bool key, const std::string& instance = "i") {
-    Member member = registry.Join(Info(instance));
+    Member member = *registry.Join(Info(instance));
     member.Carries(bundle, key);
     return member;
   }
@@ -234,7 +235,7 @@ TEST(SubscriberRegistry, AnInstanceComesBackOneStreamAfterTheOther) {
   key.Acknowledged(KeyOf(1, "old"));
   for (Member* stream : {&bundle, &key}) stream->Leave(/*broken=*/true);
   const auto with_a_stream_back = [](SubscriberRegistry& registry, FakeClock& clock) {
-    Member back = registry.Join(Info("i"));
+    Member back = *registry.Join(Info("i"));
     back.Carries(true, false);
     EXPECT_TRUE(registry.Find("i")->takes_key) << "its stream is on the way";
     EXPECT_EQ(registry.Find("i")->authority_id, "old");
@@ -288,6 +289,34 @@ TEST(SubscriberRegistry, AnEvictionThatCannotBeSavedIsNone) {
   EXPECT_EQ(world.Row().evicted_at, world.clock.Now());
 }
 
+TEST(SubscriberRegistry, AnIdHasRoomForSoManyInstances) {
+  Registry world;
+  for (size_t i = 0; i < SubscriberRegistry::kInstancesPerIdMax; ++i) {
+    world.Join(true, false, std::to_string(i)).Leave(/*broken=*/true);
+  }
+  const auto join = [&](SubscriberRegistry& registry, const std::string& instance, const std::string& id) {
+    SubscriberRecord info = Info(instance);
+    info.spiffe_id = id;
+    return registry.Join(info).status();
+  };
+  const std::string full = Info("").spiffe_id;
+  const absl::Status refused = join(world.registry, "new", full);
+  EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(ReasonOf(refused), "TOO_MANY_INSTANCES");
+  EXPECT_TRUE(join(world.registry, "7", full).ok()) << "the same instance comes back";
+  EXPECT_TRUE(join(world.registry, "other", "spiffe://td.test/db").ok());
+  SubscriberRegistry next(world.store, world.clock, absl::Hours(24));
+  ASSERT_TRUE(next.Load().ok());
+  EXPECT_FALSE(join(next, "new", full).ok()) << "a restart forgets nobody";
+
+  ASSERT_TRUE(world.registry.Evict("8").ok());
+  EXPECT_TRUE(join(world.registry, "new", full).ok()) << "one is gone";
+  EXPECT_FALSE(join(world.registry, "newer", full).ok());
+  world.clock.Advance(absl::Hours(25));
+  world.registry.Tick(world.clock.Now());
+  EXPECT_TRUE(join(world.registry, "newer", full).ok()) << "all of them ended";
+}
+
 TEST(SubscriberRegistry, ARestartRemembersAndHasNobodyConnected) {
   Registry world;
   Member member = world.Join(true, false);
@@ -298,7 +327,7 @@ TEST(SubscriberRegistry, ARestartRemembersAndHasNobodyConnected) {
   EXPECT_EQ(next.List().front().bundle_sequence, 9);
   EXPECT_FALSE(next.List().front().connected);
   EXPECT_EQ(next.Stats().connected, 0);
-  Member again = next.Join(Info("i"));
+  Member again = *next.Join(Info("i"));
   EXPECT_EQ(next.List().front().first_seen, FakeClock().Now());
 }
 
@@ -322,7 +351,7 @@ TEST(SubscriberRegistry, ManyChangesAreSavedInBatches) {
   FakeClock clock;
   SubscriberRegistry registry(store, clock, absl::Hours(24));
   std::vector<Member> members;
-  for (int i = 0; i < 1501; ++i) members.push_back(registry.Join(Info(std::to_string(i))));
+  for (int i = 0; i < 1501; ++i) members.push_back(*registry.Join(Info(std::to_string(i))));
   EXPECT_THAT(store.batches, testing::ElementsAre(1));
   store.Answer();
   store.Answer();
@@ -343,7 +372,7 @@ TEST(SubscriberRegistry, AnEvictionWaitsForItsOwnBatch) {
   LateStore store;
   FakeClock clock;
   SubscriberRegistry registry(store, clock, absl::Hours(24));
-  registry.Join(Info("i")).Leave(/*broken=*/true);  // one batch is being written, the next is due
+  registry.Join(Info("i"))->Leave(/*broken=*/true);  // one batch is being written, the next is due
   std::atomic<bool> evicted = false;
   std::thread operator_waits([&] {
     EXPECT_TRUE(registry.Evict("i").ok());
