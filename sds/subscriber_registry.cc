@@ -349,16 +349,41 @@ void SubscriberRegistry::Tick(absl::Time now) {
     batch = TakeBatch();
   }
   Save(std::move(batch));
-  for (const std::string& name : forgotten) {
-    // A row that stays behind is read at the next start and deleted then.
-    const absl::Status deleted = store_.DeleteSubscriber(name);
-    if (!deleted.ok() && !absl::IsNotFound(deleted)) {
-      LogWarning("SDS: subscriber not deleted", {{"instance", name}, {"error", std::string(deleted.message())}});
-    }
-    MutexLock lock(mutex_);
-    const auto back = instances_.find(name);
-    if (back != instances_.end()) Touch(*back->second);
+  for (size_t first = 0; first < forgotten.size(); first += kBatchMax) {
+    const auto begin = forgotten.begin() + static_cast<ptrdiff_t>(first);
+    Forget({begin, begin + static_cast<ptrdiff_t>(std::min(kBatchMax, forgotten.size() - first))});
   }
+}
+
+void SubscriberRegistry::Forget(std::vector<std::string> instances) {
+  {
+    MutexLock lock(mutex_);
+    ++forgetting_;
+  }
+  std::vector<std::string> names = instances;
+  store_.DeleteSubscribers(std::move(instances),
+                           [this, names = std::move(names)](absl::Status status) { Forgotten(names, status); });
+}
+
+void SubscriberRegistry::Forgotten(const std::vector<std::string>& instances, const absl::Status& status) {
+  if (!status.ok()) {
+    // Rows that stay behind are read at the next start and deleted then.
+    LogWarning("SDS: subscribers that ended not deleted",
+               {{"rows", std::to_string(instances.size())}, {"error", std::string(status.message())}});
+  }
+  std::vector<SubscriberRecord> batch;
+  {
+    MutexLock lock(mutex_);
+    // Who came back meanwhile may have been saved before the deletion was queued.
+    for (const std::string& name : instances) {
+      const auto back = instances_.find(name);
+      if (back != instances_.end()) Touch(*back->second);
+    }
+    --forgetting_;
+    batch = TakeBatch();
+    saved_.NotifyAll();  // under the lock, as in Saved
+  }
+  Save(std::move(batch));
 }
 
 void SubscriberRegistry::Shutdown() {
@@ -371,7 +396,7 @@ void SubscriberRegistry::Shutdown() {
   }
   Save(std::move(batch));
   MutexLock lock(mutex_);
-  while (saving_) saved_.Wait(mutex_);
+  while (saving_ || forgetting_ > 0) saved_.Wait(mutex_);
 }
 
 RegistryStats SubscriberRegistry::Stats() const {

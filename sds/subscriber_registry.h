@@ -108,11 +108,10 @@ class SubscriberRegistry final : public Acknowledgements {
   // NotFound. FailedPrecondition: it is connected. Unavailable: not saved, and not evicted.
   absl::StatusOr<SubscriberRecord> Evict(absl::string_view instance);
 
-  // Saves again what could not be saved, and forgets instances that left and whose certificate has expired. Blocks on
-  // the database when it forgets one.
+  // Saves again what could not be saved, and forgets instances that left and whose certificate has expired.
   void Tick(absl::Time now);
 
-  // No more saves; returns when the one under way has ended, having asked for a last one. Everybody has left before.
+  // No more saves; returns when what is under way has ended, having asked for a last one. Everybody has left before.
   void Shutdown();
 
   RegistryStats Stats() const;
@@ -133,6 +132,8 @@ class SubscriberRegistry final : public Acknowledgements {
   std::vector<SubscriberRecord> TakeBatch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Save(std::vector<SubscriberRecord> batch);
   void Saved(const std::vector<std::string>& instances, const absl::Status& status);
+  void Forget(std::vector<std::string> instances);
+  void Forgotten(const std::vector<std::string>& instances, const absl::Status& status);
   absl::StatusOr<SubscriberRecord> AwaitEvicted(const std::string& instance, absl::Time evicted_at)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
@@ -141,11 +142,12 @@ class SubscriberRegistry final : public Acknowledgements {
   const absl::Duration leaf_lifetime_;
 
   mutable Mutex mutex_;
-  CondVar saved_;  // a save ended
+  CondVar saved_;  // a save or a deletion ended
   absl::flat_hash_map<std::string, std::unique_ptr<Instance>> instances_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<std::string, size_t> instances_of_ ABSL_GUARDED_BY(mutex_);  // by SPIFFE ID; evicted ones not
   std::vector<std::string> dirty_ ABSL_GUARDED_BY(mutex_);                         // each once
   uint64_t batch_ ABSL_GUARDED_BY(mutex_) = 0;                                     // number of the last one taken
+  size_t forgetting_ ABSL_GUARDED_BY(mutex_) = 0;                                  // deletions under way
   bool saving_ ABSL_GUARDED_BY(mutex_) = false;
   bool failing_ ABSL_GUARDED_BY(mutex_) = false;  // the last save failed: only Tick tries again
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;

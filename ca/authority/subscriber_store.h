@@ -51,8 +51,9 @@ class SubscriberStore {
   virtual void SaveSubscribers(std::vector<SubscriberRecord> rows, SaveDone done) = 0;
   // Blocks on the database.
   virtual absl::StatusOr<std::vector<SubscriberRecord>> LoadSubscribers() = 0;
-  // NotFound: no such instance.
-  virtual absl::Status DeleteSubscriber(const std::string& instance) = 0;
+  // Queues the deletion of these instances' rows, behind the rows saved before, and returns. Those that are not there
+  // are no error. `done` as above.
+  virtual void DeleteSubscribers(std::vector<std::string> instances, SaveDone done) = 0;
 };
 
 }  // namespace meshca

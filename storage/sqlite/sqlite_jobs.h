@@ -3,6 +3,7 @@
 #define MESHCA_STORAGE_SQLITE_SQLITE_JOBS_H_
 
 #include <cstddef>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -54,6 +55,27 @@ class SubscribersJob final : public SqliteJob {
 
  private:
   const std::vector<SubscriberRecord> records_;
+  SubscriberStore::SaveDone done_;
+};
+
+class ForgetSubscribersJob final : public SqliteJob {
+ public:
+  ForgetSubscribersJob(std::vector<std::string> instances, SubscriberStore::SaveDone done)
+      : instances_(std::move(instances)), done_(std::move(done)) {}
+
+  WriteLane lane() const override { return WriteLane::kSubscribers; }
+  size_t rows() const override { return instances_.size(); }
+  size_t bytes() const override { return sizeof *this + instances_.size() * (sizeof(std::string) + 32); }
+  absl::Status Apply(WriteContext& context) override {
+    for (const std::string& instance : instances_) {
+      MESHCA_RETURN_IF_ERROR(DeleteSubscriberRow(context.database, instance));
+    }
+    return absl::OkStatus();
+  }
+  void Done(absl::Status status) override { std::move(done_)(std::move(status)); }
+
+ private:
+  const std::vector<std::string> instances_;
   SubscriberStore::SaveDone done_;
 };
 

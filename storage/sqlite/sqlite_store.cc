@@ -190,8 +190,8 @@ void SqliteStore::SaveSubscribers(std::vector<SubscriberRecord> rows, SaveDone d
 
 absl::StatusOr<std::vector<SubscriberRecord>> SqliteStore::LoadSubscribers() { return impl_->Read(SelectSubscribers); }
 
-absl::Status SqliteStore::DeleteSubscriber(const std::string& instance) {
-  return impl_->Write([&](Database& database) { return DeleteSubscriberRow(database, instance); });
+void SqliteStore::DeleteSubscribers(std::vector<std::string> instances, SaveDone done) {
+  impl_->writer_.Submit(std::make_unique<ForgetSubscribersJob>(std::move(instances), std::move(done)));
 }
 
 absl::Status SqliteStore::CreateToken(const JoinToken& token, const AuditEntry& audit) {

@@ -70,7 +70,7 @@ class SqliteStore final : public Store {
 
   void SaveSubscribers(std::vector<SubscriberRecord> rows, SaveDone done) override;
   absl::StatusOr<std::vector<SubscriberRecord>> LoadSubscribers() override;
-  absl::Status DeleteSubscriber(const std::string& instance) override;
+  void DeleteSubscribers(std::vector<std::string> instances, SaveDone done) override;
 
   absl::Status CreateToken(const JoinToken& token, const AuditEntry& audit) override;
   absl::StatusOr<JoinToken> FindToken(absl::string_view secret_sha256) override;

@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
 
 namespace meshca::storage {
@@ -65,9 +64,7 @@ absl::StatusOr<std::vector<SubscriberRecord>> SelectSubscribers(Database& databa
 }
 
 absl::Status DeleteSubscriberRow(Database& database, const std::string& instance) {
-  MESHCA_RETURN_IF_ERROR(Query(database, "DELETE FROM subscriber WHERE instance = ?").Bind(instance).Run());
-  if (database.RowsChanged() == 0) return absl::NotFoundError(absl::StrCat("subscriber: no instance ", instance));
-  return absl::OkStatus();
+  return Query(database, "DELETE FROM subscriber WHERE instance = ?").Bind(instance).Run();
 }
 
 }  // namespace meshca::storage

@@ -14,7 +14,7 @@ namespace meshca::storage {
 
 absl::Status UpsertSubscriber(Database& database, const SubscriberRecord& record);
 absl::StatusOr<std::vector<SubscriberRecord>> SelectSubscribers(Database& database);
-// NotFound: no such instance.
+// One that is not there is no error.
 absl::Status DeleteSubscriberRow(Database& database, const std::string& instance);
 
 }  // namespace meshca::storage

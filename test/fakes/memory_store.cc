@@ -391,11 +391,16 @@ absl::StatusOr<std::vector<SubscriberRecord>> MemoryStore::LoadSubscribers() {
   return rows;
 }
 
-absl::Status MemoryStore::DeleteSubscriber(const std::string& instance) {
-  MutexLock lock(mutex_);
-  MESHCA_RETURN_IF_ERROR(broken_);
-  if (subscribers_.erase(instance) == 0) return absl::NotFoundError(absl::StrCat("subscriber: no instance ", instance));
-  return absl::OkStatus();
+void MemoryStore::DeleteSubscribers(std::vector<std::string> instances, SaveDone done) {
+  absl::Status result;
+  {
+    MutexLock lock(mutex_);
+    result = broken_;
+    for (const std::string& instance : instances) {
+      if (result.ok()) subscribers_.erase(instance);
+    }
+  }
+  std::move(done)(std::move(result));
 }
 
 absl::Status MemoryStore::CreateToken(const JoinToken& token, const AuditEntry& audit) {

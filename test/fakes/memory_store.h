@@ -18,8 +18,8 @@
 
 namespace meshca {
 
-// Everything is "durable" at once: Append and SaveSubscribers run `done` before they return, on the caller's thread,
-// with no lock held. Thread-safe.
+// Everything is "durable" at once: Append, SaveSubscribers and DeleteSubscribers run `done` before they return, on the
+// caller's thread, with no lock held. Thread-safe.
 class MemoryStore final : public storage::Store {
  public:
   MemoryStore();
@@ -58,7 +58,7 @@ class MemoryStore final : public storage::Store {
 
   void SaveSubscribers(std::vector<SubscriberRecord> rows, SaveDone done) override;
   absl::StatusOr<std::vector<SubscriberRecord>> LoadSubscribers() override;
-  absl::Status DeleteSubscriber(const std::string& instance) override;
+  void DeleteSubscribers(std::vector<std::string> instances, SaveDone done) override;
 
   absl::Status CreateToken(const JoinToken& token, const AuditEntry& audit) override;
   absl::StatusOr<JoinToken> FindToken(absl::string_view secret_sha256) override;

@@ -60,7 +60,10 @@ class LateStore final : public SubscriberStore {
     saved_.NotifyAll();
   }
   absl::StatusOr<std::vector<SubscriberRecord>> LoadSubscribers() override { return std::vector<SubscriberRecord>(); }
-  absl::Status DeleteSubscriber(const std::string&) override { return absl::OkStatus(); }
+  void DeleteSubscribers(std::vector<std::string> instances, SaveDone done) override {
+    deletions.push_back(instances.size());
+    forgotten = std::move(done);
+  }
   // Waits until there is a batch to answer; the last row of it.
   SubscriberRecord Answer() {
     SaveDone done;
@@ -75,6 +78,8 @@ class LateStore final : public SubscriberStore {
     return row;
   }
   std::vector<size_t> batches;
+  std::vector<size_t> deletions;
+  SaveDone forgotten;  // of the last deletion
 
  private:
   Mutex mutex_;
@@ -365,6 +370,29 @@ TEST(SubscriberRegistry, ManyChangesAreSavedInBatches) {
   store.Answer();
   members.clear();
   while (registry.Stats().unsaved > 0) store.Answer();
+  store.Answer();
+}
+
+TEST(SubscriberRegistry, ForgettingManyWaitsForNobody) {
+  LateStore store;
+  FakeClock clock;
+  SubscriberRegistry registry(store, clock, absl::Hours(24));
+  for (int i = 0; i < 900; ++i) registry.Join(Info(std::to_string(i)))->Leave(/*broken=*/true);
+  while (registry.Stats().unsaved > 0) store.Answer();
+  store.Answer();
+  clock.Advance(absl::Hours(25));
+  registry.Tick(clock.Now());
+  EXPECT_THAT(store.deletions, testing::ElementsAre(900)) << "one for all, and nobody waited for it";
+  EXPECT_THAT(registry.List(), IsEmpty());
+
+  // One comes back, and is saved before the deletion is done.
+  Member back = *registry.Join(Info("7"));
+  EXPECT_EQ(store.Answer().instance, "7");
+  const size_t saves = store.batches.size();
+  std::move(store.forgotten)(absl::OkStatus());
+  EXPECT_EQ(store.batches.size(), saves + 1) << "saved again: its row may be gone";
+  EXPECT_EQ(store.Answer().instance, "7");
+  back = Member();
   store.Answer();
 }
 

@@ -292,9 +292,26 @@ TEST_P(StoreConformance, SubscribersAreReplacedByInstance) {
   EXPECT_TRUE(b.takes_bundle);
   EXPECT_FALSE(b.takes_key);
   EXPECT_EQ(b.evicted_at, kTestNow + absl::Hours(1));
-  EXPECT_THAT(store().DeleteSubscriber("a"), IsOk());
-  EXPECT_THAT(store().DeleteSubscriber("a"), StatusIs(StatusCode::kNotFound));
-  EXPECT_THAT(*store().LoadSubscribers(), SizeIs(1));
+}
+
+TEST_P(StoreConformance, SubscribersAreForgottenInTheOrderOfTheirWrites) {
+  std::vector<SubscriberRecord> rows;
+  for (const char* instance : {"a", "b", "c", "d"}) rows.push_back(TestSubscriber(instance));
+  std::vector<std::promise<absl::Status>> answers(4);
+  const auto answer = [&answers](size_t number) {
+    return [&answers, number](absl::Status status) { answers[number].set_value(std::move(status)); };
+  };
+  store().SaveSubscribers(rows, answer(0));
+  store().DeleteSubscribers({"a", "c", "never there", "d"}, answer(1));
+  store().SaveSubscribers({TestSubscriber("d")}, answer(2));
+  store().DeleteSubscribers({}, answer(3));
+  for (auto& each : answers) EXPECT_THAT(each.get_future().get(), IsOk());
+  harness_->Reopen();
+  const auto left = store().LoadSubscribers();
+  ASSERT_THAT(left, IsOk());
+  ASSERT_THAT(*left, SizeIs(2));
+  EXPECT_EQ((*left)[0].instance, "b");
+  EXPECT_EQ((*left)[1].instance, "d");
 }
 
 TEST_P(StoreConformance, Tokens) {
