@@ -32,6 +32,9 @@ class EntryStore {
  public:
   virtual ~EntryStore() = default;
 
+  // Durable when it returns Ok. AlreadyExists: an entry with this id, or another that holds the same SPIFFE ID and
+  // selectors; says which.
+  virtual absl::Status CreateEntry(const RegistrationEntry& entry, const AuditEntry& audit) = 0;
   // Creates the entry, or replaces the one with its id. Durable when it returns Ok.
   // AlreadyExists: another id holds the same SPIFFE ID and selectors.
   virtual absl::Status PutEntry(const RegistrationEntry& entry, const AuditEntry& audit) = 0;

@@ -151,12 +151,7 @@ absl::StatusOr<Plan> PlanApply(const AdminContext& context, const std::string& a
 absl::StatusOr<v1::Entry> CreateEntry(const AdminContext& context, const std::string& actor,
                                       const v1::CreateEntryRequest& request) {
   MESHCA_ASSIGN_OR_RETURN(const RegistrationEntry entry, Read(context, actor, request.entry()));
-  MESHCA_ASSIGN_OR_RETURN(const std::vector<RegistrationEntry> present, context.entries.ListEntries());
-  if (Find(present, entry.id) != nullptr) {
-    return absl::AlreadyExistsError(
-        absl::StrCat("entry ", entry.id, " is there already; `meshca entry show ", entry.id, "` shows it"));
-  }
-  MESHCA_RETURN_IF_ERROR(context.entries.PutEntry(entry, Audit(context, actor, "entry.create", entry)));
+  MESHCA_RETURN_IF_ERROR(context.entries.CreateEntry(entry, Audit(context, actor, "entry.create", entry)));
   MESHCA_RETURN_IF_ERROR(TellOthers(context));
   return Message(entry);
 }

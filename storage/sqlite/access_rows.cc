@@ -151,6 +151,17 @@ absl::Status MarkTokenUsed(Database& database, const KeyEncryption& keys, JoinTo
       .Run();
 }
 
+absl::Status InsertEntry(Database& database, const KeyEncryption& keys, const RegistrationEntry& entry) {
+  Query present(database, "SELECT 1 FROM entry WHERE id = ?");
+  present.Bind(entry.id);
+  if (present.Next()) {
+    return absl::AlreadyExistsError(
+        absl::StrCat("entry ", entry.id, " is there already; `meshca entry show ", entry.id, "` shows it"));
+  }
+  MESHCA_RETURN_IF_ERROR(present.status());
+  return UpsertEntry(database, keys, entry);
+}
+
 absl::Status UpsertEntry(Database& database, const KeyEncryption& keys, const RegistrationEntry& entry) {
   const std::string selectors = CanonicalBytes().AddAll(entry.selectors).bytes();
   const std::string dns_names = CanonicalBytes().AddAll(entry.dns_names).bytes();

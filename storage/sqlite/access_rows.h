@@ -31,6 +31,7 @@ absl::StatusOr<Redemption> CheckRedemption(Database& database, const KeyEncrypti
 absl::Status MarkTokenUsed(Database& database, const KeyEncryption& keys, JoinToken token,
                            const IssuanceRecord& record);
 
+absl::Status InsertEntry(Database& database, const KeyEncryption& keys, const RegistrationEntry& entry);
 absl::Status UpsertEntry(Database& database, const KeyEncryption& keys, const RegistrationEntry& entry);
 absl::StatusOr<std::vector<RegistrationEntry>> SelectEntries(Database& database, const KeyEncryption& keys);
 absl::Status DeleteEntryRow(Database& database, absl::string_view id);

@@ -211,6 +211,11 @@ absl::Status SqliteStore::DeleteToken(absl::string_view id, const AuditEntry& au
   return impl_->WriteAudited(audit, [&](Database& database) { return DeleteTokenRow(database, id); });
 }
 
+absl::Status SqliteStore::CreateEntry(const RegistrationEntry& entry, const AuditEntry& audit) {
+  return impl_->WriteAudited(audit,
+                             [&](Database& database) { return InsertEntry(database, *impl_->options_.keys, entry); });
+}
+
 absl::Status SqliteStore::PutEntry(const RegistrationEntry& entry, const AuditEntry& audit) {
   return impl_->WriteAudited(audit,
                              [&](Database& database) { return UpsertEntry(database, *impl_->options_.keys, entry); });

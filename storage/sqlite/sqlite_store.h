@@ -77,6 +77,7 @@ class SqliteStore final : public Store {
   absl::StatusOr<std::vector<JoinToken>> ListTokens() override;
   absl::Status DeleteToken(absl::string_view id, const AuditEntry& audit) override;
 
+  absl::Status CreateEntry(const RegistrationEntry& entry, const AuditEntry& audit) override;
   absl::Status PutEntry(const RegistrationEntry& entry, const AuditEntry& audit) override;
   absl::StatusOr<std::vector<RegistrationEntry>> ListEntries() override;
   absl::Status DeleteEntry(absl::string_view id, const AuditEntry& audit) override;

@@ -437,8 +437,18 @@ absl::Status MemoryStore::DeleteToken(absl::string_view id, const AuditEntry& au
   return absl::OkStatus();
 }
 
+absl::Status MemoryStore::CreateEntry(const RegistrationEntry& entry, const AuditEntry& audit) {
+  MutexLock lock(mutex_);
+  if (entries_.contains(entry.id)) return absl::AlreadyExistsError(absl::StrCat("entry ", entry.id, " is there"));
+  return PutEntryLocked(entry, audit);
+}
+
 absl::Status MemoryStore::PutEntry(const RegistrationEntry& entry, const AuditEntry& audit) {
   MutexLock lock(mutex_);
+  return PutEntryLocked(entry, audit);
+}
+
+absl::Status MemoryStore::PutEntryLocked(const RegistrationEntry& entry, const AuditEntry& audit) {
   MESHCA_RETURN_IF_ERROR(broken_);
   for (const auto& [id, other] : entries_) {
     if (id != entry.id && other.spiffe_id == entry.spiffe_id && other.selectors == entry.selectors) {

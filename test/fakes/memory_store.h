@@ -65,6 +65,7 @@ class MemoryStore final : public storage::Store {
   absl::StatusOr<std::vector<JoinToken>> ListTokens() override;
   absl::Status DeleteToken(absl::string_view id, const AuditEntry& audit) override;
 
+  absl::Status CreateEntry(const RegistrationEntry& entry, const AuditEntry& audit) override;
   absl::Status PutEntry(const RegistrationEntry& entry, const AuditEntry& audit) override;
   absl::StatusOr<std::vector<RegistrationEntry>> ListEntries() override;
   absl::Status DeleteEntry(absl::string_view id, const AuditEntry& audit) override;
@@ -77,6 +78,8 @@ class MemoryStore final : public storage::Store {
 
   absl::Status AppendLocked(IssuanceRecord record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status RedeemLocked(const IssuanceRecord& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status PutEntryLocked(const RegistrationEntry& entry, const AuditEntry& audit)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void AuditLocked(AuditEntry entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status CheckChangeLocked(const AuthorityChange& change) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status CheckRotationLocked(const AuthorityChange& change) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -341,6 +341,20 @@ TEST_P(StoreConformance, Tokens) {
   EXPECT_EQ(AuditSize(store()), 3u) << "what was refused left no line";
 }
 
+TEST_P(StoreConformance, AnEntryIsCreatedOnce) {
+  ASSERT_THAT(store().CreateEntry(TestEntry("e1"), TestAudit("entry.create")), IsOk());
+  EXPECT_THAT(store().CreateEntry(TestEntry("e1", "unix:uid:2"), TestAudit("entry.create")),
+              StatusIs(StatusCode::kAlreadyExists, HasSubstr("e1")));
+  EXPECT_THAT(store().CreateEntry(TestEntry("e2"), TestAudit("entry.create")), StatusIs(StatusCode::kAlreadyExists))
+      << "the same rights under another id";
+  harness_->Reopen();
+  const auto entries = store().ListEntries();
+  ASSERT_THAT(entries, IsOk());
+  ASSERT_THAT(*entries, SizeIs(1));
+  EXPECT_EQ((*entries)[0].selectors, TestEntry("e1").selectors);
+  EXPECT_EQ(AuditSize(store()), 1u) << "what was refused left no line";
+}
+
 TEST_P(StoreConformance, Entries) {
   ASSERT_THAT(store().PutEntry(TestEntry("e1"), TestAudit("entry.create")), IsOk());
   EXPECT_THAT(store().PutEntry(TestEntry("e2"), TestAudit("entry.create")), StatusIs(StatusCode::kAlreadyExists));

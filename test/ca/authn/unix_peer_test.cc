@@ -24,10 +24,8 @@ constexpr uint32_t kServerUid = 990;
 
 class FakeEntries final : public EntryStore {
  public:
-  absl::Status PutEntry(const RegistrationEntry& entry, const AuditEntry&) override {
-    entries.push_back(entry);
-    return absl::OkStatus();
-  }
+  absl::Status CreateEntry(const RegistrationEntry&, const AuditEntry&) override { return absl::OkStatus(); }
+  absl::Status PutEntry(const RegistrationEntry&, const AuditEntry&) override { return absl::OkStatus(); }
   absl::StatusOr<std::vector<RegistrationEntry>> ListEntries() override {
     if (!error.ok()) return error;
     return entries;

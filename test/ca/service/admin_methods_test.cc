@@ -169,6 +169,37 @@ TEST_F(AdminTest, AnEntrysDnsNamesAreLowerCase) {
   EXPECT_EQ(ApplyEntries(context, kActor, again)->unchanged_size(), 1);
 }
 
+// Answers as it did before somebody else's creation was committed.
+class ListedTooEarly final : public EntryStore {
+ public:
+  explicit ListedTooEarly(EntryStore& store) : store_(store) {}
+  absl::Status CreateEntry(const RegistrationEntry& entry, const AuditEntry& audit) override {
+    return store_.CreateEntry(entry, audit);
+  }
+  absl::Status PutEntry(const RegistrationEntry& entry, const AuditEntry& audit) override {
+    return store_.PutEntry(entry, audit);
+  }
+  absl::StatusOr<std::vector<RegistrationEntry>> ListEntries() override { return std::vector<RegistrationEntry>(); }
+  absl::Status DeleteEntry(absl::string_view id, const AuditEntry& audit) override {
+    return store_.DeleteEntry(id, audit);
+  }
+
+ private:
+  EntryStore& store_;
+};
+
+TEST_F(AdminTest, TwoCreationsOfOneIdAtATimeAreNotBothDone) {
+  v1::Entry first = EntryFor(kWeb, {"unix:uid:1000"}), second = EntryFor(kWeb, {"unix:uid:2000"});
+  first.set_id("web");
+  second.set_id("web");
+  ASSERT_THAT(Create(context, first), IsOk());
+  ListedTooEarly entries(store);
+  AdminContext late{clock, SystemEntropy(), *manager, store, store, entries, store, store, subscribers, context.facts};
+  EXPECT_THAT(Create(late, second), StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("web")));
+  ASSERT_THAT(store.ListEntries(), IsOk());
+  EXPECT_THAT(store.ListEntries()->front().selectors, ElementsAre("unix:uid:1000"));
+}
+
 struct BadEntry {
   std::string name;
   v1::Entry entry;
