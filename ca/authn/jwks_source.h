@@ -26,10 +26,9 @@ class JwksSource {
   virtual std::shared_ptr<const Jwks> Current() const = 0;
 
   // Looks again, because a token names a key that is not there. At most one look every 30 s goes out to a URL,
-  // whatever tokens claim; within that time, `done` is answered at once. A file is looked at each time, and read when it
-  // changed. Ok: Current() is as new as it gets now. Unavailable: there has
-  // never been a set (says why). A look that fails keeps the old set and is Ok.
-  // ResourceExhausted: too many wait already.
+  // whatever tokens claim; within that time, `done` is answered at once. A file is looked at each time, and read when
+  // it changed. Ok: Current() is as new as it gets now. Unavailable: there has never been a set (says why). A look that
+  // fails keeps the old set and is Ok. ResourceExhausted: too many wait already.
   virtual void Refresh(Done done) = 0;
 
   // Ends the thread; those who wait are answered Unavailable before this returns. Current() stays. Idempotent.

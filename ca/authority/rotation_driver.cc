@@ -130,7 +130,8 @@ absl::Time RotationDriver::EndsAbout(const View& view) const {
   const RotationStep step = view.facts.rotation.step;
   if (!view.facts.rotation.automatic) return absl::InfiniteFuture();
   absl::Time end = std::max(now, evidence.until) + 2 * parts_.policy.settle;
-  if (step == RotationStep::kReissue) return end + absl::Seconds(view.reissue_left / parts_.reissue_per_second);
+  if (step == RotationStep::kReissue)
+    return end + absl::Seconds(static_cast<double>(view.reissue_left) / parts_.reissue_per_second);
   return evidence.connected_behind > 0 ? absl::InfiniteFuture() : end;
 }
 
@@ -164,32 +165,36 @@ absl::StatusOr<absl::Time> RotationDriver::RetireNotBefore() const {
 
 absl::Time RotationDriver::Tick(absl::Time now) {
   MutexLock lock(turn_);
-  absl::StatusOr<bool> moved = true;
-  for (int step = 0; step < kStepsMax && moved.ok() && *moved; ++step) moved = Advance(now);
-  const bool running = Running().has_value();
-  {
-    MutexLock readers(mutex_);
-    const std::string error = moved.ok() ? "" : std::string(moved.status().message());
-    if (!error.empty() && error != report_.error) LogError("rotation of the root", {{"error", error}});
-    report_.error = error;
-  }
-  if (!running) return now + absl::Hours(1);
-  return moved.ok() ? std::max(look_again_, now + kLookEvery) : now + kRetryAfter;
+  absl::StatusOr<Advanced> last = Advanced::kMoved;
+  for (int step = 0; step < kStepsMax && last.ok() && *last == Advanced::kMoved; ++step) last = Advance(now);
+  // What went wrong stands until somebody has looked again.
+  if (!last.ok() || *last != Advanced::kNotYet) Say(last.status());
+  if (!Running().has_value()) return now + absl::Hours(1);
+  return last.ok() ? std::max(look_again_, now + kLookEvery) : now + kRetryAfter;
 }
 
-absl::StatusOr<bool> RotationDriver::Advance(absl::Time now) {
+void RotationDriver::Say(const absl::Status& status) {
+  MutexLock lock(mutex_);
+  const std::string error(status.message());
+  if (!error.empty() && error != report_.error) LogError("rotation of the root", {{"error", error}});
+  report_.error = error;
+}
+
+absl::StatusOr<RotationDriver::Advanced> RotationDriver::Advance(absl::Time now) {
   const std::optional<RootRotation> rotation = Running();
-  if (!rotation.has_value()) return false;
-  if (!CheckClock().ok()) return false;
-  if (now < look_again_ && satisfied_number_ == rotation->number && satisfied_step_ == rotation->step) return false;
+  if (!rotation.has_value()) return Advanced::kWaits;
+  if (!CheckClock().ok()) return Advanced::kWaits;
+  if (now < look_again_ && satisfied_number_ == rotation->number && satisfied_step_ == rotation->step) {
+    return Advanced::kNotYet;
+  }
   MESHCA_ASSIGN_OR_RETURN(const View view, Look(*rotation, now));
   MESHCA_ASSIGN_OR_RETURN(const absl::Time retire_not_before, RetireNotBefore());
   const RotationDecision decision =
       Decide(view.facts, view.evidence, satisfied_since_, view.reissue_left, retire_not_before, parts_.policy);
   Show(view, decision.waiting_for);
-  if (decision.act == RotationDecision::Act::kWait) return false;
+  if (decision.act == RotationDecision::Act::kWait) return Advanced::kWaits;
   MESHCA_RETURN_IF_ERROR(Do(decision.act, decision.forced ? "the deadline" : "", view, kSelf));
-  return true;
+  return Advanced::kMoved;
 }
 
 absl::StatusOr<StoredAuthority> RotationDriver::IssuingUnder(const AuthoritiesAndBundle& state,

@@ -68,8 +68,9 @@ class RotationDriver final : public RotationControl {
   absl::StatusOr<RotationEvidence> Judge(EvidenceJudge::For step, const RotationFacts& facts) const;
   // The step that runs, judged now. Orders what still has to be replaced, and keeps since when the evidence is whole.
   absl::StatusOr<View> Look(const RootRotation& rotation, absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
-  // One decision and what follows from it. True: a step was taken, so look again.
-  absl::StatusOr<bool> Advance(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  // One decision and what follows from it.
+  enum class Advanced { kNotYet, kWaits, kMoved };  // not looked; looked, and nothing to do; a step was taken
+  absl::StatusOr<Advanced> Advance(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   // `forced_by`: who answers for doing it without the evidence; "" where that is whole.
   absl::Status Do(RotationDecision::Act act, absl::string_view forced_by, const View& view, const std::string& actor)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
@@ -84,6 +85,7 @@ class RotationDriver final : public RotationControl {
   absl::StatusOr<StoredAuthority> IssuingUnder(const AuthoritiesAndBundle& state, const std::string& root_id,
                                                absl::Time now) const;
   absl::Time EndsAbout(const View& view) const;
+  void Say(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
   void Show(const View& view, std::string waiting_for) ABSL_LOCKS_EXCLUDED(mutex_);
 
   const Parts parts_;

@@ -73,7 +73,8 @@ struct SourceLimits {
   RateLimit settings = {20'000, 1'000};
   // Failed handshakes.
   RateLimit handshake_failures = {2'000, 200};
-  // Unread answers, unfinished requests and metadata of open calls together. The call that would exceed it: ResourceExhausted.
+  // Unread answers, unfinished requests and metadata of open calls together. The call that would exceed it:
+  // ResourceExhausted.
   size_t buffered_bytes_max = 64 * 1024 * 1024;
 };
 
@@ -85,8 +86,8 @@ struct GlobalLimits {
   uint32_t handshakes_max = 1'024;
   // Calls open at the same time, at about 1 KiB each. More: ResourceExhausted.
   uint32_t streams_max = 262'144;
-  // Unread answers, unfinished requests and metadata of open calls together. The call that would exceed it: ResourceExhausted. Payloads shared
-  // by several streams count once, with the stream that holds them alone.
+  // Unread answers, unfinished requests and metadata of open calls together. The call that would exceed it:
+  // ResourceExhausted. Payloads shared by several streams count once, with the stream that holds them alone.
   size_t buffered_bytes_max = 256 * 1024 * 1024;
 };
 

@@ -1,8 +1,8 @@
 // The meshca command with fault points switched on: for tests that kill the server at every write of a rotation.
 //
 // $MESHCA_FAULTS is a folder. The first time a fault point of a rotation is reached, an empty file of its name is made
-// there and the process kills itself with SIGKILL; where the file stands already, it goes on. So one rotation, restarted
-// each time, dies once at every point.
+// there and the process kills itself with SIGKILL; where the file stands already, it goes on. So one rotation,
+// restarted each time, dies once at every point.
 #include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>

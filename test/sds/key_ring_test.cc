@@ -65,7 +65,7 @@ class Holders {
     return held_;
   }
   void Begin(const std::string& instance, absl::Duration lifetime = absl::Hours(24)) {
-    world_.issuer.lifetime = lifetime;
+    world_.issuer.SetLifetime(lifetime);
     auto caller = std::make_shared<SdsCaller>();
     caller->peer = world_.UnixPeer(1000);
     caller->identity.ids = {Id("spiffe://td.test/web")};
@@ -133,7 +133,7 @@ TEST(KeyRingReissue, NoneLaterThanItWouldHaveBeenRenewed) {
   Holders holders(world);
   for (const char* name : {"a", "b", "c"}) holders.Hold(name, absl::Hours(2));
   world.issuer.SignWith("issuing-new");
-  world.issuer.lifetime = absl::Hours(24);  // the successors are not due again meanwhile
+  world.issuer.SetLifetime(absl::Hours(24));  // the successors are not due again meanwhile
   EXPECT_EQ(Reissue(world, /*per_second=*/1e-6), 3);
   Look(world);
   EXPECT_EQ(Made(world, 3).size(), 1);
@@ -311,7 +311,7 @@ TEST(KeyRing, AFailedRenewalIsTriedAgainWithBackoffUntilItWorks) {
 
 TEST(KeyRing, TheNearerTheEndTheMoreOftenItTries) {
   World world({.retry_first = absl::Minutes(30), .retry_max = absl::Minutes(30)});
-  world.issuer.lifetime = absl::Minutes(10);
+  world.issuer.SetLifetime(absl::Minutes(10));
   auto proxy = Holder(world, 1);
   proxy->Await(1);
   world.issuer.FailWith(absl::UnavailableError("away"));

@@ -128,6 +128,11 @@ int FakeAuthenticator::asked() const {
   return asked_;
 }
 
+void FakeIssuer::SetLifetime(absl::Duration lifetime) {
+  MutexLock lock(mutex_);
+  lifetime_ = lifetime;
+}
+
 IssuedCertificate FakeIssuer::Make(const SubmittedRequest& request) {
   IssuedCertificate issued;
   issued.record.serial = SerialNumber::Make(world_.clock.Now(), world_.entropy);
@@ -135,8 +140,8 @@ IssuedCertificate FakeIssuer::Make(const SubmittedRequest& request) {
   {
     MutexLock lock(mutex_);
     issued.record.authority_id = authority_id_;
+    issued.record.not_after = world_.clock.Now() + lifetime_;
   }
-  issued.record.not_after = world_.clock.Now() + lifetime;
   issued.chain = CertificateChain::FromIssuance(Der("leaf " + issued.record.serial.ToHex()), {});
   return issued;
 }

@@ -78,7 +78,8 @@ class FakeIssuer {
   void Release();
   // SigningAuthority::id of the authority that signs from now on.
   void SignWith(std::string authority_id);
-  absl::Duration lifetime = absl::Hours(24);
+  // Of the certificates made from now on.
+  void SetLifetime(absl::Duration lifetime);
 
   size_t submitted() const;
   std::vector<SubmittedRequest> requests() const;  // callers, names and keys; in order
@@ -90,6 +91,7 @@ class FakeIssuer {
   mutable Mutex mutex_;
   absl::Status why_;
   std::string authority_id_ = "issuing-old";
+  absl::Duration lifetime_ = absl::Hours(24);
   bool hold_ = false;
   std::vector<std::pair<SubmittedRequest, IssuancePipeline::Done>> held_;
   std::vector<SubmittedRequest> requests_;

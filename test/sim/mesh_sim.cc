@@ -1,0 +1,327 @@
+#include "test/sim/mesh_sim.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "ca/base/check.h"
+#include "ca/x509/serial_number.h"
+
+namespace meshca {
+namespace {
+
+constexpr absl::Duration kLeaf = absl::Hours(1);
+constexpr size_t kHolders = 6;
+
+AuthorityOptions Options() {
+  AuthorityOptions options;
+  options.trust_domain = TrustDomain::Parse("sim.test").value();
+  options.root_lifetime = absl::Hours(24 * 3650);
+  options.issuing_lifetime = absl::Hours(24 * 30);
+  options.leaf_lifetime_max = kLeaf;
+  return options;
+}
+
+}  // namespace
+
+absl::StatusOr<uint64_t> CrashingStore::CommitAuthorities(const AuthorityChange& change) {
+  const absl::Status dead = absl::UnavailableError("the process died");
+  if (crashed) return dead;
+  const Crash crash = std::exchange(next, Crash::kNever);
+  crashed = crash != Crash::kNever;
+  if (crash == Crash::kBefore) return dead;
+  absl::StatusOr<uint64_t> revision = store_.CommitAuthorities(change);
+  return crash == Crash::kAfter ? dead : revision;
+}
+
+MeshSim::MeshSim(uint64_t seed)
+    : random_(seed), keys_(KeyEncryption::FromKey(SecretBytes(std::string(32, 'k'))).value()) {
+  StartServer();
+}
+
+void MeshSim::Note(std::string event) { events_.push_back(absl::StrCat(absl::FormatTime(clock_.Now()), " ", event)); }
+
+void MeshSim::Broken(std::string what) {
+  Note(absl::StrCat("BROKEN: ", what));
+  if (broken_.empty()) broken_ = std::move(what);
+}
+
+void MeshSim::StartServer() {
+  store_.crashed = false;
+  store_.next = CrashingStore::Crash::kNever;
+  driver_.reset();
+  manager_ = AuthorityManager::Create(Options(), store_, keys_, clock_, entropy_).value();
+  // On a full disk it does not come up; somebody starts it again and again.
+  while (!manager_->Start().ok()) memory_.FailWrites(absl::OkStatus());
+  RotationDriver::Parts parts;
+  parts.authorities = manager_.get();
+  parts.store = &store_;
+  parts.inventory = &memory_;
+  parts.acknowledgements = this;
+  parts.reissuer = this;
+  parts.clock = &clock_;
+  parts.policy = {absl::Seconds(2), absl::Minutes(10), kLeaf};
+  parts.reissue_per_second = 10;
+  parts.sleep = [this](absl::Duration time) { clock_.Advance(time); };
+  driver_ = std::make_unique<RotationDriver>(std::move(parts));
+}
+
+std::set<std::string> MeshSim::PublishedRoots() const {
+  std::set<std::string> roots;
+  for (const Certificate& root : manager_->Current()->bundle->roots) roots.insert(root.spki_sha256_hex());
+  return roots;
+}
+
+std::vector<SubscriberRecord> MeshSim::List() const {
+  std::vector<SubscriberRecord> records;
+  for (const SimHolder& holder : holders_) {
+    if (holder.foreign) continue;
+    SubscriberRecord record;
+    record.instance = holder.name;
+    record.spiffe_id = "spiffe://sim.test/" + holder.name;
+    record.connected = holder.connected;
+    record.first_seen = holder.first_seen;
+    record.last_seen = holder.last_seen;
+    record.takes_bundle = record.takes_key = true;
+    record.bundle_sequence = holder.refuses ? 0 : holder.acknowledged;
+    if (holder.refuses) record.rejected = "no";
+    if (holder.leaf.has_value()) {
+      record.serial = holder.leaf->serial;
+      record.authority_id = holder.leaf->authority_id;
+    }
+    record.certificate_expires = holder.certificate_expires;
+    if (holder.evicted) record.evicted_at = holder.last_seen;
+    records.push_back(std::move(record));
+  }
+  return records;
+}
+
+KeyReissuer::Progress MeshSim::Reissue(absl::FunctionRef<bool(absl::string_view)> stale, double) {
+  Progress progress;
+  for (SimHolder& holder : holders_) {
+    if (holder.foreign || !holder.connected) continue;
+    const std::optional<SimLeaf>& newest = holder.sent.has_value() ? holder.sent : holder.leaf;
+    if (!newest.has_value() || !stale(newest->authority_id)) continue;
+    holder.reissue = true;
+    ++progress.left;
+  }
+  return progress;
+}
+
+// A certificate under what signs now, recorded first.
+std::optional<SimLeaf> MeshSim::Issue(const SimHolder& holder) {
+  const auto snapshot = manager_->Current();
+  if (snapshot->issuing == nullptr) return std::nullopt;
+  IssuanceRecord record;
+  record.serial = SerialNumber::Make(clock_.Now(), entropy_);
+  record.spiffe_id = SpiffeId::Parse("spiffe://sim.test/" + holder.name).value();
+  record.key_sha256 = record.certificate_sha256 = std::string(32, 'x');
+  record.authority_id = snapshot->issuing->id;
+  record.not_before = record.issued_at = clock_.Now();
+  record.not_after = clock_.Now() + kLeaf;
+  record.caller = holder.name;
+  if (!holder.foreign) record.instance = holder.name;
+  if (holder.leaf.has_value()) record.parent_serial = holder.leaf->serial;
+  absl::Status appended;
+  memory_.Append(record, [&](absl::Status status) { appended = std::move(status); });
+  if (!appended.ok()) return std::nullopt;
+  SimLeaf leaf{record.serial.ToHex(), record.authority_id, snapshot->issuing->root_id, "", record.not_after};
+  if (!snapshot->issuing->upstream.empty()) leaf.cross_root = snapshot->rotation->old_root_id;
+  return leaf;
+}
+
+// What the server does for a connected subscriber, and what that answers, or not.
+void MeshSim::Serve(SimHolder& holder) {
+  holder.last_seen = clock_.Now();
+  if (holder.sent.has_value() && (calm_ || Chance(0.7))) holder.leaf = std::exchange(holder.sent, std::nullopt);
+  const bool due = !holder.leaf.has_value() || holder.leaf->not_after - clock_.Now() < kLeaf / 2 || holder.reissue;
+  if (due && !holder.sent.has_value()) {
+    if (auto leaf = Issue(holder); leaf.has_value()) {
+      holder.certificate_expires = std::max(holder.certificate_expires, leaf->not_after);
+      holder.sent = std::move(leaf);
+      holder.reissue = false;
+    }
+  }
+  if (holder.refuses && (calm_ || Chance(0.2))) holder.refuses = false;
+  const auto snapshot = manager_->Current();
+  if (!holder.refuses && holder.acknowledged < snapshot->bundle->sequence_number && (calm_ || Chance(0.6))) {
+    holder.acknowledged = snapshot->bundle->sequence_number;
+    holder.roots = PublishedRoots();
+  }
+}
+
+void MeshSim::Live(SimHolder& holder) {
+  if (holder.foreign) {
+    const bool ended = holder.leaf.has_value() && holder.leaf->not_after <= clock_.Now();
+    if (!holder.leaf.has_value() || ended || Chance(0.1)) {
+      if (auto leaf = Issue(holder); leaf.has_value()) {
+        holder.leaf = std::move(leaf);
+        holder.roots = PublishedRoots();
+      }
+    }
+    return;
+  }
+  if (holder.connected) {
+    if (!calm_ && Chance(0.03)) {
+      holder.connected = holder.refuses = holder.reissue = false;
+      // It may have got the key before the line went dead.
+      if (holder.sent.has_value() && Chance(0.5)) holder.leaf = holder.sent;
+      holder.sent = std::nullopt;
+      Note(holder.name + " vanishes");
+      return;
+    }
+    if (!calm_ && Chance(0.02)) holder.refuses = true;
+    return Serve(holder);
+  }
+  if (!holder.evicted && (calm_ || Chance(0.1))) {
+    holder.connected = true;
+    Note(holder.name + " is back");
+  }
+}
+
+void MeshSim::Trouble() {
+  if (disk_full_ > 0 && --disk_full_ == 0) memory_.FailWrites(absl::OkStatus());
+  if (skipped_ != absl::ZeroDuration() && (calm_ || Chance(0.3))) {
+    clock_.JumpTo(clock_.Now() - std::exchange(skipped_, absl::ZeroDuration()));
+    Note("the clock is right again");
+  }
+  if (calm_) return;
+  if (Chance(0.1)) store_.next = Chance(0.5) ? CrashingStore::Crash::kBefore : CrashingStore::Crash::kAfter;
+  if (disk_full_ == 0 && Chance(0.02)) {
+    disk_full_ = 1 + static_cast<int>(random_() % 5);
+    memory_.FailWrites(absl::UnavailableError("disk full"));
+    Note("the disk is full");
+  }
+  if (skipped_ == absl::ZeroDuration() && Chance(0.02)) {
+    skipped_ = (Chance(0.5) ? 1 : -1) * absl::Hours(1 + static_cast<int64_t>(random_() % (24 * 365)));
+    clock_.JumpTo(clock_.Now() + skipped_);
+    Note(absl::StrCat("the clock jumps by ", absl::FormatDuration(skipped_)));
+  }
+  if (Chance(0.02)) {
+    Note("the server is killed");
+    StartServer();
+  }
+}
+
+// Somebody who tries what he likes, and never forces it.
+void MeshSim::Operate() {
+  RotationOptions options;
+  const bool runs = last_.has_value() && !last_->Ended();
+  if (calm_ ? runs && !last_->automatic : Chance(runs ? 0.02 : 0.3)) {
+    if (driver_->Begin(options, "operator").ok()) Note("begins a rotation");
+  }
+  if (calm_) return;
+  options.automatic = false;
+  if (Chance(0.02) && driver_->Begin(options, "operator").ok()) Note("prepares a rotation");
+  if (Chance(0.05) && driver_->Activate(false, "operator").ok()) Note("activates by hand");
+  if (Chance(0.05) && driver_->Retire(false, false, "operator").ok()) Note("retires by hand");
+  if (Chance(0.01) && driver_->Abort("operator").ok()) Note("aborts");
+  if (Chance(0.01) && driver_->Rollback("operator").ok()) Note("rolls back");
+  for (SimHolder& holder : holders_) {
+    // Only who is gone for good is evicted: the operator's word is the truth here.
+    if (holder.foreign || holder.connected || holder.evicted || !Chance(0.02)) continue;
+    holder.evicted = true;
+    holder.leaf = std::nullopt;
+    holder.roots.clear();
+    Note(holder.name + " is evicted");
+  }
+}
+
+void MeshSim::Tick() {
+  manager_->Tick(clock_.Now());
+  driver_->Tick(clock_.Now());
+  if (store_.crashed) {
+    Note("the server dies at a commit");
+    StartServer();
+  }
+}
+
+void MeshSim::Step() {
+  const bool was_frozen = !manager_->ClockIsSteady() && skipped_ != absl::ZeroDuration();
+  clock_.Advance(absl::Seconds(1 + static_cast<int64_t>(random_() % (calm_ ? 60 : 600))));
+  Trouble();
+  // The server's loops look every five seconds: what the clock does is seen before anything follows from it.
+  Tick();
+  Operate();
+  if (store_.crashed) StartServer();
+  std::erase_if(holders_, [this](const SimHolder& holder) {
+    return !holder.connected && holder.certificate_expires + absl::Minutes(10) < clock_.Now() - skipped_ &&
+           skipped_ == absl::ZeroDuration();
+  });
+  while (holders_.size() < kHolders) {
+    SimHolder& holder = holders_.emplace_back();
+    holder.name = absl::StrCat("h", ++named_);
+    holder.foreign = Chance(0.3);
+    holder.first_seen = holder.last_seen = clock_.Now();
+  }
+  // While the server's clock is wrong, what it dates is dated wrong: nobody renews then, to keep the truth in one
+  // place.
+  if (skipped_ == absl::ZeroDuration()) {
+    for (SimHolder& holder : holders_) Live(holder);
+  }
+  Tick();
+  Look(was_frozen && skipped_ != absl::ZeroDuration());
+}
+
+// Everybody who holds a bundle can verify everybody who shows a live certificate.
+void MeshSim::LookAtPeers() {
+  const absl::Time truth = clock_.Now() - skipped_;
+  for (const SimHolder& verifier : holders_) {
+    if (verifier.roots.empty()) continue;
+    for (const SimHolder& peer : holders_) {
+      if (!peer.leaf.has_value() || peer.leaf->not_after < truth) continue;
+      // Who has no live certificate of its own is not part of the mesh any more.
+      if (verifier.leaf.has_value() && verifier.leaf->not_after < truth) continue;
+      if (verifier.roots.contains(peer.leaf->root) || verifier.roots.contains(peer.leaf->cross_root)) continue;
+      Broken(absl::StrCat(verifier.name, " (bundle ", verifier.acknowledged, ") cannot verify ", peer.name,
+                          ", whose certificate ", peer.leaf->serial, " is under root ", peer.leaf->root.substr(0, 8)));
+    }
+  }
+}
+
+void MeshSim::LookAtRotation(bool was_frozen) {
+  const auto snapshot = manager_->Current();
+  const std::optional<RootRotation>& now = snapshot->rotation;
+  if (snapshot->bundle->sequence_number < last_sequence_) Broken("the bundle's number went back");
+  last_sequence_ = snapshot->bundle->sequence_number;
+  if (now.has_value() && last_.has_value() && now->number == last_->number && now->started_at == last_->started_at) {
+    const bool rolled_back = now->rolled_back != last_->rolled_back;
+    if (now->step < last_->step && !rolled_back) {
+      Broken(absl::StrCat("from ", RotationStepName(last_->step), " back to ", RotationStepName(now->step)));
+    }
+    if (was_frozen && now->step != last_->step) Broken("it moved while the clock could not be believed");
+    if (now->Ended() && !last_->Ended()) ++rotations_;
+  }
+  if (now.has_value() && !now->Ended()) {
+    const RotationReport report = driver_->Report();
+    if (report.waiting_for.empty() && report.frozen.empty() && report.error.empty()) {
+      Broken(absl::StrCat("it stands at ", RotationStepName(now->step), " and does not say why"));
+    }
+  }
+  last_ = now;
+  for (const StoredAuthority& row : memory_.LoadAuthorities()->authorities) {
+    if (row.state == AuthorityState::kRetired && !(row.key_reference.empty() && row.sealed_key.empty())) {
+      Broken(absl::StrCat("retired authority ", row.id, " keeps its key"));
+    }
+  }
+}
+
+void MeshSim::Look(bool was_frozen) {
+  LookAtPeers();
+  LookAtRotation(was_frozen);
+}
+
+std::string MeshSim::Run(int steps) {
+  for (int step = 0; step < steps && broken_.empty(); ++step) Step();
+  calm_ = true;
+  // Whoever vanished for good is forgotten after a leaf's life and the skew: three hours of calm are plenty.
+  for (int step = 0; step < 500 && broken_.empty(); ++step) {
+    Step();
+    if (step > 5 && (!last_.has_value() || last_->Ended())) return "";
+  }
+  if (broken_.empty())
+    Broken(absl::StrCat("it does not end: ", driver_->Report().waiting_for, driver_->Report().error));
+  return broken_;
+}
+
+}  // namespace meshca

@@ -1,0 +1,124 @@
+// A whole mesh on one thread, driven by one seed: a CA that rotates its root, subscribers that lag, vanish, refuse and
+// come back, foreign clients, operators who try everything, crashes at any commit, a full disk and clocks that jump.
+#ifndef MESHCA_TEST_SIM_MESH_SIM_H_
+#define MESHCA_TEST_SIM_MESH_SIM_H_
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <random>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "ca/authority/authority_manager.h"
+#include "ca/authority/rotation_driver.h"
+#include "test/fakes/counting_entropy.h"
+#include "test/fakes/fake_clock.h"
+#include "test/fakes/memory_store.h"
+
+namespace meshca {
+
+// AuthorityStore's commits fail when told to: before they are applied, or after, when nobody hears of it.
+class CrashingStore final : public AuthorityStore {
+ public:
+  explicit CrashingStore(MemoryStore& store) : store_(store) {}
+
+  absl::StatusOr<AuthoritiesAndBundle> LoadAuthorities() override { return store_.LoadAuthorities(); }
+  absl::StatusOr<uint64_t> CommitAuthorities(const AuthorityChange& change) override;
+  absl::StatusOr<std::map<std::string, uint64_t>> CountLiveLeaves(absl::Time now) override {
+    return store_.CountLiveLeaves(now);
+  }
+  absl::StatusOr<std::string> GetSetting(absl::string_view name) override { return store_.GetSetting(name); }
+  absl::Status PutSetting(absl::string_view name, absl::string_view value) override {
+    return store_.PutSetting(name, value);
+  }
+
+  enum class Crash { kNever, kBefore, kAfter };
+  Crash next = Crash::kNever;
+  bool crashed = false;  // the process is dead from then on
+
+ private:
+  MemoryStore& store_;
+};
+
+// A certificate as its holder shows it: the root it leads to, and the one the cross-certificate in its chain leads to.
+struct SimLeaf {
+  std::string serial;
+  std::string authority_id;
+  std::string root;
+  std::string cross_root;  // "" without one
+  absl::Time not_after;
+};
+
+// One proxy, or one foreign client (which takes nothing from SDS and gets its roots with its certificate).
+struct SimHolder {
+  std::string name;
+  bool foreign = false;
+  bool connected = true;
+  bool refuses = false;  // answers bundles with a NACK
+  bool evicted = false;
+  uint64_t acknowledged = 0;    // bundle
+  std::set<std::string> roots;  // what it verifies peers with; empty: nothing yet
+  std::optional<SimLeaf> leaf;  // what it shows its peers
+  std::optional<SimLeaf> sent;  // a key on its way to it
+  bool reissue = false;
+  absl::Time first_seen;
+  absl::Time last_seen;
+  absl::Time certificate_expires = absl::InfinitePast();
+};
+
+class MeshSim final : public Acknowledgements, public KeyReissuer {
+ public:
+  explicit MeshSim(uint64_t seed);
+
+  // Lives through `steps` of at most ten minutes, then removes every cause of trouble and lets the rotation that runs
+  // end. "" when every invariant held; otherwise what broke and when.
+  std::string Run(int steps);
+
+  int rotations() const { return rotations_; }  // that ended
+  const std::vector<std::string>& events() const { return events_; }
+
+  std::vector<SubscriberRecord> List() const override;
+  Progress Reissue(absl::FunctionRef<bool(absl::string_view)> stale, double per_second) override;
+
+ private:
+  void StartServer();
+  void Step();
+  void Trouble();
+  void Operate();
+  void Live(SimHolder& holder);
+  void Serve(SimHolder& holder);
+  std::optional<SimLeaf> Issue(const SimHolder& holder);
+  void Tick();
+  void Look(bool was_frozen);
+  void LookAtPeers();
+  void LookAtRotation(bool was_frozen);
+  std::set<std::string> PublishedRoots() const;
+  bool Chance(double probability) { return std::bernoulli_distribution(probability)(random_); }
+  void Note(std::string event);
+  void Broken(std::string what);
+
+  std::mt19937_64 random_;
+  FakeClock clock_;
+  CountingEntropy entropy_;
+  KeyEncryption keys_;
+  MemoryStore memory_;
+  CrashingStore store_{memory_};
+  std::unique_ptr<AuthorityManager> manager_;
+  std::unique_ptr<RotationDriver> driver_;
+  std::vector<SimHolder> holders_;
+  absl::Duration skipped_;  // how far the server's clock is ahead of the truth
+  int disk_full_ = 0;       // steps left
+  bool calm_ = false;       // nothing goes wrong any more
+  int named_ = 0;
+  int rotations_ = 0;
+  std::optional<RootRotation> last_;
+  uint64_t last_sequence_ = 0;
+  std::vector<std::string> events_;
+  std::string broken_;
+};
+
+}  // namespace meshca
+
+#endif  // MESHCA_TEST_SIM_MESH_SIM_H_
