@@ -299,7 +299,8 @@ void MeshSim::LookAtRotation(bool was_frozen) {
     }
   }
   last_ = now;
-  for (const StoredAuthority& row : memory_.LoadAuthorities()->authorities) {
+  const AuthoritiesAndBundle stored = memory_.LoadAuthorities().value();
+  for (const StoredAuthority& row : stored.authorities) {
     if (row.state == AuthorityState::kRetired && !(row.key_reference.empty() && row.sealed_key.empty())) {
       Broken(absl::StrCat("retired authority ", row.id, " keeps its key"));
     }
