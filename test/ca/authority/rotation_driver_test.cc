@@ -1,0 +1,142 @@
+#include "ca/authority/rotation_driver.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ca/authority/key_encryption.h"
+#include "ca/base/status.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "test/fakes/counting_entropy.h"
+#include "test/fakes/fake_clock.h"
+#include "test/fakes/memory_store.h"
+
+namespace meshca {
+namespace {
+
+using testing::HasSubstr;
+
+class NoSubscribers final : public Acknowledgements, public KeyReissuer {
+ public:
+  std::vector<SubscriberRecord> List() const override { return {}; }
+  Progress Reissue(absl::FunctionRef<bool(absl::string_view)>, double) override { return {}; }
+};
+
+class RotationDriverTest : public testing::Test {
+ protected:
+  RotationDriverTest() {
+    AuthorityOptions options;
+    options.trust_domain = TrustDomain::Parse("cluster.local").value();
+    manager_ = AuthorityManager::Create(options, store_, keys_, clock_, entropy_).value();
+    EXPECT_TRUE(manager_->Start().ok());
+    RotationDriver::Parts parts;
+    parts.authorities = manager_.get();
+    parts.store = &store_;
+    parts.inventory = &store_;
+    parts.acknowledgements = &nobody_;
+    parts.reissuer = &nobody_;
+    parts.clock = &clock_;
+    parts.sleep = [this](absl::Duration time) { clock_.Advance(time); };
+    driver_ = std::make_unique<RotationDriver>(std::move(parts));
+  }
+
+  // As the server's two loops would.
+  void Pass(absl::Duration time = absl::Seconds(3)) {
+    clock_.Advance(time);
+    Look();
+  }
+  void Look() {
+    manager_->Tick(clock_.Now());
+    driver_->Tick(clock_.Now());
+  }
+  RotationStep Step() { return manager_->Current()->rotation->step; }
+  size_t ChainOfIssuing() { return manager_->Current()->chain_tail.size(); }
+
+  FakeClock clock_;
+  CountingEntropy entropy_;
+  KeyEncryption keys_ = KeyEncryption::FromKey(SecretBytes(std::string(32, 'k'))).value();
+  MemoryStore store_;
+  NoSubscribers nobody_;
+  std::unique_ptr<AuthorityManager> manager_;
+  std::unique_ptr<RotationDriver> driver_;
+};
+
+TEST_F(RotationDriverTest, GoesFromStepToStepAndKeepsTheChainsOfEach) {
+  const std::string old_root = manager_->Current()->issuing->root_id;
+  ASSERT_TRUE(driver_->Begin({}, "uid 0").ok());
+  EXPECT_EQ(Step(), RotationStep::kDistribute);
+  EXPECT_EQ(manager_->Current()->bundle->roots.size(), 2u);
+  EXPECT_EQ(manager_->Current()->bundle->roots[0].spki_sha256_hex(), old_root);
+  EXPECT_EQ(ChainOfIssuing(), 1u);
+  Look();
+  EXPECT_THAT(driver_->Report().waiting_for, HasSubstr("settling"));
+  Pass();
+  EXPECT_NE(manager_->Current()->issuing->root_id, old_root);
+  EXPECT_EQ(manager_->Current()->bundle->roots[1].spki_sha256_hex(), old_root);
+  EXPECT_EQ(ChainOfIssuing(), 2u) << "the issuing authority, and the new root certified by the old one";
+  for (int look = 0; look < 5; ++look) Pass();
+  EXPECT_EQ(Step(), RotationStep::kDone);
+  EXPECT_EQ(manager_->Current()->bundle->roots.size(), 1u);
+  EXPECT_EQ(ChainOfIssuing(), 1u);
+}
+
+TEST_F(RotationDriverTest, ASecondOneIsRefusedAndOneByHandIsTakenOver) {
+  RotationOptions by_hand;
+  by_hand.automatic = false;
+  ASSERT_TRUE(driver_->Begin(by_hand, "uid 0").ok());
+  EXPECT_EQ(ReasonOf(driver_->Begin(by_hand, "uid 0")), "ROTATION_RUNS");
+  for (int look = 0; look < 5; ++look) Pass();
+  EXPECT_EQ(Step(), RotationStep::kDistribute);
+  EXPECT_THAT(driver_->Report().waiting_for, HasSubstr("meshca root activate"));
+  ASSERT_TRUE(driver_->Begin({}, "uid 0").ok());
+  EXPECT_EQ(ReasonOf(driver_->Begin({}, "uid 0")), "ROTATION_RUNS");
+  for (int look = 0; look < 6; ++look) Pass();
+  EXPECT_EQ(Step(), RotationStep::kDone);
+}
+
+TEST_F(RotationDriverTest, AClockAYearAheadFreezesItUntilTheOperatorSpeaks) {
+  ASSERT_TRUE(driver_->Begin({}, "uid 0").ok());
+  clock_.JumpTo(clock_.Now() + absl::Hours(24 * 365));
+  for (int look = 0; look < 5; ++look) Pass();
+  EXPECT_EQ(Step(), RotationStep::kDistribute);
+  EXPECT_THAT(driver_->Report().frozen, HasSubstr("jumped forward"));
+  const absl::Status refused = driver_->Activate(/*force=*/true, "uid 0");
+  EXPECT_EQ(ReasonOf(refused), "ROTATION_FROZEN");
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("meshca check --accept-clock"));
+  ASSERT_TRUE(manager_->AcceptClock("uid 0").ok());
+  EXPECT_EQ(driver_->Report().frozen, "");
+  for (int look = 0; look < 6; ++look) Pass();
+  EXPECT_EQ(Step(), RotationStep::kDone);
+}
+
+TEST_F(RotationDriverTest, AClockAYearBehindFreezesItUntilItIsRight) {
+  ASSERT_TRUE(driver_->Begin({}, "uid 0").ok());
+  const absl::Time then = clock_.Now();
+  clock_.JumpTo(then - absl::Hours(24 * 365));
+  for (int look = 0; look < 5; ++look) Pass();
+  EXPECT_EQ(Step(), RotationStep::kDistribute);
+  EXPECT_THAT(driver_->Report().frozen, HasSubstr("went backwards"));
+  clock_.JumpTo(then + absl::Seconds(15));
+  for (int look = 0; look < 6; ++look) Pass();
+  EXPECT_EQ(Step(), RotationStep::kDone);
+}
+
+TEST_F(RotationDriverTest, AFullDiskIsSaidAndWaitedOutAtEveryStep) {
+  ASSERT_TRUE(driver_->Begin({}, "uid 0").ok());
+  for (int commits = 0; Step() != RotationStep::kDone && commits < 10; ++commits) {
+    const RotationStep before = Step();
+    store_.FailWrites(absl::UnavailableError("disk full"));
+    for (int look = 0; look < 3; ++look) Pass();
+    EXPECT_EQ(Step(), before);
+    EXPECT_THAT(driver_->Report().error, HasSubstr("disk full")) << RotationStepName(before);
+    store_.FailWrites(absl::OkStatus());
+    Pass();
+    EXPECT_NE(Step(), before);
+    EXPECT_EQ(driver_->Report().error, "");
+  }
+  EXPECT_EQ(Step(), RotationStep::kDone);
+}
+
+}  // namespace
+}  // namespace meshca
