@@ -1,5 +1,6 @@
 #include "cli/process.h"
 
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -41,6 +42,11 @@ absl::Status HardenProcess() {
     setrlimit(RLIMIT_NOFILE, &files);  // Fewer descriptors mean fewer connections, which the limits answer for.
   }
   return absl::OkStatus();
+}
+
+void PreferThroughput() {
+  const sched_param no_priority{};
+  sched_setscheduler(0, SCHED_BATCH, &no_priority);
 }
 
 void BlockSignals() {

@@ -35,6 +35,7 @@ int RunServer(const config::ConfigInput& input) {
   absl::StatusOr<config::ResolvedConfig> config = config::ResolveConfig(input);
   if (!config.ok()) return Fail(config.status());
   if (absl::Status status = HardenProcess(); !status.ok()) return Fail(status);
+  PreferThroughput();
   BlockSignals();
   ConfigureLog(config::ToLogFormat(config->values.log().format()), config::ToLogLevel(config->values.log().level()));
   for (const std::string& warning : config->warnings) LogWarning(warning);

@@ -168,7 +168,7 @@ absl::Status MeshcaServer::StartIssuance() {
   retention_s_ = absl::ToInt64Seconds(config::ToDuration(values.storage().retention()));
   MESHCA_ASSIGN_OR_RETURN(CertificateProfile profile, ProfileOf(values.leaf()));
   pipeline_ = std::make_unique<IssuancePipeline>(std::move(profile), PipelineOptionsOf(values.limits(), policy_),
-                                                 *state_->authorities, *state_->store, clock_, entropy_);
+                                                 *state_->authorities, *state_->store, clock_, PublicEntropy());
   MESHCA_ASSIGN_OR_RETURN(doors_, Doors::Open(config_, *state_));
   csr_tls_ = std::make_unique<CsrService>(doors_->tls(), *pipeline_, clock_, entropy_);
   csr_api_ = std::make_unique<CsrService>(doors_->api(), *pipeline_, clock_, entropy_);

@@ -127,7 +127,7 @@ void KeyRing::Impl::Issued(const Attempt& attempt, const SecretBytes& key_pem,
   } else {
     chain = issued->chain.ToPem();
   }
-  const IssuanceRecord& record = issued->record;
+  const IssuanceRecord& record = *issued->record;
   const absl::Time now = clock_.Now();
   // Half-life, spread so that a fleet that started together does not renew together.
   const absl::Duration life = record.not_after - now;

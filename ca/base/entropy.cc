@@ -2,6 +2,10 @@
 
 #include <openssl/rand.h>
 
+#include <algorithm>
+#include <array>
+#include <cstddef>
+
 #include "ca/base/check.h"
 
 namespace meshca {
@@ -14,7 +18,32 @@ class OpenSslEntropy final : public EntropySource {
   }
 };
 
+class PagedEntropy final : public EntropySource {
+ public:
+  void Fill(std::span<uint8_t> out) override {
+    static thread_local Page page;
+    if (out.size() > page.bytes.size()) return SystemEntropy().Fill(out);
+    if (out.size() > page.bytes.size() - page.used) {
+      SystemEntropy().Fill(page.bytes);
+      page.used = 0;
+    }
+    std::copy_n(page.bytes.begin() + static_cast<std::ptrdiff_t>(page.used), out.size(), out.begin());
+    page.used += out.size();
+  }
+
+ private:
+  struct Page {
+    std::array<uint8_t, 1024> bytes;
+    size_t used = sizeof bytes;
+  };
+};
+
 }  // namespace
+
+EntropySource& PublicEntropy() {
+  static PagedEntropy entropy;
+  return entropy;
+}
 
 EntropySource& SystemEntropy() {
   static OpenSslEntropy entropy;

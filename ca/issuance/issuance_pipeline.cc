@@ -137,7 +137,7 @@ class IssuancePipeline::Impl {
       Finish(std::move(job), std::move(status));
       return;
     }
-    IssuanceRecord record = job->leaf.record;
+    std::shared_ptr<const IssuanceRecord> record = job->leaf.record;
     store_.Append(std::move(record), [this, job = std::move(job)](absl::Status status) mutable {
       OnRecorded(std::move(job), std::move(status));
     });

@@ -24,7 +24,7 @@ namespace meshca {
 // A certificate whose record is durable: it may leave.
 struct IssuedCertificate {
   CertificateChain chain;  // leaf, issuing authority, upstream; root left out
-  IssuanceRecord record;
+  std::shared_ptr<const IssuanceRecord> record;
   // Under which it was signed: chain_tail_pem and roots_pem are there, encoded once for everybody.
   std::shared_ptr<const AuthoritySnapshot> authorities;
 };

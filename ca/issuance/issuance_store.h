@@ -4,8 +4,10 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
@@ -57,15 +59,17 @@ class IssuanceStore {
   using AppendDone = absl::AnyInvocable<void(absl::Status) &&>;
   virtual ~IssuanceStore() = default;
 
-  // Queues `record` and returns. `done` runs exactly once, with no lock held: on the writer thread when the record
-  // survives power loss or has failed, or at once on the caller's thread when it is refused (queue full, database
-  // broken, shutdown). On the writer thread it must not call what blocks on this store. A chain leaves the process only
-  // from inside an Ok `done`.
-  // Errors: AlreadyExists (serial number seen), Aborted (its authority no longer signs: sign again and resubmit),
-  // Unauthenticated (the token is unknown, expired, or was redeemed for another key; the caller's certificate is not in
-  // the inventory), ResourceExhausted (queue full),
+  // Queues `record`, shared so that nobody copies it, and returns. `done` runs exactly once, with no lock held: on the
+  // writer thread when the record survives power loss or has failed, or at once on the caller's thread when it is
+  // refused (queue full, database broken, shutdown). On the writer thread it must not call what blocks on this store. A
+  // chain leaves the process only from inside an Ok `done`. Errors: AlreadyExists (serial number seen), Aborted (its
+  // authority no longer signs: sign again and resubmit), Unauthenticated (the token is unknown, expired, or was
+  // redeemed for another key; the caller's certificate is not in the inventory), ResourceExhausted (queue full),
   // Unavailable (database away, disk full, read-only, shutdown).
-  virtual void Append(IssuanceRecord record, AppendDone done) = 0;
+  virtual void Append(std::shared_ptr<const IssuanceRecord> record, AppendDone done) = 0;
+  void Append(IssuanceRecord record, AppendDone done) {
+    Append(std::make_shared<const IssuanceRecord>(std::move(record)), std::move(done));
+  }
 
   // The calls below block on the database: for the pool, never for a loop. Errors: Unavailable.
   // NotFound: no such serial.

@@ -1,6 +1,9 @@
 #include "ca/issuance/issuer.h"
 
 #include <algorithm>
+#include <memory>
+#include <optional>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -35,9 +38,11 @@ absl::StatusOr<Validity> LeafValidity(const CertificateProfile& profile, const I
   return Validity::Make(begin, end);
 }
 
-IssuanceRecord MakeRecord(const IssuanceRequest& request, const LeafFields& leaf, const SigningAuthority& authority,
-                          const Der& certificate, absl::Time now) {
-  IssuanceRecord record;
+std::shared_ptr<const IssuanceRecord> MakeRecord(const IssuanceRequest& request, const LeafFields& leaf,
+                                                 const SigningAuthority& authority, const Der& certificate,
+                                                 absl::Time now) {
+  auto made = std::make_shared<IssuanceRecord>();
+  IssuanceRecord& record = *made;
   record.serial = leaf.serial;
   record.spiffe_id = leaf.spiffe_id;
   record.key_sha256 = leaf.public_key.sha256();
@@ -53,7 +58,24 @@ IssuanceRecord MakeRecord(const IssuanceRequest& request, const LeafFields& leaf
   record.parent_serial = request.caller.parent_serial;
   record.token_id = request.caller.token_id;
   record.must_be_recorded = request.caller.must_be_recorded;
-  return record;
+  return made;
+}
+
+// A thread signs under one issuing certificate for weeks and keeps that one's template. Holding the certificate keeps
+// its fields in place, so that their address tells it from another.
+struct ThreadTemplate {
+  Certificate issuer;
+  std::string algorithm;
+  std::optional<LeafTemplate> form;
+};
+
+absl::StatusOr<const LeafTemplate*> TemplateFor(const Certificate& issuer, absl::string_view algorithm) {
+  static thread_local ThreadTemplate last;
+  if (!last.form.has_value() || &last.issuer.fields() != &issuer.fields() || last.algorithm != algorithm) {
+    MESHCA_ASSIGN_OR_RETURN(LeafTemplate form, LeafTemplate::Make(issuer, algorithm));
+    last = ThreadTemplate{issuer, std::string(algorithm), std::move(form)};
+  }
+  return &*last.form;
 }
 
 }  // namespace
@@ -85,10 +107,9 @@ absl::StatusOr<SignedLeaf> Issuer::Issue(const IssuanceRequest& request, const S
   leaf.dns_names = request.dns_names;
   leaf.public_key = request.public_key;
 
-  // Made anew each time: it is three short strings, and a cache would have to follow every rotation.
-  MESHCA_ASSIGN_OR_RETURN(const LeafTemplate form,
-                          LeafTemplate::Make(authority.certificate, authority.key->signature_algorithm()));
-  const std::string tbs = form.BuildTbs(leaf);
+  MESHCA_ASSIGN_OR_RETURN(const LeafTemplate* const form,
+                          TemplateFor(authority.certificate, authority.key->signature_algorithm()));
+  const std::string tbs = form->BuildTbs(leaf);
   MESHCA_RETURN_IF_ERROR(LintLeafTbs(tbs));
   MESHCA_ASSIGN_OR_RETURN(const std::string signature, authority.key->Sign(tbs));
 
@@ -96,8 +117,8 @@ absl::StatusOr<SignedLeaf> Issuer::Issue(const IssuanceRequest& request, const S
   issuers.reserve(1 + authority.upstream.size());
   issuers.push_back(authority.certificate);
   issuers.insert(issuers.end(), authority.upstream.begin(), authority.upstream.end());
-  Der certificate = form.Assemble(tbs, signature);
-  IssuanceRecord record = MakeRecord(request, leaf, authority, certificate, now);
+  Der certificate = form->Assemble(tbs, signature);
+  auto record = MakeRecord(request, leaf, authority, certificate, now);
   return SignedLeaf{CertificateChain::FromIssuance(std::move(certificate), std::move(issuers)), std::move(record)};
 }
 

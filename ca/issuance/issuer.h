@@ -2,6 +2,8 @@
 #ifndef MESHCA_CA_ISSUANCE_ISSUER_H_
 #define MESHCA_CA_ISSUANCE_ISSUER_H_
 
+#include <memory>
+
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "ca/authority/signing_authority.h"
@@ -16,7 +18,7 @@ namespace meshca {
 // A chain that must not leave before its record is durable.
 struct SignedLeaf {
   CertificateChain chain;
-  IssuanceRecord record;
+  std::shared_ptr<const IssuanceRecord> record;
 };
 
 // Makes one X.509-SVID from one judged request. Pure apart from the serial number: no I/O, no lock, no clock. Safe to

@@ -1,5 +1,7 @@
 #include "ca/rpc/protobuf_payload.h"
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <memory>
@@ -10,8 +12,11 @@
 
 namespace meshca::rpc {
 
-Payload Frame(const google::protobuf::MessageLite& message) {
-  const size_t size = message.ByteSizeLong();
+Payload Frame(const google::protobuf::MessageLite& message) { return Frame(message, {}); }
+
+Payload Frame(const google::protobuf::MessageLite& message, absl::string_view tail) {
+  const size_t head = message.ByteSizeLong();
+  const size_t size = head + tail.size();
   // Protobuf's own limit.
   MESHCA_CHECK(size <= static_cast<size_t>(std::numeric_limits<int32_t>::max()));
   auto bytes = std::make_shared<std::string>();
@@ -19,6 +24,7 @@ Payload Frame(const google::protobuf::MessageLite& message) {
   auto* out = reinterpret_cast<uint8_t*>(bytes->data());
   for (int i = 0; i < 4; ++i) out[1 + i] = static_cast<uint8_t>(size >> (24 - 8 * i));
   message.SerializeWithCachedSizesToArray(out + kFramePrefixBytes);
+  std::copy(tail.begin(), tail.end(), bytes->begin() + static_cast<std::ptrdiff_t>(kFramePrefixBytes + head));
   return bytes;
 }
 

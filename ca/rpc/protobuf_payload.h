@@ -13,6 +13,10 @@ namespace meshca::rpc {
 // Serialises `message` straight behind its prefix: no intermediate copy.
 Payload Frame(const google::protobuf::MessageLite& message);
 
+// `message` followed by `tail`, the serialisation of another message of its type: one that is read as the two merged
+// (protobuf's "Last One Wins": repeated fields of the tail come after the message's). For answers that end alike.
+Payload Frame(const google::protobuf::MessageLite& message, absl::string_view tail);
+
 // Parses `bytes` into `message`, replacing what it held.
 // Errors: InvalidArgument with the message's type name, when the bytes are not that type.
 absl::Status ParseMessage(absl::string_view bytes, google::protobuf::MessageLite& message);

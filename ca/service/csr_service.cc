@@ -134,13 +134,22 @@ void CsrService::Submit(std::shared_ptr<rpc::Call> call, Wanted wanted, CallerId
 void CsrService::Finish(rpc::Call& call, absl::StatusOr<IssuedCertificate> issued) {
   if (!issued.ok()) return Refuse(call, issued.status());
   issued_.fetch_add(1, kRelaxed);
-  IstioCertificateResponse response;
-  const AuthoritySnapshot& authorities = *issued->authorities;
-  response.mutable_cert_chain()->Reserve(static_cast<int>(authorities.chain_tail_pem.size()) + 2);
-  response.add_cert_chain(std::move(issued->chain.LeafPem()).Release());
-  for (const std::string& certificate : authorities.chain_tail_pem) response.add_cert_chain(certificate);
-  response.add_cert_chain(authorities.roots_pem);
-  call.Finish(rpc::Frame(response));
+  const std::shared_ptr<const AnswerTail> tail = TailFor(issued->authorities);
+  IstioCertificateResponse leaf;
+  leaf.add_cert_chain(std::move(issued->chain.LeafPem()).Release());
+  call.Finish(rpc::Frame(leaf, tail->bytes));
+}
+
+std::shared_ptr<const CsrService::AnswerTail> CsrService::TailFor(
+    const std::shared_ptr<const AuthoritySnapshot>& authorities) {
+  MutexLock lock(mutex_);
+  if (tail_ == nullptr || tail_->authorities != authorities) {
+    IstioCertificateResponse response;
+    for (const std::string& certificate : authorities->chain_tail_pem) response.add_cert_chain(certificate);
+    response.add_cert_chain(authorities->roots_pem);
+    tail_ = std::make_shared<const AnswerTail>(AnswerTail{authorities, response.SerializeAsString()});
+  }
+  return tail_;
 }
 
 void CsrService::Refuse(rpc::Call& call, const absl::Status& error) {

@@ -5,11 +5,14 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <string>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "ca/authn/authenticator.h"
 #include "ca/base/clock.h"
 #include "ca/base/entropy.h"
+#include "ca/base/mutex.h"
 #include "ca/issuance/issuance_pipeline.h"
 #include "ca/rpc/call.h"
 #include "ca/rpc/router.h"
@@ -58,6 +61,12 @@ class CsrService {
 
  private:
   struct Wanted;
+  // What every answer under one snapshot ends with: the authorities' certificates and the roots, serialised once.
+  struct AnswerTail {
+    std::shared_ptr<const AuthoritySnapshot> authorities;
+    std::string bytes;
+  };
+  std::shared_ptr<const AnswerTail> TailFor(const std::shared_ptr<const AuthoritySnapshot>& authorities);
   void Submit(std::shared_ptr<rpc::Call> call, Wanted wanted, CallerIdentity caller);
   void Finish(rpc::Call& call, absl::StatusOr<IssuedCertificate> issued);
   void Refuse(rpc::Call& call, const absl::Status& error);
@@ -67,6 +76,9 @@ class CsrService {
   IssuancePipeline& pipeline_;
   const Clock& clock_;
   EntropySource& entropy_;
+
+  Mutex mutex_;
+  std::shared_ptr<const AnswerTail> tail_ ABSL_GUARDED_BY(mutex_);  // the last one used
 
   std::atomic<uint64_t> requests_ = 0;
   std::atomic<uint64_t> issued_ = 0;

@@ -1,5 +1,6 @@
 #include "ca/x509/public_key.h"
 
+#include <mutex>
 #include <utility>
 
 #include <openssl/core_names.h>
@@ -27,31 +28,61 @@ constexpr absl::string_view kP384Prefix(
     "\x30\x76\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22\x03\x62\x00\x04", 24);
 constexpr size_t kP384Size = 120;
 
+// The uncompressed point of a P-256 SubjectPublicKeyInfo, its byte 04 included.
+absl::string_view P256Point(absl::string_view spki) { return spki.substr(kP256Prefix.size() - 1); }
+
 absl::Status KeyError(absl::string_view reason, absl::string_view what) {
   return WithReason(absl::InvalidArgumentError(absl::StrCat("public key: ", what)), reason);
 }
 
-// A P-256 key whose parameters others copy: 5 us instead of 115 for OpenSSL's decoder. Never freed.
-EVP_PKEY* P256Parameters() {
+// One P-256 key that a thread puts each CSR's point into. Making a key of its own for every CSR (copied parameters) and
+// a context for it costs 6 us, a tenth of the arithmetic; the point alone costs 0.7 us.
+class P256Scratch {
+ public:
+  static P256Scratch& OfThread() {
+    static thread_local P256Scratch scratch;
+    return scratch;
+  }
+
+  // Takes the uncompressed `point` (RFC 5480 §2.2). KEY_MALFORMED when it is not on the curve.
+  absl::Status Take(absl::string_view point) {
+    if (point == point_) return absl::OkStatus();
+    point_.clear();
+    if (EVP_PKEY_set1_encoded_public_key(key_.get(), reinterpret_cast<const unsigned char*>(point.data()),
+                                         point.size()) != 1) {
+      OpenSslError("EVP_PKEY_set1_encoded_public_key").IgnoreError();
+      return KeyError("KEY_MALFORMED", "EC point is not on the curve P-256");
+    }
+    point_ = std::string(point);
+    return absl::OkStatus();
+  }
+
+  // A context ready for EVP_PKEY_verify under the point taken last, or null. This object's.
+  EVP_PKEY_CTX* VerifyContext() { return EVP_PKEY_verify_init(context_.get()) == 1 ? context_.get() : nullptr; }
+
+ private:
+  P256Scratch()
+      : key_(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256")),
+        context_(EVP_PKEY_CTX_new_from_pkey(nullptr, key_.get(), nullptr)) {
+    MESHCA_CHECK(key_ != nullptr && context_ != nullptr);
+  }
+
+  const EvpPkeyPtr key_;
+  const EvpPkeyCtxPtr context_;
+  std::string point_;  // what key_ holds; "" for what it was made with
+};
+
+// A key of its own for one that stays: TLS, chains, authorities.
+EvpPkeyPtr P256FromPoint(absl::string_view point) {
   static EVP_PKEY* const parameters = [] {
     EVP_PKEY* key = EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256");
     MESHCA_CHECK(key != nullptr);
     return key;
   }();
-  return parameters;
-}
-
-absl::StatusOr<EvpPkeyPtr> P256FromPoint(absl::string_view point) {
   EvpPkeyPtr key(EVP_PKEY_new());
-  if (key == nullptr || EVP_PKEY_copy_parameters(key.get(), P256Parameters()) != 1) {
-    return OpenSslError("EVP_PKEY_copy_parameters");
-  }
-  // Checks that the point is on the curve.
-  if (EVP_PKEY_set1_encoded_public_key(key.get(), reinterpret_cast<const unsigned char*>(point.data()), point.size()) !=
-      1) {
-    OpenSslError("EVP_PKEY_set1_encoded_public_key").IgnoreError();
-    return KeyError("KEY_MALFORMED", "EC point is not on the curve P-256");
-  }
+  MESHCA_CHECK(key != nullptr && EVP_PKEY_copy_parameters(key.get(), parameters) == 1);
+  MESHCA_CHECK(EVP_PKEY_set1_encoded_public_key(key.get(), reinterpret_cast<const unsigned char*>(point.data()),
+                                                point.size()) == 1);  // P256Scratch has taken it
   return key;
 }
 
@@ -151,6 +182,11 @@ int VerifyEd25519(EVP_PKEY* key, absl::string_view message, absl::string_view si
 }
 
 // EVP_PKEY_verify over our own digest: DigestVerifyInit would fetch the hash anew each time.
+int VerifyMessage(EVP_PKEY_CTX* context, HashType hash, absl::string_view message, absl::string_view signature) {
+  const HashValue digest = Hash(hash, message);
+  return EVP_PKEY_verify(context, Bytes(signature), signature.size(), digest.bytes.data(), digest.size);
+}
+
 int VerifyDigest(EVP_PKEY* key, const SignatureAlgorithm& algorithm, absl::string_view message,
                  absl::string_view signature) {
   const EvpPkeyCtxPtr context(EVP_PKEY_CTX_new_from_pkey(nullptr, key, nullptr));
@@ -163,8 +199,16 @@ int VerifyDigest(EVP_PKEY* key, const SignatureAlgorithm& algorithm, absl::strin
       return -1;
     }
   }
-  const HashValue digest = Hash(algorithm.hash, message);
-  return EVP_PKEY_verify(context.get(), Bytes(signature), signature.size(), digest.bytes.data(), digest.size);
+  return VerifyMessage(context.get(), algorithm.hash, message, signature);
+}
+
+// The same for P-256, by the thread's scratch key. `point` belongs to a PublicKey: it is on the curve.
+int VerifyP256(absl::string_view point, const SignatureAlgorithm& algorithm, absl::string_view message,
+               absl::string_view signature) {
+  P256Scratch& scratch = P256Scratch::OfThread();
+  if (!scratch.Take(point).ok()) return -1;
+  EVP_PKEY_CTX* const context = scratch.VerifyContext();
+  return context == nullptr ? -1 : VerifyMessage(context, algorithm.hash, message, signature);
 }
 
 }  // namespace
@@ -190,18 +234,22 @@ absl::StatusOr<KeyType> ParseKeyType(absl::string_view name) {
 }
 
 struct PublicKey::Rep {
-  KeyType type;
-  std::string spki;
-  std::string sha256;
-  EvpPkeyPtr key;
+  Rep(KeyType type, absl::string_view spki, EvpPkeyPtr key)
+      : type(type), spki(spki), sha256(Sha256(spki)), key(std::move(key)) {}
+
+  const KeyType type;
+  const std::string spki;
+  const std::string sha256;
+  // A P-256 key's is made when somebody asks: a CSR's key is checked and certified without.
+  mutable std::once_flag made;
+  mutable EvpPkeyPtr key;
 };
 
 // Makes the shared part; the one place that does.
 class PublicKeyParser {
  public:
   static PublicKey Make(KeyType type, absl::string_view spki, EvpPkeyPtr key) {
-    return PublicKey(
-        std::make_shared<const PublicKey::Rep>(PublicKey::Rep{type, std::string(spki), Sha256(spki), std::move(key)}));
+    return PublicKey(std::make_shared<const PublicKey::Rep>(type, spki, std::move(key)));
   }
 };
 
@@ -209,8 +257,8 @@ PublicKey::PublicKey(std::shared_ptr<const Rep> rep) : rep_(std::move(rep)) {}
 
 absl::StatusOr<PublicKey> PublicKey::FromSpki(absl::string_view spki) {
   if (spki.size() != kP256Size || !absl::StartsWith(spki, kP256Prefix)) return FromSpkiByOpenSsl(spki);
-  MESHCA_ASSIGN_OR_RETURN(EvpPkeyPtr key, P256FromPoint(spki.substr(kP256Prefix.size() - 1)));
-  return PublicKeyParser::Make(KeyType::kEcP256, spki, std::move(key));
+  MESHCA_RETURN_IF_ERROR(P256Scratch::OfThread().Take(P256Point(spki)));
+  return PublicKeyParser::Make(KeyType::kEcP256, spki, nullptr);
 }
 
 absl::StatusOr<PublicKey> PublicKey::FromSpkiByOpenSsl(absl::string_view spki) {
@@ -236,7 +284,13 @@ KeyType PublicKey::type() const { return rep_->type; }
 absl::string_view PublicKey::spki() const { return rep_ == nullptr ? absl::string_view() : rep_->spki; }
 const std::string& PublicKey::sha256() const { return rep_->sha256; }
 std::string PublicKey::sha256_hex() const { return HexLower(rep_->sha256); }
-EVP_PKEY* PublicKey::evp() const { return rep_->key.get(); }
+
+EVP_PKEY* PublicKey::evp() const {
+  std::call_once(rep_->made, [this] {
+    if (rep_->key == nullptr) rep_->key = P256FromPoint(P256Point(rep_->spki));
+  });
+  return rep_->key.get();
+}
 
 std::string PublicKey::KeyIdentifier() const {
   absl::string_view info, algorithm, bits, key;
@@ -257,8 +311,9 @@ absl::Status PublicKey::Verify(absl::string_view algorithm, absl::string_view me
                                absl::string_view signature) const {
   MESHCA_ASSIGN_OR_RETURN(const SignatureAlgorithm read, ReadSignatureAlgorithm(algorithm));
   if (!SchemeFits(read.scheme, type())) return Misfit(type());
-  const int verdict = read.scheme == SignatureScheme::kEd25519 ? VerifyEd25519(evp(), message, signature)
-                                                               : VerifyDigest(evp(), read, message, signature);
+  const int verdict = type() == KeyType::kEcP256 ? VerifyP256(P256Point(spki()), read, message, signature)
+                      : read.scheme == SignatureScheme::kEd25519 ? VerifyEd25519(evp(), message, signature)
+                                                                 : VerifyDigest(evp(), read, message, signature);
   if (verdict == 1) return absl::OkStatus();
   OpenSslError("EVP_PKEY_verify").IgnoreError();
   return WithReason(absl::InvalidArgumentError("signature does not fit the key"), "SIGNATURE_INVALID");

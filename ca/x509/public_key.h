@@ -30,7 +30,7 @@ class PublicKey {
 
   // From a DER SubjectPublicKeyInfo (RFC 5280 §4.1.2.7). InvalidArgument with reason KEY_MALFORMED, KEY_WEAK (RSA
   // below 2048 bits, a curve below P-256, DSA; RSA above 4096 bits, which costs too much to check) or KEY_UNSUPPORTED.
-  // P-256 takes the fast path: a raw point put into copied parameters.
+  // P-256 takes the fast path: its raw point, checked against the curve.
   static absl::StatusOr<PublicKey> FromSpki(absl::string_view spki);
   // FromSpki by OpenSSL's decoder alone, for every type: what the fast path is compared with.
   static absl::StatusOr<PublicKey> FromSpkiByOpenSsl(absl::string_view spki);
@@ -46,7 +46,8 @@ class PublicKey {
   std::string KeyIdentifier() const;
   bool empty() const { return rep_ == nullptr; }
 
-  // Lives as long as this key or a copy of it. Never null for a key that is not empty.
+  // Lives as long as this key or a copy of it. Never null for a key that is not empty. A P-256 key's is made at the
+  // first call: Verify does without.
   EVP_PKEY* evp() const;
 
   // Is `signature` this key's over `message`? `algorithm` is the DER AlgorithmIdentifier that stands beside it.

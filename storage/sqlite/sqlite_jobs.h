@@ -3,6 +3,7 @@
 #define MESHCA_STORAGE_SQLITE_SQLITE_JOBS_H_
 
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,19 +22,19 @@ namespace meshca::storage {
 // One issuance: the hot path.
 class AppendJob final : public SqliteJob {
  public:
-  AppendJob(IssuanceRecord record, IssuanceStore::AppendDone done)
+  AppendJob(std::shared_ptr<const IssuanceRecord> record, IssuanceStore::AppendDone done)
       : record_(std::move(record)), done_(std::move(done)) {}
 
   WriteLane lane() const override { return WriteLane::kIssuance; }
   size_t bytes() const override {
-    return sizeof *this + record_.spiffe_id.uri().size() + record_.caller.size() + record_.instance.size() + 256;
+    return sizeof *this + record_->spiffe_id.uri().size() + record_->caller.size() + record_->instance.size() + 256;
   }
-  absl::Status Apply(WriteContext& context) override { return context.issuances.Insert(record_); }
-  const IssuanceRecord* issuance() const override { return &record_; }
+  absl::Status Apply(WriteContext& context) override { return context.issuances.Insert(*record_); }
+  const IssuanceRecord* issuance() const override { return record_.get(); }
   void Done(absl::Status status) override { std::move(done_)(std::move(status)); }
 
  private:
-  const IssuanceRecord record_;
+  const std::shared_ptr<const IssuanceRecord> record_;
   IssuanceStore::AppendDone done_;
 };
 

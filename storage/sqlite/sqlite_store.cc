@@ -91,7 +91,7 @@ absl::StatusOr<std::unique_ptr<SqliteStore>> OpenSqliteStore(const SqliteOptions
       new SqliteStore(std::make_unique<SqliteStore::Impl>(options, std::move(lock), std::move(database))));
 }
 
-void SqliteStore::Append(IssuanceRecord record, AppendDone done) {
+void SqliteStore::Append(std::shared_ptr<const IssuanceRecord> record, AppendDone done) {
   impl_->writer_.Submit(std::make_unique<AppendJob>(std::move(record), std::move(done)));
 }
 

@@ -47,7 +47,8 @@ class SqliteStore final : public Store {
  public:
   ~SqliteStore() override;
 
-  void Append(IssuanceRecord record, AppendDone done) override;
+  using IssuanceStore::Append;
+  void Append(std::shared_ptr<const IssuanceRecord> record, AppendDone done) override;
   absl::StatusOr<IssuanceRecord> Find(const SerialNumber& serial) override;
   absl::Status List(const IssuanceFilter& filter, absl::FunctionRef<bool(const IssuanceRecord&)> visit) override;
   absl::StatusOr<uint64_t> CountIssuances() override;

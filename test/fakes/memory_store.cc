@@ -87,18 +87,18 @@ void MemoryStore::AbortAppends(int times) {
   aborts_ = times;
 }
 
-void MemoryStore::Append(IssuanceRecord record, AppendDone done) {
+void MemoryStore::Append(std::shared_ptr<const IssuanceRecord> record, AppendDone done) {
   absl::Status result;
   {
     MutexLock lock(mutex_);
     if (held_max_.has_value()) {
       if (held_.size() < *held_max_) {
-        held_.push_back({std::move(record), std::move(done)});
+        held_.push_back({*record, std::move(done)});
         return;
       }
       result = absl::ResourceExhaustedError("database: the queue is full");
     } else {
-      result = AppendLocked(std::move(record));
+      result = AppendLocked(*record);
     }
   }
   std::move(done)(std::move(result));

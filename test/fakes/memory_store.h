@@ -34,7 +34,8 @@ class MemoryStore final : public storage::Store {
   // The next `times` Appends answer Aborted, as when an activation overtook them.
   void AbortAppends(int times);
 
-  void Append(IssuanceRecord record, AppendDone done) override;
+  using IssuanceStore::Append;
+  void Append(std::shared_ptr<const IssuanceRecord> record, AppendDone done) override;
   absl::StatusOr<IssuanceRecord> Find(const SerialNumber& serial) override;
   absl::Status List(const IssuanceFilter& filter, absl::FunctionRef<bool(const IssuanceRecord&)> visit) override;
   absl::StatusOr<uint64_t> CountIssuances() override;

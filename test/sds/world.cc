@@ -135,14 +135,16 @@ void FakeIssuer::SetLifetime(absl::Duration lifetime) {
 
 IssuedCertificate FakeIssuer::Make(const SubmittedRequest& request) {
   IssuedCertificate issued;
-  issued.record.serial = SerialNumber::Make(world_.clock.Now(), world_.entropy);
-  issued.record.spiffe_id = request.spiffe_id;
+  IssuanceRecord record;
+  record.serial = SerialNumber::Make(world_.clock.Now(), world_.entropy);
+  record.spiffe_id = request.spiffe_id;
   {
     MutexLock lock(mutex_);
-    issued.record.authority_id = authority_id_;
-    issued.record.not_after = world_.clock.Now() + lifetime_;
+    record.authority_id = authority_id_;
+    record.not_after = world_.clock.Now() + lifetime_;
   }
-  issued.chain = CertificateChain::FromIssuance(Der("leaf " + issued.record.serial.ToHex()), {});
+  issued.chain = CertificateChain::FromIssuance(Der("leaf " + record.serial.ToHex()), {});
+  issued.record = std::make_shared<const IssuanceRecord>(std::move(record));
   return issued;
 }
 

@@ -69,7 +69,7 @@ TEST(Issuer, SignsWhatItPromises) {
   EXPECT_TRUE(CertificateChain::Make({leaf, snapshot->issuing->certificate}).ok());
   EXPECT_EQ(signed_leaf->chain.issuers().front(), snapshot->issuing->certificate);
 
-  const IssuanceRecord& record = signed_leaf->record;
+  const IssuanceRecord& record = *signed_leaf->record;
   EXPECT_EQ(record.serial, leaf.serial());
   EXPECT_EQ(record.spiffe_id, *leaf.spiffe_id());
   EXPECT_EQ(record.key_sha256, Key().public_key().sha256());
@@ -94,7 +94,7 @@ TEST(Issuer, ALeafNeverOutlivesItsAuthority) {
   const Issuer issuer(CertificateProfile(), SystemEntropy());
   const absl::StatusOr<SignedLeaf> leaf = issuer.Issue(Judged(), *snapshot->issuing, end - absl::Hours(1));
   ASSERT_TRUE(leaf.ok()) << leaf.status();
-  EXPECT_EQ(leaf->record.not_after, end);
+  EXPECT_EQ(leaf->record->not_after, end);
 }
 
 TEST(Issuer, RefusesByProfileAndAuthority) {
@@ -153,7 +153,7 @@ TEST(IssuancePipeline, AChainLeavesOnlyAfterItsRecordIsDurable) {
   Event done;
   h.pipeline.Submit(WebRequest(Key()), [&](Result result) {
     EXPECT_TRUE(result.ok()) << result.status();
-    EXPECT_EQ(result->record.certificate_sha256, Sha256(result->chain.leaf().bytes()));
+    EXPECT_EQ(result->record->certificate_sha256, Sha256(result->chain.leaf().bytes()));
     EXPECT_NE(result->authorities, nullptr);
     answered = true;
     done.Set();
@@ -245,7 +245,7 @@ TEST(IssuancePipeline, SignsAgainWithTheNewestAuthorityWhenAnActivationOvertakes
   h.store.OnAppend([&](const IssuanceRecord&) { h.snapshots.Publish(next); });
   const Result result = h.SubmitAndWait(WebRequest(Key()));
   ASSERT_TRUE(result.ok()) << result.status();
-  EXPECT_EQ(result->record.authority_id, next->issuing->id);
+  EXPECT_EQ(result->record->authority_id, next->issuing->id);
   EXPECT_EQ(result->authorities, next);
   const std::vector<IssuanceRecord> records = h.store.records();
   ASSERT_EQ(records.size(), 2u);

@@ -95,7 +95,8 @@ class ScriptedStore final : public IssuanceStore {
     return records_;
   }
 
-  void Append(IssuanceRecord record, AppendDone done) override {
+  void Append(std::shared_ptr<const IssuanceRecord> shared, AppendDone done) override {
+    const IssuanceRecord& record = *shared;
     absl::Status status;
     std::function<void(const IssuanceRecord&)> hook;
     {

@@ -49,7 +49,7 @@ class AdminTest : public ServiceTest {
     bool finished = false;
     pipeline->Submit(std::move(request), [&](absl::StatusOr<IssuedCertificate> issued) {
       MutexLock lock(mutex);
-      if (issued.ok()) serial = issued->record.serial.ToHex();
+      if (issued.ok()) serial = issued->record->serial.ToHex();
       finished = true;
       done.NotifyAll();
     });
