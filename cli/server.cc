@@ -12,6 +12,7 @@
 #include "absl/time/clock.h"
 #include "ca/authority/rotation_driver.h"
 #include "ca/base/clock.h"
+#include "ca/base/cpu_count.h"
 #include "ca/base/entropy.h"
 #include "ca/base/log.h"
 #include "ca/base/status.h"
@@ -188,9 +189,8 @@ RotationDriver::Parts MeshcaServer::RotationParts() {
   parts.reissuer = &sds_->reissuer();
   parts.clock = &clock_;
   parts.policy = config::ToEvidencePolicy(config_.values);
-  parts.reissue_per_second = values.reissue_per_second() > 0
-                                 ? values.reissue_per_second()
-                                 : kReissuePerCore * std::max(1u, std::thread::hardware_concurrency());
+  parts.reissue_per_second =
+      values.reissue_per_second() > 0 ? values.reissue_per_second() : kReissuePerCore * CpuCount();
   parts.sleep = absl::SleepFor;
   return parts;
 }

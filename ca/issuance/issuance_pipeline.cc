@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/base/bounded_queue.h"
+#include "ca/base/cpu_count.h"
 #include "ca/base/mutex.h"
 #include "ca/base/status.h"
 #include "ca/issuance/issuer.h"
@@ -39,9 +40,7 @@ absl::Status NothingSigns() {
                     "NO_ACTIVE_AUTHORITY");
 }
 
-size_t ThreadCount(size_t wanted) {
-  return wanted > 0 ? wanted : std::max<size_t>(std::thread::hardware_concurrency(), 1);
-}
+size_t ThreadCount(size_t wanted) { return wanted > 0 ? wanted : static_cast<size_t>(CpuCount()); }
 
 // One request on its way. Owned by the queue, a pool thread, or the store's callback, never by two.
 struct Job {

@@ -29,7 +29,7 @@ class Issuer {
   Issuer(CertificateProfile profile, EntropySource& entropy);
 
   // Signs with `authority`; the chain is leaf first, root left out. Leaf:
-  //   serialNumber      16 bytes, 12 of them random          RFC 5280 §4.1.2.2
+  //   serialNumber      16 bytes, 10 of them random          RFC 5280 §4.1.2.2
   //   notBefore         now - profile.backdate               RFC 5280 §4.1.2.5
   //   notAfter          now + lifetime, never past the authority's own, whole seconds
   //   subjectAltName    one URI, the SPIFFE ID; DNS names    X509-SVID §2

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "ca/base/check.h"
+#include "ca/base/cpu_count.h"
 #include "ca/base/log.h"
 #include "ca/base/status.h"
 #include "ca/rpc/connection.h"
@@ -51,7 +52,7 @@ class EdgeServer final : public Server {
 
   absl::Status MakeLoops(int wanted) {
     int count = wanted;
-    if (count <= 0) count = std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kLoopsMax);
+    if (count <= 0) count = std::min(CpuCount(), kLoopsMax);
     for (int i = 0; i < count; ++i) {
       MESHCA_ASSIGN_OR_RETURN(auto loop, Loop::Create(edge_));
       loops_.push_back(std::move(loop));

@@ -7,12 +7,22 @@
 #include "ca/x509/encoding.h"
 
 namespace meshca {
+namespace {
+
+constexpr size_t kTimeBytes = 6;
+constexpr int64_t kMicrosPerPair = 2'000'000;
+constexpr int64_t kMicrosMax = 0x80000000 * kMicrosPerPair;
+
+}  // namespace
 
 SerialNumber SerialNumber::Make(absl::Time now, EntropySource& entropy) {
-  const int64_t halves = std::clamp<int64_t>(absl::ToUnixSeconds(now) / 2, 0x01000000, 0x7fffffff);
+  // Microseconds reach 2^63 in the year 294247: far outside the clamp, but a clock may say anything.
+  const int64_t micros = std::clamp<int64_t>(absl::ToUnixMicros(now), 0, kMicrosMax);
+  const int64_t pairs = std::clamp<int64_t>(micros / kMicrosPerPair, 0x01000000, 0x7fffffff);
+  const int64_t ticks = pairs << 16 | (micros % kMicrosPerPair << 16) / kMicrosPerPair;
   SerialNumber serial;
-  for (size_t i = 0; i < 4; ++i) serial.bytes_[i] = static_cast<uint8_t>(halves >> (24 - 8 * i));
-  entropy.Fill(std::span<uint8_t>(serial.bytes_).subspan(4));
+  for (size_t i = 0; i < kTimeBytes; ++i) serial.bytes_[i] = static_cast<uint8_t>(ticks >> (40 - 8 * i));
+  entropy.Fill(std::span<uint8_t>(serial.bytes_).subspan(kTimeBytes));
   return serial;
 }
 

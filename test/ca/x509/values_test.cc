@@ -154,6 +154,10 @@ TEST(SerialNumber, IsTimeThenChance) {
   EXPECT_EQ(first.ToHex(), "35000000000000000000000000000007");
   EXPECT_LT(first, SerialNumber::Make(now + absl::Seconds(2), entropy));
   EXPECT_LT(first, SerialNumber::Make(now, entropy));
+  // 30.5 us a step, up to the last before the next two seconds.
+  EXPECT_EQ(SerialNumber::Make(now + absl::Microseconds(31), entropy).ToHex().substr(0, 12), "350000000001");
+  EXPECT_EQ(SerialNumber::Make(now + absl::Seconds(1), entropy).ToHex().substr(0, 12), "350000008000");
+  EXPECT_EQ(SerialNumber::Make(now + absl::Microseconds(1'999'999), entropy).ToHex().substr(0, 12), "35000000ffff");
 }
 
 TEST(SerialNumber, StaysPositiveAndShortestWhateverTheClock) {
