@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import shutil
+import statistics
 import subprocess
 import sys
 import time
@@ -47,6 +48,15 @@ def file_system(path):
     return " on ".join(done.stdout.split()) or "unknown"
 
 
+def median_round(report):
+    """The figures of a usual round: the median of each."""
+    rounds = report["rounds"]
+    middle = lambda pick: statistics.median(pick(one) for one in rounds)  # noqa: E731
+    return {**{name: middle(lambda one: one[name]) for name in ("ratio", "cpu_us", "arithmetic_us", "per_second")},
+            "ratios": [one["ratio"] for one in rounds], "certificates": sum(one["ok"] for one in rounds),
+            "p50_ms": middle(lambda one: one["latency_ms"]["p50"]), "p99_ms": middle(lambda one: one["latency_ms"]["p99"])}
+
+
 def measure(build, folder, words):
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
@@ -58,13 +68,13 @@ def measure(build, folder, words):
         server.start()
         os.sched_setaffinity(0, {cores[1]})
         (folder / "root.pem").write_text(server.root_pem)
-        host, port = server.grpc.rsplit(":", 1)
-        done = subprocess.run([build / "test/bench/issuance_bench", "--host", host, "--port", port,
+        done = subprocess.run([build / "test/bench/meshca-bench", "csr", "--address", server.grpc,
                                "--server-pid", str(server.pid), "--root", folder / "root.pem", "--id", WORKLOAD,
-                               "--token-file", folder / "token", *words], stdout=subprocess.PIPE, text=True, check=False)
+                               "--token-file", folder / "token", "--yardstick", "--json", *words],
+                              stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode != 0:
             sys.exit(f"the load failed\n{server.background.output()}")
-        result = json.loads(done.stdout)
+        result = median_round(json.loads(done.stdout))
         result["memory_mib"] = server.background.resident_bytes() / 2**20
         return result
     finally:

@@ -8,5 +8,5 @@ cd "$(dirname "$0")/../.."
 meshca_install build test
 meshca_venv build/venv test/requirements.txt
 cmake --preset release >/dev/null
-cmake --build --preset release --target meshca issuance_bench
+cmake --build --preset release --target meshca meshca_bench
 exec build/venv/bin/python test/bench/issuance.py "$@"

@@ -1,22 +1,22 @@
-// The promise of speed: CPU time of a running `meshca serve` per durably recorded certificate, as a multiple of
-// OpenSSL's P-256 verify + sign measured in the same run, between the batches. test/bench/issuance.py starts the
-// server, pins it and this program to a core each, and reads the JSON object printed here.
+#include "test/bench/csr_command.h"
+
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <openssl/x509_vfy.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "ca/base/check.h"
 #include "ca/base/openssl_ptr.h"
@@ -42,6 +42,8 @@ struct Options {
   std::string spiffe_id;
   int requests = 4000;  // a round
   int rounds = 5;
+  bool yardstick = true;
+  bool json = true;
 };
 
 [[noreturn]] void Fail(const std::string& what) {
@@ -120,10 +122,7 @@ int Run(Options options) {
     Fail(warm.status().ToString());
   }
 
-  std::vector<double> ratios;
-  std::vector<double> cpu_us;
-  std::vector<double> rates;
-  std::vector<absl::Duration> latencies;
+  nlohmann::json rounds = nlohmann::json::array();
   std::vector<double> yardsticks = {absl::ToDoubleMicroseconds(P256VerifyAndSign(kYardstick))};
   for (int round = 0; round < options.rounds; ++round) {
     const std::vector<std::string> csrs = MakeCsrs(options.requests, options.spiffe_id);
@@ -136,39 +135,55 @@ int Run(Options options) {
 
     yardsticks.push_back(absl::ToDoubleMicroseconds(P256VerifyAndSign(kYardstick)));
     const double arithmetic = (yardsticks[round] + yardsticks[round + 1]) / 2;
-    cpu_us.push_back(absl::ToDoubleMicroseconds(used) / options.requests);
-    ratios.push_back(cpu_us.back() / arithmetic);
-    rates.push_back(options.requests / absl::ToDoubleSeconds(result->wall));
-    latencies.insert(latencies.end(), result->latencies.begin(), result->latencies.end());
+    const double cpu_us = absl::ToDoubleMicroseconds(used) / options.requests;
+    rounds.push_back({{"requests", options.requests},
+                      {"ok", options.requests},
+                      {"seconds", absl::ToDoubleSeconds(result->wall)},
+                      {"per_second", options.requests / absl::ToDoubleSeconds(result->wall)},
+                      {"cpu_us", cpu_us},
+                      {"cpu_seconds", absl::ToDoubleSeconds(used)},
+                      {"arithmetic_us", arithmetic},
+                      {"ratio", cpu_us / arithmetic},
+                      {"latency_ms",
+                       {{"p50", absl::ToDoubleMilliseconds(Quantile(result->latencies, 0.5))},
+                        {"p90", absl::ToDoubleMilliseconds(Quantile(result->latencies, 0.9))},
+                        {"p99", absl::ToDoubleMilliseconds(Quantile(result->latencies, 0.99))},
+                        {"p999", absl::ToDoubleMilliseconds(Quantile(result->latencies, 0.999))},
+                        {"max", absl::ToDoubleMilliseconds(Quantile(result->latencies, 1))}}}});
   }
-  std::cout << nlohmann::json{{"ratio", Quantile(ratios, 0.5)},
-                              {"ratios", ratios},
-                              {"cpu_us", Quantile(cpu_us, 0.5)},
-                              {"arithmetic_us", Quantile(yardsticks, 0.5)},
-                              {"per_second", Quantile(rates, 0.5)},
-                              {"p50_ms", absl::ToDoubleMilliseconds(Quantile(latencies, 0.5))},
-                              {"p99_ms", absl::ToDoubleMilliseconds(Quantile(latencies, 0.99))},
-                              {"certificates", options.requests * options.rounds}}
-            << std::endl;
+  std::cout << nlohmann::json{{"rounds", rounds}} << std::endl;
   return 0;
 }
 
 }  // namespace
-}  // namespace meshca::bench
 
-int main(int argc, char** argv) {
-  meshca::bench::Options options;
-  CLI::App app("CPU time of a meshca server per certificate; see test/bench/README.md", "issuance_bench");
-  app.add_option("--host", options.load.host)->required();
-  app.add_option("--port", options.load.port)->required();
-  app.add_option("--root", options.load.root_file)->required();
-  app.add_option("--token-file", options.token_file)->required();
-  app.add_option("--id", options.spiffe_id)->required();
-  app.add_option("--server-pid", options.server_pid)->required();
-  app.add_option("--connections", options.load.connections)->check(CLI::PositiveNumber);
-  app.add_option("--in-flight", options.load.in_flight)->check(CLI::PositiveNumber);
-  app.add_option("--requests", options.requests)->check(CLI::PositiveNumber);
-  app.add_option("--rounds", options.rounds)->check(CLI::PositiveNumber);
-  CLI11_PARSE(app, argc, argv);
-  return meshca::bench::Run(std::move(options));
+CLI::App* AddCsrCommand(CLI::App& tool, int& exit_code) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* const command = tool.add_subcommand("csr", "Certificate requests: how many a second, and what each costs");
+  command
+      ->add_option_function<std::string>(
+          "--address",
+          [options](const std::string& address) {
+            const size_t colon = address.rfind(':');
+            if (colon == std::string::npos || !absl::SimpleAtoi(address.substr(colon + 1), &options->load.port)) {
+              throw CLI::ValidationError("--address", "\"" + address + "\" is not HOST:PORT");
+            }
+            options->load.host = address.substr(0, colon);
+          },
+          "HOST:PORT of the CSR service")
+      ->required();
+  command->add_option("--root", options->load.root_file, "PEM of the server's root")->required();
+  command->add_option("--token-file", options->token_file, "Bearer token of the caller")->required();
+  command->add_option("--id", options->spiffe_id, "SPIFFE ID to ask for")->required();
+  command->add_option("--server-pid", options->server_pid, "Process whose CPU time counts")->required();
+  command->add_option("--connections", options->load.connections)->check(CLI::PositiveNumber)->capture_default_str();
+  command->add_option("--in-flight", options->load.in_flight)->check(CLI::PositiveNumber)->capture_default_str();
+  command->add_option("--requests", options->requests, "A round")->check(CLI::PositiveNumber)->capture_default_str();
+  command->add_flag("--yardstick", options->yardstick, "Measure P-256 verify + sign around each round");
+  command->add_flag("--json", options->json, "Report as JSON");
+  command->add_option("--rounds", options->rounds)->check(CLI::PositiveNumber)->capture_default_str();
+  command->callback([options, &exit_code] { exit_code = Run(*options); });
+  return command;
 }
+
+}  // namespace meshca::bench

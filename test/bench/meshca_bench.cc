@@ -1,0 +1,18 @@
+// `meshca-bench`: puts a load on a running server, ours or another that speaks the same protocols, and says what it
+// cost.
+#include <CLI/CLI.hpp>
+
+#include "test/bench/csr_command.h"
+
+int main(int argc, char** argv) {
+  int exit_code = 0;
+  CLI::App tool("Loads for servers that give identities to a mesh; see test/bench/README.md", "meshca-bench");
+  tool.require_subcommand(1);
+  meshca::bench::AddCsrCommand(tool, exit_code);
+  try {
+    tool.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return tool.exit(error) == 0 ? 0 : 2;
+  }
+  return exit_code;
+}
