@@ -3,12 +3,14 @@
 #include <CLI/CLI.hpp>
 
 #include "test/bench/csr_command.h"
+#include "test/bench/sds_command.h"
 
 int main(int argc, char** argv) {
   int exit_code = 0;
   CLI::App tool("Loads for servers that give identities to a mesh; see test/bench/README.md", "meshca-bench");
   tool.require_subcommand(1);
   meshca::bench::AddCsrCommand(tool, exit_code);
+  meshca::bench::AddSdsCommand(tool, exit_code);
   try {
     tool.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
