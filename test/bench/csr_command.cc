@@ -1,188 +1,153 @@
 #include "test/bench/csr_command.h"
 
-#include <openssl/pem.h>
-#include <openssl/x509.h>
-#include <openssl/x509_vfy.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cstdlib>
-#include <fstream>
+#include <functional>
 #include <iostream>
-#include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
-#include <vector>
 
-#include "absl/strings/numbers.h"
-#include "absl/strings/str_cat.h"
-#include "ca/base/check.h"
-#include "ca/base/openssl_ptr.h"
-#include "istio/v1/auth/ca.pb.h"
-#include "test/bench/arithmetic.h"
-#include "test/bench/csr_factory.h"
-#include "test/bench/grpc_load.h"
+#include "absl/strings/match.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "test/bench/csr_measure.h"
 
 namespace meshca::bench {
 namespace {
 
-using RequestPtr = OpenSslPtr<X509_REQ, X509_REQ_free>;
-using StorePtr = OpenSslPtr<X509_STORE, X509_STORE_free>;
-using StoreContextPtr = OpenSslPtr<X509_STORE_CTX, X509_STORE_CTX_free>;
-
-constexpr int kVerifyOneIn = 100;
-constexpr absl::Duration kYardstick = absl::Milliseconds(400);
-
-struct Options {
-  LoadOptions load;
-  int server_pid = 0;
-  std::string token_file;
-  std::string spiffe_id;
-  int requests = 4000;  // a round
-  int rounds = 5;
-  bool yardstick = true;
-  bool json = true;
+struct Flags {
+  CsrOptions options;
+  size_t requests = 0;
+  double rate = 0;
+  bool json = false;
 };
 
-[[noreturn]] void Fail(const std::string& what) {
-  std::cerr << what << std::endl;
-  std::exit(1);
-}
-
-std::string ReadFile(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in.is_open()) Fail("cannot read " + path);
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
-
-// User and system time of the process so far, all threads.
-absl::Duration CpuTime(int pid) {
-  const std::string stat = ReadFile(absl::StrCat("/proc/", pid, "/stat"));
-  std::istringstream fields(stat.substr(stat.rfind(')') + 2));
-  std::string skipped;
-  for (int i = 0; i < 11; ++i) fields >> skipped;
-  int64_t user = 0;
-  int64_t system = 0;
-  fields >> user >> system;
-  return absl::Seconds(static_cast<double>(user + system) / static_cast<double>(sysconf(_SC_CLK_TCK)));
-}
-
-X509Ptr ReadCertificate(const std::string& pem) {
-  BioPtr bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-  X509Ptr certificate(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
-  if (certificate == nullptr) Fail("the server sent something else than a certificate");
-  return certificate;
-}
-
-// One answer is what was asked for: a chain up to the root for the key of this CSR.
-void Verify(const std::string& response, const std::string& csr, X509* root) {
-  istio::v1::auth::IstioCertificateResponse chain;
-  if (!chain.ParseFromString(response) || chain.cert_chain_size() < 3) Fail("an answer without a chain");
-  X509Ptr leaf = ReadCertificate(chain.cert_chain(0));
-  X509Ptr issuing = ReadCertificate(chain.cert_chain(1));
-  BioPtr bio(BIO_new_mem_buf(csr.data(), static_cast<int>(csr.size())));
-  RequestPtr request(PEM_read_bio_X509_REQ(bio.get(), nullptr, nullptr, nullptr));
-  if (EVP_PKEY_eq(X509_get0_pubkey(leaf.get()), X509_REQ_get0_pubkey(request.get())) != 1) Fail("somebody else's key");
-  StorePtr store(X509_STORE_new());
-  X509_STORE_add_cert(store.get(), root);
-  STACK_OF(X509)* untrusted = sk_X509_new_null();
-  sk_X509_push(untrusted, issuing.get());
-  StoreContextPtr context(X509_STORE_CTX_new());
-  X509_STORE_CTX_init(context.get(), store.get(), leaf.get(), untrusted);
-  if (X509_verify_cert(context.get()) != 1) Fail("a chain does not verify");
-  sk_X509_free(untrusted);
-}
-
-std::vector<std::string> Requests(const std::vector<std::string>& csrs) {
-  std::vector<std::string> requests;
-  requests.reserve(csrs.size());
-  for (const std::string& csr : csrs) {
-    istio::v1::auth::IstioCertificateRequest request;
-    request.set_csr(csr);
-    requests.push_back(request.SerializeAsString());
+// What no single flag can say about itself.
+void CheckTogether(const Flags& flags) {
+  if (flags.options.token_file.empty() && flags.options.target.certificate_file.empty()) {
+    throw CLI::ValidationError("--token-file, --cert", "the CA must know who asks: give one of them, or both");
   }
-  return requests;
+  if (!absl::StartsWith(flags.options.spiffe_id, "spiffe://")) {
+    throw CLI::ValidationError("--id",
+                               "\"" + flags.options.spiffe_id + "\" is no SPIFFE ID: spiffe://TRUST-DOMAIN/PATH");
+  }
 }
 
-template <typename T>
-T Quantile(std::vector<T> values, double q) {
-  std::sort(values.begin(), values.end());
-  return values[std::min(values.size() - 1, static_cast<size_t>(q * static_cast<double>(values.size())))];
+int RunCsr(const Flags& flags) {
+  CsrOptions options = flags.options;
+  if (flags.requests > 0) options.requests = flags.requests;
+  if (flags.rate > 0) options.load.rate = flags.rate;
+  options.key_type = KeyTypes().at(options.key_type_name);
+  const auto report = MeasureCsr(
+      std::move(options), [](absl::string_view line) { std::cerr << "meshca-bench csr: " << line << std::endl; });
+  if (!report.ok()) {
+    std::cerr << "meshca-bench csr: " << report.status().message() << std::endl;
+    return 1;
+  }
+  if (flags.json) {
+    std::cout << ToJson(*report).dump(1) << std::endl;
+  } else {
+    PrintForPeople(*report, std::cout);
+  }
+  const bool any =
+      std::any_of(report->rounds.begin(), report->rounds.end(), [](const CsrRound& round) { return round.ok > 0; });
+  if (any) return 0;
+  std::cerr << "meshca-bench csr: not one certificate was issued" << std::endl;
+  return 1;
 }
 
-int Run(Options options) {
-  options.load.method = "/istio.v1.auth.IstioCertificateService/CreateCertificate";
-  options.load.authorization = "Bearer " + ReadFile(options.token_file);
-  X509Ptr root = ReadCertificate(ReadFile(options.load.root_file));
-  auto load = GrpcLoad::Connect(options.load);
-  if (!load.ok()) Fail(load.status().ToString());
-  if (const auto warm = (*load)->Run(Requests(MakeCsrs(options.requests / 4, options.spiffe_id))); !warm.ok()) {
-    Fail(warm.status().ToString());
-  }
+void AddServer(CLI::App& command, CsrOptions& options) {
+  command.add_option("--address", options.target.address, "HOST:PORT of the CSR service")->required();
+  command.add_option("--root", options.target.root_file, "PEM of the CA's root: server and certificates lead there")
+      ->required()
+      ->check(CLI::ExistingFile);
+  command.add_option("--server-name", options.target.server_name, "TLS name to ask for and verify; HOST");
+  command.add_option("--token-file", options.token_file, "Bearer token of the caller")->check(CLI::ExistingFile);
+  CLI::Option* const cert =
+      command.add_option("--cert", options.target.certificate_file, "PEM chain of the caller, leaf first")
+          ->check(CLI::ExistingFile);
+  CLI::Option* const key =
+      command.add_option("--key", options.target.key_file, "PEM key of --cert")->check(CLI::ExistingFile);
+  cert->needs(key);
+  key->needs(cert);
+  command.add_option("--id", options.spiffe_id, "SPIFFE ID to ask for: what the caller may have")->required();
+  command.add_option("--server-pid", options.server_pid, "Process whose CPU time and memory count")
+      ->check(CLI::PositiveNumber);
+}
 
-  nlohmann::json rounds = nlohmann::json::array();
-  std::vector<double> yardsticks = {absl::ToDoubleMicroseconds(P256VerifyAndSign(kYardstick))};
-  for (int round = 0; round < options.rounds; ++round) {
-    const std::vector<std::string> csrs = MakeCsrs(options.requests, options.spiffe_id);
-    const std::vector<std::string> requests = Requests(csrs);
-    const absl::Duration before = CpuTime(options.server_pid);
-    const auto result = (*load)->Run(requests);
-    const absl::Duration used = CpuTime(options.server_pid) - before;
-    if (!result.ok()) Fail(result.status().ToString());
-    for (size_t i = 0; i < csrs.size(); i += kVerifyOneIn) Verify(result->responses[i], csrs[i], root.get());
+void AddLoad(CLI::App& command, Flags& flags) {
+  CsrOptions& options = flags.options;
+  std::vector<std::string> key_types;
+  for (const auto& [name, type] : KeyTypes()) key_types.push_back(name);
+  command.add_option("--key-type", options.key_type_name, "Of the requests' keys")
+      ->check(CLI::IsMember(key_types))
+      ->capture_default_str();
+  command.add_option("--connections", options.load.connections, "TLS connections")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  CLI::Option* const in_flight =
+      command.add_option("--in-flight", options.load.in_flight, "Requests open at any time: one out, the next in")
+          ->check(CLI::PositiveNumber)
+          ->capture_default_str();
+  CLI::Option* const rate =
+      command.add_option("--rate", flags.rate, "Requests that leave in a second, whether or not answers came")
+          ->check(CLI::PositiveNumber);
+  in_flight->excludes(rate);
+  command
+      .add_option("--open-max", options.load.open_max, "With --rate: what is due while so many are open is not sent")
+      ->check(CLI::PositiveNumber)
+      ->needs(rate)
+      ->capture_default_str();
+  command.add_flag("--new-connection-each", options.load.new_connection_each,
+                   "A connection and a handshake for every request");
+  command
+      .add_option_function<std::string>(
+          "--session-resumption",
+          [&options](const std::string& word) { options.target.resume_sessions = word == "on"; },
+          "on: resume TLS sessions where the server can; off")
+      ->check(CLI::IsMember({"on", "off"}));
+}
 
-    yardsticks.push_back(absl::ToDoubleMicroseconds(P256VerifyAndSign(kYardstick)));
-    const double arithmetic = (yardsticks[round] + yardsticks[round + 1]) / 2;
-    const double cpu_us = absl::ToDoubleMicroseconds(used) / options.requests;
-    rounds.push_back({{"requests", options.requests},
-                      {"ok", options.requests},
-                      {"seconds", absl::ToDoubleSeconds(result->wall)},
-                      {"per_second", options.requests / absl::ToDoubleSeconds(result->wall)},
-                      {"cpu_us", cpu_us},
-                      {"cpu_seconds", absl::ToDoubleSeconds(used)},
-                      {"arithmetic_us", arithmetic},
-                      {"ratio", cpu_us / arithmetic},
-                      {"latency_ms",
-                       {{"p50", absl::ToDoubleMilliseconds(Quantile(result->latencies, 0.5))},
-                        {"p90", absl::ToDoubleMilliseconds(Quantile(result->latencies, 0.9))},
-                        {"p99", absl::ToDoubleMilliseconds(Quantile(result->latencies, 0.99))},
-                        {"p999", absl::ToDoubleMilliseconds(Quantile(result->latencies, 0.999))},
-                        {"max", absl::ToDoubleMilliseconds(Quantile(result->latencies, 1))}}}});
-  }
-  std::cout << nlohmann::json{{"rounds", rounds}} << std::endl;
-  return 0;
+void AddRounds(CLI::App& command, Flags& flags) {
+  CsrOptions& options = flags.options;
+  CLI::Option* const requests =
+      command.add_option("--requests", flags.requests, "Requests of a round")->check(CLI::PositiveNumber);
+  command
+      .add_option_function<std::string>(
+          "--duration",
+          [&options](const std::string& given) {
+            if (!absl::ParseDuration(given, &options.duration) || options.duration <= absl::ZeroDuration()) {
+              throw CLI::ValidationError("--duration", "\"" + given + "\" is no duration: 500ms, 10s, 2m");
+            }
+          },
+          "Length of a round, instead of --requests; 10s")
+      ->type_name("DURATION")
+      ->excludes(requests);
+  command.add_option("--rounds", options.rounds, "Rounds")->check(CLI::PositiveNumber)->capture_default_str();
+  command.add_option("--warm-up", options.warm_up, "Requests before the first round, not counted")
+      ->capture_default_str();
+  command.add_flag("--yardstick", options.yardstick, "Measure P-256 verify + sign around each round: the ratio's unit");
+  command.add_option("--verify-one-in", options.load.keep_one_in, "Verify one answer in so many whole; 0: none")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  command.add_flag("--json", flags.json, "Report as JSON");
 }
 
 }  // namespace
 
 CLI::App* AddCsrCommand(CLI::App& tool, int& exit_code) {
-  const auto options = std::make_shared<Options>();
-  CLI::App* const command = tool.add_subcommand("csr", "Certificate requests: how many a second, and what each costs");
-  command
-      ->add_option_function<std::string>(
-          "--address",
-          [options](const std::string& address) {
-            const size_t colon = address.rfind(':');
-            if (colon == std::string::npos || !absl::SimpleAtoi(address.substr(colon + 1), &options->load.port)) {
-              throw CLI::ValidationError("--address", "\"" + address + "\" is not HOST:PORT");
-            }
-            options->load.host = address.substr(0, colon);
-          },
-          "HOST:PORT of the CSR service")
-      ->required();
-  command->add_option("--root", options->load.root_file, "PEM of the server's root")->required();
-  command->add_option("--token-file", options->token_file, "Bearer token of the caller")->required();
-  command->add_option("--id", options->spiffe_id, "SPIFFE ID to ask for")->required();
-  command->add_option("--server-pid", options->server_pid, "Process whose CPU time counts")->required();
-  command->add_option("--connections", options->load.connections)->check(CLI::PositiveNumber)->capture_default_str();
-  command->add_option("--in-flight", options->load.in_flight)->check(CLI::PositiveNumber)->capture_default_str();
-  command->add_option("--requests", options->requests, "A round")->check(CLI::PositiveNumber)->capture_default_str();
-  command->add_flag("--yardstick", options->yardstick, "Measure P-256 verify + sign around each round");
-  command->add_flag("--json", options->json, "Report as JSON");
-  command->add_option("--rounds", options->rounds)->check(CLI::PositiveNumber)->capture_default_str();
-  command->callback([options, &exit_code] { exit_code = Run(*options); });
+  const auto flags = std::make_shared<Flags>();
+  flags->options.load.keep_one_in = 100;
+  CLI::App* const command =
+      tool.add_subcommand("csr", "Certificate requests: how many a second a CA answers, how fast, at what cost");
+  AddServer(*command, flags->options);
+  AddLoad(*command, *flags);
+  AddRounds(*command, *flags);
+  command->callback([flags, &exit_code] {
+    CheckTogether(*flags);
+    exit_code = RunCsr(*flags);
+  });
   return command;
 }
 

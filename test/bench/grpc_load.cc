@@ -1,59 +1,38 @@
 #include "test/bench/grpc_load.h"
 
-#include <arpa/inet.h>
-#include <fcntl.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
-#include <utility>
+#include <ctime>
+#include <deque>
+#include <unordered_map>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "ca/base/check.h"
-#include "ca/base/openssl_ptr.h"
 #include "ca/base/status.h"
 #include "ca/base/unique_fd.h"
 #include "test/bench/h2_connection.h"
+#include "test/bench/rate_schedule.h"
 
 namespace meshca::bench {
 namespace {
 
-using SslContextPtr = OpenSslPtr<SSL_CTX, SSL_CTX_free>;
-using SslPtr = OpenSslPtr<SSL, SSL_free>;
-
 constexpr size_t kFrameHeader = 5;  // gRPC: one byte of flags, four of length
+constexpr int kAttemptsMax = 3;
+// A slot whose connection failed rests: a closed loop would else burn all its requests while a server restarts.
+constexpr absl::Duration kRest = absl::Milliseconds(100);
+constexpr absl::Duration kIdleWait = absl::Seconds(1);
+constexpr uint64_t kNoConnection = 0;
 
-absl::StatusOr<UniqueFd> ConnectSocket(const LoadOptions& options) {
-  UniqueFd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (fd.get() < 0) return ErrnoStatus(errno, "socket");
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(options.port);
-  if (inet_pton(AF_INET, options.host.c_str(), &address.sin_addr) != 1) {
-    return absl::InvalidArgumentError(absl::StrCat(options.host, " is not an IPv4 address"));
-  }
-  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
-    return ErrnoStatus(errno, absl::StrCat("connect ", options.host, ":", options.port));
-  }
-  const int on = 1;
-  setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-  return fd;
-}
-
-absl::StatusOr<SslContextPtr> MakeContext(const LoadOptions& options) {
-  SslContextPtr context(SSL_CTX_new(TLS_client_method()));
-  static constexpr std::array<unsigned char, 3> kH2 = {2, 'h', '2'};
-  SSL_CTX_set_alpn_protos(context.get(), kH2.data(), kH2.size());
-  SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
-  SSL_CTX_set_mode(context.get(), SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-  if (SSL_CTX_load_verify_locations(context.get(), options.root_file.c_str(), nullptr) != 1) {
-    return OpenSslError(absl::StrCat("SSL_CTX_load_verify_locations ", options.root_file));
-  }
-  return context;
+// Since some moment; a step of the wall clock does not move it.
+absl::Duration Now() {
+  timespec time = {};
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return absl::DurationFromTimespec(time);
 }
 
 nghttp2_nv Header(absl::string_view name, absl::string_view value) {
@@ -71,111 +50,299 @@ std::string Framed(absl::string_view message) {
   return framed;
 }
 
-class Load final : public GrpcLoad {
+// The name under which a call that brought no certificate is counted.
+std::string ErrorName(const CallResult& result) {
+  if (result.grpc_status > 0) return absl::StatusCodeToString(static_cast<absl::StatusCode>(result.grpc_status));
+  if (result.h2_error == NGHTTP2_REFUSED_STREAM) return "STREAM_REFUSED";
+  if (result.h2_error != NGHTTP2_NO_ERROR) return "STREAM_RESET";
+  if (result.grpc_status == 0) return "EMPTY_ANSWER";
+  if (result.http_status != 200) return absl::StrCat("HTTP_", result.http_status);
+  return "NO_GRPC_STATUS";
+}
+
+class Load final : public GrpcLoad, private H2Events {
  public:
-  explicit Load(const LoadOptions& options)
-      : options_(options),
-        authority_(absl::StrCat(options.host, ":", options.port)),
-        headers_({Header(":method", "POST"), Header(":scheme", "https"), Header(":path", options_.method),
-                  Header(":authority", authority_), Header("te", "trailers"),
-                  Header("content-type", "application/grpc"), Header("authorization", options_.authorization)}),
-        epoll_(epoll_create1(EPOLL_CLOEXEC)) {}
+  Load(TlsTarget& target, const LoadOptions& options)
+      : options_(options), target_(target), epoll_(epoll_create1(EPOLL_CLOEXEC)), slots_(options.connections) {
+    headers_ = {Header(":method", "POST"),        Header(":scheme", "https"),
+                Header(":path", options_.method), Header(":authority", target_.authority()),
+                Header("te", "trailers"),         Header("content-type", "application/grpc")};
+    if (!options_.authorization.empty()) headers_.push_back(Header("authorization", options_.authorization));
+    const int turns = std::max(options_.connections, options_.in_flight);
+    for (int i = 0; i < turns; ++i) free_.push_back(i % options_.connections);
+  }
 
   absl::Status ConnectAll() {
-    MESHCA_ASSIGN_OR_RETURN(SslContextPtr context, MakeContext(options_));
-    for (int i = 0; i < options_.connections; ++i) {
-      MESHCA_ASSIGN_OR_RETURN(UniqueFd socket, ConnectSocket(options_));
-      SslPtr ssl(SSL_new(context.get()));
-      SSL_set_fd(ssl.get(), socket.get());
-      if (SSL_connect(ssl.get()) != 1) return OpenSslError("SSL_connect");
-      fcntl(socket.get(), F_SETFL, fcntl(socket.get(), F_GETFL) | O_NONBLOCK);
-      epoll_event event = {};
-      event.events = EPOLLIN;
-      event.data.u32 = i;
-      MESHCA_CHECK(epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, socket.get(), &event) == 0);
-      connections_.push_back(std::make_unique<H2Connection>(
-          std::move(socket), std::move(ssl), [this, i](CallResult result) { Finish(i, std::move(result)); }));
+    if (options_.new_connection_each) return absl::OkStatus();
+    for (uint64_t& slot : slots_) {
+      MESHCA_ASSIGN_OR_RETURN(slot, Dial());
+    }
+    const absl::Duration end = Now() + options_.answer_within;
+    while (result_.connections < slots_.size()) {
+      if (!first_loss_.ok()) return first_loss_;
+      if (Now() > end) return absl::UnavailableError("the server takes connections but does not shake hands");
+      MESHCA_RETURN_IF_ERROR(Turn(absl::Milliseconds(100)));
     }
     return absl::OkStatus();
   }
 
-  absl::StatusOr<LoadResult> Run(std::span<const std::string> requests) override {
+  absl::StatusOr<LoadResult> Run(std::span<const std::string> requests, absl::Duration limit) override {
+    MESHCA_RETURN_IF_ERROR(Turn(absl::ZeroDuration()));  // connections that ended since the last run
     framed_.clear();
     for (const std::string& request : requests) framed_.push_back(Framed(request));
+    calls_.assign(requests.size(), {});
     result_ = LoadResult{};
-    result_.responses.resize(requests.size());
-    result_.latencies.reserve(requests.size());
-    next_ = 0;
-    failure_ = absl::OkStatus();
-    const absl::Time start = absl::Now();
-    for (int i = 0; i < options_.in_flight; ++i) StartNext(i % options_.connections);
-    for (int i = 0; i < options_.connections; ++i) MESHCA_RETURN_IF_ERROR(FlushAndArm(i));
-    while (result_.latencies.size() < requests.size() && failure_.ok()) MESHCA_RETURN_IF_ERROR(Turn());
-    if (!failure_.ok()) return failure_;
-    result_.wall = absl::Now() - start;
+    next_ = oldest_ = 0;
+    start_ = Now();
+    end_ = start_ + limit;
+    while (true) {
+      MESHCA_RETURN_IF_ERROR(Advance());
+      if (open_ == 0 && MayStartNoMore()) break;
+      MESHCA_RETURN_IF_ERROR(Turn(UntilNextEvent()));
+    }
+    result_.wall = last_end_ - start_;
     return std::move(result_);
   }
 
  private:
-  void StartNext(int connection) {
-    if (next_ == framed_.size()) return;
-    connections_[connection]->Call(next_, headers_, framed_[next_]);
-    ++next_;
-  }
+  struct Call {
+    absl::Duration due;
+    uint64_t connection = kNoConnection;
+    uint32_t slot = 0;
+    int attempts = 0;
+    bool open = false;
+  };
+  struct Resting {
+    absl::Duration until;
+    uint32_t slot;
+  };
 
-  void Finish(int connection, CallResult result) {
-    if (result.grpc_status != 0 || result.body.size() < kFrameHeader) {
-      failure_ = absl::Status(static_cast<absl::StatusCode>(result.grpc_status < 0 ? 2 : result.grpc_status),
-                              absl::StrCat("grpc-status ", result.grpc_status, ": ", result.grpc_message));
-    } else {
-      result_.responses[result.id] = result.body.substr(kFrameHeader);
+  bool MayStartNoMore() const { return next_ == calls_.size() || (!options_.rate && Now() >= end_); }
+
+  // Starts what may start, gives up what has waited too long, writes.
+  absl::Status Advance() {
+    const absl::Duration now = Now();
+    while (!resting_.empty() && resting_.front().until <= now) {
+      free_.push_back(resting_.front().slot);
+      resting_.pop_front();
     }
-    result_.latencies.push_back(result.latency);
-    StartNext(connection);
+    if (options_.rate) {
+      StartDue(now);
+    } else {
+      while (open_ < options_.in_flight && !free_.empty() && next_ < calls_.size() && now < end_) {
+        const uint32_t slot = free_.front();
+        free_.pop_front();
+        Start(next_++, slot, now);
+      }
+    }
+    GiveUp(now);
+    for (size_t i = 0; i < to_flush_.size(); ++i) Flush(to_flush_[i]);
+    to_flush_.clear();
+    for (const uint64_t connection : to_close_) connections_.erase(connection);
+    to_close_.clear();
+    return absl::OkStatus();
   }
 
-  // Writes what is ready; epoll reports room for the rest.
-  absl::Status FlushAndArm(uint32_t connection) {
-    H2Connection& h2 = *connections_[connection];
-    const bool waited = h2.wants_write();
-    MESHCA_RETURN_IF_ERROR(h2.Flush());
-    if (h2.wants_write() == waited) return absl::OkStatus();
+  void StartDue(absl::Duration now) {
+    const RateSchedule schedule(*options_.rate);
+    for (; next_ < calls_.size(); ++next_) {
+      const absl::Duration due = start_ + schedule.DueAfter(next_);
+      if (due > now) return;
+      if (open_ >= options_.open_max) {
+        ++result_.not_sent;
+      } else {
+        Start(next_, next_ % slots_.size(), due);
+      }
+    }
+  }
+
+  void Start(size_t id, uint32_t slot, absl::Duration due) {
+    Call& call = calls_[id];
+    call.due = due;
+    call.slot = slot;
+    call.open = true;
+    ++open_;
+    ++result_.sent;
+    Send(id);
+  }
+
+  // Gives the call to its slot's connection, or to a new one.
+  void Send(size_t id) {
+    Call& call = calls_[id];
+    ++call.attempts;
+    uint64_t& slot = slots_[call.slot];
+    auto connection = options_.new_connection_each ? connections_.end() : connections_.find(slot);
+    if (connection == connections_.end() || !connection->second->accepts_calls()) {
+      // A connection that takes no more calls goes when its last one has ended: the server closes it.
+      const auto dialled = Dial();
+      if (!dialled.ok()) {
+        Fail(id, dialled.status());
+        return;
+      }
+      if (!options_.new_connection_each) slot = *dialled;
+      connection = connections_.find(*dialled);
+    }
+    call.connection = connection->first;
+    connection->second->Call(id, headers_, framed_[id]);
+    to_flush_.push_back(connection->first);
+  }
+
+  absl::StatusOr<uint64_t> Dial() {
+    MESHCA_ASSIGN_OR_RETURN(TlsSocket socket, target_.StartConnection());
+    const uint64_t number = ++last_connection_;
     epoll_event event = {};
-    event.events = h2.wants_write() ? EPOLLIN | EPOLLOUT : EPOLLIN;
-    event.data.u32 = connection;
-    MESHCA_CHECK(epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, h2.fd(), &event) == 0);
-    return absl::OkStatus();
+    event.events = EPOLLIN | EPOLLOUT | EPOLLET;  // told once a change: OnReady() always goes on until it would block
+    event.data.u64 = number;
+    MESHCA_CHECK(epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, socket.fd.get(), &event) == 0);
+    H2Events& events = *this;
+    connections_.emplace(number, std::make_unique<H2Connection>(std::move(socket), events));
+    return number;
+  }
+
+  void Flush(uint64_t number) {
+    const auto connection = connections_.find(number);
+    if (connection == connections_.end()) return;
+    if (const absl::Status flushed = connection->second->Flush(); !flushed.ok()) Lose(number, flushed);
+  }
+
+  void Lose(uint64_t number, const absl::Status& why) {
+    const auto node = connections_.extract(number);
+    if (node.empty()) return;
+    if (first_loss_.ok()) first_loss_ = why;
+    for (const size_t id : node.mapped()->Outstanding()) Fail(id, why);
+  }
+
+  void OnResult(CallResult result) override {
+    Call& call = calls_[result.id];
+    if (!call.open) return;
+    // Never looked at by the server, which is on its way out: every gRPC client sends such a call again elsewhere.
+    if (result.h2_error == NGHTTP2_REFUSED_STREAM && result.grpc_status < 0 && call.attempts < kAttemptsMax) {
+      Send(result.id);
+      return;
+    }
+    if (result.grpc_status != 0 || result.h2_error != NGHTTP2_NO_ERROR || result.body.size() < kFrameHeader) {
+      Count(call, ErrorName(result), result.grpc_message);
+    } else {
+      ++result_.ok;
+      result_.latency.Record(Now() - call.due);
+      if (options_.keep_one_in > 0 && result.id % options_.keep_one_in == 0) {
+        result_.kept.emplace_back(result.id, result.body.substr(kFrameHeader));
+      }
+    }
+    End(call, false);
+  }
+
+  void Fail(size_t id, const absl::Status& why) {
+    Call& call = calls_[id];
+    if (!call.open) return;
+    const std::string reason = ReasonOf(why);
+    Count(call, reason.empty() ? std::string(CodeName(why.code())) : reason, std::string(why.message()));
+    End(call, true);
+  }
+
+  void Count(const Call& call, const std::string& name, const std::string& message) {
+    ++result_.errors[name];
+    result_.error_messages.emplace(name, message);
+    result_.error_latency.Record(Now() - call.due);
+  }
+
+  void End(Call& call, bool connection_failed) {
+    call.open = false;
+    --open_;
+    last_end_ = Now();
+    if (options_.new_connection_each) to_close_.push_back(call.connection);
+    if (options_.rate) return;
+    if (connection_failed) {
+      resting_.push_back({last_end_ + kRest, call.slot});
+    } else {
+      free_.push_back(call.slot);
+    }
+  }
+
+  // Calls start in order and wait equally long, so the oldest is the first to be given up.
+  void GiveUp(absl::Duration now) {
+    for (; oldest_ < next_; ++oldest_) {
+      const Call& call = calls_[oldest_];
+      if (!call.open) continue;
+      if (call.due + options_.answer_within > now) return;
+      const auto connection = connections_.find(call.connection);
+      if (connection != connections_.end()) {
+        connection->second->Cancel(oldest_);
+        to_flush_.push_back(call.connection);
+      }
+      Fail(oldest_, WithReason(absl::DeadlineExceededError(
+                                   absl::StrCat("none within ", absl::FormatDuration(options_.answer_within))),
+                               "NO_ANSWER"));
+    }
+  }
+
+  absl::Duration UntilNextEvent() const {
+    absl::Duration next = Now() + kIdleWait;
+    if (options_.rate && next_ < calls_.size()) {
+      next = std::min(next, start_ + RateSchedule(*options_.rate).DueAfter(next_));
+    }
+    if (!resting_.empty()) next = std::min(next, resting_.front().until);
+    if (oldest_ < next_) next = std::min(next, calls_[oldest_].due + options_.answer_within);
+    return std::max(absl::ZeroDuration(), next - Now());
   }
 
   // Waits for the sockets once and serves them.
-  absl::Status Turn() {
-    std::array<epoll_event, 64> events;
-    const int count = epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), 10'000);
-    if (count < 0 && errno != EINTR) return ErrnoStatus(errno, "epoll_wait");
-    if (count == 0) return absl::DeadlineExceededError("no answer for 10 s");
-    for (int i = 0; i < count; ++i) {
-      const uint32_t connection = events[i].data.u32;
-      MESHCA_RETURN_IF_ERROR(connections_[connection]->OnReadable());
-      MESHCA_RETURN_IF_ERROR(FlushAndArm(connection));
+  absl::Status Turn(absl::Duration wait) {
+    if (wait > absl::ZeroDuration()) {
+      // epoll_wait counts in milliseconds: too coarse for a rate.
+      const timespec timeout = absl::ToTimespec(wait);
+      pollfd ready = {epoll_.get(), POLLIN, 0};
+      const int count = ppoll(&ready, 1, &timeout, nullptr);
+      if (count < 0 && errno != EINTR) return ErrnoStatus(errno, "ppoll");
     }
+    std::array<epoll_event, 64> events;
+    const int count = epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), 0);
+    if (count < 0 && errno != EINTR) return ErrnoStatus(errno, "epoll_wait");
+    for (int i = 0; i < count; ++i) Serve(events[i].data.u64);
     return absl::OkStatus();
   }
 
+  void Serve(uint64_t number) {
+    const auto connection = connections_.find(number);
+    if (connection == connections_.end()) return;
+    H2Connection& h2 = *connection->second;
+    const bool was_open = h2.open();
+    const absl::Status served = h2.OnReady();
+    if (!was_open && h2.open()) {
+      ++result_.connections;
+      if (h2.resumed()) ++result_.resumed;
+    }
+    if (!served.ok()) Lose(number, served);
+  }
+
   const LoadOptions options_;
-  const std::string authority_;
-  const std::vector<nghttp2_nv> headers_;
+  TlsTarget& target_;
+  std::vector<nghttp2_nv> headers_;
   UniqueFd epoll_;
-  std::vector<std::unique_ptr<H2Connection>> connections_;
+  std::unordered_map<uint64_t, std::unique_ptr<H2Connection>> connections_;
+  uint64_t last_connection_ = kNoConnection;
+  absl::Status first_loss_;
+  std::vector<uint64_t> slots_;     // the connection of each; kNoConnection: none yet
+  std::deque<uint32_t> free_;       // closed loop: slots that may take a call, the longest idle first
+  std::deque<Resting> resting_;     // closed loop: in order of time
+  std::vector<uint64_t> to_flush_;  // connections with something to write
+  std::vector<uint64_t> to_close_;
+
   std::vector<std::string> framed_;
-  size_t next_ = 0;
+  std::vector<Call> calls_;
+  size_t next_ = 0;    // to start
+  size_t oldest_ = 0;  // all before it have ended
+  int open_ = 0;
+  absl::Duration start_;
+  absl::Duration end_;
+  absl::Duration last_end_;
   LoadResult result_;
-  absl::Status failure_;
 };
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<GrpcLoad>> GrpcLoad::Connect(const LoadOptions& options) {
-  auto load = std::make_unique<Load>(options);
+absl::StatusOr<std::unique_ptr<GrpcLoad>> GrpcLoad::Connect(TlsTarget& target, const LoadOptions& options) {
+  auto load = std::make_unique<Load>(target, options);
   MESHCA_RETURN_IF_ERROR(load->ConnectAll());
   return load;
 }

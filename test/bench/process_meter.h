@@ -15,6 +15,7 @@ namespace meshca::bench {
 struct ProcessMemory {
   int64_t resident_bytes = 0;
   int64_t private_bytes = 0;
+  int64_t resident_peak_bytes = 0;  // since the process started
 };
 
 class ProcessMeter {
