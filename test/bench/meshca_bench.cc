@@ -1,11 +1,15 @@
 // `meshca-bench`: puts a load on a running server, ours or another that speaks the same protocols, and says what it
 // cost.
 #include <CLI/CLI.hpp>
+#include <csignal>
 
 #include "test/bench/csr_command.h"
 #include "test/bench/sds_command.h"
 
 int main(int argc, char** argv) {
+  // OpenSSL writes to connections that a server may have reset: an error to count, not the end of this process. A
+  // handler rather than SIG_IGN, because commands started from here would inherit that.
+  std::signal(SIGPIPE, [](int) {});
   int exit_code = 0;
   CLI::App tool("Loads for servers that give identities to a mesh; see test/bench/README.md", "meshca-bench");
   tool.require_subcommand(1);

@@ -4,6 +4,7 @@ import json
 import subprocess
 
 import pytest
+from background import Background, wait_until
 from certificate_service import CertificateService
 
 WEB = "spiffe://cluster.local/ns/test/sa/web"
@@ -141,6 +142,28 @@ def test_an_open_loop_does_not_wait_for_a_slow_server(bench, other):
     assert one["requests"] + one["not_sent"] == 400
     assert one["not_sent"] > 100
     assert one["latency_ms"]["p99"] > 1000, "150 open, 80 a second"
+
+
+def test_a_killed_server_costs_calls_not_the_run(build_dir, server, free_port, tmp_path):
+    ca = server("--listen", f"127.0.0.1:{free_port()}")
+    ca.cli("request", WEB, "--out-dir", tmp_path)
+    load = Background([build_dir / "test" / "bench" / "meshca-bench", "csr", "--address", ca.grpc,
+                       "--root", tmp_path / "root-cert.pem", "--cert", tmp_path / "cert-chain.pem",
+                       "--key", tmp_path / "key.pem", "--id", WEB, "--rate", 200, "--duration", "5s", "--warm-up", 0,
+                       "--json"], tmp_path / "load.log")
+    try:
+        wait_until(lambda: recorded(ca) > 100, 20, load.output)
+        ca.kill()
+        ca.start()
+        code = load.process.wait(30)
+    finally:
+        load.kill()
+    assert code == 0, load.output()
+    (one,) = json.loads("\n".join(load.lines))["rounds"]
+    assert one["requests"] == 1000 and one["ok"] + sum(one["errors"].values()) == 1000
+    assert one["errors"] and set(one["errors"]) <= {"CONNECTION_LOST", "CONNECTION_REFUSED", "TLS_HANDSHAKE_FAILED"}
+    assert one["connections"] >= 8, "all were lost and made anew"
+    assert recorded(ca) > one["ok"], "each certificate that arrived, and the load's own"
 
 
 def test_people_get_a_table_and_bars(bench, ca):
