@@ -18,6 +18,28 @@ using envoy::service::discovery::v3::DeltaDiscoveryRequest;
 using envoy::service::discovery::v3::DiscoveryRequest;
 using Names = google::protobuf::RepeatedPtrField<std::string>;
 
+// Field numbers of envoy/service/discovery/v3/discovery.proto.
+constexpr int kStateVersion = 1, kStateNames = 3, kStateTypeUrl = 4, kStateNonce = 5;
+constexpr int kDeltaTypeUrl = 2, kDeltaNonce = 6;
+
+// Takes one length-delimited field with a number below 16 and a value below 16 KiB off the front; false: it is
+// something else.
+bool TakeShortField(absl::string_view& bytes, int& number, absl::string_view& value) {
+  if (bytes.size() < 2 || (bytes[0] & 0x87) != 2) return false;
+  number = bytes[0] >> 3;
+  size_t size = static_cast<uint8_t>(bytes[1]);
+  size_t head = 2;
+  if (size >= 0x80) {
+    if (bytes.size() < 3 || static_cast<uint8_t>(bytes[2]) >= 0x80) return false;
+    size = (size & 0x7f) | size_t{static_cast<uint8_t>(bytes[2])} << 7;
+    head = 3;
+  }
+  if (bytes.size() - head < size) return false;
+  value = bytes.substr(head, size);
+  bytes.remove_prefix(head + size);
+  return true;
+}
+
 std::string Printable(absl::string_view text, size_t bytes_max) {
   return absl::CHexEscape(text.substr(0, bytes_max)).substr(0, bytes_max);
 }
@@ -84,6 +106,32 @@ absl::Status CheckNames(size_t count, size_t bytes) {
     return too_many(" in ", bytes, " bytes; the names of one stream may have at most ", kNamesBytesMax);
   }
   return absl::OkStatus();
+}
+
+bool IsBareAck(Protocol protocol, absl::string_view request, absl::string_view nonce,
+               std::span<const absl::string_view> names) {
+  const bool state = protocol == Protocol::kStateOfTheWorld;
+  const int nonce_field = state ? kStateNonce : kDeltaNonce;
+  const int type_field = state ? kStateTypeUrl : kDeltaTypeUrl;
+  bool answers = false;
+  size_t named = 0;
+  while (!request.empty()) {
+    int number = 0;
+    absl::string_view value;
+    if (!TakeShortField(request, number, value)) return false;
+    if (number == nonce_field) {
+      if (value != nonce) return false;
+      answers = true;
+    } else if (number == type_field) {
+      if (value != kSecretTypeUrl) return false;
+    } else if (state && number == kStateNames) {
+      if (named == names.size() || value != names[named]) return false;
+      ++named;
+    } else if (!state || number != kStateVersion) {
+      return false;
+    }
+  }
+  return answers && (!state || named == names.size());
 }
 
 absl::StatusOr<DiscoveryAsk> ReadStateRequest(absl::string_view bytes) {

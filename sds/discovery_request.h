@@ -4,11 +4,13 @@
 
 #include <cstddef>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "sds/discovery_response.h"
 
 namespace meshca::sds {
 
@@ -37,6 +39,12 @@ struct DiscoveryAsk {
 // it), TOO_MANY_NAMES (says how many and the maximum), NAME_TOO_LONG.
 absl::StatusOr<DiscoveryAsk> ReadStateRequest(absl::string_view bytes);
 absl::StatusOr<DiscoveryAsk> ReadDeltaRequest(absl::string_view bytes);
+
+// Whether `request` is an ACK of the response `nonce` and nothing else: what a stream reads ten thousand times after a
+// change of the bundle. `names`: the subscription, which a request of the state of the world repeats; in its order. An
+// ACK written in another way, or that changes the subscription, is not one here: Read... tells.
+bool IsBareAck(Protocol protocol, absl::string_view request, absl::string_view nonce,
+               std::span<const absl::string_view> names);
 
 // InvalidArgument, TOO_MANY_NAMES, when `count` names are more than kNamesMax or their `bytes` more than
 // kNamesBytesMax.

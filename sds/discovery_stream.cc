@@ -19,7 +19,7 @@ DiscoveryStream::DiscoveryStream(rpc::Stream& stream, SecretHub& hub, Protocol p
     : stream_(stream), hub_(hub), protocol_(protocol) {}
 
 void DiscoveryStream::OnMessage(absl::string_view message) {
-  if (ended_) return;
+  if (ended_ || TakeBareAck(message)) return;
   absl::StatusOr<DiscoveryAsk> ask = Read(message);
   if (!ask.ok()) return Fail(ask.status());
   if (caller_ != nullptr) return Handle(*std::move(ask));
@@ -38,6 +38,16 @@ void DiscoveryStream::OnMessage(absl::string_view message) {
                         static_cast<DiscoveryStream&>(self).OnCaller(std::move(caller));
                       });
                     });
+}
+
+bool DiscoveryStream::TakeBareAck(absl::string_view message) {
+  if (last_nonce_ == 0) return false;
+  absl::InlinedVector<absl::string_view, 4> names;
+  for (const Slot& slot : slots_) names.push_back(slot.name.name);
+  if (!IsBareAck(protocol_, message, absl::AlphaNum(last_nonce_).Piece(), names)) return false;
+  Acknowledge();
+  Flush();
+  return true;
 }
 
 void DiscoveryStream::OnCaller(absl::StatusOr<std::shared_ptr<const SdsCaller>> caller) {
@@ -81,15 +91,16 @@ void DiscoveryStream::Acknowledge() {
   bool any = false;
   bool own_key = false;
   for (Slot& slot : slots_) {
-    const SecretContent::Ptr content = std::exchange(slot.sent, nullptr);
-    if (content == nullptr) continue;
+    const std::shared_ptr<const SecretSnapshot> sent = std::exchange(slot.sent, nullptr);
+    if (sent == nullptr) continue;
+    const SecretContent::Ptr& content = sent->content();
     any = true;
     if (content->kind() != SecretKind::kIdentity) {
       // Of several bundles on a stream, the older counts.
       const uint64_t sequence = content->bundle_sequence();
       evidence.bundle_sequence =
           evidence.bundle_sequence == 0 ? sequence : std::min(evidence.bundle_sequence, sequence);
-      if (evidence.serial.empty()) evidence.version_info = slot.sent_version;
+      if (evidence.serial.empty()) evidence.version_info = sent->version();
       continue;
     }
     // `default` speaks for a stream with several identities, else the first of them.
@@ -98,7 +109,7 @@ void DiscoveryStream::Acknowledge() {
     evidence.serial = content->identity().serial;
     evidence.authority_id = content->identity().authority_id;
     evidence.generation = content->identity().generation;
-    evidence.version_info = slot.sent_version;
+    evidence.version_info = sent->version();
   }
   if (any) member_.Acknowledged(evidence);
 }
@@ -247,14 +258,14 @@ void DiscoveryStream::OnWritable() { Flush(); }
 
 void DiscoveryStream::Flush() {
   if (ended_ || caller_ == nullptr) return;
-  const absl::Time now = hub_.Now();
   bool due = false;
   absl::InlinedVector<const SecretSnapshot*, 2> resources;
   for (Slot& slot : slots_) {
     // The first response waits until it is whole.
     if (last_nonce_ == 0 && slot.denied.ok() && slot.newest == nullptr && slot.may_wait) return;
     // What ended while a slow proxy did not read is not sent: the key ring is at work on the next.
-    if (slot.newest == nullptr || slot.newest->content()->ExpiredAt(now)) continue;
+    if (slot.newest == nullptr) continue;
+    if (slot.name.kind == SecretKind::kIdentity && slot.newest->content()->ExpiredAt(hub_.Now())) continue;
     if (!slot.unsent && slot.sent == nullptr) continue;
     due |= slot.unsent;
     resources.push_back(slot.newest.get());
@@ -276,9 +287,9 @@ void DiscoveryStream::Flush() {
       const bool included = std::find(resources.begin(), resources.end(), slot.newest.get()) != resources.end();
       if (!included || slot.newest == nullptr) continue;
       slot.unsent = false;
-      slot.sent = slot.newest->content();
-      slot.sent_version = slot.newest->version();
-      if (slot.name.kind == SecretKind::kIdentity) member_.SentCertificate(slot.sent->identity().not_after);
+      slot.sent = slot.newest;
+      if (slot.name.kind != SecretKind::kIdentity) continue;
+      member_.SentCertificate(slot.sent->content()->identity().not_after);
     }
   }
   if (half_closed_) {

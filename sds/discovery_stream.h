@@ -45,8 +45,7 @@ class DiscoveryStream : public BundleWatcher {
     std::shared_ptr<const SecretSnapshot> newest;  // null: being issued, or denied
     bool unsent = false;                           // `newest` waits to be sent
     bool may_wait = true;                          // the first response waits for it
-    SecretContent::Ptr sent;                       // in the last response, which is not answered yet
-    std::string sent_version;
+    std::shared_ptr<const SecretSnapshot> sent;    // in the last response, which is not answered yet
     KeyRing::Lease lease;
     uint64_t lease_number = 0;  // tells an update of this lease from one of a lease before
   };
@@ -76,6 +75,8 @@ class DiscoveryStream : public BundleWatcher {
 
   void OnCaller(absl::StatusOr<std::shared_ptr<const SdsCaller>> caller);
   void Handle(DiscoveryAsk ask);
+  // Takes `message` where it is an ACK of the last response that changes nothing else.
+  bool TakeBareAck(absl::string_view message);
   Answer TakeAnswer(const DiscoveryAsk& ask);
   void Acknowledge();
   void OnKey(uint64_t lease_number, const absl::StatusOr<SecretContent::Ptr>& content);

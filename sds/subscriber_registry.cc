@@ -47,8 +47,9 @@ struct SubscriberRegistry::Instance {
   SubscriberRecord record;
   std::vector<Member::State*> streams;
   std::optional<std::string> counted_as;  // whose room it takes
-  bool dirty = false;
-  uint64_t batch = 0;  // the last one that held it
+  bool dirty = false;                     // in dirty_
+  bool acknowledged = false;              // and is to be saved for that, when there is time
+  uint64_t batch = 0;                     // the last one that held it
   // The least that streams held whose connection broke, while none has come back: their proxy still uses that.
   std::optional<uint64_t> departed_bundle;
   std::optional<HeldKey> departed_key;
@@ -168,6 +169,20 @@ void SubscriberRegistry::Touch(Instance& instance) {
   dirty_.push_back(instance.record.instance);
 }
 
+void SubscriberRegistry::SetAcknowledged(Instance& instance, bool acknowledged) {
+  if (std::exchange(instance.acknowledged, acknowledged) == acknowledged) return;
+  acknowledged ? ++acknowledged_ : --acknowledged_;
+}
+
+void SubscriberRegistry::TouchAcknowledged() {
+  if (acknowledged_ == 0) return;
+  for (const auto& [name, instance] : instances_) {
+    if (instance->acknowledged) Touch(*instance);
+  }
+  // Batches of neighbours: each changes few pages of the table, and none twice.
+  std::sort(dirty_.begin(), dirty_.end());
+}
+
 // Not done at each acknowledgement: ten thousand streams of one instance would cost their square.
 void SubscriberRegistry::Settle(Instance& instance) const {
   const Member::State* slowest_bundle = nullptr;
@@ -218,6 +233,7 @@ std::vector<SubscriberRecord> SubscriberRegistry::TakeBatch() {
     const auto found = instances_.find(dirty_[i]);
     if (found == instances_.end()) continue;  // forgotten since
     found->second->dirty = false;
+    SetAcknowledged(*found->second, false);
     found->second->batch = batch_;
     batch.push_back(RecordOf(*found->second));
   }
@@ -260,14 +276,15 @@ void SubscriberRegistry::Saved(const std::vector<std::string>& instances, const 
 
 std::vector<SubscriberRecord> SubscriberRegistry::List() const {
   std::vector<SubscriberRecord> records;
-  {
-    MutexLock lock(mutex_);
-    records.reserve(instances_.size());
-    for (const auto& [name, instance] : instances_) records.push_back(RecordOf(*instance));
-  }
-  std::sort(records.begin(), records.end(), [](const SubscriberRecord& a, const SubscriberRecord& b) {
-    return std::tie(a.spiffe_id, a.instance) < std::tie(b.spiffe_id, b.instance);
+  MutexLock lock(mutex_);
+  std::vector<const Instance*> order;  // a record is too big to be sorted itself
+  order.reserve(instances_.size());
+  for (const auto& [name, instance] : instances_) order.push_back(instance.get());
+  std::sort(order.begin(), order.end(), [](const Instance* a, const Instance* b) {
+    return std::tie(a->record.spiffe_id, a->record.instance) < std::tie(b->record.spiffe_id, b->record.instance);
   });
+  records.reserve(order.size());
+  for (const Instance* instance : order) records.push_back(RecordOf(*instance));
   return records;
 }
 
@@ -343,8 +360,10 @@ void SubscriberRegistry::Tick(absl::Time now) {
     }
     for (const std::string& name : forgotten) {
       CountAs(*instances_.at(name), std::nullopt);
+      SetAcknowledged(*instances_.at(name), false);
       instances_.erase(name);
     }
+    TouchAcknowledged();
     failing_ = false;
     batch = TakeBatch();
   }
@@ -391,6 +410,7 @@ void SubscriberRegistry::Shutdown() {
   {
     MutexLock lock(mutex_);
     if (std::exchange(closed_, true)) return;
+    TouchAcknowledged();
     failing_ = false;
     batch = TakeBatch();
   }
@@ -404,6 +424,7 @@ RegistryStats SubscriberRegistry::Stats() const {
   RegistryStats stats = stats_;
   stats.known = instances_.size();
   stats.unsaved = dirty_.size();
+  for (const auto& [name, instance] : instances_) stats.unsaved += instance->acknowledged && !instance->dirty ? 1 : 0;
   stats.connected = 0;
   for (const auto& [name, instance] : instances_) stats.connected += instance->streams.empty() ? 0 : 1;
   return stats;
@@ -440,22 +461,17 @@ void SubscriberRegistry::Member::SentCertificate(absl::Time not_after) {
 void SubscriberRegistry::Member::Acknowledged(const Evidence& evidence) {
   if (registry_ == nullptr) return;
   const absl::Time now = registry_->clock_.Now();
-  std::vector<SubscriberRecord> batch;
-  {
-    MutexLock lock(registry_->mutex_);
-    if (evidence.bundle_sequence != 0) state_->bundle_sequence = evidence.bundle_sequence;
-    if (!evidence.serial.empty()) {
-      state_->held = {evidence.generation, evidence.serial, evidence.authority_id, evidence.version_info};
-    }
-    if (!evidence.version_info.empty()) state_->version_info = evidence.version_info;
-    Instance& instance = *state_->instance;
-    instance.record.last_seen = instance.record.acknowledged_at = now;
-    state_->rejected.clear();
-    ++registry_->stats_.acknowledged;
-    registry_->Touch(instance);
-    batch = registry_->TakeBatch();
+  MutexLock lock(registry_->mutex_);
+  if (evidence.bundle_sequence != 0) state_->bundle_sequence = evidence.bundle_sequence;
+  if (!evidence.serial.empty()) {
+    state_->held = {evidence.generation, evidence.serial, evidence.authority_id, evidence.version_info};
   }
-  registry_->Save(std::move(batch));
+  if (!evidence.version_info.empty()) state_->version_info = evidence.version_info;
+  Instance& instance = *state_->instance;
+  instance.record.last_seen = instance.record.acknowledged_at = now;
+  state_->rejected.clear();
+  ++registry_->stats_.acknowledged;
+  registry_->SetAcknowledged(instance, true);
 }
 
 void SubscriberRegistry::Member::Rejected(absl::string_view what) {

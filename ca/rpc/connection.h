@@ -62,7 +62,7 @@ class Connection final : public EventTarget, public Timer {
   void ReleaseMetadata(size_t bytes);
   bool ReserveAnswer(size_t bytes);
   void ReleaseAnswer(size_t bytes);
-  // Messages wait for the client: starts the watch on whether it reads.
+  // One more message waits for the client. What the next Flush leaves over starts the watch on whether it reads.
   void OnMessageWaits();
   void OnMessagesGone(size_t count) { waiting_messages_ -= count; }
   void NotifyWritable(ServerStream& stream);

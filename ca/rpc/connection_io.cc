@@ -158,7 +158,6 @@ void Connection::KeepRest(absl::string_view rest) {
   if (!ReserveShared(rest.size())) return Cut(LimitKind::kBufferedBytes);
   pending_.assign(rest.data(), rest.size());
   Progress();
-  WakeBy(NextDue());
 }
 
 void Connection::Flush() {
@@ -188,6 +187,8 @@ void Connection::Flush() {
     return Linger();
   }
   Arm(pending_.empty() ? EPOLLIN : EPOLLIN | EPOLLOUT);
+  // Most messages are written in the round they were queued in; only what is left over is watched.
+  if (!dead() && (waiting_messages_ > 0 || !pending_.empty())) WakeBy(NextDue());
 }
 
 void Connection::Linger() {
@@ -212,9 +213,7 @@ void Connection::RunWritable() {
 }
 
 void Connection::OnMessageWaits() {
-  if (waiting_messages_++ > 0) return;
-  Progress();
-  WakeBy(NextDue());
+  if (waiting_messages_++ == 0) Progress();
 }
 
 // ---- the buffer budget

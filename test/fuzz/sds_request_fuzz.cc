@@ -3,6 +3,9 @@
 #include <google/protobuf/stubs/logging.h>
 
 #include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 #include "ca/base/check.h"
@@ -53,13 +56,26 @@ void CheckAsk(const absl::StatusOr<DiscoveryAsk>& ask) {
   }
 }
 
+// Nobody is taken for having acknowledged who did not, or who asked for something besides. (Bytes that are no UTF-8 may
+// pass for a bare ACK that is no request.)
+void CheckBareAck(meshca::sds::Protocol protocol, absl::string_view bytes, const absl::StatusOr<DiscoveryAsk>& ask) {
+  const std::vector<absl::string_view> names = {"ROOTCA"};
+  if (!ask.ok() || !meshca::sds::IsBareAck(protocol, bytes, "1", names)) return;
+  MESHCA_CHECK(ask->nonce == "1" && !ask->rejection.has_value() && ask->unsubscribe.empty());
+  MESHCA_CHECK(protocol == meshca::sds::Protocol::kDelta ? ask->names.empty() : ask->names.size() == 1);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const auto quiet = google::protobuf::SetLogHandler(nullptr);
   (void)quiet;
   const absl::string_view bytes(reinterpret_cast<const char*>(data), size);
-  CheckAsk(meshca::sds::ReadStateRequest(bytes));
-  CheckAsk(meshca::sds::ReadDeltaRequest(bytes));
+  const auto state = meshca::sds::ReadStateRequest(bytes);
+  const auto delta = meshca::sds::ReadDeltaRequest(bytes);
+  CheckAsk(state);
+  CheckAsk(delta);
+  CheckBareAck(meshca::sds::Protocol::kStateOfTheWorld, bytes, state);
+  CheckBareAck(meshca::sds::Protocol::kDelta, bytes, delta);
   return 0;
 }

@@ -1,6 +1,7 @@
 // Who acknowledged what: the slowest stream counts, and nothing is forgotten too early.
 #include "sds/subscriber_registry.h"
 
+#include <algorithm>
 #include <atomic>
 #include <thread>
 
@@ -47,6 +48,11 @@ struct Registry {
     }
     return {};
   }
+  // What is in the store once the acknowledgements are as well.
+  SubscriberRecord Later() {
+    registry.Tick(clock.Now());
+    return Row();
+  }
 };
 
 // A store that answers when the test says so: what comes meanwhile is one batch.
@@ -55,6 +61,9 @@ class LateStore final : public SubscriberStore {
   void SaveSubscribers(std::vector<SubscriberRecord> rows, SaveDone done) override {
     MutexLock lock(mutex_);
     batches.push_back(rows.size());
+    sorted = std::is_sorted(rows.begin(), rows.end(), [](const SubscriberRecord& a, const SubscriberRecord& b) {
+      return a.instance < b.instance;
+    });
     last_ = std::move(rows.back());
     waiting_ = std::move(done);
     saved_.NotifyAll();
@@ -78,6 +87,7 @@ class LateStore final : public SubscriberStore {
     return row;
   }
   std::vector<size_t> batches;
+  bool sorted = false;  // the last batch
   std::vector<size_t> deletions;
   SaveDone forgotten;  // of the last deletion
 
@@ -117,7 +127,7 @@ TEST(SubscriberRegistry, ARejectionStandsUntilItsOwnStreamAcknowledges) {
   bundle.Acknowledged(Bundle(1));
   EXPECT_EQ(world.Row().rejected, "bad key") << "Envoy has one stream a secret; another's ACK proves nothing";
   key.Acknowledged(KeyOf(1));
-  EXPECT_EQ(world.Row().rejected, "");
+  EXPECT_EQ(world.Later().rejected, "");
 }
 
 TEST(SubscriberRegistry, EveryChangeIsInTheStore) {
@@ -126,7 +136,8 @@ TEST(SubscriberRegistry, EveryChangeIsInTheStore) {
   EXPECT_TRUE(world.Row().connected);
   member.SentCertificate(world.clock.Now() + absl::Hours(24));
   member.Acknowledged({7, 1, "0a", "issuing", "v1"});
-  EXPECT_EQ(world.Row().bundle_sequence, 7);
+  EXPECT_EQ(world.Row().bundle_sequence, 0) << "acknowledgements alone wait for the tick";
+  EXPECT_EQ(world.Later().bundle_sequence, 7);
   EXPECT_EQ(world.Row().serial, "0a");
   EXPECT_EQ(world.Row().authority_id, "issuing");
   EXPECT_TRUE(world.Row().takes_bundle);
@@ -203,7 +214,7 @@ TEST(SubscriberRegistry, TheAuthorityIsThatOfTheSlowestKey) {
   EXPECT_EQ(world.Row().serial, "1");
   Member back = world.Join(false, true);
   back.Acknowledged(KeyOf(2, "new"));
-  EXPECT_EQ(world.Row().authority_id, "new");
+  EXPECT_EQ(world.Later().authority_id, "new");
 }
 
 TEST(SubscriberRegistry, WhatAnInstanceTakesIsWhatItsStreamsCarry) {
@@ -326,6 +337,7 @@ TEST(SubscriberRegistry, ARestartRemembersAndHasNobodyConnected) {
   Registry world;
   Member member = world.Join(true, false);
   member.Acknowledged(Bundle(9));
+  world.registry.Tick(world.clock.Now());
   SubscriberRegistry next(world.store, world.clock, absl::Hours(24));
   ASSERT_TRUE(next.Load().ok());
   ASSERT_THAT(next.List(), SizeIs(1));
@@ -362,12 +374,43 @@ TEST(SubscriberRegistry, ManyChangesAreSavedInBatches) {
   store.Answer();
   EXPECT_THAT(store.batches, testing::ElementsAre(1, 1000, 500));
   store.Answer();
-  members[3].Acknowledged(Bundle(1));
-  members[3].Acknowledged(Bundle(2));
+  members[3].Rejected("first");
+  members[3].Rejected("second");
   EXPECT_EQ(store.batches.back(), 1);
   store.Answer();
   EXPECT_EQ(store.batches.size(), 5);
   store.Answer();
+  members.clear();
+  while (registry.Stats().unsaved > 0) store.Answer();
+  store.Answer();
+}
+
+TEST(SubscriberRegistry, AcknowledgementsAreSavedTogetherInTheOrderOfTheTable) {
+  LateStore store;
+  FakeClock clock;
+  SubscriberRegistry registry(store, clock, absl::Hours(24));
+  std::vector<Member> members;
+  for (int i = 0; i < 1500; ++i) members.push_back(*registry.Join(Info(std::to_string(i))));
+  for (Member& member : members) member.Carries(/*bundle=*/true, /*key=*/false);
+  while (registry.Stats().unsaved > 0) store.Answer();
+  store.Answer();
+  const size_t before = store.batches.size();
+  for (const uint64_t sequence : {1, 2}) {
+    for (Member& member : members) member.Acknowledged(Bundle(sequence));
+  }
+  EXPECT_EQ(store.batches.size(), before) << "nothing is written for one of them";
+  EXPECT_EQ(registry.Stats().unsaved, 1500);
+  members[7].Rejected("no room");
+  EXPECT_EQ(store.Answer().bundle_sequence, 2) << "with what is saved at once";
+  registry.Tick(clock.Now());
+  EXPECT_EQ(store.batches.back(), 1000);
+  EXPECT_TRUE(store.sorted);
+  const std::string last = store.Answer().instance;
+  EXPECT_EQ(store.batches.back(), 499) << "one was saved already";
+  EXPECT_TRUE(store.sorted);
+  EXPECT_LT(last, store.Answer().instance);
+  EXPECT_EQ(registry.Stats().unsaved, 0);
+  EXPECT_EQ(store.batches.size(), before + 3);
   members.clear();
   while (registry.Stats().unsaved > 0) store.Answer();
   store.Answer();
