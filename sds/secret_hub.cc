@@ -115,12 +115,24 @@ void SecretHub::Authenticate(std::shared_ptr<const rpc::Peer> peer, std::string 
         auto caller = std::make_shared<SdsCaller>();
         caller->identity = *std::move(identity);
         caller->peer = std::move(peer);
-        if (caller->peer->transport != rpc::Transport::kTls) return std::move(done)(std::move(caller));
+        if (caller->peer->transport != rpc::Transport::kTls) return std::move(done)(Shared(std::move(caller)));
         keys_.Run([this, caller = std::move(caller), node = std::move(node), done = std::move(done)]() mutable {
           caller->lineage = Lineage(*caller, node);
-          std::move(done)(std::move(caller));
+          std::move(done)(Shared(std::move(caller)));
         });
       });
+}
+
+std::shared_ptr<const SdsCaller> SecretHub::Shared(std::shared_ptr<const SdsCaller> caller) {
+  MutexLock lock(mutex_);
+  std::weak_ptr<const SdsCaller>& recent = recent_callers_[caller->peer->connection_id % recent_callers_.size()];
+  std::shared_ptr<const SdsCaller> known = recent.lock();
+  if (known != nullptr && known->peer == caller->peer && known->lineage == caller->lineage &&
+      known->identity == caller->identity) {
+    return known;
+  }
+  recent = caller;
+  return caller;
 }
 
 std::string SecretHub::Lineage(const SdsCaller& caller, absl::string_view node) {

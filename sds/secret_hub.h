@@ -2,6 +2,7 @@
 #ifndef MESHCA_SDS_SECRET_HUB_H_
 #define MESHCA_SDS_SECRET_HUB_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -101,6 +102,9 @@ class SecretHub {
 
  private:
   void Publish(const AuthoritySnapshot& snapshot);
+  // `caller`, or the same caller as an earlier stream of its connection has it: hundreds of streams of one connection
+  // hold it once.
+  std::shared_ptr<const SdsCaller> Shared(std::shared_ptr<const SdsCaller> caller);
   // SdsCaller::lineage. Blocks on the database.
   std::string Lineage(const SdsCaller& caller, absl::string_view node);
 
@@ -111,6 +115,8 @@ class SecretHub {
   std::shared_ptr<const BundleSecrets> bundles_ ABSL_GUARDED_BY(mutex_);
   std::vector<BundleWatcher*> watchers_ ABSL_GUARDED_BY(mutex_);
   std::vector<rpc::StreamHandle> handles_ ABSL_GUARDED_BY(mutex_);  // beside watchers_
+  // By the connection's number, the latest that came to each place.
+  std::array<std::weak_ptr<const SdsCaller>, 64> recent_callers_ ABSL_GUARDED_BY(mutex_);
   // Serial of a renewed client certificate -> the lineage it was found to have: the next renewal finds it in one step.
   absl::flat_hash_map<std::string, std::string> lineages_ ABSL_GUARDED_BY(mutex_);
 };

@@ -29,12 +29,16 @@ struct IdentityRights {
   SpiffeId id;
   std::vector<std::string> dns_names;
   absl::Duration lifetime_max;  // zero: the profile's
+
+  friend bool operator==(const IdentityRights&, const IdentityRights&) = default;
 };
 
 // One certificate as the inventory knows it.
 struct RecordedCertificate {
   std::string serial;  // hex
   std::string sha256;  // 32 bytes, of the DER certificate
+
+  friend bool operator==(const RecordedCertificate&, const RecordedCertificate&) = default;
 };
 
 // One authenticated caller and what it may have. Made only by an authenticator (ca/authn); holds no secret.
@@ -74,6 +78,8 @@ struct CallerIdentity {
 
   // When the proof itself ends; InfiniteFuture where it does not.
   absl::Time proof_expires = absl::InfiniteFuture();
+
+  friend bool operator==(const CallerIdentity&, const CallerIdentity&) = default;
 
   bool IsRenewal() const { return !parent_serial.empty(); }
   // May this caller hold `id`? Reserved IDs (/meshca/...) only when listed by name.
