@@ -20,6 +20,7 @@ struct StoreHealth {
   uint64_t queued = 0;          // writes waiting for the next batch
   uint64_t batches = 0;         // transactions committed since start
   uint64_t records = 0;         // records committed since start
+  uint64_t pruned = 0;          // expired records deleted since start
   uint64_t database_bytes = 0;  // the file and its log
   uint32_t schema_version = 0;
 };

@@ -165,6 +165,7 @@ void AddStore(const StoreHealth& health, MetricFamilies& out) {
   out.Gauge("meshca_store_queue_depth", "Writes that wait for the next batch.", static_cast<double>(health.queued));
   out.Counter("meshca_store_batches_total", "Transactions committed.", static_cast<double>(health.batches));
   out.Counter("meshca_store_records_total", "Records committed.", static_cast<double>(health.records));
+  out.Counter("meshca_store_pruned_total", "Expired records deleted.", static_cast<double>(health.pruned));
   out.Gauge("meshca_store_database_bytes", "Size of the database and its log.",
             static_cast<double>(health.database_bytes));
   out.Gauge("meshca_store_schema_version", "Schema version of the database.", health.schema_version);

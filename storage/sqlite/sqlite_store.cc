@@ -1,6 +1,7 @@
 #include "storage/sqlite/sqlite_store.h"
 
 #include <algorithm>
+#include <atomic>
 #include <optional>
 #include <utility>
 
@@ -72,6 +73,7 @@ class SqliteStore::Impl {
   }
 
   const SqliteOptions options_;
+  std::atomic<uint64_t> pruned_ = 0;
   const UniqueFd lock_;
   SqliteSink sink_;
   ReaderPool readers_;
@@ -124,6 +126,7 @@ absl::StatusOr<uint64_t> SqliteStore::Prune(absl::Time expired_before, uint64_t 
       return absl::OkStatus();
     }));
     total += pruned;
+    impl_->pruned_.fetch_add(pruned, std::memory_order_relaxed);
     if (pruned < wanted) break;
   }
   return total;
@@ -142,6 +145,7 @@ StoreHealth SqliteStore::Health() const {
   health.queued = stats.queued_jobs;
   health.batches = stats.batches;
   health.records = stats.rows;
+  health.pruned = impl_->pruned_.load(std::memory_order_relaxed);
   health.database_bytes = DatabaseBytes(impl_->options_.path);
   health.schema_version = Migrations().back().version;
   return health;
