@@ -263,6 +263,22 @@ TEST(FullDisk, IsNoReasonNotToSayWhoseLeafIsUnreplaced) {
   }
 }
 
+TEST(Fsync, IsOneABatchHoweverManyRecordsItHas) {
+  FaultStore machine;
+  machine.harness().options().limits.checkpoint_pages = 100'000;  // its syncs are not counted here
+  ASSERT_TRUE(machine.harness().Reopen());
+  Activate(machine.store());
+  RecordMaker maker;
+  Witness witness;
+  witness.AppendWave(machine.store(), maker, 1);  // names and pages that the first one needs
+  for (const int records : {1, 2, 500}) {
+    const uint64_t syncs = machine.vfs().syncs();
+    const uint64_t batches = machine.store().Health().batches;
+    witness.AppendWave(machine.store(), maker, records);
+    EXPECT_EQ(machine.vfs().syncs() - syncs, machine.store().Health().batches - batches) << records << " records";
+  }
+}
+
 TEST(FsyncFailure, UnknownCommitIsLookedUpAndMadeDurable) {
   FaultStore machine;
   ASSERT_TRUE(machine.harness().Reopen());

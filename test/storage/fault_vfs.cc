@@ -93,6 +93,7 @@ struct FaultVfsMethods {
     Handle& handle = Of(file);
     FaultVfs& self = *handle.vfs;
     MutexLock lock(self.mutex_);
+    ++self.syncs_;
     if (!self.Step()) return SQLITE_IOERR_FSYNC;
     if (self.fault_ == Fault::kSyncFails || self.fault_ == Fault::kOneSyncFails) {
       if (self.fault_ == Fault::kOneSyncFails) self.fault_ = Fault::kNone;
@@ -296,6 +297,11 @@ bool FaultVfs::powered() const {
 uint64_t FaultVfs::operations() const {
   MutexLock lock(mutex_);
   return operations_;
+}
+
+uint64_t FaultVfs::syncs() const {
+  MutexLock lock(mutex_);
+  return syncs_;
 }
 
 bool FaultVfs::Step() {

@@ -44,6 +44,7 @@ class FaultVfs {
   void CutPower();
   bool powered() const;
   uint64_t operations() const;  // so far
+  uint64_t syncs() const;       // of these
   // The machine comes up, healthy. No connection may be open. Seed 0: nothing unsynced was kept; 1: all of it.
   void Restart(uint32_t seed);
 
@@ -76,6 +77,7 @@ class FaultVfs {
   std::map<std::string, std::string> deleted_ ABSL_GUARDED_BY(mutex_);  // may be back after a power cut
   Fault fault_ ABSL_GUARDED_BY(mutex_) = Fault::kNone;
   uint64_t operations_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t syncs_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t cut_at_ ABSL_GUARDED_BY(mutex_) = 0;  // 0: never
   bool powered_ ABSL_GUARDED_BY(mutex_) = true;
   sqlite3_vfs vfs_ = {};
