@@ -1,0 +1,117 @@
+"""A `meshca serve` to be measured: on a core of its own, with a caller it trusts and no limit that the load would meet."""
+
+import contextlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT / "test" / "support"))
+
+from meshca_process import MeshcaProcess  # noqa: E402
+
+WORKLOAD = "spiffe://cluster.local/ns/bench/sa/load"
+CONFIG = """
+authenticators:
+- jwt:
+    issuer: https://issuer.test
+    audiences: [istio-ca]
+    jwks_file: jwks.json
+    spiffe_id: spiffe://{trust_domain}/ns/{claims.ns}/sa/{claims.sa}
+"""
+# One load stands for a whole mesh: what bounds a single caller would bound the figure.
+LIMITS = ("--limits-calls-per-second-per-source", "10000000", "--limits-connections-per-source-max", "20000",
+          "--limits-connections-max", "20000")
+
+
+def cores():
+    """The core of the server and that of the load."""
+    usable = sorted(os.sched_getaffinity(os.getpid()))
+    if len(usable) < 2:
+        raise SystemExit("server and load need a core each, and this process may use one only")
+    return usable[0], usable[1]
+
+
+@contextlib.contextmanager
+def on_core(core):
+    """What is started in this block runs on `core`."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+class BenchServer(MeshcaProcess):
+    """Started by `with`, ended with its state kept. `starting_ms`: from its start to its readiness."""
+
+    def __init__(self, build, folder, *args, state_dir=None):
+        self.build = pathlib.Path(build)
+        folder = pathlib.Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._write_credentials(folder)
+        super().__init__(self.build / "meshca", folder, state_dir or folder / "state", [*LIMITS, *args], CONFIG)
+        self.starting_ms = None
+
+    def __enter__(self):
+        started = time.monotonic()
+        with on_core(cores()[0]):
+            self.start(60)
+        self.starting_ms = (time.monotonic() - started) * 1e3
+        return self
+
+    def __exit__(self, *ignored):
+        self.terminate()
+
+    def _write_credentials(self, folder):
+        """A JWKS file for the server and one token for the load, signed by a key made here."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        public = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(key.public_key()))
+        (folder / "jwks.json").write_text(
+            json.dumps({"keys": [{**public, "kid": "bench", "alg": "ES256", "use": "sig"}]}))
+        now = int(time.time())
+        claims = {"iss": "https://issuer.test", "aud": "istio-ca", "sub": "bench", "ns": "bench", "sa": "load",
+                  "iat": now, "nbf": now - 60, "exp": now + 3600}
+        (folder / "token").write_text(jwt.encode(claims, key, algorithm="ES256", headers={"kid": "bench"}))
+
+    def root_file(self):
+        path = self.folder / "root.pem"
+        path.write_text(self.root_pem)
+        return path
+
+    def client_certificate(self):
+        """Flags of a client that proves itself by a certificate of this CA."""
+        folder = self.folder / "client"
+        self.cli("request", WORKLOAD, "--out-dir", folder)
+        return ["--cert", folder / "cert-chain.pem", "--key", folder / "key.pem"]
+
+    def resting_bytes(self):
+        """Resident memory once the server is at rest: two looks a tenth of a second apart that agree, in 3 s."""
+        before = -1
+        for _ in range(30):
+            now = self.background.resident_bytes()
+            if now == before:
+                break
+            before = now
+            time.sleep(0.1)
+        return before
+
+    def metric(self, name):
+        """The sum of a metric's samples on /metrics."""
+        lines = [line for line in self.get("/metrics").splitlines() if line.split("{")[0].split(" ")[0] == name]
+        if not lines:
+            raise SystemExit(f"/metrics has no {name}")
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
+
+
+def seed(server, rows, *words):
+    """Records issuances in the database of a server that does not run."""
+    subprocess.run([server.build / "test/bench/meshca-seed", "--state-dir", server.state_dir, "--rows", str(rows), *words],
+                   check=True, stdout=sys.stderr)
