@@ -48,6 +48,11 @@ class BoundedQueue {
     }
   }
 
+  // Would TryPush be refused for want of room?
+  bool full(size_t lane = 0) const {
+    MutexLock lock(mutex_);
+    return lanes_[lane].size() >= limits_[lane];
+  }
   size_t size(size_t lane = 0) const {
     MutexLock lock(mutex_);
     return lanes_[lane].size();

@@ -25,6 +25,8 @@ constexpr absl::Duration kAuthorityPoll = absl::Milliseconds(2);
 
 enum Lane : size_t { kAgain, kRenewals, kBulk, kLanes };
 
+Lane LaneOf(const CallerIdentity& caller) { return caller.IsRenewal() ? kRenewals : kBulk; }
+
 absl::Status ShuttingDown() {
   return WithReason(absl::UnavailableError("issuance: the CA is shutting down; retry elsewhere or later"),
                     "SHUTTING_DOWN");
@@ -81,7 +83,8 @@ class IssuancePipeline::Impl {
 
   void Submit(SubmittedRequest request, Done done) {
     auto job = std::make_unique<Job>();
-    job->renewal = request.caller.IsRenewal();
+    const Lane lane = LaneOf(request.caller);
+    job->renewal = lane == kRenewals;
     job->submitted = std::move(request);
     job->done = std::move(done);
     job->submitted_at = clock_.SinceBoot();
@@ -90,10 +93,17 @@ class IssuancePipeline::Impl {
       MutexLock lock(mutex_);
       ++in_flight_;
     }
-    if (queue_.TryPush(job, job->renewal ? kRenewals : kBulk)) return;
+    if (queue_.TryPush(job, lane)) return;
     const bool closing = closing_.load(std::memory_order_acquire);
     if (!closing) counters_.CountQueueFull();
     Finish(std::move(job), closing ? ShuttingDown() : QueueFull());
+  }
+
+  absl::Status CheckRoom(const CallerIdentity& caller) {
+    if (!queue_.full(LaneOf(caller))) return absl::OkStatus();
+    counters_.CountSubmitted();
+    counters_.CountQueueFull();
+    return QueueFull();
   }
 
   void Shutdown() {
@@ -227,6 +237,8 @@ IssuancePipeline::~IssuancePipeline() = default;
 void IssuancePipeline::Submit(SubmittedRequest request, Done done) {
   impl_->Submit(std::move(request), std::move(done));
 }
+
+absl::Status IssuancePipeline::CheckRoom(const CallerIdentity& caller) { return impl_->CheckRoom(caller); }
 
 void IssuancePipeline::Shutdown() { impl_->Shutdown(); }
 

@@ -77,6 +77,10 @@ class IssuancePipeline {
   // redeemed by somebody else).
   void Submit(SubmittedRequest request, Done done);
 
+  // Would Submit refuse a request of `caller` at once? Then with that error, and counted: a request that will be turned
+  // away need not be read first. Ok promises nothing.
+  absl::Status CheckRoom(const CallerIdentity& caller);
+
   // Refuses what comes from now on, finishes what was queued, and returns when every callback has run. Idempotent.
   // The store must still be running.
   void Shutdown();

@@ -114,6 +114,8 @@ void CsrService::CreateCertificate(std::shared_ptr<rpc::Call> call) {
                                 if (!caller.ok()) return Refuse(*call, caller.status());
                                 if (call->cancelled())
                                   return call->Finish(absl::CancelledError("the caller went away"));
+                                if (absl::Status room = pipeline_.CheckRoom(*caller); !room.ok())
+                                  return Refuse(*call, room);
                                 absl::StatusOr<Wanted> wanted = Wanted::Read(call->request());
                                 if (!wanted.ok()) return Refuse(*call, wanted.status());
                                 Submit(call, *std::move(wanted), *std::move(caller));

@@ -223,7 +223,12 @@ TEST(IssuancePipeline, AFullQueueAnswersAtOnceAndRenewalsHaveRoomOfTheirOwn) {
   EXPECT_TRUE(submit("busy", false).ok());
   entered.Wait();
   EXPECT_TRUE(submit("bulk 1", false).ok());
+  EXPECT_TRUE(h.pipeline.CheckRoom(WebCaller()).ok());
   EXPECT_TRUE(submit("bulk 2", false).ok());
+  EXPECT_EQ(ReasonOf(h.pipeline.CheckRoom(WebCaller())), "QUEUE_FULL");
+  CallerIdentity renewing = WebCaller();
+  renewing.parent_serial = "00ff";
+  EXPECT_TRUE(h.pipeline.CheckRoom(renewing).ok());
   const absl::Status full = submit("bulk 3", false);
   EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(ReasonOf(full), "QUEUE_FULL");
@@ -234,7 +239,7 @@ TEST(IssuancePipeline, AFullQueueAnswersAtOnceAndRenewalsHaveRoomOfTheirOwn) {
   leave.Set();
   h.pipeline.Shutdown();
   EXPECT_THAT(order, testing::ElementsAre("bulk 3!", "renewal 2!", "busy", "renewal 1", "bulk 1", "bulk 2"));
-  EXPECT_EQ(h.pipeline.Stats().queue_full, 2u);
+  EXPECT_EQ(h.pipeline.Stats().queue_full, 3u);
   EXPECT_EQ(h.pipeline.Stats().renewals_issued, 1u);
 }
 

@@ -83,6 +83,19 @@ TEST_F(CsrServiceTest, HandsTheBearerTokenToTheAuthenticator) {
   EXPECT_EQ(authenticator.seen.bearer_token.reveal(), "opaque");
 }
 
+TEST_F(CsrServiceTest, ReadsNothingOfARequestThatTheQueueHasNoRoomFor) {
+  IssuancePipeline full(CertificateProfile{}, {.threads = 1, .queued_bulk_max = 0}, *manager, store, clock,
+                        SystemEntropy());
+  CsrService busy(authenticator, full, clock, SystemEntropy());
+  IstioCertificateRequest without_csr;
+  const auto asked = std::make_shared<FakeCall>(CsrService::kMethod, without_csr, TlsTestPeer());
+  busy.CreateCertificate(asked);
+  const absl::Status status = asked->Wait();
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("retry")));
+  EXPECT_THAT(status, HasReason("QUEUE_FULL"));
+  EXPECT_EQ(busy.Stats().turned_away, 1u);
+}
+
 // What the client reads of each refusal: the code, the reason and the words that matter.
 struct RefusalCase {
   std::string name;
