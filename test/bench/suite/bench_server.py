@@ -1,4 +1,4 @@
-"""A `meshca serve` to be measured: on a core of its own, with a caller it trusts and no limit that the load would meet."""
+"""A `meshca serve` to be measured: on a core of its own, with a caller it trusts, without limits on one caller."""
 
 import contextlib
 import json
@@ -113,5 +113,5 @@ class BenchServer(MeshcaProcess):
 
 def seed(server, rows, *words):
     """Records issuances in the database of a server that does not run."""
-    subprocess.run([server.build / "test/bench/meshca-seed", "--state-dir", server.state_dir, "--rows", str(rows), *words],
-                   check=True, stdout=sys.stderr)
+    command = [server.build / "test/bench/meshca-seed", "--state-dir", server.state_dir, "--rows", str(rows), *words]
+    subprocess.run(command, check=True, stdout=sys.stderr)

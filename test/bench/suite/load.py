@@ -12,9 +12,11 @@ class LoadError(Exception):
 
 
 def _run(server, words):
-    command = [str(word) for word in (server.build / "test/bench/meshca-bench", *words, "--server-pid", server.pid, "--json")]
+    tool = server.build / "test/bench/meshca-bench"
+    command = [str(word) for word in (tool, *words, "--server-pid", server.pid, "--json")]
     with on_core(cores()[1]):
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, stdin=subprocess.DEVNULL)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300,
+                              stdin=subprocess.DEVNULL)
     if done.returncode != 0 or not done.stdout:
         raise LoadError(f"{' '.join(command)} exited {done.returncode}\n{done.stderr}\n{server.background.output()}")
     return json.loads(done.stdout)
@@ -40,7 +42,8 @@ def streams(server, *words):
     published = f"grep -E 'root.(publish|abort) ' {log} | tail -1 | cut -d' ' -f1"
     change = [word for step in ("prepare", "abort")
               for word in ("--trigger", f"{server.meshca} root {step} --state-dir {server.state_dir}")]
-    report = _run(server, ["sds", "--address", f"unix:{server.api_socket}", *change, "--published-at-command", published, *words])
+    report = _run(server, ["sds", "--address", f"unix:{server.api_socket}", *change, "--published-at-command", published,
+                           *words])
     if report["ended_streams_by_code"]:
         raise LoadError(f"streams ended: {report['ended_streams_by_code']}")
     return report

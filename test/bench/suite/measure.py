@@ -123,15 +123,15 @@ def main():
     shutil.rmtree(work, ignore_errors=True)
     facts = about(work.parent, rows)
     if options.json:
-        json.dump({"rows": [row.to_json() for row in rows], "curves": bench.curves, "about": facts}, sys.stdout, indent=1)
-        print()
+        document = {"rows": [row.to_json() for row in rows], "curves": bench.curves, "about": facts}
+        print(json.dumps(document, indent=1))
     else:
         print(f"{report.table(rows)}\n\n{report.conditions(facts)}")
     if options.write_readme:
         write_readme(rows, bench.curves, report.conditions(facts))
     missed = [row.name for row in rows if not row.met]
-    print(f"{len(rows)} figures, {len(rows) - len(missed)} as promised" + (f"; missed: {', '.join(missed)}" if missed else ""),
-          file=sys.stderr)
+    print(f"{len(rows)} figures, {len(rows) - len(missed)} as promised"
+          f"{'; missed: ' + ', '.join(missed) if missed else ''}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Twice what the server can carry: what it still does, how soon it says no, and whether it keeps answering for its health."""
+"""Twice what the server can carry: what it still does, how soon it says no, and how it answers for its health."""
 
 import threading
 import time
@@ -70,5 +70,6 @@ def overload(bench):
               [(one["error_latency_ms"] or {}).get("p99") or 0.0 for one in rounds])
     yield Row("overload-health", "health answers that say SERVING meanwhile", "%", 100,
               [100 * one.serving / max(1, one.serving + len(one.other)) for one in probes], at_least=True,
-              details={"answers": sum(one.serving for one in probes), "others": [word for one in probes for word in one.other],
+              details={"answers": sum(one.serving for one in probes),
+                       "others": [word for one in probes for word in one.other],
                        "slowest_ms": max(one.slowest_ms for one in probes)})

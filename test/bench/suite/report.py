@@ -10,7 +10,8 @@ HEADER = ("what", "target", "measured", "measured / target", "spread")
 
 def cells(row):
     low, high = row.spread
-    return (row.what, row.bound, f"{number(row.measured)} {row.unit}", f"{row.ratio:.2f}{'' if row.met else '  missed'}",
+    verdict = "" if row.met else "  missed"
+    return (row.what, row.bound, f"{number(row.measured)} {row.unit}", f"{row.ratio:.2f}{verdict}",
             f"{number(low)} - {number(high)}")
 
 

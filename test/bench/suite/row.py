@@ -6,7 +6,7 @@ import statistics
 
 @dataclasses.dataclass
 class Row:
-    """`measured` is the median of `repeats`. `unit`: "x" is times the P-256 arithmetic (verify + sign) of the same run."""
+    """`measured` is the median of `repeats`. `unit`: "x" is times the P-256 arithmetic (verify + sign) of that run."""
 
     name: str  # what --only takes
     what: str

@@ -37,9 +37,8 @@ def fan_out(bench):
         times.append((count, sorted(ms)[len(ms) // 2]))
         memory_curve.append((count, count * report["server_memory"]["private_kib_per_stream"] / 1024))
         if count in TARGET_MS and bench.wants(f"push-{count}"):
-            details = {"cpu_us_per_stream": sorted(one["server_cpu_us_per_stream"] for one in changes)[len(changes) // 2]}
-            yield Row(f"push-{count}", f"one change of trust acknowledged by {count:,} streams", "ms", TARGET_MS[count], ms,
-                      details=details)
+            yield Row(f"push-{count}", f"one change of trust acknowledged by {count:,} streams", "ms", TARGET_MS[count],
+                      ms, details={"cpu_us_per_stream": [one["server_cpu_us_per_stream"] for one in changes]})
     if bench.wants("push-cpu"):
         yield _cpu_row("push-cpu", "CPU of that, a stream of 10,000", report)
     bench.curve("push-by-streams", times)

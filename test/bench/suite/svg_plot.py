@@ -41,8 +41,12 @@ def svg(title, x_label, y_label, points, limit=None):
     def text(x, y, words, anchor="middle", extra=""):
         return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" {extra}>{escape(words)}</text>'
 
+    def level(value, look):
+        return f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at_y(value):.1f}" y2="{at_y(value):.1f}" {look}/>'
+
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
+        'font-size="12">',
         f"<title>{escape(title)}</title>",
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
         text(LEFT, 22, title, "start", 'font-size="14" font-weight="bold"'),
@@ -50,15 +54,14 @@ def svg(title, x_label, y_label, points, limit=None):
         text(LEFT, TOP - 8, y_label, "start", 'fill="#555555"'),
     ]
     for value in y_ticks:
-        parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at_y(value):.1f}" y2="{at_y(value):.1f}" stroke="#dddddd"/>')
+        parts.append(level(value, 'stroke="#dddddd"'))
         parts.append(text(LEFT - 8, at_y(value) + 4, short(value), "end"))
     parts += [text(at_x(value), HEIGHT - BOTTOM + 18, short(value)) for value in x_ticks]
     if limit:
-        parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at_y(limit):.1f}" y2="{at_y(limit):.1f}" '
-                     'stroke="#c0392b" stroke-dasharray="6 4"/>')
+        parts.append(level(limit, 'stroke="#c0392b" stroke-dasharray="6 4"'))
         parts.append(text(WIDTH - RIGHT, at_y(limit) - 5, f"target {number(limit)}", "end", 'fill="#c0392b"'))
     path = " ".join(f"{at_x(x):.1f},{at_y(y):.1f}" for x, y in points)
     parts.append(f'<polyline points="{path}" fill="none" stroke="#1f6feb" stroke-width="2"/>')
-    parts += [f'<circle cx="{at_x(x):.1f}" cy="{at_y(y):.1f}" r="3.5" fill="#1f6feb"><title>{short(x)}: {number(y)}</title>'
-              "</circle>" for x, y in points]
+    parts += [f'<circle cx="{at_x(x):.1f}" cy="{at_y(y):.1f}" r="3.5" fill="#1f6feb">'
+              f"<title>{short(x)}: {number(y)}</title></circle>" for x, y in points]
     return "\n".join([*parts, "</svg>", ""])
