@@ -174,4 +174,4 @@ std::unique_ptr<RpcClient> Tls(const TlsTarget& target, ReasonReader reason_in) 
 }  // namespace
 }  // namespace meshca::cli
 
-extern "C" const meshca::cli::GrpcClientEntry meshca_grpc_client = {&meshca::cli::Unix, &meshca::cli::Tls};
+extern "C" const meshca::cli::GrpcClientEntry kMeshcaGrpcClient = {&meshca::cli::Unix, &meshca::cli::Tls};

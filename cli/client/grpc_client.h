@@ -23,6 +23,6 @@ struct GrpcClientEntry {
 }  // namespace meshca::cli
 
 // The library's one symbol. Command and library come from the same build.
-extern "C" __attribute__((visibility("default"))) const meshca::cli::GrpcClientEntry meshca_grpc_client;
+extern "C" __attribute__((visibility("default"))) const meshca::cli::GrpcClientEntry kMeshcaGrpcClient;
 
 #endif  // MESHCA_CLI_CLIENT_GRPC_CLIENT_H_

@@ -18,7 +18,7 @@ constexpr char kLibrary[] = "libmeshca_grpc_client.so";
 // Stays open as long as the process.
 absl::StatusOr<const GrpcClientEntry*> OpenLibrary() {
   void* const library = ::dlopen(kLibrary, RTLD_NOW | RTLD_LOCAL);
-  const void* const entry = library == nullptr ? nullptr : ::dlsym(library, "meshca_grpc_client");
+  const void* const entry = library == nullptr ? nullptr : ::dlsym(library, "kMeshcaGrpcClient");
   if (entry != nullptr) return static_cast<const GrpcClientEntry*>(entry);
   return absl::FailedPreconditionError(
       absl::StrCat("the library with which meshca calls servers cannot be opened: ", ::dlerror(), "; install ",
