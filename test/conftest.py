@@ -5,11 +5,15 @@ Tests use loopback only, port 0, and folders of their own. The markers are in py
 
 import os
 import pathlib
+import signal
 import socket
 
 import envoy_process
 import meshca_process
 import pytest
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so would every command started here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
