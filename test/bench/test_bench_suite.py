@@ -67,7 +67,8 @@ def test_our_readme_has_that_place():
     report.with_section((SUITE.parents[2] / "README.md").read_text(encoding="utf-8"), "")
 
 
-@pytest.mark.parametrize("top,wanted", [(0, [0, 1]), (5_000_000, [i * 1e6 for i in range(6)]), (1.7, [0, 0.5, 1, 1.5, 2])])
+@pytest.mark.parametrize("top,wanted", [(0, [0, 1]), (5_000_000, [i * 1e6 for i in range(6)]),
+                                        (1.7, [0, 0.5, 1, 1.5, 2])])
 def test_axes_end_at_a_round_number(top, wanted):
     assert svg_plot.ticks(top) == pytest.approx(wanted)
 
@@ -89,7 +90,8 @@ def test_every_row_has_a_name_of_its_own():
 def test_one_row_is_measured_and_told_as_one_document(build_dir, tmp_path):
     done = subprocess.run([sys.executable, SUITE / "measure.py", "--json", "--only", "start-fresh", "--work", tmp_path],
                           capture_output=True, text=True, timeout=100, check=False, env={
-                              "PATH": "/usr/bin:/bin", "MESHCA_BUILD_DIR": str(build_dir)})
+                              "PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1",
+                              "MESHCA_BUILD_DIR": str(build_dir)})
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     (only,) = document["rows"]

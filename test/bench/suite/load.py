@@ -42,8 +42,8 @@ def streams(server, *words):
     published = f"grep -E 'root.(publish|abort) ' {log} | tail -1 | cut -d' ' -f1"
     change = [word for step in ("prepare", "abort")
               for word in ("--trigger", f"{server.meshca} root {step} --state-dir {server.state_dir}")]
-    report = _run(server, ["sds", "--address", f"unix:{server.api_socket}", *change, "--published-at-command", published,
-                           *words])
+    report = _run(server, ["sds", "--address", f"unix:{server.api_socket}", *change,
+                           "--published-at-command", published, *words])
     if report["ended_streams_by_code"]:
         raise LoadError(f"streams ended: {report['ended_streams_by_code']}")
     return report
