@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "ca/base/status.h"
@@ -43,6 +44,17 @@ void PrintText(const v1::Entry& entry) {
               ShowTime(entry, "created_at").c_str(), entry.created_by().c_str());
 }
 
+// A path says which program a process runs, and whoever may run it can connect first and become it then (ca/authn).
+void WarnOfPathAlone(const v1::Entry& entry) {
+  const auto names_user = [](const std::string& selector) {
+    return absl::StartsWith(selector, "unix:uid:") || absl::StartsWith(selector, "unix:gid:");
+  };
+  if (std::any_of(entry.selectors().begin(), entry.selectors().end(), names_user)) return;
+  std::fprintf(stderr,
+               "warning: %s: any user who may run %s can hold this identity; add --selector unix:uid:N or unix:gid:N\n",
+               entry.spiffe_id().c_str(), absl::StrJoin(entry.selectors(), " and ").c_str());
+}
+
 void BindCreate(CLI::App& app, CreateOptions& options) {
   app.add_option("SPIFFE_ID", options.spiffe_id, "The identity that fitting processes may hold")->required();
   app.add_option("--selector", options.selectors,
@@ -69,6 +81,7 @@ absl::Status Create(Session& session, CreateOptions& options) {
   v1::Entry entry;
   MESHCA_RETURN_IF_ERROR(session.CallAdmin("CreateEntry", request, entry));
   session.Print(entry, [&] { std::printf("%s\n", entry.id().c_str()); });
+  WarnOfPathAlone(entry);
   return absl::OkStatus();
 }
 
@@ -93,6 +106,7 @@ absl::Status Apply(Session& session, ApplyOptions& options) {
     std::printf("%s%d created, %d replaced, %d unchanged, %d deleted\n", would, response.created_size(),
                 response.replaced_size(), response.unchanged_size(), response.deleted_size());
   });
+  for (const v1::Entry& entry : request.entries()) WarnOfPathAlone(entry);
   return absl::OkStatus();
 }
 

@@ -354,3 +354,11 @@ def test_completion_scripts(meshca, tmp_path, shell):
     assert complete("meshca", "root", "retire", "--f") == ["--force"]
     assert complete("meshca", "subscriber", "e") == ["evict"]
     assert "--state-dir" in complete("meshca", "token", "create", "--st")
+
+
+def test_a_program_alone_is_no_proof_of_who_runs_it(server):
+    ca = server()
+    alone = ca.cli("entry", "create", WEB, "--selector", "unix:path:/usr/bin/true")
+    assert "any user who may run unix:path:/usr/bin/true" in alone.stderr and "unix:uid:N" in alone.stderr
+    both = ca.cli("entry", "create", WEB, "--selector", "unix:path:/usr/bin/true", "--selector", "unix:uid:1000")
+    assert both.stderr == ""
