@@ -284,7 +284,7 @@ absl::Status MeshcaServer::StartHttp() {
 
 AdminContext MeshcaServer::AdminParts() {
   storage::Store& store = *state_->store;
-  AdminContext context{clock_, entropy_, *state_->authorities, store, store, store, store, store, *subscribers_};
+  AdminContext context{clock_, entropy_, *state_->authorities, store, store, store, store, store, store, *subscribers_};
   context.rotation = rotation_.get();
   context.facts.version = kVersion;
   context.facts.trust_domain = trust_domain_;

@@ -8,6 +8,7 @@
 #include "ca/identity/entry_store.h"
 #include "ca/identity/token_store.h"
 #include "ca/issuance/issuance_store.h"
+#include "ca/issuance/revocation_store.h"
 #include "ca/issuance/store_maintenance.h"
 
 namespace meshca::storage {
@@ -16,6 +17,7 @@ namespace meshca::storage {
 // after everything that holds one of its faces: the destructor writes what is queued, and answers the rest Unavailable.
 // `test/storage/conformance.h` is the contract, as a test that every implementation passes.
 class Store : public IssuanceStore,
+              public RevocationStore,
               public StoreMaintenance,
               public AuthorityStore,
               public LeafInventory,
@@ -27,10 +29,14 @@ class Store : public IssuanceStore,
 inline constexpr char kTokenUnknown[] = "TOKEN_UNKNOWN";
 inline constexpr char kTokenExpired[] = "TOKEN_EXPIRED";
 inline constexpr char kTokenUsed[] = "TOKEN_USED";
-inline constexpr char kCertificateNotRecorded[] = "CERTIFICATE_NOT_RECORDED";
 
-// The refusal of IssuanceRecord::must_be_recorded.
-absl::Status CertificateNotRecorded(const RecordedCertificate& shown);
+// Reasons of IssuanceStore::JudgePresented, and of Append.
+inline constexpr char kCertificateNotRecorded[] = "CERTIFICATE_NOT_RECORDED";
+inline constexpr char kCertificateRevoked[] = "CERTIFICATE_REVOKED";
+inline constexpr char kCertificateOriginGone[] = "CERTIFICATE_ORIGIN_GONE";
+inline constexpr char kKeyRevoked[] = "KEY_REVOKED";
+
+absl::Status CertificateNotRecorded(const PresentedCertificate& shown);
 
 // The setting that Restore leaves beside kSettingRecovered: the time of the restore (RFC 3339). Until the authority
 // manager has made a new issuing key, and for one maximum leaf lifetime after the restore (what was issued since the

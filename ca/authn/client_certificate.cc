@@ -47,7 +47,7 @@ absl::StatusOr<CallerIdentity> ClientCertificateAuthenticator::Judge(const Certi
     const absl::StatusOr<IssuerStanding::Verdict> standing = standing_->CheckIssuer(leaf, now);
     if (!standing.ok()) return Annotate(standing.status(), "client certificate");
     if (*standing == IssuerStanding::Verdict::kTainted) {
-      caller.must_be_recorded = RecordedCertificate{leaf.serial_hex(), leaf.sha256()};
+      caller.presented = PresentedCertificate{leaf.serial_hex(), leaf.sha256(), *id};
     }
   }
   caller.method = AuthMethod::kClientCertificate;

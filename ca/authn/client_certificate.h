@@ -27,7 +27,7 @@ class IssuerStanding {
 
 // The handshake has verified chain and possession of the key (ChainVerifier); what time may have changed since is
 // judged again at every call. The caller may hold the certificate's ID and its DNS names. One whose authority is
-// tainted gets a new certificate only if the one it shows is in the inventory (CallerIdentity::must_be_recorded): a
+// tainted gets a new certificate only if the one it shows is in the inventory (CallerIdentity::presented): a
 // thief of the authority's key can make certificates, but not records.
 //
 // Unauthenticated: CERTIFICATE_EXPIRED, CERTIFICATE_NOT_YET_VALID, and IssuerStanding's. PermissionDenied:

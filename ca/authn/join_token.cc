@@ -73,6 +73,7 @@ absl::StatusOr<CallerIdentity> JoinTokenAuthenticator::Judge(const Lookup& looku
   caller.ids = {token->spiffe_id};
   caller.node = token->node;
   caller.token_id = token->id;
+  caller.origin = {OriginKind::kJoinToken, token->id};
   caller.proof_expires = token->expires_at;
   return caller;
 }

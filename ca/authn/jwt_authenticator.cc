@@ -76,6 +76,7 @@ absl::StatusOr<CallerIdentity> JwtAuthenticator::Judge(const Jwt& token, const J
   caller.subject = absl::StrCat("jwt ", issuer.issuer, " sub=", Shown(token.subject()));
   caller.ids = {std::move(id)};
   caller.proof_expires = token.expires();
+  caller.origin = {OriginKind::kJwtIssuer, issuer.issuer};
   return caller;
 }
 

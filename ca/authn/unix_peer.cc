@@ -39,7 +39,7 @@ void AddEntry(const RegistrationEntry& entry, CallerIdentity& caller) {
                              [&](const IdentityRights& known) { return known.id == entry.spiffe_id; });
   if (rights == caller.rights.end()) {
     caller.ids.push_back(entry.spiffe_id);
-    rights = caller.rights.insert(rights, {entry.spiffe_id, entry.dns_names, entry.ttl});
+    rights = caller.rights.insert(rights, {entry.spiffe_id, entry.dns_names, entry.ttl, {OriginKind::kEntry, entry.id}});
     return;
   }
   rights->dns_names.insert(rights->dns_names.end(), entry.dns_names.begin(), entry.dns_names.end());
@@ -92,7 +92,10 @@ absl::StatusOr<CallerIdentity> UnixPeerAuthenticator::Judge(const UnixPeer& peer
   caller.subject = absl::StrCat("uid ", peer.uid);
   caller.any_id_of_trust_domain = server_user;
   caller.instance = absl::StrCat("pid ", peer.pid, " start ", peer.start_time);
-  if (server_user) caller.dns_names = {"*"};
+  if (server_user) {
+    caller.dns_names = {"*"};
+    caller.origin = {OriginKind::kOperator, caller.subject};
+  }
   for (const RegistrationEntry* entry : entries) AddEntry(*entry, caller);
   return caller;
 }

@@ -11,12 +11,23 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "ca/authority/authority_store.h"
 #include "ca/authority/root_rotation.h"
 #include "ca/authority/signing_authority.h"
 #include "ca/authority/trust_bundle.h"
 
 namespace meshca {
+
+// Certificates that this CA signed, or its predecessor did, and has no record of: after a restore from a backup, or the
+// adoption of somebody else's authority. Until `until` those under `authority_ids` may be renewed without a record.
+struct UnrecordedGrace {
+  absl::Time until = absl::InfinitePast();
+  std::vector<std::string> authority_ids;  // SigningAuthority::id, of issuing authorities and roots
+  std::string why;                         // "restored from a backup", "import /etc/istio/cacerts"
+
+  friend bool operator==(const UnrecordedGrace&, const UnrecordedGrace&) = default;
+};
 
 // Immutable, shared by every thread. A change of any authority makes a new one; readers keep the one they took.
 struct AuthoritySnapshot {
@@ -31,6 +42,8 @@ struct AuthoritySnapshot {
   std::vector<SigningAuthority> authorities;
   // The newest rotation of the root, ended or not.
   std::optional<RootRotation> rotation;
+  // Nothing: every certificate needs its record.
+  std::optional<UnrecordedGrace> unrecorded;
 
   // What follows the leaf in a chain, one certificate an element: the issuing certificate, then its upstream.
   std::vector<Certificate> chain_tail;

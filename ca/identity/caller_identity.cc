@@ -40,4 +40,9 @@ absl::Duration CallerIdentity::LifetimeMax(const SpiffeId& id) const {
   return own == nullptr ? absl::ZeroDuration() : own->lifetime_max;
 }
 
+const Origin& CallerIdentity::OriginOf(const SpiffeId& id) const {
+  const IdentityRights* const own = RightsOf(id);
+  return own == nullptr ? origin : own->origin;
+}
+
 }  // namespace meshca

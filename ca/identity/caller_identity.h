@@ -2,12 +2,14 @@
 #ifndef MESHCA_CA_IDENTITY_CALLER_IDENTITY_H_
 #define MESHCA_CA_IDENTITY_CALLER_IDENTITY_H_
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "ca/identity/origin.h"
 #include "ca/spiffe/spiffe_id.h"
 
 namespace meshca {
@@ -29,16 +31,23 @@ struct IdentityRights {
   SpiffeId id;
   std::vector<std::string> dns_names;
   absl::Duration lifetime_max;  // zero: the profile's
+  Origin origin;                // what gives the caller this identity
 
   friend bool operator==(const IdentityRights&, const IdentityRights&) = default;
 };
 
-// One certificate as the inventory knows it.
-struct RecordedCertificate {
+// A client certificate that a caller showed, as the inventory is asked about it. The handshake proved its path and the
+// possession of its key; that this CA issued it only the inventory can say, because whoever stole an authority's key
+// makes certificates, but no records.
+struct PresentedCertificate {
   std::string serial;  // hex
   std::string sha256;  // 32 bytes, of the DER certificate
+  SpiffeId spiffe_id;
+  // It may be missing from the inventory: an authority on its path stood before a restore or an adoption, and none on
+  // it is tainted. One whose serial number the inventory holds for another certificate is refused all the same.
+  bool may_be_unrecorded = false;
 
-  friend bool operator==(const RecordedCertificate&, const RecordedCertificate&) = default;
+  friend bool operator==(const PresentedCertificate&, const PresentedCertificate&) = default;
 };
 
 // One authenticated caller and what it may have. Made only by an authenticator (ca/authn); holds no secret.
@@ -69,9 +78,16 @@ struct CallerIdentity {
   // kClientCertificate: the serial number (hex) of the certificate being renewed. Makes it a renewal: served first.
   std::string parent_serial;
 
-  // kClientCertificate under a tainted authority: what the caller showed. The store issues nothing for it unless the
-  // inventory holds this very certificate.
-  std::optional<RecordedCertificate> must_be_recorded;
+  // What gives the caller those of its identities that are not among `rights`. A renewal's stays empty: it has that of
+  // the certificate it renews, which the store knows.
+  Origin origin;
+
+  // kClientCertificate: what the caller showed. The store issues nothing for it unless the inventory holds this very
+  // certificate, for the same ID, not revoked, and what gave the right is still there.
+  std::optional<PresentedCertificate> presented;
+  // kClientCertificate: the JWT issuers that are configured now; a renewal whose right came from another one is
+  // refused. Null: none is judged by its issuer.
+  std::shared_ptr<const std::vector<std::string>> trusted_issuers;
 
   // kJoinToken: the token (by its public id) to redeem in the same transaction as the issuance.
   std::string token_id;
@@ -88,6 +104,8 @@ struct CallerIdentity {
   bool MayHaveDnsName(const SpiffeId& id, absl::string_view name) const;
   // The longest lifetime of a certificate for `id`; zero: the profile's.
   absl::Duration LifetimeMax(const SpiffeId& id) const;
+  // What gives this caller `id`.
+  const Origin& OriginOf(const SpiffeId& id) const;
 
  private:
   const IdentityRights* RightsOf(const SpiffeId& id) const;

@@ -17,6 +17,7 @@
 #include "absl/time/time.h"
 #include "ca/identity/audit_entry.h"
 #include "ca/identity/caller_identity.h"
+#include "ca/identity/origin.h"
 #include "ca/spiffe/spiffe_id.h"
 #include "ca/x509/serial_number.h"
 
@@ -39,8 +40,16 @@ struct IssuanceRecord {
   std::string parent_serial;  // hex, of the certificate it renews; ""
   // The join token this issuance redeems, or "". The redemption is part of the same transaction.
   std::string token_id;
-  // Not stored: what CallerIdentity::must_be_recorded says. Part of the same transaction.
-  std::optional<RecordedCertificate> must_be_recorded;
+  // What gave the right. Of a renewal the store takes it from the certificate renewed, whatever stands here.
+  Origin origin;
+  // Hex, of the first certificate of this one's renewals; "" where that is itself. Given by the store.
+  std::string line_serial;
+  // When it was revoked, and why (RevocationReason); given by the store.
+  absl::Time revoked_at = absl::InfiniteFuture();
+  int revocation_reason = 0;
+  // Not stored: what CallerIdentity says of both. Judged in the same transaction.
+  std::optional<PresentedCertificate> presented;
+  std::shared_ptr<const std::vector<std::string>> trusted_issuers;
 };
 
 // Which records to list; a default filter lists all. Every condition given must hold.
@@ -48,6 +57,7 @@ struct IssuanceFilter {
   std::string spiffe_id_glob;       // `*` any run, `?` one byte; "" any
   std::string authority_id_prefix;  // "" any
   std::string node;                 // "" any
+  bool revoked_only = false;
   // Half-open: expires_after <= notAfter < expires_before.
   absl::Time expires_before = absl::InfiniteFuture();
   absl::Time expires_after = absl::InfinitePast();
@@ -64,7 +74,8 @@ class IssuanceStore {
   // refused (queue full, database broken, shutdown). On the writer thread it must not call what blocks on this store. A
   // chain leaves the process only from inside an Ok `done`. Errors: AlreadyExists (serial number seen), Aborted (its
   // authority no longer signs: sign again and resubmit), Unauthenticated (the token is unknown, expired, or was
-  // redeemed for another key; the caller's certificate is not in the inventory), ResourceExhausted (queue full),
+  // redeemed for another key; and JudgePresented's), PermissionDenied (JudgePresented's; KEY_REVOKED: the key belongs to
+  // a certificate that was revoked), ResourceExhausted (queue full),
   // Unavailable (database away, disk full, read-only, shutdown).
   virtual void Append(std::shared_ptr<const IssuanceRecord> record, AppendDone done) = 0;
   void Append(IssuanceRecord record, AppendDone done) {
@@ -76,6 +87,14 @@ class IssuanceStore {
   virtual absl::StatusOr<IssuanceRecord> Find(const SerialNumber& serial) = 0;
   // Calls `visit` for each match, oldest first, until it returns false. Constant memory, whatever the size.
   virtual absl::Status List(const IssuanceFilter& filter, absl::FunctionRef<bool(const IssuanceRecord&)> visit) = 0;
+  // May a caller with this client certificate be served at all, now? Its record, when it may: for uses that issue
+  // nothing. What Append judges of IssuanceRecord::presented is the same.
+  // Unauthenticated: CERTIFICATE_NOT_RECORDED (this CA has no record of it, or one of another certificate with its
+  // serial number, or for another ID), CERTIFICATE_REVOKED (it, or what it was renewed from). PermissionDenied
+  // (CERTIFICATE_ORIGIN_GONE): what gave the right is there no more; names it. Where `shown.may_be_unrecorded` and no
+  // record has its serial number, the answer is an empty record with the ID alone.
+  virtual absl::StatusOr<IssuanceRecord> JudgePresented(
+      const PresentedCertificate& shown, const std::shared_ptr<const std::vector<std::string>>& trusted_issuers) = 0;
   // Records in the store, pruned ones not counted.
   virtual absl::StatusOr<uint64_t> CountIssuances() = 0;
 };

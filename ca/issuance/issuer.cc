@@ -57,7 +57,9 @@ std::shared_ptr<const IssuanceRecord> MakeRecord(const IssuanceRequest& request,
   record.node = request.caller.node;
   record.parent_serial = request.caller.parent_serial;
   record.token_id = request.caller.token_id;
-  record.must_be_recorded = request.caller.must_be_recorded;
+  record.origin = request.caller.OriginOf(request.spiffe_id);
+  record.presented = request.caller.presented;
+  record.trusted_issuers = request.caller.trusted_issuers;
   return made;
 }
 

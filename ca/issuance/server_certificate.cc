@@ -54,6 +54,7 @@ absl::StatusOr<IssuanceRecord> MakeRecord(const Certificate& leaf, const std::st
   record.issued_at = now;
   record.method = AuthMethod::kServerUser;
   record.caller = "meshca";
+  record.origin = {OriginKind::kPublished, "meshca"};
   return record;
 }
 

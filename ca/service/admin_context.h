@@ -20,6 +20,7 @@
 #include "ca/identity/entry_store.h"
 #include "ca/identity/token_store.h"
 #include "ca/issuance/issuance_store.h"
+#include "ca/issuance/revocation_store.h"
 #include "ca/issuance/store_maintenance.h"
 #include "ca/spiffe/trust_domain.h"
 
@@ -69,6 +70,7 @@ struct AdminContext {
   TokenStore& tokens;
   EntryStore& entries;
   IssuanceStore& issuances;
+  RevocationStore& revocations;
   StoreMaintenance& maintenance;
   LiveSubscribers& subscribers;
   ServerFacts facts = {};
@@ -87,6 +89,8 @@ struct AdminContext {
   std::function<absl::Status()> readiness = {};
   // Registration entries have changed: reload what was read of them, tell the streams that wait for one.
   std::function<absl::Status()> entries_changed = {};
+  // A certificate was revoked, an authority tainted: whoever is connected is judged again at once. Does not wait.
+  std::function<void()> judge_connections = {};
   // Facts that only the composition root knows, appended to those checked here.
   std::function<std::vector<CheckedFact>()> more_facts = {};
 };

@@ -128,11 +128,11 @@ class ChainVerifier::Search {
     used_[0] = true;
   }
 
-  // The root's place among the verifier's roots.
-  absl::StatusOr<size_t> Run() {
+  // The path found: leaf first, root last.
+  absl::StatusOr<std::vector<Certificate>> Run() {
     if (Extend()) {
       verifier_.memory_->Remember(path_);
-      return root_;
+      return std::move(path_);
     }
     if (!why_.ok()) return why_;
     return Refused("PEER_UNTRUSTED", absl::StrCat("no root of trust domain ", verifier_.domain_.name(),
@@ -145,7 +145,6 @@ class ChainVerifier::Search {
     for (size_t i = 0; i < verifier_.roots_.size(); ++i) {
       if (!Accept(verifier_.roots_[i])) continue;
       path_.push_back(verifier_.roots_[i]);
-      root_ = i;
       return true;
     }
     for (size_t i = 0; i < presented_.size(); ++i) {
@@ -202,7 +201,6 @@ class ChainVerifier::Search {
   const absl::Time now_;
   const PeerRole role_;
   std::vector<Certificate> path_;
-  size_t root_ = 0;
   int signatures_ = 0;
   absl::Status why_;
 };
@@ -238,8 +236,9 @@ absl::StatusOr<VerifiedPeer> ChainVerifier::Verify(std::span<const absl::string_
   VerifiedPeer peer;
   MESHCA_ASSIGN_OR_RETURN(peer.spiffe_id, CheckLeaf(presented.front(), domain_, now, role));
   peer.leaf = presented.front();
-  MESHCA_ASSIGN_OR_RETURN(const size_t root, Search(*this, std::move(presented), now, role).Run());
-  peer.root_id = roots_[root].spki_sha256_hex();
+  MESHCA_ASSIGN_OR_RETURN(const std::vector<Certificate> path, Search(*this, std::move(presented), now, role).Run());
+  for (size_t i = 1; i < path.size(); ++i) peer.authority_ids.push_back(path[i].spki_sha256_hex());
+  peer.root_id = peer.authority_ids.back();
   return peer;
 }
 

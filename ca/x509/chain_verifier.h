@@ -23,6 +23,9 @@ struct VerifiedPeer {
   SpiffeId spiffe_id;
   Certificate leaf;
   std::string root_id;  // spki_sha256_hex of the root the chain ends in
+  // spki_sha256_hex of every authority on the path that was verified, the leaf's issuer first, the root last. What is
+  // judged of a certificate's authorities is judged on these, never on a field that the certificate itself carries.
+  std::vector<std::string> authority_ids;
 };
 
 // The roots of one trust domain and the authorities that are no longer believed. Thread-safe, its answers depend on its

@@ -128,7 +128,7 @@ absl::StatusOr<int64_t> IssuanceWriter::CallerRef(AuthMethod method, const std::
   return ref;
 }
 
-absl::Status IssuanceWriter::CheckRecorded(const RecordedCertificate& shown) {
+absl::Status IssuanceWriter::CheckRecorded(const PresentedCertificate& shown) {
   if (const auto serial = SerialNumber::FromHex(shown.serial); serial.ok()) {
     MESHCA_ASSIGN_OR_RETURN(const auto hash, CertificateHashOf(database_, *serial));
     if (hash == shown.sha256) return absl::OkStatus();
@@ -142,7 +142,7 @@ absl::Status IssuanceWriter::Insert(const IssuanceRecord& record) {
     return absl::AbortedError(
         absl::StrCat("issuance: authority ", record.authority_id, " does not sign any more: sign again"));
   }
-  if (record.must_be_recorded.has_value()) MESHCA_RETURN_IF_ERROR(CheckRecorded(*record.must_be_recorded));
+  if (record.presented.has_value()) MESHCA_RETURN_IF_ERROR(CheckRecorded(*record.presented));
   std::optional<Redemption> redemption;
   if (!record.token_id.empty()) {
     MESHCA_ASSIGN_OR_RETURN(redemption, CheckRedemption(database_, keys_, record));

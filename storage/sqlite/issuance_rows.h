@@ -45,7 +45,7 @@ class IssuanceWriter {
     AuthorityState state = AuthorityState::kRetired;  // an unknown one signs nothing either
   };
   const Signer& SignerOf(const std::string& authority_id);
-  absl::Status CheckRecorded(const RecordedCertificate& shown);
+  absl::Status CheckRecorded(const PresentedCertificate& shown);
   absl::StatusOr<int64_t> SpiffeIdRef(const std::string& uri);
   absl::StatusOr<int64_t> CallerRef(AuthMethod method, const std::string& subject);
 

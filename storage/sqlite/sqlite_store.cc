@@ -107,6 +107,16 @@ absl::Status SqliteStore::List(const IssuanceFilter& filter, absl::FunctionRef<b
 
 absl::StatusOr<uint64_t> SqliteStore::CountIssuances() { return impl_->Read(CountIssuanceRows); }
 
+absl::StatusOr<IssuanceRecord> SqliteStore::JudgePresented(
+    const PresentedCertificate&, const std::shared_ptr<const std::vector<std::string>>&) {
+  return absl::UnimplementedError("JudgePresented");
+}
+
+absl::StatusOr<RevocationResult> SqliteStore::Revoke(const RevocationSelection&, RevocationReason, bool, const AuditEntry&,
+                                                absl::FunctionRef<bool(const IssuanceRecord&)>) {
+  return absl::UnimplementedError("Revoke");
+}
+
 absl::Status SqliteStore::Backup(const std::string& path, const AuditEntry& audit) {
   MESHCA_RETURN_IF_ERROR(impl_->Read([&](Database& database) { return BackupTo(database, path); }));
   return impl_->Write([&](Database& database) { return InsertAudit(database, audit); });

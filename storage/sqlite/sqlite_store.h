@@ -51,7 +51,14 @@ class SqliteStore final : public Store {
   void Append(std::shared_ptr<const IssuanceRecord> record, AppendDone done) override;
   absl::StatusOr<IssuanceRecord> Find(const SerialNumber& serial) override;
   absl::Status List(const IssuanceFilter& filter, absl::FunctionRef<bool(const IssuanceRecord&)> visit) override;
+  absl::StatusOr<IssuanceRecord> JudgePresented(
+      const PresentedCertificate& shown,
+      const std::shared_ptr<const std::vector<std::string>>& trusted_issuers) override;
   absl::StatusOr<uint64_t> CountIssuances() override;
+
+  absl::StatusOr<RevocationResult> Revoke(const RevocationSelection& selection, RevocationReason reason, bool dry_run,
+                                          const AuditEntry& audit,
+                                          absl::FunctionRef<bool(const IssuanceRecord&)> visit) override;
 
   absl::Status Backup(const std::string& path, const AuditEntry& audit) override;
   absl::Status Check() override;

@@ -118,7 +118,7 @@ absl::Status MemoryStore::AppendLocked(IssuanceRecord record) {
         return authority.id == record.authority_id && authority.state == AuthorityState::kActive;
       });
   if (!signs) return absl::AbortedError(absl::StrCat("issuance: authority ", record.authority_id, " does not sign"));
-  if (const auto& shown = record.must_be_recorded; shown.has_value()) {
+  if (const auto& shown = record.presented; shown.has_value()) {
     const bool known = std::any_of(issuances_.begin(), issuances_.end(), [&](const IssuanceRecord& issued) {
       return issued.serial.ToHex() == shown->serial && issued.certificate_sha256 == shown->sha256;
     });
@@ -172,6 +172,16 @@ absl::Status MemoryStore::List(const IssuanceFilter& filter, absl::FunctionRef<b
 absl::StatusOr<uint64_t> MemoryStore::CountIssuances() {
   MutexLock lock(mutex_);
   return issuances_.size();
+}
+
+absl::StatusOr<IssuanceRecord> MemoryStore::JudgePresented(
+    const PresentedCertificate&, const std::shared_ptr<const std::vector<std::string>>&) {
+  return absl::UnimplementedError("JudgePresented");
+}
+
+absl::StatusOr<RevocationResult> MemoryStore::Revoke(const RevocationSelection&, RevocationReason, bool, const AuditEntry&,
+                                                absl::FunctionRef<bool(const IssuanceRecord&)>) {
+  return absl::UnimplementedError("Revoke");
 }
 
 absl::Status MemoryStore::Backup(const std::string&, const AuditEntry&) {

@@ -76,7 +76,7 @@ TEST_P(StoreConformance, UnderATaintOnlyARecordedCertificateIsRenewed) {
   ASSERT_THAT(AppendAndWait(store(), issued), IsOk());
   const auto renew = [&](const std::string& serial, const std::string& sha256) {
     IssuanceRecord renewal = maker.Make();
-    renewal.must_be_recorded = RecordedCertificate{serial, sha256};
+    renewal.presented = PresentedCertificate{serial, sha256, renewal.spiffe_id};
     return AppendAndWait(store(), renewal);
   };
   EXPECT_THAT(renew(issued.serial.ToHex(), issued.certificate_sha256), IsOk());

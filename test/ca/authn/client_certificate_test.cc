@@ -98,12 +98,12 @@ TEST(ClientCertificate, AnIssuerThatIsGoneIsNoticedOnAnOldConnection) {
 TEST(ClientCertificate, UnderATaintedIssuerItMustBeInTheInventory) {
   const Certificate leaf = Parse(kWeb);
   FakeStanding standing;
-  EXPECT_FALSE(Judge(leaf, leaf.validity().not_before, &standing)->must_be_recorded.has_value());
+  EXPECT_FALSE(Judge(leaf, leaf.validity().not_before, &standing)->presented.has_value());
   standing.verdict = IssuerStanding::Verdict::kTainted;
   const auto caller = Judge(leaf, leaf.validity().not_before, &standing);
-  ASSERT_TRUE(caller.ok() && caller->must_be_recorded.has_value());
-  EXPECT_EQ(caller->must_be_recorded->serial, leaf.serial_hex());
-  EXPECT_EQ(caller->must_be_recorded->sha256, leaf.sha256());
+  ASSERT_TRUE(caller.ok() && caller->presented.has_value());
+  EXPECT_EQ(caller->presented->serial, leaf.serial_hex());
+  EXPECT_EQ(caller->presented->sha256, leaf.sha256());
 }
 
 }  // namespace

@@ -120,6 +120,10 @@ class ScriptedStore final : public IssuanceStore {
   absl::Status List(const IssuanceFilter&, absl::FunctionRef<bool(const IssuanceRecord&)>) override {
     return absl::OkStatus();
   }
+  absl::StatusOr<IssuanceRecord> JudgePresented(const PresentedCertificate&,
+                                                const std::shared_ptr<const std::vector<std::string>>&) override {
+    return absl::UnimplementedError("JudgePresented");
+  }
   absl::StatusOr<uint64_t> CountIssuances() override { return records().size(); }
 
  private:

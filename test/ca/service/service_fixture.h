@@ -81,7 +81,7 @@ class ServiceTest : public testing::Test {
   }
 
   AdminContext Context() {
-    AdminContext context{clock, SystemEntropy(), *manager, store, store, store, store, store, subscribers};
+    AdminContext context{clock, SystemEntropy(), *manager, store, store, store, store, store, store, subscribers};
     context.facts.version = "9.9";
     context.facts.trust_domain = domain;
     context.facts.state_dir = folder.path();
