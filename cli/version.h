@@ -4,7 +4,7 @@
 
 namespace meshca::cli {
 
-// "0.1.0": the project's version in the top-level CMakeLists.txt.
+// "0.2.0": the project's version in the top-level CMakeLists.txt.
 extern const char kVersion[];
 
 }  // namespace meshca::cli

@@ -61,14 +61,14 @@ Origin OriginOfOldRecord(const RecordedCertificate& record) {
   return {};
 }
 
-std::string LineOf(const RecordedCertificate& record) { return record.line.empty() ? record.serial : record.line; }
+std::string NamedLine(const RecordedCertificate& record) { return record.line.empty() ? record.serial : record.line; }
 
 // Walks the parents of an old record to the first one, or to the first that knows its line.
 absl::StatusOr<InheritedRight> RightOf(Inventory& inventory, RecordedCertificate record) {
   for (int step = 0; step < kStepsMax; ++step) {
     // A record that names its line has its origin from where that began, known or not.
     if (record.origin.kind != OriginKind::kUnknown || !record.line.empty()) {
-      std::string line = LineOf(record);
+      std::string line = NamedLine(record);
       return InheritedRight{std::move(record.origin), record.origin_number, std::move(line)};
     }
     // Whoever proved itself by something else than a certificate got a right of its own then.
@@ -138,7 +138,7 @@ absl::StatusOr<InheritedRight> JudgeRenewal(Inventory& inventory, const Presente
     return CertificateNotRecorded(shown);
   }
   if (record->revocation.has_value()) return Revoked(shown, *record->revocation);
-  const std::string line = LineOf(*record);
+  const std::string line = NamedLine(*record);
   MESHCA_ASSIGN_OR_RETURN(InheritedRight right, RightOf(inventory, *std::move(record)));
   if (right.line != line) {
     MESHCA_ASSIGN_OR_RETURN(const std::optional<Revocation> revoked, inventory.FindRevokedLine(right.line));
@@ -146,6 +146,11 @@ absl::StatusOr<InheritedRight> JudgeRenewal(Inventory& inventory, const Presente
   }
   MESHCA_RETURN_IF_ERROR(CheckOrigin(inventory, right.origin, shown, trusted_issuers));
   return right;
+}
+
+absl::StatusOr<std::string> LineOf(Inventory& inventory, RecordedCertificate record) {
+  MESHCA_ASSIGN_OR_RETURN(InheritedRight right, RightOf(inventory, std::move(record)));
+  return std::move(right.line);
 }
 
 absl::Status CheckSameId(const IssuanceRecord& record) {

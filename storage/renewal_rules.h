@@ -65,6 +65,9 @@ struct InheritedRight {
 // May a caller that shows `shown` be served? The errors are those of IssuanceStore::JudgePresented.
 absl::StatusOr<InheritedRight> JudgeRenewal(Inventory& inventory, const PresentedCertificate& shown,
                                             const std::vector<std::string>* trusted_issuers);
+// The bytes of the first serial number of the line that `record` belongs to; its parents are walked where it does not
+// say.
+absl::StatusOr<std::string> LineOf(Inventory& inventory, RecordedCertificate record);
 // PermissionDenied unless `record`, issued for record.presented, has the same SPIFFE ID.
 absl::Status CheckSameId(const IssuanceRecord& record);
 // The entry of the audit log for a renewal whose certificate is not on record.

@@ -38,7 +38,7 @@ class LeafInventory {
  public:
   virtual ~LeafInventory() = default;
 
-  // Calls `visit` for each leaf of `query` that was not replaced, in no order, until it returns false. One is replaced
+  // Calls `visit` for each leaf of `query` that is not revoked and was not replaced, in no order, until it returns false. One is replaced
   // by any leaf that names it as its parent, however old: that one counts in its place, if it lives and is asked for.
   // And by a live leaf with the same SPIFFE ID and the same instance, not "", that `query` does not ask for: one under
   // another root; where no root is given, one issued at or after issued_before.

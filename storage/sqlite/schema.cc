@@ -195,7 +195,6 @@ CREATE TABLE revocation_operation(
   ref INTEGER PRIMARY KEY,
   revoked_at INTEGER NOT NULL,
   reason INTEGER NOT NULL,
-  not_after INTEGER NOT NULL,  -- the latest of its rows
   done INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE revoked_certificate(
@@ -219,6 +218,13 @@ CREATE INDEX revoked_key_not_after ON revoked_key(not_after);
 )sql";
 
 constexpr Migration kMigrations[] = {{1, kVersion1}, {2, kVersion2}, {3, kVersion3}};
+
+// The oldest schema number whose programs can use this database; as new as the database itself where it does not say.
+absl::StatusOr<int64_t> MinReader(Database& database) {
+  MESHCA_ASSIGN_OR_RETURN(const int64_t says,
+                          database.Int("SELECT count(*) FROM pragma_table_info('meta') WHERE name = 'min_reader'"));
+  return database.Int(says == 0 ? "PRAGMA user_version" : "SELECT min_reader FROM meta");
+}
 
 absl::Status Apply(Database& database, const Migration& migration) {
   Transaction transaction(database, Transaction::Kind::kWrite);
@@ -245,7 +251,9 @@ absl::StatusOr<uint32_t> SchemaVersion(Database& database, std::span<const Migra
                                                       ": belongs to another program (application_id ", application,
                                                       "): choose another --state-dir"));
   }
-  if (version > newest) {
+  if (version <= newest) return static_cast<uint32_t>(version);
+  MESHCA_ASSIGN_OR_RETURN(const int64_t min_reader, MinReader(database));
+  if (min_reader > newest) {
     return absl::FailedPreconditionError(
         absl::StrCat("database ", database.path(), ": has schema version ", version, ", and this meshca knows up to ",
                      newest, ": run the newer meshca, or restore a backup made by this one (meshca db restore FILE)"));

@@ -16,6 +16,8 @@
 #include "storage/sqlite/open_database.h"
 #include "storage/sqlite/reader_pool.h"
 #include "storage/sqlite/renewal_rows.h"
+#include "storage/sqlite/revocation_rows.h"
+#include "storage/sqlite/revoke.h"
 #include "storage/sqlite/schema.h"
 #include "storage/sqlite/sqlite_jobs.h"
 #include "storage/sqlite/state_folder.h"
@@ -65,6 +67,20 @@ class SqliteStore::Impl {
     });
   }
 
+  // All of what is revoked whose certificates ended before `expired_before`.
+  absl::Status PruneRevoked(absl::Time expired_before) {
+    MutexLock nothing_is_staged(revoking_);
+    bool any = false;
+    for (uint64_t deleted = 1; deleted != 0; any |= deleted != 0) {
+      MESHCA_RETURN_IF_ERROR(Write([&](Database& database) {
+        MESHCA_ASSIGN_OR_RETURN(deleted, PruneRevocations(database, expired_before, kPruneChunk));
+        return absl::OkStatus();
+      }));
+    }
+    if (any) return Write(PruneOperations);
+    return absl::OkStatus();
+  }
+
   // `question`, of a StatusOr, on a reader.
   template <typename Question>
   auto Read(Question question) -> decltype(question(std::declval<Database&>())) {
@@ -75,6 +91,8 @@ class SqliteStore::Impl {
 
   const SqliteOptions options_;
   std::atomic<uint64_t> pruned_ = 0;
+  // Held through a revocation, and while revocations are pruned: what one stages, the other would delete.
+  Mutex revoking_;
   const UniqueFd lock_;
   SqliteSink sink_;
   ReaderPool readers_;
@@ -114,10 +132,13 @@ absl::StatusOr<IssuanceRecord> SqliteStore::JudgePresented(
       [&](Database& database) { return JudgeShown(database, *impl_->options_.keys, shown, trusted_issuers.get()); });
 }
 
-absl::StatusOr<RevocationResult> SqliteStore::Revoke(const RevocationSelection&, RevocationReason, bool,
-                                                     const AuditEntry&,
-                                                     absl::FunctionRef<bool(const IssuanceRecord&)>) {
-  return absl::UnimplementedError("Revoke");
+absl::StatusOr<RevocationResult> SqliteStore::Revoke(const RevocationSelection& selection, RevocationReason reason,
+                                                     bool dry_run, const AuditEntry& audit,
+                                                     absl::FunctionRef<bool(const IssuanceRecord&)> visit) {
+  const auto read = [this](RevokeAccess::Body body) { return impl_->Read(body); };
+  const auto write = [this](RevokeAccess::Body body) { return impl_->Write(body); };
+  MutexLock one_at_a_time(impl_->revoking_);
+  return RevokeInSteps({read, write, *impl_->options_.keys}, selection, reason, dry_run, audit, visit);
 }
 
 absl::Status SqliteStore::Backup(const std::string& path, const AuditEntry& audit) {
@@ -142,6 +163,7 @@ absl::StatusOr<uint64_t> SqliteStore::Prune(absl::Time expired_before, uint64_t 
     impl_->pruned_.fetch_add(pruned, std::memory_order_relaxed);
     if (pruned < wanted) break;
   }
+  MESHCA_RETURN_IF_ERROR(impl_->PruneRevoked(expired_before));
   return total;
 }
 

@@ -13,7 +13,8 @@ namespace {
 //
 // Each NOT IN has one column and no NULL on its right: SQLite then fills a sorted set once and looks each leaf up in
 // it. With (spiffe_id, instance) as a pair it would read the whole set again for each leaf it does not find there, to
-// rule out a NULL. No instance is NULL here, never ''. CROSS JOIN fixes the order of the loops.
+// rule out a NULL. One that is revoked can renew nothing, so it waits for no rotation. No instance is NULL here, never
+// ''. CROSS JOIN fixes the order of the loops.
 constexpr char kSql[] = R"sql(WITH replacing AS NOT MATERIALIZED (
   SELECT r.spiffe_id, r.instance
   FROM issuance r CROSS JOIN authority a ON a.ref = r.authority
@@ -25,6 +26,8 @@ WHERE i.not_after >= ?1 AND (?2 = '' OR a.root_id = ?2) AND i.issued_at < ?3 AND
   AND i.serial NOT IN (SELECT parent FROM issuance WHERE parent IS NOT NULL)
   AND ifnull(i.spiffe_id || ' ' || i.instance, '') NOT IN (
     SELECT spiffe_id || ' ' || instance FROM replacing WHERE instance IS NOT NULL)
+  AND i.serial NOT IN (SELECT k.serial FROM revoked_certificate k CROSS JOIN revocation_operation x
+    ON x.ref = k.operation WHERE x.done = 1)
 )sql";
 
 LiveLeaf ReadLeaf(Query& row) {

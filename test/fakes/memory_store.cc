@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
 #include "ca/x509/encoding.h"
@@ -30,6 +31,15 @@ bool Matches(const IssuanceFilter& filter, const IssuanceRecord& record) {
   if (!filter.node.empty() && record.node != filter.node) return false;
   if (filter.revoked_only && record.revoked_at == absl::InfiniteFuture()) return false;
   return record.not_after < filter.expires_before && record.not_after >= filter.expires_after;
+}
+
+bool Selects(const RevocationSelection& selection, const IssuanceRecord& record) {
+  if (!selection.serial.empty()) return absl::EqualsIgnoreCase(record.serial.ToHex(), selection.serial);
+  if (!selection.spiffe_id_glob.empty()) return record.spiffe_id.MatchesGlob(selection.spiffe_id_glob);
+  if (!selection.authority_id_prefix.empty())
+    return absl::StartsWith(record.authority_id, selection.authority_id_prefix);
+  if (!selection.node.empty()) return record.node == selection.node;
+  return record.origin == Origin{OriginKind::kEntry, selection.entry_id};
 }
 
 LiveLeaf LeafOf(const IssuanceRecord& record) {
@@ -264,10 +274,51 @@ absl::StatusOr<IssuanceRecord> MemoryStore::JudgePresented(
   return record;
 }
 
-absl::StatusOr<RevocationResult> MemoryStore::Revoke(const RevocationSelection&, RevocationReason, bool,
-                                                     const AuditEntry&,
-                                                     absl::FunctionRef<bool(const IssuanceRecord&)>) {
-  return absl::UnimplementedError("Revoke");
+absl::Status MemoryStore::PlanLocked(const RevocationSelection& selection, absl::Time now,
+                                     storage::RevocationPlan& plan) {
+  Rows rows(*this);
+  do {
+    for (size_t i = 0; i < issuances_.size(); ++i) {
+      const IssuanceRecord& record = issuances_[i];
+      const std::string serial(record.serial.bytes());
+      if (now >= record.not_after + absl::Seconds(1) || revoked_certificates_.count(serial) != 0) continue;
+      MESHCA_ASSIGN_OR_RETURN(std::optional<storage::RecordedCertificate> recorded, rows.FindRecorded(serial));
+      MESHCA_ASSIGN_OR_RETURN(const std::string line, storage::LineOf(rows, *std::move(recorded)));
+      storage::RevocableCertificate certificate{static_cast<int64_t>(i), serial, line, record.key_sha256,
+                                                absl::ToUnixSeconds(record.not_after)};
+      plan.Offer(certificate, Selects(selection, record));
+    }
+  } while (plan.Growing());
+  return absl::OkStatus();
+}
+
+absl::StatusOr<RevocationResult> MemoryStore::Revoke(const RevocationSelection& selection, RevocationReason reason,
+                                                     bool dry_run, const AuditEntry& audit,
+                                                     absl::FunctionRef<bool(const IssuanceRecord&)> visit) {
+  MESHCA_RETURN_IF_ERROR(storage::CheckSelection(selection));
+  storage::RevocationPlan plan;
+  {
+    MutexLock lock(mutex_);
+    MESHCA_RETURN_IF_ERROR(broken_);
+    MESHCA_RETURN_IF_ERROR(PlanLocked(selection, audit.time, plan));
+    if (plan.certificates().empty()) return storage::NothingToRevoke(selection);
+    const storage::Revocation revocation{TimeOfMicros(MicrosOf(audit.time)), static_cast<int>(reason)};
+    for (const auto& certificate : plan.certificates()) {
+      if (dry_run) break;
+      revoked_certificates_.emplace(certificate.serial, revocation);
+      revoked_lines_.emplace(certificate.line, revocation);
+      revoked_keys_.emplace(certificate.key_sha256, revocation);
+    }
+    if (!dry_run) {
+      AuditLocked(storage::RevocationAudit(audit, selection, reason, plan.certificates().size(), plan.lines().size()));
+    }
+  }
+  for (const auto& certificate : plan.certificates()) {
+    MESHCA_ASSIGN_OR_RETURN(const SerialNumber serial, SerialNumber::FromBytes(certificate.serial));
+    MESHCA_ASSIGN_OR_RETURN(const IssuanceRecord record, Find(serial));
+    if (!visit(record)) break;
+  }
+  return RevocationResult{plan.certificates().size(), plan.lines().size()};
 }
 
 absl::Status MemoryStore::Backup(const std::string&, const AuditEntry&) {
@@ -434,11 +485,13 @@ absl::Status MemoryStore::VisitUnreplaced(const LeafQuery& query, absl::Function
   std::vector<IssuanceRecord> live;
   std::map<std::string, std::string> root_of;
   std::set<std::string> parents;
+  std::set<std::string> revoked;
   {
     MutexLock lock(mutex_);
     for (const IssuanceRecord& record : issuances_) parents.insert(record.parent_serial);
     std::copy_if(issuances_.begin(), issuances_.end(), std::back_inserter(live),
                  [&](const IssuanceRecord& record) { return record.not_after >= query.alive_at; });
+    for (const auto& [serial, revocation] : revoked_certificates_) revoked.insert(HexLower(serial));
     for (const StoredAuthority& authority : trust_.authorities) root_of[authority.id] = authority.root_id;
   }
   std::set<std::pair<std::string, std::string>> instances;
@@ -451,7 +504,7 @@ absl::Status MemoryStore::VisitUnreplaced(const LeafQuery& query, absl::Function
   for (const IssuanceRecord& record : live) {
     if (!query.root_id.empty() && root_of[record.authority_id] != query.root_id) continue;
     if (record.issued_at >= query.issued_before || record.spiffe_id.uri() == query.except_spiffe_id) continue;
-    if (parents.count(record.serial.ToHex()) != 0) continue;
+    if (parents.count(record.serial.ToHex()) != 0 || revoked.count(record.serial.ToHex()) != 0) continue;
     if (instances.count({record.spiffe_id.uri(), record.instance}) != 0) continue;
     if (!visit(LeafOf(record))) break;
   }

@@ -16,6 +16,7 @@
 #include "absl/time/time.h"
 #include "ca/base/mutex.h"
 #include "storage/renewal_rules.h"
+#include "storage/revocation_plan.h"
 #include "storage/store.h"
 
 namespace meshca {
@@ -92,6 +93,8 @@ class MemoryStore final : public storage::Store {
   // Answers the rules of renewal from the rows below.
   class Rows;
   absl::StatusOr<storage::InheritedRight> InheritLocked(const IssuanceRecord& record)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status PlanLocked(const RevocationSelection& selection, absl::Time now, storage::RevocationPlan& plan)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void MarkRevokedLocked(IssuanceRecord& record) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status RedeemLocked(const IssuanceRecord& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -190,6 +190,58 @@ def test_full_disk_answers_unavailable_and_recovers(server, small_disk):
     ca.cli("db", "check")
 
 
+@contextlib.contextmanager
+def read_only(*files):
+    """The files are immutable, for handles that are open already too; SQLite's shared memory stays as it is."""
+    rights = [] if os.geteuid() == 0 else ["sudo", "-n"]
+
+    def change(flag, check):
+        return subprocess.run([*rights, "chattr", flag, *[str(file) for file in files]], capture_output=True, text=True,
+                              check=check)
+
+    changed = change("+i", check=False)
+    if changed.returncode != 0:
+        pytest.fail(f"cannot make a file immutable: {changed.stderr.strip()} (as root or with sudo's leave, on ext4, "
+                    "xfs or btrfs)")
+    try:
+        yield
+    finally:
+        change("-i", check=True)
+
+
+def refusal(ca, name):
+    """(code, sentence) of an issuance that must fail."""
+    with pytest.raises(grpc.RpcError) as refused:
+        issue(ca, name)
+    return refused.value.code(), refused.value.details()
+
+
+def test_read_only_database_answers_unavailable_and_recovers(server):
+    """A database that becomes read-only under a running server: issuance is Unavailable and says why, nothing leaves
+    unrecorded, SDS goes on with what it has, readiness says no, and all of it heals by itself."""
+    ca = server()
+    issue(ca, "before")
+    database = ca.state_dir / "meshca.db"
+    domain = "spiffe://cluster.local"
+    with held_stream(ca) as (held, response):
+        with read_only(database, f"{database}-wal"):
+            wait_until(lambda: refusal(ca, "frozen")[0] == grpc.StatusCode.UNAVAILABLE, 10, "issuance refused")
+            wait_until(lambda: "read-only" in refusal(ca, "frozen")[1], 10, lambda: refusal(ca, "frozen")[1])
+            wait_until(lambda: not is_ready(ca), 10, "not ready")
+            ca.get("/livez")
+            held_roots = secrets(response)["ROOTCA"].validation_context
+            response = ask_for_one_more(held, [WEB, "ROOTCA"], response, domain)
+            assert secrets(response)[domain].validation_context == held_roots
+            assert refusal(ca, "frozen")[0] == grpc.StatusCode.UNAVAILABLE, "all that time"
+        wait_until(lambda: is_ready(ca), 30, "ready again once it can be written")
+        ask_for_one_more(held, [WEB, "ROOTCA", domain], response, f"{domain}/late")
+    issue(ca, "after")
+    listed = {row["spiffe_id"] for row in json.loads(ca.cli("cert", "list", "-o", "json").stdout)}
+    assert {f"{domain}/{name}" for name in ("before", "after", "late")} <= listed
+    assert f"{domain}/frozen" not in listed, "what was refused left no certificate and no record"
+    ca.cli("db", "check")
+
+
 def test_second_server_on_the_same_state_is_refused(server, meshca):
     """SQLite has one writer: a second server says who holds the file, and the first goes on."""
     ca = server()

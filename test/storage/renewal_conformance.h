@@ -80,6 +80,55 @@ class RenewalConformance : public StoreConformance {
   RecordMaker maker_;
 };
 
+// Instantiated like StoreConformance, beside it.
+class RevocationConformance : public RenewalConformance {
+ protected:
+  struct Answer {
+    absl::StatusOr<RevocationResult> result = absl::UnknownError("");
+    std::vector<std::string> visited;  // serial numbers
+  };
+  Answer Revoke(const RevocationSelection& selection, bool dry_run = false,
+                RevocationReason reason = RevocationReason::kKeyCompromise) {
+    Answer answer;
+    AuditEntry audit = TestAudit("cert.revoke");
+    audit.target = "";
+    audit.detail = "";
+    answer.result = store().Revoke(selection, reason, dry_run, audit, [&](const IssuanceRecord& record) {
+      EXPECT_EQ(record.revoked_at == kTestNow, !dry_run);
+      answer.visited.push_back(record.serial.ToHex());
+      return true;
+    });
+    return answer;
+  }
+  Answer RevokeSerial(const IssuanceRecord& record) {
+    RevocationSelection selection;
+    selection.serial = record.serial.ToHex();
+    return Revoke(selection);
+  }
+  std::vector<std::string> Revoked() {
+    std::vector<std::string> serials;
+    IssuanceFilter filter;
+    filter.revoked_only = true;
+    EXPECT_THAT(store().List(filter,
+                             [&](const IssuanceRecord& record) {
+                               EXPECT_EQ(record.revoked_at, kTestNow);
+                               serials.push_back(record.serial.ToHex());
+                               return true;
+                             }),
+                IsOk());
+    return serials;
+  }
+  IssuanceRecord IssueWithKey(const std::string& key_sha256, absl::string_view id = kWeb) {
+    IssuanceRecord record = maker_.Make(id);
+    record.origin = {OriginKind::kOperator, "uid 0"};
+    record.key_sha256 = key_sha256;
+    EXPECT_THAT(AppendAndWait(store(), record), IsOk());
+    return record;
+  }
+
+  const Origin operator_{OriginKind::kOperator, "uid 0"};
+};
+
 }  // namespace meshca::storage
 
 #endif  // MESHCA_TEST_STORAGE_RENEWAL_CONFORMANCE_H_

@@ -40,6 +40,9 @@ INSTANTIATE_TEST_SUITE_P(Sqlite, StoreConformance,
 INSTANTIATE_TEST_SUITE_P(Sqlite, RenewalConformance,
                          testing::Values(StoreKind{"Sqlite", [] { return std::make_unique<SqliteHarness>(); }}),
                          StoreKindName);
+INSTANTIATE_TEST_SUITE_P(Sqlite, RevocationConformance,
+                         testing::Values(StoreKind{"Sqlite", [] { return std::make_unique<SqliteHarness>(); }}),
+                         StoreKindName);
 
 mode_t ModeOf(const std::string& path) {
   struct stat stat;
@@ -165,7 +168,7 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(SqliteStore, RefusesANewerSchema) {
   SqliteHarness harness;
   harness.Close();
-  Tamper(harness.path(), "PRAGMA user_version=99");
+  Tamper(harness.path(), "PRAGMA user_version=99; UPDATE meta SET min_reader = 99");
   EXPECT_THAT(OpenStatus(harness), StatusIs(StatusCode::kFailedPrecondition,
                                             AllOf(HasSubstr("schema version 99"),
                                                   HasSubstr(absl::StrCat("up to ", Migrations().back().version, ":")),
@@ -644,7 +647,10 @@ INSTANTIATE_TEST_SUITE_P(
                                   StatusCode::kDataLoss, "not a database"},
                     BadBackupCase{"RawCopyWithLog", [](const std::string& path) { MakeFile(path + "-wal", "log"); },
                                   StatusCode::kInvalidArgument, "meshca db backup"},
-                    BadBackupCase{"Newer", [](const std::string& path) { Tamper(path, "PRAGMA user_version=7"); },
+                    BadBackupCase{"Newer",
+                                  [](const std::string& path) {
+                                    Tamper(path, "PRAGMA user_version=7; UPDATE meta SET min_reader = 7");
+                                  },
                                   StatusCode::kFailedPrecondition, "schema version 7"},
                     BadBackupCase{"Forged",
                                   [](const std::string& path) { Tamper(path, "UPDATE authority SET state = 3"); },
