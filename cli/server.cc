@@ -18,6 +18,7 @@
 #include "ca/base/status.h"
 #include "ca/issuance/readiness.h"
 #include "ca/issuance/server_certificate.h"
+#include "ca/service/connection_judge.h"
 #include "ca/service/svid_verifier.h"
 #include "cli/config/convert.h"
 #include "cli/http/http_endpoint.h"
@@ -106,6 +107,7 @@ class MeshcaServer final : public Server {
   sds::SdsService::Parts SdsParts();
   RotationDriver::Parts RotationParts();
   AdminContext AdminParts();
+  ConnectionJudge::Parts JudgeParts();
   absl::Status InstallServerCertificate(const ServerIdentity& identity);
   absl::Time Maintain(absl::Time now);
   absl::Time Prune(absl::Time now);
@@ -133,6 +135,7 @@ class MeshcaServer final : public Server {
   std::unique_ptr<rpc::HealthService> health_;
   std::unique_ptr<AdminService> admin_;
   BoundEdge edge_;
+  std::unique_ptr<ConnectionJudge> judge_;
   std::unique_ptr<Readiness> readiness_;
   std::unique_ptr<MetricsRegistry> metrics_;
   std::unique_ptr<HttpEndpoint> http_;
@@ -161,6 +164,7 @@ absl::Status MeshcaServer::StartParts() {
     rotating_->Wake();
   });
   edge_.server->Start();
+  judge_->Start();
   return absl::OkStatus();
 }
 
@@ -244,6 +248,7 @@ absl::Status MeshcaServer::BindListeners() {
   admin_ = std::make_unique<AdminService>(AdminParts());
   EdgeParts parts{csr_tls_.get(), csr_api_.get(), sds_.get(), admin_.get(), health_.get(), tls_};
   MESHCA_ASSIGN_OR_RETURN(edge_, BindEdge(config_, parts));
+  judge_ = std::make_unique<ConnectionJudge>(JudgeParts());
   return absl::OkStatus();
 }
 
@@ -282,6 +287,17 @@ absl::Status MeshcaServer::StartHttp() {
   return absl::OkStatus();
 }
 
+ConnectionJudge::Parts MeshcaServer::JudgeParts() {
+  ConnectionJudge::Parts parts;
+  parts.authorities = state_->authorities.get();
+  parts.authenticator = &doors_->client_certificate();
+  parts.issuances = state_->store.get();
+  parts.certified_peers = [this] { return edge_.server->CertifiedPeers(); };
+  parts.cut = [this](std::vector<uint64_t> ids, std::string why) { edge_.server->Cut(std::move(ids), std::move(why)); };
+  parts.clock = &clock_;
+  return parts;
+}
+
 AdminContext MeshcaServer::AdminParts() {
   storage::Store& store = *state_->store;
   AdminContext context{clock_, entropy_, *state_->authorities, store, store, store, store, store, store, *subscribers_};
@@ -302,8 +318,10 @@ AdminContext MeshcaServer::AdminParts() {
   context.entries_changed = [this] {
     MESHCA_RETURN_IF_ERROR(state_->entries.Reload(*state_->store));
     sds_->EntriesChanged();
+    judge_->JudgeEverybody();  // an entry that is gone may have given somebody his right
     return absl::OkStatus();
   };
+  context.judge_connections = [this] { judge_->JudgeEverybody(); };
   return context;
 }
 
@@ -369,6 +387,7 @@ absl::Status MeshcaServer::Reload(config::ResolvedConfig next) {
   const config::ConfigChanges changes = config::ReloadableDiff(config_, next);
   MESHCA_ASSIGN_OR_RETURN(Policy policy, config::ToPolicy(next.values));
   MESHCA_RETURN_IF_ERROR(doors_->Reload(next));
+  judge_->JudgeEverybody();  // a JWT issuer that is gone may have given somebody his right
   policy_.Replace(std::move(policy));
   server_certificate_->SetNames(NamesOf(next.values));
   maintenance_->Wake();
@@ -382,6 +401,7 @@ absl::Status MeshcaServer::Reload(config::ResolvedConfig next) {
 void MeshcaServer::Stop() {
   if (std::exchange(stopped_, true)) return;
   if (health_ != nullptr) health_->Retire();
+  if (judge_ != nullptr) judge_->Stop();
   if (edge_.server != nullptr) {
     edge_.server->Shutdown(config::ToDuration(config_.values.limits().shutdown_grace()));
   }

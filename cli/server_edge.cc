@@ -7,9 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "ca/authn/client_certificate.h"
 #include "ca/authn/join_token.h"
-#include "ca/authn/jwt_authenticator.h"
 #include "ca/authn/unix_peer.h"
 #include "ca/base/status.h"
 #include "ca/rpc/reflection.h"
@@ -49,7 +47,7 @@ std::string SocketPath(const std::string& address) { return std::string(absl::St
 Doors::Doors(const TrustDomain& trust_domain, ServerState& state)
     : standing_(*state.authorities),
       join_token_(std::make_shared<JoinTokenAuthenticator>(*state.store)),
-      client_certificate_(std::make_shared<ClientCertificateAuthenticator>(trust_domain, &standing_)),
+      client_certificate_(std::make_shared<ClientCertificateAuthenticator>(trust_domain, standing_)),
       unix_peer_(std::make_shared<UnixPeerAuthenticator>(trust_domain, geteuid(), state.entries)),
       sds_({client_certificate_, unix_peer_}) {}
 
@@ -60,9 +58,8 @@ absl::StatusOr<std::unique_ptr<Doors>> Doors::Open(const config::ResolvedConfig&
   return doors;
 }
 
-absl::StatusOr<AuthenticatorChain::List> Doors::Tokens(const config::ResolvedConfig& config) const {
+absl::StatusOr<AuthenticatorChain::List> Doors::Tokens(std::vector<JwtIssuer> issuers) const {
   AuthenticatorChain::List list = {join_token_};
-  MESHCA_ASSIGN_OR_RETURN(std::vector<JwtIssuer> issuers, config::ToJwtIssuers(config.values));
   if (issuers.empty()) return list;
   MESHCA_ASSIGN_OR_RETURN(std::shared_ptr<Authenticator> jwt, JwtAuthenticator::Create(std::move(issuers)));
   list.push_back(std::move(jwt));
@@ -70,13 +67,17 @@ absl::StatusOr<AuthenticatorChain::List> Doors::Tokens(const config::ResolvedCon
 }
 
 absl::Status Doors::Reload(const config::ResolvedConfig& config) {
-  MESHCA_ASSIGN_OR_RETURN(AuthenticatorChain::List tokens, Tokens(config));
+  MESHCA_ASSIGN_OR_RETURN(std::vector<JwtIssuer> issuers, config::ToJwtIssuers(config.values));
+  std::vector<std::string> issuer_names;
+  for (const JwtIssuer& issuer : issuers) issuer_names.push_back(issuer.issuer);
+  MESHCA_ASSIGN_OR_RETURN(AuthenticatorChain::List tokens, Tokens(std::move(issuers)));
   AuthenticatorChain::List tls = tokens;
   tls.push_back(client_certificate_);
   AuthenticatorChain::List api = std::move(tokens);
   api.push_back(unix_peer_);  // last: it recognises every caller of a socket, whatever else the caller sent
   tls_.Replace(std::move(tls));
   api_.Replace(std::move(api));
+  client_certificate_->SetTrustedIssuers(std::move(issuer_names));
   return absl::OkStatus();
 }
 

@@ -9,6 +9,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "ca/authn/authenticator_chain.h"
+#include "ca/authn/client_certificate.h"
+#include "ca/authn/jwt_authenticator.h"
 #include "ca/issuance/issuance_pipeline.h"
 #include "ca/rpc/health.h"
 #include "ca/rpc/server.h"
@@ -35,14 +37,16 @@ class Doors {
   Authenticator& tls() { return tls_; }  // tokens, client certificates
   Authenticator& api() { return api_; }  // tokens, Unix peers
   Authenticator& sds() { return sds_; }  // client certificates, Unix peers: what a proxy can show
+  // Judges a client certificate by itself.
+  const ClientCertificateAuthenticator& client_certificate() const { return *client_certificate_; }
 
  private:
   Doors(const TrustDomain& trust_domain, ServerState& state);
-  absl::StatusOr<AuthenticatorChain::List> Tokens(const config::ResolvedConfig& config) const;
+  absl::StatusOr<AuthenticatorChain::List> Tokens(std::vector<JwtIssuer> issuers) const;
 
   AuthorityStanding standing_;
   const std::shared_ptr<Authenticator> join_token_;
-  const std::shared_ptr<Authenticator> client_certificate_;
+  const std::shared_ptr<ClientCertificateAuthenticator> client_certificate_;
   const std::shared_ptr<Authenticator> unix_peer_;
   AuthenticatorChain tls_{{}};
   AuthenticatorChain api_{{}};

@@ -46,7 +46,7 @@ class SdsService {
     Authenticator* authenticator = nullptr;  // knows Unix peers and client certificates; tokens are not asked for
     KeyRing::Issue issue;                    // IssuancePipeline::Submit
     SubscriberStore* subscribers = nullptr;
-    IssuanceStore* issuances = nullptr;  // to follow client certificates through their renewals; may be null
+    IssuanceStore* issuances = nullptr;  // judges client certificates, and follows them through their renewals
     const Clock* clock = nullptr;
     EntropySource* entropy = nullptr;
     absl::Duration leaf_lifetime = absl::Hours(24);  // the profile's default

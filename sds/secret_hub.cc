@@ -115,9 +115,13 @@ void SecretHub::Authenticate(std::shared_ptr<const rpc::Peer> peer, std::string 
         auto caller = std::make_shared<SdsCaller>();
         caller->identity = *std::move(identity);
         caller->peer = std::move(peer);
-        if (caller->peer->transport != rpc::Transport::kTls) return std::move(done)(Shared(std::move(caller)));
+        if (!caller->identity.presented.has_value() && caller->peer->transport == rpc::Transport::kUnix) {
+          return std::move(done)(Shared(std::move(caller)));
+        }
         keys_.Run([this, caller = std::move(caller), node = std::move(node), done = std::move(done)]() mutable {
-          caller->lineage = Lineage(*caller, node);
+          const absl::StatusOr<IssuanceRecord> record = RecordOf(caller->identity);
+          if (!record.ok()) return std::move(done)(record.status());
+          caller->lineage = Lineage(*caller, *record, node);
           std::move(done)(Shared(std::move(caller)));
         });
       });
@@ -135,10 +139,20 @@ std::shared_ptr<const SdsCaller> SecretHub::Shared(std::shared_ptr<const SdsCall
   return caller;
 }
 
-std::string SecretHub::Lineage(const SdsCaller& caller, absl::string_view node) {
+// Before anything is served, the trust bundle included: whoever stole an authority's key would else learn who is here,
+// count as a subscriber, and hold a rotation up.
+absl::StatusOr<IssuanceRecord> SecretHub::RecordOf(const CallerIdentity& caller) {
+  if (!caller.presented.has_value()) {
+    return absl::InternalError("SDS: an authenticator named a TLS peer and not its certificate");
+  }
+  return parts_.issuances->JudgePresented(*caller.presented, caller.trusted_issuers);
+}
+
+std::string SecretHub::Lineage(const SdsCaller& caller, const IssuanceRecord& own_record, absl::string_view node) {
   const std::string& own = caller.identity.parent_serial;
   const std::string id = caller.DefaultId() == nullptr ? "" : caller.DefaultId()->uri();
   std::string serial = own;
+  std::string parent = own_record.parent_serial;
   for (int step = 0; step < kLineageMax && !serial.empty(); ++step) {
     std::string found;
     {
@@ -154,12 +168,13 @@ std::string SecretHub::Lineage(const SdsCaller& caller, absl::string_view node) 
       }
       return found;
     }
-    if (parts_.issuances == nullptr) break;
+    serial = std::move(parent);
+    if (serial.empty()) break;
     const absl::StatusOr<SerialNumber> number = SerialNumber::FromHex(serial);
     if (!number.ok()) break;
     absl::StatusOr<IssuanceRecord> record = parts_.issuances->Find(*number);
     if (!record.ok()) break;
-    serial = record->parent_serial;
+    parent = std::move(record->parent_serial);
   }
   return own;
 }

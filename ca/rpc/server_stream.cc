@@ -286,19 +286,20 @@ void ServerStream::StartStreaming() {
 
 // ---- the end
 
-void ServerStream::OnTimer() {
-  if (finished_) return;
-  const absl::Status late = absl::DeadlineExceededError("the call's deadline passed");
+void ServerStream::OnTimer() { EndNow(absl::DeadlineExceededError("the call's deadline passed")); }
+
+void ServerStream::EndNow(const absl::Status& status) {
+  if (finished_ || counters_ == nullptr) return;
   if (out_offset_ > 0 || promised_ > 0) {
     // Half a message is out, so trailers cannot follow it.
     finished_ = true;
-    status_ = late;
-    CountEnd(late.code());
+    status_ = status;
+    CountEnd(status.code());
     nghttp2_submit_rst_stream(connection_->session(), NGHTTP2_FLAG_NONE, id_, NGHTTP2_CANCEL);
     MarkDirty();
   } else {
     DropOutput();  // It would come too late as well.
-    End(late);
+    End(status);
   }
   Cancel();
 }

@@ -52,6 +52,8 @@ class ServerStream final : public Stream,
   size_t waiting_messages() const { return out_.size(); }
   // A streaming call ends; a unary one is left to finish.
   void EndStreaming(const absl::Status& status);
+  // A call of either kind ends, and what it has not sent yet is dropped.
+  void EndNow(const absl::Status& status);
 
   // ---- Call (server_call.cc)
   struct Answer {

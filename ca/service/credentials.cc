@@ -37,11 +37,10 @@ absl::StatusOr<Credentials> CredentialsOf(const rpc::Peer& peer, const rpc::Meta
   Credentials credentials;
   MESHCA_ASSIGN_OR_RETURN(credentials.bearer_token, BearerToken(metadata));
   if (peer.identity != nullptr) {
-    credentials.client_certificate = std::static_pointer_cast<const VerifiedPeer>(peer.identity)->leaf;
+    credentials.client_certificate = std::static_pointer_cast<const VerifiedPeer>(peer.identity);
   } else if (!peer.certificate_chain_der.empty()) {
-    absl::StatusOr<Certificate> leaf = Certificate::Parse(Der(peer.certificate_chain_der.front()));
-    if (!leaf.ok()) return Malformed(absl::StrCat("client certificate: ", leaf.status().message()));
-    credentials.client_certificate = *std::move(leaf);
+    // A listener without SvidVerifier: nothing can be said of the authorities above the certificate.
+    return Malformed("client certificate: this listener verified no path to a root");
   }
   if (peer.unix_credentials.has_value()) {
     const rpc::UnixCredentials& unix_credentials = *peer.unix_credentials;

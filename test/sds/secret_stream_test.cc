@@ -714,6 +714,33 @@ TEST(SecretStreamOverTls, NoKeyWithoutAClientCertificate) {
   }
 }
 
+TEST(SecretStreamOverTls, ACertificateThatTheInventoryLacksGetsNothingNotEvenTheBundle) {
+  World world;
+  for (const Protocol protocol : {kState, Protocol::kDelta}) {
+    for (const char* name : {"ROOTCA", "ALL", "spiffe://td.test", "default", "spiffe://td.test/edge"}) {
+      Proxy proxy(world, world.ForgedTlsPeer(Id("spiffe://td.test/edge")), protocol);
+      proxy.Ask({name});
+      EXPECT_EQ(proxy.AwaitEnd().code(), absl::StatusCode::kUnauthenticated) << name;
+      EXPECT_EQ(proxy.stream().sent.size(), 0u) << name;
+    }
+  }
+  EXPECT_EQ(world.issuer.submitted(), 0u);
+  EXPECT_TRUE(world.registry->List().empty()) << "it is no subscriber, and holds no rotation up";
+}
+
+TEST(SecretStreamOverTls, ACertificateWithoutAVerifiedPathIsNobodys) {
+  World world;
+  rpc::Peer peer = *world.TlsPeer(Id("spiffe://td.test/edge"));
+  peer.identity = nullptr;
+  Proxy proxy(world, std::make_shared<const rpc::Peer>(peer), kState);
+  proxy.Ask({"ROOTCA"});
+  EXPECT_EQ(proxy.AwaitEnd().code(), absl::StatusCode::kUnauthenticated);
+  SdsCaller caller;
+  caller.peer = std::make_shared<const rpc::Peer>(peer);
+  caller.identity.ids = {Id("spiffe://td.test/edge")};
+  EXPECT_FALSE(caller.MayReceiveKeyOf(Id("spiffe://td.test/edge")));
+}
+
 TEST(SecretStreamOverTls, AnAuthenticatorThatSaysMoreIsNotBelieved) {
   SdsCaller caller;
   World world;

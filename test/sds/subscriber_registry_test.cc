@@ -465,22 +465,9 @@ TEST(SubscriberRegistry, ARenewedClientCertificateIsTheSameInstance) {
   first->Await(1);
   first->Ack();
   first.reset();
-  const auto next_peer = world.TlsPeer(Id("spiffe://td.test/edge"));
-  const auto serial_of = [](const rpc::Peer& peer) {
-    return *Certificate::Parse(Der(peer.certificate_chain_der[0]))->serial();
-  };
-  AuthorityChange change;  // a store takes records of active authorities alone
-  change.trust_domain = "td.test";
-  change.authorities.emplace_back().id = "issuing";
-  change.authorities.back().state = AuthorityState::kActive;
-  change.audit.emplace_back().action = "authority.activate";
-  ASSERT_TRUE(world.store.CommitAuthorities(change).ok());
-  IssuanceRecord record;
-  record.authority_id = "issuing";
-  record.serial = serial_of(*next_peer);
-  record.spiffe_id = Id("spiffe://td.test/edge");
-  record.parent_serial = serial_of(*first_peer).ToHex();
-  world.store.Append(record, [](absl::Status status) { EXPECT_TRUE(status.ok()) << status; });
+  const std::string first_serial =
+      std::static_pointer_cast<const VerifiedPeer>(first_peer->identity)->leaf.serial_hex();
+  const auto next_peer = world.TlsPeer(Id("spiffe://td.test/edge"), first_serial);
   Proxy next(world, next_peer, Protocol::kStateOfTheWorld);
   next.Ask({"ROOTCA"});
   next.Await(1);

@@ -16,6 +16,9 @@
 namespace meshca::sds {
 namespace {
 
+// SigningAuthority::id, of whom the store takes records.
+constexpr char kIssuing[] = "issuing";
+
 struct Root {
   std::shared_ptr<const SoftwareKey> key;
   Certificate certificate;
@@ -102,10 +105,12 @@ void FakeAuthorities::Publish(std::shared_ptr<const TrustBundle> bundle) {
 }
 
 void FakeAuthenticator::Authenticate(Credentials credentials, absl::Time now, Done done) {
-  if (credentials.client_certificate.has_value()) {
-    CallerIdentity caller = Caller({*credentials.client_certificate->spiffe_id()}, false);
+  if (credentials.client_certificate != nullptr) {
+    const Certificate& leaf = credentials.client_certificate->leaf;
+    CallerIdentity caller = Caller({*leaf.spiffe_id()}, false);
     caller.method = AuthMethod::kClientCertificate;
-    caller.parent_serial = credentials.client_certificate->serial_hex();
+    caller.parent_serial = leaf.serial_hex();
+    caller.presented = PresentedCertificate{leaf.serial_hex(), leaf.sha256(), *leaf.spiffe_id()};
     return std::move(done)(std::move(caller));
   }
   absl::StatusOr<CallerIdentity> caller = absl::PermissionDeniedError("no registration entry fits");
@@ -208,6 +213,12 @@ World::World(KeyRingOptions keys) {
   authenticator.Set(1000, Caller({Id("spiffe://td.test/web"), Id("spiffe://td.test/api")}, false));
   authenticator.Set(0, Caller({}, true));
   authorities.Publish({RootA()});
+  AuthorityChange change;  // a store takes records of active authorities alone
+  change.trust_domain = "td.test";
+  change.authorities.emplace_back().id = kIssuing;
+  change.authorities.back().state = AuthorityState::kActive;
+  change.audit.emplace_back().action = "authority.activate";
+  MESHCA_CHECK(store.CommitAuthorities(change).ok());
   registry = std::make_unique<SubscriberRegistry>(store, clock, absl::Hours(24));
   hub = std::make_unique<SecretHub>(SecretHub::Parts{Domain("td.test"), &authorities, &authenticator, &store,
                                                      registry.get(),
@@ -234,7 +245,25 @@ std::shared_ptr<const rpc::Peer> World::UnixPeer(uint32_t uid, int pid) {
   return peer;
 }
 
-std::shared_ptr<const rpc::Peer> World::TlsPeer(const SpiffeId& id) {
+std::shared_ptr<const rpc::Peer> World::TlsPeer(const SpiffeId& id, const std::string& parent_serial) {
+  const std::shared_ptr<const rpc::Peer> peer = ForgedTlsPeer(id);
+  const Certificate& leaf = std::static_pointer_cast<const VerifiedPeer>(peer->identity)->leaf;
+  IssuanceRecord record;
+  record.authority_id = kIssuing;
+  record.serial = *leaf.serial();
+  record.spiffe_id = id;
+  record.certificate_sha256 = leaf.sha256();
+  record.key_sha256 = leaf.public_key().sha256();
+  record.issued_at = record.not_before = clock.Now();
+  record.not_after = leaf.validity().not_after;
+  record.method = AuthMethod::kServerUser;
+  record.origin = {OriginKind::kOperator, "uid 0"};
+  record.parent_serial = parent_serial;
+  store.Append(record, [](absl::Status status) { EXPECT_TRUE(status.ok()) << status; });
+  return peer;
+}
+
+std::shared_ptr<const rpc::Peer> World::ForgedTlsPeer(const SpiffeId& id) {
   auto peer = std::make_shared<rpc::Peer>();
   peer->transport = rpc::Transport::kTls;
   peer->connection_id = ++connections_;
@@ -242,6 +271,9 @@ std::shared_ptr<const rpc::Peer> World::TlsPeer(const SpiffeId& id) {
   auto verified = std::make_shared<VerifiedPeer>();
   verified->spiffe_id = id;
   verified->leaf = ClientCertificate(id, clock.Now());
+  verified->root_id = RootA().spki_sha256_hex();
+  verified->authority_ids = {verified->root_id};
+  verified->path_ends = verified->leaf.validity().not_after;
   peer->certificate_chain_der.push_back(verified->leaf.der().bytes());
   peer->identity = verified;
   return peer;

@@ -105,8 +105,10 @@ class World {
   ~World();
 
   std::shared_ptr<const rpc::Peer> UnixPeer(uint32_t uid, int pid = 4242);
-  // A verified mTLS peer with a certificate of that ID.
-  std::shared_ptr<const rpc::Peer> TlsPeer(const SpiffeId& id);
+  // A verified mTLS peer with a certificate of that ID, which `store` has a record of: a renewal of `parent_serial`.
+  std::shared_ptr<const rpc::Peer> TlsPeer(const SpiffeId& id, const std::string& parent_serial = "");
+  // The same without a record: who stole the authority's key can make it.
+  std::shared_ptr<const rpc::Peer> ForgedTlsPeer(const SpiffeId& id);
   void Wake() { hub->keys().Wake(); }
   // Runs the loop until `done`; fails the test when it does not come.
   void Until(const std::function<bool()>& done, absl::string_view what);
