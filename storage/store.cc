@@ -8,8 +8,7 @@ namespace meshca::storage {
 absl::Status CertificateNotRecorded(const PresentedCertificate& shown) {
   return WithReason(absl::UnauthenticatedError(absl::StrCat(
                         "client certificate ", shown.serial,
-                        ": its authority is tainted, and this CA has no record of having issued it: join again with a "
-                        "token (meshca token create)")),
+                        ": this CA has no record of having issued it: join again with a token (meshca token create)")),
                     kCertificateNotRecorded);
 }
 

@@ -174,13 +174,23 @@ absl::StatusOr<uint64_t> MemoryStore::CountIssuances() {
   return issuances_.size();
 }
 
-absl::StatusOr<IssuanceRecord> MemoryStore::JudgePresented(
-    const PresentedCertificate&, const std::shared_ptr<const std::vector<std::string>>&) {
-  return absl::UnimplementedError("JudgePresented");
+absl::StatusOr<IssuanceRecord> MemoryStore::JudgePresented(const PresentedCertificate& shown,
+                                                           const std::shared_ptr<const std::vector<std::string>>&) {
+  absl::StatusOr<IssuanceRecord> record = absl::NotFoundError("no serial number of ours");
+  if (const auto serial = SerialNumber::FromHex(shown.serial); serial.ok()) record = Find(*serial);
+  if (absl::IsNotFound(record.status()) && shown.may_be_unrecorded) {
+    IssuanceRecord unrecorded;
+    unrecorded.spiffe_id = shown.spiffe_id;
+    return unrecorded;
+  }
+  if (!record.ok() && !absl::IsNotFound(record.status())) return record.status();
+  const bool known = record.ok() && record->certificate_sha256 == shown.sha256 && record->spiffe_id == shown.spiffe_id;
+  return known ? record : storage::CertificateNotRecorded(shown);
 }
 
-absl::StatusOr<RevocationResult> MemoryStore::Revoke(const RevocationSelection&, RevocationReason, bool, const AuditEntry&,
-                                                absl::FunctionRef<bool(const IssuanceRecord&)>) {
+absl::StatusOr<RevocationResult> MemoryStore::Revoke(const RevocationSelection&, RevocationReason, bool,
+                                                     const AuditEntry&,
+                                                     absl::FunctionRef<bool(const IssuanceRecord&)>) {
   return absl::UnimplementedError("Revoke");
 }
 
