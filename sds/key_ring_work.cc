@@ -68,8 +68,9 @@ void KeyRing::Impl::Work() {
 }
 
 void KeyRing::Impl::Begin(Attempt attempt) {
-  // The first certificate comes right after the caller was authenticated; each later one asks again.
-  if (attempt.parent_serial.empty()) {
+  // The first certificate comes right after the caller was authenticated; each later one asks again. A client
+  // certificate is judged anew for the first one too: its stream may have stood while trust was taken away.
+  if (attempt.parent_serial.empty() && !attempt.owner->caller->identity.presented.has_value()) {
     CallerIdentity caller = attempt.owner->caller->identity;
     return Submit(std::move(attempt), std::move(caller));
   }

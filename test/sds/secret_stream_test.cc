@@ -728,6 +728,17 @@ TEST(SecretStreamOverTls, ACertificateThatTheInventoryLacksGetsNothingNotEvenThe
   EXPECT_TRUE(world.registry->List().empty()) << "it is no subscriber, and holds no rotation up";
 }
 
+TEST(SecretStreamOverTls, AFirstKeyIsMadeOnlyForACertificateThatIsStillBelieved) {
+  World world;
+  Proxy proxy(world, world.TlsPeer(Id("spiffe://td.test/edge")), kState);
+  proxy.Ask({"ROOTCA"});
+  proxy.Await(1);
+  world.authenticator.RefuseCertificates(absl::UnauthenticatedError("its authority is retired"));
+  proxy.Ask({"ROOTCA", "default"});
+  proxy.Settled();
+  EXPECT_EQ(world.issuer.submitted(), 0u);
+}
+
 TEST(SecretStreamOverTls, ACertificateWithoutAVerifiedPathIsNobodys) {
   World world;
   rpc::Peer peer = *world.TlsPeer(Id("spiffe://td.test/edge"));

@@ -106,6 +106,10 @@ void FakeAuthorities::Publish(std::shared_ptr<const TrustBundle> bundle) {
 
 void FakeAuthenticator::Authenticate(Credentials credentials, absl::Time now, Done done) {
   if (credentials.client_certificate != nullptr) {
+    {
+      MutexLock lock(mutex_);
+      if (!certificates_.ok()) return std::move(done)(certificates_);
+    }
     const Certificate& leaf = credentials.client_certificate->leaf;
     CallerIdentity caller = Caller({*leaf.spiffe_id()}, false);
     caller.method = AuthMethod::kClientCertificate;
@@ -126,6 +130,11 @@ void FakeAuthenticator::Authenticate(Credentials credentials, absl::Time now, Do
 void FakeAuthenticator::Set(uint32_t uid, absl::StatusOr<CallerIdentity> caller) {
   MutexLock lock(mutex_);
   callers_.insert_or_assign(uid, std::move(caller));
+}
+
+void FakeAuthenticator::RefuseCertificates(absl::Status why) {
+  MutexLock lock(mutex_);
+  certificates_ = std::move(why);
 }
 
 int FakeAuthenticator::asked() const {

@@ -59,11 +59,13 @@ class FakeAuthenticator final : public Authenticator {
   bool Recognises(const Credentials&) const override { return true; }
   void Authenticate(Credentials credentials, absl::Time now, Done done) override;
   void Set(uint32_t uid, absl::StatusOr<CallerIdentity> caller);
+  void RefuseCertificates(absl::Status why);
   int asked() const;
 
  private:
   mutable Mutex mutex_;
   std::map<uint32_t, absl::StatusOr<CallerIdentity>> callers_;
+  absl::Status certificates_;
   int asked_ = 0;
 };
 
