@@ -118,6 +118,7 @@ void SecretHub::Authenticate(std::shared_ptr<const rpc::Peer> peer, std::string 
         if (caller->peer->transport != rpc::Transport::kTls) return std::move(done)(Shared(std::move(caller)));
         keys_.Run([this, caller = std::move(caller), node = std::move(node), done = std::move(done)]() mutable {
           caller->lineage = Lineage(*caller, node);
+          caller->line = Line(caller->identity.parent_serial);
           std::move(done)(Shared(std::move(caller)));
         });
       });
@@ -128,7 +129,7 @@ std::shared_ptr<const SdsCaller> SecretHub::Shared(std::shared_ptr<const SdsCall
   std::weak_ptr<const SdsCaller>& recent = recent_callers_[caller->peer->connection_id % recent_callers_.size()];
   std::shared_ptr<const SdsCaller> known = recent.lock();
   if (known != nullptr && known->peer == caller->peer && known->lineage == caller->lineage &&
-      known->identity == caller->identity) {
+      known->line == caller->line && known->identity == caller->identity) {
     return known;
   }
   recent = caller;
@@ -145,7 +146,9 @@ std::string SecretHub::Lineage(const SdsCaller& caller, absl::string_view node) 
       MutexLock lock(mutex_);
       if (const auto known = lineages_.find(serial); known != lineages_.end()) found = known->second;
     }
-    if (found.empty() && registry().Knows(InstanceKey(*caller.peer, serial, id, node))) found = serial;
+    for (const Taking taking : {Taking::kStream, Taking::kFetch}) {
+      if (found.empty() && registry().Knows(InstanceKey(*caller.peer, taking, serial, id, node))) found = serial;
+    }
     if (!found.empty()) {
       if (step > 0) {
         MutexLock lock(mutex_);
@@ -164,14 +167,36 @@ std::string SecretHub::Lineage(const SdsCaller& caller, absl::string_view node) 
   return own;
 }
 
-SubscriberRecord SecretHub::InstanceOf(const SdsCaller& caller, absl::string_view node, const SpiffeId& asked) const {
+std::string SecretHub::Line(const std::string& serial) {
+  {
+    MutexLock lock(mutex_);
+    if (const auto known = lines_.find(serial); known != lines_.end()) return known->second;
+  }
+  std::string first = serial;
+  for (int step = 0; step < kLineageMax && parts_.issuances != nullptr; ++step) {
+    const absl::StatusOr<SerialNumber> number = SerialNumber::FromHex(first);
+    if (!number.ok()) break;
+    const absl::StatusOr<IssuanceRecord> record = parts_.issuances->Find(*number);
+    if (!record.ok()) break;
+    if (!record->line_serial.empty()) first = record->line_serial;
+    if (!record->line_serial.empty() || record->parent_serial.empty()) break;
+    first = record->parent_serial;  // of a version that kept no lines
+  }
+  MutexLock lock(mutex_);
+  if (lines_.size() >= kLineagesRemembered) lines_.clear();
+  lines_[serial] = first;
+  return first;
+}
+
+SubscriberRecord SecretHub::InstanceOf(const SdsCaller& caller, Taking taking, absl::string_view node,
+                                       const SpiffeId& asked) const {
   const std::string own = caller.DefaultId() == nullptr ? "" : caller.DefaultId()->uri();
   SubscriberRecord record;
-  record.instance = InstanceKey(*caller.peer, caller.lineage, own, node);
+  record.instance = InstanceKey(*caller.peer, taking, caller.lineage, own, node);
   record.spiffe_id = own.empty() ? asked.uri() : own;
   record.node = std::string(node);
-  record.kind = std::string(SubscriberKind(*caller.peer));
-  record.peer = PeerText(*caller.peer);
+  record.kind = std::string(SubscriberKind(*caller.peer, taking));
+  record.peer = PeerText(caller);
   return record;
 }
 

@@ -44,7 +44,7 @@ struct BundleSecrets {
 };
 
 // A stream that the hub tells of new bundles.
-class BundleWatcher : public rpc::StreamHandler {
+class BundleWatcher : public EvictableStream {
  public:
   // Loop thread.
   virtual void OnBundles(const std::shared_ptr<const BundleSecrets>& bundles) = 0;
@@ -84,9 +84,10 @@ class SecretHub {
   // Errors: the authenticators', and PeerCredentials'.
   void Authenticate(std::shared_ptr<const rpc::Peer> peer, std::string node, CallerDone done);
 
-  // The instance that a stream of `caller` with this node id belongs to. Of the record: instance, spiffe_id, node, kind
-  // and peer. `asked` is the first SPIFFE ID the stream names: who the caller is where it has no ID of its own.
-  SubscriberRecord InstanceOf(const SdsCaller& caller, absl::string_view node, const SpiffeId& asked) const;
+  // The instance that a stream or a fetch of `caller` with this node id belongs to. Of the record: instance, spiffe_id,
+  // node, kind and peer. `asked` is the first SPIFFE ID it names: who the caller is where it has no ID of its own.
+  SubscriberRecord InstanceOf(const SdsCaller& caller, Taking taking, absl::string_view node,
+                              const SpiffeId& asked) const;
 
   // `watcher`, reached by `handle`, hears of every change of the bundle after the one returned. Loop thread;
   // idempotent. Null: the CA has not started.
@@ -105,8 +106,9 @@ class SecretHub {
   // `caller`, or the same caller as an earlier stream of its connection has it: hundreds of streams of one connection
   // hold it once.
   std::shared_ptr<const SdsCaller> Shared(std::shared_ptr<const SdsCaller> caller);
-  // SdsCaller::lineage. Blocks on the database.
+  // SdsCaller::lineage and ::line. Both block on the database.
   std::string Lineage(const SdsCaller& caller, absl::string_view node);
+  std::string Line(const std::string& serial);
 
   const Parts parts_;
   KeyRing keys_;
@@ -119,6 +121,7 @@ class SecretHub {
   std::array<std::weak_ptr<const SdsCaller>, 64> recent_callers_ ABSL_GUARDED_BY(mutex_);
   // Serial of a renewed client certificate -> the lineage it was found to have: the next renewal finds it in one step.
   absl::flat_hash_map<std::string, std::string> lineages_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<std::string, std::string> lines_ ABSL_GUARDED_BY(mutex_);  // the same for Line
 };
 
 }  // namespace meshca::sds

@@ -108,6 +108,9 @@ class World {
   // A verified mTLS peer with a certificate of that ID.
   std::shared_ptr<const rpc::Peer> TlsPeer(const SpiffeId& id);
   void Wake() { hub->keys().Wake(); }
+  // So many streams of this uid, each an instance of its own, that there is no room for one more. Takes a while of the
+  // clock's time, because new ones come at a pace.
+  std::vector<SubscriberRegistry::Member> FillRoomOf(uint32_t uid);
   // Runs the loop until `done`; fails the test when it does not come.
   void Until(const std::function<bool()>& done, absl::string_view what);
 
