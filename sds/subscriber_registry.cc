@@ -18,10 +18,10 @@ namespace {
 // One save holds at most this many rows: the writer's other work comes between two.
 constexpr size_t kBatchMax = 1000;
 
-// Aborted, so that a proxy asks again at once.
+// Unavailable, so that a proxy asks again.
 absl::Status EndedByOperator() {
   return WithReason(
-      absl::AbortedError("SDS: an operator evicted this subscriber: ask again, and acknowledge what comes"),
+      absl::UnavailableError("SDS: an operator evicted this subscriber: ask again, and acknowledge what comes"),
       "SUBSCRIBER_EVICTED");
 }
 

@@ -605,7 +605,7 @@ TEST_P(SecretStreamBoth, AnEvictedStreamEndsAndItsProxyCountsAnewWhenItIsBack) {
   ASSERT_TRUE(evicted.ok()) << evicted.status();
   EXPECT_EQ(evicted->ended, 1u);
   const absl::Status end = proxy.AwaitEnd();
-  EXPECT_EQ(end.code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(end.code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(ReasonOf(end), "SUBSCRIBER_EVICTED");
   proxy.stream().Close(end);
   EXPECT_FALSE(world.registry->List().front().connected);

@@ -344,7 +344,7 @@ TEST(SubscriberRegistry, WhatAnEvictedStreamStillSaysIsEvidenceOfNothing) {
   EXPECT_EQ(evicted->ended, 1u);
   loop.Drain();
   const absl::Status told = static_cast<EndingStream&>(stream.handler()).told;
-  EXPECT_EQ(told.code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(told.code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(ReasonOf(told), "SUBSCRIBER_EVICTED");
 
   connected.Acknowledged({9, 2, "0b", "issuing", "v2"});
