@@ -161,7 +161,7 @@ class SubscriberRegistry final : public Acknowledgements {
   };
   // Marks every instance that `chosen` picks as gone for good, but for those that are marked already; durable when it
   // returns Ok. No rotation waits for one from now on, and whatever its streams still say is evidence of nothing: they
-  // are ended (Unavailable, SUBSCRIBER_EVICTED). When a stream of it begins it is back, and counts as one that has acknowledged nothing.
+  // are ended (Unavailable). When a stream of it begins it is back, and counts as one that has acknowledged nothing.
   // `chosen` is asked with a lock held: it must not call the registry. Blocks on the database.
   // Unavailable: not saved; those that were not count on, as ones that have acknowledged nothing.
   absl::StatusOr<Evicted> Evict(absl::FunctionRef<bool(const SubscriberRecord&)> chosen);
