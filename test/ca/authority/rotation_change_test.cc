@@ -205,7 +205,9 @@ TEST_P(RotationStepAtState, IsTakenWhereItBelongsAndRefusedElsewhere) {
     EXPECT_EQ(change.status().code(), absl::StatusCode::kFailedPrecondition);
     const bool runs = RunningRotation(state) != nullptr;
     EXPECT_EQ(ReasonOf(change.status()), runs ? act.refused_as : "ROTATION_NONE");
-    if (runs) EXPECT_THAT(std::string(change.status().message()), HasSubstr(absl::StrCat("is at ", name)));
+    if (runs) {
+      EXPECT_THAT(std::string(change.status().message()), HasSubstr(absl::StrCat("is at ", name)));
+    }
     return;
   }
   ASSERT_TRUE(change.ok()) << change.status();
@@ -247,11 +249,15 @@ TEST_P(RotationEffect, IsWritten) {
     EXPECT_EQ(row.sealed_key.empty(), row.state == kRetired)
         << row.id << ": who is retired keeps no key, who is not does";
     EXPECT_EQ(row.retired_at != absl::InfiniteFuture(), row.state == kRetired) << row.id;
-    if (row.state == kActive) EXPECT_NE(row.activated_at, absl::InfiniteFuture()) << row.id;
+    if (row.state == kActive) {
+      EXPECT_NE(row.activated_at, absl::InfiniteFuture()) << row.id;
+    }
   }
   EXPECT_EQ(rows, GetParam().rows);
   EXPECT_EQ(change->bundle.has_value() ? change->bundle->sequence_number : 0, GetParam().sequence);
-  if (change->bundle.has_value()) EXPECT_EQ(change->bundle->roots_der, GetParam().roots);
+  if (change->bundle.has_value()) {
+    EXPECT_EQ(change->bundle->roots_der, GetParam().roots);
+  }
 }
 
 auto ActNamed(const std::string& name) {
