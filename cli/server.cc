@@ -79,7 +79,10 @@ class SdsSubscribers final : public LiveSubscribers {
     }
     return renewed;
   }
-  absl::StatusOr<SubscriberRecord> Evict(const std::string& instance) override { return service_.Evict(instance); }
+  absl::StatusOr<Evicted> Evict(const std::function<bool(const SubscriberRecord&)>& chosen) override {
+    MESHCA_ASSIGN_OR_RETURN(sds::SubscriberRegistry::Evicted evicted, service_.Evict(chosen));
+    return Evicted{std::move(evicted.records), evicted.ended};
+  }
 
  private:
   sds::SdsService& service_;
@@ -212,6 +215,7 @@ sds::SdsService::Parts MeshcaServer::SdsParts() {
   parts.clock = &clock_;
   parts.entropy = &entropy_;
   parts.leaf_lifetime = config::ToDuration(config_.values.leaf().lifetime());
+  parts.room.per_principal = config_.values.rotation().instances_per_caller_max();
   parts.keys.key_type = config::ToKeyType(config_.values.leaf().key_type());
   parts.keys.renew_at = config_.values.sds().renew_at_percent() / 100.0;
   return parts;

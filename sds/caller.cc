@@ -2,7 +2,9 @@
 
 #include <openssl/sha.h>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "ca/authority/subscriber_principal.h"
 #include "ca/base/status.h"
 #include "ca/x509/chain_verifier.h"
 #include "ca/x509/encoding.h"
@@ -53,9 +55,9 @@ absl::StatusOr<Credentials> PeerCredentials(const rpc::Peer& peer) {
   return credentials;
 }
 
-std::string InstanceKey(const rpc::Peer& peer, absl::string_view lineage, absl::string_view spiffe_id,
+std::string InstanceKey(const rpc::Peer& peer, Taking taking, absl::string_view lineage, absl::string_view spiffe_id,
                         absl::string_view node) {
-  std::string text = absl::StrCat(SubscriberKind(peer), "\n", node);
+  std::string text = absl::StrCat(SubscriberKind(peer, taking), "\n", node);
   if (peer.unix_credentials.has_value()) {
     const rpc::UnixCredentials& process = *peer.unix_credentials;
     absl::StrAppend(&text, "\n", process.pid, "\n", process.pid_start_ticks);
@@ -69,13 +71,18 @@ std::string InstanceKey(const rpc::Peer& peer, absl::string_view lineage, absl::
   return HexLower({reinterpret_cast<const char*>(digest), 8});
 }
 
-absl::string_view SubscriberKind(const rpc::Peer& peer) {
-  return peer.transport == rpc::Transport::kUnix ? "sds-unix" : "sds-mtls";
+absl::string_view SubscriberKind(const rpc::Peer& peer, Taking taking) {
+  const bool on_socket = peer.transport == rpc::Transport::kUnix;
+  if (taking == Taking::kFetch) return on_socket ? "sds-fetch-unix" : "sds-fetch-mtls";
+  return on_socket ? "sds-unix" : "sds-mtls";
 }
 
-std::string PeerText(const rpc::Peer& peer) {
-  if (!peer.unix_credentials.has_value()) return peer.address;
-  return absl::StrCat("pid ", peer.unix_credentials->pid, " uid ", peer.unix_credentials->uid);
+bool IsFetchKind(absl::string_view kind) { return absl::StartsWith(kind, "sds-fetch-"); }
+
+std::string PeerText(const SdsCaller& caller) {
+  const rpc::Peer& peer = *caller.peer;
+  if (!peer.unix_credentials.has_value()) return CertificatePeerText(peer.address, caller.line);
+  return UnixPeerText(peer.unix_credentials->pid, peer.unix_credentials->uid);
 }
 
 }  // namespace meshca::sds

@@ -149,7 +149,7 @@ void DiscoveryStream::Hold(Slot& slot) {
   slot.lease_number = ++leases_;
   SecretContent::Ptr current;
   slot.lease = hub_.keys().Hold(
-      {hub_.InstanceOf(*caller_, node_, slot.name.id).instance, node_, caller_}, slot.name.id,
+      {hub_.InstanceOf(*caller_, Taking::kStream, node_, slot.name.id).instance, node_, caller_}, slot.name.id,
       [handle = stream_.handle(), number = slot.lease_number](const absl::StatusOr<SecretContent::Ptr>& content) {
         handle.Post([number, content](rpc::StreamHandler& self) {
           static_cast<DiscoveryStream&>(self).OnKey(number, content);
@@ -184,7 +184,8 @@ void DiscoveryStream::Unsubscribe(const std::string& name) {
 
 bool DiscoveryStream::Join(const SpiffeId& asked) {
   if (member_) return true;
-  absl::StatusOr<SubscriberRegistry::Member> member = hub_.registry().Join(hub_.InstanceOf(*caller_, node_, asked));
+  absl::StatusOr<SubscriberRegistry::Member> member =
+      hub_.registry().Join(hub_.InstanceOf(*caller_, Taking::kStream, node_, asked), stream_.handle());
   if (!member.ok()) {
     Fail(member.status());
     return false;
@@ -281,6 +282,7 @@ void DiscoveryStream::Flush() {
       response = MakeResponse(protocol_, resources, names);
     }
     if (!stream_.Send(std::move(response.payload))) return;  // OnWritable sends what is newest by then
+    if (last_nonce_ == 0) member_.Sent();
     last_nonce_ = response.nonce;
     if (some_gone) gone->clear();
     for (Slot& slot : slots_) {
@@ -313,6 +315,8 @@ void DiscoveryStream::Fail(const absl::Status& why) {
   if (std::exchange(ended_, true)) return;
   stream_.Finish(EdgeStatus(why));
 }
+
+void DiscoveryStream::OnEvicted(const absl::Status& why) { Fail(why); }
 
 void DiscoveryStream::OnClose(const absl::Status& why) {
   ended_ = true;

@@ -85,7 +85,8 @@ void KeyRing::Impl::Begin(Attempt attempt) {
 
 void KeyRing::Impl::Judged(Attempt attempt, absl::StatusOr<CallerIdentity> caller) {
   if (!caller.ok()) return Failed(attempt, caller.status());
-  const SdsCaller judged{*caller, attempt.owner->caller->peer, attempt.owner->caller->lineage};
+  const SdsCaller judged{*caller, attempt.owner->caller->peer, attempt.owner->caller->lineage,
+                         attempt.owner->caller->line};
   if (!judged.MayReceiveKeyOf(attempt.key->id)) {
     return Failed(
         attempt, WithReason(absl::PermissionDeniedError(absl::StrCat("the caller (", caller->subject, ") may not hold ",

@@ -24,7 +24,7 @@ constexpr rpc::UnaryOptions kFetchOptions{.request_bytes_max = 256 * 1024};
 class SdsService::Impl {
  public:
   explicit Impl(Parts parts)
-      : registry(*parts.subscribers, *parts.clock, parts.leaf_lifetime),
+      : registry(*parts.subscribers, *parts.clock, parts.leaf_lifetime, parts.room),
         hub({std::move(parts.trust_domain), parts.authorities, parts.authenticator, parts.issuances, &registry,
              std::move(parts.issue), parts.clock, parts.entropy, parts.keys}) {}
 
@@ -75,8 +75,8 @@ KeyReissuer& SdsService::reissuer() { return impl_->hub.keys(); }
 
 void SdsService::EntriesChanged() { impl_->hub.keys().Recheck(); }
 
-absl::StatusOr<SubscriberRecord> SdsService::Evict(absl::string_view instance) {
-  return impl_->registry.Evict(instance);
+absl::StatusOr<SubscriberRegistry::Evicted> SdsService::Evict(absl::FunctionRef<bool(const SubscriberRecord&)> chosen) {
+  return impl_->registry.Evict(chosen);
 }
 
 const SubscriberRegistry& SdsService::subscribers() const { return impl_->registry; }

@@ -50,6 +50,7 @@ class SdsService {
     const Clock* clock = nullptr;
     EntropySource* entropy = nullptr;
     absl::Duration leaf_lifetime = absl::Hours(24);  // the profile's default
+    InstanceRoom::Limits room;
     KeyRingOptions keys;
   };
   explicit SdsService(Parts parts);
@@ -79,7 +80,7 @@ class SdsService {
   void EntriesChanged();
 
   // SubscriberRegistry::Evict. Blocks on the database.
-  absl::StatusOr<SubscriberRecord> Evict(absl::string_view instance);
+  absl::StatusOr<SubscriberRegistry::Evicted> Evict(absl::FunctionRef<bool(const SubscriberRecord&)> chosen);
 
   // List, Find; what a rotation takes for evidence.
   const SubscriberRegistry& subscribers() const;

@@ -122,6 +122,7 @@ void SecretHub::Authenticate(std::shared_ptr<const rpc::Peer> peer, std::string 
           const absl::StatusOr<IssuanceRecord> record = RecordOf(caller->identity);
           if (!record.ok()) return std::move(done)(record.status());
           caller->lineage = Lineage(*caller, *record, node);
+          caller->line = record->line_serial.empty() ? caller->identity.parent_serial : record->line_serial;
           std::move(done)(Shared(std::move(caller)));
         });
       });
@@ -132,7 +133,7 @@ std::shared_ptr<const SdsCaller> SecretHub::Shared(std::shared_ptr<const SdsCall
   std::weak_ptr<const SdsCaller>& recent = recent_callers_[caller->peer->connection_id % recent_callers_.size()];
   std::shared_ptr<const SdsCaller> known = recent.lock();
   if (known != nullptr && known->peer == caller->peer && known->lineage == caller->lineage &&
-      known->identity == caller->identity) {
+      known->line == caller->line && known->identity == caller->identity) {
     return known;
   }
   recent = caller;
@@ -159,7 +160,9 @@ std::string SecretHub::Lineage(const SdsCaller& caller, const IssuanceRecord& ow
       MutexLock lock(mutex_);
       if (const auto known = lineages_.find(serial); known != lineages_.end()) found = known->second;
     }
-    if (found.empty() && registry().Knows(InstanceKey(*caller.peer, serial, id, node))) found = serial;
+    for (const Taking taking : {Taking::kStream, Taking::kFetch}) {
+      if (found.empty() && registry().Knows(InstanceKey(*caller.peer, taking, serial, id, node))) found = serial;
+    }
     if (!found.empty()) {
       if (step > 0) {
         MutexLock lock(mutex_);
@@ -179,14 +182,15 @@ std::string SecretHub::Lineage(const SdsCaller& caller, const IssuanceRecord& ow
   return own;
 }
 
-SubscriberRecord SecretHub::InstanceOf(const SdsCaller& caller, absl::string_view node, const SpiffeId& asked) const {
+SubscriberRecord SecretHub::InstanceOf(const SdsCaller& caller, Taking taking, absl::string_view node,
+                                       const SpiffeId& asked) const {
   const std::string own = caller.DefaultId() == nullptr ? "" : caller.DefaultId()->uri();
   SubscriberRecord record;
-  record.instance = InstanceKey(*caller.peer, caller.lineage, own, node);
+  record.instance = InstanceKey(*caller.peer, taking, caller.lineage, own, node);
   record.spiffe_id = own.empty() ? asked.uri() : own;
   record.node = std::string(node);
-  record.kind = std::string(SubscriberKind(*caller.peer));
-  record.peer = PeerText(*caller.peer);
+  record.kind = std::string(SubscriberKind(*caller.peer, taking));
+  record.peer = PeerText(caller);
   return record;
 }
 

@@ -44,7 +44,7 @@ struct BundleSecrets {
 };
 
 // A stream that the hub tells of new bundles.
-class BundleWatcher : public rpc::StreamHandler {
+class BundleWatcher : public EvictableStream {
  public:
   // Loop thread.
   virtual void OnBundles(const std::shared_ptr<const BundleSecrets>& bundles) = 0;
@@ -85,9 +85,10 @@ class SecretHub {
   // IssuanceStore::JudgePresented's.
   void Authenticate(std::shared_ptr<const rpc::Peer> peer, std::string node, CallerDone done);
 
-  // The instance that a stream of `caller` with this node id belongs to. Of the record: instance, spiffe_id, node, kind
-  // and peer. `asked` is the first SPIFFE ID the stream names: who the caller is where it has no ID of its own.
-  SubscriberRecord InstanceOf(const SdsCaller& caller, absl::string_view node, const SpiffeId& asked) const;
+  // The instance that a stream or a fetch of `caller` with this node id belongs to. Of the record: instance, spiffe_id,
+  // node, kind and peer. `asked` is the first SPIFFE ID it names: who the caller is where it has no ID of its own.
+  SubscriberRecord InstanceOf(const SdsCaller& caller, Taking taking, absl::string_view node,
+                              const SpiffeId& asked) const;
 
   // `watcher`, reached by `handle`, hears of every change of the bundle after the one returned. Loop thread;
   // idempotent. Null: the CA has not started.

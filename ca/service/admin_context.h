@@ -38,9 +38,13 @@ class LiveSubscribers {
   // Starts the renewal of every key that subscribers hold and `wanted` names, ahead of its time; returns at once.
   // The SPIFFE ID of each key, in any order.
   virtual std::vector<std::string> Renew(const Wanted& wanted) = 0;
-  // The operator's word that `instance` is gone for good; the record as it is then, durable.
-  // NotFound. FailedPrecondition: it is connected. Unavailable.
-  virtual absl::StatusOr<SubscriberRecord> Evict(const std::string& instance) = 0;
+  // The operator's word that no rotation is to wait for those that `chosen` picks; durable. The streams of those that
+  // are connected are ended. Who was evicted before, and has not come back, is not asked about. Unavailable.
+  struct Evicted {
+    std::vector<SubscriberRecord> records;  // as they are then; by SPIFFE ID
+    uint64_t ended = 0;                     // of these: they were connected
+  };
+  virtual absl::StatusOr<Evicted> Evict(const std::function<bool(const SubscriberRecord&)>& chosen) = 0;
 };
 
 // What does not change while the server runs.

@@ -89,6 +89,8 @@ absl::StatusOr<v1::Subscriber> GetSubscriber(const AdminContext&, const std::str
                                              const v1::GetSubscriberRequest&);
 absl::StatusOr<v1::Subscriber> EvictSubscriber(const AdminContext&, const std::string& actor,
                                                const v1::EvictSubscriberRequest&);
+absl::StatusOr<v1::EvictSubscribersResponse> EvictSubscribers(const AdminContext&, const std::string& actor,
+                                                              const v1::EvictSubscribersRequest&);
 
 // admin_database.cc
 absl::StatusOr<v1::BackupDatabaseResponse> BackupDatabase(const AdminContext&, const std::string& actor,

@@ -142,6 +142,7 @@ void AdminService::AddTo(rpc::Router& router) {
   impl_->Unary(router, "ListSubscribers", m::ListSubscribers);
   impl_->Unary(router, "GetSubscriber", m::GetSubscriber);
   impl_->Unary(router, "EvictSubscriber", m::EvictSubscriber);
+  impl_->Unary(router, "EvictSubscribers", m::EvictSubscribers);
   impl_->Unary(router, "BackupDatabase", m::BackupDatabase);
   impl_->Unary(router, "CheckDatabase", m::CheckDatabase);
   impl_->List(router, "ListAudit", m::ListAudit);

@@ -61,8 +61,6 @@ def test_one_silent_stream_among_a_thousand_is_named_and_everything_waits_for_it
         assert rotation.root_states(ca)[old_root] == "active"
 
         (silent,) = [row["instance"] for row in subscribers(ca) if row["node"] == "node-7"]
-        connected = ca.cli("subscriber", "evict", silent, check=False)
-        assert connected.returncode == 3, "an instance that is there is not gone"
         proxies.close("node-7")
         wait_until(lambda: not next(row for row in subscribers(ca) if row["instance"] == silent)["connected"], 10,
                    "the stream is gone")

@@ -582,13 +582,7 @@ TEST_P(SecretStreamBoth, AProcessMayHaveManyNodeIds) {
 
 TEST_P(SecretStreamBoth, NoKeyIsMadeForAnInstanceThatThereIsNoRoomFor) {
   World world;
-  std::vector<SubscriberRegistry::Member> others;
-  for (size_t i = 0; i < SubscriberRegistry::kInstancesPerIdMax; ++i) {
-    SubscriberRecord info;
-    info.instance = std::to_string(i);
-    info.spiffe_id = "spiffe://td.test/web";
-    others.push_back(*world.registry->Join(info));
-  }
+  const std::vector<SubscriberRegistry::Member> others = world.FillRoomOf(1000);
   for (const char* name : {"default", "ROOTCA"}) {
     Proxy proxy(world, world.UnixPeer(1000), GetParam());
     proxy.Ask({name, "spiffe://td.test/api"});
@@ -598,6 +592,29 @@ TEST_P(SecretStreamBoth, NoKeyIsMadeForAnInstanceThatThereIsNoRoomFor) {
   }
   EXPECT_EQ(world.hub->keys().Stats().keys, 0);
   EXPECT_EQ(world.issuer.submitted(), 0);
+}
+
+TEST_P(SecretStreamBoth, AnEvictedStreamEndsAndItsProxyCountsAnewWhenItIsBack) {
+  World world;
+  Proxy proxy(world, world.UnixPeer(1000), GetParam());
+  proxy.Ask({"ROOTCA"});
+  AwaitCount(proxy, GetParam(), 1);
+  proxy.Ack();
+  ASSERT_EQ(world.registry->List().front().bundle_sequence, 1u);
+  const auto evicted = world.registry->Evict([](const SubscriberRecord&) { return true; });
+  ASSERT_TRUE(evicted.ok()) << evicted.status();
+  EXPECT_EQ(evicted->ended, 1u);
+  const absl::Status end = proxy.AwaitEnd();
+  EXPECT_EQ(end.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(ReasonOf(end), "SUBSCRIBER_EVICTED");
+  proxy.stream().Close(end);
+  EXPECT_FALSE(world.registry->List().front().connected);
+  Proxy back(world, world.UnixPeer(1000), GetParam());
+  back.Ask({"ROOTCA"});
+  AwaitCount(back, GetParam(), 1);
+  const SubscriberRecord row = world.registry->List().front();
+  EXPECT_EQ(row.evicted_at, absl::InfiniteFuture());
+  EXPECT_EQ(row.bundle_sequence, 0u) << "it has not acknowledged yet";
 }
 
 TEST(SecretStream, ATypeUrlLeftOutIsSecrets) {

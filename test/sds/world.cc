@@ -3,7 +3,10 @@
 #include <atomic>
 #include <type_traits>
 
+#include "absl/strings/str_cat.h"
+#include "ca/authority/subscriber_principal.h"
 #include "ca/base/check.h"
+#include "ca/base/status.h"
 #include "ca/issuance/issuer.h"
 #include "ca/rpc/protobuf_payload.h"
 #include "ca/x509/authority_builder.h"
@@ -286,6 +289,24 @@ std::shared_ptr<const rpc::Peer> World::ForgedTlsPeer(const SpiffeId& id) {
   peer->certificate_chain_der.push_back(verified->leaf.der().bytes());
   peer->identity = verified;
   return peer;
+}
+
+std::vector<SubscriberRegistry::Member> World::FillRoomOf(uint32_t uid) {
+  std::vector<SubscriberRegistry::Member> members;
+  SubscriberRecord info;
+  info.spiffe_id = "spiffe://td.test/web";
+  info.peer = UnixPeerText(1, uid);
+  while (true) {
+    info.instance = absl::StrCat("filling-", members.size());
+    absl::StatusOr<SubscriberRegistry::Member> member = registry->Join(info);
+    if (member.ok()) {
+      members.push_back(*std::move(member));
+    } else if (ReasonOf(member.status()) == "INSTANCES_TOO_FAST") {
+      clock.Advance(absl::Minutes(1));
+    } else {
+      return members;
+    }
+  }
 }
 
 void World::Until(const std::function<bool()>& done, absl::string_view what) {

@@ -112,6 +112,9 @@ class World {
   // The same without a record: who stole the authority's key can make it.
   std::shared_ptr<const rpc::Peer> ForgedTlsPeer(const SpiffeId& id);
   void Wake() { hub->keys().Wake(); }
+  // So many streams of this uid, each an instance of its own, that there is no room for one more. Takes a while of the
+  // clock's time, because new ones come at a pace.
+  std::vector<SubscriberRegistry::Member> FillRoomOf(uint32_t uid);
   // Runs the loop until `done`; fails the test when it does not come.
   void Until(const std::function<bool()>& done, absl::string_view what);
 

@@ -28,14 +28,15 @@ class FakeSubscribers final : public LiveSubscribers {
   std::vector<SubscriberRecord> records;
 
   absl::StatusOr<std::vector<SubscriberRecord>> List() override { return records; }
-  absl::StatusOr<SubscriberRecord> Evict(const std::string& instance) override {
+  absl::StatusOr<Evicted> Evict(const std::function<bool(const SubscriberRecord&)>& chosen) override {
+    Evicted evicted;
     for (SubscriberRecord& record : records) {
-      if (record.instance != instance) continue;
-      if (record.connected) return absl::FailedPreconditionError("it is connected");
+      if (record.evicted_at != absl::InfiniteFuture() || !chosen(record)) continue;
       record.evicted_at = absl::FromUnixSeconds(1767323045);
-      return record;
+      if (std::exchange(record.connected, false)) ++evicted.ended;
+      evicted.records.push_back(record);
     }
-    return absl::NotFoundError("no such instance");
+    return evicted;
   }
   std::vector<std::string> Renew(const Wanted& wanted) override {
     std::vector<std::string> ids;
