@@ -39,7 +39,8 @@ void AddEntry(const RegistrationEntry& entry, CallerIdentity& caller) {
                              [&](const IdentityRights& known) { return known.id == entry.spiffe_id; });
   if (rights == caller.rights.end()) {
     caller.ids.push_back(entry.spiffe_id);
-    rights = caller.rights.insert(rights, {entry.spiffe_id, entry.dns_names, entry.ttl, {OriginKind::kEntry, entry.id}});
+    rights =
+        caller.rights.insert(rights, {entry.spiffe_id, entry.dns_names, entry.ttl, {OriginKind::kEntry, entry.id}});
     return;
   }
   rights->dns_names.insert(rights->dns_names.end(), entry.dns_names.begin(), entry.dns_names.end());

@@ -31,7 +31,7 @@ struct IdentityRights {
   SpiffeId id;
   std::vector<std::string> dns_names;
   absl::Duration lifetime_max;  // zero: the profile's
-  Origin origin;                // what gives the caller this identity
+  Origin origin = {};           // what gives the caller this identity
 
   friend bool operator==(const IdentityRights&, const IdentityRights&) = default;
 };
