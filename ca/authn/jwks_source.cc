@@ -116,7 +116,7 @@ class BackgroundSource final : public JwksSource {
     if (!looking_) {
       looked_at_ = good_at_ = Now();
       last_success_ = absl::Now();
-      SayIgnored(*current_, "");
+      SayIgnored(*current_, nullptr);
     }
     thread_ = std::thread([this] { Run(); });
   }
@@ -177,13 +177,13 @@ class BackgroundSource final : public JwksSource {
     return WithReason(absl::UnavailableError(absl::StrCat(since, ": ", error_)), "JWKS_UNAVAILABLE");
   }
 
-  // Tells of the keys that a new set leaves unused, once per change: `before` is what was told of the set before it.
-  void SayIgnored(const Jwks& jwks, const std::string& before) const {
+  // Tells of the keys that a new set leaves unused, once per change: `before` is the set before it, or null.
+  void SayIgnored(const Jwks& jwks, const Jwks* before) const {
     const std::string ignored = jwks.IgnoredText();
-    if (!ignored.empty() && ignored != before) {
+    if (!ignored.empty() && (before == nullptr || ignored != before->IgnoredText())) {
       LogWarning("keys of a token issuer are not used", {{"keys", loader_->name()}, {"ignored", ignored}});
     }
-    if (jwks.keys().empty()) {
+    if (jwks.keys().empty() && (before == nullptr || !before->keys().empty())) {
       LogError("a token issuer publishes no key that can be used: none of its tokens is accepted",
                {{"keys", loader_->name()}});
     }
@@ -212,7 +212,7 @@ class BackgroundSource final : public JwksSource {
     std::vector<std::pair<Done, absl::Status>> answers;
     std::string news;  // a fault not told of yet
     std::shared_ptr<const Jwks> taken;
-    std::string ignored_before;
+    std::shared_ptr<const Jwks> before;
     bool dropped = false;
     {
       MutexLock lock(mutex_);
@@ -224,7 +224,7 @@ class BackgroundSource final : public JwksSource {
         good_at_ = looked_at_;
         last_success_ = absl::Now();
         if (loaded->has_value()) {
-          if (current_ != nullptr) ignored_before = current_->IgnoredText();
+          before = current_;
           taken = current_ = std::make_shared<const Jwks>(*std::move(*loaded));
         }
       } else {
@@ -237,7 +237,7 @@ class BackgroundSource final : public JwksSource {
       for (Done& done : waiters_) answers.emplace_back(std::move(done), AnswerLocked());
       waiters_.clear();
     }
-    if (taken != nullptr) SayIgnored(*taken, ignored_before);
+    if (taken != nullptr) SayIgnored(*taken, before.get());
     if (!news.empty()) {
       LogWarning("a token issuer's keys could not be read; the last good ones stay",
                  {{"keys", loader_->name()}, {"error", news}});

@@ -46,6 +46,7 @@ void AddUnique(std::vector<std::string>& roots, const std::string& der) {
 
 void RemoveRoot(std::vector<std::string>& roots, const StoredAuthority& root) {
   std::erase_if(roots, [&root](const std::string& der) {
+    if (der == root.chain_der.front()) return true;
     const absl::StatusOr<Certificate> certificate = Certificate::Parse(Der(der));
     return certificate.ok() && certificate->spki_sha256_hex() == root.id;
   });
