@@ -13,6 +13,8 @@ inline constexpr absl::string_view kSettingClockMark = "clock_high_water";
 inline constexpr absl::string_view kSettingRecovered = "recovered";
 // No root is retired before this time (Unix seconds): one longest leaf after a restore.
 inline constexpr absl::string_view kSettingRetireNotBefore = "retire_not_before";
+// The UnrecordedGrace that stands, as UnrecordedGraceToText; "": none. It grants a right, so it is kept with a MAC.
+inline constexpr absl::string_view kSettingUnrecordedGrace = "unrecorded_grace";
 
 }  // namespace meshca
 
