@@ -78,6 +78,7 @@ class SdsSubscribers final : public LiveSubscribers {
     }
     return renewed;
   }
+  uint64_t DropRevoked() override { return service_.DropRevoked(); }
   absl::StatusOr<SubscriberRecord> Evict(const std::string& instance) override { return service_.Evict(instance); }
 
  private:
@@ -137,6 +138,7 @@ class MeshcaServer final : public Server {
   std::unique_ptr<MetricsRegistry> metrics_;
   std::unique_ptr<HttpEndpoint> http_;
   std::atomic<int64_t> retention_s_ = 0;
+  std::atomic<uint64_t> certificates_revoked_ = 0;  // since start
   absl::Time prune_at_ = absl::InfinitePast();  // maintenance thread
   std::unique_ptr<PeriodicThread> maintenance_;
   std::unique_ptr<PeriodicThread> rotating_;
@@ -269,6 +271,7 @@ absl::Status MeshcaServer::StartHttp() {
   sources.sds = sds_.get();
   sources.readiness = readiness_.get();
   sources.rotation = rotation_.get();
+  sources.certificates_revoked = [this] { return certificates_revoked_.load(); };
   sources.plugged_in_refused = [this] { return state_->authorities->PluggedInRefused(); };
   metrics_ = std::make_unique<MetricsRegistry>(std::move(sources));
   HttpPages pages;
@@ -304,6 +307,7 @@ AdminContext MeshcaServer::AdminParts() {
     sds_->EntriesChanged();
     return absl::OkStatus();
   };
+  context.count_revoked = [this](uint64_t certificates) { certificates_revoked_ += certificates; };
   return context;
 }
 

@@ -110,6 +110,10 @@ class SubscriberRegistry final : public Acknowledgements {
   // NotFound. FailedPrecondition: it is connected. Unavailable: not saved, and not evicted.
   absl::StatusOr<SubscriberRecord> Evict(absl::string_view instance);
 
+  // What `instance` holds ends at `until`, in the infinite past if it holds nothing: its certificates that end later
+  // were revoked. Once it has left, no rotation waits for it longer than that.
+  void CertificatesEnd(absl::string_view instance, absl::Time until);
+
   // Saves the acknowledgements since the last one and again what could not be saved, and forgets instances that left
   // and whose certificate has expired.
   void Tick(absl::Time now);

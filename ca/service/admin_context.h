@@ -2,6 +2,7 @@
 #ifndef MESHCA_CA_SERVICE_ADMIN_CONTEXT_H_
 #define MESHCA_CA_SERVICE_ADMIN_CONTEXT_H_
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <utility>
@@ -38,6 +39,9 @@ class LiveSubscribers {
   // Starts the renewal of every key that subscribers hold and `wanted` names, ahead of its time; returns at once.
   // The SPIFFE ID of each key, in any order.
   virtual std::vector<std::string> Renew(const Wanted& wanted) = 0;
+  // Certificates were revoked: the keys that this server made under them are dropped when it returns, nobody gets them
+  // again, and whoever holds one is told so. Their number; what could not be judged now is judged again soon.
+  virtual uint64_t DropRevoked() = 0;
   // The operator's word that `instance` is gone for good; the record as it is then, durable.
   // NotFound. FailedPrecondition: it is connected. Unavailable.
   virtual absl::StatusOr<SubscriberRecord> Evict(const std::string& instance) = 0;
@@ -91,6 +95,8 @@ struct AdminContext {
   std::function<absl::Status()> entries_changed = {};
   // A certificate was revoked, an authority tainted: whoever is connected is judged again at once. Does not wait.
   std::function<void()> judge_connections = {};
+  // So many certificates were revoked.
+  std::function<void(uint64_t certificates)> count_revoked = {};
   // Facts that only the composition root knows, appended to those checked here.
   std::function<std::vector<CheckedFact>()> more_facts = {};
 };

@@ -38,6 +38,7 @@ struct MetricSources {
   RotationControl* rotation = nullptr;
   // True while a plugged-in set is refused or held; an empty one is not shown.
   std::function<bool()> plugged_in_refused;
+  std::function<uint64_t()> certificates_revoked;  // since start
 };
 
 // Names no identity: methods, authorities' fingerprints and counts alone. Thread-safe.

@@ -5,10 +5,12 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/string_view.h"
 #include "ca/authority/authority_snapshot.h"
 #include "ca/rpc/payload.h"
@@ -108,6 +110,12 @@ class World {
   // A verified mTLS peer with a certificate of that ID.
   std::shared_ptr<const rpc::Peer> TlsPeer(const SpiffeId& id);
   void Wake() { hub->keys().Wake(); }
+  // The inventory says from now on that this certificate was revoked. The ring is not told.
+  void Revoke(const std::string& serial);
+  void RevokeEverything();
+  // What it answers instead, until Ok.
+  void FailRevocations(absl::Status why);
+  int revocations_asked() const;
   // Runs the loop until `done`; fails the test when it does not come.
   void Until(const std::function<bool()>& done, absl::string_view what);
 
@@ -122,7 +130,14 @@ class World {
   std::unique_ptr<SecretHub> hub;
 
  private:
+  absl::StatusOr<bool> Revoked(const std::string& serial);
+
   uint64_t connections_ = 0;
+  mutable Mutex revocations_mutex_;
+  std::set<std::string> revoked_ ABSL_GUARDED_BY(revocations_mutex_);
+  bool all_revoked_ ABSL_GUARDED_BY(revocations_mutex_) = false;
+  absl::Status revocations_fail_ ABSL_GUARDED_BY(revocations_mutex_);
+  int revocations_asked_ ABSL_GUARDED_BY(revocations_mutex_) = 0;
 };
 
 // A proxy at the other end of one stream.
