@@ -159,8 +159,7 @@ absl::StatusOr<v1::RevokeCertificatesResponse> RevokeCertificates(const AdminCon
   audit.time = context.clock.Now();
   audit.actor = actor;
   audit.action = "certificate.revoke";
-  audit.target = chosen.text;
-  audit.detail = std::string(RevocationReasonName(reason));
+  audit.target = chosen.text;  // the store adds how many, and why
 
   v1::RevokeCertificatesResponse response;
   MESHCA_ASSIGN_OR_RETURN(const std::vector<RegistrationEntry> entries, context.entries.ListEntries());
