@@ -83,6 +83,7 @@ class SdsSubscribers final : public LiveSubscribers {
     MESHCA_ASSIGN_OR_RETURN(sds::SubscriberRegistry::Evicted evicted, service_.Evict(chosen));
     return Evicted{std::move(evicted.records), evicted.ended};
   }
+  uint64_t DropRevoked() override { return service_.DropRevoked(); }
 
  private:
   sds::SdsService& service_;
@@ -143,6 +144,7 @@ class MeshcaServer final : public Server {
   std::unique_ptr<MetricsRegistry> metrics_;
   std::unique_ptr<HttpEndpoint> http_;
   std::atomic<int64_t> retention_s_ = 0;
+  std::atomic<uint64_t> certificates_revoked_ = 0;  // since start
   absl::Time prune_at_ = absl::InfinitePast();  // maintenance thread
   std::unique_ptr<PeriodicThread> maintenance_;
   std::unique_ptr<PeriodicThread> rotating_;
@@ -289,6 +291,7 @@ absl::Status MeshcaServer::StartHttp() {
   sources.readiness = readiness_.get();
   sources.rotation = rotation_.get();
   sources.token_issuers = [this] { return doors_->TokenIssuers(); };
+  sources.certificates_revoked = [this] { return certificates_revoked_.load(); };
   sources.plugged_in_refused = [this] { return state_->authorities->PluggedInRefused(); };
   metrics_ = std::make_unique<MetricsRegistry>(std::move(sources));
   HttpPages pages;
@@ -338,6 +341,7 @@ AdminContext MeshcaServer::AdminParts() {
     return absl::OkStatus();
   };
   context.judge_connections = [this] { judge_->JudgeEverybody(); };
+  context.count_revoked = [this](uint64_t certificates) { certificates_revoked_ += certificates; };
   return context;
 }
 

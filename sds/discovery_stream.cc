@@ -224,6 +224,10 @@ void DiscoveryStream::OnKey(uint64_t lease_number, const absl::StatusOr<SecretCo
     if (content.ok()) {
       slot.newest = (*content)->Named(slot.name.name);
       slot.unsent = true;
+    } else if (IsRevocation(content.status())) {
+      // The whole stream, whatever else it carries: its proxy asks anew and gets a new key where it may have one. A
+      // name that is merely left out of the next response it would never ask for again.
+      return Fail(content.status());
     } else if (absl::IsPermissionDenied(content.status()) || absl::IsUnauthenticated(content.status()) ||
                absl::IsInvalidArgument(content.status())) {
       Deny(slot, content.status());

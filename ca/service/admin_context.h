@@ -2,6 +2,7 @@
 #ifndef MESHCA_CA_SERVICE_ADMIN_CONTEXT_H_
 #define MESHCA_CA_SERVICE_ADMIN_CONTEXT_H_
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <utility>
@@ -47,6 +48,9 @@ class LiveSubscribers {
     uint64_t ended = 0;                     // of these: they were connected
   };
   virtual absl::StatusOr<Evicted> Evict(const std::function<bool(const SubscriberRecord&)>& chosen) = 0;
+  // Certificates were revoked: the keys that this server made under them are dropped when it returns, nobody gets them
+  // again, and whoever holds one is told so. Their number; what could not be judged now is judged again soon.
+  virtual uint64_t DropRevoked() = 0;
 };
 
 // What does not change while the server runs.
@@ -100,6 +104,8 @@ struct AdminContext {
   std::function<absl::Status()> entries_changed = {};
   // A certificate was revoked, an authority tainted: whoever is connected is judged again at once. Does not wait.
   std::function<void()> judge_connections = {};
+  // So many certificates were revoked.
+  std::function<void(uint64_t certificates)> count_revoked = {};
   // Facts that only the composition root knows, appended to those checked here.
   std::function<std::vector<CheckedFact>()> more_facts = {};
 };

@@ -296,6 +296,10 @@ std::string MetricsRegistry::Render() const {
   }
   AddCitadel(sources_, out);
   if (sources_.pipeline != nullptr) AddPipeline(sources_.pipeline->Stats(), out);
+  if (sources_.certificates_revoked) {
+    out.Counter("meshca_certificates_revoked_total", "Certificates that were revoked.",
+                static_cast<double>(sources_.certificates_revoked()));
+  }
   if (sources_.authorities != nullptr) AddAuthorities(sources_, now, out);
   if (sources_.plugged_in_refused) {
     out.Gauge("meshca_plugged_in_ca_refused", "1 while a new set of the plugged-in CA is refused or held.",

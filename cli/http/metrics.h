@@ -41,6 +41,7 @@ struct MetricSources {
   std::function<bool()> plugged_in_refused;
   // The issuers whose tokens are accepted; an empty one is not shown.
   std::function<std::vector<JwtIssuerReport>()> token_issuers;
+  std::function<uint64_t()> certificates_revoked;  // since start
 };
 
 // Names no identity: methods, authorities' fingerprints and counts alone. Thread-safe.

@@ -238,7 +238,37 @@ World::World(KeyRingOptions keys) {
                                                        issuer.Submit(std::move(request), std::move(done));
                                                      },
                                                      &clock, &entropy, keys});
+  hub->keys().WatchRevocations(
+      {[this](const std::string& serial) { return Revoked(serial); },
+       [this](const std::string& instance, absl::Time until) { registry->CertificatesEnd(instance, until); }});
   hub->Start();
+}
+
+void World::Revoke(const std::string& serial) {
+  MutexLock lock(revocations_mutex_);
+  revoked_.insert(serial);
+}
+
+void World::RevokeEverything() {
+  MutexLock lock(revocations_mutex_);
+  all_revoked_ = true;
+}
+
+void World::FailRevocations(absl::Status why) {
+  MutexLock lock(revocations_mutex_);
+  revocations_fail_ = std::move(why);
+}
+
+int World::revocations_asked() const {
+  MutexLock lock(revocations_mutex_);
+  return revocations_asked_;
+}
+
+absl::StatusOr<bool> World::Revoked(const std::string& serial) {
+  MutexLock lock(revocations_mutex_);
+  ++revocations_asked_;
+  if (!revocations_fail_.ok()) return revocations_fail_;
+  return all_revoked_ || revoked_.contains(serial);
 }
 
 World::~World() {

@@ -5,10 +5,12 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/string_view.h"
 #include "ca/authority/authority_snapshot.h"
 #include "ca/rpc/payload.h"
@@ -115,6 +117,12 @@ class World {
   // So many streams of this uid, each an instance of its own, that there is no room for one more. Takes a while of the
   // clock's time, because new ones come at a pace.
   std::vector<SubscriberRegistry::Member> FillRoomOf(uint32_t uid);
+  // The inventory says from now on that this certificate was revoked. The ring is not told.
+  void Revoke(const std::string& serial);
+  void RevokeEverything();
+  // What it answers instead, until Ok.
+  void FailRevocations(absl::Status why);
+  int revocations_asked() const;
   // Runs the loop until `done`; fails the test when it does not come.
   void Until(const std::function<bool()>& done, absl::string_view what);
 
@@ -129,7 +137,14 @@ class World {
   std::unique_ptr<SecretHub> hub;
 
  private:
+  absl::StatusOr<bool> Revoked(const std::string& serial);
+
   uint64_t connections_ = 0;
+  mutable Mutex revocations_mutex_;
+  std::set<std::string> revoked_ ABSL_GUARDED_BY(revocations_mutex_);
+  bool all_revoked_ ABSL_GUARDED_BY(revocations_mutex_) = false;
+  absl::Status revocations_fail_ ABSL_GUARDED_BY(revocations_mutex_);
+  int revocations_asked_ ABSL_GUARDED_BY(revocations_mutex_) = 0;
 };
 
 // A proxy at the other end of one stream.

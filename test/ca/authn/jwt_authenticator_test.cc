@@ -106,6 +106,15 @@ TEST_F(JwtAuthenticatorTest, TheIssuerChoosesTheRule) {
                       "its issuer is \"https://issuer.test\"; accepted: https://one.test, https://two.test"));
 }
 
+TEST_F(JwtAuthenticatorTest, TheOriginOfTheRightIsTheIssuer) {
+  const JwtMaker other_maker;
+  Use({Issuer(keys_, "https://one.test"),
+       Issuer(std::make_shared<FakeKeys>(other_maker.JwksText()), "https://two.test", {"istio-ca"})});
+  const auto caller = Ask(other_maker.Token(absl::StrReplaceAll(ValidClaims(), {{"issuer.test", "two.test"}})));
+  ASSERT_TRUE(caller.ok()) << caller.status();
+  EXPECT_EQ(caller->OriginOf(caller->ids[0]), (Origin{OriginKind::kJwtIssuer, "https://two.test"}));
+}
+
 TEST_F(JwtAuthenticatorTest, AGoodTokenWithoutAnIdIsPermissionDenied) {
   Use({Issuer(keys_)});
   EXPECT_THAT(Ask(maker_.Token(absl::StrReplaceAll(ValidClaims(), {{"\"sa\":\"web\"", "\"sb\":\"web\""}}))),

@@ -174,6 +174,36 @@ TEST_F(UnixPeerTest, LifetimeAndNamesStayWithTheirId) {
   EXPECT_FALSE(caller->MayHaveDnsName(id("/c"), "a.test"));
 }
 
+TEST_F(UnixPeerTest, TheOriginOfAnIdIsTheOldestEntryThatGivesIt) {
+  // In the store's order the youngest stands first, and the oldest fits by its program.
+  store_.entries = {Entry("/b", {"unix:uid:1000"}), Entry("/b", {"unix:gid:100"}),
+                    Entry("/b", {"unix:path:/usr/bin/envoy"}), Entry("/a", {"unix:uid:1000"}),
+                    Entry("/b", {"unix:uid:1001"})};
+  const char* const ids[] = {"youngest", "middle", "oldest", "of-a", "of-somebody-else"};
+  const int created[] = {400, 300, 200, 500, 100};
+  for (int i = 0; i < 5; ++i) {
+    store_.entries[i].id = ids[i];
+    store_.entries[i].created_at = absl::FromUnixSeconds(created[i]);
+  }
+  auto caller = Judge({.pid = 42, .uid = 1000, .gid = 100, .start_time = 7});
+  ASSERT_TRUE(caller.ok()) << caller.status();
+  const auto id = [](const std::string& path) { return SpiffeId::Parse("spiffe://cluster.local" + path).value(); };
+  EXPECT_EQ(caller->OriginOf(id("/b")), (Origin{OriginKind::kEntry, "oldest"}));
+  EXPECT_EQ(caller->OriginOf(id("/a")), (Origin{OriginKind::kEntry, "of-a"}));
+  store_.entries[2].created_at = store_.entries[1].created_at = store_.entries[0].created_at;
+  EXPECT_EQ(Judge({.pid = 42, .uid = 1000, .gid = 100, .start_time = 7})->OriginOf(id("/b")).reference, "middle")
+      << "of one age, the first by its id";
+}
+
+TEST_F(UnixPeerTest, WhatTheServersUserNamesFreelyComesFromAnOperator) {
+  store_.entries = {Entry("/a", {"unix:uid:990"})};
+  auto caller = Judge({.pid = 42, .uid = kServerUid, .gid = 0, .start_time = 7});
+  ASSERT_TRUE(caller.ok()) << caller.status();
+  const auto id = [](const std::string& path) { return SpiffeId::Parse("spiffe://cluster.local" + path).value(); };
+  EXPECT_EQ(caller->OriginOf(id("/any")), (Origin{OriginKind::kOperator, "uid 990"}));
+  EXPECT_EQ(caller->OriginOf(id("/a")), (Origin{OriginKind::kEntry, "/a"})) << "what an entry gives, that gives";
+}
+
 TEST_F(UnixPeerTest, AFailedReloadKeepsTheEntries) {
   store_.entries = {Entry("/a", {"unix:uid:1000"})};
   ASSERT_TRUE(cache_.Reload(store_).ok());

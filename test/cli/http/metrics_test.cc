@@ -151,6 +151,14 @@ TEST_F(MetricsTest, SaysWhenTheStoreOrTheClockIsNotWell) {
   EXPECT_EQ(Value(text, "meshca_authority_error"), 1);
 }
 
+TEST_F(MetricsTest, CountsTheCertificatesThatWereRevoked) {
+  uint64_t revoked = 0;
+  sources_.certificates_revoked = [&] { return revoked; };
+  EXPECT_EQ(Value(MetricsRegistry(sources_).Render(), "meshca_certificates_revoked_total"), 0);
+  revoked = 7;
+  EXPECT_EQ(Value(MetricsRegistry(sources_).Render(), "meshca_certificates_revoked_total"), 7);
+}
+
 TEST_F(MetricsTest, WithoutRotationNothingIsSaidOfIt) {
   EXPECT_THAT(MetricsRegistry(sources_).Render(), Not(HasSubstr("rotation")));
   EXPECT_THAT(MetricsRegistry(sources_).Render(), Not(HasSubstr("meshca_plugged_in_ca_refused")));
