@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "ca/authn/authenticator_chain.h"
+#include "ca/authn/unix_peer.h"
 #include "ca/issuance/issuance_pipeline.h"
 #include "ca/rpc/health.h"
 #include "ca/rpc/server.h"
@@ -33,8 +34,8 @@ class Doors {
   absl::Status Reload(const config::ResolvedConfig& config);
 
   Authenticator& tls() { return tls_; }  // tokens, client certificates
-  Authenticator& api() { return api_; }  // tokens, Unix peers
-  Authenticator& sds() { return sds_; }  // client certificates, Unix peers: what a proxy can show
+  Authenticator& api() { return api_; }  // both sockets: tokens, operators on the admin socket, Unix peers by entries
+  Authenticator& sds() { return sds_; }  // client certificates, and the peers of both sockets: what a proxy can show
 
  private:
   Doors(const TrustDomain& trust_domain, ServerState& state);
@@ -43,7 +44,8 @@ class Doors {
   AuthorityStanding standing_;
   const std::shared_ptr<Authenticator> join_token_;
   const std::shared_ptr<Authenticator> client_certificate_;
-  const std::shared_ptr<Authenticator> unix_peer_;
+  const std::shared_ptr<UnixPeerAuthenticator> unix_peer_;
+  const std::shared_ptr<Authenticator> operator_;
   AuthenticatorChain tls_{{}};
   AuthenticatorChain api_{{}};
   AuthenticatorChain sds_;

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <type_traits>
 
+#include "ca/authn/unix_peer.h"
 #include "ca/base/check.h"
 #include "ca/issuance/issuer.h"
 #include "ca/rpc/protobuf_payload.h"
@@ -108,7 +109,7 @@ void FakeAuthenticator::Authenticate(Credentials credentials, absl::Time now, Do
     caller.parent_serial = credentials.client_certificate->serial_hex();
     return std::move(done)(std::move(caller));
   }
-  absl::StatusOr<CallerIdentity> caller = absl::PermissionDeniedError("no registration entry fits");
+  absl::StatusOr<CallerIdentity> caller = EntryMissing(Domain("td.test"), credentials.unix_peer->uid);
   {
     MutexLock lock(mutex_);
     ++asked_;
