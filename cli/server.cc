@@ -19,6 +19,7 @@
 #include "ca/issuance/readiness.h"
 #include "ca/issuance/server_certificate.h"
 #include "ca/service/connection_judge.h"
+#include "ca/service/legacy_rights.h"
 #include "ca/service/svid_verifier.h"
 #include "cli/config/convert.h"
 #include "cli/http/http_endpoint.h"
@@ -117,6 +118,7 @@ class MeshcaServer final : public Server {
   absl::Time Prune(absl::Time now);
   absl::Status Import(const std::string& folder, const std::string& actor, ImportOptions options);
   void OnReadiness(const absl::Status& status);
+  void LogLegacyRights();
 
   const Clock& clock_ = SystemClock();
   EntropySource& entropy_ = SystemEntropy();
@@ -148,6 +150,8 @@ class MeshcaServer final : public Server {
   absl::Time prune_at_ = absl::InfinitePast();  // maintenance thread
   std::unique_ptr<PeriodicThread> maintenance_;
   std::unique_ptr<PeriodicThread> rotating_;
+  std::atomic<bool> stopping_ = false;
+  std::thread legacy_rights_;
   bool stopped_ = false;
 };
 
@@ -170,6 +174,8 @@ absl::Status MeshcaServer::StartParts() {
   });
   edge_.server->Start();
   judge_->Start();
+  // On a thread of its own: after an upgrade it may read many records, and nobody waits for it.
+  legacy_rights_ = std::thread([this] { LogLegacyRights(); });
   return absl::OkStatus();
 }
 
@@ -359,6 +365,20 @@ void MeshcaServer::OnReadiness(const absl::Status& status) {
   }
 }
 
+void MeshcaServer::LogLegacyRights() {
+  const absl::StatusOr<LegacyRights> rights =
+      FindLegacyRights(*state_->store, *state_->store, clock_.Now(), [this] { return stopping_.load(); });
+  if (!rights.ok()) {
+    LogWarning("the identities that need an entry since this version could not be found",
+               {{"error", std::string(rights.status().message())}});
+    return;
+  }
+  if (rights->count == 0) return;
+  for (const CheckedFact& fact : LegacyRightsFacts(*rights)) {
+    LogWarning("an identity needs an entry since this version", {{"what", fact.detail}, {"do", fact.mend}});
+  }
+}
+
 absl::Time MeshcaServer::Maintain(absl::Time now) {
   const absl::Time authorities = state_->authorities->Tick(now);
   const absl::Time certificate = server_certificate_->Tick(now);
@@ -419,6 +439,7 @@ absl::Status MeshcaServer::Reload(config::ResolvedConfig next) {
 
 void MeshcaServer::Stop() {
   if (std::exchange(stopped_, true)) return;
+  stopping_ = true;
   if (health_ != nullptr) health_->Retire();
   if (judge_ != nullptr) judge_->Stop();
   if (edge_.server != nullptr) {
@@ -426,6 +447,7 @@ void MeshcaServer::Stop() {
   }
   if (rotating_ != nullptr) rotating_->Stop();
   if (maintenance_ != nullptr) maintenance_->Stop();
+  if (legacy_rights_.joinable()) legacy_rights_.join();
   admin_.reset();  // First: its threads ask the next two.
   http_.reset();
   readiness_.reset();

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "ca/authn/join_token.h"
+#include "ca/authn/operator_peer.h"
 #include "ca/authn/unix_peer.h"
 #include "ca/base/status.h"
 #include "ca/rpc/reflection.h"
@@ -48,8 +49,9 @@ Doors::Doors(const TrustDomain& trust_domain, ServerState& state)
     : standing_(*state.authorities),
       join_token_(std::make_shared<JoinTokenAuthenticator>(*state.store)),
       client_certificate_(std::make_shared<ClientCertificateAuthenticator>(trust_domain, standing_)),
-      unix_peer_(std::make_shared<UnixPeerAuthenticator>(trust_domain, geteuid(), state.entries)),
-      sds_({client_certificate_, unix_peer_}) {}
+      unix_peer_(std::make_shared<UnixPeerAuthenticator>(trust_domain, state.entries)),
+      operator_(std::make_shared<OperatorAuthenticator>(*unix_peer_)),
+      sds_({client_certificate_, operator_, unix_peer_}) {}
 
 absl::StatusOr<std::unique_ptr<Doors>> Doors::Open(const config::ResolvedConfig& config, ServerState& state) {
   MESHCA_ASSIGN_OR_RETURN(TrustDomain trust_domain, TrustDomain::Parse(config.values.trust_domain()));
@@ -90,6 +92,7 @@ absl::Status Doors::Reload(const config::ResolvedConfig& config) {
   AuthenticatorChain::List tls = tokens;
   tls.push_back(client_certificate_);
   AuthenticatorChain::List api = std::move(tokens);
+  api.push_back(operator_);
   api.push_back(unix_peer_);  // last: it recognises every caller of a socket, whatever else the caller sent
   tls_.Replace(std::move(tls));
   api_.Replace(std::move(api));
@@ -128,11 +131,13 @@ absl::StatusOr<BoundEdge> BindEdge(const config::ResolvedConfig& config, const E
   auto admin = std::make_shared<rpc::Router>();
   parts.admin->AddTo(*admin);
   parts.csr_api->AddTo(*admin);
+  parts.sds->AddTo(*admin);
   rpc::ListenerOptions admin_socket;
   admin_socket.address = absl::StrCat("unix:", values.admin_socket());
   admin_socket.unix_group = AdminGroup();
   // Without that group the socket would be in the user's primary one, which many people may share.
   admin_socket.unix_mode = admin_socket.unix_group.empty() ? 0600 : 0660;
+  admin_socket.privileged = true;
   admin_socket.router = Finish(std::move(admin), *parts.health);
   admin_socket.limits = limits;
   MESHCA_RETURN_IF_ERROR(MakeSocketFolder(values.admin_socket()));

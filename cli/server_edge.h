@@ -12,6 +12,7 @@
 #include "ca/authn/client_certificate.h"
 #include "ca/authn/jwt_authenticator.h"
 #include "ca/base/mutex.h"
+#include "ca/authn/unix_peer.h"
 #include "ca/issuance/issuance_pipeline.h"
 #include "ca/rpc/health.h"
 #include "ca/rpc/server.h"
@@ -39,8 +40,8 @@ class Doors {
   std::vector<JwtIssuerReport> TokenIssuers() const;
 
   Authenticator& tls() { return tls_; }  // tokens, client certificates
-  Authenticator& api() { return api_; }  // tokens, Unix peers
-  Authenticator& sds() { return sds_; }  // client certificates, Unix peers: what a proxy can show
+  Authenticator& api() { return api_; }  // both sockets: tokens, operators on the admin socket, Unix peers by entries
+  Authenticator& sds() { return sds_; }  // client certificates, and the peers of both sockets: what a proxy can show
   // Judges a client certificate by itself.
   const ClientCertificateAuthenticator& client_certificate() const { return *client_certificate_; }
 
@@ -51,7 +52,8 @@ class Doors {
   AuthorityStanding standing_;
   const std::shared_ptr<Authenticator> join_token_;
   const std::shared_ptr<ClientCertificateAuthenticator> client_certificate_;
-  const std::shared_ptr<Authenticator> unix_peer_;
+  const std::shared_ptr<UnixPeerAuthenticator> unix_peer_;
+  const std::shared_ptr<Authenticator> operator_;
   AuthenticatorChain tls_{{}};
   AuthenticatorChain api_{{}};
   AuthenticatorChain sds_;

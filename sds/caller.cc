@@ -38,8 +38,8 @@ absl::StatusOr<Credentials> PeerCredentials(const rpc::Peer& peer) {
   credentials.peer_address = peer.address;
   if (peer.transport == rpc::Transport::kUnix && peer.unix_credentials.has_value()) {
     const rpc::UnixCredentials& unix_credentials = *peer.unix_credentials;
-    credentials.unix_peer =
-        UnixPeer{unix_credentials.pid, unix_credentials.uid, unix_credentials.gid, unix_credentials.pid_start_ticks};
+    credentials.unix_peer = UnixPeer{unix_credentials.pid, unix_credentials.uid, unix_credentials.gid,
+                                     unix_credentials.pid_start_ticks, peer.privileged};
     return credentials;
   }
   if (peer.transport != rpc::Transport::kTls || peer.certificate_chain_der.empty()) {

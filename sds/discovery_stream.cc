@@ -52,7 +52,10 @@ bool DiscoveryStream::TakeBareAck(absl::string_view message) {
 
 void DiscoveryStream::OnCaller(absl::StatusOr<std::shared_ptr<const SdsCaller>> caller) {
   if (ended_) return;
-  if (!caller.ok()) return Fail(caller.status());
+  if (!caller.ok()) {
+    return Fail(early_.empty() ? caller.status()
+                               : NameFirstId(caller.status(), early_.front().names, hub_.trust_domain()));
+  }
   caller_ = *std::move(caller);
   for (DiscoveryAsk& ask : std::exchange(early_, {})) {
     if (!ended_) Handle(std::move(ask));

@@ -62,8 +62,8 @@ class SdsService {
   absl::Status Start();
   void Shutdown();
 
-  // Adds the three methods. For the router of the API socket; for that of the gRPC port only where SDS over mTLS is
-  // switched on. A caller in plain text, or over TLS without a certificate, is Unauthenticated wherever it comes in.
+  // Adds the three methods. For the routers of the API and the admin socket; for that of the gRPC port only where SDS
+  // over mTLS is switched on. A caller in plain text, or over TLS without a certificate, is Unauthenticated wherever it comes in.
   void AddTo(rpc::Router& router);
 
   // New keys at once for the subscribers whose key `chosen` picks by its identity and its certificate's serial (hex),

@@ -23,6 +23,8 @@ struct UnixPeer {
   uint32_t uid = 0;
   uint32_t gid = 0;
   uint64_t start_time = 0;  // of the process, in clock ticks since boot: tells a reused pid apart
+  // It came by the admin socket, whose permissions let operators in and nobody else.
+  bool admin_socket = false;
 };
 
 // Everything a call brought that may prove who made it. The edge fills it in; secrets are wiped with it.

@@ -36,6 +36,8 @@ struct ListenerOptions {
   // Unix sockets: permission bits, and the group that owns the socket ("": the process's own).
   mode_t unix_mode = 0600;
   std::string unix_group;
+  // Sets Peer::privileged: the permissions of the socket let in only those whom services may trust with more.
+  bool privileged = false;
   // Null: plaintext.
   std::shared_ptr<TlsContext> tls;
   std::shared_ptr<const Router> router;

@@ -44,8 +44,8 @@ absl::StatusOr<Credentials> CredentialsOf(const rpc::Peer& peer, const rpc::Meta
   }
   if (peer.unix_credentials.has_value()) {
     const rpc::UnixCredentials& unix_credentials = *peer.unix_credentials;
-    credentials.unix_peer =
-        UnixPeer{unix_credentials.pid, unix_credentials.uid, unix_credentials.gid, unix_credentials.pid_start_ticks};
+    credentials.unix_peer = UnixPeer{unix_credentials.pid, unix_credentials.uid, unix_credentials.gid,
+                                     unix_credentials.pid_start_ticks, peer.privileged};
   }
   credentials.peer_address = peer.address;
   return credentials;

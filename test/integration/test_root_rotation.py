@@ -47,6 +47,7 @@ def openssl_verifies(roots, leaf, chain):
 def test_one_silent_stream_among_a_thousand_is_named_and_everything_waits_for_it(server, tmp_path):
     ca = server(*QUICK)
     old_root = ca.root_fingerprint
+    ca.entitle(WEB)
     with ManySubscribers(ca.api_socket, 1000, silent=["node-7"]) as proxies:
         proxies.wait_received(1)
         wait_until(lambda: holders(ca, 1) == 999, 20, lambda: f"{holders(ca, 1)} acknowledged")
@@ -84,6 +85,7 @@ def test_one_silent_stream_among_a_thousand_is_named_and_everything_waits_for_it
 
 def test_who_left_counts_until_its_certificate_has_ended(server):
     ca = server(*QUICK, "--leaf-lifetime", "10s")
+    ca.entitle(WEB)
     with ManySubscribers(ca.api_socket, 2, names=[WEB], silent=["node-1"]) as proxies:
         proxies.wait_received(1)
         wait_until(lambda: len([r for r in subscribers(ca) if r["certificate_expires"]]) == 2, 10, "both were sent a key")
@@ -420,6 +422,7 @@ def test_a_plugged_in_set_with_a_new_root_goes_through_the_same_machine(server, 
     first = plugged.put(tmp_path / "first")
     ca = server(*QUICK, "--authority-plugged-in-ca", str(plugged.folder))
     assert rotation.root_states(ca) == {first: "active"}
+    ca.entitle(WEB)
     with ManySubscribers(ca.api_socket, 3, silent=["node-2"]) as proxies:
         proxies.wait_received(1)
         wait_until(lambda: holders(ca, 1) == 2, 10, lambda: subscribers(ca))

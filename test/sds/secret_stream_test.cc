@@ -116,12 +116,20 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Combine(
         testing::Values(
             DeniedCase{"UnknownName", 1000, {"kubernetes://gateway-cert"}, "there is no such secret"},
-            DeniedCase{"SomebodyElse", 1000, {"spiffe://td.test/db"}, "may not hold this identity"},
+            DeniedCase{"SomebodyElse",
+                       1000,
+                       {"spiffe://td.test/db"},
+                       "may not hold this identity; let it: meshca entry create spiffe://td.test/db --selector "
+                       "unix:uid:1000"},
             DeniedCase{"OtherDomainsIdentity", 0, {"spiffe://other.test/web"}, "signs for spiffe://td.test only"},
             DeniedCase{"OtherDomainsBundle", 1000, {"spiffe://other.test"}, "no bundle of this trust domain"},
             DeniedCase{"NoSpiffeId", 1000, {"spiffe://td.test/a//b"}, "secret \"spiffe://td.test/a//b\""},
             DeniedCase{"Reserved", 0, {"spiffe://td.test/meshca/admin/x"}, "may not hold this identity"},
-            DeniedCase{"ServersUserWithoutEntry", 0, {"default"}, "meshca entry create"},
+            DeniedCase{"NoEntryNamesWhatWasAskedFor",
+                       2000,
+                       {"ROOTCA", "spiffe://td.test/db"},
+                       "meshca entry create spiffe://td.test/db --selector unix:uid:2000"},
+            DeniedCase{"OperatorWithoutEntry", 0, {"default"}, "meshca entry create"},
             DeniedCase{"NoEntry", 2000, {"ROOTCA"}, "no registration entry"},
             DeniedCase{"Several", 1000, {"x", "y"}, "none of 2 secrets can be had; the first: secret \"x\""},
             DeniedCase{"Everything", 1000, {"*"}, "there is no such secret"}),
@@ -130,7 +138,7 @@ INSTANTIATE_TEST_SUITE_P(
       return std::string(std::get<0>(info.param).name) + (std::get<1>(info.param) == kState ? "State" : "Delta");
     });
 
-TEST(SecretStream, TheServersUserMayNameAnyIdentity) {
+TEST(SecretStream, AnOperatorMayNameAnyIdentity) {
   World world;
   Proxy proxy(world, world.UnixPeer(0), kState);
   proxy.Ask({"spiffe://td.test/anything"});

@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "absl/strings/str_cat.h"
+#include "ca/authn/unix_peer.h"
 #include "ca/authority/subscriber_principal.h"
 #include "ca/base/check.h"
 #include "ca/base/status.h"
@@ -120,7 +121,7 @@ void FakeAuthenticator::Authenticate(Credentials credentials, absl::Time now, Do
     caller.presented = PresentedCertificate{leaf.serial_hex(), leaf.sha256(), *leaf.spiffe_id()};
     return std::move(done)(std::move(caller));
   }
-  absl::StatusOr<CallerIdentity> caller = absl::PermissionDeniedError("no registration entry fits");
+  absl::StatusOr<CallerIdentity> caller = EntryMissing(Domain("td.test"), credentials.unix_peer->uid);
   {
     MutexLock lock(mutex_);
     ++asked_;

@@ -103,7 +103,7 @@ class FakeIssuer {
 
 class World {
  public:
-  // uid 1000 holds spiffe://td.test/web and /api, uid 0 is the server's user without an ID of its own, uid 2000 holds
+  // uid 1000 holds spiffe://td.test/web and /api, uid 0 is an operator without an ID of its own, uid 2000 holds
   // nothing.
   explicit World(KeyRingOptions keys = {});
   ~World();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "ca/authn/overflow_ids.h"
 #include "ca/identity/join_token_text.h"
 #include "ca/service/proto_time.h"
 #include "ca/service/spiffe_bundle.h"
@@ -17,6 +18,7 @@
 namespace meshca::admin_methods {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -219,6 +221,11 @@ INSTANTIATE_TEST_SUITE_P(
     Rules, AdminRefusesEntry,
     testing::Values(BadEntry{"NoSelector", EntryFor(kWeb, {}), "selector"},
                     BadEntry{"UnknownSelector", EntryFor(kWeb, {"docker:label:a"}), "docker:label:a"},
+                    BadEntry{"OverflowUid", EntryFor(kWeb, {absl::StrCat("unix:uid:", OverflowIds::OfKernel().uid)}),
+                             "names nobody; give the workload a uid of its own"},
+                    BadEntry{"OverflowGid", EntryFor(kWeb, {absl::StrCat("unix:gid:", OverflowIds::OfKernel().gid)}),
+                             "names nobody; give the workload a gid of its own"},
+                    BadEntry{"NoUid", EntryFor(kWeb, {"unix:uid:4294967295"}), "is no user"},
                     BadEntry{"TrustDomainItself", EntryFor("spiffe://cluster.local", {"unix:uid:1"}), "workload"},
                     BadEntry{"OtherTrustDomain", EntryFor("spiffe://other.test/a", {"unix:uid:1"}), "cluster.local"},
                     BadEntry{"BadDnsName", WithBad([](v1::Entry& e) { e.add_dns_names("no name"); }), "no name"},
@@ -461,6 +468,18 @@ TEST_F(AdminTest, CertificatesThatMayRenewWithoutARecordAreShownByStatusAndWarne
   EXPECT_EQ(ToTime(status->unrecorded_renewal().until()), manager->Current()->unrecorded->until);
   EXPECT_THAT(StateOf(*Check(context, kActor, v1::CheckRequest()), "renewal without a record"),
               HasSubstr("warning: nothing to do: it ends by itself"));
+}
+
+TEST_F(AdminTest, CheckNamesTheEntriesThatFitNobody) {
+  RegistrationEntry entry;
+  entry.id = "made-by-an-older-version";
+  entry.spiffe_id = Id("/ns/default/sa/web");
+  entry.selectors = {absl::StrCat("unix:uid:", OverflowIds::OfKernel().uid)};
+  ASSERT_THAT(store.CreateEntry(entry, AuditEntry()), IsOk());
+  const auto checked = Check(context, kActor, v1::CheckRequest());
+  ASSERT_THAT(checked, IsOk());
+  EXPECT_THAT(StateOf(*checked, "registration entries"),
+              AllOf(HasSubstr("warning"), HasSubstr("meshca entry delete made-by-an-older-version")));
 }
 
 // --- client certificates at the handshake ---
