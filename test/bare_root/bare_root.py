@@ -151,7 +151,11 @@ class BareRoot:
         self.path = path
         mount_kernel_folders(path)
         self.environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8",
-                            **client_environment(), **mount_compiler_cache(path)}
+                            **mount_compiler_cache(path)}
+        for name, value in client_environment().items():
+            # A folder of the machine that is not here (of prebuilt wheels, say) is no setting.
+            if not value.startswith("/") or (path / value.lstrip("/")).exists():
+                self.environment[name] = value
 
     def popen(self, command, user="root", **environment):
         home = "/root" if user == "root" else f"/home/{user}"

@@ -148,7 +148,7 @@ TEST(Issuer, AFindingOfTheLintStopsTheSignature) {
   SigningAuthority authority = *snapshot->issuing;
   authority.key = key;
   const Issuer issuer(CertificateProfile(), SystemEntropy());
-  for (const SpiffeId& unfit : {TestDomain().Id(), SpiffeId()}) {
+  for (const SpiffeId& unfit : {*SpiffeId::Parse(TestDomain().Id()), SpiffeId()}) {
     IssuanceRequest request = Judged();
     request.spiffe_id = unfit;
     const absl::Status status = issuer.Issue(request, authority, clock.Now()).status();
