@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 
 import grpc
 import grpc_messages
@@ -142,3 +143,17 @@ def test_over_tls_a_certificate_is_the_only_way(ca, tmp_path):
         assert set(secrets(response)) == {"default"}
         assert list(response.removed_resources) == [f"{WEB}-other"]
         own.cancel()
+
+
+def test_the_key_of_a_workload_is_never_on_disk(ca, stream):
+    stream.ask([WEB, "ROOTCA"])
+    found = secrets(stream.next())
+    from cryptography.hazmat.primitives import serialization
+
+    key = serialization.load_pem_private_key(found[WEB].tls_certificate.private_key.inline_bytes, None)
+    secret = key.private_numbers().private_value.to_bytes(32, "big")
+    files = {path: path.read_bytes() for path in pathlib.Path(ca.state_dir).rglob("*") if path.is_file()}
+    assert any(path.name.endswith(".db-wal") or path.name.endswith(".db") for path in files)
+    for path, content in files.items():
+        for form in (secret, secret.hex().encode(), b"PRIVATE KEY"):
+            assert form not in content, f"{path} holds a key"
