@@ -89,7 +89,6 @@ INSTANTIATE_TEST_SUITE_P(
         LineCase{"WaitWithoutEmergency", "root rotate --wait", 2, "--wait requires --emergency"},
         LineCase{"WaitWithADeadline", "root rotate --emergency --wait --deadline 1h", 2, "excludes"},
         LineCase{"EvictTwoWays", std::string("subscriber evict i-1 --uid 7") + kNowhere, 2, "exactly one"},
-        LineCase{"EvictAnEmptyId", std::string("subscriber evict --id=") + kNowhere, 2, "exactly one"},
         LineCase{"EvictNoUid", std::string("subscriber evict --uid web") + kNowhere, 2, "--uid: expects the number"},
         LineCase{"RotateWithoutServer", std::string("root rotate") + kNowhere, 1, "no meshca server listens at"},
         LineCase{"StatusWithoutServer", std::string("root status --watch") + kNowhere, 1, "no meshca server listens"},
