@@ -198,17 +198,6 @@ absl::Status AuthorityManager::Change(MakeChange make) {
   return absl::OkStatus();
 }
 
-absl::Status AuthorityManager::CommitAudit(std::vector<AuditEntry> audit) {
-  absl::Status status = absl::AbortedError("never tried");
-  for (int attempt = 0; attempt < kAttemptsMax && absl::IsAborted(status); ++attempt) {
-    MESHCA_RETURN_IF_ERROR(Reload());
-    AuthorityChange change = StartChange(state_, options_.trust_domain);
-    change.audit = audit;
-    status = Commit(change);
-  }
-  return status;
-}
-
 absl::Status AuthorityManager::AcceptClock(const std::string& actor) {
   MutexLock lock(turn_);
   const absl::Time now = clock_.Now();
@@ -249,8 +238,10 @@ absl::Status AuthorityManager::FinishRestore(absl::Time now) {
   MESHCA_ASSIGN_OR_RETURN(std::string recovered, GetSettingOrEmpty(store_, kSettingRecovered));
   if (recovered.empty() || !state_.bundle.has_value()) return absl::OkStatus();
   const ChangeReason reason = {kSelf, "restored from a backup", now};
-  // What was issued after the backup was made has no record here, and its holders have nothing else to renew with.
-  if (std::vector<std::string> before = AuthoritiesBeforeRestore(authorities_); !before.empty()) {
+  // What was issued after the backup was made has no record here, and its holders have nothing else to renew with. That
+  // is granted to a restore alone: whoever writes the database could set the mark, and cannot seal it.
+  std::vector<std::string> before = AuthoritiesBeforeRestore(authorities_);
+  if (store_.GetSealedSetting(kSettingRecovered).ok() && !before.empty()) {
     MESHCA_RETURN_IF_ERROR(BeginGrace(std::move(before), reason));
   }
   const StoredAuthority* root = FindActive(state_, AuthorityRole::kRoot);
@@ -267,7 +258,7 @@ absl::Status AuthorityManager::FinishRestore(absl::Time now) {
   MESHCA_RETURN_IF_ERROR(
       store_.PutSetting(kSettingRetireNotBefore, absl::StrCat(absl::ToUnixSeconds(now + options_.leaf_lifetime_max))));
   MESHCA_RETURN_IF_ERROR(Commit(change));
-  return store_.PutSetting(kSettingRecovered, "");
+  return store_.PutSealedSetting(kSettingRecovered, "");
 }
 
 absl::Time AuthorityManager::Work(absl::Time now) {
@@ -534,17 +525,27 @@ absl::Status AuthorityManager::TakeImported(const AuthoritySet& set, const std::
 }
 
 absl::Status AuthorityManager::LoadGrace() {
-  MESHCA_ASSIGN_OR_RETURN(const std::string text, GetSettingOrEmpty(store_, kSettingUnrecordedGrace));
+  const absl::StatusOr<std::string> text = store_.GetSealedSetting(kSettingUnrecordedGrace);
   grace_.reset();
-  if (text.empty()) return absl::OkStatus();
-  grace_ = UnrecordedGraceFromText(text);
+  if (absl::IsNotFound(text.status())) return absl::OkStatus();
+  MESHCA_RETURN_IF_ERROR(text.status());
+  if (text->empty()) return absl::OkStatus();
+  grace_ = UnrecordedGraceFromText(*text);
   if (grace_.has_value()) return absl::OkStatus();
-  return absl::DataLossError(absl::StrCat("setting ", kSettingUnrecordedGrace, " cannot be read: \"", text, "\""));
+  return absl::DataLossError(absl::StrCat("setting ", kSettingUnrecordedGrace, " cannot be read: \"", *text, "\""));
 }
 
-absl::Status AuthorityManager::StoreGrace(const std::optional<UnrecordedGrace>& grace) {
-  MESHCA_RETURN_IF_ERROR(
-      store_.PutSetting(kSettingUnrecordedGrace, grace.has_value() ? UnrecordedGraceToText(*grace) : ""));
+absl::Status AuthorityManager::CommitGrace(const std::optional<UnrecordedGrace>& grace, std::vector<AuditEntry> audit) {
+  absl::Status status = absl::AbortedError("never tried");
+  for (int attempt = 0; attempt < kAttemptsMax && absl::IsAborted(status); ++attempt) {
+    MESHCA_RETURN_IF_ERROR(Reload());
+    AuthorityChange change = StartChange(state_, options_.trust_domain);
+    change.sealed_settings[std::string(kSettingUnrecordedGrace)] =
+        grace.has_value() ? UnrecordedGraceToText(*grace) : "";
+    change.audit = audit;
+    status = Commit(change);
+  }
+  MESHCA_RETURN_IF_ERROR(status);
   grace_ = grace;
   return absl::OkStatus();
 }
@@ -559,26 +560,22 @@ absl::Status AuthorityManager::BeginGrace(std::vector<std::string> authority_ids
                                 absl::FormatTime(absl::RFC3339_sec, grace.until, absl::UTCTimeZone()));
   std::vector<AuditEntry> audit;
   for (const std::string& id : grace.authority_ids) audit.push_back(MakeAudit("unrecorded.allow", id, audited));
-  MESHCA_RETURN_IF_ERROR(CommitAudit(std::move(audit)));
-  return StoreGrace(grace_.has_value() ? JoinGraces(*grace_, grace) : grace);
+  return CommitGrace(grace_.has_value() ? JoinGraces(*grace_, grace) : grace, std::move(audit));
 }
 
 absl::Status AuthorityManager::LookAtGrace(absl::Time now) {
   if (!grace_.has_value()) return absl::OkStatus();
   const std::optional<UnrecordedGrace> left = RemainingGrace(*grace_, authorities_, guard_.mark().newest);
   if (left == grace_) return absl::OkStatus();
-  const UnrecordedGrace before = *grace_;
-  // Durable first: an end that is in the audit log and not in force would be the worse lie.
-  MESHCA_RETURN_IF_ERROR(StoreGrace(left));
   std::vector<AuditEntry> audit;
-  for (const std::string& id : before.authority_ids) {
+  for (const std::string& id : grace_->authority_ids) {
     if (left.has_value() &&
         std::find(left->authority_ids.begin(), left->authority_ids.end(), id) != left->authority_ids.end()) {
       continue;
     }
-    audit.push_back(MakeAudit("unrecorded.end", id, {kSelf, before.why, now}));
+    audit.push_back(MakeAudit("unrecorded.end", id, {kSelf, grace_->why, now}));
   }
-  return CommitAudit(std::move(audit));
+  return CommitGrace(left, std::move(audit));
 }
 
 absl::StatusOr<uint64_t> AuthorityManager::LeavesOutside(absl::string_view root_id, uint64_t own_leaves,

@@ -115,8 +115,6 @@ class AuthorityManager final : public AuthoritySnapshots {
 
   absl::Status Reload() ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   absl::Status Commit(const AuthorityChange& change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
-  // Entries that change nothing else, at whatever revision the store has.
-  absl::Status CommitAudit(std::vector<AuditEntry> audit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   absl::Status MakeFirst(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   absl::Status LoadMark() ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   absl::Status FinishRestore(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
@@ -133,12 +131,13 @@ class AuthorityManager final : public AuthoritySnapshots {
   // Import's change itself, judged on what the store holds now.
   absl::Status TakeImported(const AuthoritySet& set, const std::string& folder, const std::string& actor,
                             const ImportOptions& options, absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
-  // From now on certificates under `authority_ids` may renew without a record, for one longest leaf lifetime. Audited
-  // first, then durable.
+  // From now on certificates under `authority_ids` may renew without a record, for one longest leaf lifetime.
   absl::Status BeginGrace(std::vector<std::string> authority_ids, const ChangeReason& reason)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   absl::Status LoadGrace() ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
-  absl::Status StoreGrace(const std::optional<UnrecordedGrace>& grace) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  // `grace` and why, in one transaction.
+  absl::Status CommitGrace(const std::optional<UnrecordedGrace>& grace, std::vector<AuditEntry> audit)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   // Ends the grace, or what of it has ended, durably.
   absl::Status LookAtGrace(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   // The active issuing authority's row, its key sealed into it where that stands in a folder whose files have changed.

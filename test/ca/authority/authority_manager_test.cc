@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "ca/authority/authority_rows.h"
 #include "ca/authority/rotation_change.h"
+#include "ca/authority/unrecorded_grace.h"
 #include "ca/base/file.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -56,9 +57,7 @@ class FaultyStore final : public AuthorityStore {
     ++settings_written;
     return store.PutSetting(name, value);
   }
-  absl::StatusOr<std::string> GetSealedSetting(absl::string_view name) override {
-    return store.GetSealedSetting(name);
-  }
+  absl::StatusOr<std::string> GetSealedSetting(absl::string_view name) override { return store.GetSealedSetting(name); }
   absl::Status PutSealedSetting(absl::string_view name, absl::string_view value) override {
     ++settings_written;
     return store.PutSealedSetting(name, value);
@@ -928,13 +927,29 @@ TEST_F(ImportTest, ATaintOfItsRootEndsItsGrace) { ExpectTaintEndsGrace(root_.id(
 TEST_F(AuthorityManagerTest, ARestoreCoversTheAuthoritiesThatStoodBeforeIt) {
   auto manager = MakeStarted();
   const std::string before = manager->Current()->issuing->id;
-  ASSERT_TRUE(store_.PutSetting(kSettingRecovered, "1").ok());
+  ASSERT_TRUE(store_.PutSealedSetting(kSettingRecovered, "1").ok());
   auto restored = MakeStarted();
   EXPECT_NE(restored->Current()->issuing->id, before);
   ASSERT_TRUE(restored->Current()->unrecorded.has_value());
   EXPECT_THAT(restored->Current()->unrecorded->authority_ids, ElementsAre(before)) << "not the one made since";
   EXPECT_EQ(restored->Current()->unrecorded->until, clock_.Now() + options_.leaf_lifetime_max);
   EXPECT_EQ(restored->Current()->unrecorded->why, "restored from a backup");
+}
+
+TEST_F(AuthorityManagerTest, WhoeverWritesTheDatabaseCannotGrantRenewalWithoutARecord) {
+  auto manager = MakeStarted();
+  const std::string issuing = manager->Current()->issuing->id;
+  UnrecordedGrace forged;
+  forged.until = clock_.Now() + kDay;
+  forged.authority_ids = {issuing};
+  ASSERT_TRUE(store_.PutSetting(kSettingUnrecordedGrace, UnrecordedGraceToText(forged)).ok());
+  EXPECT_EQ(Make()->Start().code(), absl::StatusCode::kDataLoss);
+  ASSERT_TRUE(store_.PutSealedSetting(kSettingUnrecordedGrace, "").ok());
+  // A mark that pretends a restore makes a new issuing authority, and grants nothing.
+  ASSERT_TRUE(store_.PutSetting(kSettingRecovered, "1").ok());
+  auto restarted = MakeStarted();
+  EXPECT_NE(restarted->Current()->issuing->id, issuing);
+  EXPECT_FALSE(restarted->Current()->unrecorded.has_value());
 }
 
 TEST_F(ImportTest, SameSetAgainChangesNothing) {

@@ -459,7 +459,7 @@ TEST_F(AdminTest, CertificatesThatMayRenewWithoutARecordAreShownByStatusAndWarne
   EXPECT_FALSE(GetStatus(context, kActor, v1::GetStatusRequest())->has_unrecorded_renewal());
   EXPECT_EQ(StateOf(*Check(context, kActor, v1::CheckRequest()), "renewal without a record"), "absent");
   const std::string before = manager->Current()->issuing->id;
-  ASSERT_THAT(store.PutSetting(kSettingRecovered, "1"), IsOk());
+  ASSERT_THAT(store.PutSealedSetting(kSettingRecovered, "1"), IsOk());
   ASSERT_THAT(manager->Start(), IsOk());
   const auto status = GetStatus(context, kActor, v1::GetStatusRequest());
   ASSERT_TRUE(status->has_unrecorded_renewal());
