@@ -273,15 +273,6 @@ TEST_F(UnixPeerTest, TheOriginOfAnIdIsTheOldestEntryThatGivesIt) {
       << "of one age, the first by its id";
 }
 
-TEST_F(UnixPeerTest, WhatTheServersUserNamesFreelyComesFromAnOperator) {
-  store_.entries = {Entry("/a", {"unix:uid:990"})};
-  auto caller = Judge({.pid = 42, .uid = kServerUid, .gid = 0, .start_time = 7});
-  ASSERT_TRUE(caller.ok()) << caller.status();
-  const auto id = [](const std::string& path) { return SpiffeId::Parse("spiffe://cluster.local" + path).value(); };
-  EXPECT_EQ(caller->OriginOf(id("/any")), (Origin{OriginKind::kOperator, "uid 990"}));
-  EXPECT_EQ(caller->OriginOf(id("/a")), (Origin{OriginKind::kEntry, "/a"})) << "what an entry gives, that gives";
-}
-
 TEST_F(UnixPeerTest, AFailedReloadKeepsTheEntries) {
   store_.entries = {Entry("/a", {"unix:uid:1000"})};
   ASSERT_TRUE(cache_.Reload(store_).ok());

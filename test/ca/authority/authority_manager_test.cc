@@ -627,7 +627,7 @@ TEST_F(PluggedInManager, IstiosPublishedRootRotationGoesThrough) {
   EXPECT_EQ(manager->LastError(), "");
   change([&](const AuthoritiesAndBundle& s) { return DrainRotation(s, domain, reason); });
   change([&](const AuthoritiesAndBundle& s) { return RetireRotation(s, domain, "", reason); });
-  change([&](const AuthoritiesAndBundle& s) { return FinishRotation(s, domain, reason); });
+  change([&](const AuthoritiesAndBundle& s) { return FinishRotation(s, domain, "", reason); });
   EXPECT_THAT(manager->Current()->bundle->roots, ElementsAre(b_root.certificate()));
 
   // The files still name A: a restart reads them anew and must not bring it back.

@@ -38,7 +38,7 @@ UnrecordedGrace Grace(std::vector<std::string> ids = {"a", "b"}) {
 }
 
 TEST(UnrecordedGrace, TextGoesThereAndBackWhateverTheFoldersName) {
-  for (const std::string& why : {"import /etc/istio/cacerts", "", "import /a b/\n\"c\"\\,\xc3\xa4", "a; b"}) {
+  for (const std::string why : {"import /etc/istio/cacerts", "", "import /a b/\n\"c\"\\,\xc3\xa4", "a; b"}) {
     UnrecordedGrace grace = Grace();
     grace.why = why;
     EXPECT_EQ(UnrecordedGraceFromText(UnrecordedGraceToText(grace)), grace) << why;

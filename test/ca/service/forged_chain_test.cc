@@ -323,7 +323,11 @@ void Fill(MemoryStore& store, const Mesh& m) {
   row.created_at = TestNow();
   change.authorities = {row};
   change.bundle = StoredBundle{1, {m.old_ca.root.der().bytes()}, TestNow()};
-  change.audit = {{.time = TestNow(), .actor = "test", .action = "authority.create"}};
+  AuditEntry audit;
+  audit.time = TestNow();
+  audit.actor = "test";
+  audit.action = "authority.create";
+  change.audit = {audit};
   ASSERT_THAT(store.CommitAuthorities(change), IsOk());
   IssuanceRecord record = RecordOf(m, m.honest_serial);
   record.certificate_sha256 = m.honest.sha256();
