@@ -127,6 +127,10 @@ absl::Status MemoryStore::AppendLocked(IssuanceRecord record) {
     record.origin = std::move(right.origin);
     record.line_serial = HexLower(right.line);
     unrecorded = right.unrecorded;
+  } else {
+    Rows rows(*this);
+    MESHCA_ASSIGN_OR_RETURN(const std::string line, storage::JudgeReplacement(rows, record));
+    record.line_serial = HexLower(line);
   }
   if (const auto key = revoked_keys_.find(record.key_sha256); key != revoked_keys_.end()) {
     return storage::KeyIsRevoked(key->second);
