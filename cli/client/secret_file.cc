@@ -73,7 +73,7 @@ absl::StatusOr<SecretBytes> ReadSecret(const std::string& path) {
 absl::Status WriteSecret(const std::string& path, absl::string_view secret) {
   struct stat info = {};
   if (::lstat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
-    return absl::FailedPreconditionError(
+    return absl::AlreadyExistsError(
         absl::StrCat(path, ": is ", S_ISLNK(info.st_mode) ? "a symbolic link" : "no file", "; name a file of its own"));
   }
   std::string text = absl::StrCat(secret, "\n");

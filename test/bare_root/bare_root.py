@@ -28,7 +28,8 @@ CASE_TIMEOUT_S = 2400
 CLIENT_VARIABLES = re.compile(
     r"(PIP|GO(PROXY|SUMDB|NOSUMDB|NOSUMCHECK|FLAGS|PRIVATE|NOPROXY|TOOLCHAIN)$|SSL_CERT|REQUESTS_CA|CURL_CA|GIT_SSL)"
     r"|(?i:(http|https|no|all)_proxy)$")
-CLIENT_FILES = ("/etc/apt", "/etc/pip.conf", "/usr/local/share/ca-certificates", "/etc/ssl/certs/ca-certificates.crt")
+CLIENT_FILES = ("/etc/apt", "/usr/share/keyrings", "/etc/pip.conf", "/usr/local/share/ca-certificates",
+                "/etc/ssl/certs/ca-certificates.crt")
 CLIENT_FILES_IN_HOME = (".config/pip", ".pip", ".config/go/env")
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 

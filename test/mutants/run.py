@@ -170,6 +170,8 @@ def main():
         for mutant in chosen:
             print(f"{mutant.name:<34} {mutant.guard}")
         return 0
+    if any(test.target == "pytest" for mutant in chosen for test in mutant.tests) and not PYTEST.exists():
+        sys.exit(f"{PYTEST} is missing, and whole-server tests run by it: ./test/run.sh makes it")
     copy_tree()
     configure()
     failed = 0
