@@ -22,6 +22,8 @@ using google::protobuf::Message;
 std::string Scalar(const Message& message, const FieldDescriptor& field, int index) {
   const auto& reflection = *message.GetReflection();
   const bool repeated = field.is_repeated();
+  // An optional number that is absent is none, not 0: there is a user 0.
+  if (field.has_presence() && !reflection.HasField(message, &field)) return "null";
   switch (field.cpp_type()) {
     case FieldDescriptor::CPPTYPE_BOOL:
       return (repeated ? reflection.GetRepeatedBool(message, &field, index) : reflection.GetBool(message, &field))

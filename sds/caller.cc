@@ -2,20 +2,20 @@
 
 #include <openssl/sha.h>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "ca/authority/subscriber_principal.h"
 #include "ca/base/status.h"
-#include "ca/x509/certificate.h"
 #include "ca/x509/chain_verifier.h"
 #include "ca/x509/encoding.h"
 
 namespace meshca::sds {
 namespace {
 
-// The verifier of our TLS listeners leaves what it found in Peer::identity; where another one was installed the
-// certificate is read from its bytes.
-absl::StatusOr<Certificate> LeafOf(const rpc::Peer& peer) {
-  if (peer.identity != nullptr) return std::static_pointer_cast<const VerifiedPeer>(peer.identity)->leaf;
-  return Certificate::Parse(Der(peer.certificate_chain_der.front()));
+// What the verifier of our TLS listeners found; null without a client certificate. A certificate that came without a
+// verified path proves nothing.
+std::shared_ptr<const VerifiedPeer> VerifiedOf(const rpc::Peer& peer) {
+  return std::static_pointer_cast<const VerifiedPeer>(peer.identity);
 }
 
 }  // namespace
@@ -25,11 +25,8 @@ bool SdsCaller::MayReceiveKeyOf(const SpiffeId& id) const {
   switch (peer->transport) {
     case rpc::Transport::kUnix: return true;
     case rpc::Transport::kTls: {
-      if (peer->certificate_chain_der.empty()) return false;
-      const absl::StatusOr<Certificate> leaf = LeafOf(*peer);
-      if (!leaf.ok()) return false;
-      const absl::StatusOr<SpiffeId> holder = leaf->spiffe_id();
-      return holder.ok() && *holder == id;
+      const std::shared_ptr<const VerifiedPeer> holder = VerifiedOf(*peer);
+      return holder != nullptr && holder->spiffe_id == id;
     }
     case rpc::Transport::kPlaintext: return false;
   }
@@ -41,8 +38,8 @@ absl::StatusOr<Credentials> PeerCredentials(const rpc::Peer& peer) {
   credentials.peer_address = peer.address;
   if (peer.transport == rpc::Transport::kUnix && peer.unix_credentials.has_value()) {
     const rpc::UnixCredentials& unix_credentials = *peer.unix_credentials;
-    credentials.unix_peer =
-        UnixPeer{unix_credentials.pid, unix_credentials.uid, unix_credentials.gid, unix_credentials.pid_start_ticks};
+    credentials.unix_peer = UnixPeer{unix_credentials.pid, unix_credentials.uid, unix_credentials.gid,
+                                     unix_credentials.pid_start_ticks, peer.privileged};
     return credentials;
   }
   if (peer.transport != rpc::Transport::kTls || peer.certificate_chain_der.empty()) {
@@ -50,18 +47,17 @@ absl::StatusOr<Credentials> PeerCredentials(const rpc::Peer& peer) {
                                                  "TLS with a client certificate of this CA"),
                       "CREDENTIAL_MISSING");
   }
-  absl::StatusOr<Certificate> leaf = LeafOf(peer);
-  if (!leaf.ok()) {
-    return WithReason(absl::UnauthenticatedError(absl::StrCat("client certificate: ", leaf.status().message())),
+  credentials.client_certificate = VerifiedOf(peer);
+  if (credentials.client_certificate == nullptr) {
+    return WithReason(absl::UnauthenticatedError("client certificate: this listener verified no path to a root"),
                       "CREDENTIAL_MALFORMED");
   }
-  credentials.client_certificate = *std::move(leaf);
   return credentials;
 }
 
-std::string InstanceKey(const rpc::Peer& peer, absl::string_view lineage, absl::string_view spiffe_id,
+std::string InstanceKey(const rpc::Peer& peer, Taking taking, absl::string_view lineage, absl::string_view spiffe_id,
                         absl::string_view node) {
-  std::string text = absl::StrCat(SubscriberKind(peer), "\n", node);
+  std::string text = absl::StrCat(SubscriberKind(peer, taking), "\n", node);
   if (peer.unix_credentials.has_value()) {
     const rpc::UnixCredentials& process = *peer.unix_credentials;
     absl::StrAppend(&text, "\n", process.pid, "\n", process.pid_start_ticks);
@@ -75,13 +71,18 @@ std::string InstanceKey(const rpc::Peer& peer, absl::string_view lineage, absl::
   return HexLower({reinterpret_cast<const char*>(digest), 8});
 }
 
-absl::string_view SubscriberKind(const rpc::Peer& peer) {
-  return peer.transport == rpc::Transport::kUnix ? "sds-unix" : "sds-mtls";
+absl::string_view SubscriberKind(const rpc::Peer& peer, Taking taking) {
+  const bool on_socket = peer.transport == rpc::Transport::kUnix;
+  if (taking == Taking::kFetch) return on_socket ? "sds-fetch-unix" : "sds-fetch-mtls";
+  return on_socket ? "sds-unix" : "sds-mtls";
 }
 
-std::string PeerText(const rpc::Peer& peer) {
-  if (!peer.unix_credentials.has_value()) return peer.address;
-  return absl::StrCat("pid ", peer.unix_credentials->pid, " uid ", peer.unix_credentials->uid);
+bool IsFetchKind(absl::string_view kind) { return absl::StartsWith(kind, "sds-fetch-"); }
+
+std::string PeerText(const SdsCaller& caller) {
+  const rpc::Peer& peer = *caller.peer;
+  if (!peer.unix_credentials.has_value()) return CertificatePeerText(peer.address, caller.line);
+  return UnixPeerText(peer.unix_credentials->pid, peer.unix_credentials->uid);
 }
 
 }  // namespace meshca::sds

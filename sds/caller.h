@@ -21,6 +21,9 @@ struct SdsCaller {
   // Of the client certificate, or of the earliest certificate it renews that a known subscriber had; "" on Unix
   // sockets.
   std::string lineage;
+  // Of the client certificate: the first one of its renewals, whoever used it; "" on Unix sockets. Never a name that
+  // the caller chose: what one caller can make us remember is counted by it.
+  std::string line;
 
   // The identity that `default` stands for; null when the caller has none of its own.
   const SpiffeId* DefaultId() const { return identity.ids.empty() ? nullptr : &identity.ids.front(); }
@@ -32,20 +35,26 @@ struct SdsCaller {
 
 // What the connection proves, for the authenticators. Never blocks.
 // Unauthenticated (reason CREDENTIAL_MISSING): TLS without a client certificate, or plain TCP; the message says how SDS
-// is reached. CREDENTIAL_MALFORMED: a client certificate that cannot be read.
+// is reached. CREDENTIAL_MALFORMED: a client certificate without a verified path.
 absl::StatusOr<Credentials> PeerCredentials(const rpc::Peer& peer);
 
-// The instance that a stream belongs to: 16 hex digits, the same after a restart. On a Unix socket the process (pid and
-// start time) with its node id; over mTLS the SPIFFE ID, the node id and the client certificate with its renewals
+// How an instance takes its secrets: by a stream, which acknowledges, or by FetchSecrets, which does not. The two are
+// counted apart, because what was fetched lives on beside what a stream of the same process replaces.
+enum class Taking { kStream, kFetch };
+
+// The instance that a caller is: 16 hex digits, the same after a restart. On a Unix socket the process (pid and start
+// time) with its node id; over mTLS the SPIFFE ID, the node id and the client certificate with its renewals
 // (`lineage`). The SPIFFE ID of a process is no part of it: it may hold several, and get its first while it is
 // connected.
-std::string InstanceKey(const rpc::Peer& peer, absl::string_view lineage, absl::string_view spiffe_id,
+std::string InstanceKey(const rpc::Peer& peer, Taking taking, absl::string_view lineage, absl::string_view spiffe_id,
                         absl::string_view node);
 
-// "sds-unix", "sds-mtls": SubscriberRecord::kind.
-absl::string_view SubscriberKind(const rpc::Peer& peer);
-// "pid 4242 uid 1000", "10.0.0.7:41822": SubscriberRecord::peer.
-std::string PeerText(const rpc::Peer& peer);
+// "sds-unix", "sds-mtls", "sds-fetch-unix", "sds-fetch-mtls": SubscriberRecord::kind.
+absl::string_view SubscriberKind(const rpc::Peer& peer, Taking taking);
+// Is a subscriber of this kind one that fetches?
+bool IsFetchKind(absl::string_view kind);
+// SubscriberRecord::peer: see SubscriberPrincipal.
+std::string PeerText(const SdsCaller& caller);
 
 }  // namespace meshca::sds
 

@@ -52,7 +52,10 @@ bool DiscoveryStream::TakeBareAck(absl::string_view message) {
 
 void DiscoveryStream::OnCaller(absl::StatusOr<std::shared_ptr<const SdsCaller>> caller) {
   if (ended_) return;
-  if (!caller.ok()) return Fail(caller.status());
+  if (!caller.ok()) {
+    return Fail(early_.empty() ? caller.status()
+                               : NameFirstId(caller.status(), early_.front().names, hub_.trust_domain()));
+  }
   caller_ = *std::move(caller);
   for (DiscoveryAsk& ask : std::exchange(early_, {})) {
     if (!ended_) Handle(std::move(ask));
@@ -149,7 +152,7 @@ void DiscoveryStream::Hold(Slot& slot) {
   slot.lease_number = ++leases_;
   SecretContent::Ptr current;
   slot.lease = hub_.keys().Hold(
-      {hub_.InstanceOf(*caller_, node_, slot.name.id).instance, node_, caller_}, slot.name.id,
+      {hub_.InstanceOf(*caller_, Taking::kStream, node_, slot.name.id).instance, node_, caller_}, slot.name.id,
       [handle = stream_.handle(), number = slot.lease_number](const absl::StatusOr<SecretContent::Ptr>& content) {
         handle.Post([number, content](rpc::StreamHandler& self) {
           static_cast<DiscoveryStream&>(self).OnKey(number, content);
@@ -184,7 +187,8 @@ void DiscoveryStream::Unsubscribe(const std::string& name) {
 
 bool DiscoveryStream::Join(const SpiffeId& asked) {
   if (member_) return true;
-  absl::StatusOr<SubscriberRegistry::Member> member = hub_.registry().Join(hub_.InstanceOf(*caller_, node_, asked));
+  absl::StatusOr<SubscriberRegistry::Member> member =
+      hub_.registry().Join(hub_.InstanceOf(*caller_, Taking::kStream, node_, asked), stream_.handle());
   if (!member.ok()) {
     Fail(member.status());
     return false;
@@ -223,6 +227,10 @@ void DiscoveryStream::OnKey(uint64_t lease_number, const absl::StatusOr<SecretCo
     if (content.ok()) {
       slot.newest = (*content)->Named(slot.name.name);
       slot.unsent = true;
+    } else if (IsRevocation(content.status())) {
+      // The whole stream, whatever else it carries: its proxy asks anew and gets a new key where it may have one. A
+      // name that is merely left out of the next response it would never ask for again.
+      return Fail(content.status());
     } else if (absl::IsPermissionDenied(content.status()) || absl::IsUnauthenticated(content.status()) ||
                absl::IsInvalidArgument(content.status())) {
       Deny(slot, content.status());
@@ -281,6 +289,7 @@ void DiscoveryStream::Flush() {
       response = MakeResponse(protocol_, resources, names);
     }
     if (!stream_.Send(std::move(response.payload))) return;  // OnWritable sends what is newest by then
+    if (last_nonce_ == 0) member_.Sent();
     last_nonce_ = response.nonce;
     if (some_gone) gone->clear();
     for (Slot& slot : slots_) {
@@ -313,6 +322,8 @@ void DiscoveryStream::Fail(const absl::Status& why) {
   if (std::exchange(ended_, true)) return;
   stream_.Finish(EdgeStatus(why));
 }
+
+void DiscoveryStream::OnEvicted(const absl::Status& why) { Fail(why); }
 
 void DiscoveryStream::OnClose(const absl::Status& why) {
   ended_ = true;

@@ -36,6 +36,7 @@ class DiscoveryStream : public BundleWatcher {
   void OnWritable() final;
   void OnClose(const absl::Status& why) final;
   void OnBundles(const std::shared_ptr<const BundleSecrets>& bundles) final;
+  void OnEvicted(const absl::Status& why) final;
 
  protected:
   // One name of the subscription.

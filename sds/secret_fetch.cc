@@ -1,5 +1,6 @@
 #include "sds/secret_fetch.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -9,9 +10,28 @@
 #include "sds/discovery_request.h"
 #include "sds/discovery_response.h"
 #include "sds/edge_status.h"
+#include "sds/subscriber_registry.h"
 
 namespace meshca::sds {
 namespace {
+
+SubscriberRegistry::Delivery DeliveryOf(const std::vector<const SecretSnapshot*>& resources) {
+  SubscriberRegistry::Delivery delivery;
+  for (const SecretSnapshot* resource : resources) {
+    const SecretContent& content = *resource->content();
+    if (content.kind() == SecretKind::kIdentity) {
+      const SecretContent::Identity& identity = content.identity();
+      delivery.keys.push_back({identity.id.uri(), identity.generation, identity.serial, identity.authority_id,
+                               resource->version(), identity.not_after});
+      continue;
+    }
+    // Of several bundles, the older counts.
+    const uint64_t sequence = content.bundle_sequence();
+    delivery.bundle_sequence = std::min(delivery.bundle_sequence.value_or(sequence), sequence);
+    delivery.version_info = resource->version();
+  }
+  return delivery;
+}
 
 // One call under way. Keys arrive on the ring's thread; whoever brings the last one answers.
 class Fetch : public std::enable_shared_from_this<Fetch> {
@@ -38,8 +58,13 @@ class Fetch : public std::enable_shared_from_this<Fetch> {
       secrets.push_back(bundles->Find(*name));
     }
     if (secrets.empty()) return call_->Finish(EdgeStatus(denied));
+    const SpiffeId asked = identities.empty() ? SpiffeId() : identities.front().second.id;
+    absl::StatusOr<SubscriberRegistry::Fetching> fetching =
+        hub_.registry().BeginFetch(hub_.InstanceOf(*caller, Taking::kFetch, ask.node_id, asked));
+    if (!fetching.ok()) return call_->Finish(EdgeStatus(fetching.status()));
     {
       MutexLock lock(mutex_);
+      fetching_ = *std::move(fetching);
       secrets_ = std::move(secrets);
       missing_ = identities.size() + 1;  // one for this function, so that nothing is answered before it ends
     }
@@ -52,7 +77,7 @@ class Fetch : public std::enable_shared_from_this<Fetch> {
             const ResolvedName& name) {
     SecretContent::Ptr current;
     KeyRing::Lease lease = hub_.keys().Hold(
-        {hub_.InstanceOf(*caller, node, name.id).instance, node, caller}, name.id,
+        {hub_.InstanceOf(*caller, Taking::kFetch, node, name.id).instance, node, caller}, name.id,
         [self = shared_from_this(), place = place,
          text = name.name](const absl::StatusOr<SecretContent::Ptr>& content) { self->Put(place, text, content); },
         &current);
@@ -76,17 +101,21 @@ class Fetch : public std::enable_shared_from_this<Fetch> {
   void Arrived(const absl::Status& status) {
     std::vector<KeyRing::Lease> leases;  // released without the lock: their listeners hold this object
     std::vector<std::shared_ptr<const SecretSnapshot>> secrets;
+    SubscriberRegistry::Fetching fetching;
     {
       MutexLock lock(mutex_);
       if (answered_ || (status.ok() && --missing_ > 0)) return;
       answered_ = true;
       leases = std::move(leases_);
       secrets = std::move(secrets_);
+      fetching = std::move(fetching_);
     }
     if (!status.ok()) return call_->Finish(EdgeStatus(status));
     std::vector<const SecretSnapshot*> resources;
     resources.reserve(secrets.size());
     for (const auto& secret : secrets) resources.push_back(secret.get());
+    // Before the answer leaves: whoever holds something of us is known.
+    fetching.Delivered(DeliveryOf(resources));
     call_->Finish(resources.size() == 1 ? resources.front()->Alone(Protocol::kStateOfTheWorld).payload
                                         : MakeResponse(Protocol::kStateOfTheWorld, resources).payload);
   }
@@ -97,6 +126,7 @@ class Fetch : public std::enable_shared_from_this<Fetch> {
   Mutex mutex_;
   std::vector<std::shared_ptr<const SecretSnapshot>> secrets_ ABSL_GUARDED_BY(mutex_);
   std::vector<KeyRing::Lease> leases_ ABSL_GUARDED_BY(mutex_);
+  SubscriberRegistry::Fetching fetching_ ABSL_GUARDED_BY(mutex_);
   size_t missing_ ABSL_GUARDED_BY(mutex_) = 0;
   bool answered_ ABSL_GUARDED_BY(mutex_) = false;
 };
@@ -114,9 +144,11 @@ void FetchSecrets(SecretHub& hub, std::shared_ptr<rpc::Call> call) {
   const std::shared_ptr<const rpc::Peer> peer = call->peer();
   std::string node = ask->node_id;
   hub.Authenticate(peer, std::move(node),
-                   [fetch = std::make_shared<Fetch>(hub, call), call,
+                   [fetch = std::make_shared<Fetch>(hub, call), call, &hub,
                     ask = *std::move(ask)](absl::StatusOr<std::shared_ptr<const SdsCaller>> caller) mutable {
-                     if (!caller.ok()) return call->Finish(EdgeStatus(caller.status()));
+                     if (!caller.ok()) {
+                       return call->Finish(EdgeStatus(NameFirstId(caller.status(), ask.names, hub.trust_domain())));
+                     }
                      fetch->Begin(*std::move(caller), ask);
                    });
 }

@@ -9,9 +9,11 @@
 
 namespace meshca::sds {
 
-// Answers `call` when everything it names and may have is there. Nobody is counted as a subscriber by it. Errors:
-// InvalidArgument (no names, and ReadStateRequest's), PermissionDenied (none of the names can be had), Unavailable (a
-// key could not be issued). `hub` outlives the call.
+// Answers `call` when everything it names and may have is there. The caller is remembered as a subscriber that fetches:
+// it holds what it was sent last, because nobody acknowledges an answer, and a rotation waits for it until it fetches
+// again, its certificate ends, or it is evicted. Errors: InvalidArgument (no names, and ReadStateRequest's),
+// PermissionDenied (none of the names can be had), ResourceExhausted (SubscriberRegistry::BeginFetch: before any key is
+// made), Unavailable (a key could not be issued). `hub` outlives the call.
 void FetchSecrets(SecretHub& hub, std::shared_ptr<rpc::Call> call);
 
 }  // namespace meshca::sds

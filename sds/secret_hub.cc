@@ -115,9 +115,14 @@ void SecretHub::Authenticate(std::shared_ptr<const rpc::Peer> peer, std::string 
         auto caller = std::make_shared<SdsCaller>();
         caller->identity = *std::move(identity);
         caller->peer = std::move(peer);
-        if (caller->peer->transport != rpc::Transport::kTls) return std::move(done)(Shared(std::move(caller)));
+        if (!caller->identity.presented.has_value() && caller->peer->transport == rpc::Transport::kUnix) {
+          return std::move(done)(Shared(std::move(caller)));
+        }
         keys_.Run([this, caller = std::move(caller), node = std::move(node), done = std::move(done)]() mutable {
-          caller->lineage = Lineage(*caller, node);
+          const absl::StatusOr<IssuanceRecord> record = RecordOf(caller->identity);
+          if (!record.ok()) return std::move(done)(record.status());
+          caller->lineage = Lineage(*caller, *record, node);
+          caller->line = record->line_serial.empty() ? caller->identity.parent_serial : record->line_serial;
           std::move(done)(Shared(std::move(caller)));
         });
       });
@@ -128,24 +133,36 @@ std::shared_ptr<const SdsCaller> SecretHub::Shared(std::shared_ptr<const SdsCall
   std::weak_ptr<const SdsCaller>& recent = recent_callers_[caller->peer->connection_id % recent_callers_.size()];
   std::shared_ptr<const SdsCaller> known = recent.lock();
   if (known != nullptr && known->peer == caller->peer && known->lineage == caller->lineage &&
-      known->identity == caller->identity) {
+      known->line == caller->line && known->identity == caller->identity) {
     return known;
   }
   recent = caller;
   return caller;
 }
 
-std::string SecretHub::Lineage(const SdsCaller& caller, absl::string_view node) {
+// Before anything is served, the trust bundle included: whoever stole an authority's key would else learn who is here,
+// count as a subscriber, and hold a rotation up.
+absl::StatusOr<IssuanceRecord> SecretHub::RecordOf(const CallerIdentity& caller) {
+  if (!caller.presented.has_value()) {
+    return absl::InternalError("SDS: an authenticator named a TLS peer and not its certificate");
+  }
+  return parts_.issuances->JudgePresented(*caller.presented, caller.trusted_issuers);
+}
+
+std::string SecretHub::Lineage(const SdsCaller& caller, const IssuanceRecord& own_record, absl::string_view node) {
   const std::string& own = caller.identity.parent_serial;
   const std::string id = caller.DefaultId() == nullptr ? "" : caller.DefaultId()->uri();
   std::string serial = own;
+  std::string parent = own_record.parent_serial;
   for (int step = 0; step < kLineageMax && !serial.empty(); ++step) {
     std::string found;
     {
       MutexLock lock(mutex_);
       if (const auto known = lineages_.find(serial); known != lineages_.end()) found = known->second;
     }
-    if (found.empty() && registry().Knows(InstanceKey(*caller.peer, serial, id, node))) found = serial;
+    for (const Taking taking : {Taking::kStream, Taking::kFetch}) {
+      if (found.empty() && registry().Knows(InstanceKey(*caller.peer, taking, serial, id, node))) found = serial;
+    }
     if (!found.empty()) {
       if (step > 0) {
         MutexLock lock(mutex_);
@@ -154,24 +171,26 @@ std::string SecretHub::Lineage(const SdsCaller& caller, absl::string_view node) 
       }
       return found;
     }
-    if (parts_.issuances == nullptr) break;
+    serial = std::move(parent);
+    if (serial.empty()) break;
     const absl::StatusOr<SerialNumber> number = SerialNumber::FromHex(serial);
     if (!number.ok()) break;
     absl::StatusOr<IssuanceRecord> record = parts_.issuances->Find(*number);
     if (!record.ok()) break;
-    serial = record->parent_serial;
+    parent = std::move(record->parent_serial);
   }
   return own;
 }
 
-SubscriberRecord SecretHub::InstanceOf(const SdsCaller& caller, absl::string_view node, const SpiffeId& asked) const {
+SubscriberRecord SecretHub::InstanceOf(const SdsCaller& caller, Taking taking, absl::string_view node,
+                                       const SpiffeId& asked) const {
   const std::string own = caller.DefaultId() == nullptr ? "" : caller.DefaultId()->uri();
   SubscriberRecord record;
-  record.instance = InstanceKey(*caller.peer, caller.lineage, own, node);
+  record.instance = InstanceKey(*caller.peer, taking, caller.lineage, own, node);
   record.spiffe_id = own.empty() ? asked.uri() : own;
   record.node = std::string(node);
-  record.kind = std::string(SubscriberKind(*caller.peer));
-  record.peer = PeerText(*caller.peer);
+  record.kind = std::string(SubscriberKind(*caller.peer, taking));
+  record.peer = PeerText(caller);
   return record;
 }
 

@@ -44,7 +44,7 @@ struct BundleSecrets {
 };
 
 // A stream that the hub tells of new bundles.
-class BundleWatcher : public rpc::StreamHandler {
+class BundleWatcher : public EvictableStream {
  public:
   // Loop thread.
   virtual void OnBundles(const std::shared_ptr<const BundleSecrets>& bundles) = 0;
@@ -64,7 +64,7 @@ class SecretHub {
     TrustDomain trust_domain;
     AuthoritySnapshots* authorities;
     Authenticator* authenticator;  // for peer credentials and client certificates
-    IssuanceStore* issuances;      // follows a client certificate through its renewals; null: it is not followed
+    IssuanceStore* issuances;      // judges a client certificate, and follows it through its renewals
     SubscriberRegistry* registry;
     KeyRing::Issue issue;
     const Clock* clock;
@@ -81,12 +81,14 @@ class SecretHub {
   void Shutdown();
 
   // `node` is the node id of the stream's first request. `done` runs once, on any thread, perhaps before this returns.
-  // Errors: the authenticators', and PeerCredentials'.
+  // Of a TLS peer the inventory is asked first, on the ring's thread. Errors: the authenticators', PeerCredentials' and
+  // IssuanceStore::JudgePresented's.
   void Authenticate(std::shared_ptr<const rpc::Peer> peer, std::string node, CallerDone done);
 
-  // The instance that a stream of `caller` with this node id belongs to. Of the record: instance, spiffe_id, node, kind
-  // and peer. `asked` is the first SPIFFE ID the stream names: who the caller is where it has no ID of its own.
-  SubscriberRecord InstanceOf(const SdsCaller& caller, absl::string_view node, const SpiffeId& asked) const;
+  // The instance that a stream or a fetch of `caller` with this node id belongs to. Of the record: instance, spiffe_id,
+  // node, kind and peer. `asked` is the first SPIFFE ID it names: who the caller is where it has no ID of its own.
+  SubscriberRecord InstanceOf(const SdsCaller& caller, Taking taking, absl::string_view node,
+                              const SpiffeId& asked) const;
 
   // `watcher`, reached by `handle`, hears of every change of the bundle after the one returned. Loop thread;
   // idempotent. Null: the CA has not started.
@@ -105,8 +107,10 @@ class SecretHub {
   // `caller`, or the same caller as an earlier stream of its connection has it: hundreds of streams of one connection
   // hold it once.
   std::shared_ptr<const SdsCaller> Shared(std::shared_ptr<const SdsCaller> caller);
-  // SdsCaller::lineage. Blocks on the database.
-  std::string Lineage(const SdsCaller& caller, absl::string_view node);
+  // Of the client certificate that the caller showed. Blocks on the database.
+  absl::StatusOr<IssuanceRecord> RecordOf(const CallerIdentity& caller);
+  // SdsCaller::lineage; `own_record` is the certificate's. Blocks on the database.
+  std::string Lineage(const SdsCaller& caller, const IssuanceRecord& own_record, absl::string_view node);
 
   const Parts parts_;
   KeyRing keys_;

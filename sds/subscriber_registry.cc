@@ -1,13 +1,16 @@
 #include "sds/subscriber_registry.h"
 
 #include <algorithm>
+#include <map>
 #include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "ca/authority/subscriber_principal.h"
 #include "ca/base/check.h"
 #include "ca/base/log.h"
 #include "ca/base/status.h"
+#include "sds/caller.h"
 
 namespace meshca::sds {
 namespace {
@@ -15,10 +18,31 @@ namespace {
 // One save holds at most this many rows: the writer's other work comes between two.
 constexpr size_t kBatchMax = 1000;
 
-absl::Status StillConnected(const SubscriberRecord& record) {
-  return WithReason(absl::FailedPreconditionError(absl::StrCat("subscriber \"", record.instance, "\" is connected (",
-                                                               record.peer, "): stop it first, it would come back")),
-                    "SUBSCRIBER_CONNECTED");
+// Unavailable, so that a proxy asks again.
+absl::Status EndedByOperator() {
+  return WithReason(
+      absl::UnavailableError("SDS: an operator evicted this subscriber: ask again, and acknowledge what comes"),
+      "SUBSCRIBER_EVICTED");
+}
+
+InstanceRoom::Place PlaceOf(const SubscriberRecord& record) { return {record.spiffe_id, SubscriberPrincipal(record)}; }
+
+bool IsEvicted(const SubscriberRecord& record) { return record.evicted_at != absl::InfiniteFuture(); }
+
+// It counts as one that has acknowledged nothing.
+void ForgetEvidence(SubscriberRecord& record) {
+  record.bundle_sequence = 0;
+  record.serial.clear();
+  record.authority_id.clear();
+  record.version_info.clear();
+  record.rejected.clear();
+  record.acknowledged_at = absl::InfinitePast();
+}
+
+void Sort(std::vector<SubscriberRecord>& records) {
+  std::sort(records.begin(), records.end(), [](const SubscriberRecord& a, const SubscriberRecord& b) {
+    return std::tie(a.spiffe_id, a.instance) < std::tie(b.spiffe_id, b.instance);
+  });
 }
 
 }  // namespace
@@ -33,8 +57,9 @@ struct SubscriberRegistry::HeldKey {
 
 // What one stream contributes. Guarded by the registry's mutex.
 struct SubscriberRegistry::Member::State {
-  Instance* instance = nullptr;
-  size_t index = 0;  // in Instance::streams
+  Instance* instance = nullptr;  // null: it was evicted, and is evidence of nothing
+  size_t index = 0;              // in Instance::streams
+  rpc::StreamHandle stream;
   bool bundle = false;
   bool key = false;
   uint64_t bundle_sequence = 0;
@@ -46,10 +71,16 @@ struct SubscriberRegistry::Member::State {
 struct SubscriberRegistry::Instance {
   SubscriberRecord record;
   std::vector<Member::State*> streams;
-  std::optional<std::string> counted_as;  // whose room it takes
-  bool dirty = false;                     // in dirty_
-  bool acknowledged = false;              // and is to be saved for that, when there is time
-  uint64_t batch = 0;                     // the last one that held it
+  std::optional<InstanceRoom::Place> counted_as;  // whose room it takes
+  bool holds_nothing = true;                      // nothing was ever sent to it
+  bool dirty = false;                             // in dirty_
+  bool acknowledged = false;                      // and is to be saved for that, when there is time
+  uint64_t batch = 0;                             // the last one that held it
+  size_t fetches = 0;                             // calls of FetchSecrets under way
+  // Of one that fetches: what it was sent last, by SPIFFE ID. A restart knows one key of each instance, and takes it
+  // for that of the instance's own ID.
+  std::map<std::string, Delivery::Key> fetched;
+  void SettleFetched();
   // The least that streams held whose connection broke, while none has come back: their proxy still uses that.
   std::optional<uint64_t> departed_bundle;
   std::optional<HeldKey> departed_key;
@@ -59,8 +90,9 @@ struct SubscriberRegistry::Instance {
   absl::Duration carried_until = absl::InfiniteDuration();
 };
 
-SubscriberRegistry::SubscriberRegistry(SubscriberStore& store, const Clock& clock, absl::Duration leaf_lifetime)
-    : store_(store), clock_(clock), leaf_lifetime_(leaf_lifetime) {}
+SubscriberRegistry::SubscriberRegistry(SubscriberStore& store, const Clock& clock, absl::Duration leaf_lifetime,
+                                       InstanceRoom::Limits limits)
+    : store_(store), clock_(clock), leaf_lifetime_(leaf_lifetime), room_(limits) {}
 
 SubscriberRegistry::~SubscriberRegistry() { Shutdown(); }
 
@@ -73,63 +105,60 @@ absl::Status SubscriberRegistry::Load() {
     instance->record.connected = false;
     instance->carried_bundle = instance->record.takes_bundle;
     instance->carried_key = instance->record.takes_key;
-    if (instance->record.evicted_at == absl::InfiniteFuture()) CountAs(*instance, instance->record.spiffe_id);
+    instance->holds_nothing = false;
+    const SubscriberRecord& record = instance->record;
+    if (IsFetchKind(record.kind) && record.takes_key) {
+      instance->fetched[record.spiffe_id] = {
+          record.spiffe_id, 0, record.serial, record.authority_id, record.version_info, record.certificate_expires};
+    }
+    if (!IsEvicted(record)) room_.Count(instance->counted_as, PlaceOf(record));
     std::string name = instance->record.instance;
     instances_.insert_or_assign(std::move(name), std::move(instance));
   }
   return absl::OkStatus();
 }
 
-void SubscriberRegistry::CountAs(Instance& instance, const std::optional<std::string>& id) {
-  if (instance.counted_as == id) return;
-  if (instance.counted_as.has_value()) {
-    const auto before = instances_of_.find(*instance.counted_as);
-    if (--before->second == 0) instances_of_.erase(before);
+void SubscriberRegistry::Uncount(Instance& instance) { room_.Count(instance.counted_as, std::nullopt); }
+
+absl::StatusOr<SubscriberRegistry::Instance*> SubscriberRegistry::Admit(const SubscriberRecord& info) {
+  const auto known = instances_.find(info.instance);
+  // Whoever was evicted takes no room, so it needs some to come back.
+  if (known == instances_.end() || IsEvicted(known->second->record)) {
+    MESHCA_RETURN_IF_ERROR(room_.Admit(PlaceOf(info), clock_.SinceBoot()));
   }
-  if (id.has_value()) ++instances_of_[*id];
-  instance.counted_as = id;
+  std::unique_ptr<Instance>& slot = instances_[info.instance];
+  if (slot == nullptr) {
+    slot = std::make_unique<Instance>();
+    slot->record.instance = info.instance;
+    slot->record.first_seen = clock_.Now();
+  }
+  SubscriberRecord& record = slot->record;
+  if (!info.spiffe_id.empty()) record.spiffe_id = info.spiffe_id;
+  record.node = info.node;
+  record.kind = info.kind;
+  record.peer = info.peer;
+  room_.Count(slot->counted_as, PlaceOf(record));
+  return slot.get();
 }
 
-absl::Status SubscriberRegistry::CheckRoom(const SubscriberRecord& info) const {
-  if (instances_.contains(info.instance)) return absl::OkStatus();
-  const auto count = instances_of_.find(info.spiffe_id);
-  if (count == instances_of_.end() || count->second < kInstancesPerIdMax) return absl::OkStatus();
-  return WithReason(
-      absl::ResourceExhaustedError(absl::StrCat(
-          "SDS: ", count->second, " instances of \"", info.spiffe_id,
-          "\" are connected, or remembered until their certificates end, and that is the most. A proxy keeps its node "
-          "id "
-          "when it reconnects; `meshca subscriber list` shows the instances, `meshca subscriber evict` makes room for "
-          "those that are gone")),
-      "TOO_MANY_INSTANCES");
-}
-
-absl::StatusOr<SubscriberRegistry::Member> SubscriberRegistry::Join(const SubscriberRecord& info) {
+absl::StatusOr<SubscriberRegistry::Member> SubscriberRegistry::Join(const SubscriberRecord& info,
+                                                                    rpc::StreamHandle stream) {
   const absl::Time now = clock_.Now();
   Member member;
   std::vector<SubscriberRecord> batch;
   {
     MutexLock lock(mutex_);
-    MESHCA_RETURN_IF_ERROR(CheckRoom(info));
+    MESHCA_ASSIGN_OR_RETURN(Instance* const admitted, Admit(info));
+    Instance& instance = *admitted;
     member.registry_ = this;
     member.state_ = std::make_shared<Member::State>();
-    std::unique_ptr<Instance>& slot = instances_[info.instance];
-    if (slot == nullptr) {
-      slot = std::make_unique<Instance>();
-      slot->record.instance = info.instance;
-      slot->record.first_seen = now;
-    }
-    Instance& instance = *slot;
-    if (!info.spiffe_id.empty()) instance.record.spiffe_id = info.spiffe_id;
-    instance.record.node = info.node;
-    instance.record.kind = info.kind;
-    instance.record.peer = info.peer;
+    if (IsEvicted(instance.record)) instance.record.first_seen = now;
+    instance.record.evicted_at = absl::InfiniteFuture();
     instance.record.connected = true;
     instance.record.last_seen = now;
-    instance.record.evicted_at = absl::InfiniteFuture();
-    CountAs(instance, instance.record.spiffe_id);
     member.state_->instance = &instance;
     member.state_->index = instance.streams.size();
+    member.state_->stream = std::move(stream);
     instance.streams.push_back(member.state_.get());
     instance.departed_bundle.reset();
     instance.departed_key.reset();
@@ -140,6 +169,83 @@ absl::StatusOr<SubscriberRegistry::Member> SubscriberRegistry::Join(const Subscr
   }
   Save(std::move(batch));
   return member;
+}
+
+absl::StatusOr<SubscriberRegistry::Fetching> SubscriberRegistry::BeginFetch(const SubscriberRecord& info) {
+  MutexLock lock(mutex_);
+  MESHCA_ASSIGN_OR_RETURN(Instance* const instance, Admit(info));
+  ++instance->fetches;
+  Fetching fetching;
+  fetching.registry_ = this;
+  fetching.instance_ = instance;
+  return fetching;
+}
+
+SubscriberRegistry::Fetching& SubscriberRegistry::Fetching::operator=(Fetching&& other) noexcept {
+  End();
+  registry_ = std::exchange(other.registry_, nullptr);
+  instance_ = std::exchange(other.instance_, nullptr);
+  return *this;
+}
+
+void SubscriberRegistry::Fetching::End() {
+  if (registry_ == nullptr) return;
+  SubscriberRegistry& registry = *std::exchange(registry_, nullptr);
+  MutexLock lock(registry.mutex_);
+  --instance_->fetches;
+  if (IsEvicted(instance_->record) && instance_->fetches == 0) registry.Uncount(*instance_);
+  registry.DropIfEmpty(*instance_);
+}
+
+void SubscriberRegistry::Fetching::Delivered(const Delivery& delivery) {
+  if (registry_ == nullptr) return;
+  const absl::Time now = registry_->clock_.Now();
+  std::vector<SubscriberRecord> batch;
+  {
+    MutexLock lock(registry_->mutex_);
+    SubscriberRecord& record = instance_->record;
+    if (IsEvicted(record)) record.first_seen = now;
+    record.evicted_at = absl::InfiniteFuture();
+    registry_->room_.Count(instance_->counted_as, PlaceOf(record));
+    record.last_seen = now;
+    if (delivery.bundle_sequence.has_value()) {
+      record.takes_bundle = true;
+      record.bundle_sequence = *delivery.bundle_sequence;
+      if (instance_->fetched.empty()) record.version_info = delivery.version_info;
+    }
+    for (const Delivery::Key& key : delivery.keys) {
+      record.takes_key = true;
+      record.certificate_expires = std::max(record.certificate_expires, key.not_after);
+      instance_->fetched[key.spiffe_id] = key;
+    }
+    instance_->SettleFetched();
+    registry_->MayHold(*instance_);
+    batch = registry_->TakeBatch();
+  }
+  registry_->Save(std::move(batch));
+}
+
+// The oldest key that it may still hold counts.
+void SubscriberRegistry::Instance::SettleFetched() {
+  const Delivery::Key* oldest = nullptr;
+  for (const auto& [id, key] : fetched) {
+    if (oldest == nullptr || key.generation < oldest->generation) oldest = &key;
+  }
+  if (oldest == nullptr) return;
+  record.serial = oldest->serial;
+  record.authority_id = oldest->authority_id;
+  record.version_info = oldest->version_info;
+}
+
+void SubscriberRegistry::MayHold(Instance& instance) {
+  instance.holds_nothing = false;
+  Touch(instance);
+}
+
+void SubscriberRegistry::DropIfEmpty(Instance& instance) {
+  if (!instance.holds_nothing || !instance.streams.empty() || instance.fetches > 0) return;
+  Uncount(instance);
+  instances_.erase(std::string(instance.record.instance));
 }
 
 // Forgets what broken streams carried when they had time enough to come back.
@@ -164,7 +270,7 @@ void SubscriberRegistry::Remember(Instance& instance, const Member::State& strea
 }
 
 void SubscriberRegistry::Touch(Instance& instance) {
-  if (instance.dirty) return;
+  if (instance.dirty || instance.holds_nothing) return;
   instance.dirty = true;
   dirty_.push_back(instance.record.instance);
 }
@@ -185,6 +291,7 @@ void SubscriberRegistry::TouchAcknowledged() {
 
 // Not done at each acknowledgement: ten thousand streams of one instance would cost their square.
 void SubscriberRegistry::Settle(Instance& instance) const {
+  if (IsFetchKind(instance.record.kind)) return;  // what it was sent is there already
   const Member::State* slowest_bundle = nullptr;
   const HeldKey* slowest_key = instance.departed_key.has_value() ? &*instance.departed_key : nullptr;
   SubscriberRecord& record = instance.record;
@@ -300,50 +407,126 @@ bool SubscriberRegistry::Knows(absl::string_view instance) const {
   return instances_.contains(instance);
 }
 
-absl::StatusOr<SubscriberRecord> SubscriberRegistry::Evict(absl::string_view instance) {
+std::vector<rpc::StreamHandle> SubscriberRegistry::DetachStreams(Instance& instance) {
+  std::vector<rpc::StreamHandle> handles;
+  for (Member::State* const stream : instance.streams) {
+    instance.carried_bundle |= stream->bundle;
+    instance.carried_key |= stream->key;
+    stream->instance = nullptr;
+    handles.push_back(std::move(stream->stream));
+  }
+  stats_.streams -= instance.streams.size();
+  instance.streams.clear();
+  instance.carried_until = absl::InfiniteDuration();
+  return handles;
+}
+
+absl::StatusOr<SubscriberRegistry::Evicted> SubscriberRegistry::Evict(
+    absl::FunctionRef<bool(const SubscriberRecord&)> chosen) {
   const absl::Time now = clock_.Now();
-  const std::string name(instance);
+  Evicted evicted;
+  std::vector<std::string> names;
+  std::vector<rpc::StreamHandle> handles;
   std::vector<SubscriberRecord> batch;
   {
     MutexLock lock(mutex_);
-    const auto found = instances_.find(name);
-    if (found == instances_.end()) {
-      return absl::NotFoundError(
-          absl::StrCat("no subscriber \"", name, "\"; `meshca subscriber list` shows their instances"));
-    }
-    if (!found->second->streams.empty()) return StillConnected(found->second->record);
     if (closed_) return absl::UnavailableError("SDS: the server is shutting down");
-    found->second->record.evicted_at = now;
-    CountAs(*found->second, std::nullopt);
-    Touch(*found->second);
+    for (const auto& [name, instance] : instances_) {
+      if (IsEvicted(instance->record) || !chosen(RecordOf(*instance))) continue;
+      names.push_back(name);
+    }
+    for (const std::string& name : names) {
+      Instance& instance = *instances_.at(name);
+      if (!instance.streams.empty()) ++evicted.ended;
+      for (rpc::StreamHandle& handle : DetachStreams(instance)) handles.push_back(std::move(handle));
+      instance.departed_bundle.reset();
+      instance.departed_key.reset();
+      instance.fetched.clear();
+      ForgetEvidence(instance.record);
+      instance.record.connected = false;
+      instance.record.evicted_at = now;
+      Uncount(instance);
+      MayHold(instance);  // until it is saved that it does not count
+    }
     failing_ = false;  // somebody waits: try now, whatever became of the last save
     batch = TakeBatch();
   }
   Save(std::move(batch));
-  MutexLock lock(mutex_);
-  return AwaitEvicted(name, now);
+  absl::Status saved;
+  {
+    MutexLock lock(mutex_);
+    saved = AwaitEvicted(names, now);
+    for (const std::string& name : names) {
+      const auto found = instances_.find(name);
+      if (found != instances_.end()) evicted.records.push_back(RecordOf(*found->second));
+    }
+  }
+  // Saved or not, those streams are evidence no more, and whoever is served has to be counted.
+  for (const rpc::StreamHandle& handle : handles) {
+    handle.Post([](rpc::StreamHandler& self) { static_cast<EvictableStream&>(self).OnEvicted(EndedByOperator()); });
+  }
+  MESHCA_RETURN_IF_ERROR(saved);
+  Sort(evicted.records);
+  return evicted;
 }
 
-// Rows are saved in the order of their changes, one batch at a time; so this waits until a batch that holds the
-// eviction has ended.
-absl::StatusOr<SubscriberRecord> SubscriberRegistry::AwaitEvicted(const std::string& instance, absl::Time evicted_at) {
-  SubscriberRecord last;
+// Rows are saved in the order of their changes, one batch at a time; so this waits until the batches that hold the
+// evictions have ended. Who came back meanwhile is saved as that.
+absl::Status SubscriberRegistry::AwaitEvicted(const std::vector<std::string>& instances, absl::Time evicted_at) {
   while (true) {
-    const auto found = instances_.find(instance);
-    if (found == instances_.end()) return last;  // its certificate ended meanwhile: it is forgotten
-    Instance& evicted = *found->second;
-    last = RecordOf(evicted);
-    if (last.evicted_at != evicted_at) return StillConnected(last);
-    if (!evicted.dirty && !(saving_ && evicted.batch == batch_)) return last;
-    if (evicted.dirty && failing_) {
-      evicted.record.evicted_at = absl::InfiniteFuture();
-      CountAs(evicted, evicted.record.spiffe_id);
-      return absl::UnavailableError(absl::StrCat("subscriber \"", instance,
-                                                 "\": not evicted, because the database does not take it; the server's "
-                                                 "log says why"));
+    bool unsaved = false, being_saved = false;
+    for (const std::string& name : instances) {
+      const auto found = instances_.find(name);
+      if (found == instances_.end() || found->second->record.evicted_at != evicted_at) continue;
+      unsaved |= found->second->dirty;
+      being_saved |= saving_ && found->second->batch == batch_;
     }
+    if (!unsaved && !being_saved) return absl::OkStatus();
+    if (unsaved && failing_) return TakeBack(instances, evicted_at);
     saved_.Wait(mutex_);
   }
+}
+
+absl::Status SubscriberRegistry::TakeBack(const std::vector<std::string>& instances, absl::Time evicted_at) {
+  size_t taken_back = 0;
+  for (const std::string& name : instances) {
+    const auto found = instances_.find(name);
+    if (found == instances_.end() || !found->second->dirty) continue;
+    Instance& instance = *found->second;
+    if (instance.record.evicted_at != evicted_at) continue;
+    instance.record.evicted_at = absl::InfiniteFuture();
+    room_.Count(instance.counted_as, PlaceOf(instance.record));
+    ++taken_back;
+  }
+  return absl::UnavailableError(
+      absl::StrCat(taken_back, " of ", instances.size(),
+                   " subscribers were not evicted, because the database does not take it; the "
+                   "server's log says why. They count as ones that have acknowledged nothing"));
+}
+
+// A fetched key that has ended is held no more, while another one keeps its instance remembered.
+void SubscriberRegistry::DropEndedKeys(Instance& instance, absl::Time now) {
+  if (instance.fetched.size() < 2) return;
+  if (std::erase_if(instance.fetched, [now](const auto& key) { return key.second.not_after <= now; }) == 0) return;
+  instance.SettleFetched();
+  Touch(instance);
+}
+
+void SubscriberRegistry::CertificatesEnd(absl::string_view instance, absl::Time until) {
+  std::vector<SubscriberRecord> batch;
+  {
+    MutexLock lock(mutex_);
+    const auto found = instances_.find(instance);
+    if (found == instances_.end()) return;
+    SubscriberRecord& record = found->second->record;
+    // Not the infinite past: that is an instance which never had a certificate, and is remembered for a lifetime.
+    until = std::max(until, absl::UnixEpoch());
+    if (record.certificate_expires <= until) return;
+    record.certificate_expires = until;
+    Touch(*found->second);
+    batch = TakeBatch();
+  }
+  Save(std::move(batch));
 }
 
 void SubscriberRegistry::Tick(absl::Time now) {
@@ -353,16 +536,18 @@ void SubscriberRegistry::Tick(absl::Time now) {
     MutexLock lock(mutex_);
     for (const auto& [name, instance] : instances_) {
       const SubscriberRecord& record = instance->record;
-      if (!instance->streams.empty()) continue;
+      if (!instance->streams.empty() || instance->fetches > 0) continue;
       const absl::Time until = record.certificate_expires != absl::InfinitePast() ? record.certificate_expires
                                                                                   : record.last_seen + leaf_lifetime_;
       if (until <= now) forgotten.push_back(name);
     }
     for (const std::string& name : forgotten) {
-      CountAs(*instances_.at(name), std::nullopt);
+      Uncount(*instances_.at(name));
       SetAcknowledged(*instances_.at(name), false);
       instances_.erase(name);
     }
+    for (const auto& [name, instance] : instances_) DropEndedKeys(*instance, now);
+    room_.Tidy(clock_.SinceBoot());
     TouchAcknowledged();
     failing_ = false;
     batch = TakeBatch();
@@ -442,7 +627,7 @@ void SubscriberRegistry::Member::Carries(bool bundle, bool key) {
   std::vector<SubscriberRecord> batch;
   {
     MutexLock lock(registry_->mutex_);
-    if (state_->bundle == bundle && state_->key == key) return;
+    if (state_->instance == nullptr || (state_->bundle == bundle && state_->key == key)) return;
     state_->bundle = bundle;
     state_->key = key;
     registry_->Touch(*state_->instance);
@@ -451,23 +636,35 @@ void SubscriberRegistry::Member::Carries(bool bundle, bool key) {
   registry_->Save(std::move(batch));
 }
 
+void SubscriberRegistry::Member::Sent() { SentCertificate(absl::InfinitePast()); }
+
 void SubscriberRegistry::Member::SentCertificate(absl::Time not_after) {
   if (registry_ == nullptr) return;
-  MutexLock lock(registry_->mutex_);
-  SubscriberRecord& record = state_->instance->record;
-  record.certificate_expires = std::max(record.certificate_expires, not_after);
+  std::vector<SubscriberRecord> batch;
+  {
+    MutexLock lock(registry_->mutex_);
+    if (state_->instance == nullptr) return;
+    Instance& instance = *state_->instance;
+    instance.record.certificate_expires = std::max(instance.record.certificate_expires, not_after);
+    if (!instance.holds_nothing) return;
+    registry_->MayHold(instance);
+    batch = registry_->TakeBatch();
+  }
+  registry_->Save(std::move(batch));
 }
 
 void SubscriberRegistry::Member::Acknowledged(const Evidence& evidence) {
   if (registry_ == nullptr) return;
   const absl::Time now = registry_->clock_.Now();
   MutexLock lock(registry_->mutex_);
+  if (state_->instance == nullptr) return;
   if (evidence.bundle_sequence != 0) state_->bundle_sequence = evidence.bundle_sequence;
   if (!evidence.serial.empty()) {
     state_->held = {evidence.generation, evidence.serial, evidence.authority_id, evidence.version_info};
   }
   if (!evidence.version_info.empty()) state_->version_info = evidence.version_info;
   Instance& instance = *state_->instance;
+  instance.holds_nothing = false;
   instance.record.last_seen = instance.record.acknowledged_at = now;
   state_->rejected.clear();
   ++registry_->stats_.acknowledged;
@@ -480,7 +677,9 @@ void SubscriberRegistry::Member::Rejected(absl::string_view what) {
   std::vector<SubscriberRecord> batch;
   {
     MutexLock lock(registry_->mutex_);
+    if (state_->instance == nullptr) return;
     Instance& instance = *state_->instance;
+    instance.holds_nothing = false;
     instance.record.last_seen = now;
     state_->rejected = what.empty() ? "(no reason given)" : std::string(what);
     ++registry_->stats_.rejected;
@@ -497,6 +696,7 @@ void SubscriberRegistry::Member::Leave(bool broken) {
   std::vector<SubscriberRecord> batch;
   {
     MutexLock lock(registry.mutex_);
+    if (state_->instance == nullptr) return;
     Instance& instance = *state_->instance;
     registry.DropDoubtful(instance);
     if (instance.streams.size() == 1) registry.Settle(instance);  // what the last one leaves is remembered
@@ -515,6 +715,7 @@ void SubscriberRegistry::Member::Leave(bool broken) {
     if (instance.streams.empty()) instance.carried_until = absl::InfiniteDuration();
     --registry.stats_.streams;
     registry.Touch(instance);
+    registry.DropIfEmpty(instance);
     batch = registry.TakeBatch();
   }
   state_ = nullptr;

@@ -1,5 +1,7 @@
 #include "ca/authority/root_rotation.h"
 
+#include <limits>
+
 namespace meshca {
 
 absl::string_view RotationStepName(RotationStep step) {
@@ -13,5 +15,7 @@ absl::string_view RotationStepName(RotationStep step) {
   }
   return "unknown";
 }
+
+absl::Time RootRotation::WaitsForever() { return absl::FromUnixMicros(std::numeric_limits<int64_t>::max() - 1); }
 
 }  // namespace meshca

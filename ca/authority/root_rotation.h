@@ -39,7 +39,8 @@ struct RootRotation {
   bool rolled_back = false;
   // Somebody has seen to the consumers that nothing here can observe.
   bool external_confirmed = false;
-  // Whoever is not done by then is cut off, and named in the audit log. InfiniteFuture: nobody is.
+  // Whoever is not done by then is cut off, and named in the audit log. InfiniteFuture: nobody is. WaitsForever(): nor
+  // does an emergency go on without those who are silent.
   absl::Time deadline = absl::InfiniteFuture();
   std::string actor;  // who began it
   absl::Time started_at;
@@ -53,6 +54,12 @@ struct RootRotation {
   std::string forced;
 
   bool Ended() const { return step == RotationStep::kDone; }
+
+  // The deadline of an emergency that waits for every subscriber, however long it is silent. A time that never comes,
+  // one microsecond before the end of all times, so that it is stored under the row's MAC without a column of its own,
+  // and a version that knows nothing of it waits for ever too.
+  static absl::Time WaitsForever();
+  bool GoesOnWithoutTheSilent() const { return emergency && deadline != WaitsForever(); }
 };
 
 }  // namespace meshca

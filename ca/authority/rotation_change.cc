@@ -24,6 +24,11 @@ absl::Status NotAt(const AuthoritiesAndBundle& state, absl::string_view step) {
                     "ROTATION_STEP");
 }
 
+absl::Status NewRootIsMissing() {
+  return absl::DataLossError(
+      "the new root of the rotation is not in the database: restore a backup (meshca db restore)");
+}
+
 // A change that moves the rotation that runs to `step`; `detail` and actor for the audit log.
 AuthorityChange Move(const AuthoritiesAndBundle& state, const TrustDomain& domain, RotationStep step,
                      absl::string_view action, const ChangeReason& reason) {
@@ -43,6 +48,22 @@ void Remember(const std::string& forced, AuthorityChange& change) {
 bool IsAt(const AuthoritiesAndBundle& state, std::initializer_list<RotationStep> steps) {
   const RootRotation* rotation = RunningRotation(state);
   return rotation != nullptr && std::find(steps.begin(), steps.end(), rotation->step) != steps.end();
+}
+
+// The root `id` and all under it that is not retired: its key is taken for stolen, and a stolen root can make issuing
+// authorities of its own.
+void TaintUnder(const AuthoritiesAndBundle& state, const std::string& id, const ChangeReason& reason,
+                AuthorityChange& change) {
+  for (StoredAuthority row : state.authorities) {
+    if (row.root_id != id || row.tainted || row.state == AuthorityState::kRetired) continue;
+    row.tainted = true;
+    change.audit.push_back(MakeAudit("authority.taint", row.id, reason));
+    change.authorities.push_back(std::move(row));
+  }
+}
+
+absl::Time DeadlineOf(const RotationOptions& options) {
+  return options.waits_for_silent ? RootRotation::WaitsForever() : options.deadline;
 }
 
 StoredAuthority Activated(StoredAuthority row, absl::Time now) {
@@ -111,6 +132,10 @@ absl::Status CrossCertify(const AuthoritiesAndBundle& state, const TrustDomain& 
   const auto key = OpenKey(keys, *old);
   // A plugged-in root's key file may hold the new set's by now: that it is away is no fault.
   if (!key.ok()) return absl::OkStatus();
+  // The chain would be: leaf, issuing authority, what stands above that one up to the new root, the cross-certificate.
+  const size_t above = root.issuing.has_value() ? root.issuing->chain_der.size() - 1 : 0;
+  const std::optional<int> room = signer.certificate.path_len();
+  if (room.has_value() && static_cast<size_t>(*room) < above + 2) return absl::OkStatus();
   const auto cross = BuildCrossCertificate(domain, subject.certificate, signer.certificate, **key, now, entropy);
   if (absl::IsFailedPrecondition(cross.status())) return absl::OkStatus();
   MESHCA_RETURN_IF_ERROR(cross.status());
@@ -158,20 +183,13 @@ absl::StatusOr<AuthorityChange> PrepareRotation(const AuthoritiesAndBundle& stat
   rotation.automatic = options.automatic;
   rotation.emergency = options.emergency;
   rotation.external_confirmed = options.external_confirmed;
-  rotation.deadline = options.deadline;
+  rotation.deadline = DeadlineOf(options);
   rotation.actor = reason.actor;
   rotation.started_at = reason.now;
   rotation.step_at = reason.now;
   change.rotation = std::move(rotation);
   change.audit.push_back(MakeAudit("root.prepare", root.root.id, reason));
-  if (options.emergency) {
-    for (StoredAuthority row : state.authorities) {
-      if (row.root_id != old->id || row.tainted || row.state == AuthorityState::kRetired) continue;
-      row.tainted = true;
-      change.audit.push_back(MakeAudit("authority.taint", row.id, reason));
-      change.authorities.push_back(std::move(row));
-    }
-  }
+  if (options.emergency) TaintUnder(state, old->id, reason, change);
   root.root.state = AuthorityState::kPrepared;
   change.authorities.push_back(std::move(root.root));
   if (root.issuing.has_value()) {
@@ -186,7 +204,7 @@ absl::StatusOr<AuthorityChange> PublishRotation(const AuthoritiesAndBundle& stat
   if (!IsAt(state, {RotationStep::kPrepare})) return NotAt(state, "publish the new root");
   AuthorityChange change = Move(state, domain, RotationStep::kDistribute, "root.publish", reason);
   const StoredAuthority* next = FindById(state, change.rotation->new_root_id);
-  if (next == nullptr) return absl::DataLossError("the new root of the rotation is not in the database");
+  if (next == nullptr) return NewRootIsMissing();
   std::vector<std::string> roots = state.bundle->roots_der;
   AddUnique(roots, next->chain_der.front());
   PublishRoots(state, std::move(roots), reason.now, change);
@@ -202,8 +220,9 @@ absl::StatusOr<AuthorityChange> ActivateRotation(const AuthoritiesAndBundle& sta
   if (!IsAt(state, {RotationStep::kDistribute})) return NotAt(state, "activate the new root");
   AuthorityChange change = Move(state, domain, RotationStep::kReissue, "root.activate", reason);
   Remember(forced, change);
-  const StoredAuthority next = *FindById(state, change.rotation->new_root_id);
-  HandOver(state, next, std::move(issuing), reason, change);
+  const StoredAuthority* next = FindById(state, change.rotation->new_root_id);
+  if (next == nullptr) return NewRootIsMissing();
+  HandOver(state, *next, std::move(issuing), reason, change);
   return change;
 }
 
@@ -218,11 +237,13 @@ absl::StatusOr<AuthorityChange> RetireRotation(const AuthoritiesAndBundle& state
   if (!IsAt(state, {RotationStep::kReissue, RotationStep::kDrain})) return NotAt(state, "retire the old root");
   AuthorityChange change = Move(state, domain, RotationStep::kRetire, "root.retire", reason);
   Remember(forced, change);
-  const StoredAuthority next = *FindById(state, change.rotation->new_root_id);
+  const StoredAuthority* const found = FindById(state, change.rotation->new_root_id);
+  if (found == nullptr) return NewRootIsMissing();
+  const StoredAuthority& next = *found;
   std::vector<std::string> roots = state.bundle->roots_der;
   for (const StoredAuthority& row : state.authorities) {
     if (row.root_id == change.rotation->old_root_id) {
-      if (row.role == AuthorityRole::kRoot) std::erase(roots, row.chain_der.front());
+      if (row.role == AuthorityRole::kRoot) RemoveRoot(roots, row);
       if (row.state == AuthorityState::kRetired) continue;
       change.authorities.push_back(WithState(row, AuthorityState::kRetired, reason.now));
     } else if (row.root_id == next.id && IsCrossCertified(next)) {
@@ -236,9 +257,11 @@ absl::StatusOr<AuthorityChange> RetireRotation(const AuthoritiesAndBundle& state
 }
 
 absl::StatusOr<AuthorityChange> FinishRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
-                                               const ChangeReason& reason) {
+                                               const std::string& forced, const ChangeReason& reason) {
   if (!IsAt(state, {RotationStep::kRetire})) return NotAt(state, "end");
-  return Move(state, domain, RotationStep::kDone, "root.done", reason);
+  AuthorityChange change = Move(state, domain, RotationStep::kDone, "root.done", reason);
+  Remember(forced, change);
+  return change;
 }
 
 absl::StatusOr<AuthorityChange> AbortRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
@@ -251,7 +274,7 @@ absl::StatusOr<AuthorityChange> AbortRotation(const AuthoritiesAndBundle& state,
   std::vector<std::string> roots = state.bundle->roots_der;
   for (const StoredAuthority& row : state.authorities) {
     if (row.root_id != rotation.new_root_id) continue;
-    if (row.role == AuthorityRole::kRoot) std::erase(roots, row.chain_der.front());
+    if (row.role == AuthorityRole::kRoot) RemoveRoot(roots, row);
     if (row.activated_at == absl::InfiniteFuture()) {
       change.forgotten_authorities.push_back(row.id);
     } else {
@@ -286,11 +309,20 @@ absl::StatusOr<AuthorityChange> TakeOverRotation(const AuthoritiesAndBundle& sta
                                                  const RotationOptions& options, const ChangeReason& reason) {
   const RootRotation* running = RunningRotation(state);
   if (running == nullptr) return NotAt(state, "take over");
+  const bool becomes_emergency = options.emergency && !running->emergency;
+  // Later the root that is to go is no longer the one that signs: which of the two was stolen must be said by name.
+  if (becomes_emergency && !IsAt(state, {RotationStep::kPrepare, RotationStep::kDistribute})) {
+    return NotAt(state, "become an emergency");
+  }
   AuthorityChange change = Move(state, domain, running->step, "root.take-over", reason);
   change.rotation->step_at = running->step_at;
   change.rotation->automatic = true;
   change.rotation->external_confirmed |= options.external_confirmed;
-  change.rotation->deadline = std::min(running->deadline, options.deadline);
+  change.rotation->deadline = std::min(running->deadline, DeadlineOf(options));
+  if (becomes_emergency) {
+    change.rotation->emergency = true;
+    TaintUnder(state, running->old_root_id, reason, change);
+  }
   return change;
 }
 

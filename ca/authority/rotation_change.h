@@ -62,16 +62,17 @@ absl::StatusOr<AuthorityChange> DrainRotation(const AuthoritiesAndBundle& state,
 // chains lose the cross-certificate. `forced` as above.
 absl::StatusOr<AuthorityChange> RetireRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
                                                const std::string& forced, const ChangeReason& reason);
-// retire -> done.
+// retire -> done. `forced` as above.
 absl::StatusOr<AuthorityChange> FinishRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
-                                               const ChangeReason& reason);
+                                               const std::string& forced, const ChangeReason& reason);
 // Before activation: the new root leaves the bundle and is forgotten, the rotation with it.
 absl::StatusOr<AuthorityChange> AbortRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
                                               const ChangeReason& reason);
 // reissue or drain -> reissue the other way round: `issuing`, under the old root, signs again.
 absl::StatusOr<AuthorityChange> RollBackRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
                                                  StoredAuthority issuing, const ChangeReason& reason);
-// The rotation as it is, but it goes on by itself from now, and what `options` adds holds.
+// The rotation as it is, but it goes on by itself from now, and what `options` adds holds: before its activation an
+// emergency too, with the taints of one that begins as such.
 absl::StatusOr<AuthorityChange> TakeOverRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
                                                  const RotationOptions& options, const ChangeReason& reason);
 // The rotation as it is, and the consumers that nothing here can see are seen to.

@@ -67,6 +67,10 @@ struct RotationReport {
   std::string error;          // why the last attempt at a step failed; "" when it did not
   // The clock cannot be believed: nothing moves until it can. The sentence says what was found.
   std::string frozen;
+  // Of an emergency: how long subscribers that are silent can hold up a step, and until when this one. Infinite: for as
+  // long as they are silent.
+  absl::Duration emergency_grace = absl::InfiniteDuration();
+  absl::Time grace_ends = absl::InfiniteFuture();
   absl::Time ends_about = absl::InfiniteFuture();  // estimate, from the inventory; InfiniteFuture: nobody can know
   std::vector<std::string> warnings;               // such as: the new root cannot be certified by the old one
 };
@@ -92,6 +96,8 @@ struct RotationOptions {
   bool emergency = false;
   bool external_confirmed = false;
   absl::Time deadline = absl::InfiniteFuture();
+  // An emergency that waits for every subscriber, however long it is silent. Not beside a deadline.
+  bool waits_for_silent = false;
 };
 
 // Thread-safe. Calls block on the database. `actor` is who orders it, for the audit log. Errors of all: Unavailable,
@@ -105,7 +111,9 @@ class RotationControl {
   virtual absl::StatusOr<RotationForecast> Forecast() = 0;
 
   // Begins a rotation; Ok when both roots are published. One that `root prepare` began is taken over: it goes on by
-  // itself. FailedPrecondition: another one runs by itself (ROTATION_RUNS).
+  // itself. So is any that has not activated its new root yet, by an emergency: it becomes one, because whoever is
+  // silent there must not hold up what the theft of a key asks for. FailedPrecondition: another one runs by itself
+  // (ROTATION_RUNS).
   virtual absl::Status Begin(const RotationOptions& options, const std::string& actor) = 0;
   // Judges at once: done when it returns Ok. With `force` an unsafe one is done all the same, and what it broke
   // recorded.

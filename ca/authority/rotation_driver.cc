@@ -43,10 +43,20 @@ std::string ForcedText(absl::string_view what, const RotationEvidence& evidence,
                    " with ", BehindText(evidence), " behind:");
   for (size_t i = 0; i < evidence.laggards.size() && i < kNamedInRecord; ++i) {
     const Laggard& laggard = evidence.laggards[i];
-    absl::StrAppend(&text, i == 0 ? " " : ", ", laggard.spiffe_id, laggard.node.empty() ? "" : " on ", laggard.node);
+    absl::StrAppend(&text, i == 0 ? " " : ", ", laggard.spiffe_id.empty() ? "(no identity)" : laggard.spiffe_id,
+                    laggard.node.empty() ? "" : " on ", laggard.node);
+    if (!laggard.instance.empty()) absl::StrAppend(&text, " (", laggard.instance, ")");
   }
   if (evidence.laggards.size() > kNamedInRecord) absl::StrAppend(&text, " and others");
   return text;
+}
+
+// Can the rotation that runs go on as the one that is asked for?
+bool MayTakeOver(const RootRotation& running, const RotationOptions& options) {
+  if (!options.automatic) return false;
+  if (options.emergency == running.emergency) return !running.automatic;
+  const bool before_activation = running.step == RotationStep::kPrepare || running.step == RotationStep::kDistribute;
+  return options.emergency && before_activation;
 }
 
 absl::Status Refusal(absl::string_view step, absl::string_view broken, const RotationEvidence& evidence) {
@@ -114,14 +124,34 @@ absl::StatusOr<RotationDriver::View> RotationDriver::Look(const RootRotation& ro
   }
   const absl::Duration took = parts_.clock->SinceBoot() - began;
   look_again_ = now + std::clamp(took * kIdleFactor, kLookEvery, kLookAtLeast);
-  if (satisfied_number_ != rotation.number || satisfied_step_ != rotation.step)
+  if (satisfied_number_ != rotation.number || satisfied_step_ != rotation.step) {
     satisfied_since_ = absl::InfiniteFuture();
+    step_seen_ = began;
+    reissue_at_first_ = view.reissue_left;
+  }
+  SetEndsOfWaiting(view.reissue_left, view.facts);
   satisfied_number_ = rotation.number;
   satisfied_step_ = rotation.step;
   // Time that went backwards settles anew.
   if (!view.evidence.Satisfied() || now < satisfied_since_) satisfied_since_ = absl::InfiniteFuture();
   if (view.evidence.Satisfied()) satisfied_since_ = std::min(satisfied_since_, now);
   return view;
+}
+
+// The time since boot counts, and only while this process runs: neither a clock that jumps nor a server that was down
+// for an hour takes anybody's grace away.
+void RotationDriver::SetEndsOfWaiting(uint64_t reissue_left, RotationFacts& facts) const {
+  if (!facts.rotation.GoesOnWithoutTheSilent()) return;
+  const absl::Duration grace_left = step_seen_ + parts_.policy.emergency_grace - parts_.clock->SinceBoot();
+  if (facts.rotation.step != RotationStep::kReissue) {
+    facts.grace_ends = facts.now + grace_left;
+    return;
+  }
+  // Keys are replaced at the pace of the budget. One whose replacement is refused again and again (a rate of its own
+  // caller) must not keep the stolen root, and whoever only waits for its turn must not be left behind.
+  if (reissue_left == 0) return;
+  const absl::Duration all = absl::Seconds(static_cast<double>(reissue_at_first_) / parts_.reissue_per_second);
+  facts.reissue_ends = facts.now + grace_left + all;
 }
 
 absl::Time RotationDriver::EndsAbout(const View& view) const {
@@ -132,7 +162,9 @@ absl::Time RotationDriver::EndsAbout(const View& view) const {
   absl::Time end = std::max(now, evidence.until) + 2 * parts_.policy.settle;
   if (step == RotationStep::kReissue)
     return end + absl::Seconds(static_cast<double>(view.reissue_left) / parts_.reissue_per_second);
-  return evidence.connected_behind > 0 ? absl::InfiniteFuture() : end;
+  if (evidence.connected_behind > 0) end = absl::InfiniteFuture();
+  const absl::Time grace = std::max(now, view.facts.grace_ends);
+  return evidence.leaves_behind == 0 ? std::min(end, grace) : end;
 }
 
 void RotationDriver::Show(const View& view, std::string waiting_for) {
@@ -143,6 +175,7 @@ void RotationDriver::Show(const View& view, std::string waiting_for) {
   report_.reissue_left = view.reissue_left;
   report_.waiting_for = std::move(waiting_for);
   report_.ends_about = EndsAbout(view);
+  report_.grace_ends = view.facts.grace_ends;
 }
 
 absl::Status RotationDriver::CheckClock() const {
@@ -193,7 +226,7 @@ absl::StatusOr<RotationDriver::Advanced> RotationDriver::Advance(absl::Time now)
       Decide(view.facts, view.evidence, satisfied_since_, view.reissue_left, retire_not_before, parts_.policy);
   Show(view, decision.waiting_for);
   if (decision.act == RotationDecision::Act::kWait) return Advanced::kWaits;
-  MESHCA_RETURN_IF_ERROR(Do(decision.act, decision.forced ? "the deadline" : "", view, kSelf));
+  MESHCA_RETURN_IF_ERROR(Do(decision.act, decision.forced_by, view, kSelf));
   return Advanced::kMoved;
 }
 
@@ -231,7 +264,7 @@ absl::Status RotationDriver::Do(RotationDecision::Act act, absl::string_view for
           }
           case Act::kDrain: return DrainRotation(state, domain, {actor, "every key held here was replaced", now});
           case Act::kRetire: return RetireRotation(state, domain, forced, reason);
-          case Act::kFinish: return FinishRotation(state, domain, reason);
+          case Act::kFinish: return FinishRotation(state, domain, forced, reason);
           case Act::kWait: break;
         }
         return absl::InternalError("a rotation that waits has nothing to commit");
@@ -272,6 +305,7 @@ RotationReport RotationDriver::Report() {
     report.error = std::move(error);
   }
   if (!running) return report;
+  if (snapshot->rotation->GoesOnWithoutTheSilent()) report.emergency_grace = parts_.policy.emergency_grace;
   if (!parts_.authorities->ClockIsSteady()) report.frozen = parts_.authorities->ClockFinding();
   for (const SigningAuthority& authority : snapshot->authorities) {
     if (authority.id != snapshot->rotation->new_root_id || !authority.upstream.empty() ||
@@ -292,9 +326,11 @@ absl::Status RotationDriver::Begin(const RotationOptions& options, const std::st
   const absl::Time now = parts_.clock->Now();
   MESHCA_RETURN_IF_ERROR(CheckClock());
   const std::optional<RootRotation> running = Running();
-  if (running.has_value() && !running->automatic && options.automatic && options.emergency == running->emergency) {
+  if (running.has_value() && MayTakeOver(*running, options)) {
+    const char* detail = options.emergency ? "goes on by itself, as an emergency: the present root is taken for stolen"
+                                           : "goes on by itself";
     MESHCA_RETURN_IF_ERROR(authorities.Change([&](const AuthoritiesAndBundle& state) {
-      return TakeOverRotation(state, domain, options, {actor, "goes on by itself", now});
+      return TakeOverRotation(state, domain, options, {actor, detail, now});
     }));
   } else {
     if (!authorities.options().plugged_in_folder.empty() && !running.has_value()) {

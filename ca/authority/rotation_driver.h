@@ -68,6 +68,8 @@ class RotationDriver final : public RotationControl {
   absl::StatusOr<RotationEvidence> Judge(EvidenceJudge::For step, const RotationFacts& facts) const;
   // The step that runs, judged now. Orders what still has to be replaced, and keeps since when the evidence is whole.
   absl::StatusOr<View> Look(const RootRotation& rotation, absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  // How long an emergency's step can be held up, from here on.
+  void SetEndsOfWaiting(uint64_t reissue_left, RotationFacts& facts) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   // One decision and what follows from it.
   enum class Advanced { kNotYet, kWaits, kMoved };  // not looked; looked, and nothing to do; a step was taken
   absl::StatusOr<Advanced> Advance(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
@@ -96,6 +98,9 @@ class RotationDriver final : public RotationControl {
   // Of which step satisfied_since_ speaks: a restart or a step begins it anew.
   uint64_t satisfied_number_ ABSL_GUARDED_BY(turn_) = 0;
   RotationStep satisfied_step_ ABSL_GUARDED_BY(turn_) = RotationStep::kDone;
+  // Of the same step: when this process first looked at it (since boot), and how many keys were to be replaced then.
+  absl::Duration step_seen_ ABSL_GUARDED_BY(turn_);
+  uint64_t reissue_at_first_ ABSL_GUARDED_BY(turn_) = 0;
   absl::Time look_again_ ABSL_GUARDED_BY(turn_) = absl::InfinitePast();  // a big inventory is not read every second
 
   mutable Mutex mutex_;                            // short: for readers

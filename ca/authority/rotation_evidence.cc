@@ -19,7 +19,10 @@ std::string Advice(const SubscriberRecord& subscriber, Laggard::Reason reason) {
   if (reason == Laggard::Reason::kRootsUnobserved) {
     return "put the new root where it reads its roots, then say so with --confirm-external";
   }
-  if (subscriber.connected) return "connected, and has not answered";
+  if (subscriber.connected) {
+    return absl::StrCat("connected, and has not answered; to go on without it: meshca subscriber evict '",
+                        subscriber.instance, "'");
+  }
   return absl::StrCat("has left; if it is gone for good: meshca subscriber evict '", subscriber.instance, "'");
 }
 
@@ -156,41 +159,66 @@ std::optional<EvidenceJudge::For> EvidenceFor(RotationStep step) {
   return std::nullopt;
 }
 
+namespace {
+
+// Who goes on without the evidence, if somebody does. A certificate whose holder takes nothing from here is never left
+// out by the grace: foreign clients renew at half-life, hours later, and cutting them off is the operator's to decide
+// (a deadline, or revoking it).
+std::string GoesOnBy(const RotationFacts& facts, const RotationEvidence& evidence) {
+  if (evidence.Satisfied()) return "";
+  if (facts.now >= facts.rotation.deadline) return "the deadline";
+  if (facts.now >= facts.grace_ends && evidence.leaves_behind == 0) return "the emergency grace";
+  return "";
+}
+
+// How long subscribers that are behind can hold up an emergency's step.
+std::string GraceText(const RotationFacts& facts, const RotationEvidence& evidence) {
+  if (evidence.subscribers_behind == 0 || facts.grace_ends == absl::InfiniteFuture()) return "";
+  if (facts.now >= facts.grace_ends) return "; its subscribers hold an emergency up no longer";
+  return absl::StrCat("; subscribers hold an emergency up until ",
+                      absl::FormatTime("%H:%M:%SZ", facts.grace_ends, absl::UTCTimeZone()));
+}
+
+}  // namespace
+
 RotationDecision Decide(const RotationFacts& facts, const RotationEvidence& evidence, absl::Time satisfied_since,
                         uint64_t reissue_left, absl::Time retire_not_before, const EvidencePolicy& policy) {
   using Act = RotationDecision::Act;
   const RootRotation& rotation = facts.rotation;
-  auto wait = [](std::string what) { return RotationDecision{Act::kWait, false, std::move(what)}; };
-  if (rotation.step == RotationStep::kPrepare) return {Act::kPublish, false, ""};
+  auto wait = [](std::string what) { return RotationDecision{Act::kWait, "", std::move(what)}; };
+  if (rotation.step == RotationStep::kPrepare) return {Act::kPublish, "", ""};
   if (rotation.step == RotationStep::kDone) return {};
-  const bool cut_off = facts.now >= rotation.deadline && !evidence.Satisfied();
   if (rotation.step == RotationStep::kReissue) {
-    if (reissue_left == 0 || cut_off) return {Act::kDrain, false, ""};
+    const bool late = facts.now >= rotation.deadline && !evidence.Satisfied();
+    if (reissue_left == 0 || late || facts.now >= facts.reissue_ends) return {Act::kDrain, "", ""};
     return wait(absl::StrCat(reissue_left, " keys of subscribers are being replaced"));
   }
+  const std::string goes_on_by = GoesOnBy(facts, evidence);
+  const bool cut_off = !goes_on_by.empty();
+  const std::string grace = GraceText(facts, evidence);
   const bool settled = evidence.Satisfied() && facts.now - satisfied_since >= policy.settle;
   switch (rotation.step) {
     case RotationStep::kDistribute:
       if (!evidence.Satisfied() && !cut_off)
-        return wait(absl::StrCat("both roots have to reach ", BehindText(evidence)));
+        return wait(absl::StrCat("both roots have to reach ", BehindText(evidence), grace));
       if (!rotation.automatic) return wait("every subscriber holds both roots: go on with `meshca root activate`");
-      if (settled || cut_off) return {Act::kActivate, cut_off, ""};
+      if (settled || cut_off) return {Act::kActivate, goes_on_by, ""};
       return wait("every subscriber holds both roots; settling");
     case RotationStep::kDrain:
       if (!evidence.Satisfied() && !cut_off) {
-        return wait(absl::StrCat(BehindText(evidence), " under the old root have to end or be replaced"));
+        return wait(absl::StrCat(BehindText(evidence), " under the old root have to end or be replaced", grace));
       }
       if (facts.now < retire_not_before) {
         return wait(absl::StrCat("the database was restored from a backup: no root is retired before ",
                                  absl::FormatTime("%Y-%m-%d %H:%M:%SZ", retire_not_before, absl::UTCTimeZone())));
       }
       if (!rotation.automatic) return wait("nothing depends on the old root: go on with `meshca root retire`");
-      if (settled || cut_off) return {Act::kRetire, cut_off, ""};
+      if (settled || cut_off) return {Act::kRetire, goes_on_by, ""};
       return wait("nothing depends on the old root; settling");
     default:
-      if (settled || cut_off) return {Act::kFinish, cut_off, ""};
+      if (settled || cut_off) return {Act::kFinish, goes_on_by, ""};
       if (evidence.Satisfied()) return wait("the old root has left every subscriber's bundle; settling");
-      return wait(absl::StrCat("the old root has to leave the bundles of ", BehindText(evidence)));
+      return wait(absl::StrCat("the old root has to leave the bundles of ", BehindText(evidence), grace));
   }
 }
 

@@ -27,6 +27,8 @@ struct EvidencePolicy {
   absl::Duration skew = absl::Minutes(10);
   // How long an instance that left and never had a certificate is remembered.
   absl::Duration leaf_lifetime = absl::Hours(24);
+  // How long a subscriber that is silent can hold up one step of an emergency.
+  absl::Duration emergency_grace = absl::Minutes(5);
 };
 
 // What the judgement of one moment rests on. Leaves are streamed past it, because there may be millions.
@@ -36,6 +38,11 @@ struct RotationFacts {
   std::vector<SubscriberRecord> subscribers;
   std::map<std::string, std::string> root_of;  // authority id -> root id, retired ones included
   bool cross_certified = true;                 // holders of the old root alone can verify what the new one signs
+  // In an emergency: subscribers that are behind hold its step up until then, and no longer. InfiniteFuture: for as
+  // long as they are behind.
+  absl::Time grace_ends = absl::InfiniteFuture();
+  // In an emergency: keys that are not replaced by then have had their time and more.
+  absl::Time reissue_ends = absl::InfiniteFuture();
 };
 
 // Gathers the evidence that a step needs before it may end. Subscribers are judged at once, by what they acknowledged;
@@ -78,7 +85,7 @@ class EvidenceJudge {
 struct RotationDecision {
   enum class Act { kWait, kPublish, kActivate, kDrain, kRetire, kFinish };
   Act act = Act::kWait;
-  bool forced = false;      // its deadline has passed and the evidence is not whole
+  std::string forced_by;    // "the deadline", "the emergency grace": it goes on without the evidence; "": with it
   std::string waiting_for;  // kWait: one sentence
 };
 

@@ -45,7 +45,9 @@ void FillRotation(const RootRotation& rotation, v1::RotationStatus& status) {
   status.set_emergency(rotation.emergency);
   status.set_rolled_back(rotation.rolled_back);
   status.set_external_confirmed(rotation.external_confirmed);
-  SetTime(rotation.deadline, [&] { return status.mutable_deadline(); });
+  if (rotation.deadline != RootRotation::WaitsForever()) {
+    SetTime(rotation.deadline, [&] { return status.mutable_deadline(); });
+  }
   status.set_actor(rotation.actor);
   SetTime(rotation.started_at, [&] { return status.mutable_started_at(); });
   SetTime(rotation.step_at, [&] { return status.mutable_step_at(); });
@@ -68,6 +70,10 @@ void FillReport(const RotationReport& report, v1::RotationStatus& status) {
   status.set_error(report.error);
   status.set_frozen(report.frozen);
   SetTime(report.ends_about, [&] { return status.mutable_ends_about(); });
+  if (report.emergency_grace != absl::InfiniteDuration()) {
+    SetDuration(report.emergency_grace, status.mutable_emergency_grace());
+  }
+  SetTime(report.grace_ends, [&] { return status.mutable_grace_ends(); });
   for (const std::string& warning : report.warnings) status.add_warnings(warning);
 }
 
@@ -85,6 +91,15 @@ absl::StatusOr<RotationOptions> Options(const v1::BeginRotationRequest& request,
   options.automatic = request.automatic();
   options.emergency = request.emergency();
   options.external_confirmed = request.confirm_external();
+  options.waits_for_silent = request.wait();
+  if (request.wait() && !request.emergency()) {
+    return absl::InvalidArgumentError("wait is for an emergency: any other rotation waits for every subscriber anyway");
+  }
+  if (request.wait() && request.has_deadline()) {
+    return absl::InvalidArgumentError(
+        "wait and deadline exclude each other: the one waits for every subscriber, the "
+        "other cuts off whoever is behind; leave one of them away");
+  }
   if (!request.has_deadline()) return options;
   if (!request.emergency()) {
     return absl::InvalidArgumentError(
@@ -100,8 +115,9 @@ absl::StatusOr<RotationOptions> Options(const v1::BeginRotationRequest& request,
   return options;
 }
 
-// Lower-case hex, whole or the beginning of one.
-absl::StatusOr<std::string> IdPrefix(const std::string& text) {
+}  // namespace
+
+absl::StatusOr<std::string> AuthorityIdPrefix(const std::string& text) {
   if (text.size() < kIdPrefixMin) {
     return absl::InvalidArgumentError(absl::StrCat("id \"", text, "\" has ", text.size(), " characters; give at least ",
                                                    kIdPrefixMin, " of those that `meshca root show` prints"));
@@ -117,8 +133,6 @@ absl::StatusOr<std::string> IdPrefix(const std::string& text) {
   }
   return absl::AsciiStrToLower(text);
 }
-
-}  // namespace
 
 absl::StatusOr<v1::RotationStatus> GetRotation(const AdminContext& context, const std::string& actor,
                                                const v1::GetRotationRequest& request) {
@@ -190,7 +204,7 @@ absl::StatusOr<v1::RotationStatus> RollBackRotation(const AdminContext& context,
 
 absl::StatusOr<v1::ListAuthoritiesResponse> TaintAuthority(const AdminContext& context, const std::string& actor,
                                                            const v1::TaintAuthorityRequest& request) {
-  MESHCA_ASSIGN_OR_RETURN(const std::string prefix, IdPrefix(request.id()));
+  MESHCA_ASSIGN_OR_RETURN(const std::string prefix, AuthorityIdPrefix(request.id()));
   MESHCA_RETURN_IF_ERROR(CheckSupported(context));
   MESHCA_RETURN_IF_ERROR(context.rotation->Taint(prefix, actor));
   v1::ListAuthoritiesRequest everything;

@@ -131,6 +131,7 @@ void AdminService::AddTo(rpc::Router& router) {
   impl_->List(router, "ListCertificates", m::ListCertificates);
   impl_->Unary(router, "GetCertificate", m::GetCertificate);
   impl_->Unary(router, "RenewCertificates", m::RenewCertificates);
+  impl_->Unary(router, "RevokeCertificates", m::RevokeCertificates);
   impl_->Unary(router, "CreateToken", m::CreateToken);
   impl_->Unary(router, "ListTokens", m::ListTokens);
   impl_->Unary(router, "DeleteToken", m::DeleteToken);
@@ -142,6 +143,7 @@ void AdminService::AddTo(rpc::Router& router) {
   impl_->Unary(router, "ListSubscribers", m::ListSubscribers);
   impl_->Unary(router, "GetSubscriber", m::GetSubscriber);
   impl_->Unary(router, "EvictSubscriber", m::EvictSubscriber);
+  impl_->Unary(router, "EvictSubscribers", m::EvictSubscribers);
   impl_->Unary(router, "BackupDatabase", m::BackupDatabase);
   impl_->Unary(router, "CheckDatabase", m::CheckDatabase);
   impl_->List(router, "ListAudit", m::ListAudit);

@@ -3,6 +3,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "ca/base/glob.h"
 #include "ca/base/status.h"
 #include "ca/spiffe/name_rules.h"
 
@@ -56,27 +57,6 @@ bool SpiffeId::IsReserved() const {
   return path() == own || absl::StartsWith(path(), "/meshca/");
 }
 
-bool SpiffeId::MatchesGlob(absl::string_view pattern) const {
-  // One remembered star is enough: a later star makes every earlier choice irrelevant. Linear memory, and time bounded
-  // by the product of the two lengths.
-  const absl::string_view text = uri_;
-  size_t p = 0, t = 0, star = absl::string_view::npos, star_text = 0;
-  while (t < text.size()) {
-    if (p < pattern.size() && pattern[p] == '*') {
-      star = p++;
-      star_text = t;
-    } else if (p < pattern.size() && (pattern[p] == '?' || pattern[p] == text[t])) {
-      ++p;
-      ++t;
-    } else if (star != absl::string_view::npos) {
-      p = star + 1;
-      t = ++star_text;
-    } else {
-      return false;
-    }
-  }
-  while (p < pattern.size() && pattern[p] == '*') ++p;
-  return p == pattern.size();
-}
+bool SpiffeId::MatchesGlob(absl::string_view pattern) const { return GlobMatches(pattern, uri_); }
 
 }  // namespace meshca

@@ -33,6 +33,7 @@ struct RotateOptions {
   bool emergency = false;
   bool detach = false;
   bool confirm_external = false;
+  bool wait = false;
   std::string deadline;
 };
 
@@ -111,12 +112,19 @@ absl::Status Follow(Session& session, v1::RotationStatus status) {
 void BindRotate(CLI::App& app, RotateOptions& options) {
   CLI::Option* const plan =
       app.add_flag("--plan", options.plan, "Only say what would happen, how long it would take, and who would break");
-  CLI::Option* const emergency = app.add_flag(
-      "--emergency", options.emergency, "The present root's key is taken for stolen: it is tainted, and goes at once");
-  app.add_option("--deadline", options.deadline,
-                 "Of an emergency: whoever is behind after that long (1h, 30m) is cut off; default: nobody is")
-      ->type_name("DURATION")
-      ->needs(emergency);
+  CLI::Option* const emergency = app.add_flag("--emergency", options.emergency,
+                                              "The present root's key is taken for stolen: it is tainted, and goes at "
+                                              "once; subscribers that are silent are named, "
+                                              "and hold up each step for rotation.emergency_grace (5m) at most");
+  CLI::Option* const deadline =
+      app.add_option("--deadline", options.deadline,
+                     "Of an emergency: whoever is behind after that long (1h, 30m) is cut off; default: nobody is but "
+                     "subscribers that are silent")
+          ->type_name("DURATION")
+          ->needs(emergency);
+  app.add_flag("--wait", options.wait, "Of an emergency: wait for subscribers that are silent too, however long")
+      ->needs(emergency)
+      ->excludes(deadline);
   CLI::Option* const detach = app.add_flag("--detach", options.detach, "Begin it and return; it goes on by itself");
   CLI::Option* const confirm = app.add_flag("--confirm-external", options.confirm_external, kConfirmExternal);
   plan->excludes(emergency)->excludes(detach)->excludes(confirm);
@@ -133,7 +141,8 @@ absl::Status Plan(Session& session) {
 // A rotation that runs already is as good, if it is the one that was asked for.
 bool IsAsWanted(const v1::RotationStatus& running, const RotateOptions& options) {
   return running.running() && running.automatic() && !running.rolled_back() && options.deadline.empty() &&
-         (running.emergency() || !options.emergency) && (running.external_confirmed() || !options.confirm_external);
+         (running.emergency() || !options.emergency) && (!running.has_emergency_grace() || !options.wait) &&
+         (running.external_confirmed() || !options.confirm_external);
 }
 
 absl::StatusOr<v1::RotationStatus> BeginOrJoin(Session& session, const RotateOptions& options) {
@@ -141,6 +150,7 @@ absl::StatusOr<v1::RotationStatus> BeginOrJoin(Session& session, const RotateOpt
   request.set_automatic(true);
   request.set_emergency(options.emergency);
   request.set_confirm_external(options.confirm_external);
+  request.set_wait(options.wait);
   if (!options.deadline.empty()) {
     MESHCA_RETURN_IF_ERROR(ReadDuration("--deadline", options.deadline, *request.mutable_deadline()));
     if (ToDuration(request.deadline()) <= absl::ZeroDuration()) return UsageError("--deadline: must be above 0");
@@ -159,12 +169,14 @@ absl::Status Rotate(Session& session, RotateOptions& options) {
   if (options.plan) return Plan(session);
   MESHCA_ASSIGN_OR_RETURN(const v1::RotationStatus status, BeginOrJoin(session, options));
   if (options.detach) {
+    for (const std::string& line : EmergencyLines(status)) std::fprintf(stderr, "%s\n", line.c_str());
     session.Print(status, [&] { PrintRotation(status, stdout); });
     return absl::OkStatus();
   }
   std::fprintf(stderr, "rotation %llu: root %s goes, %s stays; Ctrl-C leaves it running\n",
                static_cast<unsigned long long>(status.number()), ShortId(status.old_root_id()).c_str(),
                ShortId(status.new_root_id()).c_str());
+  for (const std::string& line : EmergencyLines(status)) std::fprintf(stderr, "%s\n", line.c_str());
   return Follow(session, status);
 }
 

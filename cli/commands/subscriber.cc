@@ -1,8 +1,12 @@
 // meshca subscriber list|show|evict
+#include <cstdint>
 #include <cstdio>
 #include <string>
 #include <vector>
 
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "ca/base/status.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/subcommand.h"
@@ -13,6 +17,9 @@ namespace meshca::cli {
 namespace {
 
 namespace v1 = ::meshca::admin::v1;
+
+// Thousands are written in batches, behind whatever else the database has to do.
+constexpr absl::Duration kEvictTimeout = absl::Minutes(1);
 
 std::string Connected(const v1::Subscriber& one) {
   return one.connected() ? "yes" : one.has_evicted_at() ? "no, evicted" : "no";
@@ -60,12 +67,66 @@ absl::Status Show(Session& session, const std::string& instance) {
   return absl::OkStatus();
 }
 
-absl::Status Evict(Session& session, const std::string& instance) {
-  v1::EvictSubscriberRequest request;
-  request.set_instance(instance);
-  v1::Subscriber one;
-  MESHCA_RETURN_IF_ERROR(session.CallAdmin("EvictSubscriber", request, one));
-  PrintText(session, one);
+struct EvictOptions {
+  std::string instance;
+  std::string id;
+  std::string node;
+  std::string uid;
+};
+
+void BindEvict(CLI::App& app, EvictOptions& options) {
+  app.add_option("INSTANCE", options.instance, "One, as `meshca subscriber list` shows it");
+  app.add_option("--id", options.id, "Every one whose SPIFFE ID fits, such as 'spiffe://td/ns/web/*'")
+      ->type_name("GLOB");
+  app.add_option("--node", options.node, "Every one whose node id fits, such as 'node-*'")->type_name("GLOB");
+  app.add_option("--uid", options.uid, "Every one that is a process of this user on the API socket")->type_name("N");
+}
+
+absl::Status CheckGiven(const EvictOptions& options) {
+  const int given = !options.instance.empty() + !options.id.empty() + !options.node.empty() + !options.uid.empty();
+  if (given == 1) return absl::OkStatus();
+  return UsageError(absl::StrCat("evict: give exactly one of INSTANCE, --id, --node and --uid, not ", given,
+                                 "; `meshca subscriber list` shows whom they may name"));
+}
+
+void PrintEvicted(const v1::EvictSubscribersResponse& evicted) {
+  const int count = evicted.subscribers_size();
+  if (count == 0) {
+    std::fputs("nobody was evicted: no subscriber fits that has not been evicted before\n", stdout);
+    return;
+  }
+  std::printf("evicted %d %s: no rotation waits for %s any more\n", count, count == 1 ? "subscriber" : "subscribers",
+              count == 1 ? "it" : "them");
+  if (evicted.ended() == 0) return;
+  std::printf(
+      "%llu of them connected: their streams are ended; who comes back counts anew, as one that has acknowledged "
+      "nothing\n",
+      static_cast<unsigned long long>(evicted.ended()));
+}
+
+absl::Status Evict(Session& session, EvictOptions& options) {
+  MESHCA_RETURN_IF_ERROR(CheckGiven(options));
+  v1::EvictSubscribersRequest request;
+  request.set_instance(options.instance);
+  request.set_spiffe_id_glob(options.id);
+  request.set_node_glob(options.node);
+  if (!options.uid.empty()) {
+    uint32_t uid = 0;
+    if (!absl::SimpleAtoi(options.uid, &uid)) {
+      return UsageError(absl::StrCat("--uid: expects the number of a user such as 1000, not \"", options.uid, "\""));
+    }
+    request.set_uid(uid);
+  }
+  v1::EvictSubscribersResponse response;
+  MESHCA_RETURN_IF_ERROR(session.CallAdmin("EvictSubscribers", request, response, {.timeout = kEvictTimeout}));
+  if (!options.instance.empty()) {
+    PrintText(session, response.subscribers(0));
+  } else if (session.format == OutputFormat::kTable) {
+    PrintEvicted(response);
+  } else {
+    PrintList(session, {"INSTANCE"}, response.subscribers(),
+              [](const v1::Subscriber& one) -> std::vector<std::string> { return {one.instance()}; });
+  }
   return absl::OkStatus();
 }
 
@@ -76,8 +137,9 @@ void AddSubscriber(CLI::App& root, Session& session) {
   AddVerb(*noun, session, "list", "Every subscriber, connected or remembered", List);
   const IdArgument instance = {"INSTANCE", "As `meshca subscriber list` shows it"};
   AddIdVerb(*noun, session, "show", "One subscriber", instance, Show);
-  AddIdVerb(*noun, session, "evict", "It is gone for good: no rotation waits for it; refused while it is connected",
-            instance, Evict);
+  AddVerb<EvictOptions>(*noun, session, "evict",
+                        "No rotation waits for it any more: it is gone for good, or silent; streams are ended",
+                        BindEvict, Evict);
 }
 
 }  // namespace meshca::cli

@@ -77,7 +77,8 @@ absl::StatusOr<std::vector<JwtIssuer>> ToJwtIssuers(const v1::Config& config) {
 EvidencePolicy ToEvidencePolicy(const v1::Config& config) {
   return {.settle = ToDuration(config.rotation().settle()),
           .skew = ToDuration(config.rotation().skew()),
-          .leaf_lifetime = ToDuration(config.leaf().lifetime())};
+          .leaf_lifetime = ToDuration(config.leaf().lifetime()),
+          .emergency_grace = ToDuration(config.rotation().emergency_grace())};
 }
 
 }  // namespace meshca::config

@@ -86,6 +86,11 @@ void PrintProgress(const v1::RotationStatus& status, std::FILE* out) {
   if (status.reissue_left() > 0) Line(out, "re-issue", Count(status.reissue_left(), "key to go", "keys to go"));
   LineUnlessEmpty(out, "waiting", status.waiting_for());
   Line(out, "ends", EndText(status));
+  if (status.has_grace_ends()) {
+    Line(out, "grace",
+         absl::StrCat(ShowUtc(ToTime(status.grace_ends())),
+                      ": subscribers that are silent then are named, and it goes on without them"));
+  }
   if (status.has_deadline()) {
     Line(out, "deadline", absl::StrCat(ShowUtc(ToTime(status.deadline())), ": whoever is behind then is cut off"));
   }
@@ -162,6 +167,30 @@ std::string ReasonText(const v1::Laggard& laggard, const v1::RotationStatus& sta
 
 }  // namespace
 
+std::vector<std::string> EmergencyLines(const v1::RotationStatus& status) {
+  if (!status.running() || !status.emergency()) return {};
+  std::vector<std::string> lines = {
+      "emergency: the root that goes is tainted; what it signed is good for one thing, a new "
+      "certificate under the root that stays"};
+  if (status.has_emergency_grace()) {
+    lines.push_back(absl::StrCat("subscribers that have not acknowledged ",
+                                 ShortDuration(ToDuration(status.emergency_grace())),
+                                 " after a step began are named, and it goes on without them"));
+  } else {
+    lines.push_back(
+        "it waits for every subscriber, however long one is silent; meshca subscriber evict goes on without one");
+  }
+  if (status.has_deadline()) {
+    lines.push_back(absl::StrCat("whoever is behind at ", ShowUtc(ToTime(status.deadline())),
+                                 " is named and cut off, clients with certificates of their own included"));
+  } else {
+    lines.push_back(
+        "certificates of clients that take nothing from here hold the retirement up until they end, are "
+        "renewed or revoked (meshca cert revoke); --deadline cuts them off");
+  }
+  return lines;
+}
+
 std::string ShortId(absl::string_view id) { return id.empty() ? "-" : ShowShort(id); }
 
 std::string LaggardLine(const v1::Laggard& laggard, const v1::RotationStatus& status) {
@@ -194,7 +223,9 @@ std::string LaggardAdvice(const v1::Laggard& laggard) {
   if (!laggard.connected()) {
     return Printable(absl::StrCat("gone for good? meshca subscriber evict ", laggard.instance()));
   }
-  return "it is connected: look at its log, restart it if it does not answer";
+  return Printable(
+      absl::StrCat("it is connected: look at its log, restart it, or go on without it: meshca subscriber evict ",
+                   laggard.instance()));
 }
 
 double RotationPart(const v1::RotationStatus& status) {

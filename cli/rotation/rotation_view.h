@@ -17,6 +17,9 @@ void PrintRotation(const meshca::admin::v1::RotationStatus& status, std::FILE* o
 // `meshca root rotate --plan`.
 void PrintForecast(const meshca::admin::v1::RotationForecast& forecast, std::FILE* out);
 
+// What an emergency will do, said before it does it: a sentence a line; none for any other rotation.
+std::vector<std::string> EmergencyLines(const meshca::admin::v1::RotationStatus& status);
+
 // One line: "distribute (step 2 of 5): 2 of 40 subscribers and 12 certificates are behind; ..."
 std::string RotationLine(const meshca::admin::v1::RotationStatus& status);
 // For the terminal, drawn again and again: step, bar, what it waits for, what is wrong, and `laggards_max` of those who

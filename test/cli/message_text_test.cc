@@ -30,6 +30,13 @@ TEST(MessageText, AbsentMessagesAreNullAndNumbersAreNumbers) {
   EXPECT_NE(json.find(R"("connected":false)"), std::string::npos) << json;
 }
 
+TEST(MessageText, AnOptionalNumberThatIsAbsentIsNotZero) {
+  v1::Subscriber subscriber;
+  EXPECT_NE(ToJson(subscriber).find(R"("uid":null)"), std::string::npos);
+  subscriber.set_uid(0);
+  EXPECT_NE(ToJson(subscriber).find(R"("uid":0)"), std::string::npos);
+}
+
 TEST(MessageText, StringsAreEscaped) { EXPECT_EQ(JsonString("a\"\\\n\x01"), R"("a\"\\\n\u0001")"); }
 
 TEST(MessageText, YamlNestsAndQuotesWhatItMightMisread) {

@@ -28,12 +28,89 @@ TEST(SecretFetch, AnswersWhenEverythingIsThere) {
   DiscoveryResponse response;
   ASSERT_TRUE(response.ParseFromString(std::string(rpc::MessageOf(call->response()))));
   EXPECT_THAT(NamesIn(response), UnorderedElementsAre("default", "ROOTCA", "spiffe://td.test/api"));
-  EXPECT_EQ(world.registry->List().size(), 0) << "a fetch is no subscription";
-  // The key it was given is the one a stream of the same process gets.
+}
+
+DiscoveryResponse Answer(World& world, const std::shared_ptr<FakeCall>& call) {
+  world.Until([&] { return call->finished(); }, "the answer");
+  DiscoveryResponse response;
+  EXPECT_NE(call->response(), nullptr) << call->error();
+  if (call->response() == nullptr) return response;
+  EXPECT_TRUE(response.ParseFromString(std::string(rpc::MessageOf(call->response()))));
+  return response;
+}
+
+TEST(SecretFetch, TheSameProcessIsTheSameInstanceAndHasTheSameKey) {
+  World world;
+  const DiscoveryResponse first = Answer(world, Fetch(world, world.UnixPeer(1000), {"default", "ROOTCA"}));
+  const DiscoveryResponse second = Answer(world, Fetch(world, world.UnixPeer(1000), {"default", "ROOTCA"}));
+  EXPECT_EQ(first.SerializeAsString().size(), second.SerializeAsString().size());
+  EXPECT_EQ(SecretIn(first, "default").SerializeAsString(), SecretIn(second, "default").SerializeAsString());
+  ASSERT_EQ(world.registry->List().size(), 1u);
+  const SubscriberRecord row = world.registry->List().front();
+  EXPECT_EQ(row.kind, "sds-fetch-unix");
+  EXPECT_EQ(row.peer, "pid 4242 uid 1000");
+  EXPECT_TRUE(row.takes_bundle && row.takes_key);
+  EXPECT_FALSE(row.connected);
+  EXPECT_EQ(row.bundle_sequence, 1u) << "what it was sent";
+  EXPECT_EQ(row.authority_id, "issuing-old");
+  EXPECT_EQ(row.acknowledged_at, absl::InfinitePast());
+  Answer(world, Fetch(world, world.UnixPeer(1000, /*pid=*/4243), {"ROOTCA"}));
+  EXPECT_EQ(world.registry->List().size(), 2u) << "another process is another instance";
+}
+
+TEST(SecretFetch, WhoFetchedHoldsTheOldBundleUntilItFetchesAgain) {
+  World world;
+  Answer(world, Fetch(world, world.UnixPeer(1000), {"ROOTCA"}));
+  world.authorities.Publish({RootA(), RootB()});
+  EXPECT_EQ(world.registry->List().front().bundle_sequence, 1u);
+  Answer(world, Fetch(world, world.UnixPeer(1000), {"ROOTCA"}));
+  EXPECT_EQ(world.registry->List().front().bundle_sequence, 2u);
+}
+
+// The counts are kept apart, or the stream's acknowledgement would speak for what was fetched.
+TEST(SecretFetch, AStreamOfTheSameProcessDoesNotSpeakForWhatWasFetched) {
+  World world;
+  Answer(world, Fetch(world, world.UnixPeer(1000), {"ROOTCA"}));
+  world.authorities.Publish({RootA(), RootB()});
   Proxy proxy(world, world.UnixPeer(1000), Protocol::kStateOfTheWorld);
   proxy.node = "";
-  proxy.Ask({"default"});
-  EXPECT_EQ(SecretIn(proxy.Await(1), "default").SerializeAsString(), SecretIn(response, "default").SerializeAsString());
+  proxy.Ask({"ROOTCA"});
+  proxy.Await(1);
+  proxy.Ack();
+  ASSERT_EQ(world.registry->List().size(), 2u);
+  for (const SubscriberRecord& row : world.registry->List()) {
+    EXPECT_EQ(row.bundle_sequence, row.kind == "sds-fetch-unix" ? 1u : 2u) << row.kind;
+  }
+}
+
+TEST(SecretFetch, NoKeyIsMadeForACallerThatThereIsNoRoomFor) {
+  World world;
+  const std::vector<SubscriberRegistry::Member> others = world.FillRoomOf(1000);
+  const auto call = Fetch(world, world.UnixPeer(1000), {"default"});
+  world.Until([&] { return call->finished(); }, "the answer");
+  EXPECT_EQ(call->error().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(ReasonOf(call->error()), "TOO_MANY_INSTANCES");
+  EXPECT_EQ(world.issuer.submitted(), 0u);
+}
+
+TEST(SecretFetch, ACallThatFailsIsNotRemembered) {
+  World world;
+  world.issuer.FailWith(absl::UnavailableError("database: locked"));
+  const auto call = Fetch(world, world.UnixPeer(1000), {"default"});
+  world.Until([&] { return call->finished(); }, "the answer");
+  EXPECT_EQ(call->error().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(world.registry->List().size(), 0u);
+}
+
+// Renewals do not make a caller anybody else: what it can have counted is bounded by the line.
+TEST(SecretFetch, OverMtlsTheLineOfTheCertificateIsThePrincipal) {
+  World world;
+  const auto peer = world.TlsPeer(Id("spiffe://td.test/edge"));
+  Answer(world, Fetch(world, peer, {"ROOTCA"}));
+  const std::string serial = Certificate::Parse(Der(peer->certificate_chain_der[0]))->serial_hex();
+  const SubscriberRecord row = world.registry->List().front();
+  EXPECT_EQ(row.kind, "sds-fetch-mtls");
+  EXPECT_EQ(row.peer, "127.0.0.1:40000 line " + serial);
 }
 
 struct ErrorCase {
@@ -85,6 +162,19 @@ TEST(SecretFetch, AShutdownAnswersWhoWaits) {
   world.issuer.Release();
   world.hub->Shutdown();
   EXPECT_TRUE(call->finished());
+}
+
+TEST(SecretFetchOverTls, ACertificateThatTheInventoryLacksGetsNothingNotEvenTheBundle) {
+  World world;
+  for (const char* name : {"ROOTCA", "ALL", "default"}) {
+    const auto call = Fetch(world, world.ForgedTlsPeer(Id("spiffe://td.test/edge")), {name});
+    world.Until([&] { return call->finished(); }, "the answer");
+    EXPECT_EQ(call->error().code(), absl::StatusCode::kUnauthenticated) << name;
+  }
+  EXPECT_EQ(world.issuer.submitted(), 0u);
+  const auto honest = Fetch(world, world.TlsPeer(Id("spiffe://td.test/edge")), {"default", "ROOTCA"});
+  world.Until([&] { return honest->finished(); }, "the answer");
+  EXPECT_NE(honest->response(), nullptr) << honest->error();
 }
 
 }  // namespace

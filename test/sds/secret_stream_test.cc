@@ -116,12 +116,20 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Combine(
         testing::Values(
             DeniedCase{"UnknownName", 1000, {"kubernetes://gateway-cert"}, "there is no such secret"},
-            DeniedCase{"SomebodyElse", 1000, {"spiffe://td.test/db"}, "may not hold this identity"},
+            DeniedCase{"SomebodyElse",
+                       1000,
+                       {"spiffe://td.test/db"},
+                       "may not hold this identity; let it: meshca entry create spiffe://td.test/db --selector "
+                       "unix:uid:1000"},
             DeniedCase{"OtherDomainsIdentity", 0, {"spiffe://other.test/web"}, "signs for spiffe://td.test only"},
             DeniedCase{"OtherDomainsBundle", 1000, {"spiffe://other.test"}, "no bundle of this trust domain"},
             DeniedCase{"NoSpiffeId", 1000, {"spiffe://td.test/a//b"}, "secret \"spiffe://td.test/a//b\""},
             DeniedCase{"Reserved", 0, {"spiffe://td.test/meshca/admin/x"}, "may not hold this identity"},
-            DeniedCase{"ServersUserWithoutEntry", 0, {"default"}, "meshca entry create"},
+            DeniedCase{"NoEntryNamesWhatWasAskedFor",
+                       2000,
+                       {"ROOTCA", "spiffe://td.test/db"},
+                       "meshca entry create spiffe://td.test/db --selector unix:uid:2000"},
+            DeniedCase{"OperatorWithoutEntry", 0, {"default"}, "meshca entry create"},
             DeniedCase{"NoEntry", 2000, {"ROOTCA"}, "no registration entry"},
             DeniedCase{"Several", 1000, {"x", "y"}, "none of 2 secrets can be had; the first: secret \"x\""},
             DeniedCase{"Everything", 1000, {"*"}, "there is no such secret"}),
@@ -130,7 +138,7 @@ INSTANTIATE_TEST_SUITE_P(
       return std::string(std::get<0>(info.param).name) + (std::get<1>(info.param) == kState ? "State" : "Delta");
     });
 
-TEST(SecretStream, TheServersUserMayNameAnyIdentity) {
+TEST(SecretStream, AnOperatorMayNameAnyIdentity) {
   World world;
   Proxy proxy(world, world.UnixPeer(0), kState);
   proxy.Ask({"spiffe://td.test/anything"});
@@ -582,13 +590,7 @@ TEST_P(SecretStreamBoth, AProcessMayHaveManyNodeIds) {
 
 TEST_P(SecretStreamBoth, NoKeyIsMadeForAnInstanceThatThereIsNoRoomFor) {
   World world;
-  std::vector<SubscriberRegistry::Member> others;
-  for (size_t i = 0; i < SubscriberRegistry::kInstancesPerIdMax; ++i) {
-    SubscriberRecord info;
-    info.instance = std::to_string(i);
-    info.spiffe_id = "spiffe://td.test/web";
-    others.push_back(*world.registry->Join(info));
-  }
+  const std::vector<SubscriberRegistry::Member> others = world.FillRoomOf(1000);
   for (const char* name : {"default", "ROOTCA"}) {
     Proxy proxy(world, world.UnixPeer(1000), GetParam());
     proxy.Ask({name, "spiffe://td.test/api"});
@@ -598,6 +600,29 @@ TEST_P(SecretStreamBoth, NoKeyIsMadeForAnInstanceThatThereIsNoRoomFor) {
   }
   EXPECT_EQ(world.hub->keys().Stats().keys, 0);
   EXPECT_EQ(world.issuer.submitted(), 0);
+}
+
+TEST_P(SecretStreamBoth, AnEvictedStreamEndsAndItsProxyCountsAnewWhenItIsBack) {
+  World world;
+  Proxy proxy(world, world.UnixPeer(1000), GetParam());
+  proxy.Ask({"ROOTCA"});
+  AwaitCount(proxy, GetParam(), 1);
+  proxy.Ack();
+  ASSERT_EQ(world.registry->List().front().bundle_sequence, 1u);
+  const auto evicted = world.registry->Evict([](const SubscriberRecord&) { return true; });
+  ASSERT_TRUE(evicted.ok()) << evicted.status();
+  EXPECT_EQ(evicted->ended, 1u);
+  const absl::Status end = proxy.AwaitEnd();
+  EXPECT_EQ(end.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(ReasonOf(end), "SUBSCRIBER_EVICTED");
+  proxy.stream().Close(end);
+  EXPECT_FALSE(world.registry->List().front().connected);
+  Proxy back(world, world.UnixPeer(1000), GetParam());
+  back.Ask({"ROOTCA"});
+  AwaitCount(back, GetParam(), 1);
+  const SubscriberRecord row = world.registry->List().front();
+  EXPECT_EQ(row.evicted_at, absl::InfiniteFuture());
+  EXPECT_EQ(row.bundle_sequence, 0u) << "it has not acknowledged yet";
 }
 
 TEST(SecretStream, ATypeUrlLeftOutIsSecrets) {
@@ -712,6 +737,44 @@ TEST(SecretStreamOverTls, NoKeyWithoutAClientCertificate) {
     EXPECT_EQ(end.code(), absl::StatusCode::kUnauthenticated);
     EXPECT_THAT(std::string(end.message()), HasSubstr("Unix socket"));
   }
+}
+
+TEST(SecretStreamOverTls, ACertificateThatTheInventoryLacksGetsNothingNotEvenTheBundle) {
+  World world;
+  for (const Protocol protocol : {kState, Protocol::kDelta}) {
+    for (const char* name : {"ROOTCA", "ALL", "spiffe://td.test", "default", "spiffe://td.test/edge"}) {
+      Proxy proxy(world, world.ForgedTlsPeer(Id("spiffe://td.test/edge")), protocol);
+      proxy.Ask({name});
+      EXPECT_EQ(proxy.AwaitEnd().code(), absl::StatusCode::kUnauthenticated) << name;
+      EXPECT_EQ(proxy.stream().sent.size(), 0u) << name;
+    }
+  }
+  EXPECT_EQ(world.issuer.submitted(), 0u);
+  EXPECT_TRUE(world.registry->List().empty()) << "it is no subscriber, and holds no rotation up";
+}
+
+TEST(SecretStreamOverTls, AFirstKeyIsMadeOnlyForACertificateThatIsStillBelieved) {
+  World world;
+  Proxy proxy(world, world.TlsPeer(Id("spiffe://td.test/edge")), kState);
+  proxy.Ask({"ROOTCA"});
+  proxy.Await(1);
+  world.authenticator.RefuseCertificates(absl::UnauthenticatedError("its authority is retired"));
+  proxy.Ask({"ROOTCA", "default"});
+  proxy.Settled();
+  EXPECT_EQ(world.issuer.submitted(), 0u);
+}
+
+TEST(SecretStreamOverTls, ACertificateWithoutAVerifiedPathIsNobodys) {
+  World world;
+  rpc::Peer peer = *world.TlsPeer(Id("spiffe://td.test/edge"));
+  peer.identity = nullptr;
+  Proxy proxy(world, std::make_shared<const rpc::Peer>(peer), kState);
+  proxy.Ask({"ROOTCA"});
+  EXPECT_EQ(proxy.AwaitEnd().code(), absl::StatusCode::kUnauthenticated);
+  SdsCaller caller;
+  caller.peer = std::make_shared<const rpc::Peer>(peer);
+  caller.identity.ids = {Id("spiffe://td.test/edge")};
+  EXPECT_FALSE(caller.MayReceiveKeyOf(Id("spiffe://td.test/edge")));
 }
 
 TEST(SecretStreamOverTls, AnAuthenticatorThatSaysMoreIsNotBelieved) {

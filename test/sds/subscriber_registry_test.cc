@@ -5,12 +5,15 @@
 #include <atomic>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "ca/authority/authority_store.h"
+#include "ca/base/glob.h"
 #include "ca/base/status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "test/fakes/fake_clock.h"
 #include "test/fakes/memory_store.h"
+#include "test/sds/fake_edge.h"
 #include "test/sds/world.h"
 
 namespace meshca::sds {
@@ -31,15 +34,32 @@ SubscriberRecord Info(std::string instance) {
   return info;
 }
 
+// More than any test but those of the room itself needs.
+constexpr InstanceRoom::Limits kRoomy = {1 << 20, 1 << 20};
+
+// A stream that was sent something: its instance may hold that.
+Member Served(SubscriberRegistry& registry, const std::string& instance, rpc::StreamHandle stream = {}) {
+  Member member = *registry.Join(Info(instance), std::move(stream));
+  member.Sent();
+  return member;
+}
+
 struct Registry {
   FakeClock clock;
   MemoryStore store;
-  SubscriberRegistry registry{store, clock, absl::Hours(24)};
+  SubscriberRegistry registry{store, clock, absl::Hours(24), kRoomy};
 
-  Member Join(bool bundle, bool key, const std::string& instance = "i") {
-    Member member = *registry.Join(Info(instance));
+  Member Join(bool bundle, bool key, const std::string& instance = "i", rpc::StreamHandle stream = {}) {
+    Member member = Served(registry, instance, std::move(stream));
     member.Carries(bundle, key);
     return member;
+  }
+  // Evicts one by its name.
+  absl::StatusOr<SubscriberRecord> Evict(const std::string& instance = "i") {
+    auto evicted = registry.Evict([&](const SubscriberRecord& record) { return record.instance == instance; });
+    if (!evicted.ok()) return evicted.status();
+    if (evicted->records.empty()) return absl::NotFoundError(instance);
+    return evicted->records.front();
   }
   SubscriberRecord Row(const std::string& instance = "i") {
     const auto rows = store.LoadSubscribers();
@@ -192,6 +212,35 @@ TEST(SubscriberRegistry, OneWhoLeftIsRememberedUntilTheCertificateExpires) {
   EXPECT_THAT(*world.store.LoadSubscribers(), IsEmpty());
 }
 
+TEST(SubscriberRegistry, WhoseCertificatesWereRevokedIsForgottenOnceItLeft) {
+  Registry world;
+  const absl::Time end = world.clock.Now() + absl::Hours(48);
+  Member none = world.Join(true, true, "none"), some = world.Join(true, true, "some");
+  none.SentCertificate(end);
+  some.SentCertificate(end);
+  world.registry.CertificatesEnd("none", absl::InfinitePast());
+  world.registry.CertificatesEnd("some", world.clock.Now() + absl::Hours(1));
+  world.registry.CertificatesEnd("some", end);  // never later than it was
+  world.registry.CertificatesEnd("nobody", absl::InfinitePast());
+  world.registry.Tick(world.clock.Now());
+  EXPECT_THAT(world.registry.List(), SizeIs(2)) << "connected ones count";
+  none.Leave(true);
+  some.Leave(true);
+  world.registry.Tick(world.clock.Now());
+  ASSERT_THAT(world.registry.List(), SizeIs(1));
+  EXPECT_EQ(world.registry.List().front().certificate_expires, world.clock.Now() + absl::Hours(1));
+  EXPECT_THAT(*world.store.LoadSubscribers(), SizeIs(1)) << "after a restart too";
+  world.clock.Advance(absl::Hours(1));
+  world.registry.Tick(world.clock.Now());
+  EXPECT_THAT(world.registry.List(), IsEmpty());
+  // Who comes back gets a new certificate, and that counts.
+  Member back = world.Join(true, true, "none");
+  back.SentCertificate(world.clock.Now() + absl::Hours(24));
+  back.Leave(true);
+  world.registry.Tick(world.clock.Now());
+  EXPECT_THAT(world.registry.List(), SizeIs(1));
+}
+
 TEST(SubscriberRegistry, AConnectedOneIsNeverForgotten) {
   Registry world;
   Member member = world.Join(true, false);
@@ -271,24 +320,21 @@ TEST(SubscriberRegistry, AnInstanceComesBackOneStreamAfterTheOther) {
 
 TEST(SubscriberRegistry, AnEvictionIsDurableUntilTheInstanceComesBack) {
   Registry world;
-  EXPECT_EQ(world.registry.Evict("i").status().code(), absl::StatusCode::kNotFound);
-  Member member = world.Join(true, false);
-  const absl::Status connected = world.registry.Evict("i").status();
-  EXPECT_EQ(connected.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(connected.message()), testing::HasSubstr("pid 1 uid 2"));
-  member.Leave(/*broken=*/true);
-  const absl::StatusOr<SubscriberRecord> evicted = world.registry.Evict("i");
+  EXPECT_EQ(world.Evict().status().code(), absl::StatusCode::kNotFound);
+  world.Join(true, false).Leave(/*broken=*/true);
+  const absl::StatusOr<SubscriberRecord> evicted = world.Evict();
   ASSERT_TRUE(evicted.ok()) << evicted.status();
   EXPECT_EQ(evicted->evicted_at, world.clock.Now());
   EXPECT_EQ(world.Row().evicted_at, world.clock.Now());
   EXPECT_THAT(world.registry.List(), SizeIs(1)) << "listed, for as long as it is remembered";
+  EXPECT_EQ(world.Evict().status().code(), absl::StatusCode::kNotFound) << "it is evicted already";
   SubscriberRegistry restarted(world.store, world.clock, absl::Hours(24));
   ASSERT_TRUE(restarted.Load().ok());
   EXPECT_EQ(restarted.List().front().evicted_at, world.clock.Now());
   Member back = world.Join(true, false);
   EXPECT_EQ(world.Row().evicted_at, absl::InfiniteFuture());
   back.Leave(/*broken=*/true);
-  ASSERT_TRUE(world.registry.Evict("i").ok());
+  ASSERT_TRUE(world.Evict().ok());
   world.clock.Advance(absl::Hours(25));
   world.registry.Tick(world.clock.Now());
   EXPECT_THAT(world.registry.List(), IsEmpty());
@@ -298,39 +344,228 @@ TEST(SubscriberRegistry, AnEvictionThatCannotBeSavedIsNone) {
   Registry world;
   world.Join(true, false).Leave(/*broken=*/true);
   world.store.FailWrites(absl::UnavailableError("disk full"));
-  EXPECT_EQ(world.registry.Evict("i").status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(world.Evict().status().code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(world.registry.Find("i")->evicted_at, absl::InfiniteFuture());
   world.store.FailWrites(absl::OkStatus());
-  ASSERT_TRUE(world.registry.Evict("i").ok());
+  ASSERT_TRUE(world.Evict().ok());
   EXPECT_EQ(world.Row().evicted_at, world.clock.Now());
 }
 
-TEST(SubscriberRegistry, AnIdHasRoomForSoManyInstances) {
+// Ends when it is told to, as a stream of SDS does.
+class EndingStream final : public EvictableStream {
+ public:
+  void OnMessage(absl::string_view) override {}
+  void OnHalfClose() override {}
+  void OnClose(const absl::Status&) override {}
+  void OnEvicted(const absl::Status& why) override { told = why; }
+  absl::Status told;
+};
+
+TEST(SubscriberRegistry, WhatAnEvictedStreamStillSaysIsEvidenceOfNothing) {
   Registry world;
-  for (size_t i = 0; i < SubscriberRegistry::kInstancesPerIdMax; ++i) {
-    world.Join(true, false, std::to_string(i)).Leave(/*broken=*/true);
+  FakeLoop loop;
+  FakeStream stream(loop, nullptr);
+  stream.Attach(std::make_unique<EndingStream>());
+  Member connected = world.Join(true, true, "i", stream.handle());
+  connected.Acknowledged({8, 1, "0a", "issuing", "v1"});
+  const auto evicted = world.registry.Evict([](const SubscriberRecord&) { return true; });
+  ASSERT_TRUE(evicted.ok()) << evicted.status();
+  EXPECT_EQ(evicted->ended, 1u);
+  loop.Drain();
+  const absl::Status told = static_cast<EndingStream&>(stream.handler()).told;
+  EXPECT_EQ(told.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(ReasonOf(told), "SUBSCRIBER_EVICTED");
+
+  connected.Acknowledged({9, 2, "0b", "issuing", "v2"});
+  connected.Rejected("no room");
+  connected.Carries(false, false);
+  connected.SentCertificate(world.clock.Now() + absl::Hours(99));
+  const SubscriberRecord row = *world.registry.Find("i");
+  EXPECT_FALSE(row.connected);
+  EXPECT_EQ(row.bundle_sequence, 0u);
+  EXPECT_EQ(row.serial, "");
+  EXPECT_EQ(row.rejected, "");
+  EXPECT_EQ(row.acknowledged_at, absl::InfinitePast());
+  EXPECT_NE(row.evicted_at, absl::InfiniteFuture());
+  connected.Leave(/*broken=*/true);
+  EXPECT_EQ(world.registry.Stats().streams, 0u);
+}
+
+TEST(SubscriberRegistry, WhoComesBackAfterAnEvictionHasAcknowledgedNothing) {
+  Registry world;
+  Member bundle = world.Join(true, false), key = world.Join(false, true);
+  bundle.Acknowledged(Bundle(8));
+  key.Acknowledged(KeyOf(1, "old"));
+  ASSERT_TRUE(world.Evict().ok());
+  world.clock.Advance(absl::Seconds(1));
+  Member back = world.Join(true, false);
+  const SubscriberRecord row = *world.registry.Find("i");
+  EXPECT_EQ(row.evicted_at, absl::InfiniteFuture());
+  EXPECT_EQ(row.first_seen, world.clock.Now()) << "it counts anew";
+  EXPECT_EQ(row.bundle_sequence, 0u);
+  EXPECT_EQ(row.authority_id, "");
+  EXPECT_TRUE(row.takes_key) << "its other stream may be on the way";
+  back.Acknowledged(Bundle(9));
+  EXPECT_EQ(world.registry.Find("i")->bundle_sequence, 9u);
+}
+
+TEST(SubscriberRegistry, ManyAreEvictedAtOnceAndNobodyElse) {
+  Registry world;
+  for (int i = 0; i < 2500; ++i) world.Join(true, false, absl::StrCat("made-up-", i)).Leave(/*broken=*/true);
+  Member other = world.Join(true, false, "other");
+  const auto evicted =
+      world.registry.Evict([](const SubscriberRecord& record) { return GlobMatches("made-up-*", record.instance); });
+  ASSERT_TRUE(evicted.ok()) << evicted.status();
+  EXPECT_THAT(evicted->records, SizeIs(2500));
+  EXPECT_EQ(evicted->ended, 0u);
+  size_t left = 0;
+  for (const SubscriberRecord& row : *world.store.LoadSubscribers()) {
+    if (row.evicted_at == absl::InfiniteFuture()) ++left;
   }
-  const auto join = [&](SubscriberRegistry& registry, const std::string& instance, const std::string& id) {
-    SubscriberRecord info = Info(instance);
-    info.spiffe_id = id;
-    return registry.Join(info).status();
+  EXPECT_EQ(left, 1u) << "all but the other one are durable";
+}
+
+TEST(SubscriberRegistry, WhatWasSentNothingHoldsNothingAndIsNotRemembered) {
+  Registry world;
+  {
+    Member asked = *world.registry.Join(Info("i"));
+    asked.Carries(true, true);
+    EXPECT_THAT(world.registry.List(), SizeIs(1)) << "it counts while it is connected";
+    EXPECT_THAT(*world.store.LoadSubscribers(), IsEmpty());
+    asked.Leave(/*broken=*/true);
+  }
+  EXPECT_THAT(world.registry.List(), IsEmpty());
+  Member served = *world.registry.Join(Info("i"));
+  served.Carries(false, true);
+  served.SentCertificate(world.clock.Now() + absl::Hours(24));
+  EXPECT_TRUE(world.Row().takes_key) << "a key is on its way";
+  served.Leave(/*broken=*/false);
+  EXPECT_THAT(world.registry.List(), SizeIs(1));
+  Member again = *world.registry.Join(Info("i"));
+  again.Leave(/*broken=*/true);
+  EXPECT_THAT(world.registry.List(), SizeIs(1)) << "what it was sent before, it holds";
+}
+
+SubscriberRecord InfoOf(const std::string& instance, uint32_t uid, const std::string& id = "spiffe://td.test/web") {
+  SubscriberRecord info = Info(instance);
+  info.spiffe_id = id;
+  info.peer = absl::StrCat("pid 7 uid ", uid);
+  return info;
+}
+
+TEST(SubscriberRegistry, OneUidHasRoomForSoManyInstancesUnderWhateverNames) {
+  FakeClock clock;
+  MemoryStore store;
+  SubscriberRegistry registry(store, clock, absl::Hours(24), {.per_principal = 16, .per_id = 1000});
+  const auto join = [&](SubscriberRegistry& where, const std::string& instance, uint32_t uid) {
+    absl::StatusOr<Member> member = where.Join(InfoOf(instance, uid, "spiffe://td.test/" + instance));
+    if (!member.ok()) return member.status();
+    member->Sent();
+    member->Leave(/*broken=*/true);
+    return absl::OkStatus();
   };
-  const std::string full = Info("").spiffe_id;
-  const absl::Status refused = join(world.registry, "new", full);
+  for (int i = 0; i < 16; ++i) {
+    ASSERT_TRUE(join(registry, std::to_string(i), 1000).ok()) << i;
+    clock.Advance(absl::Minutes(1));
+  }
+  const absl::Status refused = join(registry, "new", 1000);
   EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(ReasonOf(refused), "TOO_MANY_INSTANCES");
-  EXPECT_TRUE(join(world.registry, "7", full).ok()) << "the same instance comes back";
-  EXPECT_TRUE(join(world.registry, "other", "spiffe://td.test/db").ok());
-  SubscriberRegistry next(world.store, world.clock, absl::Hours(24));
+  EXPECT_THAT(std::string(refused.message()), testing::AllOf(testing::HasSubstr("16 instances of uid 1000"),
+                                                             testing::HasSubstr("meshca subscriber evict")));
+  EXPECT_TRUE(join(registry, "7", 1000).ok()) << "the same instance comes back";
+  EXPECT_TRUE(join(registry, "another", 1001).ok()) << "another user is not concerned";
+  SubscriberRegistry next(store, clock, absl::Hours(24), {.per_principal = 16, .per_id = 1000});
   ASSERT_TRUE(next.Load().ok());
-  EXPECT_FALSE(join(next, "new", full).ok()) << "a restart forgets nobody";
+  EXPECT_FALSE(join(next, "new", 1000).ok()) << "a restart forgets nobody";
 
-  ASSERT_TRUE(world.registry.Evict("8").ok());
-  EXPECT_TRUE(join(world.registry, "new", full).ok()) << "one is gone";
-  EXPECT_FALSE(join(world.registry, "newer", full).ok());
-  world.clock.Advance(absl::Hours(25));
+  ASSERT_TRUE(registry.Evict([](const auto& record) { return record.instance == "8"; }).ok());
+  EXPECT_TRUE(join(registry, "new", 1000).ok()) << "one is gone";
+  EXPECT_FALSE(join(registry, "8", 1000).ok()) << "and needs room to come back";
+  clock.Advance(absl::Hours(25));
+  registry.Tick(clock.Now());
+  EXPECT_TRUE(join(registry, "newer", 1000).ok()) << "all of them ended";
+}
+
+SubscriberRegistry::Delivery Fetched(uint64_t bundle, uint64_t generation, absl::Time not_after,
+                                     const std::string& id = "spiffe://td.test/web",
+                                     const std::string& authority_id = "issuing") {
+  SubscriberRegistry::Delivery delivery;
+  if (bundle > 0) delivery.bundle_sequence = bundle;
+  if (generation > 0) {
+    delivery.keys = {
+        {id, generation, std::to_string(generation), authority_id, absl::StrCat("v", generation), not_after}};
+  }
+  return delivery;
+}
+
+SubscriberRecord FetchInfo(const std::string& instance) {
+  SubscriberRecord info = Info(instance);
+  info.kind = "sds-fetch-unix";
+  return info;
+}
+
+TEST(SubscriberRegistry, WhoFetchesHoldsWhatItWasSentLast) {
+  Registry world;
+  const absl::Time end = world.clock.Now() + absl::Hours(24);
+  world.registry.BeginFetch(FetchInfo("f"))->Delivered(Fetched(7, 1, end, "spiffe://td.test/web", "old"));
+  SubscriberRecord row = world.Row("f");
+  EXPECT_FALSE(row.connected);
+  EXPECT_TRUE(row.takes_bundle && row.takes_key);
+  EXPECT_EQ(row.bundle_sequence, 7u);
+  EXPECT_EQ(row.authority_id, "old");
+  EXPECT_EQ(row.acknowledged_at, absl::InfinitePast()) << "nobody acknowledges an answer";
+  EXPECT_EQ(row.certificate_expires, end);
+  world.registry.BeginFetch(FetchInfo("f"))->Delivered(Fetched(8, 0, end));
+  EXPECT_EQ(world.Row("f").bundle_sequence, 8u);
+  EXPECT_EQ(world.Row("f").authority_id, "old") << "it was sent no other key";
+  world.registry.BeginFetch(FetchInfo("f"))->Delivered(Fetched(0, 2, end, "spiffe://td.test/web", "new"));
+  EXPECT_EQ(world.Row("f").authority_id, "new");
+  EXPECT_EQ(world.Row("f").bundle_sequence, 8u);
+  EXPECT_THAT(world.registry.List(), SizeIs(1));
+}
+
+TEST(SubscriberRegistry, TheOldestKeyThatWasFetchedAndLivesCounts) {
+  Registry world;
+  const absl::Time now = world.clock.Now();
+  const auto fetch = [&](uint64_t generation, const std::string& id, const std::string& authority,
+                         absl::Duration life) {
+    world.registry.BeginFetch(FetchInfo("f"))->Delivered(Fetched(0, generation, now + life, id, authority));
+  };
+  fetch(1, "spiffe://td.test/web", "old", absl::Hours(1));
+  fetch(2, "spiffe://td.test/api", "new", absl::Hours(24));
+  EXPECT_EQ(world.Row("f").authority_id, "old") << "the key of the other identity is still held";
+  world.clock.Advance(absl::Hours(2));
   world.registry.Tick(world.clock.Now());
-  EXPECT_TRUE(join(world.registry, "newer", full).ok()) << "all of them ended";
+  EXPECT_EQ(world.Row("f").authority_id, "new") << "that one has ended";
+}
+
+TEST(SubscriberRegistry, AFetchThatBroughtNothingIsNotRemembered) {
+  Registry world;
+  { const auto failed = world.registry.BeginFetch(FetchInfo("f")); }
+  EXPECT_THAT(world.registry.List(), IsEmpty());
+  world.registry.BeginFetch(FetchInfo("f"))->Delivered(Fetched(7, 0, {}));
+  { const auto failed = world.registry.BeginFetch(FetchInfo("f")); }
+  EXPECT_EQ(world.registry.Find("f")->bundle_sequence, 7u) << "what it held before, it holds";
+  ASSERT_TRUE(world.Evict("f").ok());
+  { const auto failed = world.registry.BeginFetch(FetchInfo("f")); }
+  EXPECT_NE(world.registry.Find("f")->evicted_at, absl::InfiniteFuture()) << "it was given nothing since";
+  world.registry.BeginFetch(FetchInfo("f"))->Delivered(Fetched(8, 0, {}));
+  EXPECT_EQ(world.Row("f").evicted_at, absl::InfiniteFuture()) << "it is back";
+}
+
+TEST(SubscriberRegistry, AFetchIsForgottenWithItsCertificate) {
+  Registry world;
+  world.registry.BeginFetch(FetchInfo("f"))->Delivered(Fetched(7, 1, world.clock.Now() + absl::Hours(2)));
+  SubscriberRegistry restarted(world.store, world.clock, absl::Hours(24));
+  ASSERT_TRUE(restarted.Load().ok());
+  EXPECT_EQ(restarted.Find("f")->serial, "1");
+  world.clock.Advance(absl::Hours(1));
+  restarted.Tick(world.clock.Now());
+  EXPECT_THAT(restarted.List(), SizeIs(1));
+  world.clock.Advance(absl::Hours(2));
+  restarted.Tick(world.clock.Now());
+  EXPECT_THAT(restarted.List(), IsEmpty());
 }
 
 TEST(SubscriberRegistry, ARestartRemembersAndHasNobodyConnected) {
@@ -366,9 +601,9 @@ TEST(SubscriberRegistry, WhatCouldNotBeSavedIsSavedWhenTheDiskIsBack) {
 TEST(SubscriberRegistry, ManyChangesAreSavedInBatches) {
   LateStore store;
   FakeClock clock;
-  SubscriberRegistry registry(store, clock, absl::Hours(24));
+  SubscriberRegistry registry(store, clock, absl::Hours(24), kRoomy);
   std::vector<Member> members;
-  for (int i = 0; i < 1501; ++i) members.push_back(*registry.Join(Info(std::to_string(i))));
+  for (int i = 0; i < 1501; ++i) members.push_back(Served(registry, std::to_string(i)));
   EXPECT_THAT(store.batches, testing::ElementsAre(1));
   store.Answer();
   store.Answer();
@@ -388,9 +623,9 @@ TEST(SubscriberRegistry, ManyChangesAreSavedInBatches) {
 TEST(SubscriberRegistry, AcknowledgementsAreSavedTogetherInTheOrderOfTheTable) {
   LateStore store;
   FakeClock clock;
-  SubscriberRegistry registry(store, clock, absl::Hours(24));
+  SubscriberRegistry registry(store, clock, absl::Hours(24), kRoomy);
   std::vector<Member> members;
-  for (int i = 0; i < 1500; ++i) members.push_back(*registry.Join(Info(std::to_string(i))));
+  for (int i = 0; i < 1500; ++i) members.push_back(Served(registry, std::to_string(i)));
   for (Member& member : members) member.Carries(/*bundle=*/true, /*key=*/false);
   while (registry.Stats().unsaved > 0) store.Answer();
   store.Answer();
@@ -419,8 +654,8 @@ TEST(SubscriberRegistry, AcknowledgementsAreSavedTogetherInTheOrderOfTheTable) {
 TEST(SubscriberRegistry, ForgettingManyWaitsForNobody) {
   LateStore store;
   FakeClock clock;
-  SubscriberRegistry registry(store, clock, absl::Hours(24));
-  for (int i = 0; i < 900; ++i) registry.Join(Info(std::to_string(i)))->Leave(/*broken=*/true);
+  SubscriberRegistry registry(store, clock, absl::Hours(24), kRoomy);
+  for (int i = 0; i < 900; ++i) Served(registry, std::to_string(i)).Leave(/*broken=*/true);
   while (registry.Stats().unsaved > 0) store.Answer();
   store.Answer();
   clock.Advance(absl::Hours(25));
@@ -442,11 +677,11 @@ TEST(SubscriberRegistry, ForgettingManyWaitsForNobody) {
 TEST(SubscriberRegistry, AnEvictionWaitsForItsOwnBatch) {
   LateStore store;
   FakeClock clock;
-  SubscriberRegistry registry(store, clock, absl::Hours(24));
-  registry.Join(Info("i"))->Leave(/*broken=*/true);  // one batch is being written, the next is due
+  SubscriberRegistry registry(store, clock, absl::Hours(24), kRoomy);
+  Served(registry, "i").Leave(/*broken=*/true);  // one batch is being written, the next is due
   std::atomic<bool> evicted = false;
   std::thread operator_waits([&] {
-    EXPECT_TRUE(registry.Evict("i").ok());
+    EXPECT_TRUE(registry.Evict([](const SubscriberRecord&) { return true; }).ok());
     evicted = true;
   });
   EXPECT_TRUE(store.Answer().connected) << "the batch of the Join";
@@ -465,22 +700,9 @@ TEST(SubscriberRegistry, ARenewedClientCertificateIsTheSameInstance) {
   first->Await(1);
   first->Ack();
   first.reset();
-  const auto next_peer = world.TlsPeer(Id("spiffe://td.test/edge"));
-  const auto serial_of = [](const rpc::Peer& peer) {
-    return *Certificate::Parse(Der(peer.certificate_chain_der[0]))->serial();
-  };
-  AuthorityChange change;  // a store takes records of active authorities alone
-  change.trust_domain = "td.test";
-  change.authorities.emplace_back().id = "issuing";
-  change.authorities.back().state = AuthorityState::kActive;
-  change.audit.emplace_back().action = "authority.activate";
-  ASSERT_TRUE(world.store.CommitAuthorities(change).ok());
-  IssuanceRecord record;
-  record.authority_id = "issuing";
-  record.serial = serial_of(*next_peer);
-  record.spiffe_id = Id("spiffe://td.test/edge");
-  record.parent_serial = serial_of(*first_peer).ToHex();
-  world.store.Append(record, [](absl::Status status) { EXPECT_TRUE(status.ok()) << status; });
+  const std::string first_serial =
+      std::static_pointer_cast<const VerifiedPeer>(first_peer->identity)->leaf.serial_hex();
+  const auto next_peer = world.TlsPeer(Id("spiffe://td.test/edge"), first_serial);
   Proxy next(world, next_peer, Protocol::kStateOfTheWorld);
   next.Ask({"ROOTCA"});
   next.Await(1);

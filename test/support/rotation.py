@@ -1,5 +1,6 @@
 """What tests of a root rotation ask the server and the certificates."""
 
+import datetime
 import json
 
 
@@ -29,3 +30,8 @@ def audited(server, prefix="root."):
 
 def step_in(status_json):
     return json.loads(status_json)["step"]
+
+
+def seconds(time):
+    """A time of the server's JSON, in seconds since 1970."""
+    return datetime.datetime.fromisoformat(time.replace("Z", "+00:00")).timestamp()

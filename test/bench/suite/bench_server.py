@@ -27,7 +27,7 @@ authenticators:
 """
 # One load stands for a whole mesh: what bounds a single caller would bound the figure.
 LIMITS = ("--limits-calls-per-second-per-source", "10000000", "--limits-connections-per-source-max", "20000",
-          "--limits-connections-max", "20000")
+          "--limits-connections-max", "20000", "--rotation-instances-per-caller-max", "65536")
 
 
 def cores():

@@ -17,11 +17,27 @@ namespace {
 
 using testing::HasSubstr;
 
-class NoSubscribers final : public Acknowledgements, public KeyReissuer {
+class Subscribers final : public Acknowledgements, public KeyReissuer {
  public:
-  std::vector<SubscriberRecord> List() const override { return {}; }
-  Progress Reissue(absl::FunctionRef<bool(absl::string_view)>, double) override { return {}; }
+  std::vector<SubscriberRecord> List() const override { return records; }
+  Progress Reissue(absl::FunctionRef<bool(absl::string_view)>, double) override { return {left}; }
+
+  std::vector<SubscriberRecord> records;
+  uint64_t left = 0;  // keys to be replaced
 };
+
+// Takes bundle and key, and has never acknowledged anything.
+SubscriberRecord Silent(absl::Time now) {
+  SubscriberRecord record;
+  record.instance = "5117";
+  record.spiffe_id = "spiffe://cluster.local/silent";
+  record.node = "node-7";
+  record.kind = "sds-unix";
+  record.connected = true;
+  record.first_seen = record.last_seen = now;
+  record.takes_bundle = record.takes_key = true;
+  return record;
+}
 
 class RotationDriverTest : public testing::Test {
  protected:
@@ -30,13 +46,18 @@ class RotationDriverTest : public testing::Test {
     options.trust_domain = TrustDomain::Parse("cluster.local").value();
     manager_ = AuthorityManager::Create(options, store_, keys_, clock_, entropy_).value();
     EXPECT_TRUE(manager_->Start().ok());
+    StartDriver();
+  }
+
+  void StartDriver() {
     RotationDriver::Parts parts;
     parts.authorities = manager_.get();
     parts.store = &store_;
     parts.inventory = &store_;
-    parts.acknowledgements = &nobody_;
-    parts.reissuer = &nobody_;
+    parts.acknowledgements = &subscribers_;
+    parts.reissuer = &subscribers_;
     parts.clock = &clock_;
+    parts.reissue_per_second = 10;
     parts.sleep = [this](absl::Duration time) { clock_.Advance(time); };
     driver_ = std::make_unique<RotationDriver>(std::move(parts));
   }
@@ -51,13 +72,25 @@ class RotationDriverTest : public testing::Test {
     driver_->Tick(clock_.Now());
   }
   RotationStep Step() { return manager_->Current()->rotation->step; }
+  // How long it stays at the step it is at, in looks of ten seconds; an hour at most.
+  absl::Duration TimeAtStep() {
+    const RotationStep before = Step();
+    absl::Duration time;
+    for (; Step() == before && time < absl::Hours(1); time += absl::Seconds(10)) Pass(absl::Seconds(10));
+    return time;
+  }
+  static RotationOptions Emergency() {
+    RotationOptions options;
+    options.emergency = true;
+    return options;
+  }
   size_t ChainOfIssuing() { return manager_->Current()->chain_tail.size(); }
 
   FakeClock clock_;
   CountingEntropy entropy_;
   KeyEncryption keys_ = KeyEncryption::FromKey(SecretBytes(std::string(32, 'k'))).value();
   MemoryStore store_;
-  NoSubscribers nobody_;
+  Subscribers subscribers_;
   std::unique_ptr<AuthorityManager> manager_;
   std::unique_ptr<RotationDriver> driver_;
 };
@@ -136,6 +169,99 @@ TEST_F(RotationDriverTest, AFullDiskIsSaidAndWaitedOutAtEveryStep) {
     EXPECT_EQ(driver_->Report().error, "");
   }
   EXPECT_EQ(Step(), RotationStep::kDone);
+}
+
+constexpr absl::Duration kGrace = absl::Minutes(5);  // EvidencePolicy's default
+constexpr absl::Duration kOneLook = absl::Seconds(10);
+
+TEST_F(RotationDriverTest, AnEmergencyNamesTheSilentAndGoesOnAtEveryStep) {
+  subscribers_.records = {Silent(clock_.Now())};
+  ASSERT_TRUE(driver_->Begin(Emergency(), "uid 0").ok());
+  EXPECT_EQ(driver_->Report().emergency_grace, kGrace);
+  EXPECT_EQ(driver_->Report().grace_ends, clock_.Now() + kGrace);
+  EXPECT_THAT(driver_->Report().waiting_for, HasSubstr("hold an emergency up until"));
+  EXPECT_EQ(TimeAtStep(), kGrace);
+  std::string forced = manager_->Current()->rotation->forced;
+  EXPECT_THAT(forced, HasSubstr("the emergency grace forced activation"));
+  EXPECT_THAT(forced, HasSubstr("1 of 1 subscriber behind: spiffe://cluster.local/silent on node-7 (5117)"));
+  EXPECT_EQ(Step(), RotationStep::kDrain) << "no key is held here, so there was nothing to replace";
+  EXPECT_EQ(TimeAtStep(), kGrace);
+  EXPECT_EQ(Step(), RotationStep::kRetire);
+  EXPECT_EQ(manager_->Current()->bundle->roots.size(), 1u) << "the stolen root has left";
+  EXPECT_EQ(TimeAtStep(), kGrace);
+  EXPECT_EQ(Step(), RotationStep::kDone);
+  forced = manager_->Current()->rotation->forced;
+  EXPECT_THAT(forced, HasSubstr("the emergency grace forced retirement"));
+  EXPECT_THAT(forced, HasSubstr("the emergency grace forced the end"));
+}
+
+TEST_F(RotationDriverTest, WhoLeftSilentlyHoldsUpAnEmergencysRetirementNoLongerEither) {
+  subscribers_.records = {Silent(clock_.Now())};
+  subscribers_.records[0].connected = false;
+  subscribers_.records[0].certificate_expires = clock_.Now() + absl::Hours(24);
+  ASSERT_TRUE(driver_->Begin(Emergency(), "uid 0").ok());
+  EXPECT_LE(TimeAtStep(), kOneLook) << "who has left verifies by the cross-certificate";
+  EXPECT_EQ(Step(), RotationStep::kDrain);
+  EXPECT_EQ(TimeAtStep(), kGrace);
+  EXPECT_THAT(manager_->Current()->rotation->forced, HasSubstr("spiffe://cluster.local/silent"));
+}
+
+TEST_F(RotationDriverTest, APlainRotationWaitsForTheSilentWithoutEnd) {
+  subscribers_.records = {Silent(clock_.Now())};
+  ASSERT_TRUE(driver_->Begin({}, "uid 0").ok());
+  EXPECT_EQ(TimeAtStep(), absl::Hours(1));
+  EXPECT_EQ(Step(), RotationStep::kDistribute);
+  EXPECT_EQ(driver_->Report().emergency_grace, absl::InfiniteDuration());
+}
+
+TEST_F(RotationDriverTest, AnEmergencyWithWaitWaitsForTheSilentWithoutEnd) {
+  subscribers_.records = {Silent(clock_.Now())};
+  RotationOptions wait = Emergency();
+  wait.waits_for_silent = true;
+  ASSERT_TRUE(driver_->Begin(wait, "uid 0").ok());
+  EXPECT_EQ(TimeAtStep(), absl::Hours(1));
+  StartDriver();
+  EXPECT_EQ(TimeAtStep(), absl::Hours(1)) << "a restart keeps it";
+  EXPECT_EQ(Step(), RotationStep::kDistribute);
+  EXPECT_EQ(driver_->Report().emergency_grace, absl::InfiniteDuration());
+}
+
+TEST_F(RotationDriverTest, AServerThatWasDownGivesTheWholeGraceAgain) {
+  subscribers_.records = {Silent(clock_.Now())};
+  ASSERT_TRUE(driver_->Begin(Emergency(), "uid 0").ok());
+  clock_.Advance(absl::Minutes(20));  // nobody looks, and nobody can acknowledge
+  StartDriver();
+  EXPECT_EQ(TimeAtStep(), kGrace + kOneLook) << "the first look begins it";
+}
+
+TEST_F(RotationDriverTest, AFrozenClockStopsAnEmergencyHoweverLongItsGraceIsOver) {
+  subscribers_.records = {Silent(clock_.Now())};
+  ASSERT_TRUE(driver_->Begin(Emergency(), "uid 0").ok());
+  clock_.JumpTo(clock_.Now() + absl::Hours(24 * 365));
+  EXPECT_EQ(TimeAtStep(), absl::Hours(1));
+  EXPECT_EQ(Step(), RotationStep::kDistribute);
+}
+
+TEST_F(RotationDriverTest, AnEmergencyTakesOverAPlainRotationThatSomebodySilentHoldsUp) {
+  subscribers_.records = {Silent(clock_.Now())};
+  ASSERT_TRUE(driver_->Begin({}, "uid 0").ok());
+  EXPECT_EQ(TimeAtStep(), absl::Hours(1));
+  ASSERT_TRUE(driver_->Begin(Emergency(), "uid 0").ok());
+  EXPECT_TRUE(manager_->Current()->rotation->emergency);
+  for (const SigningAuthority& authority : manager_->Current()->authorities) {
+    EXPECT_EQ(authority.tainted, authority.root_id == manager_->Current()->rotation->old_root_id) << authority.id;
+  }
+  Pass();
+  EXPECT_EQ(Step(), RotationStep::kDrain) << "it had its grace before anybody asked for an emergency";
+  EXPECT_EQ(ReasonOf(driver_->Begin(Emergency(), "uid 0")), "ROTATION_RUNS");
+}
+
+TEST_F(RotationDriverTest, AKeyThatIsNeverReplacedHoldsUpAnEmergencyForItsTurnAndTheGrace) {
+  subscribers_.left = 100;
+  ASSERT_TRUE(driver_->Begin(Emergency(), "uid 0").ok());
+  while (Step() == RotationStep::kDistribute) Pass(absl::Seconds(1));
+  EXPECT_EQ(Step(), RotationStep::kReissue);
+  EXPECT_EQ(TimeAtStep(), kGrace + absl::Seconds(10)) << "100 keys at 10 a second";
 }
 
 }  // namespace

@@ -250,9 +250,10 @@ struct DecisionCase {
   absl::Duration whole_for;  // since when
   uint64_t reissue_left;
   Act act;
-  bool forced;
+  const char* forced_by;
   const char* waiting_for;
   absl::Time retire_not_before = absl::InfinitePast();
+  uint64_t leaves = 0;
 };
 
 class Decision : public testing::TestWithParam<DecisionCase> {};
@@ -264,10 +265,11 @@ TEST_P(Decision, Follows) {
   RotationEvidence evidence;
   evidence.subscribers = 3;
   if (!test.whole) evidence.subscribers_behind = 1;
+  evidence.leaves_behind = test.leaves;
   const RotationDecision decision = Decide(facts, evidence, test.whole ? kNow - test.whole_for : absl::InfiniteFuture(),
                                            test.reissue_left, test.retire_not_before, Policy());
   EXPECT_EQ(decision.act, test.act);
-  EXPECT_EQ(decision.forced, test.forced);
+  EXPECT_EQ(decision.forced_by, test.forced_by);
   EXPECT_THAT(decision.waiting_for, HasSubstr(test.waiting_for));
   if (test.act != Act::kWait) {
     EXPECT_THAT(decision.waiting_for, IsEmpty());
@@ -276,55 +278,140 @@ TEST_P(Decision, Follows) {
 
 void ByHand(RotationFacts& facts) { facts.rotation.automatic = false; }
 void PastDeadline(RotationFacts& facts) { facts.rotation.deadline = kNow; }
+std::function<void(RotationFacts&)> Graced(absl::Duration left) {
+  return [left](RotationFacts& facts) { facts.grace_ends = kNow + left; };
+}
+std::function<void(RotationFacts&)> ReissueEndsIn(absl::Duration left) {
+  return [left](RotationFacts& facts) { facts.reissue_ends = kNow + left; };
+}
 
 INSTANTIATE_TEST_SUITE_P(
     Steps, Decision,
     testing::Values(
-        DecisionCase{"PrepareIsPublished", RotationStep::kPrepare, nullptr, false, {}, 0, Act::kPublish, false, ""},
-        DecisionCase{"DistributeWaits",
-                     RotationStep::kDistribute,
-                     nullptr,
-                     false,
-                     {},
-                     0,
-                     Act::kWait,
-                     false,
-                     "1 of 3 subscribers"},
-        DecisionCase{"DistributeSettles", RotationStep::kDistribute, nullptr, true, absl::Seconds(1), 0, Act::kWait,
-                     false, "settling"},
+        DecisionCase{"PrepareIsPublished", RotationStep::kPrepare, nullptr, false, {}, 0, Act::kPublish, "", ""},
+        DecisionCase{
+            "DistributeWaits", RotationStep::kDistribute, nullptr, false, {}, 0, Act::kWait, "", "1 of 3 subscribers"},
+        DecisionCase{"DistributeSettles", RotationStep::kDistribute, nullptr, true, absl::Seconds(1), 0, Act::kWait, "",
+                     "settling"},
         DecisionCase{"DistributeEnds", RotationStep::kDistribute, nullptr, true, absl::Seconds(2), 0, Act::kActivate,
-                     false, ""},
-        DecisionCase{"DistributeByHand", RotationStep::kDistribute, ByHand, true, kHour, 0, Act::kWait, false,
+                     "", ""},
+        DecisionCase{"DistributeByHand", RotationStep::kDistribute, ByHand, true, kHour, 0, Act::kWait, "",
                      "meshca root activate"},
-        DecisionCase{
-            "DistributeCutOff", RotationStep::kDistribute, PastDeadline, false, {}, 0, Act::kActivate, true, ""},
+        DecisionCase{"DistributeCutOff",
+                     RotationStep::kDistribute,
+                     PastDeadline,
+                     false,
+                     {},
+                     0,
+                     Act::kActivate,
+                     "the deadline",
+                     ""},
         DecisionCase{"NobodyIsCutOffWhereNobodyIsBehind", RotationStep::kDistribute, PastDeadline, true, kHour, 0,
-                     Act::kActivate, false, ""},
-        DecisionCase{"ReissueWaits", RotationStep::kReissue, nullptr, true, kHour, 7, Act::kWait, false, "7 keys"},
-        DecisionCase{"ReissueEnds", RotationStep::kReissue, nullptr, false, {}, 0, Act::kDrain, false, ""},
-        DecisionCase{"ReissueByHandEndsToo", RotationStep::kReissue, ByHand, false, {}, 0, Act::kDrain, false, ""},
-        DecisionCase{"ReissueCutOff", RotationStep::kReissue, PastDeadline, false, {}, 7, Act::kDrain, false, ""},
-        DecisionCase{
-            "DrainWaits", RotationStep::kDrain, nullptr, false, {}, 0, Act::kWait, false, "under the old root"},
-        DecisionCase{"DrainSettles", RotationStep::kDrain, nullptr, true, {}, 0, Act::kWait, false, "settling"},
-        DecisionCase{"DrainEnds", RotationStep::kDrain, nullptr, true, kHour, 0, Act::kRetire, false, ""},
-        DecisionCase{"DrainByHand", RotationStep::kDrain, ByHand, true, kHour, 0, Act::kWait, false,
-                     "meshca root retire"},
-        DecisionCase{"DrainCutOff", RotationStep::kDrain, PastDeadline, false, {}, 0, Act::kRetire, true, ""},
-        DecisionCase{"DrainAfterARestore", RotationStep::kDrain, nullptr, true, kHour, 0, Act::kWait, false,
+                     Act::kActivate, "", ""},
+        DecisionCase{"ReissueWaits", RotationStep::kReissue, nullptr, true, kHour, 7, Act::kWait, "", "7 keys"},
+        DecisionCase{"ReissueEnds", RotationStep::kReissue, nullptr, false, {}, 0, Act::kDrain, "", ""},
+        DecisionCase{"ReissueByHandEndsToo", RotationStep::kReissue, ByHand, false, {}, 0, Act::kDrain, "", ""},
+        DecisionCase{"ReissueCutOff", RotationStep::kReissue, PastDeadline, false, {}, 7, Act::kDrain, "", ""},
+        DecisionCase{"DrainWaits", RotationStep::kDrain, nullptr, false, {}, 0, Act::kWait, "", "under the old root"},
+        DecisionCase{"DrainSettles", RotationStep::kDrain, nullptr, true, {}, 0, Act::kWait, "", "settling"},
+        DecisionCase{"DrainEnds", RotationStep::kDrain, nullptr, true, kHour, 0, Act::kRetire, "", ""},
+        DecisionCase{"DrainByHand", RotationStep::kDrain, ByHand, true, kHour, 0, Act::kWait, "", "meshca root retire"},
+        DecisionCase{"DrainCutOff", RotationStep::kDrain, PastDeadline, false, {}, 0, Act::kRetire, "the deadline", ""},
+        DecisionCase{"DrainAfterARestore", RotationStep::kDrain, nullptr, true, kHour, 0, Act::kWait, "",
                      "restored from a backup", kNow + kHour},
-        DecisionCase{"RetireWaits",
-                     RotationStep::kRetire,
-                     nullptr,
+        DecisionCase{
+            "RetireWaits", RotationStep::kRetire, nullptr, false, {}, 0, Act::kWait, "", "leave the bundles of 1 of 3"},
+        DecisionCase{"RetireEnds", RotationStep::kRetire, nullptr, true, kHour, 0, Act::kFinish, "", ""},
+        DecisionCase{"RetireEndsByHandToo", RotationStep::kRetire, ByHand, true, kHour, 0, Act::kFinish, "", ""},
+        DecisionCase{"AnEmergencySaysHowLongTheSilentHoldItUp",
+                     RotationStep::kDistribute,
+                     Graced(kHour),
                      false,
                      {},
                      0,
                      Act::kWait,
+                     "",
+                     "subscribers hold an emergency up until 04:04:05Z"},
+        DecisionCase{"AnEmergencyActivatesWithoutTheSilent",
+                     RotationStep::kDistribute,
+                     Graced({}),
                      false,
-                     "leave the bundles of 1 of 3"},
-        DecisionCase{"RetireEnds", RotationStep::kRetire, nullptr, true, kHour, 0, Act::kFinish, false, ""},
-        DecisionCase{"RetireEndsByHandToo", RotationStep::kRetire, ByHand, true, kHour, 0, Act::kFinish, false, ""},
-        DecisionCase{"DoneIsDone", RotationStep::kDone, nullptr, true, kHour, 0, Act::kWait, false, ""}),
+                     {},
+                     0,
+                     Act::kActivate,
+                     "the emergency grace",
+                     ""},
+        DecisionCase{"AnEmergencyRetiresWithoutTheSilent",
+                     RotationStep::kDrain,
+                     Graced({}),
+                     false,
+                     {},
+                     0,
+                     Act::kRetire,
+                     "the emergency grace",
+                     ""},
+        DecisionCase{"AnEmergencyEndsWithoutTheSilent",
+                     RotationStep::kRetire,
+                     Graced({}),
+                     false,
+                     {},
+                     0,
+                     Act::kFinish,
+                     "the emergency grace",
+                     ""},
+        DecisionCase{"NobodyIsLeftOutWhereNobodyIsSilent", RotationStep::kDrain, Graced({}), true, kHour, 0,
+                     Act::kRetire, "", ""},
+        DecisionCase{"TheGraceLeavesNoForeignCertificateOut",
+                     RotationStep::kDrain,
+                     Graced({}),
+                     false,
+                     {},
+                     0,
+                     Act::kWait,
+                     "",
+                     "hold an emergency up no longer",
+                     absl::InfinitePast(),
+                     /*leaves=*/1},
+        DecisionCase{"TheDeadlineLeavesForeignCertificatesOut",
+                     RotationStep::kDrain,
+                     PastDeadline,
+                     false,
+                     {},
+                     0,
+                     Act::kRetire,
+                     "the deadline",
+                     "",
+                     absl::InfinitePast(),
+                     /*leaves=*/1},
+        DecisionCase{"ARestoreIsWaitedOutInAnEmergencyToo",
+                     RotationStep::kDrain,
+                     Graced({}),
+                     false,
+                     {},
+                     0,
+                     Act::kWait,
+                     "",
+                     "restored from a backup",
+                     kNow + kHour},
+        DecisionCase{"AnEmergencyReissuesForItsTime",
+                     RotationStep::kReissue,
+                     ReissueEndsIn(absl::Seconds(1)),
+                     false,
+                     {},
+                     7,
+                     Act::kWait,
+                     "",
+                     "7 keys"},
+        DecisionCase{"AnEmergencyDoesNotReissueForEver",
+                     RotationStep::kReissue,
+                     ReissueEndsIn({}),
+                     false,
+                     {},
+                     7,
+                     Act::kDrain,
+                     "",
+                     ""},
+        DecisionCase{"DoneIsDone", RotationStep::kDone, nullptr, true, kHour, 0, Act::kWait, "", ""}),
     [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace

@@ -240,30 +240,138 @@ TEST_F(AdminRotationTest, WithoutRotationControlEveryMethodSaysSo) {
   EXPECT_THAT(TaintAuthority(context, kActor, taint), StatusIs(kUnimplemented));
 }
 
+SubscriberRecord SubscriberNamed(const std::string& instance, const std::string& id, const std::string& node,
+                                 const std::string& peer) {
+  SubscriberRecord record;
+  record.instance = instance;
+  record.spiffe_id = "spiffe://cluster.local/" + id;
+  record.node = node;
+  record.peer = peer;
+  record.authority_id = std::string(64, 'c');
+  return record;
+}
+
 TEST_F(AdminRotationTest, EvictionNamesTheInstance) {
-  SubscriberRecord gone;
-  gone.instance = "1";
-  gone.spiffe_id = "spiffe://cluster.local/web";
-  gone.authority_id = std::string(64, 'c');
-  SubscriberRecord here = gone;
-  here.instance = "2";
-  here.connected = true;
-  subscribers.records = {gone, here};
+  subscribers.records = {SubscriberNamed("1", "web", "", ""), SubscriberNamed("2", "web", "", "")};
   v1::EvictSubscriberRequest request;
   EXPECT_THAT(EvictSubscriber(context, kActor, request), StatusIs(kInvalid, HasSubstr("instance")));
   request.set_instance("3");
   EXPECT_THAT(EvictSubscriber(context, kActor, request),
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("subscriber list")));
-  request.set_instance("2");
-  EXPECT_THAT(EvictSubscriber(context, kActor, request), StatusIs(absl::StatusCode::kFailedPrecondition));
   request.set_instance("1");
-  const auto evicted = EvictSubscriber(context, kActor, request);
-  ASSERT_THAT(evicted, IsOk());
-  EXPECT_TRUE(evicted->has_evicted_at());
-  EXPECT_EQ(evicted->authority_id(), gone.authority_id);
+  for (const char* time : {"first", "second: it is evicted already, and that is what was asked for"}) {
+    const auto evicted = EvictSubscriber(context, kActor, request);
+    ASSERT_THAT(evicted, IsOk()) << time;
+    EXPECT_TRUE(evicted->has_evicted_at());
+    EXPECT_EQ(evicted->authority_id(), std::string(64, 'c'));
+  }
   const auto list = ListSubscribers(context, kActor, v1::ListSubscribersRequest());
   EXPECT_TRUE(list->subscribers(0).has_evicted_at());
   EXPECT_FALSE(list->subscribers(1).has_evicted_at());
+}
+
+struct EvictCase {
+  const char* name;
+  std::function<void(v1::EvictSubscribersRequest&)> select;
+  std::vector<std::string> evicted;
+  uint64_t ended;
+  const char* audit_target;
+  const char* audit_detail;
+};
+
+class AdminEviction : public AdminRotationTest, public testing::WithParamInterface<EvictCase> {};
+
+TEST_P(AdminEviction, TakesThoseThatFitAndSaysInTheAuditLogWhoSelectedWhom) {
+  subscribers.records = {SubscriberNamed("1", "web", "node-1", "pid 1 uid 1000"),
+                         SubscriberNamed("2", "web", "node-2", "pid 2 uid 1000"),
+                         SubscriberNamed("3", "db", "node-1", "pid 3 uid 100"),
+                         SubscriberNamed("4", "edge", "other", "10.0.0.7:41822 line 0a1b")};
+  subscribers.records[1].connected = true;
+  v1::EvictSubscribersRequest request;
+  GetParam().select(request);
+  const auto response = EvictSubscribers(context, kActor, request);
+  ASSERT_THAT(response, IsOk());
+  std::vector<std::string> evicted;
+  for (const v1::Subscriber& one : response->subscribers()) evicted.push_back(one.instance());
+  EXPECT_EQ(evicted, GetParam().evicted);
+  EXPECT_EQ(response->ended(), GetParam().ended);
+  std::vector<AuditEntry> entries;
+  ASSERT_TRUE(store.ListAudit([&](const AuditEntry& entry) {
+                     if (entry.action == "subscriber.evict") entries.push_back(entry);
+                     return true;
+                   })
+                  .ok());
+  ASSERT_EQ(entries.size(), GetParam().evicted.empty() ? 0u : 1u);
+  if (entries.empty()) return;
+  EXPECT_EQ(entries[0].actor, kActor);
+  EXPECT_EQ(entries[0].target, GetParam().audit_target);
+  EXPECT_EQ(entries[0].detail, GetParam().audit_detail);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Selections, AdminEviction,
+    testing::Values(
+        EvictCase{"ById",
+                  [](auto& request) { request.set_spiffe_id_glob("spiffe://cluster.local/w*"); },
+                  {"1", "2"},
+                  1,
+                  "id spiffe://cluster.local/w*",
+                  "2 subscribers, 1 connected: spiffe://cluster.local/web on node-1 (1), spiffe://cluster.local/web on "
+                  "node-2 (2)"},
+        EvictCase{"ByNode",
+                  [](auto& request) { request.set_node_glob("node-1"); },
+                  {"1", "3"},
+                  0,
+                  "node node-1",
+                  "2 subscribers, 0 connected: spiffe://cluster.local/web on node-1 (1), spiffe://cluster.local/db on "
+                  "node-1 (3)"},
+        EvictCase{"ByUidNotByItsBeginning",
+                  [](auto& request) { request.set_uid(100); },
+                  {"3"},
+                  0,
+                  "uid 100",
+                  "1 subscriber, 0 connected: spiffe://cluster.local/db on node-1 (3)"},
+        EvictCase{"ByUidOfNobody", [](auto& request) { request.set_uid(7); }, {}, 0, "", ""},
+        EvictCase{"ByInstance",
+                  [](auto& request) { request.set_instance("4"); },
+                  {"4"},
+                  0,
+                  "4",
+                  "1 subscriber, 0 connected: spiffe://cluster.local/edge on other (4)"}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+TEST_F(AdminRotationTest, AnEvictionSelectsInExactlyOneWay) {
+  v1::EvictSubscribersRequest request;
+  EXPECT_THAT(EvictSubscribers(context, kActor, request), StatusIs(kInvalid, HasSubstr("exactly one")));
+  request.set_uid(0);
+  EXPECT_THAT(EvictSubscribers(context, kActor, request), IsOk()) << "uid 0 is a user, not an absence";
+  request.set_node_glob("*");
+  EXPECT_THAT(EvictSubscribers(context, kActor, request), StatusIs(kInvalid, HasSubstr("not 2")));
+}
+
+TEST_F(AdminRotationTest, AWaitIsOfAnEmergencyAndStandsBesideNoDeadline) {
+  v1::BeginRotationRequest begin;
+  begin.set_wait(true);
+  EXPECT_THAT(Begin(begin), StatusIs(kInvalid, HasSubstr("emergency")));
+  begin.set_emergency(true);
+  EXPECT_THAT(Begin(begin), IsOk());
+  EXPECT_TRUE(rotation.begun_with.waits_for_silent);
+  begin.mutable_deadline()->set_seconds(60);
+  EXPECT_THAT(Begin(begin), StatusIs(kInvalid, HasSubstr("exclude each other")));
+}
+
+TEST_F(AdminRotationTest, ADeadlineThatNeverComesIsShownAsNone) {
+  RootRotation waits;
+  waits.number = 1;
+  waits.emergency = true;
+  waits.deadline = RootRotation::WaitsForever();
+  rotation.report.rotation = waits;
+  const auto status = Get();
+  ASSERT_THAT(status, IsOk());
+  EXPECT_FALSE(status->has_deadline());
+  EXPECT_FALSE(status->has_emergency_grace());
+  rotation.report.emergency_grace = absl::Minutes(5);
+  EXPECT_EQ(Get()->emergency_grace().seconds(), 300);
 }
 
 }  // namespace

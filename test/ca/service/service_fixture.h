@@ -26,16 +26,23 @@ namespace meshca {
 class FakeSubscribers final : public LiveSubscribers {
  public:
   std::vector<SubscriberRecord> records;
+  uint64_t drops = 0;         // calls of DropRevoked
+  uint64_t keys_dropped = 0;  // what it answers
 
+  uint64_t DropRevoked() override {
+    ++drops;
+    return keys_dropped;
+  }
   absl::StatusOr<std::vector<SubscriberRecord>> List() override { return records; }
-  absl::StatusOr<SubscriberRecord> Evict(const std::string& instance) override {
+  absl::StatusOr<Evicted> Evict(const std::function<bool(const SubscriberRecord&)>& chosen) override {
+    Evicted evicted;
     for (SubscriberRecord& record : records) {
-      if (record.instance != instance) continue;
-      if (record.connected) return absl::FailedPreconditionError("it is connected");
+      if (record.evicted_at != absl::InfiniteFuture() || !chosen(record)) continue;
       record.evicted_at = absl::FromUnixSeconds(1767323045);
-      return record;
+      if (std::exchange(record.connected, false)) ++evicted.ended;
+      evicted.records.push_back(record);
     }
-    return absl::NotFoundError("no such instance");
+    return evicted;
   }
   std::vector<std::string> Renew(const Wanted& wanted) override {
     std::vector<std::string> ids;
@@ -91,6 +98,8 @@ class ServiceTest : public testing::Test {
       ++entry_changes;
       return absl::OkStatus();
     };
+    context.judge_connections = [this] { ++judgements; };
+    context.count_revoked = [this](uint64_t certificates) { counted_revoked += certificates; };
     return context;
   }
 
@@ -116,6 +125,8 @@ class ServiceTest : public testing::Test {
   std::unique_ptr<IssuancePipeline> pipeline;
   FakeSubscribers subscribers;
   int entry_changes = 0;
+  int judgements = 0;
+  uint64_t counted_revoked = 0;
 };
 
 }  // namespace meshca

@@ -135,6 +135,25 @@ TEST_F(RootCommands, AProgramReadsAStatusALineAndTheLastIsFinal) {
   EXPECT_EQ(rotation.begun_with.deadline, clock.Now() + absl::Hours(1));
 }
 
+TEST_F(RootCommands, AnEmergencySaysWhatItWillDoBeforeItFollows) {
+  RotationReport report = Report(RotationStep::kDistribute);
+  report.rotation->emergency = true;
+  report.emergency_grace = absl::Minutes(5);
+  rotation.report = report;
+  Script({report, report, Report(RotationStep::kDone)});
+  const Ran ran = Run("root rotate --emergency");
+  EXPECT_EQ(ran.exit_code, 0) << ran.err;
+  EXPECT_FALSE(rotation.begun_with.waits_for_silent);
+  EXPECT_THAT(ran.err, HasSubstr("not acknowledged 5 min after a step began are named, and it goes on without them"));
+
+  report.emergency_grace = absl::InfiniteDuration();
+  Script({report, report, Report(RotationStep::kDone)});
+  const Ran waits = Run("root rotate --emergency --wait");
+  EXPECT_EQ(waits.exit_code, 0) << waits.err;
+  EXPECT_TRUE(rotation.begun_with.waits_for_silent);
+  EXPECT_THAT(waits.err, HasSubstr("it waits for every subscriber, however long one is silent"));
+}
+
 TEST_F(RootCommands, RotateJoinsOneThatRunsIfItIsTheOneWanted) {
   rotation.answer = WithReason(absl::FailedPreconditionError("rotation 3 runs"), "ROTATION_RUNS");
   Script({Report(RotationStep::kDrain), Report(RotationStep::kDone)});

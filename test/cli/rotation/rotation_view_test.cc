@@ -58,7 +58,7 @@ TEST(RotationView, SaysTheWholePictureWithWhatToDo) {
             "who is behind\n"
             "  spiffe://a.test/web on n1 (i-1): holds bundle 3, needs 4; since 2026-01-02 03:01:05 UTC (3 min); counts "
             "for as long as it is connected\n"
-            "      -> it is connected: look at its log, restart it if it does not answer\n"
+            "      -> it is connected: look at its log, restart it, or go on without it: meshca subscriber evict i-1\n"
             "  spiffe://a.test/web on n1 (i-2): has acknowledged no bundle, needs 4; since 2026-01-02 03:01:05 UTC (3 "
             "min); counts until 2026-01-02 05:04:05 UTC (2 h more)\n"
             "      -> gone for good? meshca subscriber evict i-2\n"
@@ -94,6 +94,31 @@ TEST(RotationView, OneThatHasEndedWaitsForNothing) {
   EXPECT_THAT(text, HasSubstr("forced        uid 0 pid 1 retired"));
   EXPECT_THAT(text, Not(HasSubstr("progress")));
   EXPECT_THAT(text, Not(HasSubstr("ends  ")));
+}
+
+TEST(RotationView, AnEmergencySaysAtItsStartWhatItWillDo) {
+  v1::RotationStatus status = RunningRotation("distribute");
+  EXPECT_THAT(EmergencyLines(status), testing::IsEmpty());
+  status.set_emergency(true);
+  status.mutable_emergency_grace()->set_seconds(300);
+  EXPECT_THAT(EmergencyLines(status),
+              testing::ElementsAre(HasSubstr("the root that goes is tainted"),
+                                   HasSubstr("not acknowledged 5 min after a step began are named, and it goes on"),
+                                   HasSubstr("--deadline cuts them off")));
+  status.clear_emergency_grace();
+  status.mutable_deadline()->set_seconds(kNow + 3600);
+  EXPECT_THAT(EmergencyLines(status),
+              testing::ElementsAre(testing::_, HasSubstr("it waits for every subscriber, however long"),
+                                   HasSubstr("is behind at 2026-01-02 04:04:05 UTC is named and cut off")));
+  status.set_running(false);
+  EXPECT_THAT(EmergencyLines(status), testing::IsEmpty());
+}
+
+TEST(RotationView, TheEndOfTheGraceIsShownWhileItRuns) {
+  v1::RotationStatus status = RunningRotation("distribute");
+  EXPECT_THAT(Printed(status), Not(HasSubstr("grace")));
+  status.mutable_grace_ends()->set_seconds(kNow + 60);
+  EXPECT_THAT(Printed(status), HasSubstr("grace         2026-01-02 03:05:05 UTC: subscribers that are silent then"));
 }
 
 TEST(RotationView, WhatIsWrongIsLoud) {
