@@ -46,19 +46,22 @@ until grep -q '^next' "$first_screen"; do
   sleep 0.05
 done
 address=$(sed -n 's/^CSR service  *\([^ ]*\).*/\1/p' "$first_screen")
+api_socket=$(sed -n 's|^CSR service .*unix://||p' "$first_screen")
 
 cat <<EOF
 
 Paste these into another shell:
 
-  # 1. a one-time token for an identity; it carries the root's fingerprint
-  TOKEN=\$($meshca token create spiffe://cluster.local/ns/default/sa/web --state-dir $state)
+  # 1. a one-time token for an identity, in a file that only you can read; it carries the root's fingerprint
+  $meshca token create spiffe://cluster.local/ns/default/sa/web --out web.token --state-dir $state
 
   # 2. a key made here, and a certificate for it from the CA
-  $meshca request spiffe://cluster.local/ns/default/sa/web --token "\$TOKEN" --server $address --out-dir out
+  $meshca request spiffe://cluster.local/ns/default/sa/web --token-file web.token --server $address --out-dir out
 
-  # 3. what a proxy of this user receives over SDS, as it changes (the private key is never shown)
-  $meshca sds watch spiffe://cluster.local/ns/default/sa/web --state-dir $state
+  # 3. who may have that identity on the API socket, and what its proxy receives over SDS, as it changes (the private
+  #    key is never shown)
+  $meshca entry create spiffe://cluster.local/ns/default/sa/web --selector unix:uid:$(id -u) --state-dir $state
+  $meshca sds watch default --api-socket $api_socket
 
 Ctrl-C stops the server.
 EOF

@@ -18,6 +18,8 @@
 #include "ca/base/status.h"
 #include "ca/issuance/readiness.h"
 #include "ca/issuance/server_certificate.h"
+#include "ca/service/connection_judge.h"
+#include "ca/service/legacy_rights.h"
 #include "ca/service/svid_verifier.h"
 #include "cli/config/convert.h"
 #include "cli/http/http_endpoint.h"
@@ -82,6 +84,7 @@ class SdsSubscribers final : public LiveSubscribers {
     MESHCA_ASSIGN_OR_RETURN(sds::SubscriberRegistry::Evicted evicted, service_.Evict(chosen));
     return Evicted{std::move(evicted.records), evicted.ended};
   }
+  uint64_t DropRevoked() override { return service_.DropRevoked(); }
 
  private:
   sds::SdsService& service_;
@@ -109,11 +112,13 @@ class MeshcaServer final : public Server {
   sds::SdsService::Parts SdsParts();
   RotationDriver::Parts RotationParts();
   AdminContext AdminParts();
+  ConnectionJudge::Parts JudgeParts();
   absl::Status InstallServerCertificate(const ServerIdentity& identity);
   absl::Time Maintain(absl::Time now);
   absl::Time Prune(absl::Time now);
-  absl::Status Import(const std::string& folder, const std::string& actor, bool force);
+  absl::Status Import(const std::string& folder, const std::string& actor, ImportOptions options);
   void OnReadiness(const absl::Status& status);
+  void LogLegacyRights();
 
   const Clock& clock_ = SystemClock();
   EntropySource& entropy_ = SystemEntropy();
@@ -136,13 +141,17 @@ class MeshcaServer final : public Server {
   std::unique_ptr<rpc::HealthService> health_;
   std::unique_ptr<AdminService> admin_;
   BoundEdge edge_;
+  std::unique_ptr<ConnectionJudge> judge_;
   std::unique_ptr<Readiness> readiness_;
   std::unique_ptr<MetricsRegistry> metrics_;
   std::unique_ptr<HttpEndpoint> http_;
   std::atomic<int64_t> retention_s_ = 0;
+  std::atomic<uint64_t> certificates_revoked_ = 0;  // since start
   absl::Time prune_at_ = absl::InfinitePast();  // maintenance thread
   std::unique_ptr<PeriodicThread> maintenance_;
   std::unique_ptr<PeriodicThread> rotating_;
+  std::atomic<bool> stopping_ = false;
+  std::thread legacy_rights_;
   bool stopped_ = false;
 };
 
@@ -164,6 +173,9 @@ absl::Status MeshcaServer::StartParts() {
     rotating_->Wake();
   });
   edge_.server->Start();
+  judge_->Start();
+  // On a thread of its own: after an upgrade it may read many records, and nobody waits for it.
+  legacy_rights_ = std::thread([this] { LogLegacyRights(); });
   return absl::OkStatus();
 }
 
@@ -227,7 +239,17 @@ absl::Status MeshcaServer::StartTls() {
       [this](const ServerIdentity& identity) { return InstallServerCertificate(identity); });
   server_certificate_->Tick(clock_.Now());
   if (tls_ != nullptr) return absl::OkStatus();
-  return Annotate(server_certificate_->LastError(), "the CA's own server certificate");
+  const absl::Status error = Annotate(server_certificate_->LastError(), "the CA's own server certificate");
+  if (state_->authorities->Current()->issuing != nullptr) return error;
+  // Nothing signs: a plugged-in key is away, or the authorities have ended. Trust is served all the same, and whoever
+  // mends it needs the admin socket. The port is bound and opens with the first certificate.
+  LogError("nothing can be signed, so the gRPC port takes no connection yet; the sockets are served",
+           {{"error", state_->authorities->LastError()}});
+  rpc::TlsOptions none;
+  none.client_certificates = rpc::ClientCertificates::kOptional;
+  none.verifier = svid_verifier_;
+  MESHCA_ASSIGN_OR_RETURN(tls_, rpc::TlsContext::Create(std::move(none)));
+  return absl::OkStatus();
 }
 
 absl::Status MeshcaServer::InstallServerCertificate(const ServerIdentity& identity) {
@@ -248,6 +270,7 @@ absl::Status MeshcaServer::BindListeners() {
   admin_ = std::make_unique<AdminService>(AdminParts());
   EdgeParts parts{csr_tls_.get(), csr_api_.get(), sds_.get(), admin_.get(), health_.get(), tls_};
   MESHCA_ASSIGN_OR_RETURN(edge_, BindEdge(config_, parts));
+  judge_ = std::make_unique<ConnectionJudge>(JudgeParts());
   return absl::OkStatus();
 }
 
@@ -273,6 +296,8 @@ absl::Status MeshcaServer::StartHttp() {
   sources.sds = sds_.get();
   sources.readiness = readiness_.get();
   sources.rotation = rotation_.get();
+  sources.token_issuers = [this] { return doors_->TokenIssuers(); };
+  sources.certificates_revoked = [this] { return certificates_revoked_.load(); };
   sources.plugged_in_refused = [this] { return state_->authorities->PluggedInRefused(); };
   metrics_ = std::make_unique<MetricsRegistry>(std::move(sources));
   HttpPages pages;
@@ -286,6 +311,17 @@ absl::Status MeshcaServer::StartHttp() {
   return absl::OkStatus();
 }
 
+ConnectionJudge::Parts MeshcaServer::JudgeParts() {
+  ConnectionJudge::Parts parts;
+  parts.authorities = state_->authorities.get();
+  parts.authenticator = &doors_->client_certificate();
+  parts.issuances = state_->store.get();
+  parts.certified_peers = [this] { return edge_.server->CertifiedPeers(); };
+  parts.cut = [this](std::vector<uint64_t> ids, std::string why) { edge_.server->Cut(std::move(ids), std::move(why)); };
+  parts.clock = &clock_;
+  return parts;
+}
+
 AdminContext MeshcaServer::AdminParts() {
   storage::Store& store = *state_->store;
   AdminContext context{clock_, entropy_, *state_->authorities, store, store, store, store, store, store, *subscribers_};
@@ -296,9 +332,10 @@ AdminContext MeshcaServer::AdminParts() {
   context.facts.started_at = started_at_;
   context.facts.leaf_lifetime_default = config::ToDuration(config_.values.leaf().lifetime());
   context.listeners = [this] { return Addresses(); };
-  context.import_root = [this](const std::string& folder, const std::string& actor, bool force) {
-    return Import(folder, actor, force);
+  context.import_root = [this](const std::string& folder, const std::string& actor, const ImportOptions& options) {
+    return Import(folder, actor, options);
   };
+  context.token_issuers = [this] { return doors_->TokenIssuers(); };
   context.authority_error = [this] { return state_->authorities->LastError(); };
   context.clock_finding = [this] { return state_->authorities->ClockFinding(); };
   context.accept_clock = [this](const std::string& actor) { return state_->authorities->AcceptClock(actor); };
@@ -306,15 +343,17 @@ AdminContext MeshcaServer::AdminParts() {
   context.entries_changed = [this] {
     MESHCA_RETURN_IF_ERROR(state_->entries.Reload(*state_->store));
     sds_->EntriesChanged();
+    judge_->JudgeEverybody();  // an entry that is gone may have given somebody his right
     return absl::OkStatus();
   };
+  context.judge_connections = [this] { judge_->JudgeEverybody(); };
+  context.count_revoked = [this](uint64_t certificates) { certificates_revoked_ += certificates; };
   return context;
 }
 
-absl::Status MeshcaServer::Import(const std::string& folder, const std::string& actor, bool force) {
-  MESHCA_ASSIGN_OR_RETURN(const uint64_t own_leaves,
-                          CountLiveServerCertificates(*state_->store, trust_domain_, clock_.Now()));
-  return state_->authorities->Import(folder, actor, force, own_leaves);
+absl::Status MeshcaServer::Import(const std::string& folder, const std::string& actor, ImportOptions options) {
+  MESHCA_ASSIGN_OR_RETURN(options.own_leaves, CountLiveServerCertificates(*state_->store, trust_domain_, clock_.Now()));
+  return state_->authorities->Import(folder, actor, options);
 }
 
 void MeshcaServer::OnReadiness(const absl::Status& status) {
@@ -323,6 +362,20 @@ void MeshcaServer::OnReadiness(const absl::Status& status) {
     LogInfo("ready: signing and committing work");
   } else {
     LogError("not ready; SDS goes on with what it has", {{"error", status.ToString()}});
+  }
+}
+
+void MeshcaServer::LogLegacyRights() {
+  const absl::StatusOr<LegacyRights> rights =
+      FindLegacyRights(*state_->store, *state_->store, clock_.Now(), [this] { return stopping_.load(); });
+  if (!rights.ok()) {
+    LogWarning("the identities that need an entry since this version could not be found",
+               {{"error", std::string(rights.status().message())}});
+    return;
+  }
+  if (rights->count == 0) return;
+  for (const CheckedFact& fact : LegacyRightsFacts(*rights)) {
+    LogWarning("an identity needs an entry since this version", {{"what", fact.detail}, {"do", fact.mend}});
   }
 }
 
@@ -373,6 +426,7 @@ absl::Status MeshcaServer::Reload(config::ResolvedConfig next) {
   const config::ConfigChanges changes = config::ReloadableDiff(config_, next);
   MESHCA_ASSIGN_OR_RETURN(Policy policy, config::ToPolicy(next.values));
   MESHCA_RETURN_IF_ERROR(doors_->Reload(next));
+  judge_->JudgeEverybody();  // a JWT issuer that is gone may have given somebody his right
   policy_.Replace(std::move(policy));
   server_certificate_->SetNames(NamesOf(next.values));
   maintenance_->Wake();
@@ -385,12 +439,15 @@ absl::Status MeshcaServer::Reload(config::ResolvedConfig next) {
 
 void MeshcaServer::Stop() {
   if (std::exchange(stopped_, true)) return;
+  stopping_ = true;
   if (health_ != nullptr) health_->Retire();
+  if (judge_ != nullptr) judge_->Stop();
   if (edge_.server != nullptr) {
     edge_.server->Shutdown(config::ToDuration(config_.values.limits().shutdown_grace()));
   }
   if (rotating_ != nullptr) rotating_->Stop();
   if (maintenance_ != nullptr) maintenance_->Stop();
+  if (legacy_rights_.joinable()) legacy_rights_.join();
   admin_.reset();  // First: its threads ask the next two.
   http_.reset();
   readiness_.reset();

@@ -7,9 +7,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "ca/authn/client_certificate.h"
 #include "ca/authn/join_token.h"
-#include "ca/authn/jwt_authenticator.h"
+#include "ca/authn/operator_peer.h"
 #include "ca/authn/unix_peer.h"
 #include "ca/base/status.h"
 #include "ca/rpc/reflection.h"
@@ -49,9 +48,10 @@ std::string SocketPath(const std::string& address) { return std::string(absl::St
 Doors::Doors(const TrustDomain& trust_domain, ServerState& state)
     : standing_(*state.authorities),
       join_token_(std::make_shared<JoinTokenAuthenticator>(*state.store)),
-      client_certificate_(std::make_shared<ClientCertificateAuthenticator>(trust_domain, &standing_)),
-      unix_peer_(std::make_shared<UnixPeerAuthenticator>(trust_domain, geteuid(), state.entries)),
-      sds_({client_certificate_, unix_peer_}) {}
+      client_certificate_(std::make_shared<ClientCertificateAuthenticator>(trust_domain, standing_)),
+      unix_peer_(std::make_shared<UnixPeerAuthenticator>(trust_domain, state.entries)),
+      operator_(std::make_shared<OperatorAuthenticator>(*unix_peer_)),
+      sds_({client_certificate_, operator_, unix_peer_}) {}
 
 absl::StatusOr<std::unique_ptr<Doors>> Doors::Open(const config::ResolvedConfig& config, ServerState& state) {
   MESHCA_ASSIGN_OR_RETURN(TrustDomain trust_domain, TrustDomain::Parse(config.values.trust_domain()));
@@ -60,23 +60,43 @@ absl::StatusOr<std::unique_ptr<Doors>> Doors::Open(const config::ResolvedConfig&
   return doors;
 }
 
-absl::StatusOr<AuthenticatorChain::List> Doors::Tokens(const config::ResolvedConfig& config) const {
+absl::StatusOr<AuthenticatorChain::List> Doors::Tokens(std::vector<JwtIssuer> issuers) {
   AuthenticatorChain::List list = {join_token_};
-  MESHCA_ASSIGN_OR_RETURN(std::vector<JwtIssuer> issuers, config::ToJwtIssuers(config.values));
-  if (issuers.empty()) return list;
-  MESHCA_ASSIGN_OR_RETURN(std::shared_ptr<Authenticator> jwt, JwtAuthenticator::Create(std::move(issuers)));
-  list.push_back(std::move(jwt));
+  std::shared_ptr<JwtAuthenticator> jwt;
+  if (!issuers.empty()) {
+    MESHCA_ASSIGN_OR_RETURN(jwt, JwtAuthenticator::Create(std::move(issuers)));
+    list.push_back(jwt);
+  }
+  std::shared_ptr<const JwtAuthenticator> shown = std::move(jwt);
+  {
+    MutexLock lock(mutex_);
+    jwt_.swap(shown);
+  }
   return list;
 }
 
+std::vector<JwtIssuerReport> Doors::TokenIssuers() const {
+  std::shared_ptr<const JwtAuthenticator> jwt;
+  {
+    MutexLock lock(mutex_);
+    jwt = jwt_;
+  }
+  return jwt == nullptr ? std::vector<JwtIssuerReport>() : jwt->Reports();
+}
+
 absl::Status Doors::Reload(const config::ResolvedConfig& config) {
-  MESHCA_ASSIGN_OR_RETURN(AuthenticatorChain::List tokens, Tokens(config));
+  MESHCA_ASSIGN_OR_RETURN(std::vector<JwtIssuer> issuers, config::ToJwtIssuers(config.values));
+  std::vector<std::string> issuer_names;
+  for (const JwtIssuer& issuer : issuers) issuer_names.push_back(issuer.issuer);
+  MESHCA_ASSIGN_OR_RETURN(AuthenticatorChain::List tokens, Tokens(std::move(issuers)));
   AuthenticatorChain::List tls = tokens;
   tls.push_back(client_certificate_);
   AuthenticatorChain::List api = std::move(tokens);
+  api.push_back(operator_);
   api.push_back(unix_peer_);  // last: it recognises every caller of a socket, whatever else the caller sent
   tls_.Replace(std::move(tls));
   api_.Replace(std::move(api));
+  client_certificate_->SetTrustedIssuers(std::move(issuer_names));
   return absl::OkStatus();
 }
 
@@ -111,11 +131,13 @@ absl::StatusOr<BoundEdge> BindEdge(const config::ResolvedConfig& config, const E
   auto admin = std::make_shared<rpc::Router>();
   parts.admin->AddTo(*admin);
   parts.csr_api->AddTo(*admin);
+  parts.sds->AddTo(*admin);
   rpc::ListenerOptions admin_socket;
   admin_socket.address = absl::StrCat("unix:", values.admin_socket());
   admin_socket.unix_group = AdminGroup();
   // Without that group the socket would be in the user's primary one, which many people may share.
   admin_socket.unix_mode = admin_socket.unix_group.empty() ? 0600 : 0660;
+  admin_socket.privileged = true;
   admin_socket.router = Finish(std::move(admin), *parts.health);
   admin_socket.limits = limits;
   MESHCA_RETURN_IF_ERROR(MakeSocketFolder(values.admin_socket()));

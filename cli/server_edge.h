@@ -9,6 +9,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "ca/authn/authenticator_chain.h"
+#include "ca/authn/client_certificate.h"
+#include "ca/authn/jwt_authenticator.h"
+#include "ca/base/mutex.h"
+#include "ca/authn/unix_peer.h"
 #include "ca/issuance/issuance_pipeline.h"
 #include "ca/rpc/health.h"
 #include "ca/rpc/server.h"
@@ -32,21 +36,29 @@ class Doors {
   // A reload of `authenticators`.
   absl::Status Reload(const config::ResolvedConfig& config);
 
+  // How it stands with the keys of every issuer whose tokens are accepted. Thread-safe.
+  std::vector<JwtIssuerReport> TokenIssuers() const;
+
   Authenticator& tls() { return tls_; }  // tokens, client certificates
-  Authenticator& api() { return api_; }  // tokens, Unix peers
-  Authenticator& sds() { return sds_; }  // client certificates, Unix peers: what a proxy can show
+  Authenticator& api() { return api_; }  // both sockets: tokens, operators on the admin socket, Unix peers by entries
+  Authenticator& sds() { return sds_; }  // client certificates, and the peers of both sockets: what a proxy can show
+  // Judges a client certificate by itself.
+  const ClientCertificateAuthenticator& client_certificate() const { return *client_certificate_; }
 
  private:
   Doors(const TrustDomain& trust_domain, ServerState& state);
-  absl::StatusOr<AuthenticatorChain::List> Tokens(const config::ResolvedConfig& config) const;
+  absl::StatusOr<AuthenticatorChain::List> Tokens(std::vector<JwtIssuer> issuers);
 
   AuthorityStanding standing_;
   const std::shared_ptr<Authenticator> join_token_;
-  const std::shared_ptr<Authenticator> client_certificate_;
-  const std::shared_ptr<Authenticator> unix_peer_;
+  const std::shared_ptr<ClientCertificateAuthenticator> client_certificate_;
+  const std::shared_ptr<UnixPeerAuthenticator> unix_peer_;
+  const std::shared_ptr<Authenticator> operator_;
   AuthenticatorChain tls_{{}};
   AuthenticatorChain api_{{}};
   AuthenticatorChain sds_;
+  mutable Mutex mutex_;
+  std::shared_ptr<const JwtAuthenticator> jwt_ ABSL_GUARDED_BY(mutex_);  // null: no issuer is configured
 };
 
 // What the listeners serve. Everything outlives the Edge.

@@ -6,18 +6,16 @@
 #include "absl/strings/str_cat.h"
 #include "ca/authority/subscriber_principal.h"
 #include "ca/base/status.h"
-#include "ca/x509/certificate.h"
 #include "ca/x509/chain_verifier.h"
 #include "ca/x509/encoding.h"
 
 namespace meshca::sds {
 namespace {
 
-// The verifier of our TLS listeners leaves what it found in Peer::identity; where another one was installed the
-// certificate is read from its bytes.
-absl::StatusOr<Certificate> LeafOf(const rpc::Peer& peer) {
-  if (peer.identity != nullptr) return std::static_pointer_cast<const VerifiedPeer>(peer.identity)->leaf;
-  return Certificate::Parse(Der(peer.certificate_chain_der.front()));
+// What the verifier of our TLS listeners found; null without a client certificate. A certificate that came without a
+// verified path proves nothing.
+std::shared_ptr<const VerifiedPeer> VerifiedOf(const rpc::Peer& peer) {
+  return std::static_pointer_cast<const VerifiedPeer>(peer.identity);
 }
 
 }  // namespace
@@ -27,11 +25,8 @@ bool SdsCaller::MayReceiveKeyOf(const SpiffeId& id) const {
   switch (peer->transport) {
     case rpc::Transport::kUnix: return true;
     case rpc::Transport::kTls: {
-      if (peer->certificate_chain_der.empty()) return false;
-      const absl::StatusOr<Certificate> leaf = LeafOf(*peer);
-      if (!leaf.ok()) return false;
-      const absl::StatusOr<SpiffeId> holder = leaf->spiffe_id();
-      return holder.ok() && *holder == id;
+      const std::shared_ptr<const VerifiedPeer> holder = VerifiedOf(*peer);
+      return holder != nullptr && holder->spiffe_id == id;
     }
     case rpc::Transport::kPlaintext: return false;
   }
@@ -43,8 +38,8 @@ absl::StatusOr<Credentials> PeerCredentials(const rpc::Peer& peer) {
   credentials.peer_address = peer.address;
   if (peer.transport == rpc::Transport::kUnix && peer.unix_credentials.has_value()) {
     const rpc::UnixCredentials& unix_credentials = *peer.unix_credentials;
-    credentials.unix_peer =
-        UnixPeer{unix_credentials.pid, unix_credentials.uid, unix_credentials.gid, unix_credentials.pid_start_ticks};
+    credentials.unix_peer = UnixPeer{unix_credentials.pid, unix_credentials.uid, unix_credentials.gid,
+                                     unix_credentials.pid_start_ticks, peer.privileged};
     return credentials;
   }
   if (peer.transport != rpc::Transport::kTls || peer.certificate_chain_der.empty()) {
@@ -52,12 +47,11 @@ absl::StatusOr<Credentials> PeerCredentials(const rpc::Peer& peer) {
                                                  "TLS with a client certificate of this CA"),
                       "CREDENTIAL_MISSING");
   }
-  absl::StatusOr<Certificate> leaf = LeafOf(peer);
-  if (!leaf.ok()) {
-    return WithReason(absl::UnauthenticatedError(absl::StrCat("client certificate: ", leaf.status().message())),
+  credentials.client_certificate = VerifiedOf(peer);
+  if (credentials.client_certificate == nullptr) {
+    return WithReason(absl::UnauthenticatedError("client certificate: this listener verified no path to a root"),
                       "CREDENTIAL_MALFORMED");
   }
-  credentials.client_certificate = *std::move(leaf);
   return credentials;
 }
 

@@ -35,7 +35,7 @@ struct SdsCaller {
 
 // What the connection proves, for the authenticators. Never blocks.
 // Unauthenticated (reason CREDENTIAL_MISSING): TLS without a client certificate, or plain TCP; the message says how SDS
-// is reached. CREDENTIAL_MALFORMED: a client certificate that cannot be read.
+// is reached. CREDENTIAL_MALFORMED: a client certificate without a verified path.
 absl::StatusOr<Credentials> PeerCredentials(const rpc::Peer& peer);
 
 // How an instance takes its secrets: by a stream, which acknowledges, or by FetchSecrets, which does not. The two are

@@ -52,7 +52,10 @@ bool DiscoveryStream::TakeBareAck(absl::string_view message) {
 
 void DiscoveryStream::OnCaller(absl::StatusOr<std::shared_ptr<const SdsCaller>> caller) {
   if (ended_) return;
-  if (!caller.ok()) return Fail(caller.status());
+  if (!caller.ok()) {
+    return Fail(early_.empty() ? caller.status()
+                               : NameFirstId(caller.status(), early_.front().names, hub_.trust_domain()));
+  }
   caller_ = *std::move(caller);
   for (DiscoveryAsk& ask : std::exchange(early_, {})) {
     if (!ended_) Handle(std::move(ask));
@@ -224,6 +227,10 @@ void DiscoveryStream::OnKey(uint64_t lease_number, const absl::StatusOr<SecretCo
     if (content.ok()) {
       slot.newest = (*content)->Named(slot.name.name);
       slot.unsent = true;
+    } else if (IsRevocation(content.status())) {
+      // The whole stream, whatever else it carries: its proxy asks anew and gets a new key where it may have one. A
+      // name that is merely left out of the next response it would never ask for again.
+      return Fail(content.status());
     } else if (absl::IsPermissionDenied(content.status()) || absl::IsUnauthenticated(content.status()) ||
                absl::IsInvalidArgument(content.status())) {
       Deny(slot, content.status());

@@ -32,6 +32,9 @@ struct HeldKey {
   enum { kNo, kIfSameAuthority, kYes } again = kNo;
   bool reissue = false;  // has a place by KeySchedule::Reissue, and is not yet replaced
   bool dropped = false;  // no longer in the ring
+  // While it was under way certificates were revoked, or entries changed: to be judged before anybody gets what comes.
+  bool unjudged = false;
+  bool recheck = false;
   uint32_t failures = 0;
   std::vector<std::pair<uint64_t, std::shared_ptr<const KeyRing::Listener>>> holders;
 

@@ -116,7 +116,10 @@ void KeyRing::Impl::Recheck() {
     MutexLock lock(mutex_);
     if (stopping_) return;
     for (const auto& [name, key] : keys_) {
-      if (key->current == nullptr) continue;
+      if (key->current == nullptr) {
+        key->recheck = true;  // its owner was judged before the change, and may wait behind others
+        continue;
+      }
       checks.push_back({key, key->owner, key->current->identity().serial, /*check_only=*/true});
       ++in_flight_;
     }
@@ -183,6 +186,8 @@ KeyRing::~KeyRing() { impl_->Shutdown(); }
 void KeyRing::Start() { impl_->Start(); }
 void KeyRing::OnTick(std::function<void(absl::Time)> tick) { impl_->OnTick(std::move(tick)); }
 void KeyRing::Recheck() { impl_->Recheck(); }
+void KeyRing::WatchRevocations(Revocations revocations) { impl_->WatchRevocations(std::move(revocations)); }
+uint64_t KeyRing::DropRevoked() { return impl_->DropRevoked(); }
 void KeyRing::Wake() { impl_->Wake(); }
 void KeyRing::Run(absl::AnyInvocable<void() &&> work) { impl_->Run(std::move(work)); }
 KeyRingStats KeyRing::Stats() const { return impl_->Stats(); }

@@ -39,6 +39,9 @@ struct KeyRingOptions {
   absl::Duration retry_max = absl::Minutes(2);
 };
 
+// Is this how a holder hears that its certificate was revoked?
+bool IsRevocation(const absl::Status& status);
+
 struct KeyRingStats {
   uint64_t keys = 0;  // in memory now
   uint64_t waiting = 0;
@@ -67,6 +70,15 @@ class KeyRing final : public KeyReissuer {
     std::string instance;
     std::string node;
     std::shared_ptr<const SdsCaller> caller;
+  };
+
+  // What a ring asks about revoked certificates, and whom it tells.
+  struct Revocations {
+    // Was the certificate with this serial number (hex) revoked? Blocks on the database.
+    std::function<absl::StatusOr<bool>(const std::string& serial)> revoked;
+    // A key of `instance` was dropped because its certificate was revoked; those it has left end at `until`, in the
+    // infinite past where there is none.
+    std::function<void(const std::string& instance, absl::Time until)> dropped;
   };
 
   // Holds a key for as long as it lives. Moves.
@@ -108,6 +120,14 @@ class KeyRing final : public KeyReissuer {
 
   // Asks the authenticator again about every owner, now. Who may not hold its key any more is told so (a final error).
   void Recheck();
+
+  // Before Start. Without them nothing is taken for revoked.
+  void WatchRevocations(Revocations revocations);
+  // Certificates were revoked: drops every key whose certificate is among them, so that nobody gets it again and no
+  // renewal follows. Whoever holds one is told so (PermissionDenied, CERTIFICATE_REVOKED); who asks again gets a key of
+  // a new line, as long as it may hold the identity. Keys under way are judged when they come. Returns how many were
+  // dropped; what cannot be judged now is judged again at each tick. Blocks on the database; any thread.
+  uint64_t DropRevoked();
 
   // Looks at the clock now instead of within five seconds: after a jump of the clock, in tests.
   void Wake();

@@ -26,7 +26,11 @@
 
 namespace meshca::sds {
 
-// Public calls are in key_ring.cc; what the ring's own thread does, in key_ring_work.cc.
+// What the holder of a revoked certificate is told.
+absl::Status CertificateRevoked(const SpiffeId& id, absl::string_view serial);
+
+// Public calls are in key_ring.cc; what the ring's own thread does, in key_ring_work.cc; what follows from a
+// revocation, in key_ring_revocation.cc.
 class KeyRing::Impl {
  public:
   Impl(KeyRingOptions options, Issue issue, Authenticate authenticate, const Clock& clock, EntropySource& entropy)
@@ -46,6 +50,8 @@ class KeyRing::Impl {
   std::vector<SpiffeId> Renew(absl::FunctionRef<bool(const SpiffeId&, absl::string_view)> chosen);
   Progress Reissue(absl::FunctionRef<bool(absl::string_view)> stale, double per_second);
   void Recheck();
+  void WatchRevocations(Revocations revocations) { revocations_ = std::move(revocations); }
+  uint64_t DropRevoked();
   void Wake();
   void Run(absl::AnyInvocable<void() &&> work);
   KeyRingStats Stats() const;
@@ -58,6 +64,7 @@ class KeyRing::Impl {
     std::shared_ptr<const Owner> owner;
     std::string parent_serial;  // "": no certificate yet
     bool check_only = false;
+    bool recheck = false;  // entries changed since its owner was judged
   };
   using Listeners = std::vector<std::shared_ptr<const Listener>>;
 
@@ -73,12 +80,25 @@ class KeyRing::Impl {
   absl::Duration RetryDelay(const HeldKey& key, absl::Time now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   static Listeners ListenersOf(const HeldKey& key);
 
+  // What Revocations::dropped is told, by instance.
+  using Ends = absl::flat_hash_map<std::string, absl::Time>;
+  Ends EndsOf(const std::vector<std::string>& instances) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void TellEnds(const Ends& ends) const;
+  // False too where it cannot be said now: then it is asked again at the next tick. With no lock held.
+  bool IsRevoked(const std::string& serial);
+  // Certificates were revoked while `attempt` was under way, and what it brought is one of them: it has failed. Lets
+  // the lock go meanwhile.
+  bool RevokedMeanwhile(const Attempt& attempt, const std::string& serial) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The store's refusal as the holder of the key hears it.
+  static absl::Status ForHolder(const Attempt& attempt, const absl::Status& refusal);
+
   const KeyRingOptions options_;
   const Issue issue_;
   const Authenticate authenticate_;
   const Clock& clock_;
   EntropySource& entropy_;
   std::function<void(absl::Time)> tick_;
+  Revocations revocations_;
   std::thread thread_;
 
   mutable Mutex mutex_;
@@ -91,6 +111,7 @@ class KeyRing::Impl {
   uint64_t generation_ ABSL_GUARDED_BY(mutex_) = 0;
   KeyRingStats stats_ ABSL_GUARDED_BY(mutex_);
   bool woken_ ABSL_GUARDED_BY(mutex_) = false;
+  bool judge_again_ ABSL_GUARDED_BY(mutex_) = false;  // the database could not say what was revoked
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
 };

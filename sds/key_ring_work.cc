@@ -31,7 +31,9 @@ std::vector<KeyRing::Impl::Attempt> KeyRing::Impl::TakeDue(absl::Time now) {
     if (key == nullptr) break;
     ++in_flight_;
     std::string parent_serial = key->current == nullptr ? "" : key->current->identity().serial;
-    attempts.push_back({key, key->owner, std::move(parent_serial)});
+    key->unjudged = false;
+    const bool recheck = std::exchange(key->recheck, false);
+    attempts.push_back({key, key->owner, std::move(parent_serial), /*check_only=*/false, recheck});
   }
   return attempts;
 }
@@ -60,6 +62,12 @@ void KeyRing::Impl::Work() {
     if (tick) {
       ticked = boot;
       if (tick_) tick_(now);
+      bool judge_again;
+      {
+        MutexLock lock(mutex_);
+        judge_again = judge_again_;
+      }
+      if (judge_again) DropRevoked();
     }
     mutex_.Lock();
   }
@@ -68,8 +76,9 @@ void KeyRing::Impl::Work() {
 }
 
 void KeyRing::Impl::Begin(Attempt attempt) {
-  // The first certificate comes right after the caller was authenticated; each later one asks again.
-  if (attempt.parent_serial.empty()) {
+  // The first certificate comes right after the caller was authenticated; each later one asks again. A client
+  // certificate is judged anew for the first one too: its stream may have stood while trust was taken away.
+  if (attempt.parent_serial.empty() && !attempt.recheck && !attempt.owner->caller->identity.presented.has_value()) {
     CallerIdentity caller = attempt.owner->caller->identity;
     return Submit(std::move(attempt), std::move(caller));
   }
@@ -121,7 +130,7 @@ void KeyRing::Impl::Submit(Attempt attempt, CallerIdentity caller) {
 
 void KeyRing::Impl::Issued(const Attempt& attempt, const SecretBytes& key_pem,
                            absl::StatusOr<IssuedCertificate> issued) {
-  if (!issued.ok()) return Failed(attempt, issued.status());
+  if (!issued.ok()) return Failed(attempt, ForHolder(attempt, issued.status()));
   std::string chain = issued->chain.LeafPem().text();
   if (issued->authorities != nullptr) {
     for (const std::string& pem : issued->authorities->chain_tail_pem) chain += pem;
@@ -136,15 +145,17 @@ void KeyRing::Impl::Issued(const Attempt& attempt, const SecretBytes& key_pem,
       now + UniformDuration(entropy_, life * (0.9 * options_.renew_at), life * (1.1 * options_.renew_at));
 
   SecretContent::Identity identity{record.spiffe_id, record.serial.ToHex(), record.authority_id, record.not_after, 0};
+  const HeldKeyPtr& key = attempt.key;
   Listeners listeners;
   SecretContent::Ptr content;
+  bool recheck = false;
   {
     MutexLock lock(mutex_);
+    if (RevokedMeanwhile(attempt, identity.serial)) return;
     identity.generation = ++generation_;
     content = SecretContent::OfIdentity(std::move(identity), key_pem, chain);
     --in_flight_;
     ++(attempt.parent_serial.empty() ? stats_.issued : stats_.renewed);
-    const HeldKeyPtr& key = attempt.key;
     if (key->dropped) return;
     const auto again = std::exchange(key->again, HeldKey::kNo);
     const bool at_once =
@@ -163,14 +174,18 @@ void KeyRing::Impl::Issued(const Attempt& attempt, const SecretBytes& key_pem,
       }
     }
     listeners = ListenersOf(*key);
+    recheck = std::exchange(key->recheck, false);
+    if (recheck) ++in_flight_;
   }
   for (const auto& listener : listeners) (*listener)(content);
+  if (recheck) Begin({key, attempt.owner, content->identity().serial, /*check_only=*/true});
 }
 
 void KeyRing::Impl::Failed(const Attempt& attempt, const absl::Status& why) {
   const HeldKeyPtr& key = attempt.key;
   const absl::Time now = clock_.Now();
   Listeners listeners;
+  Ends ends;
   {
     MutexLock lock(mutex_);
     --in_flight_;
@@ -180,6 +195,7 @@ void KeyRing::Impl::Failed(const Attempt& attempt, const absl::Status& why) {
     if (IsFinal(why)) {
       listeners = ListenersOf(*key);
       Drop(key);
+      if (IsRevocation(why)) ends = EndsOf({key->instance});
     } else {
       key->state = HeldKey::kIdle;
       key->again = HeldKey::kNo;
@@ -198,6 +214,7 @@ void KeyRing::Impl::Failed(const Attempt& attempt, const absl::Status& why) {
               {"code", std::string(CodeName(why.code()))},
               {"error", std::string(why.message())}});
   for (const auto& listener : listeners) (*listener)(why);
+  TellEnds(ends);
 }
 
 absl::Duration KeyRing::Impl::RetryDelay(const HeldKey& key, absl::Time now) const {

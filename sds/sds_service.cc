@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
+#include "ca/x509/serial_number.h"
 #include "sds/delta_secret_stream.h"
 #include "sds/discovery_response.h"
 #include "sds/secret_fetch.h"
@@ -19,6 +20,14 @@ constexpr rpc::StreamOptions kStreamOptions{
     .message_bytes_max = 256 * 1024, .queue_messages_max = 2, .queue_bytes_max = 256 * 1024};
 constexpr rpc::UnaryOptions kFetchOptions{.request_bytes_max = 256 * 1024};
 
+absl::StatusOr<bool> IsRevoked(IssuanceStore& issuances, const std::string& serial) {
+  MESHCA_ASSIGN_OR_RETURN(const SerialNumber number, SerialNumber::FromHex(serial));
+  const absl::StatusOr<IssuanceRecord> record = issuances.Find(number);
+  if (absl::IsNotFound(record.status())) return false;
+  MESHCA_RETURN_IF_ERROR(record.status());
+  return record->revoked_at != absl::InfiniteFuture();
+}
+
 }  // namespace
 
 class SdsService::Impl {
@@ -26,7 +35,12 @@ class SdsService::Impl {
   explicit Impl(Parts parts)
       : registry(*parts.subscribers, *parts.clock, parts.leaf_lifetime, parts.room),
         hub({std::move(parts.trust_domain), parts.authorities, parts.authenticator, parts.issuances, &registry,
-             std::move(parts.issue), parts.clock, parts.entropy, parts.keys}) {}
+             std::move(parts.issue), parts.clock, parts.entropy, parts.keys}) {
+    if (parts.issuances == nullptr) return;
+    hub.keys().WatchRevocations(
+        {[issuances = parts.issuances](const std::string& serial) { return IsRevoked(*issuances, serial); },
+         [this](const std::string& instance, absl::Time until) { registry.CertificatesEnd(instance, until); }});
+  }
 
   SubscriberRegistry registry;
   SecretHub hub;
@@ -74,6 +88,8 @@ std::vector<SpiffeId> SdsService::RenewGlob(absl::string_view glob) {
 KeyReissuer& SdsService::reissuer() { return impl_->hub.keys(); }
 
 void SdsService::EntriesChanged() { impl_->hub.keys().Recheck(); }
+
+uint64_t SdsService::DropRevoked() { return impl_->hub.keys().DropRevoked(); }
 
 absl::StatusOr<SubscriberRegistry::Evicted> SdsService::Evict(absl::FunctionRef<bool(const SubscriberRecord&)> chosen) {
   return impl_->registry.Evict(chosen);

@@ -46,7 +46,8 @@ class SdsService {
     Authenticator* authenticator = nullptr;  // knows Unix peers and client certificates; tokens are not asked for
     KeyRing::Issue issue;                    // IssuancePipeline::Submit
     SubscriberStore* subscribers = nullptr;
-    IssuanceStore* issuances = nullptr;  // to follow client certificates through their renewals; may be null
+    // Judges client certificates, follows them through their renewals, says which are revoked.
+    IssuanceStore* issuances = nullptr;
     const Clock* clock = nullptr;
     EntropySource* entropy = nullptr;
     absl::Duration leaf_lifetime = absl::Hours(24);  // the profile's default
@@ -61,8 +62,8 @@ class SdsService {
   absl::Status Start();
   void Shutdown();
 
-  // Adds the three methods. For the router of the API socket; for that of the gRPC port only where SDS over mTLS is
-  // switched on. A caller in plain text, or over TLS without a certificate, is Unauthenticated wherever it comes in.
+  // Adds the three methods. For the routers of the API and the admin socket; for that of the gRPC port only where SDS
+  // over mTLS is switched on. A caller in plain text, or over TLS without a certificate, is Unauthenticated wherever it comes in.
   void AddTo(rpc::Router& router);
 
   // New keys at once for the subscribers whose key `chosen` picks by its identity and its certificate's serial (hex),
@@ -78,6 +79,10 @@ class SdsService {
   // Registration entries changed: asks the authenticator again about everybody who holds a key. Who may hold it no more
   // has its streams ended with PermissionDenied; its proxy asks anew and gets what it may have now.
   void EntriesChanged();
+
+  // Certificates were revoked: KeyRing::DropRevoked. Ends the streams that hold one of them, and whoever left with one
+  // holds no rotation up. Blocks on the database.
+  uint64_t DropRevoked();
 
   // SubscriberRegistry::Evict. Blocks on the database.
   absl::StatusOr<SubscriberRegistry::Evicted> Evict(absl::FunctionRef<bool(const SubscriberRecord&)> chosen);

@@ -144,9 +144,11 @@ void FetchSecrets(SecretHub& hub, std::shared_ptr<rpc::Call> call) {
   const std::shared_ptr<const rpc::Peer> peer = call->peer();
   std::string node = ask->node_id;
   hub.Authenticate(peer, std::move(node),
-                   [fetch = std::make_shared<Fetch>(hub, call), call,
+                   [fetch = std::make_shared<Fetch>(hub, call), call, &hub,
                     ask = *std::move(ask)](absl::StatusOr<std::shared_ptr<const SdsCaller>> caller) mutable {
-                     if (!caller.ok()) return call->Finish(EdgeStatus(caller.status()));
+                     if (!caller.ok()) {
+                       return call->Finish(EdgeStatus(NameFirstId(caller.status(), ask.names, hub.trust_domain())));
+                     }
                      fetch->Begin(*std::move(caller), ask);
                    });
 }

@@ -115,10 +115,14 @@ void SecretHub::Authenticate(std::shared_ptr<const rpc::Peer> peer, std::string 
         auto caller = std::make_shared<SdsCaller>();
         caller->identity = *std::move(identity);
         caller->peer = std::move(peer);
-        if (caller->peer->transport != rpc::Transport::kTls) return std::move(done)(Shared(std::move(caller)));
+        if (!caller->identity.presented.has_value() && caller->peer->transport == rpc::Transport::kUnix) {
+          return std::move(done)(Shared(std::move(caller)));
+        }
         keys_.Run([this, caller = std::move(caller), node = std::move(node), done = std::move(done)]() mutable {
-          caller->lineage = Lineage(*caller, node);
-          caller->line = Line(caller->identity.parent_serial);
+          const absl::StatusOr<IssuanceRecord> record = RecordOf(caller->identity);
+          if (!record.ok()) return std::move(done)(record.status());
+          caller->lineage = Lineage(*caller, *record, node);
+          caller->line = record->line_serial.empty() ? caller->identity.parent_serial : record->line_serial;
           std::move(done)(Shared(std::move(caller)));
         });
       });
@@ -136,10 +140,20 @@ std::shared_ptr<const SdsCaller> SecretHub::Shared(std::shared_ptr<const SdsCall
   return caller;
 }
 
-std::string SecretHub::Lineage(const SdsCaller& caller, absl::string_view node) {
+// Before anything is served, the trust bundle included: whoever stole an authority's key would else learn who is here,
+// count as a subscriber, and hold a rotation up.
+absl::StatusOr<IssuanceRecord> SecretHub::RecordOf(const CallerIdentity& caller) {
+  if (!caller.presented.has_value()) {
+    return absl::InternalError("SDS: an authenticator named a TLS peer and not its certificate");
+  }
+  return parts_.issuances->JudgePresented(*caller.presented, caller.trusted_issuers);
+}
+
+std::string SecretHub::Lineage(const SdsCaller& caller, const IssuanceRecord& own_record, absl::string_view node) {
   const std::string& own = caller.identity.parent_serial;
   const std::string id = caller.DefaultId() == nullptr ? "" : caller.DefaultId()->uri();
   std::string serial = own;
+  std::string parent = own_record.parent_serial;
   for (int step = 0; step < kLineageMax && !serial.empty(); ++step) {
     std::string found;
     {
@@ -157,35 +171,15 @@ std::string SecretHub::Lineage(const SdsCaller& caller, absl::string_view node) 
       }
       return found;
     }
-    if (parts_.issuances == nullptr) break;
+    serial = std::move(parent);
+    if (serial.empty()) break;
     const absl::StatusOr<SerialNumber> number = SerialNumber::FromHex(serial);
     if (!number.ok()) break;
     absl::StatusOr<IssuanceRecord> record = parts_.issuances->Find(*number);
     if (!record.ok()) break;
-    serial = record->parent_serial;
+    parent = std::move(record->parent_serial);
   }
   return own;
-}
-
-std::string SecretHub::Line(const std::string& serial) {
-  {
-    MutexLock lock(mutex_);
-    if (const auto known = lines_.find(serial); known != lines_.end()) return known->second;
-  }
-  std::string first = serial;
-  for (int step = 0; step < kLineageMax && parts_.issuances != nullptr; ++step) {
-    const absl::StatusOr<SerialNumber> number = SerialNumber::FromHex(first);
-    if (!number.ok()) break;
-    const absl::StatusOr<IssuanceRecord> record = parts_.issuances->Find(*number);
-    if (!record.ok()) break;
-    if (!record->line_serial.empty()) first = record->line_serial;
-    if (!record->line_serial.empty() || record->parent_serial.empty()) break;
-    first = record->parent_serial;  // of a version that kept no lines
-  }
-  MutexLock lock(mutex_);
-  if (lines_.size() >= kLineagesRemembered) lines_.clear();
-  lines_[serial] = first;
-  return first;
 }
 
 SubscriberRecord SecretHub::InstanceOf(const SdsCaller& caller, Taking taking, absl::string_view node,

@@ -64,7 +64,7 @@ class SecretHub {
     TrustDomain trust_domain;
     AuthoritySnapshots* authorities;
     Authenticator* authenticator;  // for peer credentials and client certificates
-    IssuanceStore* issuances;      // follows a client certificate through its renewals; null: it is not followed
+    IssuanceStore* issuances;      // judges a client certificate, and follows it through its renewals
     SubscriberRegistry* registry;
     KeyRing::Issue issue;
     const Clock* clock;
@@ -81,7 +81,8 @@ class SecretHub {
   void Shutdown();
 
   // `node` is the node id of the stream's first request. `done` runs once, on any thread, perhaps before this returns.
-  // Errors: the authenticators', and PeerCredentials'.
+  // Of a TLS peer the inventory is asked first, on the ring's thread. Errors: the authenticators', PeerCredentials' and
+  // IssuanceStore::JudgePresented's.
   void Authenticate(std::shared_ptr<const rpc::Peer> peer, std::string node, CallerDone done);
 
   // The instance that a stream or a fetch of `caller` with this node id belongs to. Of the record: instance, spiffe_id,
@@ -106,9 +107,10 @@ class SecretHub {
   // `caller`, or the same caller as an earlier stream of its connection has it: hundreds of streams of one connection
   // hold it once.
   std::shared_ptr<const SdsCaller> Shared(std::shared_ptr<const SdsCaller> caller);
-  // SdsCaller::lineage and ::line. Both block on the database.
-  std::string Lineage(const SdsCaller& caller, absl::string_view node);
-  std::string Line(const std::string& serial);
+  // Of the client certificate that the caller showed. Blocks on the database.
+  absl::StatusOr<IssuanceRecord> RecordOf(const CallerIdentity& caller);
+  // SdsCaller::lineage; `own_record` is the certificate's. Blocks on the database.
+  std::string Lineage(const SdsCaller& caller, const IssuanceRecord& own_record, absl::string_view node);
 
   const Parts parts_;
   KeyRing keys_;
@@ -121,7 +123,6 @@ class SecretHub {
   std::array<std::weak_ptr<const SdsCaller>, 64> recent_callers_ ABSL_GUARDED_BY(mutex_);
   // Serial of a renewed client certificate -> the lineage it was found to have: the next renewal finds it in one step.
   absl::flat_hash_map<std::string, std::string> lineages_ ABSL_GUARDED_BY(mutex_);
-  absl::flat_hash_map<std::string, std::string> lines_ ABSL_GUARDED_BY(mutex_);  // the same for Line
 };
 
 }  // namespace meshca::sds

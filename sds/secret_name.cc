@@ -3,6 +3,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "ca/authn/overflow_ids.h"
 #include "ca/authn/unix_peer.h"
 #include "ca/base/status.h"
 
@@ -33,7 +34,12 @@ absl::StatusOr<ResolvedName> Identity(absl::string_view name, SpiffeId id, const
     return Denied(name, absl::StrCat("this CA signs for ", own.Id(), " only"), "SPIFFE_ID_NOT_ALLOWED");
   }
   if (!caller.MayReceiveKeyOf(id)) {
-    return Denied(name, absl::StrCat("the caller (", caller.identity.subject, ") may not hold this identity"),
+    const auto& peer = caller.peer->unix_credentials;
+    const bool entry_helps =
+        peer.has_value() && !id.IsReserved() && OverflowIds::OfKernel().UidFault(peer->uid).empty();
+    return Denied(name,
+                  absl::StrCat("the caller (", caller.identity.subject, ") may not hold this identity",
+                               entry_helps ? absl::StrCat("; let it: ", EntryCommand(id.uri(), peer->uid)) : ""),
                   "SPIFFE_ID_NOT_ALLOWED");
   }
   return ResolvedName{std::string(name), SecretKind::kIdentity, std::move(id), {}};
@@ -62,6 +68,14 @@ absl::StatusOr<ResolvedName> ResolveName(absl::string_view name, const SdsCaller
                   "TRUST_DOMAIN_UNKNOWN");
   }
   return ResolvedName{std::string(name), SecretKind::kBundle, {}, own};
+}
+
+absl::Status NameFirstId(const absl::Status& refusal, const std::vector<std::string>& names, const TrustDomain& own) {
+  for (const std::string& name : names) {
+    const absl::StatusOr<SpiffeId> id = SpiffeId::Parse(name);
+    if (id.ok() && id->has_path() && id->MemberOf(own)) return NameWantedId(refusal, own, *id);
+  }
+  return refusal;
 }
 
 }  // namespace meshca::sds

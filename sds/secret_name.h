@@ -37,6 +37,10 @@ struct ResolvedName {
 // name; lists those there are).
 absl::StatusOr<ResolvedName> ResolveName(absl::string_view name, const SdsCaller& caller, const TrustDomain& own);
 
+// A refusal of the caller itself (EntryMissing) with the first identity among `names` in the command it names: the
+// caller is judged before its names are read. Any other refusal as it is.
+absl::Status NameFirstId(const absl::Status& refusal, const std::vector<std::string>& names, const TrustDomain& own);
+
 // A name as messages quote it: escaped, cut to 100 bytes.
 std::string QuoteName(absl::string_view name);
 

@@ -516,6 +516,23 @@ void SubscriberRegistry::DropEndedKeys(Instance& instance, absl::Time now) {
   Touch(instance);
 }
 
+void SubscriberRegistry::CertificatesEnd(absl::string_view instance, absl::Time until) {
+  std::vector<SubscriberRecord> batch;
+  {
+    MutexLock lock(mutex_);
+    const auto found = instances_.find(instance);
+    if (found == instances_.end()) return;
+    SubscriberRecord& record = found->second->record;
+    // Not the infinite past: that is an instance which never had a certificate, and is remembered for a lifetime.
+    until = std::max(until, absl::UnixEpoch());
+    if (record.certificate_expires <= until) return;
+    record.certificate_expires = until;
+    Touch(*found->second);
+    batch = TakeBatch();
+  }
+  Save(std::move(batch));
+}
+
 void SubscriberRegistry::Tick(absl::Time now) {
   std::vector<std::string> forgotten;
   std::vector<SubscriberRecord> batch;

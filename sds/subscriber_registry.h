@@ -166,6 +166,10 @@ class SubscriberRegistry final : public Acknowledgements {
   // Unavailable: not saved; those that were not count on, as ones that have acknowledged nothing.
   absl::StatusOr<Evicted> Evict(absl::FunctionRef<bool(const SubscriberRecord&)> chosen);
 
+  // What `instance` holds ends at `until`, in the infinite past if it holds nothing: its certificates that end later
+  // were revoked. Once it has left, no rotation waits for it longer than that.
+  void CertificatesEnd(absl::string_view instance, absl::Time until);
+
   // Saves the acknowledgements since the last one and again what could not be saved, and forgets instances that left
   // and whose certificate has expired.
   void Tick(absl::Time now);

@@ -148,6 +148,19 @@ absl::StatusOr<InheritedRight> JudgeRenewal(Inventory& inventory, const Presente
   return right;
 }
 
+absl::StatusOr<std::string> JudgeReplacement(Inventory& inventory, const IssuanceRecord& record) {
+  // Versions that asked no inventory renewed client certificates without showing them: their lines are walked.
+  if (record.presented.has_value() || record.method == AuthMethod::kClientCertificate) return std::string();
+  const std::optional<std::string> serial = SerialBytes(record.parent_serial);
+  if (!serial.has_value()) return std::string();
+  MESHCA_ASSIGN_OR_RETURN(const std::optional<RecordedCertificate> replaced, inventory.FindRecorded(*serial));
+  if (!replaced.has_value() || replaced->spiffe_id != record.spiffe_id.uri()) return std::string();
+  if (replaced->revocation.has_value()) {
+    return Revoked({record.parent_serial, replaced->certificate_sha256, record.spiffe_id}, *replaced->revocation);
+  }
+  return LineOf(*replaced);
+}
+
 absl::Status CheckSameId(const IssuanceRecord& record) {
   if (record.spiffe_id == record.presented->spiffe_id) return absl::OkStatus();
   return WithReason(absl::PermissionDeniedError(absl::StrCat(

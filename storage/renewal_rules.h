@@ -65,6 +65,10 @@ struct InheritedRight {
 // May a caller that shows `shown` be served? The errors are those of IssuanceStore::JudgePresented.
 absl::StatusOr<InheritedRight> JudgeRenewal(Inventory& inventory, const PresentedCertificate& shown,
                                             const std::vector<std::string>* trusted_issuers);
+// The line (bytes) of a certificate that replaces another, `record.parent_serial`, while its caller proved itself anew
+// by something else: a key that SDS made for a process. The right is the caller's of now; "" where it begins a line of
+// its own. Unauthenticated (CERTIFICATE_REVOKED): the one replaced is revoked, so nothing follows it.
+absl::StatusOr<std::string> JudgeReplacement(Inventory& inventory, const IssuanceRecord& record);
 // PermissionDenied unless `record`, issued for record.presented, has the same SPIFFE ID.
 absl::Status CheckSameId(const IssuanceRecord& record);
 // The entry of the audit log for a renewal whose certificate is not on record.

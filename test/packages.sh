@@ -4,6 +4,7 @@
 #   meshca_install build test     and what ./test/run.sh runs
 #   meshca_install ... all        and what ./test/run.sh --all adds (the languages' toolchains apart)
 #   meshca_install ... languages  and those toolchains, where none is on the PATH
+#   meshca_upgrade build test     the newest versions of those that are installed
 #
 # Only what is missing is installed, as root or through sudo. A word `tool=package` stands for the package unless
 # `tool` is on the PATH already: a newer Go or Rust than Debian's is as good.
@@ -32,18 +33,31 @@ meshca_install() {
   done
   [ ${#missing[@]} -eq 0 ] && return 0
 
-  local as_root=()
-  if [ "$(id -u)" -ne 0 ]; then
-    if ! command -v sudo >/dev/null; then
-      echo "These packages are missing, and installing them needs root or sudo: ${missing[*]}" >&2
-      return 1
-    fi
-    as_root=(sudo)
+  if [ "$(id -u)" -ne 0 ] && ! command -v sudo >/dev/null; then
+    echo "These packages are missing, and installing them needs root or sudo: ${missing[*]}" >&2
+    return 1
   fi
   echo "installing: ${missing[*]}"
+  meshca_apt_install "${missing[@]}"
+}
+
+# A machine that was made some time ago then builds against the headers that a fresh one gets, and the compiler cache of
+# one serves the other.
+meshca_upgrade() {
+  local group list word packages=()
+  for group in "$@"; do
+    list="MESHCA_PACKAGES_$group"
+    for word in ${!list}; do packages+=("${word#*=}"); done
+  done
+  echo "upgrading the packages of: $*"
+  meshca_apt_install --only-upgrade "${packages[@]}"
+}
+
+meshca_apt_install() {
+  local as_root=()
+  [ "$(id -u)" -eq 0 ] || as_root=(sudo)
   "${as_root[@]}" apt-get update -qq &&
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" \
-      >/dev/null
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
 # meshca_venv DIR REQUIREMENTS: a Python environment in DIR with exactly the pinned packages, made anew when the

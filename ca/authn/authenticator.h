@@ -3,6 +3,7 @@
 #define MESHCA_CA_AUTHN_AUTHENTICATOR_H_
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -12,7 +13,7 @@
 #include "absl/time/time.h"
 #include "ca/base/secret.h"
 #include "ca/identity/caller_identity.h"
-#include "ca/x509/certificate.h"
+#include "ca/x509/chain_verifier.h"
 
 namespace meshca {
 
@@ -22,13 +23,16 @@ struct UnixPeer {
   uint32_t uid = 0;
   uint32_t gid = 0;
   uint64_t start_time = 0;  // of the process, in clock ticks since boot: tells a reused pid apart
+  // It came by the admin socket, whose permissions let operators in and nobody else.
+  bool admin_socket = false;
 };
 
 // Everything a call brought that may prove who made it. The edge fills it in; secrets are wiped with it.
 struct Credentials {
   SecretBytes bearer_token;  // the text after "Bearer "; empty: none
-  // The TLS client certificate, verified against the bundle at the handshake, and checked again for each call.
-  std::optional<Certificate> client_certificate;
+  // The TLS client certificate with the path that the handshake verified, which is judged again for each call. Null:
+  // none. There is no way to give a certificate without its path.
+  std::shared_ptr<const VerifiedPeer> client_certificate;
   std::optional<UnixPeer> unix_peer;
   std::string peer_address;  // for people
 };

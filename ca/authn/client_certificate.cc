@@ -17,15 +17,27 @@ absl::Status Refused(absl::StatusCode code, absl::string_view reason, absl::stri
 
 }  // namespace
 
-ClientCertificateAuthenticator::ClientCertificateAuthenticator(TrustDomain trust_domain, const IssuerStanding* standing)
+ClientCertificateAuthenticator::ClientCertificateAuthenticator(TrustDomain trust_domain, const PathStanding& standing)
     : trust_domain_(std::move(trust_domain)), standing_(standing) {}
 
 void ClientCertificateAuthenticator::Authenticate(Credentials credentials, absl::Time now, Done done) {
   std::move(done)(Judge(*credentials.client_certificate, now));
 }
 
-absl::StatusOr<CallerIdentity> ClientCertificateAuthenticator::Judge(const Certificate& leaf, absl::Time now) const {
+void ClientCertificateAuthenticator::SetTrustedIssuers(std::vector<std::string> issuers) {
+  auto next = std::make_shared<const std::vector<std::string>>(std::move(issuers));
+  MutexLock lock(mutex_);
+  trusted_issuers_ = std::move(next);
+}
+
+std::shared_ptr<const std::vector<std::string>> ClientCertificateAuthenticator::trusted_issuers() const {
+  MutexLock lock(mutex_);
+  return trusted_issuers_;
+}
+
+absl::StatusOr<CallerIdentity> ClientCertificateAuthenticator::Judge(const VerifiedPeer& peer, absl::Time now) const {
   using Code = absl::StatusCode;
+  const Certificate& leaf = peer.leaf;
   const Validity& validity = leaf.validity();
   if (!validity.Contains(now)) {
     return now < validity.not_before
@@ -42,20 +54,19 @@ absl::StatusOr<CallerIdentity> ClientCertificateAuthenticator::Judge(const Certi
                    absl::StrCat("it is of trust domain ", id->trust_domain_name(), ", and this CA signs for ",
                                 trust_domain_.name()));
   }
+  const absl::StatusOr<PathStanding::Verdict> standing = standing_.JudgePath(peer, now);
+  if (!standing.ok()) return Annotate(standing.status(), "client certificate");
   CallerIdentity caller;
-  if (standing_ != nullptr) {
-    const absl::StatusOr<IssuerStanding::Verdict> standing = standing_->CheckIssuer(leaf, now);
-    if (!standing.ok()) return Annotate(standing.status(), "client certificate");
-    if (*standing == IssuerStanding::Verdict::kTainted) {
-      caller.presented = PresentedCertificate{leaf.serial_hex(), leaf.sha256(), *id};
-    }
-  }
+  // A reserved ID lets its holder change trust itself: nobody has one on the word of a signature alone.
+  const bool may_be_unrecorded = standing->may_be_unrecorded && !id->IsReserved();
+  caller.presented = PresentedCertificate{leaf.serial_hex(), leaf.sha256(), *id, may_be_unrecorded};
+  caller.trusted_issuers = trusted_issuers();
   caller.method = AuthMethod::kClientCertificate;
   caller.subject = absl::StrCat("certificate of ", id->uri());
   caller.ids = {*std::move(id)};
   caller.dns_names = leaf.fields().dns_names;
   caller.parent_serial = leaf.serial_hex();
-  caller.proof_expires = validity.not_after + absl::Seconds(1);
+  caller.proof_expires = peer.path_ends + absl::Seconds(1);
   return caller;
 }
 

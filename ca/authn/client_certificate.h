@@ -2,52 +2,67 @@
 #ifndef MESHCA_CA_AUTHN_CLIENT_CERTIFICATE_H_
 #define MESHCA_CA_AUTHN_CLIENT_CERTIFICATE_H_
 
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "ca/authn/authenticator.h"
+#include "ca/base/mutex.h"
 #include "ca/spiffe/trust_domain.h"
-#include "ca/x509/certificate.h"
+#include "ca/x509/chain_verifier.h"
 
 namespace meshca {
 
-// What is known of a certificate's issuer now, as against at the handshake: a connection may outlive a rotation.
+// What is known now of the authorities on the path that a handshake verified: a connection may outlive a rotation.
 // Thread-safe; computes only.
-class IssuerStanding {
+class PathStanding {
  public:
-  virtual ~IssuerStanding() = default;
-  enum class Verdict {
-    kTrusted,
-    // Its key, or its root's, may be stolen: a leaf is believed where the inventory knows it, and no further.
-    kTainted,
+  virtual ~PathStanding() = default;
+  struct Verdict {
+    // The inventory may lack the certificate (PresentedCertificate::may_be_unrecorded).
+    bool may_be_unrecorded = false;
   };
-  // Unauthenticated (reason CERTIFICATE_ISSUER_UNKNOWN): the leaf's issuer is not believed any more.
-  virtual absl::StatusOr<Verdict> CheckIssuer(const Certificate& leaf, absl::Time now) const = 0;
+  // Judges every authority of `peer.authority_ids`, and nothing that the certificate says of itself.
+  // Unauthenticated (reason CERTIFICATE_ISSUER_UNKNOWN): the path is not believed any more.
+  virtual absl::StatusOr<Verdict> JudgePath(const VerifiedPeer& peer, absl::Time now) const = 0;
 };
 
 // The handshake has verified chain and possession of the key (ChainVerifier); what time may have changed since is
-// judged again at every call. The caller may hold the certificate's ID and its DNS names. One whose authority is
-// tainted gets a new certificate only if the one it shows is in the inventory (CallerIdentity::presented): a
-// thief of the authority's key can make certificates, but not records.
+// judged again at every call. The caller may hold the certificate's ID and its DNS names. That this CA issued the
+// certificate is not shown by its signature, because whoever stole an authority's key makes certificates: the inventory
+// must hold it (CallerIdentity::presented, always set), and whoever serves the caller asks it.
 //
-// Unauthenticated: CERTIFICATE_EXPIRED, CERTIFICATE_NOT_YET_VALID, and IssuerStanding's. PermissionDenied:
+// Unauthenticated: CERTIFICATE_EXPIRED, CERTIFICATE_NOT_YET_VALID, and PathStanding's. PermissionDenied:
 // CERTIFICATE_NO_SPIFFE_ID, CERTIFICATE_TRUST_DOMAIN (another trust domain's).
 class ClientCertificateAuthenticator final : public Authenticator {
  public:
-  // `standing` outlives the authenticator; null: issuers are not looked at again.
-  ClientCertificateAuthenticator(TrustDomain trust_domain, const IssuerStanding* standing);
+  // `standing` outlives the authenticator.
+  ClientCertificateAuthenticator(TrustDomain trust_domain, const PathStanding& standing);
 
   absl::string_view name() const override { return "client-certificate"; }
   absl::string_view accepts() const override { return "a client certificate of this CA, for its own ID"; }
-  bool Recognises(const Credentials& credentials) const override { return credentials.client_certificate.has_value(); }
+  bool Recognises(const Credentials& credentials) const override { return credentials.client_certificate != nullptr; }
   void Authenticate(Credentials credentials, absl::Time now, Done done) override;
 
-  // The judgement itself; pure.
-  absl::StatusOr<CallerIdentity> Judge(const Certificate& leaf, absl::Time now) const;
+  // The judgement itself; computes only.
+  absl::StatusOr<CallerIdentity> Judge(const VerifiedPeer& peer, absl::Time now) const;
+
+  // The JWT issuers that are configured from now on (CallerIdentity::trusted_issuers). Before the first call none is
+  // judged by its issuer.
+  void SetTrustedIssuers(std::vector<std::string> issuers);
 
  private:
+  std::shared_ptr<const std::vector<std::string>> trusted_issuers() const;
+
   const TrustDomain trust_domain_;
-  const IssuerStanding* const standing_;
+  const PathStanding& standing_;
+  mutable Mutex mutex_;
+  std::shared_ptr<const std::vector<std::string>> trusted_issuers_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace meshca

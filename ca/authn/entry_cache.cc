@@ -9,7 +9,8 @@
 
 namespace meshca {
 
-EntrySnapshot::EntrySnapshot(std::vector<RegistrationEntry> entries) : entries_(std::move(entries)) {
+EntrySnapshot::EntrySnapshot(std::vector<RegistrationEntry> entries, OverflowIds overflow)
+    : overflow_(overflow), entries_(std::move(entries)) {
   std::sort(entries_.begin(), entries_.end(), [](const RegistrationEntry& a, const RegistrationEntry& b) {
     return a.created_at != b.created_at ? a.created_at < b.created_at : a.id < b.id;
   });
@@ -27,6 +28,11 @@ void EntrySnapshot::Index(size_t index) {
     if (!selector.ok()) {
       LogWarning("a registration entry fits nobody: a selector cannot be read",
                  {{"entry", entry.id}, {"error", std::string(selector.status().message())}});
+      return;
+    }
+    if (const std::string fault = overflow_.Fault(*selector); !fault.empty()) {
+      LogWarning("a registration entry fits nobody",
+                 {{"entry", entry.id}, {"selector", text}, {"spiffe_id", entry.spiffe_id.uri()}, {"why", fault}});
       return;
     }
     switch (selector->kind) {

@@ -11,6 +11,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
+#include "ca/authn/overflow_ids.h"
 #include "ca/base/mutex.h"
 #include "ca/identity/entry_store.h"
 
@@ -19,8 +20,9 @@ namespace meshca {
 // All entries at one moment, indexed by what the kernel tells of a caller. Immutable.
 class EntrySnapshot {
  public:
-  // An entry with a selector that cannot be read fits nobody.
-  explicit EntrySnapshot(std::vector<RegistrationEntry> entries);
+  // An entry with a selector that cannot be read fits nobody, nor does one with a number that names nobody
+  // (`overflow`).
+  explicit EntrySnapshot(std::vector<RegistrationEntry> entries, OverflowIds overflow = OverflowIds::OfKernel());
 
   const std::vector<RegistrationEntry>& entries() const { return entries_; }
 
@@ -38,6 +40,7 @@ class EntrySnapshot {
   };
   void Index(size_t index);
 
+  const OverflowIds overflow_;
   std::vector<RegistrationEntry> entries_;
   // By uid where there is one, else by gid, else by path alone: a caller is compared with few entries, not with all.
   absl::flat_hash_map<uint32_t, std::vector<Conditions>> by_uid_;

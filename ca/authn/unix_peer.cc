@@ -7,7 +7,10 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "ca/authn/overflow_ids.h"
 #include "ca/base/status.h"
 
 namespace meshca {
@@ -27,10 +30,8 @@ absl::StatusOr<std::string> ExecutableOf(const UnixPeer& peer, const ProcessTabl
   return executable;
 }
 
-// What an operator would type; the server's own user included.
-std::string CreateCommand(const TrustDomain& trust_domain, uint32_t uid) {
-  return absl::StrCat("meshca entry create ", trust_domain.Id(), "/... --selector unix:uid:", uid);
-}
+// Stands in a command for an ID that is not known.
+std::string AnyId(const TrustDomain& trust_domain) { return absl::StrCat(trust_domain.Id(), "/..."); }
 
 // Names and lifetime stay with the entry's ID: a caller with several IDs may not mix them. Of several entries of one ID
 // the shortest lifetime holds, because it is within what each of them allows.
@@ -51,15 +52,35 @@ void AddEntry(const RegistrationEntry& entry, CallerIdentity& caller) {
 
 }  // namespace
 
+std::string EntryCommand(absl::string_view spiffe_id, uint32_t uid) {
+  return absl::StrCat("meshca entry create ", spiffe_id, " --selector unix:uid:", uid);
+}
+
+std::string UnixInstance(const UnixPeer& peer) { return absl::StrCat("pid ", peer.pid, " start ", peer.start_time); }
+
 absl::Status EntryMissing(const TrustDomain& trust_domain, uint32_t uid) {
+  if (const std::string fault = OverflowIds::OfKernel().UidFault(uid); !fault.empty()) {
+    return WithReason(absl::PermissionDeniedError(absl::StrCat("no registration entry fits: ", fault)),
+                      "UNIX_PEER_UNMAPPED");
+  }
   return WithReason(absl::PermissionDeniedError(absl::StrCat("no registration entry fits uid ", uid,
-                                                             "; make one: ", CreateCommand(trust_domain, uid))),
+                                                             "; make one: ", EntryCommand(AnyId(trust_domain), uid))),
                     "ENTRY_MISSING");
 }
 
-UnixPeerAuthenticator::UnixPeerAuthenticator(TrustDomain trust_domain, uint32_t server_uid, const EntryCache& entries,
+absl::Status NameWantedId(const absl::Status& refusal, const TrustDomain& trust_domain, const SpiffeId& wanted) {
+  if (!absl::IsPermissionDenied(refusal) || wanted.IsReserved()) return refusal;
+  // With the space: the ID ends there.
+  const std::string open = absl::StrCat(AnyId(trust_domain), " ");
+  if (!absl::StrContains(refusal.message(), open)) return refusal;
+  return WithReason(
+      absl::PermissionDeniedError(absl::StrReplaceAll(refusal.message(), {{open, absl::StrCat(wanted.uri(), " ")}})),
+      ReasonOf(refusal));
+}
+
+UnixPeerAuthenticator::UnixPeerAuthenticator(TrustDomain trust_domain, const EntryCache& entries,
                                              const ProcessTable& processes)
-    : trust_domain_(std::move(trust_domain)), server_uid_(server_uid), entries_(entries), processes_(processes) {}
+    : trust_domain_(std::move(trust_domain)), entries_(entries), processes_(processes) {}
 
 void UnixPeerAuthenticator::Authenticate(Credentials credentials, absl::Time now, Done done) {
   std::move(done)(Judge(*credentials.unix_peer));
@@ -76,27 +97,20 @@ absl::StatusOr<CallerIdentity> UnixPeerAuthenticator::Judge(const UnixPeer& peer
         return std::nullopt;
       });
 
-  // Root is no exception where the server runs as another user: so is every container's root that sees the socket.
-  const bool server_user = peer.uid == server_uid_;
-  if (entries.empty() && !server_user) {
+  if (entries.empty()) {
     absl::Status missing = EntryMissing(trust_domain_, peer.uid);
     if (executable_unknown.ok()) return missing;
     // An entry with a path was there and could not be judged: the reader should know why before making another.
     return WithReason(absl::PermissionDeniedError(
                           absl::StrCat(missing.message(), " (the entries that name a program could not be judged: ",
                                        executable_unknown.message(), ")")),
-                      absl::IsNotFound(executable_unknown) ? "UNIX_PEER_GONE" : "ENTRY_MISSING");
+                      absl::IsNotFound(executable_unknown) ? "UNIX_PEER_GONE" : ReasonOf(missing));
   }
 
   CallerIdentity caller;
-  caller.method = server_user ? AuthMethod::kServerUser : AuthMethod::kUnixPeer;
+  caller.method = AuthMethod::kUnixPeer;
   caller.subject = absl::StrCat("uid ", peer.uid);
-  caller.any_id_of_trust_domain = server_user;
-  caller.instance = absl::StrCat("pid ", peer.pid, " start ", peer.start_time);
-  if (server_user) {
-    caller.dns_names = {"*"};
-    caller.origin = {OriginKind::kOperator, caller.subject};
-  }
+  caller.instance = UnixInstance(peer);
   for (const RegistrationEntry* entry : entries) AddEntry(*entry, caller);
   return caller;
 }

@@ -20,7 +20,7 @@ enum class AuthMethod {
   kJwt = 2,
   kClientCertificate = 3,
   kUnixPeer = 4,    // registration entry matched by peer credentials
-  kServerUser = 5,  // the server's own user on a Unix socket
+  kServerUser = 5,  // an operator on the admin socket; in records of older versions the server's user on any socket
 };
 
 // "join-token", "jwt", "client-certificate", "unix-peer", "server-user": for records, logs and metrics.
@@ -61,7 +61,7 @@ struct CallerIdentity {
 
   // The identities the caller may hold; the first is the one it gets when it names none.
   std::vector<SpiffeId> ids;
-  // May hold any non-reserved ID of the trust domain: the server's own user, on a Unix socket.
+  // May hold any non-reserved ID of the trust domain: an operator, on the admin socket.
   bool any_id_of_trust_domain = false;
 
   // DNS names, lower-case, that the caller may have in a certificate for any of its identities; `*` alone stands for

@@ -6,6 +6,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "ca/base/check.h"
 #include "ca/base/status.h"
 #include "ca/issuance/request_policy.h"
@@ -66,7 +67,14 @@ absl::Status CheckId(const CallerIdentity& caller, const SpiffeId& id, const Tru
                   absl::StrCat("this CA signs for trust domain ", domain.name(), " alone, not for ", id.uri()));
   }
   if (caller.MayHold(id)) return absl::OkStatus();
-  return Denied("SPIFFE_ID_NOT_ALLOWED", absl::StrCat("caller (", caller.subject, ") may not hold ", id.uri()));
+  // A caller on the API socket holds what its entries say: the reader learns which one is missing.
+  absl::string_view uid = caller.subject;
+  const bool entry_helps =
+      caller.method == AuthMethod::kUnixPeer && absl::ConsumePrefix(&uid, "uid ") && !id.IsReserved();
+  return Denied("SPIFFE_ID_NOT_ALLOWED", absl::StrCat("caller (", caller.subject, ") may not hold ", id.uri(),
+                                                      entry_helps ? absl::StrCat("; let it: meshca entry create ",
+                                                                                 id.uri(), " --selector unix:uid:", uid)
+                                                                  : ""));
 }
 
 // Adds `name`, lower-case and once, if the caller or the rules of the ID allow it.

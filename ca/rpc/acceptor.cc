@@ -97,6 +97,7 @@ bool Acceptor::AcceptOne() {
     if (::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &credentials_size) != 0) return true;
     peer.transport = Transport::kUnix;
     peer.unix_credentials = UnixCredentials{credentials.pid, credentials.uid, credentials.gid, 0};
+    peer.privileged = listener_.options.privileged;
     peer.address = absl::StrCat("unix:uid=", credentials.uid, ",pid=", credentials.pid);
     key = SourceKey::OfUid(credentials.uid);
   } else {

@@ -20,18 +20,21 @@ constexpr int64_t kLastWordsNs = 10'000'000'000;
 // How long a closed connection waits for the client's own goodbye, so that no RST overtakes our last frames.
 constexpr int64_t kLingerNs = 1'000'000'000;
 
+// GOAWAY's debug data: its length has one byte in GoawayFrame.
+constexpr size_t kGoawayTextMax = 200;
+
 int64_t After(int64_t base_ns, absl::Duration duration) {
   const int64_t nanoseconds = absl::ToInt64Nanoseconds(duration);
   return nanoseconds > TimerHeap::kNever - base_ns ? TimerHeap::kNever : base_ns + nanoseconds;
 }
 
-// GOAWAY with ENHANCE_YOUR_CALM, by hand: the session may be inside a callback or out of memory.
-std::string CalmDown(int32_t last_stream_id, absl::string_view why) {
+// GOAWAY by hand, without the session, which may be inside a callback or out of memory.
+std::string GoawayFrame(int32_t last_stream_id, uint8_t error_code, absl::string_view why) {
   std::string frame(17, '\0');
   frame[2] = static_cast<char>(8 + why.size());
   frame[3] = NGHTTP2_GOAWAY;
   for (int i = 0; i < 4; ++i) frame[9 + i] = static_cast<char>(last_stream_id >> (24 - 8 * i));
-  frame[16] = NGHTTP2_ENHANCE_YOUR_CALM;
+  frame[16] = static_cast<char>(error_code);
   absl::StrAppend(&frame, why);
   return frame;
 }
@@ -241,9 +244,32 @@ void Connection::Cut(LimitKind kind) {
   LogInfo("connection cut", {{"peer", peer_->address}, {"limit", std::string(LimitName(kind))}});
   if (session_ && pending_.empty()) {
     size_t written = 0;
-    channel_.Write(CalmDown(nghttp2_session_get_last_proc_stream_id(session_.get()), LimitName(kind)), written);
+    channel_.Write(GoawayFrame(nghttp2_session_get_last_proc_stream_id(session_.get()), NGHTTP2_ENHANCE_YOUR_CALM,
+                               LimitName(kind)),
+                   written);
   }
   Close();
+}
+
+void Connection::Withdraw(absl::string_view why) {
+  if (state_ == State::kLingering || state_ == State::kDead) return;
+  CountLimit(LimitKind::kWithdrawn);
+  LogInfo(
+      "connection cut",
+      {{"peer", peer_->address}, {"limit", std::string(LimitName(LimitKind::kWithdrawn))}, {"why", std::string(why)}});
+  if (state_ != State::kServing) return Close();
+  const absl::Status status = absl::UnauthenticatedError(why);
+  for (ServerStream* stream = streams_; stream != nullptr; stream = stream->next) stream->EndNow(status);
+  Flush();
+  if (state_ != State::kServing) return;  // The client was gone, or the session had ended by itself.
+  while (streams_ != nullptr) RemoveStream(*streams_, NGHTTP2_CANCEL, status);
+  // What the socket did not take ends within a frame, and no other may follow it.
+  if (!pending_.empty()) return Close();
+  size_t written = 0;
+  channel_.Write(GoawayFrame(nghttp2_session_get_last_proc_stream_id(session_.get()), NGHTTP2_NO_ERROR,
+                             why.substr(0, kGoawayTextMax)),
+                 written);
+  Linger();
 }
 
 void Connection::Close() {

@@ -43,6 +43,11 @@ class Connection final : public EventTarget, public Timer {
   void Drain(absl::string_view why);
   // Ends the open calls Unavailable; the destructor follows.
   void Abandon();
+  // Whoever is at the other end is not believed any more: the open calls end Unauthenticated, what they have not sent
+  // yet is dropped, GOAWAY carries `why`, and nothing is served from here on.
+  void Withdraw(absl::string_view why);
+  // Serves a client that showed a certificate.
+  bool serves_certificate() const { return state_ == State::kServing && !peer_->certificate_chain_der.empty(); }
 
   // ---- from its streams
   Loop& loop() { return loop_; }

@@ -46,9 +46,13 @@ struct Http2Callbacks {
 
   static int OnHeader(nghttp2_session* session, const nghttp2_frame* frame, const uint8_t* name, size_t name_bytes,
                       const uint8_t* value, size_t value_bytes, uint8_t, void* user_data) {
-    if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;  // Trailers from a client mean nothing to gRPC.
     ServerStream* stream = StreamOf(session, frame->hd.stream_id);
-    if (stream != nullptr) stream->OnHeader(Text(name, name_bytes), Text(value, value_bytes));
+    if (stream == nullptr) return 0;
+    if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+      stream->OnHeader(Text(name, name_bytes), Text(value, value_bytes));
+    } else {
+      stream->OnTrailer(Text(name, name_bytes), Text(value, value_bytes));
+    }
     return Verdict(Of(user_data));
   }
 
@@ -56,8 +60,14 @@ struct Http2Callbacks {
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
     ServerStream* stream = StreamOf(session, frame->hd.stream_id);
     if (stream == nullptr) return 0;
-    if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) stream->OnHeadersEnd();
     const bool ends = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+    if (frame->hd.type == NGHTTP2_DATA) {
+      if (ends) stream->OnDataEnd();
+    } else if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+      stream->OnHeadersEnd(ends);
+    } else {
+      stream->OnTrailersEnd(ends);
+    }
     if (ends && !Of(user_data).dead()) stream->OnHalfClose();
     return Verdict(Of(user_data));
   }
@@ -175,6 +185,8 @@ Nghttp2OptionPtr SessionOptions(const ConnectionLimits& limits) {
   MESHCA_CHECK(nghttp2_option_new(&option) == 0);
   nghttp2_option_set_no_auto_window_update(option, 1);
   nghttp2_option_set_no_closed_streams(option, 1);
+  // RequestCheck judges the requests instead: nghttp2 refuses the :authority of clients on Unix sockets.
+  nghttp2_option_set_no_http_messaging(option, 1);
   nghttp2_option_set_max_outbound_ack(option, 1000);
   nghttp2_option_set_max_continuations(option, limits.continuations_max);
   // Resets are counted in connection.cc, with those of the source and in both directions.

@@ -184,6 +184,18 @@ void Loop::AdmitWaiting() {
   }
 }
 
+void Loop::ListCertified(std::vector<std::shared_ptr<const Peer>>& peers) const {
+  for (const auto& [id, connection] : connections_) {
+    if (connection->serves_certificate()) peers.push_back(connection->peer());
+  }
+}
+
+void Loop::Withdraw(const std::vector<uint64_t>& ids, const std::string& why) {
+  for (const uint64_t id : ids) {
+    if (const auto found = connections_.find(id); found != connections_.end()) found->second->Withdraw(why);
+  }
+}
+
 void Loop::Drain(absl::Duration grace) {
   if (draining_) return;
   draining_ = true;

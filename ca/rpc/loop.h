@@ -19,6 +19,7 @@
 #include "ca/rpc/edge.h"
 #include "ca/rpc/loop_stats.h"
 #include "ca/rpc/mailbox.h"
+#include "ca/rpc/peer.h"
 #include "ca/rpc/timer_heap.h"
 
 namespace meshca::rpc {
@@ -81,6 +82,11 @@ class Loop final : private EventTarget, private Timer {
   // Tells every connection to finish; the thread ends when all have, or after `grace`.
   void Drain(absl::Duration grace);
   bool draining() const { return draining_; }
+
+  // Who shows a client certificate here; appended to `peers`.
+  void ListCertified(std::vector<std::shared_ptr<const Peer>>& peers) const;
+  // Connection::Withdraw for those of `ids` that live here.
+  void Withdraw(const std::vector<uint64_t>& ids, const std::string& why);
 
  private:
   explicit Loop(Edge& edge, UniqueFd epoll, std::shared_ptr<Mailbox> mailbox);

@@ -26,6 +26,7 @@ absl::string_view LimitName(LimitKind kind) {
     case LimitKind::kSettings: return "settings";
     case LimitKind::kControlFrames: return "control_frames";
     case LimitKind::kSlowReader: return "slow_reader";
+    case LimitKind::kWithdrawn: return "withdrawn";
     case LimitKind::kCount: break;
   }
   return "unknown";

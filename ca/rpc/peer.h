@@ -48,6 +48,8 @@ struct Peer {
   std::string tls_version;
   // kTls only: this handshake resumed a cached session (the chain was verified again all the same).
   bool tls_resumed = false;
+  // The listener it came by was opened as privileged (ListenerOptions).
+  bool privileged = false;
 };
 
 }  // namespace meshca::rpc

@@ -5,13 +5,17 @@
 #include <algorithm>
 #include <atomic>
 #include <csignal>
+#include <iterator>
+#include <memory>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "ca/base/check.h"
 #include "ca/base/cpu_count.h"
 #include "ca/base/log.h"
+#include "ca/base/mutex.h"
 #include "ca/base/status.h"
 #include "ca/rpc/connection.h"
 #include "ca/rpc/edge.h"
@@ -39,6 +43,46 @@ uint32_t ConnectionsThatFit(uint32_t wanted) {
   const rlim_t fit = std::max<rlim_t>(limit.rlim_cur, 2 * kDescriptorsLeft) - kDescriptorsLeft;
   return static_cast<uint32_t>(std::min<rlim_t>(wanted, fit));
 }
+
+// What the loops tell of their connections. A task that a loop does not run any more counts as an empty answer.
+class Gathering {
+ public:
+  using Peers = std::vector<std::shared_ptr<const Peer>>;
+
+  explicit Gathering(size_t loops) : missing_(loops) {}
+
+  // One loop's answer; given when it is destroyed.
+  class Share {
+   public:
+    explicit Share(std::shared_ptr<Gathering> gathering) : gathering_(std::move(gathering)) {}
+    Share(Share&&) = default;
+    ~Share() {
+      if (gathering_ != nullptr) gathering_->Add(std::move(peers));
+    }
+    Peers peers;
+
+   private:
+    std::shared_ptr<Gathering> gathering_;
+  };
+
+  Peers Wait() {
+    MutexLock lock(mutex_);
+    while (missing_ > 0) complete_.Wait(mutex_);
+    return std::move(peers_);
+  }
+
+ private:
+  void Add(Peers peers) {
+    MutexLock lock(mutex_);
+    peers_.insert(peers_.end(), std::make_move_iterator(peers.begin()), std::make_move_iterator(peers.end()));
+    if (--missing_ == 0) complete_.NotifyAll();
+  }
+
+  Mutex mutex_;
+  CondVar complete_;
+  size_t missing_ ABSL_GUARDED_BY(mutex_);
+  Peers peers_ ABSL_GUARDED_BY(mutex_);
+};
 
 class EdgeServer final : public Server {
  public:
@@ -77,7 +121,6 @@ class EdgeServer final : public Server {
 
   void Start() override {
     MESHCA_CHECK(!started_);
-    started_ = true;
     edge_.global.connections_max = ConnectionsThatFit(edge_.global.connections_max);
     for (auto& loop : loops_) {
       loop->stats().methods = std::vector<MethodCounters>(MethodSlots());
@@ -87,6 +130,7 @@ class EdgeServer final : public Server {
       }
     }
     for (auto& loop : loops_) loop->Start();
+    started_ = true;
   }
 
   void Shutdown(absl::Duration grace) override {
@@ -109,6 +153,25 @@ class EdgeServer final : public Server {
     }
     for (auto& loop : loops_) loop->Join();
     acceptors_.clear();
+  }
+
+  std::vector<std::shared_ptr<const Peer>> CertifiedPeers() override {
+    if (!started_) return {};
+    auto gathering = std::make_shared<Gathering>(loops_.size());
+    for (const auto& loop : loops_) {
+      MESHCA_CHECK(!loop->mailbox()->OnLoop());
+      loop->mailbox()->Post(
+          [&loop = *loop, share = Gathering::Share(gathering)]() mutable { loop.ListCertified(share.peers); });
+    }
+    return gathering->Wait();
+  }
+
+  void Cut(std::vector<uint64_t> connection_ids, std::string why) override {
+    if (!started_ || connection_ids.empty()) return;
+    const auto ids = std::make_shared<const std::vector<uint64_t>>(std::move(connection_ids));
+    for (const auto& loop : loops_) {
+      loop->mailbox()->Post([&loop = *loop, ids, why] { loop.Withdraw(*ids, why); });
+    }
   }
 
   StatsSnapshot stats() const override {
@@ -149,7 +212,7 @@ class EdgeServer final : public Server {
   std::vector<std::unique_ptr<Loop>> loops_;
   std::vector<std::unique_ptr<Acceptor>> acceptors_;  // loop by loop, listener by listener
   std::atomic<size_t> loops_accepting_{0};
-  bool started_ = false;
+  std::atomic<bool> started_ = false;  // its loops take tasks
   bool stopped_ = false;
 };
 

@@ -4,14 +4,17 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "ca/base/clock.h"
 #include "ca/rpc/limits.h"
+#include "ca/rpc/peer.h"
 #include "ca/rpc/router.h"
 #include "ca/rpc/stats.h"
 #include "ca/rpc/tls_context.h"
@@ -33,14 +36,16 @@ struct ListenerOptions {
   // Unix sockets: permission bits, and the group that owns the socket ("": the process's own).
   mode_t unix_mode = 0600;
   std::string unix_group;
+  // Sets Peer::privileged: the permissions of the socket let in only those whom services may trust with more.
+  bool privileged = false;
   // Null: plaintext.
   std::shared_ptr<TlsContext> tls;
   std::shared_ptr<const Router> router;
   ConnectionLimits limits;
 };
 
-// Not thread-safe, except stats(). Call order: AddListener (any number), Start, Shutdown. Handlers in the routers must
-// live until Shutdown returned; Calls and StreamHandles kept longer do nothing.
+// Not thread-safe, except stats(), CertifiedPeers() and Cut(). Call order: AddListener (any number), Start, Shutdown.
+// Handlers in the routers must live until Shutdown returned; Calls and StreamHandles kept longer do nothing.
 class Server {
  public:
   // Errors: Internal (no descriptors for the loops).
@@ -64,6 +69,16 @@ class Server {
 
   // Any thread, from Start to the destructor.
   virtual StatsSnapshot stats() const = 0;
+
+  // Every connection that showed a client certificate and is served now, on all listeners. A connection whose handshake
+  // is not over is left out: its calls are still to come, and whoever serves them judges it anew. Any thread but a
+  // loop's, because it waits for the loops; nobody before Start and after Shutdown.
+  virtual std::vector<std::shared_ptr<const Peer>> CertifiedPeers() = 0;
+
+  // Ends these connections (Peer::connection_id) in their loop's next round: their calls end Unauthenticated with
+  // `why`, which GOAWAY carries too, and nothing more is served to them; counted as LimitKind::kWithdrawn. Those that
+  // are gone already are passed over. Any thread; does not wait.
+  virtual void Cut(std::vector<uint64_t> connection_ids, std::string why) = 0;
 };
 
 }  // namespace meshca::rpc

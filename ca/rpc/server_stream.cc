@@ -33,6 +33,26 @@ void ServerStream::MarkDirty() { connection_->MarkDirty(); }
 
 // ---- request headers
 
+void ServerStream::Malformed() {
+  if (malformed_) return;
+  malformed_ = true;
+  nghttp2_submit_rst_stream(connection_->session(), NGHTTP2_FLAG_NONE, id_, NGHTTP2_PROTOCOL_ERROR);
+  MarkDirty();
+}
+
+void ServerStream::OnTrailer(absl::string_view name, absl::string_view value) {
+  // What a client says in trailers means nothing to gRPC, but they must be well-formed.
+  if (!malformed_ && check_.OnTrailer(name, value) == RequestCheck::Verdict::kMalformed) Malformed();
+}
+
+void ServerStream::OnTrailersEnd(bool ends) {
+  if (!malformed_ && !check_.OnTrailersEnd(ends)) Malformed();
+}
+
+void ServerStream::OnDataEnd() {
+  if (!malformed_ && !check_.OnEnd()) Malformed();
+}
+
 void ServerStream::OnHeader(absl::string_view name, absl::string_view value) {
   header_bytes_ += static_cast<uint32_t>(name.size() + value.size()) + kHeaderOverhead;
   const uint32_t limit = connection_->limits().header_bytes_max;
@@ -41,6 +61,12 @@ void ServerStream::OnHeader(absl::string_view name, absl::string_view value) {
     if (header_bytes_ > 4 * limit) return connection_->Cut(LimitKind::kHeaderBytes);
     headers_too_large_ = true;
     return;
+  }
+  if (malformed_) return;
+  switch (check_.OnHeader(name, value)) {
+    case RequestCheck::Verdict::kTake: break;
+    case RequestCheck::Verdict::kIgnore: return;
+    case RequestCheck::Verdict::kMalformed: return Malformed();
   }
   if (name[0] == ':') {
     if (name == ":path") {
@@ -134,7 +160,10 @@ absl::Status ServerStream::Judge() {
   return absl::OkStatus();
 }
 
-void ServerStream::OnHeadersEnd() {
+void ServerStream::OnHeadersEnd(bool ends) {
+  // What lies beyond the limit was not looked at: such a request is told so, well-formed or not.
+  if (!malformed_ && !headers_too_large_ && !check_.OnHeadersEnd(ends)) Malformed();
+  if (malformed_) return;
   const Listener& listener = connection_->listener();
   const Router& router = *listener.options.router;
   const size_t index = method_ != nullptr ? method_->index : router.methods().size();
@@ -182,6 +211,8 @@ bool ServerStream::ReadPrefix(absl::string_view prefix, size_t& length) {
 }
 
 void ServerStream::OnData(absl::string_view data) {
+  if (malformed_) return;
+  if (!check_.OnData(data.size())) return Malformed();
   if (finished_) return;
   if (method_->stream) {
     OnStreamData(data);
@@ -252,7 +283,7 @@ void ServerStream::DropInput() {
 
 void ServerStream::OnHalfClose() {
   half_closed_ = true;
-  if (finished_) return;
+  if (finished_ || malformed_) return;
   if (!method_->stream) return StartUnary();
   if (!in_.empty()) return End(absl::InternalError("the last message is cut short"));
   handler_->OnHalfClose();
@@ -286,19 +317,20 @@ void ServerStream::StartStreaming() {
 
 // ---- the end
 
-void ServerStream::OnTimer() {
-  if (finished_) return;
-  const absl::Status late = absl::DeadlineExceededError("the call's deadline passed");
+void ServerStream::OnTimer() { EndNow(absl::DeadlineExceededError("the call's deadline passed")); }
+
+void ServerStream::EndNow(const absl::Status& status) {
+  if (finished_ || counters_ == nullptr) return;
   if (out_offset_ > 0 || promised_ > 0) {
     // Half a message is out, so trailers cannot follow it.
     finished_ = true;
-    status_ = late;
-    CountEnd(late.code());
+    status_ = status;
+    CountEnd(status.code());
     nghttp2_submit_rst_stream(connection_->session(), NGHTTP2_FLAG_NONE, id_, NGHTTP2_CANCEL);
     MarkDirty();
   } else {
     DropOutput();  // It would come too late as well.
-    End(late);
+    End(status);
   }
   Cancel();
 }

@@ -13,6 +13,7 @@
 #include "absl/container/inlined_vector.h"
 #include "ca/rpc/loop_stats.h"
 #include "ca/rpc/mailbox.h"
+#include "ca/rpc/request_check.h"
 #include "ca/rpc/router.h"
 #include "ca/rpc/stream.h"
 #include "ca/rpc/timer_heap.h"
@@ -31,9 +32,13 @@ class ServerStream final : public Stream,
   ServerStream(Connection& connection, int32_t id);
 
   // ---- what the HTTP/2 session tells
+  // `ends`: END_STREAM came with it; OnHalfClose follows.
   void OnHeader(absl::string_view name, absl::string_view value);
-  void OnHeadersEnd();
+  void OnHeadersEnd(bool ends);
+  void OnTrailer(absl::string_view name, absl::string_view value);
+  void OnTrailersEnd(bool ends);
   void OnData(absl::string_view data);
+  void OnDataEnd();
   void OnHalfClose();
   // `http2_error` is RST_STREAM's code, 0 for an orderly end; `lost` says that the whole connection went.
   void OnClosed(uint32_t http2_error, const absl::Status& lost);
@@ -52,6 +57,8 @@ class ServerStream final : public Stream,
   size_t waiting_messages() const { return out_.size(); }
   // A streaming call ends; a unary one is left to finish.
   void EndStreaming(const absl::Status& status);
+  // A call of either kind ends, and what it has not sent yet is dropped.
+  void EndNow(const absl::Status& status);
 
   // ---- Call (server_call.cc)
   struct Answer {
@@ -101,6 +108,8 @@ class ServerStream final : public Stream,
     uint32_t charge;  // what it holds of the buffer budget
   };
 
+  // The request breaks HTTP/2's rules: the stream is reset, and nothing more of it is read.
+  void Malformed();
   // What is wrong with the request's headers; Ok starts the call.
   absl::Status Judge();
   void OnTimeout(absl::string_view value);
@@ -143,6 +152,8 @@ class ServerStream final : public Stream,
   bool bad_timeout_ : 1 = false;
   bool bad_metadata_ : 1 = false;
   bool metadata_refused_ : 1 = false;  // the buffer budget had no room
+  bool malformed_ : 1 = false;
+  RequestCheck check_;
   std::atomic<bool> cancelled_{false};
 
   int64_t begun_ns_;

@@ -34,6 +34,7 @@ enum class LimitKind : uint8_t {
   kSettings,
   kControlFrames,
   kSlowReader,  // a stream's queue was full
+  kWithdrawn,   // Server::Cut: who it was let in as is not believed any more
   kCount,
 };
 

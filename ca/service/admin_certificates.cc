@@ -10,9 +10,7 @@
 #include "ca/x509/encoding.h"
 
 namespace meshca::admin_methods {
-namespace {
-
-void Fill(const IssuanceRecord& record, v1::CertificateRecord& message) {
+void FillCertificate(const IssuanceRecord& record, v1::CertificateRecord& message) {
   message.Clear();
   message.set_serial(record.serial.ToHex());
   message.set_spiffe_id(record.spiffe_id.uri());
@@ -28,15 +26,20 @@ void Fill(const IssuanceRecord& record, v1::CertificateRecord& message) {
   message.set_token_id(record.token_id);
   message.set_key_sha256(HexLower(record.key_sha256));
   message.set_certificate_sha256(HexLower(record.certificate_sha256));
+  message.set_origin_kind(std::string(OriginKindName(record.origin.kind)));
+  message.set_origin_reference(record.origin.reference);
+  message.set_line_serial(record.line_serial);
+  if (record.revoked_at == absl::InfiniteFuture()) return;
+  SetTime(record.revoked_at, [&] { return message.mutable_revoked_at(); });
+  message.set_revocation_reason(
+      std::string(RevocationReasonName(static_cast<RevocationReason>(record.revocation_reason))));
 }
 
-absl::StatusOr<SerialNumber> Serial(const std::string& text) {
+absl::StatusOr<SerialNumber> ReadSerial(const std::string& text) {
   absl::StatusOr<SerialNumber> serial = SerialNumber::FromHex(text);
   if (!serial.ok()) return Annotate(serial.status(), absl::StrCat("serial \"", text, "\""));
   return serial;
 }
-
-}  // namespace
 
 absl::Status ListCertificates(const AdminContext& context, const std::string& actor,
                               const v1::ListCertificatesRequest& request, const Emit<v1::CertificateRecord>& emit) {
@@ -44,18 +47,19 @@ absl::Status ListCertificates(const AdminContext& context, const std::string& ac
   filter.spiffe_id_glob = request.spiffe_id_glob();
   filter.authority_id_prefix = request.authority_id_prefix();
   filter.node = request.node();
+  filter.revoked_only = request.revoked_only();
   if (request.has_expires_before()) filter.expires_before = ToTime(request.expires_before());
   if (request.has_expires_after()) filter.expires_after = ToTime(request.expires_after());
   v1::CertificateRecord message;
   return context.issuances.List(filter, [&](const IssuanceRecord& record) {
-    Fill(record, message);
+    FillCertificate(record, message);
     return emit(message);
   });
 }
 
 absl::StatusOr<v1::CertificateRecord> GetCertificate(const AdminContext& context, const std::string& actor,
                                                      const v1::GetCertificateRequest& request) {
-  MESHCA_ASSIGN_OR_RETURN(const SerialNumber serial, Serial(request.serial()));
+  MESHCA_ASSIGN_OR_RETURN(const SerialNumber serial, ReadSerial(request.serial()));
   const absl::StatusOr<IssuanceRecord> record = context.issuances.Find(serial);
   if (absl::IsNotFound(record.status())) {
     return absl::NotFoundError(
@@ -63,7 +67,7 @@ absl::StatusOr<v1::CertificateRecord> GetCertificate(const AdminContext& context
   }
   if (!record.ok()) return record.status();
   v1::CertificateRecord message;
-  Fill(*record, message);
+  FillCertificate(*record, message);
   return message;
 }
 
@@ -74,7 +78,7 @@ absl::StatusOr<v1::RenewCertificatesResponse> RenewCertificates(const AdminConte
   }
   LiveSubscribers::Wanted wanted;
   if (!request.serial().empty()) {
-    MESHCA_ASSIGN_OR_RETURN(const SerialNumber serial, Serial(request.serial()));
+    MESHCA_ASSIGN_OR_RETURN(const SerialNumber serial, ReadSerial(request.serial()));
     wanted = [hex = serial.ToHex()](absl::string_view, absl::string_view held) { return held == hex; };
   } else {
     wanted = [&](absl::string_view spiffe_id, absl::string_view) {

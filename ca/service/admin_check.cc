@@ -8,8 +8,12 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "ca/authn/overflow_ids.h"
+#include "ca/authn/selector.h"
 #include "ca/base/status.h"
 #include "ca/service/admin_methods.h"
+#include "ca/service/check_issuers.h"
+#include "ca/service/legacy_rights.h"
 #include "ca/service/proto_time.h"
 
 namespace meshca::admin_methods {
@@ -19,6 +23,8 @@ using State = CheckedFact::State;
 
 // Less free space than this is worth a word: SQLite's log and a checkpoint need room at the same time.
 constexpr uint64_t kFreeBytesMin = 256ull << 20;
+// Entries that fit nobody, named one by one; the rest is counted.
+constexpr size_t kUnfitShownMax = 20;
 
 CheckedFact Ok(std::string name, std::string detail) { return {std::move(name), State::kOk, std::move(detail), ""}; }
 
@@ -67,6 +73,21 @@ void CheckAuthorities(const AdminContext& context, absl::Time now, std::vector<C
   }
 }
 
+// Which certificates may renew though nothing is known of them; nothing to say where each needs its record.
+void CheckUnrecorded(const AdminContext& context, std::vector<CheckedFact>& facts) {
+  const auto snapshot = context.authorities.Current();
+  if (snapshot == nullptr || !snapshot->unrecorded.has_value()) return;
+  const UnrecordedGrace& grace = *snapshot->unrecorded;
+  std::string authorities;
+  for (const std::string& id : grace.authority_ids) {
+    absl::StrAppend(&authorities, authorities.empty() ? "" : ", ", id.substr(0, 16));
+  }
+  facts.push_back({"renewal without a record", State::kWarning,
+                   absl::StrCat("until ", Day(grace.until), " certificates signed by ", authorities,
+                                " may renew though this CA has no record of them (", grace.why, ")"),
+                   "nothing to do: it ends by itself; if such a key may be stolen: meshca root taint ID"});
+}
+
 void CheckStateDir(const AdminContext& context, std::vector<CheckedFact>& facts) {
   const std::string& path = context.facts.state_dir;
   struct stat info = {};
@@ -103,16 +124,50 @@ void CheckStore(const AdminContext& context, std::vector<CheckedFact>& facts) {
     facts.push_back(Ok("database writes", absl::StrCat(health.records, " records in ", health.batches,
                                                        " commits since start, ", health.database_bytes >> 10, " KiB")));
   }
-  const auto entries = context.entries.ListEntries();
-  if (entries.ok()) {
-    facts.push_back(
-        Ok("registration entries",
-           absl::StrCat(entries->size(),
-                        entries->empty() ? "; a workload on the API socket needs one: meshca entry create" : "")));
-  } else {
-    facts.push_back(
-        {"registration entries", State::kFailed, std::string(entries.status().message()), "meshca db check"});
+}
+
+// The selector of `entry` by which it fits nobody, and why; "" where it fits somebody.
+std::string FitsNobody(const RegistrationEntry& entry) {
+  for (const std::string& text : entry.selectors) {
+    const absl::StatusOr<Selector> selector = Selector::Parse(text);
+    if (!selector.ok()) return std::string(selector.status().message());
+    const std::string fault = OverflowIds::OfKernel().Fault(*selector);
+    if (!fault.empty()) return absl::StrCat("selector \"", text, "\": ", fault);
   }
+  return "";
+}
+
+void CheckEntries(const AdminContext& context, std::vector<CheckedFact>& facts) {
+  constexpr char kName[] = "registration entries";
+  const auto entries = context.entries.ListEntries();
+  if (!entries.ok()) {
+    facts.push_back({kName, State::kFailed, std::string(entries.status().message()), "meshca db check"});
+    return;
+  }
+  size_t unfit = 0;
+  for (const RegistrationEntry& entry : *entries) {
+    const std::string why = FitsNobody(entry);
+    if (why.empty() || unfit++ >= kUnfitShownMax) continue;
+    facts.push_back(
+        {kName, State::kWarning, absl::StrCat(entry.id, " (", entry.spiffe_id.uri(), ") fits nobody: ", why),
+         absl::StrCat("meshca entry delete ", entry.id, ", and make one with a uid of the workload's own")});
+  }
+  if (unfit > kUnfitShownMax) {
+    facts.push_back(
+        {kName, State::kWarning, absl::StrCat(unfit - kUnfitShownMax, " more fit nobody"), "meshca entry list"});
+  }
+  facts.push_back(
+      Ok(kName, absl::StrCat(entries->size(),
+                             entries->empty() ? "; a workload on the API socket needs one: meshca entry create" : "")));
+}
+
+void CheckLegacyRights(const AdminContext& context, std::vector<CheckedFact>& facts) {
+  const absl::StatusOr<LegacyRights> rights = FindLegacyRights(context.issuances, context.entries, context.clock.Now());
+  if (!rights.ok()) {
+    facts.push_back({"API socket rights", State::kFailed, std::string(rights.status().message()), "meshca db check"});
+    return;
+  }
+  for (CheckedFact& fact : LegacyRightsFacts(*rights)) facts.push_back(std::move(fact));
 }
 
 void CheckSubscribers(const AdminContext& context, std::vector<CheckedFact>& facts) {
@@ -171,8 +226,12 @@ absl::StatusOr<v1::CheckResponse> Check(const AdminContext& context, const std::
   std::vector<CheckedFact> facts;
   facts.push_back(CheckClock(context));
   CheckAuthorities(context, context.clock.Now(), facts);
+  CheckUnrecorded(context, facts);
+  if (context.token_issuers) CheckTokenIssuers(context.token_issuers(), facts);
   CheckStateDir(context, facts);
   CheckStore(context, facts);
+  CheckEntries(context, facts);
+  CheckLegacyRights(context, facts);
   CheckSubscribers(context, facts);
   const absl::Status ready = context.readiness ? context.readiness() : absl::OkStatus();
   facts.push_back(ready.ok() ? Ok("readiness", "signs and commits")

@@ -2,6 +2,7 @@
 #ifndef MESHCA_CA_SERVICE_ADMIN_CONTEXT_H_
 #define MESHCA_CA_SERVICE_ADMIN_CONTEXT_H_
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <utility>
@@ -11,6 +12,8 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "ca/authn/jwt_authenticator.h"
+#include "ca/authority/authority_manager.h"
 #include "ca/authority/authority_snapshot.h"
 #include "ca/authority/authority_store.h"
 #include "ca/authority/rotation_control.h"
@@ -45,6 +48,9 @@ class LiveSubscribers {
     uint64_t ended = 0;                     // of these: they were connected
   };
   virtual absl::StatusOr<Evicted> Evict(const std::function<bool(const SubscriberRecord&)>& chosen) = 0;
+  // Certificates were revoked: the keys that this server made under them are dropped when it returns, nobody gets them
+  // again, and whoever holds one is told so. Their number; what could not be judged now is judged again soon.
+  virtual uint64_t DropRevoked() = 0;
 };
 
 // What does not change while the server runs.
@@ -84,17 +90,22 @@ struct AdminContext {
   // Name and address of each, real ports included.
   std::function<std::vector<std::pair<std::string, std::string>>()> listeners = {};
   // AuthorityManager::Import and LastError.
-  std::function<absl::Status(const std::string& folder, const std::string& actor, bool force)> import_root = {};
+  std::function<absl::Status(const std::string& folder, const std::string& actor, const ImportOptions& options)>
+      import_root = {};
   std::function<std::string()> authority_error = {};
   // AuthorityManager::ClockFinding and AcceptClock.
   std::function<std::string()> clock_finding = {};
   std::function<absl::Status(const std::string& actor)> accept_clock = {};
+  // JwtAuthenticator::Reports.
+  std::function<std::vector<JwtIssuerReport>()> token_issuers = {};
   // Ok, or why the server does not call itself ready.
   std::function<absl::Status()> readiness = {};
   // Registration entries have changed: reload what was read of them, tell the streams that wait for one.
   std::function<absl::Status()> entries_changed = {};
   // A certificate was revoked, an authority tainted: whoever is connected is judged again at once. Does not wait.
   std::function<void()> judge_connections = {};
+  // So many certificates were revoked.
+  std::function<void(uint64_t certificates)> count_revoked = {};
   // Facts that only the composition root knows, appended to those checked here.
   std::function<std::vector<CheckedFact>()> more_facts = {};
 };

@@ -9,6 +9,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "ca/authn/overflow_ids.h"
 #include "ca/authn/selector.h"
 #include "ca/base/status.h"
 #include "ca/issuance/issuance_request.h"
@@ -58,6 +59,12 @@ absl::StatusOr<RegistrationEntry> Read(const AdminContext& context, const std::s
   }
   MESHCA_ASSIGN_OR_RETURN(entry.selectors,
                           NormaliseSelectors({message.selectors().begin(), message.selectors().end()}));
+  for (const std::string& text : entry.selectors) {
+    MESHCA_ASSIGN_OR_RETURN(const Selector selector, Selector::Parse(text));
+    const std::string fault = OverflowIds::OfKernel().Fault(selector);
+    if (fault.empty()) continue;
+    return WithReason(absl::InvalidArgumentError(absl::StrCat("selector \"", text, "\": ", fault)), "SELECTOR_NOBODY");
+  }
   for (const std::string& name : message.dns_names()) {
     MESHCA_RETURN_IF_ERROR(CheckDnsName(name));
     entry.dns_names.push_back(absl::AsciiStrToLower(name));  // as requests are compared

@@ -38,6 +38,9 @@ absl::StatusOr<v1::ListAuthoritiesResponse> ImportRoot(const AdminContext&, cons
                                                        const v1::ImportRootRequest&);
 absl::StatusOr<v1::Bundle> GetBundle(const AdminContext&, const std::string& actor, const v1::GetBundleRequest&);
 
+// Lower-case hex, the whole id of an authority or its beginning, at least 8 characters. admin_rotation.cc
+absl::StatusOr<std::string> AuthorityIdPrefix(const std::string& text);
+
 // admin_rotation.cc: Unimplemented where the context has no RotationControl.
 absl::StatusOr<v1::RotationStatus> GetRotation(const AdminContext&, const std::string& actor,
                                                const v1::GetRotationRequest&);
@@ -57,12 +60,19 @@ absl::StatusOr<v1::ListAuthoritiesResponse> TaintAuthority(const AdminContext&, 
                                                            const v1::TaintAuthorityRequest&);
 
 // admin_certificates.cc
+void FillCertificate(const IssuanceRecord& record, v1::CertificateRecord& message);
+// InvalidArgument quotes `text`.
+absl::StatusOr<SerialNumber> ReadSerial(const std::string& text);
 absl::Status ListCertificates(const AdminContext&, const std::string& actor, const v1::ListCertificatesRequest&,
                               const Emit<v1::CertificateRecord>& emit);
 absl::StatusOr<v1::CertificateRecord> GetCertificate(const AdminContext&, const std::string& actor,
                                                      const v1::GetCertificateRequest&);
 absl::StatusOr<v1::RenewCertificatesResponse> RenewCertificates(const AdminContext&, const std::string& actor,
                                                                 const v1::RenewCertificatesRequest&);
+
+// admin_revocation.cc
+absl::StatusOr<v1::RevokeCertificatesResponse> RevokeCertificates(const AdminContext&, const std::string& actor,
+                                                                  const v1::RevokeCertificatesRequest&);
 
 // admin_tokens.cc
 absl::StatusOr<v1::CreateTokenResponse> CreateToken(const AdminContext&, const std::string& actor,

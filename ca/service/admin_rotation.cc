@@ -115,8 +115,9 @@ absl::StatusOr<RotationOptions> Options(const v1::BeginRotationRequest& request,
   return options;
 }
 
-// Lower-case hex, whole or the beginning of one.
-absl::StatusOr<std::string> IdPrefix(const std::string& text) {
+}  // namespace
+
+absl::StatusOr<std::string> AuthorityIdPrefix(const std::string& text) {
   if (text.size() < kIdPrefixMin) {
     return absl::InvalidArgumentError(absl::StrCat("id \"", text, "\" has ", text.size(), " characters; give at least ",
                                                    kIdPrefixMin, " of those that `meshca root show` prints"));
@@ -132,8 +133,6 @@ absl::StatusOr<std::string> IdPrefix(const std::string& text) {
   }
   return absl::AsciiStrToLower(text);
 }
-
-}  // namespace
 
 absl::StatusOr<v1::RotationStatus> GetRotation(const AdminContext& context, const std::string& actor,
                                                const v1::GetRotationRequest& request) {
@@ -205,7 +204,7 @@ absl::StatusOr<v1::RotationStatus> RollBackRotation(const AdminContext& context,
 
 absl::StatusOr<v1::ListAuthoritiesResponse> TaintAuthority(const AdminContext& context, const std::string& actor,
                                                            const v1::TaintAuthorityRequest& request) {
-  MESHCA_ASSIGN_OR_RETURN(const std::string prefix, IdPrefix(request.id()));
+  MESHCA_ASSIGN_OR_RETURN(const std::string prefix, AuthorityIdPrefix(request.id()));
   MESHCA_RETURN_IF_ERROR(CheckSupported(context));
   MESHCA_RETURN_IF_ERROR(context.rotation->Taint(prefix, actor));
   v1::ListAuthoritiesRequest everything;

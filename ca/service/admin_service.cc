@@ -131,6 +131,7 @@ void AdminService::AddTo(rpc::Router& router) {
   impl_->List(router, "ListCertificates", m::ListCertificates);
   impl_->Unary(router, "GetCertificate", m::GetCertificate);
   impl_->Unary(router, "RenewCertificates", m::RenewCertificates);
+  impl_->Unary(router, "RevokeCertificates", m::RevokeCertificates);
   impl_->Unary(router, "CreateToken", m::CreateToken);
   impl_->Unary(router, "ListTokens", m::ListTokens);
   impl_->Unary(router, "DeleteToken", m::DeleteToken);

@@ -2,32 +2,73 @@
 
 #include <algorithm>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
 
 namespace meshca {
+namespace {
 
-absl::StatusOr<IssuerStanding::Verdict> AuthorityStanding::CheckIssuer(const Certificate& leaf, absl::Time now) const {
+absl::Status Refused(const VerifiedPeer& peer, absl::string_view why) {
+  return WithReason(absl::UnauthenticatedError(absl::StrCat("certificate ", peer.leaf.serial_hex(), ": ", why)),
+                    "CERTIFICATE_ISSUER_UNKNOWN");
+}
+
+bool IsTrustedRoot(const AuthoritySnapshot& snapshot, const std::string& root_id) {
+  return snapshot.bundle != nullptr &&
+         std::any_of(snapshot.bundle->roots.begin(), snapshot.bundle->roots.end(),
+                     [&root_id](const Certificate& root) { return root.spki_sha256_hex() == root_id; });
+}
+
+const SigningAuthority* FindAuthority(const AuthoritySnapshot& snapshot, const std::string& id) {
+  const auto found = std::find_if(snapshot.authorities.begin(), snapshot.authorities.end(),
+                                  [&id](const SigningAuthority& authority) { return authority.id == id; });
+  return found == snapshot.authorities.end() ? nullptr : &*found;
+}
+
+// The authority or the root it belongs to. On a verified path the root is judged as well, whatever a row says.
+bool IsTainted(const AuthoritySnapshot& snapshot, const SigningAuthority& authority) {
+  if (authority.tainted) return true;
+  const SigningAuthority* const root = FindAuthority(snapshot, authority.root_id);
+  return root != nullptr && root->tainted;
+}
+
+}  // namespace
+
+absl::StatusOr<PathStanding::Verdict> AuthorityStanding::JudgePath(const VerifiedPeer& peer, absl::Time now) const {
   const std::shared_ptr<const AuthoritySnapshot> snapshot = authorities_.Current();
-  const auto refuse = [&leaf](absl::string_view why, absl::string_view reason) {
-    return WithReason(absl::UnauthenticatedError(absl::StrCat("client certificate ", leaf.serial_hex(), ": ", why)),
-                      reason);
-  };
-  if (snapshot == nullptr) return refuse("the CA has not started", "CERTIFICATE_ISSUER_UNKNOWN");
-  const auto issuer = std::find_if(
-      snapshot->authorities.begin(), snapshot->authorities.end(), [&leaf](const SigningAuthority& authority) {
-        return authority.certificate.fields().subject_key_id == leaf.fields().authority_key_id;
-      });
-  // The handshake found a path to a root; an issuer that is not ours belongs to an upstream CA, which that path judged.
-  if (issuer == snapshot->authorities.end()) return Verdict::kTrusted;
-  const bool root_tainted =
-      std::any_of(snapshot->authorities.begin(), snapshot->authorities.end(),
-                  [&issuer](const SigningAuthority& root) { return root.id == issuer->root_id && root.tainted; });
-  if (issuer->state == AuthorityState::kRetired) {
-    return refuse("its authority is retired; join again with a token", "CERTIFICATE_ISSUER_UNKNOWN");
+  if (snapshot == nullptr) return Refused(peer, "the CA has not started");
+  return JudgePath(*snapshot, peer, now);
+}
+
+absl::StatusOr<PathStanding::Verdict> AuthorityStanding::JudgePath(const AuthoritySnapshot& snapshot,
+                                                                   const VerifiedPeer& peer, absl::Time now) {
+  // Who built a VerifiedPeer without a path forgot to verify one.
+  if (peer.authority_ids.empty()) return Refused(peer, "no path to a root was verified");
+  if (!IsTrustedRoot(snapshot, peer.authority_ids.back())) {
+    return Refused(peer, "its root is not trusted any more; connect again, or join again with a token");
   }
-  return issuer->tainted || root_tainted ? Verdict::kTainted : Verdict::kTrusted;
+  // A certificate lives to the end of its last second.
+  if (now >= peer.path_ends + absl::Seconds(1)) return Refused(peer, "an authority above it has ended");
+  bool tainted = false;
+  for (const std::string& id : peer.authority_ids) {
+    const SigningAuthority* const authority = FindAuthority(snapshot, id);
+    if (authority == nullptr) continue;
+    if (authority->state == AuthorityState::kRetired) {
+      return Refused(peer, absl::StrCat("authority ", id.substr(0, 12), " is retired; join again with a token"));
+    }
+    tainted |= IsTainted(snapshot, *authority);
+  }
+  Verdict verdict;
+  if (!tainted && snapshot.unrecorded.has_value() && now < snapshot.unrecorded->until) {
+    const std::vector<std::string>& listed = snapshot.unrecorded->authority_ids;
+    verdict.may_be_unrecorded = std::any_of(
+        peer.authority_ids.begin(), peer.authority_ids.end(),
+        [&listed](const std::string& id) { return std::find(listed.begin(), listed.end(), id) != listed.end(); });
+  }
+  return verdict;
 }
 
 }  // namespace meshca

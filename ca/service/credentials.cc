@@ -37,16 +37,15 @@ absl::StatusOr<Credentials> CredentialsOf(const rpc::Peer& peer, const rpc::Meta
   Credentials credentials;
   MESHCA_ASSIGN_OR_RETURN(credentials.bearer_token, BearerToken(metadata));
   if (peer.identity != nullptr) {
-    credentials.client_certificate = std::static_pointer_cast<const VerifiedPeer>(peer.identity)->leaf;
+    credentials.client_certificate = std::static_pointer_cast<const VerifiedPeer>(peer.identity);
   } else if (!peer.certificate_chain_der.empty()) {
-    absl::StatusOr<Certificate> leaf = Certificate::Parse(Der(peer.certificate_chain_der.front()));
-    if (!leaf.ok()) return Malformed(absl::StrCat("client certificate: ", leaf.status().message()));
-    credentials.client_certificate = *std::move(leaf);
+    // A listener without SvidVerifier: nothing can be said of the authorities above the certificate.
+    return Malformed("client certificate: this listener verified no path to a root");
   }
   if (peer.unix_credentials.has_value()) {
     const rpc::UnixCredentials& unix_credentials = *peer.unix_credentials;
-    credentials.unix_peer =
-        UnixPeer{unix_credentials.pid, unix_credentials.uid, unix_credentials.gid, unix_credentials.pid_start_ticks};
+    credentials.unix_peer = UnixPeer{unix_credentials.pid, unix_credentials.uid, unix_credentials.gid,
+                                     unix_credentials.pid_start_ticks, peer.privileged};
   }
   credentials.peer_address = peer.address;
   return credentials;

@@ -12,11 +12,12 @@
 namespace meshca {
 
 // The bearer token of `authorization`, the client certificate of the connection and the Unix peer, in the form that
-// authenticators read. The certificate is taken from Peer::identity (a VerifiedPeer, see svid_verifier.h) and read from
-// the DER where another verifier was installed. Never blocks.
+// authenticators read. The certificate comes with the path that the handshake verified: Peer::identity is the
+// VerifiedPeer of SvidVerifier, the only verifier whose listeners may serve callers that are known by a certificate.
+// Never blocks.
 //
-// Unauthenticated: an `authorization` that is not one bearer token (reason CREDENTIAL_MALFORMED), or a client
-// certificate that cannot be read.
+// Unauthenticated (reason CREDENTIAL_MALFORMED): an `authorization` that is not one bearer token, or a client
+// certificate without a verified path.
 absl::StatusOr<Credentials> CredentialsOf(const rpc::Peer& peer, const rpc::Metadata& metadata);
 
 // The caller as audit entries name it: "uid 0 pid 812", or the address.

@@ -32,7 +32,7 @@ struct CsrStats {
   CsrStats& operator+=(const CsrStats& other);
 };
 
-// One for each way in (the TLS port, the API socket, the admin socket), because each has its own authenticators.
+// One for each way in (the TLS port, the two Unix sockets), because each has its own authenticators.
 //
 // A call is answered with
 //   InvalidArgument    the message, the CSR, the lifetime, the metadata: says which rule

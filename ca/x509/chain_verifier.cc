@@ -1,5 +1,6 @@
 #include "ca/x509/chain_verifier.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -237,7 +238,11 @@ absl::StatusOr<VerifiedPeer> ChainVerifier::Verify(std::span<const absl::string_
   MESHCA_ASSIGN_OR_RETURN(peer.spiffe_id, CheckLeaf(presented.front(), domain_, now, role));
   peer.leaf = presented.front();
   MESHCA_ASSIGN_OR_RETURN(const std::vector<Certificate> path, Search(*this, std::move(presented), now, role).Run());
-  for (size_t i = 1; i < path.size(); ++i) peer.authority_ids.push_back(path[i].spki_sha256_hex());
+  peer.path_ends = peer.leaf.validity().not_after;
+  for (size_t i = 1; i < path.size(); ++i) {
+    peer.authority_ids.push_back(path[i].spki_sha256_hex());
+    peer.path_ends = std::min(peer.path_ends, path[i].validity().not_after);
+  }
   peer.root_id = peer.authority_ids.back();
   return peer;
 }

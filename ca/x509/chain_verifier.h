@@ -26,6 +26,7 @@ struct VerifiedPeer {
   // spki_sha256_hex of every authority on the path that was verified, the leaf's issuer first, the root last. What is
   // judged of a certificate's authorities is judged on these, never on a field that the certificate itself carries.
   std::vector<std::string> authority_ids;
+  absl::Time path_ends = absl::InfinitePast();  // the earliest notAfter of the path, the leaf's included
 };
 
 // The roots of one trust domain and the authorities that are no longer believed. Thread-safe, its answers depend on its

@@ -42,7 +42,7 @@ absl::StatusOr<std::string> RootsFor(const ServerTrust& trust, const std::string
   }
   if (LooksLikeJoinToken(trust.token)) {
     absl::StatusOr<JoinTokenText> token = ParseJoinToken(trust.token);
-    if (!token.ok()) return WithReason(Annotate(token.status(), "--token"), "USAGE");
+    if (!token.ok()) return WithReason(Annotate(token.status(), "the join token (--token-file, --token)"), "USAGE");
     return RootByFingerprint(token->root_spki_sha256, address);
   }
   if (!trust.certificate_file.empty()) {

@@ -1,4 +1,4 @@
-// meshca cert list|show|renew|tree
+// meshca cert list|show|renew|tree; cert_revoke.cc adds revoke
 #include <cstdio>
 #include <map>
 #include <string>
@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "ca/base/status.h"
+#include "cli/commands/cert_revoke.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/durations.h"
 #include "cli/commands/subcommand.h"
@@ -27,6 +28,7 @@ struct FilterOptions {
   std::string expires_before;
   std::string expires_after;
   bool live = false;
+  bool revoked = false;
 };
 
 struct RenewOptions {
@@ -42,6 +44,7 @@ void BindFilter(CLI::App& app, FilterOptions& options) {
       ->type_name("TIME");
   app.add_option("--expires-after", options.expires_after, "Ends after")->type_name("TIME");
   app.add_flag("--live", options.live, "Only those that have not expired");
+  app.add_flag("--revoked", options.revoked, "Only those that were revoked, with when, why and what gave the right");
 }
 
 absl::StatusOr<v1::ListCertificatesRequest> ReadFilter(const FilterOptions& options) {
@@ -50,6 +53,7 @@ absl::StatusOr<v1::ListCertificatesRequest> ReadFilter(const FilterOptions& opti
   request.set_spiffe_id_glob(options.id_glob);
   request.set_authority_id_prefix(options.issuer);
   request.set_node(options.node);
+  request.set_revoked_only(options.revoked);
   if (options.live) request.mutable_expires_after()->set_seconds(absl::ToUnixSeconds(now));
   if (!options.expires_before.empty()) {
     MESHCA_RETURN_IF_ERROR(
@@ -61,24 +65,44 @@ absl::StatusOr<v1::ListCertificatesRequest> ReadFilter(const FilterOptions& opti
   return request;
 }
 
+std::vector<std::string> PlainHeaders() { return {"SERIAL", "SPIFFE ID", "EXPIRES (UTC)", "BY", "CALLER", "ISSUER"}; }
+std::vector<std::string> PlainRow(const v1::CertificateRecord& record) {
+  return {record.serial(),      record.spiffe_id(), ShowTime(record, "not_after"),
+          record.auth_method(), record.caller(),    ShowShort(record.authority_id())};
+}
+
+std::vector<std::string> RevokedHeaders() {
+  return {"SERIAL", "SPIFFE ID", "EXPIRES (UTC)", "REVOKED (UTC)", "REASON", "ORIGIN"};
+}
+std::vector<std::string> RevokedRow(const v1::CertificateRecord& record) {
+  return {record.serial(),
+          record.spiffe_id(),
+          ShowTime(record, "not_after"),
+          ShowTime(record, "revoked_at"),
+          record.revocation_reason(),
+          ShowOrigin(record)};
+}
+
 absl::Status List(Session& session, FilterOptions& options) {
   MESHCA_ASSIGN_OR_RETURN(const v1::ListCertificatesRequest request, ReadFilter(options));
   MESHCA_ASSIGN_OR_RETURN(RpcClient* const admin, session.Admin());
-  ListPrinter printer(session.format, {"SERIAL", "SPIFFE ID", "EXPIRES (UTC)", "BY", "CALLER", "ISSUER"});
+  ListPrinter printer(session.format, options.revoked ? RevokedHeaders() : PlainHeaders());
   v1::CertificateRecord record;
-  absl::Status status =
-      admin->ServerStream(kList, request, record,
-                          [&] {
-                            printer.Add(record, [&]() -> std::vector<std::string> {
-                              return {record.serial(),      record.spiffe_id(), ShowTime(record, "not_after"),
-                                      record.auth_method(), record.caller(),    ShowShort(record.authority_id())};
-                            });
-                            // Nobody reads any more (`| head`): reading on would be for nothing.
-                            return std::ferror(stdout) == 0;
-                          },
-                          {.timeout = absl::InfiniteDuration()});
+  absl::Status status = admin->ServerStream(
+      kList, request, record,
+      [&] {
+        printer.Add(record, [&] { return options.revoked ? RevokedRow(record) : PlainRow(record); });
+        // Nobody reads any more (`| head`): reading on would be for nothing.
+        return std::ferror(stdout) == 0;
+      },
+      {.timeout = absl::InfiniteDuration()});
   if (!status.ok()) printer.Abandon();
   return status;
+}
+
+std::string Revoked(const v1::CertificateRecord& record) {
+  if (!record.has_revoked_at()) return "no";
+  return absl::StrCat(ShowTime(record, "revoked_at"), " UTC (", record.revocation_reason(), ")");
 }
 
 absl::Status Show(Session& session, const std::string& serial) {
@@ -94,6 +118,8 @@ absl::Status Show(Session& session, const std::string& serial) {
                 record.authority_id().c_str(), record.caller().c_str(), record.auth_method().c_str(),
                 record.node().empty() ? "-" : record.node().c_str(),
                 record.instance().empty() ? "-" : record.instance().c_str());
+    std::printf("origin       %s\nline         %s\nrevoked      %s\n", ShowOrigin(record).c_str(),
+                record.line_serial().empty() ? "-" : record.line_serial().c_str(), Revoked(record).c_str());
     std::printf("renews       %s\nkey          sha256 %s\ncertificate  sha256 %s\n",
                 record.parent_serial().empty() ? "-" : record.parent_serial().c_str(), record.key_sha256().c_str(),
                 record.certificate_sha256().c_str());
@@ -156,6 +182,7 @@ void AddCert(CLI::App& root, Session& session) {
   AddIdVerb(*noun, session, "show", "One certificate's record", {"SERIAL", "Serial number, 32 hex digits"}, Show);
   AddVerb<RenewOptions>(*noun, session, "renew", "Push a new key to the SDS subscribers that hold a certificate",
                         BindRenew, Renew);
+  AddCertRevoke(*noun, session);
   AddVerb(*noun, session, "tree", "Authorities and how many live certificates hang on each", Tree);
 }
 

@@ -145,8 +145,8 @@ void AddEntry(CLI::App& root, Session& session) {
   AddVerb(*noun, session, "list", "All entries", List);
   const IdArgument id = {"ID", "Id of the entry, as `meshca entry list` shows it"};
   AddIdVerb(*noun, session, "show", "One entry", id, Show);
-  AddIdVerb(*noun, session, "delete", "Take an entry away; certificates already issued stay good until they end", id,
-            Delete);
+  AddIdVerb(*noun, session, "delete",
+            "Take an entry away: its certificates are renewed no more, and stay good until they end", id, Delete);
 }
 
 }  // namespace meshca::cli

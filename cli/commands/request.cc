@@ -5,7 +5,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "ca/base/file.h"
@@ -14,11 +13,13 @@
 #include "cli/client/credential_files.h"
 #include "cli/client/csr_builder.h"
 #include "cli/client/issued_answer.h"
+#include "cli/client/secret_file.h"
 #include "cli/client/server_trust.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/durations.h"
 #include "cli/commands/subcommand.h"
 #include "cli/message_text.h"
+#include "cli/workload_socket.h"
 #include "istio/v1/auth/ca.pb.h"
 
 namespace meshca::cli {
@@ -46,19 +47,25 @@ void Bind(CLI::App& app, Options& options) {
       ->required();
   app.add_option("--out-dir", options.out_dir, "Folder for key.pem, cert-chain.pem, root-cert.pem (default: here)")
       ->type_name("DIR");
-  const std::string server = "The CA (without --server: the one on this host, by its API socket)";
+  const std::string server =
+      "The CA (without --server: the one on this host, by its admin socket where you may use it, else its API socket)";
   app.add_option("--server", options.server, "Address of its CSR service")->type_name("HOST:PORT")->group(server);
   app.add_option("--ca-cert", options.trust.ca_cert_file, "PEM file with its root")->type_name("FILE")->group(server);
   app.add_option("--ca-fingerprint", options.trust.ca_fingerprint, "Its root's fingerprint, from `meshca root show`")
       ->type_name("HEX")
       ->group(server);
   const std::string who = "Who asks";
-  CLI::Option* token = app.add_option("--token", options.token, "Join token; carries the root's fingerprint")
+  CLI::Option* token_file =
+      app.add_option("--token-file", options.token_file,
+                     "File or pipe with the join token, which carries the root's fingerprint; - is standard input")
+          ->type_name("FILE")
+          ->group(who);
+  CLI::Option* token = app.add_option("--token", options.token,
+                                      "The join token itself: any local user sees it in the process list meanwhile")
                            ->type_name("TOKEN")
                            ->group(who);
-  CLI::Option* token_file =
-      app.add_option("--token-file", options.token_file, "File with the join token")->type_name("FILE")->group(who);
-  CLI::Option* jwt = app.add_option("--jwt-file", options.jwt_file, "File with a JSON Web Token the server accepts")
+  CLI::Option* jwt = app.add_option("--jwt-file", options.jwt_file,
+                                    "File or pipe with a JSON Web Token the server accepts; - is standard input")
                          ->type_name("FILE")
                          ->group(who);
   CLI::Option* cert = app.add_option("--cert", options.trust.certificate_file,
@@ -91,11 +98,13 @@ absl::StatusOr<T> AsUsage(absl::StatusOr<T> value, absl::string_view option) {
 // The bearer token, from wherever it comes.
 absl::StatusOr<SecretBytes> Bearer(Options& options) {
   const std::string& file = options.token_file.empty() ? options.jwt_file : options.token_file;
-  if (file.empty()) return SecretBytes(std::move(options.token));
-  MESHCA_ASSIGN_OR_RETURN(std::string text, ReadFile(file, kFileBytesMax, FileSecrecy::kPublic));
-  SecretBytes token = SecretBytes::CopyOf(absl::StripAsciiWhitespace(text));
-  Wipe(text);
-  return token;
+  if (!file.empty()) return ReadSecret(file);
+  if (!options.token.empty()) {
+    std::fprintf(stderr,
+                 "warning: --token shows the token in the process list, where any local user can read it and redeem it "
+                 "first; give it by --token-file FILE, or by a pipe: --token-file -\n");
+  }
+  return SecretBytes(std::move(options.token));
 }
 
 struct Connection {
@@ -107,7 +116,7 @@ absl::StatusOr<Connection> Connect(const Session& session, const Options& option
   Connection connection;
   if (options.server.empty()) {
     if (!options.trust.certificate_file.empty()) return UsageError("--cert renews over TLS: give --server HOST:PORT");
-    MESHCA_ASSIGN_OR_RETURN(const std::string socket, session.ApiSocket());
+    MESHCA_ASSIGN_OR_RETURN(const std::string socket, WorkloadSocket(session));
     connection.client = RpcClient::Unix(socket);
     return connection;
   }

@@ -14,6 +14,7 @@
 #include "cli/commands/commands.h"
 #include "cli/commands/subcommand.h"
 #include "cli/message_text.h"
+#include "cli/workload_socket.h"
 #include "envoy/service/discovery/v3/discovery.pb.h"
 
 namespace meshca::cli {
@@ -34,7 +35,9 @@ void Bind(CLI::App& app, Options& options) {
   app.add_option("NAME", options.name,
                  "default, ROOTCA, ALL, a SPIFFE ID, or a trust domain's ID (spiffe://cluster.local)")
       ->required();
-  app.add_option("--socket", options.socket, "SDS socket (default: the API socket of the server on this host)")
+  app.add_option("--socket", options.socket,
+                 "SDS socket (default: of the server on this host, the admin socket where you may use it, else the API "
+                 "socket)")
       ->type_name("PATH");
 }
 
@@ -91,7 +94,7 @@ absl::Status Show(const Session& session, DiscoveryResponse& response) {
 absl::StatusOr<std::unique_ptr<RpcClient>> Connect(const Session& session, const Options& options) {
   std::string socket = options.socket;
   if (socket.empty()) {
-    MESHCA_ASSIGN_OR_RETURN(socket, session.ApiSocket());
+    MESHCA_ASSIGN_OR_RETURN(socket, WorkloadSocket(session));
   } else {
     MESHCA_RETURN_IF_ERROR(CheckSocket(socket, "--socket"));
   }

@@ -6,7 +6,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "ca/base/secret.h"
 #include "ca/base/status.h"
+#include "cli/client/secret_file.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/durations.h"
 #include "cli/commands/subcommand.h"
@@ -19,6 +21,7 @@ namespace v1 = ::meshca::admin::v1;
 
 struct CreateOptions {
   std::string spiffe_id;
+  std::string out_file;
   std::string ttl;
   std::string node;
 };
@@ -27,9 +30,31 @@ void BindCreate(CLI::App& app, CreateOptions& options) {
   app.add_option("SPIFFE_ID", options.spiffe_id, "The identity that the token gives")->required();
   app.add_option("--ttl", options.ttl, "How long it may be redeemed: 10m, 1h (default 10m)")->type_name("DURATION");
   app.add_option("--node", options.node, "Node that its holder joins as")->type_name("NAME");
+  app.add_option("--out", options.out_file, "Write it to this file, which only you can read, instead of printing it")
+      ->type_name("FILE");
 }
 
-// The token alone is on stdout, for `--token "$(meshca token create ...)"`.
+void PrintAdvice(const v1::CreateTokenResponse& response, const std::string& file) {
+  std::fprintf(stderr, "good for one key, until %s UTC; it carries the fingerprint of root %s\n",
+               ShowTime(response.record(), "expires_at").c_str(), response.root_fingerprint().c_str());
+  std::fprintf(stderr, "next: meshca request %s --server HOST:PORT --token-file %s --out-dir DIR\n",
+               response.record().spiffe_id().c_str(), file.c_str());
+}
+
+// The token goes into the file and nowhere else. One that could not be written is taken back: nobody has it.
+absl::Status KeepInFile(Session& session, v1::CreateTokenResponse& response, const std::string& file) {
+  const absl::Status written = WriteSecret(file, response.token());
+  Wipe(*response.mutable_token());
+  if (written.ok()) return absl::OkStatus();
+  v1::DeleteTokenRequest request;
+  request.set_id(response.record().id());
+  v1::DeleteTokenResponse deleted;
+  const absl::Status taken_back = session.CallAdmin("DeleteToken", request, deleted);
+  if (taken_back.ok()) return written;
+  return Annotate(written, absl::StrCat("token ", response.record().id(), " stays good, delete it"));
+}
+
+// The token alone is on stdout, for a pipe: `meshca token create ID | meshca request ID --token-file - ...`.
 absl::Status Create(Session& session, CreateOptions& options) {
   v1::CreateTokenRequest request;
   request.set_spiffe_id(options.spiffe_id);
@@ -37,14 +62,15 @@ absl::Status Create(Session& session, CreateOptions& options) {
   if (!options.ttl.empty()) MESHCA_RETURN_IF_ERROR(ReadDuration("--ttl", options.ttl, *request.mutable_ttl()));
   v1::CreateTokenResponse response;
   MESHCA_RETURN_IF_ERROR(session.CallAdmin("CreateToken", request, response));
-  session.Print(response, [&] { std::printf("%s\n", response.token().c_str()); });
-  // Where the token goes into a variable nobody is waiting for advice.
-  if (::isatty(STDOUT_FILENO)) {
-    std::fprintf(stderr, "good for one key, until %s UTC; it carries the fingerprint of root %s\n",
-                 ShowTime(response.record(), "expires_at").c_str(), response.root_fingerprint().c_str());
-    std::fprintf(stderr, "next: meshca request %s --server HOST:PORT --token TOKEN --out-dir DIR\n",
-                 response.record().spiffe_id().c_str());
+  if (!options.out_file.empty()) {
+    MESHCA_RETURN_IF_ERROR(KeepInFile(session, response, options.out_file));
+    session.Print(response, [] {});
+    PrintAdvice(response, options.out_file);
+    return absl::OkStatus();
   }
+  session.Print(response, [&] { std::printf("%s\n", response.token().c_str()); });
+  // Where the token goes into a pipe nobody is waiting for advice.
+  if (::isatty(STDOUT_FILENO)) PrintAdvice(response, "- (then paste it)");
   return absl::OkStatus();
 }
 
@@ -70,7 +96,8 @@ absl::Status Delete(Session& session, const std::string& id) {
 
 void AddToken(CLI::App& root, Session& session) {
   CLI::App* noun = AddNoun(root, "token", "Join tokens: one-time passwords for an identity");
-  AddVerb<CreateOptions>(*noun, session, "create", "Make a token; prints it, this once", BindCreate, Create);
+  AddVerb<CreateOptions>(*noun, session, "create", "Make a token; shows it this once, or writes it to a file",
+                         BindCreate, Create);
   AddVerb(*noun, session, "list", "Tokens, without their secrets", List);
   AddIdVerb(*noun, session, "delete", "Make a token worthless",
             {"ID", "Id of the token, as `meshca token list` shows it"}, Delete);

@@ -56,9 +56,10 @@ class Demo:
     def request(self):
         step("a certificate for a workload elsewhere, by a one-time token")
         spiffe_id = "spiffe://cluster.local/ns/default/sa/web"
-        token = self.ca.cli("token", "create", spiffe_id).stdout.strip()
+        token = self.folder / "web.token"
+        self.ca.cli("token", "create", spiffe_id, "--out", token)
         out = self.folder / "out"
-        done = subprocess.run([self.ca.meshca, "request", spiffe_id, "--token", token, "--server", self.ca.grpc,
+        done = subprocess.run([self.ca.meshca, "request", spiffe_id, "--token-file", token, "--server", self.ca.grpc,
                                "--ttl", f"{LIFETIME_S}s", "--out-dir", out], capture_output=True, text=True, timeout=30,
                               env=self.ca.env)
         if done.returncode != 0:

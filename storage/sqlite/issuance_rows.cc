@@ -194,6 +194,10 @@ absl::Status IssuanceWriter::Insert(const IssuanceRecord& record) {
     MESHCA_ASSIGN_OR_RETURN(right, Inherit(record));
   } else {
     right.origin = record.origin;
+    if (!record.parent_serial.empty()) {
+      InventoryRows inventory(database_, keys_);
+      MESHCA_ASSIGN_OR_RETURN(right.line, JudgeReplacement(inventory, record));
+    }
   }
   MESHCA_RETURN_IF_ERROR(CheckKey(record));
   std::optional<Redemption> redemption;

@@ -28,7 +28,8 @@ CASE_TIMEOUT_S = 2400
 CLIENT_VARIABLES = re.compile(
     r"(PIP|GO(PROXY|SUMDB|NOSUMDB|NOSUMCHECK|FLAGS|PRIVATE|NOPROXY|TOOLCHAIN)$|SSL_CERT|REQUESTS_CA|CURL_CA|GIT_SSL)"
     r"|(?i:(http|https|no|all)_proxy)$")
-CLIENT_FILES = ("/etc/apt", "/etc/pip.conf", "/usr/local/share/ca-certificates", "/etc/ssl/certs/ca-certificates.crt")
+CLIENT_FILES = ("/etc/apt", "/usr/share/keyrings", "/etc/pip.conf", "/usr/local/share/ca-certificates",
+                "/etc/ssl/certs/ca-certificates.crt")
 CLIENT_FILES_IN_HOME = (".config/pip", ".pip", ".config/go/env")
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 
@@ -151,12 +152,16 @@ class BareRoot:
         self.path = path
         mount_kernel_folders(path)
         self.environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8",
-                            **client_environment(), **mount_compiler_cache(path)}
+                            **mount_compiler_cache(path)}
+        for name, value in client_environment().items():
+            # A folder of the machine that is not here (of prebuilt wheels, say) is no setting.
+            if not value.startswith("/") or (path / value.lstrip("/")).exists():
+                self.environment[name] = value
 
     def popen(self, command, user="root", **environment):
         home = "/root" if user == "root" else f"/home/{user}"
         words = ["chroot", f"--userspec={user}:{user}", "--groups=", self.path, "/bin/sh", "-c",
-                 f"cd {home}/meshca 2>/dev/null || cd {home}; exec {command}"]
+                 f"cd {home}/meshca 2>/dev/null || cd {home}; {command}"]
         return subprocess.Popen(words, env={**self.environment, "HOME": home, "USER": user, **environment},
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                 errors="replace", start_new_session=True)
@@ -207,11 +212,10 @@ def demo_case(bare):
 def workflow_case(bare):
     """The README's other way to build: from where the first one left off there is nothing to do, but all to configure."""
     bare.run("cmake --workflow --preset release")
-    installed = bare.run("dpkg-query -W -f '${Package}\\n'").split()
-    unwanted = [name for name in installed if re.search(r"gtest|gmock|googletest|benchmark", name)]
+    unwanted = bare.run("dpkg-query -W -f '${Package}\\n' | grep -E 'gtest|gmock|googletest|benchmark' || true").split()
     if unwanted:
         raise CaseFailed(f"building the command installed packages of the tests: {unwanted}")
-    if "meshca" not in bare.run("build/release/meshca --version"):
+    if "meshca" not in bare.run("build/release/meshca version"):
         raise CaseFailed("build/release/meshca is not there")
 
 

@@ -109,6 +109,7 @@ absl::Status Seed(const Flags& flags) {
     record.not_after = record.issued_at + flags.lifetime;
     record.caller = record.spiffe_id.uri();
     record.method = AuthMethod::kJwt;
+    record.origin = {OriginKind::kJwtIssuer, "https://issuer.test"};
     under_way.Add();
     store->Append(std::move(record), [&under_way](absl::Status status) { under_way.Done(status); });
     if (i % 65536 == 0) MESHCA_RETURN_IF_ERROR(under_way.Error());

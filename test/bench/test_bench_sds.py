@@ -26,6 +26,7 @@ def way_in(request, server, tmp_path):
     """A server and the flags that lead to it."""
     ca = server("--sds-over-mtls")
     if request.param == "unix":
+        ca.entitle(WEB)
         return ca, ("--address", f"unix:{ca.api_socket}")
     ca.cli("request", WEB, "--out-dir", tmp_path / "web")
     files = tmp_path / "web"
@@ -75,6 +76,7 @@ def test_the_publication_is_asked_for_after_each_change(bench, way_in):
 
 def test_keys_as_well(bench, server):
     ca = server()
+    ca.entitle(WEB)
     code, report, errors = bench("--address", f"unix:{ca.api_socket}", "--streams", 3, "--resource", WEB, "--resource",
                                  "ROOTCA", "--changes", 0)
     assert code == 0, errors
@@ -91,6 +93,7 @@ def test_keys_as_well(bench, server):
 ], ids=["refused", "no-change", "trigger-fails", "connections", "no-server-process"])
 def test_failures_say_what_happened(bench, server, flags, words, ended):
     ca = server()
+    ca.entitle(WEB)
     code, report, errors = bench("--address", f"unix:{ca.api_socket}", "--streams", 3, *flags)
     assert code == 1
     assert words in errors

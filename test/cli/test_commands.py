@@ -355,6 +355,8 @@ def test_completion_scripts(meshca, tmp_path, shell):
     assert complete("meshca", "root", "rotate", "--em") == ["--emergency"]
     assert complete("meshca", "root", "retire", "--f") == ["--force"]
     assert complete("meshca", "subscriber", "e") == ["evict"]
+    assert complete("meshca", "cert", "rev") == ["revoke"]
+    assert complete("meshca", "cert", "revoke", "--e") == ["--entry"]
     assert "--state-dir" in complete("meshca", "token", "create", "--st")
 
 

@@ -106,41 +106,6 @@ void MemoryStore::Append(std::shared_ptr<const IssuanceRecord> record, AppendDon
   std::move(done)(std::move(result));
 }
 
-absl::Status MemoryStore::AppendLocked(IssuanceRecord record) {
-  MESHCA_RETURN_IF_ERROR(broken_);
-  if (aborts_ > 0) {
-    --aborts_;
-    return absl::AbortedError("issuance: told to abort");
-  }
-  if (serials_.count(record.serial) != 0) {
-    return absl::AlreadyExistsError(absl::StrCat("issuance: serial number ", record.serial.ToHex(), " is taken"));
-  }
-  const bool signs =
-      std::any_of(trust_.authorities.begin(), trust_.authorities.end(), [&](const StoredAuthority& authority) {
-        return authority.id == record.authority_id && authority.state == AuthorityState::kActive;
-      });
-  if (!signs) return absl::AbortedError(absl::StrCat("issuance: authority ", record.authority_id, " does not sign"));
-  record.line_serial.clear();
-  bool unrecorded = false;
-  if (record.presented.has_value()) {
-    MESHCA_ASSIGN_OR_RETURN(storage::InheritedRight right, InheritLocked(record));
-    record.origin = std::move(right.origin);
-    record.line_serial = HexLower(right.line);
-    unrecorded = right.unrecorded;
-  }
-  if (const auto key = revoked_keys_.find(record.key_sha256); key != revoked_keys_.end()) {
-    return storage::KeyIsRevoked(key->second);
-  }
-  MESHCA_RETURN_IF_ERROR(RedeemLocked(record));
-  if (unrecorded) AuditLocked(storage::UnrecordedRenewal(record));
-  record.presented.reset();
-  record.trusted_issuers.reset();
-  CutTimes(record);
-  serials_.emplace(record.serial, record.not_after);
-  issuances_.push_back(std::move(record));
-  return absl::OkStatus();
-}
-
 class MemoryStore::Rows final : public storage::Inventory {
  public:
   explicit Rows(const MemoryStore& store) : store_(store) {}
@@ -188,6 +153,46 @@ class MemoryStore::Rows final : public storage::Inventory {
   }
   const MemoryStore& store_;
 };
+
+
+absl::Status MemoryStore::AppendLocked(IssuanceRecord record) {
+  MESHCA_RETURN_IF_ERROR(broken_);
+  if (aborts_ > 0) {
+    --aborts_;
+    return absl::AbortedError("issuance: told to abort");
+  }
+  if (serials_.count(record.serial) != 0) {
+    return absl::AlreadyExistsError(absl::StrCat("issuance: serial number ", record.serial.ToHex(), " is taken"));
+  }
+  const bool signs =
+      std::any_of(trust_.authorities.begin(), trust_.authorities.end(), [&](const StoredAuthority& authority) {
+        return authority.id == record.authority_id && authority.state == AuthorityState::kActive;
+      });
+  if (!signs) return absl::AbortedError(absl::StrCat("issuance: authority ", record.authority_id, " does not sign"));
+  record.line_serial.clear();
+  bool unrecorded = false;
+  if (record.presented.has_value()) {
+    MESHCA_ASSIGN_OR_RETURN(storage::InheritedRight right, InheritLocked(record));
+    record.origin = std::move(right.origin);
+    record.line_serial = HexLower(right.line);
+    unrecorded = right.unrecorded;
+  } else {
+    Rows rows(*this);
+    MESHCA_ASSIGN_OR_RETURN(const std::string line, storage::JudgeReplacement(rows, record));
+    record.line_serial = HexLower(line);
+  }
+  if (const auto key = revoked_keys_.find(record.key_sha256); key != revoked_keys_.end()) {
+    return storage::KeyIsRevoked(key->second);
+  }
+  MESHCA_RETURN_IF_ERROR(RedeemLocked(record));
+  if (unrecorded) AuditLocked(storage::UnrecordedRenewal(record));
+  record.presented.reset();
+  record.trusted_issuers.reset();
+  CutTimes(record);
+  serials_.emplace(record.serial, record.not_after);
+  issuances_.push_back(std::move(record));
+  return absl::OkStatus();
+}
 
 absl::StatusOr<storage::InheritedRight> MemoryStore::InheritLocked(const IssuanceRecord& record) {
   MESHCA_RETURN_IF_ERROR(storage::CheckSameId(record));

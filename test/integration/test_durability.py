@@ -74,7 +74,7 @@ def test_kill_under_load_loses_nothing(server):
     """SIGKILL twenty times under load: every chain a client received is listed, and serving resumes."""
     ca = server()
     chance = random.Random(7)
-    with Load(ca.api_socket, threads=4) as load:
+    with Load(ca.admin_socket, threads=4) as load:
         for _ in range(20):
             load.wait_for_more(chance.randrange(1, 40))
             ca.kill()
@@ -106,7 +106,7 @@ def small_disk(tmp_path):
 def issue(ca, name):
     request = grpc_messages.message("istio.v1.auth.IstioCertificateRequest")
     csr = certificates.csr_pem(certificates.new_key(), f"spiffe://cluster.local/{name}")
-    with grpc_messages.unix_channel(ca.api_socket) as channel:
+    with grpc_messages.unix_channel(ca.admin_socket) as channel:
         return grpc_messages.call(channel, CREATE)(request(csr=csr), timeout=10)
 
 
@@ -164,6 +164,7 @@ def test_full_disk_answers_unavailable_and_recovers(server, small_disk):
     """A full disk: issuance is Unavailable, SDS goes on with what it has, and the next request after space returned
     works."""
     ca = server(state_dir=small_disk / "state")
+    ca.entitle(WEB, "spiffe://cluster.local/late")
     issue(ca, "before")
     issued = {"before"}
     with held_stream(ca) as (held, response):

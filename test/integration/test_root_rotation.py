@@ -1,6 +1,7 @@
 """Rotating the root of a running server: the evidence it waits for, what it refuses, and what its chains are worth."""
 
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -46,6 +47,7 @@ def openssl_verifies(roots, leaf, chain):
 def test_one_silent_stream_among_a_thousand_is_named_and_everything_waits_for_it(server, tmp_path):
     ca = server(*QUICK)
     old_root = ca.root_fingerprint
+    ca.entitle(WEB)
     with ManySubscribers(ca.api_socket, 1000, silent=["node-7"]) as proxies:
         proxies.wait_received(1)
         wait_until(lambda: holders(ca, 1) == 999, 20, lambda: f"{holders(ca, 1)} acknowledged")
@@ -83,6 +85,7 @@ def test_one_silent_stream_among_a_thousand_is_named_and_everything_waits_for_it
 
 def test_who_left_counts_until_its_certificate_has_ended(server):
     ca = server(*QUICK, "--leaf-lifetime", "10s")
+    ca.entitle(WEB)
     with ManySubscribers(ca.api_socket, 2, names=[WEB], silent=["node-1"]) as proxies:
         proxies.wait_received(1)
         wait_until(lambda: len([r for r in subscribers(ca) if r["certificate_expires"]]) == 2, 10, "both were sent a key")
@@ -206,14 +209,17 @@ def test_in_an_emergency_the_inventory_tells_a_client_from_a_thief(server, tmp_p
         return ca.cli("request", WEB, "--server", ca.grpc, "--ca-cert", files / "root-cert.pem", "--cert", certificate,
                       "--key", key, "--out-dir", tmp_path / "renewed", check=False)
 
-    assert renew(stolen, stolen.with_suffix(".key")).returncode == 0, "nobody knows yet that the key is stolen"
+    def thief_is_refused():
+        refused = renew(stolen, stolen.with_suffix(".key"))
+        return refused.returncode == 1 and "CERTIFICATE_NOT_RECORDED" in refused.stderr
+
+    assert thief_is_refused(), "also while nobody knows yet that the key is stolen"
     ca.cli("root", "rotate", "--emergency", "--detach")
-    refused = renew(stolen, stolen.with_suffix(".key"))
-    assert refused.returncode == 1 and "CERTIFICATE_NOT_RECORDED" in refused.stderr, refused.stderr
+    assert thief_is_refused()
     wait_until(lambda: rotation.status(ca)["step"] == "drain", 20, lambda: rotation.status(ca))
-    # What the thief got while nobody knew lives for a day; the operator takes that upon himself.
+    assert thief_is_refused()
     assert renew(files / "cert-chain.pem", files / "key.pem").returncode == 0
-    ca.cli("root", "retire", "--force")
+    wait_until(lambda: rotation.status(ca)["step"] == "done", 20, lambda: rotation.status(ca))
     assert rotation.root_states(ca)[certificates.spki_sha256(known.certificate)] == "retired"
 
 
@@ -416,6 +422,7 @@ def test_a_plugged_in_set_with_a_new_root_goes_through_the_same_machine(server, 
     first = plugged.put(tmp_path / "first")
     ca = server(*QUICK, "--authority-plugged-in-ca", str(plugged.folder))
     assert rotation.root_states(ca) == {first: "active"}
+    ca.entitle(WEB)
     with ManySubscribers(ca.api_socket, 3, silent=["node-2"]) as proxies:
         proxies.wait_received(1)
         wait_until(lambda: holders(ca, 1) == 2, 10, lambda: subscribers(ca))
@@ -452,3 +459,48 @@ def test_a_broken_set_is_named_everywhere_and_the_old_one_goes_on(server, tmp_pa
     second = plugged.put(tmp_path / "second")
     wait_until(lambda: rotation.root_states(ca).get(second) == "active", 60, lambda: rotation.status(ca))
     assert "meshca_plugged_in_ca_refused 0" in ca.get("/metrics")
+
+
+def test_an_emptied_folder_stops_no_restart_and_check_says_what_is_missing(server, tmp_path):
+    plugged = PluggedIn(tmp_path / "cacerts")
+    first = plugged.put(tmp_path / "first")
+    ca = server("--authority-plugged-in-ca", str(plugged.folder))
+    before = ca.root_pem
+    ca.terminate()
+    for name in os.listdir(plugged.folder):
+        (plugged.folder / name).unlink()
+    ca.start()
+    assert ca.cli("bundle", "show", "--format", "pem").stdout == before, "trust goes on"
+    assert rotation.root_states(ca) == {first: "active"}
+    check = ca.cli("check", check=False)
+    assert check.returncode == 1 and f"{plugged.folder}: holds no CA: expected ca-cert.pem" in check.stdout, check.stdout
+    assert "holds no CA" in ca.log()
+    refused = ca.cli("request", "spiffe://cluster.local/web", "--out-dir", tmp_path / "out", check=False)
+    assert refused.returncode == 1, "the key was in the folder"
+    second = plugged.put(tmp_path / "second")
+    wait_until(lambda: rotation.status(ca)["new_root_id"] == second, 60, lambda: rotation.status(ca))
+
+
+def test_importing_a_new_root_under_live_certificates_begins_a_rotation_to_it(server, tmp_path):
+    ca = server(*QUICK)
+    old = ca.root_fingerprint
+    plugged = PluggedIn(tmp_path / "cacerts")
+    imported = plugged.put(tmp_path / "first")
+    with ManySubscribers(ca.api_socket, 2, silent=["node-1"]) as proxies:
+        proxies.wait_received(1)
+        done = ca.cli("root", "import", plugged.folder, "--renew-unrecorded")
+        assert f"to the root {imported[:16]}" in done.stderr and "meshca root status" in done.stderr, done.stderr
+        report = wait_until(lambda: (now := rotation.status(ca))["step"] == "distribute" and now, 40,
+                            lambda: rotation.status(ca))
+        assert (report["old_root_id"], report["new_root_id"]) == (old, imported)
+        assert rotation.root_states(ca)[old] == "active", "nobody is cut off"
+        assert "certificates without a record may renew until" in ca.cli("status").stdout
+        assert "renewal without a record" in ca.cli("check", check=False).stdout
+        actions = ca.cli("audit", "list").stdout
+        assert "unrecorded.allow" in actions and "root.prepare" in actions
+    for row in subscribers(ca):
+        ca.cli("subscriber", "evict", row["instance"])
+    wait_until(lambda: rotation.status(ca)["step"] == "done", 60, lambda: json.dumps(rotation.status(ca), indent=1))
+    assert rotation.root_states(ca) == {old: "retired", imported: "active"}
+    files = request(ca, tmp_path / "after")
+    assert openssl_verifies(tmp_path / "first" / "root-cert.pem", files / "cert-chain.pem", files / "cert-chain.pem") == ""

@@ -55,14 +55,14 @@ class Mutant:
 
 
 def load(path=LIST):
-    """Every mutant, sorted so that those of one file and one set of tests follow each other."""
+    """Every mutant, sorted so that those of one set of tests and of one file follow each other."""
     mutants = []
     for table in tomllib.loads(path.read_text())["mutant"]:
         if set(table) != KEYS:
             raise ValueError(f"{path.name}: {table.get('name')}: has {sorted(table)}, and a mutant has {sorted(KEYS)}")
         tests = tuple(Test.parse(text) for text in table["tests"])
         mutants.append(Mutant(table["name"], table["guard"], table["file"], table["old"], table["new"], tests))
-    return sorted(mutants, key=lambda mutant: (mutant.file, mutant.targets, mutant.name))
+    return sorted(mutants, key=lambda mutant: (mutant.targets, mutant.file, mutant.name))
 
 
 def gtest_binaries(build_dir):

@@ -11,6 +11,7 @@ its old text is not in its file exactly once, when it does not compile, and when
 """
 
 import argparse
+import itertools
 import os
 import shutil
 import subprocess
@@ -92,10 +93,10 @@ def run_test(test):
     return code == 0, int(counted[-1].split()[1]) if counted else 1
 
 
-def prove_baseline(chosen, jobs):
-    """Unchanged, everything builds and every named test runs and passes."""
-    targets = {target for mutant in chosen for target in mutant.targets}
-    print(f"building {', '.join(sorted(targets))}", flush=True)
+def prove_baseline(targets, chosen, jobs):
+    """Unchanged, the targets build and every named test runs and passes."""
+    start = time.monotonic()
+    print(f"building {', '.join(targets)}", flush=True)
     code, output = build(targets, jobs)
     if code != 0:
         sys.exit("the unchanged tree does not build:\n" + "\n".join(output.splitlines()[-40:]))
@@ -106,6 +107,7 @@ def prove_baseline(chosen, jobs):
             bad.append(f"{test}: {'fails without any mutant' if cases else 'there is no such test'}")
     if bad:
         sys.exit("\n".join(bad))
+    print(f"  {len(chosen)} mutants, after {time.monotonic() - start:.0f} s", flush=True)
 
 
 def try_mutant(mutant, jobs):
@@ -127,18 +129,24 @@ def try_mutant(mutant, jobs):
     return noticed
 
 
-def part_of(everything, text):
-    """Batch N of M; a file's mutants are in one batch, since each change of file costs a build."""
-    number, _, count = text.partition("/")
-    number, count = int(number), int(count)
-    if not 1 <= number <= count:
-        raise argparse.ArgumentTypeError(f"--batch {text}: expects N/M with 1 <= N <= M")
-    files = sorted({mutant.file for mutant in everything})
-    batch_of, filled = {}, 0
-    for file in files:
-        batch_of[file] = min(filled * count // len(everything), count - 1) + 1
-        filled += sum(1 for mutant in everything if mutant.file == file)
-    return [mutant for mutant in everything if batch_of[mutant.file] == number]
+def report_on(mutant, jobs):
+    """Tries one mutant and says what came of it; whether it was killed."""
+    start = time.monotonic()
+    killed = False
+    try:
+        verdict = "killed by " + ", ".join(map(str, try_mutant(mutant, jobs)))
+        killed = True
+    except Broken as fault:
+        verdict = f"FAILED: {fault}"
+    print(f"{mutant.name:<34} {time.monotonic() - start:4.0f} s  {verdict}", flush=True)
+    return killed
+
+
+def batch(text):
+    number, slash, count = text.partition("/")
+    if not (slash and number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not N/M with 1 <= N <= M")
+    return int(number), int(count)
 
 
 def main():
@@ -146,7 +154,7 @@ def main():
     parser = argparse.ArgumentParser(prog="test/mutants/run.py", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these")
-    parser.add_argument("--batch", metavar="N/M", help="only this part")
+    parser.add_argument("--batch", metavar="N/M", type=batch, help="only this part")
     parser.add_argument("--list", action="store_true", help="show what there is and end")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="compilers at a time")
     options = parser.parse_args()
@@ -155,25 +163,22 @@ def main():
         parser.error(f"no such mutant: {', '.join(sorted(unknown))}")
     chosen = [mutant for mutant in everything if not options.names or mutant.name in options.names]
     if options.batch:
-        chosen = part_of(chosen, options.batch)
+        # Neighbours share a build, so a batch is a stretch of the list.
+        number, count = options.batch
+        chosen = chosen[len(chosen) * (number - 1) // count:len(chosen) * number // count]
     if options.list:
         for mutant in chosen:
             print(f"{mutant.name:<34} {mutant.guard}")
         return 0
-    begun = time.monotonic()
+    if any(test.target == "pytest" for mutant in chosen for test in mutant.tests) and not PYTEST.exists():
+        sys.exit(f"{PYTEST} is missing, and whole-server tests run by it: ./test/run.sh makes it")
     copy_tree()
     configure()
-    prove_baseline(chosen, options.jobs)
-    print(f"{len(chosen)} mutants, after {time.monotonic() - begun:.0f} s of building", flush=True)
     failed = 0
-    for mutant in chosen:
-        start = time.monotonic()
-        try:
-            verdict = "killed by " + ", ".join(map(str, try_mutant(mutant, options.jobs)))
-        except Broken as fault:
-            failed += 1
-            verdict = f"FAILED: {fault}"
-        print(f"{mutant.name:<34} {time.monotonic() - start:4.0f} s  {verdict}", flush=True)
+    for targets, group in itertools.groupby(chosen, key=lambda mutant: mutant.targets):
+        group = list(group)
+        prove_baseline(targets, group, options.jobs)
+        failed += sum(not report_on(mutant, options.jobs) for mutant in group)
     print(f"{len(chosen) - failed} passed, {failed} failed")
     return 1 if failed or not chosen else 0
 

@@ -164,5 +164,18 @@ TEST(SecretFetch, AShutdownAnswersWhoWaits) {
   EXPECT_TRUE(call->finished());
 }
 
+TEST(SecretFetchOverTls, ACertificateThatTheInventoryLacksGetsNothingNotEvenTheBundle) {
+  World world;
+  for (const char* name : {"ROOTCA", "ALL", "default"}) {
+    const auto call = Fetch(world, world.ForgedTlsPeer(Id("spiffe://td.test/edge")), {name});
+    world.Until([&] { return call->finished(); }, "the answer");
+    EXPECT_EQ(call->error().code(), absl::StatusCode::kUnauthenticated) << name;
+  }
+  EXPECT_EQ(world.issuer.submitted(), 0u);
+  const auto honest = Fetch(world, world.TlsPeer(Id("spiffe://td.test/edge")), {"default", "ROOTCA"});
+  world.Until([&] { return honest->finished(); }, "the answer");
+  EXPECT_NE(honest->response(), nullptr) << honest->error();
+}
+
 }  // namespace
 }  // namespace meshca::sds

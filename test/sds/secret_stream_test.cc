@@ -116,12 +116,20 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Combine(
         testing::Values(
             DeniedCase{"UnknownName", 1000, {"kubernetes://gateway-cert"}, "there is no such secret"},
-            DeniedCase{"SomebodyElse", 1000, {"spiffe://td.test/db"}, "may not hold this identity"},
+            DeniedCase{"SomebodyElse",
+                       1000,
+                       {"spiffe://td.test/db"},
+                       "may not hold this identity; let it: meshca entry create spiffe://td.test/db --selector "
+                       "unix:uid:1000"},
             DeniedCase{"OtherDomainsIdentity", 0, {"spiffe://other.test/web"}, "signs for spiffe://td.test only"},
             DeniedCase{"OtherDomainsBundle", 1000, {"spiffe://other.test"}, "no bundle of this trust domain"},
             DeniedCase{"NoSpiffeId", 1000, {"spiffe://td.test/a//b"}, "secret \"spiffe://td.test/a//b\""},
             DeniedCase{"Reserved", 0, {"spiffe://td.test/meshca/admin/x"}, "may not hold this identity"},
-            DeniedCase{"ServersUserWithoutEntry", 0, {"default"}, "meshca entry create"},
+            DeniedCase{"NoEntryNamesWhatWasAskedFor",
+                       2000,
+                       {"ROOTCA", "spiffe://td.test/db"},
+                       "meshca entry create spiffe://td.test/db --selector unix:uid:2000"},
+            DeniedCase{"OperatorWithoutEntry", 0, {"default"}, "meshca entry create"},
             DeniedCase{"NoEntry", 2000, {"ROOTCA"}, "no registration entry"},
             DeniedCase{"Several", 1000, {"x", "y"}, "none of 2 secrets can be had; the first: secret \"x\""},
             DeniedCase{"Everything", 1000, {"*"}, "there is no such secret"}),
@@ -130,7 +138,7 @@ INSTANTIATE_TEST_SUITE_P(
       return std::string(std::get<0>(info.param).name) + (std::get<1>(info.param) == kState ? "State" : "Delta");
     });
 
-TEST(SecretStream, TheServersUserMayNameAnyIdentity) {
+TEST(SecretStream, AnOperatorMayNameAnyIdentity) {
   World world;
   Proxy proxy(world, world.UnixPeer(0), kState);
   proxy.Ask({"spiffe://td.test/anything"});
@@ -729,6 +737,44 @@ TEST(SecretStreamOverTls, NoKeyWithoutAClientCertificate) {
     EXPECT_EQ(end.code(), absl::StatusCode::kUnauthenticated);
     EXPECT_THAT(std::string(end.message()), HasSubstr("Unix socket"));
   }
+}
+
+TEST(SecretStreamOverTls, ACertificateThatTheInventoryLacksGetsNothingNotEvenTheBundle) {
+  World world;
+  for (const Protocol protocol : {kState, Protocol::kDelta}) {
+    for (const char* name : {"ROOTCA", "ALL", "spiffe://td.test", "default", "spiffe://td.test/edge"}) {
+      Proxy proxy(world, world.ForgedTlsPeer(Id("spiffe://td.test/edge")), protocol);
+      proxy.Ask({name});
+      EXPECT_EQ(proxy.AwaitEnd().code(), absl::StatusCode::kUnauthenticated) << name;
+      EXPECT_EQ(proxy.stream().sent.size(), 0u) << name;
+    }
+  }
+  EXPECT_EQ(world.issuer.submitted(), 0u);
+  EXPECT_TRUE(world.registry->List().empty()) << "it is no subscriber, and holds no rotation up";
+}
+
+TEST(SecretStreamOverTls, AFirstKeyIsMadeOnlyForACertificateThatIsStillBelieved) {
+  World world;
+  Proxy proxy(world, world.TlsPeer(Id("spiffe://td.test/edge")), kState);
+  proxy.Ask({"ROOTCA"});
+  proxy.Await(1);
+  world.authenticator.RefuseCertificates(absl::UnauthenticatedError("its authority is retired"));
+  proxy.Ask({"ROOTCA", "default"});
+  proxy.Settled();
+  EXPECT_EQ(world.issuer.submitted(), 0u);
+}
+
+TEST(SecretStreamOverTls, ACertificateWithoutAVerifiedPathIsNobodys) {
+  World world;
+  rpc::Peer peer = *world.TlsPeer(Id("spiffe://td.test/edge"));
+  peer.identity = nullptr;
+  Proxy proxy(world, std::make_shared<const rpc::Peer>(peer), kState);
+  proxy.Ask({"ROOTCA"});
+  EXPECT_EQ(proxy.AwaitEnd().code(), absl::StatusCode::kUnauthenticated);
+  SdsCaller caller;
+  caller.peer = std::make_shared<const rpc::Peer>(peer);
+  caller.identity.ids = {Id("spiffe://td.test/edge")};
+  EXPECT_FALSE(caller.MayReceiveKeyOf(Id("spiffe://td.test/edge")));
 }
 
 TEST(SecretStreamOverTls, AnAuthenticatorThatSaysMoreIsNotBelieved) {

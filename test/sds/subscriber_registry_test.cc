@@ -212,6 +212,35 @@ TEST(SubscriberRegistry, OneWhoLeftIsRememberedUntilTheCertificateExpires) {
   EXPECT_THAT(*world.store.LoadSubscribers(), IsEmpty());
 }
 
+TEST(SubscriberRegistry, WhoseCertificatesWereRevokedIsForgottenOnceItLeft) {
+  Registry world;
+  const absl::Time end = world.clock.Now() + absl::Hours(48);
+  Member none = world.Join(true, true, "none"), some = world.Join(true, true, "some");
+  none.SentCertificate(end);
+  some.SentCertificate(end);
+  world.registry.CertificatesEnd("none", absl::InfinitePast());
+  world.registry.CertificatesEnd("some", world.clock.Now() + absl::Hours(1));
+  world.registry.CertificatesEnd("some", end);  // never later than it was
+  world.registry.CertificatesEnd("nobody", absl::InfinitePast());
+  world.registry.Tick(world.clock.Now());
+  EXPECT_THAT(world.registry.List(), SizeIs(2)) << "connected ones count";
+  none.Leave(true);
+  some.Leave(true);
+  world.registry.Tick(world.clock.Now());
+  ASSERT_THAT(world.registry.List(), SizeIs(1));
+  EXPECT_EQ(world.registry.List().front().certificate_expires, world.clock.Now() + absl::Hours(1));
+  EXPECT_THAT(*world.store.LoadSubscribers(), SizeIs(1)) << "after a restart too";
+  world.clock.Advance(absl::Hours(1));
+  world.registry.Tick(world.clock.Now());
+  EXPECT_THAT(world.registry.List(), IsEmpty());
+  // Who comes back gets a new certificate, and that counts.
+  Member back = world.Join(true, true, "none");
+  back.SentCertificate(world.clock.Now() + absl::Hours(24));
+  back.Leave(true);
+  world.registry.Tick(world.clock.Now());
+  EXPECT_THAT(world.registry.List(), SizeIs(1));
+}
+
 TEST(SubscriberRegistry, AConnectedOneIsNeverForgotten) {
   Registry world;
   Member member = world.Join(true, false);
@@ -688,22 +717,9 @@ TEST(SubscriberRegistry, ARenewedClientCertificateIsTheSameInstance) {
   first->Await(1);
   first->Ack();
   first.reset();
-  const auto next_peer = world.TlsPeer(Id("spiffe://td.test/edge"));
-  const auto serial_of = [](const rpc::Peer& peer) {
-    return *Certificate::Parse(Der(peer.certificate_chain_der[0]))->serial();
-  };
-  AuthorityChange change;  // a store takes records of active authorities alone
-  change.trust_domain = "td.test";
-  change.authorities.emplace_back().id = "issuing";
-  change.authorities.back().state = AuthorityState::kActive;
-  change.audit.emplace_back().action = "authority.activate";
-  ASSERT_TRUE(world.store.CommitAuthorities(change).ok());
-  IssuanceRecord record;
-  record.authority_id = "issuing";
-  record.serial = serial_of(*next_peer);
-  record.spiffe_id = Id("spiffe://td.test/edge");
-  record.parent_serial = serial_of(*first_peer).ToHex();
-  world.store.Append(record, [](absl::Status status) { EXPECT_TRUE(status.ok()) << status; });
+  const std::string first_serial =
+      std::static_pointer_cast<const VerifiedPeer>(first_peer->identity)->leaf.serial_hex();
+  const auto next_peer = world.TlsPeer(Id("spiffe://td.test/edge"), first_serial);
   Proxy next(world, next_peer, Protocol::kStateOfTheWorld);
   next.Ask({"ROOTCA"});
   next.Await(1);

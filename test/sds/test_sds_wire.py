@@ -1,5 +1,9 @@
 """SDS over the real edge, by somebody else's gRPC: what every client sees on the wire, whatever its language."""
 
+import json
+import os
+import pathlib
+
 import grpc
 import grpc_messages
 import pytest
@@ -16,6 +20,7 @@ def ca(server):
 
 @pytest.fixture
 def unix(ca):
+    ca.entitle(WEB)
     with grpc_messages.unix_channel(ca.api_socket) as channel:
         yield channel
 
@@ -51,14 +56,55 @@ def test_key_chain_and_roots_fit(ca, stream, tmp_path):
     ([f"n{n}" for n in range(10_000)], TYPE, "INVALID_ARGUMENT", "names 10000 secrets"),
     (["x" * 300_000], TYPE, "RESOURCE_EXHAUSTED", ""),
     (["nonsense"], TYPE, "PERMISSION_DENIED", "there is no such secret"),
-    (["default"], TYPE, "PERMISSION_DENIED", "meshca entry create"),
+    ([f"{WEB}-other"], TYPE, "PERMISSION_DENIED", f"let it: meshca entry create {WEB}-other --selector unix:uid:"),
     (["spiffe://elsewhere.test"], TYPE, "PERMISSION_DENIED", "no bundle of this trust domain"),
-], ids=["wrong-type", "5000-names", "10000-names", "huge", "unknown", "no-entry", "other-domain"])
+], ids=["wrong-type", "5000-names", "10000-names", "huge", "unknown", "no-entry-for-it", "other-domain"])
 def test_refusals(stream, names, type_url, code, words):
     stream.ask(names, type_url=type_url)
     ended, details = stream.end()
     assert ended.name == code
     assert words in details
+
+
+@pytest.mark.parametrize("method", ["StreamSecrets", "DeltaSecrets", "FetchSecrets"])
+def test_nobody_is_special_on_the_api_socket_and_the_refusal_has_the_whole_command(ca, method):
+    """The tests run as the server's own user, who could name any identity there once."""
+    with grpc_messages.unix_channel(ca.api_socket) as channel:
+        if method == "FetchSecrets":
+            request = grpc_messages.message(f"{DISCOVERY}.DiscoveryRequest")
+            with pytest.raises(grpc.RpcError) as error:
+                grpc_messages.call(channel, f"{SERVICE}/{method}")(request(resource_names=["ROOTCA", WEB]), timeout=10)
+            code, details = error.value.code(), error.value.details()
+        else:
+            stranger = Stream(channel, method)
+            stranger.ask(["ROOTCA", WEB])
+            code, details = stranger.end()
+    assert code == grpc.StatusCode.PERMISSION_DENIED
+    assert f"meshca entry create {WEB} --selector unix:uid:{os.geteuid()}" in details
+
+
+@pytest.mark.parametrize("method", ["StreamSecrets", "DeltaSecrets", "FetchSecrets"])
+def test_on_the_admin_socket_any_identity_may_be_named_but_reserved_ones(ca, method):
+    any_id, reserved = "spiffe://cluster.local/anything", "spiffe://cluster.local/meshca/admin/me"
+    with grpc_messages.unix_channel(ca.admin_socket) as channel:
+        if method == "FetchSecrets":
+            request = grpc_messages.message(f"{DISCOVERY}.DiscoveryRequest")
+            fetch = grpc_messages.call(channel, f"{SERVICE}/{method}")
+            assert set(secrets(fetch(request(resource_names=[any_id]), timeout=10))) == {any_id}
+            with pytest.raises(grpc.RpcError) as error:
+                fetch(request(resource_names=[reserved]), timeout=10)
+            code = error.value.code()
+        else:
+            operator = Stream(channel, method)
+            operator.ask([any_id])
+            assert set(secrets(operator.next())) == {any_id}
+            operator.cancel()
+            greedy = Stream(channel, method)
+            greedy.ask([reserved])
+            code, _ = greedy.end()
+    assert code == grpc.StatusCode.PERMISSION_DENIED
+    record = next(row for row in json.loads(ca.cli("cert", "list", "-o", "json").stdout) if row["spiffe_id"] == any_id)
+    assert (record["auth_method"], record["caller"]) == ("server-user", f"uid {os.geteuid()}")
 
 
 def test_fetch_answers_once(unix):
@@ -97,3 +143,17 @@ def test_over_tls_a_certificate_is_the_only_way(ca, tmp_path):
         assert set(secrets(response)) == {"default"}
         assert list(response.removed_resources) == [f"{WEB}-other"]
         own.cancel()
+
+
+def test_the_key_of_a_workload_is_never_on_disk(ca, stream):
+    stream.ask([WEB, "ROOTCA"])
+    found = secrets(stream.next())
+    from cryptography.hazmat.primitives import serialization
+
+    key = serialization.load_pem_private_key(found[WEB].tls_certificate.private_key.inline_bytes, None)
+    secret = key.private_numbers().private_value.to_bytes(32, "big")
+    files = {path: path.read_bytes() for path in pathlib.Path(ca.state_dir).rglob("*") if path.is_file()}
+    assert any(path.name.endswith(".db-wal") or path.name.endswith(".db") for path in files)
+    for path, content in files.items():
+        for form in (secret, secret.hex().encode(), b"PRIVATE KEY"):
+            assert form not in content, f"{path} holds a key"

@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "absl/strings/str_cat.h"
+#include "ca/authn/unix_peer.h"
 #include "ca/authority/subscriber_principal.h"
 #include "ca/base/check.h"
 #include "ca/base/status.h"
@@ -18,6 +19,9 @@
 
 namespace meshca::sds {
 namespace {
+
+// SigningAuthority::id, of whom the store takes records.
+constexpr char kIssuing[] = "issuing";
 
 struct Root {
   std::shared_ptr<const SoftwareKey> key;
@@ -105,13 +109,19 @@ void FakeAuthorities::Publish(std::shared_ptr<const TrustBundle> bundle) {
 }
 
 void FakeAuthenticator::Authenticate(Credentials credentials, absl::Time now, Done done) {
-  if (credentials.client_certificate.has_value()) {
-    CallerIdentity caller = Caller({*credentials.client_certificate->spiffe_id()}, false);
+  if (credentials.client_certificate != nullptr) {
+    {
+      MutexLock lock(mutex_);
+      if (!certificates_.ok()) return std::move(done)(certificates_);
+    }
+    const Certificate& leaf = credentials.client_certificate->leaf;
+    CallerIdentity caller = Caller({*leaf.spiffe_id()}, false);
     caller.method = AuthMethod::kClientCertificate;
-    caller.parent_serial = credentials.client_certificate->serial_hex();
+    caller.parent_serial = leaf.serial_hex();
+    caller.presented = PresentedCertificate{leaf.serial_hex(), leaf.sha256(), *leaf.spiffe_id()};
     return std::move(done)(std::move(caller));
   }
-  absl::StatusOr<CallerIdentity> caller = absl::PermissionDeniedError("no registration entry fits");
+  absl::StatusOr<CallerIdentity> caller = EntryMissing(Domain("td.test"), credentials.unix_peer->uid);
   {
     MutexLock lock(mutex_);
     ++asked_;
@@ -124,6 +134,11 @@ void FakeAuthenticator::Authenticate(Credentials credentials, absl::Time now, Do
 void FakeAuthenticator::Set(uint32_t uid, absl::StatusOr<CallerIdentity> caller) {
   MutexLock lock(mutex_);
   callers_.insert_or_assign(uid, std::move(caller));
+}
+
+void FakeAuthenticator::RefuseCertificates(absl::Status why) {
+  MutexLock lock(mutex_);
+  certificates_ = std::move(why);
 }
 
 int FakeAuthenticator::asked() const {
@@ -211,6 +226,12 @@ World::World(KeyRingOptions keys) {
   authenticator.Set(1000, Caller({Id("spiffe://td.test/web"), Id("spiffe://td.test/api")}, false));
   authenticator.Set(0, Caller({}, true));
   authorities.Publish({RootA()});
+  AuthorityChange change;  // a store takes records of active authorities alone
+  change.trust_domain = "td.test";
+  change.authorities.emplace_back().id = kIssuing;
+  change.authorities.back().state = AuthorityState::kActive;
+  change.audit.emplace_back().action = "authority.activate";
+  MESHCA_CHECK(store.CommitAuthorities(change).ok());
   registry = std::make_unique<SubscriberRegistry>(store, clock, absl::Hours(24));
   hub = std::make_unique<SecretHub>(SecretHub::Parts{Domain("td.test"), &authorities, &authenticator, &store,
                                                      registry.get(),
@@ -218,7 +239,37 @@ World::World(KeyRingOptions keys) {
                                                        issuer.Submit(std::move(request), std::move(done));
                                                      },
                                                      &clock, &entropy, keys});
+  hub->keys().WatchRevocations(
+      {[this](const std::string& serial) { return Revoked(serial); },
+       [this](const std::string& instance, absl::Time until) { registry->CertificatesEnd(instance, until); }});
   hub->Start();
+}
+
+void World::Revoke(const std::string& serial) {
+  MutexLock lock(revocations_mutex_);
+  revoked_.insert(serial);
+}
+
+void World::RevokeEverything() {
+  MutexLock lock(revocations_mutex_);
+  all_revoked_ = true;
+}
+
+void World::FailRevocations(absl::Status why) {
+  MutexLock lock(revocations_mutex_);
+  revocations_fail_ = std::move(why);
+}
+
+int World::revocations_asked() const {
+  MutexLock lock(revocations_mutex_);
+  return revocations_asked_;
+}
+
+absl::StatusOr<bool> World::Revoked(const std::string& serial) {
+  MutexLock lock(revocations_mutex_);
+  ++revocations_asked_;
+  if (!revocations_fail_.ok()) return revocations_fail_;
+  return all_revoked_ || revoked_.contains(serial);
 }
 
 World::~World() {
@@ -237,7 +288,25 @@ std::shared_ptr<const rpc::Peer> World::UnixPeer(uint32_t uid, int pid) {
   return peer;
 }
 
-std::shared_ptr<const rpc::Peer> World::TlsPeer(const SpiffeId& id) {
+std::shared_ptr<const rpc::Peer> World::TlsPeer(const SpiffeId& id, const std::string& parent_serial) {
+  const std::shared_ptr<const rpc::Peer> peer = ForgedTlsPeer(id);
+  const Certificate& leaf = std::static_pointer_cast<const VerifiedPeer>(peer->identity)->leaf;
+  IssuanceRecord record;
+  record.authority_id = kIssuing;
+  record.serial = *leaf.serial();
+  record.spiffe_id = id;
+  record.certificate_sha256 = leaf.sha256();
+  record.key_sha256 = leaf.public_key().sha256();
+  record.issued_at = record.not_before = clock.Now();
+  record.not_after = leaf.validity().not_after;
+  record.method = AuthMethod::kServerUser;
+  record.origin = {OriginKind::kOperator, "uid 0"};
+  record.parent_serial = parent_serial;
+  store.Append(record, [](absl::Status status) { EXPECT_TRUE(status.ok()) << status; });
+  return peer;
+}
+
+std::shared_ptr<const rpc::Peer> World::ForgedTlsPeer(const SpiffeId& id) {
   auto peer = std::make_shared<rpc::Peer>();
   peer->transport = rpc::Transport::kTls;
   peer->connection_id = ++connections_;
@@ -245,6 +314,9 @@ std::shared_ptr<const rpc::Peer> World::TlsPeer(const SpiffeId& id) {
   auto verified = std::make_shared<VerifiedPeer>();
   verified->spiffe_id = id;
   verified->leaf = ClientCertificate(id, clock.Now());
+  verified->root_id = RootA().spki_sha256_hex();
+  verified->authority_ids = {verified->root_id};
+  verified->path_ends = verified->leaf.validity().not_after;
   peer->certificate_chain_der.push_back(verified->leaf.der().bytes());
   peer->identity = verified;
   return peer;

@@ -5,10 +5,12 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/string_view.h"
 #include "ca/authority/authority_snapshot.h"
 #include "ca/rpc/payload.h"
@@ -59,11 +61,13 @@ class FakeAuthenticator final : public Authenticator {
   bool Recognises(const Credentials&) const override { return true; }
   void Authenticate(Credentials credentials, absl::Time now, Done done) override;
   void Set(uint32_t uid, absl::StatusOr<CallerIdentity> caller);
+  void RefuseCertificates(absl::Status why);
   int asked() const;
 
  private:
   mutable Mutex mutex_;
   std::map<uint32_t, absl::StatusOr<CallerIdentity>> callers_;
+  absl::Status certificates_;
   int asked_ = 0;
 };
 
@@ -99,18 +103,26 @@ class FakeIssuer {
 
 class World {
  public:
-  // uid 1000 holds spiffe://td.test/web and /api, uid 0 is the server's user without an ID of its own, uid 2000 holds
+  // uid 1000 holds spiffe://td.test/web and /api, uid 0 is an operator without an ID of its own, uid 2000 holds
   // nothing.
   explicit World(KeyRingOptions keys = {});
   ~World();
 
   std::shared_ptr<const rpc::Peer> UnixPeer(uint32_t uid, int pid = 4242);
-  // A verified mTLS peer with a certificate of that ID.
-  std::shared_ptr<const rpc::Peer> TlsPeer(const SpiffeId& id);
+  // A verified mTLS peer with a certificate of that ID, which `store` has a record of: a renewal of `parent_serial`.
+  std::shared_ptr<const rpc::Peer> TlsPeer(const SpiffeId& id, const std::string& parent_serial = "");
+  // The same without a record: who stole the authority's key can make it.
+  std::shared_ptr<const rpc::Peer> ForgedTlsPeer(const SpiffeId& id);
   void Wake() { hub->keys().Wake(); }
   // So many streams of this uid, each an instance of its own, that there is no room for one more. Takes a while of the
   // clock's time, because new ones come at a pace.
   std::vector<SubscriberRegistry::Member> FillRoomOf(uint32_t uid);
+  // The inventory says from now on that this certificate was revoked. The ring is not told.
+  void Revoke(const std::string& serial);
+  void RevokeEverything();
+  // What it answers instead, until Ok.
+  void FailRevocations(absl::Status why);
+  int revocations_asked() const;
   // Runs the loop until `done`; fails the test when it does not come.
   void Until(const std::function<bool()>& done, absl::string_view what);
 
@@ -125,7 +137,14 @@ class World {
   std::unique_ptr<SecretHub> hub;
 
  private:
+  absl::StatusOr<bool> Revoked(const std::string& serial);
+
   uint64_t connections_ = 0;
+  mutable Mutex revocations_mutex_;
+  std::set<std::string> revoked_ ABSL_GUARDED_BY(revocations_mutex_);
+  bool all_revoked_ ABSL_GUARDED_BY(revocations_mutex_) = false;
+  absl::Status revocations_fail_ ABSL_GUARDED_BY(revocations_mutex_);
+  int revocations_asked_ ABSL_GUARDED_BY(revocations_mutex_) = 0;
 };
 
 // A proxy at the other end of one stream.

@@ -46,6 +46,26 @@ TEST_P(RenewalConformance, ARenewalHasTheOriginAndTheLineOfTheFirst) {
   EXPECT_THAT(store().Check(), IsOk());
 }
 
+TEST_P(RenewalConformance, WhoProvesItselfAnewKeepsTheLineAndHasTheRightOfNow) {
+  const IssuanceRecord first = Issue({OriginKind::kEntry, "gone"});
+  IssuanceRecord latest = first;
+  for (const char* entry : {"e1", "e2"}) {
+    IssuanceRecord next = maker_.Make();
+    next.method = AuthMethod::kUnixPeer;
+    next.parent_serial = latest.serial.ToHex();
+    next.origin = {OriginKind::kEntry, entry};
+    ASSERT_THAT(AppendAndWait(store(), next), IsOk());
+    EXPECT_EQ(store().Find(next.serial)->line_serial, first.serial.ToHex());
+    EXPECT_EQ(OriginText(store().Find(next.serial)->origin), absl::StrCat("entry ", entry));
+    latest = next;
+  }
+  IssuanceRecord other = maker_.Make("spiffe://cluster.local/other");
+  other.method = AuthMethod::kUnixPeer;
+  other.parent_serial = first.serial.ToHex();
+  ASSERT_THAT(AppendAndWait(store(), other), IsOk());
+  EXPECT_EQ(store().Find(other.serial)->line_serial, "") << "another identity is no renewal";
+}
+
 TEST_P(RenewalConformance, OnlyWhatTheInventoryHoldsIsRenewed) {
   const IssuanceRecord issued = Issue({OriginKind::kOperator, "uid 0"});
   struct Case {

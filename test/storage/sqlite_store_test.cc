@@ -303,6 +303,18 @@ INSTANTIATE_TEST_SUITE_P(
         ForgeryCase{"EntryWithoutId", "UPDATE entry SET spiffe_id = ''", ReadEntries}),
     [](const auto& info) { return std::string(info.param.name); });
 
+// A later version's MAC covers what this one does not know of, so it can neither be checked nor be called forged.
+TEST(RowMacs, OfANewerVersionAreRefusedAsSuchAndNeverBelieved) {
+  SqliteHarness harness;
+  Activate(harness.store());
+  ASSERT_THAT(harness.store().PutEntry(TestEntry("e1"), TestAudit()), IsOk());
+  harness.Close();
+  Tamper(harness.path(), "UPDATE entry SET mac = CAST(X'02' || zeroblob(32) AS BLOB)");
+  ASSERT_TRUE(harness.Reopen());
+  EXPECT_THAT(ReadEntries(harness.store()), StatusIs(StatusCode::kFailedPrecondition, HasSubstr("newer meshca")));
+  EXPECT_THAT(ReadEntries(harness.store()), HasReason("ROW_MAC_NEWER"));
+}
+
 struct DamageCase {
   const char* name;
   const char* sql;

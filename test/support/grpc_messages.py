@@ -52,5 +52,5 @@ def tls_channel(address, roots, certificate=None, key=None):
 
 
 def unix_channel(path):
-    """A channel to a Unix socket."""
-    return grpc.insecure_channel(f"unix:{path}", options=[("grpc.default_authority", "localhost")])
+    """A channel to a Unix socket, as grpcio makes one by itself: its :authority is the socket's path."""
+    return grpc.insecure_channel(f"unix:{path}")

@@ -56,7 +56,7 @@ class ManySubscribers:
         for number, node in enumerate(self.nodes):
             if number % STREAMS_A_CONNECTION == 0:
                 self._channels.append(grpc.aio.insecure_channel(self._target, options=[
-                    ("grpc.default_authority", "localhost"), ("grpc.use_local_subchannel_pool", 1)]))
+                    ("grpc.use_local_subchannel_pool", 1)]))
             method = self._channels[-1].stream_stream(METHOD, request_serializer=self._request.SerializeToString,
                                                       response_deserializer=self._response.FromString)
             call = method()

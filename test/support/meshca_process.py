@@ -96,6 +96,12 @@ class MeshcaProcess:
             assert done.returncode == 0, f"{done.args} exited {done.returncode}\n{done.stdout}{done.stderr}"
         return done
 
+    def entitle(self, *spiffe_ids):
+        """Entries by which the user who runs the tests may hold these identities on the API socket; the first is its
+        `default`. Nobody holds anything there without one."""
+        for spiffe_id in spiffe_ids:
+            self.cli("entry", "create", spiffe_id, "--selector", f"unix:uid:{os.geteuid()}")
+
     def get(self, path, timeout=5):
         """The body of an HTTP page, such as /metrics."""
         with urllib.request.urlopen(f"http://{self.http}{path}", timeout=timeout) as answer:

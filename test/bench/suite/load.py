@@ -38,6 +38,7 @@ def certificates(server, *words, identity=None, errors_allowed=False):
 
 def streams(server, *words):
     """`meshca-bench sds` on the API socket: the report."""
+    server.entitle(WORKLOAD)
     log = server.background.stderr_path
     published = f"grep -E 'root.(publish|abort) ' {log} | tail -1 | cut -d' ' -f1"
     change = [word for step in ("prepare", "abort")

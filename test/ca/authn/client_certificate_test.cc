@@ -24,6 +24,19 @@ zj0EAwIDRwAwRAIgF+KEZ1dgt9CiC1cstWEnk/omju+50nwloA/fypWi35sCIBV5
 NT7u9ccKi5VSDAVwpbmZtPu3YDWOZB/BdiqWc2bk
 -----END CERTIFICATE-----
 )";
+// URI name spiffe://cluster.local/meshca/admin/x, which is reserved; a year long.
+constexpr char kAdmin[] = R"(-----BEGIN CERTIFICATE-----
+MIIBhzCCAS2gAwIBAgICK84wCgYIKoZIzj0EAwIwADAeFw0yNjExMjgxMDUxMjZa
+Fw0yNzExMjgxMDUxMjZaMAAwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQMTwcu
+ZHuWQ5bqcXTcslzjQ1TQe7bE18zPDOKKgNdIzyH9aNoi8iQ3hQwsAnVyCLcM+CwU
+OqY2yGc40VOdKwm/o4GWMIGTMB0GA1UdDgQWBBRi5+mMcP3Llthc91SlM90MT0cR
+UjAfBgNVHSMEGDAWgBRi5+mMcP3Llthc91SlM90MT0cRUjAzBgNVHREBAf8EKTAn
+hiVzcGlmZmU6Ly9jbHVzdGVyLmxvY2FsL21lc2hjYS9hZG1pbi94MAwGA1UdEwEB
+/wQCMAAwDgYDVR0PAQH/BAQDAgeAMAoGCCqGSM49BAMCA0gAMEUCIDs0exJTkRhs
+zhHe7fXqrgxHS9i+Xoc/8dTpkeLjpv+DAiEA/mB4ZEOy9pdaeDQ3bSQT2ZMtlcW4
+0l8sa/K1ymeyjNQ=
+-----END CERTIFICATE-----
+)";
 // A DNS name alone.
 constexpr char kPlain[] = R"(-----BEGIN CERTIFICATE-----
 MIIBgDCCASWgAwIBAgICK80wCgYIKoZIzj0EAwIwDDEKMAgGA1UEAwwBeDAeFw0y
@@ -40,15 +53,26 @@ DDqxoQ==
 
 Certificate Parse(const char* pem) { return Certificate::Parse(Pem(pem)).value(); }
 
-class FakeStanding final : public IssuerStanding {
+class FakeStanding final : public PathStanding {
  public:
-  absl::StatusOr<Verdict> CheckIssuer(const Certificate&, absl::Time) const override { return verdict; }
-  absl::StatusOr<Verdict> verdict = Verdict::kTrusted;
+  absl::StatusOr<Verdict> JudgePath(const VerifiedPeer&, absl::Time) const override { return verdict; }
+  absl::StatusOr<Verdict> verdict = Verdict();
 };
 
-absl::StatusOr<CallerIdentity> Judge(const Certificate& leaf, absl::Time now, const IssuerStanding* standing = nullptr,
+// As a handshake would leave it.
+VerifiedPeer Verified(const Certificate& leaf) {
+  VerifiedPeer peer;
+  peer.leaf = leaf;
+  peer.authority_ids = {"issuing", "root"};
+  peer.root_id = "root";
+  peer.path_ends = leaf.validity().not_after;
+  return peer;
+}
+
+absl::StatusOr<CallerIdentity> Judge(const Certificate& leaf, absl::Time now,
+                                     const PathStanding& standing = FakeStanding(),
                                      absl::string_view trust_domain = "cluster.local") {
-  return ClientCertificateAuthenticator(TrustDomain::Parse(trust_domain).value(), standing).Judge(leaf, now);
+  return ClientCertificateAuthenticator(TrustDomain::Parse(trust_domain).value(), standing).Judge(Verified(leaf), now);
 }
 
 TEST(ClientCertificate, RenewsItsOwnId) {
@@ -81,29 +105,52 @@ TEST(ClientCertificate, NeedsASpiffeIdOfThisTrustDomain) {
               Refuses(Code::kPermissionDenied, "CERTIFICATE_NO_SPIFFE_ID", "client certificate: "));
   const Certificate web = Parse(kWeb);
   EXPECT_THAT(
-      Judge(web, web.validity().not_before, nullptr, "other.test"),
+      Judge(web, web.validity().not_before, FakeStanding(), "other.test"),
       Refuses(Code::kPermissionDenied, "CERTIFICATE_TRUST_DOMAIN", "cluster.local, and this CA signs for other"));
 }
 
-TEST(ClientCertificate, AnIssuerThatIsGoneIsNoticedOnAnOldConnection) {
+TEST(ClientCertificate, APathThatIsNotBelievedAnyMoreIsNoticedOnAnOldConnection) {
   const Certificate leaf = Parse(kWeb);
   FakeStanding standing;
-  EXPECT_TRUE(Judge(leaf, leaf.validity().not_before, &standing).ok());
+  EXPECT_TRUE(Judge(leaf, leaf.validity().not_before, standing).ok());
   standing.verdict = WithReason(absl::UnauthenticatedError("its issuer is retired"), "CERTIFICATE_ISSUER_UNKNOWN");
   EXPECT_THAT(
-      Judge(leaf, leaf.validity().not_before, &standing),
+      Judge(leaf, leaf.validity().not_before, standing),
       Refuses(Code::kUnauthenticated, "CERTIFICATE_ISSUER_UNKNOWN", "client certificate: its issuer is retired"));
 }
 
-TEST(ClientCertificate, UnderATaintedIssuerItMustBeInTheInventory) {
+TEST(ClientCertificate, AlwaysHasToBeInTheInventoryBySerialHashAndId) {
   const Certificate leaf = Parse(kWeb);
-  FakeStanding standing;
-  EXPECT_FALSE(Judge(leaf, leaf.validity().not_before, &standing)->presented.has_value());
-  standing.verdict = IssuerStanding::Verdict::kTainted;
-  const auto caller = Judge(leaf, leaf.validity().not_before, &standing);
-  ASSERT_TRUE(caller.ok() && caller->presented.has_value());
+  const auto caller = Judge(leaf, leaf.validity().not_before);
+  ASSERT_TRUE(caller.ok()) << caller.status();
+  ASSERT_TRUE(caller->presented.has_value());
   EXPECT_EQ(caller->presented->serial, leaf.serial_hex());
   EXPECT_EQ(caller->presented->sha256, leaf.sha256());
+  EXPECT_EQ(caller->presented->spiffe_id, *leaf.spiffe_id());
+  EXPECT_FALSE(caller->presented->may_be_unrecorded);
+}
+
+TEST(ClientCertificate, MayBeMissingThereOnlyWhereThePathAllowsItAndTheIdIsNotReserved) {
+  FakeStanding standing;
+  standing.verdict = PathStanding::Verdict{.may_be_unrecorded = true};
+  const Certificate web = Parse(kWeb);
+  EXPECT_TRUE(Judge(web, web.validity().not_before, standing)->presented->may_be_unrecorded);
+  const Certificate admin = Parse(kAdmin);
+  ASSERT_TRUE(admin.spiffe_id()->IsReserved());
+  EXPECT_FALSE(Judge(admin, admin.validity().not_before, standing)->presented->may_be_unrecorded);
+}
+
+TEST(ClientCertificate, CarriesTheIssuersThatAreConfiguredNow) {
+  const Certificate leaf = Parse(kWeb);
+  const FakeStanding standing;
+  ClientCertificateAuthenticator authenticator(TrustDomain::Parse("cluster.local").value(), standing);
+  const auto judge = [&] { return authenticator.Judge(Verified(leaf), leaf.validity().not_before).value(); };
+  EXPECT_EQ(judge().trusted_issuers, nullptr);
+  authenticator.SetTrustedIssuers({"https://a.test"});
+  ASSERT_NE(judge().trusted_issuers, nullptr);
+  EXPECT_THAT(*judge().trusted_issuers, ElementsAre("https://a.test"));
+  authenticator.SetTrustedIssuers({});
+  EXPECT_THAT(*judge().trusted_issuers, ElementsAre());
 }
 
 }  // namespace

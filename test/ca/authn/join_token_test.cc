@@ -178,6 +178,15 @@ TEST(JoinToken, GivesItsOneId) {
   EXPECT_FALSE(caller->IsRenewal());
 }
 
+TEST(JoinToken, TheOriginOfTheRightIsTheToken) {
+  FakeTokens store;
+  const std::string text = NewToken(store);
+  JoinTokenAuthenticator authenticator(store);
+  auto caller = Ask(authenticator, text);
+  ASSERT_TRUE(caller.ok()) << caller.status();
+  EXPECT_EQ(caller->OriginOf(caller->ids[0]), (Origin{OriginKind::kJoinToken, JoinTokenId(JoinTokenSha256(text))}));
+}
+
 TEST(JoinToken, UnknownIsUnauthenticated) {
   FakeTokens store;
   NewToken(store, 1);

@@ -26,6 +26,7 @@ class FakeKeys final : public JwksSource {
   explicit FakeKeys(absl::string_view jwks) { Publish(jwks); }
   FakeKeys() = default;
   std::shared_ptr<const Jwks> Current() const override { return current_; }
+  JwksReport Report() const override { return {"fake", absl::InfinitePast(), "", current_}; }
   void Refresh(Done done) override {
     ++looks;
     if (!next.empty()) Publish(next);
@@ -103,6 +104,15 @@ TEST_F(JwtAuthenticatorTest, TheIssuerChoosesTheRule) {
   EXPECT_THAT(Ask(maker_.Token(ValidClaims())),
               Refuses(Code::kUnauthenticated, "JWT_WRONG_ISSUER",
                       "its issuer is \"https://issuer.test\"; accepted: https://one.test, https://two.test"));
+}
+
+TEST_F(JwtAuthenticatorTest, TheOriginOfTheRightIsTheIssuer) {
+  const JwtMaker other_maker;
+  Use({Issuer(keys_, "https://one.test"),
+       Issuer(std::make_shared<FakeKeys>(other_maker.JwksText()), "https://two.test", {"istio-ca"})});
+  const auto caller = Ask(other_maker.Token(absl::StrReplaceAll(ValidClaims(), {{"issuer.test", "two.test"}})));
+  ASSERT_TRUE(caller.ok()) << caller.status();
+  EXPECT_EQ(caller->OriginOf(caller->ids[0]), (Origin{OriginKind::kJwtIssuer, "https://two.test"}));
 }
 
 TEST_F(JwtAuthenticatorTest, AGoodTokenWithoutAnIdIsPermissionDenied) {

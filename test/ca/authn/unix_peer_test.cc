@@ -3,11 +3,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <fstream>
 #include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "ca/authn/operator_peer.h"
+#include "ca/authn/overflow_ids.h"
 #include "ca/authn/selector.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -19,8 +23,6 @@ namespace {
 using testing::ElementsAre;
 using testing::IsEmpty;
 using Code = absl::StatusCode;
-
-constexpr uint32_t kServerUid = 990;
 
 class FakeEntries final : public EntryStore {
  public:
@@ -69,8 +71,14 @@ class UnixPeerTest : public testing::Test {
  protected:
   absl::StatusOr<CallerIdentity> Judge(UnixPeer peer) {
     EXPECT_TRUE(cache_.Reload(store_).ok());
-    UnixPeerAuthenticator authenticator(TrustDomain::Parse("cluster.local").value(), kServerUid, cache_, processes_);
+    UnixPeerAuthenticator authenticator(TrustDomain::Parse("cluster.local").value(), cache_, processes_);
     return authenticator.Judge(peer);
+  }
+  // The same peer at the admin socket.
+  CallerIdentity JudgeOperator(UnixPeer peer) {
+    EXPECT_TRUE(cache_.Reload(store_).ok());
+    UnixPeerAuthenticator entries(TrustDomain::Parse("cluster.local").value(), cache_, processes_);
+    return OperatorAuthenticator(entries).Judge(peer);
   }
   static std::vector<std::string> Paths(const absl::StatusOr<CallerIdentity>& caller) {
     std::vector<std::string> paths;
@@ -137,17 +145,43 @@ TEST_F(UnixPeerTest, AnUnreadableExecutableSaysSo) {
               Refuses(Code::kPermissionDenied, "ENTRY_MISSING", "could not be judged: read /proc/42/exe"));
 }
 
-TEST_F(UnixPeerTest, TheServersUserMayNameAnyId) {
+TEST_F(UnixPeerTest, AnOperatorMayNameAnyIdButReservedOnes) {
   const SpiffeId any = SpiffeId::Parse("spiffe://cluster.local/demo").value();
-  auto caller = Judge({.pid = 42, .uid = kServerUid, .gid = 0, .start_time = 7});
-  ASSERT_TRUE(caller.ok()) << caller.status();
-  EXPECT_EQ(caller->method, AuthMethod::kServerUser);
-  EXPECT_THAT(caller->ids, IsEmpty()) << "default still needs an entry";
-  EXPECT_TRUE(caller->MayHold(any));
-  EXPECT_FALSE(caller->MayHold(SpiffeId::Parse("spiffe://cluster.local/meshca/admin/x").value()));
+  const CallerIdentity caller = JudgeOperator({.pid = 42, .uid = 1000, .gid = 100, .start_time = 7});
+  EXPECT_EQ(caller.method, AuthMethod::kServerUser);
+  EXPECT_EQ(caller.subject, "uid 1000");
+  EXPECT_EQ(caller.instance, "pid 42 start 7");
+  EXPECT_THAT(caller.ids, IsEmpty()) << "default still needs an entry";
+  EXPECT_TRUE(caller.MayHold(any));
+  EXPECT_TRUE(caller.MayHaveDnsName(any, "anything.test"));
+  EXPECT_EQ(caller.OriginOf(any), (Origin{OriginKind::kOperator, "uid 1000"}));
+  EXPECT_FALSE(caller.MayHold(SpiffeId::Parse("spiffe://cluster.local/meshca/admin/x").value()));
 }
 
-TEST_F(UnixPeerTest, RootNeedsAnEntryWhereTheServerIsNotRoot) {
+TEST_F(UnixPeerTest, AnOperatorsEntriesSayWhatDefaultIsAndNarrowNothing) {
+  store_.entries = {Entry("/a", {"unix:uid:1000"}, absl::Hours(1), {"a.test"}), Entry("/b", {"unix:uid:1001"})};
+  const CallerIdentity caller = JudgeOperator({.pid = 42, .uid = 1000, .gid = 100, .start_time = 7});
+  ASSERT_THAT(Paths(caller), ElementsAre("/a"));
+  EXPECT_TRUE(caller.any_id_of_trust_domain);
+  EXPECT_EQ(caller.LifetimeMax(caller.ids.front()), absl::ZeroDuration());
+  EXPECT_EQ(caller.OriginOf(caller.ids.front()).kind, OriginKind::kOperator);
+}
+
+TEST(OperatorAuthenticator, RecognisesPeersOfTheAdminSocketAlone) {
+  EntryCache cache;
+  const UnixPeerAuthenticator entries(TrustDomain::Parse("cluster.local").value(), cache);
+  const OperatorAuthenticator authenticator(entries);
+  Credentials credentials;
+  EXPECT_FALSE(authenticator.Recognises(credentials));
+  credentials.unix_peer = UnixPeer{.pid = 42, .uid = 0, .gid = 0, .start_time = 7};
+  EXPECT_FALSE(authenticator.Recognises(credentials)) << "root is nobody on the API socket";
+  credentials.unix_peer->admin_socket = true;
+  EXPECT_TRUE(authenticator.Recognises(credentials));
+}
+
+TEST_F(UnixPeerTest, NobodyIsSpecialNeitherRootNorTheServersOwnUser) {
+  const UnixPeer own = {.pid = 42, .uid = getuid(), .gid = getgid(), .start_time = 7};
+  EXPECT_THAT(Judge(own), Refuses(Code::kPermissionDenied, "ENTRY_MISSING", "meshca entry create"));
   const UnixPeer root = {.pid = 42, .uid = 0, .gid = 0, .start_time = 7};
   EXPECT_THAT(Judge(root), Refuses(Code::kPermissionDenied, "ENTRY_MISSING", "--selector unix:uid:0"));
   store_.entries = {Entry("/a", {"unix:uid:0"})};
@@ -155,6 +189,50 @@ TEST_F(UnixPeerTest, RootNeedsAnEntryWhereTheServerIsNotRoot) {
   EXPECT_THAT(Paths(caller), ElementsAre("/a"));
   EXPECT_EQ(caller->method, AuthMethod::kUnixPeer);
   EXPECT_FALSE(caller->any_id_of_trust_domain);
+}
+
+TEST_F(UnixPeerTest, ARefusalNamesTheIdThatWasAskedFor) {
+  const TrustDomain domain = TrustDomain::Parse("cluster.local").value();
+  const SpiffeId web = SpiffeId::Parse("spiffe://cluster.local/ns/a/sa/web").value();
+  const UnixPeer peer = {.pid = 42, .uid = 1000, .gid = 100, .start_time = 7};
+  EXPECT_THAT(absl::StatusOr<CallerIdentity>(NameWantedId(Judge(peer).status(), domain, web)),
+              Refuses(Code::kPermissionDenied, "ENTRY_MISSING",
+                      "meshca entry create spiffe://cluster.local/ns/a/sa/web --selector unix:uid:1000"));
+  const SpiffeId reserved = SpiffeId::Parse("spiffe://cluster.local/meshca/admin/x").value();
+  EXPECT_THAT(absl::StatusOr<CallerIdentity>(NameWantedId(Judge(peer).status(), domain, reserved)),
+              Refuses(Code::kPermissionDenied, "ENTRY_MISSING", "spiffe://cluster.local/... --selector"))
+      << "nobody is told to make an entry for a reserved ID";
+  const absl::Status other = absl::UnavailableError("the CA is starting");
+  EXPECT_EQ(NameWantedId(other, domain, web), other);
+}
+
+TEST_F(UnixPeerTest, TheOverflowIdsNameNobody) {
+  const OverflowIds& overflow = OverflowIds::OfKernel();
+  const std::string uid = absl::StrCat("unix:uid:", overflow.uid);
+  const std::string gid = absl::StrCat("unix:gid:", overflow.gid);
+  store_.entries = {Entry("/uid", {uid}), Entry("/gid", {gid}), Entry("/both", {gid, "unix:uid:1000"}),
+                    Entry("/none", {"unix:uid:4294967295"}), Entry("/path", {"unix:path:/usr/bin/envoy"})};
+  const UnixPeer stranger = {.pid = 42, .uid = overflow.uid, .gid = overflow.gid, .start_time = 7};
+  EXPECT_THAT(Paths(Judge(stranger)), ElementsAre("/path")) << "what does not rest on the number still fits";
+  EXPECT_THAT(Judge({.pid = 42, .uid = 1000, .gid = overflow.gid, .start_time = 7})->ids, testing::SizeIs(1));
+  store_.entries.pop_back();
+  EXPECT_THAT(Judge(stranger), Refuses(Code::kPermissionDenied, "UNIX_PEER_UNMAPPED", "a uid of its own"));
+  EXPECT_THAT(Judge({.pid = 42, .uid = 4294967295, .gid = 1, .start_time = 7}),
+              Refuses(Code::kPermissionDenied, "UNIX_PEER_UNMAPPED", "is no user"));
+}
+
+TEST(OverflowIds, AreTheKernels) {
+  std::ifstream uid("/proc/sys/kernel/overflowuid"), gid("/proc/sys/kernel/overflowgid");
+  uint32_t expected_uid = 0, expected_gid = 0;
+  ASSERT_TRUE(uid >> expected_uid && gid >> expected_gid);
+  EXPECT_EQ(OverflowIds::OfKernel().uid, expected_uid);
+  EXPECT_EQ(OverflowIds::OfKernel().gid, expected_gid);
+  const OverflowIds moved = {.uid = 7, .gid = 8};
+  EXPECT_EQ(moved.Fault(*Selector::Parse("unix:uid:65534")), "");
+  EXPECT_THAT(moved.Fault(*Selector::Parse("unix:uid:7")), testing::HasSubstr("the user nobody"));
+  EXPECT_THAT(moved.Fault(*Selector::Parse("unix:gid:8")), testing::HasSubstr("names nobody"));
+  EXPECT_EQ(moved.Fault(*Selector::Parse("unix:gid:7")), "");
+  EXPECT_EQ(moved.Fault(*Selector::Parse("unix:path:/usr/bin/envoy")), "");
 }
 
 TEST_F(UnixPeerTest, LifetimeAndNamesStayWithTheirId) {
@@ -172,6 +250,27 @@ TEST_F(UnixPeerTest, LifetimeAndNamesStayWithTheirId) {
   EXPECT_TRUE(caller->MayHaveDnsName(id("/b"), "b2.test"));
   EXPECT_FALSE(caller->MayHaveDnsName(id("/a"), "b.test"));
   EXPECT_FALSE(caller->MayHaveDnsName(id("/c"), "a.test"));
+}
+
+TEST_F(UnixPeerTest, TheOriginOfAnIdIsTheOldestEntryThatGivesIt) {
+  // In the store's order the youngest stands first, and the oldest fits by its program.
+  store_.entries = {Entry("/b", {"unix:uid:1000"}), Entry("/b", {"unix:gid:100"}),
+                    Entry("/b", {"unix:path:/usr/bin/envoy"}), Entry("/a", {"unix:uid:1000"}),
+                    Entry("/b", {"unix:uid:1001"})};
+  const char* const ids[] = {"youngest", "middle", "oldest", "of-a", "of-somebody-else"};
+  const int created[] = {400, 300, 200, 500, 100};
+  for (int i = 0; i < 5; ++i) {
+    store_.entries[i].id = ids[i];
+    store_.entries[i].created_at = absl::FromUnixSeconds(created[i]);
+  }
+  auto caller = Judge({.pid = 42, .uid = 1000, .gid = 100, .start_time = 7});
+  ASSERT_TRUE(caller.ok()) << caller.status();
+  const auto id = [](const std::string& path) { return SpiffeId::Parse("spiffe://cluster.local" + path).value(); };
+  EXPECT_EQ(caller->OriginOf(id("/b")), (Origin{OriginKind::kEntry, "oldest"}));
+  EXPECT_EQ(caller->OriginOf(id("/a")), (Origin{OriginKind::kEntry, "of-a"}));
+  store_.entries[2].created_at = store_.entries[1].created_at = store_.entries[0].created_at;
+  EXPECT_EQ(Judge({.pid = 42, .uid = 1000, .gid = 100, .start_time = 7})->OriginOf(id("/b")).reference, "middle")
+      << "of one age, the first by its id";
 }
 
 TEST_F(UnixPeerTest, AFailedReloadKeepsTheEntries) {

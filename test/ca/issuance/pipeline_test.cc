@@ -123,6 +123,43 @@ TEST(Issuer, RefusesByProfileAndAuthority) {
   }
 }
 
+// Counts the signatures that somebody else's key makes.
+class CountingKey final : public SigningKey {
+ public:
+  explicit CountingKey(const SigningKey& key) : key_(key) {}
+  absl::StatusOr<std::string> Sign(absl::string_view message) const override {
+    ++signatures;
+    return key_.Sign(message);
+  }
+  const PublicKey& public_key() const override { return key_.public_key(); }
+  absl::string_view signature_algorithm() const override { return key_.signature_algorithm(); }
+
+  mutable int signatures = 0;
+
+ private:
+  const SigningKey& key_;
+};
+
+// Whoever judges requests lets none of these through; a fault there must not become a certificate.
+TEST(Issuer, AFindingOfTheLintStopsTheSignature) {
+  const FakeClock clock;
+  const auto snapshot = NewSnapshot(clock.Now());
+  const auto key = std::make_shared<CountingKey>(*snapshot->issuing->key);
+  SigningAuthority authority = *snapshot->issuing;
+  authority.key = key;
+  const Issuer issuer(CertificateProfile(), SystemEntropy());
+  for (const SpiffeId& unfit : {*SpiffeId::Parse(TestDomain().Id()), SpiffeId()}) {
+    IssuanceRequest request = Judged();
+    request.spiffe_id = unfit;
+    const absl::Status status = issuer.Issue(request, authority, clock.Now()).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInternal) << unfit.uri();
+    EXPECT_EQ(ReasonOf(status), "LINT") << unfit.uri();
+  }
+  EXPECT_EQ(key->signatures, 0);
+  EXPECT_TRUE(issuer.Issue(Judged(), authority, clock.Now()).ok());
+  EXPECT_EQ(key->signatures, 1);
+}
+
 // --- Pipeline ------------------------------------------------------------------------------------------------------
 
 struct Harness {

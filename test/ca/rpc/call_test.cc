@@ -171,6 +171,11 @@ INSTANTIATE_TEST_SUITE_P(
                     "200",
                     0,
                     ""},
+        RequestCase{
+            "SocketPathAuthority", "/t.Test/Echo", {{":authority", "/run/api.sock"}}, Framed("x"), "200", 0, ""},
+        RequestCase{"UnixAuthority", "/t.Test/Echo", {{":authority", "unix:/run/api.sock"}}, Framed("x"), "200", 0, ""},
+        RequestCase{"PercentAuthority", "/t.Test/Echo", {{":authority", "%2Frun%2Fapi"}}, Framed("x"), "200", 0, ""},
+        RequestCase{"NoAuthority", "/t.Test/Echo", {{":authority", ""}}, Framed("x"), "200", 0, ""},
         RequestCase{"UnknownMethod", "/t.Test/Nothing", {}, Framed("x"), "200", 12, "no method /t.Test/Nothing"},
         RequestCase{"UnknownService", "/t.Other/Echo", {}, Framed("x"), "200", 12, "no service t.Other"},
         RequestCase{"PathWithoutMethod", "/t.Test", {}, Framed("x"), "200", 12, "no method /t.Test"},

@@ -302,6 +302,18 @@ TEST_F(TlsTest, SwapChangesNewConnectionsAndLeavesLiveOnesAlone) {
   EXPECT_EQ(Who(before), "nobody 0 TLSv1.3 full");
 }
 
+TEST_F(TlsTest, WithoutACertificateNobodyGetsInUntilOneIsSwappedIn) {
+  const std::string address = ServeTls(TlsOptions());
+  for (int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    auto ctx = ClientContext(nullptr, version);
+    EXPECT_THAT(Refusal(address, ctx.get()), HasSubstr("handshake failure"));
+  }
+  ASSERT_THAT(context_->Swap(Options(ClientCertificates::kNone)), IsOk());
+  auto ctx = ClientContext(nullptr);
+  H2Client client(address, ctx.get());
+  EXPECT_EQ(Who(client), "nobody 0 TLSv1.3 full");
+}
+
 TEST_F(TlsTest, BadOptionsAreRefusedAndChangeNothing) {
   const std::string address = ServeTls(Options(ClientCertificates::kNone));
   TlsOptions wrong_key = Options(ClientCertificates::kNone);
@@ -316,7 +328,10 @@ TEST_F(TlsTest, BadOptionsAreRefusedAndChangeNothing) {
   garbage.certificate_chain_der.push_back("garbage");
   EXPECT_THAT(context_->Swap(std::move(garbage)),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("certificate 2")));
-  EXPECT_THAT(TlsContext::Create({}), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no server certificate")));
+  TlsOptions key_alone;
+  key_alone.private_key.reset(EVP_EC_gen("P-256"));
+  EXPECT_THAT(TlsContext::Create(std::move(key_alone)),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no server certificate")));
   auto ctx = ClientContext(nullptr);
   H2Client client(address, ctx.get());
   EXPECT_EQ(Who(client), "nobody 0 TLSv1.3 full");
@@ -393,6 +408,97 @@ TEST_F(TlsTest, AStalledHandshakeIsCutAtItsTimeout) {
   ASSERT_EQ(::write(half.get(), "\x16\x03\x01\x02\x00\x01", 6), 6);
   EXPECT_TRUE(Eventually([this] { return Limit(LimitKind::kHandshakeTimeout) == 2; }));
   EXPECT_TRUE(Eventually([this] { return server_->stats().connections_open == 0; }));
+}
+
+// ---- taking trust away
+
+std::vector<std::string> NamesOf(const std::vector<std::shared_ptr<const Peer>>& peers) {
+  std::vector<std::string> names;
+  for (const auto& peer : peers) names.push_back(*static_cast<const std::string*>(peer->identity.get()));
+  return names;
+}
+
+TEST_F(TlsTest, CertifiedPeersAreThoseWithACertificateThatAreServedNow) {
+  const std::string address = ServeTls(Options(ClientCertificates::kOptional));
+  EXPECT_THAT(server_->CertifiedPeers(), testing::IsEmpty());
+  const TestCertificate web = MakeCertificate("web");
+  const TestCertificate api = MakeCertificate("api");
+  auto with_web = ClientContext(&web);
+  auto with_api = ClientContext(&api);
+  auto without = ClientContext(nullptr);
+  H2Client first(address, with_web.get());
+  H2Client nobody(address, without.get());
+  EXPECT_EQ(Who(first), "web 1 TLSv1.3 full");
+  EXPECT_EQ(Who(nobody), "nobody 0 TLSv1.3 full");
+  {
+    H2Client second(address, with_api.get());
+    EXPECT_EQ(Who(second), "api 1 TLSv1.3 full");
+    EXPECT_THAT(NamesOf(server_->CertifiedPeers()), testing::UnorderedElementsAre("web", "api"));
+  }
+  EXPECT_TRUE(Eventually([this] { return server_->CertifiedPeers().size() == 1; }));
+  EXPECT_THAT(NamesOf(server_->CertifiedPeers()), testing::ElementsAre("web"));
+  server_->Shutdown(absl::ZeroDuration());
+  EXPECT_THAT(server_->CertifiedPeers(), testing::IsEmpty());
+}
+
+TEST_F(TlsTest, ACutConnectionEndsItsCallsUnauthenticatedAndIsClosedAtOnce) {
+  const std::string address = ServeTls(Options(ClientCertificates::kRequired));
+  const TestCertificate web = MakeCertificate("web");
+  const TestCertificate api = MakeCertificate("api");
+  auto with_web = ClientContext(&web);
+  auto with_api = ClientContext(&api);
+  H2Client cut(address, with_web.get());
+  H2Client other(address, with_api.get());
+  const int32_t stream = cut.Open("/t.Test/Chat");
+  cut.SendMessage(stream, "hello");
+  ASSERT_TRUE(cut.WaitMessages(stream, 1));
+  const int32_t waiting = cut.Start("/t.Test/Keep", "");
+  ASSERT_TRUE(cut.RunUntil([this] { return kept().size() == 1; }));
+  EXPECT_EQ(Who(other), "api 1 TLSv1.3 full");
+
+  std::vector<uint64_t> ids = {987'654'321};  // one that is long gone
+  for (const auto& peer : server_->CertifiedPeers()) {
+    if (*static_cast<const std::string*>(peer->identity.get()) == "web") ids.push_back(peer->connection_id);
+  }
+  const absl::Time begun = absl::Now();
+  server_->Cut(ids, "the certificate is revoked");
+  EXPECT_TRUE(cut.WaitEnd());
+  EXPECT_LT(absl::Now() - begun, absl::Seconds(1));
+  for (const int32_t call : {stream, waiting}) {
+    EXPECT_EQ(cut.reply(call).status(), 16) << call;
+    EXPECT_EQ(cut.reply(call).Find("grpc-message"), "the certificate is revoked") << call;
+  }
+  EXPECT_EQ(cut.goaway_text(), "the certificate is revoked");
+  EXPECT_EQ(cut.goaway_error(), static_cast<uint32_t>(NGHTTP2_NO_ERROR));
+  {
+    MutexLock lock(chat_.mutex);
+    ASSERT_EQ(chat_.closed.size(), 1u);
+    EXPECT_THAT(chat_.closed[0], StatusIs(absl::StatusCode::kUnauthenticated, "the certificate is revoked"));
+  }
+  ASSERT_EQ(kept().size(), 1u);
+  EXPECT_TRUE(kept()[0]->cancelled());
+  kept()[0]->Finish(Frame("too late"));
+  EXPECT_EQ(Limit(LimitKind::kWithdrawn), 1u);
+  EXPECT_EQ(Who(other), "api 1 TLSv1.3 full") << "nobody else is touched";
+}
+
+TEST_F(TlsTest, ACutConnectionThatDoesNotReadIsClosedAllTheSame) {
+  const std::string address = ServeTls(Options(ClientCertificates::kRequired));
+  const TestCertificate web = MakeCertificate("web");
+  auto with_web = ClientContext(&web);
+  H2Client client(address, with_web.get());
+  const int32_t stream = client.Open("/t.Test/Chat");
+  client.SendMessage(stream, "flood 1000");
+  ASSERT_TRUE(client.WaitMessages(stream, 1));
+  const auto peers = server_->CertifiedPeers();
+  ASSERT_EQ(peers.size(), 1u);
+  server_->Cut({peers[0]->connection_id}, "gone");
+  EXPECT_TRUE(Eventually([this] {
+    MutexLock lock(chat_.mutex);
+    return chat_.closed.size() == 1;
+  }));
+  EXPECT_TRUE(Eventually([this] { return server_->CertifiedPeers().empty(); }));
+  EXPECT_TRUE(client.WaitEnd());
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "ca/authn/overflow_ids.h"
 #include "ca/identity/join_token_text.h"
 #include "ca/service/proto_time.h"
 #include "ca/service/spiffe_bundle.h"
@@ -17,6 +18,7 @@
 namespace meshca::admin_methods {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -194,7 +196,8 @@ TEST_F(AdminTest, TwoCreationsOfOneIdAtATimeAreNotBothDone) {
   second.set_id("web");
   ASSERT_THAT(Create(context, first), IsOk());
   ListedTooEarly entries(store);
-  AdminContext late{clock, SystemEntropy(), *manager, store, store, entries, store, store, subscribers, context.facts};
+  AdminContext late{clock, SystemEntropy(), *manager, store, store, entries, store, store, store, subscribers,
+                    context.facts};
   EXPECT_THAT(Create(late, second), StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("web")));
   ASSERT_THAT(store.ListEntries(), IsOk());
   EXPECT_THAT(store.ListEntries()->front().selectors, ElementsAre("unix:uid:1000"));
@@ -219,6 +222,11 @@ INSTANTIATE_TEST_SUITE_P(
     Rules, AdminRefusesEntry,
     testing::Values(BadEntry{"NoSelector", EntryFor(kWeb, {}), "selector"},
                     BadEntry{"UnknownSelector", EntryFor(kWeb, {"docker:label:a"}), "docker:label:a"},
+                    BadEntry{"OverflowUid", EntryFor(kWeb, {absl::StrCat("unix:uid:", OverflowIds::OfKernel().uid)}),
+                             "names nobody; give the workload a uid of its own"},
+                    BadEntry{"OverflowGid", EntryFor(kWeb, {absl::StrCat("unix:gid:", OverflowIds::OfKernel().gid)}),
+                             "names nobody; give the workload a gid of its own"},
+                    BadEntry{"NoUid", EntryFor(kWeb, {"unix:uid:4294967295"}), "is no user"},
                     BadEntry{"TrustDomainItself", EntryFor("spiffe://cluster.local", {"unix:uid:1"}), "workload"},
                     BadEntry{"OtherTrustDomain", EntryFor("spiffe://other.test/a", {"unix:uid:1"}), "cluster.local"},
                     BadEntry{"BadDnsName", WithBad([](v1::Entry& e) { e.add_dns_names("no name"); }), "no name"},
@@ -328,8 +336,8 @@ TEST_F(AdminTest, AuthoritiesAreListedRootsFirstWithTheirLiveLeaves) {
 
 TEST_F(AdminTest, ImportGoesToTheManagerWithAnAbsoluteFolder) {
   std::string seen;
-  context.import_root = [&](const std::string& path, const std::string& actor, bool force) {
-    seen = absl::StrCat(path, " ", actor, " ", force);
+  context.import_root = [&](const std::string& path, const std::string& actor, const ImportOptions& options) {
+    seen = absl::StrCat(path, " ", actor, " ", options.force, " ", options.renew_unrecorded);
     return absl::FailedPreconditionError("1 certificate lives under the present root");
   };
   v1::ImportRootRequest request;
@@ -337,8 +345,9 @@ TEST_F(AdminTest, ImportGoesToTheManagerWithAnAbsoluteFolder) {
   EXPECT_THAT(ImportRoot(context, kActor, request), StatusIs(kInvalid, HasSubstr("absolute")));
   request.set_folder("/etc/cacerts");
   request.set_force(true);
+  request.set_renew_unrecorded(true);
   EXPECT_THAT(ImportRoot(context, kActor, request), StatusIs(absl::StatusCode::kFailedPrecondition));
-  EXPECT_EQ(seen, "/etc/cacerts uid 0 pid 1 1");
+  EXPECT_EQ(seen, "/etc/cacerts uid 0 pid 1 1 1");
 }
 
 TEST_F(AdminTest, TheBundleIsPemAndSpiffeJson) {
@@ -394,6 +403,84 @@ TEST_F(AdminTest, CheckFindsWhatIsWrongAndSaysWhatMendsIt) {
   EXPECT_THAT(StateOf(*Check(context, kActor, v1::CheckRequest()), "issuing authority"), HasSubstr("warning"));
   clock.JumpTo(clock.Now() - absl::Hours(24 * 365));
   EXPECT_THAT(StateOf(*Check(context, kActor, v1::CheckRequest()), "root"), HasSubstr("failed: set the clock"));
+}
+
+struct IssuerCase {
+  const char* name;
+  const char* jwks;  // null: none is held
+  bool reached;
+  const char* error;
+  const char* state;  // state and mend
+  const char* detail;
+};
+class AdminChecksIssuer : public AdminTest, public testing::WithParamInterface<IssuerCase> {};
+
+constexpr char kGoodJwk[] = R"({"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"})";
+
+TEST_P(AdminChecksIssuer, SaysWhereItsKeysAreAndWhatIsWrongWithThem) {
+  JwtIssuerReport report;
+  report.issuer = "https://issuer.test";
+  report.keys.location = "https://issuer.test/jwks";
+  if (GetParam().reached) report.keys.last_success = clock.Now();
+  report.keys.error = GetParam().error;
+  if (GetParam().jwks != nullptr) {
+    report.keys.keys = std::make_shared<const Jwks>(Jwks::Parse(absl::StrCat(GetParam().jwks)).value());
+  }
+  context.token_issuers = [&] { return std::vector<JwtIssuerReport>{report}; };
+  const auto checked = Check(context, kActor, v1::CheckRequest());
+  ASSERT_THAT(checked, IsOk());
+  EXPECT_THAT(StateOf(*checked, "token issuer https://issuer.test"), HasSubstr(GetParam().state));
+  for (const v1::Fact& fact : checked->facts()) {
+    if (fact.name() != "token issuer https://issuer.test") continue;
+    EXPECT_THAT(fact.detail(), HasSubstr(GetParam().detail));
+    EXPECT_THAT(fact.detail(), HasSubstr("https://issuer.test/jwks"));
+  }
+}
+const std::string kOneKey = absl::StrCat(R"({"keys":[)", kGoodJwk, "]}");
+const std::string kEncryptionKeyToo = absl::StrCat(R"({"keys":[{"kty":"RSA","use":"enc"},)", kGoodJwk, "]}");
+const std::string kWeakKeyToo =
+    absl::StrCat(R"({"keys":[{"kty":"RSA","kid":"old","n":"AQ","e":"AQAB"},)", kGoodJwk, "]}");
+INSTANTIATE_TEST_SUITE_P(
+    Rules, AdminChecksIssuer,
+    testing::Values(IssuerCase{"NeverReached", nullptr, false, "GET https://issuer.test/jwks: HTTP status 406",
+                               "failed: make https://issuer.test/jwks readable", "were never read"},
+                    IssuerCase{"NotReachedForTooLong", nullptr, true, "GET https://issuer.test/jwks: no route",
+                               "failed: make https://issuer.test/jwks readable", "were not read since"},
+                    IssuerCase{"NoUsableKey", R"({"keys":[{"kty":"oct"}]})", true, "", "failed: publish",
+                               "none of its tokens is accepted: keys[0]: "},
+                    IssuerCase{"LastLookFailed", kOneKey.c_str(), true, "HTTP status 502", "warning: make",
+                               "the last look failed: HTTP status 502"},
+                    IssuerCase{"BrokenKeyLeftOut", kWeakKeyToo.c_str(), true, "", "warning: mend or withdraw",
+                               "not used: \"old\": "},
+                    IssuerCase{"KeyForEncryptionIsNoFault", kEncryptionKeyToo.c_str(), true, "", "ok", "1 key of"},
+                    IssuerCase{"Well", kOneKey.c_str(), true, "", "ok", "1 key of"}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+TEST_F(AdminTest, CertificatesThatMayRenewWithoutARecordAreShownByStatusAndWarnedOfByCheck) {
+  EXPECT_FALSE(GetStatus(context, kActor, v1::GetStatusRequest())->has_unrecorded_renewal());
+  EXPECT_EQ(StateOf(*Check(context, kActor, v1::CheckRequest()), "renewal without a record"), "absent");
+  const std::string before = manager->Current()->issuing->id;
+  ASSERT_THAT(store.PutSealedSetting(kSettingRecovered, "1"), IsOk());
+  ASSERT_THAT(manager->Start(), IsOk());
+  const auto status = GetStatus(context, kActor, v1::GetStatusRequest());
+  ASSERT_TRUE(status->has_unrecorded_renewal());
+  EXPECT_THAT(status->unrecorded_renewal().authority_ids(), testing::ElementsAre(before));
+  EXPECT_EQ(status->unrecorded_renewal().why(), "restored from a backup");
+  EXPECT_EQ(ToTime(status->unrecorded_renewal().until()), manager->Current()->unrecorded->until);
+  EXPECT_THAT(StateOf(*Check(context, kActor, v1::CheckRequest()), "renewal without a record"),
+              HasSubstr("warning: nothing to do: it ends by itself"));
+}
+
+TEST_F(AdminTest, CheckNamesTheEntriesThatFitNobody) {
+  RegistrationEntry entry;
+  entry.id = "made-by-an-older-version";
+  entry.spiffe_id = Id("/ns/default/sa/web");
+  entry.selectors = {absl::StrCat("unix:uid:", OverflowIds::OfKernel().uid)};
+  ASSERT_THAT(store.CreateEntry(entry, AuditEntry()), IsOk());
+  const auto checked = Check(context, kActor, v1::CheckRequest());
+  ASSERT_THAT(checked, IsOk());
+  EXPECT_THAT(StateOf(*checked, "registration entries"),
+              AllOf(HasSubstr("warning"), HasSubstr("meshca entry delete made-by-an-older-version")));
 }
 
 // --- client certificates at the handshake ---

@@ -54,11 +54,22 @@ TEST(Credentials, HoldTheUnixPeer) {
   EXPECT_EQ(ActorOf(*UnixTestPeer(1000)), "uid 1000 pid 4242");
 }
 
-TEST(Credentials, RefuseACertificateThatCannotBeRead) {
+TEST(Credentials, HoldTheVerifiedPathOfAClientCertificate) {
   rpc::Peer peer = *TlsTestPeer();
-  peer.certificate_chain_der = {"no certificate"};
+  auto verified = std::make_shared<VerifiedPeer>();
+  verified->authority_ids = {"issuing", "root"};
+  peer.certificate_chain_der = {"as it was sent"};
+  peer.identity = verified;
+  const auto credentials = CredentialsOf(peer, rpc::Metadata());
+  ASSERT_THAT(credentials, IsOk());
+  EXPECT_EQ(credentials->client_certificate, verified);
+}
+
+TEST(Credentials, RefuseACertificateWithoutAVerifiedPath) {
+  rpc::Peer peer = *TlsTestPeer();
+  peer.certificate_chain_der = {"whatever it is"};
   EXPECT_THAT(CredentialsOf(peer, rpc::Metadata()),
-              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("client certificate")));
+              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("no path to a root")));
 }
 
 }  // namespace

@@ -26,7 +26,13 @@ namespace meshca {
 class FakeSubscribers final : public LiveSubscribers {
  public:
   std::vector<SubscriberRecord> records;
+  uint64_t drops = 0;         // calls of DropRevoked
+  uint64_t keys_dropped = 0;  // what it answers
 
+  uint64_t DropRevoked() override {
+    ++drops;
+    return keys_dropped;
+  }
   absl::StatusOr<std::vector<SubscriberRecord>> List() override { return records; }
   absl::StatusOr<Evicted> Evict(const std::function<bool(const SubscriberRecord&)>& chosen) override {
     Evicted evicted;
@@ -92,6 +98,8 @@ class ServiceTest : public testing::Test {
       ++entry_changes;
       return absl::OkStatus();
     };
+    context.judge_connections = [this] { ++judgements; };
+    context.count_revoked = [this](uint64_t certificates) { counted_revoked += certificates; };
     return context;
   }
 
@@ -117,6 +125,8 @@ class ServiceTest : public testing::Test {
   std::unique_ptr<IssuancePipeline> pipeline;
   FakeSubscribers subscribers;
   int entry_changes = 0;
+  int judgements = 0;
+  uint64_t counted_revoked = 0;
 };
 
 }  // namespace meshca

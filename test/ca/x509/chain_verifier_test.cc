@@ -91,6 +91,28 @@ TEST(ChainVerifier, AcceptsAWorkloadInEveryOrderOfItsChain) {
   }
 }
 
+TEST(ChainVerifier, NamesEveryAuthorityOfThePathItVerifiedAndWhenItEnds) {
+  const Mesh mesh;
+  const ChainVerifier verifier(TestDomain(), {mesh.ca.root});
+  const Certificate leaf = mesh.Leaf(With(LeafExtensions(), "authorityKeyIdentifier", ""));
+  for (int again = 0; again < 2; ++again) {  // the second time out of memory
+    const absl::StatusOr<VerifiedPeer> peer = Verify(verifier, {leaf, mesh.ca.issuing});
+    ASSERT_TRUE(peer.ok()) << peer.status();
+    EXPECT_THAT(peer->authority_ids,
+                testing::ElementsAre(mesh.ca.issuing.spki_sha256_hex(), mesh.ca.root.spki_sha256_hex()));
+    EXPECT_EQ(peer->path_ends, leaf.validity().not_after);
+  }
+  const Certificate long_lived = Make({.subject = "leaf",
+                                       .issuer = &mesh.ca.issuing,
+                                       .signer = mesh.ca.issuing_key.get(),
+                                       .key = mesh.leaf_key.get(),
+                                       .extensions = LeafExtensions(),
+                                       .not_after = TestNow() + absl::Hours(24 * 400)});
+  const absl::StatusOr<VerifiedPeer> peer = Verify(verifier, {long_lived, mesh.ca.issuing});
+  ASSERT_TRUE(peer.ok()) << peer.status();
+  EXPECT_EQ(peer->path_ends, mesh.ca.issuing.validity().not_after);
+}
+
 struct LeafCase {
   const char* name;
   const char* extension;

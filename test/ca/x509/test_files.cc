@@ -75,7 +75,14 @@ Certificate Make(const MadeBy& by) {
   const X509Ptr made(X509_new());
   X509_set_version(made.get(), 2);
   static int64_t serial = 1000;
-  ASN1_INTEGER_set_int64(X509_get_serialNumber(made.get()), ++serial);
+  if (by.serial_hex.empty()) {
+    ASN1_INTEGER_set_int64(X509_get_serialNumber(made.get()), ++serial);
+  } else {
+    BIGNUM* number = nullptr;
+    BN_hex2bn(&number, by.serial_hex.c_str());
+    BN_to_ASN1_INTEGER(number, X509_get_serialNumber(made.get()));
+    BN_free(number);
+  }
   X509_NAME_add_entry_by_txt(X509_get_subject_name(made.get()), "CN", MBSTRING_UTF8,
                              reinterpret_cast<const unsigned char*>(by.subject.c_str()), -1, -1, 0);
   const X509Ptr issuer = by.issuer == nullptr ? nullptr : ToOpenSsl(*by.issuer);

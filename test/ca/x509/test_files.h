@@ -43,6 +43,7 @@ std::string OpenSslVerify(const Certificate& root, const std::vector<Certificate
 // A certificate by OpenSSL's builder, with whatever extensions a test wants, good or bad.
 struct MadeBy {
   std::string subject = "test";         // its common name
+  std::string serial_hex = {};          // "": the next small one
   const Certificate* issuer = nullptr;  // null: self-signed by `signer`
   const SoftwareKey* signer = nullptr;
   const SoftwareKey* key = nullptr;

@@ -106,6 +106,35 @@ STREAM_ERRORS = {
     "two_paths": [(":path", "/x"), *request_headers()],
     "no_path": [h for h in request_headers() if h[0] != ":path"],
     "path_without_slash": request_headers(path="x"),
+    "empty_path": request_headers(path=""),
+    "no_method": [h for h in request_headers() if h[0] != ":method"],
+    "no_scheme": [h for h in request_headers() if h[0] != ":scheme"],
+    "two_methods": [(":method", "POST"), *request_headers()],
+    "two_schemes": [(":scheme", "http"), *request_headers()],
+    "two_authorities": [(":authority", "x"), *request_headers()],
+    "pseudo_header_of_a_response": [(":status", "200"), *request_headers()],
+    "pseudo_header_in_capitals": [(":Path", "/x"), *request_headers()],
+    "control_byte_in_authority": request_headers(authority="a\x01b"),
+    "newline_in_authority": request_headers(authority="a\r\nb"),
+    "newline_in_a_value": [*request_headers(), ("x-value", "a\nb")],
+    "nul_in_a_value": [*request_headers(), ("x-value", "a\0b")],
+    "space_in_a_name": [*request_headers(), ("x name", "1")],
+    "colon_in_a_name": [*request_headers(), ("x:name", "1")],
+    "keep_alive": [*request_headers(), ("keep-alive", "1")],
+    "proxy_connection": [*request_headers(), ("proxy-connection", "close")],
+    "transfer_encoding": [*request_headers(), ("transfer-encoding", "chunked")],
+    "upgrade": [*request_headers(), ("upgrade", "h2c")],
+    "content_length_no_number": [*request_headers(), ("content-length", "x")],
+    "two_content_lengths": [*request_headers(), ("content-length", "5"), ("content-length", "5")],
+    "connect_with_a_path": request_headers(method="CONNECT"),
+}
+
+# gRPC's libraries send these when their target is a Unix socket, each its own; None: no :authority at all.
+AUTHORITIES = {
+    "host_and_port": "ca.example:15012", "socket_path": "/run/meshca/public/api.sock",
+    "unix_uri": "unix:///run/meshca/public/api.sock", "unix_colon": "unix:api.sock",
+    "percent_encoded": "%2Frun%2Fmeshca%2Fpublic%2Fapi.sock", "empty": "", "missing": None,
+    "spaces": "a socket", "bytes_beyond_ascii": "caf\u00e9.test", "long": "a" * 8000,
 }
 
 
@@ -134,6 +163,65 @@ def test_connection_error(server, make, code):
 def test_stream_error(server, name):
     raw = Raw(server.host_port)
     raw.send(raw.headers(1, STREAM_ERRORS[name]))
+    assert raw.reset_of(1) == PROTOCOL_ERROR
+    raw.close()
+    expect_others_served(server)
+
+
+@pytest.mark.parametrize("name", AUTHORITIES)
+def test_any_authority_is_served(server, name):
+    headers = [(key, AUTHORITIES[name] if key == ":authority" else value) for key, value in request_headers()]
+    headers = [(key, value) for key, value in headers if value is not None]
+    raw = Raw(server.host_port)
+    data = DataFrame(1, b"\0\0\0\0\0")
+    data.flags.add("END_STREAM")
+    raw.send(raw.headers(1, headers) + data.serialize())
+    answered = {}
+    for frame in raw.frames():
+        assert not isinstance(frame, (RstStreamFrame, GoAwayFrame)), frame
+        if isinstance(frame, HeadersFrame):
+            answered.update(raw.decoder.decode(bytes(frame.data)))
+            if "END_STREAM" in frame.flags:
+                break
+    assert answered["grpc-status"] == "0"
+    raw.close()
+
+
+def trailers(raw, fields, ends=True):
+    frame = HeadersFrame(1, raw.encoder.encode(fields))
+    frame.flags.add("END_HEADERS")
+    if ends:
+        frame.flags.add("END_STREAM")
+    return frame.serialize()
+
+
+def with_length(raw, length):
+    return raw.headers(1, [*request_headers(), ("content-length", str(length))])
+
+
+def end_of_data(payload):
+    data = DataFrame(1, payload)
+    data.flags.add("END_STREAM")
+    return data.serialize()
+
+
+BODIES = {
+    "shorter_than_content_length": lambda raw: with_length(raw, 6) + end_of_data(b"\0\0\0\0\0"),
+    "longer_than_content_length": lambda raw: with_length(raw, 4) + end_of_data(b"\0\0\0\0\0"),
+    "in_two_frames_longer_than_content_length":
+        lambda raw: with_length(raw, 5) + DataFrame(1, b"\0\0\0").serialize() + DataFrame(1, b"\0\0\0").serialize(),
+    "trailers_and_shorter": lambda raw: with_length(raw, 5) + trailers(raw, [("x-end", "1")]),
+    "trailers_that_do_not_end": lambda raw: raw.headers(1) + trailers(raw, [("x-end", "1")], ends=False),
+    "trailers_with_a_pseudo_header": lambda raw: raw.headers(1) + trailers(raw, [(":path", "/x")]),
+    "trailers_in_capitals": lambda raw: raw.headers(1) + trailers(raw, [("X-End", "1")]),
+    "trailers_with_a_length": lambda raw: raw.headers(1) + trailers(raw, [("content-length", "0")]),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_malformed_body(server, name):
+    raw = Raw(server.host_port)
+    raw.send(BODIES[name](raw))
     assert raw.reset_of(1) == PROTOCOL_ERROR
     raw.close()
     expect_others_served(server)

@@ -165,6 +165,14 @@ int main(int argc, char** argv) {
     Demand(grpc::health::v1::Health::NewStub(channel)->Check(&context, {}, &health), "Check");
   }
 
+  grpc::health::v1::HealthCheckResponse unix_health;
+  {
+    grpc::ClientContext context;
+    SetDeadline(context);
+    auto local = grpc::CreateChannel("unix:" + options["--unix"], grpc::InsecureChannelCredentials());
+    Demand(grpc::health::v1::Health::NewStub(local)->Check(&context, {}, &unix_health), "Check by the Unix socket");
+  }
+
   EvpPkeyPtr key(EVP_EC_gen("P-256"));
   istio::v1::auth::IstioCertificateResponse certificate;
   {
@@ -190,6 +198,8 @@ int main(int argc, char** argv) {
   const auto& trusted = secret.validation_context().trusted_ca();
 
   std::cout << nlohmann::json{{"health", grpc::health::v1::HealthCheckResponse::ServingStatus_Name(health.status())},
+                              {"unix_health",
+                               grpc::health::v1::HealthCheckResponse::ServingStatus_Name(unix_health.status())},
                               {"spiffe_ids", UriNames(leaf.get())},
                               {"serial", SerialHex(leaf.get())},
                               {"elements", elements.size()},

@@ -23,6 +23,7 @@ import (
 	secretv3 "github.com/envoyproxy/go-control-plane/envoy/service/secret/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	health "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	istio "istio.io/api/security/v1alpha1"
@@ -92,6 +93,7 @@ func firstSecret(ctx context.Context, conn *grpc.ClientConn, name string) (strin
 func main() {
 	server := flag.String("server", "", "host:port of the CSR service")
 	sds := flag.String("sds", "", "host:port of SDS over mTLS")
+	unix := flag.String("unix", "", "path of the API socket")
 	ca := flag.String("ca", "", "file with the roots, PEM")
 	token := flag.String("token", "", "bearer token")
 	id := flag.String("id", "", "SPIFFE ID to ask for")
@@ -104,6 +106,8 @@ func main() {
 		log.Fatalf("%s holds no certificate", *ca)
 	}
 	conn := dial(*server, &tls.Config{RootCAs: roots})
+	local := must(grpc.Dial("unix:"+*unix, grpc.WithTransportCredentials(insecure.NewCredentials())))
+	localState := must(health.NewHealthClient(local).Check(ctx, &health.HealthCheckRequest{}))
 	state := must(health.NewHealthClient(conn).Check(ctx, &health.HealthCheckRequest{}))
 	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 	elements := createCertificate(ctx, conn, key, *id, *token)
@@ -123,6 +127,7 @@ func main() {
 	trusted := secret.GetValidationContext().GetTrustedCa()
 	must(0, json.NewEncoder(os.Stdout).Encode(map[string]any{
 		"health":         state.Status.String(),
+		"unix_health":    localState.Status.String(),
 		"spiffe_ids":     ids,
 		"serial":         fmt.Sprintf("%032x", chain[0].SerialNumber),
 		"elements":       len(elements),

@@ -71,12 +71,15 @@ function firstSecret(client, name) {
 }
 
 async function main() {
-  const options = Object.fromEntries(['server', 'sds', 'ca', 'token', 'id', 'proto'].map((n) => [n, { type: 'string' }]));
+  const options = Object.fromEntries(['server', 'sds', 'unix', 'ca', 'token', 'id', 'proto']
+    .map((n) => [n, { type: 'string' }]));
   const { values } = parseArgs({ options });
   const packages = load(values.proto);
   const rootPem = fs.readFileSync(values.ca);
   const plain = grpc.credentials.createSsl(rootPem);
 
+  const local = new packages.grpc.health.v1.Health(`unix:${values.unix}`, grpc.credentials.createInsecure());
+  const unixHealth = await unary(local, 'Check', {});
   const health = await unary(new packages.grpc.health.v1.Health(values.server, plain), 'Check', {});
   const { key, csr } = makeKeyAndCsr(values.id);
   const metadata = new grpc.Metadata();
@@ -92,6 +95,7 @@ async function main() {
   const roots = secret.validationContext.trustedCa;
   console.log(JSON.stringify({
     health: health.status,
+    unix_health: unixHealth.status,
     spiffe_ids: leaf.subjectAltName.split(', ').map((name) => name.replace(/^URI:/, '')),
     serial: leaf.serialNumber.toLowerCase().padStart(32, '0'),
     elements: certChain.length,

@@ -75,11 +75,13 @@ def first_secret(channel, name):
 
 def main():
     parser = argparse.ArgumentParser()
-    for name in ("server", "sds", "ca", "token", "id"):
+    for name in ("server", "sds", "unix", "ca", "token", "id"):
         parser.add_argument(f"--{name}", required=True)
     options = parser.parse_args()
     root_pem = pathlib.Path(options.ca).read_bytes()
 
+    with grpc.insecure_channel(f"unix:{options.unix}") as channel:
+        unix = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
     with grpc.secure_channel(options.server, grpc.ssl_channel_credentials(root_pem)) as channel:
         health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
         key = ec.generate_private_key(ec.SECP256R1())
@@ -95,6 +97,7 @@ def main():
 
     print(json.dumps({
         "health": health_pb2.HealthCheckResponse.ServingStatus.Name(health.status),
+        "unix_health": health_pb2.HealthCheckResponse.ServingStatus.Name(unix.status),
         "spiffe_ids": names.get_values_for_type(x509.UniformResourceIdentifier),
         "serial": f"{leaf.serial_number:032x}",
         "elements": len(chain),

@@ -7,6 +7,7 @@ import envoy.service.secret.v3.SecretDiscoveryServiceGrpc;
 import grpc.health.v1.HealthGrpc;
 import grpc.health.v1.HealthOuterClass.HealthCheckRequest;
 import io.grpc.Grpc;
+import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannel;
 import io.grpc.Metadata;
 import io.grpc.TlsChannelCredentials;
@@ -64,6 +65,10 @@ public final class Client {
         TlsChannelCredentials.newBuilder().trustManager(roots).build()).build();
     var health = HealthGrpc.newBlockingStub(channel).withDeadlineAfter(10, TimeUnit.SECONDS)
         .check(HealthCheckRequest.getDefaultInstance());
+    ManagedChannel local = Grpc.newChannelBuilder("unix://" + options.get("--unix"),
+        InsecureChannelCredentials.create()).build();
+    var unixHealth = HealthGrpc.newBlockingStub(local).withDeadlineAfter(10, TimeUnit.SECONDS)
+        .check(HealthCheckRequest.getDefaultInstance());
     String csr = makeKeyAndCsr(store, options.get("--id"));
     List<String> elements = createCertificate(channel, csr, options.get("--token"));
     List<X509Certificate> chain = verify(elements, roots);
@@ -82,6 +87,7 @@ public final class Client {
     }
     Map<String, Object> result = new LinkedHashMap<>();
     result.put("health", health.getStatus().name());
+    result.put("unix_health", unixHealth.getStatus().name());
     result.put("spiffe_ids", ids);
     result.put("serial", String.format("%032x", chain.get(0).getSerialNumber()));
     result.put("elements", elements.size());

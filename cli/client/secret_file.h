@@ -1,0 +1,25 @@
+// Tokens that a command reads: from a file, a pipe or its standard input, never from the command line.
+#ifndef MESHCA_CLI_CLIENT_SECRET_FILE_H_
+#define MESHCA_CLI_CLIENT_SECRET_FILE_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "ca/base/secret.h"
+
+namespace meshca::cli {
+
+// The text in `path` without the white space around it; "-" is standard input. A pipe is read to its end, so the
+// command waits for who writes it. Says on stderr when other users may read a regular file. InvalidArgument: a folder
+// or device, nothing in it, or more than a token holds. Else as errno says; all name the path.
+absl::StatusOr<SecretBytes> ReadSecret(const std::string& path);
+
+// Puts `secret` and a newline into `path`, mode 0600 from its first moment, in place of a regular file that was there.
+// AlreadyExists: something else is there, such as a symbolic link or a pipe. PermissionDenied also: in a folder
+// that users share (/tmp), another user's file.
+absl::Status WriteSecret(const std::string& path, absl::string_view secret);
+
+}  // namespace meshca::cli
+
+#endif  // MESHCA_CLI_CLIENT_SECRET_FILE_H_
