@@ -77,8 +77,10 @@ struct SubscriberRegistry::Instance {
   bool acknowledged = false;                      // and is to be saved for that, when there is time
   uint64_t batch = 0;                             // the last one that held it
   size_t fetches = 0;                             // calls of FetchSecrets under way
-  // Of one that fetches: what it was sent last, by SPIFFE ID. A restart knows one key of each instance, and takes it
-  // for that of the instance's own ID.
+  // Of one that fetches: what it was sent last, by SPIFFE ID. A row holds one key, the oldest. Where its version_info
+  // is
+  // "", others may be held too, and nobody knows whose this one is: it stands here under "" after a restart, and
+  // nothing but its end takes it away.
   std::map<std::string, Delivery::Key> fetched;
   void SettleFetched();
   // The least that streams held whose connection broke, while none has come back: their proxy still uses that.
@@ -108,8 +110,9 @@ absl::Status SubscriberRegistry::Load() {
     instance->holds_nothing = false;
     const SubscriberRecord& record = instance->record;
     if (IsFetchKind(record.kind) && record.takes_key) {
-      instance->fetched[record.spiffe_id] = {
-          record.spiffe_id, 0, record.serial, record.authority_id, record.version_info, record.certificate_expires};
+      const std::string of = record.version_info.empty() ? "" : record.spiffe_id;
+      instance->fetched[of] = {
+          of, 0, record.serial, record.authority_id, record.version_info, record.certificate_expires};
     }
     if (!IsEvicted(record)) room_.Count(instance->counted_as, PlaceOf(record));
     std::string name = instance->record.instance;
@@ -234,7 +237,8 @@ void SubscriberRegistry::Instance::SettleFetched() {
   if (oldest == nullptr) return;
   record.serial = oldest->serial;
   record.authority_id = oldest->authority_id;
-  record.version_info = oldest->version_info;
+  const bool is_only_and_own = fetched.size() == 1 && oldest->spiffe_id == record.spiffe_id;
+  record.version_info = is_only_and_own ? oldest->version_info : "";
 }
 
 void SubscriberRegistry::MayHold(Instance& instance) {

@@ -540,6 +540,23 @@ TEST(SubscriberRegistry, TheOldestKeyThatWasFetchedAndLivesCounts) {
   EXPECT_EQ(world.Row("f").authority_id, "new") << "that one has ended";
 }
 
+TEST(SubscriberRegistry, ARestartTakesNoNewKeyForTheSuccessorOfOneThatMayBeAnothers) {
+  const auto fetch = [](SubscriberRegistry& registry, uint64_t generation, const std::string& id,
+                        const std::string& authority, absl::Time end) {
+    registry.BeginFetch(FetchInfo("f"))->Delivered(Fetched(0, generation, end, id, authority));
+  };
+  for (const bool several : {false, true}) {
+    Registry world;
+    const absl::Time end = world.clock.Now() + absl::Hours(24);
+    fetch(world.registry, 1, "spiffe://td.test/web", "old", end);
+    if (several) fetch(world.registry, 2, "spiffe://td.test/api", "old", end);
+    SubscriberRegistry restarted(world.store, world.clock, absl::Hours(24));
+    ASSERT_TRUE(restarted.Load().ok());
+    fetch(restarted, 1, "spiffe://td.test/web", "new", end);
+    EXPECT_EQ(restarted.Find("f")->authority_id, several ? "old" : "new");
+  }
+}
+
 TEST(SubscriberRegistry, AFetchThatBroughtNothingIsNotRemembered) {
   Registry world;
   { const auto failed = world.registry.BeginFetch(FetchInfo("f")); }
