@@ -19,6 +19,10 @@ namespace {
 // Once the time is over: how often the socket is cut, should it not have been there, or connected, before.
 constexpr absl::Duration kCutAgain = absl::Milliseconds(50);
 
+// kube-apiserver serves its keys as application/jwk-set+json alone and answers 406 to who does not ask for that; most
+// others serve application/json. What an answer calls itself is not looked at: its bytes are judged.
+constexpr char kAccept[] = "application/jwk-set+json, application/json";
+
 // Cuts a request that takes too long in all: the library's own timeouts begin again with every byte that arrives. It
 // holds the socket itself, because the library's stop() waits for a lock that a TLS handshake has from end to end.
 class Deadline {
@@ -87,12 +91,11 @@ absl::StatusOr<std::string> HttpGet(const std::string& url, const HttpGetOptions
   bool too_large = false;
   Deadline deadline(options.timeout);
   client.set_socket_options([&deadline](int fd) { deadline.Watch(fd); });
-  const httplib::Result result =
-      client.Get(parts.target, {{"Accept", "application/json"}}, [&](const char* data, size_t size) {
-        too_large = body.size() + size > options.bytes_max;
-        if (!too_large) body.append(data, size);
-        return !too_large;
-      });
+  const httplib::Result result = client.Get(parts.target, {{"Accept", kAccept}}, [&](const char* data, size_t size) {
+    too_large = body.size() + size > options.bytes_max;
+    if (!too_large) body.append(data, size);
+    return !too_large;
+  });
   if (deadline.Finish()) return failed(absl::StrCat("no whole answer within ", absl::FormatDuration(options.timeout)));
   if (too_large) return failed(absl::StrCat("the answer is longer than ", options.bytes_max, " bytes"));
   if (!result) return failed(httplib::to_string(result.error()));

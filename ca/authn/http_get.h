@@ -16,7 +16,8 @@ struct HttpGetOptions {
   std::string ca_file;  // PEM; "": the system's certificates
 };
 
-// The body of a 200 answer. Blocks. No redirect is followed: it could lead out of https or to another host.
+// The body of a 200 answer to a request for a key set or another JSON document, whatever the answer's content type.
+// Blocks. No redirect is followed: it could lead out of https or to another host.
 // Unavailable: name, connection, TLS, time, size, or another status; names the URL and what happened.
 absl::StatusOr<std::string> HttpGet(const std::string& url, const HttpGetOptions& options);
 

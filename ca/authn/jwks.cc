@@ -72,16 +72,30 @@ constexpr absl::string_view kP256Key(
     "\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07", 21);
 constexpr absl::string_view kP384Key("\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22", 18);
 
+// A key that ought to be one of ours and is not usable, and one that was never meant for us.
 absl::Status Broken(absl::string_view fault) { return absl::InvalidArgumentError(fault); }
+absl::Status Foreign(absl::string_view why) { return absl::UnimplementedError(why); }
+
+// A member's text for people: names, curves and algorithms come from whoever answers at the issuer's URL.
+std::string Shown(absl::string_view text) {
+  return absl::StrCat("\"", absl::Utf8SafeCHexEscape(text.substr(0, 64)), text.size() > 64 ? "..." : "", "\"");
+}
 
 absl::StatusOr<std::string> Bytes(const JsonValue& jwk, absl::string_view name, size_t size) {
+  if (jwk.Find(name) == nullptr) {
+    const bool chain = jwk.Find("x5c") != nullptr;
+    return Broken(absl::StrCat("\"", name, "\" is missing",
+                               chain ? " (x5c alone is not read: the key itself must be there, RFC 7517 §4.7)" : ""));
+  }
   std::optional<std::string> bytes = Base64UrlDecode(jwk.FindText(name));
-  if (!bytes.has_value() || bytes->empty()) return Broken(absl::StrCat("\"", name, "\" is not base64url"));
+  if (!bytes.has_value() || bytes->empty()) {
+    return Broken(absl::StrCat("\"", name, "\" is not base64url without padding"));
+  }
   if (size != 0 && bytes->size() != size) return Broken(absl::StrCat("\"", name, "\" is not ", size, " bytes long"));
   return *std::move(bytes);
 }
 
-// The key's SubjectPublicKeyInfo; "" for a type or curve that no algorithm here takes.
+// The key's SubjectPublicKeyInfo.
 absl::StatusOr<std::string> SpkiOf(const JsonValue& jwk) {
   const absl::string_view type = jwk.FindText("kty");
   const absl::string_view curve = jwk.FindText("crv");
@@ -101,23 +115,56 @@ absl::StatusOr<std::string> SpkiOf(const JsonValue& jwk) {
     MESHCA_ASSIGN_OR_RETURN(const std::string x, Bytes(jwk, "x", 32));
     return Spki(kEd25519Algorithm, x);
   }
-  return std::string();
+  if (type == "EC" || type == "OKP") return Foreign(absl::StrCat("no algorithm here takes the curve ", Shown(curve)));
+  return Foreign(absl::StrCat("no algorithm here takes the key type ", Shown(type)));
 }
 
-// Nothing: a key that is not for us (RFC 7517 §5 says to leave those out).
-absl::StatusOr<std::optional<Jwks::Key>> ReadKey(const JsonValue& jwk) {
-  if (!jwk.is_object() || jwk.FindText("kty").empty()) return Broken("is no key: \"kty\" is missing");
+// RFC 7517 §4.3: where a key says what it may be used for, verifying is among it.
+absl::Status CheckOperations(const JsonValue& jwk) {
+  const JsonValue* operations = jwk.Find("key_ops");
+  if (operations == nullptr) return absl::OkStatus();
+  if (operations->kind != JsonValue::Kind::kArray) return Broken("\"key_ops\" is no list");
+  for (const JsonValue& operation : operations->items) {
+    if (operation.is_text() && operation.text == "verify") return absl::OkStatus();
+  }
+  return Foreign("\"key_ops\" lacks verify");
+}
+
+// Does `alg` bind the key to an algorithm that is accepted here and takes its type?
+absl::Status CheckAlgorithm(absl::string_view alg, KeyType type) {
+  if (alg.empty()) return absl::OkStatus();
+  for (const AlgorithmRow& row : Rows()) {
+    if (row.name != alg) continue;
+    if (Fits(row.algorithm, type)) return absl::OkStatus();
+    return Broken(absl::StrCat("its algorithm ", Shown(alg), " does not take a key of type ", KeyTypeName(type)));
+  }
+  return Foreign(absl::StrCat("the algorithm ", Shown(alg), " is not accepted here"));
+}
+
+absl::StatusOr<Jwks::Key> ReadKey(const JsonValue& jwk) {
+  if (!jwk.is_object()) return Broken("is no JSON object");
+  for (const absl::string_view name : {"kty", "kid", "use", "alg", "crv"}) {
+    const JsonValue* member = jwk.Find(name);
+    if (member != nullptr && !member->is_text()) return Broken(absl::StrCat("\"", name, "\" is no text"));
+  }
+  if (jwk.FindText("kty").empty()) return Broken("\"kty\" is missing");
   if (jwk.Find("d") != nullptr || jwk.Find("k") != nullptr) {
     return Broken("is a private or shared key, which must never be published: replace it at the issuer");
   }
   const absl::string_view use = jwk.FindText("use");
-  if (!use.empty() && use != "sig") return std::optional<Jwks::Key>();
-  const absl::string_view alg = jwk.FindText("alg");
+  if (!use.empty() && use != "sig") return Foreign(absl::StrCat("is for the use ", Shown(use), ", not for signatures"));
+  MESHCA_RETURN_IF_ERROR(CheckOperations(jwk));
   MESHCA_ASSIGN_OR_RETURN(const std::string spki, SpkiOf(jwk));
-  if (spki.empty()) return std::optional<Jwks::Key>();
   absl::StatusOr<PublicKey> key = PublicKey::FromSpki(spki);
   if (!key.ok()) return Broken(key.status().message());
-  return std::optional<Jwks::Key>(Jwks::Key{std::string(jwk.FindText("kid")), std::string(alg), *std::move(key)});
+  const absl::string_view alg = jwk.FindText("alg");
+  MESHCA_RETURN_IF_ERROR(CheckAlgorithm(alg, key->type()));
+  return Jwks::Key{std::string(jwk.FindText("kid")), std::string(alg), *std::move(key)};
+}
+
+std::string NameOf(const JsonValue& jwk, size_t place) {
+  const absl::string_view kid = jwk.FindText("kid");
+  return kid.empty() ? absl::StrCat("keys[", place, "]") : Shown(kid);
 }
 
 // r and s side by side as the SEQUENCE that X.509 and PublicKey::Verify know; "" for another length.
@@ -166,12 +213,26 @@ absl::StatusOr<Jwks> Jwks::Parse(absl::string_view json) {
   }
   Jwks set;
   for (size_t i = 0; i < keys->items.size(); ++i) {
-    absl::StatusOr<std::optional<Key>> key = ReadKey(keys->items[i]);
-    if (!key.ok()) return invalid(absl::StrCat("keys[", i, "]: ", key.status().message()));
-    if (key->has_value()) set.keys_.push_back(**std::move(key));
+    const JsonValue& jwk = keys->items[i];
+    absl::StatusOr<Key> key = ReadKey(jwk);
+    if (key.ok()) {
+      set.keys_.push_back(*std::move(key));
+    } else {
+      set.ignored_.push_back(
+          {NameOf(jwk, i), std::string(key.status().message()), absl::IsInvalidArgument(key.status())});
+    }
   }
-  if (set.keys_.empty()) return invalid("there is no RSA, P-256, P-384 or Ed25519 key for signatures in it");
   return set;
+}
+
+std::string Jwks::IgnoredText() const {
+  constexpr size_t kShownMax = 8;
+  std::string text;
+  for (size_t i = 0; i < std::min(ignored_.size(), kShownMax); ++i) {
+    absl::StrAppend(&text, i == 0 ? "" : "; ", ignored_[i].name, ": ", ignored_[i].why);
+  }
+  if (ignored_.size() > kShownMax) absl::StrAppend(&text, "; and ", ignored_.size() - kShownMax, " more");
+  return text;
 }
 
 std::vector<const Jwks::Key*> Jwks::Candidates(JwtAlgorithm algorithm, absl::string_view kid) const {

@@ -31,18 +31,32 @@ class Jwks {
     std::string alg;  // "": any that the key's type allows
     PublicKey key;
   };
+  // A key of the set that verifies nothing here.
+  struct Ignored {
+    std::string name;  // `"kid"`, escaped and cut short, or `keys[3]` for one without
+    std::string why;   // a few words for people
+    bool broken =
+        false;  // it ought to be one of ours; else it is for another use, or of a kind that no algorithm takes
 
-  // Keys of a type, curve or use that no algorithm here takes are left out, as RFC 7517 §5 wants; a key that should be
-  // one of ours and is broken makes the set invalid. InvalidArgument (reason JWKS_INVALID) names the key by its place:
-  // not JSON, no `keys`, a broken key, a private key, no key left, too large.
+    friend bool operator==(const Ignored&, const Ignored&) = default;
+  };
+
+  // RFC 7517 §5: a key that cannot be used, because it is broken, weak, private, or for another purpose or algorithm,
+  // is left out and the others stay good, so that one bad key neither stops every token nor keeps a withdrawn key
+  // alive. A set without a usable key is a set: nothing verifies under it. Two keys of one kid are both tried.
+  // InvalidArgument (reason JWKS_INVALID): no key set at all: not JSON, no list `keys`, too large, too many keys.
   static absl::StatusOr<Jwks> Parse(absl::string_view json);
 
   // The keys that may have made a signature by `algorithm`: those with that `kid`, or all where the token names none.
   std::vector<const Key*> Candidates(JwtAlgorithm algorithm, absl::string_view kid) const;
   const std::vector<Key>& keys() const { return keys_; }
+  const std::vector<Ignored>& ignored() const { return ignored_; }
+  // `"kid": why; ...` of the ignored keys, at most eight, then how many more; "": none.
+  std::string IgnoredText() const;
 
  private:
   std::vector<Key> keys_;
+  std::vector<Ignored> ignored_;
 };
 
 // Is `signature`, in the form JWS gives it (ECDSA: r and s side by side, RFC 7518 §3.4), the key's over `message`?

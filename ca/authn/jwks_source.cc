@@ -107,13 +107,17 @@ class UrlLoader final : public JwksLoader {
 class BackgroundSource final : public JwksSource {
  public:
   struct Intervals {
-    absl::Duration regular, retry, requested;
+    absl::Duration regular, retry, requested, keep_max;
   };
   // `first`: a set that was read already; null: the thread begins with a look.
   BackgroundSource(std::unique_ptr<JwksLoader> loader, Intervals intervals, std::shared_ptr<const Jwks> first)
       : loader_(std::move(loader)), intervals_(intervals), current_(std::move(first)) {
     looking_ = current_ == nullptr;
-    if (!looking_) looked_at_ = Now();
+    if (!looking_) {
+      looked_at_ = good_at_ = Now();
+      last_success_ = absl::Now();
+      SayIgnored(*current_, nullptr);
+    }
     thread_ = std::thread([this] { Run(); });
   }
   ~BackgroundSource() override { Stop(); }
@@ -121,6 +125,11 @@ class BackgroundSource final : public JwksSource {
   std::shared_ptr<const Jwks> Current() const override {
     MutexLock lock(mutex_);
     return current_;
+  }
+
+  JwksReport Report() const override {
+    MutexLock lock(mutex_);
+    return {loader_->name(), last_success_, error_, current_};
   }
 
   void Refresh(Done done) override {
@@ -160,7 +169,24 @@ class BackgroundSource final : public JwksSource {
   // threads.
   absl::Status AnswerLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (current_ != nullptr) return absl::OkStatus();
-    return WithReason(absl::UnavailableError(absl::StrCat("never reached: ", error_)), "JWKS_UNAVAILABLE");
+    const std::string since =
+        last_success_ == absl::InfinitePast()
+            ? "never reached"
+            : absl::StrCat("not reached since ",
+                           absl::FormatTime(absl::RFC3339_sec, last_success_, absl::UTCTimeZone()));
+    return WithReason(absl::UnavailableError(absl::StrCat(since, ": ", error_)), "JWKS_UNAVAILABLE");
+  }
+
+  // Tells of the keys that a new set leaves unused, once per change: `before` is the set before it, or null.
+  void SayIgnored(const Jwks& jwks, const Jwks* before) const {
+    const std::string ignored = jwks.IgnoredText();
+    if (!ignored.empty() && (before == nullptr || ignored != before->IgnoredText())) {
+      LogWarning("keys of a token issuer are not used", {{"keys", loader_->name()}, {"ignored", ignored}});
+    }
+    if (jwks.keys().empty() && (before == nullptr || !before->keys().empty())) {
+      LogError("a token issuer publishes no key that can be used: none of its tokens is accepted",
+               {{"keys", loader_->name()}});
+    }
   }
 
   // Sleeps until a look is due; false: stop.
@@ -185,6 +211,9 @@ class BackgroundSource final : public JwksSource {
   void Publish(absl::StatusOr<std::optional<Jwks>> loaded) {
     std::vector<std::pair<Done, absl::Status>> answers;
     std::string news;  // a fault not told of yet
+    std::shared_ptr<const Jwks> taken;
+    std::shared_ptr<const Jwks> before;
+    bool dropped = false;
     {
       MutexLock lock(mutex_);
       looking_ = false;
@@ -192,18 +221,30 @@ class BackgroundSource final : public JwksSource {
       if (loaded.ok()) {
         interval_ = intervals_.regular;
         error_.clear();
-        if (loaded->has_value()) current_ = std::make_shared<const Jwks>(*std::move(*loaded));
+        good_at_ = looked_at_;
+        last_success_ = absl::Now();
+        if (loaded->has_value()) {
+          before = current_;
+          taken = current_ = std::make_shared<const Jwks>(*std::move(*loaded));
+        }
       } else {
         interval_ = error_.empty() ? intervals_.retry : std::min(2 * interval_, intervals_.regular);
         if (loaded.status().message() != absl::string_view(error_)) news = std::string(loaded.status().message());
         error_ = std::string(loaded.status().message());
+        dropped = current_ != nullptr && looked_at_ - good_at_ >= intervals_.keep_max;
+        if (dropped) current_ = nullptr;
       }
       for (Done& done : waiters_) answers.emplace_back(std::move(done), AnswerLocked());
       waiters_.clear();
     }
+    if (taken != nullptr) SayIgnored(*taken, before.get());
     if (!news.empty()) {
       LogWarning("a token issuer's keys could not be read; the last good ones stay",
                  {{"keys", loader_->name()}, {"error", news}});
+    }
+    if (dropped) {
+      LogError("a token issuer's keys were not read for too long: none of its tokens is accepted until they are",
+               {{"keys", loader_->name()}, {"after", absl::FormatDuration(intervals_.keep_max)}});
     }
     for (auto& [done, answer] : answers) std::move(done)(std::move(answer));
   }
@@ -229,6 +270,8 @@ class BackgroundSource final : public JwksSource {
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Duration interval_ ABSL_GUARDED_BY(mutex_) = intervals_.regular;
   absl::Duration looked_at_ ABSL_GUARDED_BY(mutex_);
+  absl::Duration good_at_ ABSL_GUARDED_BY(mutex_);                          // time since boot
+  absl::Time last_success_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();  // the same by the wall clock, for people
   absl::Duration requested_at_ ABSL_GUARDED_BY(mutex_) = -absl::InfiniteDuration();
   std::thread thread_;
 };
@@ -240,10 +283,10 @@ absl::StatusOr<std::unique_ptr<JwksSource>> OpenJwksSource(const JwksLocation& l
     auto loader = std::make_unique<FileLoader>(location.file);
     MESHCA_ASSIGN_OR_RETURN(std::optional<Jwks> first, loader->Load());
     // Looked at again for each unknown key: a stat() costs less than keeping count.
-    return std::make_unique<BackgroundSource>(
-        std::move(loader),
-        BackgroundSource::Intervals{options.file_interval, options.file_interval, absl::ZeroDuration()},
-        std::make_shared<const Jwks>(*std::move(first)));
+    return std::make_unique<BackgroundSource>(std::move(loader),
+                                              BackgroundSource::Intervals{options.file_interval, options.file_interval,
+                                                                          absl::ZeroDuration(), options.keep_max},
+                                              std::make_shared<const Jwks>(*std::move(first)));
   }
   const std::string& start = location.url.empty() ? location.issuer : location.url;
   MESHCA_RETURN_IF_ERROR(FetchUrl::Parse(start).status());
@@ -257,7 +300,9 @@ absl::StatusOr<std::unique_ptr<JwksSource>> OpenJwksSource(const JwksLocation& l
   }
   return std::make_unique<BackgroundSource>(
       std::make_unique<UrlLoader>(location.url, location.issuer, std::move(options.get)),
-      BackgroundSource::Intervals{options.url_interval, options.retry_interval, options.unknown_key_interval}, nullptr);
+      BackgroundSource::Intervals{options.url_interval, options.retry_interval, options.unknown_key_interval,
+                                  options.keep_max},
+      nullptr);
 }
 
 }  // namespace meshca

@@ -15,6 +15,14 @@
 
 namespace meshca {
 
+// How it stands with an issuer's keys, for `check` and metrics.
+struct JwksReport {
+  std::string location;                            // file or URL; the issuer where its URL is discovered
+  absl::Time last_success = absl::InfinitePast();  // wall clock, for people; InfinitePast: never reached
+  std::string error;                               // of the last look; "" when it went well
+  std::shared_ptr<const Jwks> keys;                // what tokens are judged by now; null: nothing
+};
+
 // Thread-safe.
 class JwksSource {
  public:
@@ -22,13 +30,14 @@ class JwksSource {
   using Done = absl::AnyInvocable<void(absl::Status) &&>;
   virtual ~JwksSource() = default;
 
-  // The last good set; null before there was one.
+  // The last good set; null before there was one, and when it has become too old (JwksSourceOptions::keep_max).
   virtual std::shared_ptr<const Jwks> Current() const = 0;
+  virtual JwksReport Report() const = 0;
 
   // Looks again, because a token names a key that is not there. At most one look every 30 s goes out to a URL,
   // whatever tokens claim; within that time, `done` is answered at once. A file is looked at each time, and read when
-  // it changed. Ok: Current() is as new as it gets now. Unavailable: there has never been a set (says why). A look that
-  // fails keeps the old set and is Ok. ResourceExhausted: too many wait already.
+  // it changed. Ok: Current() is as new as it gets now. Unavailable: there is no set (says why). A look that fails
+  // keeps the old set and is Ok. ResourceExhausted: too many wait already.
   virtual void Refresh(Done done) = 0;
 
   // Ends the thread; those who wait are answered Unavailable before this returns. Current() stays. Idempotent.
@@ -48,6 +57,10 @@ struct JwksSourceOptions {
   absl::Duration url_interval = absl::Minutes(5);
   absl::Duration retry_interval = absl::Seconds(10);  // after a failure, doubled each time up to url_interval
   absl::Duration unknown_key_interval = absl::Seconds(30);
+  // For how long the last good set stays where the source cannot be read, or holds no key set: long enough for an
+  // issuer that is being mended, and an end for whoever holds a stolen key and keeps us from hearing that it was
+  // withdrawn.
+  absl::Duration keep_max = absl::Hours(24);
   // GET of a URL: the body. Empty: HttpGet of ca/authn/http_get.h.
   std::function<absl::StatusOr<std::string>(const std::string& url)> get;
 };

@@ -38,6 +38,13 @@ JwtAuthenticator::~JwtAuthenticator() {
   for (JwtIssuer& issuer : issuers_) issuer.keys->Stop();
 }
 
+std::vector<JwtIssuerReport> JwtAuthenticator::Reports() const {
+  std::vector<JwtIssuerReport> reports;
+  reports.reserve(issuers_.size());
+  for (const JwtIssuer& issuer : issuers_) reports.push_back({issuer.issuer, issuer.keys->Report()});
+  return reports;
+}
+
 bool JwtAuthenticator::Recognises(const Credentials& credentials) const {
   return !issuers_.empty() && LooksLikeJwt(credentials.bearer_token.reveal());
 }

@@ -28,6 +28,12 @@ struct JwtIssuer {
   std::shared_ptr<JwksSource> keys;  // null: Create opens `location`
 };
 
+// How it stands with one issuer.
+struct JwtIssuerReport {
+  std::string issuer;
+  JwksReport keys;
+};
+
 // All issuers in one, because which of them judges stands inside the token. Of several with the same `iss` the first
 // with a fitting audience judges. A verdict is remembered for at most a minute and never past the token's end, so a
 // caller that asks again costs a hash; only good ones are.
@@ -35,7 +41,7 @@ struct JwtIssuer {
 // Unauthenticated: JWT_MALFORMED, JWT_ALGORITHM_REFUSED, JWT_WRONG_ISSUER, JWT_UNKNOWN_KEY, JWT_KEY_AMBIGUOUS,
 // JWT_SIGNATURE_INVALID, JWT_WRONG_AUDIENCE, JWT_EXPIRED, JWT_NOT_YET_VALID (jwt.h). PermissionDenied:
 // JWT_CLAIM_MISSING, JWT_CLAIM_INVALID (the token is good and gives no identity). Unavailable: JWKS_UNAVAILABLE (the
-// issuer's keys were never reached).
+// issuer's keys were never reached, or not for a day).
 class JwtAuthenticator final : public Authenticator {
  public:
   // Opens the sources that are not open yet; their errors, naming the issuer.
@@ -48,6 +54,9 @@ class JwtAuthenticator final : public Authenticator {
   bool Recognises(const Credentials& credentials) const override;
   // Verifies on the caller's thread (30-60 us); an unknown key waits for the source's.
   void Authenticate(Credentials credentials, absl::Time now, Done done) override;
+
+  // Every issuer, in the order of the configuration. For `check` and metrics.
+  std::vector<JwtIssuerReport> Reports() const;
 
  private:
   explicit JwtAuthenticator(std::vector<JwtIssuer> issuers);

@@ -12,13 +12,18 @@
 
 #include <httplib.h>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
+#include "ca/authn/jwks_source.h"
 #include "ca/base/mutex.h"
 #include "ca/base/unique_fd.h"
 #include "ca/rpc/bind.h"
 #include "ca/x509/authority_builder.h"
 #include "gtest/gtest.h"
+#include "test/ca/authn/jwt_maker.h"
 #include "test/ca/authn/refuses.h"
 
 namespace meshca {
@@ -179,6 +184,47 @@ TEST_F(HttpsGet, BelievesTheConfiguredCaAlone) {
   ASSERT_TRUE(body.ok()) << body.status();
   EXPECT_EQ(*body, "keys");
   EXPECT_FALSE(HttpGet(server.Url("/keys", "https"), {}).ok()) << "the system's CAs did not certify this one";
+}
+
+// Answers as kube-apiserver does: each document in one media type, and 406 to a request that does not accept it.
+std::unique_ptr<httplib::Server> KubeApiserver(std::unique_ptr<httplib::Server> server, const std::string& jwks) {
+  const auto serve = [](const std::string& type, std::function<std::string(const httplib::Request&)> body) {
+    return [type, body = std::move(body)](const httplib::Request& request, httplib::Response& answer) {
+      for (absl::string_view accepted : absl::StrSplit(request.get_header_value("Accept"), ',')) {
+        if (absl::StripAsciiWhitespace(accepted) != type) continue;
+        return answer.set_content(body(request), type.c_str());
+      }
+      answer.status = 406;
+    };
+  };
+  server->Get("/.well-known/openid-configuration", serve("application/json", [](const httplib::Request& request) {
+                const std::string issuer = absl::StrCat("https://", request.get_header_value("Host"));
+                return absl::StrCat(R"({"issuer":")", issuer, R"(","jwks_uri":")", issuer, R"(/openid/v1/jwks"})");
+              }));
+  server->Get("/openid/v1/jwks", serve("application/jwk-set+json", [jwks](const httplib::Request&) { return jwks; }));
+  return server;
+}
+
+TEST_F(HttpsGet, ReadsTheKeysOfAKubeApiserverByTheirUrlAndByDiscovery) {
+  const JwtMaker issuer("kube");
+  TestServer server(KubeApiserver(
+      std::make_unique<httplib::SSLServer>(Path("leaf.pem").c_str(), Path("key.pem").c_str()), issuer.JwksText()));
+  for (const JwksLocation& location :
+       {JwksLocation{.file = "", .url = server.Url("/openid/v1/jwks", "https"), .issuer = "", .ca_file = ""},
+        JwksLocation{.file = "", .url = "", .issuer = server.Url("", "https"), .ca_file = ""}}) {
+    JwksLocation trusted = location;
+    trusted.ca_file = Path("root.pem");
+    const auto source = OpenJwksSource(trusted).value();
+    absl::Notification looked;
+    absl::Status verdict;
+    source->Refresh([&](absl::Status status) {
+      verdict = std::move(status);
+      looked.Notify();
+    });
+    looked.WaitForNotification();
+    ASSERT_TRUE(verdict.ok()) << verdict;
+    EXPECT_EQ(source->Current()->keys().front().kid, "kube");
+  }
 }
 
 }  // namespace

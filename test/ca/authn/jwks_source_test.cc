@@ -24,6 +24,8 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
 using Code = absl::StatusCode;
 
 // The web: answers by URL, counts what was asked, and lets a test wait for a request or hold it.
@@ -136,6 +138,56 @@ TEST(JwksUrl, KeepsTheLastGoodSet) {
   web.Remove(kUrl);
   EXPECT_TRUE(Refresh(*source).ok());
   EXPECT_EQ(FirstKid(*source), "k1");
+}
+
+TEST(JwksUrl, AWithdrawnKeyIsGoneWhateverElseTheSetHolds) {
+  FakeWeb web;
+  const JwtMaker withdrawn("stolen"), stays("k2");
+  web.Set(kUrl, absl::StrCat(R"({"keys":[)", withdrawn.Jwk(), ",", stays.Jwk(), "]}"));
+  auto source = OpenJwksSource({.file = "", .url = kUrl, .issuer = "", .ca_file = ""}, Options(web)).value();
+  ASSERT_TRUE(Refresh(*source).ok());
+  EXPECT_THAT(source->Current()->keys(), SizeIs(2));
+  web.Set(kUrl, absl::StrCat(R"({"keys":[{"kty":"RSA","kid":"weak","n":"AQ","e":"AQAB"},)", stays.Jwk(), "]}"));
+  ASSERT_TRUE(Refresh(*source).ok());
+  EXPECT_EQ(FirstKid(*source), "k2");
+  EXPECT_THAT(source->Current()->keys(), SizeIs(1)) << "the set with the bad key did not replace the one before";
+  EXPECT_THAT(source->Report().keys->IgnoredText(), HasSubstr("\"weak\": "));
+  EXPECT_EQ(source->Report().error, "");
+  web.Set(kUrl, R"({"keys":[]})");
+  ASSERT_TRUE(Refresh(*source).ok());
+  EXPECT_THAT(source->Current()->keys(), IsEmpty()) << "an issuer that withdrew every key has none";
+}
+
+TEST(JwksUrl, TheLastGoodSetDoesNotStayForEver) {
+  FakeWeb web;
+  web.Set(kUrl, JwtMaker("k1").JwksText());
+  JwksSourceOptions options = Options(web);
+  options.keep_max = absl::ZeroDuration();
+  auto source = OpenJwksSource({.file = "", .url = kUrl, .issuer = "", .ca_file = ""}, options).value();
+  ASSERT_TRUE(Refresh(*source).ok());
+  const absl::Time reached = source->Report().last_success;
+  for (const char* fault : {"<html>502</html>", R"({"keys":7})"}) {
+    web.Set(kUrl, fault);
+    EXPECT_THAT(Refresh(*source), Refuses(Code::kUnavailable, "JWKS_UNAVAILABLE", "not reached since 20")) << fault;
+    EXPECT_EQ(source->Current(), nullptr);
+  }
+  EXPECT_EQ(source->Report().last_success, reached);
+  web.Set(kUrl, JwtMaker("k2").JwksText());
+  EXPECT_TRUE(Refresh(*source).ok());
+  EXPECT_EQ(FirstKid(*source), "k2");
+}
+
+TEST(JwksUrl, ReportsWhenItWasReachedAndWhyNot) {
+  FakeWeb web;
+  auto source = OpenJwksSource({.file = "", .url = kUrl, .issuer = "", .ca_file = ""}, Options(web)).value();
+  EXPECT_FALSE(Refresh(*source).ok());
+  EXPECT_EQ(source->Report().location, kUrl);
+  EXPECT_EQ(source->Report().last_success, absl::InfinitePast());
+  EXPECT_THAT(source->Report().error, HasSubstr(kUrl));
+  web.Set(kUrl, JwtMaker("k1").JwksText());
+  EXPECT_TRUE(Refresh(*source).ok());
+  EXPECT_GT(source->Report().last_success, absl::FromUnixSeconds(0));
+  EXPECT_EQ(source->Report().error, "");
 }
 
 TEST(JwksUrl, NeverReachedIsUnavailableUntilItIs) {

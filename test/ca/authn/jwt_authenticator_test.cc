@@ -26,6 +26,7 @@ class FakeKeys final : public JwksSource {
   explicit FakeKeys(absl::string_view jwks) { Publish(jwks); }
   FakeKeys() = default;
   std::shared_ptr<const Jwks> Current() const override { return current_; }
+  JwksReport Report() const override { return {"fake", absl::InfinitePast(), "", current_}; }
   void Refresh(Done done) override {
     ++looks;
     if (!next.empty()) Publish(next);

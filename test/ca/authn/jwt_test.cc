@@ -18,6 +18,8 @@ namespace meshca {
 namespace {
 
 using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
 using Code = absl::StatusCode;
 
 const std::vector<std::string> kAudiences = {"other", "istio-ca"};
@@ -248,7 +250,7 @@ struct JwksCase {
 };
 class JwksReject : public testing::TestWithParam<JwksCase> {};
 
-TEST_P(JwksReject, NamesTheKeyByItsPlace) {
+TEST_P(JwksReject, IsNoKeySetAtAll) {
   EXPECT_THAT(Jwks::Parse(GetParam().json), Refuses(Code::kInvalidArgument, "JWKS_INVALID", GetParam().words));
 }
 
@@ -257,32 +259,106 @@ std::string Zeros(size_t size) { return B64(std::string(size, '\0')); }
 
 INSTANTIATE_TEST_SUITE_P(
     Rfc7517, JwksReject,
-    testing::Values(
-        JwksCase{"NoJson", "<html>", "not JSON at byte 1"}, JwksCase{"NoKeys", "{}", "no list \"keys\""},
-        JwksCase{"KeysNoList", R"({"keys":{}})", "no list \"keys\""}, JwksCase{"Empty", Keys(""), "there is no RSA"},
-        JwksCase{"OnlyForeignKeys", Keys(R"({"kty":"EC","crv":"secp256k1"})"), "there is no RSA"},
-        JwksCase{"OnlyEncryptionKeys", Keys(R"({"kty":"RSA","use":"enc","n":"AQ","e":"AQAB"})"), "there is no RSA"},
-        JwksCase{"NoType", Keys("{}"), "keys[0]: is no key"}, JwksCase{"NoObject", Keys("7"), "keys[0]: is no key"},
-        JwksCase{"PrivateKey", Keys(R"({"kty":"RSA","n":"AQ","e":"AQAB","d":"AQ"})"),
-                 "keys[0]: is a private or shared"},
-        JwksCase{"SharedKey", Keys(R"({"kty":"oct","k":"c2VjcmV0"})"), "keys[0]: is a private or shared"},
-        JwksCase{"NoModulus", Keys(R"({"kty":"RSA","e":"AQAB"})"), "keys[0]: \"n\" is not base64url"},
-        JwksCase{"WeakRsa",
-                 Keys(absl::StrCat(R"({"kty":"RSA","e":"AQAB","n":")", B64(std::string(128, '\xff')), "\"}")),
-                 "keys[0]: "},
-        JwksCase{"ShortPoint", Keys(R"({"kty":"EC","crv":"P-256","x":"AA","y":"AA"})"), "\"x\" is not 32 bytes long"},
-        JwksCase{"PointOffTheCurve",
-                 Keys(absl::StrCat(R"({"kty":"EC","crv":"P-256","x":")", Zeros(32), R"(","y":")", Zeros(32), "\"}")),
-                 "keys[0]: "},
-        JwksCase{"TooLarge", std::string(Jwks::kBytesMax + 1, ' '), "262145 bytes; the most is 262144"},
-        JwksCase{"TooManyKeys",
-                 [] {
-                   std::string keys;
-                   for (int i = 0; i < 101; ++i) absl::StrAppend(&keys, i == 0 ? "" : ",", R"({"kty":"x"})");
-                   return Keys(keys);
-                 }(),
-                 "101 keys; the most is 100"}),
+    testing::Values(JwksCase{"NoJson", "<html>", "not JSON at byte 1"}, JwksCase{"NoKeys", "{}", "no list \"keys\""},
+                    JwksCase{"KeysNoList", R"({"keys":{}})", "no list \"keys\""},
+                    JwksCase{"TooLarge", std::string(Jwks::kBytesMax + 1, ' '), "262145 bytes; the most is 262144"},
+                    JwksCase{"TooManyKeys",
+                             [] {
+                               std::string keys;
+                               for (int i = 0; i < 101; ++i)
+                                 absl::StrAppend(&keys, i == 0 ? "" : ",", R"({"kty":"x"})");
+                               return Keys(keys);
+                             }(),
+                             "101 keys; the most is 100"}),
     [](const auto& info) { return info.param.name; });
+
+// A key that cannot be used, beside one that can.
+struct IgnoredCase {
+  const char* name;
+  std::string jwk;
+  std::string key;  // how it is named
+  std::string why;  // part of what is said of it
+  bool broken = true;
+};
+class JwksIgnores : public testing::TestWithParam<IgnoredCase> {};
+
+TEST_P(JwksIgnores, OneBadKeyIsLeftOutAndTheOthersStayGood) {
+  const JwtMaker issuer("good");
+  for (const std::string& list :
+       {absl::StrCat(GetParam().jwk, ",", issuer.Jwk()), absl::StrCat(issuer.Jwk(), ",", GetParam().jwk)}) {
+    const absl::StatusOr<Jwks> keys = Jwks::Parse(Keys(list));
+    ASSERT_TRUE(keys.ok()) << keys.status();
+    EXPECT_TRUE(Judge(issuer.Token(ValidClaims()), *keys).ok());
+    EXPECT_EQ(keys->keys().size(), 1u);
+    ASSERT_EQ(keys->ignored().size(), 1u);
+    EXPECT_THAT(keys->ignored().front().why, HasSubstr(GetParam().why));
+    EXPECT_EQ(keys->ignored().front().broken, GetParam().broken);
+    EXPECT_THAT(keys->IgnoredText(), HasSubstr(": "));
+  }
+  const Jwks alone = Jwks::Parse(Keys(GetParam().jwk)).value();
+  EXPECT_THAT(alone.keys(), IsEmpty()) << "a set without a usable key is a set";
+  EXPECT_EQ(alone.ignored().front().name, GetParam().key);
+  EXPECT_THAT(Judge(issuer.Token(ValidClaims()), alone), Refuses(Code::kUnauthenticated, "JWT_UNKNOWN_KEY", "no key"));
+}
+
+std::string Rsa(const std::string& modulus, absl::string_view more = "") {
+  return absl::StrCat(R"({"kty":"RSA","e":"AQAB","n":")", modulus, "\"", more, "}");
+}
+// A sound modulus of 2048 bits, as far as a reader of public keys can tell.
+std::string Modulus() { return B64(std::string(256, '\xff')); }
+std::string Point(absl::string_view members) { return absl::StrCat(R"({"kty":"EC","crv":"P-256")", members, "}"); }
+
+INSTANTIATE_TEST_SUITE_P(
+    Broken, JwksIgnores,
+    testing::Values(
+        IgnoredCase{"WeakRsa", Rsa(B64(std::string(128, '\xff')), R"(,"kid":"old")"), "\"old\"", "RSA of 1024 bits"},
+        IgnoredCase{"HugeRsa", Rsa(B64(std::string(1024, '\xff'))), "keys[0]", "at most 4096"},
+        IgnoredCase{"PaddedModulus", Rsa(Modulus() + "=="), "keys[0]", "\"n\" is not base64url without padding"},
+        IgnoredCase{"EvenModulus", Rsa(B64(std::string(255, '\xff') + std::string(1, '\xfe'))), "keys[0]",
+                    "not one that a sound generator makes"},
+        IgnoredCase{"NoModulus", R"({"kty":"RSA","e":"AQAB"})", "keys[0]", "\"n\" is missing"},
+        IgnoredCase{"CertificateAlone", R"({"kty":"RSA","x5c":["MIIB"]})", "keys[0]", "x5c alone is not read"},
+        IgnoredCase{"PointWithoutY", Point(absl::StrCat(R"(,"x":")", Zeros(32), "\"")), "keys[0]", "\"y\" is missing"},
+        IgnoredCase{"ShortPoint", Point(R"(,"x":"AA","y":"AA")"), "keys[0]", "\"x\" is not 32 bytes long"},
+        IgnoredCase{"PointOffTheCurve", Point(absl::StrCat(R"(,"x":")", Zeros(32), R"(","y":")", Zeros(32), "\"")),
+                    "keys[0]", "not on the curve"},
+        IgnoredCase{"NoType", R"({"kid":"k"})", "\"k\"", "\"kty\" is missing"},
+        IgnoredCase{"NoObject", "7", "keys[0]", "is no JSON object"},
+        IgnoredCase{"KidIsANumber", R"({"kty":"RSA","kid":7})", "keys[0]", "\"kid\" is no text"},
+        IgnoredCase{"PrivateKey", Rsa(Modulus(), R"(,"d":"AQ")"), "keys[0]", "must never be published"},
+        IgnoredCase{"SharedKey", R"({"kty":"oct","k":"c2VjcmV0"})", "keys[0]", "must never be published"},
+        IgnoredCase{"AlgorithmOfAnotherType", Rsa(Modulus(), R"(,"alg":"ES256")"), "keys[0]",
+                    "does not take a key of type rsa-2048"},
+        IgnoredCase{"OperationsNoList", Rsa(Modulus(), R"(,"key_ops":"verify")"), "keys[0]", "\"key_ops\" is no list"},
+        IgnoredCase{"NameFromAStranger", Rsa("AQ", absl::StrCat(R"(,"kid":"\n)", std::string(100, 'k'), "\"")),
+                    absl::StrCat("\"\\n", std::string(63, 'k'), "\"..."), "RSA of"}),
+    [](const auto& info) { return info.param.name; });
+
+INSTANTIATE_TEST_SUITE_P(
+    ForSomethingElse, JwksIgnores,
+    testing::Values(
+        IgnoredCase{"Encryption", Rsa(Modulus(), R"(,"use":"enc")"), "keys[0]", "is for the use \"enc\"", false},
+        IgnoredCase{"OperationsWithoutVerify", Rsa(Modulus(), R"(,"key_ops":["wrapKey"])"), "keys[0]",
+                    "\"key_ops\" lacks verify", false},
+        IgnoredCase{"UnknownType", R"({"kty":"AKP","pub":"AA"})", "keys[0]", "takes the key type \"AKP\"", false},
+        IgnoredCase{"UnknownCurve", R"({"kty":"EC","crv":"P-521"})", "keys[0]", "takes the curve \"P-521\"", false},
+        IgnoredCase{"UnknownAlgorithm", Rsa(Modulus(), R"(,"alg":"RS512")"), "keys[0]",
+                    "\"RS512\" is not accepted here", false}),
+    [](const auto& info) { return info.param.name; });
+
+TEST(Jwks, TwoKeysOfOneNameAreBothTried) {
+  const JwtMaker first("k"), second("k");
+  const Jwks keys = Jwks::Parse(Keys(absl::StrCat(first.Jwk(), ",", second.Jwk()))).value();
+  EXPECT_TRUE(Judge(first.Token(ValidClaims()), keys).ok());
+  EXPECT_TRUE(Judge(second.Token(ValidClaims()), keys).ok());
+  EXPECT_THAT(keys.ignored(), IsEmpty());
+}
+
+TEST(Jwks, WhatIsSaidOfManyIgnoredKeysIsBounded) {
+  std::string list;
+  for (int i = 0; i < 20; ++i) absl::StrAppend(&list, i == 0 ? "" : ",", R"({"kty":"x"})");
+  EXPECT_THAT(Jwks::Parse(Keys(list)).value().IgnoredText(), HasSubstr("; and 12 more"));
+}
 
 TEST(Jwks, LeavesForeignKeysOut) {
   const Jwks keys = Jwks::Parse(kVectorJwks).value();
