@@ -109,7 +109,7 @@ class MeshcaServer final : public Server {
   absl::Status InstallServerCertificate(const ServerIdentity& identity);
   absl::Time Maintain(absl::Time now);
   absl::Time Prune(absl::Time now);
-  absl::Status Import(const std::string& folder, const std::string& actor, bool force);
+  absl::Status Import(const std::string& folder, const std::string& actor, ImportOptions options);
   void OnReadiness(const absl::Status& status);
 
   const Clock& clock_ = SystemClock();
@@ -223,7 +223,17 @@ absl::Status MeshcaServer::StartTls() {
       [this](const ServerIdentity& identity) { return InstallServerCertificate(identity); });
   server_certificate_->Tick(clock_.Now());
   if (tls_ != nullptr) return absl::OkStatus();
-  return Annotate(server_certificate_->LastError(), "the CA's own server certificate");
+  const absl::Status error = Annotate(server_certificate_->LastError(), "the CA's own server certificate");
+  if (state_->authorities->Current()->issuing != nullptr) return error;
+  // Nothing signs: a plugged-in key is away, or the authorities have ended. Trust is served all the same, and whoever
+  // mends it needs the admin socket. The port is bound and opens with the first certificate.
+  LogError("nothing can be signed, so the gRPC port takes no connection yet; the sockets are served",
+           {{"error", state_->authorities->LastError()}});
+  rpc::TlsOptions none;
+  none.client_certificates = rpc::ClientCertificates::kOptional;
+  none.verifier = svid_verifier_;
+  MESHCA_ASSIGN_OR_RETURN(tls_, rpc::TlsContext::Create(std::move(none)));
+  return absl::OkStatus();
 }
 
 absl::Status MeshcaServer::InstallServerCertificate(const ServerIdentity& identity) {
@@ -269,6 +279,7 @@ absl::Status MeshcaServer::StartHttp() {
   sources.sds = sds_.get();
   sources.readiness = readiness_.get();
   sources.rotation = rotation_.get();
+  sources.token_issuers = [this] { return doors_->TokenIssuers(); };
   sources.plugged_in_refused = [this] { return state_->authorities->PluggedInRefused(); };
   metrics_ = std::make_unique<MetricsRegistry>(std::move(sources));
   HttpPages pages;
@@ -292,9 +303,10 @@ AdminContext MeshcaServer::AdminParts() {
   context.facts.started_at = started_at_;
   context.facts.leaf_lifetime_default = config::ToDuration(config_.values.leaf().lifetime());
   context.listeners = [this] { return Addresses(); };
-  context.import_root = [this](const std::string& folder, const std::string& actor, bool force) {
-    return Import(folder, actor, force);
+  context.import_root = [this](const std::string& folder, const std::string& actor, const ImportOptions& options) {
+    return Import(folder, actor, options);
   };
+  context.token_issuers = [this] { return doors_->TokenIssuers(); };
   context.authority_error = [this] { return state_->authorities->LastError(); };
   context.clock_finding = [this] { return state_->authorities->ClockFinding(); };
   context.accept_clock = [this](const std::string& actor) { return state_->authorities->AcceptClock(actor); };
@@ -307,10 +319,9 @@ AdminContext MeshcaServer::AdminParts() {
   return context;
 }
 
-absl::Status MeshcaServer::Import(const std::string& folder, const std::string& actor, bool force) {
-  MESHCA_ASSIGN_OR_RETURN(const uint64_t own_leaves,
-                          CountLiveServerCertificates(*state_->store, trust_domain_, clock_.Now()));
-  return state_->authorities->Import(folder, actor, force, own_leaves);
+absl::Status MeshcaServer::Import(const std::string& folder, const std::string& actor, ImportOptions options) {
+  MESHCA_ASSIGN_OR_RETURN(options.own_leaves, CountLiveServerCertificates(*state_->store, trust_domain_, clock_.Now()));
+  return state_->authorities->Import(folder, actor, options);
 }
 
 void MeshcaServer::OnReadiness(const absl::Status& status) {

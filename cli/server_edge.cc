@@ -60,13 +60,29 @@ absl::StatusOr<std::unique_ptr<Doors>> Doors::Open(const config::ResolvedConfig&
   return doors;
 }
 
-absl::StatusOr<AuthenticatorChain::List> Doors::Tokens(const config::ResolvedConfig& config) const {
+absl::StatusOr<AuthenticatorChain::List> Doors::Tokens(const config::ResolvedConfig& config) {
   AuthenticatorChain::List list = {join_token_};
   MESHCA_ASSIGN_OR_RETURN(std::vector<JwtIssuer> issuers, config::ToJwtIssuers(config.values));
-  if (issuers.empty()) return list;
-  MESHCA_ASSIGN_OR_RETURN(std::shared_ptr<Authenticator> jwt, JwtAuthenticator::Create(std::move(issuers)));
-  list.push_back(std::move(jwt));
+  std::shared_ptr<JwtAuthenticator> jwt;
+  if (!issuers.empty()) {
+    MESHCA_ASSIGN_OR_RETURN(jwt, JwtAuthenticator::Create(std::move(issuers)));
+    list.push_back(jwt);
+  }
+  std::shared_ptr<const JwtAuthenticator> shown = std::move(jwt);
+  {
+    MutexLock lock(mutex_);
+    jwt_.swap(shown);
+  }
   return list;
+}
+
+std::vector<JwtIssuerReport> Doors::TokenIssuers() const {
+  std::shared_ptr<const JwtAuthenticator> jwt;
+  {
+    MutexLock lock(mutex_);
+    jwt = jwt_;
+  }
+  return jwt == nullptr ? std::vector<JwtIssuerReport>() : jwt->Reports();
 }
 
 absl::Status Doors::Reload(const config::ResolvedConfig& config) {

@@ -9,6 +9,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "ca/authn/authenticator_chain.h"
+#include "ca/authn/jwt_authenticator.h"
+#include "ca/base/mutex.h"
 #include "ca/issuance/issuance_pipeline.h"
 #include "ca/rpc/health.h"
 #include "ca/rpc/server.h"
@@ -32,13 +34,16 @@ class Doors {
   // A reload of `authenticators`.
   absl::Status Reload(const config::ResolvedConfig& config);
 
+  // How it stands with the keys of every issuer whose tokens are accepted. Thread-safe.
+  std::vector<JwtIssuerReport> TokenIssuers() const;
+
   Authenticator& tls() { return tls_; }  // tokens, client certificates
   Authenticator& api() { return api_; }  // tokens, Unix peers
   Authenticator& sds() { return sds_; }  // client certificates, Unix peers: what a proxy can show
 
  private:
   Doors(const TrustDomain& trust_domain, ServerState& state);
-  absl::StatusOr<AuthenticatorChain::List> Tokens(const config::ResolvedConfig& config) const;
+  absl::StatusOr<AuthenticatorChain::List> Tokens(const config::ResolvedConfig& config);
 
   AuthorityStanding standing_;
   const std::shared_ptr<Authenticator> join_token_;
@@ -47,6 +52,8 @@ class Doors {
   AuthenticatorChain tls_{{}};
   AuthenticatorChain api_{{}};
   AuthenticatorChain sds_;
+  mutable Mutex mutex_;
+  std::shared_ptr<const JwtAuthenticator> jwt_ ABSL_GUARDED_BY(mutex_);  // null: no issuer is configured
 };
 
 // What the listeners serve. Everything outlives the Edge.

@@ -44,6 +44,19 @@ void AddUnique(std::vector<std::string>& roots, const std::string& der) {
   if (std::find(roots.begin(), roots.end(), der) == roots.end()) roots.push_back(der);
 }
 
+void RemoveRoot(std::vector<std::string>& roots, const StoredAuthority& root) {
+  std::erase_if(roots, [&root](const std::string& der) {
+    if (der == root.chain_der.front()) return true;
+    const absl::StatusOr<Certificate> certificate = Certificate::Parse(Der(der));
+    return certificate.ok() && certificate->spki_sha256_hex() == root.id;
+  });
+}
+
+bool MayBeTrusted(const AuthoritiesAndBundle& state, const Certificate& root) {
+  const StoredAuthority* known = FindById(state, root.spki_sha256_hex());
+  return known == nullptr || !(known->tainted || known->state == AuthorityState::kRetired);
+}
+
 void PublishRoots(const AuthoritiesAndBundle& state, std::vector<std::string> roots, absl::Time now,
                   AuthorityChange& change) {
   if (state.bundle.has_value() && state.bundle->roots_der == roots) return;

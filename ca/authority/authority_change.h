@@ -57,6 +57,11 @@ StoredAuthority WithState(StoredAuthority row, AuthorityState state, absl::Time 
 void Displace(const AuthoritiesAndBundle& state, const StoredAuthority& next, AuthorityState to, absl::Time now,
               AuthorityChange& change);
 void AddUnique(std::vector<std::string>& roots, const std::string& der);
+// Takes every certificate of `root`'s key out of `roots`: those it had before a renewal would be believed as well.
+void RemoveRoot(std::vector<std::string>& roots, const StoredAuthority& root);
+// May a set that lists `root` among others bring it into the bundle? No for one that was retired or tainted here: what
+// a rotation took away does not come back because a file still names it.
+bool MayBeTrusted(const AuthoritiesAndBundle& state, const Certificate& root);
 // Publishes `roots` where they are not what is published already.
 void PublishRoots(const AuthoritiesAndBundle& state, std::vector<std::string> roots, absl::Time now,
                   AuthorityChange& change);

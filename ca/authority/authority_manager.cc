@@ -10,6 +10,7 @@
 #include "ca/authority/plugged_in_ca.h"
 #include "ca/authority/rotation_change.h"
 #include "ca/authority/self_signed_source.h"
+#include "ca/authority/unrecorded_grace.h"
 #include "ca/base/fault_point.h"
 #include "ca/base/log.h"
 #include "ca/base/status.h"
@@ -113,6 +114,7 @@ absl::Status AuthorityManager::Start() {
             options_.trust_domain.name(), ": give the server another state directory, or the old --trust-domain")),
         "TRUST_DOMAIN_MISMATCH");
   }
+  MESHCA_RETURN_IF_ERROR(LoadGrace());
   MESHCA_RETURN_IF_ERROR(FinishRestore(now));
   // Sealed keys that do not open mean a wrong key file: nothing to go on with. A plugged-in one may come back.
   const StoredAuthority* issuing = FindActive(state_, AuthorityRole::kIssuing);
@@ -236,6 +238,12 @@ absl::Status AuthorityManager::FinishRestore(absl::Time now) {
   MESHCA_ASSIGN_OR_RETURN(std::string recovered, GetSettingOrEmpty(store_, kSettingRecovered));
   if (recovered.empty() || !state_.bundle.has_value()) return absl::OkStatus();
   const ChangeReason reason = {kSelf, "restored from a backup", now};
+  // What was issued after the backup was made has no record here, and its holders have nothing else to renew with. That
+  // is granted to a restore alone: whoever writes the database could set the mark, and cannot seal it.
+  std::vector<std::string> before = AuthoritiesBeforeRestore(authorities_);
+  if (store_.GetSealedSetting(kSettingRecovered).ok() && !before.empty()) {
+    MESHCA_RETURN_IF_ERROR(BeginGrace(std::move(before), reason));
+  }
   const StoredAuthority* root = FindActive(state_, AuthorityRole::kRoot);
   AuthorityChange change;
   if (root != nullptr && !root->key_reference.empty()) {
@@ -250,7 +258,7 @@ absl::Status AuthorityManager::FinishRestore(absl::Time now) {
   MESHCA_RETURN_IF_ERROR(
       store_.PutSetting(kSettingRetireNotBefore, absl::StrCat(absl::ToUnixSeconds(now + options_.leaf_lifetime_max))));
   MESHCA_RETURN_IF_ERROR(Commit(change));
-  return store_.PutSetting(kSettingRecovered, "");
+  return store_.PutSealedSetting(kSettingRecovered, "");
 }
 
 absl::Time AuthorityManager::Work(absl::Time now) {
@@ -259,6 +267,9 @@ absl::Time AuthorityManager::Work(absl::Time now) {
   if (!reloaded.ok()) errors.push_back(absl::StrCat("authorities cannot be read: ", reloaded.message()));
   LookAtClock(now);
   if (!guard_.finding().empty()) errors.push_back(guard_.finding());
+  if (absl::Status grace = LookAtGrace(now); !grace.ok()) {
+    errors.push_back(absl::StrCat("renewal without a record: ", grace.message()));
+  }
   RenewalPlan plan;
   if (clock_verdict_ == ClockVerdict::kBehind) {
     plan.next_wakeup = now + kRetryAfter;
@@ -304,16 +315,38 @@ void AuthorityManager::LookAtSource(absl::Time now) {
 }
 
 absl::Status AuthorityManager::TakeChangedSet(absl::Time now) {
-  MESHCA_ASSIGN_OR_RETURN(AuthoritySet set, source_->Load(now));
-  if (IsActiveAlready(state_, set)) return absl::OkStatus();
+  MESHCA_ASSIGN_OR_RETURN(AuthoritySet loaded, source_->Load(now));
+  std::string left_out;
+  const AuthoritySet set = WithoutLostRoots(std::move(loaded), left_out);
+  const std::string& folder = options_.plugged_in_folder;
   const StoredAuthority* root = FindActive(state_, AuthorityRole::kRoot);
-  if (root != nullptr && root->id != set.root.spki_sha256_hex()) return RotateTo(set, now);
-  return Adopt(set, false, false, {kSelf, absl::StrCat("changed set in ", options_.plugged_in_folder), now});
+  if (!IsActiveAlready(state_, set)) {
+    if (root != nullptr && root->id != set.root.spki_sha256_hex()) {
+      MESHCA_RETURN_IF_ERROR(
+          RotateTo(set, folder, false, {kSelf, absl::StrCat("changed set in ", folder, " with a new root"), now}));
+    } else {
+      MESHCA_RETURN_IF_ERROR(Adopt(set, false, false, {kSelf, absl::StrCat("changed set in ", folder), now}));
+    }
+  }
+  if (!left_out.empty()) {
+    LogWarning("the plugged-in CA lists roots that were retired or tainted here; they stay untrusted",
+               {{"folder", folder}, {"roots", left_out}});
+  }
+  return absl::OkStatus();
 }
 
-absl::Status AuthorityManager::RotateTo(const AuthoritySet& set, absl::Time now) {
+AuthoritySet AuthorityManager::WithoutLostRoots(AuthoritySet set, std::string& left_out) const {
+  std::erase_if(set.more_roots, [&](const Certificate& root) {
+    if (MayBeTrusted(state_, root)) return false;
+    absl::StrAppend(&left_out, left_out.empty() ? "" : ", ", root.spki_sha256_hex().substr(0, 16));
+    return true;
+  });
+  return set;
+}
+
+absl::Status AuthorityManager::RotateTo(const AuthoritySet& set, const std::string& folder, bool seal_key,
+                                        const ChangeReason& reason) {
   const std::string root_id = set.root.spki_sha256_hex();
-  const std::string& folder = options_.plugged_in_folder;
   if (const RootRotation* running = RunningRotation(state_); running != nullptr) {
     if (running->new_root_id == root_id) return absl::OkStatus();
     return WithReason(
@@ -330,10 +363,11 @@ absl::Status AuthorityManager::RotateTo(const AuthoritySet& set, absl::Time now)
             ": a retired root does not come back; put a set with another root there, or the one that is active")),
         "ROOT_RETIRED");
   }
-  MESHCA_ASSIGN_OR_RETURN(AuthorityRows rows, RowsOf(set, false, now));
+  MESHCA_ASSIGN_OR_RETURN(AuthorityRows rows, RowsOf(set, seal_key, reason.now));
+  const std::vector<std::string> more_roots = rows.more_roots_der;
   NewRoot next{std::move(rows.root), std::nullopt};
   if (set.issuing.has_value()) next.issuing = std::move(rows.issuing);
-  MESHCA_RETURN_IF_ERROR(CrossCertify(state_, options_.trust_domain, keys_, now, entropy_, next));
+  MESHCA_RETURN_IF_ERROR(CrossCertify(state_, options_.trust_domain, keys_, reason.now, entropy_, next));
   for (StoredAuthority* row : {&next.root, next.issuing.has_value() ? &*next.issuing : nullptr}) {
     if (row == nullptr) continue;
     const StoredAuthority* known = FindById(state_, row->id);
@@ -341,9 +375,12 @@ absl::Status AuthorityManager::RotateTo(const AuthoritySet& set, absl::Time now)
   }
   MESHCA_ASSIGN_OR_RETURN(const std::optional<StoredAuthority> kept, KeepIssuingKey());
   MESHCA_ASSIGN_OR_RETURN(AuthorityChange change,
-                          PrepareRotation(state_, options_.trust_domain, std::move(next), RotationOptions(),
-                                          {kSelf, absl::StrCat("changed set in ", folder, " with a new root"), now}));
+                          PrepareRotation(state_, options_.trust_domain, std::move(next), RotationOptions(), reason));
   if (kept.has_value()) change.authorities.push_back(*kept);
+  // The set's other roots are trusted at once, as those of a set with the present root are.
+  std::vector<std::string> roots = state_.bundle->roots_der;
+  for (const std::string& der : more_roots) AddUnique(roots, der);
+  PublishRoots(state_, std::move(roots), reason.now, change);
   return Commit(change);
 }
 
@@ -437,43 +474,108 @@ absl::StatusOr<AuthorityRows> AuthorityManager::RowsOf(const AuthoritySet& set, 
   return rows;
 }
 
-absl::Status AuthorityManager::Import(const std::string& folder, const std::string& actor, bool force,
-                                      uint64_t own_leaves) {
+absl::Status AuthorityManager::Import(const std::string& folder, const std::string& actor,
+                                      const ImportOptions& options) {
   MutexLock lock(turn_);
-  absl::Time now = clock_.Now();
+  const absl::Time now = clock_.Now();
   MESHCA_RETURN_IF_ERROR(Reload());
-  MESHCA_ASSIGN_OR_RETURN(AuthoritySet set, LoadPluggedInSet(options_.trust_domain, folder, now));
-  if (IsActiveAlready(state_, set)) return absl::OkStatus();
+  MESHCA_ASSIGN_OR_RETURN(AuthoritySet loaded, LoadPluggedInSet(options_.trust_domain, folder, now));
+  std::string left_out;
+  const AuthoritySet set = WithoutLostRoots(std::move(loaded), left_out);
+  if (!IsActiveAlready(state_, set)) MESHCA_RETURN_IF_ERROR(TakeImported(set, folder, actor, options, now));
+  if (options.renew_unrecorded) {
+    MESHCA_RETURN_IF_ERROR(BeginGrace({set.keyed().spki_sha256_hex()}, {actor, absl::StrCat("import ", folder), now}));
+  }
+  if (!left_out.empty()) {
+    LogWarning("the imported CA lists roots that were retired or tainted here; they stay untrusted",
+               {{"folder", folder}, {"roots", left_out}});
+  }
+  Work(now);
+  return absl::OkStatus();
+}
+
+absl::Status AuthorityManager::TakeImported(const AuthoritySet& set, const std::string& folder,
+                                            const std::string& actor, const ImportOptions& options, absl::Time now) {
   const std::string root_id = set.root.spki_sha256_hex();
   const StoredAuthority* root = FindActive(state_, AuthorityRole::kRoot);
   const bool new_root = root != nullptr && root->id != root_id;
-  MESHCA_ASSIGN_OR_RETURN(const uint64_t others, LeavesOutside(root_id, own_leaves, now));
-  if (new_root && RunningRotation(state_) != nullptr) {
+  MESHCA_ASSIGN_OR_RETURN(const uint64_t others, LeavesOutside(root_id, options.own_leaves, now));
+  const RootRotation* running = RunningRotation(state_);
+  if (new_root && running != nullptr) {
+    // Imported again, or as an answer that was lost: the rotation leads there.
+    if (running->new_root_id == root_id && !options.force) return absl::OkStatus();
     return WithReason(absl::FailedPreconditionError(absl::StrCat(
-                          "rotation ", RunningRotation(state_)->number,
+                          "rotation ", running->number,
                           " runs: import when `meshca root status` says done, or `meshca root abort` it first")),
                       "ROTATION_RUNS");
   }
-  if (new_root && others > 0 && !force) {
-    return WithReason(absl::FailedPreconditionError(absl::StrCat(
-                          others, " certificates live under the present root ", root->id.substr(0, 16),
-                          ", and their holders do not know the new one, ", root_id.substr(0, 16),
-                          ": rotate with `meshca root rotate`, or --force to cut them off from new peers")),
-                      "ROOT_IN_USE");
-  }
   std::string detail = absl::StrCat("import ", folder);
+  if (new_root && others > 0 && !options.force) {
+    absl::StrAppend(&detail, ": rotates to it, because ", others, " certificates live under the present root");
+    return RotateTo(set, folder, true, {actor, detail, now});
+  }
   if (new_root && others > 0) {
     absl::StrAppend(&detail, ", forced with ", others, " certificates under the root before it");
   }
   MESHCA_RETURN_IF_ERROR(Adopt(set, true, false, {actor, detail, now}));
   // What the old root signed until this commit was signed in good faith: only now can nothing more come.
-  MESHCA_ASSIGN_OR_RETURN(const uint64_t left, LeavesOutside(root_id, own_leaves, now));
-  if (new_root && left == 0) {
-    MESHCA_RETURN_IF_ERROR(
-        Adopt(set, true, true, {actor, absl::StrCat(detail, ": nothing used the root before"), now}));
+  MESHCA_ASSIGN_OR_RETURN(const uint64_t left, LeavesOutside(root_id, options.own_leaves, now));
+  if (!new_root || left > 0) return absl::OkStatus();
+  return Adopt(set, true, true, {actor, absl::StrCat(detail, ": nothing used the root before"), now});
+}
+
+absl::Status AuthorityManager::LoadGrace() {
+  const absl::StatusOr<std::string> text = store_.GetSealedSetting(kSettingUnrecordedGrace);
+  grace_.reset();
+  if (absl::IsNotFound(text.status())) return absl::OkStatus();
+  MESHCA_RETURN_IF_ERROR(text.status());
+  if (text->empty()) return absl::OkStatus();
+  grace_ = UnrecordedGraceFromText(*text);
+  if (grace_.has_value()) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat("setting ", kSettingUnrecordedGrace, " cannot be read: \"", *text, "\""));
+}
+
+absl::Status AuthorityManager::CommitGrace(const std::optional<UnrecordedGrace>& grace, std::vector<AuditEntry> audit) {
+  absl::Status status = absl::AbortedError("never tried");
+  for (int attempt = 0; attempt < kAttemptsMax && absl::IsAborted(status); ++attempt) {
+    MESHCA_RETURN_IF_ERROR(Reload());
+    AuthorityChange change = StartChange(state_, options_.trust_domain);
+    change.sealed_settings[std::string(kSettingUnrecordedGrace)] =
+        grace.has_value() ? UnrecordedGraceToText(*grace) : "";
+    change.audit = audit;
+    status = Commit(change);
   }
-  Work(now);
+  MESHCA_RETURN_IF_ERROR(status);
+  grace_ = grace;
   return absl::OkStatus();
+}
+
+absl::Status AuthorityManager::BeginGrace(std::vector<std::string> authority_ids, const ChangeReason& reason) {
+  UnrecordedGrace grace;
+  grace.until = reason.now + options_.leaf_lifetime_max;
+  grace.authority_ids = std::move(authority_ids);
+  grace.why = reason.detail;
+  ChangeReason audited = reason;
+  audited.detail = absl::StrCat(reason.detail, ": certificates without a record may renew until ",
+                                absl::FormatTime(absl::RFC3339_sec, grace.until, absl::UTCTimeZone()));
+  std::vector<AuditEntry> audit;
+  for (const std::string& id : grace.authority_ids) audit.push_back(MakeAudit("unrecorded.allow", id, audited));
+  return CommitGrace(grace_.has_value() ? JoinGraces(*grace_, grace) : grace, std::move(audit));
+}
+
+absl::Status AuthorityManager::LookAtGrace(absl::Time now) {
+  if (!grace_.has_value()) return absl::OkStatus();
+  const std::optional<UnrecordedGrace> left = RemainingGrace(*grace_, authorities_, guard_.mark().newest);
+  if (left == grace_) return absl::OkStatus();
+  std::vector<AuditEntry> audit;
+  for (const std::string& id : grace_->authority_ids) {
+    if (left.has_value() &&
+        std::find(left->authority_ids.begin(), left->authority_ids.end(), id) != left->authority_ids.end()) {
+      continue;
+    }
+    audit.push_back(MakeAudit("unrecorded.end", id, {kSelf, grace_->why, now}));
+  }
+  return CommitGrace(left, std::move(audit));
 }
 
 absl::StatusOr<uint64_t> AuthorityManager::LeavesOutside(absl::string_view root_id, uint64_t own_leaves,
@@ -500,9 +602,16 @@ void AuthorityManager::Publish(absl::string_view issuing_id, std::vector<std::st
   absl::Status opened = OpenActiveKey();
   if (!opened.ok()) errors.push_back(absl::StrCat("cannot sign: ", opened.message()));
   const bool signs = opened.ok() && !issuing_id.empty() && issuing_id == key_id_;
+  // Judged here too: an end that could not be written yet holds all the same.
+  std::optional<UnrecordedGrace> grace;
+  if (grace_.has_value()) grace = RemainingGrace(*grace_, authorities_, guard_.mark().newest);
   std::shared_ptr<const AuthoritySnapshot> before = Current();
-  if (before != nullptr && before->revision == state_.revision && (before->issuing != nullptr) == signs) return;
-  auto snapshot = BuildSnapshot(options_.trust_domain, state_, signs ? issuing_id : "", signs ? key_ : nullptr);
+  if (before != nullptr && before->revision == state_.revision && (before->issuing != nullptr) == signs &&
+      before->unrecorded == grace) {
+    return;
+  }
+  auto snapshot =
+      BuildSnapshot(options_.trust_domain, state_, signs ? issuing_id : "", signs ? key_ : nullptr, std::move(grace));
   if (!snapshot.ok()) {
     errors.push_back(std::string(snapshot.status().message()));
     return;

@@ -41,6 +41,16 @@ struct AuthorityOptions {
   absl::Duration plugged_in_poll = absl::Seconds(10);
 };
 
+// What `meshca root import` may ask for beside the folder.
+struct ImportOptions {
+  // Change over at once though certificates live under the present root: their holders may break.
+  bool force = false;
+  // Certificates under the imported authority that this CA has no record of may renew for one longest leaf lifetime.
+  bool renew_unrecorded = false;
+  // How many of the live certificates are the CA's own TLS certificates, which it replaces itself.
+  uint64_t own_leaves = 0;
+};
+
 // Holds the state machine of the authorities: every change is one AuthorityStore transaction, written before it is
 // published; a crash between the two is mended at the next start, which reads the store. Thread-safe; Start, Tick and
 // the commands run one at a time.
@@ -65,12 +75,14 @@ class AuthorityManager final : public AuthoritySnapshots {
   // what has ended. Returns when to call again at the latest. Called by the server's maintenance thread.
   absl::Time Tick(absl::Time now);
 
-  // Adopts the set in `folder` as the active authority (`meshca root import`), its key sealed into the database. The
-  // error names file and fault. Ok and nothing done: it is the active one already.
-  // FailedPrecondition: a new root while certificates live under the present one, unless `force` (then the present root
-  // stays trusted beside the new one). `own_leaves` of them are the CA's own TLS certificates, which it replaces
-  // itself.
-  absl::Status Import(const std::string& folder, const std::string& actor, bool force, uint64_t own_leaves = 0);
+  // Adopts the set in `folder` (`meshca root import`), its key sealed into the database. The error names file and
+  // fault. Ok and nothing done: it is the active one already, or the rotation that runs leads to it.
+  //   same root, or nothing lives under the present one   active at once
+  //   a new root while certificates live                  a rotation to it begins: it is trusted beside the present one
+  //                                                       first, and signs once everybody holds it
+  //   the same, with `force`                              active at once; the present root stays trusted beside it
+  // FailedPrecondition: a rotation to another root runs; the set's root was retired here (ROOT_RETIRED) or is tainted.
+  absl::Status Import(const std::string& folder, const std::string& actor, const ImportOptions& options = {});
 
   // Commits what `make` says of the store as it is now, and publishes it. Judged again, up to five times, when another
   // server's change came first. `make`'s errors, and the store's.
@@ -113,8 +125,21 @@ class AuthorityManager final : public AuthoritySnapshots {
   absl::Status TakeChangedSet(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   RenewalPlan DoWhatIsDue(absl::Time now, std::vector<std::string>& errors) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   absl::Status Do(const RenewalStep& step, absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
-  // Begins a rotation to the new root of a plugged-in set.
-  absl::Status RotateTo(const AuthoritySet& set, absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  // Begins a rotation to the new root of `set`, which stands in `folder`.
+  absl::Status RotateTo(const AuthoritySet& set, const std::string& folder, bool seal_key, const ChangeReason& reason)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  // Import's change itself, judged on what the store holds now.
+  absl::Status TakeImported(const AuthoritySet& set, const std::string& folder, const std::string& actor,
+                            const ImportOptions& options, absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  // From now on certificates under `authority_ids` may renew without a record, for one longest leaf lifetime.
+  absl::Status BeginGrace(std::vector<std::string> authority_ids, const ChangeReason& reason)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  absl::Status LoadGrace() ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  // `grace` and why, in one transaction.
+  absl::Status CommitGrace(const std::optional<UnrecordedGrace>& grace, std::vector<AuditEntry> audit)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  // Ends the grace, or what of it has ended, durably.
+  absl::Status LookAtGrace(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   // The active issuing authority's row, its key sealed into it where that stands in a folder whose files have changed.
   absl::StatusOr<std::optional<StoredAuthority>> KeepIssuingKey() ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   // Makes `set` the active authority by one transaction.
@@ -122,6 +147,8 @@ class AuthorityManager final : public AuthoritySnapshots {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   absl::StatusOr<AuthorityRows> RowsOf(const AuthoritySet& set, bool seal_key, absl::Time now) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  // `set` without the roots that were retired or tainted here; those are named in the log when it is taken.
+  AuthoritySet WithoutLostRoots(AuthoritySet set, std::string& left_out) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   // Live certificates that do not chain to `root_id`, the CA's own left out.
   absl::StatusOr<uint64_t> LeavesOutside(absl::string_view root_id, uint64_t own_leaves, absl::Time now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
@@ -147,6 +174,7 @@ class AuthorityManager final : public AuthoritySnapshots {
   absl::Time mark_written_ ABSL_GUARDED_BY(turn_) = absl::InfinitePast();
   std::string source_fingerprint_ ABSL_GUARDED_BY(turn_);  // of the set last taken
   absl::Status source_error_ ABSL_GUARDED_BY(turn_);
+  std::optional<UnrecordedGrace> grace_ ABSL_GUARDED_BY(turn_);  // as it is kept
 
   mutable Mutex mutex_;  // short: for readers
   std::shared_ptr<const AuthoritySnapshot> current_ ABSL_GUARDED_BY(mutex_);

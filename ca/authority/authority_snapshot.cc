@@ -65,12 +65,14 @@ absl::Status CheckConsistent(const std::vector<SigningAuthority>& authorities, c
 absl::StatusOr<std::shared_ptr<const AuthoritySnapshot>> BuildSnapshot(const TrustDomain& domain,
                                                                        const AuthoritiesAndBundle& state,
                                                                        absl::string_view issuing_id,
-                                                                       std::shared_ptr<const SigningKey> key) {
+                                                                       std::shared_ptr<const SigningKey> key,
+                                                                       std::optional<UnrecordedGrace> unrecorded) {
   auto snapshot = std::make_shared<AuthoritySnapshot>();
   snapshot->revision = state.revision;
   MESHCA_ASSIGN_OR_RETURN(snapshot->bundle, MakeBundle(domain, state));
   snapshot->roots_pem = snapshot->bundle->ToPem();
   snapshot->rotation = state.rotation;
+  snapshot->unrecorded = std::move(unrecorded);
   for (const StoredAuthority& row : state.authorities) {
     MESHCA_ASSIGN_OR_RETURN(SigningAuthority authority, ToAuthority(row));
     snapshot->authorities.push_back(std::move(authority));

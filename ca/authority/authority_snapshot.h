@@ -23,8 +23,11 @@ namespace meshca {
 // adoption of somebody else's authority. Until `until` those under `authority_ids` may be renewed without a record.
 struct UnrecordedGrace {
   absl::Time until = absl::InfinitePast();
-  std::vector<std::string> authority_ids;  // SigningAuthority::id, of issuing authorities and roots
-  std::string why;                         // "restored from a backup", "import /etc/istio/cacerts"
+  // SigningAuthority::id of those that signed the certificates themselves: issuing authorities, and a root only where
+  // it signs leaves with its own key (istio's self-signed CA). A root above them is not listed, so what other
+  // authorities under it sign is not covered.
+  std::vector<std::string> authority_ids;
+  std::string why;  // "restored from a backup", "import /etc/istio/cacerts"
 
   friend bool operator==(const UnrecordedGrace&, const UnrecordedGrace&) = default;
 };
@@ -58,7 +61,8 @@ struct AuthoritySnapshot {
 absl::StatusOr<std::shared_ptr<const AuthoritySnapshot>> BuildSnapshot(const TrustDomain& domain,
                                                                        const AuthoritiesAndBundle& state,
                                                                        absl::string_view issuing_id,
-                                                                       std::shared_ptr<const SigningKey> key);
+                                                                       std::shared_ptr<const SigningKey> key,
+                                                                       std::optional<UnrecordedGrace> unrecorded = {});
 
 // Where the newest snapshot is found. Thread-safe.
 class AuthoritySnapshots {

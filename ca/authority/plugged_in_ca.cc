@@ -9,6 +9,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "ca/authority/authority_rows.h"
+#include "ca/authority/signing_trial.h"
 #include "ca/base/file.h"
 #include "ca/base/status.h"
 #include "ca/x509/digest.h"
@@ -118,6 +119,23 @@ absl::Status CheckAuthority(const Placed& placed, int authorities_below, const T
   if (!fields.unknown_critical.empty()) {
     return fault(absl::StrCat("has the unknown critical extension ", fields.unknown_critical));
   }
+  // Verifiers read name constraints on URIs in different ways or not at all (ours refuses them), so what such an
+  // authority signs is good for some peers and not for others.
+  if (fields.has_name_constraints) {
+    return fault(
+        "has nameConstraints, under which meshca's peers would refuse what it signs: ask for a certificate without "
+        "them");
+  }
+  // An extendedKeyUsage of an authority bounds what every certificate below it may be for (RFC 5280 does not say so,
+  // and OpenSSL, BoringSSL, Go and we all judge so).
+  if (fields.has_extended_key_usage && !(fields.server_auth && fields.client_auth)) {
+    return fault(absl::StrCat("its extendedKeyUsage lacks ",
+                              fields.server_auth   ? "clientAuth"
+                              : fields.client_auth ? "serverAuth"
+                                                   : "serverAuth and clientAuth",
+                              ", and a workload's certificate is for both: ask for a certificate with both, or without "
+                              "extendedKeyUsage"));
+  }
   for (const std::string& uri : fields.uri_names) {
     auto id = SpiffeId::Parse(uri);
     if (id.ok() && !id->MemberOf(domain)) {
@@ -127,15 +145,37 @@ absl::Status CheckAuthority(const Placed& placed, int authorities_below, const T
   return CheckDates(placed, now);
 }
 
-absl::Status CheckNoDuplicates(const std::string& path, const std::vector<Certificate>& certificates) {
-  for (size_t i = 0; i < certificates.size(); ++i) {
-    for (size_t j = 0; j < i; ++j) {
-      if (certificates[i] == certificates[j]) {
-        return Fault(path, absl::StrCat("certificates ", j + 1, " and ", i + 1, " are the same"));
-      }
-    }
+// `certificates` with each once, in order: the published steps of istio's root rotation (A, A+B, A+B+B, B) write a root
+// twice, and cat'ing files together does too.
+std::vector<Certificate> EachOnce(const std::vector<Certificate>& certificates) {
+  std::vector<Certificate> once;
+  for (const Certificate& certificate : certificates) {
+    if (std::find(once.begin(), once.end(), certificate) == once.end()) once.push_back(certificate);
   }
-  return absl::OkStatus();
+  return once;
+}
+
+// Two certificates of one authority: the one before its renewal and the one after it.
+bool SameAuthority(const Certificate& a, const Certificate& b) {
+  return a.fields().subject_der == b.fields().subject_der && a.public_key() == b.public_key();
+}
+
+// Of several certificates of one authority the one to use: valid now before one that is not, then the one that ends
+// last. The order of a file says nothing.
+bool IsBetter(const Certificate& a, const Certificate& b, absl::Time now) {
+  if (a.validity().Contains(now) != b.validity().Contains(now)) return a.validity().Contains(now);
+  if (a.validity().not_after != b.validity().not_after) return a.validity().not_after > b.validity().not_after;
+  return a.der().bytes() < b.der().bytes();  // the same one each time
+}
+
+// The best of those in `candidates` that `fits`; null: none.
+template <typename Fits>
+const Certificate* FindBest(const std::vector<Certificate>& candidates, absl::Time now, Fits fits) {
+  const Certificate* best = nullptr;
+  for (const Certificate& candidate : candidates) {
+    if (fits(candidate) && (best == nullptr || IsBetter(candidate, *best, now))) best = &candidate;
+  }
+  return best;
 }
 
 struct Files {
@@ -178,25 +218,31 @@ absl::StatusOr<std::unique_ptr<SoftwareKey>> ReadKey(const std::string& path) {
   return key;
 }
 
+// Takes out of `between` every certificate of `authority`: the one that is used and what it was before its renewal.
+void TakeOut(const Certificate& authority, std::vector<Certificate>& between) {
+  std::erase_if(between, [&](const Certificate& each) { return SameAuthority(each, authority); });
+}
+
 // The way from the issuing certificate to a root; takes the certificates it uses out of `between`.
 absl::Status FindWay(const Placed& issuing, const std::string& roots_path, const std::vector<Certificate>& roots,
-                     std::vector<Certificate>& between, AuthoritySet& set) {
-  const Certificate* last = &issuing.certificate;
+                     absl::Time now, std::vector<Certificate>& between, AuthoritySet& set) {
+  Certificate last = issuing.certificate;
+  TakeOut(last, between);
   for (;;) {
-    auto signed_last = [&](const Certificate& candidate) { return last->VerifiesUnder(candidate).ok(); };
-    auto root = std::find_if(roots.begin(), roots.end(), signed_last);
-    if (root != roots.end()) {
+    const auto signed_last = [&](const Certificate& candidate) { return last.VerifiesUnder(candidate).ok(); };
+    if (const Certificate* root = FindBest(roots, now, signed_last); root != nullptr) {
       set.root = *root;
+      TakeOut(set.root, between);
       return absl::OkStatus();
     }
-    auto next = std::find_if(between.begin(), between.end(), signed_last);
-    if (next == between.end()) {
-      return Fault(roots_path, absl::StrCat("no certificate here signed ", Label(*last), ", whose issuer is \"",
-                                            last->issuer(), "\": the chain leads to no root"));
+    const Certificate* next = FindBest(between, now, signed_last);
+    if (next == nullptr) {
+      return Fault(roots_path, absl::StrCat("no certificate here signed ", Label(last), ", whose issuer is \"",
+                                            last.issuer(), "\": the chain leads to no root"));
     }
-    set.upstream.push_back(*next);
-    between.erase(next);
-    last = &set.upstream.back();
+    last = *next;
+    set.upstream.push_back(last);
+    TakeOut(last, between);
   }
 }
 
@@ -207,13 +253,10 @@ absl::StatusOr<std::vector<Certificate>> Between(const Files& files, const std::
   if (!Blank(files.chain_text)) {
     MESHCA_ASSIGN_OR_RETURN(chain, ParseCertificates(files.chain_path, files.chain_text));
   }
-  MESHCA_RETURN_IF_ERROR(CheckNoDuplicates(files.chain_path, chain));
-  chain.erase(std::remove_if(chain.begin(), chain.end(),
-                             [&](const Certificate& certificate) {
-                               return certificate == leading.front() ||
-                                      std::find(roots.begin(), roots.end(), certificate) != roots.end();
-                             }),
-              chain.end());
+  chain = EachOnce(chain);
+  std::erase_if(chain, [&](const Certificate& certificate) {
+    return certificate == leading.front() || std::find(roots.begin(), roots.end(), certificate) != roots.end();
+  });
   return chain;
 }
 
@@ -240,7 +283,7 @@ absl::StatusOr<std::vector<Certificate>> ReadRoots(const Files& files, const Cer
     return Fault(files.roots_path, Exists(files.roots_path) ? "is empty" : "is missing");
   }
   MESHCA_ASSIGN_OR_RETURN(std::vector<Certificate> roots, ParseCertificates(files.roots_path, files.roots_text));
-  MESHCA_RETURN_IF_ERROR(CheckNoDuplicates(files.roots_path, roots));
+  roots = EachOnce(roots);
   for (const Certificate& root : roots) {
     if (!root.IsSelfSigned()) {
       return Fault(files.roots_path, absl::StrCat(Label(root), ": is not self-signed, so it is not a root"));
@@ -255,19 +298,28 @@ absl::StatusOr<std::vector<Certificate>> ReadRoots(const Files& files, const Cer
 absl::StatusOr<AuthoritySet> Assemble(const Files& files, const TrustDomain& domain, absl::Time now) {
   MESHCA_ASSIGN_OR_RETURN(std::vector<Certificate> leading,
                           ParseCertificates(files.certificate_path, files.certificate_text));
+  leading = EachOnce(leading);
   if (files.layout.chain != nullptr && leading.size() != 1) {
     return Fault(files.certificate_path, absl::StrCat("holds ", leading.size(),
                                                       " certificates: one belongs here, the others in cert-chain.pem"));
   }
-  MESHCA_RETURN_IF_ERROR(CheckNoDuplicates(files.certificate_path, leading));
   MESHCA_ASSIGN_OR_RETURN(std::vector<Certificate> roots, ReadRoots(files, leading.front()));
   MESHCA_ASSIGN_OR_RETURN(std::vector<Certificate> between, Between(files, leading, roots));
   AuthoritySet set;
-  if (std::find(roots.begin(), roots.end(), leading.front()) != roots.end()) {
-    set.root = leading.front();
+  // The key is a root's where that root stands among the roots, perhaps as it was before its renewal or is after it.
+  std::vector<Certificate> offered = roots;
+  if (leading.front().IsSelfSigned()) offered.push_back(leading.front());
+  const Certificate* keyed_root =
+      FindBest(offered, now, [&](const Certificate& candidate) { return SameAuthority(candidate, leading.front()); });
+  const bool listed = std::any_of(roots.begin(), roots.end(),
+                                  [&](const Certificate& root) { return SameAuthority(root, leading.front()); });
+  if (keyed_root != nullptr && listed) {
+    set.root = *keyed_root;
+    TakeOut(set.root, between);
   } else {
     set.issuing = leading.front();
-    MESHCA_RETURN_IF_ERROR(FindWay({files.certificate_path, leading.front()}, files.roots_path, roots, between, set));
+    MESHCA_RETURN_IF_ERROR(
+        FindWay({files.certificate_path, leading.front()}, files.roots_path, roots, now, between, set));
   }
   if (!between.empty()) {
     return Fault(files.chain_path,
@@ -292,6 +344,9 @@ absl::StatusOr<AuthoritySet> LoadPluggedInSet(const TrustDomain& domain, const s
     return Fault(files.key_path,
                  absl::StrCat("is not the key of ", files.layout.certificate, ": that one's fingerprint is ",
                               set.keyed().spki_sha256_hex(), ", this one's ", key->public_key().sha256_hex()));
+  }
+  if (const absl::Status tried = TrySigning(set, *key, domain, now); !tried.ok()) {
+    return Fault(files.certificate_path, absl::StrCat(Label(set.keyed()), ": ", tried.message()));
   }
   set.key_pkcs8 = key->ToPkcs8Der();
   set.key_reference = absl::StrCat(kFileKeyPrefix, folder);

@@ -111,6 +111,10 @@ absl::Status CrossCertify(const AuthoritiesAndBundle& state, const TrustDomain& 
   const auto key = OpenKey(keys, *old);
   // A plugged-in root's key file may hold the new set's by now: that it is away is no fault.
   if (!key.ok()) return absl::OkStatus();
+  // The chain would be: leaf, issuing authority, what stands above that one up to the new root, the cross-certificate.
+  const size_t above = root.issuing.has_value() ? root.issuing->chain_der.size() - 1 : 0;
+  const std::optional<int> room = signer.certificate.path_len();
+  if (room.has_value() && static_cast<size_t>(*room) < above + 2) return absl::OkStatus();
   const auto cross = BuildCrossCertificate(domain, subject.certificate, signer.certificate, **key, now, entropy);
   if (absl::IsFailedPrecondition(cross.status())) return absl::OkStatus();
   MESHCA_RETURN_IF_ERROR(cross.status());
@@ -222,7 +226,7 @@ absl::StatusOr<AuthorityChange> RetireRotation(const AuthoritiesAndBundle& state
   std::vector<std::string> roots = state.bundle->roots_der;
   for (const StoredAuthority& row : state.authorities) {
     if (row.root_id == change.rotation->old_root_id) {
-      if (row.role == AuthorityRole::kRoot) std::erase(roots, row.chain_der.front());
+      if (row.role == AuthorityRole::kRoot) RemoveRoot(roots, row);
       if (row.state == AuthorityState::kRetired) continue;
       change.authorities.push_back(WithState(row, AuthorityState::kRetired, reason.now));
     } else if (row.root_id == next.id && IsCrossCertified(next)) {
@@ -251,7 +255,7 @@ absl::StatusOr<AuthorityChange> AbortRotation(const AuthoritiesAndBundle& state,
   std::vector<std::string> roots = state.bundle->roots_der;
   for (const StoredAuthority& row : state.authorities) {
     if (row.root_id != rotation.new_root_id) continue;
-    if (row.role == AuthorityRole::kRoot) std::erase(roots, row.chain_der.front());
+    if (row.role == AuthorityRole::kRoot) RemoveRoot(roots, row);
     if (row.activated_at == absl::InfiniteFuture()) {
       change.forgotten_authorities.push_back(row.id);
     } else {

@@ -9,10 +9,13 @@ namespace meshca {
 // Newest time this CA has seen, as ClockMark::ToText; written at most every minute.
 inline constexpr absl::string_view kSettingClockMark = "clock_high_water";
 // Not "": the database was restored from a backup, which sets it. Start then makes a new issuing authority, because the
-// old key may have signed what the backup does not know, raises the bundle's number and clears the setting.
+// old key may have signed what the backup does not know, raises the bundle's number and clears the setting. With a seal
+// it also begins an UnrecordedGrace.
 inline constexpr absl::string_view kSettingRecovered = "recovered";
 // No root is retired before this time (Unix seconds): one longest leaf after a restore.
 inline constexpr absl::string_view kSettingRetireNotBefore = "retire_not_before";
+// The UnrecordedGrace that stands, as UnrecordedGraceToText; "": none. It grants a right, so it is kept with a MAC.
+inline constexpr absl::string_view kSettingUnrecordedGrace = "unrecorded_grace";
 
 }  // namespace meshca
 

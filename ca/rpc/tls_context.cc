@@ -56,10 +56,12 @@ int NewSession(SSL* ssl, SSL_SESSION* session) {
 }
 
 absl::Status Check(const TlsOptions& options) {
-  if (options.certificate_chain_der.empty()) {
-    return absl::InvalidArgumentError("TLS: no server certificate");
+  if (options.certificate_chain_der.empty() && options.private_key) {
+    return absl::InvalidArgumentError("TLS: no server certificate for the private key");
   }
-  if (!options.private_key) return absl::InvalidArgumentError("TLS: no private key for the server certificate");
+  if (!options.certificate_chain_der.empty() && !options.private_key) {
+    return absl::InvalidArgumentError("TLS: no private key for the server certificate");
+  }
   if ((options.client_certificates == ClientCertificates::kNone) != (options.verifier == nullptr)) {
     return absl::InvalidArgumentError("TLS: a client verifier belongs to client certificates, and they to it");
   }
@@ -67,6 +69,7 @@ absl::Status Check(const TlsOptions& options) {
 }
 
 absl::Status UseCertificates(SSL_CTX* ctx, const TlsOptions& options) {
+  if (options.certificate_chain_der.empty()) return absl::OkStatus();
   for (size_t i = 0; i < options.certificate_chain_der.size(); ++i) {
     const std::string& der = options.certificate_chain_der[i];
     const auto* in = reinterpret_cast<const unsigned char*>(der.data());

@@ -38,7 +38,8 @@ enum class ClientCertificates {
 
 // One state of a TlsContext.
 struct TlsOptions {
-  // Leaf first, then what leads to the root; the root may be the last. At least one.
+  // Leaf first, then what leads to the root; the root may be the last. Empty, with no key: there is no certificate yet,
+  // and every handshake fails until Swap brings one.
   std::vector<std::string> certificate_chain_der;
   // The leaf's key. Shared: OpenSSL counts references.
   EvpPkeyPtr private_key;

@@ -103,7 +103,10 @@ absl::StatusOr<v1::ListAuthoritiesResponse> ImportRoot(const AdminContext& conte
     return absl::InvalidArgumentError(absl::StrCat("folder \"", request.folder(), "\" is not an absolute path"));
   }
   if (!context.import_root) return absl::UnimplementedError("this server does not import authorities");
-  MESHCA_RETURN_IF_ERROR(context.import_root(request.folder(), actor, request.force()));
+  ImportOptions options;
+  options.force = request.force();
+  options.renew_unrecorded = request.renew_unrecorded();
+  MESHCA_RETURN_IF_ERROR(context.import_root(request.folder(), actor, options));
   return ListAuthorities(context, actor, v1::ListAuthoritiesRequest());
 }
 

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
 #include "ca/service/admin_methods.h"
+#include "ca/service/check_issuers.h"
 #include "ca/service/proto_time.h"
 
 namespace meshca::admin_methods {
@@ -47,6 +48,11 @@ CheckedFact CheckClock(const AdminContext& context) {
 }
 
 void CheckAuthorities(const AdminContext& context, absl::Time now, std::vector<CheckedFact>& facts) {
+  // First: where nothing can be signed, this is why.
+  const std::string error = context.authority_error ? context.authority_error() : "";
+  if (!error.empty()) {
+    facts.push_back({"authority renewal", State::kFailed, error, "mend what it names; meshca tries again by itself"});
+  }
   const auto snapshot = context.authorities.Current();
   if (snapshot == nullptr || snapshot->issuing == nullptr) {
     facts.push_back({"issuing authority", State::kFailed, "none is active: nothing can be signed",
@@ -61,10 +67,21 @@ void CheckAuthorities(const AdminContext& context, absl::Time now, std::vector<C
   // It renews itself long before this.
   facts.push_back(CheckValidity("issuing authority", snapshot->issuing->certificate, now, 0.2,
                                 "its renewal is late: read the server's log"));
-  const std::string error = context.authority_error ? context.authority_error() : "";
-  if (!error.empty()) {
-    facts.push_back({"authority renewal", State::kFailed, error, "mend what it names; meshca tries again by itself"});
+}
+
+// Which certificates may renew though nothing is known of them; nothing to say where each needs its record.
+void CheckUnrecorded(const AdminContext& context, std::vector<CheckedFact>& facts) {
+  const auto snapshot = context.authorities.Current();
+  if (snapshot == nullptr || !snapshot->unrecorded.has_value()) return;
+  const UnrecordedGrace& grace = *snapshot->unrecorded;
+  std::string authorities;
+  for (const std::string& id : grace.authority_ids) {
+    absl::StrAppend(&authorities, authorities.empty() ? "" : ", ", id.substr(0, 16));
   }
+  facts.push_back({"renewal without a record", State::kWarning,
+                   absl::StrCat("until ", Day(grace.until), " certificates signed by ", authorities,
+                                " may renew though this CA has no record of them (", grace.why, ")"),
+                   "nothing to do: it ends by itself; if such a key may be stolen: meshca root taint ID"});
 }
 
 void CheckStateDir(const AdminContext& context, std::vector<CheckedFact>& facts) {
@@ -171,6 +188,8 @@ absl::StatusOr<v1::CheckResponse> Check(const AdminContext& context, const std::
   std::vector<CheckedFact> facts;
   facts.push_back(CheckClock(context));
   CheckAuthorities(context, context.clock.Now(), facts);
+  CheckUnrecorded(context, facts);
+  if (context.token_issuers) CheckTokenIssuers(context.token_issuers(), facts);
   CheckStateDir(context, facts);
   CheckStore(context, facts);
   CheckSubscribers(context, facts);

@@ -11,6 +11,8 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "ca/authn/jwt_authenticator.h"
+#include "ca/authority/authority_manager.h"
 #include "ca/authority/authority_snapshot.h"
 #include "ca/authority/authority_store.h"
 #include "ca/authority/rotation_control.h"
@@ -80,11 +82,14 @@ struct AdminContext {
   // Name and address of each, real ports included.
   std::function<std::vector<std::pair<std::string, std::string>>()> listeners = {};
   // AuthorityManager::Import and LastError.
-  std::function<absl::Status(const std::string& folder, const std::string& actor, bool force)> import_root = {};
+  std::function<absl::Status(const std::string& folder, const std::string& actor, const ImportOptions& options)>
+      import_root = {};
   std::function<std::string()> authority_error = {};
   // AuthorityManager::ClockFinding and AcceptClock.
   std::function<std::string()> clock_finding = {};
   std::function<absl::Status(const std::string& actor)> accept_clock = {};
+  // JwtAuthenticator::Reports.
+  std::function<std::vector<JwtIssuerReport>()> token_issuers = {};
   // Ok, or why the server does not call itself ready.
   std::function<absl::Status()> readiness = {};
   // Registration entries have changed: reload what was read of them, tell the streams that wait for one.

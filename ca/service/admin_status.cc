@@ -61,6 +61,12 @@ absl::StatusOr<v1::ServerStatus> GetStatus(const AdminContext& context, const st
       status.set_bundle_sequence(snapshot->bundle->sequence_number);
       status.set_bundle_roots(static_cast<uint32_t>(snapshot->bundle->roots.size()));
     }
+    if (snapshot->unrecorded.has_value()) {
+      v1::UnrecordedRenewal& renewal = *status.mutable_unrecorded_renewal();
+      SetTime(snapshot->unrecorded->until, [&] { return renewal.mutable_until(); });
+      for (const std::string& id : snapshot->unrecorded->authority_ids) renewal.add_authority_ids(id);
+      renewal.set_why(snapshot->unrecorded->why);
+    }
   }
   if (context.authority_error) status.set_authority_error(context.authority_error());
   FillStore(context.maintenance.Health(), *status.mutable_store());

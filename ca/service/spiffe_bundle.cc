@@ -51,6 +51,7 @@ absl::StatusOr<std::string> KeyMembers(const PublicKey& key) {
   switch (key.type()) {
     case KeyType::kEcP256: return EllipticCurve(key, "P-256", 32);
     case KeyType::kEcP384: return EllipticCurve(key, "P-384", 48);
+    case KeyType::kEcP521: return EllipticCurve(key, "P-521", 66);
     case KeyType::kEd25519: return Ed25519(key);
     default: return Rsa(key);
   }

@@ -34,6 +34,15 @@ std::string NameText(const std::string& der) {
   return std::string(text, static_cast<size_t>(size));
 }
 
+// By whatever algorithm the certificate names, SHA-1 included.
+bool SelfSignatureFits(const Der& der, const PublicKey& key) {
+  const auto* at = reinterpret_cast<const unsigned char*>(der.bytes().data());
+  const X509Ptr x509(d2i_X509(nullptr, &at, static_cast<long>(der.bytes().size())));
+  if (x509 != nullptr && X509_verify(x509.get(), key.evp()) == 1) return true;
+  OpenSslError("X509_verify").IgnoreError();
+  return false;
+}
+
 }  // namespace
 
 struct Certificate::Rep {
@@ -52,7 +61,7 @@ absl::StatusOr<Certificate> Certificate::Parse(const Der& der) {
   auto rep = std::make_shared<Rep>();
   rep->der = der;
   MESHCA_ASSIGN_OR_RETURN(rep->parts, ReadCertificate(rep->der.bytes()));
-  absl::StatusOr<PublicKey> key = PublicKey::FromSpki(rep->parts.spki);
+  absl::StatusOr<PublicKey> key = PublicKey::OfCertificate(rep->parts.spki);
   if (!key.ok()) return Annotate(key.status(), "certificate");
   rep->key = *std::move(key);
   rep->sha256 = Sha256(rep->der.bytes());
@@ -109,8 +118,11 @@ absl::StatusOr<SpiffeId> Certificate::spiffe_id() const {
 }
 
 bool Certificate::IsSelfSigned() const {
-  return fields().subject_der == fields().issuer_der &&
-         public_key().Verify(signature_algorithm(), tbs(), signature()).ok();
+  if (fields().subject_der != fields().issuer_der) return false;
+  if (public_key().AcceptsAlgorithm(signature_algorithm()).ok()) {
+    return public_key().Verify(signature_algorithm(), tbs(), signature()).ok();
+  }
+  return SelfSignatureFits(der(), public_key());
 }
 
 absl::Status Certificate::VerifiesUnder(const Certificate& issuer) const {

@@ -30,7 +30,9 @@ enum KeyUsage : uint16_t {
 
 // What reading a certificate found. Names are printable ASCII, escaped where they were not.
 struct CertificateFields {
-  std::string serial_hex;  // lower-case hex of the INTEGER without leading zero bytes; any size up to 20 bytes
+  // Lower-case hex of the INTEGER without leading zero bytes, any size up to 20 bytes; "00" for zero, which RFC 5280
+  // forbids and old roots have.
+  std::string serial_hex;
   std::string issuer_der;  // Name, as encoded
   std::string subject_der;
   Validity validity;
@@ -89,7 +91,8 @@ class Certificate {
   // The fingerprint people compare, and SigningAuthority::id: hex SHA-256 of the SubjectPublicKeyInfo.
   std::string spki_sha256_hex() const { return public_key().sha256_hex(); }
 
-  // The subject is the issuer and the signature verifies under the own key.
+  // The subject is the issuer and the signature verifies under the own key: what a root looks like. By any algorithm,
+  // SHA-1 included, because a root is believed for where it was found, and nobody relies on its own signature.
   bool IsSelfSigned() const;
   // Names, key identifiers and signature fit: `issuer` signed this. Looks at neither dates nor extensions.
   // InvalidArgument says which of the three does not fit.

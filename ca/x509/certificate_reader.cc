@@ -127,8 +127,15 @@ absl::Status ReadExtensions(absl::string_view explicit_content, CertificateField
 
 absl::Status ReadSerial(der::Reader& reader, CertificateFields& out) {
   absl::string_view serial;
-  if (!reader.Read(der::kInteger, serial) || !der::IsPositiveInteger(serial)) return Malformed("serialNumber");
-  if (serial[0] == 0) serial.remove_prefix(1);
+  if (!reader.Read(der::kInteger, serial) || !der::IsInteger(serial)) return Malformed("serialNumber");
+  if ((serial[0] & 0x80) != 0) {
+    return WithReason(
+        absl::InvalidArgumentError("certificate: serialNumber is negative (RFC 5280 §4.1.2.2): Go's crypto/x509, and "
+                                   "with it every client written in Go, refuses the certificate; make it again with "
+                                   "a positive one"),
+        "CERTIFICATE_MALFORMED");
+  }
+  if (serial[0] == 0 && serial.size() > 1) serial.remove_prefix(1);
   if (serial.size() > kSerialBytesMax) return Malformed("serialNumber (more than 20 bytes)");
   out.serial_hex = HexLower(serial);
   return absl::OkStatus();

@@ -27,6 +27,10 @@ constexpr size_t kP256Size = 91;
 constexpr absl::string_view kP384Prefix(
     "\x30\x76\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22\x03\x62\x00\x04", 24);
 constexpr size_t kP384Size = 120;
+constexpr absl::string_view kP521Prefix(
+    "\x30\x81\x9b\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x23\x03\x81\x86\x00\x04", 26);
+constexpr size_t kP521Size = 158;
+constexpr absl::string_view kP521Oid = "1.3.132.0.35";
 
 // The uncompressed point of a P-256 SubjectPublicKeyInfo, its byte 04 included.
 absl::string_view P256Point(absl::string_view spki) { return spki.substr(kP256Prefix.size() - 1); }
@@ -106,7 +110,8 @@ absl::StatusOr<KeyType> ClassifyRsa(const EVP_PKEY* key) {
 absl::StatusOr<KeyType> ClassifyEc(absl::string_view spki, absl::string_view curve) {
   if (spki.size() == kP256Size && absl::StartsWith(spki, kP256Prefix)) return KeyType::kEcP256;
   if (spki.size() == kP384Size && absl::StartsWith(spki, kP384Prefix)) return KeyType::kEcP384;
-  if (curve == "1.2.840.10045.3.1.7" || curve == "1.3.132.0.34") {
+  if (spki.size() == kP521Size && absl::StartsWith(spki, kP521Prefix)) return KeyType::kEcP521;
+  if (curve == "1.2.840.10045.3.1.7" || curve == "1.3.132.0.34" || curve == kP521Oid) {
     return KeyError("KEY_UNSUPPORTED", "EC point is not in uncompressed form");
   }
   // 1.2.840.10045.3.1.1: P-192; 1.3.132.0.33: P-224.
@@ -137,7 +142,7 @@ AlgorithmOids ReadAlgorithm(absl::string_view spki) {
 absl::Status UnreadableKey(const AlgorithmOids& oids) {
   if (oids.algorithm == "1.2.840.10045.2.1") {
     absl::Status curve = ClassifyEc("", oids.curve).status();
-    if (oids.curve != "1.2.840.10045.3.1.7" && oids.curve != "1.3.132.0.34") return curve;
+    if (oids.curve != "1.2.840.10045.3.1.7" && oids.curve != "1.3.132.0.34" && oids.curve != kP521Oid) return curve;
     return KeyError("KEY_MALFORMED", "EC point is malformed or not on its curve");
   }
   return KeyError("KEY_MALFORMED", absl::StrCat("cannot be read as a key of algorithm ", oids.algorithm));
@@ -167,7 +172,8 @@ absl::Status Misfit(KeyType type) {
 bool SchemeFits(SignatureScheme scheme, KeyType type) {
   switch (type) {
     case KeyType::kEcP256:
-    case KeyType::kEcP384: return scheme == SignatureScheme::kEcdsa;
+    case KeyType::kEcP384:
+    case KeyType::kEcP521: return scheme == SignatureScheme::kEcdsa;
     case KeyType::kEd25519: return scheme == SignatureScheme::kEd25519;
     default: return scheme == SignatureScheme::kRsaPkcs1 || scheme == SignatureScheme::kRsaPss;
   }
@@ -221,6 +227,7 @@ absl::string_view KeyTypeName(KeyType type) {
     case KeyType::kRsa2048: return "rsa-2048";
     case KeyType::kRsa3072: return "rsa-3072";
     case KeyType::kRsa4096: return "rsa-4096";
+    case KeyType::kEcP521: return "ec-p521";
   }
   return "unknown";
 }
@@ -251,6 +258,8 @@ class PublicKeyParser {
   static PublicKey Make(KeyType type, absl::string_view spki, EvpPkeyPtr key) {
     return PublicKey(std::make_shared<const PublicKey::Rep>(type, spki, std::move(key)));
   }
+  // By OpenSSL's decoder, every type there is.
+  static absl::StatusOr<PublicKey> Decode(absl::string_view spki);
 };
 
 PublicKey::PublicKey(std::shared_ptr<const Rep> rep) : rep_(std::move(rep)) {}
@@ -262,6 +271,20 @@ absl::StatusOr<PublicKey> PublicKey::FromSpki(absl::string_view spki) {
 }
 
 absl::StatusOr<PublicKey> PublicKey::FromSpkiByOpenSsl(absl::string_view spki) {
+  MESHCA_ASSIGN_OR_RETURN(PublicKey key, PublicKeyParser::Decode(spki));
+  if (key.type() == KeyType::kEcP521) {
+    return KeyError("KEY_UNSUPPORTED",
+                    absl::StrCat("curve ", kP521Oid, " is not supported: use P-256, P-384, Ed25519 or RSA"));
+  }
+  return key;
+}
+
+absl::StatusOr<PublicKey> PublicKey::OfCertificate(absl::string_view spki) {
+  if (spki.size() == kP256Size && absl::StartsWith(spki, kP256Prefix)) return FromSpki(spki);
+  return PublicKeyParser::Decode(spki);
+}
+
+absl::StatusOr<PublicKey> PublicKeyParser::Decode(absl::string_view spki) {
   using X509PubkeyPtr = OpenSslPtr<X509_PUBKEY, X509_PUBKEY_free>;
   const unsigned char* at = Bytes(spki);
   const X509PubkeyPtr info(d2i_X509_PUBKEY(nullptr, &at, static_cast<long>(spki.size())));
@@ -277,7 +300,7 @@ absl::StatusOr<PublicKey> PublicKey::FromSpkiByOpenSsl(absl::string_view spki) {
   EvpPkeyPtr key(X509_PUBKEY_get(info.get()));
   if (key == nullptr) OpenSslError("X509_PUBKEY_get").IgnoreError();
   MESHCA_ASSIGN_OR_RETURN(const KeyType type, Classify(key.get(), encoded));
-  return PublicKeyParser::Make(type, encoded, std::move(key));
+  return Make(type, encoded, std::move(key));
 }
 
 KeyType PublicKey::type() const { return rep_->type; }

@@ -14,16 +14,17 @@ typedef struct evp_pkey_st EVP_PKEY;
 
 namespace meshca {
 
-// RSA keys of a size between are the tier below: 2560 bits counts as kRsa2048. The numbers may be stored.
-enum class KeyType { kEcP256 = 1, kEcP384 = 2, kEd25519 = 3, kRsa2048 = 4, kRsa3072 = 5, kRsa4096 = 6 };
+// RSA keys of a size between are the tier below: 2560 bits counts as kRsa2048. The numbers may be stored. kEcP521 is a
+// type that is believed in the certificate of somebody else's authority and made or signed for nowhere.
+enum class KeyType { kEcP256 = 1, kEcP384 = 2, kEd25519 = 3, kRsa2048 = 4, kRsa3072 = 5, kRsa4096 = 6, kEcP521 = 7 };
 
-// "ec-p256", "ec-p384", "ed25519", "rsa-2048", "rsa-3072", "rsa-4096": flags, config, tables.
+// "ec-p256", "ec-p384", "ed25519", "rsa-2048", "rsa-3072", "rsa-4096", "ec-p521": flags, config, tables.
 absl::string_view KeyTypeName(KeyType type);
-// InvalidArgument lists the names there are.
+// InvalidArgument lists the names there are; ec-p521 is none of them.
 absl::StatusOr<KeyType> ParseKeyType(absl::string_view name);
 
-// EC P-256 or P-384 (named curve, uncompressed point on the curve), Ed25519, or RSA of 2048-4096 bits. A cheap shared
-// copy; a default-constructed one is empty: a place to assign to. Immutable, thread-safe.
+// EC P-256 or P-384 (named curve, uncompressed point on the curve), Ed25519, or RSA of 2048-4096 bits; in a certificate
+// P-521 too. A cheap shared copy; a default-constructed one is empty: a place to assign to. Immutable, thread-safe.
 class PublicKey {
  public:
   PublicKey() = default;
@@ -34,6 +35,9 @@ class PublicKey {
   static absl::StatusOr<PublicKey> FromSpki(absl::string_view spki);
   // FromSpki by OpenSSL's decoder alone, for every type: what the fast path is compared with.
   static absl::StatusOr<PublicKey> FromSpkiByOpenSsl(absl::string_view spki);
+  // FromSpki for a key that only checks the signatures of others: P-521 too, which other CAs' roots have. Nothing is
+  // ever issued to such a key, because requests are read by FromSpki.
+  static absl::StatusOr<PublicKey> OfCertificate(absl::string_view spki);
 
   KeyType type() const;
   // The DER SubjectPublicKeyInfo.

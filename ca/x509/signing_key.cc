@@ -28,7 +28,7 @@ const unsigned char* Bytes(absl::string_view text) { return reinterpret_cast<con
 
 HashType SignatureHash(KeyType type) { return type == KeyType::kEcP384 ? HashType::kSha384 : HashType::kSha256; }
 
-bool IsRsa(KeyType type) { return type >= KeyType::kRsa2048; }
+bool IsRsa(KeyType type) { return type >= KeyType::kRsa2048 && type <= KeyType::kRsa4096; }
 
 EvpPkeyPtr GenerateHandle(KeyType type) {
   switch (type) {
@@ -38,6 +38,7 @@ EvpPkeyPtr GenerateHandle(KeyType type) {
     case KeyType::kRsa2048: return EvpPkeyPtr(EVP_PKEY_Q_keygen(nullptr, nullptr, "RSA", size_t{2048}));
     case KeyType::kRsa3072: return EvpPkeyPtr(EVP_PKEY_Q_keygen(nullptr, nullptr, "RSA", size_t{3072}));
     case KeyType::kRsa4096: return EvpPkeyPtr(EVP_PKEY_Q_keygen(nullptr, nullptr, "RSA", size_t{4096}));
+    case KeyType::kEcP521: break;  // never made here
   }
   return nullptr;
 }
@@ -97,6 +98,7 @@ absl::StatusOr<std::unique_ptr<SoftwareKey>> SoftwareKey::Adopt(EVP_PKEY* key) {
 }
 
 absl::StatusOr<std::unique_ptr<SoftwareKey>> SoftwareKey::Generate(KeyType type) {
+  if (type == KeyType::kEcP521) return absl::InvalidArgumentError("keys of type ec-p521 are not made here");
   EvpPkeyPtr key = GenerateHandle(type);
   if (key == nullptr) return OpenSslError("EVP_PKEY_Q_keygen");
   return Adopt(key.release());

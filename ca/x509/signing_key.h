@@ -33,7 +33,7 @@ class SigningKey {
 // A key in this process's memory.
 class SoftwareKey final : public SigningKey {
  public:
-  // Internal: OpenSSL.
+  // Internal: OpenSSL. InvalidArgument: a type that is not made here.
   static absl::StatusOr<std::unique_ptr<SoftwareKey>> Generate(KeyType type);
   // An unencrypted PrivateKeyInfo (RFC 5208). InvalidArgument: malformed, trailing data, weak or unsupported key.
   static absl::StatusOr<std::unique_ptr<SoftwareKey>> FromPkcs8Der(absl::string_view der);

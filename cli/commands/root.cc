@@ -24,6 +24,7 @@ struct ShowOptions {
 struct ImportOptions {
   std::string folder;
   bool force = false;
+  bool renew_unrecorded = false;
 };
 
 void BindShow(CLI::App& app, ShowOptions& options) {
@@ -53,7 +54,31 @@ void BindImport(CLI::App& app, ImportOptions& options) {
                  "Folder with ca-cert.pem, ca-key.pem, cert-chain.pem, root-cert.pem (istio's cacerts) or tls.crt, "
                  "tls.key, ca.crt (cert-manager's)")
       ->required();
-  app.add_flag("--force", options.force, "Even if certificates live under the present root: their holders may break");
+  app.add_flag("--force", options.force,
+               "Sign with a new root at once, even if certificates live under the present one: their holders may "
+               "break. Without it a rotation to the new root begins");
+  app.add_flag("--renew-unrecorded", options.renew_unrecorded,
+               "For one longest certificate lifetime, certificates that this authority signed elsewhere (istiod did) "
+               "may renew here, though there is no record of them");
+}
+
+// An import may be the beginning of something: said on stderr, because the table shows only what is.
+absl::Status SayWhatFollows(Session& session, const ImportOptions& options) {
+  v1::RotationStatus rotation;
+  MESHCA_RETURN_IF_ERROR(session.CallAdmin("GetRotation", v1::GetRotationRequest(), rotation));
+  if (rotation.running()) {
+    std::fprintf(
+        stderr,
+        "meshca: rotation %llu runs, to the root %s, which signs when everybody trusts it; `meshca root status "
+        "--watch` shows how far it is\n",
+        static_cast<unsigned long long>(rotation.number()), ShowShort(rotation.new_root_id()).c_str());
+  }
+  if (!options.renew_unrecorded) return absl::OkStatus();
+  v1::ServerStatus status;
+  MESHCA_RETURN_IF_ERROR(session.CallAdmin("GetStatus", v1::GetStatusRequest(), status));
+  std::fprintf(stderr, "meshca: certificates that it signed elsewhere may renew here until %s UTC\n",
+               ShowTime(status.unrecorded_renewal(), "until").c_str());
+  return absl::OkStatus();
 }
 
 absl::Status Import(Session& session, ImportOptions& options) {
@@ -63,10 +88,11 @@ absl::Status Import(Session& session, ImportOptions& options) {
   v1::ImportRootRequest request;
   request.set_folder(folder.string());
   request.set_force(options.force);
+  request.set_renew_unrecorded(options.renew_unrecorded);
   v1::ListAuthoritiesResponse response;
   MESHCA_RETURN_IF_ERROR(session.CallAdmin("ImportRoot", request, response));
   PrintAuthorities(session, response);
-  return absl::OkStatus();
+  return SayWhatFollows(session, options);
 }
 
 }  // namespace

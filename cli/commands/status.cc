@@ -24,6 +24,15 @@ void PrintText(const v1::ServerStatus& status) {
                                                       ShowTime(status.issuing(), "not_after"))
                                        : "none: nothing can be signed");
   if (!status.authority_error().empty()) Line("", absl::StrCat("ERROR: ", status.authority_error()));
+  if (status.has_unrecorded_renewal()) {
+    const v1::UnrecordedRenewal& renewal = status.unrecorded_renewal();
+    std::string authorities;
+    for (const std::string& id : renewal.authority_ids()) {
+      absl::StrAppend(&authorities, authorities.empty() ? "" : ", ", ShowShort(id));
+    }
+    Line("unrecorded", absl::StrCat("certificates without a record may renew until ", ShowTime(renewal, "until"),
+                                    " UTC, if signed by ", authorities, " (", renewal.why(), ")"));
+  }
   Line("bundle", absl::StrCat("version ", status.bundle_sequence(), ", ", status.bundle_roots(),
                               status.bundle_roots() == 1 ? " root" : " roots"));
   Line("certificates",

@@ -9,6 +9,8 @@
 #include <fstream>
 #include <memory>
 #include <optional>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -84,6 +86,26 @@ void AddCitadelExpiry(const AuthoritySnapshot& snapshot, absl::Time now, MetricF
             absl::ToDoubleSeconds(chain_ends - now));
 }
 
+// An issuer may stand in the configuration more than once, with other audiences; its keys are shown once.
+void AddTokenIssuers(const std::vector<JwtIssuerReport>& issuers, MetricFamilies& out) {
+  std::set<std::pair<std::string, std::string>> shown;
+  for (const JwtIssuerReport& issuer : issuers) {
+    if (!shown.emplace(issuer.issuer, issuer.keys.location).second) continue;
+    const MetricLabels labels = {{"issuer", issuer.issuer}, {"keys", issuer.keys.location}};
+    const absl::Time read = issuer.keys.last_success;
+    out.Gauge("meshca_jwt_issuer_last_success_timestamp_seconds",
+              "When the keys of a token issuer were last read, Unix seconds; 0: never.",
+              read == absl::InfinitePast() ? 0 : Seconds(read), labels);
+    out.Gauge("meshca_jwt_issuer_error", "1 while the last look at a token issuer's keys failed.",
+              !issuer.keys.error.empty(), labels);
+    const Jwks* keys = issuer.keys.keys.get();
+    out.Gauge("meshca_jwks_keys", "Keys of a token issuer that its tokens are judged by.",
+              keys == nullptr ? 0 : static_cast<double>(keys->keys().size()), labels);
+    out.Gauge("meshca_jwks_keys_ignored", "Keys of a token issuer that cannot be used: see `meshca check`.",
+              keys == nullptr ? 0 : static_cast<double>(keys->ignored().size()), labels);
+  }
+}
+
 void AddAuthorities(const MetricSources& sources, absl::Time now, MetricFamilies& out) {
   const std::shared_ptr<const AuthoritySnapshot> snapshot = sources.authorities->Current();
   out.Gauge("meshca_authority_error", "1 while something is wrong with the authorities: see `meshca status`.",
@@ -94,6 +116,9 @@ void AddAuthorities(const MetricSources& sources, absl::Time now, MetricFamilies
   out.Gauge("meshca_authority_can_sign", "1 while an authority signs.", snapshot->issuing != nullptr);
   out.Gauge("meshca_bundle_sequence", "Number of the trust bundle that is published.",
             static_cast<double>(snapshot->bundle->sequence_number));
+  out.Gauge("meshca_unrecorded_renewal_until_timestamp_seconds",
+            "Until when certificates without a record may renew, Unix seconds; 0: they may not.",
+            snapshot->unrecorded.has_value() ? Seconds(snapshot->unrecorded->until) : 0);
   out.Gauge("meshca_bundle_roots", "Roots in the trust bundle.", static_cast<double>(snapshot->bundle->roots.size()));
   absl::StatusOr<std::map<std::string, uint64_t>> live = absl::UnavailableError("not asked");
   if (sources.authority_store != nullptr) live = sources.authority_store->CountLiveLeaves(now);
@@ -276,6 +301,7 @@ std::string MetricsRegistry::Render() const {
     out.Gauge("meshca_plugged_in_ca_refused", "1 while a new set of the plugged-in CA is refused or held.",
               sources_.plugged_in_refused());
   }
+  if (sources_.token_issuers) AddTokenIssuers(sources_.token_issuers(), out);
   if (sources_.rotation != nullptr) AddRotation(sources_.rotation->Report(), out);
   if (sources_.server_certificate != nullptr) {
     const absl::Time ends = sources_.server_certificate->ExpiresAt();

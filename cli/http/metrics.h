@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "ca/authn/jwt_authenticator.h"
 #include "ca/authority/authority_manager.h"
 #include "ca/authority/rotation_control.h"
 #include "ca/base/clock.h"
@@ -38,6 +39,8 @@ struct MetricSources {
   RotationControl* rotation = nullptr;
   // True while a plugged-in set is refused or held; an empty one is not shown.
   std::function<bool()> plugged_in_refused;
+  // The issuers whose tokens are accepted; an empty one is not shown.
+  std::function<std::vector<JwtIssuerReport>()> token_issuers;
 };
 
 // Names no identity: methods, authorities' fingerprints and counts alone. Thread-safe.

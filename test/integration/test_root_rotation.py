@@ -1,6 +1,7 @@
 """Rotating the root of a running server: the evidence it waits for, what it refuses, and what its chains are worth."""
 
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -454,3 +455,48 @@ def test_a_broken_set_is_named_everywhere_and_the_old_one_goes_on(server, tmp_pa
     second = plugged.put(tmp_path / "second")
     wait_until(lambda: rotation.root_states(ca).get(second) == "active", 60, lambda: rotation.status(ca))
     assert "meshca_plugged_in_ca_refused 0" in ca.get("/metrics")
+
+
+def test_an_emptied_folder_stops_no_restart_and_check_says_what_is_missing(server, tmp_path):
+    plugged = PluggedIn(tmp_path / "cacerts")
+    first = plugged.put(tmp_path / "first")
+    ca = server("--authority-plugged-in-ca", str(plugged.folder))
+    before = ca.root_pem
+    ca.terminate()
+    for name in os.listdir(plugged.folder):
+        (plugged.folder / name).unlink()
+    ca.start()
+    assert ca.cli("bundle", "show", "--format", "pem").stdout == before, "trust goes on"
+    assert rotation.root_states(ca) == {first: "active"}
+    check = ca.cli("check", check=False)
+    assert check.returncode == 1 and f"{plugged.folder}: holds no CA: expected ca-cert.pem" in check.stdout, check.stdout
+    assert "holds no CA" in ca.log()
+    refused = ca.cli("request", "spiffe://cluster.local/web", "--out-dir", tmp_path / "out", check=False)
+    assert refused.returncode == 1, "the key was in the folder"
+    second = plugged.put(tmp_path / "second")
+    wait_until(lambda: rotation.status(ca)["new_root_id"] == second, 60, lambda: rotation.status(ca))
+
+
+def test_importing_a_new_root_under_live_certificates_begins_a_rotation_to_it(server, tmp_path):
+    ca = server(*QUICK)
+    old = ca.root_fingerprint
+    plugged = PluggedIn(tmp_path / "cacerts")
+    imported = plugged.put(tmp_path / "first")
+    with ManySubscribers(ca.api_socket, 2, silent=["node-1"]) as proxies:
+        proxies.wait_received(1)
+        done = ca.cli("root", "import", plugged.folder, "--renew-unrecorded")
+        assert f"to the root {imported[:12]}" in done.stderr and "meshca root status" in done.stderr, done.stderr
+        report = wait_until(lambda: (now := rotation.status(ca))["step"] == "distribute" and now, 40,
+                            lambda: rotation.status(ca))
+        assert (report["old_root_id"], report["new_root_id"]) == (old, imported)
+        assert rotation.root_states(ca)[old] == "active", "nobody is cut off"
+        assert "certificates without a record may renew until" in ca.cli("status").stdout
+        assert "renewal without a record" in ca.cli("check", check=False).stdout
+        actions = ca.cli("audit", "list").stdout
+        assert "unrecorded.allow" in actions and "root.prepare" in actions
+    for row in subscribers(ca):
+        ca.cli("subscriber", "evict", row["instance"])
+    wait_until(lambda: rotation.status(ca)["step"] == "done", 60, lambda: json.dumps(rotation.status(ca), indent=1))
+    assert rotation.root_states(ca) == {old: "retired", imported: "active"}
+    files = request(ca, tmp_path / "after")
+    assert openssl_verifies(tmp_path / "first" / "root-cert.pem", files / "cert-chain.pem", files / "cert-chain.pem") == ""

@@ -9,6 +9,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/authority/authority_rows.h"
+#include "ca/authority/rotation_change.h"
+#include "ca/authority/unrecorded_grace.h"
 #include "ca/base/file.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -55,9 +57,7 @@ class FaultyStore final : public AuthorityStore {
     ++settings_written;
     return store.PutSetting(name, value);
   }
-  absl::StatusOr<std::string> GetSealedSetting(absl::string_view name) override {
-    return store.GetSealedSetting(name);
-  }
+  absl::StatusOr<std::string> GetSealedSetting(absl::string_view name) override { return store.GetSealedSetting(name); }
   absl::Status PutSealedSetting(absl::string_view name, absl::string_view value) override {
     ++settings_written;
     return store.PutSealedSetting(name, value);
@@ -101,6 +101,17 @@ class AuthorityManagerTest : public testing::Test {
       clock_.Advance(absl::Hours(6));
       Tick(manager);
     }
+  }
+  // Of the newest entry of that action; "" for none.
+  std::string DetailOf(absl::string_view action) {
+    std::string detail;
+    EXPECT_TRUE(store_.store
+                    .ListAudit([&](const AuditEntry& entry) {
+                      if (entry.action == action) detail = entry.detail;
+                      return true;
+                    })
+                    .ok());
+    return detail;
   }
   std::vector<std::string> AuditedActions() {
     std::vector<std::string> actions;
@@ -583,6 +594,106 @@ TEST_F(PluggedInManager, NewRootBeginsARotationAndThePresentKeyIsKept) {
   EXPECT_EQ(restarted->Current()->issuing->key_reference, "sealed");
 }
 
+// https://istio.io: root A, then A and B trusted, then B signs, then B alone.
+TEST_F(PluggedInManager, IstiosPublishedRootRotationGoesThrough) {
+  const TestCa b_root = MakeTestCa(Spec("root b"));
+  const TestCa b = MakeTestCa(Spec("issuing b"), &b_root);
+  Write(issuing_, root_);
+  auto manager = MakeStarted();
+  folder_.Write("root-cert.pem", root_.pem() + b_root.pem());
+  Tick(*manager);
+  EXPECT_EQ(manager->LastError(), "");
+  EXPECT_THAT(manager->Current()->bundle->roots, ElementsAre(root_.certificate(), b_root.certificate()));
+  EXPECT_EQ(manager->Current()->issuing->id, issuing_.id());
+
+  Write(b, b_root);
+  folder_.Write("root-cert.pem", root_.pem() + b_root.pem() + b_root.pem());
+  Tick(*manager);
+  EXPECT_EQ(manager->LastError(), "");
+  ASSERT_TRUE(manager->Current()->rotation.has_value());
+  EXPECT_EQ(manager->Current()->rotation->new_root_id, b_root.id());
+  // The driver's steps, as they are taken when the evidence is there.
+  const auto change = [&](auto step) {
+    const absl::Status changed = manager->Change(step);
+    ASSERT_TRUE(changed.ok()) << changed;
+  };
+  const ChangeReason reason = {"test", "", clock_.Now()};
+  const TrustDomain& domain = options_.trust_domain;
+  change([&](const AuthoritiesAndBundle& s) { return PublishRotation(s, domain, reason); });
+  change([&](const AuthoritiesAndBundle& s) {
+    return ActivateRotation(s, domain, *UsableIssuing(s, b_root.id(), clock_.Now()), "", reason);
+  });
+  EXPECT_EQ(manager->Current()->issuing->id, b.id());
+  EXPECT_EQ(manager->LastError(), "");
+  change([&](const AuthoritiesAndBundle& s) { return DrainRotation(s, domain, reason); });
+  change([&](const AuthoritiesAndBundle& s) { return RetireRotation(s, domain, "", reason); });
+  change([&](const AuthoritiesAndBundle& s) { return FinishRotation(s, domain, reason); });
+  EXPECT_THAT(manager->Current()->bundle->roots, ElementsAre(b_root.certificate()));
+
+  // The files still name A: a restart reads them anew and must not bring it back.
+  auto restarted = MakeStarted();
+  EXPECT_THAT(restarted->Current()->bundle->roots, ElementsAre(b_root.certificate()));
+  folder_.Write("root-cert.pem", b_root.pem());
+  Tick(*restarted);
+  EXPECT_EQ(restarted->LastError(), "");
+  EXPECT_EQ(restarted->Current()->issuing->id, b.id());
+}
+
+TEST_F(PluggedInManager, RetiringARootTakesEveryCertificateOfItsKeyOutOfTheBundle) {
+  Write(issuing_, root_);
+  auto manager = MakeStarted();
+  const TestCa renewed = MakeTestCa(Spec("root", 700 * kDay), nullptr, SameKey(root_));
+  folder_.Write("root-cert.pem", renewed.pem());
+  Tick(*manager);
+  EXPECT_THAT(manager->Current()->bundle->roots, ElementsAre(renewed.certificate(), root_.certificate()));
+  const TestCa b_root = MakeTestCa(Spec("root b"));
+  Write(MakeTestCa(Spec("issuing b"), &b_root), b_root);
+  Tick(*manager);
+  const ChangeReason reason = {"test", "", clock_.Now()};
+  const TrustDomain& domain = options_.trust_domain;
+  for (const auto& step : std::vector<std::function<absl::StatusOr<AuthorityChange>(const AuthoritiesAndBundle&)>>{
+           [&](const auto& s) { return PublishRotation(s, domain, reason); },
+           [&](const auto& s) {
+             return ActivateRotation(s, domain, *UsableIssuing(s, b_root.id(), clock_.Now()), "", reason);
+           },
+           [&](const auto& s) { return RetireRotation(s, domain, "", reason); }}) {
+    const absl::Status changed = manager->Change(step);
+    ASSERT_TRUE(changed.ok()) << changed;
+  }
+  EXPECT_THAT(manager->Current()->bundle->roots, ElementsAre(b_root.certificate()));
+}
+
+TEST_F(PluggedInManager, EmptiedFolderAtARestartStillServesTrustAndSaysWhatIsMissing) {
+  Write(issuing_, root_);
+  MakeStarted();
+  std::filesystem::remove_all(folder_.path());
+  for (const bool gone : {true, false}) {
+    if (!gone) std::filesystem::create_directory(folder_.path());
+    auto manager = MakeStarted();
+    EXPECT_EQ(manager->Current()->issuing, nullptr) << "the key was in the folder";
+    EXPECT_THAT(manager->Current()->bundle->roots, ElementsAre(root_.certificate()));
+    EXPECT_THAT(manager->LastError(), AllOf(HasSubstr(folder_.path()), HasSubstr("holds no CA: expected ca-cert.pem")));
+    EXPECT_TRUE(manager->PluggedInRefused());
+  }
+  auto manager = MakeStarted();
+  Write(issuing_, root_);
+  Tick(*manager);
+  ExpectWhole(*manager->Current());
+  EXPECT_EQ(manager->LastError(), "");
+}
+
+TEST_F(PluggedInManager, EmptiedFolderAtARestartStopsNoSigningWhereTheKeyIsHeld) {
+  // The root's key made an issuing authority, whose own key is in the database.
+  folder_.Write("ca-cert.pem", root_.pem());
+  folder_.Write("ca-key.pem", root_.key_pem());
+  const std::string issuing = MakeStarted()->Current()->issuing->id;
+  std::filesystem::remove_all(folder_.path());
+  auto manager = MakeStarted();
+  ExpectWhole(*manager->Current());
+  EXPECT_EQ(manager->Current()->issuing->id, issuing);
+  EXPECT_THAT(manager->LastError(), HasSubstr("holds no CA"));
+}
+
 TEST_F(PluggedInManager, AThirdRootIsHeldWhileARotationRuns) {
   Write(issuing_, root_);
   auto manager = MakeStarted();
@@ -628,6 +739,20 @@ TEST_F(PluggedInManager, RootWithItsKeyGetsAnIssuingAuthorityThatRenewsItself) {
 class ImportTest : public PluggedInManager {
  protected:
   ImportTest() { options_.plugged_in_folder.clear(); }
+
+  void ExpectTaintEndsGrace(const std::string& id) {
+    auto manager = MakeStarted();
+    Write(issuing_, root_);
+    ASSERT_TRUE(manager->Import(folder_.path(), "uid 0", {.renew_unrecorded = true}).ok());
+    ASSERT_TRUE(manager->Current()->unrecorded.has_value());
+    const absl::Status tainted = manager->Change([&](const AuthoritiesAndBundle& state) {
+      return TaintAuthority(state, options_.trust_domain, id, {"uid 0", "stolen", clock_.Now()});
+    });
+    ASSERT_TRUE(tainted.ok()) << tainted;
+    EXPECT_FALSE(manager->Current()->unrecorded.has_value());
+    EXPECT_FALSE(MakeStarted()->Current()->unrecorded.has_value()) << "it ended for good";
+    EXPECT_NE(DetailOf("unrecorded.end"), "");
+  }
 };
 
 TEST_F(ImportTest, ReplacesAFreshRootWhole) {
@@ -635,7 +760,7 @@ TEST_F(ImportTest, ReplacesAFreshRootWhole) {
   std::string first = manager->Current()->issuing->id;
   store_.live_leaves = {{first, 1}};
   Write(issuing_, root_);
-  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0", false, /*own_leaves=*/1).ok());
+  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0", {.own_leaves = 1}).ok());
   ExpectWhole(*manager->Current());
   EXPECT_EQ(manager->Current()->issuing->id, issuing_.id());
   EXPECT_EQ(manager->Current()->issuing->key_reference, "sealed");
@@ -656,47 +781,190 @@ TEST_F(ImportTest, WhatTheOldRootSignsMeanwhileStaysVerifiable) {
   Write(issuing_, root_);
   // Signed after the count, recorded before the change.
   store_.before_commit = [&] { store_.live_leaves = {{before->issuing->id, 1}}; };
-  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0", false).ok());
+  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0").ok());
   EXPECT_EQ(manager->Current()->issuing->id, issuing_.id());
   EXPECT_THAT(manager->Current()->bundle->roots, ElementsAre(root_.certificate(), before->bundle->roots.front()));
 }
 
-TEST_F(ImportTest, IsRefusedWhileCertificatesLiveUnderThePresentRoot) {
+TEST_F(ImportTest, OfANewRootUnderLiveCertificatesBeginsARotationToIt) {
   auto manager = MakeStarted();
   auto before = manager->Current();
   store_.live_leaves = {{before->issuing->id, 8}};
   Write(issuing_, root_);
-  EXPECT_THAT(manager->Import(folder_.path(), "uid 0", false, 1),
-              Refuses(absl::StatusCode::kFailedPrecondition, "ROOT_IN_USE", "7 certificates live"));
-  EXPECT_EQ(manager->Current(), before);
+  absl::Status imported = manager->Import(folder_.path(), "uid 0", {.own_leaves = 1});
+  ASSERT_TRUE(imported.ok()) << imported;
+  auto snapshot = manager->Current();
+  EXPECT_EQ(snapshot->issuing->id, before->issuing->id) << "nobody holds the new root yet";
+  ASSERT_TRUE(snapshot->rotation.has_value());
+  EXPECT_EQ(snapshot->rotation->step, RotationStep::kPrepare);
+  EXPECT_EQ(snapshot->rotation->old_root_id, before->issuing->root_id);
+  EXPECT_EQ(snapshot->rotation->new_root_id, root_.id());
+  EXPECT_EQ(snapshot->rotation->actor, "uid 0");
+  EXPECT_TRUE(snapshot->rotation->automatic);
+  EXPECT_THAT(DetailOf("root.prepare"), HasSubstr("7 certificates live under the present root"));
+  const AuthoritiesAndBundle stored = store_.store.LoadAuthorities().value();
+  const StoredAuthority* imported_issuing = FindById(stored, issuing_.id());
+  ASSERT_NE(imported_issuing, nullptr);
+  EXPECT_EQ(imported_issuing->key_reference, "sealed") << "the folder may go away";
+  EXPECT_EQ(OpenKey(keys_, *imported_issuing).value()->public_key().sha256_hex(), issuing_.id());
+  EXPECT_EQ(imported_issuing->chain_der.size(), 2u)
+      << "certified by the root before it, which holders of that one need";
 
-  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0", true, 1).ok());
+  // The same again is the same rotation; another root is not.
+  EXPECT_TRUE(manager->Import(folder_.path(), "uid 0", {.own_leaves = 1}).ok());
+  EXPECT_EQ(manager->Current(), snapshot);
+  TestCa third = MakeTestCa(Spec("third root"));
+  Write(MakeTestCa(Spec("third"), &third), third);
+  EXPECT_THAT(manager->Import(folder_.path(), "uid 0", {.own_leaves = 1}),
+              Refuses(absl::StatusCode::kFailedPrecondition, "ROTATION_RUNS", "meshca root abort"));
+}
+
+TEST_F(ImportTest, ForcedChangesOverAtOnceAndTheOldRootStaysTrusted) {
+  auto manager = MakeStarted();
+  auto before = manager->Current();
+  store_.live_leaves = {{before->issuing->id, 8}};
+  Write(issuing_, root_);
+  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0", {.force = true, .own_leaves = 1}).ok());
   ExpectWhole(*manager->Current());
+  EXPECT_EQ(manager->Current()->issuing->id, issuing_.id());
   EXPECT_THAT(manager->Current()->bundle->roots, ElementsAre(root_.certificate(), before->bundle->roots.front()))
       << "the certificates alive under the old root must stay verifiable";
-  std::string detail;
-  ASSERT_TRUE(store_.store
-                  .ListAudit([&](const AuditEntry& entry) {
-                    if (entry.actor == "uid 0") detail = entry.detail;
-                    return true;
-                  })
-                  .ok());
-  EXPECT_THAT(detail, HasSubstr("forced with 7 certificates"));
+  EXPECT_THAT(DetailOf("root.activate"), HasSubstr("forced with 7 certificates"));
+}
+
+TEST_F(ImportTest, RetiredRootDoesNotComeBack) {
+  auto manager = MakeStarted();
+  Write(issuing_, root_);
+  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0").ok());
+  TestCa next_root = MakeTestCa(Spec("next root"));
+  TestCa next = MakeTestCa(Spec("next"), &next_root);
+  Write(next, next_root);
+  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0").ok());
+  EXPECT_THAT(manager->Current()->bundle->roots, ElementsAre(next_root.certificate()));
+  // Neither as one of several roots of a set, nor as the set's own while certificates live.
+  folder_.Write("root-cert.pem", next_root.pem() + root_.pem());
+  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0").ok());
+  EXPECT_THAT(manager->Current()->bundle->roots, ElementsAre(next_root.certificate()));
+  store_.live_leaves = {{next.id(), 3}};
+  Write(issuing_, root_);
+  EXPECT_THAT(manager->Import(folder_.path(), "uid 0"),
+              Refuses(absl::StatusCode::kFailedPrecondition, "ROOT_RETIRED", "a retired root does not come back"));
+}
+
+// --- certificates without a record ---
+
+TEST_F(ImportTest, RenewUnrecordedCoversTheImportedAuthorityForOneLongestLeaf) {
+  auto manager = MakeStarted();
+  Write(issuing_, root_);
+  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0").ok());
+  EXPECT_FALSE(manager->Current()->unrecorded.has_value()) << "nobody asked for it";
+  const absl::Time until = clock_.Now() + options_.leaf_lifetime_max;
+  // The authority is active already: asking for it afterwards is no other import.
+  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0", {.renew_unrecorded = true}).ok());
+  ASSERT_TRUE(manager->Current()->unrecorded.has_value());
+  EXPECT_THAT(manager->Current()->unrecorded->authority_ids, ElementsAre(issuing_.id())) << "not all under the root";
+  EXPECT_EQ(manager->Current()->unrecorded->until, until);
+  EXPECT_EQ(manager->Current()->unrecorded->why, absl::StrCat("import ", folder_.path()));
+  EXPECT_THAT(DetailOf("unrecorded.allow"), HasSubstr("may renew until "));
+  // A second import without it neither ends nor prolongs it, and it outlives the process.
+  clock_.Advance(absl::Hours(1));
+  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0").ok());
+  EXPECT_EQ(manager->Current()->unrecorded->until, until);
+  EXPECT_EQ(MakeStarted()->Current()->unrecorded, manager->Current()->unrecorded);
+
+  Pass(*manager, options_.leaf_lifetime_max);
+  EXPECT_FALSE(manager->Current()->unrecorded.has_value());
+  EXPECT_NE(DetailOf("unrecorded.end"), "");
+}
+
+TEST_F(ImportTest, RenewUnrecordedWithASelfSignedCaCoversTheRootThatSignedLeavesItself) {
+  auto manager = MakeStarted();
+  folder_.Write("ca-cert.pem", root_.pem());
+  folder_.Write("ca-key.pem", root_.key_pem());
+  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0", {.renew_unrecorded = true}).ok());
+  EXPECT_THAT(manager->Current()->unrecorded->authority_ids, ElementsAre(root_.id()));
+}
+
+TEST_F(ImportTest, RenewUnrecordedStandsWhileARotationToTheImportedRootRuns) {
+  auto manager = MakeStarted();
+  store_.live_leaves = {{manager->Current()->issuing->id, 8}};
+  Write(issuing_, root_);
+  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0", {.renew_unrecorded = true}).ok());
+  EXPECT_TRUE(manager->Current()->rotation.has_value());
+  EXPECT_THAT(manager->Current()->unrecorded->authority_ids, ElementsAre(issuing_.id()));
+}
+
+TEST_F(ImportTest, AnEndedGraceDoesNotComeBackWhenTheClockGoesBackwards) {
+  auto manager = MakeStarted();
+  Write(issuing_, root_);
+  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0", {.renew_unrecorded = true}).ok());
+  Pass(*manager, options_.leaf_lifetime_max);
+  ASSERT_FALSE(manager->Current()->unrecorded.has_value());
+  clock_.JumpTo(clock_.Now() - 2 * options_.leaf_lifetime_max);
+  Tick(*manager);
+  EXPECT_FALSE(manager->Current()->unrecorded.has_value());
+  auto restarted = MakeStarted();
+  EXPECT_FALSE(restarted->Current()->unrecorded.has_value());
+  EXPECT_TRUE(restarted->AcceptClock("uid 0").ok());
+  EXPECT_FALSE(restarted->Current()->unrecorded.has_value());
+}
+
+TEST_F(ImportTest, AClockThatJumpsAheadEndsNoGrace) {
+  auto manager = MakeStarted();
+  Write(issuing_, root_);
+  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0", {.renew_unrecorded = true}).ok());
+  clock_.JumpTo(clock_.Now() + 2 * options_.leaf_lifetime_max);
+  Tick(*manager);
+  clock_.JumpTo(clock_.Now() - 2 * options_.leaf_lifetime_max);
+  Tick(*manager);
+  EXPECT_TRUE(manager->Current()->unrecorded.has_value());
+}
+
+TEST_F(ImportTest, ATaintOfTheAuthorityEndsItsGrace) { ExpectTaintEndsGrace(issuing_.id()); }
+
+TEST_F(ImportTest, ATaintOfItsRootEndsItsGrace) { ExpectTaintEndsGrace(root_.id()); }
+
+TEST_F(AuthorityManagerTest, ARestoreCoversTheAuthoritiesThatStoodBeforeIt) {
+  auto manager = MakeStarted();
+  const std::string before = manager->Current()->issuing->id;
+  ASSERT_TRUE(store_.PutSealedSetting(kSettingRecovered, "1").ok());
+  auto restored = MakeStarted();
+  EXPECT_NE(restored->Current()->issuing->id, before);
+  ASSERT_TRUE(restored->Current()->unrecorded.has_value());
+  EXPECT_THAT(restored->Current()->unrecorded->authority_ids, ElementsAre(before)) << "not the one made since";
+  EXPECT_EQ(restored->Current()->unrecorded->until, clock_.Now() + options_.leaf_lifetime_max);
+  EXPECT_EQ(restored->Current()->unrecorded->why, "restored from a backup");
+}
+
+TEST_F(AuthorityManagerTest, WhoeverWritesTheDatabaseCannotGrantRenewalWithoutARecord) {
+  auto manager = MakeStarted();
+  const std::string issuing = manager->Current()->issuing->id;
+  UnrecordedGrace forged;
+  forged.until = clock_.Now() + kDay;
+  forged.authority_ids = {issuing};
+  ASSERT_TRUE(store_.PutSetting(kSettingUnrecordedGrace, UnrecordedGraceToText(forged)).ok());
+  EXPECT_EQ(Make()->Start().code(), absl::StatusCode::kDataLoss);
+  ASSERT_TRUE(store_.PutSealedSetting(kSettingUnrecordedGrace, "").ok());
+  // A mark that pretends a restore makes a new issuing authority, and grants nothing.
+  ASSERT_TRUE(store_.PutSetting(kSettingRecovered, "1").ok());
+  auto restarted = MakeStarted();
+  EXPECT_NE(restarted->Current()->issuing->id, issuing);
+  EXPECT_FALSE(restarted->Current()->unrecorded.has_value());
 }
 
 TEST_F(ImportTest, SameSetAgainChangesNothing) {
   auto manager = MakeStarted();
   Write(issuing_, root_);
-  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0", false).ok());
+  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0").ok());
   int commits = store_.commits;
-  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0", false).ok());
+  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0").ok());
   EXPECT_EQ(store_.commits, commits);
 }
 
 TEST_F(ImportTest, BrokenSetIsNamedAndNothingChanges) {
   auto manager = MakeStarted();
   auto before = manager->Current();
-  EXPECT_THAT(manager->Import(folder_.path(), "uid 0", true),
+  EXPECT_THAT(manager->Import(folder_.path(), "uid 0", {.force = true}),
               Refuses(absl::StatusCode::kInvalidArgument, "PLUGGED_IN_CA_INVALID", folder_.path()));
   EXPECT_EQ(manager->Current(), before);
 }
@@ -704,11 +972,11 @@ TEST_F(ImportTest, BrokenSetIsNamedAndNothingChanges) {
 TEST_F(ImportTest, TaintedAuthorityIsNotTakenBack) {
   auto manager = MakeStarted();
   Write(issuing_, root_);
-  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0", false).ok());
+  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0").ok());
   TestCa next = MakeTestCa(Spec("next"), &root_);
   TestFolder other;
   Write(next, root_);
-  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0", false).ok());
+  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0").ok());
   AuthoritiesAndBundle stored = store_.store.LoadAuthorities().value();
   AuthorityChange taint;
   taint.expected_revision = stored.revision;
@@ -718,7 +986,7 @@ TEST_F(ImportTest, TaintedAuthorityIsNotTakenBack) {
   taint.audit.emplace_back();
   ASSERT_TRUE(store_.store.CommitAuthorities(taint).ok());
   Write(issuing_, root_);
-  EXPECT_THAT(manager->Import(folder_.path(), "uid 0", true),
+  EXPECT_THAT(manager->Import(folder_.path(), "uid 0", {.force = true}),
               Refuses(absl::StatusCode::kFailedPrecondition, "", "is tainted"));
 }
 

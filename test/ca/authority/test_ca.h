@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -31,6 +32,8 @@ struct TestCertificate {
   std::string subject_alt_name;
   std::string name_constraints;
   std::string policy_constraints;  // critical and unknown to meshca's reader
+  std::string extended_key_usage;
+  std::optional<long> serial;  // nothing: the next of a row
 };
 
 // A key with its certificate, made by OpenSSL's own builder: nothing of ours in it.
@@ -66,6 +69,7 @@ struct TestCa {
 };
 
 inline EvpPkeyPtr MakeTestKey() { return EvpPkeyPtr(EVP_EC_gen("P-256")); }
+inline EvpPkeyPtr SameKey(const TestCa& ca) { return EvpPkeyPtr(EVP_PKEY_dup(ca.key.get())); }
 
 // A certificate for `key` (a fresh one when null), signed by `issuer`, or by itself.
 inline TestCa MakeTestCa(const TestCertificate& spec, const TestCa* issuer = nullptr, EvpPkeyPtr key = nullptr,
@@ -76,19 +80,19 @@ inline TestCa MakeTestCa(const TestCertificate& spec, const TestCa* issuer = nul
   X509* x509 = ca.x509.get();
   X509_set_version(x509, 2);
   static int serial = 0;
-  ASN1_INTEGER_set(X509_get_serialNumber(x509), ++serial);
+  ASN1_INTEGER_set(X509_get_serialNumber(x509), spec.serial.value_or(++serial));
   X509_NAME_add_entry_by_txt(X509_get_subject_name(x509), "CN", MBSTRING_UTF8,
                              reinterpret_cast<const unsigned char*>(spec.name.c_str()), -1, -1, 0);
   X509_set_issuer_name(x509, X509_get_subject_name(issuer != nullptr ? issuer->x509.get() : x509));
   ASN1_TIME_set(X509_getm_notBefore(x509), absl::ToTimeT(spec.not_before));
   ASN1_TIME_set(X509_getm_notAfter(x509), absl::ToTimeT(spec.not_after));
   X509_set_pubkey(x509, ca.key.get());
-  for (auto& [nid, text] :
-       std::vector<std::pair<int, std::string>>{{NID_basic_constraints, spec.basic_constraints},
-                                                {NID_key_usage, spec.key_usage},
-                                                {NID_subject_alt_name, spec.subject_alt_name},
-                                                {NID_name_constraints, spec.name_constraints},
-                                                {NID_policy_constraints, spec.policy_constraints}}) {
+  for (auto& [nid, text] : std::vector<std::pair<int, std::string>>{{NID_basic_constraints, spec.basic_constraints},
+                                                                    {NID_key_usage, spec.key_usage},
+                                                                    {NID_subject_alt_name, spec.subject_alt_name},
+                                                                    {NID_name_constraints, spec.name_constraints},
+                                                                    {NID_policy_constraints, spec.policy_constraints},
+                                                                    {NID_ext_key_usage, spec.extended_key_usage}}) {
     if (text.empty()) continue;
     X509V3_CTX context;
     X509V3_set_ctx_nodb(&context);

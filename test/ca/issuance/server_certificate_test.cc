@@ -187,7 +187,7 @@ TEST_F(ServerCertificateTest, ChangedRootRenewsAtOnce) {
   folder.Write("ca-cert.pem", other_root.pem());
   folder.Write("ca-key.pem", other_root.key_pem());
   uint64_t own = CountLiveServerCertificates(store_, domain_, clock_.Now()).value();
-  absl::Status imported = manager_->Import(folder.path(), "uid 0", false, own);
+  absl::Status imported = manager_->Import(folder.path(), "uid 0", {.own_leaves = own});
   ASSERT_TRUE(imported.ok()) << imported;
   Tick(certificate);
   ASSERT_TRUE(certificate.LastError().ok()) << certificate.LastError();

@@ -302,6 +302,18 @@ TEST_F(TlsTest, SwapChangesNewConnectionsAndLeavesLiveOnesAlone) {
   EXPECT_EQ(Who(before), "nobody 0 TLSv1.3 full");
 }
 
+TEST_F(TlsTest, WithoutACertificateNobodyGetsInUntilOneIsSwappedIn) {
+  const std::string address = ServeTls(TlsOptions());
+  for (int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    auto ctx = ClientContext(nullptr, version);
+    EXPECT_THAT(Refusal(address, ctx.get()), HasSubstr("handshake failure"));
+  }
+  ASSERT_THAT(context_->Swap(Options(ClientCertificates::kNone)), IsOk());
+  auto ctx = ClientContext(nullptr);
+  H2Client client(address, ctx.get());
+  EXPECT_EQ(Who(client), "nobody 0 TLSv1.3 full");
+}
+
 TEST_F(TlsTest, BadOptionsAreRefusedAndChangeNothing) {
   const std::string address = ServeTls(Options(ClientCertificates::kNone));
   TlsOptions wrong_key = Options(ClientCertificates::kNone);
@@ -316,7 +328,10 @@ TEST_F(TlsTest, BadOptionsAreRefusedAndChangeNothing) {
   garbage.certificate_chain_der.push_back("garbage");
   EXPECT_THAT(context_->Swap(std::move(garbage)),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("certificate 2")));
-  EXPECT_THAT(TlsContext::Create({}), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no server certificate")));
+  TlsOptions key_alone;
+  key_alone.private_key.reset(EVP_EC_gen("P-256"));
+  EXPECT_THAT(TlsContext::Create(std::move(key_alone)),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no server certificate")));
   auto ctx = ClientContext(nullptr);
   H2Client client(address, ctx.get());
   EXPECT_EQ(Who(client), "nobody 0 TLSv1.3 full");

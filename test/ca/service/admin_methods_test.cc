@@ -328,8 +328,8 @@ TEST_F(AdminTest, AuthoritiesAreListedRootsFirstWithTheirLiveLeaves) {
 
 TEST_F(AdminTest, ImportGoesToTheManagerWithAnAbsoluteFolder) {
   std::string seen;
-  context.import_root = [&](const std::string& path, const std::string& actor, bool force) {
-    seen = absl::StrCat(path, " ", actor, " ", force);
+  context.import_root = [&](const std::string& path, const std::string& actor, const ImportOptions& options) {
+    seen = absl::StrCat(path, " ", actor, " ", options.force, " ", options.renew_unrecorded);
     return absl::FailedPreconditionError("1 certificate lives under the present root");
   };
   v1::ImportRootRequest request;
@@ -337,8 +337,9 @@ TEST_F(AdminTest, ImportGoesToTheManagerWithAnAbsoluteFolder) {
   EXPECT_THAT(ImportRoot(context, kActor, request), StatusIs(kInvalid, HasSubstr("absolute")));
   request.set_folder("/etc/cacerts");
   request.set_force(true);
+  request.set_renew_unrecorded(true);
   EXPECT_THAT(ImportRoot(context, kActor, request), StatusIs(absl::StatusCode::kFailedPrecondition));
-  EXPECT_EQ(seen, "/etc/cacerts uid 0 pid 1 1");
+  EXPECT_EQ(seen, "/etc/cacerts uid 0 pid 1 1 1");
 }
 
 TEST_F(AdminTest, TheBundleIsPemAndSpiffeJson) {
@@ -394,6 +395,72 @@ TEST_F(AdminTest, CheckFindsWhatIsWrongAndSaysWhatMendsIt) {
   EXPECT_THAT(StateOf(*Check(context, kActor, v1::CheckRequest()), "issuing authority"), HasSubstr("warning"));
   clock.JumpTo(clock.Now() - absl::Hours(24 * 365));
   EXPECT_THAT(StateOf(*Check(context, kActor, v1::CheckRequest()), "root"), HasSubstr("failed: set the clock"));
+}
+
+struct IssuerCase {
+  const char* name;
+  const char* jwks;  // null: none is held
+  bool reached;
+  const char* error;
+  const char* state;  // state and mend
+  const char* detail;
+};
+class AdminChecksIssuer : public AdminTest, public testing::WithParamInterface<IssuerCase> {};
+
+constexpr char kGoodJwk[] = R"({"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"})";
+
+TEST_P(AdminChecksIssuer, SaysWhereItsKeysAreAndWhatIsWrongWithThem) {
+  JwtIssuerReport report;
+  report.issuer = "https://issuer.test";
+  report.keys.location = "https://issuer.test/jwks";
+  if (GetParam().reached) report.keys.last_success = clock.Now();
+  report.keys.error = GetParam().error;
+  if (GetParam().jwks != nullptr) {
+    report.keys.keys = std::make_shared<const Jwks>(Jwks::Parse(absl::StrCat(GetParam().jwks)).value());
+  }
+  context.token_issuers = [&] { return std::vector<JwtIssuerReport>{report}; };
+  const auto checked = Check(context, kActor, v1::CheckRequest());
+  ASSERT_THAT(checked, IsOk());
+  EXPECT_THAT(StateOf(*checked, "token issuer https://issuer.test"), HasSubstr(GetParam().state));
+  for (const v1::Fact& fact : checked->facts()) {
+    if (fact.name() != "token issuer https://issuer.test") continue;
+    EXPECT_THAT(fact.detail(), HasSubstr(GetParam().detail));
+    EXPECT_THAT(fact.detail(), HasSubstr("https://issuer.test/jwks"));
+  }
+}
+const std::string kOneKey = absl::StrCat(R"({"keys":[)", kGoodJwk, "]}");
+const std::string kEncryptionKeyToo = absl::StrCat(R"({"keys":[{"kty":"RSA","use":"enc"},)", kGoodJwk, "]}");
+const std::string kWeakKeyToo =
+    absl::StrCat(R"({"keys":[{"kty":"RSA","kid":"old","n":"AQ","e":"AQAB"},)", kGoodJwk, "]}");
+INSTANTIATE_TEST_SUITE_P(
+    Rules, AdminChecksIssuer,
+    testing::Values(IssuerCase{"NeverReached", nullptr, false, "GET https://issuer.test/jwks: HTTP status 406",
+                               "failed: make https://issuer.test/jwks readable", "were never read"},
+                    IssuerCase{"NotReachedForTooLong", nullptr, true, "GET https://issuer.test/jwks: no route",
+                               "failed: make https://issuer.test/jwks readable", "were not read since"},
+                    IssuerCase{"NoUsableKey", R"({"keys":[{"kty":"oct"}]})", true, "", "failed: publish",
+                               "none of its tokens is accepted: keys[0]: "},
+                    IssuerCase{"LastLookFailed", kOneKey.c_str(), true, "HTTP status 502", "warning: make",
+                               "the last look failed: HTTP status 502"},
+                    IssuerCase{"BrokenKeyLeftOut", kWeakKeyToo.c_str(), true, "", "warning: mend or withdraw",
+                               "not used: \"old\": "},
+                    IssuerCase{"KeyForEncryptionIsNoFault", kEncryptionKeyToo.c_str(), true, "", "ok", "1 key of"},
+                    IssuerCase{"Well", kOneKey.c_str(), true, "", "ok", "1 key of"}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+TEST_F(AdminTest, CertificatesThatMayRenewWithoutARecordAreShownByStatusAndWarnedOfByCheck) {
+  EXPECT_FALSE(GetStatus(context, kActor, v1::GetStatusRequest())->has_unrecorded_renewal());
+  EXPECT_EQ(StateOf(*Check(context, kActor, v1::CheckRequest()), "renewal without a record"), "absent");
+  const std::string before = manager->Current()->issuing->id;
+  ASSERT_THAT(store.PutSealedSetting(kSettingRecovered, "1"), IsOk());
+  ASSERT_THAT(manager->Start(), IsOk());
+  const auto status = GetStatus(context, kActor, v1::GetStatusRequest());
+  ASSERT_TRUE(status->has_unrecorded_renewal());
+  EXPECT_THAT(status->unrecorded_renewal().authority_ids(), testing::ElementsAre(before));
+  EXPECT_EQ(status->unrecorded_renewal().why(), "restored from a backup");
+  EXPECT_EQ(ToTime(status->unrecorded_renewal().until()), manager->Current()->unrecorded->until);
+  EXPECT_THAT(StateOf(*Check(context, kActor, v1::CheckRequest()), "renewal without a record"),
+              HasSubstr("warning: nothing to do: it ends by itself"));
 }
 
 // --- client certificates at the handshake ---

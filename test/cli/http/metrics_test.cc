@@ -189,6 +189,31 @@ TEST_F(MetricsTest, ShowsTheStepOfTheRotationAndWhoIsBehind) {
   EXPECT_THAT(text, Not(HasSubstr("spiffe://")));
 }
 
+TEST_F(MetricsTest, ShowsWhetherTokenIssuersWereEverReachedAndWhichKeysAreLeftOut) {
+  EXPECT_THAT(MetricsRegistry(sources_).Render(), Not(HasSubstr("meshca_jw")));
+  JwtIssuerReport report;
+  report.issuer = "https://issuer.test";
+  report.keys.location = "https://issuer.test/jwks";
+  report.keys.error = "HTTP status 406";
+  // An issuer configured twice, for two audiences, is one series.
+  sources_.token_issuers = [&] { return std::vector<JwtIssuerReport>{report, report}; };
+  const std::string labels = R"({issuer="https://issuer.test",keys="https://issuer.test/jwks"})";
+  std::string text = MetricsRegistry(sources_).Render();
+  EXPECT_EQ(Value(text, "meshca_jwt_issuer_last_success_timestamp_seconds" + labels), 0);
+  EXPECT_EQ(Value(text, "meshca_jwt_issuer_error" + labels), 1);
+  EXPECT_EQ(Value(text, "meshca_jwks_keys" + labels), 0);
+  report.keys.error = "";
+  report.keys.last_success = absl::FromUnixSeconds(1767323045);
+  report.keys.keys = std::make_shared<const Jwks>(
+      Jwks::Parse(R"({"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},{}]})")
+          .value());
+  text = MetricsRegistry(sources_).Render();
+  EXPECT_EQ(Value(text, "meshca_jwt_issuer_last_success_timestamp_seconds" + labels), 1767323045);
+  EXPECT_EQ(Value(text, "meshca_jwt_issuer_error" + labels), 0);
+  EXPECT_EQ(Value(text, "meshca_jwks_keys" + labels), 1);
+  EXPECT_EQ(Value(text, "meshca_jwks_keys_ignored" + labels), 1);
+}
+
 TEST_F(MetricsTest, EachFamilyIsDeclaredOnceAndWellNamed) {
   FakeRotation rotation;
   sources_.rotation = &rotation;
