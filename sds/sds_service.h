@@ -16,8 +16,8 @@
 #include "ca/authn/authenticator.h"
 #include "ca/authority/authority_snapshot.h"
 #include "ca/authority/subscriber_store.h"
-#include "ca/base/clock.h"
 #include "ca/base/entropy.h"
+#include "ca/base/judged_clock.h"
 #include "ca/issuance/issuance_store.h"
 #include "ca/rpc/router.h"
 #include "ca/spiffe/spiffe_id.h"
@@ -47,7 +47,7 @@ class SdsService {
     KeyRing::Issue issue;                    // IssuancePipeline::Submit
     SubscriberStore* subscribers = nullptr;
     IssuanceStore* issuances = nullptr;  // to follow client certificates through their renewals; may be null
-    const Clock* clock = nullptr;
+    const JudgedClock* clock = nullptr;
     EntropySource* entropy = nullptr;
     absl::Duration leaf_lifetime = absl::Hours(24);  // the profile's default
     KeyRingOptions keys;

@@ -59,7 +59,7 @@ struct SubscriberRegistry::Instance {
   absl::Duration carried_until = absl::InfiniteDuration();
 };
 
-SubscriberRegistry::SubscriberRegistry(SubscriberStore& store, const Clock& clock, absl::Duration leaf_lifetime)
+SubscriberRegistry::SubscriberRegistry(SubscriberStore& store, const JudgedClock& clock, absl::Duration leaf_lifetime)
     : store_(store), clock_(clock), leaf_lifetime_(leaf_lifetime) {}
 
 SubscriberRegistry::~SubscriberRegistry() { Shutdown(); }
@@ -105,7 +105,7 @@ absl::Status SubscriberRegistry::CheckRoom(const SubscriberRecord& info) const {
 }
 
 absl::StatusOr<SubscriberRegistry::Member> SubscriberRegistry::Join(const SubscriberRecord& info) {
-  const absl::Time now = clock_.Now();
+  const absl::Time now = clock_.LikelyNow();
   Member member;
   std::vector<SubscriberRecord> batch;
   {
@@ -301,7 +301,7 @@ bool SubscriberRegistry::Knows(absl::string_view instance) const {
 }
 
 absl::StatusOr<SubscriberRecord> SubscriberRegistry::Evict(absl::string_view instance) {
-  const absl::Time now = clock_.Now();
+  const absl::Time now = clock_.LikelyNow();
   const std::string name(instance);
   std::vector<SubscriberRecord> batch;
   {
@@ -346,17 +346,18 @@ absl::StatusOr<SubscriberRecord> SubscriberRegistry::AwaitEvicted(const std::str
   }
 }
 
-void SubscriberRegistry::Tick(absl::Time now) {
+void SubscriberRegistry::Tick() {
+  const std::optional<absl::Time> now = clock_.BelievedNow();
   std::vector<std::string> forgotten;
   std::vector<SubscriberRecord> batch;
   {
     MutexLock lock(mutex_);
     for (const auto& [name, instance] : instances_) {
       const SubscriberRecord& record = instance->record;
-      if (!instance->streams.empty()) continue;
+      if (!now.has_value() || !instance->streams.empty()) continue;
       const absl::Time until = record.certificate_expires != absl::InfinitePast() ? record.certificate_expires
                                                                                   : record.last_seen + leaf_lifetime_;
-      if (until <= now) forgotten.push_back(name);
+      if (until <= *now) forgotten.push_back(name);
     }
     for (const std::string& name : forgotten) {
       CountAs(*instances_.at(name), std::nullopt);
@@ -460,7 +461,7 @@ void SubscriberRegistry::Member::SentCertificate(absl::Time not_after) {
 
 void SubscriberRegistry::Member::Acknowledged(const Evidence& evidence) {
   if (registry_ == nullptr) return;
-  const absl::Time now = registry_->clock_.Now();
+  const absl::Time now = registry_->clock_.LikelyNow();
   MutexLock lock(registry_->mutex_);
   if (evidence.bundle_sequence != 0) state_->bundle_sequence = evidence.bundle_sequence;
   if (!evidence.serial.empty()) {
@@ -476,7 +477,7 @@ void SubscriberRegistry::Member::Acknowledged(const Evidence& evidence) {
 
 void SubscriberRegistry::Member::Rejected(absl::string_view what) {
   if (registry_ == nullptr) return;
-  const absl::Time now = registry_->clock_.Now();
+  const absl::Time now = registry_->clock_.LikelyNow();
   std::vector<SubscriberRecord> batch;
   {
     MutexLock lock(registry_->mutex_);
@@ -493,7 +494,7 @@ void SubscriberRegistry::Member::Rejected(absl::string_view what) {
 void SubscriberRegistry::Member::Leave(bool broken) {
   if (registry_ == nullptr) return;
   SubscriberRegistry& registry = *std::exchange(registry_, nullptr);
-  const absl::Time now = registry.clock_.Now();
+  const absl::Time now = registry.clock_.LikelyNow();
   std::vector<SubscriberRecord> batch;
   {
     MutexLock lock(registry.mutex_);

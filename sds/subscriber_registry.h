@@ -17,7 +17,7 @@
 #include "absl/time/time.h"
 #include "ca/authority/acknowledgements.h"
 #include "ca/authority/subscriber_store.h"
-#include "ca/base/clock.h"
+#include "ca/base/judged_clock.h"
 #include "ca/base/mutex.h"
 
 namespace meshca::sds {
@@ -82,7 +82,7 @@ class SubscriberRegistry final : public Acknowledgements {
 
   // `store` and `clock` outlive the registry. `leaf_lifetime` is how long an instance without a certificate is
   // remembered.
-  SubscriberRegistry(SubscriberStore& store, const Clock& clock, absl::Duration leaf_lifetime);
+  SubscriberRegistry(SubscriberStore& store, const JudgedClock& clock, absl::Duration leaf_lifetime);
   ~SubscriberRegistry() override;
 
   // Longer than a proxy waits between two attempts to connect: Envoy 30 s.
@@ -111,8 +111,8 @@ class SubscriberRegistry final : public Acknowledgements {
   absl::StatusOr<SubscriberRecord> Evict(absl::string_view instance);
 
   // Saves the acknowledgements since the last one and again what could not be saved, and forgets instances that left
-  // and whose certificate has expired.
-  void Tick(absl::Time now);
+  // and whose certificate has expired: by a clock that is believed at that moment, so that no jump ends evidence.
+  void Tick();
 
   // No more saves; returns when what is under way has ended, having asked for a last one. Everybody has left before.
   void Shutdown();
@@ -144,7 +144,7 @@ class SubscriberRegistry final : public Acknowledgements {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   SubscriberStore& store_;
-  const Clock& clock_;
+  const JudgedClock& clock_;
   const absl::Duration leaf_lifetime_;
 
   mutable Mutex mutex_;
