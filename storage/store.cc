@@ -6,11 +6,11 @@
 namespace meshca::storage {
 
 absl::Status CertificateNotRecorded(const PresentedCertificate& shown) {
-  return WithReason(absl::UnauthenticatedError(absl::StrCat(
-                        "client certificate ", shown.serial,
-                        ": its authority is tainted, and this CA has no record of having issued it: join again with a "
-                        "token (meshca token create)")),
-                    kCertificateNotRecorded);
+  return WithReason(
+      absl::UnauthenticatedError(absl::StrCat(
+          "client certificate ", shown.serial, ": this CA has no record of having issued it to ", shown.spiffe_id.uri(),
+          "; join again with a token: meshca token create ", shown.spiffe_id.uri())),
+      kCertificateNotRecorded);
 }
 
 }  // namespace meshca::storage

@@ -116,7 +116,9 @@ def run_with_progress(command):
 
 
 def build(preset):
+    """What the tests need of `preset`. The preset release makes the command alone; release-tests adds them, in its folder."""
     with timed(Outcome(f"build {preset}")) as outcome:
+        preset = "release-tests" if preset == "release" else preset
         for command in (["cmake", "--preset", preset], ["cmake", "--build", "--preset", preset]):
             print(f"$ {' '.join(command)}", flush=True)
             code, output = run_with_progress(command)
@@ -207,6 +209,17 @@ def run_pytest(name, markers, workers, only, needed=True):
     return outcome
 
 
+def run_bare_root():
+    """The README's commands on a Debian with nothing on it. It shows what it does: it takes minutes."""
+    xml = RESULTS / "bare-root.xml"
+    xml.unlink(missing_ok=True)
+    with timed(Outcome("bare root")) as outcome:
+        code = subprocess.run(["test/bare_root/bare_root.py", "--junit", xml], cwd=ROOT, stdin=subprocess.DEVNULL).returncode
+        if not (xml.exists() and count_junit(outcome, xml)) or code != 0 and not outcome.failures:
+            outcome.fail("bare_root.py", f"exit code {code}, and no failed case says why")
+    return outcome
+
+
 def missing_toolchains():
     outcome = Outcome("toolchains")
     for tool in TOOLCHAINS:
@@ -222,7 +235,10 @@ def main():
     parser.add_argument("--all", action="store_true", help="sanitizers, lint, fuzz smoke, every language's client too")
     parser.add_argument("--only", metavar="WORD", help="only test programs and pytest cases whose name holds WORD")
     parser.add_argument("--no-build", action="store_true", help="run what is built")
+    parser.add_argument("--cpp-only", action="store_true", help="the release build and its GoogleTest binaries; nothing else")
     options = parser.parse_args()
+    if options.all and options.cpp_only:
+        parser.error("--all and --cpp-only exclude each other")
     RESULTS.mkdir(parents=True, exist_ok=True)
     os.environ["MESHCA_BUILD_DIR"] = str(ROOT / "build" / "release")
     report = Report()
@@ -234,13 +250,18 @@ def main():
 
     if options.all:
         add(missing_toolchains())
-    if options.no_build or add(build("release")):
+    built = options.no_build or add(build("release"))
+    if built:
         run_ctest("release", report, options.only)
+    if options.cpp_only:
+        return report.close()
+    if built:
         add(run_pytest("pytest", "not all_only and not alone", WORKERS, options.only, needed=not options.only))
         add(run_pytest("pytest alone", "not all_only and alone", 1, options.only, needed=False))
         if options.all:
             add(run_pytest("pytest clients", "all_only", 1, options.only, needed=not options.only))
     if options.all:
+        add(run_bare_root())
         if options.no_build or add(build("asan")):
             run_ctest("asan", report, options.only)
             add(one_step("fuzz smoke", ["test/fuzz/run.sh", "10"]))

@@ -63,7 +63,9 @@ struct AuthorityChange {
   // a recorded leaf (FailedPrecondition).
   std::vector<std::string> forgotten_authorities;
   uint64_t forgotten_rotation = 0;  // its number; 0: none
-  std::vector<AuditEntry> audit;    // at least one
+  // AuthorityStore::PutSealedSetting of each, by name.
+  std::map<std::string, std::string> sealed_settings;
+  std::vector<AuditEntry> audit;  // at least one
 };
 
 // Thread-safe. Every call blocks on the database: for the pool or the rotation thread, never for a loop.
@@ -84,6 +86,10 @@ class AuthorityStore {
   // Small values of the CA's own: high-water mark of the wall clock, and the like. NotFound: never set.
   virtual absl::StatusOr<std::string> GetSetting(absl::string_view name) = 0;
   virtual absl::Status PutSetting(absl::string_view name, absl::string_view value) = 0;
+  // The same for a value that grants trust: it carries a MAC. DataLoss: the value was not written by PutSealedSetting.
+  // GetSetting reads it too, unjudged.
+  virtual absl::StatusOr<std::string> GetSealedSetting(absl::string_view name) = 0;
+  virtual absl::Status PutSealedSetting(absl::string_view name, absl::string_view value) = 0;
 };
 
 }  // namespace meshca

@@ -121,6 +121,7 @@ class EdgeServer final : public Server {
       if (loop->stats().methods.size() == total.methods.size()) loop->stats().AddTo(total);
     }
     total.connections_open = edge_.connections.load(std::memory_order_relaxed);
+    total.handshakes_open = edge_.handshakes.load(std::memory_order_relaxed);
     total.buffered_bytes = edge_.buffered_bytes.load(std::memory_order_relaxed);
     return total;
   }

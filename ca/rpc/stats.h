@@ -61,6 +61,7 @@ struct StatsSnapshot {
   uint64_t connections_accepted = 0;
   uint64_t connections_open = 0;
   uint64_t streams_open = 0;
+  uint64_t handshakes_open = 0;  // those that hold a turn; SourceLimits::handshakes_max and its global twin bound them
   uint64_t handshakes_ok = 0;
   uint64_t handshakes_failed = 0;
   uint64_t handshakes_resumed = 0;  // of those ok

@@ -4,10 +4,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "ca/base/secret.h"
 #include "ca/base/status.h"
 #include "storage/canonical_bytes.h"
 #include "storage/sqlite/authority_rows.h"
+#include "storage/sqlite/row_mac.h"
 #include "storage/store.h"
 
 namespace meshca::storage {
@@ -18,7 +18,7 @@ std::string MacOf(const JoinToken& token, const KeyEncryption& keys) {
   row.Add(token.id).Add(token.secret_sha256).Add(token.spiffe_id.uri()).Add(token.node);
   row.Add(token.created_at).Add(token.expires_at).Add(token.created_by);
   row.Add(token.used_key_sha256).Add(token.used_at);
-  return keys.RowMac("token", row.bytes());
+  return RowMac(keys, "token", row);
 }
 
 std::string MacOf(const RegistrationEntry& entry, const KeyEncryption& keys) {
@@ -26,7 +26,7 @@ std::string MacOf(const RegistrationEntry& entry, const KeyEncryption& keys) {
   row.Add(entry.id).Add(entry.spiffe_id.uri()).AddAll(entry.selectors);
   row.Add(static_cast<uint64_t>(absl::ToInt64Microseconds(entry.ttl))).AddAll(entry.dns_names);
   row.Add(entry.created_at).Add(entry.created_by);
-  return keys.RowMac("entry", row.bytes());
+  return RowMac(keys, "entry", row);
 }
 
 absl::StatusOr<JoinToken> ReadToken(Query& row, const KeyEncryption& keys) {
@@ -42,7 +42,7 @@ absl::StatusOr<JoinToken> ReadToken(Query& row, const KeyEncryption& keys) {
   token.used_key_sha256 = row.String();
   token.used_at = row.Time();
   // An ID that does not parse leaves the token's empty, so that its MAC cannot fit either.
-  if (!ConstantTimeEquals(row.Bytes(), MacOf(token, keys))) return RowForged("token", token.id);
+  MESHCA_RETURN_IF_ERROR(CheckRowMac("token", token.id, row.Bytes(), MacOf(token, keys)));
   return token;
 }
 
@@ -56,7 +56,7 @@ absl::StatusOr<RegistrationEntry> ReadEntry(Query& row, const KeyEncryption& key
   MESHCA_ASSIGN_OR_RETURN(entry.dns_names, UnpackStrings(row.Bytes()));
   entry.created_at = row.Time();
   entry.created_by = row.String();
-  if (!ConstantTimeEquals(row.Bytes(), MacOf(entry, keys))) return RowForged("entry", entry.id);
+  MESHCA_RETURN_IF_ERROR(CheckRowMac("entry", entry.id, row.Bytes(), MacOf(entry, keys)));
   return entry;
 }
 
@@ -68,7 +68,9 @@ absl::Status Refuse(absl::string_view message, absl::string_view reason) {
 
 absl::Status InsertToken(Database& database, const KeyEncryption& keys, const JoinToken& token) {
   const std::string mac = MacOf(token, keys);
-  absl::Status status = Query(database, "INSERT INTO token VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+  absl::Status status = Query(database,
+                              "INSERT INTO token(id, secret_sha256, spiffe_id, node, created_at, expires_at,"
+                              " created_by, used_key_sha256, used_at, mac) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
                             .Bind(token.id)
                             .BindBlob(token.secret_sha256)
                             .Bind(token.spiffe_id.uri())
@@ -168,7 +170,8 @@ absl::Status UpsertEntry(Database& database, const KeyEncryption& keys, const Re
   const std::string mac = MacOf(entry, keys);
   absl::Status status =
       Query(database,
-            "INSERT INTO entry VALUES(?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(id) DO UPDATE SET"
+            "INSERT INTO entry(id, spiffe_id, selectors, ttl, dns_names, created_at, created_by, mac)"
+            " VALUES(?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(id) DO UPDATE SET"
             " spiffe_id = excluded.spiffe_id, selectors = excluded.selectors, ttl = excluded.ttl,"
             " dns_names = excluded.dns_names, created_at = excluded.created_at, created_by = excluded.created_by,"
             " mac = excluded.mac")
@@ -197,6 +200,22 @@ absl::StatusOr<std::vector<RegistrationEntry>> SelectEntries(Database& database,
   }
   MESHCA_RETURN_IF_ERROR(rows.status());
   return entries;
+}
+
+absl::StatusOr<bool> EntryGives(Database& database, const KeyEncryption& keys, const std::string& id,
+                                const SpiffeId& spiffe_id) {
+  // By the primary key, or by the unique index over (spiffe_id, selectors).
+  Query row(database, id.empty() ? "SELECT id, spiffe_id, selectors, ttl, dns_names, created_at, created_by, mac"
+                                   " FROM entry WHERE spiffe_id = ? LIMIT 1"
+                                 : "SELECT id, spiffe_id, selectors, ttl, dns_names, created_at, created_by, mac"
+                                   " FROM entry WHERE id = ?");
+  row.Bind(id.empty() ? spiffe_id.uri() : id);
+  if (!row.Next()) {
+    MESHCA_RETURN_IF_ERROR(row.status());
+    return false;
+  }
+  MESHCA_ASSIGN_OR_RETURN(const RegistrationEntry entry, ReadEntry(row, keys));
+  return entry.spiffe_id == spiffe_id;
 }
 
 absl::Status DeleteEntryRow(Database& database, absl::string_view id) {

@@ -34,6 +34,9 @@ absl::Status MarkTokenUsed(Database& database, const KeyEncryption& keys, JoinTo
 absl::Status InsertEntry(Database& database, const KeyEncryption& keys, const RegistrationEntry& entry);
 absl::Status UpsertEntry(Database& database, const KeyEncryption& keys, const RegistrationEntry& entry);
 absl::StatusOr<std::vector<RegistrationEntry>> SelectEntries(Database& database, const KeyEncryption& keys);
+// Does the entry `id`, or any where it is "", give `spiffe_id`?
+absl::StatusOr<bool> EntryGives(Database& database, const KeyEncryption& keys, const std::string& id,
+                                const SpiffeId& spiffe_id);
 absl::Status DeleteEntryRow(Database& database, absl::string_view id);
 
 }  // namespace meshca::storage

@@ -20,7 +20,8 @@ absl::Status InsertAudit(Database& database, AuditEntry entry) {
     MESHCA_RETURN_IF_ERROR(last.status());
   }
   ChainAuditEntry(previous_hash, previous_sequence, entry);
-  return Query(database, "INSERT INTO audit VALUES(?, ?, ?, ?, ?, ?, ?)")
+  return Query(database,
+               "INSERT INTO audit(sequence, time, actor, action, target, detail, hash) VALUES(?, ?, ?, ?, ?, ?, ?)")
       .Bind(entry.sequence)
       .Bind(entry.time)
       .Bind(entry.actor)

@@ -4,11 +4,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "ca/base/secret.h"
 #include "ca/base/status.h"
 #include "storage/canonical_bytes.h"
 #include "storage/sqlite/audit_rows.h"
 #include "storage/sqlite/rotation_rows.h"
+#include "storage/sqlite/row_mac.h"
 
 namespace meshca::storage {
 namespace {
@@ -21,13 +21,19 @@ std::string MacOf(const StoredAuthority& authority, const KeyEncryption& keys) {
   row.Add(static_cast<uint64_t>(authority.tainted)).Add(authority.root_id).AddAll(authority.chain_der);
   row.Add(authority.key_reference).Add(authority.sealed_key);
   row.Add(authority.created_at).Add(authority.activated_at).Add(authority.retired_at);
-  return keys.RowMac("authority", row.bytes());
+  return RowMac(keys, "authority", row);
 }
 
 std::string MacOf(const StoredBundle& bundle, const KeyEncryption& keys) {
   CanonicalBytes row;
   row.Add(bundle.sequence_number).AddAll(bundle.roots_der).Add(bundle.published_at);
-  return keys.RowMac("bundle", row.bytes());
+  return RowMac(keys, "bundle", row);
+}
+
+std::string MacOfSetting(absl::string_view name, absl::string_view value, const KeyEncryption& keys) {
+  CanonicalBytes row;
+  row.Add(name).Add(value);
+  return RowMac(keys, "setting", row);
 }
 
 absl::StatusOr<StoredAuthority> ReadAuthority(Query& row, const KeyEncryption& keys) {
@@ -43,7 +49,7 @@ absl::StatusOr<StoredAuthority> ReadAuthority(Query& row, const KeyEncryption& k
   authority.created_at = row.Time();
   authority.activated_at = row.Time();
   authority.retired_at = row.Time();
-  if (!ConstantTimeEquals(row.Bytes(), MacOf(authority, keys))) return RowForged("authority", authority.id);
+  MESHCA_RETURN_IF_ERROR(CheckRowMac("authority", authority.id, row.Bytes(), MacOf(authority, keys)));
   return authority;
 }
 
@@ -52,9 +58,7 @@ absl::StatusOr<StoredBundle> ReadBundle(Query& row, const KeyEncryption& keys) {
   bundle.sequence_number = row.Uint();
   MESHCA_ASSIGN_OR_RETURN(bundle.roots_der, UnpackStrings(row.Bytes()));
   bundle.published_at = row.Time();
-  if (!ConstantTimeEquals(row.Bytes(), MacOf(bundle, keys))) {
-    return RowForged("bundle", absl::StrCat(bundle.sequence_number));
-  }
+  MESHCA_RETURN_IF_ERROR(CheckRowMac("bundle", absl::StrCat(bundle.sequence_number), row.Bytes(), MacOf(bundle, keys)));
   return bundle;
 }
 
@@ -88,7 +92,7 @@ absl::Status UpsertAuthority(Database& database, const KeyEncryption& keys, cons
 absl::Status InsertBundle(Database& database, const KeyEncryption& keys, const StoredBundle& bundle) {
   const std::string roots = Pack(bundle.roots_der);
   const std::string mac = MacOf(bundle, keys);
-  return Query(database, "INSERT INTO bundle VALUES(?, ?, ?, ?)")
+  return Query(database, "INSERT INTO bundle(sequence, roots, published_at, mac) VALUES(?, ?, ?, ?)")
       .Bind(bundle.sequence_number)
       .BindBlob(roots)
       .Bind(bundle.published_at)
@@ -122,14 +126,6 @@ absl::Status CheckBundleGrows(Database& database, const StoredBundle& bundle) {
 }
 
 }  // namespace
-
-absl::Status RowForged(absl::string_view table, absl::string_view row) {
-  return WithReason(absl::DataLossError(absl::StrCat("database: ", table, " ", row,
-                                                     ": the row does not fit its MAC: it was written by hand, or the "
-                                                     "key-encryption key is not this database's; ",
-                                                     RestoreAdvice())),
-                    "ROW_MAC_MISMATCH");
-}
 
 absl::StatusOr<std::vector<std::string>> UnpackStrings(absl::string_view bytes) {
   auto number = [&bytes](uint64_t& value) {
@@ -209,6 +205,9 @@ absl::StatusOr<uint64_t> ApplyAuthorityChange(Database& database, const KeyEncry
     MESHCA_RETURN_IF_ERROR(DeleteRotation(database, change.forgotten_rotation));
   }
   if (change.rotation) MESHCA_RETURN_IF_ERROR(UpsertRotation(database, keys, *change.rotation));
+  for (const auto& [name, value] : change.sealed_settings) {
+    MESHCA_RETURN_IF_ERROR(UpsertSealedSetting(database, keys, name, value));
+  }
   for (const AuditEntry& entry : change.audit) MESHCA_RETURN_IF_ERROR(InsertAudit(database, entry));
   MESHCA_RETURN_IF_ERROR(Query(database, "UPDATE meta SET trust_domain = ?, revision = ?")
                              .Bind(change.trust_domain)
@@ -232,10 +231,46 @@ absl::StatusOr<std::string> SelectSetting(Database& database, absl::string_view 
 }
 
 absl::Status UpsertSetting(Database& database, absl::string_view name, absl::string_view value) {
-  return Query(database, "INSERT INTO setting VALUES(?, ?) ON CONFLICT(name) DO UPDATE SET value = excluded.value")
+  return Query(database,
+               "INSERT INTO setting(name, value, mac) VALUES(?, ?, NULL) ON CONFLICT(name) DO UPDATE SET"
+               " value = excluded.value, mac = NULL")
       .Bind(name)
       .BindBlob(value)
       .Run();
+}
+
+absl::StatusOr<std::string> SelectSealedSetting(Database& database, const KeyEncryption& keys, absl::string_view name) {
+  Query row(database, "SELECT value, mac FROM setting WHERE name = ?");
+  row.Bind(name);
+  if (row.Next()) {
+    std::string value = row.String();
+    MESHCA_RETURN_IF_ERROR(CheckRowMac("setting", name, row.Bytes(), MacOfSetting(name, value, keys)));
+    return value;
+  }
+  MESHCA_RETURN_IF_ERROR(row.status());
+  return absl::NotFoundError(absl::StrCat("setting ", name, " was never set"));
+}
+
+absl::Status UpsertSealedSetting(Database& database, const KeyEncryption& keys, absl::string_view name,
+                                 absl::string_view value) {
+  const std::string mac = MacOfSetting(name, value, keys);
+  return Query(database,
+               "INSERT INTO setting(name, value, mac) VALUES(?, ?, ?) ON CONFLICT(name) DO UPDATE SET"
+               " value = excluded.value, mac = excluded.mac")
+      .Bind(name)
+      .BindBlob(value)
+      .BindBlob(mac)
+      .Run();
+}
+
+absl::Status VerifySealedSettings(Database& database, const KeyEncryption& keys) {
+  Query rows(database, "SELECT name, value, mac FROM setting WHERE mac IS NOT NULL");
+  while (rows.Next()) {
+    const std::string name = rows.String();
+    const std::string value = rows.String();
+    MESHCA_RETURN_IF_ERROR(CheckRowMac("setting", name, rows.Bytes(), MacOfSetting(name, value, keys)));
+  }
+  return rows.status();
 }
 
 }  // namespace meshca::storage

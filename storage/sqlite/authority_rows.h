@@ -15,9 +15,6 @@
 
 namespace meshca::storage {
 
-// The DataLoss for a row whose MAC does not fit (reason ROW_MAC_MISMATCH).
-absl::Status RowForged(absl::string_view table, absl::string_view row);
-
 // Inside a transaction of the caller, all of them.
 absl::StatusOr<AuthoritiesAndBundle> SelectAuthorities(Database& database, const KeyEncryption& keys);
 // AuthorityStore::CommitAuthorities, which says the errors; the new revision.
@@ -28,6 +25,12 @@ absl::Status VerifyBundles(Database& database, const KeyEncryption& keys);
 
 absl::StatusOr<std::string> SelectSetting(Database& database, absl::string_view name);
 absl::Status UpsertSetting(Database& database, absl::string_view name, absl::string_view value);
+// AuthorityStore's sealed settings, which says the errors.
+absl::StatusOr<std::string> SelectSealedSetting(Database& database, const KeyEncryption& keys, absl::string_view name);
+absl::Status UpsertSealedSetting(Database& database, const KeyEncryption& keys, absl::string_view name,
+                                 absl::string_view value);
+// Verifies every sealed setting. For Check.
+absl::Status VerifySealedSettings(Database& database, const KeyEncryption& keys);
 
 // The strings that CanonicalBytes::AddAll wrote. DataLoss: other bytes.
 absl::StatusOr<std::vector<std::string>> UnpackStrings(absl::string_view bytes);

@@ -58,13 +58,14 @@ void CheckCount(Database& database, const char* sql, absl::string_view finding, 
 void CheckIssuances(Database& database, Findings& findings) {
   CheckCount(database,
              "WITH counted AS (SELECT not_after / 60, authority, count(*) FROM issuance GROUP BY 1, 2)"
-             " SELECT (SELECT count(*) FROM (SELECT * FROM counted EXCEPT SELECT * FROM expiry))"
-             " + (SELECT count(*) FROM (SELECT * FROM expiry EXCEPT SELECT * FROM counted))",
+             ", kept AS (SELECT minute, authority, count FROM expiry)"
+             " SELECT (SELECT count(*) FROM (SELECT * FROM counted EXCEPT SELECT * FROM kept))"
+             " + (SELECT count(*) FROM (SELECT * FROM kept EXCEPT SELECT * FROM counted))",
              "issuances: the counters differ from the rows", findings);
   CheckCount(database,
              "SELECT count(*) FROM issuance i LEFT JOIN spiffe_id s ON s.ref = i.spiffe_id LEFT JOIN authority a"
-             " ON a.ref = i.authority LEFT JOIN caller c ON c.ref = i.caller"
-             " WHERE s.ref IS NULL OR a.ref IS NULL OR c.ref IS NULL",
+             " ON a.ref = i.authority LEFT JOIN caller c ON c.ref = i.caller LEFT JOIN origin o ON o.ref = i.origin"
+             " WHERE s.ref IS NULL OR a.ref IS NULL OR c.ref IS NULL OR (i.origin IS NOT NULL AND o.ref IS NULL)",
              "issuances: some refer to a name that is not there", findings);
 }
 
@@ -76,6 +77,7 @@ absl::Status CheckDatabase(Database& database, const KeyEncryption& keys) {
   Note(SelectAuthorities(database, keys).status(), findings);
   Note(VerifyBundles(database, keys), findings);
   Note(VerifyRotations(database, keys), findings);
+  Note(VerifySealedSettings(database, keys), findings);
   Note(SelectTokens(database, keys).status(), findings);
   Note(SelectEntries(database, keys).status(), findings);
   CheckAuditChain(database, findings);

@@ -6,6 +6,8 @@
 #include "ca/base/status.h"
 #include "ca/x509/encoding.h"
 #include "storage/sqlite/access_rows.h"
+#include "storage/sqlite/audit_rows.h"
+#include "storage/sqlite/renewal_rows.h"
 #include "storage/sqlite/row_times.h"
 #include "storage/store.h"
 
@@ -18,16 +20,19 @@ constexpr size_t kNamesMax = 8192;
 constexpr int64_t kSecondsPerMinute = 60;
 
 // A serial number in hex takes half the room as bytes. What is no such hex stays text.
-std::optional<std::string> SerialBytes(const std::string& hex) {
+std::optional<std::string> HexBytes(const std::string& hex) {
   auto bytes = HexDecode(hex);
-  if (!bytes.ok() || HexLower(*bytes) != hex) return std::nullopt;
+  if (!bytes.ok() || bytes->empty() || HexLower(*bytes) != hex) return std::nullopt;
   return *std::move(bytes);
 }
 
-// Refers to a row of SELECT with these columns.
+// What ReadIssuance reads, of the tables that kOptional joins to `issuance i` and its names s, a and c.
 constexpr char kColumns[] =
     "i.serial, s.uri, a.id, c.method, c.subject, i.not_before, i.not_after, i.issued_at, i.key_sha256,"
-    " i.certificate_sha256, i.instance, i.node, i.parent, i.token";
+    " i.certificate_sha256, i.instance, i.node, i.parent, i.token, o.kind, o.reference, i.line, x.revoked_at, x.reason";
+constexpr char kOptional[] =
+    " LEFT JOIN origin o ON o.ref = i.origin LEFT JOIN revoked_certificate r ON r.serial = i.serial"
+    " LEFT JOIN revocation_operation x ON x.ref = r.operation AND x.done = 1";
 
 absl::StatusOr<IssuanceRecord> ReadIssuance(Query& row) {
   IssuanceRecord record;
@@ -46,6 +51,13 @@ absl::StatusOr<IssuanceRecord> ReadIssuance(Query& row) {
   const bool parent_is_bytes = row.NextColumnIs(SQLITE_BLOB);
   record.parent_serial = parent_is_bytes ? HexLower(row.Bytes()) : row.String();
   record.token_id = row.String();
+  record.origin.kind = static_cast<OriginKind>(row.Int());
+  record.origin.reference = row.String();
+  record.line_serial = HexLower(row.Bytes());
+  if (!row.NextColumnIs(SQLITE_NULL)) {
+    record.revoked_at = row.Time();
+    record.revocation_reason = static_cast<int>(row.Int());
+  }
   return record;
 }
 
@@ -67,11 +79,14 @@ void IssuanceWriter::BeginBatch() {
   expiry_changes_.clear();
   if (spiffe_ids_.size() > kNamesMax) spiffe_ids_.clear();
   if (callers_.size() > kNamesMax) callers_.clear();
+  if (origins_.size() > kNamesMax) origins_.clear();
 }
 
 void IssuanceWriter::Forget() {
   spiffe_ids_.clear();
   callers_.clear();
+  origins_.clear();
+  any_key_revoked_.reset();
   BeginBatch();
 }
 
@@ -128,12 +143,44 @@ absl::StatusOr<int64_t> IssuanceWriter::CallerRef(AuthMethod method, const std::
   return ref;
 }
 
-absl::Status IssuanceWriter::CheckRecorded(const PresentedCertificate& shown) {
-  if (const auto serial = SerialNumber::FromHex(shown.serial); serial.ok()) {
-    MESHCA_ASSIGN_OR_RETURN(const auto hash, CertificateHashOf(database_, *serial));
-    if (hash == shown.sha256) return absl::OkStatus();
+absl::StatusOr<int64_t> IssuanceWriter::OriginRef(const Origin& origin) {
+  if (origin.kind == OriginKind::kUnknown) return 0;
+  std::string name = absl::StrCat(static_cast<int>(origin.kind), " ", origin.reference);
+  auto known = origins_.find(name);
+  if (known != origins_.end()) return known->second;
+  int64_t ref = 0;
+  {
+    Query row(database_, "SELECT ref FROM origin WHERE reference = ? AND kind = ?");
+    row.Bind(origin.reference).Bind(static_cast<int>(origin.kind));
+    if (row.Next()) ref = row.Int();
+    MESHCA_RETURN_IF_ERROR(row.status());
   }
-  return CertificateNotRecorded(shown);
+  if (ref == 0) {
+    MESHCA_RETURN_IF_ERROR(Query(database_, "INSERT INTO origin(kind, reference) VALUES(?, ?)")
+                               .Bind(static_cast<int>(origin.kind))
+                               .Bind(origin.reference)
+                               .Run());
+    ref = database_.LastInsertRow();
+  }
+  // A token gives one certificate, and its renewals take the number from that one: remembered, a thousand tokens would
+  // only drive out the entries and issuers that come back.
+  if (origin.kind != OriginKind::kJoinToken) origins_.emplace(std::move(name), ref);
+  return ref;
+}
+
+absl::Status IssuanceWriter::CheckKey(const IssuanceRecord& record) {
+  if (!any_key_revoked_.has_value()) {
+    MESHCA_ASSIGN_OR_RETURN(any_key_revoked_, AnyKeyRevoked(database_));
+  }
+  if (!*any_key_revoked_) return absl::OkStatus();
+  MESHCA_ASSIGN_OR_RETURN(const auto revocation, FindRevokedKey(database_, record.key_sha256));
+  return revocation.has_value() ? KeyIsRevoked(*revocation) : absl::OkStatus();
+}
+
+absl::StatusOr<InheritedRight> IssuanceWriter::Inherit(const IssuanceRecord& record) {
+  MESHCA_RETURN_IF_ERROR(CheckSameId(record));
+  InventoryRows inventory(database_, keys_);
+  return JudgeRenewal(inventory, *record.presented, record.trusted_issuers.get());
 }
 
 absl::Status IssuanceWriter::Insert(const IssuanceRecord& record) {
@@ -142,31 +189,43 @@ absl::Status IssuanceWriter::Insert(const IssuanceRecord& record) {
     return absl::AbortedError(
         absl::StrCat("issuance: authority ", record.authority_id, " does not sign any more: sign again"));
   }
-  if (record.presented.has_value()) MESHCA_RETURN_IF_ERROR(CheckRecorded(*record.presented));
+  InheritedRight right;
+  if (record.presented.has_value()) {
+    MESHCA_ASSIGN_OR_RETURN(right, Inherit(record));
+  } else {
+    right.origin = record.origin;
+  }
+  MESHCA_RETURN_IF_ERROR(CheckKey(record));
   std::optional<Redemption> redemption;
   if (!record.token_id.empty()) {
     MESHCA_ASSIGN_OR_RETURN(redemption, CheckRedemption(database_, keys_, record));
   }
   MESHCA_ASSIGN_OR_RETURN(const int64_t spiffe_id, SpiffeIdRef(record.spiffe_id.uri()));
   MESHCA_ASSIGN_OR_RETURN(const int64_t caller, CallerRef(record.method, record.caller));
+  int64_t origin = right.origin_number;
+  if (origin == 0) {
+    MESHCA_ASSIGN_OR_RETURN(origin, OriginRef(right.origin));
+  }
   const int64_t not_after = SecondsOf(record.not_after);
-  const std::optional<std::string> parent = SerialBytes(record.parent_serial);
+  const std::optional<std::string> parent = HexBytes(record.parent_serial);
   {
     // The only statement that a record can fail alone, so it comes before those that change anything else.
     Query insert(database_,
                  "INSERT INTO issuance(serial, spiffe_id, authority, caller, not_before, not_after, issued_at,"
-                 " key_sha256, certificate_sha256, instance, node, parent, token)"
-                 " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+                 " key_sha256, certificate_sha256, instance, node, parent, token, origin, line)"
+                 " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
     insert.BindBlob(record.serial.bytes()).Bind(spiffe_id).Bind(signer.ref).Bind(caller);
     insert.Bind(SecondsOf(record.not_before)).Bind(not_after).Bind(record.issued_at);
     insert.BindBlob(record.key_sha256).BindBlob(record.certificate_sha256);
     BindOptional(BindOptional(insert, record.instance), record.node);
-    if (parent && !parent->empty()) {
+    if (parent.has_value()) {
       insert.BindBlob(*parent);
     } else {
       BindOptional(insert, record.parent_serial);
     }
     BindOptional(insert, record.token_id);
+    origin == 0 ? insert.BindNull() : insert.Bind(origin);
+    right.line.empty() ? insert.BindNull() : insert.BindBlob(right.line);
     absl::Status status = insert.Run();
     if (absl::IsAlreadyExists(status)) {
       return absl::AlreadyExistsError(absl::StrCat("issuance: serial number ", record.serial.ToHex(), " is taken"));
@@ -176,19 +235,22 @@ absl::Status IssuanceWriter::Insert(const IssuanceRecord& record) {
   if (redemption && redemption->first) {
     MESHCA_RETURN_IF_ERROR(MarkTokenUsed(database_, keys_, std::move(redemption->token), record));
   }
+  if (right.unrecorded) MESHCA_RETURN_IF_ERROR(InsertAudit(database_, UnrecordedRenewal(record)));
   ++expiry_changes_[{not_after / kSecondsPerMinute, signer.ref}];
   return absl::OkStatus();
 }
 
 absl::Status IssuanceWriter::FlushCounters() {
   for (const auto& [bucket, rows] : expiry_changes_) {
-    MESHCA_RETURN_IF_ERROR(Query(database_,
-                                 "INSERT INTO expiry VALUES(?, ?, ?) ON CONFLICT(minute, authority) DO UPDATE SET"
-                                 " count = count + excluded.count")
-                               .Bind(bucket.first)
-                               .Bind(bucket.second)
-                               .Bind(rows)
-                               .Run());
+    MESHCA_RETURN_IF_ERROR(
+        Query(
+            database_,
+            "INSERT INTO expiry(minute, authority, count) VALUES(?, ?, ?) ON CONFLICT(minute, authority) DO UPDATE SET"
+            " count = count + excluded.count")
+            .Bind(bucket.first)
+            .Bind(bucket.second)
+            .Bind(rows)
+            .Run());
   }
   expiry_changes_.clear();
   return absl::OkStatus();
@@ -196,6 +258,7 @@ absl::Status IssuanceWriter::FlushCounters() {
 
 absl::Status IssuanceWriter::MakeWay() {
   signers_.clear();
+  any_key_revoked_.reset();
   return FlushCounters();
 }
 
@@ -203,7 +266,8 @@ absl::StatusOr<IssuanceRecord> SelectIssuance(Database& database, const SerialNu
   static const std::string* sql = new std::string(
       absl::StrCat("SELECT ", kColumns,
                    " FROM issuance i JOIN spiffe_id s ON s.ref = i.spiffe_id JOIN authority a ON a.ref = i.authority"
-                   " JOIN caller c ON c.ref = i.caller WHERE i.serial = ?"));
+                   " JOIN caller c ON c.ref = i.caller",
+                   kOptional, " WHERE i.serial = ?"));
   Query row(database, sql->c_str());
   row.BindBlob(serial.bytes());
   if (row.Next()) return ReadOrDataLoss(row);
@@ -226,14 +290,16 @@ absl::Status VisitIssuances(Database& database, const IssuanceFilter& filter,
   static const std::string* sql = new std::string(absl::StrCat(
       "SELECT ", kColumns,
       " FROM issuance i CROSS JOIN spiffe_id s ON s.ref = i.spiffe_id"
-      " CROSS JOIN authority a ON a.ref = i.authority CROSS JOIN caller c ON c.ref = i.caller"
+      " CROSS JOIN authority a ON a.ref = i.authority CROSS JOIN caller c ON c.ref = i.caller",
+      kOptional,
       " WHERE (? = 0 OR i.spiffe_id = ?) AND +i.not_after < ? AND +i.not_after >= ? AND (? = '' OR i.node = ?)"
-      " AND substr(a.id, 1, ?) = ? ORDER BY i.ref"));
+      " AND substr(a.id, 1, ?) = ? AND (? = 0 OR x.ref IS NOT NULL) ORDER BY i.ref"));
   Query rows(database, sql->c_str());
   rows.Bind(one_id).Bind(one_id);
   rows.Bind(SecondsNotBefore(filter.expires_before)).Bind(SecondsNotBefore(filter.expires_after));
   rows.Bind(filter.node).Bind(filter.node);
   rows.Bind(static_cast<int64_t>(filter.authority_id_prefix.size())).Bind(filter.authority_id_prefix);
+  rows.Bind(filter.revoked_only);
   while (rows.Next()) {
     MESHCA_ASSIGN_OR_RETURN(const IssuanceRecord record, ReadOrDataLoss(rows));
     if (!glob.empty() && !record.spiffe_id.MatchesGlob(glob)) continue;

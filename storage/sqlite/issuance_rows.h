@@ -17,6 +17,7 @@
 #include "ca/authority/key_encryption.h"
 #include "ca/authority/signing_authority.h"
 #include "ca/issuance/issuance_store.h"
+#include "storage/renewal_rules.h"
 #include "storage/sqlite/database.h"
 
 namespace meshca::storage {
@@ -34,7 +35,7 @@ class IssuanceWriter {
   absl::Status Insert(const IssuanceRecord& record);
   // Brings the counters up to the rows inserted since BeginBatch. Before COMMIT.
   absl::Status FlushCounters();
-  // Another job of the batch comes next, which may read the counters and change the authorities.
+  // Another job of the batch comes next, which may read the counters, change the authorities and revoke keys.
   absl::Status MakeWay();
   // The transaction did not commit: names met in it have no number.
   void Forget();
@@ -45,15 +46,20 @@ class IssuanceWriter {
     AuthorityState state = AuthorityState::kRetired;  // an unknown one signs nothing either
   };
   const Signer& SignerOf(const std::string& authority_id);
-  absl::Status CheckRecorded(const PresentedCertificate& shown);
+  // What a renewal inherits from the certificate shown for it.
+  absl::StatusOr<InheritedRight> Inherit(const IssuanceRecord& record);
+  absl::Status CheckKey(const IssuanceRecord& record);
   absl::StatusOr<int64_t> SpiffeIdRef(const std::string& uri);
   absl::StatusOr<int64_t> CallerRef(AuthMethod method, const std::string& subject);
+  absl::StatusOr<int64_t> OriginRef(const Origin& origin);  // 0: unknown
 
   Database& database_;
   const KeyEncryption& keys_;
   absl::flat_hash_map<std::string, Signer> signers_;  // of this batch
   absl::flat_hash_map<std::string, int64_t> spiffe_ids_;
   absl::flat_hash_map<std::string, int64_t> callers_;              // by method and subject
+  absl::flat_hash_map<std::string, int64_t> origins_;              // by kind and reference
+  std::optional<bool> any_key_revoked_;                            // nothing: to be read
   std::map<std::pair<int64_t, int64_t>, int64_t> expiry_changes_;  // (minute, authority) -> rows, not yet in the table
 };
 

@@ -3,10 +3,9 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "ca/base/secret.h"
 #include "ca/base/status.h"
 #include "storage/canonical_bytes.h"
-#include "storage/sqlite/authority_rows.h"
+#include "storage/sqlite/row_mac.h"
 
 namespace meshca::storage {
 namespace {
@@ -19,10 +18,14 @@ std::string MacOf(const RootRotation& rotation, const KeyEncryption& keys) {
   row.Add(static_cast<uint64_t>(rotation.rolled_back)).Add(static_cast<uint64_t>(rotation.external_confirmed));
   row.Add(rotation.deadline).Add(rotation.actor).Add(rotation.started_at).Add(rotation.step_at);
   row.Add(rotation.bundle_sequence).Add(rotation.published_at).Add(rotation.retire_sequence).Add(rotation.forced);
-  return keys.RowMac("rotation", row.bytes());
+  return RowMac(keys, "rotation", row);
 }
 
-// A row of `SELECT * FROM rotation`.
+// The columns that ReadRotation reads: the value's members, in order, and the MAC.
+constexpr char kColumns[] =
+    "number, step, old_root_id, new_root_id, automatic, emergency, rolled_back, external_confirmed,"
+    " deadline, actor, started_at, step_at, bundle_sequence, published_at, retire_sequence, forced, mac";
+
 absl::StatusOr<RootRotation> ReadRotation(Query& row, const KeyEncryption& keys) {
   RootRotation rotation;
   rotation.number = row.Uint();
@@ -41,9 +44,7 @@ absl::StatusOr<RootRotation> ReadRotation(Query& row, const KeyEncryption& keys)
   rotation.published_at = row.Time();
   rotation.retire_sequence = row.Uint();
   rotation.forced = row.String();
-  if (!ConstantTimeEquals(row.Bytes(), MacOf(rotation, keys))) {
-    return RowForged("rotation", absl::StrCat(rotation.number));
-  }
+  MESHCA_RETURN_IF_ERROR(CheckRowMac("rotation", absl::StrCat(rotation.number), row.Bytes(), MacOf(rotation, keys)));
   return rotation;
 }
 
@@ -69,7 +70,9 @@ absl::Status CheckPlace(Database& database, const RootRotation& rotation) {
 }  // namespace
 
 absl::StatusOr<std::optional<RootRotation>> SelectNewestRotation(Database& database, const KeyEncryption& keys) {
-  Query row(database, "SELECT * FROM rotation ORDER BY number DESC LIMIT 1");
+  static const std::string* sql =
+      new std::string(absl::StrCat("SELECT ", kColumns, " FROM rotation ORDER BY number DESC LIMIT 1"));
+  Query row(database, sql->c_str());
   if (row.Next()) return ReadRotation(row, keys);
   MESHCA_RETURN_IF_ERROR(row.status());
   return std::nullopt;
@@ -80,8 +83,18 @@ absl::Status UpsertRotation(Database& database, const KeyEncryption& keys, const
   // The unique index would refuse a second one too, but could not say which runs.
   MESHCA_RETURN_IF_ERROR(CheckPlace(database, rotation));
   const std::string mac = MacOf(rotation, keys);
-  // The columns are the value's members, in order.
-  return Query(database, "INSERT OR REPLACE INTO rotation VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+  // Not REPLACE, which would set the columns of a newer meshca back to their defaults.
+  static const std::string* sql = new std::string(
+      absl::StrCat("INSERT INTO rotation(", kColumns,
+                   ") VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(number) DO UPDATE SET"
+                   " step = excluded.step, old_root_id = excluded.old_root_id, new_root_id ="
+                   " excluded.new_root_id, automatic = excluded.automatic, emergency = excluded.emergency,"
+                   " rolled_back = excluded.rolled_back, external_confirmed = excluded.external_confirmed,"
+                   " deadline = excluded.deadline, actor = excluded.actor, started_at ="
+                   " excluded.started_at, step_at = excluded.step_at, bundle_sequence ="
+                   " excluded.bundle_sequence, published_at = excluded.published_at, retire_sequence ="
+                   " excluded.retire_sequence, forced = excluded.forced, mac = excluded.mac"));
+  return Query(database, sql->c_str())
       .Bind(rotation.number)
       .Bind(static_cast<int>(rotation.step))
       .Bind(rotation.old_root_id)
@@ -107,7 +120,8 @@ absl::Status DeleteRotation(Database& database, uint64_t number) {
 }
 
 absl::Status VerifyRotations(Database& database, const KeyEncryption& keys) {
-  Query rows(database, "SELECT * FROM rotation");
+  static const std::string* sql = new std::string(absl::StrCat("SELECT ", kColumns, " FROM rotation"));
+  Query rows(database, sql->c_str());
   while (rows.Next()) MESHCA_RETURN_IF_ERROR(ReadRotation(rows, keys).status());
   return rows.status();
 }

@@ -174,7 +174,51 @@ ALTER TABLE subscriber ADD COLUMN takes_key INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE subscriber ADD COLUMN evicted_at INTEGER NOT NULL DEFAULT 9223372036854775807;  -- never
 )sql";
 
-constexpr Migration kMigrations[] = {{1, kVersion1}, {2, kVersion2}};
+// The memory of identity: what gave each certificate its right, the line of its renewals, what is revoked. An issuance
+// of before has neither origin nor line; its renewal looks for both and writes them down.
+//
+// A revocation of millions is written in parts. Its rows count once its operation is `done`, all at once.
+constexpr char kVersion3[] = R"sql(
+-- The oldest schema number whose programs can read and write this database. A migration after which they cannot (a
+-- column that must not stay at its default, a new meaning) raises it; one that adds columns with defaults does not.
+ALTER TABLE meta ADD COLUMN min_reader INTEGER NOT NULL DEFAULT 3;
+
+ALTER TABLE setting ADD COLUMN mac BLOB;  -- of those that grant trust
+
+CREATE TABLE origin(ref INTEGER PRIMARY KEY, kind INTEGER NOT NULL, reference TEXT NOT NULL, UNIQUE(reference, kind)) STRICT;
+ALTER TABLE issuance ADD COLUMN origin INTEGER;
+ALTER TABLE issuance ADD COLUMN line BLOB;  -- serial number of the first certificate of its renewals; NULL: its own
+
+DROP TABLE revocation;  -- never used
+DROP TABLE blocked_key;
+CREATE TABLE revocation_operation(
+  ref INTEGER PRIMARY KEY,
+  revoked_at INTEGER NOT NULL,
+  reason INTEGER NOT NULL,
+  not_after INTEGER NOT NULL,  -- the latest of its rows
+  done INTEGER NOT NULL
+) STRICT;
+CREATE TABLE revoked_certificate(
+  serial BLOB PRIMARY KEY,
+  not_after INTEGER NOT NULL,
+  operation INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE revoked_line(
+  line BLOB PRIMARY KEY,
+  not_after INTEGER NOT NULL,  -- no certificate of the line lives longer
+  operation INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE revoked_key(
+  key_sha256 BLOB PRIMARY KEY,
+  not_after INTEGER NOT NULL,  -- no certificate with the key lives longer
+  operation INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX revoked_certificate_not_after ON revoked_certificate(not_after);
+CREATE INDEX revoked_line_not_after ON revoked_line(not_after);
+CREATE INDEX revoked_key_not_after ON revoked_key(not_after);
+)sql";
+
+constexpr Migration kMigrations[] = {{1, kVersion1}, {2, kVersion2}, {3, kVersion3}};
 
 absl::Status Apply(Database& database, const Migration& migration) {
   Transaction transaction(database, Transaction::Kind::kWrite);

@@ -15,6 +15,7 @@
 #include "storage/sqlite/issuance_rows.h"
 #include "storage/sqlite/open_database.h"
 #include "storage/sqlite/reader_pool.h"
+#include "storage/sqlite/renewal_rows.h"
 #include "storage/sqlite/schema.h"
 #include "storage/sqlite/sqlite_jobs.h"
 #include "storage/sqlite/state_folder.h"
@@ -108,12 +109,14 @@ absl::Status SqliteStore::List(const IssuanceFilter& filter, absl::FunctionRef<b
 absl::StatusOr<uint64_t> SqliteStore::CountIssuances() { return impl_->Read(CountIssuanceRows); }
 
 absl::StatusOr<IssuanceRecord> SqliteStore::JudgePresented(
-    const PresentedCertificate&, const std::shared_ptr<const std::vector<std::string>>&) {
-  return absl::UnimplementedError("JudgePresented");
+    const PresentedCertificate& shown, const std::shared_ptr<const std::vector<std::string>>& trusted_issuers) {
+  return impl_->Read(
+      [&](Database& database) { return JudgeShown(database, *impl_->options_.keys, shown, trusted_issuers.get()); });
 }
 
-absl::StatusOr<RevocationResult> SqliteStore::Revoke(const RevocationSelection&, RevocationReason, bool, const AuditEntry&,
-                                                absl::FunctionRef<bool(const IssuanceRecord&)>) {
+absl::StatusOr<RevocationResult> SqliteStore::Revoke(const RevocationSelection&, RevocationReason, bool,
+                                                     const AuditEntry&,
+                                                     absl::FunctionRef<bool(const IssuanceRecord&)>) {
   return absl::UnimplementedError("Revoke");
 }
 
@@ -192,6 +195,15 @@ absl::StatusOr<std::string> SqliteStore::GetSetting(absl::string_view name) {
 
 absl::Status SqliteStore::PutSetting(absl::string_view name, absl::string_view value) {
   return impl_->Write([&](Database& database) { return UpsertSetting(database, name, value); });
+}
+
+absl::StatusOr<std::string> SqliteStore::GetSealedSetting(absl::string_view name) {
+  return impl_->Read([&](Database& database) { return SelectSealedSetting(database, *impl_->options_.keys, name); });
+}
+
+absl::Status SqliteStore::PutSealedSetting(absl::string_view name, absl::string_view value) {
+  return impl_->Write(
+      [&](Database& database) { return UpsertSealedSetting(database, *impl_->options_.keys, name, value); });
 }
 
 absl::Status SqliteStore::VisitUnreplaced(const LeafQuery& query, absl::FunctionRef<bool(const LiveLeaf&)> visit) {

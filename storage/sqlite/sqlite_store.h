@@ -73,6 +73,8 @@ class SqliteStore final : public Store {
   absl::StatusOr<std::map<std::string, uint64_t>> CountLiveLeaves(absl::Time now) override;
   absl::StatusOr<std::string> GetSetting(absl::string_view name) override;
   absl::Status PutSetting(absl::string_view name, absl::string_view value) override;
+  absl::StatusOr<std::string> GetSealedSetting(absl::string_view name) override;
+  absl::Status PutSealedSetting(absl::string_view name, absl::string_view value) override;
 
   absl::Status VisitUnreplaced(const LeafQuery& query, absl::FunctionRef<bool(const LiveLeaf&)> visit) override;
 

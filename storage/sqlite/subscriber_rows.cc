@@ -7,9 +7,19 @@
 namespace meshca::storage {
 
 absl::Status UpsertSubscriber(Database& database, const SubscriberRecord& record) {
-  // The columns are the record's members, in order.
+  // The columns are the record's members, in order. Not REPLACE, which would set the columns of a newer meshca back to
+  // their defaults.
   return Query(database,
-               "INSERT OR REPLACE INTO subscriber VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+               "INSERT INTO subscriber(instance, spiffe_id, node, kind, peer, connected, first_seen, last_seen,"
+               " bundle_sequence, serial, version_info, acknowledged_at, certificate_expires, rejected,"
+               " authority_id, takes_bundle, takes_key, evicted_at) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+               " ?, ?, ?, ?, ?) ON CONFLICT(instance) DO UPDATE SET spiffe_id = excluded.spiffe_id, node ="
+               " excluded.node, kind = excluded.kind, peer = excluded.peer, connected = excluded.connected,"
+               " first_seen = excluded.first_seen, last_seen = excluded.last_seen, bundle_sequence ="
+               " excluded.bundle_sequence, serial = excluded.serial, version_info = excluded.version_info,"
+               " acknowledged_at = excluded.acknowledged_at, certificate_expires = excluded.certificate_expires,"
+               " rejected = excluded.rejected, authority_id = excluded.authority_id, takes_bundle ="
+               " excluded.takes_bundle, takes_key = excluded.takes_key, evicted_at = excluded.evicted_at")
       .Bind(record.instance)
       .Bind(record.spiffe_id)
       .Bind(record.node)

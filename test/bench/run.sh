@@ -8,8 +8,8 @@ cd "$(dirname "$0")/../.."
   . test/packages.sh
   meshca_install build test
   meshca_venv build/venv test/requirements.txt
-  cmake --preset release
-  cmake --build --preset release --target meshca meshca_bench meshca_seed
+  cmake --preset release-tests
+  cmake --build --preset release-tests --target meshca meshca_bench meshca_seed
 } >&2
 export PYTHONDONTWRITEBYTECODE=1
 exec build/venv/bin/python test/bench/suite/measure.py "$@"

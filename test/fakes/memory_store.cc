@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
+#include "ca/x509/encoding.h"
 #include "storage/audit_chain.h"
 #include "storage/canonical_bytes.h"
 
@@ -27,6 +28,7 @@ bool Matches(const IssuanceFilter& filter, const IssuanceRecord& record) {
   if (!filter.spiffe_id_glob.empty() && !record.spiffe_id.MatchesGlob(filter.spiffe_id_glob)) return false;
   if (record.authority_id.compare(0, filter.authority_id_prefix.size(), filter.authority_id_prefix) != 0) return false;
   if (!filter.node.empty() && record.node != filter.node) return false;
+  if (filter.revoked_only && record.revoked_at == absl::InfiniteFuture()) return false;
   return record.not_after < filter.expires_before && record.not_after >= filter.expires_after;
 }
 
@@ -118,17 +120,86 @@ absl::Status MemoryStore::AppendLocked(IssuanceRecord record) {
         return authority.id == record.authority_id && authority.state == AuthorityState::kActive;
       });
   if (!signs) return absl::AbortedError(absl::StrCat("issuance: authority ", record.authority_id, " does not sign"));
-  if (const auto& shown = record.presented; shown.has_value()) {
-    const bool known = std::any_of(issuances_.begin(), issuances_.end(), [&](const IssuanceRecord& issued) {
-      return issued.serial.ToHex() == shown->serial && issued.certificate_sha256 == shown->sha256;
-    });
-    if (!known) return storage::CertificateNotRecorded(*shown);
+  record.line_serial.clear();
+  bool unrecorded = false;
+  if (record.presented.has_value()) {
+    MESHCA_ASSIGN_OR_RETURN(storage::InheritedRight right, InheritLocked(record));
+    record.origin = std::move(right.origin);
+    record.line_serial = HexLower(right.line);
+    unrecorded = right.unrecorded;
+  }
+  if (const auto key = revoked_keys_.find(record.key_sha256); key != revoked_keys_.end()) {
+    return storage::KeyIsRevoked(key->second);
   }
   MESHCA_RETURN_IF_ERROR(RedeemLocked(record));
+  if (unrecorded) AuditLocked(storage::UnrecordedRenewal(record));
+  record.presented.reset();
+  record.trusted_issuers.reset();
   CutTimes(record);
   serials_.emplace(record.serial, record.not_after);
   issuances_.push_back(std::move(record));
   return absl::OkStatus();
+}
+
+class MemoryStore::Rows final : public storage::Inventory {
+ public:
+  explicit Rows(const MemoryStore& store) : store_(store) {}
+
+  absl::StatusOr<std::optional<storage::RecordedCertificate>> FindRecorded(absl::string_view serial) override
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(store_.mutex_) {
+    for (size_t i = 0; i < store_.issuances_.size(); ++i) {
+      const IssuanceRecord& record = store_.issuances_[i];
+      if (record.serial.bytes() != serial) continue;
+      storage::RecordedCertificate found;
+      found.number = static_cast<int64_t>(i);
+      found.serial = std::string(serial);
+      found.spiffe_id = record.spiffe_id.uri();
+      found.certificate_sha256 = record.certificate_sha256;
+      found.method = record.method;
+      found.caller = record.caller;
+      found.token_id = record.token_id;
+      found.parent = storage::SerialBytes(record.parent_serial).value_or("");
+      found.line = storage::SerialBytes(record.line_serial).value_or("");
+      found.origin = record.origin;
+      const std::string& line = found.line.empty() ? found.serial : found.line;
+      found.revocation = Find(store_.revoked_certificates_, found.serial);
+      if (!found.revocation.has_value()) found.revocation = Find(store_.revoked_lines_, line);
+      if (!found.revocation.has_value()) found.revocation = Find(store_.revoked_keys_, record.key_sha256);
+      return found;
+    }
+    return std::nullopt;
+  }
+  absl::StatusOr<std::optional<storage::Revocation>> FindRevokedLine(absl::string_view line) override
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(store_.mutex_) {
+    return Find(store_.revoked_lines_, std::string(line));
+  }
+  absl::StatusOr<bool> HasEntry(const std::string& id, const SpiffeId& spiffe_id) override
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(store_.mutex_) {
+    return std::any_of(store_.entries_.begin(), store_.entries_.end(), [&](const auto& entry) {
+      return (id.empty() || entry.first == id) && entry.second.spiffe_id == spiffe_id;
+    });
+  }
+
+ private:
+  static std::optional<storage::Revocation> Find(const std::map<std::string, storage::Revocation>& revoked,
+                                                 const std::string& key) {
+    const auto found = revoked.find(key);
+    return found == revoked.end() ? std::nullopt : std::optional(found->second);
+  }
+  const MemoryStore& store_;
+};
+
+absl::StatusOr<storage::InheritedRight> MemoryStore::InheritLocked(const IssuanceRecord& record) {
+  MESHCA_RETURN_IF_ERROR(storage::CheckSameId(record));
+  Rows rows(*this);
+  return storage::JudgeRenewal(rows, *record.presented, record.trusted_issuers.get());
+}
+
+void MemoryStore::MarkRevokedLocked(IssuanceRecord& record) const {
+  const auto revoked = revoked_certificates_.find(std::string(record.serial.bytes()));
+  if (revoked == revoked_certificates_.end()) return;
+  record.revoked_at = revoked->second.at;
+  record.revocation_reason = revoked->second.reason;
 }
 
 absl::Status MemoryStore::RedeemLocked(const IssuanceRecord& record) {
@@ -151,8 +222,10 @@ absl::Status MemoryStore::RedeemLocked(const IssuanceRecord& record) {
 
 absl::StatusOr<IssuanceRecord> MemoryStore::Find(const SerialNumber& serial) {
   MutexLock lock(mutex_);
-  for (const IssuanceRecord& record : issuances_) {
-    if (record.serial == serial) return record;
+  for (IssuanceRecord record : issuances_) {
+    if (record.serial != serial) continue;
+    MarkRevokedLocked(record);
+    return record;
   }
   return absl::NotFoundError(absl::StrCat("issuance: no certificate with serial number ", serial.ToHex()));
 }
@@ -162,6 +235,7 @@ absl::Status MemoryStore::List(const IssuanceFilter& filter, absl::FunctionRef<b
   {
     MutexLock lock(mutex_);
     records = issuances_;
+    for (IssuanceRecord& record : records) MarkRevokedLocked(record);
   }
   for (const IssuanceRecord& record : records) {
     if (Matches(filter, record) && !visit(record)) break;
@@ -175,12 +249,24 @@ absl::StatusOr<uint64_t> MemoryStore::CountIssuances() {
 }
 
 absl::StatusOr<IssuanceRecord> MemoryStore::JudgePresented(
-    const PresentedCertificate&, const std::shared_ptr<const std::vector<std::string>>&) {
-  return absl::UnimplementedError("JudgePresented");
+    const PresentedCertificate& shown, const std::shared_ptr<const std::vector<std::string>>& trusted_issuers) {
+  MutexLock lock(mutex_);
+  Rows rows(*this);
+  MESHCA_ASSIGN_OR_RETURN(storage::InheritedRight right, storage::JudgeRenewal(rows, shown, trusted_issuers.get()));
+  IssuanceRecord record;
+  record.spiffe_id = shown.spiffe_id;
+  if (right.unrecorded) return record;
+  MESHCA_ASSIGN_OR_RETURN(const SerialNumber serial, SerialNumber::FromHex(shown.serial));
+  record = *std::find_if(issuances_.begin(), issuances_.end(),
+                         [&](const IssuanceRecord& issued) { return issued.serial == serial; });
+  record.origin = std::move(right.origin);
+  if (record.line_serial.empty() && right.line != serial.bytes()) record.line_serial = HexLower(right.line);
+  return record;
 }
 
-absl::StatusOr<RevocationResult> MemoryStore::Revoke(const RevocationSelection&, RevocationReason, bool, const AuditEntry&,
-                                                absl::FunctionRef<bool(const IssuanceRecord&)>) {
+absl::StatusOr<RevocationResult> MemoryStore::Revoke(const RevocationSelection&, RevocationReason, bool,
+                                                     const AuditEntry&,
+                                                     absl::FunctionRef<bool(const IssuanceRecord&)>) {
   return absl::UnimplementedError("Revoke");
 }
 
@@ -327,6 +413,10 @@ absl::StatusOr<uint64_t> MemoryStore::CommitAuthorities(const AuthorityChange& c
   if (change.bundle) trust_.bundle = change.bundle;
   rotations_.erase(change.forgotten_rotation);
   if (change.rotation) rotations_[change.rotation->number] = *change.rotation;
+  for (const auto& [name, value] : change.sealed_settings) {
+    settings_[name] = value;
+    sealed_settings_.insert(name);
+  }
   for (const AuditEntry& entry : change.audit) AuditLocked(entry);
   return ++trust_.revision;
 }
@@ -379,6 +469,23 @@ absl::Status MemoryStore::PutSetting(absl::string_view name, absl::string_view v
   MutexLock lock(mutex_);
   MESHCA_RETURN_IF_ERROR(broken_);
   settings_[std::string(name)] = std::string(value);
+  sealed_settings_.erase(std::string(name));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> MemoryStore::GetSealedSetting(absl::string_view name) {
+  MESHCA_ASSIGN_OR_RETURN(std::string value, GetSetting(name));
+  MutexLock lock(mutex_);
+  if (sealed_settings_.count(std::string(name)) == 0) {
+    return absl::DataLossError(absl::StrCat("setting ", name, ": it has no seal"));
+  }
+  return value;
+}
+
+absl::Status MemoryStore::PutSealedSetting(absl::string_view name, absl::string_view value) {
+  MESHCA_RETURN_IF_ERROR(PutSetting(name, value));
+  MutexLock lock(mutex_);
+  sealed_settings_.insert(std::string(name));
   return absl::OkStatus();
 }
 

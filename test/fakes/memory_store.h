@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "ca/base/mutex.h"
+#include "storage/renewal_rules.h"
 #include "storage/store.h"
 
 namespace meshca {
@@ -61,6 +63,8 @@ class MemoryStore final : public storage::Store {
   absl::StatusOr<std::map<std::string, uint64_t>> CountLiveLeaves(absl::Time now) override;
   absl::StatusOr<std::string> GetSetting(absl::string_view name) override;
   absl::Status PutSetting(absl::string_view name, absl::string_view value) override;
+  absl::StatusOr<std::string> GetSealedSetting(absl::string_view name) override;
+  absl::Status PutSealedSetting(absl::string_view name, absl::string_view value) override;
 
   absl::Status VisitUnreplaced(const LeafQuery& query, absl::FunctionRef<bool(const LiveLeaf&)> visit) override;
 
@@ -85,6 +89,11 @@ class MemoryStore final : public storage::Store {
   };
 
   absl::Status AppendLocked(IssuanceRecord record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Answers the rules of renewal from the rows below.
+  class Rows;
+  absl::StatusOr<storage::InheritedRight> InheritLocked(const IssuanceRecord& record)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void MarkRevokedLocked(IssuanceRecord& record) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status RedeemLocked(const IssuanceRecord& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status PutEntryLocked(const RegistrationEntry& entry, const AuditEntry& audit)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -99,9 +108,14 @@ class MemoryStore final : public storage::Store {
   std::vector<Held> held_ ABSL_GUARDED_BY(mutex_);
   std::vector<IssuanceRecord> issuances_ ABSL_GUARDED_BY(mutex_);  // oldest first
   std::map<SerialNumber, absl::Time> serials_ ABSL_GUARDED_BY(mutex_);
+  // By the bytes of serial numbers and by the hashes of keys.
+  std::map<std::string, storage::Revocation> revoked_certificates_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, storage::Revocation> revoked_lines_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, storage::Revocation> revoked_keys_ ABSL_GUARDED_BY(mutex_);
   AuthoritiesAndBundle trust_ ABSL_GUARDED_BY(mutex_);  // but for its rotation
   std::map<uint64_t, RootRotation> rotations_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, std::string> settings_ ABSL_GUARDED_BY(mutex_);
+  std::set<std::string> sealed_settings_ ABSL_GUARDED_BY(mutex_);  // names of those that PutSealedSetting wrote
   std::map<std::string, SubscriberRecord> subscribers_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, JoinToken> tokens_ ABSL_GUARDED_BY(mutex_);  // by id
   std::map<std::string, RegistrationEntry> entries_ ABSL_GUARDED_BY(mutex_);

@@ -34,6 +34,12 @@ class CrashingStore final : public AuthorityStore {
   absl::Status PutSetting(absl::string_view name, absl::string_view value) override {
     return store_.PutSetting(name, value);
   }
+  absl::StatusOr<std::string> GetSealedSetting(absl::string_view name) override {
+    return store_.GetSealedSetting(name);
+  }
+  absl::Status PutSealedSetting(absl::string_view name, absl::string_view value) override {
+    return store_.PutSealedSetting(name, value);
+  }
 
   enum class Crash { kNever, kBefore, kAfter };
   Crash next = Crash::kNever;

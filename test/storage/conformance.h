@@ -74,6 +74,10 @@ uint64_t Activate(Store& store);
 uint64_t ActivateUnderTwoRoots(Store& store);
 // One more change of a single authority on top of what is there.
 absl::Status SetState(Store& store, absl::string_view id, AuthorityState state, bool tainted = false);
+// What a caller with the certificate of `issued` shows.
+PresentedCertificate Shown(const IssuanceRecord& issued);
+// A record that renews `issued` by mTLS: same ID, shown and named as the parent.
+IssuanceRecord RenewalOf(const IssuanceRecord& issued, RecordMaker& maker);
 // Append, and wait for its answer.
 absl::Status AppendAndWait(Store& store, IssuanceRecord record);
 void ExpectSame(const IssuanceRecord& got, const IssuanceRecord& wanted);

@@ -69,26 +69,6 @@ TEST_P(StoreConformance, OnlyAnActiveAuthoritySigns) {
   EXPECT_EQ(*store().CountIssuances(), 7u);
 }
 
-TEST_P(StoreConformance, UnderATaintOnlyARecordedCertificateIsRenewed) {
-  Activate(store());
-  RecordMaker maker;
-  const IssuanceRecord issued = maker.Make();
-  ASSERT_THAT(AppendAndWait(store(), issued), IsOk());
-  const auto renew = [&](const std::string& serial, const std::string& sha256) {
-    IssuanceRecord renewal = maker.Make();
-    renewal.presented = PresentedCertificate{serial, sha256, renewal.spiffe_id};
-    return AppendAndWait(store(), renewal);
-  };
-  EXPECT_THAT(renew(issued.serial.ToHex(), issued.certificate_sha256), IsOk());
-  for (const absl::Status& refused : {renew(issued.serial.ToHex(), std::string(32, 'x')),
-                                      renew(maker.Make().serial.ToHex(), issued.certificate_sha256),
-                                      renew("0a", issued.certificate_sha256), renew("", "")}) {
-    EXPECT_THAT(refused, StatusIs(StatusCode::kUnauthenticated));
-    EXPECT_EQ(ReasonOf(refused), kCertificateNotRecorded);
-  }
-  EXPECT_EQ(*store().CountIssuances(), 2u);
-}
-
 TEST_P(StoreConformance, BadRowFailsAlone) {
   Activate(store());
   RecordMaker maker;

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "test/fakes/status_matchers.h"
-#include "test/storage/conformance.h"
+#include "test/storage/renewal_conformance.h"
 
 namespace meshca::storage {
 namespace {
@@ -20,6 +20,9 @@ class MemoryHarness final : public StoreHarness {
 };
 
 INSTANTIATE_TEST_SUITE_P(Memory, StoreConformance,
+                         testing::Values(StoreKind{"Memory", [] { return std::make_unique<MemoryHarness>(); }}),
+                         StoreKindName);
+INSTANTIATE_TEST_SUITE_P(Memory, RenewalConformance,
                          testing::Values(StoreKind{"Memory", [] { return std::make_unique<MemoryHarness>(); }}),
                          StoreKindName);
 

@@ -22,7 +22,7 @@
 #include "storage/sqlite/state_folder.h"
 #include "storage/sqlite/unreplaced_leaves.h"
 #include "test/fakes/status_matchers.h"
-#include "test/storage/conformance.h"
+#include "test/storage/renewal_conformance.h"
 #include "test/storage/sqlite_harness.h"
 
 namespace meshca::storage {
@@ -35,6 +35,9 @@ using testing::IsEmpty;
 using testing::SizeIs;
 
 INSTANTIATE_TEST_SUITE_P(Sqlite, StoreConformance,
+                         testing::Values(StoreKind{"Sqlite", [] { return std::make_unique<SqliteHarness>(); }}),
+                         StoreKindName);
+INSTANTIATE_TEST_SUITE_P(Sqlite, RenewalConformance,
                          testing::Values(StoreKind{"Sqlite", [] { return std::make_unique<SqliteHarness>(); }}),
                          StoreKindName);
 

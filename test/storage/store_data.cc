@@ -162,6 +162,19 @@ absl::Status SetState(Store& store, absl::string_view id, AuthorityState state, 
   return store.CommitAuthorities(change).status();
 }
 
+PresentedCertificate Shown(const IssuanceRecord& issued) {
+  return PresentedCertificate{issued.serial.ToHex(), issued.certificate_sha256, issued.spiffe_id};
+}
+
+IssuanceRecord RenewalOf(const IssuanceRecord& issued, RecordMaker& maker) {
+  IssuanceRecord record = maker.Make(issued.spiffe_id.uri());
+  record.method = AuthMethod::kClientCertificate;
+  record.caller = absl::StrCat("certificate of ", issued.spiffe_id.uri());
+  record.parent_serial = issued.serial.ToHex();
+  record.presented = Shown(issued);
+  return record;
+}
+
 absl::Status AppendAndWait(Store& store, IssuanceRecord record) {
   std::promise<absl::Status> answer;
   std::future<absl::Status> future = answer.get_future();
@@ -184,6 +197,7 @@ void ExpectSame(const IssuanceRecord& got, const IssuanceRecord& wanted) {
   EXPECT_EQ(got.node, wanted.node);
   EXPECT_EQ(got.parent_serial, wanted.parent_serial);
   EXPECT_EQ(got.token_id, wanted.token_id);
+  EXPECT_EQ(OriginText(got.origin), OriginText(wanted.origin));
 }
 
 void ExpectSame(const RootRotation& got, const RootRotation& wanted) {

@@ -55,6 +55,13 @@ class FaultyStore final : public AuthorityStore {
     ++settings_written;
     return store.PutSetting(name, value);
   }
+  absl::StatusOr<std::string> GetSealedSetting(absl::string_view name) override {
+    return store.GetSealedSetting(name);
+  }
+  absl::Status PutSealedSetting(absl::string_view name, absl::string_view value) override {
+    ++settings_written;
+    return store.PutSealedSetting(name, value);
+  }
 
   MemoryStore store;
   absl::Status load_error, commit_error;

@@ -100,7 +100,7 @@ void EdgeTest::Release() {
 }
 
 bool EdgeTest::Eventually(const std::function<bool()>& condition) {
-  const absl::Time end = absl::Now() + absl::Seconds(5);
+  const absl::Time end = absl::Now() + kPatience;
   while (!condition()) {
     if (absl::Now() > end) return false;
     std::this_thread::sleep_for(std::chrono::milliseconds(1));  // Between two looks at what another thread does.

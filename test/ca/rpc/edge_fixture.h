@@ -58,7 +58,7 @@ class EdgeTest : public testing::Test {
   // The calls of /t.Test/Keep so far.
   std::vector<std::shared_ptr<Call>> kept();
   void Release();
-  // Waits up to five seconds; returns condition().
+  // Waits up to kPatience; returns condition().
   static bool Eventually(const std::function<bool()>& condition);
   uint64_t Limit(LimitKind kind) { return server_->stats().limit(kind); }
 

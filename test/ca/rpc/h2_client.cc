@@ -150,7 +150,7 @@ bool H2Client::Handshake(SSL_CTX* tls, SSL_SESSION* session) {
   ssl_.reset(SSL_new(tls));
   SSL_set_fd(ssl_.get(), fd_.get());
   if (session != nullptr) SSL_set_session(ssl_.get(), session);
-  const absl::Time end = absl::Now() + absl::Seconds(5);
+  const absl::Time end = absl::Now() + kPatience;
   while (absl::Now() < end) {
     ERR_clear_error();
     const int result = SSL_connect(ssl_.get());
@@ -164,7 +164,7 @@ bool H2Client::Handshake(SSL_CTX* tls, SSL_SESSION* session) {
     }
     Wait(50);
   }
-  error_ = "no handshake within five seconds";
+  error_ = absl::StrCat("no handshake within ", absl::FormatDuration(kPatience));
   return false;
 }
 

@@ -40,6 +40,10 @@ struct Reply {
   std::vector<std::string> messages() const;
 };
 
+// How long a test waits for what must come. Far more than it takes on the slowest machine, for only a failure waits so
+// long.
+inline constexpr absl::Duration kPatience = absl::Minutes(1);
+
 // A non-blocking connected socket to "127.0.0.1:PORT" or "unix:/path"; CHECKs that it connects.
 UniqueFd ConnectTo(const std::string& address);
 
@@ -70,15 +74,15 @@ class H2Client {
   const Reply& Call(absl::string_view path, absl::string_view message, const Headers& extra = {});
 
   Reply& reply(int32_t stream) { return replies_[stream]; }
-  // Moves bytes until `done()`, the connection's end, or five seconds have passed; returns done().
-  bool RunUntil(const std::function<bool()>& done, absl::Duration timeout = absl::Seconds(5));
+  // Moves bytes until `done()`, the connection's end, or `timeout` has passed; returns done().
+  bool RunUntil(const std::function<bool()>& done, absl::Duration timeout = kPatience);
   bool WaitClosed(int32_t stream) {
     return RunUntil([this, stream] { return replies_[stream].closed; });
   }
   bool WaitMessages(int32_t stream, size_t count) {
     return RunUntil([this, stream, count] { return replies_[stream].messages().size() >= count; });
   }
-  bool WaitEnd(absl::Duration timeout = absl::Seconds(5)) {
+  bool WaitEnd(absl::Duration timeout = kPatience) {
     return RunUntil([this] { return ended_; }, timeout);
   }
   // Whether the server closed the connection.

@@ -351,16 +351,18 @@ TEST_F(TlsTest, HandshakesWaitForTheirTurnAndAllGetIt) {
   auto context = TlsContext::Create(Options(ClientCertificates::kNone));
   ListenerOptions listener;
   listener.tls = *context;
+  listener.limits.handshake_timeout = absl::Hours(1);  // Nobody is cut here, however slow the machine.
   ServerOptions server = {.loops = 2};
   server.source.handshakes_max = 2;
   const std::string address = Serve(std::move(listener), server);
-  // Two stalled ClientHellos hold both turns; the others wait until the stalled ones are gone.
+  // Two stalled ClientHellos hold both turns before anybody else comes; the others wait until the stalled ones are
+  // gone.
   std::vector<UniqueFd> stalled;
   for (int i = 0; i < 2; ++i) {
     stalled.push_back(ConnectTo(address));
     ASSERT_EQ(::write(stalled.back().get(), "\x16\x03\x01\x02\x00\x01", 6), 6);
   }
-  ASSERT_TRUE(Eventually([this] { return server_->stats().connections_open == 2; }));
+  ASSERT_TRUE(Eventually([this] { return server_->stats().handshakes_open == 2; }));
   std::vector<std::thread> threads;
   threads.reserve(8);
   std::atomic<int> served{0};
@@ -372,7 +374,9 @@ TEST_F(TlsTest, HandshakesWaitForTheirTurnAndAllGetIt) {
       if (Who(client) == "nobody 0 TLSv1.3 full") ++served;
     });
   }
-  ASSERT_TRUE(Eventually([this] { return server_->stats().connections_open == 10; }));
+  // A failure here must not leave the threads behind unjoined, so it ends their wait first.
+  EXPECT_TRUE(Eventually([this] { return server_->stats().connections_open == 10; }));
+  EXPECT_EQ(server_->stats().handshakes_ok, 0);
   stalled.clear();
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(served, 8);

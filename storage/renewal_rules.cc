@@ -1,0 +1,184 @@
+#include "storage/renewal_rules.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "ca/base/status.h"
+#include "ca/issuance/revocation_store.h"
+#include "ca/x509/encoding.h"
+#include "storage/store.h"
+
+namespace meshca::storage {
+namespace {
+
+// How far back the first certificate of an old line is looked for. A line that is renewed every ten minutes gets there
+// within a month, and the rows of a month are what a store keeps; each step is one lookup by serial number.
+constexpr int kStepsMax = 5000;
+
+constexpr size_t kSerialBytesMax = 20;  // RFC 5280 §4.1.2.2
+
+std::string TimeText(absl::Time time) { return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone()); }
+
+std::string JoinAgain(absl::string_view spiffe_id) {
+  return absl::StrCat("join again with a token: meshca token create ", spiffe_id);
+}
+
+absl::Status Revoked(const PresentedCertificate& shown, const Revocation& revocation) {
+  return WithReason(
+      absl::UnauthenticatedError(absl::StrCat(
+          "client certificate ", shown.serial, " of ", shown.spiffe_id.uri(), ": revoked at ", TimeText(revocation.at),
+          " (", RevocationReasonName(static_cast<RevocationReason>(revocation.reason)),
+          "), it or one of the same line of renewals or with its key; with a new key ",
+          JoinAgain(shown.spiffe_id.uri()))),
+      kCertificateRevoked);
+}
+
+absl::Status OriginGone(const PresentedCertificate& shown, absl::string_view what, absl::string_view next) {
+  return WithReason(absl::PermissionDeniedError(absl::StrCat("client certificate ", shown.serial, " of ",
+                                                             shown.spiffe_id.uri(), ": ", what, "; ", next)),
+                    kCertificateOriginGone);
+}
+
+// Records of versions that kept no origin say how the caller proved itself, and that says what the right was.
+Origin OriginOfOldRecord(const RecordedCertificate& record) {
+  switch (record.method) {
+    case AuthMethod::kJoinToken: return {OriginKind::kJoinToken, record.token_id};
+    case AuthMethod::kUnixPeer: return {OriginKind::kEntry, ""};
+    case AuthMethod::kServerUser:
+      return record.caller == "meshca" ? Origin{OriginKind::kPublished, "meshca"}
+                                       : Origin{OriginKind::kOperator, record.caller};
+    case AuthMethod::kJwt: {
+      // "jwt ISSUER sub=SUBJECT". An issuer is a URL, so it holds no space; a subject may.
+      constexpr absl::string_view kBefore = "jwt ";
+      absl::string_view rest = record.caller;
+      if (rest.substr(0, kBefore.size()) != kBefore) return {};
+      rest.remove_prefix(kBefore.size());
+      return {OriginKind::kJwtIssuer, std::string(rest.substr(0, rest.find(" sub=")))};
+    }
+    case AuthMethod::kClientCertificate: break;
+  }
+  return {};
+}
+
+std::string LineOf(const RecordedCertificate& record) { return record.line.empty() ? record.serial : record.line; }
+
+// Walks the parents of an old record to the first one, or to the first that knows its line.
+absl::StatusOr<InheritedRight> RightOf(Inventory& inventory, RecordedCertificate record) {
+  for (int step = 0; step < kStepsMax; ++step) {
+    // A record that names its line has its origin from where that began, known or not.
+    if (record.origin.kind != OriginKind::kUnknown || !record.line.empty()) {
+      std::string line = LineOf(record);
+      return InheritedRight{std::move(record.origin), record.origin_number, std::move(line)};
+    }
+    // Whoever proved itself by something else than a certificate got a right of its own then.
+    if (record.method != AuthMethod::kClientCertificate || record.parent.empty()) {
+      return InheritedRight{OriginOfOldRecord(record), 0, record.serial};
+    }
+    MESHCA_ASSIGN_OR_RETURN(std::optional<RecordedCertificate> parent, inventory.FindRecorded(record.parent));
+    // Pruned, or never here. Its serial number names the line all the same. A parent that came later than its child is
+    // the work of somebody who wrote the file; it ends the walk, which could go in circles otherwise.
+    if (!parent.has_value() || parent->number >= record.number) return InheritedRight{{}, 0, record.parent};
+    record = *std::move(parent);
+  }
+  return InheritedRight{{}, 0, record.serial};
+}
+
+absl::Status CheckOrigin(Inventory& inventory, const Origin& origin, const PresentedCertificate& shown,
+                         const std::vector<std::string>* trusted_issuers) {
+  switch (origin.kind) {
+    case OriginKind::kEntry: {
+      MESHCA_ASSIGN_OR_RETURN(const bool there, inventory.HasEntry(origin.reference, shown.spiffe_id));
+      if (there) return absl::OkStatus();
+      const std::string next = absl::StrCat("make one (meshca entry create ", shown.spiffe_id.uri(),
+                                            " --selector ...) and ask for a certificate on the API socket");
+      if (origin.reference.empty())
+        return OriginGone(shown, "no registration entry gives this identity any more", next);
+      return OriginGone(shown, absl::StrCat("its registration entry ", origin.reference, " is gone"), next);
+    }
+    case OriginKind::kJwtIssuer: {
+      if (trusted_issuers == nullptr) return absl::OkStatus();
+      const auto known = std::find(trusted_issuers->begin(), trusted_issuers->end(), origin.reference);
+      if (known != trusted_issuers->end()) return absl::OkStatus();
+      return OriginGone(
+          shown,
+          absl::StrCat("its right came from the JWT issuer ", origin.reference, ", which is not configured any more"),
+          absl::StrCat("ask with a token of an issuer that is, or ", JoinAgain(shown.spiffe_id.uri())));
+    }
+    // A token is spent by its first use, and what an operator or meshca itself gave has nothing behind it that could go
+    // away. These end by revocation.
+    case OriginKind::kJoinToken:
+    case OriginKind::kOperator:
+    case OriginKind::kPublished:
+    case OriginKind::kUnknown: break;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<InheritedRight> JudgeUnrecorded(Inventory& inventory, const PresentedCertificate& shown) {
+  if (!shown.may_be_unrecorded || shown.spiffe_id.IsReserved()) return CertificateNotRecorded(shown);
+  InheritedRight right;
+  right.unrecorded = true;
+  right.line = SerialBytes(shown.serial).value_or("");
+  MESHCA_ASSIGN_OR_RETURN(const std::optional<Revocation> revoked, inventory.FindRevokedLine(right.line));
+  if (revoked.has_value()) return Revoked(shown, *revoked);
+  return right;
+}
+
+}  // namespace
+
+absl::StatusOr<InheritedRight> JudgeRenewal(Inventory& inventory, const PresentedCertificate& shown,
+                                            const std::vector<std::string>* trusted_issuers) {
+  std::optional<RecordedCertificate> record;
+  if (const auto serial = SerialBytes(shown.serial); serial.has_value()) {
+    MESHCA_ASSIGN_OR_RETURN(record, inventory.FindRecorded(*serial));
+  }
+  if (!record.has_value()) return JudgeUnrecorded(inventory, shown);
+  if (record->certificate_sha256 != shown.sha256 || record->spiffe_id != shown.spiffe_id.uri()) {
+    return CertificateNotRecorded(shown);
+  }
+  if (record->revocation.has_value()) return Revoked(shown, *record->revocation);
+  const std::string line = LineOf(*record);
+  MESHCA_ASSIGN_OR_RETURN(InheritedRight right, RightOf(inventory, *std::move(record)));
+  if (right.line != line) {
+    MESHCA_ASSIGN_OR_RETURN(const std::optional<Revocation> revoked, inventory.FindRevokedLine(right.line));
+    if (revoked.has_value()) return Revoked(shown, *revoked);
+  }
+  MESHCA_RETURN_IF_ERROR(CheckOrigin(inventory, right.origin, shown, trusted_issuers));
+  return right;
+}
+
+absl::Status CheckSameId(const IssuanceRecord& record) {
+  if (record.spiffe_id == record.presented->spiffe_id) return absl::OkStatus();
+  return WithReason(absl::PermissionDeniedError(absl::StrCat(
+                        "client certificate ", record.presented->serial, " of ", record.presented->spiffe_id.uri(),
+                        ": renews this ID and no other, not ", record.spiffe_id.uri())),
+                    "SPIFFE_ID_NOT_ALLOWED");
+}
+
+AuditEntry UnrecordedRenewal(const IssuanceRecord& record) {
+  AuditEntry entry;
+  entry.time = record.issued_at;
+  entry.actor = record.caller;
+  entry.action = "cert.renew-unrecorded";
+  entry.target = record.spiffe_id.uri();
+  entry.detail = absl::StrCat("certificate ", record.presented->serial, ", which is not on record, renewed as ",
+                              record.serial.ToHex(), " by authority ", record.authority_id);
+  return entry;
+}
+
+absl::Status KeyIsRevoked(const Revocation& revocation) {
+  return WithReason(
+      absl::PermissionDeniedError(absl::StrCat(
+          "workload key: belongs to a certificate that was revoked at ", TimeText(revocation.at), " (",
+          RevocationReasonName(static_cast<RevocationReason>(revocation.reason)), "): make a new key and ask again")),
+      kKeyRevoked);
+}
+
+std::optional<std::string> SerialBytes(absl::string_view hex) {
+  auto bytes = HexDecode(hex);
+  if (!bytes.ok() || bytes->empty() || bytes->size() > kSerialBytesMax) return std::nullopt;
+  return *std::move(bytes);
+}
+
+}  // namespace meshca::storage

@@ -1,0 +1,85 @@
+// What tests of renewals and revocations share, on every store.
+#ifndef MESHCA_TEST_STORAGE_RENEWAL_CONFORMANCE_H_
+#define MESHCA_TEST_STORAGE_RENEWAL_CONFORMANCE_H_
+
+#include <gmock/gmock.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "test/fakes/status_matchers.h"
+#include "test/storage/conformance.h"
+
+namespace meshca::storage {
+
+inline constexpr char kWeb[] = "spiffe://cluster.local/ns/default/sa/web";
+inline constexpr char kReserved[] = "spiffe://cluster.local/meshca/agent/node-1";
+
+using Issuers = std::shared_ptr<const std::vector<std::string>>;
+
+// Instantiated like StoreConformance, beside it.
+class RenewalConformance : public StoreConformance {
+ protected:
+  RenewalConformance() { Activate(store()); }
+
+  // Appends a certificate whose right is `origin`'s.
+  IssuanceRecord Issue(Origin origin, absl::string_view id = kWeb) {
+    IssuanceRecord record = maker_.Make(id);
+    record.origin = std::move(origin);
+    EXPECT_THAT(AppendAndWait(store(), record), IsOk());
+    return record;
+  }
+  // Appends one as a version that kept no origin recorded it.
+  IssuanceRecord IssueOld(AuthMethod method, const std::string& caller) {
+    IssuanceRecord record = maker_.Make();
+    record.method = method;
+    record.caller = caller;
+    EXPECT_THAT(AppendAndWait(store(), record), IsOk());
+    return record;
+  }
+  // The same of a renewal then.
+  IssuanceRecord RenewOld(const IssuanceRecord& parent) {
+    IssuanceRecord record = RenewalOf(parent, maker_);
+    record.presented.reset();
+    EXPECT_THAT(AppendAndWait(store(), record), IsOk());
+    return record;
+  }
+  // Renews `parent`, which is expected to go well.
+  IssuanceRecord Renewed(const IssuanceRecord& parent) {
+    const IssuanceRecord record = RenewalOf(parent, maker_);
+    EXPECT_THAT(AppendJudged(record), IsOk());
+    return record;
+  }
+  // What renewing `parent` answers.
+  absl::Status Renew(const IssuanceRecord& parent, Issuers issuers = nullptr) {
+    IssuanceRecord record = RenewalOf(parent, maker_);
+    record.trusted_issuers = std::move(issuers);
+    return AppendJudged(record);
+  }
+  // What Append answers, and JudgePresented too.
+  absl::Status AppendJudged(const IssuanceRecord& record) {
+    const uint64_t before = *store().CountIssuances();
+    const absl::Status judged = store().JudgePresented(*record.presented, record.trusted_issuers).status();
+    const absl::Status appended = AppendAndWait(store(), record);
+    EXPECT_EQ(judged, appended);
+    EXPECT_EQ(*store().CountIssuances(), before + (appended.ok() ? 1 : 0));
+    return appended;
+  }
+  std::vector<AuditEntry> AuditOf(absl::string_view action) {
+    std::vector<AuditEntry> entries;
+    EXPECT_THAT(store().ListAudit([&](const AuditEntry& entry) {
+      if (absl::string_view(entry.action) == action) entries.push_back(entry);
+      return true;
+    }),
+                IsOk());
+    return entries;
+  }
+
+  RecordMaker maker_;
+};
+
+}  // namespace meshca::storage
+
+#endif  // MESHCA_TEST_STORAGE_RENEWAL_CONFORMANCE_H_
