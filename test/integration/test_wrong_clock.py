@@ -67,8 +67,8 @@ def ready(ca):
 
 
 def valid_now(certificate):
-    now = datetime.datetime.utcnow()
-    return certificate.not_valid_before <= now < certificate.not_valid_after
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc
 
 
 class Subscriber:
