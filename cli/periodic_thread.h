@@ -9,21 +9,22 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/time/time.h"
-#include "ca/base/clock.h"
+#include "ca/base/judged_clock.h"
 #include "ca/base/mutex.h"
 
 namespace meshca::cli {
 
-// Runs `work` at once and then whenever the time it returned has come. The wall clock may jump, so it looks at least
-// every `look_max`. Ends with its life, after the run under way.
+// Runs `work` at once and then whenever the time it asked for has passed, by the boot clock: a wall clock that was
+// wrong for eight seconds delays nothing. It also runs `work` when the wall clock was set, which it notices within
+// `look_max`. Ends with its life, after the run under way.
 class PeriodicThread {
  public:
-  // Returns when it wants to run next; called on the thread, one at a time.
-  using Work = std::function<absl::Time(absl::Time now)>;
+  // Returns how long to wait before it runs again; called on the thread, one at a time.
+  using Work = std::function<absl::Duration()>;
 
   // `clock` outlives the thread.
   PeriodicThread(const Clock& clock, absl::Duration look_max, Work work)
-      : clock_(clock), look_max_(look_max), work_(std::move(work)), thread_([this] { Run(); }) {}
+      : clock_(clock), look_max_(look_max), work_(std::move(work)), setting_(clock), thread_([this] { Run(); }) {}
   ~PeriodicThread() { Stop(); }
 
   // Waits for the run under way and ends the thread; Wake does nothing from then on. Idempotent, one thread at a time.
@@ -47,23 +48,26 @@ class PeriodicThread {
 
  private:
   void Run() {
-    absl::Time due = absl::InfinitePast();
+    absl::Duration due = -absl::InfiniteDuration();
     for (;;) {
       {
         MutexLock lock(mutex_);
-        while (!stop_ && !now_ && clock_.Now() < due) {
-          wake_.WaitFor(mutex_, std::clamp(due - clock_.Now(), absl::Milliseconds(1), look_max_));
+        while (!stop_ && !now_ && clock_.SinceBoot() < due && !setting_.Changed()) {
+          wake_.WaitFor(mutex_, std::clamp(due - clock_.SinceBoot(), absl::Milliseconds(1), look_max_));
         }
         if (stop_) return;
         now_ = false;
       }
-      due = work_(clock_.Now());
+      const absl::Duration began = clock_.SinceBoot();
+      const absl::Duration wait = work_();
+      due = began + wait;
     }
   }
 
   const Clock& clock_;
   const absl::Duration look_max_;
   const Work work_;
+  ClockSetting setting_;  // Run's
   Mutex mutex_;
   CondVar wake_;
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;

@@ -41,7 +41,7 @@ constexpr int kPrunePause = 9;
 // New keys a second for subscribers in a rotation: a tenth of the certificates that one core signs and records.
 constexpr double kReissuePerCore = 500;
 // How long a jump of the wall clock may go unnoticed.
-constexpr absl::Duration kLookAtClock = absl::Seconds(5);
+constexpr absl::Duration kLookAtClock = absl::Seconds(1);
 
 absl::StatusOr<CertificateProfile> ProfileOf(const config::v1::Leaf& leaf) {
   CertificateProfile profile;
@@ -114,8 +114,8 @@ class MeshcaServer final : public Server {
   AdminContext AdminParts();
   ConnectionJudge::Parts JudgeParts();
   absl::Status InstallServerCertificate(const ServerIdentity& identity);
-  absl::Time Maintain(absl::Time now);
-  absl::Time Prune(absl::Time now);
+  absl::Duration Maintain();
+  absl::Duration Prune();
   absl::Status Import(const std::string& folder, const std::string& actor, ImportOptions options);
   void OnReadiness(const absl::Status& status);
   void LogLegacyRights();
@@ -146,8 +146,8 @@ class MeshcaServer final : public Server {
   std::unique_ptr<MetricsRegistry> metrics_;
   std::unique_ptr<HttpEndpoint> http_;
   std::atomic<int64_t> retention_s_ = 0;
-  std::atomic<uint64_t> certificates_revoked_ = 0;  // since start
-  absl::Time prune_at_ = absl::InfinitePast();  // maintenance thread
+  std::atomic<uint64_t> certificates_revoked_ = 0;       // since start
+  absl::Duration prune_at_ = -absl::InfiniteDuration();  // since boot; maintenance thread
   std::unique_ptr<PeriodicThread> maintenance_;
   std::unique_ptr<PeriodicThread> rotating_;
   std::atomic<bool> stopping_ = false;
@@ -160,13 +160,15 @@ absl::Status MeshcaServer::StartParts() {
   MESHCA_RETURN_IF_ERROR(StartIssuance());
   MESHCA_RETURN_IF_ERROR(StartTls());
   MESHCA_RETURN_IF_ERROR(BindListeners());
-  readiness_ = std::make_unique<Readiness>(*state_->authorities, *state_->store, clock_,
-                                           [this](const absl::Status& status) { OnReadiness(status); });
+  readiness_ = std::make_unique<Readiness>(
+      *state_->authorities, *state_->store, clock_, [this](const absl::Status& status) { OnReadiness(status); },
+      Readiness::kInterval, [this] { return state_->authorities->WhyNotSigning(); });
   MESHCA_RETURN_IF_ERROR(StartHttp());
-  maintenance_ =
-      std::make_unique<PeriodicThread>(clock_, kLookAtClock, [this](absl::Time now) { return Maintain(now); });
-  rotating_ =
-      std::make_unique<PeriodicThread>(clock_, kLookAtClock, [this](absl::Time now) { return rotation_->Tick(now); });
+  maintenance_ = std::make_unique<PeriodicThread>(clock_, kLookAtClock, [this] { return Maintain(); });
+  rotating_ = std::make_unique<PeriodicThread>(clock_, kLookAtClock, [this] {
+    const absl::Time now = clock_.Now();
+    return rotation_->Tick(now) - now;
+  });
   // The server's own certificate and a rotation follow the authorities at once, not at the next look.
   state_->authorities->AddListener([this](const std::shared_ptr<const AuthoritySnapshot>&) {
     maintenance_->Wake();
@@ -220,7 +222,7 @@ sds::SdsService::Parts MeshcaServer::SdsParts() {
   };
   parts.subscribers = state_->store.get();
   parts.issuances = state_->store.get();
-  parts.clock = &clock_;
+  parts.clock = &state_->authorities->clock();
   parts.entropy = &entropy_;
   parts.leaf_lifetime = config::ToDuration(config_.values.leaf().lifetime());
   parts.room.per_principal = config_.values.rotation().instances_per_caller_max();
@@ -244,7 +246,7 @@ absl::Status MeshcaServer::StartTls() {
   // Nothing signs: a plugged-in key is away, or the authorities have ended. Trust is served all the same, and whoever
   // mends it needs the admin socket. The port is bound and opens with the first certificate.
   LogError("nothing can be signed, so the gRPC port takes no connection yet; the sockets are served",
-           {{"error", state_->authorities->LastError()}});
+           {{"error", state_->authorities->WhyNotSigning()}});
   rpc::TlsOptions none;
   none.client_certificates = rpc::ClientCertificates::kOptional;
   none.verifier = svid_verifier_;
@@ -379,26 +381,29 @@ void MeshcaServer::LogLegacyRights() {
   }
 }
 
-absl::Time MeshcaServer::Maintain(absl::Time now) {
-  const absl::Time authorities = state_->authorities->Tick(now);
-  const absl::Time certificate = server_certificate_->Tick(now);
+absl::Duration MeshcaServer::Maintain() {
+  absl::Time now = clock_.Now();
+  const absl::Duration authorities = state_->authorities->Tick(now) - now;
+  now = clock_.Now();
+  const absl::Duration certificate = server_certificate_->Tick(now) - now;
   if (absl::Status error = server_certificate_->LastError(); !error.ok()) {
     LogError("the CA's own server certificate could not be renewed; the one before it goes on",
              {{"error", error.ToString()}});
   }
-  return std::min({authorities, certificate, Prune(now)});
+  return std::min({authorities, certificate, Prune()});
 }
 
-// In small batches with pauses, and never by a clock that jumped: a year too far would empty the record.
-absl::Time MeshcaServer::Prune(absl::Time now) {
-  if (now < prune_at_) return prune_at_;
-  if (!state_->authorities->ClockIsSteady()) return now + kPruneEvery;
+// In small batches with pauses, and never by a clock that is not believed: a year too far would empty the record.
+absl::Duration MeshcaServer::Prune() {
   const absl::Duration before = clock_.SinceBoot();
-  const absl::StatusOr<uint64_t> pruned = state_->store->Prune(now - absl::Seconds(retention_s_.load()), kPruneRows);
-  const absl::Duration took = clock_.SinceBoot() - before;
+  if (before < prune_at_) return prune_at_ - before;
+  const absl::StatusOr<absl::Time> now = state_->authorities->BelievedNow();
+  if (!now.ok()) return kPruneEvery;
+  const absl::StatusOr<uint64_t> pruned = state_->store->Prune(*now - absl::Seconds(retention_s_.load()), kPruneRows);
+  const absl::Duration after = clock_.SinceBoot();
   if (!pruned.ok()) LogWarning("pruning expired issuances failed", {{"error", pruned.status().ToString()}});
-  prune_at_ = clock_.Now() + (pruned.ok() && *pruned == kPruneRows ? kPrunePause * took : kPruneEvery);
-  return prune_at_;
+  prune_at_ = after + (pruned.ok() && *pruned == kPruneRows ? kPrunePause * (after - before) : kPruneEvery);
+  return prune_at_ - after;
 }
 
 FirstScreen MeshcaServer::Screen() const {

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "ca/base/clock.h"
 #include "ca/base/entropy.h"
+#include "ca/base/source_date.h"
 #include "ca/base/status.h"
 #include "cli/config/convert.h"
 #include "storage/sqlite/sqlite_store.h"
@@ -25,6 +26,7 @@ absl::StatusOr<AuthorityOptions> OptionsOf(const config::v1::Config& values) {
   options.root_lifetime = config::ToDuration(values.authority().root_lifetime());
   options.issuing_lifetime = config::ToDuration(values.authority().issuing_lifetime());
   options.leaf_lifetime_max = config::ToDuration(values.leaf().lifetime_max());
+  options.earliest_first_start = SourceDate();
   options.plugged_in_folder = values.authority().plugged_in_ca();
   return options;
 }

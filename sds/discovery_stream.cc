@@ -273,7 +273,7 @@ void DiscoveryStream::Flush() {
     if (last_nonce_ == 0 && slot.denied.ok() && slot.newest == nullptr && slot.may_wait) return;
     // What ended while a slow proxy did not read is not sent: the key ring is at work on the next.
     if (slot.newest == nullptr) continue;
-    if (slot.name.kind == SecretKind::kIdentity && slot.newest->content()->ExpiredAt(hub_.Now())) continue;
+    if (slot.name.kind == SecretKind::kIdentity && slot.newest->content()->ExpiredAt(hub_.LikelyNow())) continue;
     if (!slot.unsent && slot.sent == nullptr) continue;
     due |= slot.unsent;
     resources.push_back(slot.newest.get());

@@ -25,7 +25,8 @@ struct HeldKey {
 
   std::shared_ptr<const KeyRing::Owner> owner;  // who held it last
   SecretContent::Ptr current;
-  absl::Time renew_at = absl::InfiniteFuture();
+  absl::Time renew_at = absl::InfiniteFuture();         // as its certificate has it
+  absl::Duration renew_due = absl::InfiniteDuration();  // that, since boot; anew whenever the clock was set
   enum { kIdle, kWaiting, kWorking } state = kIdle;
   // Asked for while one was under way: to be made again, or only if that comes from the same authority as the one
   // before.
@@ -40,8 +41,8 @@ struct HeldKey {
 
  private:
   friend class KeySchedule;
-  absl::Time timer_ = absl::InfiniteFuture();
-  absl::Time lingers_ = absl::InfiniteFuture();
+  absl::Duration timer_ = absl::InfiniteDuration();
+  absl::Duration lingers_ = absl::InfiniteDuration();
   std::tuple<int, absl::Time, uint64_t> rank_{};
 };
 using HeldKeyPtr = std::shared_ptr<HeldKey>;

@@ -1,6 +1,7 @@
 #include "sds/key_ring.h"
 
 #include <iterator>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -31,7 +32,7 @@ std::pair<HeldKeyPtr, uint64_t> KeyRing::Impl::Hold(Owner owner, const SpiffeId&
                                                     SecretContent::Ptr* current) {
   auto shared_listener = std::make_shared<const Listener>(std::move(listener));
   auto shared_owner = std::make_shared<const Owner>(std::move(owner));
-  const absl::Time now = clock_.Now();
+  const absl::Time now = clock_.LikelyNow();
   MutexLock lock(mutex_);
   HeldKeyPtr& slot = keys_[MapKey(shared_owner->instance, id)];
   if (slot == nullptr) slot = std::make_shared<HeldKey>(shared_owner->instance, id);
@@ -39,15 +40,15 @@ std::pair<HeldKeyPtr, uint64_t> KeyRing::Impl::Hold(Owner owner, const SpiffeId&
   key->owner = std::move(shared_owner);
   const uint64_t ticket = next_ticket_++;
   key->holders.emplace_back(ticket, std::move(shared_listener));
-  schedule_.SetLingering(key, absl::InfiniteFuture());
+  schedule_.SetLingering(key, absl::InfiniteDuration());
 
-  const bool valid = key->current != nullptr && !key->current->ExpiredAt(now);
+  const bool valid = key->current != nullptr && !key->current->ExpiredAt(now) && !IsFromAhead(*key->current);
   *current = valid ? key->current : nullptr;
   if (key->state == HeldKey::kIdle) {
     if (!valid) {
       schedule_.Wait(key, /*urgent=*/true);
     } else if (!schedule_.HasTimer(*key)) {
-      schedule_.SetTimer(key, key->renew_at);
+      Retime(key);  // nobody did while it lingered
     }
     changed_.NotifyOne();
   }
@@ -55,16 +56,18 @@ std::pair<HeldKeyPtr, uint64_t> KeyRing::Impl::Hold(Owner owner, const SpiffeId&
 }
 
 void KeyRing::Impl::Release(const HeldKeyPtr& key, uint64_t ticket) {
-  const absl::Time now = clock_.Now();
+  const std::optional<absl::Time> now = clock_.BelievedNow();
+  const absl::Duration boot = clock_.SinceBoot();
   MutexLock lock(mutex_);
   std::erase_if(key->holders, [ticket](const auto& holder) { return holder.first == ticket; });
   if (!key->holders.empty() || key->dropped) return;
   key->reissue = false;
-  schedule_.SetTimer(key, absl::InfiniteFuture());
+  schedule_.SetTimer(key, absl::InfiniteDuration());
   schedule_.StopWaiting(*key);
-  if (key->state == HeldKey::kIdle && (key->current == nullptr || key->current->ExpiredAt(now))) return Drop(key);
-  schedule_.SetLingering(key, now + options_.linger);
-  while (const HeldKeyPtr first = schedule_.EndOfLingering(now, options_.lingering_max)) Drop(first);
+  const bool ended = key->current == nullptr || (now.has_value() && key->current->ExpiredAt(*now));
+  if (key->state == HeldKey::kIdle && ended) return Drop(key);
+  schedule_.SetLingering(key, boot + options_.linger);
+  while (const HeldKeyPtr first = schedule_.EndOfLingering(boot, options_.lingering_max)) Drop(first);
 }
 
 std::vector<SpiffeId> KeyRing::Impl::Renew(absl::FunctionRef<bool(const SpiffeId&, absl::string_view)> chosen) {
@@ -87,7 +90,7 @@ std::vector<SpiffeId> KeyRing::Impl::Renew(absl::FunctionRef<bool(const SpiffeId
 
 KeyReissuer::Progress KeyRing::Impl::Reissue(absl::FunctionRef<bool(absl::string_view)> stale, double per_second) {
   MESHCA_CHECK(per_second > 0);
-  const absl::Time now = clock_.Now();
+  const absl::Duration boot = clock_.SinceBoot();
   Progress progress;
   std::vector<HeldKeyPtr> held, unheld;
   MutexLock lock(mutex_);
@@ -105,7 +108,7 @@ KeyReissuer::Progress KeyRing::Impl::Reissue(absl::FunctionRef<bool(absl::string
   }
   progress.left = held.size();
   for (const HeldKeyPtr& key : unheld) Drop(key);
-  schedule_.Reissue(std::move(held), now, absl::Seconds(1) / per_second);
+  schedule_.Reissue(std::move(held), boot, absl::Seconds(1) / per_second);
   changed_.NotifyOne();
   return progress;
 }
@@ -178,13 +181,13 @@ void KeyRing::Impl::Shutdown() {
   for (const auto& listener : left) (*listener)(absl::UnavailableError("SDS: the server is shutting down"));
 }
 
-KeyRing::KeyRing(KeyRingOptions options, Issue issue, Authenticate authenticate, const Clock& clock,
+KeyRing::KeyRing(KeyRingOptions options, Issue issue, Authenticate authenticate, const JudgedClock& clock,
                  EntropySource& entropy)
     : impl_(std::make_unique<Impl>(options, std::move(issue), std::move(authenticate), clock, entropy)) {}
 KeyRing::~KeyRing() { impl_->Shutdown(); }
 
 void KeyRing::Start() { impl_->Start(); }
-void KeyRing::OnTick(std::function<void(absl::Time)> tick) { impl_->OnTick(std::move(tick)); }
+void KeyRing::OnTick(std::function<void()> tick) { impl_->OnTick(std::move(tick)); }
 void KeyRing::Recheck() { impl_->Recheck(); }
 void KeyRing::WatchRevocations(Revocations revocations) { impl_->WatchRevocations(std::move(revocations)); }
 uint64_t KeyRing::DropRevoked() { return impl_->DropRevoked(); }

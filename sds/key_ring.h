@@ -16,8 +16,8 @@
 #include "absl/time/time.h"
 #include "ca/authn/authenticator.h"
 #include "ca/authority/acknowledgements.h"
-#include "ca/base/clock.h"
 #include "ca/base/entropy.h"
+#include "ca/base/judged_clock.h"
 #include "ca/issuance/issuance_pipeline.h"
 #include "ca/spiffe/spiffe_id.h"
 #include "sds/caller.h"
@@ -53,8 +53,9 @@ struct KeyRingStats {
 
 // Renews at `renew_at` with jitter for as long as somebody holds the key; asks the authenticator again before each
 // renewal, so a caller whose entry is gone gets no further certificate. What ended or will not be renewed is never
-// handed out. One thread of its own makes keys, submits and assembles, so neither loops nor the store's writer do.
-// Thread-safe.
+// handed out. Its timers run on the boot clock. While the wall clock is behind, or has just jumped, nothing is renewed
+// by it; when it was set, renewals are timed anew, and a key whose certificate is not valid then is replaced at once.
+// One thread of its own makes keys, submits and assembles, so neither loops nor the store's writer do. Thread-safe.
 class KeyRing final : public KeyReissuer {
  public:
   // IssuancePipeline::Submit, or a test's stand-in.
@@ -99,7 +100,8 @@ class KeyRing final : public KeyReissuer {
   };
 
   // `clock` and `entropy` outlive the ring; what `issue` and `authenticate` lead to lives until Shutdown returned.
-  KeyRing(KeyRingOptions options, Issue issue, Authenticate authenticate, const Clock& clock, EntropySource& entropy);
+  KeyRing(KeyRingOptions options, Issue issue, Authenticate authenticate, const JudgedClock& clock,
+          EntropySource& entropy);
   ~KeyRing() override;
 
   void Start();
@@ -129,11 +131,11 @@ class KeyRing final : public KeyReissuer {
   // dropped; what cannot be judged now is judged again at each tick. Blocks on the database; any thread.
   uint64_t DropRevoked();
 
-  // Looks at the clock now instead of within five seconds: after a jump of the clock, in tests.
+  // Looks at the clock now instead of within a second: after a jump of the clock, in tests.
   void Wake();
 
   // Runs on the ring's thread at least every five seconds. Before Start.
-  void OnTick(std::function<void(absl::Time now)> tick);
+  void OnTick(std::function<void()> tick);
   // Runs `work`, which may block on the database, on the ring's thread; at once after Shutdown.
   void Run(absl::AnyInvocable<void() &&> work);
 

@@ -33,7 +33,7 @@ absl::Status CertificateRevoked(const SpiffeId& id, absl::string_view serial);
 // revocation, in key_ring_revocation.cc.
 class KeyRing::Impl {
  public:
-  Impl(KeyRingOptions options, Issue issue, Authenticate authenticate, const Clock& clock, EntropySource& entropy)
+  Impl(KeyRingOptions options, Issue issue, Authenticate authenticate, const JudgedClock& clock, EntropySource& entropy)
       : options_(options),
         issue_(std::move(issue)),
         authenticate_(std::move(authenticate)),
@@ -43,7 +43,7 @@ class KeyRing::Impl {
   void Start() {
     thread_ = std::thread([this] { Work(); });
   }
-  void OnTick(std::function<void(absl::Time)> tick) { tick_ = std::move(tick); }
+  void OnTick(std::function<void()> tick) { tick_ = std::move(tick); }
 
   std::pair<HeldKeyPtr, uint64_t> Hold(Owner owner, const SpiffeId& id, Listener listener, SecretContent::Ptr* current);
   void Release(const HeldKeyPtr& key, uint64_t ticket);
@@ -69,7 +69,12 @@ class KeyRing::Impl {
   using Listeners = std::vector<std::shared_ptr<const Listener>>;
 
   void Work();
-  std::vector<Attempt> TakeDue(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::vector<Attempt> TakeDue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Times every renewal anew when the wall clock was set, or is believed again.
+  void FollowClock() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Retime(const HeldKeyPtr& key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The wall clock says that its certificate has not begun, and is believed.
+  bool IsFromAhead(const SecretContent& content) const;
   void Begin(Attempt attempt);
   void Submit(Attempt attempt, CallerIdentity caller);
   void Judged(Attempt attempt, absl::StatusOr<CallerIdentity> caller);
@@ -95,9 +100,10 @@ class KeyRing::Impl {
   const KeyRingOptions options_;
   const Issue issue_;
   const Authenticate authenticate_;
-  const Clock& clock_;
+  const JudgedClock& clock_;
+  ClockSetting setting_{clock_};  // the ring's thread
   EntropySource& entropy_;
-  std::function<void(absl::Time)> tick_;
+  std::function<void()> tick_;
   Revocations revocations_;
   std::thread thread_;
 
@@ -106,6 +112,7 @@ class KeyRing::Impl {
   absl::flat_hash_map<std::string, HeldKeyPtr> keys_ ABSL_GUARDED_BY(mutex_);
   KeySchedule schedule_ ABSL_GUARDED_BY(mutex_);
   std::vector<absl::AnyInvocable<void() &&>> work_ ABSL_GUARDED_BY(mutex_);
+  bool believed_ ABSL_GUARDED_BY(mutex_) = true;  // the clock, when it was last followed
   size_t in_flight_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t next_ticket_ ABSL_GUARDED_BY(mutex_) = 1;
   uint64_t generation_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -1,5 +1,6 @@
 // The ring's thread: takes what is due, asks who may have it, makes keys, submits and assembles.
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -11,8 +12,9 @@
 namespace meshca::sds {
 namespace {
 
-// A jump of the wall clock or a suspend goes unseen at most this long.
 constexpr absl::Duration kTick = absl::Seconds(5);
+// A jump of the wall clock goes unseen at most this long.
+constexpr absl::Duration kLook = absl::Seconds(1);
 
 // Waiting will not mend these: the caller may not have the identity, or the profile forbids what we ask for it.
 bool IsFinal(const absl::Status& status) {
@@ -21,10 +23,37 @@ bool IsFinal(const absl::Status& status) {
 
 }  // namespace
 
-// What is due at `now`: renewals, keys nobody came back for, and as many of those waiting as may be under way.
-std::vector<KeyRing::Impl::Attempt> KeyRing::Impl::TakeDue(absl::Time now) {
-  schedule_.TakeTimers(now);
-  while (const HeldKeyPtr key = schedule_.EndOfLingering(now, options_.lingering_max)) Drop(key);
+bool KeyRing::Impl::IsFromAhead(const SecretContent& content) const {
+  const std::optional<absl::Time> now = clock_.BelievedNow();
+  return now.has_value() && content.BeginsAfter(*now);
+}
+
+void KeyRing::Impl::FollowClock() {
+  const bool believed = clock_.BelievedNow().has_value();
+  const bool again = believed && !believed_;
+  believed_ = believed;
+  if (!setting_.Changed() && !again) return;
+  for (const auto& [name, key] : keys_) {
+    if (!key->holders.empty() && key->current != nullptr && key->state == HeldKey::kIdle) Retime(key);
+  }
+}
+
+// What was made while the clock was ahead waits for nothing.
+void KeyRing::Impl::Retime(const HeldKeyPtr& key) {
+  const absl::Duration boot = clock_.SinceBoot();
+  key->renew_due = boot + (key->renew_at - clock_.Now());
+  if (IsFromAhead(*key->current)) return schedule_.Wait(key, /*urgent=*/true);
+  // What failed did so because nothing was signed by a wrong clock, most likely. A reissue keeps its place.
+  const bool keeps_its_place = key->reissue && key->failures == 0;
+  if (!keeps_its_place) schedule_.SetTimer(key, key->failures > 0 ? boot : key->renew_due);
+}
+
+// What is due: renewals, keys nobody came back for, and as many of those waiting as may be under way.
+std::vector<KeyRing::Impl::Attempt> KeyRing::Impl::TakeDue() {
+  const absl::Duration boot = clock_.SinceBoot();
+  FollowClock();
+  if (clock_.MayMake()) schedule_.TakeTimers(boot);
+  while (const HeldKeyPtr key = schedule_.EndOfLingering(boot, options_.lingering_max)) Drop(key);
   std::vector<Attempt> attempts;
   while (in_flight_ < options_.in_flight_max) {
     HeldKeyPtr key = schedule_.TakeWaiting();
@@ -42,18 +71,18 @@ void KeyRing::Impl::Work() {
   absl::Duration ticked = clock_.SinceBoot();
   mutex_.Lock();
   while (!stopping_ || in_flight_ > 0 || !work_.empty()) {
-    const absl::Time now = clock_.Now();
     std::vector<Attempt> attempts;
-    if (!stopping_) attempts = TakeDue(now);
+    if (!stopping_) attempts = TakeDue();
     std::vector<absl::AnyInvocable<void()&&>> work = std::move(work_);
     work_.clear();
     const absl::Duration boot = clock_.SinceBoot();
     const bool tick = woken_ || boot - ticked >= kTick;
     woken_ = false;
     if (attempts.empty() && work.empty() && !tick) {
-      absl::Duration wait = kTick - (boot - ticked);
-      wait = std::min(wait, schedule_.next() - now);
-      changed_.WaitFor(mutex_, std::max(wait, absl::Milliseconds(1)));
+      // A timer that is due and not taken waits for the clock.
+      const absl::Duration next = schedule_.next() - boot;
+      const absl::Duration wait = std::min(kTick - (boot - ticked), next > absl::ZeroDuration() ? next : kLook);
+      changed_.WaitFor(mutex_, std::clamp(wait, absl::Milliseconds(1), kLook));
       continue;
     }
     mutex_.Unlock();
@@ -61,7 +90,7 @@ void KeyRing::Impl::Work() {
     for (Attempt& attempt : attempts) Begin(std::move(attempt));
     if (tick) {
       ticked = boot;
-      if (tick_) tick_(now);
+      if (tick_) tick_();
       bool judge_again;
       {
         MutexLock lock(mutex_);
@@ -141,10 +170,11 @@ void KeyRing::Impl::Issued(const Attempt& attempt, const SecretBytes& key_pem,
   const absl::Time now = clock_.Now();
   // Half-life, spread so that a fleet that started together does not renew together.
   const absl::Duration life = record.not_after - now;
-  const absl::Time renew_at =
-      now + UniformDuration(entropy_, life * (0.9 * options_.renew_at), life * (1.1 * options_.renew_at));
+  const absl::Duration renew_in =
+      UniformDuration(entropy_, life * (0.9 * options_.renew_at), life * (1.1 * options_.renew_at));
 
-  SecretContent::Identity identity{record.spiffe_id, record.serial.ToHex(), record.authority_id, record.not_after, 0};
+  SecretContent::Identity identity{record.spiffe_id, record.serial.ToHex(), record.authority_id, record.not_after, 0,
+                                   record.not_before};
   const HeldKeyPtr& key = attempt.key;
   Listeners listeners;
   SecretContent::Ptr content;
@@ -158,22 +188,25 @@ void KeyRing::Impl::Issued(const Attempt& attempt, const SecretBytes& key_pem,
     ++(attempt.parent_serial.empty() ? stats_.issued : stats_.renewed);
     if (key->dropped) return;
     const auto again = std::exchange(key->again, HeldKey::kNo);
-    const bool at_once =
-        again == HeldKey::kYes || (again == HeldKey::kIfSameAuthority && key->current != nullptr &&
-                                   key->current->identity().authority_id == content->identity().authority_id);
+    // Signed before the clock was set back, answered afterwards.
+    const bool from_ahead = IsFromAhead(*content);
+    const bool at_once = from_ahead || again == HeldKey::kYes ||
+                         (again == HeldKey::kIfSameAuthority && key->current != nullptr &&
+                          key->current->identity().authority_id == content->identity().authority_id);
     key->state = HeldKey::kIdle;
     key->current = content;
-    key->renew_at = renew_at;
+    key->renew_at = now + renew_in;
+    key->renew_due = clock_.SinceBoot() + renew_in;
     key->failures = 0;
     key->reissue = again == HeldKey::kIfSameAuthority && at_once && !key->holders.empty();
     if (!key->holders.empty()) {
       if (at_once) {
         schedule_.Wait(key, /*urgent=*/!key->reissue);
       } else {
-        schedule_.SetTimer(key, renew_at);
+        schedule_.SetTimer(key, key->renew_due);
       }
     }
-    listeners = ListenersOf(*key);
+    if (!from_ahead) listeners = ListenersOf(*key);
     recheck = std::exchange(key->recheck, false);
     if (recheck) ++in_flight_;
   }
@@ -183,7 +216,7 @@ void KeyRing::Impl::Issued(const Attempt& attempt, const SecretBytes& key_pem,
 
 void KeyRing::Impl::Failed(const Attempt& attempt, const absl::Status& why) {
   const HeldKeyPtr& key = attempt.key;
-  const absl::Time now = clock_.Now();
+  const absl::Time now = clock_.LikelyNow();
   Listeners listeners;
   Ends ends;
   {
@@ -204,7 +237,7 @@ void KeyRing::Impl::Failed(const Attempt& attempt, const absl::Status& why) {
       if (key->holders.empty() && key->current == nullptr) {
         Drop(key);
       } else if (!key->holders.empty()) {
-        schedule_.SetTimer(key, now + RetryDelay(*key, now));
+        schedule_.SetTimer(key, clock_.SinceBoot() + RetryDelay(*key, now));
       }
     }
   }

@@ -6,22 +6,22 @@
 
 namespace meshca::sds {
 
-void KeySchedule::SetTimer(const HeldKeyPtr& key, absl::Time when) {
+void KeySchedule::SetTimer(const HeldKeyPtr& key, absl::Duration when) {
   if (key->timer_ == when) return;
   if (HasTimer(*key)) timers_.erase({key->timer_, key});
   key->timer_ = when;
   if (HasTimer(*key)) timers_.emplace(when, key);
 }
 
-void KeySchedule::SetLingering(const HeldKeyPtr& key, absl::Time until) {
-  if (key->lingers_ != absl::InfiniteFuture()) lingering_.erase({key->lingers_, key});
+void KeySchedule::SetLingering(const HeldKeyPtr& key, absl::Duration until) {
+  if (key->lingers_ != absl::InfiniteDuration()) lingering_.erase({key->lingers_, key});
   key->lingers_ = until;
-  if (until != absl::InfiniteFuture()) lingering_.emplace(until, key);
+  if (until != absl::InfiniteDuration()) lingering_.emplace(until, key);
 }
 
 void KeySchedule::Wait(const HeldKeyPtr& key, bool urgent) {
   MESHCA_CHECK(key->state == HeldKey::kIdle);
-  SetTimer(key, absl::InfiniteFuture());
+  SetTimer(key, absl::InfiniteDuration());
   key->state = HeldKey::kWaiting;
   key->rank_ = urgent && key->current != nullptr ? std::make_tuple(0, key->current->identity().not_after, tickets_++)
                                                  : std::make_tuple(1, absl::InfinitePast(), tickets_++);
@@ -36,14 +36,13 @@ void KeySchedule::StopWaiting(HeldKey& key) {
 }
 
 void KeySchedule::Remove(const HeldKeyPtr& key) {
-  SetTimer(key, absl::InfiniteFuture());
-  SetLingering(key, absl::InfiniteFuture());
+  SetTimer(key, absl::InfiniteDuration());
+  SetLingering(key, absl::InfiniteDuration());
   StopWaiting(*key);
 }
 
-void KeySchedule::Reissue(std::vector<HeldKeyPtr> stale, absl::Time now, absl::Duration apart) {
-  // A clock that was set back leaves no gap.
-  absl::Time place = last_reissue_ > now ? now : std::max(now, last_reissue_ + apart);
+void KeySchedule::Reissue(std::vector<HeldKeyPtr> stale, absl::Duration now, absl::Duration apart) {
+  absl::Duration place = std::max(now, last_reissue_ + apart);
   for (const HeldKeyPtr& key : stale) {
     if (key->reissue && key->failures == 0 && HasTimer(*key)) place = std::max(place, key->timer_ + apart);
   }
@@ -54,16 +53,16 @@ void KeySchedule::Reissue(std::vector<HeldKeyPtr> stale, absl::Time now, absl::D
   for (const HeldKeyPtr& key : stale) {
     key->reissue = true;
     if (key->failures > 0) continue;
-    SetTimer(key, std::min(place, key->renew_at));
+    SetTimer(key, std::min(place, key->renew_due));
     place += apart;
   }
 }
 
-void KeySchedule::TakeTimers(absl::Time now) {
+void KeySchedule::TakeTimers(absl::Duration now) {
   while (!timers_.empty() && timers_.begin()->first <= now) {
     const HeldKeyPtr key = timers_.begin()->second;
     if (key->reissue && key->failures == 0) last_reissue_ = key->timer_;
-    Wait(key, /*urgent=*/!key->reissue || key->renew_at <= now);
+    Wait(key, /*urgent=*/!key->reissue || key->renew_due <= now);
   }
 }
 
@@ -75,14 +74,14 @@ HeldKeyPtr KeySchedule::TakeWaiting() {
   return key;
 }
 
-HeldKeyPtr KeySchedule::EndOfLingering(absl::Time now, size_t lingering_max) const {
+HeldKeyPtr KeySchedule::EndOfLingering(absl::Duration now, size_t lingering_max) const {
   if (lingering_.empty()) return nullptr;
   if (lingering_.begin()->first > now && lingering_.size() <= lingering_max) return nullptr;
   return lingering_.begin()->second;
 }
 
-absl::Time KeySchedule::next() const {
-  absl::Time next = absl::InfiniteFuture();
+absl::Duration KeySchedule::next() const {
+  absl::Duration next = absl::InfiniteDuration();
   if (!timers_.empty()) next = timers_.begin()->first;
   if (!lingering_.empty()) next = std::min(next, lingering_.begin()->first);
   return next;

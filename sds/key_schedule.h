@@ -14,15 +14,16 @@
 
 namespace meshca::sds {
 
-// A key is in at most one of two places: it has a timer, or it waits. Beside that it may linger. Not thread-safe: the
-// ring's mutex guards it, and the keys in it.
+// All times are since boot (Clock::SinceBoot): a wall clock that is set moves no timer. Only the order among those that
+// wait goes by the ends of their certificates. A key is in at most one of two places: it has a timer, or it waits.
+// Beside that it may linger. Not thread-safe: the ring's mutex guards it, and the keys in it.
 class KeySchedule {
  public:
-  // The key waits from `when` on; InfiniteFuture: it has no timer.
-  void SetTimer(const HeldKeyPtr& key, absl::Time when);
-  bool HasTimer(const HeldKey& key) const { return key.timer_ != absl::InfiniteFuture(); }
-  // Nobody holds it; from `until` on it is to be dropped. InfiniteFuture: it does not linger.
-  void SetLingering(const HeldKeyPtr& key, absl::Time until);
+  // The key waits from `when` on; InfiniteDuration: it has no timer.
+  void SetTimer(const HeldKeyPtr& key, absl::Duration when);
+  bool HasTimer(const HeldKey& key) const { return key.timer_ != absl::InfiniteDuration(); }
+  // Nobody holds it; from `until` on it is to be dropped. InfiniteDuration: it does not linger.
+  void SetLingering(const HeldKeyPtr& key, absl::Duration until);
 
   // An idle key begins to wait. In front are the `urgent` ones that have a certificate, by its end; behind them the
   // others, in the order in which they came: so first certificates and reissues take turns, and neither starves.
@@ -32,27 +33,27 @@ class KeySchedule {
   void Remove(const HeldKeyPtr& key);
 
   // Gives each of `stale`, whose certificates are to be replaced, its place: one every `apart` from now on, those that
-  // end first in front, none later than its renew_at. Those that have a place keep it, and others come behind them.
+  // end first in front, none later than its renew_due. Those that have a place keep it, and others come behind them.
   // One that failed keeps its timer, which is that of its next attempt.
-  void Reissue(std::vector<HeldKeyPtr> stale, absl::Time now, absl::Duration apart);
+  void Reissue(std::vector<HeldKeyPtr> stale, absl::Duration now, absl::Duration apart);
 
   // Keys whose timers are due begin to wait; a reissue is urgent when its renewal is due as well.
-  void TakeTimers(absl::Time now);
+  void TakeTimers(absl::Duration now);
   // The first that waits, which is now being worked on; null: none waits.
   HeldKeyPtr TakeWaiting();
   // One that has lingered until `now`, or the one nearest to that while more than `lingering_max` do; null: none.
-  HeldKeyPtr EndOfLingering(absl::Time now, size_t lingering_max) const;
+  HeldKeyPtr EndOfLingering(absl::Duration now, size_t lingering_max) const;
 
   // When the next timer is due or the next key has lingered long enough.
-  absl::Time next() const;
+  absl::Duration next() const;
   size_t waiting() const { return waiting_.size(); }
 
  private:
-  std::set<std::pair<absl::Time, HeldKeyPtr>> timers_;
-  std::set<std::pair<absl::Time, HeldKeyPtr>> lingering_;
+  std::set<std::pair<absl::Duration, HeldKeyPtr>> timers_;
+  std::set<std::pair<absl::Duration, HeldKeyPtr>> lingering_;
   std::set<std::pair<std::tuple<int, absl::Time, uint64_t>, HeldKeyPtr>> waiting_;
   uint64_t tickets_ = 0;
-  absl::Time last_reissue_ = absl::InfinitePast();  // the last place that came due
+  absl::Duration last_reissue_ = -absl::InfiniteDuration();  // the last place that came due
 };
 
 }  // namespace meshca::sds

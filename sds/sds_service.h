@@ -16,8 +16,8 @@
 #include "ca/authn/authenticator.h"
 #include "ca/authority/authority_snapshot.h"
 #include "ca/authority/subscriber_store.h"
-#include "ca/base/clock.h"
 #include "ca/base/entropy.h"
+#include "ca/base/judged_clock.h"
 #include "ca/issuance/issuance_store.h"
 #include "ca/rpc/router.h"
 #include "ca/spiffe/spiffe_id.h"
@@ -48,7 +48,7 @@ class SdsService {
     SubscriberStore* subscribers = nullptr;
     // Judges client certificates, follows them through their renewals, says which are revoked.
     IssuanceStore* issuances = nullptr;
-    const Clock* clock = nullptr;
+    const JudgedClock* clock = nullptr;
     EntropySource* entropy = nullptr;
     absl::Duration leaf_lifetime = absl::Hours(24);  // the profile's default
     InstanceRoom::Limits room;
@@ -63,7 +63,8 @@ class SdsService {
   void Shutdown();
 
   // Adds the three methods. For the routers of the API and the admin socket; for that of the gRPC port only where SDS
-  // over mTLS is switched on. A caller in plain text, or over TLS without a certificate, is Unauthenticated wherever it comes in.
+  // over mTLS is switched on. A caller in plain text, or over TLS without a certificate, is Unauthenticated wherever it
+  // comes in.
   void AddTo(rpc::Router& router);
 
   // New keys at once for the subscribers whose key `chosen` picks by its identity and its certificate's serial (hex),

@@ -41,7 +41,7 @@ void SecretHub::Start() {
   if (const std::shared_ptr<const AuthoritySnapshot> current = parts_.authorities->Current(); current != nullptr) {
     Publish(*current);
   }
-  keys_.OnTick([this](absl::Time now) { registry().Tick(now); });
+  keys_.OnTick([this] { registry().Tick(); });
   keys_.Start();
 }
 

@@ -17,8 +17,8 @@
 #include "absl/strings/string_view.h"
 #include "ca/authn/authenticator.h"
 #include "ca/authority/authority_snapshot.h"
-#include "ca/base/clock.h"
 #include "ca/base/entropy.h"
+#include "ca/base/judged_clock.h"
 #include "ca/base/mutex.h"
 #include "ca/issuance/issuance_store.h"
 #include "ca/rpc/stream.h"
@@ -67,7 +67,7 @@ class SecretHub {
     IssuanceStore* issuances;      // judges a client certificate, and follows it through its renewals
     SubscriberRegistry* registry;
     KeyRing::Issue issue;
-    const Clock* clock;
+    const JudgedClock* clock;
     EntropySource* entropy;
     KeyRingOptions keys;
   };
@@ -99,6 +99,8 @@ class SecretHub {
 
   const TrustDomain& trust_domain() const { return parts_.trust_domain; }
   absl::Time Now() const { return parts_.clock->Now(); }
+  // For what is handed out: a clock that has just jumped makes nothing old.
+  absl::Time LikelyNow() const { return parts_.clock->LikelyNow(); }
   KeyRing& keys() { return keys_; }
   SubscriberRegistry& registry() { return *parts_.registry; }
 

@@ -37,6 +37,7 @@ class SecretContent : public std::enable_shared_from_this<SecretContent> {
     std::string authority_id;  // SigningAuthority::id of the signer
     absl::Time not_after;
     uint64_t generation = 0;
+    absl::Time not_before = absl::InfinitePast();
   };
   static Ptr OfIdentity(Identity identity, const SecretBytes& key_pem, absl::string_view chain_pem);
   static Ptr OfBundle(const TrustBundle& bundle);
@@ -50,6 +51,8 @@ class SecretContent : public std::enable_shared_from_this<SecretContent> {
   uint64_t bundle_sequence() const { return bundle_sequence_; }  // the other kinds
   // An identity that ended is never sent.
   bool ExpiredAt(absl::Time now) const { return kind_ == SecretKind::kIdentity && identity_.not_after <= now; }
+  // Made by a clock that was ahead.
+  bool BeginsAfter(absl::Time now) const { return kind_ == SecretKind::kIdentity && now < identity_.not_before; }
   // The serialised field of Secret, its tag included.
   absl::string_view body() const { return body_; }
 

@@ -92,7 +92,7 @@ struct SubscriberRegistry::Instance {
   absl::Duration carried_until = absl::InfiniteDuration();
 };
 
-SubscriberRegistry::SubscriberRegistry(SubscriberStore& store, const Clock& clock, absl::Duration leaf_lifetime,
+SubscriberRegistry::SubscriberRegistry(SubscriberStore& store, const JudgedClock& clock, absl::Duration leaf_lifetime,
                                        InstanceRoom::Limits limits)
     : store_(store), clock_(clock), leaf_lifetime_(leaf_lifetime), room_(limits) {}
 
@@ -146,7 +146,7 @@ absl::StatusOr<SubscriberRegistry::Instance*> SubscriberRegistry::Admit(const Su
 
 absl::StatusOr<SubscriberRegistry::Member> SubscriberRegistry::Join(const SubscriberRecord& info,
                                                                     rpc::StreamHandle stream) {
-  const absl::Time now = clock_.Now();
+  const absl::Time now = clock_.LikelyNow();
   Member member;
   std::vector<SubscriberRecord> batch;
   {
@@ -427,7 +427,7 @@ std::vector<rpc::StreamHandle> SubscriberRegistry::DetachStreams(Instance& insta
 
 absl::StatusOr<SubscriberRegistry::Evicted> SubscriberRegistry::Evict(
     absl::FunctionRef<bool(const SubscriberRecord&)> chosen) {
-  const absl::Time now = clock_.Now();
+  const absl::Time now = clock_.LikelyNow();
   Evicted evicted;
   std::vector<std::string> names;
   std::vector<rpc::StreamHandle> handles;
@@ -533,24 +533,27 @@ void SubscriberRegistry::CertificatesEnd(absl::string_view instance, absl::Time 
   Save(std::move(batch));
 }
 
-void SubscriberRegistry::Tick(absl::Time now) {
+void SubscriberRegistry::Tick() {
+  const std::optional<absl::Time> now = clock_.BelievedNow();
   std::vector<std::string> forgotten;
   std::vector<SubscriberRecord> batch;
   {
     MutexLock lock(mutex_);
     for (const auto& [name, instance] : instances_) {
       const SubscriberRecord& record = instance->record;
-      if (!instance->streams.empty() || instance->fetches > 0) continue;
+      if (!now.has_value() || !instance->streams.empty() || instance->fetches > 0) continue;
       const absl::Time until = record.certificate_expires != absl::InfinitePast() ? record.certificate_expires
                                                                                   : record.last_seen + leaf_lifetime_;
-      if (until <= now) forgotten.push_back(name);
+      if (until <= *now) forgotten.push_back(name);
     }
     for (const std::string& name : forgotten) {
       Uncount(*instances_.at(name));
       SetAcknowledged(*instances_.at(name), false);
       instances_.erase(name);
     }
-    for (const auto& [name, instance] : instances_) DropEndedKeys(*instance, now);
+    if (now.has_value()) {
+      for (const auto& [name, instance] : instances_) DropEndedKeys(*instance, *now);
+    }
     room_.Tidy(clock_.SinceBoot());
     TouchAcknowledged();
     failing_ = false;
@@ -659,7 +662,7 @@ void SubscriberRegistry::Member::SentCertificate(absl::Time not_after) {
 
 void SubscriberRegistry::Member::Acknowledged(const Evidence& evidence) {
   if (registry_ == nullptr) return;
-  const absl::Time now = registry_->clock_.Now();
+  const absl::Time now = registry_->clock_.LikelyNow();
   MutexLock lock(registry_->mutex_);
   if (state_->instance == nullptr) return;
   if (evidence.bundle_sequence != 0) state_->bundle_sequence = evidence.bundle_sequence;
@@ -677,7 +680,7 @@ void SubscriberRegistry::Member::Acknowledged(const Evidence& evidence) {
 
 void SubscriberRegistry::Member::Rejected(absl::string_view what) {
   if (registry_ == nullptr) return;
-  const absl::Time now = registry_->clock_.Now();
+  const absl::Time now = registry_->clock_.LikelyNow();
   std::vector<SubscriberRecord> batch;
   {
     MutexLock lock(registry_->mutex_);
@@ -696,7 +699,7 @@ void SubscriberRegistry::Member::Rejected(absl::string_view what) {
 void SubscriberRegistry::Member::Leave(bool broken) {
   if (registry_ == nullptr) return;
   SubscriberRegistry& registry = *std::exchange(registry_, nullptr);
-  const absl::Time now = registry.clock_.Now();
+  const absl::Time now = registry.clock_.LikelyNow();
   std::vector<SubscriberRecord> batch;
   {
     MutexLock lock(registry.mutex_);

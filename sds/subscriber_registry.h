@@ -18,7 +18,7 @@
 #include "absl/time/time.h"
 #include "ca/authority/acknowledgements.h"
 #include "ca/authority/subscriber_store.h"
-#include "ca/base/clock.h"
+#include "ca/base/judged_clock.h"
 #include "ca/base/mutex.h"
 #include "ca/rpc/stream.h"
 #include "sds/instance_room.h"
@@ -133,7 +133,7 @@ class SubscriberRegistry final : public Acknowledgements {
 
   // `store` and `clock` outlive the registry. `leaf_lifetime` is how long an instance without a certificate is
   // remembered.
-  SubscriberRegistry(SubscriberStore& store, const Clock& clock, absl::Duration leaf_lifetime,
+  SubscriberRegistry(SubscriberStore& store, const JudgedClock& clock, absl::Duration leaf_lifetime,
                      InstanceRoom::Limits limits = {});
   ~SubscriberRegistry() override;
 
@@ -171,8 +171,8 @@ class SubscriberRegistry final : public Acknowledgements {
   void CertificatesEnd(absl::string_view instance, absl::Time until);
 
   // Saves the acknowledgements since the last one and again what could not be saved, and forgets instances that left
-  // and whose certificate has expired.
-  void Tick(absl::Time now);
+  // and whose certificate has expired: by a clock that is believed at that moment, so that no jump ends evidence.
+  void Tick();
 
   // No more saves; returns when what is under way has ended, having asked for a last one. Everybody has left before.
   void Shutdown();
@@ -212,7 +212,7 @@ class SubscriberRegistry final : public Acknowledgements {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   SubscriberStore& store_;
-  const Clock& clock_;
+  const JudgedClock& clock_;
   const absl::Duration leaf_lifetime_;
 
   mutable Mutex mutex_;

@@ -15,7 +15,7 @@ MESHCA_PACKAGES_build="
   libsqlite3-dev libspdlog-dev libfmt-dev libyaml-cpp-dev nlohmann-json3-dev libcli11-dev libcpp-httplib-dev
   prometheus-cpp-dev
   openssl ca-certificates python3=python3 python3-venv"
-MESHCA_PACKAGES_test="libgtest-dev libgmock-dev libbenchmark-dev go=golang-go procps util-linux"
+MESHCA_PACKAGES_test="libgtest-dev libgmock-dev libbenchmark-dev go=golang-go procps util-linux faketime"
 MESHCA_PACKAGES_all="clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev nghttp2-client debootstrap"
 MESHCA_PACKAGES_languages="
   java=default-jdk-headless javac=default-jdk-headless mvn=maven node=nodejs npm=npm cargo=cargo-web rustc=rustc-web"

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/authn/fetch_url.h"
+#include "ca/base/clock.h"
 #include "ca/base/mutex.h"
 #include "ca/base/status.h"
 #include "ca/base/unique_fd.h"
@@ -30,8 +31,10 @@ class Deadline {
   explicit Deadline(absl::Duration timeout)
       : thread_([this, timeout] {
           MutexLock lock(mutex_);
-          const absl::Time end = absl::Now() + timeout;
-          while (!finished_ && absl::Now() < end) changed_.WaitFor(mutex_, end - absl::Now());
+          const absl::Duration end = SystemClock().SinceBoot() + timeout;
+          while (!finished_ && SystemClock().SinceBoot() < end) {
+            changed_.WaitFor(mutex_, end - SystemClock().SinceBoot());
+          }
           while (!finished_) {
             passed_ = true;
             if (socket_.valid()) shutdown(socket_.get(), SHUT_RDWR);

@@ -58,6 +58,14 @@ absl::StatusOr<std::string> GetSettingOrEmpty(AuthorityStore& store, absl::strin
   return value;
 }
 
+// Whether what signs now can go on signing until the clock is believed again.
+bool CanWait(const RenewalStep& step, const RenewalPlan& plan, const std::vector<SigningAuthority>& authorities) {
+  if (step.kind != RenewalStep::Kind::kMakeIssuing) return false;
+  return std::any_of(authorities.begin(), authorities.end(), [&plan](const SigningAuthority& authority) {
+    return authority.id == plan.issuing_id && !authority.tainted;
+  });
+}
+
 bool SameChain(const StoredAuthority& row, const AuthoritySet& set) {
   std::vector<std::string> chain = {set.issuing->der().bytes()};
   for (const Certificate& next : set.upstream) chain.push_back(next.der().bytes());
@@ -96,10 +104,9 @@ AuthorityManager::AuthorityManager(AuthorityOptions options, AuthorityStore& sto
       policy_{options_.issuing_lifetime, options_.leaf_lifetime_max},
       store_(store),
       keys_(keys),
-      clock_(clock),
+      clock_(clock, options_.leaf_lifetime_max),
       entropy_(entropy),
-      source_(MakeSource(options_, entropy)),
-      guard_(ClockMark(), clock.BootId(), options_.leaf_lifetime_max) {}
+      source_(MakeSource(options_, entropy)) {}
 
 absl::Status AuthorityManager::Start() {
   MutexLock lock(turn_);
@@ -120,7 +127,7 @@ absl::Status AuthorityManager::Start() {
   const StoredAuthority* issuing = FindActive(state_, AuthorityRole::kIssuing);
   if (issuing != nullptr && issuing->key_reference == kSealedKey) MESHCA_RETURN_IF_ERROR(OpenActiveKey());
   MESHCA_RETURN_IF_ERROR(BuildSnapshot(options_.trust_domain, state_, "", nullptr).status());
-  Work(now);
+  Work();
   return absl::OkStatus();
 }
 
@@ -136,7 +143,7 @@ void AuthorityManager::AddListener(Listener listener) {
 
 absl::Time AuthorityManager::Tick(absl::Time now) {
   MutexLock lock(turn_);
-  return Work(now);
+  return now + Work();
 }
 
 std::string AuthorityManager::LastError() const {
@@ -144,14 +151,15 @@ std::string AuthorityManager::LastError() const {
   return last_error_;
 }
 
-bool AuthorityManager::ClockIsSteady() const {
+std::string AuthorityManager::WhyNotSigning() const {
   MutexLock lock(mutex_);
-  return clock_is_steady_;
+  return why_not_signing_;
 }
 
-std::string AuthorityManager::ClockFinding() const {
-  MutexLock lock(mutex_);
-  return clock_finding_;
+absl::StatusOr<absl::Time> AuthorityManager::BelievedNow() const {
+  const GuardedClock::Look look = clock_.Judge();
+  if (look.verdict == ClockVerdict::kSteady) return look.now;
+  return WithReason(absl::FailedPreconditionError(look.finding), "CLOCK_UNSTEADY");
 }
 
 bool AuthorityManager::PluggedInRefused() const {
@@ -194,7 +202,7 @@ absl::Status AuthorityManager::Change(MakeChange make) {
     status = Commit(change);
   }
   MESHCA_RETURN_IF_ERROR(status);
-  Work(clock_.Now());
+  Work();
   return absl::OkStatus();
 }
 
@@ -202,19 +210,40 @@ absl::Status AuthorityManager::AcceptClock(const std::string& actor) {
   MutexLock lock(turn_);
   const absl::Time now = clock_.Now();
   MESHCA_RETURN_IF_ERROR(Reload());
-  const absl::Time before = guard_.mark().newest;
+  const absl::Time before = clock_.mark().newest;
   AuthorityChange change = StartChange(state_, options_.trust_domain);
   change.audit.push_back(
       MakeAudit("clock.accept", "", {actor, absl::StrCat("the newest time seen was ", absl::FormatTime(before)), now}));
   MESHCA_RETURN_IF_ERROR(Commit(change));
-  guard_.Accept(now, clock_.SinceBoot());
-  MESHCA_RETURN_IF_ERROR(store_.PutSetting(kSettingClockMark, guard_.mark().ToText()));
-  mark_written_ = now;
-  Work(now);
-  return absl::OkStatus();
+  clock_.Accept();
+  const ClockMark mark = clock_.mark();
+  MESHCA_RETURN_IF_ERROR(store_.PutSetting(kSettingClockMark, mark.ToText()));
+  mark_written_ = mark.newest;
+  absl::Status mended = MendRetireNotBefore(mark.newest);
+  Work();
+  return mended;
+}
+
+// A restore that was finished under a clock ahead of this one forbade retirement for as long as that was ahead.
+absl::Status AuthorityManager::MendRetireNotBefore(absl::Time now) {
+  MESHCA_ASSIGN_OR_RETURN(const std::string text, GetSettingOrEmpty(store_, kSettingRetireNotBefore));
+  int64_t seconds = 0;
+  const absl::Time latest = now + options_.leaf_lifetime_max;
+  if (!absl::SimpleAtoi(text, &seconds) || absl::FromUnixSeconds(seconds) <= latest) return absl::OkStatus();
+  return store_.PutSetting(kSettingRetireNotBefore, absl::StrCat(absl::ToUnixSeconds(latest)));
 }
 
 absl::Status AuthorityManager::MakeFirst(absl::Time now) {
+  if (now < options_.earliest_first_start) {
+    return WithReason(
+        absl::FailedPreconditionError(absl::StrCat(
+            "the clock of this machine says ", absl::FormatTime("%Y-%m-%d %H:%M:%S UTC", now, absl::UTCTimeZone()),
+            ", and this meshca was made later, ",
+            absl::FormatTime("%Y-%m-%d", options_.earliest_first_start, absl::UTCTimeZone()),
+            ": a root made now would be dated wrong and could not be used once the clock is right. Set the clock first "
+            "(timedatectl set-ntp true, or: date -u -s '2026-01-31 12:00:00'), then start again")),
+        "CLOCK_NOT_SET");
+  }
   MESHCA_ASSIGN_OR_RETURN(AuthoritySet set, source_->Load(now));
   absl::Status status = Adopt(set, set.key_reference.empty(), false, {kSelf, "first start", now});
   // Another server was first: its authorities are as good, and ours were never published.
@@ -228,7 +257,7 @@ absl::Status AuthorityManager::LoadMark() {
   if (!mark.has_value()) {
     return absl::DataLossError(absl::StrCat("setting ", kSettingClockMark, " is no mark: \"", text, "\""));
   }
-  guard_ = ClockGuard(*mark, clock_.BootId(), options_.leaf_lifetime_max);
+  clock_.Remember(*mark);
   mark_written_ = mark->newest;
   return absl::OkStatus();
 }
@@ -261,41 +290,47 @@ absl::Status AuthorityManager::FinishRestore(absl::Time now) {
   return store_.PutSealedSetting(kSettingRecovered, "");
 }
 
-absl::Time AuthorityManager::Work(absl::Time now) {
+absl::Duration AuthorityManager::Work() {
   std::vector<std::string> errors;
   absl::Status reloaded = Reload();
   if (!reloaded.ok()) errors.push_back(absl::StrCat("authorities cannot be read: ", reloaded.message()));
-  LookAtClock(now);
-  if (!guard_.finding().empty()) errors.push_back(guard_.finding());
-  if (absl::Status grace = LookAtGrace(now); !grace.ok()) {
+  const GuardedClock::Look look = LookAtClock();
+  if (!look.finding.empty()) errors.push_back(look.finding);
+  if (absl::Status grace = LookAtGrace(look.now); !grace.ok()) {
     errors.push_back(absl::StrCat("renewal without a record: ", grace.message()));
   }
   RenewalPlan plan;
-  if (clock_verdict_ == ClockVerdict::kBehind) {
-    plan.next_wakeup = now + kRetryAfter;
+  if (!look.may_make) {
+    // Dated by this clock, nothing would be of use to anybody.
+    plan.why_not_signing = look.finding;
+    plan.next_wakeup = look.now + kRetryAfter;
   } else {
-    LookAtSource(now);
+    LookAtSource(look.now);
     if (!source_error_.ok()) errors.push_back(std::string(source_error_.message()));
-    plan = DoWhatIsDue(now, errors);
+    plan = DoWhatIsDue(look, errors);
     if (!plan.why_not_signing.empty()) errors.push_back(absl::StrCat("cannot sign: ", plan.why_not_signing));
     errors.insert(errors.end(), plan.warnings.begin(), plan.warnings.end());
   }
+  {
+    // Before the snapshot it explains.
+    MutexLock lock(mutex_);
+    why_not_signing_ = plan.why_not_signing;
+  }
   Publish(plan.issuing_id, errors);
   Say(errors);
-  absl::Time next = std::min(plan.next_wakeup, now + kMarkEvery);
-  if (!options_.plugged_in_folder.empty()) next = std::min(next, now + options_.plugged_in_poll);
-  return errors.empty() ? next : std::min(next, now + kRetryAfter);
+  absl::Duration next = std::min(plan.next_wakeup - look.now, kMarkEvery);
+  if (!options_.plugged_in_folder.empty()) next = std::min(next, options_.plugged_in_poll);
+  return errors.empty() ? next : std::min(next, kRetryAfter);
 }
 
-void AuthorityManager::LookAtClock(absl::Time now) {
-  clock_verdict_ = guard_.Observe(now, clock_.SinceBoot());
-  if (guard_.mark().newest >= mark_written_ + kMarkEvery) {
+GuardedClock::Look AuthorityManager::LookAtClock() {
+  GuardedClock::Look look = clock_.Observe();
+  const ClockMark mark = clock_.mark();
+  if (mark.newest >= mark_written_ + kMarkEvery) {
     // A mark that cannot be written now is written with the next round: nothing else depends on it.
-    if (store_.PutSetting(kSettingClockMark, guard_.mark().ToText()).ok()) mark_written_ = guard_.mark().newest;
+    if (store_.PutSetting(kSettingClockMark, mark.ToText()).ok()) mark_written_ = mark.newest;
   }
-  MutexLock lock(mutex_);
-  clock_is_steady_ = clock_verdict_ == ClockVerdict::kSteady;
-  clock_finding_ = guard_.finding();
+  return look;
 }
 
 void AuthorityManager::LookAtSource(absl::Time now) {
@@ -394,14 +429,19 @@ absl::StatusOr<std::optional<StoredAuthority>> AuthorityManager::KeepIssuingKey(
   return kept;
 }
 
-RenewalPlan AuthorityManager::DoWhatIsDue(absl::Time now, std::vector<std::string>& errors) {
+RenewalPlan AuthorityManager::DoWhatIsDue(const GuardedClock::Look& look, std::vector<std::string>& errors) {
+  const absl::Time now = look.now;
   absl::Status status;
   for (int attempt = 0; attempt < kAttemptsMax; ++attempt) {
     RenewalPlan plan = PlanRenewal(now, authorities_, policy_);
     bool acted = false;
     for (const RenewalStep& step : plan.steps) {
-      // A clock that jumped ahead must not declare anything expired; a new issuing authority harms nobody.
-      if (step.kind == RenewalStep::Kind::kRetire && clock_verdict_ != ClockVerdict::kSteady) continue;
+      // A clock that jumped ahead must not declare anything expired, nor date an authority that can wait. But it may be
+      // right, and then nothing would sign without a new one: should it be wrong, that one is replaced afterwards.
+      if (look.verdict != ClockVerdict::kSteady &&
+          (step.kind == RenewalStep::Kind::kRetire || CanWait(step, plan, authorities_))) {
+        continue;
+      }
       status = Do(step, now);
       acted = true;
       break;  // One step, then judge anew on what the store holds now.
@@ -490,7 +530,7 @@ absl::Status AuthorityManager::Import(const std::string& folder, const std::stri
     LogWarning("the imported CA lists roots that were retired or tainted here; they stay untrusted",
                {{"folder", folder}, {"roots", left_out}});
   }
-  Work(now);
+  Work();
   return absl::OkStatus();
 }
 
@@ -499,6 +539,13 @@ absl::Status AuthorityManager::TakeImported(const AuthoritySet& set, const std::
   const std::string root_id = set.root.spki_sha256_hex();
   const StoredAuthority* root = FindActive(state_, AuthorityRole::kRoot);
   const bool new_root = root != nullptr && root->id != root_id;
+  const GuardedClock::Look look = clock_.Judge();
+  // Whether anything lives under the present root is asked of the clock.
+  if (new_root && look.verdict != ClockVerdict::kSteady) {
+    return WithReason(
+        absl::FailedPreconditionError(absl::StrCat("import of a new root: ", look.finding, "; then import again")),
+        "CLOCK_UNSTEADY");
+  }
   MESHCA_ASSIGN_OR_RETURN(const uint64_t others, LeavesOutside(root_id, options.own_leaves, now));
   const RootRotation* running = RunningRotation(state_);
   if (new_root && running != nullptr) {
@@ -565,7 +612,7 @@ absl::Status AuthorityManager::BeginGrace(std::vector<std::string> authority_ids
 
 absl::Status AuthorityManager::LookAtGrace(absl::Time now) {
   if (!grace_.has_value()) return absl::OkStatus();
-  const std::optional<UnrecordedGrace> left = RemainingGrace(*grace_, authorities_, guard_.mark().newest);
+  const std::optional<UnrecordedGrace> left = RemainingGrace(*grace_, authorities_, clock_.mark().newest);
   if (left == grace_) return absl::OkStatus();
   std::vector<AuditEntry> audit;
   for (const std::string& id : grace_->authority_ids) {
@@ -601,10 +648,14 @@ absl::Status AuthorityManager::OpenActiveKey() {
 void AuthorityManager::Publish(absl::string_view issuing_id, std::vector<std::string>& errors) {
   absl::Status opened = OpenActiveKey();
   if (!opened.ok()) errors.push_back(absl::StrCat("cannot sign: ", opened.message()));
+  if (!opened.ok()) {
+    MutexLock lock(mutex_);
+    why_not_signing_ = std::string(opened.message());
+  }
   const bool signs = opened.ok() && !issuing_id.empty() && issuing_id == key_id_;
   // Judged here too: an end that could not be written yet holds all the same.
   std::optional<UnrecordedGrace> grace;
-  if (grace_.has_value()) grace = RemainingGrace(*grace_, authorities_, guard_.mark().newest);
+  if (grace_.has_value()) grace = RemainingGrace(*grace_, authorities_, clock_.mark().newest);
   std::shared_ptr<const AuthoritySnapshot> before = Current();
   if (before != nullptr && before->revision == state_.revision && (before->issuing != nullptr) == signs &&
       before->unrecorded == grace) {

@@ -17,7 +17,7 @@
 #include "ca/authority/authority_snapshot.h"
 #include "ca/authority/authority_source.h"
 #include "ca/authority/authority_store.h"
-#include "ca/authority/clock_guard.h"
+#include "ca/authority/guarded_clock.h"
 #include "ca/authority/key_encryption.h"
 #include "ca/authority/renewal_plan.h"
 #include "ca/authority/settings.h"
@@ -37,6 +37,8 @@ struct AuthorityOptions {
   absl::Duration leaf_lifetime_max = absl::Hours(24 * 7);  // the profile's; issuing_lifetime is at least twice this
   // Plugged-in CA: a folder in istio's cacerts layout or cert-manager's (see plugged_in_ca.h); "" for self-signed.
   std::string plugged_in_folder;
+  // A clock before this is wrong, and no trust domain begins by it: everything would end before it is of use.
+  absl::Time earliest_first_start = absl::InfinitePast();
   // How often that folder is looked at.
   absl::Duration plugged_in_poll = absl::Seconds(10);
 };
@@ -63,16 +65,21 @@ class AuthorityManager final : public AuthoritySnapshots {
                                                                   EntropySource& entropy);
 
   // Loads the store; on a fresh one makes root and issuing authority (or adopts the plugged-in set) first. Publishes
-  // the first snapshot. FailedPrecondition: the store belongs to another trust domain (names both). DataLoss: its rows
-  // contradict each other, or its keys do not open. The plugged-in set's errors on a fresh store only: later a broken
-  // set is refused, LastError says so, and what was adopted before goes on.
+  // the first snapshot. FailedPrecondition: the store belongs to another trust domain (names both), or there is none
+  // yet and the clock is not set (CLOCK_NOT_SET). DataLoss: its rows contradict each other, or its keys do not open.
+  // The plugged-in set's errors on a fresh store only: later a broken set is refused, LastError says so, and what was
+  // adopted before goes on.
   absl::Status Start();
 
   std::shared_ptr<const AuthoritySnapshot> Current() const override;
   void AddListener(Listener listener) override;
+  // Why nothing signs while the newest snapshot has no issuing authority, for people.
+  std::string WhyNotSigning() const;
 
-  // Does what is due at `now` (RenewalPlan): renews the issuing authority, takes a changed plugged-in set, retires
-  // what has ended. Returns when to call again at the latest. Called by the server's maintenance thread.
+  // Does what is due (RenewalPlan): renews the issuing authority, takes a changed plugged-in set, retires what has
+  // ended. It looks at the clock itself, once its turn has come. Returns when to call again at the latest, counted from
+  // `now`: the caller's own look at the clock. Called by the server's maintenance thread, and at once when the clock
+  // was set.
   absl::Time Tick(absl::Time now);
 
   // Adopts the set in `folder` (`meshca root import`), its key sealed into the database. The error names file and
@@ -100,12 +107,16 @@ class AuthorityManager final : public AuthoritySnapshots {
   // authority that ends; "" when well. Shown by status, check and a metric.
   std::string LastError() const;
 
-  // Nothing may be pruned or retired for its age while this is false: the wall clock jumped or went backwards.
-  bool ClockIsSteady() const;
+  // The clock that everything goes by which forgets, deletes or moves on.
+  const JudgedClock& clock() const { return clock_; }
+  // Nothing may be declared ended while this is false: the wall clock jumped or went backwards. A look at it now.
+  bool ClockIsSteady() const { return clock_.BelievedNow().has_value(); }
+  // The time, for what declares something ended by it. FailedPrecondition (CLOCK_UNSTEADY): says what is wrong.
+  absl::StatusOr<absl::Time> BelievedNow() const;
   // The operator's word that the clock is right as it is: what was frozen because of it goes on. Durable.
   absl::Status AcceptClock(const std::string& actor);
   // What is wrong with the clock; "" when steady.
-  std::string ClockFinding() const;
+  std::string ClockFinding() const { return clock_.Judge().finding; }
   // The plugged-in folder holds a set that was refused or is held back.
   bool PluggedInRefused() const;
 
@@ -119,11 +130,14 @@ class AuthorityManager final : public AuthoritySnapshots {
   absl::Status LoadMark() ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   absl::Status FinishRestore(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   // One round of everything that is due; errors are collected, not returned.
-  absl::Time Work(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
-  void LookAtClock(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  // Until the next one.
+  absl::Duration Work() ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  GuardedClock::Look LookAtClock() ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  absl::Status MendRetireNotBefore(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   void LookAtSource(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   absl::Status TakeChangedSet(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
-  RenewalPlan DoWhatIsDue(absl::Time now, std::vector<std::string>& errors) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  RenewalPlan DoWhatIsDue(const GuardedClock::Look& look, std::vector<std::string>& errors)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   absl::Status Do(const RenewalStep& step, absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   // Begins a rotation to the new root of `set`, which stands in `folder`.
   absl::Status RotateTo(const AuthoritySet& set, const std::string& folder, bool seal_key, const ChangeReason& reason)
@@ -160,7 +174,7 @@ class AuthorityManager final : public AuthoritySnapshots {
   const RenewalPolicy policy_;
   AuthorityStore& store_;
   const KeyEncryption& keys_;
-  const Clock& clock_;
+  GuardedClock clock_;
   EntropySource& entropy_;
 
   Mutex turn_;  // held through a whole Start, Tick or command, the database's time included
@@ -169,8 +183,6 @@ class AuthorityManager final : public AuthoritySnapshots {
   std::vector<SigningAuthority> authorities_ ABSL_GUARDED_BY(turn_);  // state_'s, parsed
   std::shared_ptr<const SigningKey> key_ ABSL_GUARDED_BY(turn_);  // of authority key_id_, which was active when opened
   std::string key_id_ ABSL_GUARDED_BY(turn_);
-  ClockGuard guard_ ABSL_GUARDED_BY(turn_);
-  ClockVerdict clock_verdict_ ABSL_GUARDED_BY(turn_) = ClockVerdict::kSteady;
   absl::Time mark_written_ ABSL_GUARDED_BY(turn_) = absl::InfinitePast();
   std::string source_fingerprint_ ABSL_GUARDED_BY(turn_);  // of the set last taken
   absl::Status source_error_ ABSL_GUARDED_BY(turn_);
@@ -180,8 +192,7 @@ class AuthorityManager final : public AuthoritySnapshots {
   std::shared_ptr<const AuthoritySnapshot> current_ ABSL_GUARDED_BY(mutex_);
   std::vector<Listener> listeners_ ABSL_GUARDED_BY(mutex_);
   std::string last_error_ ABSL_GUARDED_BY(mutex_);
-  bool clock_is_steady_ ABSL_GUARDED_BY(mutex_) = true;
-  std::string clock_finding_ ABSL_GUARDED_BY(mutex_);
+  std::string why_not_signing_ ABSL_GUARDED_BY(mutex_);
   bool plugged_in_refused_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

@@ -47,7 +47,7 @@ ClockGuard::ClockGuard(ClockMark mark, std::string boot_id, absl::Duration reboo
       mark_(std::move(mark)),
       looked_(!boot_id_.empty() && mark_.boot_id == boot_id_) {}
 
-ClockVerdict ClockGuard::Observe(absl::Time wall, absl::Duration since_boot) {
+ClockVerdict ClockGuard::Find(absl::Time wall, absl::Duration since_boot) {
   finding_.clear();
   if (wall < mark_.newest - kBehindSlack) {
     finding_ =
@@ -55,31 +55,56 @@ ClockVerdict ClockGuard::Observe(absl::Time wall, absl::Duration since_boot) {
                      " behind a time this CA has already seen; nothing is signed until it is right again: ", kMend);
     return ClockVerdict::kBehind;
   }
-  if (looked_) {
-    const absl::Time expected = mark_.wall + (since_boot - mark_.since_boot);
-    if (wall > expected + kJumpSlack) {
-      finding_ = absl::StrCat("the clock jumped forward by ", Seconds(wall - expected),
-                              "; nothing is retired or pruned until it is right again: ", kMend);
-      mark_.newest = std::max(mark_.newest, expected);
-      return ClockVerdict::kJumped;
-    }
-  } else if (mark_.newest != absl::InfinitePast() && wall > mark_.newest + reboot_slack_) {
+  if (looked_ && wall > Expected(since_boot) + kJumpSlack) {
+    finding_ = absl::StrCat("the clock jumped forward by ", Seconds(wall - Expected(since_boot)),
+                            "; nothing is retired, forgotten or pruned until it is right again: ", kMend);
+    return ClockVerdict::kJumped;
+  }
+  if (!looked_ && mark_.newest != absl::InfinitePast() && wall > mark_.newest + reboot_slack_) {
     finding_ = absl::StrCat("the clock is ", Seconds(wall - mark_.newest),
                             " ahead of the newest time this CA has seen, and the machine was started since; nothing is "
-                            "retired or pruned until that is known to be right: ",
+                            "retired, forgotten or pruned until that is known to be right: ",
                             kMend);
     return ClockVerdict::kJumped;
   }
-  const absl::Time newest = std::max(mark_.newest, wall);
-  mark_ = {newest, wall, since_boot, boot_id_};
-  looked_ = true;
   return ClockVerdict::kSteady;
+}
+
+ClockVerdict ClockGuard::Judge(absl::Time wall, absl::Duration since_boot) {
+  verdict_ = Find(wall, since_boot);
+  if (verdict_ != ClockVerdict::kJumped || !looked_) {
+    jumped_since_.reset();
+  } else if (!jumped_since_.has_value()) {
+    jumped_since_ = since_boot;
+  }
+  return verdict_;
+}
+
+ClockVerdict ClockGuard::Observe(absl::Time wall, absl::Duration since_boot) {
+  Judge(wall, since_boot);
+  if (verdict_ == ClockVerdict::kSteady) {
+    mark_ = {std::max(mark_.newest, wall), wall, since_boot, boot_id_};
+    looked_ = true;
+  } else if (verdict_ == ClockVerdict::kJumped && looked_) {
+    mark_.newest = std::max(mark_.newest, Expected(since_boot));
+  }
+  return verdict_;
+}
+
+bool ClockGuard::MayMake(absl::Duration since_boot) const {
+  if (verdict_ == ClockVerdict::kBehind) return false;
+  return !jumped_since_.has_value() || since_boot - *jumped_since_ >= kGlitch;
+}
+
+absl::Time ClockGuard::Likely(absl::Time wall, absl::Duration since_boot) const {
+  if (verdict_ == ClockVerdict::kSteady || MayMake(since_boot)) return wall;
+  return looked_ ? Expected(since_boot) : mark_.newest;
 }
 
 void ClockGuard::Accept(absl::Time wall, absl::Duration since_boot) {
   mark_ = {wall, wall, since_boot, boot_id_};
   looked_ = true;
-  finding_.clear();
+  Judge(wall, since_boot);
 }
 
 }  // namespace meshca

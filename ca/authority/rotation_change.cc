@@ -128,6 +128,8 @@ absl::Status CrossCertify(const AuthoritiesAndBundle& state, const TrustDomain& 
   const StoredAuthority* old = FindActive(state, AuthorityRole::kRoot);
   if (old == nullptr || old->key_reference.empty()) return absl::OkStatus();
   MESHCA_ASSIGN_OR_RETURN(const SigningAuthority signer, ToAuthority(*old));
+  // What an authority that has ended certifies leads nobody anywhere.
+  if (!signer.certificate.validity().Contains(now)) return absl::OkStatus();
   MESHCA_ASSIGN_OR_RETURN(const SigningAuthority subject, ToAuthority(root.root));
   const auto key = OpenKey(keys, *old);
   // A plugged-in root's key file may hold the new set's by now: that it is away is no fault.

@@ -122,19 +122,18 @@ absl::StatusOr<RotationDriver::View> RotationDriver::Look(const RootRotation& ro
   if (const auto needed = EvidenceFor(rotation.step); needed.has_value()) {
     MESHCA_ASSIGN_OR_RETURN(view.evidence, Judge(*needed, view.facts));
   }
-  const absl::Duration took = parts_.clock->SinceBoot() - began;
-  look_again_ = now + std::clamp(took * kIdleFactor, kLookEvery, kLookAtLeast);
-  if (satisfied_number_ != rotation.number || satisfied_step_ != rotation.step) {
-    satisfied_since_ = absl::InfiniteFuture();
+  const absl::Duration ended = parts_.clock->SinceBoot();
+  look_again_ = ended + std::clamp((ended - began) * kIdleFactor, kLookEvery, kLookAtLeast);
+  const bool other_step = satisfied_number_ != rotation.number || satisfied_step_ != rotation.step;
+  if (other_step) {
     step_seen_ = began;
     reissue_at_first_ = view.reissue_left;
   }
   SetEndsOfWaiting(view.reissue_left, view.facts);
   satisfied_number_ = rotation.number;
   satisfied_step_ = rotation.step;
-  // Time that went backwards settles anew.
-  if (!view.evidence.Satisfied() || now < satisfied_since_) satisfied_since_ = absl::InfiniteFuture();
-  if (view.evidence.Satisfied()) satisfied_since_ = std::min(satisfied_since_, now);
+  if (other_step || !view.evidence.Satisfied()) satisfied_since_ = absl::InfiniteDuration();
+  if (view.evidence.Satisfied()) satisfied_since_ = std::min(satisfied_since_, began);
   return view;
 }
 
@@ -152,6 +151,10 @@ void RotationDriver::SetEndsOfWaiting(uint64_t reissue_left, RotationFacts& fact
   if (reissue_left == 0) return;
   const absl::Duration all = absl::Seconds(static_cast<double>(reissue_at_first_) / parts_.reissue_per_second);
   facts.reissue_ends = facts.now + grace_left + all;
+}
+
+absl::Time RotationDriver::SatisfiedSince(absl::Time now) const {
+  return now - (parts_.clock->SinceBoot() - satisfied_since_);
 }
 
 absl::Time RotationDriver::EndsAbout(const View& view) const {
@@ -178,11 +181,11 @@ void RotationDriver::Show(const View& view, std::string waiting_for) {
   report_.grace_ends = view.facts.grace_ends;
 }
 
-absl::Status RotationDriver::CheckClock() const {
-  if (parts_.authorities->ClockIsSteady()) return absl::OkStatus();
-  return WithReason(
-      absl::FailedPreconditionError(absl::StrCat("the rotation is frozen: ", parts_.authorities->ClockFinding())),
-      "ROTATION_FROZEN");
+absl::StatusOr<absl::Time> RotationDriver::BelievedNow() const {
+  absl::StatusOr<absl::Time> now = parts_.authorities->BelievedNow();
+  if (now.ok()) return now;
+  return WithReason(absl::FailedPreconditionError(absl::StrCat("the rotation is frozen: ", now.status().message())),
+                    "ROTATION_FROZEN");
 }
 
 absl::StatusOr<absl::Time> RotationDriver::RetireNotBefore() const {
@@ -199,11 +202,12 @@ absl::StatusOr<absl::Time> RotationDriver::RetireNotBefore() const {
 absl::Time RotationDriver::Tick(absl::Time now) {
   MutexLock lock(turn_);
   absl::StatusOr<Advanced> last = Advanced::kMoved;
-  for (int step = 0; step < kStepsMax && last.ok() && *last == Advanced::kMoved; ++step) last = Advance(now);
+  for (int step = 0; step < kStepsMax && last.ok() && *last == Advanced::kMoved; ++step) last = Advance();
   // What went wrong stands until somebody has looked again.
   if (!last.ok() || *last != Advanced::kNotYet) Say(last.status());
   if (!Running().has_value()) return now + absl::Hours(1);
-  return last.ok() ? std::max(look_again_, now + kLookEvery) : now + kRetryAfter;
+  const absl::Duration left = look_again_ - parts_.clock->SinceBoot();
+  return now + (last.ok() ? std::max(left, kLookEvery) : kRetryAfter);
 }
 
 void RotationDriver::Say(const absl::Status& status) {
@@ -213,17 +217,19 @@ void RotationDriver::Say(const absl::Status& status) {
   report_.error = error;
 }
 
-absl::StatusOr<RotationDriver::Advanced> RotationDriver::Advance(absl::Time now) {
+absl::StatusOr<RotationDriver::Advanced> RotationDriver::Advance() {
   const std::optional<RootRotation> rotation = Running();
   if (!rotation.has_value()) return Advanced::kWaits;
-  if (!CheckClock().ok()) return Advanced::kWaits;
-  if (now < look_again_ && satisfied_number_ == rotation->number && satisfied_step_ == rotation->step) {
+  const absl::StatusOr<absl::Time> now = BelievedNow();
+  if (!now.ok()) return Advanced::kWaits;
+  if (parts_.clock->SinceBoot() < look_again_ && satisfied_number_ == rotation->number &&
+      satisfied_step_ == rotation->step) {
     return Advanced::kNotYet;
   }
-  MESHCA_ASSIGN_OR_RETURN(const View view, Look(*rotation, now));
+  MESHCA_ASSIGN_OR_RETURN(const View view, Look(*rotation, *now));
   MESHCA_ASSIGN_OR_RETURN(const absl::Time retire_not_before, RetireNotBefore());
   const RotationDecision decision =
-      Decide(view.facts, view.evidence, satisfied_since_, view.reissue_left, retire_not_before, parts_.policy);
+      Decide(view.facts, view.evidence, SatisfiedSince(*now), view.reissue_left, retire_not_before, parts_.policy);
   Show(view, decision.waiting_for);
   if (decision.act == RotationDecision::Act::kWait) return Advanced::kWaits;
   MESHCA_RETURN_IF_ERROR(Do(decision.act, decision.forced_by, view, kSelf));
@@ -269,7 +275,7 @@ absl::Status RotationDriver::Do(RotationDecision::Act act, absl::string_view for
         }
         return absl::InternalError("a rotation that waits has nothing to commit");
       });
-  if (status.ok()) look_again_ = absl::InfinitePast();
+  if (status.ok()) look_again_ = -absl::InfiniteDuration();
   return status;
 }
 
@@ -277,13 +283,14 @@ absl::Status RotationDriver::Do(RotationDecision::Act act, absl::string_view for
 void RotationDriver::LookForReaders() {
   const std::optional<RootRotation> rotation = Running();
   if (!rotation.has_value()) return;
-  const absl::Time now = parts_.clock->Now();
-  const auto view = Look(*rotation, now);
+  const absl::StatusOr<absl::Time> now = BelievedNow();
+  if (!now.ok()) return;
+  const auto view = Look(*rotation, *now);
   const auto not_before = RetireNotBefore();
   if (!view.ok() || !not_before.ok()) return;
-  Show(*view, Decide(view->facts, view->evidence, satisfied_since_, view->reissue_left, *not_before, parts_.policy)
+  Show(*view, Decide(view->facts, view->evidence, SatisfiedSince(*now), view->reissue_left, *not_before, parts_.policy)
                   .waiting_for);
-  look_again_ = absl::InfinitePast();
+  look_again_ = -absl::InfiniteDuration();
 }
 
 RotationReport RotationDriver::Report() {
@@ -306,7 +313,7 @@ RotationReport RotationDriver::Report() {
   }
   if (!running) return report;
   if (snapshot->rotation->GoesOnWithoutTheSilent()) report.emergency_grace = parts_.policy.emergency_grace;
-  if (!parts_.authorities->ClockIsSteady()) report.frozen = parts_.authorities->ClockFinding();
+  report.frozen = parts_.authorities->ClockFinding();
   for (const SigningAuthority& authority : snapshot->authorities) {
     if (authority.id != snapshot->rotation->new_root_id || !authority.upstream.empty() ||
         snapshot->rotation->rolled_back || snapshot->rotation->step == RotationStep::kRetire) {
@@ -323,8 +330,7 @@ absl::Status RotationDriver::Begin(const RotationOptions& options, const std::st
   MutexLock lock(turn_);
   AuthorityManager& authorities = *parts_.authorities;
   const TrustDomain& domain = authorities.options().trust_domain;
-  const absl::Time now = parts_.clock->Now();
-  MESHCA_RETURN_IF_ERROR(CheckClock());
+  MESHCA_ASSIGN_OR_RETURN(const absl::Time now, BelievedNow());
   const std::optional<RootRotation> running = Running();
   if (running.has_value() && MayTakeOver(*running, options)) {
     const char* detail = options.emergency ? "goes on by itself, as an emergency: the present root is taken for stolen"
@@ -369,18 +375,19 @@ absl::Status RotationDriver::DoNow(RotationDecision::Act act, bool force, const 
                                                                  ": begin one with `meshca root rotate`")),
                       "ROTATION_NONE");
   }
-  MESHCA_RETURN_IF_ERROR(CheckClock());
+  MESHCA_ASSIGN_OR_RETURN(const absl::Time now, BelievedNow());
   const bool at_it = activates ? rotation->step == RotationStep::kDistribute
                                : rotation->step == RotationStep::kReissue || rotation->step == RotationStep::kDrain;
   View view;
   if (at_it) {
-    MESHCA_ASSIGN_OR_RETURN(view, Look(*rotation, parts_.clock->Now()));
+    MESHCA_ASSIGN_OR_RETURN(view, Look(*rotation, now));
     if (view.evidence.Satisfied() && !force) {
       // What begins under the bundle before the last acknowledgement has to end first.
-      const absl::Duration left = parts_.policy.settle - (view.facts.now - satisfied_since_);
+      const absl::Duration left = parts_.policy.settle - (parts_.clock->SinceBoot() - satisfied_since_);
       if (left > absl::ZeroDuration()) {
         parts_.sleep(left);
-        MESHCA_ASSIGN_OR_RETURN(view, Look(*rotation, parts_.clock->Now()));
+        MESHCA_ASSIGN_OR_RETURN(const absl::Time settled, BelievedNow());
+        MESHCA_ASSIGN_OR_RETURN(view, Look(*rotation, settled));
       }
     }
     if (!view.evidence.Satisfied() && !force) {
@@ -397,7 +404,7 @@ absl::Status RotationDriver::DoNow(RotationDecision::Act act, bool force, const 
     }
   } else {
     // The change itself names the step that it is at.
-    MESHCA_ASSIGN_OR_RETURN(view.facts, Facts(*rotation, parts_.clock->Now()));
+    MESHCA_ASSIGN_OR_RETURN(view.facts, Facts(*rotation, now));
   }
   MESHCA_RETURN_IF_ERROR(Do(act, view.evidence.Satisfied() ? "" : actor, view, actor));
   LookForReaders();
@@ -430,8 +437,7 @@ absl::Status RotationDriver::Abort(const std::string& actor) {
 
 absl::Status RotationDriver::Rollback(const std::string& actor) {
   MutexLock lock(turn_);
-  const absl::Time now = parts_.clock->Now();
-  MESHCA_RETURN_IF_ERROR(CheckClock());
+  MESHCA_ASSIGN_OR_RETURN(const absl::Time now, BelievedNow());
   MESHCA_RETURN_IF_ERROR(
       parts_.authorities->Change([&](const AuthoritiesAndBundle& state) -> absl::StatusOr<AuthorityChange> {
         const TrustDomain& domain = parts_.authorities->options().trust_domain;

@@ -43,7 +43,8 @@ class RotationDriver final : public RotationControl {
   // Everything in `parts` outlives the driver.
   explicit RotationDriver(Parts parts);
 
-  // Takes the steps that are due; when to call again at the latest. Call it too after each change of authorities.
+  // Takes the steps that are due, looking at the clock itself; when to call again at the latest, counted from `now`.
+  // Call it too after each change of authorities.
   absl::Time Tick(absl::Time now);
 
   RotationReport Report() override;
@@ -72,7 +73,7 @@ class RotationDriver final : public RotationControl {
   void SetEndsOfWaiting(uint64_t reissue_left, RotationFacts& facts) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   // One decision and what follows from it.
   enum class Advanced { kNotYet, kWaits, kMoved };  // not looked; looked, and nothing to do; a step was taken
-  absl::StatusOr<Advanced> Advance(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  absl::StatusOr<Advanced> Advance() ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   // `forced_by`: who answers for doing it without the evidence; "" where that is whole.
   absl::Status Do(RotationDecision::Act act, absl::string_view forced_by, const View& view, const std::string& actor)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
@@ -80,7 +81,11 @@ class RotationDriver final : public RotationControl {
   absl::Status DoNow(RotationDecision::Act act, bool force, const std::string& actor)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   void LookForReaders() ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
-  absl::Status CheckClock() const;
+  // The time, for everything that moves a rotation on. FailedPrecondition (ROTATION_FROZEN) while it cannot be
+  // believed.
+  absl::StatusOr<absl::Time> BelievedNow() const;
+  // satisfied_since_ as the wall clock would have put it.
+  absl::Time SatisfiedSince(absl::Time now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   // After a restore no root is retired before this.
   absl::StatusOr<absl::Time> RetireNotBefore() const;
   // What will sign under `root_id`: made new where meshca holds the root's key, else the one plugged in with it.
@@ -94,14 +99,15 @@ class RotationDriver final : public RotationControl {
   const std::string own_spiffe_id_;
 
   Mutex turn_;  // held through a whole Tick or command, the database's time included
-  absl::Time satisfied_since_ ABSL_GUARDED_BY(turn_) = absl::InfiniteFuture();
+  absl::Duration satisfied_since_ ABSL_GUARDED_BY(turn_) = absl::InfiniteDuration();  // since boot
   // Of which step satisfied_since_ speaks: a restart or a step begins it anew.
   uint64_t satisfied_number_ ABSL_GUARDED_BY(turn_) = 0;
   RotationStep satisfied_step_ ABSL_GUARDED_BY(turn_) = RotationStep::kDone;
   // Of the same step: when this process first looked at it (since boot), and how many keys were to be replaced then.
   absl::Duration step_seen_ ABSL_GUARDED_BY(turn_);
   uint64_t reissue_at_first_ ABSL_GUARDED_BY(turn_) = 0;
-  absl::Time look_again_ ABSL_GUARDED_BY(turn_) = absl::InfinitePast();  // a big inventory is not read every second
+  // Since boot; a big inventory is not read every second.
+  absl::Duration look_again_ ABSL_GUARDED_BY(turn_) = -absl::InfiniteDuration();
 
   mutable Mutex mutex_;                            // short: for readers
   RotationReport report_ ABSL_GUARDED_BY(mutex_);  // as of the last look

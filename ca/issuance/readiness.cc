@@ -13,13 +13,40 @@ namespace {
 // No DER: whoever got hold of the signature has nothing.
 constexpr absl::string_view kMessage = "meshca readiness: this signature certifies nothing";
 
+constexpr char kNothingSigns[] = "NOTHING_SIGNS";
+
+std::string Time(absl::Time time) { return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone()); }
+
+absl::Status CheckValid(absl::string_view what, const Certificate& certificate, absl::Time now) {
+  const Validity& validity = certificate.validity();
+  if (validity.Contains(now)) return absl::OkStatus();
+  const bool early = now < validity.not_before;
+  return absl::UnavailableError(absl::StrCat("what is signed now would not verify: ", what, " (", certificate.subject(),
+                                             early ? ") is not valid before " : ") ended ",
+                                             Time(early ? validity.not_before : validity.not_after),
+                                             " by this clock: see `meshca check`"));
+}
+
+// Whether what signs is valid at `now`, and all it stands under.
+absl::Status CheckSigner(const AuthoritySnapshots& authorities, absl::Time now) {
+  const std::shared_ptr<const AuthoritySnapshot> snapshot = authorities.Current();
+  if (snapshot == nullptr || snapshot->issuing == nullptr) {
+    return WithReason(absl::UnavailableError("no authority can sign now: see `meshca check`"), kNothingSigns);
+  }
+  MESHCA_RETURN_IF_ERROR(CheckValid("the issuing authority", snapshot->issuing->certificate, now));
+  for (const Certificate& root : snapshot->bundle->roots) {
+    if (root.spki_sha256_hex() != snapshot->issuing->root_id) continue;
+    MESHCA_RETURN_IF_ERROR(CheckValid("its root", root, now));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
-absl::Status TrySignAndCommit(const AuthoritySnapshots& authorities, StoreMaintenance& store) {
-  std::shared_ptr<const AuthoritySnapshot> snapshot = authorities.Current();
-  if (snapshot == nullptr || snapshot->issuing == nullptr) {
-    return absl::UnavailableError("no authority can sign now: see `meshca status`");
-  }
+absl::Status TrySignAndCommit(const AuthoritySnapshots& authorities, StoreMaintenance& store, absl::Time now) {
+  MESHCA_RETURN_IF_ERROR(CheckSigner(authorities, now));
+  const std::shared_ptr<const AuthoritySnapshot> snapshot = authorities.Current();
+  if (snapshot->issuing == nullptr) return CheckSigner(authorities, now);  // just now
   const SigningKey& key = *snapshot->issuing->key;
   auto signature = key.Sign(kMessage);
   if (!signature.ok()) return Annotate(signature.status(), "trial signature");
@@ -31,12 +58,13 @@ absl::Status TrySignAndCommit(const AuthoritySnapshots& authorities, StoreMainte
 }
 
 Readiness::Readiness(const AuthoritySnapshots& authorities, StoreMaintenance& store, const Clock& clock,
-                     Listener on_change, absl::Duration interval)
+                     Listener on_change, absl::Duration interval, std::function<std::string()> why_not)
     : authorities_(authorities),
       store_(store),
       clock_(clock),
       on_change_(std::move(on_change)),
       interval_(interval),
+      why_not_(std::move(why_not)),
       answered_at_(clock.SinceBoot()),
       thread_([this] { Run(); }) {}
 
@@ -49,7 +77,14 @@ Readiness::~Readiness() {
   thread_.join();
 }
 
+absl::Status Readiness::WithWhyNot(absl::Status status) const {
+  const std::string why = why_not_ ? why_not_() : "";
+  if (why.empty() || ReasonOf(status) != kNothingSigns) return status;
+  return absl::UnavailableError(absl::StrCat("no authority can sign now: ", why));
+}
+
 absl::Status Readiness::Ready() const {
+  if (absl::Status signer = CheckSigner(authorities_, clock_.Now()); !signer.ok()) return WithWhyNot(std::move(signer));
   absl::Duration now = clock_.SinceBoot();
   MutexLock lock(mutex_);
   // One interval between two attempts is as it should be; a second one is an attempt that hangs.
@@ -63,7 +98,8 @@ absl::Status Readiness::Ready() const {
 
 void Readiness::Run() {
   for (;;) {
-    absl::Status answer = TrySignAndCommit(authorities_, store_);
+    absl::Status answer = TrySignAndCommit(authorities_, store_, clock_.Now());
+    const absl::Duration interval = answer.ok() ? interval_ : interval_ / kOftener;
     bool changed;
     {
       MutexLock lock(mutex_);
@@ -71,10 +107,10 @@ void Readiness::Run() {
       answer_ = answer;
       answered_at_ = clock_.SinceBoot();
     }
-    if (changed && on_change_) on_change_(answer);
+    if (changed && on_change_) on_change_(WithWhyNot(answer));
     MutexLock lock(mutex_);
     // A wake-up that is not the end begins the interval anew: never more attempts than promised.
-    while (!stop_ && stop_changed_.WaitFor(mutex_, interval_)) {
+    while (!stop_ && stop_changed_.WaitFor(mutex_, interval)) {
     }
     if (stop_) return;
   }

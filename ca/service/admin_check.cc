@@ -59,19 +59,21 @@ void CheckAuthorities(const AdminContext& context, absl::Time now, std::vector<C
     facts.push_back({"authority renewal", State::kFailed, error, "mend what it names; meshca tries again by itself"});
   }
   const auto snapshot = context.authorities.Current();
-  if (snapshot == nullptr || snapshot->issuing == nullptr) {
-    facts.push_back({"issuing authority", State::kFailed, "none is active: nothing can be signed",
-                     "read the server's log; `meshca root show` lists the authorities"});
+  if (snapshot == nullptr) {
+    facts.push_back({"issuing authority", State::kFailed, "the CA has not started", "read the server's log"});
     return;
   }
-  if (const auto root = ActiveRoot(*snapshot); root.ok()) {
-    facts.push_back(CheckValidity("root", root->certificate, now, 0.1, "replace it: meshca root rotate"));
+  // The active root is the first of the bundle, whether anything can sign or not.
+  facts.push_back(CheckValidity("root", snapshot->bundle->roots.front(), now, 0.1, "replace it: meshca root rotate"));
+  if (snapshot->issuing != nullptr) {
+    // It renews itself long before this.
+    facts.push_back(CheckValidity("issuing authority", snapshot->issuing->certificate, now, 0.2,
+                                  "its renewal is late: read the server's log"));
   } else {
-    facts.push_back({"root", State::kFailed, std::string(root.status().message()), "meshca root show"});
+    facts.push_back({"issuing authority", State::kFailed, "none can sign now; what was issued and is trusted goes on",
+                     "mend the clock or the root, as the facts beside this one say; `meshca root show` lists the "
+                     "authorities"});
   }
-  // It renews itself long before this.
-  facts.push_back(CheckValidity("issuing authority", snapshot->issuing->certificate, now, 0.2,
-                                "its renewal is late: read the server's log"));
 }
 
 // Which certificates may renew though nothing is known of them; nothing to say where each needs its record.

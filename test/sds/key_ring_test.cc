@@ -390,10 +390,69 @@ TEST(KeyRing, AJumpOfTheClockRenewsWhatEndedAndPushesNothingOld) {
   const DiscoveryResponse& second = proxy->Await(2);
   EXPECT_FALSE(second.resources().empty());
   EXPECT_EQ(world.issuer.submitted(), 2);
-  // Backwards: nothing is due, nothing breaks.
-  world.clock.JumpTo(world.clock.Now() - absl::Hours(96));
+  // Backwards: what was made meanwhile has not begun, and is replaced.
+  world.clock.JumpTo(world.clock.Now() - absl::Hours(72));
   world.Wake();
-  EXPECT_EQ(proxy->Settled(), 2);
+  EXPECT_FALSE(proxy->Await(3).resources().empty());
+  EXPECT_EQ(world.issuer.submitted(), 3);
+}
+
+TEST(KeyRing, AJumpThatIsTakenBackInTimeCostsNothing) {
+  World world;
+  auto proxy = Holder(world, 1);
+  proxy->Await(1);
+  proxy->Ack();
+  world.clock.JumpInDoubt(world.clock.Now() + absl::Hours(24 * 29));
+  for (int look = 0; look < 8; ++look) {
+    world.clock.Advance(absl::Seconds(1));
+    Look(world);
+  }
+  // Who comes back meanwhile gets what it had.
+  auto other = Holder(world, 1);
+  other->Await(1);
+  world.clock.JumpBack();
+  Look(world);
+  EXPECT_EQ(proxy->Settled(), 1);
+  EXPECT_EQ(world.issuer.submitted(), 1);
+  // And it is renewed in its time.
+  world.clock.Advance(absl::Hours(14));
+  Look(world);
+  proxy->Await(2);
+}
+
+TEST(KeyRing, WhatWasMadeWhileTheClockWasAheadIsReplacedAtOnceWhenItIsRight) {
+  World world;
+  auto early = Holder(world, 1);
+  early->Await(1);
+  early->Ack();
+  world.clock.JumpInDoubt(world.clock.Now() + absl::Hours(24 * 29), /*may_make=*/true);
+  Look(world);
+  early->Await(2);
+  early->Ack();
+  auto late = Holder(world, 2);
+  late->Await(1);
+  late->Ack();
+  world.clock.JumpBack();
+  Look(world);
+  early->Await(3);
+  late->Await(2);
+  EXPECT_EQ(world.issuer.submitted(), 5);
+}
+
+TEST(KeyRing, ATimerWaitsForNoWallClock) {
+  World world;
+  auto proxy = Holder(world, 1);
+  proxy->Await(1);
+  proxy->Ack();
+  world.issuer.FailWith(absl::UnavailableError("away"));
+  Pass(world, *proxy, absl::Hours(14), absl::Minutes(30));
+  const size_t before = world.issuer.submitted();
+  // Thirteen hours back: the next attempt does not come thirteen hours later.
+  world.clock.JumpTo(world.clock.Now() - absl::Hours(13));
+  world.issuer.FailWith(absl::OkStatus());
+  world.clock.Advance(absl::Minutes(2));
+  Look(world);
+  EXPECT_GT(world.issuer.submitted(), before);
 }
 
 TEST(KeyRing, TheAuthenticatorIsAskedAgainBeforeARenewal) {

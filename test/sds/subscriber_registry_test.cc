@@ -70,7 +70,7 @@ struct Registry {
   }
   // What is in the store once the acknowledgements are as well.
   SubscriberRecord Later() {
-    registry.Tick(clock.Now());
+    registry.Tick();
     return Row();
   }
 };
@@ -200,14 +200,14 @@ TEST(SubscriberRegistry, OneWhoLeftIsRememberedUntilTheCertificateExpires) {
   with.Leave(false);
   without.Leave(false);
   world.clock.Advance(absl::Hours(23));
-  world.registry.Tick(world.clock.Now());
+  world.registry.Tick();
   EXPECT_THAT(world.registry.List(), SizeIs(2));
   world.clock.Advance(absl::Hours(2));
-  world.registry.Tick(world.clock.Now());
+  world.registry.Tick();
   EXPECT_THAT(world.registry.List(), SizeIs(1));
   EXPECT_THAT(*world.store.LoadSubscribers(), SizeIs(1));
   world.clock.Advance(absl::Hours(24));
-  world.registry.Tick(world.clock.Now());
+  world.registry.Tick();
   EXPECT_THAT(world.registry.List(), IsEmpty());
   EXPECT_THAT(*world.store.LoadSubscribers(), IsEmpty());
 }
@@ -222,30 +222,57 @@ TEST(SubscriberRegistry, WhoseCertificatesWereRevokedIsForgottenOnceItLeft) {
   world.registry.CertificatesEnd("some", world.clock.Now() + absl::Hours(1));
   world.registry.CertificatesEnd("some", end);  // never later than it was
   world.registry.CertificatesEnd("nobody", absl::InfinitePast());
-  world.registry.Tick(world.clock.Now());
+  world.registry.Tick();
   EXPECT_THAT(world.registry.List(), SizeIs(2)) << "connected ones count";
   none.Leave(true);
   some.Leave(true);
-  world.registry.Tick(world.clock.Now());
+  world.registry.Tick();
   ASSERT_THAT(world.registry.List(), SizeIs(1));
   EXPECT_EQ(world.registry.List().front().certificate_expires, world.clock.Now() + absl::Hours(1));
   EXPECT_THAT(*world.store.LoadSubscribers(), SizeIs(1)) << "after a restart too";
   world.clock.Advance(absl::Hours(1));
-  world.registry.Tick(world.clock.Now());
+  world.registry.Tick();
   EXPECT_THAT(world.registry.List(), IsEmpty());
   // Who comes back gets a new certificate, and that counts.
   Member back = world.Join(true, true, "none");
   back.SentCertificate(world.clock.Now() + absl::Hours(24));
   back.Leave(true);
-  world.registry.Tick(world.clock.Now());
+  world.registry.Tick();
   EXPECT_THAT(world.registry.List(), SizeIs(1));
+}
+
+TEST(SubscriberRegistry, AJumpOfTheClockForgetsNobodyAndDatesNobody) {
+  Registry world;
+  Member certified = world.Join(true, true, "a");
+  certified.SentCertificate(world.clock.Now() + absl::Hours(1));
+  certified.Leave(true);
+  Member plain = world.Join(true, true, "b");
+  plain.Leave(true);
+  const absl::Time then = world.clock.Now();
+  world.clock.JumpInDoubt(then + absl::Hours(24 * 29));
+  world.registry.Tick();
+  EXPECT_TRUE(world.registry.Knows("a"));
+  EXPECT_TRUE(world.registry.Knows("b"));
+  world.clock.JumpBack();
+  // One that leaves while the clock is behind left now, and not a year ago.
+  Member behind = world.Join(true, true, "c");
+  world.clock.JumpInDoubt(then - absl::Hours(24 * 365));
+  behind.Leave(true);
+  EXPECT_EQ(world.registry.Find("c")->last_seen, then);
+  world.clock.JumpBack();
+  world.registry.Tick();
+  for (const char* name : {"a", "b", "c"}) EXPECT_TRUE(world.registry.Knows(name)) << name;
+  world.clock.Advance(absl::Hours(2));
+  world.registry.Tick();
+  EXPECT_FALSE(world.registry.Knows("a"));
+  EXPECT_TRUE(world.registry.Knows("b"));
 }
 
 TEST(SubscriberRegistry, AConnectedOneIsNeverForgotten) {
   Registry world;
   Member member = world.Join(true, false);
   world.clock.Advance(absl::Hours(1000));
-  world.registry.Tick(world.clock.Now());
+  world.registry.Tick();
   EXPECT_THAT(world.registry.List(), SizeIs(1));
 }
 
@@ -336,7 +363,7 @@ TEST(SubscriberRegistry, AnEvictionIsDurableUntilTheInstanceComesBack) {
   back.Leave(/*broken=*/true);
   ASSERT_TRUE(world.Evict().ok());
   world.clock.Advance(absl::Hours(25));
-  world.registry.Tick(world.clock.Now());
+  world.registry.Tick();
   EXPECT_THAT(world.registry.List(), IsEmpty());
 }
 
@@ -483,7 +510,7 @@ TEST(SubscriberRegistry, OneUidHasRoomForSoManyInstancesUnderWhateverNames) {
   EXPECT_TRUE(join(registry, "new", 1000).ok()) << "one is gone";
   EXPECT_FALSE(join(registry, "8", 1000).ok()) << "and needs room to come back";
   clock.Advance(absl::Hours(25));
-  registry.Tick(clock.Now());
+  registry.Tick();
   EXPECT_TRUE(join(registry, "newer", 1000).ok()) << "all of them ended";
 }
 
@@ -536,7 +563,7 @@ TEST(SubscriberRegistry, TheOldestKeyThatWasFetchedAndLivesCounts) {
   fetch(2, "spiffe://td.test/api", "new", absl::Hours(24));
   EXPECT_EQ(world.Row("f").authority_id, "old") << "the key of the other identity is still held";
   world.clock.Advance(absl::Hours(2));
-  world.registry.Tick(world.clock.Now());
+  world.registry.Tick();
   EXPECT_EQ(world.Row("f").authority_id, "new") << "that one has ended";
 }
 
@@ -578,10 +605,10 @@ TEST(SubscriberRegistry, AFetchIsForgottenWithItsCertificate) {
   ASSERT_TRUE(restarted.Load().ok());
   EXPECT_EQ(restarted.Find("f")->serial, "1");
   world.clock.Advance(absl::Hours(1));
-  restarted.Tick(world.clock.Now());
+  restarted.Tick();
   EXPECT_THAT(restarted.List(), SizeIs(1));
   world.clock.Advance(absl::Hours(2));
-  restarted.Tick(world.clock.Now());
+  restarted.Tick();
   EXPECT_THAT(restarted.List(), IsEmpty());
 }
 
@@ -589,7 +616,7 @@ TEST(SubscriberRegistry, ARestartRemembersAndHasNobodyConnected) {
   Registry world;
   Member member = world.Join(true, false);
   member.Acknowledged(Bundle(9));
-  world.registry.Tick(world.clock.Now());
+  world.registry.Tick();
   SubscriberRegistry next(world.store, world.clock, absl::Hours(24));
   ASSERT_TRUE(next.Load().ok());
   ASSERT_THAT(next.List(), SizeIs(1));
@@ -607,10 +634,10 @@ TEST(SubscriberRegistry, WhatCouldNotBeSavedIsSavedWhenTheDiskIsBack) {
   member.Acknowledged(Bundle(2));
   EXPECT_EQ(world.Row().bundle_sequence, 0);
   EXPECT_EQ(world.registry.Stats().unsaved, 1);
-  world.registry.Tick(world.clock.Now());
+  world.registry.Tick();
   EXPECT_EQ(world.registry.Stats().unsaved, 1);
   world.store.FailWrites(absl::OkStatus());
-  world.registry.Tick(world.clock.Now());
+  world.registry.Tick();
   EXPECT_EQ(world.Row().bundle_sequence, 2);
   EXPECT_EQ(world.registry.Stats().unsaved, 0);
 }
@@ -654,7 +681,7 @@ TEST(SubscriberRegistry, AcknowledgementsAreSavedTogetherInTheOrderOfTheTable) {
   EXPECT_EQ(registry.Stats().unsaved, 1500);
   members[7].Rejected("no room");
   EXPECT_EQ(store.Answer().bundle_sequence, 2) << "with what is saved at once";
-  registry.Tick(clock.Now());
+  registry.Tick();
   EXPECT_EQ(store.batches.back(), 1000);
   EXPECT_TRUE(store.sorted);
   const std::string last = store.Answer().instance;
@@ -676,7 +703,7 @@ TEST(SubscriberRegistry, ForgettingManyWaitsForNobody) {
   while (registry.Stats().unsaved > 0) store.Answer();
   store.Answer();
   clock.Advance(absl::Hours(25));
-  registry.Tick(clock.Now());
+  registry.Tick();
   EXPECT_THAT(store.deletions, testing::ElementsAre(900)) << "one for all, and nobody waited for it";
   EXPECT_THAT(registry.List(), IsEmpty());
 

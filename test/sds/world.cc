@@ -159,6 +159,7 @@ IssuedCertificate FakeIssuer::Make(const SubmittedRequest& request) {
   {
     MutexLock lock(mutex_);
     record.authority_id = authority_id_;
+    record.not_before = world_.clock.Now() - absl::Minutes(2);
     record.not_after = world_.clock.Now() + lifetime_;
   }
   issued.chain = CertificateChain::FromIssuance(Der("leaf " + record.serial.ToHex()), {});

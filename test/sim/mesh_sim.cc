@@ -39,6 +39,8 @@ MeshSim::MeshSim(uint64_t seed)
   StartServer();
 }
 
+MeshSim::~MeshSim() { EndServer(); }
+
 void MeshSim::Note(std::string event) { events_.push_back(absl::StrCat(absl::FormatTime(clock_.Now()), " ", event)); }
 
 void MeshSim::Broken(std::string what) {
@@ -49,21 +51,40 @@ void MeshSim::Broken(std::string what) {
 void MeshSim::StartServer() {
   store_.crashed = false;
   store_.next = CrashingStore::Crash::kNever;
-  driver_.reset();
+  EndServer();
   manager_ = AuthorityManager::Create(Options(), store_, keys_, clock_, entropy_).value();
   // On a full disk it does not come up; somebody starts it again and again.
   while (!manager_->Start().ok()) memory_.FailWrites(absl::OkStatus());
+  registry_ = std::make_unique<sds::SubscriberRegistry>(memory_, manager_->clock(), kLeaf);
+  MESHCA_CHECK(registry_->Load().ok());
   RotationDriver::Parts parts;
   parts.authorities = manager_.get();
   parts.store = &store_;
   parts.inventory = &memory_;
-  parts.acknowledgements = this;
+  parts.acknowledgements = registry_.get();
   parts.reissuer = this;
   parts.clock = &clock_;
   parts.policy = {absl::Seconds(2), absl::Minutes(10), kLeaf};
   parts.reissue_per_second = 10;
   parts.sleep = [this](absl::Duration time) { clock_.Advance(time); };
   driver_ = std::make_unique<RotationDriver>(std::move(parts));
+  // Proxies come back as they were: they send again what they hold.
+  for (SimHolder& holder : holders_) {
+    if (holder.foreign || !holder.connected) continue;
+    Connect(holder);
+    Acknowledge(holder);
+  }
+}
+
+void MeshSim::Acknowledge(SimHolder& holder) {
+  sds::SubscriberRegistry::Evidence evidence;
+  evidence.bundle_sequence = holder.acknowledged;
+  if (holder.leaf.has_value()) {
+    evidence.generation = holder.leaf->generation;
+    evidence.serial = holder.leaf->serial;
+    evidence.authority_id = holder.leaf->authority_id;
+  }
+  holder.member.Acknowledged(evidence);
 }
 
 std::set<std::string> MeshSim::PublishedRoots() const {
@@ -72,28 +93,21 @@ std::set<std::string> MeshSim::PublishedRoots() const {
   return roots;
 }
 
-std::vector<SubscriberRecord> MeshSim::List() const {
-  std::vector<SubscriberRecord> records;
-  for (const SimHolder& holder : holders_) {
-    if (holder.foreign) continue;
-    SubscriberRecord record;
-    record.instance = holder.name;
-    record.spiffe_id = "spiffe://sim.test/" + holder.name;
-    record.connected = holder.connected;
-    record.first_seen = holder.first_seen;
-    record.last_seen = holder.last_seen;
-    record.takes_bundle = record.takes_key = true;
-    record.bundle_sequence = holder.refuses ? 0 : holder.acknowledged;
-    if (holder.refuses) record.rejected = "no";
-    if (holder.leaf.has_value()) {
-      record.serial = holder.leaf->serial;
-      record.authority_id = holder.leaf->authority_id;
-    }
-    record.certificate_expires = holder.certificate_expires;
-    if (holder.evicted) record.evicted_at = holder.last_seen;
-    records.push_back(std::move(record));
-  }
-  return records;
+// Its memory is gone, and what it had not saved.
+void MeshSim::EndServer() {
+  memory_.FailWrites(absl::UnavailableError("the process died"));
+  for (SimHolder& holder : holders_) holder.member.Leave(/*broken=*/true);
+  driver_.reset();
+  registry_.reset();
+  memory_.FailWrites(disk_full_ > 0 ? absl::UnavailableError("disk full") : absl::OkStatus());
+}
+
+void MeshSim::Connect(SimHolder& holder) {
+  SubscriberRecord info;
+  info.instance = holder.name;
+  info.spiffe_id = "spiffe://sim.test/" + holder.name;
+  holder.member = registry_->Join(info).value();
+  holder.member.Carries(/*bundle=*/true, /*key=*/true);
 }
 
 KeyReissuer::Progress MeshSim::Reissue(absl::FunctionRef<bool(absl::string_view)> stale, double) {
@@ -125,19 +139,23 @@ std::optional<SimLeaf> MeshSim::Issue(const SimHolder& holder) {
   absl::Status appended;
   memory_.Append(record, [&](absl::Status status) { appended = std::move(status); });
   if (!appended.ok()) return std::nullopt;
-  SimLeaf leaf{record.serial.ToHex(), record.authority_id, snapshot->issuing->root_id, "", record.not_after};
+  SimLeaf leaf{record.serial.ToHex(), record.authority_id, snapshot->issuing->root_id, "",
+               record.not_after,      ++generation_};
   if (!snapshot->issuing->upstream.empty()) leaf.cross_root = snapshot->rotation->old_root_id;
   return leaf;
 }
 
 // What the server does for a connected subscriber, and what that answers, or not.
 void MeshSim::Serve(SimHolder& holder) {
-  holder.last_seen = clock_.Now();
-  if (holder.sent.has_value() && (calm_ || Chance(0.7))) holder.leaf = std::exchange(holder.sent, std::nullopt);
+  if (holder.sent.has_value() && (calm_ || Chance(0.7))) {
+    holder.leaf = std::exchange(holder.sent, std::nullopt);
+    Acknowledge(holder);
+  }
   const bool due = !holder.leaf.has_value() || holder.leaf->not_after - clock_.Now() < kLeaf / 2 || holder.reissue;
   if (due && !holder.sent.has_value()) {
     if (auto leaf = Issue(holder); leaf.has_value()) {
       holder.certificate_expires = std::max(holder.certificate_expires, leaf->not_after);
+      holder.member.SentCertificate(leaf->not_after);
       holder.sent = std::move(leaf);
       holder.reissue = false;
     }
@@ -147,6 +165,7 @@ void MeshSim::Serve(SimHolder& holder) {
   if (!holder.refuses && holder.acknowledged < snapshot->bundle->sequence_number && (calm_ || Chance(0.6))) {
     holder.acknowledged = snapshot->bundle->sequence_number;
     holder.roots = PublishedRoots();
+    Acknowledge(holder);
   }
 }
 
@@ -167,16 +186,38 @@ void MeshSim::Live(SimHolder& holder) {
       // It may have got the key before the line went dead.
       if (holder.sent.has_value() && Chance(0.5)) holder.leaf = holder.sent;
       holder.sent = std::nullopt;
+      holder.member.Leave(/*broken=*/true);
       Note(holder.name + " vanishes");
       return;
     }
-    if (!calm_ && Chance(0.02)) holder.refuses = true;
+    if (!calm_ && !holder.refuses && Chance(0.02)) {
+      holder.refuses = true;
+      holder.member.Rejected("no");
+    }
     return Serve(holder);
   }
   if (!holder.evicted && (calm_ || Chance(0.1))) {
     holder.connected = true;
+    Connect(holder);
+    Acknowledge(holder);
     Note(holder.name + " is back");
   }
+}
+
+void MeshSim::Glitch() {
+  const absl::Time then = clock_.Now();
+  const absl::Duration by = (Chance(0.7) ? 1 : -1) * absl::Hours(1 + static_cast<int64_t>(random_() % 48));
+  Note(absl::StrCat("the clock is wrong for a moment: ", absl::FormatDuration(by)));
+  clock_.JumpTo(then + by);
+  registry_->Tick();
+  driver_->Tick(clock_.Now());
+  for (SimHolder& holder : holders_) {
+    if (holder.foreign || !holder.connected || !Chance(0.1)) continue;
+    holder.connected = holder.refuses = holder.reissue = false;
+    holder.sent = std::nullopt;
+    holder.member.Leave(/*broken=*/true);
+  }
+  clock_.JumpTo(then);
 }
 
 void MeshSim::Trouble() {
@@ -186,6 +227,7 @@ void MeshSim::Trouble() {
     Note("the clock is right again");
   }
   if (calm_) return;
+  if (skipped_ == absl::ZeroDuration() && Chance(0.05)) Glitch();
   if (Chance(0.1)) store_.next = Chance(0.5) ? CrashingStore::Crash::kBefore : CrashingStore::Crash::kAfter;
   if (disk_full_ == 0 && Chance(0.02)) {
     disk_full_ = 1 + static_cast<int>(random_() % 5);
@@ -220,6 +262,10 @@ void MeshSim::Operate() {
   for (SimHolder& holder : holders_) {
     // Only who is gone for good is evicted: the operator's word is the truth here.
     if (holder.foreign || holder.connected || holder.evicted || !Chance(0.02)) continue;
+    // It may be forgotten already.
+    if (absl::Status evicted = registry_->Evict(holder.name).status(); !evicted.ok() && !absl::IsNotFound(evicted)) {
+      continue;
+    }
     holder.evicted = true;
     holder.leaf = std::nullopt;
     holder.roots.clear();
@@ -228,6 +274,7 @@ void MeshSim::Operate() {
 }
 
 void MeshSim::Tick() {
+  registry_->Tick();
   manager_->Tick(clock_.Now());
   driver_->Tick(clock_.Now());
   if (store_.crashed) {
@@ -252,7 +299,7 @@ void MeshSim::Step() {
     SimHolder& holder = holders_.emplace_back();
     holder.name = absl::StrCat("h", ++named_);
     holder.foreign = Chance(0.3);
-    holder.first_seen = holder.last_seen = clock_.Now();
+    if (!holder.foreign) Connect(holder);
   }
   // While the server's clock is wrong, what it dates is dated wrong: nobody renews then, to keep the truth in one
   // place.

@@ -13,6 +13,7 @@
 
 #include "ca/authority/authority_manager.h"
 #include "ca/authority/rotation_driver.h"
+#include "sds/subscriber_registry.h"
 #include "test/fakes/counting_entropy.h"
 #include "test/fakes/fake_clock.h"
 #include "test/fakes/memory_store.h"
@@ -55,11 +56,13 @@ struct SimLeaf {
   std::string root;
   std::string cross_root;  // "" without one
   absl::Time not_after;
+  uint64_t generation = 0;
 };
 
 // One proxy, or one foreign client (which takes nothing from SDS and gets its roots with its certificate).
 struct SimHolder {
   std::string name;
+  sds::SubscriberRegistry::Member member;  // its stream, while it is connected
   bool foreign = false;
   bool connected = true;
   bool refuses = false;  // answers bundles with a NACK
@@ -69,14 +72,14 @@ struct SimHolder {
   std::optional<SimLeaf> leaf;  // what it shows its peers
   std::optional<SimLeaf> sent;  // a key on its way to it
   bool reissue = false;
-  absl::Time first_seen;
-  absl::Time last_seen;
   absl::Time certificate_expires = absl::InfinitePast();
 };
 
-class MeshSim final : public Acknowledgements, public KeyReissuer {
+// Who acknowledged what is kept by the server's own registry: what that forgets, the rotation does not know.
+class MeshSim final : public KeyReissuer {
  public:
   explicit MeshSim(uint64_t seed);
+  ~MeshSim() override;
 
   // Lives through `steps` of at most ten minutes, then removes every cause of trouble and lets the rotation that runs
   // end. "" when every invariant held; otherwise what broke and when.
@@ -85,11 +88,15 @@ class MeshSim final : public Acknowledgements, public KeyReissuer {
   int rotations() const { return rotations_; }  // that ended
   const std::vector<std::string>& events() const { return events_; }
 
-  std::vector<SubscriberRecord> List() const override;
   Progress Reissue(absl::FunctionRef<bool(absl::string_view)> stale, double per_second) override;
 
  private:
   void StartServer();
+  void EndServer();
+  void Connect(SimHolder& holder);
+  void Acknowledge(SimHolder& holder);
+  // The clock is wrong for a moment, between two looks of the authorities, and right again.
+  void Glitch();
   void Step();
   void Trouble();
   void Operate();
@@ -112,12 +119,14 @@ class MeshSim final : public Acknowledgements, public KeyReissuer {
   MemoryStore memory_;
   CrashingStore store_{memory_};
   std::unique_ptr<AuthorityManager> manager_;
+  std::unique_ptr<sds::SubscriberRegistry> registry_;
   std::unique_ptr<RotationDriver> driver_;
   std::vector<SimHolder> holders_;
   absl::Duration skipped_;  // how far the server's clock is ahead of the truth
   int disk_full_ = 0;       // steps left
   bool calm_ = false;       // nothing goes wrong any more
   int named_ = 0;
+  uint64_t generation_ = 0;  // of the newest key
   int rotations_ = 0;
   std::optional<RootRotation> last_;
   uint64_t last_sequence_ = 0;

@@ -402,16 +402,73 @@ TEST_F(AuthorityManagerTest, ClockThatJumpedForwardRetiresNothing) {
   Tick(*manager);
   EXPECT_FALSE(manager->ClockIsSteady());
   EXPECT_THAT(manager->LastError(), HasSubstr("jumped forward"));
+  EXPECT_EQ(manager->Current()->issuing, nullptr);
+  EXPECT_THAT(manager->WhyNotSigning(), HasSubstr("jumped forward"));
+  // If it stays so it may be right: it signs, and for that it needs a new authority.
+  clock_.Advance(absl::Minutes(1));
+  Tick(*manager);
   ExpectWhole(*manager->Current());
+  EXPECT_TRUE(manager->Current()->issuing->certificate.validity().Contains(clock_.Now()));
   for (const SigningAuthority& authority : manager->Current()->authorities) {
     EXPECT_NE(authority.state, AuthorityState::kRetired);
   }
   // Back again: the jump left no mark that would stop it now.
-  clock_.JumpTo(then + 52 * kDay + absl::Minutes(1));
+  clock_.JumpTo(then + 52 * kDay + absl::Minutes(2));
   Tick(*manager);
   EXPECT_TRUE(manager->ClockIsSteady());
   ExpectWhole(*manager->Current());
   EXPECT_TRUE(manager->Current()->issuing->certificate.validity().Contains(clock_.Now()));
+}
+
+TEST_F(AuthorityManagerTest, NoAuthorityMadeByAJumpedClockStays) {
+  auto manager = MakeStarted();
+  const absl::Time then = clock_.Now();
+  const std::string before = manager->Current()->issuing->id;
+  // What signs now can go on: nothing is made, though it would be due.
+  clock_.JumpTo(then + 52 * kDay);
+  Tick(*manager);
+  EXPECT_EQ(manager->Current()->issuing, nullptr);
+  clock_.Advance(absl::Minutes(1));
+  Tick(*manager);
+  ASSERT_NE(manager->Current()->issuing, nullptr);
+  EXPECT_EQ(manager->Current()->issuing->id, before);
+  // It has ended: a new one is made, in case the clock is right.
+  clock_.JumpTo(then + 90 * kDay);
+  Tick(*manager);
+  const std::string ahead = manager->Current()->issuing->id;
+  EXPECT_NE(ahead, before);
+  clock_.JumpTo(then + absl::Minutes(1));
+  Tick(*manager);
+  ExpectWhole(*manager->Current());
+  EXPECT_NE(manager->Current()->issuing->id, ahead);
+  EXPECT_TRUE(manager->Current()->issuing->certificate.validity().Contains(clock_.Now()));
+}
+
+TEST_F(AuthorityManagerTest, TheOperatorsWordHealsAMarkThatIsAhead) {
+  clock_.JumpTo(clock_.Now() + kDay);
+  auto manager = MakeStarted();
+  ASSERT_TRUE(
+      store_.PutSetting(kSettingRetireNotBefore, absl::StrCat(absl::ToUnixSeconds(clock_.Now() + 90 * kDay))).ok());
+  clock_.JumpTo(clock_.Now() - kDay);
+  Tick(*manager);
+  EXPECT_EQ(manager->Current()->issuing, nullptr);
+  ASSERT_TRUE(manager->AcceptClock("uid 0").ok());
+  EXPECT_TRUE(manager->Current()->issuing->certificate.validity().Contains(clock_.Now()));
+  EXPECT_EQ(store_.GetSetting(kSettingRetireNotBefore).value(),
+            absl::StrCat(absl::ToUnixSeconds(clock_.Now() + manager->options().leaf_lifetime_max)));
+}
+
+TEST_F(AuthorityManagerTest, NoTrustDomainBeginsBeforeTheClockIsSet) {
+  options_.earliest_first_start = clock_.Now() + absl::Seconds(1);
+  const absl::Status refused = Make()->Start();
+  EXPECT_EQ(ReasonOf(refused), "CLOCK_NOT_SET");
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("timedatectl set-ntp true"));
+  EXPECT_TRUE(store_.LoadAuthorities()->authorities.empty()) << "nothing is left that would stop the next start";
+  clock_.Advance(absl::Seconds(1));
+  MakeStarted();
+  // A store that is there is opened whatever the clock says: it has a mark of its own.
+  options_.earliest_first_start = clock_.Now() + kDay;
+  MakeStarted();
 }
 
 TEST_F(AuthorityManagerTest, MarkIsWrittenAtMostEveryMinute) {

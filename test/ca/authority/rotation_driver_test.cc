@@ -41,9 +41,12 @@ SubscriberRecord Silent(absl::Time now) {
 
 class RotationDriverTest : public testing::Test {
  protected:
-  RotationDriverTest() {
+  RotationDriverTest() { StartServer(); }
+
+  void StartServer() {
     AuthorityOptions options;
     options.trust_domain = TrustDomain::Parse("cluster.local").value();
+    driver_.reset();
     manager_ = AuthorityManager::Create(options, store_, keys_, clock_, entropy_).value();
     EXPECT_TRUE(manager_->Start().ok());
     StartDriver();
@@ -153,6 +156,41 @@ TEST_F(RotationDriverTest, AClockAYearBehindFreezesItUntilItIsRight) {
   clock_.JumpTo(then + absl::Seconds(15));
   for (int look = 0; look < 6; ++look) Pass();
   EXPECT_EQ(Step(), RotationStep::kDone);
+}
+
+TEST_F(RotationDriverTest, AJumpBetweenTwoLooksOfTheAuthoritiesMovesNothing) {
+  RotationOptions emergency;
+  emergency.deadline = clock_.Now() + absl::Hours(1);
+  ASSERT_TRUE(driver_->Begin(emergency, "uid 0").ok());
+  const absl::Time then = clock_.Now();
+  clock_.JumpTo(then + absl::Hours(2));
+  // The authorities have not looked since: the driver asks for itself.
+  for (int look = 0; look < 5; ++look) driver_->Tick(clock_.Now());
+  EXPECT_EQ(Step(), RotationStep::kDistribute);
+  EXPECT_EQ(ReasonOf(driver_->Begin(emergency, "uid 0")), "ROTATION_FROZEN");
+  EXPECT_EQ(ReasonOf(driver_->Rollback("uid 0")), "ROTATION_FROZEN");
+  clock_.JumpTo(then);
+  for (int look = 0; look < 6; ++look) Pass();
+  EXPECT_EQ(Step(), RotationStep::kDone);
+}
+
+TEST_F(RotationDriverTest, ARootThatHasEndedStillServesTrustAndARotationReplacesIt) {
+  const std::string old_root = manager_->Current()->issuing->root_id;
+  clock_.Reboot(clock_.Now() + absl::Hours(24 * 365 * 11));
+  StartServer();
+  EXPECT_EQ(manager_->Current()->issuing, nullptr);
+  EXPECT_EQ(manager_->Current()->bundle->roots.size(), 1u) << "what is trusted goes on being served";
+  EXPECT_THAT(manager_->WhyNotSigning(), HasSubstr("ended"));
+  EXPECT_THAT(manager_->LastError(), HasSubstr("meshca root rotate"));
+  EXPECT_EQ(ReasonOf(driver_->Begin({}, "uid 0")), "ROTATION_FROZEN") << "eleven years take the operator's word";
+  ASSERT_TRUE(manager_->AcceptClock("uid 0").ok());
+  ASSERT_TRUE(driver_->Begin({}, "uid 0").ok());
+  for (int look = 0; look < 8; ++look) Pass();
+  EXPECT_EQ(Step(), RotationStep::kDone);
+  ASSERT_NE(manager_->Current()->issuing, nullptr);
+  EXPECT_NE(manager_->Current()->issuing->root_id, old_root);
+  EXPECT_TRUE(manager_->Current()->issuing->certificate.validity().Contains(clock_.Now()));
+  EXPECT_EQ(manager_->LastError(), "");
 }
 
 TEST_F(RotationDriverTest, AFullDiskIsSaidAndWaitedOutAtEveryStep) {

@@ -54,20 +54,47 @@ class ReadinessTest : public testing::Test {
 
 TEST_F(ReadinessTest, SignsAndCommitsOutsideTheInventory) {
   Start();
-  EXPECT_TRUE(TrySignAndCommit(*manager_, store_).ok());
+  EXPECT_TRUE(TrySignAndCommit(*manager_, store_, clock_.Now()).ok());
   EXPECT_EQ(store_.CountIssuances().value(), 0u);
 }
 
 TEST_F(ReadinessTest, NotReadyBeforeThereIsAnAuthority) {
-  EXPECT_EQ(TrySignAndCommit(*manager_, store_).code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(TrySignAndCommit(*manager_, store_, clock_.Now()).code(), absl::StatusCode::kUnavailable);
 }
 
 TEST_F(ReadinessTest, NotReadyWhileTheStoreDoesNotCommit) {
   Start();
   store_.FailWrites(absl::UnavailableError("disk full"));
-  absl::Status status = TrySignAndCommit(*manager_, store_);
+  absl::Status status = TrySignAndCommit(*manager_, store_, clock_.Now());
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(status.message()), HasSubstr("trial commit: disk full"));
+}
+
+TEST_F(ReadinessTest, NotReadyWhileWhatSignsIsNotValidNow) {
+  Start();
+  Readiness readiness(*manager_, store_, clock_, Hear(), absl::Hours(1));
+  ASSERT_TRUE(WaitForAnswer(0).ok());
+  const absl::Time then = clock_.Now();
+  // Nobody has looked at the clock since: asked at the moment, it is no.
+  clock_.JumpTo(then + absl::Hours(24 * 31));
+  EXPECT_THAT(std::string(readiness.Ready().message()), HasSubstr("the issuing authority"));
+  EXPECT_THAT(std::string(readiness.Ready().message()), HasSubstr("ended"));
+  clock_.JumpTo(then - absl::Hours(2));
+  EXPECT_THAT(std::string(readiness.Ready().message()), HasSubstr("is not valid before"));
+  EXPECT_EQ(TrySignAndCommit(*manager_, store_, clock_.Now()).code(), absl::StatusCode::kUnavailable);
+  clock_.JumpTo(then);
+  EXPECT_TRUE(readiness.Ready().ok());
+}
+
+TEST_F(ReadinessTest, SaysWhyNothingSigns) {
+  Start();
+  Readiness readiness(*manager_, store_, clock_, Hear(), absl::Milliseconds(1),
+                      [this] { return manager_->WhyNotSigning(); });
+  ASSERT_TRUE(WaitForAnswer(0).ok());
+  clock_.JumpTo(clock_.Now() - absl::Minutes(30));
+  manager_->Tick(clock_.Now());
+  EXPECT_THAT(std::string(WaitForAnswer(1).message()), HasSubstr("the clock went backwards"));
+  EXPECT_THAT(std::string(readiness.Ready().message()), HasSubstr("check --accept-clock"));
 }
 
 TEST_F(ReadinessTest, FollowsTheStoreDownAndUpAgain) {
