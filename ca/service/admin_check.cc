@@ -53,6 +53,11 @@ CheckedFact CheckClock(const AdminContext& context) {
 }
 
 void CheckAuthorities(const AdminContext& context, absl::Time now, std::vector<CheckedFact>& facts) {
+  // First: where nothing can be signed, this is why.
+  const std::string error = context.authority_error ? context.authority_error() : "";
+  if (!error.empty()) {
+    facts.push_back({"authority renewal", State::kFailed, error, "mend what it names; meshca tries again by itself"});
+  }
   const auto snapshot = context.authorities.Current();
   if (snapshot == nullptr || snapshot->issuing == nullptr) {
     facts.push_back({"issuing authority", State::kFailed, "none is active: nothing can be signed",
@@ -67,10 +72,6 @@ void CheckAuthorities(const AdminContext& context, absl::Time now, std::vector<C
   // It renews itself long before this.
   facts.push_back(CheckValidity("issuing authority", snapshot->issuing->certificate, now, 0.2,
                                 "its renewal is late: read the server's log"));
-  const std::string error = context.authority_error ? context.authority_error() : "";
-  if (!error.empty()) {
-    facts.push_back({"authority renewal", State::kFailed, error, "mend what it names; meshca tries again by itself"});
-  }
 }
 
 // Which certificates may renew though nothing is known of them; nothing to say where each needs its record.

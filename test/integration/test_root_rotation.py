@@ -489,7 +489,7 @@ def test_importing_a_new_root_under_live_certificates_begins_a_rotation_to_it(se
     with ManySubscribers(ca.api_socket, 2, silent=["node-1"]) as proxies:
         proxies.wait_received(1)
         done = ca.cli("root", "import", plugged.folder, "--renew-unrecorded")
-        assert f"to the root {imported[:16]}" in done.stderr and "meshca root status" in done.stderr, done.stderr
+        assert f"to the root {imported[:12]}" in done.stderr and "meshca root status" in done.stderr, done.stderr
         report = wait_until(lambda: (now := rotation.status(ca))["step"] == "distribute" and now, 40,
                             lambda: rotation.status(ca))
         assert (report["old_root_id"], report["new_root_id"]) == (old, imported)
