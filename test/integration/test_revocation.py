@@ -66,8 +66,8 @@ def refused(answer, expected):
     assert answer[0] == code and words in answer[1], answer
 
 
-def make_entry(ca, name, spiffe_id):
-    ca.cli("entry", "create", spiffe_id, "--selector", f"unix:uid:{os.getuid()}", "--id", name)
+def make_entry(ca, name, spiffe_id, selector=f"unix:uid:{os.getuid()}"):
+    ca.cli("entry", "create", spiffe_id, "--selector", selector, "--id", name)
 
 
 def rows(ca, *args):
@@ -245,24 +245,25 @@ def test_a_deleted_entry_ends_the_streams_of_its_keys(server):
         stream.ask(["default"])
         assert certificates.spiffe_ids(leaf_of(secrets(stream.next())["default"])) == [WEB]
         ca.cli("entry", "delete", "web")
-        # The server's own user may name any identity until it is told otherwise; what was given by the name `default`
-        # is judged by the entries.
-        if os.getuid() != os.stat(ca.state_dir).st_uid:
-            assert stream.end()[0] == grpc.StatusCode.PERMISSION_DENIED
-        stream.cancel()
+        code, details = stream.end()
+        assert code == grpc.StatusCode.PERMISSION_DENIED and f"may not hold {WEB} any more" in details
+        again = Stream(unix, "StreamSecrets")
+        again.ask(["default"])
+        assert certificates.spiffe_ids(leaf_of(secrets(again.next())["default"])) == [API], "what it may have now"
+        again.cancel()
 
 
 def test_a_renewal_needs_the_entry_that_gave_the_right(server):
     ca = server()
     make_entry(ca, "oldest", WEB)
-    make_entry(ca, "younger", WEB)
+    make_entry(ca, "younger", WEB, f"unix:gid:{os.getgid()}")
     held = by_socket(ca, WEB)
     renewed = renew(ca, held)
     for one in (held, renewed):
         assert (show(ca, one.serial)["origin_kind"], show(ca, one.serial)["origin_reference"]) == ("entry", "oldest")
     ca.cli("entry", "delete", "younger")
     assert renew(ca, renewed).serial
-    make_entry(ca, "younger", WEB)
+    make_entry(ca, "younger", WEB, f"unix:gid:{os.getgid()}")
     ca.cli("entry", "delete", "oldest")
     for one in (held, renewed):
         refused(renew(ca, one), (grpc.StatusCode.PERMISSION_DENIED, "its registration entry oldest is gone"))
