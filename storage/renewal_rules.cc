@@ -159,43 +159,44 @@ absl::StatusOr<std::string> JudgeReplacement(Inventory& inventory, const Issuanc
     return Revoked({record.parent_serial, replaced->certificate_sha256, record.spiffe_id}, *replaced->revocation);
   }
   return NamedLine(*replaced);
+}
 
-  absl::StatusOr<std::string> LineOf(Inventory & inventory, RecordedCertificate record) {
-    MESHCA_ASSIGN_OR_RETURN(InheritedRight right, RightOf(inventory, std::move(record)));
-    return std::move(right.line);
-  }
+absl::StatusOr<std::string> LineOf(Inventory& inventory, RecordedCertificate record) {
+  MESHCA_ASSIGN_OR_RETURN(InheritedRight right, RightOf(inventory, std::move(record)));
+  return std::move(right.line);
+}
 
-  absl::Status CheckSameId(const IssuanceRecord& record) {
-    if (record.spiffe_id == record.presented->spiffe_id) return absl::OkStatus();
-    return WithReason(absl::PermissionDeniedError(absl::StrCat(
-                          "client certificate ", record.presented->serial, " of ", record.presented->spiffe_id.uri(),
-                          ": renews this ID and no other, not ", record.spiffe_id.uri())),
-                      "SPIFFE_ID_NOT_ALLOWED");
-  }
+absl::Status CheckSameId(const IssuanceRecord& record) {
+  if (record.spiffe_id == record.presented->spiffe_id) return absl::OkStatus();
+  return WithReason(absl::PermissionDeniedError(absl::StrCat(
+                        "client certificate ", record.presented->serial, " of ", record.presented->spiffe_id.uri(),
+                        ": renews this ID and no other, not ", record.spiffe_id.uri())),
+                    "SPIFFE_ID_NOT_ALLOWED");
+}
 
-  AuditEntry UnrecordedRenewal(const IssuanceRecord& record) {
-    AuditEntry entry;
-    entry.time = record.issued_at;
-    entry.actor = record.caller;
-    entry.action = "cert.renew-unrecorded";
-    entry.target = record.spiffe_id.uri();
-    entry.detail = absl::StrCat("certificate ", record.presented->serial, ", which is not on record, renewed as ",
-                                record.serial.ToHex(), " by authority ", record.authority_id);
-    return entry;
-  }
+AuditEntry UnrecordedRenewal(const IssuanceRecord& record) {
+  AuditEntry entry;
+  entry.time = record.issued_at;
+  entry.actor = record.caller;
+  entry.action = "cert.renew-unrecorded";
+  entry.target = record.spiffe_id.uri();
+  entry.detail = absl::StrCat("certificate ", record.presented->serial, ", which is not on record, renewed as ",
+                              record.serial.ToHex(), " by authority ", record.authority_id);
+  return entry;
+}
 
-  absl::Status KeyIsRevoked(const Revocation& revocation) {
-    return WithReason(
-        absl::PermissionDeniedError(absl::StrCat(
-            "workload key: belongs to a certificate that was revoked at ", TimeText(revocation.at), " (",
-            RevocationReasonName(static_cast<RevocationReason>(revocation.reason)), "): make a new key and ask again")),
-        kKeyRevoked);
-  }
+absl::Status KeyIsRevoked(const Revocation& revocation) {
+  return WithReason(
+      absl::PermissionDeniedError(absl::StrCat(
+          "workload key: belongs to a certificate that was revoked at ", TimeText(revocation.at), " (",
+          RevocationReasonName(static_cast<RevocationReason>(revocation.reason)), "): make a new key and ask again")),
+      kKeyRevoked);
+}
 
-  std::optional<std::string> SerialBytes(absl::string_view hex) {
-    auto bytes = HexDecode(hex);
-    if (!bytes.ok() || bytes->empty() || bytes->size() > kSerialBytesMax) return std::nullopt;
-    return *std::move(bytes);
-  }
+std::optional<std::string> SerialBytes(absl::string_view hex) {
+  auto bytes = HexDecode(hex);
+  if (!bytes.ok() || bytes->empty() || bytes->size() > kSerialBytesMax) return std::nullopt;
+  return *std::move(bytes);
+}
 
 }  // namespace meshca::storage
