@@ -262,10 +262,9 @@ void MeshSim::Operate() {
   for (SimHolder& holder : holders_) {
     // Only who is gone for good is evicted: the operator's word is the truth here.
     if (holder.foreign || holder.connected || holder.evicted || !Chance(0.02)) continue;
-    // It may be forgotten already.
-    if (absl::Status evicted = registry_->Evict(holder.name).status(); !evicted.ok() && !absl::IsNotFound(evicted)) {
-      continue;
-    }
+    // It may be forgotten already; then there is nothing to evict.
+    const auto is_it = [&holder](const SubscriberRecord& record) { return record.instance == holder.name; };
+    if (!registry_->Evict(is_it).ok()) continue;
     holder.evicted = true;
     holder.leaf = std::nullopt;
     holder.roots.clear();
