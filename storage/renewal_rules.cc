@@ -115,8 +115,26 @@ absl::Status CheckOrigin(Inventory& inventory, const Origin& origin, const Prese
   return absl::OkStatus();
 }
 
+// Is one of these authorities, or the root above one of them, tainted or retired? Ids that are unknown here are not.
+absl::StatusOr<bool> AnyLost(Inventory& inventory, const std::vector<std::string>& ids) {
+  MESHCA_ASSIGN_OR_RETURN(const std::vector<StoredAuthority> authorities, inventory.Authorities());
+  const auto is_lost = [&authorities](const std::string& id) {
+    return std::any_of(authorities.begin(), authorities.end(), [&id](const StoredAuthority& authority) {
+      return authority.id == id && (authority.tainted || authority.state == AuthorityState::kRetired);
+    });
+  };
+  for (const StoredAuthority& authority : authorities) {
+    if (std::find(ids.begin(), ids.end(), authority.id) == ids.end()) continue;
+    if (is_lost(authority.id) || is_lost(authority.root_id)) return true;
+  }
+  return false;
+}
+
 absl::StatusOr<InheritedRight> JudgeUnrecorded(Inventory& inventory, const PresentedCertificate& shown) {
   if (!shown.may_be_unrecorded || shown.spiffe_id.IsReserved()) return CertificateNotRecorded(shown);
+  // Judged when the caller was authenticated, and again here: a taint that was committed meanwhile counts.
+  MESHCA_ASSIGN_OR_RETURN(const bool lost, AnyLost(inventory, shown.authority_ids));
+  if (lost) return CertificateNotRecorded(shown);
   InheritedRight right;
   right.unrecorded = true;
   right.line = SerialBytes(shown.serial).value_or("");

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "ca/authority/authority_store.h"
 #include "ca/identity/caller_identity.h"
 #include "ca/identity/origin.h"
 #include "ca/issuance/issuance_store.h"
@@ -50,6 +51,8 @@ class Inventory {
   // Is there a registration entry with this id, or with any id where it is "", that gives `spiffe_id`? DataLoss: its
   // MAC does not fit.
   virtual absl::StatusOr<bool> HasEntry(const std::string& id, const SpiffeId& spiffe_id) = 0;
+  // Every authority, retired ones included.
+  virtual absl::StatusOr<std::vector<StoredAuthority>> Authorities() = 0;
 };
 
 // What a certificate's renewal inherits from it.

@@ -60,6 +60,7 @@ absl::StatusOr<CallerIdentity> ClientCertificateAuthenticator::Judge(const Verif
   // A reserved ID lets its holder change trust itself: nobody has one on the word of a signature alone.
   const bool may_be_unrecorded = standing->may_be_unrecorded && !id->IsReserved();
   caller.presented = PresentedCertificate{leaf.serial_hex(), leaf.sha256(), *id, may_be_unrecorded};
+  if (may_be_unrecorded) caller.presented->authority_ids = peer.authority_ids;
   caller.trusted_issuers = trusted_issuers();
   caller.method = AuthMethod::kClientCertificate;
   caller.subject = absl::StrCat("certificate of ", id->uri());

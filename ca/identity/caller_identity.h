@@ -46,6 +46,9 @@ struct PresentedCertificate {
   // It may be missing from the inventory: an authority on its path stood before a restore or an adoption, and none on
   // it is tainted. One whose serial number the inventory holds for another certificate is refused all the same.
   bool may_be_unrecorded = false;
+  // Where it may: the authorities on its verified path. The store judges them again in its own transaction, because one
+  // may have been tainted since the caller was authenticated.
+  std::vector<std::string> authority_ids = {};
 
   friend bool operator==(const PresentedCertificate&, const PresentedCertificate&) = default;
 };

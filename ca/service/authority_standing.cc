@@ -64,9 +64,8 @@ absl::StatusOr<PathStanding::Verdict> AuthorityStanding::JudgePath(const Authori
   Verdict verdict;
   if (!tainted && snapshot.unrecorded.has_value() && now < snapshot.unrecorded->until) {
     const std::vector<std::string>& listed = snapshot.unrecorded->authority_ids;
-    verdict.may_be_unrecorded = std::any_of(
-        peer.authority_ids.begin(), peer.authority_ids.end(),
-        [&listed](const std::string& id) { return std::find(listed.begin(), listed.end(), id) != listed.end(); });
+    // The leaf's own issuer: what another authority below a listed one signed was not signed before.
+    verdict.may_be_unrecorded = std::find(listed.begin(), listed.end(), peer.authority_ids.front()) != listed.end();
   }
   return verdict;
 }

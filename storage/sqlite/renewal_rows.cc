@@ -6,6 +6,7 @@
 #include "ca/base/status.h"
 #include "ca/x509/encoding.h"
 #include "storage/sqlite/access_rows.h"
+#include "storage/sqlite/authority_rows.h"
 #include "storage/sqlite/issuance_rows.h"
 
 namespace meshca::storage {
@@ -76,6 +77,11 @@ absl::StatusOr<std::optional<Revocation>> InventoryRows::FindRevokedLine(absl::s
 
 absl::StatusOr<bool> InventoryRows::HasEntry(const std::string& id, const SpiffeId& spiffe_id) {
   return EntryGives(database_, keys_, id, spiffe_id);
+}
+
+absl::StatusOr<std::vector<StoredAuthority>> InventoryRows::Authorities() {
+  MESHCA_ASSIGN_OR_RETURN(AuthoritiesAndBundle trust, SelectAuthorities(database_, keys_));
+  return std::move(trust.authorities);
 }
 
 absl::StatusOr<std::optional<Revocation>> FindRevokedKey(Database& database, absl::string_view key_sha256) {

@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -24,6 +25,7 @@ class InventoryRows final : public Inventory {
   absl::StatusOr<std::optional<RecordedCertificate>> FindRecorded(absl::string_view serial) override;
   absl::StatusOr<std::optional<Revocation>> FindRevokedLine(absl::string_view line) override;
   absl::StatusOr<bool> HasEntry(const std::string& id, const SpiffeId& spiffe_id) override;
+  absl::StatusOr<std::vector<StoredAuthority>> Authorities() override;
 
  private:
   Database& database_;

@@ -154,6 +154,9 @@ class MemoryStore::Rows final : public storage::Inventory {
       return (id.empty() || entry.first == id) && entry.second.spiffe_id == spiffe_id;
     });
   }
+  absl::StatusOr<std::vector<StoredAuthority>> Authorities() override ABSL_EXCLUSIVE_LOCKS_REQUIRED(store_.mutex_) {
+    return store_.trust_.authorities;
+  }
 
  private:
   static std::optional<storage::Revocation> Find(const std::map<std::string, storage::Revocation>& revoked,

@@ -233,6 +233,28 @@ TEST_P(RenewalConformance, OfAnUnrecordedCertificateAreAuditedAndNeverOfAReserve
   EXPECT_THAT(AppendJudged(renewal), HasReason(kCertificateNotRecorded));
 }
 
+TEST_P(RenewalConformance, OfAnUnrecordedCertificateEndWithATaintThatCameAfterItsCallerWasAuthenticated) {
+  IssuanceRecord renewal = maker_.Make(kWeb);
+  renewal.method = AuthMethod::kClientCertificate;
+  renewal.parent_serial = "0a0b0c";
+  renewal.presented = PresentedCertificate{"0a0b0c", std::string(32, 'x'), renewal.spiffe_id, true, {kIssuingA}};
+  ASSERT_THAT(AppendJudged(renewal), IsOk());
+  AuthoritiesAndBundle state = *store().LoadAuthorities();
+  AuthorityChange change;
+  change.expected_revision = state.revision;
+  change.trust_domain = state.trust_domain;
+  for (StoredAuthority& authority : state.authorities) {
+    if (authority.id != kIssuingA) continue;
+    authority.tainted = true;
+    change.authorities.push_back(authority);
+  }
+  ASSERT_EQ(change.authorities.size(), 1u);
+  change.audit = {TestAudit()};
+  ASSERT_THAT(store().CommitAuthorities(change), IsOk());
+  renewal.serial = maker_.Make(kWeb).serial;
+  EXPECT_THAT(AppendJudged(renewal), HasReason(kCertificateNotRecorded));
+}
+
 TEST_P(RenewalConformance, ARefusedRenewalLeavesNothingBehind) {
   const IssuanceRecord issued = Issue({OriginKind::kOperator, "uid 0"});
   IssuanceRecord twin = maker_.Make(kWeb);

@@ -97,13 +97,19 @@ INSTANTIATE_TEST_SUITE_P(
         StandingCase{"UnknownAuthorityIsTheInventorysAffair",
                      [](World& w) { w.peer.authority_ids.insert(w.peer.authority_ids.begin(), "somebody"); }, ""},
         StandingCase{"GraceOfTheIssuing", [](World& w) { w.Grace({w.issuing().id}); }, "", true},
-        StandingCase{"GraceOfTheRoot", [](World& w) { w.Grace({w.root().id}); }, "", true},
-        StandingCase{"GraceOfAnIssuingThatTheBackupLacks",
+        StandingCase{"GraceOfARootForWhatItSignedItself",
+                     [](World& w) {
+                       w.peer.authority_ids.erase(w.peer.authority_ids.begin());
+                       w.Grace({w.root().id});
+                     },
+                     "", true},
+        StandingCase{"GraceOfARootIsNotThatOfAnAuthorityBelowIt", [](World& w) { w.Grace({w.root().id}); }, "", false},
+        StandingCase{"GraceOfARootIsNotThatOfAnAuthorityWhichNobodyKnows",
                      [](World& w) {
                        w.snapshot.authorities.pop_back();
                        w.Grace({w.root().id});
                      },
-                     "", true},
+                     "", false},
         StandingCase{"GraceOfOthers", [](World& w) { w.Grace({"somebody"}); }, "", false},
         StandingCase{"GraceIsOver",
                      [](World& w) {
