@@ -708,7 +708,7 @@ TEST(SubscriberRegistry, ForgettingManyWaitsForNobody) {
   EXPECT_THAT(registry.List(), IsEmpty());
 
   // One comes back, and is saved before the deletion is done.
-  Member back = *registry.Join(Info("7"));
+  Member back = Served(registry, "7");
   EXPECT_EQ(store.Answer().instance, "7");
   const size_t saves = store.batches.size();
   std::move(store.forgotten)(absl::OkStatus());

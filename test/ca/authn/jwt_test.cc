@@ -331,7 +331,7 @@ INSTANTIATE_TEST_SUITE_P(
                     "does not take a key of type rsa-2048"},
         IgnoredCase{"OperationsNoList", Rsa(Modulus(), R"(,"key_ops":"verify")"), "keys[0]", "\"key_ops\" is no list"},
         IgnoredCase{"NameFromAStranger", Rsa("AQ", absl::StrCat(R"(,"kid":"\n)", std::string(100, 'k'), "\"")),
-                    absl::StrCat("\"\\n", std::string(63, 'k'), "\"..."), "RSA of"}),
+                    absl::StrCat("\"\\n", std::string(63, 'k'), "...\""), "RSA of"}),
     [](const auto& info) { return info.param.name; });
 
 INSTANTIATE_TEST_SUITE_P(

@@ -14,6 +14,7 @@
 namespace meshca::rpc {
 namespace {
 
+using testing::AnyOf;
 using testing::HasSubstr;
 
 // Accepts by common name; the identity is that name.
@@ -306,7 +307,8 @@ TEST_F(TlsTest, WithoutACertificateNobodyGetsInUntilOneIsSwappedIn) {
   const std::string address = ServeTls(TlsOptions());
   for (int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
     auto ctx = ClientContext(nullptr, version);
-    EXPECT_THAT(Refusal(address, ctx.get()), HasSubstr("handshake failure"));
+    // Which alert it is, OpenSSL decides: without a certificate no version and no cipher suite is left.
+    EXPECT_THAT(Refusal(address, ctx.get()), AnyOf(HasSubstr("handshake failure"), HasSubstr("protocol version")));
   }
   ASSERT_THAT(context_->Swap(Options(ClientCertificates::kNone)), IsOk());
   auto ctx = ClientContext(nullptr);
