@@ -129,8 +129,8 @@ class AuthorityManager final : public AuthoritySnapshots {
   absl::Status MakeFirst(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   absl::Status LoadMark() ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   absl::Status FinishRestore(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
-  // One round of everything that is due; errors are collected, not returned.
-  // Until the next one.
+  // One round of everything that is due; errors are collected for LastError, not returned.
+  // How long to wait until the next round.
   absl::Duration Work() ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   GuardedClock::Look LookAtClock() ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   absl::Status MendRetireNotBefore(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);

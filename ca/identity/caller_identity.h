@@ -43,8 +43,8 @@ struct PresentedCertificate {
   std::string serial;  // hex
   std::string sha256;  // 32 bytes, of the DER certificate
   SpiffeId spiffe_id;
-  // It may be missing from the inventory: an authority on its path stood before a restore or an adoption, and none on
-  // it is tainted. One whose serial number the inventory holds for another certificate is refused all the same.
+  // It may be missing from the inventory: the authority that signed it stood before a restore or an adoption, and none
+  // on its path is tainted. A serial number that is on record for another certificate is refused all the same.
   bool may_be_unrecorded = false;
   // Where it may: the authorities on its verified path. The store judges them again in its own transaction, because one
   // may have been tainted since the caller was authenticated.

@@ -15,8 +15,8 @@ namespace meshca {
 //   - the path ends in a root of the bundle, no authority on it is retired, no certificate of it has ended;
 //   - a taint refuses nobody, because the honest holders renew away from it: the inventory tells them from a thief;
 //   - an authority that is not ours by its id (an upstream CA's, one that a thief signed) is left to the inventory too;
-//   - the inventory may lack a certificate only during UnrecordedGrace, under one of its authorities, and never where
-//     an authority on the path is tainted.
+//   - the inventory may lack a certificate only during UnrecordedGrace, signed by one of its authorities itself, and
+//     never where an authority on the path is tainted.
 // Thread-safe; computes only.
 class AuthorityStanding final : public PathStanding {
  public:
