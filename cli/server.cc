@@ -320,13 +320,22 @@ ConnectionJudge::Parts MeshcaServer::JudgeParts() {
   parts.issuances = state_->store.get();
   parts.certified_peers = [this] { return edge_.server->CertifiedPeers(); };
   parts.cut = [this](std::vector<uint64_t> ids, std::string why) { edge_.server->Cut(std::move(ids), std::move(why)); };
-  parts.clock = &clock_;
+  parts.clock = &state_->authorities->clock();
   return parts;
 }
 
 AdminContext MeshcaServer::AdminParts() {
   storage::Store& store = *state_->store;
-  AdminContext context{clock_, entropy_, *state_->authorities, store, store, store, store, store, store, *subscribers_};
+  AdminContext context{state_->authorities->clock(),
+                       entropy_,
+                       *state_->authorities,
+                       store,
+                       store,
+                       store,
+                       store,
+                       store,
+                       store,
+                       *subscribers_};
   context.rotation = rotation_.get();
   context.facts.version = kVersion;
   context.facts.trust_domain = trust_domain_;
@@ -343,10 +352,10 @@ AdminContext MeshcaServer::AdminParts() {
   context.accept_clock = [this](const std::string& actor) { return state_->authorities->AcceptClock(actor); };
   context.readiness = [this] { return readiness_->Ready(); };
   context.entries_changed = [this] {
-    MESHCA_RETURN_IF_ERROR(state_->entries.Reload(*state_->store));
+    const absl::Status reloaded = state_->entries.Reload(*state_->store);
     sds_->EntriesChanged();
     judge_->JudgeEverybody();  // an entry that is gone may have given somebody his right
-    return absl::OkStatus();
+    return reloaded;
   };
   context.judge_connections = [this] { judge_->JudgeEverybody(); };
   context.count_revoked = [this](uint64_t certificates) { certificates_revoked_ += certificates; };

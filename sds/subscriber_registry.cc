@@ -133,7 +133,7 @@ absl::StatusOr<SubscriberRegistry::Instance*> SubscriberRegistry::Admit(const Su
   if (slot == nullptr) {
     slot = std::make_unique<Instance>();
     slot->record.instance = info.instance;
-    slot->record.first_seen = clock_.Now();
+    slot->record.first_seen = clock_.LikelyNow();
   }
   SubscriberRecord& record = slot->record;
   if (!info.spiffe_id.empty()) record.spiffe_id = info.spiffe_id;
@@ -202,7 +202,7 @@ void SubscriberRegistry::Fetching::End() {
 
 void SubscriberRegistry::Fetching::Delivered(const Delivery& delivery) {
   if (registry_ == nullptr) return;
-  const absl::Time now = registry_->clock_.Now();
+  const absl::Time now = registry_->clock_.LikelyNow();
   std::vector<SubscriberRecord> batch;
   {
     MutexLock lock(registry_->mutex_);

@@ -56,7 +56,12 @@ std::string EntryCommand(absl::string_view spiffe_id, uint32_t uid) {
   return absl::StrCat("meshca entry create ", spiffe_id, " --selector unix:uid:", uid);
 }
 
-std::string UnixInstance(const UnixPeer& peer) { return absl::StrCat("pid ", peer.pid, " start ", peer.start_time); }
+std::string UnixInstance(const UnixPeer& peer) {
+  // Processes of a PID namespace that the kernel cannot show us all have pid 0: one renewal must not stand in for the
+  // leaves of all of them.
+  if (peer.pid <= 0 || peer.start_time == 0) return "";
+  return absl::StrCat("pid ", peer.pid, " start ", peer.start_time);
+}
 
 absl::Status EntryMissing(const TrustDomain& trust_domain, uint32_t uid) {
   if (const std::string fault = OverflowIds::OfKernel().UidFault(uid); !fault.empty()) {

@@ -271,7 +271,7 @@ absl::Status AuthorityManager::FinishRestore(absl::Time now) {
   // is granted to a restore alone: whoever writes the database could set the mark, and cannot seal it.
   std::vector<std::string> before = AuthoritiesBeforeRestore(authorities_);
   if (store_.GetSealedSetting(kSettingRecovered).ok() && !before.empty()) {
-    MESHCA_RETURN_IF_ERROR(BeginGrace(std::move(before), reason));
+    MESHCA_RETURN_IF_ERROR(BeginGrace(std::move(before), {kSelf, reason.detail, clock_.LikelyNow()}));
   }
   const StoredAuthority* root = FindActive(state_, AuthorityRole::kRoot);
   AuthorityChange change;
@@ -284,8 +284,8 @@ absl::Status AuthorityManager::FinishRestore(absl::Time now) {
   change.bundle = state_.bundle;
   change.bundle->sequence_number = SequenceAfterRestore(state_, now);
   change.bundle->published_at = now;
-  MESHCA_RETURN_IF_ERROR(
-      store_.PutSetting(kSettingRetireNotBefore, absl::StrCat(absl::ToUnixSeconds(now + options_.leaf_lifetime_max))));
+  MESHCA_RETURN_IF_ERROR(store_.PutSetting(
+      kSettingRetireNotBefore, absl::StrCat(absl::ToUnixSeconds(clock_.LikelyNow() + options_.leaf_lifetime_max))));
   MESHCA_RETURN_IF_ERROR(Commit(change));
   return store_.PutSealedSetting(kSettingRecovered, "");
 }
@@ -524,7 +524,9 @@ absl::Status AuthorityManager::Import(const std::string& folder, const std::stri
   const AuthoritySet set = WithoutLostRoots(std::move(loaded), left_out);
   if (!IsActiveAlready(state_, set)) MESHCA_RETURN_IF_ERROR(TakeImported(set, folder, actor, options, now));
   if (options.renew_unrecorded) {
-    MESHCA_RETURN_IF_ERROR(BeginGrace({set.keyed().spki_sha256_hex()}, {actor, absl::StrCat("import ", folder), now}));
+    // Its end must not move with a clock that is ahead.
+    MESHCA_RETURN_IF_ERROR(
+        BeginGrace({set.keyed().spki_sha256_hex()}, {actor, absl::StrCat("import ", folder), clock_.LikelyNow()}));
   }
   if (!left_out.empty()) {
     LogWarning("the imported CA lists roots that were retired or tainted here; they stay untrusted",
@@ -612,9 +614,15 @@ absl::Status AuthorityManager::BeginGrace(std::vector<std::string> authority_ids
 
 absl::Status AuthorityManager::LookAtGrace(absl::Time now) {
   if (!grace_.has_value()) return absl::OkStatus();
-  const std::optional<UnrecordedGrace> left = RemainingGrace(*grace_, authorities_, clock_.mark().newest);
-  if (left == grace_) return absl::OkStatus();
+  std::optional<UnrecordedGrace> left = RemainingGrace(*grace_, authorities_, clock_.mark().newest);
   std::vector<AuditEntry> audit;
+  // Begun by a clock that was ahead, it would last as much longer than one longest lifetime.
+  const absl::Time latest = now + options_.leaf_lifetime_max;
+  if (left.has_value() && left->until > latest && clock_.Judge().verdict == ClockVerdict::kSteady) {
+    left->until = latest;
+    audit.push_back(MakeAudit("unrecorded.shorten", "", {kSelf, "it was begun by a clock that was ahead", now}));
+  }
+  if (left == grace_) return absl::OkStatus();
   for (const std::string& id : grace_->authority_ids) {
     if (left.has_value() &&
         std::find(left->authority_ids.begin(), left->authority_ids.end(), id) != left->authority_ids.end()) {

@@ -8,7 +8,6 @@
 namespace meshca {
 namespace {
 
-constexpr absl::Duration kLifetimeLimit = absl::Hours(24 * 825);
 constexpr absl::Duration kBackdateLimit = absl::Hours(24);
 
 absl::Status Bad(absl::string_view field, absl::string_view rule) {

@@ -14,6 +14,9 @@ namespace meshca {
 
 // Checked when loaded: Validate() is Ok for every profile an Issuer gets. A value.
 struct CertificateProfile {
+  // No leaf lives longer, whatever is configured.
+  static constexpr absl::Duration kLifetimeLimit = absl::Hours(24 * 825);
+
   absl::Duration lifetime_default = absl::Hours(24);
   absl::Duration lifetime_max = absl::Hours(24 * 7);
   // Shorter ones are refused: a certificate must outlive the round trip that fetches it. At least 1 s.

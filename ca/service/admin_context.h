@@ -18,8 +18,8 @@
 #include "ca/authority/authority_store.h"
 #include "ca/authority/rotation_control.h"
 #include "ca/authority/subscriber_store.h"
-#include "ca/base/clock.h"
 #include "ca/base/entropy.h"
+#include "ca/base/judged_clock.h"
 #include "ca/identity/entry_store.h"
 #include "ca/identity/token_store.h"
 #include "ca/issuance/issuance_store.h"
@@ -73,7 +73,8 @@ struct CheckedFact {
 
 // Everything outlives the admin service. Functions run on its own threads and may block; an empty one is not asked.
 struct AdminContext {
-  const Clock& clock;
+  // What is given until a date, or taken from whoever lives at one, goes by its LikelyNow().
+  const JudgedClock& clock;
   EntropySource& entropy;
   const AuthoritySnapshots& authorities;
   AuthorityStore& authority_store;

@@ -202,7 +202,11 @@ absl::StatusOr<v1::DeleteEntryResponse> DeleteEntry(const AdminContext& context,
                                                     const v1::DeleteEntryRequest& request) {
   MESHCA_ASSIGN_OR_RETURN(const std::vector<RegistrationEntry> entries, context.entries.ListEntries());
   const RegistrationEntry* entry = Find(entries, request.id());
-  if (entry == nullptr) return NoSuchEntry(request.id());
+  if (entry == nullptr) {
+    // An earlier call may have deleted it and then failed to tell the others.
+    MESHCA_RETURN_IF_ERROR(TellOthers(context));
+    return NoSuchEntry(request.id());
+  }
   MESHCA_RETURN_IF_ERROR(context.entries.DeleteEntry(entry->id, Audit(context, actor, "entry.delete", *entry)));
   MESHCA_RETURN_IF_ERROR(TellOthers(context));
   return v1::DeleteEntryResponse();

@@ -156,7 +156,8 @@ absl::StatusOr<v1::RevokeCertificatesResponse> RevokeCertificates(const AdminCon
     MESHCA_ASSIGN_OR_RETURN(reason, ParseRevocationReason(request.reason()));
   }
   AuditEntry audit;
-  audit.time = context.clock.Now();
+  // By a clock that is ahead, certificates that live would pass for ended, and be left out.
+  audit.time = context.clock.LikelyNow();
   audit.actor = actor;
   audit.action = "certificate.revoke";
   audit.target = chosen.text;  // the store adds how many, and why
@@ -170,15 +171,18 @@ absl::StatusOr<v1::RevokeCertificatesResponse> RevokeCertificates(const AdminCon
         standing.Add(record);
         return true;
       });
+  // Whatever became of this call: one before it may have been committed and then failed to answer. Connections first:
+  // they are judged by somebody else, at the same time.
+  if (!request.dry_run()) {
+    if (context.judge_connections) context.judge_connections();
+    response.set_keys_dropped(context.subscribers.DropRevoked());
+  }
   if (absl::IsNotFound(revoked.status())) return Nothing(context, chosen, audit.time);
   if (!revoked.ok()) return revoked.status();
   response.set_certificates(revoked->certificates);
   response.set_lines(revoked->lines);
   response.set_dry_run(request.dry_run());
   if (request.dry_run()) return response;
-  // Connections first: they are judged by somebody else, at the same time.
-  if (context.judge_connections) context.judge_connections();
-  response.set_keys_dropped(context.subscribers.DropRevoked());
   if (context.count_revoked) context.count_revoked(revoked->certificates);
   return response;
 }

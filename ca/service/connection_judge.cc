@@ -124,7 +124,7 @@ void ConnectionJudge::Run() {
   absl::Time grace_ends = absl::InfiniteFuture();  // of the time without records, as it was last looked at
   mutex_.Lock();
   while (!stopping_) {
-    const absl::Time now = parts_.clock->Now();
+    const absl::Time now = parts_.clock->LikelyNow();
     if (grace_ends <= now) asked_ = true;
     grace_ends = NextDue(now);
     if (!asked_) {
@@ -150,7 +150,7 @@ void ConnectionJudge::Run() {
 }
 
 absl::Status ConnectionJudge::JudgeOnce() {
-  const absl::Time now = parts_.clock->Now();
+  const absl::Time now = parts_.clock->LikelyNow();
   uint64_t judged = 0;
   uint64_t cut = 0;
   absl::Status failed;

@@ -14,7 +14,7 @@
 #include "absl/time/time.h"
 #include "ca/authn/client_certificate.h"
 #include "ca/authority/authority_snapshot.h"
-#include "ca/base/clock.h"
+#include "ca/base/judged_clock.h"
 #include "ca/base/mutex.h"
 #include "ca/issuance/issuance_store.h"
 #include "ca/rpc/peer.h"
@@ -39,7 +39,7 @@ class ConnectionJudge {
     IssuanceStore* issuances;
     std::function<std::vector<std::shared_ptr<const rpc::Peer>>()> certified_peers;
     std::function<void(std::vector<uint64_t> connection_ids, std::string why)> cut;
-    const Clock* clock;
+    const JudgedClock* clock;  // nobody is cut as expired by a clock that has just jumped
   };
 
   struct Stats {

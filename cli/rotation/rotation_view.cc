@@ -170,8 +170,8 @@ std::string ReasonText(const v1::Laggard& laggard, const v1::RotationStatus& sta
 std::vector<std::string> EmergencyLines(const v1::RotationStatus& status) {
   if (!status.running() || !status.emergency()) return {};
   std::vector<std::string> lines = {
-      "emergency: the root that goes is tainted; what it signed is good for one thing, a new "
-      "certificate under the root that stays"};
+      "emergency: the root that goes is tainted; what it signed is believed where this CA has a record of it, "
+      "until that root is retired"};
   if (status.has_emergency_grace()) {
     lines.push_back(absl::StrCat("subscribers that have not acknowledged ",
                                  ShortDuration(ToDuration(status.emergency_grace())),

@@ -6,6 +6,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "ca/base/status.h"
 #include "ca/identity/origin.h"
+#include "ca/issuance/certificate_profile.h"
 #include "ca/spiffe/spiffe_id.h"
 #include "ca/x509/serial_number.h"
 #include "storage/sqlite/renewal_rows.h"
@@ -15,8 +16,8 @@ namespace meshca::storage {
 namespace {
 
 // A line whose first certificate is not on record (pruned long ago, or issued before a restore or an adoption) may have
-// more that are not, and nobody knows their ends. No public or private CA in use signs leaves for longer than this.
-constexpr int64_t kUnknownEndSeconds = int64_t{400} * 24 * 3600;
+// more that are not, and nobody knows their ends. No profile of ours allows a leaf to live for longer than this.
+int64_t UnknownEndSeconds() { return absl::ToInt64Seconds(CertificateProfile::kLifetimeLimit); }
 
 // A selection with its names looked up once, so that each row is judged by comparing numbers.
 class Selected {
@@ -168,7 +169,7 @@ absl::Status StageLine(Database& database, int64_t operation, const RevocationPl
       .BindBlob(certificate.line)
       .Bind(certificate.not_after)
       .Bind(operation)
-      .Bind(kUnknownEndSeconds)
+      .Bind(UnknownEndSeconds())
       .Run();
 }
 

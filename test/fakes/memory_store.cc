@@ -289,8 +289,9 @@ absl::Status MemoryStore::PlanLocked(const RevocationSelection& selection, absl:
       const IssuanceRecord& record = issuances_[i];
       const std::string serial(record.serial.bytes());
       if (now >= record.not_after + absl::Seconds(1) || revoked_certificates_.count(serial) != 0) continue;
-      MESHCA_ASSIGN_OR_RETURN(std::optional<storage::RecordedCertificate> recorded, rows.FindRecorded(serial));
-      MESHCA_ASSIGN_OR_RETURN(const std::string line, storage::LineOf(rows, *std::move(recorded)));
+      absl::StatusOr<std::optional<storage::RecordedCertificate>> recorded = rows.FindRecorded(serial);
+      MESHCA_RETURN_IF_ERROR(recorded.status());
+      MESHCA_ASSIGN_OR_RETURN(const std::string line, storage::LineOf(rows, std::move(recorded)->value()));
       storage::RevocableCertificate certificate{static_cast<int64_t>(i), serial, line, record.key_sha256,
                                                 absl::ToUnixSeconds(record.not_after)};
       plan.Offer(certificate, Selects(selection, record));
