@@ -21,8 +21,8 @@ struct Migration {
 std::span<const Migration> Migrations();
 
 // Refuses what is not ours, and what is newer than `migrations` and says (meta.min_reader) that they are too old for it
-// (FailedPrecondition). A newer database that they can use stays as it is. Otherwise applies what is missing, each step in a
-// transaction of its own that also sets PRAGMA user_version. Before the first step on a database that has tables,
+// (FailedPrecondition). A newer database that they can use stays as it is. Otherwise applies what is missing, each step
+// in a transaction of its own that also sets PRAGMA user_version. Before the first step on a database that has tables,
 // `backup` is called with the version found. Switches the file to WAL.
 absl::Status BringUpToDate(Database& database, std::span<const Migration> migrations,
                            absl::FunctionRef<absl::Status(uint32_t found)> backup);

@@ -196,8 +196,8 @@ TEST_F(AdminTest, TwoCreationsOfOneIdAtATimeAreNotBothDone) {
   second.set_id("web");
   ASSERT_THAT(Create(context, first), IsOk());
   ListedTooEarly entries(store);
-  AdminContext late{clock, SystemEntropy(), *manager, store, store, entries, store, store, store, subscribers,
-                    context.facts};
+  AdminContext late{clock, SystemEntropy(), *manager, store,       store,        entries,
+                    store, store,           store,    subscribers, context.facts};
   EXPECT_THAT(Create(late, second), StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("web")));
   ASSERT_THAT(store.ListEntries(), IsOk());
   EXPECT_THAT(store.ListEntries()->front().selectors, ElementsAre("unix:uid:1000"));

@@ -296,10 +296,11 @@ TEST_P(AdminEviction, TakesThoseThatFitAndSaysInTheAuditLogWhoSelectedWhom) {
   EXPECT_EQ(evicted, GetParam().evicted);
   EXPECT_EQ(response->ended(), GetParam().ended);
   std::vector<AuditEntry> entries;
-  ASSERT_TRUE(store.ListAudit([&](const AuditEntry& entry) {
-                     if (entry.action == "subscriber.evict") entries.push_back(entry);
-                     return true;
-                   })
+  ASSERT_TRUE(store
+                  .ListAudit([&](const AuditEntry& entry) {
+                    if (entry.action == "subscriber.evict") entries.push_back(entry);
+                    return true;
+                  })
                   .ok());
   ASSERT_EQ(entries.size(), GetParam().evicted.empty() ? 0u : 1u);
   if (entries.empty()) return;

@@ -466,10 +466,9 @@ TEST(StolenAuthorityKeyBeside, MostForgedChainsDoPassTheHandshakeOfTheOldRoot) {
 TEST(StolenAuthorityKeyBeside, WhileRecordsMayBeMissingReservedIdsAndKnownSerialsAreNotBelieved) {
   const Mesh mesh;
   AuthoritySnapshot snapshot = *SnapshotOf(mesh, Phase::kSteady);
-  snapshot.unrecorded =
-      UnrecordedGrace{TestNow() + absl::Hours(24),
-                      {mesh.old_ca.issuing.spki_sha256_hex(), mesh.old_ca.root.spki_sha256_hex()},
-                      "restored from a backup"};
+  snapshot.unrecorded = UnrecordedGrace{TestNow() + absl::Hours(24),
+                                        {mesh.old_ca.issuing.spki_sha256_hex(), mesh.old_ca.root.spki_sha256_hex()},
+                                        "restored from a backup"};
   const auto shared = std::make_shared<const AuthoritySnapshot>(snapshot);
   for (const ForgedChain& forged : ForgedChains()) {
     if (forged.name.find("For") != 0 && forged.name.find("With") != 0) continue;
