@@ -107,6 +107,7 @@ void MeshSim::Connect(SimHolder& holder) {
   info.instance = holder.name;
   info.spiffe_id = "spiffe://sim.test/" + holder.name;
   holder.member = registry_->Join(info).value();
+  holder.member.Sent();
   holder.member.Carries(/*bundle=*/true, /*key=*/true);
 }
 
