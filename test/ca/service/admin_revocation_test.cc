@@ -60,7 +60,7 @@ class AdminRevocationTest : public ServiceTest {
     v1::CreateEntryRequest request;
     request.mutable_entry()->set_id(id);
     request.mutable_entry()->set_spiffe_id(Id(path).uri());
-    request.mutable_entry()->add_selectors("unix:uid:1000");
+    request.mutable_entry()->add_selectors(absl::StrCat("unix:uid:", next_uid_++));
     EXPECT_THAT(CreateEntry(context, kActor, request), IsOk());
   }
 
@@ -95,6 +95,7 @@ class AdminRevocationTest : public ServiceTest {
   }
 
   AdminContext context = Context();
+  int next_uid_ = 1000;  // no two entries of one ID have the same selectors
 };
 
 v1::RevokeCertificatesRequest BySerial(const std::string& serial) {
