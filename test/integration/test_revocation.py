@@ -319,7 +319,7 @@ def test_the_answer_says_what_was_done_and_what_was_not(server):
     assert lines[0].split() == ["SERIAL", "SPIFFE", "ID", "EXPIRES", "(UTC)", "NODE", "ORIGIN"]
     assert first.serial in lines[1] and "entry web" in lines[1] and second.serial in lines[2] and len(lines) == 3
     assert planned.stderr == "would revoke 2 certificates (2 lines of renewals); nothing was changed\n"
-    assert "serial: " + first.serial in ca.cli("cert", "revoke", first.serial, "--dry-run", "-o", "yaml").stdout
+    assert f'serial: "{first.serial}"' in ca.cli("cert", "revoke", first.serial, "--dry-run", "-o", "yaml").stdout
     assert rows(ca, "--revoked") == []
 
     done = ca.cli("cert", "revoke", "--id", "*/ns/test/*")

@@ -483,6 +483,7 @@ def test_an_emptied_folder_stops_no_restart_and_check_says_what_is_missing(serve
 
 def test_importing_a_new_root_under_live_certificates_begins_a_rotation_to_it(server, tmp_path):
     ca = server(*QUICK)
+    ca.entitle(WEB)
     old = ca.root_fingerprint
     plugged = PluggedIn(tmp_path / "cacerts")
     imported = plugged.put(tmp_path / "first")

@@ -145,7 +145,7 @@ def test_an_emergency_names_the_silent_and_goes_on_by_itself(serving):
         assert "on silent" in ended["forced"]
         assert ended["forced"] in ca.cli("root", "status").stdout
         for action in ("root.activate", "root.retire", "root.done"):
-            (entry,) = audit_of(ca, action)
+            entry = audit_of(ca, action)[-1]  # the first start has activated a root too
             assert "on silent" in entry["detail"], entry
     assert rotation.root_states(ca)[old_root] == "retired"
 

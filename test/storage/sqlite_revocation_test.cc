@@ -167,10 +167,10 @@ TEST(SqliteRevocation, ALineWhoseFirstIsNotOnRecordStaysRevokedLonger) {
   renewal.presented = PresentedCertificate{"0a0b0c", std::string(32, 'x'), renewal.spiffe_id, true};
   ASSERT_THAT(AppendAndWait(store, renewal), IsOk());
   ASSERT_THAT(RevokeAll(store, "*"), IsOk());
-  ASSERT_THAT(store.Prune(kTestNow + absl::Hours(24 * 300), 10), IsOk());
+  ASSERT_THAT(store.Prune(kTestNow + absl::Hours(24 * 700), 10), IsOk());
   EXPECT_THAT(store.JudgePresented(*renewal.presented, nullptr), HasReason(kCertificateRevoked))
       << "nobody knows how long the first one lives";
-  ASSERT_THAT(store.Prune(kTestNow + absl::Hours(24 * 402), 10), IsOk());
+  ASSERT_THAT(store.Prune(kTestNow + absl::Hours(24 * 827), 10), IsOk());
   for (const char* table : kRevokedTables) EXPECT_EQ(Count(harness.path(), table), 0) << table;
 }
 
