@@ -112,24 +112,26 @@ void ConnectionJudge::OnAuthorities(const std::shared_ptr<const AuthoritySnapsho
   changed_.NotifyAll();  // also where the time without records has another end
 }
 
-absl::Time ConnectionJudge::NextDue(absl::Time now) const {
-  if (seen_ == nullptr || !seen_->unrecorded.has_value() || seen_->unrecorded->until <= now) {
-    return absl::InfiniteFuture();
-  }
-  return seen_->unrecorded->until;
+absl::Time ConnectionJudge::EndOfGrace() const {
+  return seen_ == nullptr || !seen_->unrecorded.has_value() ? absl::InfiniteFuture() : seen_->unrecorded->until;
 }
 
 void ConnectionJudge::Run() {
-  absl::Duration retry;                            // zero: everybody is judged
-  absl::Time grace_ends = absl::InfiniteFuture();  // of the time without records, as it was last looked at
+  absl::Duration retry;  // zero: everybody is judged
+  // The end of the time without records after which everybody was judged. It may have passed before this thread first
+  // saw it.
+  absl::Time judged_end = absl::InfinitePast();
   mutex_.Lock();
   while (!stopping_) {
     const absl::Time now = parts_.clock->LikelyNow();
-    if (grace_ends <= now) asked_ = true;
-    grace_ends = NextDue(now);
+    const absl::Time end = EndOfGrace();
+    if (end <= now && end != judged_end) {
+      asked_ = true;
+      judged_end = end;
+    }
     if (!asked_) {
-      const absl::Duration look =
-          grace_ends == absl::InfiniteFuture() ? absl::InfiniteDuration() : std::min(grace_ends - now, kLookAtClock);
+      const bool ends_later = now < end && end != absl::InfiniteFuture();
+      const absl::Duration look = ends_later ? std::min(end - now, kLookAtClock) : absl::InfiniteDuration();
       const bool retrying = retry > absl::ZeroDuration();
       if (!changed_.WaitFor(mutex_, retrying ? retry : look) && retrying) asked_ = true;
       continue;

@@ -70,8 +70,8 @@ class ConnectionJudge {
   void Run();
   absl::Status JudgeOnce();
   void OnAuthorities(const std::shared_ptr<const AuthoritySnapshot>& snapshot);
-  // When the time without records ends, if it has not yet.
-  absl::Time NextDue(absl::Time now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Of the time without records; InfiniteFuture: there is none.
+  absl::Time EndOfGrace() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Parts parts_;
   std::vector<std::function<absl::Status()>> also_;

@@ -150,7 +150,8 @@ class RowMacs : public testing::TestWithParam<MacRead> {
   }
   absl::Status ReadWithMac(const std::string& expression) {
     harness_.Close();
-    EXPECT_THAT(OpenFile(harness_.path())->Exec(absl::StrCat("UPDATE ", GetParam().table, " SET mac = CAST(", expression, " AS BLOB)")),
+    EXPECT_THAT(OpenFile(harness_.path())
+                    ->Exec(absl::StrCat("UPDATE ", GetParam().table, " SET mac = CAST(", expression, " AS BLOB)")),
                 IsOk());
     EXPECT_TRUE(harness_.Reopen());
     return GetParam().read(harness_.store());

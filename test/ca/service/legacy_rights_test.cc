@@ -25,7 +25,9 @@ class LegacyRightsTest : public ServiceTest {
   void Issued(absl::string_view path, AuthMethod method, absl::string_view caller, OriginKind origin = {},
               absl::Duration lifetime = absl::Hours(24)) {
     IssuanceRecord record;
-    record.serial = SerialNumber::FromHex(absl::StrCat("7a00", std::string(20, '0'), absl::Dec(++serials_, absl::kZeroPad8))).value();
+    record.serial =
+        SerialNumber::FromHex(absl::StrCat("7a00", std::string(20, '0'), absl::Dec(++serials_, absl::kZeroPad8)))
+            .value();
     record.spiffe_id = Id(path);
     record.key_sha256 = std::string(32, 'k');
     record.certificate_sha256 = std::string(32, 'c');
