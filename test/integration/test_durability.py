@@ -221,7 +221,7 @@ def test_read_only_database_answers_unavailable_and_recovers(server):
     """A database that becomes read-only under a running server: issuance is Unavailable and says why, nothing leaves
     unrecorded, SDS goes on with what it has, readiness says no, and all of it heals by itself."""
     ca = server()
-    ca.entitle(WEB)
+    ca.entitle(WEB, "spiffe://cluster.local/late")
     issue(ca, "before")
     database = ca.state_dir / "meshca.db"
     domain = "spiffe://cluster.local"

@@ -487,7 +487,7 @@ def test_importing_a_new_root_under_live_certificates_begins_a_rotation_to_it(se
     old = ca.root_fingerprint
     plugged = PluggedIn(tmp_path / "cacerts")
     imported = plugged.put(tmp_path / "first")
-    with ManySubscribers(ca.api_socket, 2, silent=["node-1"]) as proxies:
+    with ManySubscribers(ca.api_socket, 2, names=(WEB, "ROOTCA"), silent=["node-1"]) as proxies:
         proxies.wait_received(1)
         done = ca.cli("root", "import", plugged.folder, "--renew-unrecorded")
         assert f"to the root {imported[:12]}" in done.stderr and "meshca root status" in done.stderr, done.stderr
