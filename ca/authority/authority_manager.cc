@@ -371,8 +371,9 @@ absl::Status AuthorityManager::TakeChangedSet(absl::Time now) {
 }
 
 AuthoritySet AuthorityManager::WithoutLostRoots(AuthoritySet set, std::string& left_out) const {
+  const AuthoritiesAndBundle& state = state_;  // a lambda does not inherit the lock, for Clang
   std::erase_if(set.more_roots, [&](const Certificate& root) {
-    if (MayBeTrusted(state_, root)) return false;
+    if (MayBeTrusted(state, root)) return false;
     absl::StrAppend(&left_out, left_out.empty() ? "" : ", ", root.spki_sha256_hex().substr(0, 16));
     return true;
   });
@@ -584,7 +585,8 @@ absl::Status AuthorityManager::LoadGrace() {
   return absl::DataLossError(absl::StrCat("setting ", kSettingUnrecordedGrace, " cannot be read: \"", *text, "\""));
 }
 
-absl::Status AuthorityManager::CommitGrace(const std::optional<UnrecordedGrace>& grace, std::vector<AuditEntry> audit) {
+absl::Status AuthorityManager::CommitGrace(const std::optional<UnrecordedGrace>& grace,
+                                           const std::vector<AuditEntry>& audit) {
   absl::Status status = absl::AbortedError("never tried");
   for (int attempt = 0; attempt < kAttemptsMax && absl::IsAborted(status); ++attempt) {
     MESHCA_RETURN_IF_ERROR(Reload());
@@ -609,7 +611,7 @@ absl::Status AuthorityManager::BeginGrace(std::vector<std::string> authority_ids
                                 absl::FormatTime(absl::RFC3339_sec, grace.until, absl::UTCTimeZone()));
   std::vector<AuditEntry> audit;
   for (const std::string& id : grace.authority_ids) audit.push_back(MakeAudit("unrecorded.allow", id, audited));
-  return CommitGrace(grace_.has_value() ? JoinGraces(*grace_, grace) : grace, std::move(audit));
+  return CommitGrace(grace_.has_value() ? JoinGraces(*grace_, grace) : grace, audit);
 }
 
 absl::Status AuthorityManager::LookAtGrace(absl::Time now) {
@@ -630,7 +632,7 @@ absl::Status AuthorityManager::LookAtGrace(absl::Time now) {
     }
     audit.push_back(MakeAudit("unrecorded.end", id, {kSelf, grace_->why, now}));
   }
-  return CommitGrace(left, std::move(audit));
+  return CommitGrace(left, audit);
 }
 
 absl::StatusOr<uint64_t> AuthorityManager::LeavesOutside(absl::string_view root_id, uint64_t own_leaves,

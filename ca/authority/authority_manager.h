@@ -150,7 +150,7 @@ class AuthorityManager final : public AuthoritySnapshots {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   absl::Status LoadGrace() ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   // `grace` and why, in one transaction.
-  absl::Status CommitGrace(const std::optional<UnrecordedGrace>& grace, std::vector<AuditEntry> audit)
+  absl::Status CommitGrace(const std::optional<UnrecordedGrace>& grace, const std::vector<AuditEntry>& audit)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   // Ends the grace, or what of it has ended, durably.
   absl::Status LookAtGrace(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);

@@ -36,8 +36,12 @@ absl::Status VerifyByOpenSsl(std::span<const Certificate> chain, const Certifica
   }
   for (const Certificate& certificate : chain.subspan(1)) {
     X509Ptr issuer = Decode(certificate);
-    if (issuer == nullptr || sk_X509_push(between.get(), issuer.get()) == 0) return OpenSslError("sk_X509_push");
-    issuer.release();  // the stack owns it
+    if (issuer == nullptr) return OpenSslError("d2i_X509");
+    // The stack takes it where it can: release() stands in the call that takes.
+    if (X509* const taken = issuer.release(); sk_X509_push(between.get(), taken) == 0) {
+      X509_free(taken);
+      return OpenSslError("sk_X509_push");
+    }
   }
   if (X509_STORE_CTX_init(context.get(), store.get(), leaf.get(), between.get()) != 1) {
     return OpenSslError("X509_STORE_CTX_init");

@@ -79,7 +79,7 @@ absl::Status WriteSecret(const std::string& path, absl::string_view secret) {
   std::string text = absl::StrCat(secret, "\n");
   // Written under a name nobody can guess and renamed: no link in the file's place is followed, and a folder with the
   // sticky bit does not let one user's file take another's place.
-  const absl::Status written = ReplacePrivateFile(path, text);
+  absl::Status written = ReplacePrivateFile(path, text);
   Wipe(text);
   return written;
 }
