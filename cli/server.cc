@@ -352,7 +352,7 @@ AdminContext MeshcaServer::AdminParts() {
   context.accept_clock = [this](const std::string& actor) { return state_->authorities->AcceptClock(actor); };
   context.readiness = [this] { return readiness_->Ready(); };
   context.entries_changed = [this] {
-    const absl::Status reloaded = state_->entries.Reload(*state_->store);
+    absl::Status reloaded = state_->entries.Reload(*state_->store);
     sds_->EntriesChanged();
     judge_->JudgeEverybody();  // an entry that is gone may have given somebody his right
     return reloaded;

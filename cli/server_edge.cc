@@ -87,6 +87,7 @@ std::vector<JwtIssuerReport> Doors::TokenIssuers() const {
 absl::Status Doors::Reload(const config::ResolvedConfig& config) {
   MESHCA_ASSIGN_OR_RETURN(std::vector<JwtIssuer> issuers, config::ToJwtIssuers(config.values));
   std::vector<std::string> issuer_names;
+  issuer_names.reserve(issuers.size());
   for (const JwtIssuer& issuer : issuers) issuer_names.push_back(issuer.issuer);
   MESHCA_ASSIGN_OR_RETURN(AuthenticatorChain::List tokens, Tokens(std::move(issuers)));
   AuthenticatorChain::List tls = tokens;

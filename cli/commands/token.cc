@@ -43,7 +43,7 @@ void PrintAdvice(const v1::CreateTokenResponse& response, const std::string& fil
 
 // The token goes into the file and nowhere else. One that could not be written is taken back: nobody has it.
 absl::Status KeepInFile(Session& session, v1::CreateTokenResponse& response, const std::string& file) {
-  const absl::Status written = WriteSecret(file, response.token());
+  absl::Status written = WriteSecret(file, response.token());
   Wipe(*response.mutable_token());
   if (written.ok()) return absl::OkStatus();
   v1::DeleteTokenRequest request;
