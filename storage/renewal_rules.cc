@@ -84,17 +84,18 @@ absl::StatusOr<InheritedRight> RightOf(Inventory& inventory, RecordedCertificate
   return InheritedRight{{}, 0, record.serial};
 }
 
-absl::Status CheckOrigin(Inventory& inventory, const Origin& origin, const PresentedCertificate& shown,
-                         const std::vector<std::string>* trusted_issuers) {
+absl::Status CheckOrigin(Inventory& inventory, const Origin& origin, absl::Time issued_at,
+                         const PresentedCertificate& shown, const std::vector<std::string>* trusted_issuers) {
   switch (origin.kind) {
     case OriginKind::kEntry: {
-      MESHCA_ASSIGN_OR_RETURN(const bool there, inventory.HasEntry(origin.reference, shown.spiffe_id));
+      MESHCA_ASSIGN_OR_RETURN(const bool there, inventory.HasEntry(origin.reference, shown.spiffe_id, issued_at));
       if (there) return absl::OkStatus();
       const std::string next = absl::StrCat("make one (meshca entry create ", shown.spiffe_id.uri(),
                                             " --selector ...) and ask for a certificate on the API socket");
       if (origin.reference.empty())
         return OriginGone(shown, "no registration entry gives this identity any more", next);
-      return OriginGone(shown, absl::StrCat("its registration entry ", origin.reference, " is gone"), next);
+      return OriginGone(
+          shown, absl::StrCat("its registration entry ", origin.reference, " is gone, or was replaced since"), next);
     }
     case OriginKind::kJwtIssuer: {
       if (trusted_issuers == nullptr) return absl::OkStatus();
@@ -157,12 +158,13 @@ absl::StatusOr<InheritedRight> JudgeRenewal(Inventory& inventory, const Presente
   }
   if (record->revocation.has_value()) return Revoked(shown, *record->revocation);
   const std::string line = NamedLine(*record);
+  const absl::Time issued_at = record->issued_at;
   MESHCA_ASSIGN_OR_RETURN(InheritedRight right, RightOf(inventory, *std::move(record)));
   if (right.line != line) {
     MESHCA_ASSIGN_OR_RETURN(const std::optional<Revocation> revoked, inventory.FindRevokedLine(right.line));
     if (revoked.has_value()) return Revoked(shown, *revoked);
   }
-  MESHCA_RETURN_IF_ERROR(CheckOrigin(inventory, right.origin, shown, trusted_issuers));
+  MESHCA_RETURN_IF_ERROR(CheckOrigin(inventory, right.origin, issued_at, shown, trusted_issuers));
   return right;
 }
 

@@ -38,6 +38,7 @@ struct RecordedCertificate {
   std::string line;           // the first of its renewals; "": itself, or a version wrote it that kept no lines
   Origin origin;              // kUnknown: see InheritedRight
   int64_t origin_number = 0;  // by which the store refers to `origin`; 0 where it does not
+  absl::Time issued_at = absl::InfinitePast();
   // Its serial number, its `line` or its key is revoked.
   std::optional<Revocation> revocation;
 };
@@ -50,7 +51,9 @@ class Inventory {
   virtual absl::StatusOr<std::optional<Revocation>> FindRevokedLine(absl::string_view line) = 0;
   // Is there a registration entry with this id, or with any id where it is "", that gives `spiffe_id`? DataLoss: its
   // MAC does not fit.
-  virtual absl::StatusOr<bool> HasEntry(const std::string& id, const SpiffeId& spiffe_id) = 0;
+  // One that was made or replaced after `issued_at` is another one, whatever its id: what it gives, it gives to whom it
+  // names. Not asked where the id is "".
+  virtual absl::StatusOr<bool> HasEntry(const std::string& id, const SpiffeId& spiffe_id, absl::Time issued_at) = 0;
   // Every authority, retired ones included.
   virtual absl::StatusOr<std::vector<StoredAuthority>> Authorities() = 0;
 };

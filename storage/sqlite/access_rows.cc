@@ -203,7 +203,7 @@ absl::StatusOr<std::vector<RegistrationEntry>> SelectEntries(Database& database,
 }
 
 absl::StatusOr<bool> EntryGives(Database& database, const KeyEncryption& keys, const std::string& id,
-                                const SpiffeId& spiffe_id) {
+                                const SpiffeId& spiffe_id, absl::Time issued_at) {
   // By the primary key, or by the unique index over (spiffe_id, selectors).
   Query row(database, id.empty() ? "SELECT id, spiffe_id, selectors, ttl, dns_names, created_at, created_by, mac"
                                    " FROM entry WHERE spiffe_id = ? LIMIT 1"
@@ -215,7 +215,7 @@ absl::StatusOr<bool> EntryGives(Database& database, const KeyEncryption& keys, c
     return false;
   }
   MESHCA_ASSIGN_OR_RETURN(const RegistrationEntry entry, ReadEntry(row, keys));
-  return entry.spiffe_id == spiffe_id;
+  return entry.spiffe_id == spiffe_id && (id.empty() || entry.created_at <= issued_at);
 }
 
 absl::Status DeleteEntryRow(Database& database, absl::string_view id) {

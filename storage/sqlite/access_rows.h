@@ -36,7 +36,7 @@ absl::Status UpsertEntry(Database& database, const KeyEncryption& keys, const Re
 absl::StatusOr<std::vector<RegistrationEntry>> SelectEntries(Database& database, const KeyEncryption& keys);
 // Does the entry `id`, or any where it is "", give `spiffe_id`?
 absl::StatusOr<bool> EntryGives(Database& database, const KeyEncryption& keys, const std::string& id,
-                                const SpiffeId& spiffe_id);
+                                const SpiffeId& spiffe_id, absl::Time issued_at);
 absl::Status DeleteEntryRow(Database& database, absl::string_view id);
 
 }  // namespace meshca::storage

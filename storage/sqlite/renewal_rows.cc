@@ -28,18 +28,19 @@ absl::StatusOr<std::optional<Revocation>> ReadOperation(Query& row, int count) {
 
 absl::StatusOr<std::optional<RecordedCertificate>> InventoryRows::FindRecorded(absl::string_view serial) {
   // One statement, because each renewal pays for it: the tables of what is revoked are small, and empty mostly.
-  Query row(database_,
-            "SELECT i.ref, s.uri, i.certificate_sha256, c.method, c.subject, i.token, i.parent, i.line, i.origin,"
-            " o.kind, o.reference, xc.revoked_at, xc.reason, xl.revoked_at, xl.reason, xk.revoked_at, xk.reason"
-            " FROM issuance i CROSS JOIN spiffe_id s ON s.ref = i.spiffe_id CROSS JOIN caller c ON c.ref = i.caller"
-            " LEFT JOIN origin o ON o.ref = i.origin"
-            " LEFT JOIN revoked_certificate rc ON rc.serial = i.serial"
-            " LEFT JOIN revocation_operation xc ON xc.ref = rc.operation AND xc.done = 1"
-            " LEFT JOIN revoked_line rl ON rl.line = ifnull(i.line, i.serial)"
-            " LEFT JOIN revocation_operation xl ON xl.ref = rl.operation AND xl.done = 1"
-            " LEFT JOIN revoked_key rk ON rk.key_sha256 = i.key_sha256"
-            " LEFT JOIN revocation_operation xk ON xk.ref = rk.operation AND xk.done = 1"
-            " WHERE i.serial = ?");
+  Query row(
+      database_,
+      "SELECT i.ref, s.uri, i.certificate_sha256, c.method, c.subject, i.token, i.parent, i.line, i.origin,"
+      " o.kind, o.reference, xc.revoked_at, xc.reason, xl.revoked_at, xl.reason, xk.revoked_at, xk.reason, i.issued_at"
+      " FROM issuance i CROSS JOIN spiffe_id s ON s.ref = i.spiffe_id CROSS JOIN caller c ON c.ref = i.caller"
+      " LEFT JOIN origin o ON o.ref = i.origin"
+      " LEFT JOIN revoked_certificate rc ON rc.serial = i.serial"
+      " LEFT JOIN revocation_operation xc ON xc.ref = rc.operation AND xc.done = 1"
+      " LEFT JOIN revoked_line rl ON rl.line = ifnull(i.line, i.serial)"
+      " LEFT JOIN revocation_operation xl ON xl.ref = rl.operation AND xl.done = 1"
+      " LEFT JOIN revoked_key rk ON rk.key_sha256 = i.key_sha256"
+      " LEFT JOIN revocation_operation xk ON xk.ref = rk.operation AND xk.done = 1"
+      " WHERE i.serial = ?");
   row.BindBlob(serial);
   if (!row.Next()) {
     MESHCA_RETURN_IF_ERROR(row.status());
@@ -62,6 +63,7 @@ absl::StatusOr<std::optional<RecordedCertificate>> InventoryRows::FindRecorded(a
   found.origin.kind = static_cast<OriginKind>(row.Int());
   found.origin.reference = row.String();
   MESHCA_ASSIGN_OR_RETURN(found.revocation, ReadOperation(row, 3));
+  found.issued_at = row.Time();
   return found;
 }
 
@@ -75,8 +77,8 @@ absl::StatusOr<std::optional<Revocation>> InventoryRows::FindRevokedLine(absl::s
   return std::nullopt;
 }
 
-absl::StatusOr<bool> InventoryRows::HasEntry(const std::string& id, const SpiffeId& spiffe_id) {
-  return EntryGives(database_, keys_, id, spiffe_id);
+absl::StatusOr<bool> InventoryRows::HasEntry(const std::string& id, const SpiffeId& spiffe_id, absl::Time issued_at) {
+  return EntryGives(database_, keys_, id, spiffe_id, issued_at);
 }
 
 absl::StatusOr<std::vector<StoredAuthority>> InventoryRows::Authorities() {

@@ -24,7 +24,7 @@ class InventoryRows final : public Inventory {
 
   absl::StatusOr<std::optional<RecordedCertificate>> FindRecorded(absl::string_view serial) override;
   absl::StatusOr<std::optional<Revocation>> FindRevokedLine(absl::string_view line) override;
-  absl::StatusOr<bool> HasEntry(const std::string& id, const SpiffeId& spiffe_id) override;
+  absl::StatusOr<bool> HasEntry(const std::string& id, const SpiffeId& spiffe_id, absl::Time issued_at) override;
   absl::StatusOr<std::vector<StoredAuthority>> Authorities() override;
 
  private:

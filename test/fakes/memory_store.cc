@@ -136,6 +136,7 @@ class MemoryStore::Rows final : public storage::Inventory {
       found.parent = storage::SerialBytes(record.parent_serial).value_or("");
       found.line = storage::SerialBytes(record.line_serial).value_or("");
       found.origin = record.origin;
+      found.issued_at = record.issued_at;
       const std::string& line = found.line.empty() ? found.serial : found.line;
       found.revocation = Find(store_.revoked_certificates_, found.serial);
       if (!found.revocation.has_value()) found.revocation = Find(store_.revoked_lines_, line);
@@ -148,10 +149,11 @@ class MemoryStore::Rows final : public storage::Inventory {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(store_.mutex_) {
     return Find(store_.revoked_lines_, std::string(line));
   }
-  absl::StatusOr<bool> HasEntry(const std::string& id, const SpiffeId& spiffe_id) override
+  absl::StatusOr<bool> HasEntry(const std::string& id, const SpiffeId& spiffe_id, absl::Time issued_at) override
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(store_.mutex_) {
     return std::any_of(store_.entries_.begin(), store_.entries_.end(), [&](const auto& entry) {
-      return (id.empty() || entry.first == id) && entry.second.spiffe_id == spiffe_id;
+      const bool is_it = id.empty() || (entry.first == id && entry.second.created_at <= issued_at);
+      return is_it && entry.second.spiffe_id == spiffe_id;
     });
   }
   absl::StatusOr<std::vector<StoredAuthority>> Authorities() override ABSL_EXCLUSIVE_LOCKS_REQUIRED(store_.mutex_) {

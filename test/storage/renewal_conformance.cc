@@ -130,6 +130,16 @@ TEST_P(RenewalConformance, EndWithTheEntryThatGaveTheRight) {
   EXPECT_THAT(Renew(first), IsOk());
 }
 
+TEST_P(RenewalConformance, EndWithAnEntryWhoseIdWasGivenToANewOne) {
+  ASSERT_THAT(store().CreateEntry(TestEntry("e1"), TestAudit()), IsOk());
+  const IssuanceRecord before = Issue({OriginKind::kEntry, "e1"});
+  ASSERT_THAT(store().DeleteEntry("e1", TestAudit()), IsOk());
+  RegistrationEntry anew = TestEntry("e1", "unix:uid:777");
+  anew.created_at = before.issued_at + absl::Seconds(1);
+  ASSERT_THAT(store().CreateEntry(anew, TestAudit()), IsOk());
+  EXPECT_THAT(Renew(before), HasReason(kCertificateOriginGone)) << "it gives the ID to somebody else";
+}
+
 TEST_P(RenewalConformance, EndWithTheJwtIssuerThatGaveTheRight) {
   const IssuanceRecord issued = Issue({OriginKind::kJwtIssuer, "https://issuer.test"});
   EXPECT_THAT(Renew(issued), IsOk()) << "nobody said which are configured";
