@@ -238,8 +238,8 @@ absl::Status StageCertificates(Database& database, int64_t operation,
 absl::StatusOr<uint64_t> PruneRevocations(Database& database, absl::Time expired_before, uint64_t rows_max) {
   // By the index on not_after; what an interrupted revocation staged, and never counted, by reading all.
   constexpr const char* kEnded[] = {
-      "DELETE FROM revoked_certificate WHERE serial IN"
-      " (SELECT serial FROM revoked_certificate WHERE not_after < ?1 LIMIT ?2)",
+      ("DELETE FROM revoked_certificate WHERE serial IN"
+       " (SELECT serial FROM revoked_certificate WHERE not_after < ?1 LIMIT ?2)"),
       "DELETE FROM revoked_line WHERE line IN (SELECT line FROM revoked_line WHERE not_after < ?1 LIMIT ?2)",
       "DELETE FROM revoked_key WHERE key_sha256 IN (SELECT key_sha256 FROM revoked_key WHERE not_after < ?1 LIMIT ?2)"};
   constexpr const char* kUnfinished[] = {
