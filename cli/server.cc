@@ -241,7 +241,7 @@ absl::Status MeshcaServer::StartTls() {
       [this](const ServerIdentity& identity) { return InstallServerCertificate(identity); });
   server_certificate_->Tick(clock_.Now());
   if (tls_ != nullptr) return absl::OkStatus();
-  const absl::Status error = Annotate(server_certificate_->LastError(), "the CA's own server certificate");
+  absl::Status error = Annotate(server_certificate_->LastError(), "the CA's own server certificate");
   if (state_->authorities->Current()->issuing != nullptr) return error;
   // Nothing signs: a plugged-in key is away, or the authorities have ended. Trust is served all the same, and whoever
   // mends it needs the admin socket. The port is bound and opens with the first certificate.

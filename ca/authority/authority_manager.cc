@@ -371,12 +371,16 @@ absl::Status AuthorityManager::TakeChangedSet(absl::Time now) {
 }
 
 AuthoritySet AuthorityManager::WithoutLostRoots(AuthoritySet set, std::string& left_out) const {
-  const AuthoritiesAndBundle& state = state_;  // a lambda does not inherit the lock, for Clang
-  std::erase_if(set.more_roots, [&](const Certificate& root) {
-    if (MayBeTrusted(state, root)) return false;
-    absl::StrAppend(&left_out, left_out.empty() ? "" : ", ", root.spki_sha256_hex().substr(0, 16));
-    return true;
-  });
+  std::vector<Certificate> kept;
+  kept.reserve(set.more_roots.size());
+  for (Certificate& root : set.more_roots) {
+    if (MayBeTrusted(state_, root)) {
+      kept.push_back(std::move(root));
+    } else {
+      absl::StrAppend(&left_out, left_out.empty() ? "" : ", ", root.spki_sha256_hex().substr(0, 16));
+    }
+  }
+  set.more_roots = std::move(kept);
   return set;
 }
 

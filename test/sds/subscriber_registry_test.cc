@@ -446,7 +446,8 @@ TEST(SubscriberRegistry, ManyAreEvictedAtOnceAndNobodyElse) {
   EXPECT_THAT(evicted->records, SizeIs(2500));
   EXPECT_EQ(evicted->ended, 0u);
   size_t left = 0;
-  for (const SubscriberRecord& row : *world.store.LoadSubscribers()) {
+  const std::vector<SubscriberRecord> rows = *world.store.LoadSubscribers();
+  for (const SubscriberRecord& row : rows) {
     if (row.evicted_at == absl::InfiniteFuture()) ++left;
   }
   EXPECT_EQ(left, 1u) << "all but the other one are durable";
