@@ -214,7 +214,7 @@ def run_bare_root():
     xml = RESULTS / "bare-root.xml"
     xml.unlink(missing_ok=True)
     with timed(Outcome("bare root")) as outcome:
-        code = subprocess.run(["test/bare_root/bare_root.py", "--junit", xml], cwd=ROOT, stdin=subprocess.DEVNULL).returncode
+        code = subprocess.run([sys.executable, "test/bare_root/bare_root.py", "--junit", xml], cwd=ROOT, stdin=subprocess.DEVNULL).returncode
         if not (xml.exists() and count_junit(outcome, xml)) or code != 0 and not outcome.failures:
             outcome.fail("bare_root.py", f"exit code {code}, and no failed case says why")
     return outcome

@@ -21,17 +21,23 @@ constexpr int kIdleFactor = 20;
 constexpr absl::Duration kRetryAfter = absl::Seconds(1);
 // Steps one Tick takes: more than a rotation has.
 constexpr int kStepsMax = 8;
-constexpr size_t kNamedInRefusal = 20;
+constexpr uint64_t kNamedInRefusal = 20;
+constexpr size_t kRefusalBytesMax = 2048;
 constexpr size_t kNamedInRecord = 10;
 
-// The first of those behind, a line each, for the operator who is refused.
+// The first of those behind, a line each, for the operator who is refused; no more than an error's text has room for.
 std::string Lines(const RotationEvidence& evidence) {
   std::string text;
-  for (size_t i = 0; i < evidence.laggards.size() && i < kNamedInRefusal; ++i) {
-    absl::StrAppend(&text, "\n  ", LaggardText(evidence.laggards[i]));
+  uint64_t named = 0;
+  for (const Laggard& laggard : evidence.laggards) {
+    const std::string line = absl::StrCat("\n  ", LaggardText(laggard));
+    if (named == kNamedInRefusal || (named > 0 && text.size() + line.size() > kRefusalBytesMax)) break;
+    text += line;
+    ++named;
   }
   const uint64_t behind = evidence.subscribers_behind + evidence.leaves_behind;
-  if (behind > kNamedInRefusal) absl::StrAppend(&text, "\n  and ", behind - kNamedInRefusal, " more");
+  if (behind > named)
+    absl::StrAppend(&text, "\n  and ", behind - named, " more; 'meshca root status' names more of them");
   return text;
 }
 

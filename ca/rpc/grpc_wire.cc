@@ -26,6 +26,11 @@ void AppendBytesField(std::string& out, int number, absl::string_view bytes) {
   out.append(bytes.data(), bytes.size());
 }
 
+bool TravelsAsItIs(unsigned char c) { return c >= 0x20 && c <= 0x7e && c != '%'; }
+
+constexpr size_t kMessageBytesMax = 3072;
+constexpr absl::string_view kShortened = " (shortened)";
+
 }  // namespace
 
 bool IsGrpcContentType(absl::string_view value) {
@@ -60,7 +65,7 @@ std::string PercentEncode(absl::string_view message) {
   out.reserve(message.size());
   for (char raw : message) {
     const auto c = static_cast<unsigned char>(raw);
-    if (c >= 0x20 && c <= 0x7e && c != '%') {
+    if (TravelsAsItIs(c)) {
       out.push_back(raw);
     } else {
       out.push_back('%');
@@ -69,6 +74,19 @@ std::string PercentEncode(absl::string_view message) {
     }
   }
   return out;
+}
+
+std::string BoundedMessage(absl::string_view message) {
+  size_t encoded = 0;
+  size_t kept = 0;  // whole characters that leave room for the note
+  for (size_t i = 0; i < message.size(); ++i) {
+    const auto c = static_cast<unsigned char>(message[i]);
+    const bool begins_a_character = (c & 0xC0) != 0x80;
+    if (begins_a_character && encoded + kShortened.size() <= kMessageBytesMax) kept = i;
+    encoded += TravelsAsItIs(c) ? 1 : 3;
+    if (encoded > kMessageBytesMax) return absl::StrCat(message.substr(0, kept), kShortened);
+  }
+  return std::string(message);
 }
 
 bool DecodeBinaryValue(absl::string_view value, std::string& bytes) {
@@ -84,7 +102,7 @@ std::string EncodeBinaryValue(absl::string_view bytes) {
   return encoded;
 }
 
-std::string EncodeStatusDetails(const absl::Status& status) {
+std::string EncodeStatusDetails(const absl::Status& status, absl::string_view message) {
   const std::string reason = ReasonOf(status);
   if (reason.empty()) return {};
   std::string info;
@@ -96,7 +114,7 @@ std::string EncodeStatusDetails(const absl::Status& status) {
   std::string details;
   AppendVarint(details, 1 << 3);
   AppendVarint(details, static_cast<uint64_t>(status.raw_code()));
-  AppendBytesField(details, 2, absl::string_view(status.message().data(), status.message().size()));
+  AppendBytesField(details, 2, message);
   AppendBytesField(details, 3, any);
   return details;
 }

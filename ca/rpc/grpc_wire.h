@@ -25,9 +25,15 @@ bool DecodeBinaryValue(absl::string_view value, std::string& bytes);
 // Unpadded, as the specification asks.
 std::string EncodeBinaryValue(absl::string_view bytes);
 
+// What of a status's message travels: clients of gRPC refuse, above 8 KiB of headers by chance and above 16 KiB always,
+// an answer whose trailers are longer, and would show that instead of the error. The message travels twice (in plain
+// and in the details, see below), so whole characters of it up to 3,072 bytes once percent-encoded, and " (shortened)"
+// for the rest.
+std::string BoundedMessage(absl::string_view message);
+
 // google.rpc.Status with one google.rpc.ErrorInfo{reason, domain "meshca"}, serialised, for grpc-status-details-bin;
-// "" when `status` carries no reason.
-std::string EncodeStatusDetails(const absl::Status& status);
+// "" when `status` carries no reason. `message` is the bounded one.
+std::string EncodeStatusDetails(const absl::Status& status, absl::string_view message);
 
 }  // namespace meshca::rpc
 

@@ -18,8 +18,6 @@ nghttp2_data_source_read_callback DataReader();  // http2_callbacks.cc
 namespace {
 
 constexpr uint32_t kSharedPayloadCharge = 64;
-// A status message longer than this is cut: it travels as a header.
-constexpr size_t kMessageBytesMax = 4096;
 
 // Headers for one submit call: static text by reference, the rest copied by nghttp2.
 class HeaderList {
@@ -55,11 +53,11 @@ class HeaderList {
 
 // The status's own headers; the texts they point at live here.
 struct StatusHeaders {
-  explicit StatusHeaders(const absl::Status& status)
-      : code(absl::StrCat(static_cast<int>(status.code()))),
-        message(PercentEncode(
-            absl::string_view(status.message().data(), status.message().size()).substr(0, kMessageBytesMax))),
-        details(status.ok() ? std::string() : EncodeBinaryValue(EncodeStatusDetails(status))) {}
+  explicit StatusHeaders(const absl::Status& status) : code(absl::StrCat(static_cast<int>(status.code()))) {
+    const std::string bounded = BoundedMessage(absl::string_view(status.message().data(), status.message().size()));
+    message = PercentEncode(bounded);
+    if (!status.ok()) details = EncodeBinaryValue(EncodeStatusDetails(status, bounded));
+  }
 
   void AddTo(HeaderList& headers) const {
     headers.AddCopied("grpc-status", code);

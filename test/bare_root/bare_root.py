@@ -1,6 +1,6 @@
 """Runs the README's commands on a Debian that has nothing: a bare root file system, made for this and removed again.
 
-Started as root, by test/run.py --all or by hand: test/bare_root/bare_root.py [--junit FILE]. README.md says what is in the root.
+Started as root, by test/run.py --all or by hand: python3 test/bare_root/bare_root.py [--junit FILE]. README.md says what is in the root.
 """
 
 import argparse

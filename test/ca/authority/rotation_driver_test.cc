@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "ca/authority/key_encryption.h"
 #include "ca/base/status.h"
 #include "gmock/gmock.h"
@@ -129,6 +130,23 @@ TEST_F(RotationDriverTest, ASecondOneIsRefusedAndOneByHandIsTakenOver) {
   EXPECT_EQ(ReasonOf(driver_->Begin({}, "uid 0")), "ROTATION_RUNS");
   for (int look = 0; look < 6; ++look) Pass();
   EXPECT_EQ(Step(), RotationStep::kDone);
+}
+
+TEST_F(RotationDriverTest, ARefusalNamesAsManyAsAnErrorsTextHasRoomForAndCountsTheRest) {
+  for (int i = 0; i < 300; ++i) {
+    subscribers_.records.push_back(Silent(clock_.Now()));
+    subscribers_.records.back().instance = absl::StrCat(i);
+    subscribers_.records.back().node = absl::StrCat("node-", i, std::string(200, 'x'));
+  }
+  RotationOptions by_hand;
+  by_hand.automatic = false;
+  ASSERT_TRUE(driver_->Begin(by_hand, "uid 0").ok());
+  for (int look = 0; look < 5; ++look) Pass();
+  const std::string refusal(driver_->Activate(/*force=*/false, "uid 0").message());
+  EXPECT_THAT(refusal, HasSubstr("300 subscribers"));
+  EXPECT_THAT(refusal, HasSubstr("node-0"));
+  EXPECT_THAT(refusal, testing::ContainsRegex("\n  and 29[0-9] more; 'meshca root status' names more of them$"));
+  EXPECT_LE(refusal.size(), 3000U) << "above that it would be shortened on its way";
 }
 
 TEST_F(RotationDriverTest, AClockAYearAheadFreezesItUntilTheOperatorSpeaks) {

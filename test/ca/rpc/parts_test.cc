@@ -66,6 +66,18 @@ INSTANTIATE_TEST_SUITE_P(GrpcOverHttp2, ContentType,
                                          ContentTypeCase{"Empty", "", false}),
                          [](const auto& info) { return std::string(info.param.name); });
 
+TEST(Wire, AMessageTooLongForTheTrailersIsShortenedAtAWholeCharacter) {
+  EXPECT_EQ(BoundedMessage(std::string(3072, 'a')), std::string(3072, 'a'));
+  EXPECT_EQ(BoundedMessage(std::string(3073, 'a')), std::string(3060, 'a') + " (shortened)");
+  std::string accents;
+  for (int i = 0; i < 3000; ++i) accents += "\xC3\xA9";
+  const std::string shortened = BoundedMessage(accents);
+  EXPECT_LE(PercentEncode(shortened).size(), 3072U);
+  EXPECT_EQ(shortened, accents.substr(0, 1020) + " (shortened)");
+  const std::string details = EncodeStatusDetails(WithReason(absl::AbortedError("x"), "WHY"), BoundedMessage(accents));
+  EXPECT_LE(EncodeBinaryValue(details).size() + 3072, 8000U) << "together under what every client of gRPC takes";
+}
+
 TEST(Wire, PercentEncodesWhatAHeaderCannotHold) {
   EXPECT_EQ(PercentEncode("a b~"), "a b~");
   EXPECT_EQ(PercentEncode("100%\n\xC3\xA9"), "100%25%0A%C3%A9");
@@ -82,8 +94,8 @@ TEST(Wire, BinaryValuesComePaddedOrNot) {
 }
 
 TEST(Wire, DetailsCarryTheReason) {
-  EXPECT_EQ(EncodeStatusDetails(absl::NotFoundError("x")), "");
-  const std::string details = EncodeStatusDetails(WithReason(absl::NotFoundError("gone"), "WHY"));
+  EXPECT_EQ(EncodeStatusDetails(absl::NotFoundError("x"), "x"), "");
+  const std::string details = EncodeStatusDetails(WithReason(absl::NotFoundError("gone"), "WHY"), "gone");
   // google.rpc.Status{code: 5, message: "gone", details: [Any{ErrorInfo{reason: "WHY", domain: "meshca"}}]}
   EXPECT_EQ(details, std::string("\x08\x05\x12\x04gone\x1a\x39\x0a\x28type.googleapis.com/google.rpc.ErrorInfo"
                                  "\x12\x0d\x0a\x03WHY\x12\x06meshca"));
