@@ -145,7 +145,7 @@ TEST_F(RotationDriverTest, ARefusalNamesAsManyAsAnErrorsTextHasRoomForAndCountsT
   const std::string refusal(driver_->Activate(/*force=*/false, "uid 0").message());
   EXPECT_THAT(refusal, HasSubstr("300 subscribers"));
   EXPECT_THAT(refusal, HasSubstr("node-0"));
-  EXPECT_THAT(refusal, testing::ContainsRegex("\n  and 29[0-9] more; 'meshca root status' names more of them$"));
+  EXPECT_THAT(refusal, testing::ContainsRegex("\n  and 29[0-9] more; 'meshca root status' names more of them"));
   EXPECT_LE(refusal.size(), 3000U) << "above that it would be shortened on its way";
 }
 
