@@ -13,6 +13,7 @@
 #include <cstring>
 
 #include "absl/strings/string_view.h"
+#include "ca/base/process_limits.h"
 #include "ca/base/status.h"
 #include "ca/base/unique_fd.h"
 
@@ -34,13 +35,9 @@ absl::Status HardenProcess() {
   rlimit none{0, 0};
   if (setrlimit(RLIMIT_CORE, &none) != 0) return ErrnoStatus(errno, "switch core dumps off");
   if (prctl(PR_SET_DUMPABLE, 0) != 0) return ErrnoStatus(errno, "refuse debuggers (PR_SET_DUMPABLE)");
-  std::signal(SIGPIPE, SIG_IGN);
+  IgnoreBrokenPipes();
   umask(0077);
-  rlimit files{};
-  if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);  // Fewer descriptors mean fewer connections, which the limits answer for.
-  }
+  RaiseDescriptorLimit();
   return absl::OkStatus();
 }
 

@@ -41,9 +41,11 @@ std::string GoawayFrame(int32_t last_stream_id, uint8_t error_code, absl::string
 
 }  // namespace
 
-Connection::Connection(Loop& loop, const Listener& listener, UniqueFd fd, std::shared_ptr<Source> source, Peer peer)
+Connection::Connection(Loop& loop, const Listener& listener, UniqueFd fd, Room room, std::shared_ptr<Source> source,
+                       Peer peer)
     : loop_(loop),
       listener_(listener),
+      room_(room),
       source_(std::move(source)),
       id_(peer.connection_id),
       channel_(std::move(fd)),
@@ -51,7 +53,7 @@ Connection::Connection(Loop& loop, const Listener& listener, UniqueFd fd, std::s
       state_(listener.options.tls ? State::kTlsIdle : State::kServing),
       accepted_ns_(MonotonicNanos()) {
   source_->connections.fetch_add(1, std::memory_order_relaxed);
-  loop_.edge().connections.fetch_add(1, std::memory_order_relaxed);
+  loop_.edge().Open(room_).fetch_add(1, std::memory_order_relaxed);
   loop_.load().fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -59,13 +61,16 @@ Connection::~Connection() {
   EndHandshakeTurn();
   session_.reset();  // Before the counters its memory functions use.
   loop_.timers().Cancel(*this);
+  LeaveQueues();
   source_->last_seen_ns.store(MonotonicNanos(), std::memory_order_relaxed);
   source_->connections.fetch_sub(1, std::memory_order_relaxed);
-  loop_.edge().connections.fetch_sub(1, std::memory_order_relaxed);
+  if (address_) address_->certified.fetch_sub(1, std::memory_order_relaxed);
+  loop_.edge().Open(room_).fetch_sub(1, std::memory_order_relaxed);
   loop_.load().fetch_sub(1, std::memory_order_relaxed);
 }
 
 void Connection::Start() {
+  loop_.residents(room_).Add(*this, *source_);
   armed_events_ = EPOLLIN;
   loop_.Watch(channel_.fd(), *this, armed_events_);
   if (state_ == State::kServing) {
@@ -77,9 +82,10 @@ void Connection::Start() {
 
 void Connection::OnEvents(uint32_t events) {
   switch (state_) {
+    // Only an error or hang-up is reported while nothing is asked for.
+    case State::kTlsWaiting: return Close();
     case State::kTlsIdle:
-    case State::kHandshaking: return Handshake();
-    case State::kTlsWaiting: return Close();  // Only an error or hang-up is reported while nothing is asked for.
+    case State::kHandshaking: return in_lane() ? Close() : Handshake();
     case State::kServing:
       if ((events & EPOLLOUT) != 0) MarkDirty();
       if ((events & ~static_cast<uint32_t>(EPOLLOUT)) != 0) Readable();
@@ -238,14 +244,31 @@ void Connection::EndStreamingCalls() {
   for (ServerStream* stream = streams_; stream != nullptr; stream = stream->next) stream->EndStreaming(status);
 }
 
+void Connection::CountShutOut(LimitKind kind) {
+  CountLimit(kind);
+  loop_.edge().shut_out.Tell(kind, *source_, peer_->address, loop_.now_ns());
+}
+
 void Connection::Cut(LimitKind kind) {
   if (state_ == State::kDead) return;
-  CountLimit(kind);
-  LogInfo("connection cut", {{"peer", peer_->address}, {"limit", std::string(LimitName(kind))}});
+  CountShutOut(kind);
+  LogDebug("connection cut", {{"peer", peer_->address}, {"limit", std::string(LimitName(kind))}});
   if (session_ && pending_.empty()) {
     size_t written = 0;
     channel_.Write(GoawayFrame(nghttp2_session_get_last_proc_stream_id(session_.get()), NGHTTP2_ENHANCE_YOUR_CALM,
                                LimitName(kind)),
+                   written);
+  }
+  Close();
+}
+
+void Connection::GiveWay() {
+  if (state_ == State::kDead) return;
+  CountShutOut(LimitKind::kGaveWay);
+  if (session_ && pending_.empty()) {
+    size_t written = 0;
+    channel_.Write(GoawayFrame(nghttp2_session_get_last_proc_stream_id(session_.get()), NGHTTP2_NO_ERROR,
+                               LimitName(LimitKind::kGaveWay)),
                    written);
   }
   Close();
@@ -277,8 +300,15 @@ void Connection::Close() {
   state_ = State::kDead;
   loop_.Unwatch(channel_.fd());
   loop_.timers().Cancel(*this);
+  LeaveQueues();
   EndHandshakeTurn();
   loop_.Bury(*this);
+}
+
+void Connection::LeaveQueues() {
+  StopWaitingForTurn();
+  loop_.residents(room_).Remove(*this);
+  loop_.lanes().Remove(*this);
 }
 
 void Connection::Abandon() {

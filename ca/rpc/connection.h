@@ -24,11 +24,11 @@ struct Http2Callbacks;
 
 // Lives on one loop. Nothing destroys it from inside a callback: Close marks it dead, and the loop buries it at the end
 // of the round.
-class Connection final : public EventTarget, public Timer {
+class Connection final : public EventTarget, public Timer, public Residents::Entry, public PacedLanes::Entry {
  public:
-  // `peer` lacks what TLS will tell. Counts itself in `source` and the edge until destroyed. `loop` and `listener`
-  // outlive it.
-  Connection(Loop& loop, const Listener& listener, UniqueFd fd, std::shared_ptr<Source> source, Peer peer);
+  // `peer` lacks what TLS will tell. Counts itself in `source` and the edge until destroyed, as one of `room`; a client
+  // certificate makes it another room's and another source's. `loop` and `listener` outlive it.
+  Connection(Loop& loop, const Listener& listener, UniqueFd fd, Room room, std::shared_ptr<Source> source, Peer peer);
   ~Connection();
 
   uint64_t id() const { return id_; }
@@ -38,6 +38,8 @@ class Connection final : public EventTarget, public Timer {
   void OnEvents(uint32_t events) override;
   void OnTimer() override;
   void OnDeferred();
+  // The step of a paced handshake may run.
+  void OnPacedTurn();
   void Flush();
   // GOAWAY in two steps (RFC 9113 §6.8): no new calls, the open ones go on.
   void Drain(absl::string_view why);
@@ -46,6 +48,11 @@ class Connection final : public EventTarget, public Timer {
   // Whoever is at the other end is not believed any more: the open calls end Unauthenticated, what they have not sent
   // yet is dropped, GOAWAY carries `why`, and nothing is served from here on.
   void Withdraw(absl::string_view why);
+  // Somebody else needs the place: told so with GOAWAY, which clients answer by a new connection, and closed.
+  void GiveWay();
+  // Holds a turn and does not go on, while others of its source (or, where the process has no turn left, of all) wait.
+  bool StallsOthers() const;
+  void EndStalledHandshake();
   // Serves a client that showed a certificate.
   bool serves_certificate() const { return state_ == State::kServing && !peer_->certificate_chain_der.empty(); }
 
@@ -74,6 +81,9 @@ class Connection final : public EventTarget, public Timer {
   // A source that goes on calling after it was told to slow down is cut as one that resets.
   void CountRefusedCall() { CountReset(); }
   void CountLimit(LimitKind kind) { loop_.stats().Count(kind); }
+  // Counts it, and says so in the log, once a minute.
+  void CountShutOut(LimitKind kind);
+  bool privileged() const { return room_ == Room::kPrivileged; }
   // Ends the connection at once, with GOAWAY ENHANCE_YOUR_CALM where it can be written.
   void Cut(LimitKind kind);
 
@@ -87,14 +97,21 @@ class Connection final : public EventTarget, public Timer {
 
   // connection_io.cc: bytes; connection.cc: time and endings
   bool TakeHandshakeTurn();
-  void Handshake();
+  void Handshake(bool paced_turn = false);
+  void WaitInLane();
+  void WaitForHandshakeTurn();
+  void StopWaitingForTurn();
+  void HandshakeFailed();
   void HandshakeDone();
   void EndHandshakeTurn();
+  // Counts from now on by whoever the certificate names. False: that caller is shut out, and so is this connection.
+  bool CountByIdentity(const TlsHandshake& handshake);
   void StartServing();
   void Readable();
   bool ReadOnce(size_t& bytes);
   void Linger();
   void Close();
+  void LeaveQueues();
   void Arm(uint32_t events);
   bool WritePending();
   bool GatherOutput(std::string& out);
@@ -123,7 +140,10 @@ class Connection final : public EventTarget, public Timer {
 
   Loop& loop_;
   const Listener& listener_;
-  const std::shared_ptr<Source> source_;
+  Room room_;
+  std::shared_ptr<Source> source_;
+  // Of the address, once source_ is that of a certificate; else null.
+  std::shared_ptr<Source> address_;
   const uint64_t id_;
   Channel channel_;
   std::shared_ptr<const Peer> peer_;
@@ -135,6 +155,8 @@ class Connection final : public EventTarget, public Timer {
   bool dirty_ = false;
   bool deferred_ = false;
   bool holds_handshake_turn_ = false;
+  bool waits_for_turn_ = false;  // counted in Source::handshake_waiters
+  bool was_paced_ = false;
   bool ping_outstanding_ = false;
   bool answered_since_ping_ = true;
   bool had_call_ = false;
@@ -157,6 +179,8 @@ class Connection final : public EventTarget, public Timer {
 
   // Monotonic nanoseconds.
   int64_t accepted_ns_;
+  int64_t turn_ns_ = 0;                          // the handshake took its turn
+  int64_t silent_since_ns_ = TimerHeap::kNever;  // the handshake waits for the client
   int64_t ready_ns_ = 0;
   int64_t idle_since_ns_ = 0;
   int64_t read_ns_ = 0;

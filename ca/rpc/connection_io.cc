@@ -12,6 +12,10 @@ namespace {
 
 constexpr int kReadsPerRound = 4;
 constexpr int kBatchesPerRound = 8;
+// How long an address is known for somebody with a certificate who came from it.
+constexpr int64_t kKnownAddressNs = 600'000'000'000;
+// Times handshake_stall that a handshake may take in all while others wait for its turn.
+constexpr int64_t kStallsToTheEnd = 8;
 
 }  // namespace
 
@@ -29,6 +33,8 @@ bool Connection::TakeHandshakeTurn() {
     return false;
   }
   holds_handshake_turn_ = true;
+  turn_ns_ = loop_.now_ns();
+  loop_.HandshakeBegan(*this);
   return true;
 }
 
@@ -36,17 +42,70 @@ void Connection::EndHandshakeTurn() {
   if (!std::exchange(holds_handshake_turn_, false)) return;
   source_->handshakes.fetch_sub(1, std::memory_order_relaxed);
   loop_.edge().handshakes.fetch_sub(1, std::memory_order_relaxed);
-  loop_.HandshakeEnded();
+  loop_.HandshakeEnded(*this);
 }
 
-void Connection::Handshake() {
-  // An SSL in handshake holds 70 KB, so only so many exist; the others wait with 1 KB each, their bytes in the kernel.
-  if (!holds_handshake_turn_ && !TakeHandshakeTurn()) {
+void Connection::WaitForHandshakeTurn() {
+  state_ = State::kTlsWaiting;
+  if (!std::exchange(waits_for_turn_, true)) source_->handshake_waiters.fetch_add(1, std::memory_order_relaxed);
+  Arm(0);
+  loop_.WaitForHandshake(*this);
+}
+
+void Connection::StopWaitingForTurn() {
+  if (std::exchange(waits_for_turn_, false)) source_->handshake_waiters.fetch_sub(1, std::memory_order_relaxed);
+}
+
+void Connection::WaitInLane() {
+  if (!std::exchange(was_paced_, true)) CountShutOut(LimitKind::kHandshakesPaced);
+  PacedLanes::Lane lane = PacedLanes::Lane::kBegun;
+  if (!handshake_) {
+    const int64_t since_ns = loop_.now_ns() - source_->certified_ns.load(std::memory_order_relaxed);
+    const bool known = source_->certified.load(std::memory_order_relaxed) > 0 || since_ns < kKnownAddressNs;
+    lane = known ? PacedLanes::Lane::kKnown : PacedLanes::Lane::kUnknown;
     state_ = State::kTlsWaiting;
-    Arm(0);
-    return loop_.WaitForHandshake(*this);
   }
-  if (!loop_.TakeHandshakeTurn()) {
+  Arm(0);
+  loop_.lanes().Add(*this, lane);
+}
+
+void Connection::OnPacedTurn() {
+  if (state_ == State::kTlsWaiting || state_ == State::kHandshaking) Handshake(/*paced_turn=*/true);
+}
+
+bool Connection::StallsOthers() const {
+  const int64_t stall_ns = absl::ToInt64Nanoseconds(limits().handshake_stall);
+  const int64_t now = loop_.now_ns();
+  // Who sends a byte now and then is not silent, but has had its time all the same.
+  const bool silent = silent_since_ns_ != TimerHeap::kNever &&
+                      (now - silent_since_ns_ > stall_ns || (now - turn_ns_) / kStallsToTheEnd > stall_ns);
+  if (!silent) return false;
+  Edge& edge = loop_.edge();
+  return source_->handshake_waiters.load(std::memory_order_relaxed) > 0 ||
+         edge.handshakes.load(std::memory_order_relaxed) >= edge.global.handshakes_max;
+}
+
+void Connection::EndStalledHandshake() {
+  if (dead()) return;
+  CountShutOut(LimitKind::kHandshakeStalled);
+  HandshakeFailed();
+}
+
+void Connection::HandshakeFailed() {
+  loop_.stats().handshakes_failed.Add();
+  source_->handshake_failures.Charge(loop_.edge().source.handshake_failures, loop_.now_ns());
+  Close();
+}
+
+void Connection::Handshake(bool paced_turn) {
+  if (in_lane()) return;
+  StopWaitingForTurn();
+  silent_since_ns_ = TimerHeap::kNever;
+  loop_.residents(room_).Touch(*this, /*busy=*/false);
+  if (!paced_turn && source_->Paced(loop_.edge().source, loop_.now_ns())) return WaitInLane();
+  // An SSL in handshake holds 70 KB, so only so many exist; the others wait with 1 KB each, their bytes in the kernel.
+  if (!holds_handshake_turn_ && !TakeHandshakeTurn()) return WaitForHandshakeTurn();
+  if (!paced_turn && !loop_.TakeHandshakeTurn()) {
     if (!std::exchange(deferred_, true)) loop_.Defer(*this);
     return;
   }
@@ -58,14 +117,48 @@ void Connection::Handshake() {
   }
   switch (handshake_->Continue()) {
     case TlsHandshake::Step::kDone: return HandshakeDone();
-    case TlsHandshake::Step::kWantRead: return Arm(EPOLLIN);
-    case TlsHandshake::Step::kWantWrite: return Arm(EPOLLIN | EPOLLOUT);
+    case TlsHandshake::Step::kWantRead: silent_since_ns_ = loop_.now_ns(); return Arm(EPOLLIN);
+    case TlsHandshake::Step::kWantWrite: silent_since_ns_ = loop_.now_ns(); return Arm(EPOLLIN | EPOLLOUT);
     case TlsHandshake::Step::kFailed: break;
   }
-  loop_.stats().handshakes_failed.Add();
-  source_->handshake_failures.Charge(loop_.edge().source.handshake_failures, loop_.now_ns());
   LogDebug("TLS handshake failed", {{"peer", peer_->address}, {"error", handshake_->error()}});
-  Close();
+  HandshakeFailed();
+}
+
+bool Connection::CountByIdentity(const TlsHandshake& handshake) {
+  Edge& edge = loop_.edge();
+  const int64_t now = loop_.now_ns();
+  const auto refuse = [this, &edge, now](LimitKind limit, const Source& source) {
+    CountLimit(limit);
+    edge.shut_out.Tell(limit, source, peer_->address, now);
+    return false;
+  };
+  if (peer_->certificate_chain_der.empty()) {
+    return !source_->OverRate(edge.source, now) || refuse(LimitKind::kSourceOverRate, *source_);
+  }
+  const std::string name = handshake.counted_as();
+  std::shared_ptr<Source> identity =
+      edge.sources.Find(SourceKey::OfIdentity(name.empty() ? peer_->certificate_chain_der[0] : name), now,
+                        name.empty() ? absl::string_view("a client certificate") : absl::string_view(name));
+  if (identity->OverRate(edge.source, now)) return refuse(LimitKind::kSourceOverRate, *identity);
+  if (identity->connections.load(std::memory_order_relaxed) >= edge.plan.per_source_max) {
+    return refuse(LimitKind::kConnectionsPerSource, *identity);
+  }
+  if (source_->certified.load(std::memory_order_relaxed) >= edge.plan.certified_per_address_max) {
+    return refuse(LimitKind::kConnectionsPerSource, *source_);
+  }
+  loop_.residents(room_).Remove(*this);
+  source_->connections.fetch_sub(1, std::memory_order_relaxed);
+  source_->certified.fetch_add(1, std::memory_order_relaxed);
+  source_->certified_ns.store(now, std::memory_order_relaxed);
+  source_->last_seen_ns.store(now, std::memory_order_relaxed);
+  edge.Open(room_).fetch_sub(1, std::memory_order_relaxed);
+  address_ = std::exchange(source_, std::move(identity));
+  room_ = Room::kCertified;
+  source_->connections.fetch_add(1, std::memory_order_relaxed);
+  edge.Open(room_).fetch_add(1, std::memory_order_relaxed);
+  loop_.residents(room_).Add(*this, *source_);
+  return true;
 }
 
 void Connection::HandshakeDone() {
@@ -78,9 +171,10 @@ void Connection::HandshakeDone() {
   peer.tls_version = handshake_->version();
   peer.tls_resumed = handshake_->resumed();
   peer_ = std::make_shared<const Peer>(std::move(peer));
+  EndHandshakeTurn();  // A turn is the address's, so before the source changes.
+  if (!CountByIdentity(*handshake_)) return Close();
   channel_.StartTls(handshake_->TakeSsl());
   handshake_.reset();
-  EndHandshakeTurn();
   Arm(EPOLLIN);
   StartServing();
   // The first requests often come with the last handshake message, and then lie inside OpenSSL already.
@@ -220,11 +314,12 @@ void Connection::OnMessageWaits() {
 
 bool Connection::ReserveShared(size_t bytes) {
   Edge& edge = loop_.edge();
+  const size_t max = edge.BufferedBytesMax(privileged());
   if (source_->buffered_bytes.fetch_add(bytes, std::memory_order_relaxed) + bytes > edge.source.buffered_bytes_max) {
     source_->buffered_bytes.fetch_sub(bytes, std::memory_order_relaxed);
     return false;
   }
-  if (edge.buffered_bytes.fetch_add(bytes, std::memory_order_relaxed) + bytes > edge.global.buffered_bytes_max) {
+  if (edge.buffered_bytes.fetch_add(bytes, std::memory_order_relaxed) + bytes > max) {
     source_->buffered_bytes.fetch_sub(bytes, std::memory_order_relaxed);
     edge.buffered_bytes.fetch_sub(bytes, std::memory_order_relaxed);
     return false;

@@ -5,6 +5,7 @@
 #include <nghttp2/nghttp2.h>
 #include <sys/types.h>
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -14,8 +15,10 @@
 #include "ca/base/clock.h"
 #include "ca/base/openssl_ptr.h"
 #include "ca/base/unique_fd.h"
+#include "ca/rpc/connection_plan.h"
 #include "ca/rpc/limits.h"
 #include "ca/rpc/server.h"
+#include "ca/rpc/shut_out_log.h"
 #include "ca/rpc/source_table.h"
 
 namespace meshca::rpc {
@@ -24,13 +27,32 @@ namespace meshca::rpc {
 struct Edge {
   GlobalLimits global;
   SourceLimits source;
+  ConnectionPlan plan;  // immutable once serving
   Clock* clock = nullptr;
   SourceTable sources;
-  std::atomic<uint32_t> connections{0};
+  ShutOutLog shut_out;
+  std::array<std::atomic<uint32_t>, kRooms> connections{};  // by Room
+  // Places promised to newcomers for which another loop has yet to end a connection.
+  std::atomic<uint32_t> places_owed{0};
   std::atomic<uint32_t> handshakes{0};
   std::atomic<uint32_t> streams{0};
   std::atomic<size_t> buffered_bytes{0};
   std::atomic<uint64_t> connection_ids{0};
+
+  std::atomic<uint32_t>& Open(Room room) { return connections[static_cast<size_t>(room)]; }
+  // Of all public listeners together.
+  uint32_t PublicConnections() const {
+    uint32_t total = 0;
+    for (const Room room : {Room::kStranger, Room::kCertified, Room::kSocket}) {
+      total += connections[static_cast<size_t>(room)].load(std::memory_order_relaxed);
+    }
+    return total;
+  }
+  // Privileged listeners may go an eighth beyond what the others can use up.
+  uint32_t StreamsMax(bool privileged) const { return global.streams_max + (privileged ? global.streams_max / 8 : 0); }
+  size_t BufferedBytesMax(bool privileged) const {
+    return global.buffered_bytes_max + (privileged ? global.buffered_bytes_max / 8 : 0);
+  }
 };
 
 using Nghttp2OptionPtr = OpenSslPtr<nghttp2_option, nghttp2_option_del>;

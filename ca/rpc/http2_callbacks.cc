@@ -273,6 +273,9 @@ void Connection::OnFrameSent(const nghttp2_frame& frame) {
     }
     case NGHTTP2_RST_STREAM:
       // Resets that a client provokes by breaking rules cost as much as those it sends.
+      if (frame.rst_stream.error_code == NGHTTP2_REFUSED_STREAM) {
+        source_->calls.Charge(loop_.edge().source.calls, loop_.now_ns());  // It began, beyond streams_max.
+      }
       if (frame.rst_stream.error_code != NGHTTP2_NO_ERROR) CountReset();
       break;
     default: break;
@@ -280,13 +283,16 @@ void Connection::OnFrameSent(const nghttp2_frame& frame) {
 }
 
 void Connection::AddStream(int32_t stream_id) {
-  auto stream = std::make_shared<ServerStream>(*this, stream_id);
+  // Whatever becomes of it: a request that is refused costs as much as one that is served.
+  const bool within_rate = source_->calls.Take(loop_.edge().source.calls, loop_.now_ns());
+  auto stream = std::make_shared<ServerStream>(*this, stream_id, within_rate);
   if (nghttp2_session_set_stream_user_data(session_.get(), stream_id, stream.get()) != 0) return;
   stream->next = streams_;
   if (streams_ != nullptr) streams_->previous = stream.get();
   streams_ = stream.get();
   had_call_ = true;
   if (stream_count_++ == 0) WakeBy(NextDue());
+  loop_.residents(room_).Touch(*this, /*busy=*/true);
   loop_.stats().streams_open.Add();
   stream->self = std::move(stream);
 }
@@ -299,6 +305,7 @@ void Connection::RemoveStream(ServerStream& stream, uint32_t http2_error, const 
   loop_.stats().streams_open.Subtract();
   if (--stream_count_ == 0) {
     idle_since_ns_ = loop_.now_ns();
+    loop_.residents(room_).Touch(*this, /*busy=*/false);
     if (!dead()) WakeBy(NextDue());
   }
   stream.OnClosed(http2_error, lost);

@@ -20,6 +20,9 @@ struct RateLimit {
 struct ConnectionLimits {
   // From accept to the end of the TLS handshake, waiting for a slot included. Then: closed.
   absl::Duration handshake_timeout = absl::Seconds(10);
+  // A client that was silent this long in its handshake, while others wait for a turn that its source has none left of.
+  // Then: closed, and a failed handshake of its source; the turn goes to one that waits.
+  absl::Duration handshake_stall = absl::Milliseconds(250);
   // From there to the first call. Then: GOAWAY, closed.
   absl::Duration first_call_timeout = absl::Seconds(60);
   // Without an open call. Then: GOAWAY, closed; clients connect again when they need to.
@@ -55,23 +58,28 @@ struct ConnectionLimits {
   uint32_t continuations_max = 8;
 };
 
-// Per source: an IPv4 address, an IPv6 /64, or a uid on Unix sockets. Counted over all listeners of a Server and kept
-// for a minute beyond the last connection, so that reconnecting gains nothing. A source over a rate has its connection
-// cut, and new ones closed at accept, until the bucket has room.
+// Per source: an IPv4 address, an IPv6 /64, the loopback (all of 127/8 and ::1), a uid on Unix sockets, a uid on
+// privileged ones, or the identity of a client certificate, which a connection counts under from its handshake on.
+// Counted over all listeners of a Server and kept for a minute beyond the last connection, so that reconnecting gains
+// nothing. A source over a rate has its connection cut, and new ones closed until the bucket has room: at accept, or,
+// where a client may still prove to be another source than its address, after a paced handshake.
 struct SourceLimits {
-  // More: closed at accept.
+  // Never more than 5/8 of all (ConnectionPlan). More: closed at accept; where certificates are asked for, the one of
+  // the source that has been idle longest gives way instead.
   uint32_t connections_max = 12'288;
   // TLS handshakes in progress; further connections wait for their turn.
   uint32_t handshakes_max = 256;
   // Streams open at the same time over all its connections. More: ResourceExhausted.
   uint32_t streams_max = 100'000;
-  // Calls begun. More: ResourceExhausted, and each such answer counts as a reset.
+  // Streams begun, whatever becomes of them. More: ResourceExhausted, or 429 where the request is none of gRPC's, and
+  // each such answer counts as a reset.
   RateLimit calls = {10'000, 10'000};
   // RST_STREAM in both directions, and streams that were open when a connection closed.
   RateLimit resets = {20'000, 1'000};
   RateLimit pings = {10'000, 1'000};
   RateLimit settings = {20'000, 1'000};
-  // Failed handshakes.
+  // Failed handshakes. More: the handshakes of the source are paced (PacedLanes): together with those of all others in
+  // this state they have a third of a loop's time.
   RateLimit handshake_failures = {2'000, 200};
   // Unread answers, unfinished requests and metadata of open calls together. The call that would exceed it:
   // ResourceExhausted.
@@ -80,11 +88,18 @@ struct SourceLimits {
 
 // The whole Server: a backstop, whoever causes it.
 struct GlobalLimits {
-  // More: closed at accept. Start() lowers it to what RLIMIT_NOFILE allows, less 256.
+  // By public listeners. Start() lowers it to what RLIMIT_NOFILE allows, less `descriptors_kept` and the privileged
+  // listeners' reserve (ConnectionPlan). More: the idlest connection of the source that has the most gives way, or,
+  // where that has no more than the newcomer's, the newcomer is closed at accept.
   uint32_t connections_max = 32'768;
+  // By privileged listeners; at most an eighth of what RLIMIT_NOFILE leaves. Nobody else can use them.
+  uint32_t privileged_connections_max = 256;
+  // Descriptors that the edge leaves to the rest of the process: files, database, the HTTP of probes.
+  uint32_t descriptors_kept = 256;
   // TLS handshakes in progress; further connections wait for their turn.
   uint32_t handshakes_max = 1'024;
-  // Calls open at the same time, at about 1 KiB each. More: ResourceExhausted.
+  // Calls open at the same time, at about 1 KiB each. More: ResourceExhausted. Privileged listeners may go an eighth
+  // beyond, here and with the bytes, so that nobody fills up what operators need.
   uint32_t streams_max = 262'144;
   // Unread answers, unfinished requests and metadata of open calls together. The call that would exceed it:
   // ResourceExhausted. Payloads shared by several streams count once, with the stream that holds them alone.

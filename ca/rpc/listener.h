@@ -37,6 +37,13 @@ class Acceptor final : public EventTarget, public Timer {
   // False: no more to accept now.
   bool AcceptOne();
   void Admit(UniqueFd fd, const SourceKey& key, Peer peer);
+  // Whether there is a place for one more of `source`, perhaps because somebody gave way. False: counted and logged.
+  bool FindPlace(Room room, const std::shared_ptr<Source>& source, absl::string_view peer);
+  // Somebody in `rooms` gives way, or on another loop will: of `source` itself, or where null of the largest source.
+  bool Displace(std::vector<Room> rooms, const std::shared_ptr<Source>& newcomer, bool of_newcomers_source);
+  bool Refuse(LimitKind limit, const Source& source, absl::string_view peer);
+  // A client of this listener may show a certificate and be another source from then on.
+  bool AsksForCertificates() const;
   Loop& LeastLoaded() const;
 
   Loop& loop_;

@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <ctime>
 #include <utility>
 
 #include "ca/base/check.h"
+#include "ca/base/entropy.h"
 #include "ca/base/status.h"
 #include "ca/rpc/connection.h"
 
@@ -19,6 +21,16 @@ constexpr int kEventsPerRound = 64;
 // Answers wait no longer than this for the other connections of their round.
 constexpr int64_t kFlushEveryNs = 500'000;
 constexpr int64_t kWaitingRetryNs = 20'000'000;
+// Paced handshake steps in one round, when the budget of time allows them.
+constexpr int kPacedPerRound = 4;
+
+uint64_t Seed() {
+  std::array<uint8_t, sizeof(uint64_t)> bytes;
+  SystemEntropy().Fill(bytes);
+  uint64_t seed = 0;
+  std::memcpy(&seed, bytes.data(), sizeof seed);
+  return seed;
+}
 
 }  // namespace
 
@@ -37,7 +49,7 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::Create(Edge& edge) {
 }
 
 Loop::Loop(Edge& edge, UniqueFd epoll, std::shared_ptr<Mailbox> mailbox)
-    : edge_(edge), epoll_(std::move(epoll)), mailbox_(std::move(mailbox)) {
+    : edge_(edge), epoll_(std::move(epoll)), mailbox_(std::move(mailbox)), lanes_(Seed()) {
   Watch(mailbox_->event_fd(), *this, EPOLLIN);
 }
 
@@ -78,6 +90,7 @@ void Loop::Run() {
   while (!draining_ || !(connections_.empty() || now_ns_ >= drain_end_ns_)) {
     Wait();
     RunDeferred();
+    RunPaced();
     RunTasks();
     now_ns_ = MonotonicNanos();
     timers_.RunDue(now_ns_);
@@ -99,6 +112,10 @@ void Loop::Wait() {
   } else if (due != TimerHeap::kNever) {
     const int64_t left = due - MonotonicNanos();
     timeout_ms = left <= 0 ? 0 : static_cast<int>(std::min<int64_t>(left / 1'000'000 + 1, 60'000));
+  }
+  if (!lanes_.empty()) {
+    const int lanes_ms = lanes_.Ready(MonotonicNanos()) ? 0 : 1;
+    timeout_ms = timeout_ms < 0 ? lanes_ms : std::min(timeout_ms, lanes_ms);
   }
   epoll_event events[kEventsPerRound];
   const int count = epoll_wait(epoll_.get(), events, kEventsPerRound, timeout_ms);
@@ -126,6 +143,15 @@ void Loop::RunDeferred() {
     const uint64_t id = deferred_.front();
     deferred_.pop_front();
     if (auto found = connections_.find(id); found != connections_.end()) found->second->OnDeferred();
+  }
+}
+
+void Loop::RunPaced() {
+  for (int i = 0; i < kPacedPerRound && !lanes_.empty(); ++i) {
+    const int64_t began_ns = MonotonicNanos();
+    if (!lanes_.Ready(began_ns)) return;
+    static_cast<Connection*>(lanes_.Next())->OnPacedTurn();
+    lanes_.Spend(MonotonicNanos() - began_ns);
   }
 }
 
@@ -165,11 +191,13 @@ void Loop::WaitForHandshake(Connection& connection) {
   timers_.Set(*this, now_ns_ + kWaitingRetryNs);
 }
 
-void Loop::HandshakeEnded() {
+void Loop::HandshakeEnded(Connection& connection) {
+  handshaking_.erase(&connection);
   if (!waiting_.empty()) AdmitWaiting();
 }
 
 void Loop::OnTimer() {
+  EndStalledHandshakes();
   AdmitWaiting();
   if (!waiting_.empty()) timers_.Set(*this, now_ns_ + kWaitingRetryNs);
 }
@@ -178,10 +206,42 @@ void Loop::AdmitWaiting() {
   // Whoever still gets no turn (its source has too many) waits on at the end. A few at a time: the rest is next.
   const size_t tries = std::min<size_t>(waiting_.size(), 64);
   for (size_t i = 0; i < tries; ++i) {
+    // Whose turn it is, chance decides: behind thousands who only hold their place, the order of arrival would bring
+    // nobody's turn before its time is over.
+    std::swap(waiting_.front(), waiting_[lanes_.Chance() % waiting_.size()]);
     const uint64_t id = waiting_.front();
     waiting_.pop_front();
     deferred_.push_back(id);
   }
+}
+
+void Loop::EndStalledHandshakes() {
+  std::vector<Connection*> stalled;
+  for (Connection* connection : handshaking_) {
+    if (stalled.size() >= waiting_.size()) break;
+    if (connection->StallsOthers()) stalled.push_back(connection);
+  }
+  for (Connection* connection : stalled) connection->EndStalledHandshake();
+}
+
+Loop::Place Loop::GiveUpPlace(const std::vector<Room>& rooms, const Source& newcomer, bool of_newcomers_source) {
+  Residents::Entry* idlest = nullptr;
+  uint32_t most = 0;
+  for (const Room room : rooms) {
+    Residents& here = residents(room);
+    Residents::Entry* const candidate = of_newcomers_source ? here.IdlestOf(newcomer) : here.IdlestOfTheLargest();
+    if (candidate == nullptr) continue;
+    const uint32_t count = Residents::SourceOf(*candidate).connections.load(std::memory_order_relaxed);
+    if (idlest != nullptr && count <= most) continue;
+    idlest = candidate;
+    most = count;
+  }
+  if (idlest == nullptr) return Place::kNobodyHere;
+  if (!of_newcomers_source && most <= newcomer.connections.load(std::memory_order_relaxed) + 1) {
+    return Place::kNobodyLarger;
+  }
+  static_cast<Connection*>(idlest)->GiveWay();
+  return Place::kGivenUp;
 }
 
 void Loop::ListCertified(std::vector<std::shared_ptr<const Peer>>& peers) const {

@@ -13,13 +13,16 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "ca/base/unique_fd.h"
 #include "ca/rpc/edge.h"
 #include "ca/rpc/loop_stats.h"
 #include "ca/rpc/mailbox.h"
+#include "ca/rpc/paced_lanes.h"
 #include "ca/rpc/peer.h"
+#include "ca/rpc/residents.h"
 #include "ca/rpc/timer_heap.h"
 
 namespace meshca::rpc {
@@ -56,6 +59,8 @@ class Loop final : private EventTarget, private Timer {
 
   Edge& edge() { return edge_; }
   TimerHeap& timers() { return timers_; }
+  Residents& residents(Room room) { return residents_[static_cast<size_t>(room)]; }
+  PacedLanes& lanes() { return lanes_; }
   // The time this round began, or a timer's or task's turn came.
   int64_t now_ns() const { return now_ns_; }
   // Scratch memory: one for all connections, because only one reads or writes at a time.
@@ -74,10 +79,18 @@ class Loop final : private EventTarget, private Timer {
   // Destroys the connection at the end of the round.
   void Bury(Connection& connection);
 
-  // A handshake may begin now. Otherwise call WaitForHandshake: OnDeferred follows when one may.
+  // Ends one connection so that `newcomer` has its place: of `newcomer` itself, or of the source with the most
+  // connections in `rooms`, if that has more than `newcomer` will have.
+  enum class Place { kGivenUp, kNobodyHere, kNobodyLarger };
+  Place GiveUpPlace(const std::vector<Room>& rooms, const Source& newcomer, bool of_newcomers_source);
+
+  // A handshake step may run now. Otherwise call Defer.
   bool TakeHandshakeTurn();
+  // No handshake may begin: OnDeferred follows when one may.
   void WaitForHandshake(Connection& connection);
-  void HandshakeEnded();
+  // A handshake has begun, or ended.
+  void HandshakeBegan(Connection& connection) { handshaking_.insert(&connection); }
+  void HandshakeEnded(Connection& connection);
 
   // Tells every connection to finish; the thread ends when all have, or after `grace`.
   void Drain(absl::Duration grace);
@@ -96,9 +109,11 @@ class Loop final : private EventTarget, private Timer {
   void Wait();
   void RunTasks();
   void RunDeferred();
+  void RunPaced();
   void FlushDirty();
   void BuryDead();
   void AdmitWaiting();
+  void EndStalledHandshakes();
 
   Edge& edge_;
   const UniqueFd epoll_;
@@ -110,12 +125,15 @@ class Loop final : private EventTarget, private Timer {
   TimerHeap timers_;
   int64_t now_ns_ = 0;
   int handshake_turns_ = 0;
+  std::array<Residents, kRooms> residents_;  // by Room
+  PacedLanes lanes_;
+  absl::flat_hash_set<Connection*> handshaking_;  // those that hold one of their source's turns
   absl::flat_hash_map<uint64_t, std::unique_ptr<Connection>> connections_;
   std::vector<Mailbox::Task> tasks_;
   std::vector<Connection*> dirty_;
   std::vector<Connection*> dead_;
   std::deque<uint64_t> deferred_;  // by id: they may die first
-  std::deque<uint64_t> waiting_;
+  std::deque<uint64_t> waiting_;   // for one of their source's handshakes to end
   std::array<char, kReadBytes> read_buffer_;
   std::string write_buffer_;
   bool draining_ = false;

@@ -9,7 +9,12 @@ absl::string_view LimitName(LimitKind kind) {
   switch (kind) {
     case LimitKind::kConnectionsGlobal: return "connections_global";
     case LimitKind::kConnectionsPerSource: return "connections_per_source";
+    case LimitKind::kConnectionsPrivileged: return "connections_privileged";
+    case LimitKind::kGaveWay: return "gave_way";
+    case LimitKind::kDescriptors: return "descriptors";
     case LimitKind::kSourceOverRate: return "source_over_rate";
+    case LimitKind::kHandshakesPaced: return "handshakes_paced";
+    case LimitKind::kHandshakeStalled: return "handshake_stalled";
     case LimitKind::kHandshakeTimeout: return "handshake_timeout";
     case LimitKind::kFirstCallTimeout: return "first_call_timeout";
     case LimitKind::kWriteStall: return "write_stall";
@@ -28,6 +33,16 @@ absl::string_view LimitName(LimitKind kind) {
     case LimitKind::kSlowReader: return "slow_reader";
     case LimitKind::kWithdrawn: return "withdrawn";
     case LimitKind::kCount: break;
+  }
+  return "unknown";
+}
+
+absl::string_view RoomName(Room room) {
+  switch (room) {
+    case Room::kStranger: return "stranger";
+    case Room::kCertified: return "certified";
+    case Room::kSocket: return "socket";
+    case Room::kPrivileged: return "privileged";
   }
   return "unknown";
 }

@@ -1,10 +1,7 @@
 #include "ca/rpc/server.h"
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <atomic>
-#include <csignal>
 #include <iterator>
 #include <memory>
 #include <thread>
@@ -12,10 +9,12 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/strings/str_cat.h"
 #include "ca/base/check.h"
 #include "ca/base/cpu_count.h"
 #include "ca/base/log.h"
 #include "ca/base/mutex.h"
+#include "ca/base/process_limits.h"
 #include "ca/base/status.h"
 #include "ca/rpc/connection.h"
 #include "ca/rpc/edge.h"
@@ -27,22 +26,6 @@ namespace meshca::rpc {
 namespace {
 
 constexpr int kLoopsMax = 16;
-// Descriptors the edge leaves to the rest of the process: files, database, HTTP.
-constexpr rlim_t kDescriptorsLeft = 256;
-
-// Raises the soft limit to the hard one and says how many connections fit.
-uint32_t ConnectionsThatFit(uint32_t wanted) {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return wanted;
-  if (limit.rlim_cur < limit.rlim_max) {
-    limit.rlim_cur = limit.rlim_max;
-    ::setrlimit(RLIMIT_NOFILE, &limit);
-    ::getrlimit(RLIMIT_NOFILE, &limit);
-  }
-  if (limit.rlim_cur == RLIM_INFINITY) return wanted;
-  const rlim_t fit = std::max<rlim_t>(limit.rlim_cur, 2 * kDescriptorsLeft) - kDescriptorsLeft;
-  return static_cast<uint32_t>(std::min<rlim_t>(wanted, fit));
-}
 
 // What the loops tell of their connections. A task that a loop does not run any more counts as an empty answer.
 class Gathering {
@@ -121,7 +104,11 @@ class EdgeServer final : public Server {
 
   void Start() override {
     MESHCA_CHECK(!started_);
-    edge_.global.connections_max = ConnectionsThatFit(edge_.global.connections_max);
+    edge_.plan = PlanConnections(DescriptorLimit(), edge_.global, edge_.source);
+    LogInfo("places for connections", {{"public", absl::StrCat(edge_.plan.public_max)},
+                                       {"one_caller", absl::StrCat(edge_.plan.per_source_max)},
+                                       {"privileged", absl::StrCat(edge_.plan.privileged_max)},
+                                       {"open_files_max", absl::StrCat(DescriptorLimit())}});
     for (auto& loop : loops_) {
       loop->stats().methods = std::vector<MethodCounters>(MethodSlots());
       for (auto& listener : listeners_) {
@@ -183,7 +170,14 @@ class EdgeServer final : public Server {
     for (const auto& loop : loops_) {
       if (loop->stats().methods.size() == total.methods.size()) loop->stats().AddTo(total);
     }
-    total.connections_open = edge_.connections.load(std::memory_order_relaxed);
+    for (size_t room = 0; room < kRooms; ++room) {
+      total.connections_by_room[room] = edge_.connections[room].load(std::memory_order_relaxed);
+      total.connections_open += total.connections_by_room[room];
+    }
+    if (started_) {
+      total.connections_public_max = edge_.plan.public_max;
+      total.connections_privileged_max = edge_.plan.privileged_max;
+    }
     total.handshakes_open = edge_.handshakes.load(std::memory_order_relaxed);
     total.buffered_bytes = edge_.buffered_bytes.load(std::memory_order_relaxed);
     return total;
@@ -220,8 +214,7 @@ class EdgeServer final : public Server {
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Create(ServerOptions options) {
   MESHCA_CHECK(options.clock != nullptr);
-  // OpenSSL writes to sockets without MSG_NOSIGNAL.
-  std::signal(SIGPIPE, SIG_IGN);
+  MESHCA_CHECK(SurvivesBrokenPipes());  // OpenSSL writes to sockets without MSG_NOSIGNAL: see process_limits.h.
   auto server = std::make_unique<EdgeServer>(options);
   MESHCA_RETURN_IF_ERROR(server->MakeLoops(options.loops));
   return std::unique_ptr<Server>(std::move(server));

@@ -48,7 +48,7 @@ struct ListenerOptions {
 // Handlers in the routers must live until Shutdown returned; Calls and StreamHandles kept longer do nothing.
 class Server {
  public:
-  // Errors: Internal (no descriptors for the loops).
+  // The process must survive broken pipes (ca/base/process_limits.h). Errors: Internal (no descriptors for the loops).
   static absl::StatusOr<std::unique_ptr<Server>> Create(ServerOptions options);
 
   // Shuts down with no grace when that has not happened yet.

@@ -22,11 +22,12 @@ constexpr uint32_t kHeaderOverhead = 32;  // RFC 9113 §6.5.2
 
 }  // namespace
 
-ServerStream::ServerStream(Connection& connection, int32_t id)
+ServerStream::ServerStream(Connection& connection, int32_t id, bool within_rate)
     : connection_(&connection),
       mailbox_(connection.loop().mailbox()),
       peer_(connection.peer()),
       id_(id),
+      within_rate_(within_rate),
       begun_ns_(connection.loop().now_ns()) {}
 
 void ServerStream::MarkDirty() { connection_->MarkDirty(); }
@@ -126,7 +127,7 @@ absl::Status ServerStream::Judge() {
         absl::StrCat("the request headers are longer than ", connection_->limits().header_bytes_max, " bytes"));
   }
   if (metadata_refused_) {
-    connection_->CountLimit(LimitKind::kBufferedBytes);
+    connection_->CountShutOut(LimitKind::kBufferedBytes);
     return absl::ResourceExhaustedError("too many bytes of metadata of open calls");
   }
   if (bad_timeout_) return absl::InternalError("grpc-timeout is malformed");
@@ -142,19 +143,15 @@ absl::Status ServerStream::Judge() {
   if (connection_->loop().draining()) return absl::UnavailableError("the server is shutting down");
   Edge& edge = connection_->loop().edge();
   Source& source = connection_->source();
-  if (!source.calls.Take(edge.source.calls, connection_->loop().now_ns())) {
-    connection_->CountLimit(LimitKind::kCalls);
-    connection_->CountRefusedCall();
-    return absl::ResourceExhaustedError("too many calls a second from this source");
-  }
   counts_in_source_ = true;
-  const bool fits_globally = edge.streams.fetch_add(1, std::memory_order_relaxed) < edge.global.streams_max;
+  const bool fits_globally =
+      edge.streams.fetch_add(1, std::memory_order_relaxed) < edge.StreamsMax(connection_->privileged());
   if (source.streams.fetch_add(1, std::memory_order_relaxed) >= edge.source.streams_max) {
-    connection_->CountLimit(LimitKind::kStreamsPerSource);
+    connection_->CountShutOut(LimitKind::kStreamsPerSource);
     return absl::ResourceExhaustedError("too many open calls from this source");
   }
   if (!fits_globally) {
-    connection_->CountLimit(LimitKind::kStreamsGlobal);
+    connection_->CountShutOut(LimitKind::kStreamsGlobal);
     return absl::ResourceExhaustedError("too many open calls");
   }
   return absl::OkStatus();
@@ -169,6 +166,7 @@ void ServerStream::OnHeadersEnd(bool ends) {
   const size_t index = method_ != nullptr ? method_->index : router.methods().size();
   counters_ = &connection_->loop().stats().methods[listener.methods_offset + index];
   counters_->open.Add();
+  if (!within_rate_) return RefuseOverRate();
   if (!post_) return AnswerHttp("405");
   if (!grpc_) return AnswerHttp("415");
   absl::Status verdict = Judge();
@@ -177,6 +175,15 @@ void ServerStream::OnHeadersEnd(bool ends) {
   if (!verdict.ok()) return End(verdict);
   if (deadline_ns_ != TimerHeap::kNever) connection_->loop().timers().Set(*this, deadline_ns_);
   if (method_->stream) StartStreaming();
+}
+
+void ServerStream::RefuseOverRate() {
+  connection_->CountShutOut(LimitKind::kCalls);
+  connection_->CountRefusedCall();
+  if (connection_->dead()) return;
+  if (!post_ || !grpc_) return AnswerHttp("429");
+  status_ = absl::OkStatus();
+  End(absl::ResourceExhaustedError("too many calls a second from this source; call again later, and less often"));
 }
 
 void ServerStream::AnswerHttp(const char* status) {
@@ -223,7 +230,7 @@ void ServerStream::OnData(absl::string_view data) {
 
 void ServerStream::OnUnaryData(absl::string_view data) {
   if (!connection_->ReserveRequest(data.size())) {
-    connection_->CountLimit(LimitKind::kBufferedBytes);
+    connection_->CountShutOut(LimitKind::kBufferedBytes);
     return End(absl::ResourceExhaustedError("too many bytes of unfinished requests"));
   }
   in_charge_ += data.size();
@@ -260,7 +267,7 @@ void ServerStream::OnStreamData(absl::string_view data) {
     const size_t wanted = view.size() < kFramePrefixBytes || direct ? kFramePrefixBytes : kFramePrefixBytes + length;
     size_t take = direct ? data.size() : std::min(data.size(), wanted - in_.size());
     if (!connection_->ReserveRequest(take)) {
-      connection_->CountLimit(LimitKind::kBufferedBytes);
+      connection_->CountShutOut(LimitKind::kBufferedBytes);
       return End(absl::ResourceExhaustedError("too many bytes of unfinished messages"));
     }
     in_charge_ += take;

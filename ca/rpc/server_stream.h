@@ -29,7 +29,8 @@ class ServerStream final : public Stream,
                            public Timer,
                            public std::enable_shared_from_this<ServerStream> {
  public:
-  ServerStream(Connection& connection, int32_t id);
+  // `within_rate`: its source may begin one more call now.
+  ServerStream(Connection& connection, int32_t id, bool within_rate);
 
   // ---- what the HTTP/2 session tells
   // `ends`: END_STREAM came with it; OnHalfClose follows.
@@ -127,6 +128,7 @@ class ServerStream final : public Stream,
   void End(const absl::Status& status);
   void CountEnd(absl::StatusCode code);
   void AnswerHttp(const char* status);
+  void RefuseOverRate();
   void SubmitTrailersOnly();
   void MarkDirty();
 
@@ -153,6 +155,7 @@ class ServerStream final : public Stream,
   bool bad_metadata_ : 1 = false;
   bool metadata_refused_ : 1 = false;  // the buffer budget had no room
   bool malformed_ : 1 = false;
+  bool within_rate_ : 1;
   RequestCheck check_;
   std::atomic<bool> cancelled_{false};
 

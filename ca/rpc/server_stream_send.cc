@@ -89,7 +89,7 @@ bool ServerStream::Send(Payload message) {
   }
   const auto charge = message.use_count() > 1 ? kSharedPayloadCharge : static_cast<uint32_t>(message->size());
   if (!connection_->ReserveAnswer(charge)) {
-    connection_->CountLimit(LimitKind::kBufferedBytes);
+    connection_->CountShutOut(LimitKind::kBufferedBytes);
     End(absl::ResourceExhaustedError("too many bytes wait for clients that do not read"));
     return true;
   }
@@ -230,7 +230,7 @@ void ServerStream::DeliverAnswer() {
   const auto charge =
       answer_.payload.use_count() > 1 ? kSharedPayloadCharge : static_cast<uint32_t>(answer_.payload->size());
   if (!connection_->ReserveAnswer(charge)) {
-    connection_->CountLimit(LimitKind::kBufferedBytes);
+    connection_->CountShutOut(LimitKind::kBufferedBytes);
     return End(absl::ResourceExhaustedError("too many bytes wait for clients that do not read"));
   }
   finished_ = true;

@@ -10,6 +10,7 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "ca/rpc/connection_plan.h"
 
 namespace meshca::rpc {
 
@@ -17,7 +18,12 @@ namespace meshca::rpc {
 enum class LimitKind : uint8_t {
   kConnectionsGlobal,
   kConnectionsPerSource,
-  kSourceOverRate,  // new connection of a source whose bucket is empty
+  kConnectionsPrivileged,  // the reserve of the privileged listeners was full
+  kGaveWay,                // ended so that somebody else had a place
+  kDescriptors,            // accept() failed: RLIMIT_NOFILE or memory
+  kSourceOverRate,         // new connection of a source whose bucket is empty
+  kHandshakesPaced,        // had to wait in a lane because handshakes of its source fail
+  kHandshakeStalled,       // gave its turn to one that waited
   kHandshakeTimeout,
   kFirstCallTimeout,
   kWriteStall,
@@ -40,6 +46,8 @@ enum class LimitKind : uint8_t {
 
 // "connections_global", "resets", ...: the label in metrics.
 absl::string_view LimitName(LimitKind kind);
+// "stranger", "certified", "socket", "privileged": the label in metrics.
+absl::string_view RoomName(Room room);
 
 inline constexpr size_t kStatusCodes = 17;  // gRPC's, 0..16
 inline constexpr size_t kLatencyBuckets = 16;
@@ -61,6 +69,9 @@ struct StatsSnapshot {
   std::vector<MethodStats> methods;
   uint64_t connections_accepted = 0;
   uint64_t connections_open = 0;
+  std::array<uint64_t, kRooms> connections_by_room{};
+  uint64_t connections_public_max = 0;  // what GlobalLimits and RLIMIT_NOFILE came to; 0 before Start
+  uint64_t connections_privileged_max = 0;
   uint64_t streams_open = 0;
   uint64_t handshakes_open = 0;  // those that hold a turn; SourceLimits::handshakes_max and its global twin bound them
   uint64_t handshakes_ok = 0;

@@ -27,6 +27,10 @@ class ClientVerifier {
   // CERTIFICATE_EXPIRED, CERTIFICATE_REVOKED, UNKNOWN_AUTHORITY, else bad_certificate.
   virtual absl::StatusOr<std::shared_ptr<const void>> Verify(std::span<const std::string> chain_der,
                                                              absl::Time now) = 0;
+
+  // What the client is counted by, where `identity` is what Verify returned: all certificates of one client should have
+  // one name, so that more of them do not make it more callers. "": by its leaf.
+  virtual std::string CountedAs(const void* identity) const { return std::string(); }
 };
 
 enum class TlsVersion { kTls12, kTls13 };

@@ -51,6 +51,10 @@ class TlsHandshake {
   SslPtr TakeSsl();
   const ChainDer& chain() const { return chain_; }  // never null
   const std::shared_ptr<const void>& identity() const { return identity_; }
+  // The verifier's name for who showed the certificate; "" where it has none, and without a certificate.
+  std::string counted_as() const {
+    return chain_->empty() || !state_->verifier ? std::string() : state_->verifier->CountedAs(identity_.get());
+  }
   std::string version() const { return SSL_get_version(ssl_.get()); }
   bool resumed() const { return SSL_session_reused(ssl_.get()) == 1; }
 

@@ -50,4 +50,8 @@ absl::StatusOr<std::shared_ptr<const void>> SvidVerifier::Verify(std::span<const
   return std::shared_ptr<const void>(std::make_shared<const VerifiedPeer>(*std::move(peer)));
 }
 
+std::string SvidVerifier::CountedAs(const void* identity) const {
+  return static_cast<const VerifiedPeer*>(identity)->spiffe_id.uri();
+}
+
 }  // namespace meshca

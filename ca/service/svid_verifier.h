@@ -27,6 +27,9 @@ class SvidVerifier final : public rpc::ClientVerifier {
   // Unauthenticated with the reasons of rpc::ClientVerifier, so that the TLS alert fits.
   absl::StatusOr<std::shared_ptr<const void>> Verify(std::span<const std::string> chain_der, absl::Time now) override;
 
+  // The SPIFFE ID: renewals and replicas of one workload are one caller.
+  std::string CountedAs(const void* identity) const override;
+
   // The verifier of the moment; null before the CA has started.
   std::shared_ptr<const ChainVerifier> chain_verifier() const;
 

@@ -217,8 +217,13 @@ void HttpEndpoint::Impl::Accept() {
       return;
     }
     if (connections_.size() >= limits_.connections_max) {
-      Cut(*connections_.front());
-      connections_.erase(connections_.begin());
+      // The oldest that has asked nothing yet, or has its answer; a probe whose answer is being made goes last.
+      auto oldest = std::find_if(connections_.begin(), connections_.end(), [](const auto& c) {
+        return c->phase == Connection::Phase::kReading || c->phase == Connection::Phase::kLingering;
+      });
+      if (oldest == connections_.end()) oldest = connections_.begin();
+      Cut(**oldest);
+      connections_.erase(oldest);
     }
     auto connection = std::make_unique<Connection>();
     connection->fd = std::move(fd);

@@ -28,7 +28,9 @@ struct HttpRoute {
 };
 
 struct HttpLimits {
-  size_t connections_max = 128;  // one more ends the oldest
+  // One more ends the oldest, of those whose answer is not being made if there is one. The gRPC listeners leave so many
+  // descriptors (rpc::GlobalLimits::descriptors_kept), so no flood of theirs keeps a probe out.
+  size_t connections_max = 128;
   size_t head_bytes_max = 8 * 1024;
   absl::Duration request_timeout = absl::Seconds(5);      // from accept to the last byte of the request's head
   absl::Duration answer_timeout = absl::Seconds(10);      // from there to the last byte the client took

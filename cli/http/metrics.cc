@@ -226,6 +226,13 @@ void AddEdge(const rpc::StatsSnapshot& stats, MetricFamilies& out) {
   auto number = [](uint64_t value) { return static_cast<double>(value); };
   out.Counter("meshca_rpc_connections_accepted_total", "Connections accepted.", number(stats.connections_accepted));
   out.Gauge("meshca_rpc_connections_open", "Connections open.", number(stats.connections_open));
+  for (size_t room = 0; room < stats.connections_by_room.size(); ++room) {
+    out.Gauge("meshca_rpc_connections_by_kind", "Connections open, by what they count as.",
+              number(stats.connections_by_room[room]), {{"kind", rpc::RoomName(static_cast<rpc::Room>(room))}});
+  }
+  out.Gauge("meshca_rpc_connections_max", "Places for connections, as the limit of open files allows.",
+            number(stats.connections_public_max), {{"listeners", "public"}});
+  out.Gauge("meshca_rpc_connections_max", "", number(stats.connections_privileged_max), {{"listeners", "privileged"}});
   out.Gauge("meshca_rpc_streams_open", "Calls and streams open, all methods.", number(stats.streams_open));
   out.Counter("meshca_rpc_handshakes_total", "TLS handshakes.", number(stats.handshakes_ok), {{"result", "ok"}});
   out.Counter("meshca_rpc_handshakes_total", "", number(stats.handshakes_failed), {{"result", "failed"}});

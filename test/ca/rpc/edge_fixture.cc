@@ -6,6 +6,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/strip.h"
+#include "ca/base/process_limits.h"
 
 namespace meshca::rpc {
 
@@ -52,6 +53,7 @@ void ChatHandler::OnClose(const absl::Status& status) {
 }
 
 EdgeTest::EdgeTest() {
+  IgnoreBrokenPipes();
   router_.AddUnary("/t.Test/Echo", [](std::shared_ptr<Call> call) {
     if (auto value = call->metadata("x-echo")) call->AddInitialMetadata("x-echo", *value);
     if (auto value = call->metadata("x-echo-bin")) call->AddTrailingMetadata("x-echo-bin", *value);

@@ -369,6 +369,7 @@ TEST_F(TlsTest, HandshakesWaitForTheirTurnAndAllGetIt) {
   ListenerOptions listener;
   listener.tls = *context;
   listener.limits.handshake_timeout = absl::Hours(1);  // Nobody is cut here, however slow the machine.
+  listener.limits.handshake_stall = absl::Hours(1);
   ServerOptions server = {.loops = 2};
   server.source.handshakes_max = 2;
   const std::string address = Serve(std::move(listener), server);

@@ -44,13 +44,21 @@ class Gate {
   }
   void Pass() {
     MutexLock lock(mutex_);
+    entered_ = true;
+    changed_.NotifyAll();
     while (!open_) changed_.Wait(mutex_);
+  }
+  // Until somebody stands before it.
+  void WaitEntered() {
+    MutexLock lock(mutex_);
+    while (!entered_) changed_.Wait(mutex_);
   }
 
  private:
   Mutex mutex_;
   CondVar changed_;
   bool open_ ABSL_GUARDED_BY(mutex_) = false;
+  bool entered_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 class Client {
@@ -218,6 +226,28 @@ TEST(HttpEndpoint, FloodOfIdleConnectionsEndsItsOwn) {
   for (int i = 0; i < 200; ++i) idle.push_back(std::make_unique<Client>(endpoint->address()));
   EXPECT_THAT(Ask(*endpoint, kGet), EndsWith("ok\n"));
   EXPECT_EQ(idle.front()->ReadAll(), "") << "the oldest of the flood is still open";
+}
+
+TEST(HttpEndpoint, WhoseAnswerIsBeingMadeGivesWayToNoFlood) {
+  Gate gate;
+  HttpLimits limits;
+  limits.connections_max = 8;
+  std::vector<HttpRoute> routes = Livez();
+  routes.push_back({"/metrics",
+                    [&] {
+                      gate.Pass();
+                      return HttpAnswer{200, "text/plain", "numbers\n"};
+                    },
+                    true});
+  auto endpoint = HttpEndpoint::Start("127.0.0.1:0", routes, limits).value();
+  Client scraper(endpoint->address());
+  scraper.Send("GET /metrics HTTP/1.1\r\n\r\n");
+  gate.WaitEntered();
+  std::vector<std::unique_ptr<Client>> idle;
+  for (int i = 0; i < 100; ++i) idle.push_back(std::make_unique<Client>(endpoint->address()));
+  EXPECT_EQ(idle.front()->ReadAll(), "") << "the flood ends its own";
+  gate.Open();
+  EXPECT_THAT(scraper.ReadAll(), EndsWith("numbers\n"));
 }
 
 TEST(HttpEndpoint, ClientThatNeverReadsIsCut) {

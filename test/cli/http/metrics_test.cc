@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "ca/authority/key_encryption.h"
+#include "ca/base/process_limits.h"
 #include "cli/http/metric_families.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -58,6 +59,7 @@ class MetricsTest : public testing::Test {
     EXPECT_TRUE(manager_->Start().ok());
     pipeline_ = std::make_unique<IssuancePipeline>(CertificateProfile(), PipelineOptions(), *manager_, store_, clock_,
                                                    entropy_);
+    IgnoreBrokenPipes();
     edge_ = rpc::Server::Create({}).value();
     sources_.version = "1.2.3";
     sources_.started_at = clock_.Now();

@@ -14,6 +14,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "ca/base/process_limits.h"
 #include "ca/base/status.h"
 #include "ca/base/unique_fd.h"
 #include "ca/rpc/router.h"
@@ -55,6 +56,7 @@ class RootCommands : public ServiceTest {
     rpc::ListenerOptions listener;
     listener.address = "unix:" + socket;
     listener.router = std::move(router);
+    IgnoreBrokenPipes();
     server = rpc::Server::Create({.loops = 1}).value();
     MESHCA_CHECK(server->AddListener(std::move(listener)).ok());
     server->Start();

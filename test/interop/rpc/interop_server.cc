@@ -18,6 +18,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "ca/base/process_limits.h"
 #include "ca/base/status.h"
 #include "ca/rpc/health.h"
 #include "ca/rpc/reflection.h"
@@ -108,6 +109,8 @@ int main(int argc, char** argv) {
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   const sigset_t signals = meshca::rpc::Signals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // Before threads start: they inherit it.
+  meshca::IgnoreBrokenPipes();
+  meshca::RaiseDescriptorLimit();
 
   std::vector<std::string> addresses;
   std::string cert;
