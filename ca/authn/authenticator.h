@@ -3,6 +3,7 @@
 #define MESHCA_CA_AUTHN_AUTHENTICATOR_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -35,6 +36,12 @@ struct Credentials {
   std::shared_ptr<const VerifiedPeer> client_certificate;
   std::optional<UnixPeer> unix_peer;
   std::string peer_address;  // for people
+  // Whom the work on this credential is counted against: an address, a network, a uid, or the identity that a client
+  // certificate has proven. Callers of one source share its places in queues.
+  std::string source;
+  // Whether nobody waits for the answer any more: what has not begun by then need not be done. Any thread; empty:
+  // somebody always waits.
+  std::function<bool()> abandoned;
 };
 
 // Thread-safe.
@@ -54,9 +61,10 @@ class Authenticator {
   virtual bool Recognises(const Credentials& credentials) const = 0;
 
   // Judges. `done` runs exactly once, on any thread, perhaps before this returns; never blocks the caller: database and
-  // network work goes to the authenticator's own threads.
+  // network work, and arithmetic that a stranger can ask for, go to the authenticator's own threads (FairPool).
   // Errors: Unauthenticated (invalid or expired: a new credential is needed), PermissionDenied (valid, but entitles to
-  // nothing; says what would), Unavailable (the judge could not be reached), ResourceExhausted (too many waiting).
+  // nothing; says what would), Unavailable (the judge could not be reached), ResourceExhausted (too many waiting, of
+  // this source or of all), Cancelled (abandoned before its turn came).
   virtual void Authenticate(Credentials credentials, absl::Time now, Done done) = 0;
 };
 

@@ -1,8 +1,5 @@
 #include "ca/authn/join_token.h"
 
-#include <algorithm>
-#include <array>
-#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -18,15 +15,15 @@ absl::Status Refused(absl::string_view reason, absl::string_view sentence) {
 
 }  // namespace
 
-JoinTokenAuthenticator::JoinTokenAuthenticator(TokenStore& store, Options options)
-    : store_(store), queue_(std::array<size_t, 1>{options.queue_max}) {
-  for (size_t i = 0; i < std::max<size_t>(options.threads, 1); ++i) threads_.emplace_back([this] { Run(); });
-}
+JoinTokenAuthenticator::JoinTokenAuthenticator(TokenStore& store, FairPool::Options options)
+    : store_(store), pool_([&options] {
+        options.what = "join tokens";
+        return std::move(options);
+      }()) {}
 
 JoinTokenAuthenticator::~JoinTokenAuthenticator() {
   stopping_ = true;
-  queue_.Close();
-  for (std::thread& thread : threads_) thread.join();
+  pool_.Stop();
 }
 
 bool JoinTokenAuthenticator::Recognises(const Credentials& credentials) const {
@@ -38,30 +35,25 @@ void JoinTokenAuthenticator::Authenticate(Credentials credentials, absl::Time no
   if (absl::StatusOr<JoinTokenText> parts = ParseJoinToken(text); !parts.ok()) {
     return std::move(done)(Refused("TOKEN_MALFORMED", parts.status().message()));
   }
-  Lookup lookup{JoinTokenSha256(text), now, std::move(done)};
-  if (queue_.TryPush(lookup)) return;
-  std::move(lookup.done)(
-      WithReason(absl::ResourceExhaustedError("too many join tokens wait to be looked up; retry with backoff"),
-                 "AUTHENTICATION_QUEUE_FULL"));
+  absl::StatusOr<FairPool::Place> place = pool_.Admit(credentials.source);
+  if (!place.ok()) return std::move(done)(place.status());
+  pool_.Submit(*std::move(place), [this, hash = JoinTokenSha256(text), now,
+                                   abandoned = std::move(credentials.abandoned), done = std::move(done)]() mutable {
+    if (stopping_) return std::move(done)(absl::UnavailableError("the server is shutting down"));
+    if (abandoned && abandoned()) return std::move(done)(absl::CancelledError("the caller went away"));
+    std::move(done)(Judge(hash, now));
+  });
 }
 
-void JoinTokenAuthenticator::Run() {
-  while (std::optional<Lookup> lookup = queue_.Pop()) {
-    absl::StatusOr<CallerIdentity> verdict =
-        stopping_ ? absl::UnavailableError("the server is shutting down") : Judge(*lookup);
-    std::move(lookup->done)(std::move(verdict));
-  }
-}
-
-absl::StatusOr<CallerIdentity> JoinTokenAuthenticator::Judge(const Lookup& lookup) {
-  absl::StatusOr<JoinToken> token = store_.FindToken(lookup.secret_sha256);
+absl::StatusOr<CallerIdentity> JoinTokenAuthenticator::Judge(const std::string& secret_sha256, absl::Time now) {
+  absl::StatusOr<JoinToken> token = store_.FindToken(secret_sha256);
   if (absl::IsNotFound(token.status())) {
     return Refused("TOKEN_UNKNOWN",
                    "join token: unknown; it was deleted, or another CA made it. Get a new one: meshca token create "
                    "SPIFFE_ID");
   }
   if (!token.ok()) return Annotate(token.status(), "join token");
-  if (lookup.now >= token->expires_at) {
+  if (now >= token->expires_at) {
     return Refused("TOKEN_EXPIRED",
                    absl::StrCat("join token ", token->id, ": expired at ",
                                 absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", token->expires_at, absl::UTCTimeZone()),

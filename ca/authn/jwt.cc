@@ -40,6 +40,23 @@ absl::StatusOr<JsonValue> DecodeObject(absl::string_view part, absl::string_view
   return value;
 }
 
+// A token that says it is a logout notice, a security event or a proof of possession is signed by the same key and says
+// nothing about who calls (RFC 8725 §2.8). JOSE is what RFC 7515 §4.1.9 calls this serialization; at+jwt is an access
+// token (RFC 9068). Most tokens have no typ.
+absl::Status CheckType(const JsonValue& header) {
+  const JsonValue* typ = header.Find("typ");
+  if (typ == nullptr) return absl::OkStatus();
+  if (!typ->is_text()) return Malformed("its header's typ is no text");
+  absl::string_view name = typ->text;
+  constexpr absl::string_view kPrefix = "application/";
+  if (absl::StartsWithIgnoreCase(name, kPrefix)) name.remove_prefix(kPrefix.size());
+  for (const absl::string_view taken : {"JWT", "JOSE", "at+jwt"}) {
+    if (absl::EqualsIgnoreCase(name, taken)) return absl::OkStatus();
+  }
+  return Refused("JWT_TYPE_REFUSED",
+                 absl::StrCat("its type is ", Quoted(typ->text), "; accepted are JWT, JOSE, at+jwt, or none at all"));
+}
+
 // A NumericDate (RFC 7519 §2): seconds since 1970, perhaps with a fraction. Nothing: absent.
 absl::StatusOr<std::optional<absl::Time>> TimeClaim(const JsonValue& claims, absl::string_view name) {
   const JsonValue* value = claims.Find(name);
@@ -68,16 +85,17 @@ absl::StatusOr<Jwt> Jwt::Parse(absl::string_view token) {
   if (alg == nullptr || !alg->is_text()) return Malformed("its header names no algorithm (alg)");
   const JsonValue* kid = header.Find("kid");
   if (kid != nullptr && !kid->is_text()) return Malformed("its header's kid is no text");
+  MESHCA_RETURN_IF_ERROR(CheckType(header));
 
   Jwt jwt;
-  MESHCA_ASSIGN_OR_RETURN(jwt.algorithm_, ParseJwtAlgorithm(alg->text));
+  MESHCA_ASSIGN_OR_RETURN(jwt.proof_.algorithm, ParseJwtAlgorithm(alg->text));
   MESHCA_ASSIGN_OR_RETURN(jwt.claims_, DecodeObject(parts[1], "payload"));
   std::optional<std::string> signature = Base64UrlDecode(parts[2]);
   if (!signature.has_value()) return Malformed("its signature is not base64url");
   if (signature->empty()) return Malformed("it has no signature");
-  jwt.kid_ = kid == nullptr ? "" : kid->text;
-  jwt.signing_input_ = std::string(token.substr(0, parts[0].size() + 1 + parts[1].size()));
-  jwt.signature_ = *std::move(signature);
+  jwt.proof_.kid = kid == nullptr ? "" : kid->text;
+  jwt.proof_.signing_input = std::string(token.substr(0, parts[0].size() + 1 + parts[1].size()));
+  jwt.proof_.signature = *std::move(signature);
   return jwt;
 }
 
@@ -97,24 +115,33 @@ absl::Time Jwt::expires() const {
   return exp.ok() ? exp->value_or(absl::InfinitePast()) : absl::InfinitePast();
 }
 
-absl::Status Jwt::VerifySignature(const Jwks& keys) const {
-  const std::vector<const Jwks::Key*> candidates = keys.Candidates(algorithm_, kid_);
+absl::StatusOr<std::vector<const Jwks::Key*>> JwtProof::FindKeys(const Jwks& keys) const {
+  std::vector<const Jwks::Key*> candidates = keys.Candidates(algorithm, kid);
   if (candidates.empty()) {
     return Refused("JWT_UNKNOWN_KEY",
-                   kid_.empty()
-                       ? absl::StrCat("the issuer has no key for ", JwtAlgorithmName(algorithm_))
-                       : absl::StrCat("the issuer has no key ", Quoted(kid_), " for ", JwtAlgorithmName(algorithm_)));
+                   kid.empty()
+                       ? absl::StrCat("the issuer has no key for ", JwtAlgorithmName(algorithm))
+                       : absl::StrCat("the issuer has no key ", Quoted(kid), " for ", JwtAlgorithmName(algorithm)));
   }
   if (candidates.size() > kCandidatesMax) {
     return Refused(
         "JWT_KEY_AMBIGUOUS",
-        absl::StrCat(candidates.size(), " of the issuer's keys may have signed it by ", JwtAlgorithmName(algorithm_),
+        absl::StrCat(candidates.size(), " of the issuer's keys may have signed it by ", JwtAlgorithmName(algorithm),
                      ", and at most ", kCandidatesMax,
                      " are tried; the issuer must name the key in each token (kid), each by a name of its own"));
   }
+  return candidates;
+}
+
+absl::Status JwtProof::Verify(const Jwks& keys) const {
+  MESHCA_ASSIGN_OR_RETURN(const std::vector<const Jwks::Key*> candidates, FindKeys(keys));
   for (const Jwks::Key* candidate : candidates) {
-    if (VerifyJwsSignature(algorithm_, candidate->key, signing_input_, signature_)) return absl::OkStatus();
+    if (VerifyJwsSignature(algorithm, candidate->key, signing_input, signature)) return absl::OkStatus();
   }
+  return SignatureInvalid();
+}
+
+absl::Status JwtProof::SignatureInvalid() {
   return Refused("JWT_SIGNATURE_INVALID", "the signature does not fit the issuer's key");
 }
 

@@ -152,7 +152,12 @@ bool Acceptor::FindPlace(Room room, const std::shared_ptr<Source>& source, absl:
   // The largest source makes room for a smaller one: among its own kind where that kind has all it may have.
   if (!at_share) {
     std::vector<Room> rooms = {room};
-    if (!kind_full) rooms = {Room::kStranger, Room::kCertified, Room::kSocket};
+    if (!kind_full) {
+      // An eighth is each kind's own. Beyond it strangers displace strangers alone, and a uid nobody who has shown a
+      // certificate: else a thousand addresses with little each would eat up those who have proven who they are.
+      if (room == Room::kSocket) rooms.push_back(Room::kStranger);
+      if (open(room) < plan.kind_own) rooms = {Room::kStranger, Room::kCertified, Room::kSocket};
+    }
     if (Displace(std::move(rooms), source, /*of_newcomers_source=*/false)) return true;
   }
   // The newcomer may be about to prove that it is somebody else than the stranger of its address who has been idle

@@ -23,6 +23,7 @@ ConnectionPlan PlanConnections(uint64_t descriptors, const GlobalLimits& global,
   plan.public_max = static_cast<uint32_t>(
       std::clamp<uint64_t>(available - plan.privileged_max, 1, std::max<uint32_t>(1, global.connections_max)));
   plan.kind_max = Eighths(plan.public_max, 6);
+  plan.kind_own = Eighths(plan.public_max, 1);
   plan.certified_per_address_max = Eighths(plan.public_max, 6);
   // More than half, because one uid or one balancer may stand for a whole node; who comes to a full house takes the
   // place of the largest crowd's idlest (Residents), so that even this much shuts nobody out.

@@ -26,6 +26,8 @@ struct ConnectionPlan {
   // Of `public_max`, all strangers, and all connections of Unix sockets: neither many addresses nor many uids (a user
   // may have 65,536 subordinate ones) fill everything.
   uint32_t kind_max = 0;
+  // Of `public_max`, what strangers, and what Unix sockets, may take from those who have more to show than they.
+  uint32_t kind_own = 0;
   // Of `public_max`, one source.
   uint32_t per_source_max = 0;
   // Of `public_max`, those that came from one address and showed certificates, whatever the names in them: a thief of

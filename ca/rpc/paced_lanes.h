@@ -51,14 +51,14 @@ class PacedLanes {
   Entry* Next();
   // Some number, for whoever else lets chance decide on this loop.
   uint64_t Chance();
-  // A step took so long.
+  // A step took so much of a core.
   void Spend(int64_t nanoseconds) { credit_ns_ -= nanoseconds; }
 
  private:
   // Of the time that passes, one part in so many.
   static constexpr int64_t kShare = 3;
-  // What may be saved up: a few steps.
-  static constexpr int64_t kCreditMaxNs = 1'000'000;
+  // What may be saved up: some steps, for a loop that comes round late because the machine is busy.
+  static constexpr int64_t kCreditMaxNs = 5'000'000;
 
   std::array<std::vector<Entry*>, 3> lanes_;
   size_t waiting_ = 0;

@@ -39,7 +39,7 @@ Words WordsFor(LimitKind limit) {
       return {"connections are refused: this caller resets, pings or changes settings too often",
               "find out what this caller does; it is let in again when it has been quiet for some seconds"};
     case LimitKind::kHandshakesPaced:
-      return {"TLS handshakes are slowed down, because too many from this address fail",
+      return {"TLS handshakes are slowed down, because too many from this address failed",
               "find out who fails there (log level debug names each); clients with valid certificates still get in"};
     case LimitKind::kHandshakeStalled:
       return {"TLS handshakes that stood still were ended, because others from this address waited",

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "ca/base/mutex.h"
 #include "ca/base/status.h"
+#include "ca/rpc/client_chain.h"
 #include "ca/rpc/session_cache.h"
 #include "ca/rpc/tls_handshake.h"
 
@@ -97,6 +98,8 @@ absl::Status UseCertificates(SSL_CTX* ctx, const TlsOptions& options) {
 
 // The protocol: TLS 1.2 with forward secrecy and AEAD alone, or 1.3; sessions on the server; no renegotiation.
 absl::Status UseProtocol(SSL_CTX* ctx, const TlsOptions& options) {
+  // Whatever the host's openssl.cnf says: 112 bits for every key, curve and signature.
+  SSL_CTX_set_security_level(ctx, 2);
   const int minimum = options.minimum_version == TlsVersion::kTls13 ? TLS1_3_VERSION : TLS1_2_VERSION;
   if (SSL_CTX_set_min_proto_version(ctx, minimum) != 1 ||
       SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20") != 1 ||
@@ -123,6 +126,7 @@ absl::Status UseProtocol(SSL_CTX* ctx, const TlsOptions& options) {
     SSL_CTX_set_verify(ctx, mode, nullptr);
     SSL_CTX_set_cert_verify_callback(ctx, VerifyClient, nullptr);
     SSL_CTX_set_max_cert_list(ctx, kClientChainBytesMax);
+    LimitClientChains(ctx);
   }
   return absl::OkStatus();
 }

@@ -8,12 +8,10 @@
 #include "absl/strings/str_cat.h"
 #include "ca/base/check.h"
 #include "ca/base/status.h"
+#include "ca/rpc/client_chain.h"
 
 namespace meshca::rpc {
 namespace {
-
-// What a client may send: a leaf and a few intermediates.
-constexpr int kChainMax = 8;
 
 int HandshakeIndex() {
   static const int index = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
@@ -32,7 +30,7 @@ int VerifyErrorOf(const absl::Status& status) {
 ChainDer EncodeChain(const STACK_OF(X509) * certificates) {
   auto chain = std::make_shared<std::vector<std::string>>();
   const int count = sk_X509_num(certificates);
-  if (count > kChainMax) return nullptr;
+  if (count > kClientChainMax) return nullptr;
   for (int i = 0; i < count; ++i) {
     X509* certificate = sk_X509_value(certificates, i);
     const int size = i2d_X509(certificate, nullptr);
@@ -104,7 +102,7 @@ int TlsHandshake::VerifyChain(X509_STORE_CTX* store) {
   ChainDer chain = EncodeChain(X509_STORE_CTX_get0_untrusted(store));
   absl::Status status;
   if (!chain || chain->empty()) {
-    status = absl::InvalidArgumentError(absl::StrCat("the client's chain has more than ", kChainMax, " certificates"));
+    status = absl::InvalidArgumentError("the chain cannot be encoded");
   } else {
     auto identity = state_->verifier->Verify(*chain, clock_.Now());
     if (identity.ok()) {
@@ -118,6 +116,10 @@ int TlsHandshake::VerifyChain(X509_STORE_CTX* store) {
   error_ = absl::StrCat("client certificate: ", status.message());
   X509_STORE_CTX_set_error(store, VerifyErrorOf(status));
   return 0;
+}
+
+void TlsHandshake::RefuseLongChain() {
+  error_ = absl::StrCat("client certificate: the client's chain has more than ", kClientChainMax, " certificates");
 }
 
 SSL_SESSION* TlsHandshake::FindSession(absl::string_view id) {

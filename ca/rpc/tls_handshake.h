@@ -60,6 +60,7 @@ class TlsHandshake {
 
   // OpenSSL's callbacks.
   int VerifyChain(X509_STORE_CTX* store);
+  void RefuseLongChain();
   SSL_SESSION* FindSession(absl::string_view id);
   bool KeepSession(SSL_SESSION* session);
 

@@ -1,5 +1,9 @@
 #include "ca/service/credentials.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -31,7 +35,36 @@ absl::StatusOr<SecretBytes> BearerToken(const rpc::Metadata& metadata) {
   return SecretBytes::CopyOf(token);
 }
 
+// The network of "192.0.2.7:41234" or "[2001:db8::1]:41234"; a text that is neither is a source of its own.
+std::string AddressSource(absl::string_view address) {
+  std::string host(address.substr(0, address.rfind(':')));
+  if (absl::StartsWith(host, "[") && absl::EndsWith(host, "]")) host = host.substr(1, host.size() - 2);
+  host = host.substr(0, host.find('%'));
+  in_addr v4 = {};
+  in6_addr v6 = {};
+  if (inet_pton(AF_INET6, host.c_str(), &v6) == 1) {
+    if (IN6_IS_ADDR_LOOPBACK(&v6)) return "loopback";
+    if (!IN6_IS_ADDR_V4MAPPED(&v6)) {
+      std::memset(v6.s6_addr + 8, 0, 8);
+      char text[INET6_ADDRSTRLEN] = {};
+      return absl::StrCat(inet_ntop(AF_INET6, &v6, text, sizeof text), "/64");
+    }
+    std::memcpy(&v4, v6.s6_addr + 12, sizeof v4);
+  } else if (inet_pton(AF_INET, host.c_str(), &v4) != 1) {
+    return host;
+  }
+  if (ntohl(v4.s_addr) >> 24 == IN_LOOPBACKNET) return "loopback";
+  char text[INET_ADDRSTRLEN] = {};
+  return inet_ntop(AF_INET, &v4, text, sizeof text);
+}
+
 }  // namespace
+
+std::string CredentialSource(const rpc::Peer& peer) {
+  if (peer.identity != nullptr) return std::static_pointer_cast<const VerifiedPeer>(peer.identity)->spiffe_id.uri();
+  if (peer.unix_credentials.has_value()) return absl::StrCat("uid ", peer.unix_credentials->uid);
+  return AddressSource(peer.address);
+}
 
 absl::StatusOr<Credentials> CredentialsOf(const rpc::Peer& peer, const rpc::Metadata& metadata) {
   Credentials credentials;
@@ -48,6 +81,7 @@ absl::StatusOr<Credentials> CredentialsOf(const rpc::Peer& peer, const rpc::Meta
                                      unix_credentials.pid_start_ticks, peer.privileged};
   }
   credentials.peer_address = peer.address;
+  credentials.source = CredentialSource(peer);
   return credentials;
 }
 

@@ -20,6 +20,11 @@ namespace meshca {
 // certificate without a verified path.
 absl::StatusOr<Credentials> CredentialsOf(const rpc::Peer& peer, const rpc::Metadata& metadata);
 
+// Credentials::source, whom the work on a caller's credential is counted against: the SPIFFE ID that a client
+// certificate has proven, so that the callers behind one address translator are not one; else "uid 1000"; else the
+// address, of IPv6 the /64 (one customer's network: within it addresses cost nothing), and one for the whole loopback.
+std::string CredentialSource(const rpc::Peer& peer);
+
 // The caller as audit entries name it: "uid 0 pid 812", or the address.
 std::string ActorOf(const rpc::Peer& peer);
 

@@ -108,6 +108,8 @@ void CsrService::CreateCertificate(std::shared_ptr<rpc::Call> call) {
   requests_.fetch_add(1, kRelaxed);
   absl::StatusOr<Credentials> credentials = CredentialsOf(*call->peer(), call->client_metadata());
   if (!credentials.ok()) return Refuse(*call, credentials.status());
+  // A credential whose turn comes when nobody waits for the answer any more is not verified.
+  credentials->abandoned = [call] { return call->cancelled(); };
   // Who asks comes before what is asked: a stranger learns nothing but that it is one.
   authenticator_.Authenticate(*std::move(credentials), clock_.Now(),
                               [this, call](absl::StatusOr<CallerIdentity> caller) {

@@ -20,20 +20,6 @@ absl::Status Malformed(absl::string_view what) {
   return WithReason(absl::InvalidArgumentError(absl::StrCat("certificate: ", what)), "CERTIFICATE_MALFORMED");
 }
 
-// RFC 2253 text of an encoded Name; rare work, so OpenSSL may do it.
-std::string NameText(const std::string& der) {
-  const auto* at = reinterpret_cast<const unsigned char*>(der.data());
-  const X509NamePtr name(d2i_X509_NAME(nullptr, &at, static_cast<long>(der.size())));
-  const BioPtr bio(BIO_new(BIO_s_mem()));
-  if (name == nullptr || bio == nullptr || X509_NAME_print_ex(bio.get(), name.get(), 0, XN_FLAG_RFC2253) < 0) {
-    OpenSslError("X509_NAME_print_ex").IgnoreError();
-    return "(unreadable name)";
-  }
-  char* text = nullptr;
-  const long size = BIO_get_mem_data(bio.get(), &text);
-  return std::string(text, static_cast<size_t>(size));
-}
-
 // By whatever algorithm the certificate names, SHA-1 included.
 bool SelfSignatureFits(const Der& der, const PublicKey& key) {
   const auto* at = reinterpret_cast<const unsigned char*>(der.bytes().data());
@@ -107,15 +93,7 @@ std::optional<SerialNumber> Certificate::serial() const {
 std::string Certificate::subject() const { return NameText(fields().subject_der); }
 std::string Certificate::issuer() const { return NameText(fields().issuer_der); }
 
-absl::StatusOr<SpiffeId> Certificate::spiffe_id() const {
-  const std::vector<std::string>& uris = fields().uri_names;
-  if (uris.size() != 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("certificate: ", uris.size(), " URI names; an X.509-SVID has exactly one"));
-  }
-  absl::StatusOr<SpiffeId> id = SpiffeId::Parse(uris.front());
-  return id.ok() ? std::move(id) : absl::StatusOr<SpiffeId>(Annotate(id.status(), "certificate"));
-}
+absl::StatusOr<SpiffeId> Certificate::spiffe_id() const { return OneSpiffeId(fields()); }
 
 bool Certificate::IsSelfSigned() const {
   if (fields().subject_der != fields().issuer_der) return false;

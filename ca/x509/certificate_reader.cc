@@ -4,6 +4,7 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
+#include "ca/base/openssl_ptr.h"
 #include "ca/base/status.h"
 #include "ca/x509/der.h"
 #include "ca/x509/encoding.h"
@@ -201,6 +202,30 @@ absl::StatusOr<CertificateParts> ReadCertificate(absl::string_view der) {
   parts.signature_algorithm = algorithm.whole;
   MESHCA_RETURN_IF_ERROR(ReadTbs(tbs.content, parts));
   return parts;
+}
+
+// Rare work, so OpenSSL may do it.
+std::string NameText(const std::string& der) {
+  const auto* at = reinterpret_cast<const unsigned char*>(der.data());
+  const X509NamePtr name(d2i_X509_NAME(nullptr, &at, static_cast<long>(der.size())));
+  const BioPtr bio(BIO_new(BIO_s_mem()));
+  if (name == nullptr || bio == nullptr || X509_NAME_print_ex(bio.get(), name.get(), 0, XN_FLAG_RFC2253) < 0) {
+    OpenSslError("X509_NAME_print_ex").IgnoreError();
+    return "(unreadable name)";
+  }
+  char* text = nullptr;
+  const long size = BIO_get_mem_data(bio.get(), &text);
+  return std::string(text, static_cast<size_t>(size));
+}
+
+absl::StatusOr<SpiffeId> OneSpiffeId(const CertificateFields& fields) {
+  const std::vector<std::string>& uris = fields.uri_names;
+  if (uris.size() != 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("certificate: ", uris.size(), " URI names; an X.509-SVID has exactly one"));
+  }
+  absl::StatusOr<SpiffeId> id = SpiffeId::Parse(uris.front());
+  return id.ok() ? std::move(id) : absl::StatusOr<SpiffeId>(Annotate(id.status(), "certificate"));
 }
 
 }  // namespace meshca

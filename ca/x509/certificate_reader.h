@@ -2,6 +2,8 @@
 #ifndef MESHCA_CA_X509_CERTIFICATE_READER_H_
 #define MESHCA_CA_X509_CERTIFICATE_READER_H_
 
+#include <string>
+
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "ca/x509/certificate.h"
@@ -19,6 +21,12 @@ struct CertificateParts {
 
 // InvalidArgument (CERTIFICATE_MALFORMED) names the field that cannot be read. Does not look at the key.
 absl::StatusOr<CertificateParts> ReadCertificate(absl::string_view der);
+
+// RFC 2253 text of an encoded Name: "CN=meshca root 3f9a..."; "" for an empty one. Slow: for people.
+std::string NameText(const std::string& der);
+
+// Certificate::spiffe_id of what was read.
+absl::StatusOr<SpiffeId> OneSpiffeId(const CertificateFields& fields);
 
 }  // namespace meshca
 

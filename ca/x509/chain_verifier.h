@@ -2,6 +2,7 @@
 #ifndef MESHCA_CA_X509_CHAIN_VERIFIER_H_
 #define MESHCA_CA_X509_CHAIN_VERIFIER_H_
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -32,13 +33,28 @@ struct VerifiedPeer {
 // The roots of one trust domain and the authorities that are no longer believed. Thread-safe, its answers depend on its
 // arguments alone; a change of roots or taint makes a new one. Roots are parsed once, and authorities that once led to
 // a root are remembered (never leaves), so a handshake costs one signature check. Copies share that memory.
+//
+// A chain comes from anybody, and is verified on a loop. So a path from the leaf to a root is found by names, key
+// identifiers, dates and the rules of RFC 5280 §6 first, which costs no arithmetic. Then its signatures are checked
+// from the root down: each by a key that a root vouches for already, so no stranger's key is ever decoded or used,
+// however large it is. Without the key of an authority nobody makes us check more than kFailuresMax signatures, and
+// with it not more than kChainMax.
 class ChainVerifier {
  public:
-  // Longest chain, leaf and root included.
+  // Longest chain, leaf and root included; so many signatures are checked at most.
   static constexpr size_t kChainMax = 8;
+  // Signatures that may fail before the chain is refused. More than one, because authorities without key identifiers
+  // may have one name and several keys.
+  static constexpr int kFailuresMax = 3;
 
-  // `tainted`: spki_sha256_hex of authorities (root or issuing) whose certificates are refused.
-  ChainVerifier(TrustDomain domain, std::vector<Certificate> roots, absl::flat_hash_set<std::string> tainted = {});
+  // Is `signature` the key's over `message`? PublicKey::Verify; tests count.
+  using CheckSignature = std::function<absl::Status(const PublicKey& key, absl::string_view algorithm,
+                                                    absl::string_view message, absl::string_view signature)>;
+
+  // `tainted`: spki_sha256_hex of authorities (root or issuing) whose certificates are refused. `check_signature`
+  // empty: PublicKey::Verify.
+  ChainVerifier(TrustDomain domain, std::vector<Certificate> roots, absl::flat_hash_set<std::string> tainted = {},
+                CheckSignature check_signature = {});
 
   // `chain` as the TLS peer sent it: DER, leaf first, the others in any order, the root there or not.
   // Unauthenticated, with a reason and a sentence that names certificate and rule:
@@ -54,11 +70,12 @@ class ChainVerifier {
   const TrustDomain& trust_domain() const { return domain_; }
 
  private:
-  class Search;
   class Memory;
+  class Proof;
   TrustDomain domain_;
   std::vector<Certificate> roots_;
   absl::flat_hash_set<std::string> tainted_;
+  CheckSignature check_signature_;
   std::shared_ptr<Memory> memory_;
 };
 

@@ -48,7 +48,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 
   const absl::Time now = absl::FromUnixSeconds(1767323045);
   CheckRefusal(jwt->CheckClaims("https://issuer.test", {"istio-ca"}, now), absl::StatusCode::kUnauthenticated);
-  if (keys.ok()) CheckRefusal(jwt->VerifySignature(*keys), absl::StatusCode::kUnauthenticated);
+  if (keys.ok()) CheckRefusal(jwt->proof().Verify(*keys), absl::StatusCode::kUnauthenticated);
   const absl::StatusOr<meshca::SpiffeId> id = Template().Expand(jwt->claims());
   CheckRefusal(id.status(), absl::StatusCode::kPermissionDenied);
   // Whatever the claims: four segments, in our trust domain, never one of meshca's own.

@@ -48,6 +48,10 @@ class FakeTokens final : public TokenStore {
     closed_ = false;
     changed_.NotifyAll();
   }
+  int lookups() {
+    MutexLock lock(mutex_);
+    return waiting_;
+  }
   void AwaitLookup() {
     MutexLock lock(mutex_);
     while (waiting_ == 0) changed_.Wait(mutex_);
@@ -85,8 +89,9 @@ class Verdict {
   std::optional<absl::StatusOr<CallerIdentity>> result_;
 };
 
-Credentials Bearer(absl::string_view token) {
+Credentials Bearer(absl::string_view token, std::string source = "192.0.2.7") {
   Credentials credentials;
+  credentials.source = std::move(source);
   credentials.bearer_token = SecretBytes::CopyOf(token);
   return credentials;
 }
@@ -219,7 +224,7 @@ TEST(JoinToken, FullQueueAnswersAtOnce) {
   store.Close();
   Verdict looked_up, queued, refused;
   {
-    JoinTokenAuthenticator authenticator(store, {.threads = 1, .queue_max = 1});
+    JoinTokenAuthenticator authenticator(store, {.threads = 1, .places_max = 2});
     authenticator.Authenticate(Bearer(text), kNow, looked_up.Callback());
     store.AwaitLookup();
     authenticator.Authenticate(Bearer(text), kNow, queued.Callback());
@@ -230,6 +235,36 @@ TEST(JoinToken, FullQueueAnswersAtOnce) {
   EXPECT_TRUE(looked_up.Wait().ok());
   // The queued one was answered too: judged, or told that the server goes.
   EXPECT_TRUE(queued.Wait().ok() || absl::IsUnavailable(queued.Wait().status()));
+}
+
+TEST(JoinToken, ASourceBeyondItsShareIsRefusedAndOthersAreNot) {
+  FakeTokens store;
+  const std::string text = NewToken(store);
+  store.Close();
+  Verdict looked_up, queued, refused, other;
+  JoinTokenAuthenticator authenticator(store, {.threads = 1, .places_per_source_max = 2});
+  authenticator.Authenticate(Bearer(text), kNow, looked_up.Callback());
+  store.AwaitLookup();
+  authenticator.Authenticate(Bearer(text), kNow, queued.Callback());
+  authenticator.Authenticate(Bearer(text), kNow, refused.Callback());
+  EXPECT_THAT(refused.Wait(), Refuses(Code::kResourceExhausted, "AUTHENTICATION_SHARE_USED",
+                                      "2 join tokens from 192.0.2.7 wait to be verified"));
+  authenticator.Authenticate(Bearer(text, "198.51.100.9"), kNow, other.Callback());
+  store.Open();
+  EXPECT_TRUE(other.Wait().ok());
+  EXPECT_TRUE(queued.Wait().ok());
+}
+
+TEST(JoinToken, WhatNobodyWaitsForIsNotLookedUp) {
+  FakeTokens store;
+  const std::string text = NewToken(store);
+  JoinTokenAuthenticator authenticator(store);
+  Verdict verdict;
+  Credentials credentials = Bearer(text);
+  credentials.abandoned = [] { return true; };
+  authenticator.Authenticate(std::move(credentials), kNow, verdict.Callback());
+  EXPECT_TRUE(absl::IsCancelled(verdict.Wait().status()));
+  EXPECT_EQ(store.lookups(), 0);
 }
 
 TEST(JoinToken, LeavesOtherTokensAlone) {

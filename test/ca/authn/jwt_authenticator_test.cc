@@ -1,8 +1,11 @@
 #include "ca/authn/jwt_authenticator.h"
 
+#include <array>
+#include <atomic>
+#include <future>
 #include <memory>
-#include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -43,6 +46,18 @@ class FakeKeys final : public JwksSource {
   std::shared_ptr<const Jwks> current_;
 };
 
+// Never has a set; those who ask for a look wait until it stops.
+class WaitingKeys final : public JwksSource {
+ public:
+  std::shared_ptr<const Jwks> Current() const override { return nullptr; }
+  JwksReport Report() const override { return {"waiting", absl::InfinitePast(), "", nullptr}; }
+  void Refresh(Done done) override { waiting.push_back(std::move(done)); }
+  void Stop() override {
+    for (Done& done : std::exchange(waiting, {})) std::move(done)(absl::UnavailableError("stopped"));
+  }
+  std::vector<Done> waiting;
+};
+
 class JwtAuthenticatorTest : public testing::Test {
  protected:
   static JwtIssuer Issuer(std::shared_ptr<JwksSource> keys, std::string name = "https://issuer.test",
@@ -55,16 +70,43 @@ class JwtAuthenticatorTest : public testing::Test {
     issuer.keys = std::move(keys);
     return issuer;
   }
-  void Use(std::vector<JwtIssuer> issuers) { authenticator_ = JwtAuthenticator::Create(std::move(issuers)).value(); }
-  absl::StatusOr<CallerIdentity> Ask(absl::string_view token, absl::Time now = kJwtNow) {
+  void Use(std::vector<JwtIssuer> issuers, FairPool::Options pool = {.threads = 1}) {
+    authenticator_ = JwtAuthenticator::Create(std::move(issuers), std::move(pool)).value();
+  }
+  static Credentials Bearer(absl::string_view token, std::string source = "192.0.2.7") {
     Credentials credentials;
     credentials.bearer_token = SecretBytes::CopyOf(token);
-    std::optional<absl::StatusOr<CallerIdentity>> verdict;
-    authenticator_->Authenticate(std::move(credentials), now,
-                                 [&](absl::StatusOr<CallerIdentity> result) { verdict = std::move(result); });
-    return verdict.value();
+    credentials.source = std::move(source);
+    return credentials;
   }
+  absl::StatusOr<CallerIdentity> Ask(absl::string_view token, absl::Time now = kJwtNow) {
+    return AskWith(Bearer(token), now);
+  }
+  absl::StatusOr<CallerIdentity> AskWith(Credentials credentials, absl::Time now = kJwtNow) {
+    std::promise<absl::StatusOr<CallerIdentity>> verdict;
+    authenticator_->Authenticate(std::move(credentials), now, [&](absl::StatusOr<CallerIdentity> result) {
+      answered_by_ = std::this_thread::get_id();
+      verdict.set_value(std::move(result));
+    });
+    return verdict.get_future().get();
+  }
+  // Keeps the only thread of the pool, inside the answer to a token of its own, until Release.
+  void OccupyThePool() {
+    std::promise<void> occupied;
+    authenticator_->Authenticate(Bearer(maker_.Token(ValidClaims(R"(,"jti":"occupies")")), "198.51.100.1"), kJwtNow,
+                                 [this, &occupied](absl::StatusOr<CallerIdentity> result) {
+                                   EXPECT_TRUE(result.ok()) << result.status();
+                                   occupied.set_value();
+                                   released_.get_future().wait();
+                                 });
+    occupied.get_future().wait();
+  }
+  void Release() { released_.set_value(); }
+  std::string BadToken(int number) { return stranger_.Token(ValidClaims(absl::StrCat(R"(,"jti":")", number, R"(")"))); }
 
+  std::thread::id answered_by_;
+  std::promise<void> released_;
+  const JwtMaker stranger_;  // signs by a key that has the name of the issuer's
   const JwtMaker maker_;
   std::shared_ptr<FakeKeys> keys_ = std::make_shared<FakeKeys>(maker_.JwksText());
   std::unique_ptr<JwtAuthenticator> authenticator_;
@@ -92,6 +134,7 @@ TEST_F(JwtAuthenticatorTest, TheIssuerChoosesTheRule) {
        Issuer(std::make_shared<FakeKeys>(other_maker.JwksText()), "https://two.test", {"b"},
               "spiffe://{trust_domain}/two-b/{claims.sub}")});
   const std::string two = absl::StrReplaceAll(ValidClaims(), {{"issuer.test", "two.test"}});
+  const std::string for_a = absl::StrReplaceAll(two, {{"istio-ca", "a"}});
   auto a = Ask(other_maker.Token(absl::StrReplaceAll(two, {{"istio-ca", "a"}})));
   ASSERT_TRUE(a.ok()) << a.status();
   EXPECT_EQ(a->ids[0].path(), "/two/web");
@@ -99,7 +142,7 @@ TEST_F(JwtAuthenticatorTest, TheIssuerChoosesTheRule) {
   ASSERT_TRUE(b.ok()) << b.status();
   EXPECT_EQ(b->ids[0].path(), "/two-b/web");
   EXPECT_THAT(Ask(other_maker.Token(two)), Refuses(Code::kUnauthenticated, "JWT_WRONG_AUDIENCE", "accepted: a"));
-  EXPECT_THAT(Ask(maker_.Token(two)), Refuses(Code::kUnauthenticated, "JWT_SIGNATURE_INVALID", ""))
+  EXPECT_THAT(Ask(maker_.Token(for_a)), Refuses(Code::kUnauthenticated, "JWT_SIGNATURE_INVALID", ""))
       << "one issuer's key is worth nothing in another's name";
   EXPECT_THAT(Ask(maker_.Token(ValidClaims())),
               Refuses(Code::kUnauthenticated, "JWT_WRONG_ISSUER",
@@ -164,8 +207,7 @@ TEST_F(JwtAuthenticatorTest, AVerdictNeverOutlivesTheToken) {
   ASSERT_TRUE(Ask(token, end - absl::Seconds(1)).ok());
   keys_->Publish(JwtMaker("k1").JwksText());
   EXPECT_FALSE(Ask(token, end).ok()) << "judged anew from exp on";
-  EXPECT_THAT(Ask(maker_.Token(ValidClaims()), end + Jwt::kLeeway),
-              Refuses(Code::kUnauthenticated, "JWT_SIGNATURE_INVALID", ""));
+  EXPECT_THAT(Ask(maker_.Token(ValidClaims()), end + Jwt::kLeeway), Refuses(Code::kUnauthenticated, "JWT_EXPIRED", ""));
 }
 
 TEST_F(JwtAuthenticatorTest, KnowsAJwtByItsLooks) {
@@ -182,10 +224,136 @@ TEST_F(JwtAuthenticatorTest, KnowsAJwtByItsLooks) {
   EXPECT_FALSE(recognises("s3cr3t"));
 }
 
+TEST_F(JwtAuthenticatorTest, CheapChecksComeBeforeAnySignature) {
+  Use({Issuer(keys_)});
+  const auto refused = [this](const std::string& token, absl::Time now = kJwtNow) {
+    const std::string reason = ReasonOf(Ask(token, now).status());
+    EXPECT_EQ(answered_by_, std::this_thread::get_id()) << reason << ": needs no thread of the pool";
+    return reason;
+  };
+  EXPECT_EQ(refused("not.a.token"), "JWT_MALFORMED");
+  EXPECT_EQ(refused(stranger_.Sign(R"({"alg":"HS256"})", ValidClaims())), "JWT_ALGORITHM_REFUSED");
+  EXPECT_EQ(refused(stranger_.Sign(R"({"alg":"ES256","typ":"logout+jwt"})", ValidClaims())), "JWT_TYPE_REFUSED");
+  EXPECT_EQ(refused(stranger_.Token(absl::StrReplaceAll(ValidClaims(), {{"issuer.test", "other.test"}}))),
+            "JWT_WRONG_ISSUER");
+  EXPECT_EQ(refused(stranger_.Token(absl::StrReplaceAll(ValidClaims(), {{"istio-ca", "vault"}}))),
+            "JWT_WRONG_AUDIENCE");
+  EXPECT_EQ(refused(BadToken(0), kJwtNow + absl::Hours(2)), "JWT_EXPIRED");
+  EXPECT_EQ(refused(BadToken(0), kJwtNow - absl::Hours(2)), "JWT_NOT_YET_VALID");
+  EXPECT_EQ(refused(JwtMaker("k9").Token(ValidClaims())), "JWT_UNKNOWN_KEY");
+  EXPECT_EQ(authenticator_->signatures_verified(), 0u);
+  EXPECT_EQ(ReasonOf(Ask(BadToken(0)).status()), "JWT_SIGNATURE_INVALID");
+  EXPECT_EQ(authenticator_->signatures_verified(), 1u);
+}
+
+TEST_F(JwtAuthenticatorTest, SignaturesAreVerifiedOnThePoolAndAKnownTokenIsAnsweredAtOnce) {
+  Use({Issuer(keys_)});
+  const std::string token = maker_.Token(ValidClaims());
+  ASSERT_TRUE(Ask(token).ok());
+  EXPECT_NE(answered_by_, std::this_thread::get_id());
+  ASSERT_TRUE(Ask(token).ok());
+  EXPECT_EQ(answered_by_, std::this_thread::get_id());
+  EXPECT_EQ(authenticator_->signatures_verified(), 1u);
+}
+
+TEST_F(JwtAuthenticatorTest, ATokenWhoseSignatureWasBadIsNotVerifiedAgainUntilTheKeysChange) {
+  Use({Issuer(keys_)});
+  const std::string token = stranger_.Token(ValidClaims());
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_THAT(Ask(token), Refuses(Code::kUnauthenticated, "JWT_SIGNATURE_INVALID", "does not fit"));
+  }
+  EXPECT_EQ(answered_by_, std::this_thread::get_id());
+  EXPECT_EQ(authenticator_->signatures_verified(), 1u);
+  keys_->Publish(stranger_.JwksText());
+  EXPECT_TRUE(Ask(token).ok()) << "another key of the same name";
+  EXPECT_EQ(authenticator_->signatures_verified(), 2u);
+}
+
+TEST_F(JwtAuthenticatorTest, OneTokenSentManyTimesAtOnceIsVerifiedOnce) {
+  Use({Issuer(keys_)});
+  OccupyThePool();
+  const std::string token = maker_.Token(ValidClaims());
+  std::array<std::promise<bool>, 8> verdicts;
+  for (std::promise<bool>& verdict : verdicts) {
+    authenticator_->Authenticate(Bearer(token), kJwtNow,
+                                 [&verdict](absl::StatusOr<CallerIdentity> caller) { verdict.set_value(caller.ok()); });
+  }
+  Release();
+  for (std::promise<bool>& verdict : verdicts) EXPECT_TRUE(verdict.get_future().get());
+  EXPECT_EQ(authenticator_->signatures_verified(), 2u) << "with the one that occupied the pool";
+}
+
+TEST_F(JwtAuthenticatorTest, WhatNobodyWaitsForIsNotVerified) {
+  Use({Issuer(keys_)});
+  Credentials credentials = Bearer(maker_.Token(ValidClaims()));
+  credentials.abandoned = [] { return true; };
+  EXPECT_TRUE(absl::IsCancelled(AskWith(std::move(credentials)).status()));
+  EXPECT_EQ(authenticator_->signatures_verified(), 0u);
+}
+
+TEST_F(JwtAuthenticatorTest, OneSourcesBadTokensDelayAnothersGoodOneByOneVerification) {
+  Use({Issuer(keys_)}, {.threads = 1, .places_per_source_max = 16});
+  OccupyThePool();
+  std::atomic<int> refused = 0;
+  std::atomic<int> before = 0;
+  for (int i = 0; i < 100; ++i) {
+    authenticator_->Authenticate(Bearer(BadToken(i), "203.0.113.1"), kJwtNow,
+                                 [&](absl::StatusOr<CallerIdentity> caller) {
+                                   if (ReasonOf(caller.status()) == "AUTHENTICATION_SHARE_USED") ++refused;
+                                   if (ReasonOf(caller.status()) == "JWT_SIGNATURE_INVALID") ++before;
+                                 });
+  }
+  EXPECT_EQ(refused, 84) << "beyond its share";
+  std::promise<int> verified_before;
+  authenticator_->Authenticate(Bearer(maker_.Token(ValidClaims())), kJwtNow,
+                               [&](absl::StatusOr<CallerIdentity> caller) {
+                                 EXPECT_TRUE(caller.ok()) << caller.status();
+                                 verified_before.set_value(before);
+                               });
+  Release();
+  EXPECT_EQ(verified_before.get_future().get(), 1);
+  authenticator_.reset();
+}
+
+TEST_F(JwtAuthenticatorTest, TokensThatWaitForANewKeyHaveTheirSourcesPlacesToo) {
+  auto slow = std::make_shared<WaitingKeys>();
+  Use({Issuer(slow)}, {.threads = 1, .places_per_source_max = 2});
+  int refused = 0;
+  for (int i = 0; i < 5; ++i) {
+    authenticator_->Authenticate(Bearer(BadToken(i)), kJwtNow, [&](absl::StatusOr<CallerIdentity> caller) {
+      if (ReasonOf(caller.status()) == "AUTHENTICATION_SHARE_USED") ++refused;
+    });
+  }
+  EXPECT_EQ(refused, 3);
+  EXPECT_EQ(slow->waiting.size(), 2u);
+  authenticator_->Authenticate(Bearer(BadToken(9), "198.51.100.9"), kJwtNow, [](absl::StatusOr<CallerIdentity>) {});
+  EXPECT_EQ(slow->waiting.size(), 3u);
+  slow->Stop();
+}
+
 CallerIdentity Named(std::string subject) {
   CallerIdentity caller;
   caller.subject = std::move(subject);
   return caller;
+}
+
+TEST(RefusedTokens, AreBoundedAndBelongToTheirKeySet) {
+  RefusedTokens refused(2);
+  const JwtMaker maker;
+  const auto keys = std::make_shared<const Jwks>(Jwks::Parse(maker.JwksText()).value());
+  const auto same_keys_again = std::make_shared<const Jwks>(Jwks::Parse(maker.JwksText()).value());
+  refused.Put("a", keys);
+  EXPECT_TRUE(refused.Contains("a", keys));
+  EXPECT_FALSE(refused.Contains("a", same_keys_again));
+  EXPECT_FALSE(refused.Contains("a", nullptr));
+  EXPECT_FALSE(refused.Contains("b", keys));
+  refused.Put("b", keys);
+  refused.Put("b", keys);
+  EXPECT_TRUE(refused.Contains("a", keys));
+  refused.Put("c", keys);
+  EXPECT_EQ(refused.size(), 2u);
+  EXPECT_FALSE(refused.Contains("a", keys));
+  EXPECT_TRUE(refused.Contains("c", keys));
 }
 
 TEST(JwtCache, IsBoundedAndKeepsWhatIsUsed) {

@@ -24,11 +24,11 @@ using Code = absl::StatusCode;
 
 const std::vector<std::string> kAudiences = {"other", "istio-ca"};
 
-// Everything that a token must pass, in the order of the authenticator.
+// Everything that a token must pass.
 absl::Status Judge(absl::string_view token, const Jwks& keys, absl::Time now = kJwtNow) {
   absl::StatusOr<Jwt> jwt = Jwt::Parse(token);
   MESHCA_RETURN_IF_ERROR(jwt.status());
-  MESHCA_RETURN_IF_ERROR(jwt->VerifySignature(keys));
+  MESHCA_RETURN_IF_ERROR(jwt->proof().Verify(keys));
   return jwt->CheckClaims("https://issuer.test", kAudiences, now);
 }
 
@@ -124,6 +124,8 @@ INSTANTIATE_TEST_SUITE_P(
         TokenCase{"NoAlgorithm", "e30.e30.AA", "JWT_MALFORMED", "names no algorithm"},
         TokenCase{"AlgorithmNoText", WithHeader(R"({"alg":1})"), "JWT_MALFORMED", "names no algorithm"},
         TokenCase{"AlgorithmTwice", WithHeader(R"({"alg":"RS256","alg":"none"})"), "JWT_MALFORMED", "\"alg\" twice"},
+        TokenCase{"TypeTwiceWithOthersBetween", WithHeader(R"({"typ":"JWT","alg":"RS256","kid":"a","typ":"JWT"})"),
+                  "JWT_MALFORMED", "\"typ\" twice"},
         TokenCase{"Critical", WithHeader(R"({"alg":"RS256","crit":["b64"],"b64":false})"), "JWT_MALFORMED", "crit"},
         TokenCase{"KidNoText", WithHeader(R"({"alg":"RS256","kid":7})"), "JWT_MALFORMED", "kid is no text"},
         TokenCase{"PayloadNoJson", absl::StrCat(B64(R"({"alg":"RS256"})"), ".", B64("x"), ".AA"), "JWT_MALFORMED",
@@ -138,6 +140,26 @@ INSTANTIATE_TEST_SUITE_P(
                   "signature is not base64url"},
         TokenCase{"NoSignature", absl::StrCat(B64(R"({"alg":"RS256"})"), ".e30."), "JWT_MALFORMED", "no signature"}),
     [](const auto& info) { return info.param.name; });
+
+INSTANTIATE_TEST_SUITE_P(
+    Types, JwtReject,
+    testing::Values(TokenCase{"NoText", WithHeader(R"({"alg":"RS256","typ":7})"), "JWT_MALFORMED", "typ is no text"},
+                    TokenCase{"SecurityEvent", WithHeader(R"({"alg":"RS256","typ":"secevent+jwt"})"),
+                              "JWT_TYPE_REFUSED", "its type is \"secevent+jwt\"; accepted are JWT"},
+                    TokenCase{"Logout", WithHeader(R"({"alg":"RS256","typ":"application/logout+jwt"})"),
+                              "JWT_TYPE_REFUSED", "logout+jwt"},
+                    TokenCase{"Empty", WithHeader(R"({"alg":"RS256","typ":""})"), "JWT_TYPE_REFUSED", "its type is"}),
+    [](const auto& info) { return info.param.name; });
+
+TEST(Jwt, ATypeMayBeLeftOutOrSayThatItIsATokenToCallWith) {
+  const JwtMaker issuer;
+  const Jwks keys = Jwks::Parse(issuer.JwksText()).value();
+  for (const char* header : {R"({"alg":"ES256"})", R"({"alg":"ES256","typ":"JWT"})", R"({"alg":"ES256","typ":"jwt"})",
+                             R"({"alg":"ES256","typ":"JOSE"})", R"({"alg":"ES256","typ":"at+jwt"})",
+                             R"({"alg":"ES256","typ":"application/at+jwt"})"}) {
+    EXPECT_TRUE(Judge(issuer.Sign(header, ValidClaims()), keys).ok()) << header;
+  }
+}
 
 INSTANTIATE_TEST_SUITE_P(Keys, JwtReject,
                          testing::Values(TokenCase{"UnknownKid", WithHeader(R"({"alg":"RS256","kid":"k9"})"),
@@ -165,7 +187,7 @@ struct ClaimCase {
 };
 class JwtClaims : public testing::TestWithParam<ClaimCase> {};
 
-TEST_P(JwtClaims, AreCheckedAfterTheSignature) {
+TEST_P(JwtClaims, AreCheckedEachByItsOwnRule) {
   const JwtMaker issuer;
   const absl::Status verdict =
       Judge(issuer.Token(GetParam().claims), Jwks::Parse(issuer.JwksText()).value(), kJwtNow + GetParam().later);

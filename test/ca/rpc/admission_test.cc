@@ -152,37 +152,54 @@ TEST_F(ReserveTest, BytesOfThePublicShutNoOperatorOut) {
 
 // ---- the largest gives way
 
-TEST_F(AdmissionTest, TheLargestCrowdGivesWayToASmallerSource) {
-  ServerOptions options = {.loops = 1};
-  options.global.connections_max = 16;
-  auto created = Server::Create(options);
-  ASSERT_THAT(created, IsOk());
-  server_ = *std::move(created);
-  TempFolder folder;
-  const auto router = std::make_shared<const Router>(std::move(router_));
-  std::string addresses[2];
-  for (int i = 0; i < 2; ++i) {
-    ListenerOptions listener;
-    listener.address = i == 0 ? absl::StrCat("unix:", folder.path(), "/api") : "127.0.0.1:0";
-    listener.router = router;
-    addresses[i] = *server_->AddListener(std::move(listener));
+class CrowdTest : public AdmissionTest {
+ protected:
+  // 16 public places; by a Unix socket and by TCP without TLS, where nobody can prove anything.
+  CrowdTest() {
+    ServerOptions options = {.loops = 1};
+    options.global.connections_max = 16;
+    server_ = *Server::Create(options);
+    const auto router = std::make_shared<const Router>(std::move(router_));
+    for (std::string* address : {&socket_, &tcp_}) {
+      ListenerOptions listener;
+      listener.address = address == &socket_ ? absl::StrCat("unix:", folder_.path(), "/api") : "127.0.0.1:0";
+      listener.router = router;
+      *address = *server_->AddListener(std::move(listener));
+    }
+    server_->Start();
   }
-  server_->Start();
-  std::vector<std::unique_ptr<H2Client>> crowd;
-  for (int i = 0; i < 10; ++i) crowd.push_back(std::make_unique<H2Client>(addresses[0]));
-  for (auto& client : crowd) ASSERT_TRUE(Serves(*client));
-  std::vector<std::unique_ptr<H2Client>> others;
-  for (int i = 0; i < 8; ++i) {
-    others.push_back(std::make_unique<H2Client>(addresses[1]));
-    EXPECT_TRUE(Serves(*others.back())) << i << ": 16 places, and the crowd has more than we";
+  std::vector<std::unique_ptr<H2Client>> Served(const std::string& address, int count) {
+    std::vector<std::unique_ptr<H2Client>> clients;
+    for (int i = 0; i < count; ++i) {
+      clients.push_back(std::make_unique<H2Client>(address));
+      EXPECT_TRUE(Serves(*clients.back())) << address << ", number " << i;
+    }
+    return clients;
   }
+  TempFolder folder_;
+  std::string socket_;
+  std::string tcp_;
+};
+
+TEST_F(CrowdTest, TheLargestCrowdGivesWayToASmallerSource) {
+  auto crowd = Served(tcp_, 10);
+  auto others = Served(socket_, 8);
   EXPECT_EQ(Limit(LimitKind::kGaveWay), 2u);
   EXPECT_TRUE(crowd[0]->WaitEnd()) << "the idlest";
   EXPECT_EQ(crowd[0]->goaway_error(), static_cast<uint32_t>(NGHTTP2_NO_ERROR)) << "it may come again";
   EXPECT_FALSE(crowd[9]->ended());
-  H2Client one_more(addresses[1]);
+  H2Client one_more(socket_);
   EXPECT_TRUE(one_more.WaitEnd()) << "eight each: nobody is larger";
   EXPECT_EQ(Limit(LimitKind::kConnectionsGlobal), 1u);
+}
+
+TEST_F(CrowdTest, StrangersDisplaceNobodyWhoHasProvenWhoHeIsBeyondTheirOwnEighth) {
+  auto proven = Served(socket_, 10);
+  auto strangers = Served(tcp_, 6);
+  H2Client refused(tcp_);
+  EXPECT_TRUE(refused.WaitEnd()) << "all 16 are taken, and two are the strangers' own";
+  EXPECT_EQ(Limit(LimitKind::kGaveWay), 0u);
+  for (auto& client : proven) EXPECT_TRUE(Serves(*client));
 }
 
 // ---- who has proven who he is

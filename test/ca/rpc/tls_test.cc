@@ -8,6 +8,7 @@
 #include <string>
 #include <thread>
 
+#include "ca/rpc/client_chain.h"
 #include "test/ca/rpc/edge_fixture.h"
 #include "test/ca/rpc/test_certificates.h"
 
@@ -242,6 +243,62 @@ TEST_P(TlsVersionTest, AForgottenSessionFallsBackToAFullHandshake) {
   context_->DropSessions();
   H2Client client(address, ctx.get(), session.get());
   EXPECT_THAT(Who(client), testing::AllOf(testing::StartsWith("alice 1 "), HasSubstr("full")));
+}
+
+// Counts the certificates that OpenSSL makes in this process, read ones included.
+std::atomic<int>& CertificatesMade() {
+  static std::atomic<int> made{0};
+  static const int index = X509_get_ex_new_index(
+      0, nullptr, [](void*, void*, CRYPTO_EX_DATA*, int, long, void*) { ++made; }, nullptr, nullptr);
+  EXPECT_GE(index, 0);
+  return made;
+}
+
+TEST_P(TlsVersionTest, AChainLongerThanAllowedIsRefusedBeforeAnyOfItIsRead) {
+  const std::string address = ServeTls(Options(ClientCertificates::kOptional));
+  const TestCertificate alice = MakeCertificate("alice");
+  const TestCertificate other = MakeCertificate("other");
+  auto ctx = ClientContext(&alice, GetParam());
+  for (int i = 0; i < 7; ++i) ASSERT_EQ(SSL_CTX_add1_chain_cert(ctx.get(), other.certificate.get()), 1);
+  std::atomic<int>& made = CertificatesMade();
+  {
+    const int before = made;
+    H2Client client(address, ctx.get());
+    EXPECT_THAT(Who(client), testing::StartsWith("alice 8 "));
+    EXPECT_GE(made - before, 8);
+  }
+  EXPECT_EQ(verifier_->calls, 1);
+  for (int i = 0; i < 92; ++i) ASSERT_EQ(SSL_CTX_add1_chain_cert(ctx.get(), other.certificate.get()), 1);
+  const int before = made;
+  EXPECT_THAT(Refusal(address, ctx.get()), HasSubstr("decode error"));
+  EXPECT_LE(made - before, 2) << "the client reads the server's";
+  EXPECT_EQ(verifier_->calls, 1);
+  EXPECT_TRUE(Eventually([this] { return server_->stats().handshakes_failed == 1; }));
+}
+
+// A Certificate message that lists `count` certificates of three bytes.
+std::string CertificateMessage(int count, bool tls13) {
+  std::string list;
+  for (int i = 0; i < count; ++i) list += std::string("\0\0\3abc", 6) + (tls13 ? std::string(2, '\0') : "");
+  const auto length = [](size_t size) {
+    return std::string{static_cast<char>(size >> 16), static_cast<char>(size >> 8), static_cast<char>(size)};
+  };
+  const std::string body = (tls13 ? std::string(1, '\0') : "") + length(list.size()) + list;
+  return "\x0b" + length(body.size()) + body;
+}
+
+TEST(ClientChain, CountsTheCertificatesOfAMessage) {
+  for (const bool tls13 : {false, true}) {
+    for (const int count : {0, 1, 8, 9, 400}) EXPECT_EQ(CertificatesIn(CertificateMessage(count, tls13), tls13), count);
+    const std::string message = CertificateMessage(9, tls13);
+    for (size_t size = 0; size < message.size(); ++size) {
+      EXPECT_EQ(CertificatesIn(message.substr(0, size), tls13), 0) << "cut short at " << size;
+    }
+    std::string broken = message;
+    broken[broken.size() - (tls13 ? 6 : 4)] = '\x7f';  // the length of the last certificate
+    EXPECT_EQ(CertificatesIn(broken, tls13), 8);
+  }
+  EXPECT_EQ(CertificatesIn("\x01" + CertificateMessage(9, true).substr(1), true), 0) << "a ClientHello";
 }
 
 // TLS 1.2 shows session ids to everybody on the path. Offering one without its key must not carry its owner's identity

@@ -65,6 +65,35 @@ TEST(Credentials, HoldTheVerifiedPathOfAClientCertificate) {
   EXPECT_EQ(credentials->client_certificate, verified);
 }
 
+struct SourceCase {
+  const char* address;
+  const char* source;
+};
+
+TEST(Credentials, TheSourceIsWhomTheWorkIsCountedAgainst) {
+  for (const SourceCase& each : std::vector<SourceCase>{{"192.0.2.7:41234", "192.0.2.7"},
+                                                        {"192.0.2.7:5", "192.0.2.7"},
+                                                        {"[::ffff:192.0.2.7]:5", "192.0.2.7"},
+                                                        {"[2001:db8:1:2:3::4]:5", "2001:db8:1:2::/64"},
+                                                        {"[2001:db8:1:2:ffff::]:5", "2001:db8:1:2::/64"},
+                                                        {"[fe80::1%eth0]:5", "fe80::/64"},
+                                                        {"127.0.0.1:5", "loopback"},
+                                                        {"127.255.3.4:5", "loopback"},
+                                                        {"[::1]:5", "loopback"},
+                                                        {"[::ffff:127.0.0.9]:5", "loopback"}}) {
+    rpc::Peer peer = *TlsTestPeer();
+    peer.address = each.address;
+    EXPECT_EQ(CredentialsOf(peer, rpc::Metadata())->source, each.source) << each.address;
+  }
+  EXPECT_EQ(CredentialsOf(*UnixTestPeer(1000), rpc::Metadata())->source, "uid 1000");
+  rpc::Peer proven = *TlsTestPeer();
+  auto verified = std::make_shared<VerifiedPeer>();
+  verified->spiffe_id = *SpiffeId::Parse("spiffe://cluster.local/ns/default/sa/web");
+  proven.identity = verified;
+  EXPECT_EQ(CredentialsOf(proven, rpc::Metadata())->source, "spiffe://cluster.local/ns/default/sa/web")
+      << "whoever proved who it is does not share with strangers behind the same address";
+}
+
 TEST(Credentials, RefuseACertificateWithoutAVerifiedPath) {
   rpc::Peer peer = *TlsTestPeer();
   peer.certificate_chain_der = {"whatever it is"};

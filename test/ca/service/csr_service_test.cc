@@ -83,6 +83,17 @@ TEST_F(CsrServiceTest, HandsTheBearerTokenToTheAuthenticator) {
   EXPECT_EQ(authenticator.seen.bearer_token.reveal(), "opaque");
 }
 
+TEST_F(CsrServiceTest, ACredentialIsAbandonedWhenItsCallerGoesAwayOrItsDeadlinePasses) {
+  const auto asked = std::make_shared<FakeCall>(CsrService::kMethod, Request(), TlsTestPeer());
+  service.CreateCertificate(asked);
+  EXPECT_THAT(asked->Wait(), IsOk());
+  EXPECT_EQ(authenticator.seen.source, "192.0.2.7");
+  ASSERT_TRUE(authenticator.seen.abandoned);
+  EXPECT_FALSE(authenticator.seen.abandoned());
+  asked->Cancel();  // a passed deadline is one too (rpc::Call)
+  EXPECT_TRUE(authenticator.seen.abandoned());
+}
+
 TEST_F(CsrServiceTest, ReadsNothingOfARequestThatTheQueueHasNoRoomFor) {
   IssuancePipeline full(CertificateProfile{}, {.threads = 1, .queued_bulk_max = 0}, *manager, store, clock,
                         SystemEntropy());

@@ -2,6 +2,7 @@
 #ifndef MESHCA_TEST_CA_SERVICE_FAKE_RPC_H_
 #define MESHCA_TEST_CA_SERVICE_FAKE_RPC_H_
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -62,7 +63,9 @@ class FakeCall final : public rpc::Call {
   const std::shared_ptr<const rpc::Peer>& peer() const override { return peer_; }
   const rpc::Metadata& client_metadata() const override { return metadata_; }
   absl::Time deadline() const override { return absl::InfiniteFuture(); }
-  bool cancelled() const override { return false; }
+  bool cancelled() const override { return cancelled_; }
+  // The caller goes away.
+  void Cancel() { cancelled_ = true; }
   void OnCancel(absl::AnyInvocable<void() &&>) override {}
   void AddInitialMetadata(absl::string_view, absl::string_view) override {}
   void AddTrailingMetadata(absl::string_view, absl::string_view) override {}
@@ -85,6 +88,7 @@ class FakeCall final : public rpc::Call {
   std::string request_;
   const std::shared_ptr<const rpc::Peer> peer_;
   rpc::Metadata metadata_;
+  std::atomic<bool> cancelled_ = false;
   Mutex mutex_;
   CondVar done_;
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;

@@ -309,24 +309,168 @@ TEST(ChainVerifier, MalformedChainsAreRefusedAtOnce) {
   ExpectRefused(verifier.Verify(garbage, TestNow()), "PEER_CHAIN_MALFORMED", "certificate 2");
 }
 
-TEST(ChainVerifier, ManyAuthoritiesOfOneNameCostBoundedWork) {
-  const Mesh mesh;
-  // A ring: each of one name and under any of the others by name, none by signature.
-  std::vector<Certificate> chain = {};
-  const std::unique_ptr<SoftwareKey> key = NewKey();
-  const std::unique_ptr<SoftwareKey> other = NewKey();
-  const Extensions bare = {{"basicConstraints", "critical,CA:TRUE"}, {"keyUsage", "critical,keyCertSign"}};
-  const Certificate named = Make({.subject = "ring", .signer = key.get(), .key = key.get(), .extensions = bare});
-  chain.push_back(Make({.subject = "leaf",
-                        .issuer = &named,
-                        .signer = key.get(),
-                        .key = mesh.leaf_key.get(),
-                        .extensions = With(LeafExtensions(), "authorityKeyIdentifier", "")}));
-  for (int i = 0; i < 7; ++i) {
-    chain.push_back(
-        Make({.subject = "ring", .issuer = &named, .signer = key.get(), .key = key.get(), .extensions = bare}));
+// Counts what is checked, and notes by whose key.
+class CountedChecks {
+ public:
+  ChainVerifier::CheckSignature Checker() {
+    return [this](const PublicKey& key, absl::string_view algorithm, absl::string_view message,
+                  absl::string_view signature) {
+      keys.push_back(key.sha256_hex());
+      return key.Verify(algorithm, message, signature);
+    };
   }
-  ExpectRefused(Verify(ChainVerifier(TestDomain(), {mesh.ca.root}), chain), "PEER_UNTRUSTED", "too many authorities");
+  std::vector<std::string> keys;
+};
+
+const Extensions kBareAuthority = {{"basicConstraints", "critical,CA:TRUE"}, {"keyUsage", "critical,keyCertSign"}};
+
+// A leaf under `authorities` certificates of one name, all by keys of their own, of which each may have signed every
+// other by its name. Where `anchor` is given, they are under its name, and it has signed none of them.
+std::vector<Certificate> Ring(const Mesh& mesh, size_t authorities, const Certificate* anchor, KeyType type) {
+  const std::unique_ptr<SoftwareKey> key = NewKey(type);
+  const Certificate named =
+      Make({.subject = "ring", .signer = key.get(), .key = key.get(), .extensions = kBareAuthority});
+  std::vector<Certificate> chain = {Make({.subject = "leaf",
+                                          .issuer = &named,
+                                          .signer = key.get(),
+                                          .key = mesh.leaf_key.get(),
+                                          .extensions = With(LeafExtensions(), "authorityKeyIdentifier", "")})};
+  for (size_t i = 0; i < authorities; ++i) {
+    chain.push_back(Make({.subject = "ring",
+                          .issuer = anchor != nullptr && i % 2 == 0 ? anchor : &named,
+                          .signer = key.get(),
+                          .key = key.get(),
+                          .extensions = kBareAuthority}));
+  }
+  return chain;
+}
+
+TEST(ChainVerifier, NoSignatureIsCheckedWhereTheNamesLeadToNoRoot) {
+  const Mesh mesh, stranger;
+  CountedChecks checks;
+  const ChainVerifier verifier(TestDomain(), {mesh.ca.root}, {}, checks.Checker());
+  ExpectRefused(Verify(verifier, Ring(mesh, 7, nullptr, KeyType::kEcP384)), "PEER_UNTRUSTED",
+                "no root of trust domain cluster.local signed it");
+  ExpectRefused(Verify(verifier, {stranger.Leaf(), stranger.ca.issuing, stranger.ca.root}), "PEER_UNTRUSTED",
+                "no root");
+  ExpectRefused(Verify(verifier, {mesh.Leaf(), mesh.ca.issuing}, TestNow() + absl::Hours(25)), "PEER_EXPIRED", "");
+  ExpectRefused(Verify(verifier, {mesh.Leaf(), stranger.ca.issuing, stranger.ca.root}), "PEER_UNTRUSTED", "no root");
+  EXPECT_EQ(checks.keys.size(), 0u);
+}
+
+TEST(ChainVerifier, AnotherKeyIdentifierEndsAPathBeforeAnySignature) {
+  const Mesh mesh;
+  CountedChecks checks;
+  const Certificate twin = Make({.subject = mesh.ca.issuing.subject().substr(3),
+                                 .issuer = &mesh.ca.root,
+                                 .signer = mesh.leaf_key.get(),
+                                 .key = mesh.leaf_key.get(),
+                                 .extensions = AuthorityExtensions()});
+  ExpectRefused(Verify(ChainVerifier(TestDomain(), {mesh.ca.root}, {}, checks.Checker()), {mesh.Leaf(), twin}),
+                "PEER_UNTRUSTED", "authorityKeyIdentifier is");
+  EXPECT_EQ(checks.keys.size(), 0u);
+}
+
+TEST(ChainVerifier, SignaturesAreCheckedFromTheRootDown) {
+  const Mesh mesh;
+  CountedChecks checks;
+  const ChainVerifier verifier(TestDomain(), {mesh.ca.root}, {}, checks.Checker());
+  ASSERT_TRUE(Verify(verifier, {mesh.Leaf(), mesh.ca.issuing}).ok());
+  EXPECT_THAT(checks.keys, testing::ElementsAre(mesh.ca.root.spki_sha256_hex(), mesh.ca.issuing.spki_sha256_hex()));
+  checks.keys.clear();
+  ASSERT_TRUE(Verify(verifier, {mesh.Leaf(), mesh.ca.issuing}).ok());
+  EXPECT_THAT(checks.keys, testing::ElementsAre(mesh.ca.issuing.spki_sha256_hex())) << "the authorities are remembered";
+}
+
+TEST(ChainVerifier, AStrangersKeyIsNeverUsedAndFewSignaturesOfOneNameAreChecked) {
+  const Mesh mesh;
+  for (const KeyType type : {KeyType::kEcP384, KeyType::kRsa4096}) {
+    CountedChecks checks;
+    const ChainVerifier verifier(TestDomain(), {mesh.ca.root}, {}, checks.Checker());
+    ExpectRefused(Verify(verifier, Ring(mesh, 7, &mesh.ca.root, type)), "PEER_UNTRUSTED", "signature");
+    EXPECT_EQ(checks.keys.size(), static_cast<size_t>(ChainVerifier::kFailuresMax));
+    for (const std::string& key : checks.keys) EXPECT_EQ(key, mesh.ca.root.spki_sha256_hex());
+  }
+}
+
+TEST(ChainVerifier, WithAStolenAuthorityKeyNoMoreSignaturesAreCheckedThanTheLongestChainHas) {
+  Mesh mesh;
+  // Seven authorities of the root's own name that it has signed, and a leaf that none of them has.
+  std::vector<Certificate> chain;
+  const std::string name = mesh.ca.root.subject().substr(3);
+  for (int i = 0; i < 7; ++i) {
+    chain.push_back(Make({.subject = name,
+                          .issuer = &mesh.ca.root,
+                          .signer = mesh.ca.root_key.get(),
+                          .key = mesh.ca.root_key.get(),
+                          .extensions = kBareAuthority}));
+  }
+  const std::unique_ptr<SoftwareKey> thief = NewKey();
+  chain.insert(chain.begin(), Make({.subject = "leaf",
+                                    .issuer = &mesh.ca.root,
+                                    .signer = thief.get(),
+                                    .key = thief.get(),
+                                    .extensions = With(LeafExtensions(), "authorityKeyIdentifier", "")}));
+  CountedChecks checks;
+  const ChainVerifier verifier(TestDomain(), {mesh.ca.root}, {}, checks.Checker());
+  EXPECT_FALSE(Verify(verifier, chain).ok());
+  EXPECT_LE(checks.keys.size(), ChainVerifier::kChainMax);
+}
+
+TEST(ChainVerifier, OfTwoAuthoritiesOfOneNameTheOneThatSignedIsFound) {
+  const Mesh mesh;
+  const std::unique_ptr<SoftwareKey> old_key = NewKey(), new_key = NewKey();
+  const auto authority = [&](const SoftwareKey& key) {
+    return Make({.subject = "issuing",
+                 .issuer = &mesh.ca.root,
+                 .signer = mesh.ca.root_key.get(),
+                 .key = &key,
+                 .extensions = kBareAuthority});
+  };
+  const Certificate before = authority(*old_key), after = authority(*new_key);
+  const Certificate leaf = Make({.subject = "leaf",
+                                 .issuer = &after,
+                                 .signer = new_key.get(),
+                                 .key = mesh.leaf_key.get(),
+                                 .extensions = With(LeafExtensions(), "authorityKeyIdentifier", "")});
+  for (const std::vector<Certificate>& chain :
+       std::vector<std::vector<Certificate>>{{leaf, before, after}, {leaf, after, before}}) {
+    const auto peer = Verify(ChainVerifier(TestDomain(), {mesh.ca.root}), chain);
+    ASSERT_TRUE(peer.ok()) << peer.status();
+    EXPECT_EQ(peer->authority_ids.front(), after.spki_sha256_hex());
+  }
+}
+
+TEST(ChainVerifier, HoweverManyPathsTheNamesAllowFewSignaturesAreChecked) {
+  const Mesh mesh;
+  // By names every order of the seven is a path to the root, and pathLenConstraint of the only one that is under it
+  // allows none of them.
+  const std::unique_ptr<SoftwareKey> key = NewKey();
+  const Certificate top = Make({.subject = "ring",
+                                .issuer = &mesh.ca.root,
+                                .signer = key.get(),
+                                .key = key.get(),
+                                .extensions = With(kBareAuthority, "basicConstraints", "critical,CA:TRUE,pathlen:0")});
+  std::vector<Certificate> chain = {Make({.subject = "leaf",
+                                          .issuer = &top,
+                                          .signer = key.get(),
+                                          .key = mesh.leaf_key.get(),
+                                          .extensions = With(LeafExtensions(), "authorityKeyIdentifier", "")})};
+  for (int i = 0; i < 6; ++i) {
+    // Not self-issued: those would not count. Two names that are each other's issuers.
+    const Certificate odd =
+        Make({.subject = "gnir", .issuer = &top, .signer = key.get(), .key = key.get(), .extensions = kBareAuthority});
+    chain.push_back(i % 2 == 0 ? odd
+                               : Make({.subject = "ring",
+                                       .issuer = &odd,
+                                       .signer = key.get(),
+                                       .key = key.get(),
+                                       .extensions = kBareAuthority}));
+  }
+  chain.push_back(top);
+  CountedChecks checks;
+  ExpectRefused(Verify(ChainVerifier(TestDomain(), {mesh.ca.root}, {}, checks.Checker()), chain), "PEER_UNTRUSTED", "");
+  EXPECT_LE(checks.keys.size(), static_cast<size_t>(ChainVerifier::kFailuresMax));
 }
 
 }  // namespace
