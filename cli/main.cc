@@ -2,9 +2,11 @@
 #include <cstdio>
 #include <exception>
 
+#include "ca/base/wiping_heap.h"
 #include "cli/command_line.h"
 
 int main(int argc, char** argv) {
+  meshca::CheckThatFreedMemoryIsWiped();
   try {
     return meshca::cli::RunCommandLine(argc, argv);
   } catch (const std::exception& error) {

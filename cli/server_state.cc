@@ -42,6 +42,12 @@ absl::StatusOr<KeyEncryption> OpenKeyEncryption(const config::ResolvedConfig& co
   std::error_code ignored;
   const bool has_database = std::filesystem::exists(DatabasePath(config), ignored);
   absl::StatusOr<KeyEncryption> keys = KeyEncryption::FromFile(path, create && !has_database);
+  if (absl::IsNotFound(keys.status()) && !has_database && !create) {
+    return absl::NotFoundError(absl::StrCat("the key-encryption key ", path,
+                                            " is not there, and a backup is of no use without the one it was made "
+                                            "with: put your copy of that file there first (chmod 600), or say where it "
+                                            "is with --kek-file"));
+  }
   if (keys.ok() || !has_database || keys.status().code() != absl::StatusCode::kNotFound) return keys;
   return absl::NotFoundError(absl::StrCat("the key-encryption key ", path, " is gone, and the database ",
                                           DatabasePath(config),

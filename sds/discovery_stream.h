@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/container/inlined_vector.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -39,11 +40,11 @@ class DiscoveryStream : public BundleWatcher {
   void OnEvicted(const absl::Status& why) final;
 
  protected:
-  // One name of the subscription.
+  // One name of the subscription that may be had.
   struct Slot {
     ResolvedName name;
-    absl::Status denied;                           // not Ok: may not be had, and why
-    std::shared_ptr<const SecretSnapshot> newest;  // null: being issued, or denied
+    size_t charge = 0;                             // what it holds of the stream's charge
+    std::shared_ptr<const SecretSnapshot> newest;  // null: being issued
     bool unsent = false;                           // `newest` waits to be sent
     bool may_wait = true;                          // the first response waits for it
     std::shared_ptr<const SecretSnapshot> sent;    // in the last response, which is not answered yet
@@ -66,13 +67,22 @@ class DiscoveryStream : public BundleWatcher {
   // none.
   virtual std::set<std::string, std::less<>>* removed() { return nullptr; }
 
-  // Adds `name`, or sends it again where it is there already and `again`.
+  // Adds `name`, or sends it again where it is there already and `again`. A name that was refused stays refused until
+  // the subscription to it ends.
   void Subscribe(const std::string& name, bool again);
   void Unsubscribe(const std::string& name);
-  const Slots& slots() const { return slots_; }
+  // Ends the subscription to every name that is not among `names`.
+  void UnsubscribeOthers(const std::vector<std::string>& names);
 
  private:
   enum class Answer { kNone, kFresh, kStale };
+
+  // A name subscribed to that may not be had. Why is worked out anew when somebody is told: names and texts of a
+  // stream that asks for hundreds of secrets it may not have would fill the memory.
+  struct Denied {
+    uint64_t hash = 0;  // of the name
+    size_t bytes = 0;   // it has
+  };
 
   void OnCaller(absl::StatusOr<std::shared_ptr<const SdsCaller>> caller);
   void Handle(DiscoveryAsk ask);
@@ -84,14 +94,29 @@ class DiscoveryStream : public BundleWatcher {
   // Into the registry, with the first name that may be had: `asked`, for an identity. False: there is no room, and the
   // stream has ended.
   bool Join(const SpiffeId& asked);
+  void SubscribeToKey(ResolvedName name);
+  void SubscribeToBundle(ResolvedName name);
+  // Null: there is no room for it, and the stream has ended.
+  Slot* AddSlot(ResolvedName name, size_t extra_charge);
+  void EraseSlot(Slot& slot);
   void Hold(Slot& slot);
-  void Deny(Slot& slot, absl::Status why);
+  void Deny(const std::string& name);
+  void EraseDenied(size_t index);
+  size_t FindDenied(absl::string_view name) const;
+  // What everything that is kept because of this stream weighs, on the buffer budget of connection, source and process.
+  // False: it has no room for `bytes` more, and the stream has ended.
+  bool Charge(size_t bytes);
+  void Uncharge(size_t bytes);
   void Count();
-  bool FinishIfNothingLeft();
+  // Ends the stream when nothing of what it asks for can be had; `why` is asked for the reason then.
+  bool FinishIfNothingLeft(absl::FunctionRef<absl::Status()> why);
+  // The refusal of the first of `names` that may not be had.
+  absl::Status WhyNot(const std::vector<std::string>& names) const;
   void Flush();
   void Fail(const absl::Status& why);
   Slot* Find(absl::string_view name);
   void Removed(const std::string& name);
+  void ForgetRemoved();
 
   rpc::Stream& stream_;
   SecretHub& hub_;
@@ -106,8 +131,14 @@ class DiscoveryStream : public BundleWatcher {
   std::shared_ptr<const BundleSecrets> bundles_;
   SubscriberRegistry::Member member_;
   Slots slots_;
-  size_t name_bytes_ = 0;    // of the names in slots_
-  uint64_t last_nonce_ = 0;  // of the last response sent; 0: none
+  std::vector<Denied> denied_;
+  size_t name_bytes_ = 0;         // of the names in slots_ and denied_
+  size_t charge_ = 0;             // what the stream holds of the buffer budget
+  size_t early_charge_ = 0;       // of it: early_
+  size_t removed_charge_ = 0;     // of it: removed()
+  size_t rejection_charge_ = 0;   // of it: the text of the last NACK, which the registry keeps
+  bool judged_long_ago_ = false;  // requests have been handled since the caller was authenticated
+  uint64_t last_nonce_ = 0;       // of the last response sent; 0: none
   uint64_t leases_ = 0;
 };
 

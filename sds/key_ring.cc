@@ -44,6 +44,7 @@ std::pair<HeldKeyPtr, uint64_t> KeyRing::Impl::Hold(Owner owner, const SpiffeId&
 
   const bool valid = key->current != nullptr && !key->current->ExpiredAt(now) && !IsFromAhead(*key->current);
   *current = valid ? key->current : nullptr;
+  if (!valid && key->owner->judged_long_ago) key->recheck = true;
   if (key->state == HeldKey::kIdle) {
     if (!valid) {
       schedule_.Wait(key, /*urgent=*/true);

@@ -71,6 +71,8 @@ class KeyRing final : public KeyReissuer {
     std::string instance;
     std::string node;
     std::shared_ptr<const SdsCaller> caller;
+    // The caller was authenticated for an earlier request: it is asked again before a key is made.
+    bool judged_long_ago = false;
   };
 
   // What a ring asks about revoked certificates, and whom it tells.

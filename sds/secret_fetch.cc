@@ -38,7 +38,16 @@ class Fetch : public std::enable_shared_from_this<Fetch> {
  public:
   Fetch(SecretHub& hub, std::shared_ptr<rpc::Call> call) : hub_(hub), call_(std::move(call)) {}
 
+  void Refuse(const absl::Status& why) { Arrived(why); }
+
+  // The client reset the call: what was asked for is let go at once, not when the last key has come.
+  void Cancel() { Arrived(absl::CancelledError("the client reset the call")); }
+
   void Begin(std::shared_ptr<const SdsCaller> caller, const DiscoveryAsk& ask) {
+    {
+      MutexLock lock(mutex_);
+      if (answered_) return;
+    }
     std::vector<std::pair<size_t, ResolvedName>> identities;
     absl::Status denied;
     std::vector<std::shared_ptr<const SecretSnapshot>> secrets;
@@ -54,14 +63,14 @@ class Fetch : public std::enable_shared_from_this<Fetch> {
         continue;
       }
       const std::shared_ptr<const BundleSecrets> bundles = hub_.Bundles();
-      if (bundles == nullptr) return call_->Finish(absl::UnavailableError("SDS: the CA is starting"));
+      if (bundles == nullptr) return Refuse(absl::UnavailableError("SDS: the CA is starting"));
       secrets.push_back(bundles->Find(*name));
     }
-    if (secrets.empty()) return call_->Finish(EdgeStatus(denied));
+    if (secrets.empty()) return Refuse(denied);
     const SpiffeId asked = identities.empty() ? SpiffeId() : identities.front().second.id;
     absl::StatusOr<SubscriberRegistry::Fetching> fetching =
         hub_.registry().BeginFetch(hub_.InstanceOf(*caller, Taking::kFetch, ask.node_id, asked));
-    if (!fetching.ok()) return call_->Finish(EdgeStatus(fetching.status()));
+    if (!fetching.ok()) return Refuse(fetching.status());
     {
       MutexLock lock(mutex_);
       fetching_ = *std::move(fetching);
@@ -110,7 +119,7 @@ class Fetch : public std::enable_shared_from_this<Fetch> {
       secrets = std::move(secrets_);
       fetching = std::move(fetching_);
     }
-    if (!status.ok()) return call_->Finish(EdgeStatus(status));
+    if (!status.ok()) return call_->Finish(absl::IsCancelled(status) ? status : EdgeStatus(status));
     std::vector<const SecretSnapshot*> resources;
     resources.reserve(secrets.size());
     for (const auto& secret : secrets) resources.push_back(secret.get());
@@ -143,11 +152,15 @@ void FetchSecrets(SecretHub& hub, std::shared_ptr<rpc::Call> call) {
   }
   const std::shared_ptr<const rpc::Peer> peer = call->peer();
   std::string node = ask->node_id;
+  auto fetch = std::make_shared<Fetch>(hub, call);
+  call->OnCancel([weak = std::weak_ptr<Fetch>(fetch)] {
+    if (const std::shared_ptr<Fetch> waiting = weak.lock()) waiting->Cancel();
+  });
   hub.Authenticate(peer, std::move(node),
-                   [fetch = std::make_shared<Fetch>(hub, call), call, &hub,
+                   [fetch = std::move(fetch), call, &hub,
                     ask = *std::move(ask)](absl::StatusOr<std::shared_ptr<const SdsCaller>> caller) mutable {
                      if (!caller.ok()) {
-                       return call->Finish(EdgeStatus(NameFirstId(caller.status(), ask.names, hub.trust_domain())));
+                       return fetch->Refuse(NameFirstId(caller.status(), ask.names, hub.trust_domain()));
                      }
                      fetch->Begin(*std::move(caller), ask);
                    });

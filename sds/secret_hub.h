@@ -41,6 +41,10 @@ struct BundleSecrets {
 
   // kBundle and kAllBundles. Never null.
   std::shared_ptr<const SecretSnapshot> Find(const ResolvedName& name) const;
+  // Is it one of the three above, which are kept anyway?
+  bool IsShared(const SecretSnapshot& snapshot) const {
+    return &snapshot == root_ca.get() || &snapshot == domain.get() || &snapshot == all.get();
+  }
 };
 
 // A stream that the hub tells of new bundles.

@@ -34,6 +34,9 @@ void AppendDataSource(int number, absl::string_view bytes, std::string& out) {
   AppendField(kDataSourceInlineBytes, bytes, out);
 }
 
+// Names of one content that are shared: more than any mesh uses.
+constexpr size_t kNamesShared = 16;
+
 std::string Sha256(absl::string_view bytes) {
   std::string digest(SHA256_DIGEST_LENGTH, '\0');
   SHA256(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size(), reinterpret_cast<uint8_t*>(digest.data()));
@@ -105,7 +108,8 @@ std::shared_ptr<const SecretSnapshot> SecretContent::Named(absl::string_view nam
     if (snapshot != nullptr && snapshot->name() == name) return snapshot;
   }
   auto snapshot = std::make_shared<const SecretSnapshot>(shared_from_this(), name);
-  named_.push_back(snapshot);
+  // SPIFFE IDs have thousands of spellings: a search through all of them would be everybody's.
+  if (named_.size() < kNamesShared) named_.push_back(snapshot);
   return snapshot;
 }
 

@@ -56,7 +56,7 @@ class SecretContent : public std::enable_shared_from_this<SecretContent> {
   // The serialised field of Secret, its tag included.
   absl::string_view body() const { return body_; }
 
-  // This content under `name`: the same snapshot for as long as anybody holds it.
+  // This content under `name`: the same snapshot for as long as anybody holds it, of the first few names.
   std::shared_ptr<const SecretSnapshot> Named(absl::string_view name) const;
 
  private:

@@ -84,14 +84,14 @@ absl::StatusOr<KeyEncryption> KeyEncryption::FromKey(SecretBytes key) {
 }
 
 absl::StatusOr<KeyEncryption> KeyEncryption::FromFile(const std::string& path, bool create) {
-  auto bytes = ReadFile(path, kKeyBytes, FileSecrecy::kPrivate);
+  auto bytes = ReadFile(path, kKeyBytes, FileSecrecy::kSecret);
   if (create && absl::IsNotFound(bytes.status())) {
     std::string fresh(kKeyBytes, '\0');
     if (RAND_priv_bytes(Bytes(fresh), static_cast<int>(fresh.size())) != 1) return OpenSslError("RAND_priv_bytes");
     SecretBytes key(std::move(fresh));
     absl::Status made = CreatePrivateFile(path, key.reveal());
     if (!made.ok() && !absl::IsAlreadyExists(made)) return Annotate(made, "key-encryption key");
-    bytes = ReadFile(path, kKeyBytes, FileSecrecy::kPrivate);
+    bytes = ReadFile(path, kKeyBytes, FileSecrecy::kSecret);
   }
   if (!bytes.ok()) return Annotate(bytes.status(), "key-encryption key");
   SecretBytes key(*std::move(bytes));

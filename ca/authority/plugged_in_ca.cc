@@ -206,7 +206,7 @@ absl::StatusOr<Files> ReadFiles(const std::string& folder) {
 
 // The private key beside `certificate`, checked to be its own.
 absl::StatusOr<std::unique_ptr<SoftwareKey>> ReadKey(const std::string& path) {
-  auto text = ReadFile(path, kKeyBytesMax, FileSecrecy::kGroup);
+  auto text = ReadFile(path, kKeyBytesMax, FileSecrecy::kSecret);
   if (!text.ok()) {
     return absl::IsNotFound(text.status()) ? Fault(path, "is missing")
                                            : WithReason(text.status(), "PLUGGED_IN_CA_INVALID");
@@ -366,7 +366,7 @@ absl::StatusOr<std::string> PluggedInSource::Fingerprint() {
       if (name == nullptr) continue;
       bool key = name == layout.key;
       auto bytes = ReadFile(Join(folder_, name), key ? kKeyBytesMax : kFileBytesMax,
-                            key ? FileSecrecy::kGroup : FileSecrecy::kPublic);
+                            key ? FileSecrecy::kSecret : FileSecrecy::kPublic);
       absl::StrAppend(&all, name, ":",
                       bytes.ok() ? Sha256(*bytes) : absl::StrCat("!", CodeName(bytes.status().code())));
       if (bytes.ok() && key) Wipe(*bytes);

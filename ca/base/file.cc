@@ -10,27 +10,22 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "ca/base/entropy.h"
+#include "ca/base/log.h"
 #include "ca/base/secret.h"
+#include "ca/base/secret_access.h"
 #include "ca/base/status.h"
 #include "ca/base/unique_fd.h"
 
 namespace meshca {
 namespace {
 
-absl::Status CheckSecrecy(const std::string& path, const struct stat& stat, FileSecrecy secrecy) {
+absl::Status CheckSecrecy(const std::string& path, int fd, FileSecrecy secrecy) {
   if (secrecy == FileSecrecy::kPublic) return absl::OkStatus();
-  if (stat.st_uid != geteuid() && stat.st_uid != 0) {
-    return absl::PermissionDeniedError(absl::StrCat(path, ": belongs to user ", stat.st_uid,
-                                                    ", not to this process's (", geteuid(), ") or root: chown it"));
-  }
-  // A group may read a mounted secret but never write it; others may do neither.
-  const mode_t forbidden = secrecy == FileSecrecy::kPrivate ? 077 : 037;
-  if ((stat.st_mode & forbidden) != 0) {
-    return absl::PermissionDeniedError(absl::StrFormat("%s: mode %04o lets others at this secret: chmod %s %s", path,
-                                                       stat.st_mode & 07777,
-                                                       secrecy == FileSecrecy::kPrivate ? "600" : "640", path));
+  MESHCA_ASSIGN_OR_RETURN(const bool set_back, MakeAccessSafe(fd, path));
+  if (set_back) {
+    LogWarning("a secret file was open to others: its mode is set back; whoever read it still has it",
+               {{"file", path}});
   }
   return absl::OkStatus();
 }
@@ -61,17 +56,15 @@ absl::StatusOr<std::string> WriteBeside(const std::string& path, absl::string_vi
 }  // namespace
 
 absl::StatusOr<std::string> ReadFile(const std::string& path, size_t bytes_max, FileSecrecy secrecy) {
+  if (secrecy == FileSecrecy::kSecret) MESHCA_RETURN_IF_ERROR(CheckLinkOwner(path));
   // O_NONBLOCK: a FIFO in the file's place must not hang the server.
-  int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | (secrecy == FileSecrecy::kPrivate ? O_NOFOLLOW : 0);
-  UniqueFd fd(open(path.c_str(), flags));
-  if (!fd.valid()) {
-    if (errno == ELOOP) return absl::InvalidArgumentError(absl::StrCat(path, ": is a symbolic link"));
-    return ErrnoStatus(errno, absl::StrCat("open ", path));
-  }
+  UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!fd.valid() && errno == EACCES && secrecy == FileSecrecy::kSecret) return CannotOpen(path);
+  if (!fd.valid()) return ErrnoStatus(errno, absl::StrCat("open ", path));
   struct stat stat;
   if (fstat(fd.get(), &stat) != 0) return ErrnoStatus(errno, absl::StrCat("stat ", path));
   if (!S_ISREG(stat.st_mode)) return absl::InvalidArgumentError(absl::StrCat(path, ": is not a regular file"));
-  MESHCA_RETURN_IF_ERROR(CheckSecrecy(path, stat, secrecy));
+  MESHCA_RETURN_IF_ERROR(CheckSecrecy(path, fd.get(), secrecy));
   std::string bytes(bytes_max + 1, '\0');
   size_t size = 0;
   while (size < bytes.size()) {

@@ -12,16 +12,15 @@
 namespace meshca {
 
 enum class FileSecrecy {
-  kPublic,   // anyone may read it
-  kPrivate,  // a secret: nobody but its owner, who is this process's user or root
-  kGroup,    // a secret as Kubernetes mounts it: the group may read it too (fsGroup); others may not
+  kPublic,  // anyone may read it
+  kSecret,  // by the rule of secret_access.h: ours or root's, and others cannot get at it; what is ours and open to
+            // others is set back to mode 0600, and the log says so
 };
 
 // The whole of a regular file of at most `bytes_max`. What is checked is the file that was opened (fstat), so no
-// exchange between check and use goes unseen. `secrecy` kPrivate also refuses a symbolic link as the last component;
-// the others follow links, as the kubelet's `..data` layout needs.
-// Errors, all naming the path: NotFound, PermissionDenied (unreadable, or others can read or write it: says the chmod),
-// InvalidArgument (not a regular file, too large), Unavailable (I/O).
+// exchange between check and use goes unseen. Links are followed, as the kubelet's `..data` layout needs; a secret is
+// not read by a link that another user made. Errors, all naming the path: NotFound, PermissionDenied (unreadable, or
+// others can get at it: says what to do), InvalidArgument (not a regular file, too large), Unavailable (I/O).
 absl::StatusOr<std::string> ReadFile(const std::string& path, size_t bytes_max, FileSecrecy secrecy);
 
 // Makes `path` with `bytes` and mode 0600; it exists whole or not at all, and survives power loss when this returns.

@@ -27,8 +27,13 @@ absl::Status Malformed(absl::string_view fault) {
 // Abseil's decoder takes padding, white space and stray low bits; a token has one spelling only, because its hash is
 // what it is known by.
 bool DecodeStrictly(absl::string_view text, std::string* bytes) {
-  return text.size() == kEncodedBytes && absl::WebSafeBase64Unescape(text, bytes) && bytes->size() == kHashBytes &&
-         absl::WebSafeBase64Escape(*bytes) == std::string(text);
+  if (text.size() != kEncodedBytes || !absl::WebSafeBase64Unescape(text, bytes) || bytes->size() != kHashBytes) {
+    return false;
+  }
+  std::string again = absl::WebSafeBase64Escape(*bytes);
+  const bool same = text == absl::string_view(again);
+  Wipe(again);
+  return same;
 }
 
 }  // namespace

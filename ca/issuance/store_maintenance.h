@@ -34,7 +34,7 @@ class StoreMaintenance {
   virtual absl::Status Backup(const std::string& path, const AuditEntry& audit) = 0;
   // Reads everything: structure, row MACs, audit chain, counters. Ok, or DataLoss with the first findings.
   virtual absl::Status Check() = 0;
-  // Deletes at most `rows_max` issuances that expired before `expired_before`; how many it deleted.
+  // Deletes at most `rows_max` issuances and join tokens that ended before `expired_before`; how many it deleted.
   virtual absl::StatusOr<uint64_t> Prune(absl::Time expired_before, uint64_t rows_max) = 0;
   // Writes and commits one throw-away value: readiness.
   virtual absl::Status Probe() = 0;

@@ -1,5 +1,6 @@
 #include "ca/rpc/connection.h"
 
+#include <openssl/crypto.h>
 #include <sys/epoll.h>
 
 #include <algorithm>
@@ -93,6 +94,7 @@ void Connection::OnEvents(uint32_t events) {
     case State::kLingering: {
       size_t bytes = 0;
       ReadOnce(bytes);  // Dropped; nothing more is answered.
+      OPENSSL_cleanse(loop_.read_buffer().data(), bytes);
       return;
     }
     case State::kDead: return;

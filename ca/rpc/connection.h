@@ -74,6 +74,9 @@ class Connection final : public EventTarget, public Timer, public Residents::Ent
   void ReleaseMetadata(size_t bytes);
   bool ReserveAnswer(size_t bytes);
   void ReleaseAnswer(size_t bytes);
+  // What the handlers of its streams keep.
+  bool ReserveHeld(size_t bytes);
+  void ReleaseHeld(size_t bytes);
   // One more message waits for the client. What the next Flush leaves over starts the watch on whether it reads.
   void OnMessageWaits();
   void OnMessagesGone(size_t count) { waiting_messages_ -= count; }
@@ -170,6 +173,7 @@ class Connection final : public EventTarget, public Timer, public Residents::Ent
   std::vector<std::shared_ptr<ServerStream>> writable_;
   std::string pending_;  // bytes the socket did not take
   size_t request_bytes_ = 0;
+  size_t held_bytes_ = 0;
   size_t session_bytes_ = 0;
 
   TokenBucket resets_;

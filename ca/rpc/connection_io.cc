@@ -1,4 +1,5 @@
 // The bytes of a connection: handshake, reading, writing, and the buffer budget.
+#include <openssl/crypto.h>
 #include <sys/epoll.h>
 
 #include <span>
@@ -202,6 +203,8 @@ void Connection::Readable() {
     read_ns_ = loop_.now_ns();
     const auto* data = reinterpret_cast<const uint8_t*>(loop_.read_buffer().data());
     const ssize_t result = nghttp2_session_mem_recv(session_.get(), data, bytes);
+    // Whoever needed them has copied them; a token among them must not lie here until others overwrite it.
+    OPENSSL_cleanse(loop_.read_buffer().data(), bytes);
     if (dead()) return;
     if (result < 0) return SessionFailed(result);
     // A short read emptied the socket; epoll tells when there is more, so no read() is spent on asking.
@@ -264,13 +267,20 @@ void Connection::Flush() {
     }
     std::string& out = loop_.write_buffer();
     out.clear();
-    if (!GatherOutput(out)) return;
+    if (!GatherOutput(out)) {
+      OPENSSL_cleanse(out.data(), out.size());
+      return;
+    }
     if (out.empty()) break;
     size_t written = 0;
-    if (channel_.Write(out, written) == Channel::Io::kClosed) return Close();
+    if (channel_.Write(out, written) == Channel::Io::kClosed) {
+      OPENSSL_cleanse(out.data(), out.size());
+      return Close();
+    }
     loop_.stats().bytes_sent.Add(written);
     if (written > 0) Progress();
     if (written < out.size()) KeepRest(absl::string_view(out).substr(written));
+    OPENSSL_cleanse(out.data(), out.size());  // private keys go this way
     if (dead()) return;
     if (!output_blocked_) break;
   }
@@ -345,6 +355,17 @@ void Connection::ReleaseRequest(size_t bytes) {
 
 bool Connection::ReserveMetadata(size_t bytes) { return ReserveShared(bytes); }
 void Connection::ReleaseMetadata(size_t bytes) { ReleaseShared(bytes); }
+
+bool Connection::ReserveHeld(size_t bytes) {
+  if (held_bytes_ + bytes > limits().held_bytes_max || !ReserveShared(bytes)) return false;
+  held_bytes_ += bytes;
+  return true;
+}
+
+void Connection::ReleaseHeld(size_t bytes) {
+  held_bytes_ -= bytes;
+  ReleaseShared(bytes);
+}
 
 bool Connection::ReserveAnswer(size_t bytes) { return ReserveShared(bytes); }
 void Connection::ReleaseAnswer(size_t bytes) { ReleaseShared(bytes); }

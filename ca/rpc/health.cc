@@ -93,6 +93,9 @@ class Health final : public HealthService {
       absl::Status parsed = ParseMessage(message, request);
       if (parsed.ok() && watching_) parsed = absl::InvalidArgumentError("Watch takes one request");
       if (!parsed.ok()) return stream_.Finish(parsed);
+      if (!stream_.HoldBytes(request.service().size())) {
+        return stream_.Finish(absl::ResourceExhaustedError("too many bytes are kept for open streams"));
+      }
       watching_ = true;
       service_ = request.service();
       health_.Join(*this, stream_.handle());

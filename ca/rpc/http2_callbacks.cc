@@ -1,6 +1,7 @@
 #include "ca/rpc/http2_callbacks.h"
 
 #include <malloc.h>
+#include <openssl/crypto.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -122,6 +123,12 @@ struct Http2Callbacks {
     return 0;
   }
 
+  // Headers are decoded into this memory, tokens among them.
+  static void WipeAndFree(void* memory) {
+    OPENSSL_cleanse(memory, malloc_usable_size(memory));
+    std::free(memory);
+  }
+
   // nghttp2's memory, counted: whatever an attacker finds to make a session grow ends at session_bytes_max.
   static void Account(void* user_data, void* memory, bool taken) {
     const size_t bytes = malloc_usable_size(memory);
@@ -143,7 +150,7 @@ struct Http2Callbacks {
   static void Free(void* memory, void* user_data) {
     if (memory == nullptr) return;
     Account(user_data, memory, false);
-    std::free(memory);
+    WipeAndFree(memory);
   }
   static void* Calloc(size_t count, size_t size, void* user_data) {
     if (size != 0 && count > SIZE_MAX / size) return nullptr;
@@ -155,8 +162,11 @@ struct Http2Callbacks {
     if (memory == nullptr) return Malloc(size, user_data);
     const size_t before = malloc_usable_size(memory);
     if (size > before && !Allowed(user_data, size - before)) return nullptr;
-    void* moved = std::realloc(memory, size);
+    if (size <= before) return memory;
+    void* moved = std::malloc(size);
     if (moved == nullptr) return nullptr;
+    std::memcpy(moved, memory, before);
+    WipeAndFree(memory);
     Connection& connection = Of(user_data);
     connection.session_bytes_ += malloc_usable_size(moved) - before;
     return moved;

@@ -44,6 +44,9 @@ struct ConnectionLimits {
   uint32_t header_bytes_max = 16 * 1024;
   // Request bytes of unfinished messages. The call that would exceed it: ResourceExhausted.
   size_t request_bytes_max = 8 * 1024 * 1024;
+  // What the handlers of its streams keep for them (Stream::HoldBytes), such as the names of an SDS subscription. The
+  // stream that would exceed it: ResourceExhausted.
+  size_t held_bytes_max = 8 * 1024 * 1024;
   // What the HTTP/2 session holds for itself (queued frames, header tables, streams). More: cut.
   size_t session_bytes_max = 4 * 1024 * 1024;
   // RST_STREAM, both directions. More: cut.
@@ -81,8 +84,8 @@ struct SourceLimits {
   // Failed handshakes. More: the handshakes of the source are paced (PacedLanes): together with those of all others in
   // this state they have a third of a loop's time.
   RateLimit handshake_failures = {2'000, 200};
-  // Unread answers, unfinished requests and metadata of open calls together. The call that would exceed it:
-  // ResourceExhausted.
+  // Unread answers, unfinished requests, metadata of open calls and what streams keep together. The call that would
+  // exceed it: ResourceExhausted.
   size_t buffered_bytes_max = 64 * 1024 * 1024;
 };
 
@@ -101,8 +104,8 @@ struct GlobalLimits {
   // Calls open at the same time, at about 1 KiB each. More: ResourceExhausted. Privileged listeners may go an eighth
   // beyond, here and with the bytes, so that nobody fills up what operators need.
   uint32_t streams_max = 262'144;
-  // Unread answers, unfinished requests and metadata of open calls together. The call that would exceed it:
-  // ResourceExhausted. Payloads shared by several streams count once, with the stream that holds them alone.
+  // Unread answers, unfinished requests, metadata of open calls and what streams keep together. The call that would
+  // exceed it: ResourceExhausted. Payloads shared by several streams count once, with the stream that holds them alone.
   size_t buffered_bytes_max = 256 * 1024 * 1024;
 };
 

@@ -386,6 +386,7 @@ void ServerStream::OnClosed(uint32_t http2_error, const absl::Status& lost) {
     handler_->OnClose(why);
     handler_.reset();
   }
+  HoldBytes(0);  // what the handler kept is gone with it
   connection_ = nullptr;
 }
 

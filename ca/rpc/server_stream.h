@@ -82,6 +82,7 @@ class ServerStream final : public Stream,
   void SendInitialMetadata() override;
   void AddInitialMetadata(absl::string_view name, absl::string_view value) override;
   void AddTrailingMetadata(absl::string_view name, absl::string_view value) override;
+  bool HoldBytes(size_t bytes) override;
   size_t queued_messages() const override { return out_.size(); }
   absl::string_view method() const override { return method_->path; }
   const std::shared_ptr<const Peer>& peer() const override { return peer_; }
@@ -167,9 +168,10 @@ class ServerStream final : public Stream,
   std::string in_;        // unary: the request; streaming: a message that is not whole yet
   size_t in_charge_ = 0;  // what it holds of the buffer budget
   absl::InlinedVector<Waiting, 1> out_;
-  size_t promised_ = 0;    // of the first ones, in a DATA frame nghttp2 has begun
-  size_t out_bytes_ = 0;   // of all in out_
-  size_t out_offset_ = 0;  // of the first, gone already
+  size_t promised_ = 0;     // of the first ones, in a DATA frame nghttp2 has begun
+  size_t out_bytes_ = 0;    // of all in out_
+  size_t out_offset_ = 0;   // of the first, gone already
+  size_t held_charge_ = 0;  // HoldBytes
 
   absl::Status status_;
   std::unique_ptr<Metadata> initial_;

@@ -4,12 +4,24 @@
 #include <vector>
 
 #include "absl/container/inlined_vector.h"
+#include "ca/rpc/connection.h"
 #include "ca/rpc/mailbox.h"
 #include "ca/rpc/server_stream.h"
 
 namespace meshca::rpc {
 
 StreamHandle ServerStream::handle() { return StreamHandle(shared_from_this()); }
+
+bool ServerStream::HoldBytes(size_t bytes) {
+  if (connection_ == nullptr) return true;
+  if (bytes > held_charge_ && !connection_->ReserveHeld(bytes - held_charge_)) {
+    connection_->CountLimit(LimitKind::kBufferedBytes);
+    return false;
+  }
+  if (bytes < held_charge_) connection_->ReleaseHeld(held_charge_ - bytes);
+  held_charge_ = bytes;
+  return true;
+}
 
 void ServerStream::Post(absl::AnyInvocable<void(StreamHandler&) &&> visit) {
   mailbox_->Post([self = shared_from_this(), visit = std::move(visit)]() mutable {

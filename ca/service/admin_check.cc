@@ -8,8 +8,10 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "ca/authn/overflow_ids.h"
 #include "ca/authn/selector.h"
+#include "ca/base/secret_access.h"
 #include "ca/base/status.h"
 #include "ca/service/admin_methods.h"
 #include "ca/service/check_issuers.h"
@@ -99,11 +101,11 @@ void CheckStateDir(const AdminContext& context, std::vector<CheckedFact>& facts)
                      absl::StrCat("restore ", path, " or start with another --state-dir")});
     return;
   }
-  if ((info.st_mode & 077) != 0) {
-    facts.push_back({"state directory", State::kFailed, absl::StrCat(path, " is open to others"),
-                     absl::StrCat("chmod 700 ", path)});
+  if (const absl::Status access = CheckAccess(path, info); !access.ok()) {
+    facts.push_back({"state directory", State::kFailed, std::string(access.message()),
+                     absl::StrCat("chmod 700 ", path, ", or restart meshca, which sets its own folder back")});
   } else {
-    facts.push_back(Ok("state directory", absl::StrCat(path, ", mode 0700")));
+    facts.push_back(Ok("state directory", absl::StrFormat("%s, mode %04o", path, info.st_mode & 07777)));
   }
   struct statvfs space = {};
   if (::statvfs(path.c_str(), &space) != 0) return;

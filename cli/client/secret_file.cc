@@ -10,6 +10,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "ca/base/file.h"
+#include "ca/base/secret_access.h"
 #include "ca/base/status.h"
 #include "ca/base/unique_fd.h"
 
@@ -26,8 +27,13 @@ absl::Status CheckKind(const std::string& name, int fd, bool is_stdin) {
   if (!is_stdin && !S_ISREG(info.st_mode) && !S_ISFIFO(info.st_mode) && !S_ISCHR(info.st_mode)) {
     return absl::InvalidArgumentError(absl::StrCat(name, ": is neither a file nor a pipe"));
   }
-  if (S_ISREG(info.st_mode) && (info.st_mode & 077) != 0) {
-    std::fprintf(stderr, "warning: %s: other users of this host can read it; chmod 600 it\n", name.c_str());
+  if (is_stdin || !S_ISREG(info.st_mode)) return absl::OkStatus();
+  MESHCA_ASSIGN_OR_RETURN(const bool set_back, MakeAccessSafe(fd, name));
+  if (set_back) {
+    std::fprintf(stderr,
+                 "warning: %s: other users of this host could read it; its mode is now 0600, and whoever read it has "
+                 "the token\n",
+                 name.c_str());
   }
   return absl::OkStatus();
 }
@@ -63,9 +69,10 @@ absl::StatusOr<SecretBytes> ReadSecret(const std::string& path) {
     MESHCA_RETURN_IF_ERROR(CheckKind("standard input", STDIN_FILENO, /*is_stdin=*/true));
     return ReadToEnd("standard input", STDIN_FILENO);
   }
+  MESHCA_RETURN_IF_ERROR(CheckLinkOwner(path));
   // Without O_NONBLOCK, so that a pipe whose writer is still at work is waited for.
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
-  if (!fd.valid()) return ErrnoStatus(errno, absl::StrCat("open ", path));
+  if (!fd.valid()) return errno == EACCES ? CannotOpen(path) : ErrnoStatus(errno, absl::StrCat("open ", path));
   MESHCA_RETURN_IF_ERROR(CheckKind(path, fd.get(), /*is_stdin=*/false));
   return ReadToEnd(path, fd.get());
 }

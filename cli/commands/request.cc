@@ -131,7 +131,7 @@ absl::StatusOr<Connection> Connect(const Session& session, const Options& option
   if (!options.trust.certificate_file.empty()) {
     MESHCA_ASSIGN_OR_RETURN(target.certificate_pem,
                             ReadFile(options.trust.certificate_file, kFileBytesMax, FileSecrecy::kPublic));
-    MESHCA_ASSIGN_OR_RETURN(std::string key, ReadFile(options.key_file, kFileBytesMax, FileSecrecy::kPublic));
+    MESHCA_ASSIGN_OR_RETURN(std::string key, ReadFile(options.key_file, kFileBytesMax, FileSecrecy::kSecret));
     target.key_pem = SecretBytes(std::move(key));
   }
   connection.client = RpcClient::Tls(std::move(target));

@@ -69,6 +69,7 @@ absl::Status Create(Session& session, CreateOptions& options) {
     return absl::OkStatus();
   }
   session.Print(response, [&] { std::printf("%s\n", response.token().c_str()); });
+  Wipe(*response.mutable_token());
   // Where the token goes into a pipe nobody is waiting for advice.
   if (::isatty(STDOUT_FILENO)) PrintAdvice(response, "- (then paste it)");
   return absl::OkStatus();

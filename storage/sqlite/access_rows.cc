@@ -115,6 +115,16 @@ absl::Status DeleteTokenRow(Database& database, absl::string_view id) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<uint64_t> PruneTokens(Database& database, absl::Time expired_before, uint64_t rows_max) {
+  MESHCA_RETURN_IF_ERROR(Query(database,
+                               "DELETE FROM token WHERE id IN"
+                               " (SELECT id FROM token WHERE expires_at < ? ORDER BY expires_at LIMIT ?)")
+                             .Bind(expired_before)
+                             .Bind(rows_max)
+                             .Run());
+  return static_cast<uint64_t>(database.RowsChanged());
+}
+
 absl::StatusOr<Redemption> CheckRedemption(Database& database, const KeyEncryption& keys,
                                            const IssuanceRecord& record) {
   Query row(database,

@@ -2,6 +2,7 @@
 #ifndef MESHCA_STORAGE_SQLITE_ACCESS_ROWS_H_
 #define MESHCA_STORAGE_SQLITE_ACCESS_ROWS_H_
 
+#include <cstdint>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -20,6 +21,9 @@ absl::Status InsertToken(Database& database, const KeyEncryption& keys, const Jo
 absl::StatusOr<JoinToken> SelectToken(Database& database, const KeyEncryption& keys, absl::string_view secret_sha256);
 absl::StatusOr<std::vector<JoinToken>> SelectTokens(Database& database, const KeyEncryption& keys);
 absl::Status DeleteTokenRow(Database& database, absl::string_view id);
+// Deletes at most `rows_max` tokens that ended before `expired_before`, those that ended first; how many it deleted. A
+// token that was used ends when it expires: until then its key may repeat. The audit log keeps what it says of them.
+absl::StatusOr<uint64_t> PruneTokens(Database& database, absl::Time expired_before, uint64_t rows_max);
 
 // May `record` redeem its token? Unauthenticated with kTokenUnknown, kTokenExpired or kTokenUsed if not. `first`: this
 // is the first redemption, to be written by MarkTokenUsed once the issuance itself is in.

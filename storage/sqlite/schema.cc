@@ -217,7 +217,12 @@ CREATE INDEX revoked_line_not_after ON revoked_line(not_after);
 CREATE INDEX revoked_key_not_after ON revoked_key(not_after);
 )sql";
 
-constexpr Migration kMigrations[] = {{1, kVersion1}, {2, kVersion2}, {3, kVersion3}};
+// For pruning those that ended.
+constexpr char kVersion4[] = R"sql(
+CREATE INDEX token_expires_at ON token(expires_at);
+)sql";
+
+constexpr Migration kMigrations[] = {{1, kVersion1}, {2, kVersion2}, {3, kVersion3}, {4, kVersion4}};
 
 // The oldest schema number whose programs can use this database; as new as the database itself where it does not say.
 absl::StatusOr<int64_t> MinReader(Database& database) {

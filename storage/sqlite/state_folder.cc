@@ -10,12 +10,14 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
+#include <system_error>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "ca/base/file.h"
 #include "ca/base/log.h"
+#include "ca/base/secret_access.h"
 #include "ca/base/status.h"
 
 namespace meshca::storage {
@@ -35,11 +37,31 @@ constexpr FileSystem kRefused[] = {
     {0x786f4256, "VirtualBox"},   {0xbacbacbc, "VMware"},
 };
 
-absl::Status CheckMode(const std::string& path, mode_t mode, const char* wanted) {
-  if ((mode & 077) == 0) return absl::OkStatus();
-  return WithReason(absl::PermissionDeniedError(
-                        absl::StrFormat("%s: mode %04o lets others in: chmod %s %s", path, mode & 07777, wanted, path)),
-                    kStateOpenToOthers);
+// Judges the file or folder that is really there, by secret_access.h. `ours`: it is known to be meshca's own, so that a
+// mode which lets others in may be set back; the kubelet opens all files of a volume to `fsGroup` at each mount.
+absl::Status CheckOwnerAndMode(const std::string& path, bool ours) {
+  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!fd.valid()) return ErrnoStatus(errno, absl::StrCat("open ", path));
+  if (!ours) {
+    struct stat stat;
+    if (fstat(fd.get(), &stat) != 0) return ErrnoStatus(errno, absl::StrCat("stat ", path));
+    const absl::Status safe = CheckAccess(path, stat);
+    return safe.ok() ? safe : WithReason(safe, kStateOpenToOthers);
+  }
+  const absl::StatusOr<bool> set_back = MakeAccessSafe(fd.get(), path);
+  if (!set_back.ok()) return WithReason(set_back.status(), kStateOpenToOthers);
+  if (*set_back) LogWarning("the state was open to others: its mode is set back", {{"path", path}});
+  return absl::OkStatus();
+}
+
+// A folder where nothing else than a database of ours is: one that somebody named by mistake (/tmp) keeps its mode.
+bool IsOurFolder(const std::string& folder, const std::string& database) {
+  std::error_code error;
+  if (std::filesystem::exists(database, error)) return true;
+  for (std::filesystem::directory_iterator file(folder, error), end; !error && file != end; file.increment(error)) {
+    if (file->path().filename() != "lost+found") return false;
+  }
+  return !error;
 }
 
 bool Exists(const std::string& path) {
@@ -70,7 +92,7 @@ absl::Status CheckFile(const std::string& path) {
   if (!S_ISREG(stat.st_mode)) {
     return absl::FailedPreconditionError(absl::StrCat(path, ": is not a regular file: give --state-dir the real one"));
   }
-  return CheckMode(path, stat.st_mode, "600");
+  return CheckOwnerAndMode(path, /*ours=*/true);
 }
 
 }  // namespace
@@ -95,7 +117,7 @@ absl::Status PrepareFolder(const std::string& path) {
   if (!S_ISDIR(stat.st_mode)) {
     return absl::FailedPreconditionError(absl::StrCat("state directory: ", folder, ": is not a folder"));
   }
-  MESHCA_RETURN_IF_ERROR(Annotate(CheckMode(folder, stat.st_mode, "700"), "state directory"));
+  MESHCA_RETURN_IF_ERROR(Annotate(CheckOwnerAndMode(folder, IsOurFolder(folder, path)), "state directory"));
   struct statfs file_system;
   if (statfs(folder.c_str(), &file_system) != 0) return ErrnoStatus(errno, absl::StrCat("statfs ", folder));
   return Annotate(CheckFileSystem(static_cast<uint64_t>(file_system.f_type) & 0xffffffff, folder), "state directory");

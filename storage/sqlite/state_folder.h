@@ -12,17 +12,18 @@
 
 namespace meshca::storage {
 
-// Reason on the PermissionDenied for a folder or file whose mode lets others in.
+// Reason on the PermissionDenied for a folder or file whose mode or owner lets others in.
 inline constexpr char kStateOpenToOthers[] = "STATE_OPEN_TO_OTHERS";
 // Reason on the AlreadyExists when another server has the database.
 inline constexpr char kStoreInUse[] = "STORE_IN_USE";
 
 // Makes the folder of `path` where it is missing, with what is missing above it (each 0700, and its name fsynced);
-// refuses one that others can enter (PermissionDenied) or that is on a network file system (FailedPrecondition).
+// sets the mode of one that is ours and holds nothing else back to 0700. Refuses what others can enter or another user
+// owns (PermissionDenied, by secret_access.h), and what is on a network file system (FailedPrecondition).
 absl::Status PrepareFolder(const std::string& path);
 
 // Makes the empty file (0600, fsynced with its folder) where it is missing; refuses one that is no regular file
-// (FailedPrecondition) or that others can read or write (PermissionDenied), likewise for its log beside it.
+// (FailedPrecondition) or that others can get at and we cannot set back (PermissionDenied), likewise for its log.
 absl::Status PrepareFile(const std::string& path);
 
 // FailedPrecondition for what statfs calls a network or user-space file system: its locks and fsync promise too little

@@ -360,6 +360,11 @@ absl::StatusOr<uint64_t> MemoryStore::Prune(absl::Time expired_before, uint64_t 
     return true;
   });
   issuances_.erase(end, issuances_.end());
+  std::erase_if(tokens_, [&](const auto& each) {
+    if (deleted == rows_max || each.second.expires_at >= expired_before) return false;
+    ++deleted;
+    return true;
+  });
   return deleted;
 }
 

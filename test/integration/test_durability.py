@@ -254,12 +254,33 @@ def test_second_server_on_the_same_state_is_refused(server, meshca):
     issue(ca, "still-serving")
 
 
-def test_state_that_others_can_read_is_refused(server, meshca, tmp_path):
-    """Keys live there: the refusal names the folder and the chmod that mends it."""
+def test_a_folder_that_others_use_is_refused_as_state(server, meshca, tmp_path):
+    """Keys live there: the refusal names the folder and the chmod that mends it. Its mode is not ours to change."""
     folder = tmp_path / "open"
     folder.mkdir()
+    (folder / "somebody's").write_text("x", encoding="ascii")
     folder.chmod(0o755)
     started = subprocess.run([meshca, "serve", "--state-dir", folder, "--listen", "127.0.0.1:0", "--http-listen",
                               "127.0.0.1:0"], capture_output=True, text=True, timeout=30)
     assert started.returncode == 1
     assert f"chmod 700 {folder}" in started.stderr, started.stderr
+    assert folder.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_restore_on_a_fresh_host_asks_for_the_key_encryption_key_first(server, meshca, tmp_path):
+    ca = server()
+    issue(ca, "before")
+    backup = tmp_path / "backup.db"
+    ca.cli("db", "backup", backup)
+    key = next(path for path in ca.state_dir.iterdir() if path.is_file() and path.stat().st_size == 32)
+    fresh = tmp_path / "fresh"
+    restore = [meshca, "db", "restore", backup, "--state-dir", fresh]
+    refused = subprocess.run(restore, capture_output=True, text=True, timeout=30)
+    assert refused.returncode == 1
+    assert f"the key-encryption key {fresh / key.name} is not there" in refused.stderr, refused.stderr
+    assert "put your copy of that file there first" in refused.stderr and "--kek-file" in refused.stderr
+    fresh.mkdir(mode=0o700)
+    (fresh / key.name).write_bytes(key.read_bytes())
+    (fresh / key.name).chmod(0o600)
+    done = subprocess.run(restore, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr

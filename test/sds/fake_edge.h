@@ -2,6 +2,7 @@
 #ifndef MESHCA_TEST_SDS_FAKE_EDGE_H_
 #define MESHCA_TEST_SDS_FAKE_EDGE_H_
 
+#include <algorithm>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -101,6 +102,12 @@ class FakeStream final : public rpc::Stream {
   void SendInitialMetadata() override {}
   void AddInitialMetadata(absl::string_view, absl::string_view) override {}
   void AddTrailingMetadata(absl::string_view, absl::string_view) override {}
+  bool HoldBytes(size_t bytes) override {
+    if (bytes > std::max(held, held_max)) return false;
+    held = bytes;
+    held_most = std::max(held_most, held);
+    return true;
+  }
   size_t queued_messages() const override { return 0; }
   absl::string_view method() const override { return "/test"; }
   const std::shared_ptr<const rpc::Peer>& peer() const override { return peer_; }
@@ -109,6 +116,9 @@ class FakeStream final : public rpc::Stream {
   rpc::StreamHandle handle() override { return rpc::StreamHandle(link_); }
 
   bool full = false;  // the client does not read
+  size_t held_max = 64 * 1024 * 1024;
+  size_t held = 0;
+  size_t held_most = 0;
   std::vector<rpc::Payload> sent;
   std::optional<absl::Status> finished;
 
@@ -148,7 +158,9 @@ class FakeCall final : public rpc::Call {
   const rpc::Metadata& client_metadata() const override { return metadata_; }
   absl::Time deadline() const override { return absl::InfiniteFuture(); }
   bool cancelled() const override { return false; }
-  void OnCancel(absl::AnyInvocable<void() &&>) override {}
+  void OnCancel(absl::AnyInvocable<void() &&> on_cancel) override { on_cancel_ = std::move(on_cancel); }
+  // The client resets the call.
+  void Cancel() { std::move(on_cancel_)(); }
   void AddInitialMetadata(absl::string_view, absl::string_view) override {}
   void AddTrailingMetadata(absl::string_view, absl::string_view) override {}
   void Finish(rpc::Payload response) override {
@@ -178,6 +190,7 @@ class FakeCall final : public rpc::Call {
   const std::string request_;
   rpc::Metadata metadata_;
   mutable Mutex mutex_;
+  absl::AnyInvocable<void() &&> on_cancel_;  // the test's thread
   rpc::Payload response_ ABSL_GUARDED_BY(mutex_);
   std::optional<absl::Status> error_ ABSL_GUARDED_BY(mutex_);
 };

@@ -164,6 +164,17 @@ TEST(SecretFetch, AShutdownAnswersWhoWaits) {
   EXPECT_TRUE(call->finished());
 }
 
+TEST(SecretFetch, ACallThatTheClientResetHoldsNothing) {
+  World world;
+  world.issuer.HoldBack(true);
+  const auto call = Fetch(world, world.UnixPeer(1000), {"default"});
+  world.Until([&] { return world.issuer.submitted() == 1; }, "the issuance");
+  call->Cancel();
+  EXPECT_EQ(call->error().code(), absl::StatusCode::kCancelled);
+  EXPECT_TRUE(world.registry->List().empty()) << "its instance is gone with it";
+  world.issuer.Release();
+}
+
 TEST(SecretFetchOverTls, ACertificateThatTheInventoryLacksGetsNothingNotEvenTheBundle) {
   World world;
   for (const char* name : {"ROOTCA", "ALL", "default"}) {

@@ -91,6 +91,19 @@ TEST(SecretSnapshot, OneSnapshotANameOneResponseAProtocol) {
   EXPECT_NE(state.payload, one->Alone(Protocol::kDelta).payload);
 }
 
+TEST(SecretSnapshot, OfManySpellingsAFewAreShared) {
+  const TrustBundle own = BundleOf("td.test", 1, {RootA()});
+  const auto content = SecretContent::OfBundle(own);
+  const auto usual = content->Named("ROOTCA");
+  std::vector<std::shared_ptr<const SecretSnapshot>> held;
+  for (int i = 0; i < 1000; ++i) held.push_back(content->Named(std::to_string(i)));
+  EXPECT_EQ(content->Named("ROOTCA"), usual);
+  EXPECT_NE(content->Named("999"), held.back()) << "a search through all of them would be everybody's";
+  held.clear();
+  const auto one = content->Named("again");
+  EXPECT_EQ(content->Named("again"), one) << "those that are gone make room";
+}
+
 TEST(SecretSnapshot, NoncesGrow) {
   const auto snapshot = Identity("key", "chain")->Named("default");
   uint64_t last = 0;

@@ -2,9 +2,11 @@
 #include <atomic>
 #include <set>
 
+#include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "sds/discovery_request.h"
 #include "test/sds/world.h"
 
 namespace meshca::sds {
@@ -574,6 +576,110 @@ TEST_P(SecretStreamBoth, RequestsBeforeTheFirstAnswerAreBoundedInBytes) {
   proxy.Ask(LongNames('b', 20));
   ASSERT_TRUE(proxy.stream().finished.has_value()) << "nobody has judged the caller yet";
   EXPECT_EQ(ReasonOf(*proxy.stream().finished), "TOO_MANY_REQUESTS");
+}
+
+// What a stream makes us hold.
+std::vector<std::string> NamesNobodyMayHave() {
+  std::vector<std::string> names = {"ROOTCA"};
+  for (int i = 0; i < 255; ++i) {
+    names.push_back(absl::StrCat("spiffe://td.test/", std::string(200, 'x'), "/", i));
+  }
+  return names;
+}
+
+TEST_P(SecretStreamBoth, NamesThatWereRefusedCostLittleAndAreCharged) {
+  World world;
+  Proxy proxy(world, world.UnixPeer(1000), GetParam());
+  const std::vector<std::string> names = NamesNobodyMayHave();
+  proxy.Ask(names);
+  AwaitCount(proxy, GetParam(), 1);
+  EXPECT_GT(proxy.stream().held, 255u * 16);
+  EXPECT_LT(proxy.stream().held, 255u * 40) << "neither the names nor the texts of their refusals";
+  if (GetParam() == kState) {
+    proxy.Ask({"ROOTCA"}, proxy.Await(1).nonce());
+  } else {
+    proxy.Unsubscribe({names.begin() + 1, names.end()});
+  }
+  EXPECT_LT(proxy.stream().held, 1000u) << "given back with the names";
+}
+
+TEST_P(SecretStreamBoth, WhatRefusedNamesWaitToBeListedIsChargedUntilTheyAre) {
+  World world;
+  Proxy proxy(world, world.UnixPeer(1000), GetParam());
+  proxy.stream().full = true;
+  proxy.Ask(NamesNobodyMayHave());
+  proxy.Settled();
+  const size_t waiting = proxy.stream().held;
+  if (GetParam() == kDelta) {
+    EXPECT_GT(waiting, 255u * 200);
+  }
+  proxy.stream().full = false;
+  proxy.stream().handler().OnWritable();
+  AwaitCount(proxy, GetParam(), 1);
+  EXPECT_LT(proxy.stream().held, 255u * 40);
+}
+
+TEST_P(SecretStreamBoth, RequestsBeforeTheCallerIsKnownAreCharged) {
+  World world;
+  Proxy proxy(world, world.UnixPeer(1000), GetParam());
+  const std::vector<std::string> names = NamesNobodyMayHave();
+  proxy.Ask(names);  // nobody has judged the caller yet
+  EXPECT_GT(proxy.stream().held, 255u * 200);
+  AwaitCount(proxy, GetParam(), 1);
+  EXPECT_LT(proxy.stream().held, 255u * 40);
+}
+
+TEST_P(SecretStreamBoth, WithoutRoomTheStreamEndsAndNoKeyIsMade) {
+  World world;
+  Proxy proxy(world, world.UnixPeer(1000), GetParam());
+  proxy.stream().held_max = 3000;
+  proxy.Ask({"ROOTCA", "default"});
+  const absl::Status end = proxy.AwaitEnd();
+  EXPECT_EQ(end.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(ReasonOf(end), "TOO_MUCH_HELD");
+  EXPECT_THAT(std::string(end.message()), HasSubstr("name fewer secrets, or open fewer streams"));
+  EXPECT_EQ(world.issuer.submitted(), 0);
+  EXPECT_EQ(world.hub->keys().Stats().keys, 0);
+}
+
+TEST_P(SecretStreamBoth, AKeyAndTheTextOfARejectionAreCharged) {
+  World world;
+  Proxy proxy(world, world.UnixPeer(1000), GetParam());
+  proxy.Ask({"default"});
+  AwaitCount(proxy, GetParam(), 1);
+  const size_t before = proxy.stream().held;
+  EXPECT_GE(before, 4096u);
+  proxy.Nack(std::string(5000, 'x'));
+  EXPECT_EQ(proxy.stream().held, before + kRejectionBytesMax);
+  world.hub->keys().Renew([](const SpiffeId&, absl::string_view) { return true; });
+  AwaitCount(proxy, GetParam(), 2);
+  proxy.Ack();
+  EXPECT_EQ(proxy.stream().held, before);
+}
+
+TEST(SecretStream, ABundleUnderANameOfItsOwnIsCharged) {
+  World world;
+  Proxy usual(world, world.UnixPeer(1000), kState), odd(world, world.UnixPeer(1000), kState);
+  usual.Ask({"spiffe://td.test"});
+  odd.Ask({"spiffe://TD.teST"});
+  usual.Await(1);
+  odd.Await(1);
+  EXPECT_GT(odd.stream().held, usual.stream().held + Pem(RootA()).size());
+}
+
+TEST_P(SecretStreamBoth, AKeyAskedForLaterIsMadeOnlyForACallerThatIsStillBelieved) {
+  World world;
+  Proxy proxy(world, world.UnixPeer(1000), GetParam());
+  proxy.Ask({"ROOTCA"});
+  AwaitCount(proxy, GetParam(), 1);
+  world.authenticator.Set(1000, absl::PermissionDeniedError("no registration entry fits uid 1000"));
+  proxy.Ask({"ROOTCA", "default"}, GetParam() == kState ? proxy.Await(1).nonce() : proxy.AwaitDelta(1).nonce());
+  const int asked = world.authenticator.asked();
+  world.Until([&] { return world.hub->keys().Stats().keys == 0; }, "the refusal");
+  EXPECT_GE(asked, 1);
+  EXPECT_EQ(world.issuer.submitted(), 0);
+  proxy.Settled();
+  EXPECT_FALSE(proxy.stream().finished.has_value()) << "the bundle it has goes on";
 }
 
 TEST_P(SecretStreamBoth, AProcessMayHaveManyNodeIds) {

@@ -341,6 +341,43 @@ TEST_P(StoreConformance, Tokens) {
   EXPECT_EQ(AuditSize(store()), 3u) << "what was refused left no line";
 }
 
+TEST_P(StoreConformance, TokensThatEndedArePrunedInBatchesAndTheAuditLogStays) {
+  Activate(store());
+  for (int i = 0; i < 500; ++i) {
+    JoinToken token = TestToken(absl::StrCat("t", i));
+    token.expires_at = kTestNow + absl::Seconds(i);
+    ASSERT_THAT(store().CreateToken(token, TestAudit("token.create")), IsOk());
+  }
+  const size_t audited = AuditSize(store());
+  const absl::Time cut = kTestNow + absl::Seconds(450);
+  EXPECT_EQ(*store().Prune(cut, 3), 3u);
+  EXPECT_THAT(*store().ListTokens(), SizeIs(497));
+  EXPECT_EQ(*store().Prune(cut, 1000), 447u);
+  EXPECT_EQ(*store().Prune(cut, 1000), 0u);
+  EXPECT_THAT(*store().ListTokens(), SizeIs(50));
+  EXPECT_THAT(store().FindToken(TestToken("t449").secret_sha256), StatusIs(StatusCode::kNotFound));
+  EXPECT_THAT(store().FindToken(TestToken("t450").secret_sha256), IsOk())
+      << "the one that ends at the cut is still there";
+  EXPECT_EQ(AuditSize(store()), audited);
+  EXPECT_THAT(store().Check(), IsOk());
+}
+
+TEST_P(StoreConformance, AUsedTokenIsKeptUntilItExpiresBecauseItsKeyMayRepeat) {
+  Activate(store());
+  RecordMaker maker;
+  ASSERT_THAT(store().CreateToken(TestToken("t1"), TestAudit("token.create")), IsOk());  // ten minutes
+  IssuanceRecord record = maker.Make(TestToken("t1").spiffe_id.uri());
+  record.token_id = "t1";
+  record.issued_at = kTestNow;
+  store().Append(record, [](absl::Status status) { EXPECT_THAT(status, IsOk()); });
+  ASSERT_THAT(store().Probe(), IsOk());
+  EXPECT_EQ(*store().Prune(kTestNow + absl::Minutes(9), 1000), 0u);
+  ASSERT_THAT(*store().ListTokens(), SizeIs(1));
+  EXPECT_THAT(store().ListTokens()->front().used_key_sha256, testing::Not(testing::IsEmpty()));
+  EXPECT_EQ(*store().Prune(kTestNow + absl::Minutes(11), 1000), 1u);
+  EXPECT_THAT(*store().ListTokens(), testing::IsEmpty());
+}
+
 TEST_P(StoreConformance, AnEntryIsCreatedOnce) {
   ASSERT_THAT(store().CreateEntry(TestEntry("e1"), TestAudit("entry.create")), IsOk());
   EXPECT_THAT(store().CreateEntry(TestEntry("e1", "unix:uid:2"), TestAudit("entry.create")),

@@ -90,14 +90,20 @@ TEST(KeyEncryptionFile, RefusesWhatIsNoPrivateKeyFile) {
   TestFolder folder;
   folder.Write("short", std::string(31, 'k'));
   folder.Write("long", std::string(33, 'k'));
-  folder.Write("open", std::string(32, 'k'));
-  chmod((folder / "open").c_str(), 0640);
-  ASSERT_EQ(symlink("long", (folder / "link").c_str()), 0);
   auto open = [&](const char* name) { return KeyEncryption::FromFile(folder / name, true); };
   EXPECT_THAT(open("short"), Refuses(absl::StatusCode::kInvalidArgument, "", "holds 31 bytes"));
   EXPECT_THAT(open("long"), Refuses(absl::StatusCode::kInvalidArgument, "", "larger than 32 bytes"));
-  EXPECT_THAT(open("open"), Refuses(absl::StatusCode::kPermissionDenied, "", "chmod 600"));
-  EXPECT_THAT(open("link"), Refuses(absl::StatusCode::kInvalidArgument, "", "symbolic link"));
+}
+
+TEST(KeyEncryptionFile, IsFoundThroughALinkAndSetBackWhereTheVolumeOpenedIt) {
+  TestFolder folder;
+  folder.Write("real", std::string(32, 'k'));
+  chmod((folder / "real").c_str(), 0660);
+  ASSERT_EQ(symlink("real", (folder / "key").c_str()), 0);
+  EXPECT_TRUE(KeyEncryption::FromFile(folder / "key", true).ok());
+  struct stat stat;
+  ASSERT_EQ(::stat((folder / "real").c_str(), &stat), 0);
+  EXPECT_EQ(stat.st_mode & 07777, 0600u);
 }
 
 }  // namespace

@@ -300,8 +300,6 @@ INSTANTIATE_TEST_SUITE_P(
                 [](Cacerts& c) { c.folder.Write("root-cert.pem", c.root.pem() + c.root.key_pem()); }, "/root-cert.pem",
                 "PRIVATE KEY"},
         BadCase{"TooLarge", File("root-cert.pem", std::string(1024 * 1024 + 1, ' ')), "/root-cert.pem", "larger than"},
-        BadCase{"KeyOthersCanRead", [](Cacerts& c) { chmod((c.folder / "ca-key.pem").c_str(), 0644); }, "/ca-key.pem",
-                "chmod 640", absl::StatusCode::kPermissionDenied},
         BadCase{"TwoCertificatesInCaCert",
                 [](Cacerts& c) { c.folder.Write("ca-cert.pem", c.issuing.pem() + c.intermediate.pem()); },
                 "/ca-cert.pem", "holds 2 certificates"}),
@@ -535,8 +533,18 @@ TEST(PluggedInSource, FingerprintFollowsEveryFile) {
     EXPECT_NE(after, before) << name;
     before = after;
   }
-  chmod((cacerts.folder / "ca-key.pem").c_str(), 0644);
+  std::filesystem::remove(cacerts.folder / "ca-key.pem");
   EXPECT_NE(source.Fingerprint().value(), before) << "a key that became unreadable was not noticed";
+}
+
+TEST(PluggedInSource, AKeyOfOursThatOthersCouldReadIsSetBack) {
+  Cacerts cacerts;
+  const std::string key = cacerts.folder / "ca-key.pem";
+  ASSERT_EQ(chmod(key.c_str(), 0644), 0);
+  EXPECT_TRUE(LoadPluggedInKey(cacerts.folder.path()).ok());
+  struct stat info;
+  ASSERT_EQ(stat(key.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 07777, 0600u);
 }
 
 }  // namespace

@@ -29,6 +29,8 @@ void ChatHandler::OnMessage(absl::string_view message) {
     for (int i = 0; i < count; ++i) {
       if (!stream_.Send(Frame(std::string(10'000, 'x')))) break;
     }
+  } else if (absl::ConsumePrefix(&message, "hold ") && absl::SimpleAtoi(message, &count)) {
+    stream_.Send(Frame(stream_.HoldBytes(static_cast<size_t>(count)) ? "held" : "no room"));
   } else {
     stream_.Send(Frame(message));
   }

@@ -177,6 +177,44 @@ TEST_F(LimitsTest, MetadataOfOpenCalls) {
   EXPECT_EQ(server_->stats().buffered_bytes, 0u);
 }
 
+class HeldBytesTest : public LimitsTest {
+ protected:
+  // What the handler of `stream` was told when it asked to hold `bytes`.
+  std::string Hold(H2Client& client, int32_t stream, int bytes) {
+    const size_t before = client.reply(stream).messages().size();
+    client.SendMessage(stream, absl::StrCat("hold ", bytes));
+    EXPECT_TRUE(client.RunUntil([&] { return client.reply(stream).messages().size() > before; }));
+    return client.reply(stream).messages().back();
+  }
+};
+
+TEST_F(HeldBytesTest, WhatHandlersKeepIsChargedToConnectionAndSourceAndGivenBackAtTheEnd) {
+  ConnectionLimits limits;
+  limits.held_bytes_max = 100'000;
+  ServerOptions server = {.loops = 1};
+  server.source.buffered_bytes_max = 150'000;
+  H2Client first(ServeWith(limits, server)), second(address_);
+  const int32_t one = first.Open("/t.Test/Chat"), two = first.Open("/t.Test/Chat");
+  const int32_t other = second.Open("/t.Test/Chat");
+  EXPECT_EQ(Hold(first, one, 60'000), "held");
+  EXPECT_EQ(Hold(first, two, 50'000), "no room") << "the connection's";
+  EXPECT_EQ(Hold(first, two, 40'000), "held");
+  EXPECT_EQ(Hold(second, other, 60'000), "no room") << "the source's";
+  EXPECT_EQ(Hold(second, other, 40'000), "held");
+  EXPECT_EQ(Limit(LimitKind::kBufferedBytes), 2u);
+  EXPECT_EQ(server_->stats().buffered_bytes, 140'000u);
+  EXPECT_EQ(Hold(first, one, 10'000), "held") << "in place of what it was";
+  EXPECT_EQ(server_->stats().buffered_bytes, 90'000u);
+  first.Reset(one);
+  ASSERT_TRUE(first.RunUntil([this] { return server_->stats().streams_open == 2; }));
+  EXPECT_EQ(server_->stats().buffered_bytes, 80'000u);
+  first.SendRaw(two, "", /*end=*/true);
+  second.Reset(other);
+  ASSERT_TRUE(first.WaitClosed(two));
+  ASSERT_TRUE(second.RunUntil([this] { return server_->stats().streams_open == 0; }));
+  EXPECT_EQ(server_->stats().buffered_bytes, 0u);
+}
+
 TEST_F(LimitsTest, ConnectionsOfASource) {
   ServerOptions server = {.loops = 1};
   server.source.connections_max = 2;

@@ -134,6 +134,7 @@ class FakeStream final : public rpc::Stream {
   void SendInitialMetadata() override {}
   void AddInitialMetadata(absl::string_view, absl::string_view) override {}
   void AddTrailingMetadata(absl::string_view, absl::string_view) override {}
+  bool HoldBytes(size_t) override { return true; }
   size_t queued_messages() const override { return queue_.size(); }
   absl::string_view method() const override { return "/test/List"; }
   const std::shared_ptr<const rpc::Peer>& peer() const override { return peer_; }
