@@ -11,7 +11,8 @@ std::string FirstScreen::ToText() const {
   absl::StrAppend(&text, "root         ", root_fingerprint, root_is_new ? "  new" : "", "  until ",
                   absl::FormatTime("%Y-%m-%d", root_ends, absl::UTCTimeZone()), "  state ", state_dir, "\n");
   absl::StrAppend(&text, "CSR service  ", grpc_address, "  SDS  unix://", api_socket, "\n");
-  absl::StrAppend(&text, "HTTP         ", http_address, "  admin  unix://", admin_socket, "\n");
+  absl::StrAppend(&text, "HTTP         ", http_address, http_address == "off" ? " (probes: meshca health)" : "",
+                  "  admin  unix://", admin_socket, "\n");
   absl::StrAppend(&text, "next         meshca request spiffe://", trust_domain, "/demo --out-dir demo", state_dir_flag,
                   "\n");
   return text;

@@ -16,7 +16,7 @@ struct FirstScreen {
   bool root_is_new = false;  // made by this start: the trust domain can still be changed, by starting anew
   std::string state_dir;
   std::string grpc_address;
-  std::string http_address;
+  std::string http_address;  // "off": none is served
   std::string api_socket;
   std::string admin_socket;
   std::string state_dir_flag;  // " --state-dir DIR" where commands need it to find the sockets, else ""

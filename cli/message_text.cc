@@ -11,6 +11,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
+#include "ca/base/utc_text.h"
 
 namespace meshca::cli {
 namespace {
@@ -65,8 +66,7 @@ std::string Scalar(const Message& message, const FieldDescriptor& field, int ind
 std::string WellKnown(const Message& message) {
   if (message.GetDescriptor() == google::protobuf::Timestamp::descriptor()) {
     const auto& time = static_cast<const google::protobuf::Timestamp&>(message);
-    return JsonString(
-        absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::FromUnixSeconds(time.seconds()), absl::UTCTimeZone()));
+    return JsonString(Rfc3339Text(absl::FromUnixSeconds(time.seconds())));
   }
   if (message.GetDescriptor() == google::protobuf::Duration::descriptor()) {
     const auto& duration = static_cast<const google::protobuf::Duration&>(message);

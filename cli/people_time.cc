@@ -23,6 +23,4 @@ std::string ShortDuration(absl::Duration duration) {
   return Rounded(duration, absl::Hours(24), "days");
 }
 
-std::string ShowUtc(absl::Time time) { return absl::FormatTime("%Y-%m-%d %H:%M:%S UTC", time, absl::UTCTimeZone()); }
-
 }  // namespace meshca::cli

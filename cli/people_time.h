@@ -12,9 +12,6 @@ namespace meshca::cli {
 // Infinite: "for ever".
 std::string ShortDuration(absl::Duration duration);
 
-// "2026-11-23 20:15:00 UTC".
-std::string ShowUtc(absl::Time time);
-
 }  // namespace meshca::cli
 
 #endif  // MESHCA_CLI_PEOPLE_TIME_H_

@@ -63,6 +63,9 @@ Paste these into another shell:
   $meshca entry create spiffe://cluster.local/ns/default/sa/web --selector unix:uid:$(id -u) --state-dir $state
   $meshca sds watch default --api-socket $api_socket
 
+Probes and metrics are plain HTTP (/livez, /readyz, /metrics). Where no port may be open for that, start the server with
+--http-listen off; 'meshca health' then asks the same by gRPC, on its sockets.
+
 Ctrl-C stops the server.
 EOF
 wait "$server"

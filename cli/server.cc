@@ -109,6 +109,7 @@ class MeshcaServer final : public Server {
   absl::Status BindListeners();
   absl::Status StartHttp();
   std::vector<std::pair<std::string, std::string>> Addresses() const;
+  std::string HttpAddress() const { return http_ == nullptr ? "off" : http_->address(); }
   sds::SdsService::Parts SdsParts();
   RotationDriver::Parts RotationParts();
   AdminContext AdminParts();
@@ -143,7 +144,7 @@ class MeshcaServer final : public Server {
   BoundEdge edge_;
   std::unique_ptr<ConnectionJudge> judge_;
   std::unique_ptr<Readiness> readiness_;
-  std::unique_ptr<MetricsRegistry> metrics_;
+  std::unique_ptr<MetricsRegistry> metrics_;  // null where `http_listen` is off, like the next
   std::unique_ptr<HttpEndpoint> http_;
   std::atomic<int64_t> retention_s_ = 0;
   std::atomic<uint64_t> certificates_revoked_ = 0;       // since start
@@ -280,10 +281,11 @@ std::vector<std::pair<std::string, std::string>> MeshcaServer::Addresses() const
   return {{"grpc", edge_.grpc_address},
           {"api", absl::StrCat("unix://", edge_.api_socket)},
           {"admin", absl::StrCat("unix://", edge_.admin_socket)},
-          {"http", http_->address()}};
+          {"http", HttpAddress()}};
 }
 
 absl::Status MeshcaServer::StartHttp() {
+  if (!config::ServesHttp(config_.values)) return absl::OkStatus();
   MetricSources sources;
   sources.version = kVersion;
   sources.started_at = started_at_;
@@ -426,7 +428,7 @@ FirstScreen MeshcaServer::Screen() const {
   screen.root_is_new = state_->is_new;
   screen.state_dir = config_.values.state_dir();
   screen.grpc_address = edge_.grpc_address;
-  screen.http_address = http_->address();
+  screen.http_address = HttpAddress();
   screen.api_socket = edge_.api_socket;
   screen.admin_socket = edge_.admin_socket;
   const auto origin = config_.origins.find("state_dir");

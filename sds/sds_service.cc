@@ -77,14 +77,6 @@ std::vector<SpiffeId> SdsService::Renew(absl::FunctionRef<bool(const SpiffeId& i
   return impl_->hub.keys().Renew(chosen);
 }
 
-std::vector<SpiffeId> SdsService::RenewSerial(absl::string_view serial) {
-  return impl_->hub.keys().Renew([serial](const SpiffeId&, absl::string_view held) { return held == serial; });
-}
-
-std::vector<SpiffeId> SdsService::RenewGlob(absl::string_view glob) {
-  return impl_->hub.keys().Renew([glob](const SpiffeId& id, absl::string_view) { return id.MatchesGlob(glob); });
-}
-
 KeyReissuer& SdsService::reissuer() { return impl_->hub.keys(); }
 
 void SdsService::EntriesChanged() { impl_->hub.keys().Recheck(); }

@@ -67,12 +67,9 @@ class SdsService {
   // comes in.
   void AddTo(rpc::Router& router);
 
-  // New keys at once for the subscribers whose key `chosen` picks by its identity and its certificate's serial (hex),
-  // that hold the certificate `serial`, or one whose SPIFFE ID fits `glob`.
+  // New keys at once for the subscribers whose key `chosen` picks by its identity and its certificate's serial (hex).
   // Whose, one element a key; none when nobody holds it over SDS.
   std::vector<SpiffeId> Renew(absl::FunctionRef<bool(const SpiffeId& id, absl::string_view serial)> chosen);
-  std::vector<SpiffeId> RenewSerial(absl::string_view serial);
-  std::vector<SpiffeId> RenewGlob(absl::string_view glob);
 
   // Puts the held keys of a root that goes under the one that comes.
   KeyReissuer& reissuer();

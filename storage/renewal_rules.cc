@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
+#include "ca/base/utc_text.h"
 #include "ca/issuance/revocation_store.h"
 #include "ca/x509/encoding.h"
 #include "storage/store.h"
@@ -18,8 +19,6 @@ constexpr int kStepsMax = 5000;
 
 constexpr size_t kSerialBytesMax = 20;  // RFC 5280 §4.1.2.2
 
-std::string TimeText(absl::Time time) { return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone()); }
-
 std::string JoinAgain(absl::string_view spiffe_id) {
   return absl::StrCat("join again with a token: meshca token create ", spiffe_id);
 }
@@ -27,8 +26,8 @@ std::string JoinAgain(absl::string_view spiffe_id) {
 absl::Status Revoked(const PresentedCertificate& shown, const Revocation& revocation) {
   return WithReason(
       absl::UnauthenticatedError(absl::StrCat(
-          "client certificate ", shown.serial, " of ", shown.spiffe_id.uri(), ": revoked at ", TimeText(revocation.at),
-          " (", RevocationReasonName(static_cast<RevocationReason>(revocation.reason)),
+          "client certificate ", shown.serial, " of ", shown.spiffe_id.uri(), ": revoked at ",
+          Rfc3339Text(revocation.at), " (", RevocationReasonName(static_cast<RevocationReason>(revocation.reason)),
           "), it or one of the same line of renewals or with its key; with a new key ",
           JoinAgain(shown.spiffe_id.uri()))),
       kCertificateRevoked);
@@ -168,6 +167,21 @@ absl::StatusOr<InheritedRight> JudgeRenewal(Inventory& inventory, const Presente
   return right;
 }
 
+absl::Status CheckFirstRight(Inventory& inventory, const IssuanceRecord& record) {
+  // Tokens are redeemed in the same transaction, and nothing else that gives a right is kept in a store.
+  if (record.origin.kind != OriginKind::kEntry) return absl::OkStatus();
+  const std::string& id = record.origin.reference;
+  MESHCA_ASSIGN_OR_RETURN(const bool upheld, inventory.HasEntry(id, record.spiffe_id, record.issued_at));
+  if (upheld) return absl::OkStatus();
+  return WithReason(
+      absl::PermissionDeniedError(absl::StrCat(
+          "registration entry ", id, ", which gave ", record.spiffe_id.uri(),
+          " to this caller, was deleted or replaced before the certificate was recorded, so none is given; ask again "
+          "if another entry gives it, or make one: meshca entry create ",
+          record.spiffe_id.uri(), " --selector ...")),
+      kEntryGone);
+}
+
 absl::StatusOr<std::string> JudgeReplacement(Inventory& inventory, const IssuanceRecord& record) {
   // Versions that asked no inventory renewed client certificates without showing them: their lines are walked.
   if (record.presented.has_value() || record.method == AuthMethod::kClientCertificate) return std::string();
@@ -208,7 +222,7 @@ AuditEntry UnrecordedRenewal(const IssuanceRecord& record) {
 absl::Status KeyIsRevoked(const Revocation& revocation) {
   return WithReason(
       absl::PermissionDeniedError(absl::StrCat(
-          "workload key: belongs to a certificate that was revoked at ", TimeText(revocation.at), " (",
+          "workload key: belongs to a certificate that was revoked at ", Rfc3339Text(revocation.at), " (",
           RevocationReasonName(static_cast<RevocationReason>(revocation.reason)), "): make a new key and ask again")),
       kKeyRevoked);
 }

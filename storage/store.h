@@ -30,6 +30,9 @@ inline constexpr char kTokenUnknown[] = "TOKEN_UNKNOWN";
 inline constexpr char kTokenExpired[] = "TOKEN_EXPIRED";
 inline constexpr char kTokenUsed[] = "TOKEN_USED";
 
+// Rides on the PermissionDenied of Append: the registration entry that gave the right went meanwhile.
+inline constexpr char kEntryGone[] = "ENTRY_GONE";
+
 // Reasons of IssuanceStore::JudgePresented, and of Append.
 inline constexpr char kCertificateNotRecorded[] = "CERTIFICATE_NOT_RECORDED";
 inline constexpr char kCertificateRevoked[] = "CERTIFICATE_REVOKED";
@@ -37,11 +40,6 @@ inline constexpr char kCertificateOriginGone[] = "CERTIFICATE_ORIGIN_GONE";
 inline constexpr char kKeyRevoked[] = "KEY_REVOKED";
 
 absl::Status CertificateNotRecorded(const PresentedCertificate& shown);
-
-// The setting that Restore leaves beside kSettingRecovered: the time of the restore (RFC 3339). Until the authority
-// manager has made a new issuing key, and for one maximum leaf lifetime after the restore (what was issued since the
-// backup is unknown to it), it says that this store came from a backup.
-inline constexpr char kSettingRecoveredAt[] = "recovered_at";
 
 }  // namespace meshca::storage
 

@@ -12,10 +12,10 @@
 MESHCA_PACKAGES_build="
   g++ cmake=cmake ninja=ninja-build pkg-config ccache mold git
   libssl-dev libabsl-dev libprotobuf-dev protobuf-compiler libgrpc++-dev protobuf-compiler-grpc libnghttp2-dev
-  libsqlite3-dev libspdlog-dev libfmt-dev libyaml-cpp-dev nlohmann-json3-dev libcli11-dev libcpp-httplib-dev
+  libsqlite3-dev libspdlog-dev libfmt-dev libyaml-cpp-dev nlohmann-json3-dev libcli11-dev
   prometheus-cpp-dev
   openssl ca-certificates python3=python3 python3-venv"
-MESHCA_PACKAGES_test="libgtest-dev libgmock-dev libbenchmark-dev go=golang-go procps util-linux faketime"
+MESHCA_PACKAGES_test="libcpp-httplib-dev libgtest-dev libgmock-dev libbenchmark-dev go=golang-go procps util-linux faketime"
 MESHCA_PACKAGES_all="clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev nghttp2-client debootstrap"
 MESHCA_PACKAGES_languages="
   java=default-jdk-headless javac=default-jdk-headless mvn=maven node=nodejs npm=npm cargo=cargo-web rustc=rustc-web"

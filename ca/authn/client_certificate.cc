@@ -5,11 +5,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
+#include "ca/base/utc_text.h"
 
 namespace meshca {
 namespace {
-
-std::string TimeText(absl::Time time) { return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone()); }
 
 absl::Status Refused(absl::StatusCode code, absl::string_view reason, absl::string_view sentence) {
   return WithReason(absl::Status(code, absl::StrCat("client certificate: ", sentence)), reason);
@@ -42,9 +41,9 @@ absl::StatusOr<CallerIdentity> ClientCertificateAuthenticator::Judge(const Verif
   if (!validity.Contains(now)) {
     return now < validity.not_before
                ? Refused(Code::kUnauthenticated, "CERTIFICATE_NOT_YET_VALID",
-                         absl::StrCat("not valid before ", TimeText(validity.not_before)))
+                         absl::StrCat("not valid before ", Rfc3339Text(validity.not_before)))
                : Refused(Code::kUnauthenticated, "CERTIFICATE_EXPIRED",
-                         absl::StrCat("expired at ", TimeText(validity.not_after),
+                         absl::StrCat("expired at ", Rfc3339Text(validity.not_after),
                                       "; join again with a token: meshca token create SPIFFE_ID"));
   }
   absl::StatusOr<SpiffeId> id = leaf.spiffe_id();

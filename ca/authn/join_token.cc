@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
+#include "ca/base/utc_text.h"
 #include "ca/identity/join_token_text.h"
 
 namespace meshca {
@@ -55,8 +56,7 @@ absl::StatusOr<CallerIdentity> JoinTokenAuthenticator::Judge(const std::string& 
   if (!token.ok()) return Annotate(token.status(), "join token");
   if (now >= token->expires_at) {
     return Refused("TOKEN_EXPIRED",
-                   absl::StrCat("join token ", token->id, ": expired at ",
-                                absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", token->expires_at, absl::UTCTimeZone()),
+                   absl::StrCat("join token ", token->id, ": expired at ", Rfc3339Text(token->expires_at),
                                 "; get a new one: meshca token create ", token->spiffe_id.uri()));
   }
   CallerIdentity caller;

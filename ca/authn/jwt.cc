@@ -12,6 +12,7 @@
 #include "absl/strings/str_split.h"
 #include "ca/authn/base64url.h"
 #include "ca/base/status.h"
+#include "ca/base/utc_text.h"
 
 namespace meshca {
 namespace {
@@ -28,8 +29,6 @@ absl::Status Malformed(absl::string_view sentence) { return Refused("JWT_MALFORM
 std::string Quoted(absl::string_view text) {
   return absl::StrCat("\"", absl::Utf8SafeCHexEscape(text.substr(0, 100)), text.size() > 100 ? "..." : "", "\"");
 }
-
-std::string TimeText(absl::Time time) { return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone()); }
 
 absl::StatusOr<JsonValue> DecodeObject(absl::string_view part, absl::string_view name) {
   const std::optional<std::string> json = Base64UrlDecode(part);
@@ -161,11 +160,11 @@ absl::Status Jwt::CheckClaims(absl::string_view issuer, const std::vector<std::s
   MESHCA_ASSIGN_OR_RETURN(const std::optional<absl::Time> nbf, TimeClaim(claims_, "nbf"));
   MESHCA_ASSIGN_OR_RETURN(const std::optional<absl::Time> iat, TimeClaim(claims_, "iat"));
   if (!exp.has_value()) return Malformed("it has no expiry (exp); one that never ends is not accepted");
-  if (now >= *exp + kLeeway) return Refused("JWT_EXPIRED", absl::StrCat("it expired at ", TimeText(*exp)));
+  if (now >= *exp + kLeeway) return Refused("JWT_EXPIRED", absl::StrCat("it expired at ", Rfc3339Text(*exp)));
   for (const auto& [time, name] : {std::pair(nbf, "nbf"), std::pair(iat, "iat")}) {
     if (time.has_value() && now < *time - kLeeway) {
-      return Refused("JWT_NOT_YET_VALID", absl::StrCat("it is not valid before ", TimeText(*time), " (", name,
-                                                       "); the server's clock says ", TimeText(now)));
+      return Refused("JWT_NOT_YET_VALID", absl::StrCat("it is not valid before ", Rfc3339Text(*time), " (", name,
+                                                       "); the server's clock says ", Rfc3339Text(now)));
     }
   }
   return absl::OkStatus();

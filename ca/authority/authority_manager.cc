@@ -14,6 +14,7 @@
 #include "ca/base/fault_point.h"
 #include "ca/base/log.h"
 #include "ca/base/status.h"
+#include "ca/base/utc_text.h"
 
 namespace meshca {
 namespace {
@@ -31,7 +32,8 @@ std::unique_ptr<AuthoritySource> MakeSource(const AuthorityOptions& options, Ent
   return std::make_unique<SelfSignedSource>(options.trust_domain, options.key_type, options.root_lifetime, entropy);
 }
 
-absl::Status CheckLifetimes(const AuthorityOptions& options) {
+// Each authority outlives what it signs, whatever it signs last.
+absl::Status CheckAuthoritiesOutliveWhatTheySign(const AuthorityOptions& options) {
   auto too_short = [](absl::string_view what, absl::Duration is, absl::string_view rule, absl::Duration other) {
     return WithReason(absl::InvalidArgumentError(absl::StrCat(what, " ", absl::FormatDuration(is), " is ", rule, " ",
                                                               absl::FormatDuration(other))),
@@ -94,7 +96,7 @@ absl::StatusOr<std::unique_ptr<AuthorityManager>> AuthorityManager::Create(Autho
                                                                            AuthorityStore& store,
                                                                            const KeyEncryption& keys,
                                                                            const Clock& clock, EntropySource& entropy) {
-  MESHCA_RETURN_IF_ERROR(CheckLifetimes(options));
+  MESHCA_RETURN_IF_ERROR(CheckAuthoritiesOutliveWhatTheySign(options));
   return std::unique_ptr<AuthorityManager>(new AuthorityManager(std::move(options), store, keys, clock, entropy));
 }
 
@@ -237,8 +239,7 @@ absl::Status AuthorityManager::MakeFirst(absl::Time now) {
   if (now < options_.earliest_first_start) {
     return WithReason(
         absl::FailedPreconditionError(absl::StrCat(
-            "the clock of this machine says ", absl::FormatTime("%Y-%m-%d %H:%M:%S UTC", now, absl::UTCTimeZone()),
-            ", and this meshca was made later, ",
+            "the clock of this machine says ", UtcText(now), ", and this meshca was made later, ",
             absl::FormatTime("%Y-%m-%d", options_.earliest_first_start, absl::UTCTimeZone()),
             ": a root made now would be dated wrong and could not be used once the clock is right. Set the clock first "
             "(timedatectl set-ntp true, or: date -u -s '2026-01-31 12:00:00'), then start again")),

@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <utility>
 
@@ -12,7 +13,9 @@
 #include <openssl/params.h>
 #include <openssl/rand.h>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "ca/base/bare_text.h"
 #include "ca/base/file.h"
 #include "ca/base/openssl_ptr.h"
 #include "ca/base/status.h"
@@ -83,21 +86,39 @@ absl::StatusOr<KeyEncryption> KeyEncryption::FromKey(SecretBytes key) {
   return KeyEncryption(std::move(seal_key), std::move(mac_key));
 }
 
+namespace {
+
+// Enough to tell what somebody put there instead of the key.
+constexpr size_t kFileBytesMax = 4096;
+
+// What is wrong with a key file of another length: most often it holds the key as text.
+std::string WrongLength(absl::string_view key) {
+  std::string text = absl::StrCat("holds ", key.size(), " bytes, and exactly ", kKeyBytes, " are needed");
+  const absl::Status bare = CheckBareText(absl::StripAsciiWhitespace(key));
+  const bool is_text = std::all_of(key.begin(), key.end(), [](char c) { return absl::ascii_isprint(c) || c == '\n'; });
+  if (is_text || !bare.ok()) {
+    absl::StrAppend(&text, "; the file is read as raw bytes, and this is text: decode it (base64 -d, xxd -r -p)");
+  }
+  if (!bare.ok()) absl::StrAppend(&text, "; ", bare.message());
+  return text;
+}
+
+}  // namespace
+
 absl::StatusOr<KeyEncryption> KeyEncryption::FromFile(const std::string& path, bool create) {
-  auto bytes = ReadFile(path, kKeyBytes, FileSecrecy::kSecret);
+  auto bytes = ReadFile(path, kFileBytesMax, FileSecrecy::kSecret);
   if (create && absl::IsNotFound(bytes.status())) {
     std::string fresh(kKeyBytes, '\0');
     if (RAND_priv_bytes(Bytes(fresh), static_cast<int>(fresh.size())) != 1) return OpenSslError("RAND_priv_bytes");
     SecretBytes key(std::move(fresh));
     absl::Status made = CreatePrivateFile(path, key.reveal());
     if (!made.ok() && !absl::IsAlreadyExists(made)) return Annotate(made, "key-encryption key");
-    bytes = ReadFile(path, kKeyBytes, FileSecrecy::kSecret);
+    bytes = ReadFile(path, kFileBytesMax, FileSecrecy::kSecret);
   }
   if (!bytes.ok()) return Annotate(bytes.status(), "key-encryption key");
   SecretBytes key(*std::move(bytes));
   if (key.size() != kKeyBytes) {
-    return absl::InvalidArgumentError(absl::StrCat("key-encryption key: ", path, ": holds ", key.size(),
-                                                   " bytes, and exactly ", kKeyBytes, " are needed"));
+    return absl::InvalidArgumentError(absl::StrCat("key-encryption key: ", path, ": ", WrongLength(key.reveal())));
   }
   return FromKey(std::move(key));
 }

@@ -12,6 +12,7 @@
 #include "ca/authority/signing_trial.h"
 #include "ca/base/file.h"
 #include "ca/base/status.h"
+#include "ca/base/utc_text.h"
 #include "ca/x509/digest.h"
 
 namespace meshca {
@@ -80,8 +81,6 @@ std::string Label(const Certificate& certificate) {
   return absl::StrCat("certificate \"", certificate.subject(), "\" (serial ", certificate.serial_hex(), ")");
 }
 
-std::string Time(absl::Time time) { return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone()); }
-
 // A certificate with the file it came from, so that its fault names both.
 struct Placed {
   std::string path;
@@ -92,10 +91,10 @@ absl::Status CheckDates(const Placed& placed, absl::Time now) {
   const Validity& validity = placed.certificate.validity();
   if (now < validity.not_before) {
     return Fault(placed.path,
-                 absl::StrCat(Label(placed.certificate), ": not valid before ", Time(validity.not_before)));
+                 absl::StrCat(Label(placed.certificate), ": not valid before ", Rfc3339Text(validity.not_before)));
   }
   if (!validity.Contains(now)) {
-    return Fault(placed.path, absl::StrCat(Label(placed.certificate), ": expired ", Time(validity.not_after)));
+    return Fault(placed.path, absl::StrCat(Label(placed.certificate), ": expired ", Rfc3339Text(validity.not_after)));
   }
   return absl::OkStatus();
 }

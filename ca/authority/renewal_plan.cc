@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "ca/base/utc_text.h"
 
 namespace meshca {
 namespace {
@@ -17,8 +18,6 @@ const SigningAuthority* FindActive(std::span<const SigningAuthority> authorities
 }
 
 absl::Time EndOf(const SigningAuthority& authority) { return authority.certificate.validity().not_after; }
-
-std::string Time(absl::Time time) { return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone()); }
 
 std::string Name(const SigningAuthority& authority) {
   return absl::StrCat(AuthorityRoleName(authority.role), " authority ", authority.id.substr(0, 16));
@@ -41,11 +40,11 @@ std::string WhyRenew(const SigningAuthority* issuing, const SigningAuthority& ro
   if (issuing == nullptr) return "no issuing authority is active";
   if (issuing->tainted && !root.tainted) return absl::StrCat(Name(*issuing), " is tainted");
   if (now < issuing->certificate.validity().not_before) {
-    return absl::StrCat(Name(*issuing), " begins ", Time(issuing->certificate.validity().not_before),
+    return absl::StrCat(Name(*issuing), " begins ", Rfc3339Text(issuing->certificate.validity().not_before),
                         ": it was made while the clock was ahead");
   }
   if (EndOf(*issuing) - now >= policy.RenewBelow() || !WouldOutlast(*issuing, root, now, policy)) return "";
-  return absl::StrCat(Name(*issuing), " ends ", Time(EndOf(*issuing)));
+  return absl::StrCat(Name(*issuing), " ends ", Rfc3339Text(EndOf(*issuing)));
 }
 
 void PlanIssuing(absl::Time now, const SigningAuthority* issuing, const SigningAuthority* root,
@@ -55,17 +54,18 @@ void PlanIssuing(absl::Time now, const SigningAuthority* issuing, const SigningA
     if (!why.empty()) plan.steps.push_back({RenewalStep::Kind::kMakeIssuing, root->id, std::move(why)});
   } else if (issuing != nullptr && (root == nullptr || root->key_reference.empty()) &&
              EndOf(*issuing) - now < policy.RenewBelow()) {
-    plan.warnings.push_back(absl::StrCat(Name(*issuing), " ends ", Time(EndOf(*issuing)),
+    plan.warnings.push_back(absl::StrCat(Name(*issuing), " ends ", Rfc3339Text(EndOf(*issuing)),
                                          " and meshca cannot renew it, because it does not hold the key of its root: "
                                          "put a new set into the plugged-in CA's folder"));
   }
   if (issuing == nullptr) {
     plan.why_not_signing = "no issuing authority is active";
   } else if (now < issuing->certificate.validity().not_before) {
-    plan.why_not_signing = absl::StrCat(Name(*issuing), " is not valid before ",
-                                        Time(issuing->certificate.validity().not_before), ": is the clock behind?");
+    plan.why_not_signing =
+        absl::StrCat(Name(*issuing), " is not valid before ", Rfc3339Text(issuing->certificate.validity().not_before),
+                     ": is the clock behind?");
   } else if (!issuing->certificate.validity().Contains(now)) {
-    plan.why_not_signing = absl::StrCat(Name(*issuing), " ended ", Time(EndOf(*issuing)));
+    plan.why_not_signing = absl::StrCat(Name(*issuing), " ended ", Rfc3339Text(EndOf(*issuing)));
   } else {
     plan.issuing_id = issuing->id;
   }
@@ -73,8 +73,8 @@ void PlanIssuing(absl::Time now, const SigningAuthority* issuing, const SigningA
 
 void WarnOfRootsEnd(absl::Time now, const SigningAuthority* root, const RenewalPolicy& policy, RenewalPlan& plan) {
   if (root == nullptr || EndOf(*root) - now >= policy.issuing_lifetime + policy.leaf_lifetime_max) return;
-  plan.warnings.push_back(absl::StrCat(Name(*root), now > EndOf(*root) ? " ended " : " ends ", Time(EndOf(*root)),
-                                       ": replace it with `meshca root rotate`"));
+  plan.warnings.push_back(absl::StrCat(Name(*root), now > EndOf(*root) ? " ended " : " ends ",
+                                       Rfc3339Text(EndOf(*root)), ": replace it with `meshca root rotate`"));
 }
 
 }  // namespace
@@ -93,7 +93,8 @@ RenewalPlan PlanRenewal(absl::Time now, std::span<const SigningAuthority> author
   for (const SigningAuthority& authority : authorities) {
     if (authority.role != AuthorityRole::kIssuing || authority.state != AuthorityState::kOld) continue;
     if (EndOf(authority) < now) {
-      plan.steps.push_back({RenewalStep::Kind::kRetire, authority.id, absl::StrCat("ended ", Time(EndOf(authority)))});
+      plan.steps.push_back(
+          {RenewalStep::Kind::kRetire, authority.id, absl::StrCat("ended ", Rfc3339Text(EndOf(authority)))});
     } else {
       wake_at(EndOf(authority) + absl::Seconds(1));
     }

@@ -1,13 +1,10 @@
 #include "ca/authority/rotation_control.h"
 
 #include "absl/strings/str_cat.h"
+#include "ca/base/utc_text.h"
 
 namespace meshca {
-namespace {
-
-std::string Time(absl::Time time) { return absl::FormatTime("%Y-%m-%d %H:%M:%SZ", time, absl::UTCTimeZone()); }
-
-}  // namespace
+namespace {}  // namespace
 
 absl::string_view LaggardReasonName(Laggard::Reason reason) {
   switch (reason) {
@@ -39,8 +36,8 @@ std::string LaggardText(const Laggard& laggard) {
       absl::StrAppend(&text, ": takes its key here and its roots elsewhere");
       break;
   }
-  absl::StrAppend(&text, ", since ", Time(laggard.since));
-  if (laggard.until != absl::InfiniteFuture()) absl::StrAppend(&text, ", until ", Time(laggard.until));
+  absl::StrAppend(&text, ", since ", UtcText(laggard.since));
+  if (laggard.until != absl::InfiniteFuture()) absl::StrAppend(&text, ", until ", UtcText(laggard.until));
   if (!laggard.detail.empty()) absl::StrAppend(&text, ": ", laggard.detail);
   return text;
 }

@@ -9,6 +9,7 @@
 #include "ca/authority/rotation_change.h"
 #include "ca/base/log.h"
 #include "ca/base/status.h"
+#include "ca/base/utc_text.h"
 
 namespace meshca {
 namespace {
@@ -45,8 +46,7 @@ std::string Lines(const RotationEvidence& evidence) {
 std::string ForcedText(absl::string_view what, const RotationEvidence& evidence, const std::string& actor,
                        absl::Time now) {
   std::string text =
-      absl::StrCat(actor, " forced ", what, " at ", absl::FormatTime("%Y-%m-%d %H:%M:%SZ", now, absl::UTCTimeZone()),
-                   " with ", BehindText(evidence), " behind:");
+      absl::StrCat(actor, " forced ", what, " at ", UtcText(now), " with ", BehindText(evidence), " behind:");
   for (size_t i = 0; i < evidence.laggards.size() && i < kNamedInRecord; ++i) {
     const Laggard& laggard = evidence.laggards[i];
     absl::StrAppend(&text, i == 0 ? " " : ", ", laggard.spiffe_id.empty() ? "(no identity)" : laggard.spiffe_id,
@@ -405,7 +405,7 @@ absl::Status RotationDriver::DoNow(RotationDecision::Act act, bool force, const 
       return WithReason(absl::FailedPreconditionError(absl::StrCat(
                             "the database was restored from a backup that may not know every certificate: no root is "
                             "retired before ",
-                            absl::FormatTime("%Y-%m-%d %H:%M:%SZ", not_before, absl::UTCTimeZone()), ", or --force")),
+                            UtcText(not_before), ", or --force")),
                         "ROTATION_UNSAFE");
     }
   } else {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "ca/base/utc_text.h"
 
 namespace meshca {
 namespace {
@@ -210,7 +211,7 @@ RotationDecision Decide(const RotationFacts& facts, const RotationEvidence& evid
       }
       if (facts.now < retire_not_before) {
         return wait(absl::StrCat("the database was restored from a backup: no root is retired before ",
-                                 absl::FormatTime("%Y-%m-%d %H:%M:%SZ", retire_not_before, absl::UTCTimeZone())));
+                                 UtcText(retire_not_before)));
       }
       if (!rotation.automatic) return wait("nothing depends on the old root: go on with `meshca root retire`");
       if (settled || cut_off) return {Act::kRetire, goes_on_by, ""};

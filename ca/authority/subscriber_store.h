@@ -13,9 +13,9 @@
 
 namespace meshca {
 
-// One subscriber instance (a SPIFFE ID is shared by many pods and proves nothing): on a Unix socket the SPIFFE ID,
-// node id, pid and its start time; over mTLS the SPIFFE ID, node id and the client certificate followed through its
-// renewals. The slowest of its streams counts.
+// One subscriber instance (a SPIFFE ID is shared by many pods and proves nothing): on a Unix socket the process, which
+// is its pid and start time, with its node id; over mTLS the SPIFFE ID, the node id and the client certificate followed
+// through its renewals (sds/caller.h makes the key). The slowest of its streams counts.
 struct SubscriberRecord {
   std::string instance;  // unique key; made by sds/
   std::string spiffe_id;

@@ -74,9 +74,9 @@ class IssuanceStore {
   // refused (queue full, database broken, shutdown). On the writer thread it must not call what blocks on this store. A
   // chain leaves the process only from inside an Ok `done`. Errors: AlreadyExists (serial number seen), Aborted (its
   // authority no longer signs: sign again and resubmit), Unauthenticated (the token is unknown, expired, or was
-  // redeemed for another key; and JudgePresented's), PermissionDenied (JudgePresented's; KEY_REVOKED: the key belongs
-  // to a certificate that was revoked), ResourceExhausted (queue full), Unavailable (database away, disk full,
-  // read-only, shutdown).
+  // redeemed for another key; and JudgePresented's), PermissionDenied (JudgePresented's; ENTRY_GONE: the entry that
+  // gave the right was deleted or replaced meanwhile; KEY_REVOKED: the key belongs to a certificate that was revoked),
+  // ResourceExhausted (queue full), Unavailable (database away, disk full, read-only, shutdown).
   virtual void Append(std::shared_ptr<const IssuanceRecord> record, AppendDone done) = 0;
   void Append(IssuanceRecord record, AppendDone done) {
     Append(std::make_shared<const IssuanceRecord>(std::move(record)), std::move(done));

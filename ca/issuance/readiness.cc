@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
+#include "ca/base/utc_text.h"
 
 namespace meshca {
 namespace {
@@ -15,15 +16,13 @@ constexpr absl::string_view kMessage = "meshca readiness: this signature certifi
 
 constexpr char kNothingSigns[] = "NOTHING_SIGNS";
 
-std::string Time(absl::Time time) { return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone()); }
-
 absl::Status CheckValid(absl::string_view what, const Certificate& certificate, absl::Time now) {
   const Validity& validity = certificate.validity();
   if (validity.Contains(now)) return absl::OkStatus();
   const bool early = now < validity.not_before;
   return absl::UnavailableError(absl::StrCat("what is signed now would not verify: ", what, " (", certificate.subject(),
                                              early ? ") is not valid before " : ") ended ",
-                                             Time(early ? validity.not_before : validity.not_after),
+                                             Rfc3339Text(early ? validity.not_before : validity.not_after),
                                              " by this clock: see `meshca check`"));
 }
 

@@ -13,6 +13,7 @@
 #include "ca/authn/selector.h"
 #include "ca/base/secret_access.h"
 #include "ca/base/status.h"
+#include "ca/base/utc_text.h"
 #include "ca/service/admin_methods.h"
 #include "ca/service/check_issuers.h"
 #include "ca/service/legacy_rights.h"
@@ -30,15 +31,13 @@ constexpr size_t kUnfitShownMax = 20;
 
 CheckedFact Ok(std::string name, std::string detail) { return {std::move(name), State::kOk, std::move(detail), ""}; }
 
-std::string Day(absl::Time time) { return absl::FormatTime("%Y-%m-%d %H:%M:%S UTC", time, absl::UTCTimeZone()); }
-
 // An authority's certificate: valid now, and with more than `renew_share` of its life left.
 CheckedFact CheckValidity(std::string name, const Certificate& certificate, absl::Time now, double renew_share,
                           std::string mend) {
   const Validity& validity = certificate.validity();
-  const std::string until = absl::StrCat(certificate.subject(), ", until ", Day(validity.not_after));
+  const std::string until = absl::StrCat(certificate.subject(), ", until ", UtcText(validity.not_after));
   if (now < validity.not_before) {
-    return {std::move(name), State::kFailed, absl::StrCat(until, "; not valid before ", Day(validity.not_before)),
+    return {std::move(name), State::kFailed, absl::StrCat(until, "; not valid before ", UtcText(validity.not_before)),
             "set the clock of this host (timedatectl set-ntp true)"};
   }
   if (!validity.Contains(now)) return {std::move(name), State::kFailed, absl::StrCat("expired: ", until), mend};
@@ -50,7 +49,7 @@ CheckedFact CheckValidity(std::string name, const Certificate& certificate, absl
 
 CheckedFact CheckClock(const AdminContext& context) {
   const std::string finding = context.clock_finding ? context.clock_finding() : "";
-  if (finding.empty()) return Ok("clock", Day(context.clock.Now()));
+  if (finding.empty()) return Ok("clock", UtcText(context.clock.Now()));
   return {"clock", State::kFailed, finding, "set the clock right, or: meshca check --accept-clock"};
 }
 
@@ -88,7 +87,7 @@ void CheckUnrecorded(const AdminContext& context, std::vector<CheckedFact>& fact
     absl::StrAppend(&authorities, authorities.empty() ? "" : ", ", id.substr(0, 16));
   }
   facts.push_back({"renewal without a record", State::kWarning,
-                   absl::StrCat("until ", Day(grace.until), " certificates signed by ", authorities,
+                   absl::StrCat("until ", UtcText(grace.until), " certificates signed by ", authorities,
                                 " may renew though this CA has no record of them (", grace.why, ")"),
                    "nothing to do: it ends by itself; if such a key may be stolen: meshca root taint ID"});
 }

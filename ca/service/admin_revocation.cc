@@ -9,7 +9,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "ca/base/exactly_one.h"
 #include "ca/base/status.h"
+#include "ca/base/utc_text.h"
 #include "ca/service/admin_methods.h"
 
 namespace meshca::admin_methods {
@@ -17,8 +19,6 @@ namespace {
 
 constexpr int kRecordsShown = 1000;
 constexpr int kStandingShown = 100;
-
-std::string ShowTime(absl::Time time) { return absl::FormatTime("%Y-%m-%d %H:%M:%S UTC", time, absl::UTCTimeZone()); }
 
 absl::Status NothingToRevoke(absl::string_view what) {
   return WithReason(absl::NotFoundError(what), "NOTHING_TO_REVOKE");
@@ -55,12 +55,12 @@ absl::StatusOr<std::string> AuthorityPrefix(const AdminContext& context, const s
 }
 
 absl::StatusOr<Chosen> Choose(const AdminContext& context, const v1::RevokeCertificatesRequest& request) {
-  const int given = !request.serial().empty() + !request.spiffe_id_glob().empty() +
-                    !request.authority_id_prefix().empty() + !request.node().empty() + !request.entry_id().empty();
-  if (given != 1) {
-    return absl::InvalidArgumentError(
-        "name exactly one of serial, spiffe_id_glob, authority_id_prefix, node and entry_id");
-  }
+  MESHCA_RETURN_IF_ERROR(CheckExactlyOne({{"serial", !request.serial().empty()},
+                                          {"spiffe_id_glob", !request.spiffe_id_glob().empty()},
+                                          {"authority_id_prefix", !request.authority_id_prefix().empty()},
+                                          {"node", !request.node().empty()},
+                                          {"entry_id", !request.entry_id().empty()}},
+                                         "`meshca cert list` shows what they are"));
   Chosen chosen;
   if (!request.serial().empty()) {
     MESHCA_ASSIGN_OR_RETURN(const SerialNumber serial, ReadSerial(request.serial()));
@@ -106,10 +106,10 @@ absl::Status Nothing(const AdminContext& context, const Chosen& chosen, absl::Ti
   if (!record.ok()) return record.status();
   if (record->revoked_at != absl::InfiniteFuture()) {
     return NothingToRevoke(
-        absl::StrCat("certificate ", serial.ToHex(), " was revoked already, at ", ShowTime(record->revoked_at), " (",
+        absl::StrCat("certificate ", serial.ToHex(), " was revoked already, at ", UtcText(record->revoked_at), " (",
                      RevocationReasonName(static_cast<RevocationReason>(record->revocation_reason)), ")"));
   }
-  return NothingToRevoke(absl::StrCat("certificate ", serial.ToHex(), " ended at ", ShowTime(record->not_after),
+  return NothingToRevoke(absl::StrCat("certificate ", serial.ToHex(), " ended at ", UtcText(record->not_after),
                                       ": nothing is left to revoke"));
 }
 

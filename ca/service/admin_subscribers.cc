@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/authority/subscriber_principal.h"
+#include "ca/base/exactly_one.h"
 #include "ca/base/glob.h"
 #include "ca/base/log.h"
 #include "ca/base/status.h"
@@ -44,13 +45,11 @@ struct Selection {
 };
 
 absl::StatusOr<Selection> SelectionOf(const v1::EvictSubscribersRequest& request) {
-  const int given = !request.instance().empty() + !request.spiffe_id_glob().empty() + !request.node_glob().empty() +
-                    request.has_uid();
-  if (given != 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("give exactly one of instance, spiffe_id_glob, node_glob and uid, not ", given,
-                     "; `meshca subscriber list` shows what they are"));
-  }
+  MESHCA_RETURN_IF_ERROR(CheckExactlyOne({{"instance", !request.instance().empty()},
+                                          {"spiffe_id_glob", !request.spiffe_id_glob().empty()},
+                                          {"node_glob", !request.node_glob().empty()},
+                                          {"uid", request.has_uid()}},
+                                         "`meshca subscriber list` shows what they are"));
   Selection selection;
   if (!request.instance().empty()) {
     selection.text = request.instance();

@@ -5,13 +5,12 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "ca/base/utc_text.h"
 
 namespace meshca {
 namespace {
 
 using State = CheckedFact::State;
-
-std::string Utc(absl::Time time) { return absl::FormatTime("%Y-%m-%d %H:%M:%S UTC", time, absl::UTCTimeZone()); }
 
 CheckedFact CheckIssuer(const JwtIssuerReport& issuer) {
   const JwksReport& report = issuer.keys;
@@ -24,7 +23,7 @@ CheckedFact CheckIssuer(const JwtIssuerReport& issuer) {
                    " readable from this host, or mend jwks_file, jwks_url or jwks_ca_file in the configuration");
   if (report.keys == nullptr) {
     return fact(State::kFailed,
-                absl::StrCat(reached ? absl::StrCat("its keys were not read since ", Utc(report.last_success))
+                absl::StrCat(reached ? absl::StrCat("its keys were not read since ", UtcText(report.last_success))
                                      : "its keys were never read",
                              ", so none of its tokens is accepted: ", report.location, ": ",
                              report.error.empty() ? "no look has ended yet" : report.error),
@@ -39,7 +38,7 @@ CheckedFact CheckIssuer(const JwtIssuerReport& issuer) {
                 "publish an RSA (2048-4096 bits), P-256, P-384 or Ed25519 key for signatures there");
   }
   std::string detail = absl::StrCat(keys.keys().size(), keys.keys().size() == 1 ? " key" : " keys", " of ",
-                                    report.location, ", read ", Utc(report.last_success));
+                                    report.location, ", read ", UtcText(report.last_success));
   if (!ignored.empty()) absl::StrAppend(&detail, "; not used: ", ignored);
   if (!report.error.empty()) {
     return fact(State::kWarning, absl::StrCat(detail, "; the last look failed: ", report.error), mend_source);

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
 #include "ca/x509/csr_reader.h"
+#include "ca/x509/der.h"
 #include "ca/x509/encoding.h"
 
 namespace meshca {
@@ -40,6 +41,14 @@ absl::StatusOr<std::string> UnwrapPem(absl::string_view text) {
   return std::move(block.der).Release();
 }
 
+// DER begins with 0x30, and so does text that begins with the digit "0". A request in DER is one element that ends
+// where the bytes end; text is that only by a length that no request has.
+bool IsDer(absl::string_view bytes) {
+  der::Reader reader(bytes);
+  absl::string_view content;
+  return reader.Read(der::kSequence, content) && reader.empty();
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> CsrReader::Unwrap(absl::string_view pem_or_der) {
@@ -47,8 +56,9 @@ absl::StatusOr<std::string> CsrReader::Unwrap(absl::string_view pem_or_der) {
     return CsrError("CSR_TOO_LARGE", absl::StrCat(pem_or_der.size(), " bytes, more than ", Csr::kBytesMax));
   }
   if (pem_or_der.empty()) return CsrError("CSR_MALFORMED", "is empty");
-  if (pem_or_der[0] == 0x30) return std::string(pem_or_der);
-  if (absl::StrContains(pem_or_der, kPemBegin)) return UnwrapPem(pem_or_der);
+  if (absl::StrContains(pem_or_der, kPemBegin) && !IsDer(pem_or_der)) return UnwrapPem(pem_or_der);
+  // Broken DER as well: its reader says what is wrong with it.
+  if (pem_or_der[0] == der::kSequence) return std::string(pem_or_der);
   return CsrError("CSR_MALFORMED", "is neither PEM nor DER");
 }
 

@@ -31,7 +31,9 @@ bool Reader::Next(Element& out) {
   return true;
 }
 
-bool Reader::Read(uint8_t tag, Element& out) { return PeekTag() == tag && Next(out); }
+bool Reader::Read(uint8_t tag, Element& out) {
+  return !rest_.empty() && static_cast<uint8_t>(rest_[0]) == tag && Next(out);
+}
 
 bool Reader::Read(uint8_t tag, absl::string_view& content) {
   Element element;

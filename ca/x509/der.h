@@ -45,8 +45,6 @@ class Reader {
 
   bool empty() const { return rest_.empty(); }
   absl::string_view rest() const { return rest_; }
-  // The next element's tag; 0 at the end.
-  uint8_t PeekTag() const { return rest_.empty() ? 0 : static_cast<uint8_t>(rest_[0]); }
 
   // False, and nothing is taken, when the bytes are no whole element (or not of tag `tag`).
   bool Next(Element& out);

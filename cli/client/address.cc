@@ -4,10 +4,13 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "ca/base/status.h"
+#include "ca/base/typed_address.h"
 
 namespace meshca::cli {
 
-absl::Status CheckAddress(absl::string_view address) {
+absl::StatusOr<std::string> ParseAddress(absl::string_view typed) {
+  MESHCA_ASSIGN_OR_RETURN(std::string address, WithoutScheme(typed, "https"));
   uint32_t port = 0;
   const std::string host = HostOf(address);
   if (host.empty() || !absl::SimpleAtoi(PortOf(address), &port) || port == 0 || port > 65535) {
@@ -17,7 +20,7 @@ absl::Status CheckAddress(absl::string_view address) {
   if (host.find(':') != std::string::npos && address.front() != '[') {
     return absl::InvalidArgumentError(absl::StrCat("\"", address, "\": put an IPv6 address in brackets, [::1]:15012"));
   }
-  return absl::OkStatus();
+  return address;
 }
 
 std::string HostOf(absl::string_view address) {

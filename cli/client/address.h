@@ -4,13 +4,14 @@
 
 #include <string>
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
 namespace meshca::cli {
 
-// "ca.example:15012", "127.0.0.1:15012", "[::1]:15012". InvalidArgument says what is missing.
-absl::Status CheckAddress(absl::string_view address);
+// "ca.example:15012", "127.0.0.1:15012", "[::1]:15012", or such a one behind https://, which is taken away.
+// InvalidArgument says what is missing, or too much.
+absl::StatusOr<std::string> ParseAddress(absl::string_view typed);
 
 // The part before the port, without brackets.
 std::string HostOf(absl::string_view address);

@@ -9,6 +9,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "ca/base/bare_text.h"
 #include "ca/base/file.h"
 #include "ca/base/secret_access.h"
 #include "ca/base/status.h"
@@ -59,6 +60,7 @@ absl::StatusOr<SecretBytes> ReadToEnd(const std::string& name, int fd) {
   Wipe(bytes);
   MESHCA_RETURN_IF_ERROR(status);
   if (secret.reveal().empty()) return absl::InvalidArgumentError(absl::StrCat(name, ": there is no token in it"));
+  MESHCA_RETURN_IF_ERROR(Annotate(CheckBareText(secret.reveal()), name));
   return secret;
 }
 

@@ -1,13 +1,12 @@
 #include "cli/commands/cert_revoke.h"
 
 #include <CLI/App.hpp>
-#include <algorithm>
-#include <array>
 #include <cstdio>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "ca/base/exactly_one.h"
 #include "ca/base/status.h"
 #include "ca/issuance/revocation_store.h"
 #include "cli/commands/subcommand.h"
@@ -46,13 +45,13 @@ void Bind(CLI::App& app, RevokeOptions& options) {
 }
 
 absl::StatusOr<v1::RevokeCertificatesRequest> ReadOptions(const RevokeOptions& options) {
-  const std::array<const std::string*, 5> selections = {&options.serial, &options.id_glob, &options.issuer,
-                                                        &options.node, &options.entry};
-  const auto given =
-      std::count_if(selections.begin(), selections.end(), [](const auto* text) { return !text->empty(); });
-  if (given != 1) {
-    return UsageError("give one of SERIAL, --id GLOB, --issuer ID, --node NAME and --entry ID: what is to be revoked");
-  }
+  const absl::Status one = CheckExactlyOne({{"SERIAL", !options.serial.empty()},
+                                            {"--id GLOB", !options.id_glob.empty()},
+                                            {"--issuer ID", !options.issuer.empty()},
+                                            {"--node NAME", !options.node.empty()},
+                                            {"--entry ID", !options.entry.empty()}},
+                                           "it says what is to be revoked");
+  if (!one.ok()) return UsageError(one.message());
   if (!options.reason.empty()) {
     const absl::StatusOr<RevocationReason> reason = ParseRevocationReason(options.reason);
     if (!reason.ok()) return UsageError(absl::StrCat("--reason: ", reason.status().message()));

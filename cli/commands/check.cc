@@ -9,6 +9,7 @@
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "ca/base/status.h"
+#include "ca/base/utc_text.h"
 #include "ca/x509/chain_verifier.h"
 #include "cli/client/address.h"
 #include "cli/client/root_probe.h"
@@ -25,6 +26,8 @@ namespace {
 namespace v1 = ::meshca::admin::v1;
 
 constexpr absl::Duration kTimeout = absl::Seconds(5);
+// What serves only while the server can issue; see MeshcaServer::OnReadiness.
+constexpr char kCsrService[] = "istio.v1.auth.IstioCertificateService";
 
 void Add(v1::CheckResponse& response, const std::string& name, const absl::Status& status, const std::string& detail,
          const std::string& mend) {
@@ -51,20 +54,31 @@ absl::Status CheckServerCertificate(const std::string& address, const v1::Server
   MESHCA_RETURN_IF_ERROR(FindRoot(chain, fingerprint).status());
   const Validity& validity = chain.front().validity();
   if (!validity.Contains(absl::Now())) {
-    return absl::UnavailableError(absl::StrCat(address, ": the server certificate ended ",
-                                               absl::FormatTime(validity.not_after, absl::UTCTimeZone())));
+    return absl::UnavailableError(
+        absl::StrCat(address, ": the server certificate ended ", UtcText(validity.not_after)));
   }
   for (size_t i = 0; i + 1 < chain.size(); ++i) MESHCA_RETURN_IF_ERROR(chain[i].VerifiesUnder(chain[i + 1]));
-  detail = absl::StrCat(address, ", certificate until ",
-                        absl::FormatTime("%Y-%m-%d %H:%M:%S UTC", validity.not_after, absl::UTCTimeZone()));
+  detail = absl::StrCat(address, ", certificate until ", UtcText(validity.not_after));
   return absl::OkStatus();
 }
 
-absl::Status CheckHealth(const std::string& socket) {
+absl::StatusOr<grpc::health::v1::HealthCheckResponse> AskHealth(const std::string& socket, absl::string_view service) {
   MESHCA_RETURN_IF_ERROR(CheckSocket(socket, "--api-socket"));
+  grpc::health::v1::HealthCheckRequest request;
+  request.set_service(std::string(service));
   grpc::health::v1::HealthCheckResponse response;
-  return RpcClient::Unix(socket)->Unary("/grpc.health.v1.Health/Check", grpc::health::v1::HealthCheckRequest(),
-                                        response, {.timeout = kTimeout});
+  MESHCA_RETURN_IF_ERROR(
+      RpcClient::Unix(socket)->Unary("/grpc.health.v1.Health/Check", request, response, {.timeout = kTimeout}));
+  return response;
+}
+
+// What /readyz would say, for a server that serves no HTTP.
+absl::Status CheckReadyByGrpc(const std::string& socket) {
+  MESHCA_ASSIGN_OR_RETURN(const auto response, AskHealth(socket, kCsrService));
+  if (response.status() == grpc::health::v1::HealthCheckResponse::SERVING) return absl::OkStatus();
+  return absl::UnavailableError(
+      absl::StrCat("HTTP is off, and the gRPC health of ", kCsrService, " is ",
+                   grpc::health::v1::HealthCheckResponse::ServingStatus_Name(response.status())));
 }
 
 absl::Status CheckReadyz(const std::string& address) {
@@ -74,6 +88,7 @@ absl::Status CheckReadyz(const std::string& address) {
 }
 
 void CheckListeners(const v1::ServerStatus& status, v1::CheckResponse& response) {
+  std::string api_socket;
   for (const v1::Listener& listener : status.listeners()) {
     const std::string& address = listener.address();
     if (listener.name() == "grpc") {
@@ -81,8 +96,13 @@ void CheckListeners(const v1::ServerStatus& status, v1::CheckResponse& response)
       const absl::Status seen = CheckServerCertificate(address, status, detail);
       Add(response, "CSR service", seen, detail, "read the server's log; restart it if the log says nothing");
     } else if (listener.name() == "api") {
-      const std::string path(absl::StripPrefix(address, "unix://"));
-      Add(response, "API socket", CheckHealth(path), path, "restart the server; nothing else may use its path");
+      api_socket = std::string(absl::StripPrefix(address, "unix://"));
+      Add(response, "API socket", AskHealth(api_socket, "").status(), api_socket,
+          "restart the server; nothing else may use its path");
+    } else if (listener.name() == "http" && address == "off") {
+      Add(response, "HTTP", CheckReadyByGrpc(api_socket),
+          absl::StrCat("off; probes ask gRPC health, which answers SERVING: meshca health --service ", kCsrService),
+          "mend the facts above; it recovers by itself");
     } else if (listener.name() == "http") {
       Add(response, "HTTP", CheckReadyz(address), absl::StrCat("http://", address, "/readyz answers 200"),
           "mend the facts above; it recovers by itself");

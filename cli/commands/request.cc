@@ -7,8 +7,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "ca/base/bare_text.h"
 #include "ca/base/file.h"
 #include "ca/base/status.h"
+#include "ca/base/utc_text.h"
 #include "cli/client/address.h"
 #include "cli/client/credential_files.h"
 #include "cli/client/csr_builder.h"
@@ -100,6 +102,9 @@ absl::StatusOr<SecretBytes> Bearer(Options& options) {
   const std::string& file = options.token_file.empty() ? options.jwt_file : options.token_file;
   if (!file.empty()) return ReadSecret(file);
   if (!options.token.empty()) {
+    if (const absl::Status bare = CheckBareText(options.token); !bare.ok()) {
+      return UsageError(absl::StrCat("--token: ", bare.message()));
+    }
     std::fprintf(stderr,
                  "warning: --token shows the token in the process list, where any local user can read it and redeem it "
                  "first; give it by --token-file FILE, or by a pipe: --token-file -\n");
@@ -120,13 +125,12 @@ absl::StatusOr<Connection> Connect(const Session& session, const Options& option
     connection.client = RpcClient::Unix(socket);
     return connection;
   }
-  const absl::Status address = CheckAddress(options.server);
-  if (!address.ok()) return UsageError(absl::StrCat("--server: ", address.message()));
+  MESHCA_ASSIGN_OR_RETURN(const std::string address, AsUsage(ParseAddress(options.server), "--server"));
   ServerTrust trust = options.trust;
   if (options.jwt_file.empty()) trust.token = bearer;
-  MESHCA_ASSIGN_OR_RETURN(connection.trusted_roots, RootsFor(trust, options.server));
+  MESHCA_ASSIGN_OR_RETURN(connection.trusted_roots, RootsFor(trust, address));
   TlsTarget target;
-  target.address = options.server;
+  target.address = address;
   target.roots_pem = connection.trusted_roots;
   if (!options.trust.certificate_file.empty()) {
     MESHCA_ASSIGN_OR_RETURN(target.certificate_pem,
@@ -139,7 +143,7 @@ absl::StatusOr<Connection> Connect(const Session& session, const Options& option
 }
 
 void PrintResult(const Session& session, const Options& options, const SpiffeId& id, const Certificate& leaf) {
-  const std::string until = absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", leaf.validity().not_after, absl::UTCTimeZone());
+  const std::string until = Rfc3339Text(leaf.validity().not_after);
   const auto path = [&](const char* name) { return (std::filesystem::path(options.out_dir) / name).string(); };
   if (session.format == OutputFormat::kTable) {
     std::printf("%s  serial %s  until %s\n%s\n%s\n%s\n", id.uri().c_str(), leaf.serial_hex().c_str(), until.c_str(),

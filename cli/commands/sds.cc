@@ -10,6 +10,7 @@
 #include "absl/time/clock.h"
 #include "ca/base/secret.h"
 #include "ca/base/status.h"
+#include "ca/base/utc_text.h"
 #include "cli/client/secret_view.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/subcommand.h"
@@ -41,9 +42,7 @@ void Bind(CLI::App& app, Options& options) {
       ->type_name("PATH");
 }
 
-std::string Time(absl::Time time) {
-  return time == absl::InfinitePast() ? "" : absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone());
-}
+std::string Time(absl::Time time) { return time == absl::InfinitePast() ? "" : Rfc3339Text(time); }
 
 // The keys stay the same for every kind of secret.
 std::string Json(const SecretView& view, const std::string& version) {

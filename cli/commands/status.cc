@@ -39,7 +39,10 @@ void PrintText(const v1::ServerStatus& status) {
        absl::StrCat(status.certificates_live(), " live, ", status.certificates_recorded(), " recorded"));
   Line("subscribers",
        absl::StrCat(status.subscribers_connected(), " connected, ", status.subscribers_known(), " known"));
-  for (const v1::Listener& listener : status.listeners()) Line(listener.name().c_str(), listener.address());
+  for (const v1::Listener& listener : status.listeners()) {
+    const bool off = listener.address() == "off";
+    Line(listener.name().c_str(), off ? "off: probes ask gRPC health (meshca health)" : listener.address());
+  }
   Line("state", status.state_dir());
   Line("database", status.store().error().empty() ? absl::StrCat(status.store().database_bytes() / 1024, " KiB, ",
                                                                  status.store().queued(), " writes waiting")

@@ -7,6 +7,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "ca/base/exactly_one.h"
 #include "ca/base/status.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/subcommand.h"
@@ -83,10 +84,12 @@ void BindEvict(CLI::App& app, EvictOptions& options) {
 }
 
 absl::Status CheckGiven(const EvictOptions& options) {
-  const int given = !options.instance.empty() + !options.id.empty() + !options.node.empty() + !options.uid.empty();
-  if (given == 1) return absl::OkStatus();
-  return UsageError(absl::StrCat("evict: give exactly one of INSTANCE, --id, --node and --uid, not ", given,
-                                 "; `meshca subscriber list` shows whom they may name"));
+  const absl::Status one = CheckExactlyOne({{"INSTANCE", !options.instance.empty()},
+                                            {"--id", !options.id.empty()},
+                                            {"--node", !options.node.empty()},
+                                            {"--uid", !options.uid.empty()}},
+                                           "`meshca subscriber list` shows whom they may name");
+  return one.ok() ? one : UsageError(absl::StrCat("evict: ", one.message()));
 }
 
 void PrintEvicted(const v1::EvictSubscribersResponse& evicted) {

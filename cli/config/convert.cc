@@ -42,6 +42,8 @@ LogFormat ToLogFormat(v1::LogFormat format) {
   return format == v1::LOG_FORMAT_JSON ? LogFormat::kJson : LogFormat::kText;
 }
 
+bool ServesHttp(const v1::Config& config) { return config.http_listen() != "off"; }
+
 absl::StatusOr<Policy> ToPolicy(const v1::Config& config) {
   std::vector<PolicyRule> rules;
   for (const v1::PolicyRule& each : config.policy()) {

@@ -22,6 +22,9 @@ std::vector<KeyType> ToKeyTypes(const google::protobuf::RepeatedField<int>& type
 LogLevel ToLogLevel(v1::LogLevel level);
 LogFormat ToLogFormat(v1::LogFormat format);
 
+// Is HTTP served at all? `http_listen: off` says no.
+bool ServesHttp(const v1::Config& config);
+
 // The rules of `policy`. InvalidArgument names the rule by its number.
 absl::StatusOr<Policy> ToPolicy(const v1::Config& config);
 // One element for each `jwt`, in order. InvalidArgument (the claim template) names the element.

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "ca/base/status.h"
+#include "ca/base/typed_address.h"
 #include "cli/config/faults.h"
 #include "cli/config/flags.h"
 #include "cli/config/loader.h"
@@ -153,6 +154,16 @@ void ApplyPaths(const ConfigInput& input, ResolvedConfig& config, Faults& faults
   if (!values.has_kek_file()) values.set_kek_file(Absolute("kek", values.state_dir()));
 }
 
+// Addresses to listen on are pasted as URLs too. What is no address stays as it is, for Validate to say so: commands
+// that only look for a socket do not mind.
+void ApplySchemes(v1::Config& values) {
+  const auto take = [](absl::string_view scheme, std::string& address) {
+    if (absl::StatusOr<std::string> bare = WithoutScheme(address, scheme); bare.ok()) address = *std::move(bare);
+  };
+  take("https", *values.mutable_listen());
+  take("http", *values.mutable_http_listen());
+}
+
 absl::StatusOr<ResolvedConfig> Gather(const ConfigInput& input) {
   ResolvedConfig config;
   std::string file = input.config_file.empty() ? Variable(input, kConfigVariable) : input.config_file;
@@ -165,6 +176,7 @@ absl::StatusOr<ResolvedConfig> Gather(const ConfigInput& input) {
   ApplyFlags(input, config, faults);
   ApplyDefaults(config);
   ApplyPaths(input, config, faults);
+  ApplySchemes(config.values);
   MESHCA_RETURN_IF_ERROR(faults.ToStatus());
   return config;
 }

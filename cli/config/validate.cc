@@ -15,6 +15,8 @@
 #include "absl/strings/strip.h"
 #include "ca/authn/claim_template.h"
 #include "ca/authn/fetch_url.h"
+#include "ca/base/status.h"
+#include "ca/base/typed_address.h"
 #include "ca/issuance/issuance_request.h"
 #include "ca/spiffe/trust_domain.h"
 #include "cli/config/convert.h"
@@ -66,8 +68,9 @@ void CheckSocket(const std::string& key, const std::string& path, Rules& rules) 
                                     : std::string("one")));
 }
 
-// HOST:PORT as ca/rpc and the HTTP server take it.
-absl::Status CheckAddress(absl::string_view address) {
+// HOST:PORT as ca/rpc and the HTTP server take it. `scheme` is what is spoken there.
+absl::Status CheckAddress(absl::string_view address, absl::string_view scheme) {
+  MESHCA_RETURN_IF_ERROR(WithoutScheme(address, scheme).status());
   absl::Status wrong = absl::InvalidArgumentError(
       absl::StrCat("expects HOST:PORT such as 127.0.0.1:15012, [::1]:0 or :15012, not \"", address, "\""));
   const size_t colon = address.rfind(':');
@@ -92,8 +95,8 @@ absl::Status CheckAddress(absl::string_view address) {
 }
 
 void CheckAddresses(const v1::Config& values, Rules& rules) {
-  rules.Check("listen", CheckAddress(values.listen()));
-  rules.Check("http_listen", CheckAddress(values.http_listen()));
+  rules.Check("listen", CheckAddress(values.listen(), "https"));
+  if (ServesHttp(values)) rules.Check("http_listen", CheckAddress(values.http_listen(), "http"));
   if (values.listen() == values.http_listen() && !absl::EndsWith(values.listen(), ":0")) {
     rules.Fault("http_listen", absl::StrCat(values.http_listen(), " is taken: listen has it already"));
   }
@@ -119,7 +122,9 @@ void CheckAtLeast(const std::string& key, absl::Duration value, int times, const
                                 rules.OriginOf(other).where, ") to ", DurationText(value / times)));
 }
 
-void CheckLifetimes(const v1::Config& values, Rules& rules) {
+// Stricter than what an authority needs to outlive what it signs: of a root too, half a life is left for the change to
+// the next one.
+void CheckAuthoritiesLastTwiceAsLong(const v1::Config& values, Rules& rules) {
   const absl::Duration leaf = ToDuration(values.leaf().lifetime());
   const absl::Duration leaf_max = ToDuration(values.leaf().lifetime_max());
   const absl::Duration issuing = ToDuration(values.authority().issuing_lifetime());
@@ -195,7 +200,7 @@ absl::Status Validate(const ResolvedConfig& config) {
   rules.Check("trust_domain", trust_domain.status());
   CheckAddresses(values, rules);
   CheckSockets(config, faults);
-  CheckLifetimes(values, rules);
+  CheckAuthoritiesLastTwiceAsLong(values, rules);
   for (int i = 0; i < values.authenticators_size(); ++i) {
     CheckJwt(values.authenticators(i).jwt(), absl::StrCat("authenticators[", i, "].jwt"),
              trust_domain.ok() ? &*trust_domain : nullptr, rules);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "ca/base/utc_text.h"
 #include "ca/service/proto_time.h"
 #include "cli/live_lines.h"
 #include "cli/message_text.h"
@@ -67,7 +68,7 @@ class LineDisplay final : public RotationDisplay {
 
  private:
   void Print(absl::Time time, const std::string& line) {
-    std::fprintf(out_, "%s  %s\n", ShowUtc(time).c_str(), line.c_str());
+    std::fprintf(out_, "%s  %s\n", UtcText(time).c_str(), line.c_str());
     std::fflush(out_);
   }
 

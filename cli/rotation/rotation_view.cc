@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
+#include "ca/base/utc_text.h"
 #include "ca/service/proto_time.h"
 #include "cli/people_time.h"
 #include "cli/printable.h"
@@ -54,7 +55,7 @@ std::string BehindText(const v1::RotationStatus& status) {
 std::string EndText(const v1::RotationStatus& status) {
   if (!status.has_ends_about()) return "nobody can know: somebody who is connected has to act first";
   const absl::Time ends = ToTime(status.ends_about());
-  return absl::StrCat("in about ", ShortDuration(ends - ToTime(status.now())), ", ", ShowUtc(ends));
+  return absl::StrCat("in about ", ShortDuration(ends - ToTime(status.now())), ", ", UtcText(ends));
 }
 
 void Line(std::FILE* out, absl::string_view label, absl::string_view value) {
@@ -82,17 +83,17 @@ void PrintProgress(const v1::RotationStatus& status, std::FILE* out) {
   if (!status.running()) return;
   Line(out, "progress",
        absl::StrCat(BehindText(status),
-                    status.has_as_of() ? absl::StrCat(", as of ", ShowUtc(ToTime(status.as_of()))) : ""));
+                    status.has_as_of() ? absl::StrCat(", as of ", UtcText(ToTime(status.as_of()))) : ""));
   if (status.reissue_left() > 0) Line(out, "re-issue", Count(status.reissue_left(), "key to go", "keys to go"));
   LineUnlessEmpty(out, "waiting", status.waiting_for());
   Line(out, "ends", EndText(status));
   if (status.has_grace_ends()) {
     Line(out, "grace",
-         absl::StrCat(ShowUtc(ToTime(status.grace_ends())),
+         absl::StrCat(UtcText(ToTime(status.grace_ends())),
                       ": subscribers that are silent then are named, and it goes on without them"));
   }
   if (status.has_deadline()) {
-    Line(out, "deadline", absl::StrCat(ShowUtc(ToTime(status.deadline())), ": whoever is behind then is cut off"));
+    Line(out, "deadline", absl::StrCat(UtcText(ToTime(status.deadline())), ": whoever is behind then is cut off"));
   }
 }
 
@@ -181,7 +182,7 @@ std::vector<std::string> EmergencyLines(const v1::RotationStatus& status) {
         "it waits for every subscriber, however long one is silent; meshca subscriber evict goes on without one");
   }
   if (status.has_deadline()) {
-    lines.push_back(absl::StrCat("whoever is behind at ", ShowUtc(ToTime(status.deadline())),
+    lines.push_back(absl::StrCat("whoever is behind at ", UtcText(ToTime(status.deadline())),
                                  " is named and cut off, clients with certificates of their own included"));
   } else {
     lines.push_back(
@@ -201,11 +202,11 @@ std::string LaggardLine(const v1::Laggard& laggard, const v1::RotationStatus& st
   absl::StrAppend(&line, ": ", ReasonText(laggard, status));
   if (laggard.has_since()) {
     const absl::Time since = ToTime(laggard.since());
-    absl::StrAppend(&line, "; since ", ShowUtc(since), " (", ShortDuration(now - since), ")");
+    absl::StrAppend(&line, "; since ", UtcText(since), " (", ShortDuration(now - since), ")");
   }
   if (laggard.has_until()) {
     const absl::Time until = ToTime(laggard.until());
-    absl::StrAppend(&line, "; counts until ", ShowUtc(until), " (", ShortDuration(until - now), " more)");
+    absl::StrAppend(&line, "; counts until ", UtcText(until), " (", ShortDuration(until - now), " more)");
   } else if (laggard.connected()) {
     absl::StrAppend(&line, "; counts for as long as it is connected");
   }
@@ -275,8 +276,8 @@ void PrintRotation(const v1::RotationStatus& status, std::FILE* out) {
     const absl::Time now = ToTime(status.now());
     const absl::Time step_at = ToTime(status.step_at());
     Line(out, "rotation", Kind(status));
-    Line(out, "begun", absl::StrCat(ShowUtc(ToTime(status.started_at())), " by ", status.actor()));
-    Line(out, "step", absl::StrCat(StepText(status), " since ", ShowUtc(step_at), ", ", ShortDuration(now - step_at)));
+    Line(out, "begun", absl::StrCat(UtcText(ToTime(status.started_at())), " by ", status.actor()));
+    Line(out, "step", absl::StrCat(StepText(status), " since ", UtcText(step_at), ", ", ShortDuration(now - step_at)));
     Line(out, status.running() ? "goes" : "went", status.old_root_id());
     Line(out, status.running() ? "stays" : "stayed", status.new_root_id());
     PrintProgress(status, out);

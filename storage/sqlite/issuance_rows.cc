@@ -76,6 +76,7 @@ Query& BindOptional(Query& query, const std::string& text) {
 
 void IssuanceWriter::BeginBatch() {
   signers_.clear();
+  upheld_.clear();
   expiry_changes_.clear();
   if (spiffe_ids_.size() > kNamesMax) spiffe_ids_.clear();
   if (callers_.size() > kNamesMax) callers_.clear();
@@ -183,6 +184,18 @@ absl::StatusOr<InheritedRight> IssuanceWriter::Inherit(const IssuanceRecord& rec
   return JudgeRenewal(inventory, *record.presented, record.trusted_issuers.get());
 }
 
+absl::Status IssuanceWriter::CheckEntry(const IssuanceRecord& record) {
+  if (record.origin.kind != OriginKind::kEntry) return absl::OkStatus();
+  // One entry often gives a whole batch: what upheld a certificate upholds each that was issued later.
+  const auto [upheld, added] =
+      upheld_.try_emplace(absl::StrCat(record.origin.reference, " ", record.spiffe_id.uri()), absl::InfiniteFuture());
+  if (!added && upheld->second <= record.issued_at) return absl::OkStatus();
+  InventoryRows inventory(database_, keys_);
+  MESHCA_RETURN_IF_ERROR(CheckFirstRight(inventory, record));
+  upheld->second = record.issued_at;
+  return absl::OkStatus();
+}
+
 absl::Status IssuanceWriter::Insert(const IssuanceRecord& record) {
   const Signer signer = SignerOf(record.authority_id);
   if (signer.state != AuthorityState::kActive) {
@@ -193,6 +206,7 @@ absl::Status IssuanceWriter::Insert(const IssuanceRecord& record) {
   if (record.presented.has_value()) {
     MESHCA_ASSIGN_OR_RETURN(right, Inherit(record));
   } else {
+    MESHCA_RETURN_IF_ERROR(CheckEntry(record));
     right.origin = record.origin;
     if (!record.parent_serial.empty()) {
       InventoryRows inventory(database_, keys_);
@@ -262,6 +276,7 @@ absl::Status IssuanceWriter::FlushCounters() {
 
 absl::Status IssuanceWriter::MakeWay() {
   signers_.clear();
+  upheld_.clear();
   any_key_revoked_.reset();
   return FlushCounters();
 }

@@ -48,6 +48,8 @@ class IssuanceWriter {
   const Signer& SignerOf(const std::string& authority_id);
   // What a renewal inherits from the certificate shown for it.
   absl::StatusOr<InheritedRight> Inherit(const IssuanceRecord& record);
+  // Is the entry still there that gives the right to a certificate for which none was shown?
+  absl::Status CheckEntry(const IssuanceRecord& record);
   absl::Status CheckKey(const IssuanceRecord& record);
   absl::StatusOr<int64_t> SpiffeIdRef(const std::string& uri);
   absl::StatusOr<int64_t> CallerRef(AuthMethod method, const std::string& subject);
@@ -56,6 +58,8 @@ class IssuanceWriter {
   Database& database_;
   const KeyEncryption& keys_;
   absl::flat_hash_map<std::string, Signer> signers_;  // of this batch
+  // Of this batch: an entry's id and the ID it gives, and the earliest issuance that it was found to uphold.
+  absl::flat_hash_map<std::string, absl::Time> upheld_;
   absl::flat_hash_map<std::string, int64_t> spiffe_ids_;
   absl::flat_hash_map<std::string, int64_t> callers_;              // by method and subject
   absl::flat_hash_map<std::string, int64_t> origins_;              // by kind and reference

@@ -103,8 +103,6 @@ absl::Status MarkRecovered(Database& database, const SqliteOptions& options, con
   // The backup does not know which of its tokens were redeemed since.
   MESHCA_RETURN_IF_ERROR(database.Exec("DELETE FROM token"));
   MESHCA_RETURN_IF_ERROR(UpsertSealedSetting(database, *options.keys, kSettingRecovered, "1"));
-  MESHCA_RETURN_IF_ERROR(UpsertSealedSetting(database, *options.keys, kSettingRecoveredAt,
-                                             absl::FormatTime(absl::RFC3339_sec, now, absl::UTCTimeZone())));
   return transaction.Commit();
 }
 

@@ -110,8 +110,8 @@ absl::StatusOr<std::unique_ptr<SqliteStore>> OpenSqliteStore(const SqliteOptions
 
 // Puts the backup in the place of the database at `options.path`, which no server may have open; what stood there is
 // kept beside it as PATH.replaced-TIME. The backup is checked whole first. The restored store is in state `recovered`:
-// the bundle's sequence number is max(stored + 2^32, Unix time), tokens are void, kSettingRecovered and
-// kSettingRecoveredAt are set, a rotation goes on with every acknowledgement asked for anew, `audit` is recorded.
+// the bundle's sequence number is max(stored + 2^32, Unix time), tokens are void, kSettingRecovered is
+// set, a rotation goes on with every acknowledgement asked for anew, `audit` is recorded.
 // Errors: as above, of the backup or of the place.
 absl::Status RestoreSqlite(const std::string& backup_path, const SqliteOptions& options, const AuditEntry& audit);
 

@@ -2,15 +2,19 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "ca/base/mutex.h"
 #include "test/bench/csr_factory.h"
 #include "test/bench/csr_report.h"
+#include "test/bench/csr_stream.h"
 #include "test/bench/latency_histogram.h"
 #include "test/bench/rate_schedule.h"
 
@@ -109,6 +113,99 @@ TEST(RateSchedule, CountsThoseDueBeforeTheEnd) {
   EXPECT_EQ(RateSchedule(30).CountWithin(absl::Milliseconds(100)), 3);
   EXPECT_EQ(RateSchedule(0.5).CountWithin(absl::Seconds(3)), 2);
   EXPECT_EQ(RateSchedule(1000).CountWithin(absl::Microseconds(1)), 1);
+}
+
+// A maker that waits before each request until it is told to go on; it makes "1", "2", ...
+class Gate {
+ public:
+  void Open(int more) {
+    MutexLock lock(mutex_);
+    allowed_ += more;
+    changed_.NotifyAll();
+  }
+  int made() {
+    MutexLock lock(mutex_);
+    return made_;
+  }
+  std::function<std::string()> Maker() {
+    return [this] {
+      MutexLock lock(mutex_);
+      while (made_ >= allowed_) changed_.Wait(mutex_);
+      return std::to_string(++made_);
+    };
+  }
+
+ private:
+  Mutex mutex_;
+  CondVar changed_;
+  int allowed_ ABSL_GUARDED_BY(mutex_) = 0;
+  int made_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+CsrStream::Options StreamOf(Gate& gate, size_t count, size_t ahead) {
+  CsrStream::Options options;
+  options.count = count;
+  options.ahead = ahead;
+  options.keep_one_in = 3;
+  options.make = gate.Maker();
+  return options;
+}
+
+TEST(CsrStream, KeepsNoMoreReadyThanItMayAndMakesThemAsTheyGo) {
+  Gate gate;
+  gate.Open(100);
+  CsrStream stream(StreamOf(gate, 10, 4));
+  EXPECT_EQ(stream.count(), 10);
+  stream.Fill();
+  EXPECT_EQ(gate.made(), 4);
+  for (size_t number = 0; number < 10; ++number) {
+    EXPECT_EQ(stream.Take(number), GrpcFrame(CsrMessage(std::to_string(number + 1))));
+    stream.Fill();
+    EXPECT_LE(gate.made(), static_cast<int>(number) + 1 + 4);
+  }
+  EXPECT_EQ(gate.made(), 10) << "no more than there are";
+  EXPECT_EQ(stream.Take(10), std::nullopt);
+  EXPECT_GT(stream.MadePerSecond(), 0);
+}
+
+TEST(CsrStream, GivesNothingForARequestThatIsNotMadeYetAndTheNextOneLater) {
+  Gate gate;
+  CsrStream stream(StreamOf(gate, 10, 1));
+  EXPECT_EQ(stream.Take(0), std::nullopt);
+  EXPECT_EQ(stream.Take(1), std::nullopt);
+  gate.Open(1);
+  stream.Fill();
+  EXPECT_EQ(stream.Take(2), GrpcFrame(CsrMessage("1")));
+  gate.Open(100);  // so that its thread ends
+}
+
+TEST(CsrStream, RemembersTheCsrsBehindTheAnswersThatAreChecked) {
+  Gate gate;
+  gate.Open(100);
+  CsrStream stream(StreamOf(gate, 10, 10));
+  stream.Fill();
+  for (size_t number = 0; number < 8; ++number) stream.Take(number);
+  EXPECT_EQ(stream.Kept(0), "1");
+  EXPECT_EQ(stream.Kept(6), "7");
+}
+
+TEST(CsrStream, EndsInTheMiddle) {
+  Gate gate;
+  gate.Open(100);
+  CsrStream stream(StreamOf(gate, 1000, 2));
+  stream.Fill();
+  stream.Stop();
+  EXPECT_LE(gate.made(), 3);
+}
+
+TEST(CsrReport, BlamesTheToolForRequestsThatItDidNotMakeInTime) {
+  CsrReport report;
+  report.rounds.emplace_back();
+  report.rounds.back().not_made = 7;
+  EXPECT_EQ(ToJson(report)["rounds"][0]["not_made"], 7);
+  std::ostringstream out;
+  PrintForPeople(report, out);
+  EXPECT_THAT(out.str(), HasSubstr("7 requests: this tool did not make them in time"));
 }
 
 CsrRound MeasuredRound() {

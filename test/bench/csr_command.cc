@@ -99,6 +99,11 @@ void AddLoad(CLI::App& command, Flags& flags) {
       ->check(CLI::PositiveNumber)
       ->needs(rate)
       ->capture_default_str();
+  command
+      .add_option("--ahead", options.ahead,
+                  "With --rate: makes the requests as it goes, so many ahead (20000, for rounds of more than 150000)")
+      ->check(CLI::PositiveNumber)
+      ->needs(rate);
   command.add_flag("--new-connection-each", options.load.new_connection_each,
                    "A connection and a handshake for every request");
   command

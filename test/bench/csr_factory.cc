@@ -6,6 +6,7 @@
 #include <openssl/x509v3.h>
 
 #include <algorithm>
+#include <memory>
 #include <thread>
 
 #include "ca/base/check.h"
@@ -45,16 +46,23 @@ std::string MakeCsr(EVP_PKEY* key, const EVP_MD* digest, X509_EXTENSION* name) {
   return {data, static_cast<size_t>(size)};
 }
 
-// Fills every `step`-th place of `csrs` from `first` on.
-void Fill(std::vector<std::string>& csrs, size_t first, size_t step, const std::string& spiffe_id, KeyType type) {
+X509ExtensionPtr NameExtension(const std::string& spiffe_id) {
   const std::string value = "critical,URI:" + spiffe_id;
   X509ExtensionPtr name(X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, value.c_str()));
   MESHCA_CHECK(name != nullptr);
-  for (size_t i = first; i < csrs.size(); i += step) {
-    const EvpPkeyPtr key = MakeKey(type);
-    MESHCA_CHECK(key != nullptr);
-    csrs[i] = MakeCsr(key.get(), DigestFor(type), name.get());
-  }
+  return name;
+}
+
+std::string MakeOne(X509_EXTENSION* name, KeyType type) {
+  const EvpPkeyPtr key = MakeKey(type);
+  MESHCA_CHECK(key != nullptr);
+  return MakeCsr(key.get(), DigestFor(type), name);
+}
+
+// Fills every `step`-th place of `csrs` from `first` on.
+void Fill(std::vector<std::string>& csrs, size_t first, size_t step, const std::string& spiffe_id, KeyType type) {
+  const X509ExtensionPtr name = NameExtension(spiffe_id);
+  for (size_t i = first; i < csrs.size(); i += step) csrs[i] = MakeOne(name.get(), type);
 }
 
 std::vector<std::string> MakeUnique(size_t count, const std::string& spiffe_id, KeyType type) {
@@ -92,6 +100,16 @@ std::vector<std::string> MakeCsrs(size_t count, const std::string& spiffe_id, Ke
   std::vector<std::string> csrs(count);
   for (size_t i = 0; i < count; ++i) csrs[i] = pool[i % pool.size()];
   return csrs;
+}
+
+std::function<std::string()> CsrMaker(const std::string& spiffe_id, KeyType key_type) {
+  if (key_type == KeyType::kRsa2048) {
+    return [pool = MakeCsrs(kRsaKeysMax, spiffe_id, key_type), next = size_t{0}]() mutable {
+      return pool[next++ % pool.size()];
+    };
+  }
+  const std::shared_ptr<X509_EXTENSION> name(NameExtension(spiffe_id).release(), X509_EXTENSION_free);
+  return [name, key_type] { return MakeOne(name.get(), key_type); };
 }
 
 }  // namespace meshca::bench

@@ -3,6 +3,7 @@
 #define MESHCA_TEST_BENCH_CSR_FACTORY_H_
 
 #include <cstddef>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -20,6 +21,9 @@ constexpr size_t kRsaKeysMax = 64;
 // `count` PKCS#10 requests, PEM, each naming `spiffe_id`, for keys that differ (RSA: see above). Uses all CPUs this
 // process may use while it lasts. Aborts when OpenSSL fails.
 std::vector<std::string> MakeCsrs(size_t count, const std::string& spiffe_id, KeyType key_type);
+
+// Makes such a request at each call, on the caller's thread; not thread-safe. RSA: one of a pool made at once.
+std::function<std::string()> CsrMaker(const std::string& spiffe_id, KeyType key_type);
 
 }  // namespace meshca::bench
 

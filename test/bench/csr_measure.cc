@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -10,11 +11,12 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
 #include "ca/base/file.h"
 #include "ca/base/status.h"
-#include "istio/v1/auth/ca.pb.h"
 #include "test/bench/arithmetic.h"
 #include "test/bench/chain_check.h"
+#include "test/bench/csr_stream.h"
 #include "test/bench/process_meter.h"
 #include "test/bench/rate_schedule.h"
 
@@ -30,13 +32,16 @@ constexpr double kUnknownPerSecond = 10'000;
 std::vector<std::string> Messages(const std::vector<std::string>& csrs) {
   std::vector<std::string> messages;
   messages.reserve(csrs.size());
-  for (const std::string& csr : csrs) {
-    istio::v1::auth::IstioCertificateRequest request;
-    request.set_csr(csr);
-    messages.push_back(request.SerializeAsString());
-  }
+  for (const std::string& csr : csrs) messages.push_back(CsrMessage(csr));
   return messages;
 }
+
+// What a round sends, and the CSRs behind the answers that were kept.
+struct Requests {
+  std::unique_ptr<RequestSource> source;
+  std::function<const std::string&(size_t number)> csr;
+  std::function<void()> stop;  // no more is needed
+};
 
 absl::Duration OwnCpu() {
   rusage usage = {};
@@ -78,9 +83,8 @@ class Measurement {
 
   absl::Status WarmUp() {
     if (options_.warm_up == 0) return absl::OkStatus();
-    MESHCA_ASSIGN_OR_RETURN(const LoadResult result,
-                            load_->Run(Messages(MakeCsrs(options_.warm_up, options_.spiffe_id, options_.key_type)),
-                                       absl::InfiniteDuration()));
+    ReadyRequests requests(Messages(MakeCsrs(options_.warm_up, options_.spiffe_id, options_.key_type)));
+    MESHCA_ASSIGN_OR_RETURN(const LoadResult result, load_->Run(requests, absl::InfiniteDuration()));
     if (result.ok > 0) {
       per_second_ = static_cast<double>(result.ok) / absl::ToDoubleSeconds(result.wall);
       return absl::OkStatus();
@@ -91,8 +95,8 @@ class Measurement {
   }
 
   absl::Status Round() {
-    const std::vector<std::string> csrs = MakeCsrs(RequestsOfARound(), options_.spiffe_id, options_.key_type);
-    const std::vector<std::string> messages = Messages(csrs);
+    const size_t count = RequestsOfARound();
+    const Requests requests = GoesAlong(count) ? AsItGoes(count) : Before(count);
     CsrRound round;
     std::optional<absl::Duration> yardstick;
     if (options_.yardstick) yardstick = P256VerifyAndSign(kYardstick);
@@ -101,16 +105,18 @@ class Measurement {
       MESHCA_ASSIGN_OR_RETURN(server_before, meter_->CpuTime());
     }
     const absl::Duration own_before = OwnCpu();
-    MESHCA_ASSIGN_OR_RETURN(LoadResult result, load_->Run(messages, LimitOfARound()));
+    MESHCA_ASSIGN_OR_RETURN(LoadResult result, load_->Run(*requests.source, LimitOfARound()));
     round.load_cpu = OwnCpu() - own_before;
     if (meter_) {
       MESHCA_ASSIGN_OR_RETURN(const absl::Duration server_after, meter_->CpuTime());
       round.server_cpu = server_after - server_before;
     }
+    requests.stop();
     if (yardstick) round.arithmetic = (*yardstick + P256VerifyAndSign(kYardstick)) / 2;
-    for (const auto& [index, response] : result.kept) MESHCA_RETURN_IF_ERROR(check_->Check(response, csrs[index]));
+    for (const auto& [index, response] : result.kept)
+      MESHCA_RETURN_IF_ERROR(check_->Check(response, requests.csr(index)));
     round.verified = result.kept.size();
-    if (!options_.load.rate && !options_.requests && result.sent == csrs.size()) {
+    if (!options_.load.rate && !options_.requests && result.sent == count) {
       progress_("the requests made beforehand were used up: the round ended early (a longer --warm-up helps)");
     }
     Add(std::move(result), std::move(round));
@@ -134,12 +140,61 @@ class Measurement {
            options_.load.in_flight;
   }
 
+  bool GoesAlong(size_t count) const {
+    return options_.load.rate.has_value() && (options_.ahead.has_value() || count > kMadeBeforeMax);
+  }
+
+  // All of them, before the round's clock starts. Says at once what that takes where it takes long.
+  Requests Before(size_t count) {
+    constexpr size_t kProbe = 200;
+    constexpr double kRequestBytes = 1500;  // the CSR, its message, and the allocator's part of both
+    if (count > kMadeBeforeMax) {
+      const absl::Time begun = absl::Now();
+      MakeCsrs(kProbe, options_.spiffe_id, options_.key_type);
+      const absl::Duration all = (absl::Now() - begun) / kProbe * count;
+      progress_(
+          absl::StrFormat("makes %d requests first: about %s and %.0f MB. A closed loop sends as fast as answers "
+                          "come, so they cannot be made meanwhile; with --rate they are made as it goes",
+                          count, absl::FormatDuration(absl::Ceil(all, absl::Seconds(1))),
+                          static_cast<double>(count) * kRequestBytes / 1e6));
+    }
+    const auto csrs =
+        std::make_shared<const std::vector<std::string>>(MakeCsrs(count, options_.spiffe_id, options_.key_type));
+    return {std::make_unique<ReadyRequests>(Messages(*csrs)),
+            [csrs](size_t number) -> const std::string& { return (*csrs)[number]; }, [] {}};
+  }
+
+  // On a thread of their own, a bounded number ahead. Says at once where that thread is too slow for the rate.
+  Requests AsItGoes(size_t count) {
+    CsrStream::Options stream;
+    stream.count = count;
+    const size_t ahead = options_.ahead.value_or(kRequestsAhead);
+    stream.ahead = ahead;
+    stream.keep_one_in = options_.load.keep_one_in;
+    stream.make = CsrMaker(options_.spiffe_id, options_.key_type);
+    auto source = std::make_unique<CsrStream>(std::move(stream));
+    progress_(absl::StrFormat("makes %d requests as it goes, %d ahead; first these", count, ahead));
+    source->Fill();
+    const double made = source->MadePerSecond();
+    const double rate = *options_.load.rate;
+    if (made < rate) {
+      progress_(absl::StrFormat(
+          "makes %.0f requests a second, and %.0f leave: from about %s on some will not be there, which is counted as "
+          "not made; share the rate between several meshca-bench, or take more cores",
+          made, rate, absl::FormatDuration(absl::Seconds(std::ceil(static_cast<double>(ahead) / (rate - made))))));
+    }
+    CsrStream& going = *source;
+    return {std::move(source), [&going](size_t number) -> const std::string& { return going.Kept(number); },
+            [&going] { going.Stop(); }};
+  }
+
   absl::Duration LimitOfARound() const { return options_.requests ? absl::InfiniteDuration() : options_.duration; }
 
   void Add(LoadResult result, CsrRound round) {
     round.requests = result.sent;
     round.ok = result.ok;
     round.not_sent = result.not_sent;
+    round.not_made = result.not_made;
     round.errors = std::move(result.errors);
     round.wall = result.wall;
     round.connections = result.connections;

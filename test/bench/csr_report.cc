@@ -46,6 +46,7 @@ Json ToJson(const CsrRound& round) {
   Json json = {{"requests", round.requests},
                {"ok", round.ok},
                {"not_sent", round.not_sent},
+               {"not_made", round.not_made},
                {"verified", round.verified},
                {"errors", round.errors},
                {"seconds", absl::ToDoubleSeconds(round.wall)},
@@ -92,10 +93,12 @@ void PrintErrors(const CsrReport& report, std::ostream& out) {
   std::map<std::string, uint64_t> errors;
   LatencyHistogram latency;
   uint64_t not_sent = 0;
+  uint64_t not_made = 0;
   for (const CsrRound& round : report.rounds) {
     for (const auto& [name, count] : round.errors) errors[name] += count;
     latency.Merge(round.error_latency);
     not_sent += round.not_sent;
+    not_made += round.not_made;
   }
   for (const auto& [name, count] : errors) {
     const auto message = report.error_messages.find(name);
@@ -111,6 +114,10 @@ void PrintErrors(const CsrReport& report, std::ostream& out) {
   if (not_sent > 0) {
     out << absl::StrFormat("not sent       %d requests: as many as --open-max allows waited for answers already\n",
                            not_sent);
+  }
+  if (not_made > 0) {
+    out << absl::StrFormat(
+        "not made       %d requests: this tool did not make them in time; the server is not to blame\n", not_made);
   }
 }
 

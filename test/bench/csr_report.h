@@ -19,6 +19,7 @@ struct CsrRound {
   uint64_t requests = 0;  // that left
   uint64_t ok = 0;        // answered with a certificate
   uint64_t not_sent = 0;  // of an open loop: due while as many as may be were open
+  uint64_t not_made = 0;  // of an open loop: due before this tool had made it; says nothing of the server
   uint64_t verified = 0;  // answers checked whole
   std::map<std::string, uint64_t> errors;
   absl::Duration wall;                       // from the first request to the last answer

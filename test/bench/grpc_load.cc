@@ -1,6 +1,5 @@
 #include "test/bench/grpc_load.h"
 
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/epoll.h>
 
@@ -42,14 +41,6 @@ nghttp2_nv Header(absl::string_view name, absl::string_view value) {
   return {bytes(name), bytes(value), name.size(), value.size(), NGHTTP2_NV_FLAG_NONE};
 }
 
-std::string Framed(absl::string_view message) {
-  std::string framed(kFrameHeader, '\0');
-  const uint32_t size = htonl(static_cast<uint32_t>(message.size()));
-  framed.replace(1, sizeof(size), reinterpret_cast<const char*>(&size), sizeof(size));
-  framed.append(message.data(), message.size());
-  return framed;
-}
-
 // The name under which a call that brought no certificate is counted.
 std::string ErrorName(const CallResult& result) {
   if (result.grpc_status > 0) return absl::StatusCodeToString(static_cast<absl::StatusCode>(result.grpc_status));
@@ -86,11 +77,10 @@ class Load final : public GrpcLoad, private H2Events {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<LoadResult> Run(std::span<const std::string> requests, absl::Duration limit) override {
+  absl::StatusOr<LoadResult> Run(RequestSource& requests, absl::Duration limit) override {
     MESHCA_RETURN_IF_ERROR(Turn(absl::ZeroDuration()));  // connections that ended since the last run
-    framed_.clear();
-    for (const std::string& request : requests) framed_.push_back(Framed(request));
-    calls_.assign(requests.size(), {});
+    requests_ = &requests;
+    calls_.clear();
     result_ = LoadResult{};
     next_ = oldest_ = 0;
     start_ = Now();
@@ -107,6 +97,7 @@ class Load final : public GrpcLoad, private H2Events {
  private:
   struct Call {
     absl::Duration due;
+    std::string framed;  // while it is open
     uint64_t connection = kNoConnection;
     uint32_t slot = 0;
     int attempts = 0;
@@ -117,7 +108,7 @@ class Load final : public GrpcLoad, private H2Events {
     uint32_t slot;
   };
 
-  bool MayStartNoMore() const { return next_ == calls_.size() || (!options_.rate && Now() >= end_); }
+  bool MayStartNoMore() const { return next_ == requests_->count() || (!options_.rate && Now() >= end_); }
 
   // Starts what may start, gives up what has waited too long, writes.
   absl::Status Advance() {
@@ -129,10 +120,12 @@ class Load final : public GrpcLoad, private H2Events {
     if (options_.rate) {
       StartDue(now);
     } else {
-      while (open_ < options_.in_flight && !free_.empty() && next_ < calls_.size() && now < end_) {
+      while (open_ < options_.in_flight && !free_.empty() && next_ < requests_->count() && now < end_) {
         const uint32_t slot = free_.front();
         free_.pop_front();
-        Start(next_++, slot, now);
+        std::optional<std::string> framed = requests_->Take(next_);
+        MESHCA_CHECK(framed.has_value());
+        Start(slot, now, *std::move(framed));
       }
     }
     GiveUp(now);
@@ -145,20 +138,32 @@ class Load final : public GrpcLoad, private H2Events {
 
   void StartDue(absl::Duration now) {
     const RateSchedule schedule(*options_.rate);
-    for (; next_ < calls_.size(); ++next_) {
+    while (next_ < requests_->count()) {
       const absl::Duration due = start_ + schedule.DueAfter(next_);
       if (due > now) return;
       if (open_ >= options_.open_max) {
         ++result_.not_sent;
+        Skip();
+      } else if (std::optional<std::string> framed = requests_->Take(next_); !framed.has_value()) {
+        ++result_.not_made;
+        Skip();
       } else {
-        Start(next_, next_ % slots_.size(), due);
+        Start(next_ % slots_.size(), due, *std::move(framed));
       }
     }
   }
 
-  void Start(size_t id, uint32_t slot, absl::Duration due) {
-    Call& call = calls_[id];
+  // The next call does not leave.
+  void Skip() {
+    calls_.emplace_back();
+    ++next_;
+  }
+
+  void Start(uint32_t slot, absl::Duration due, std::string framed) {
+    const size_t id = next_++;
+    Call& call = calls_.emplace_back();
     call.due = due;
+    call.framed = std::move(framed);
     call.slot = slot;
     call.open = true;
     ++open_;
@@ -166,9 +171,12 @@ class Load final : public GrpcLoad, private H2Events {
     Send(id);
   }
 
+  // Null: it has been over for so long that it is forgotten.
+  Call* Find(size_t id) { return id < oldest_ ? nullptr : &calls_[id - oldest_]; }
+
   // Gives the call to its slot's connection, or to a new one.
   void Send(size_t id) {
-    Call& call = calls_[id];
+    Call& call = *Find(id);
     ++call.attempts;
     uint64_t& slot = slots_[call.slot];
     auto connection = options_.new_connection_each ? connections_.end() : connections_.find(slot);
@@ -183,7 +191,7 @@ class Load final : public GrpcLoad, private H2Events {
       connection = connections_.find(*dialled);
     }
     call.connection = connection->first;
-    connection->second->Call(id, headers_, framed_[id]);
+    connection->second->Call(id, headers_, call.framed);
     to_flush_.push_back(connection->first);
   }
 
@@ -213,8 +221,9 @@ class Load final : public GrpcLoad, private H2Events {
   }
 
   void OnResult(CallResult result) override {
-    Call& call = calls_[result.id];
-    if (!call.open) return;
+    Call* const found = Find(result.id);
+    if (found == nullptr || !found->open) return;
+    Call& call = *found;
     // Never looked at by the server, which is on its way out: every gRPC client sends such a call again elsewhere.
     if (result.h2_error == NGHTTP2_REFUSED_STREAM && result.grpc_status < 0 && call.attempts < kAttemptsMax) {
       Send(result.id);
@@ -233,8 +242,9 @@ class Load final : public GrpcLoad, private H2Events {
   }
 
   void Fail(size_t id, const absl::Status& why) {
-    Call& call = calls_[id];
-    if (!call.open) return;
+    Call* const found = Find(id);
+    if (found == nullptr || !found->open) return;
+    Call& call = *found;
     const std::string reason = ReasonOf(why);
     Count(call, reason.empty() ? std::string(CodeName(why.code())) : reason, std::string(why.message()));
     End(call, true);
@@ -248,6 +258,7 @@ class Load final : public GrpcLoad, private H2Events {
 
   void End(Call& call, bool connection_failed) {
     call.open = false;
+    call.framed = std::string();
     --open_;
     last_end_ = Now();
     if (options_.new_connection_each) to_close_.push_back(call.connection);
@@ -261,8 +272,8 @@ class Load final : public GrpcLoad, private H2Events {
 
   // Calls start in order and wait equally long, so the oldest is the first to be given up.
   void GiveUp(absl::Duration now) {
-    for (; oldest_ < next_; ++oldest_) {
-      const Call& call = calls_[oldest_];
+    for (; oldest_ < next_; ++oldest_, calls_.pop_front()) {
+      const Call& call = calls_.front();
       if (!call.open) continue;
       if (call.due + options_.answer_within > now) return;
       const auto connection = connections_.find(call.connection);
@@ -278,11 +289,11 @@ class Load final : public GrpcLoad, private H2Events {
 
   absl::Duration UntilNextEvent() const {
     absl::Duration next = Now() + kIdleWait;
-    if (options_.rate && next_ < calls_.size()) {
+    if (options_.rate && next_ < requests_->count()) {
       next = std::min(next, start_ + RateSchedule(*options_.rate).DueAfter(next_));
     }
     if (!resting_.empty()) next = std::min(next, resting_.front().until);
-    if (oldest_ < next_) next = std::min(next, calls_[oldest_].due + options_.answer_within);
+    if (oldest_ < next_) next = std::min(next, calls_.front().due + options_.answer_within);
     return std::max(absl::ZeroDuration(), next - Now());
   }
 
@@ -328,10 +339,10 @@ class Load final : public GrpcLoad, private H2Events {
   std::vector<uint64_t> to_flush_;  // connections with something to write
   std::vector<uint64_t> to_close_;
 
-  std::vector<std::string> framed_;
-  std::vector<Call> calls_;
-  size_t next_ = 0;    // to start
-  size_t oldest_ = 0;  // all before it have ended
+  RequestSource* requests_ = nullptr;  // of the run
+  std::deque<Call> calls_;             // from `oldest_` to `next_`
+  size_t next_ = 0;                    // to start
+  size_t oldest_ = 0;                  // all before it have ended
   int open_ = 0;
   absl::Duration start_;
   absl::Duration end_;

@@ -7,7 +7,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "test/bench/latency_histogram.h"
+#include "test/bench/request_source.h"
 #include "test/bench/tls_target.h"
 
 namespace meshca::bench {
@@ -35,7 +35,8 @@ struct LoadOptions {
 struct LoadResult {
   uint64_t sent = 0;
   uint64_t ok = 0;
-  uint64_t not_sent = 0;
+  uint64_t not_sent = 0;                              // open loop: due while as many as may be were open
+  uint64_t not_made = 0;                              // open loop: due before the request was made; the load's fault
   std::map<std::string, uint64_t> errors;             // "RESOURCE_EXHAUSTED", or a lost connection's: "CONNECTION_LOST"
   std::map<std::string, std::string> error_messages;  // the first of each
   LatencyHistogram latency;  // of Ok answers; from when the call should have left, connection and handshake included
@@ -54,9 +55,10 @@ class GrpcLoad {
 
   virtual ~GrpcLoad() = default;
 
-  // Sends `requests` (messages without frame), each once, until `limit` has passed or all are sent; returns when all
-  // that left have ended. What goes wrong with calls is counted, not returned. Errors: the system's (epoll).
-  virtual absl::StatusOr<LoadResult> Run(std::span<const std::string> requests, absl::Duration limit) = 0;
+  // Sends `requests`, each once, until `limit` has passed or all are sent; returns when all that left have ended. What
+  // goes wrong with calls is counted, not returned. A closed loop takes requests that are ready alone. Errors: the
+  // system's (epoll). Keeps in memory what is open, not what is over.
+  virtual absl::StatusOr<LoadResult> Run(RequestSource& requests, absl::Duration limit) = 0;
 };
 
 }  // namespace meshca::bench

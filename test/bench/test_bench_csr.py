@@ -205,3 +205,27 @@ def test_a_caller_without_credential_is_a_usage_error(bench, tmp_path):
     (tmp_path / "root.pem").write_text("")
     code, _, errors = bench("--address", "127.0.0.1:1", "--root", tmp_path / "root.pem", "--id", WEB)
     assert code == 2 and "the CA must know who asks" in errors
+
+
+def test_a_long_open_loop_makes_its_requests_as_it_goes(bench, ca):
+    server, flags = ca
+    before = recorded(server)
+    code, report, errors = bench(*flags, "--rate", 100, "--duration", "3s", "--ahead", 20, "--warm-up", 10,
+                                 "--verify-one-in", 7, "--json")
+    assert code == 0, errors
+    assert "makes 300 requests as it goes, 20 ahead" in errors
+    one = report["rounds"][0]
+    assert one["requests"] + one["not_sent"] + one["not_made"] == 300 and one["errors"] == {}
+    assert one["ok"] == one["requests"] > 0
+    assert one["verified"] > 0, "an answer is checked against the CSR it belongs to"
+    assert recorded(server) - before == 10 + one["ok"]
+
+
+def test_requests_not_made_in_time_are_the_tools_fault_and_said_so(bench, ca):
+    _, flags = ca
+    code, report, errors = bench(*flags, "--rate", 50_000, "--duration", "200ms", "--ahead", 10, "--key-type", "ec-p384",
+                                 "--warm-up", 1, "--json")
+    assert code == 0, errors
+    assert "counted as not made" in errors
+    one = report["rounds"][0]
+    assert one["not_made"] > 0 and one["requests"] + one["not_sent"] + one["not_made"] == 10_000

@@ -96,9 +96,9 @@ TEST(BuildCsr, AsksForTheIdAndNamesWithProofOfTheKey) {
 }
 
 TEST(Address, IsHostAndPort) {
-  for (const char* good : {"127.0.0.1:15012", "ca.example:1", "[::1]:15012"}) EXPECT_THAT(CheckAddress(good), IsOk());
+  for (const char* good : {"127.0.0.1:15012", "ca.example:1", "[::1]:15012"}) EXPECT_THAT(ParseAddress(good), IsOk());
   for (const char* bad : {"", "ca", "ca:", ":1", "ca:0", "ca:65536", "ca:x", "::1:15012"}) {
-    EXPECT_FALSE(CheckAddress(bad).ok()) << bad;
+    EXPECT_FALSE(ParseAddress(bad).ok()) << bad;
   }
   EXPECT_EQ(HostOf("[::1]:15012"), "::1");
   EXPECT_EQ(PortOf("[::1]:15012"), "15012");

@@ -185,3 +185,19 @@ def test_a_readable_token_file_is_used_with_a_warning(server, tmp_path):
     file.chmod(0o644)
     done = request(ca, "--token-file", file, "--out-dir", tmp_path / "out")
     assert done.returncode == 0 and "other users" in done.stderr
+
+
+@pytest.mark.parametrize("flag", ["--token-file", "--jwt-file"])
+@pytest.mark.parametrize("before, after, encoding, said", [
+    ('"', '"\n', "utf-8", "quotation marks"), ("'", "'", "utf-8", "quotation marks"),
+    ("", "\n", "utf-8-sig", "byte order mark"), ("", "\r\n", "utf-16", "UTF-16"), ("", "\r\n", "utf-16-be", "UTF-16")])
+def test_what_an_editor_left_around_a_token_is_named_and_the_token_is_not(server, tmp_path, flag, before, after,
+                                                                          encoding, said):
+    ca = server()
+    token = ca.cli("token", "create", WEB).stdout.strip()
+    file = tmp_path / "token"
+    file.write_bytes((before + token + after).encode(encoding))
+    file.chmod(0o600)
+    done = request(ca, flag, file, "--ca-fingerprint", ca.root_fingerprint, "--out-dir", tmp_path / "out")
+    assert done.returncode == 1 and str(file) in done.stderr and said in done.stderr
+    assert token[12:] not in done.stderr.replace("\0", "")

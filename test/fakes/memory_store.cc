@@ -192,6 +192,7 @@ absl::Status MemoryStore::AppendLocked(IssuanceRecord record) {
     unrecorded = right.unrecorded;
   } else {
     Rows rows(*this);
+    MESHCA_RETURN_IF_ERROR(storage::CheckFirstRight(rows, record));
     MESHCA_ASSIGN_OR_RETURN(const std::string line, storage::JudgeReplacement(rows, record));
     record.line_serial = HexLower(line);
   }

@@ -334,4 +334,4 @@ def test_the_answer_says_what_was_done_and_what_was_not(server):
     assert none.returncode == 1
     assert "no live certificate with an identity that fits" in none.stderr and "cert list --live --id" in none.stderr
     mistaken = ca.cli("cert", "revoke", first.serial, "--node", "n", check=False)
-    assert mistaken.returncode == 2 and "give one of SERIAL, --id GLOB" in mistaken.stderr
+    assert mistaken.returncode == 2 and "give exactly one of SERIAL, --id GLOB" in mistaken.stderr

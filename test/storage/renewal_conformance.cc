@@ -47,7 +47,11 @@ TEST_P(RenewalConformance, ARenewalHasTheOriginAndTheLineOfTheFirst) {
 }
 
 TEST_P(RenewalConformance, WhoProvesItselfAnewKeepsTheLineAndHasTheRightOfNow) {
+  for (const char* entry : {"gone", "e1", "e2"}) {
+    ASSERT_THAT(store().CreateEntry(TestEntry(entry, absl::StrCat("unix:path:/", entry)), TestAudit()), IsOk());
+  }
   const IssuanceRecord first = Issue({OriginKind::kEntry, "gone"});
+  ASSERT_THAT(store().DeleteEntry("gone", TestAudit()), IsOk());
   IssuanceRecord latest = first;
   for (const char* entry : {"e1", "e2"}) {
     IssuanceRecord next = maker_.Make();
@@ -107,6 +111,39 @@ TEST_P(RenewalConformance, ParentAndChildHaveOneSpiffeId) {
   }
   const IssuanceRecord reserved = Issue({OriginKind::kJoinToken, "t1"}, kReserved);
   EXPECT_THAT(Renew(reserved), IsOk()) << "it was issued to this ID by name";
+}
+
+TEST_P(RenewalConformance, AnEntryThatIsGoneGivesNoCertificateNotEvenAFirst) {
+  IssuanceRecord record = maker_.Make(kWeb);
+  record.method = AuthMethod::kUnixPeer;
+  record.origin = {OriginKind::kEntry, "e1"};
+  RegistrationEntry other = TestEntry("e1");
+  other.spiffe_id = *SpiffeId::Parse("spiffe://cluster.local/other");
+  RegistrationEntry later = TestEntry("e1", "unix:uid:777");
+  later.created_at = record.issued_at + absl::Seconds(1);
+  struct Case {
+    const char* name;
+    std::function<absl::Status()> arrange;
+  };
+  const Case cases[] = {
+      {"NeverThere", [] { return absl::OkStatus(); }},
+      {"AnotherGivesTheId", [&] { return store().CreateEntry(TestEntry("e2", "unix:uid:2"), TestAudit()); }},
+      {"GivesAnotherId", [&] { return store().CreateEntry(other, TestAudit()); }},
+      {"ReplacedSince", [&] { return store().PutEntry(later, TestAudit()); }},
+      {"Deleted", [&] { return store().DeleteEntry("e1", TestAudit()); }},
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.name);
+    ASSERT_THAT(c.arrange(), IsOk());
+    const absl::Status refused = AppendAndWait(store(), record);
+    EXPECT_THAT(refused, StatusIs(StatusCode::kPermissionDenied,
+                                  AllOf(HasSubstr("registration entry e1"), HasSubstr("meshca entry create"))));
+    EXPECT_THAT(refused, HasReason(kEntryGone));
+    EXPECT_EQ(*store().CountIssuances(), 0);
+  }
+  ASSERT_THAT(store().CreateEntry(TestEntry("e1"), TestAudit()), IsOk());
+  EXPECT_THAT(AppendAndWait(store(), record), IsOk());
+  EXPECT_THAT(store().Check(), IsOk());
 }
 
 TEST_P(RenewalConformance, EndWithTheEntryThatGaveTheRight) {
@@ -263,6 +300,36 @@ TEST_P(RenewalConformance, OfAnUnrecordedCertificateEndWithATaintThatCameAfterIt
   ASSERT_THAT(store().CommitAuthorities(change), IsOk());
   renewal.serial = maker_.Make(kWeb).serial;
   EXPECT_THAT(AppendJudged(renewal), HasReason(kCertificateNotRecorded));
+}
+
+TEST_P(RenewalConformance, OfAnUnrecordedCertificateEndWithItsAuthorityOrTheRootAboveTaintedOrRetired) {
+  const auto renew = [this](std::vector<std::string> authority_ids) {
+    IssuanceRecord renewal = maker_.Make(kWeb, kIssuingB);
+    renewal.method = AuthMethod::kClientCertificate;
+    renewal.parent_serial = "0a0b0c";
+    renewal.presented =
+        PresentedCertificate{"0a0b0c", std::string(32, 'x'), renewal.spiffe_id, true, std::move(authority_ids)};
+    return AppendJudged(renewal);
+  };
+  struct Case {
+    const char* name;
+    const char* id;
+    AuthorityState state;
+    bool tainted;
+  };
+  for (const Case& c : {Case{"RootTainted", "root", AuthorityState::kOld, true},
+                        Case{"RootRetired", "root", AuthorityState::kRetired, false},
+                        Case{"AuthorityTainted", kIssuingA, AuthorityState::kOld, true},
+                        Case{"AuthorityRetired", kIssuingA, AuthorityState::kRetired, false}}) {
+    SCOPED_TRACE(c.name);
+    ASSERT_THAT(SetState(store(), c.id, AuthorityState::kOld), IsOk());
+    EXPECT_THAT(renew({kIssuingA}), IsOk());
+    ASSERT_THAT(SetState(store(), c.id, c.state, c.tainted), IsOk());
+    EXPECT_THAT(renew({kIssuingA}), HasReason(kCertificateNotRecorded));
+    EXPECT_THAT(renew({"elsewhere", kIssuingA}), HasReason(kCertificateNotRecorded)) << "one of the path is enough";
+    EXPECT_THAT(renew({"elsewhere"}), IsOk()) << "what is unknown here is not lost";
+    ASSERT_THAT(SetState(store(), c.id, AuthorityState::kOld), IsOk());
+  }
 }
 
 TEST_P(RenewalConformance, ARefusedRenewalLeavesNothingBehind) {

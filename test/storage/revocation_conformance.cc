@@ -64,6 +64,24 @@ TEST_P(RevocationConformance, TheKeyGetsNothingMoreByAnyRight) {
   EXPECT_THAT(AppendAndWait(store(), again), IsOk());
 }
 
+TEST_P(RevocationConformance, NothingFollowsARevokedCertificateWhoeverProvesItselfAnew) {
+  ASSERT_THAT(store().CreateEntry(TestEntry("e1"), TestAudit()), IsOk());
+  const IssuanceRecord revoked = Issue(operator_);
+  const auto replace = [&] {
+    IssuanceRecord next = maker_.Make(kWeb);
+    next.method = AuthMethod::kUnixPeer;
+    next.origin = {OriginKind::kEntry, "e1"};
+    next.parent_serial = revoked.serial.ToHex();
+    next.key_sha256 = std::string(next.serial.bytes()) + std::string(16, 'n');  // a key that nobody knows
+    return AppendAndWait(store(), next);
+  };
+  EXPECT_THAT(replace(), IsOk());
+  ASSERT_THAT(RevokeSerial(revoked).result, IsOk());
+  const uint64_t before = *store().CountIssuances();
+  EXPECT_THAT(replace(), HasReason(kCertificateRevoked));
+  EXPECT_EQ(*store().CountIssuances(), before);
+}
+
 TEST_P(RevocationConformance, ACertificateWithTheSameKeyAndItsLineGoTheSameWay) {
   const IssuanceRecord first = IssueWithKey(std::string(32, 'k'));
   const IssuanceRecord same_key = IssueWithKey(std::string(32, 'k'), "spiffe://cluster.local/other");

@@ -137,6 +137,24 @@ TEST(HttpGet, BoundsAServerThatDrips) {
   }
 }
 
+TEST(HttpGet, ReadsEarlyHintsAndTrailersOfARealConnection) {
+  DrippingServer server(
+      "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n"
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n"
+      "4\r\nkeys\r\n0\r\nX-Sum: 12\r\n\r\n");
+  const auto body = HttpGet(server.Url("http"), {});
+  ASSERT_TRUE(body.ok()) << body.status();
+  EXPECT_EQ(*body, "keys");
+}
+
+TEST(HttpGet, BoundsTrailersThatNeverEnd) {
+  std::string trailers;
+  while (trailers.size() < 20'000) absl::StrAppend(&trailers, "X-Sum: ", trailers.size(), "\r\n");
+  DrippingServer endless(absl::StrCat("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", trailers));
+  EXPECT_THAT(HttpGet(endless.Url("http"), {}),
+              Refuses(Code::kUnavailable, "", "trailers are longer than 16384 bytes"));
+}
+
 TEST(HttpGet, NamesTheUrlWhenNobodyAnswers) {
   std::string url;
   {
@@ -183,7 +201,8 @@ TEST_F(HttpsGet, BelievesTheConfiguredCaAlone) {
   auto body = HttpGet(server.Url("/keys", "https"), options);
   ASSERT_TRUE(body.ok()) << body.status();
   EXPECT_EQ(*body, "keys");
-  EXPECT_FALSE(HttpGet(server.Url("/keys", "https"), {}).ok()) << "the system's CAs did not certify this one";
+  EXPECT_THAT(HttpGet(server.Url("/keys", "https"), {}),
+              Refuses(Code::kUnavailable, "", "the server's certificate is not believed"));
 }
 
 // Answers as kube-apiserver does: each document in one media type, and 406 to a request that does not accept it.

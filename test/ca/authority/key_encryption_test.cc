@@ -92,7 +92,7 @@ TEST(KeyEncryptionFile, RefusesWhatIsNoPrivateKeyFile) {
   folder.Write("long", std::string(33, 'k'));
   auto open = [&](const char* name) { return KeyEncryption::FromFile(folder / name, true); };
   EXPECT_THAT(open("short"), Refuses(absl::StatusCode::kInvalidArgument, "", "holds 31 bytes"));
-  EXPECT_THAT(open("long"), Refuses(absl::StatusCode::kInvalidArgument, "", "larger than 32 bytes"));
+  EXPECT_THAT(open("long"), Refuses(absl::StatusCode::kInvalidArgument, "", "holds 33 bytes"));
 }
 
 TEST(KeyEncryptionFile, IsFoundThroughALinkAndSetBackWhereTheVolumeOpenedIt) {
@@ -104,6 +104,24 @@ TEST(KeyEncryptionFile, IsFoundThroughALinkAndSetBackWhereTheVolumeOpenedIt) {
   struct stat stat;
   ASSERT_EQ(::stat((folder / "real").c_str(), &stat), 0);
   EXPECT_EQ(stat.st_mode & 07777, 0600u);
+}
+
+TEST(KeyEncryptionFile, SaysOfAKeyWrittenAsTextThatItIsTextAndWhatStandsAroundIt) {
+  TestFolder folder;
+  const std::string base64 = std::string(43, 'k') + "=";
+  folder.Write("base64", base64 + "\n");
+  folder.Write("quoted", "\"" + base64 + "\"\n");
+  folder.Write("marked", "\xEF\xBB\xBF" + base64);
+  folder.Write("raw", std::string(31, '\x01'));
+  const auto words = [&](const char* name) {
+    return std::string(KeyEncryption::FromFile(folder / name, true).status().message());
+  };
+  EXPECT_THAT(words("base64"), testing::HasSubstr("this is text: decode it"));
+  EXPECT_THAT(words("quoted"), testing::AllOf(testing::HasSubstr("decode it"), testing::HasSubstr("quotation marks")));
+  EXPECT_THAT(words("marked"), testing::AllOf(testing::HasSubstr("decode it"), testing::HasSubstr("byte order mark")));
+  EXPECT_THAT(words("raw"), testing::Not(testing::HasSubstr("text")));
+  for (const char* name : {"base64", "quoted", "marked"})
+    EXPECT_THAT(words(name), testing::Not(testing::HasSubstr("kkk")));
 }
 
 }  // namespace

@@ -238,7 +238,7 @@ TEST(EvidenceOf, NamesWhoIsBehindAndWhatToDo) {
   EXPECT_THAT(LaggardText(evidence.laggards[0]),
               testing::AllOf(HasSubstr("spiffe://td/loud on node-of-loud (loud)"), HasSubstr("unsupported key")));
   EXPECT_THAT(LaggardText(evidence.laggards[1]),
-              testing::AllOf(HasSubstr("holds bundle 7"), HasSubstr("until 2026-01-02 04:14:05Z"),
+              testing::AllOf(HasSubstr("holds bundle 7"), HasSubstr("until 2026-01-02 04:14:05 UTC"),
                              HasSubstr("meshca subscriber evict 'left'")));
 }
 

@@ -32,8 +32,24 @@ class AdminRevocationTest : public ServiceTest {
     Origin origin = {OriginKind::kJwtIssuer, "https://issuer.test"};
   };
 
-  // Issues one certificate, with a key of its own; its serial.
+  // Issues one certificate, with a key of its own; its serial. An entry that gives it and is not there is made for that
+  // moment alone, because nothing is issued by one that is gone.
   std::string Issue(Made made) {
+    RegistrationEntry entry;
+    entry.id = made.origin.reference;
+    entry.spiffe_id = Id(made.path);
+    entry.selectors = {absl::StrCat("unix:uid:", next_uid_++)};
+    entry.created_at = clock.Now();
+    AuditEntry audit;
+    audit.time = clock.Now();
+    const bool lent = made.origin.kind == OriginKind::kEntry && store.CreateEntry(entry, audit).ok();
+    std::string serial = IssueBy(std::move(made));
+    if (lent) {
+      EXPECT_THAT(store.DeleteEntry(entry.id, audit), IsOk());
+    }
+    return serial;
+  }
+  std::string IssueBy(Made made) {
     const auto fresh = *SoftwareKey::Generate(KeyType::kEcP256);
     SubmittedRequest request;
     request.caller = Caller(made.path);

@@ -181,6 +181,21 @@ TEST(Csr, SixtyFourKibibytesOfTextBeforeARequestPass) {
   EXPECT_EQ(ReasonOf(Csr::Parse(std::string(Csr::kBytesMax - pem.size() + 1, '\n') + pem).status()), "CSR_TOO_LARGE");
 }
 
+TEST(Csr, TextBeforeARequestIsTextEvenWhereItBeginsWithTheDigitZero) {
+  const std::string pem = File("go-p256.pem");
+  const std::string der = DerOf("go-p256.pem");
+  for (const std::string& text : {std::string("0 of 3 requests\n"), std::string("0\n"), std::string("0x30 \x82\n")}) {
+    const auto csr = Csr::Parse(text + pem);
+    ASSERT_TRUE(csr.ok()) << text << csr.status();
+    EXPECT_EQ(csr->public_key(), Csr::Parse(der)->public_key());
+    EXPECT_TRUE(Csr::ParseByOpenSsl(text + pem).ok()) << text;
+  }
+  // The other way round: DER that holds what a PEM block begins with is DER.
+  const std::string tricky =
+      der::MakeElement(der::kSequence, der::MakeElement(der::kOctetString, "-----BEGIN CERTIFICATE REQUEST-----"));
+  EXPECT_FALSE(absl::StrContains(Csr::Parse(tricky).status().message(), "PEM")) << Csr::Parse(tricky).status();
+}
+
 TEST(Csr, WindowsLineEndsPass) {
   std::string pem;
   for (const char c : File("go-p256.pem")) pem += c == '\n' ? std::string("\r\n") : std::string(1, c);

@@ -237,6 +237,20 @@ struct RuleCase {
 };
 class ValidateTest : public ResolveTest, public testing::WithParamInterface<RuleCase> {};
 
+TEST(Addresses, AreTakenAsUrlsToo) {
+  const auto config = ResolveConfig(WithFile("listen: https://127.0.0.1:1\nhttp_listen: HTTP://[::1]:2/\n"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->values.listen(), "127.0.0.1:1");
+  EXPECT_EQ(config->values.http_listen(), "[::1]:2");
+}
+
+TEST(Http, IsSwitchedOffByTheWordOff) {
+  ConfigInput input = WithFile("http_listen: off\n");
+  EXPECT_FALSE(ServesHttp(ResolveConfig(input).value().values));
+  input.flags["http_listen"] = {"127.0.0.1:0"};
+  EXPECT_TRUE(ServesHttp(ResolveConfig(input).value().values)) << "the flag counts";
+}
+
 TEST_P(ValidateTest, NamesTheKeysAndWhatWouldDo) {
   EXPECT_THAT(ResolveConfig(WithFile(GetParam().yaml)),
               Refuses(Code::kInvalidArgument, "CONFIG_INVALID", GetParam().error));
@@ -252,7 +266,14 @@ INSTANTIATE_TEST_SUITE_P(
         RuleCase{"TrustDomain", "trust_domain: a b\n", "m.yaml:1:1: trust_domain: "},
         RuleCase{"AddressWithoutPort", "listen: 127.0.0.1\n", "m.yaml:1:1: listen: expects HOST:PORT"},
         RuleCase{"AddressPortTooLarge", "listen: 127.0.0.1:65536\n", "the port is a number from 0 to 65535"},
-        RuleCase{"AddressBadHost", "listen: a/b:1\n", "m.yaml:1:1: listen: expects HOST:PORT"},
+        RuleCase{"AddressBadHost", "listen: a b:1\n", "m.yaml:1:1: listen: expects HOST:PORT"},
+        RuleCase{"AddressWithAPath", "listen: https://a.test:1/b\n",
+                 "m.yaml:1:1: listen: \"https://a.test:1/b\" has a path, \"/b\""},
+        RuleCase{"AddressOfPlainHttp", "listen: http://a.test:1\n",
+                 "m.yaml:1:1: listen: \"http://a.test:1\" is plain HTTP"},
+        RuleCase{"HttpAddressOfHttps", "http_listen: https://a.test:1\n",
+                 "m.yaml:1:1: http_listen: \"https://a.test:1\" is HTTPS"},
+        RuleCase{"OffIsForHttpAlone", "listen: off\n", "m.yaml:1:1: listen: expects HOST:PORT"},
         RuleCase{"AddressBadIpv4", "listen: 127.0.0.300:1\n", "m.yaml:1:1: listen: expects HOST:PORT"},
         RuleCase{"AddressBareIpv6", "listen: ::1:15012\n", "m.yaml:1:1: listen: expects HOST:PORT"},
         RuleCase{"SameAddress", "listen: 127.0.0.1:7\nhttp_listen: 127.0.0.1:7\n",

@@ -1,0 +1,9 @@
+#include "ca/base/utc_text.h"
+
+namespace meshca {
+
+std::string Rfc3339Text(absl::Time time) { return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone()); }
+
+std::string UtcText(absl::Time time) { return absl::FormatTime("%Y-%m-%d %H:%M:%S UTC", time, absl::UTCTimeZone()); }
+
+}  // namespace meshca
