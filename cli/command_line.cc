@@ -12,7 +12,7 @@
 #include "absl/strings/str_split.h"
 #include "ca/base/status.h"
 #include "cli/commands/commands.h"
-#include "cli/printable.h"
+#include "cli/output.h"
 
 namespace meshca::cli {
 namespace {
@@ -81,10 +81,9 @@ std::string Mistake(const CLI::App& app, const CLI::ParseError& error) {
 }
 
 // The sentence, with the reason behind its first line: it is for the search box and the bug report, and the lines below
-// (those whom a step would break) are a list. Names from elsewhere may be in it, so control bytes are not.
+// (those whom a step would break) are a list.
 std::string ErrorText(const absl::Status& status) {
-  std::vector<std::string> lines;
-  for (const absl::string_view line : absl::StrSplit(status.message(), '\n')) lines.push_back(Printable(line));
+  std::vector<std::string> lines = absl::StrSplit(status.message(), '\n');
   const std::string reason = ReasonOf(status);
   if (!reason.empty() && reason != kUsage) absl::StrAppend(&lines[0], " (", CodeName(status.code()), ", ", reason, ")");
   return absl::StrJoin(lines, "\n");
@@ -109,25 +108,37 @@ std::unique_ptr<CLI::App> BuildTree(Session& session) {
   return root;
 }
 
-int RunCommandLine(int argc, const char* const* argv) {
+namespace {
+
+int ParseAndRun(int argc, const char* const* argv) {
   Session session;
   const std::unique_ptr<CLI::App> root = BuildTree(session);
   try {
     root->parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
-    std::fputs(DeepestParsed(root.get())->help().c_str(), stdout);
+    PutRaw(stdout, DeepestParsed(root.get())->help());
     return kExitOk;
   } catch (const CLI::ParseError& error) {
     const CLI::App* const app = DeepestParsed(root.get());
     const std::string name = FullName(app);
-    std::fprintf(stderr, "%s: %s\nTry `%s --help`.\n", name.c_str(), Mistake(*app, error).c_str(), name.c_str());
+    Err("%s: %s\nTry `%s --help`.\n", name, Mistake(*app, error), name);
     return kExitUsage;
   }
   const absl::Status status = session.action();
-  std::fflush(stdout);
   if (status.ok()) return session.exit_code;
-  std::fprintf(stderr, "meshca: %s\n", ErrorText(status).c_str());
+  PutText(stderr, absl::StrCat("meshca: ", ErrorText(status), "\n"));
   return ExitCode(status);
+}
+
+}  // namespace
+
+int RunCommandLine(int argc, const char* const* argv) {
+  ReserveStandardDescriptors();
+  const int code = ParseAndRun(argc, argv);
+  const absl::Status written = FinishOutput();
+  if (written.ok()) return code;
+  PutText(stderr, absl::StrCat("meshca: ", ErrorText(written), "\n"));
+  return code == kExitOk ? kExitFailed : code;
 }
 
 }  // namespace meshca::cli

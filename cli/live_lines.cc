@@ -3,7 +3,8 @@
 #include <sys/ioctl.h>
 
 #include "absl/strings/str_cat.h"
-#include "cli/printable.h"
+#include "ca/base/printable.h"
+#include "cli/output.h"
 
 namespace meshca::cli {
 namespace {
@@ -30,8 +31,8 @@ void LiveLines::Show(const std::vector<std::string>& lines) {
   std::string text;
   if (drawn_ > 0) absl::StrAppend(&text, "\033[", drawn_, "A\r\033[J");
   for (const std::string& line : lines) absl::StrAppend(&text, Cut(Printable(line), columns), "\n");
-  std::fwrite(text.data(), 1, text.size(), out_);
-  std::fflush(out_);
+  PutRaw(out_, text);
+  Flush(out_);
   drawn_ = lines.size();
 }
 

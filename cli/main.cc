@@ -4,13 +4,14 @@
 
 #include "ca/base/wiping_heap.h"
 #include "cli/command_line.h"
+#include "cli/output.h"
 
 int main(int argc, char** argv) {
   meshca::CheckThatFreedMemoryIsWiped();
   try {
     return meshca::cli::RunCommandLine(argc, argv);
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "meshca: internal error: %s\n", error.what());
+    Err("meshca: internal error: %s\n", error.what());
     return 1;
   }
 }

@@ -7,6 +7,7 @@
 #include "absl/synchronization/mutex.h"
 #include "ca/base/log.h"
 #include "cli/config/convert.h"
+#include "cli/output.h"
 #include "cli/process.h"
 #include "cli/server.h"
 #include "google/protobuf/stubs/logging.h"
@@ -15,7 +16,7 @@ namespace meshca::cli {
 namespace {
 
 int Fail(const absl::Status& status) {
-  std::fprintf(stderr, "meshca serve: %s\n", std::string(status.message()).c_str());
+  PutText(stderr, absl::StrCat("meshca serve: ", status.message(), "\n"));
   return 1;
 }
 
@@ -42,8 +43,11 @@ int RunServer(const config::ConfigInput& input) {
 
   absl::StatusOr<std::unique_ptr<Server>> server = Server::Start(*std::move(config));
   if (!server.ok()) return Fail(server.status());
-  std::fputs((*server)->Screen().ToText().c_str(), stdout);
-  std::fflush(stdout);
+  PutText(stdout, (*server)->Screen().ToText());
+  // The server is up whether or not its first screen can be read.
+  if (const absl::Status shown = TakeOutputFailure(); !shown.ok()) {
+    LogWarning("the first screen got lost", {{"error", std::string(shown.message())}});
+  }
   NotifyReady();
   WaitForStop([&] { Reload(input, **server); });
   LogInfo("stopping");

@@ -353,6 +353,7 @@ AdminContext MeshcaServer::AdminParts() {
   context.clock_finding = [this] { return state_->authorities->ClockFinding(); };
   context.accept_clock = [this](const std::string& actor) { return state_->authorities->AcceptClock(actor); };
   context.readiness = [this] { return readiness_->Ready(); };
+  context.entry_applies = state_->store.get();
   context.entries_changed = [this] {
     absl::Status reloaded = state_->entries.Reload(*state_->store);
     sds_->EntriesChanged();

@@ -15,6 +15,7 @@
 #include "ca/base/status.h"
 #include "ca/base/unique_fd.h"
 #include "cli/message_text.h"
+#include "cli/output.h"
 
 namespace meshca::cli {
 
@@ -82,8 +83,8 @@ absl::StatusOr<std::string> Session::ApiSocket() const {
 
 void Session::Print(const Message& message, absl::FunctionRef<void()> as_table) const {
   switch (format) {
-    case OutputFormat::kJson: std::printf("%s\n", ToJson(message).c_str()); return;
-    case OutputFormat::kYaml: std::fputs(ToYaml(message).c_str(), stdout); return;
+    case OutputFormat::kJson: Out("%s\n", ToJson(message)); return;
+    case OutputFormat::kYaml: PutText(stdout, ToYaml(message)); return;
     case OutputFormat::kTable: as_table(); return;
   }
 }
@@ -93,8 +94,8 @@ ListPrinter::ListPrinter(OutputFormat format, std::vector<std::string> headers)
 
 void ListPrinter::Add(const Message& message, absl::FunctionRef<std::vector<std::string>()> row) {
   switch (format_) {
-    case OutputFormat::kJson: std::printf("%s\n%s", count_ == 0 ? "[" : ",", ToJson(message).c_str()); break;
-    case OutputFormat::kYaml: std::fputs(ToYamlItem(message).c_str(), stdout); break;
+    case OutputFormat::kJson: Out("%s\n%s", count_ == 0 ? "[" : ",", ToJson(message)); break;
+    case OutputFormat::kYaml: PutText(stdout, ToYamlItem(message)); break;
     case OutputFormat::kTable:
       if (table_ == nullptr) table_ = std::make_unique<Table>(headers_, stdout);
       table_->Add(row());
@@ -108,10 +109,10 @@ ListPrinter::~ListPrinter() {
   switch (format_) {
     // After an error in the midst of a list the array stays open: half a list must not parse as a whole one.
     case OutputFormat::kJson:
-      if (!abandoned_) std::printf("%s]\n", count_ == 0 ? "[" : "\n");
+      if (!abandoned_) Out("%s]\n", count_ == 0 ? "[" : "\n");
       break;
     case OutputFormat::kYaml:
-      if (count_ == 0) std::fputs("[]\n", stdout);
+      if (count_ == 0) PutText(stdout, "[]\n");
       break;
     case OutputFormat::kTable:
       if (table_ == nullptr) Table(headers_, stdout);

@@ -4,7 +4,8 @@
 #include <utility>
 
 #include "ca/base/check.h"
-#include "cli/printable.h"
+#include "ca/base/printable.h"
+#include "cli/output.h"
 
 namespace meshca::cli {
 
@@ -42,7 +43,7 @@ void Table::Print(const std::vector<std::string>& row) {
     line.append(row[i].size() < widths_[i] ? widths_[i] - row[i].size() + 2 : 2, ' ');
   }
   line += '\n';
-  std::fwrite(line.data(), 1, line.size(), out_);
+  PutRaw(out_, line);
 }
 
 }  // namespace meshca::cli

@@ -10,7 +10,7 @@
 namespace meshca::cli {
 
 // Rows go out as they come: the first kSample decide the widths, so a list of millions needs no more memory than that.
-// Control bytes are shown as `?`, so a name from elsewhere cannot move the cursor. Not thread-safe.
+// Cells are Printable (ca/base/printable.h), so a name from elsewhere cannot move the cursor. Not thread-safe.
 class Table {
  public:
   static constexpr size_t kSample = 200;

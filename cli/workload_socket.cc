@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "ca/base/status.h"
+#include "cli/output.h"
 
 namespace meshca::cli {
 
@@ -11,11 +12,11 @@ absl::StatusOr<std::string> WorkloadSocket(const Session& session) {
   const std::string& admin = paths.values.admin_socket();
   const bool only_api = !session.api_socket.empty() && session.admin_socket.empty();
   if (!only_api && CheckSocket(admin, "--admin-socket").ok()) {
-    std::fprintf(stderr, "by the admin socket %s: an operator may have any identity\n", admin.c_str());
+    Err("by the admin socket %s: an operator may have any identity\n", admin);
     return admin;
   }
   MESHCA_ASSIGN_OR_RETURN(std::string api, session.ApiSocket());
-  std::fprintf(stderr, "by the API socket %s: registration entries say who may have what\n", api.c_str());
+  Err("by the API socket %s: registration entries say who may have what\n", api);
   return api;
 }
 

@@ -5,6 +5,7 @@
 #include "ca/authority/authority_store.h"
 #include "ca/authority/leaf_inventory.h"
 #include "ca/authority/subscriber_store.h"
+#include "ca/identity/entry_apply_store.h"
 #include "ca/identity/entry_store.h"
 #include "ca/identity/token_store.h"
 #include "ca/issuance/issuance_store.h"
@@ -23,7 +24,8 @@ class Store : public IssuanceStore,
               public LeafInventory,
               public SubscriberStore,
               public TokenStore,
-              public EntryStore {};
+              public EntryStore,
+              public EntryApplyStore {};
 
 // Reasons that ride on the Unauthenticated of Append.
 inline constexpr char kTokenUnknown[] = "TOKEN_UNKNOWN";

@@ -3,12 +3,10 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
-#include "absl/strings/str_replace.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "ca/base/printable.h"
 
 namespace meshca {
 namespace {
@@ -48,30 +46,8 @@ absl::string_view LevelName(LogLevel level) {
   return "info";
 }
 
-// RFC 8259 §7, with bytes that are not UTF-8 replaced: a log line is always valid JSON.
-std::string JsonString(absl::string_view text) {
-  std::string out = "\"";
-  for (char raw : text) {
-    unsigned char c = static_cast<unsigned char>(raw);
-    if (c == '"' || c == '\\') {
-      absl::StrAppend(&out, "\\", std::string(1, raw));
-    } else if (c < 0x20 || c >= 0x7f) {
-      absl::StrAppendFormat(&out, "\\u%04x", c);
-    } else {
-      out.push_back(raw);
-    }
-  }
-  out.push_back('"');
-  return out;
-}
-
-// Control bytes, backslashes and double quotes escaped as in C; an apostrophe forges nothing and stays readable.
-std::string EscapeText(absl::string_view text) {
-  return absl::StrReplaceAll(absl::CEscape(text), {{R"(\\)", R"(\\)"}, {R"(\')", "'"}});
-}
-
 std::string TextValue(absl::string_view value) {
-  std::string escaped = EscapeText(value);
+  std::string escaped = PrintableQuoted(value);
   bool bare = !escaped.empty() && escaped == value && value.find_first_of(" =\"") == absl::string_view::npos;
   return bare ? escaped : absl::StrCat("\"", escaped, "\"");
 }
@@ -97,7 +73,7 @@ void Log(LogLevel level, absl::string_view message, std::initializer_list<LogFie
     for (const auto& [name, value] : fields) absl::StrAppend(&line, ",", JsonString(name), ":", JsonString(value));
     line.push_back('}');
   } else {
-    line = absl::StrCat(time, " ", LevelName(level), " ", EscapeText(message));
+    line = absl::StrCat(time, " ", LevelName(level), " ", PrintableQuoted(message));
     for (const auto& [name, value] : fields) absl::StrAppend(&line, " ", name, "=", TextValue(value));
   }
   sink.logger->log(ToSpdlog(level), "{}", line);

@@ -21,7 +21,8 @@ void ConfigureLog(LogFormat format, LogLevel level);
 // Changes the level alone; safe at any time (SIGHUP).
 void SetLogLevel(LogLevel level);
 
-// Writes one line. Control bytes in the message and in fields are escaped, so no input forges a line.
+// Writes one line. What printable.h does not let through is escaped in the message and in fields, so no input forges a
+// line or moves the cursor of whoever reads it; other letters stay as they are.
 // Thread-safe.
 void Log(LogLevel level, absl::string_view message, std::initializer_list<LogField> fields = {});
 

@@ -20,6 +20,7 @@
 #include "ca/authority/subscriber_store.h"
 #include "ca/base/entropy.h"
 #include "ca/base/judged_clock.h"
+#include "ca/identity/entry_apply_store.h"
 #include "ca/identity/entry_store.h"
 #include "ca/identity/token_store.h"
 #include "ca/issuance/issuance_store.h"
@@ -86,7 +87,8 @@ struct AdminContext {
   LiveSubscribers& subscribers;
   ServerFacts facts = {};
 
-  RotationControl* rotation = nullptr;  // null: Unimplemented
+  RotationControl* rotation = nullptr;       // null: Unimplemented
+  EntryApplyStore* entry_applies = nullptr;  // null: Unimplemented
 
   // Name and address of each, real ports included.
   std::function<std::vector<std::pair<std::string, std::string>>()> listeners = {};

@@ -10,6 +10,7 @@
 #include "ca/service/admin_methods.h"
 #include "ca/service/credentials.h"
 #include "ca/service/edge_status.h"
+#include "ca/service/entry_apply_stream.h"
 #include "ca/service/record_stream.h"
 #include "ca/service/worker_pool.h"
 
@@ -22,6 +23,8 @@ constexpr size_t kQueueMax = 64;
 // Lists have threads of their own: two that a slow client holds up never keep `meshca status` waiting.
 constexpr size_t kListThreads = 2;
 constexpr size_t kListQueueMax = 8;
+// A stream has at most one part and its end in it.
+constexpr size_t kApplyQueueMax = 4096;
 constexpr absl::Duration kStallMax = absl::Minutes(1);
 // `entry apply -f` brings whole files.
 constexpr size_t kRequestBytesMax = 4 * 1024 * 1024;
@@ -41,7 +44,10 @@ absl::Status Busy() {
 class AdminService::Impl {
  public:
   explicit Impl(AdminContext context)
-      : context_(std::move(context)), calls_(kThreads, kQueueMax), lists_(kListThreads, kListQueueMax) {}
+      : context_(std::move(context)),
+        calls_(kThreads, kQueueMax),
+        lists_(kListThreads, kListQueueMax),
+        applies_(1, kApplyQueueMax) {}
 
   template <typename Request, typename Response>
   void Unary(rpc::Router& router, absl::string_view name,
@@ -54,6 +60,19 @@ class AdminService::Impl {
                       if (!queued) call->Finish(Busy());
                     },
                     {.request_bytes_max = kRequestBytesMax});
+  }
+
+  void ApplyInParts(rpc::Router& router) {
+    router.AddStream(absl::StrCat(kService, "ApplyEntriesInParts"),
+                     [this](rpc::Stream& stream) -> std::unique_ptr<rpc::StreamHandler> {
+                       const absl::Status allowed = RequireUnixSocket(*stream.peer());
+                       if (!allowed.ok()) {
+                         stream.Finish(allowed);
+                         return nullptr;
+                       }
+                       return std::make_unique<EntryApplyStream>(stream, context_, ActorOf(*stream.peer()), applies_);
+                     },
+                     {.message_bytes_max = kRequestBytesMax});
   }
 
   template <typename Request, typename Record>
@@ -107,6 +126,7 @@ class AdminService::Impl {
   const AdminContext context_;
   WorkerPool calls_;
   WorkerPool lists_;
+  WorkerPool applies_;
 };
 
 AdminService::AdminService(AdminContext context) : impl_(std::make_unique<Impl>(std::move(context))) {}
@@ -137,6 +157,7 @@ void AdminService::AddTo(rpc::Router& router) {
   impl_->Unary(router, "DeleteToken", m::DeleteToken);
   impl_->Unary(router, "CreateEntry", m::CreateEntry);
   impl_->Unary(router, "ApplyEntries", m::ApplyEntries);
+  impl_->ApplyInParts(router);
   impl_->Unary(router, "ListEntries", m::ListEntries);
   impl_->Unary(router, "GetEntry", m::GetEntry);
   impl_->Unary(router, "DeleteEntry", m::DeleteEntry);

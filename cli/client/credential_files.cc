@@ -40,11 +40,15 @@ absl::StatusOr<std::string> WriteGeneration(const std::string& folder, const Cre
   std::string path =
       absl::StrCat(folder, "/..", absl::FormatTime("%Y_%m_%d_%H_%M_%S.", absl::Now(), absl::UTCTimeZone()), "XXXXXX");
   if (::mkdtemp(path.data()) == nullptr) return ErrnoStatus(errno, path);
-  MESHCA_RETURN_IF_ERROR(CreatePrivateFile(absl::StrCat(path, "/", kKeyFile), files.key_pem.reveal()));
-  MESHCA_RETURN_IF_ERROR(CreatePrivateFile(absl::StrCat(path, "/", kChainFile), files.chain_pem));
-  MESHCA_RETURN_IF_ERROR(CreatePrivateFile(absl::StrCat(path, "/", kRootFile), files.roots_pem));
-  MESHCA_RETURN_IF_ERROR(SyncFolder(path));
-  return fs::path(path).filename().string();
+  absl::Status status = CreatePrivateFile(absl::StrCat(path, "/", kKeyFile), files.key_pem.reveal());
+  if (status.ok()) status = CreatePrivateFile(absl::StrCat(path, "/", kChainFile), files.chain_pem);
+  if (status.ok()) status = CreatePrivateFile(absl::StrCat(path, "/", kRootFile), files.roots_pem);
+  if (status.ok()) status = SyncFolder(path);
+  if (status.ok()) return fs::path(path).filename().string();
+  // Half a generation is of no use to anybody, and holds a key.
+  std::error_code ignored;
+  fs::remove_all(path, ignored);
+  return status;
 }
 
 }  // namespace

@@ -47,6 +47,89 @@ absl::Status ToStatus(const grpc::Status& status, ReasonReader reason_in, const 
   return converted;
 }
 
+void SetOptions(const CallOptions& options, grpc::ClientContext& context) {
+  if (options.timeout != absl::InfiniteDuration()) {
+    context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(options.timeout));
+  }
+  if (!options.bearer_token.empty()) {
+    context.AddMetadata("authorization", absl::StrCat("Bearer ", options.bearer_token));
+  }
+}
+
+class GrpcStream final : public RpcStream {
+ public:
+  GrpcStream(grpc::GenericStub& stub, const std::string& method, const CallOptions& options, ReasonReader reason_in,
+             std::string where)
+      : reason_in_(reason_in), where_(std::move(where)) {
+    SetOptions(options, context_);
+    call_ = stub.PrepareCall(&context_, method, &queue_);
+    call_->StartCall(kTag);
+    alive_ = Wait();
+  }
+  ~GrpcStream() override {
+    if (!ended_) {
+      context_.TryCancel();
+      End().IgnoreError();
+    }
+    queue_.Shutdown();
+    void* tag = nullptr;
+    bool ok = false;
+    while (queue_.Next(&tag, &ok)) {
+    }
+  }
+
+  absl::Status Exchange(const Message& request, Message& response) override {
+    if (alive_) {
+      call_->Write(Encode(request), kTag);
+      alive_ = Wait();
+    }
+    const absl::StatusOr<bool> more = Next(response);
+    if (!more.ok()) return more.status();
+    return *more ? absl::OkStatus() : absl::InternalError("the server ended the call before its answer");
+  }
+
+  absl::StatusOr<bool> Next(Message& response) override {
+    grpc::ByteBuffer buffer;
+    if (!ended_) {
+      // Also after a write that failed: what the server said before is still to be read.
+      call_->Read(&buffer, kTag);
+      if (Wait()) {
+        const absl::Status decoded = Decode(buffer, response);
+        if (!decoded.ok()) return decoded;
+        return true;
+      }
+      status_ = End();
+    }
+    if (!status_.ok()) return status_;
+    return false;
+  }
+
+ private:
+  bool Wait() {
+    void* tag = nullptr;
+    bool ok = false;
+    return queue_.Next(&tag, &ok) && ok;
+  }
+
+  absl::Status End() {
+    ended_ = true;
+    alive_ = false;
+    grpc::Status status;
+    call_->Finish(&status, kTag);
+    Wait();
+    return ToStatus(status, reason_in_, where_);
+  }
+
+  const ReasonReader reason_in_;
+  const std::string where_;
+  grpc::ClientContext context_;
+  grpc::CompletionQueue queue_;
+  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_;
+  bool alive_ = false;
+  bool ended_ = false;
+  absl::Status status_;
+};
+
 class GrpcClient final : public RpcClient {
  public:
   GrpcClient(std::shared_ptr<grpc::Channel> channel, ReasonReader reason_in, std::string where)
@@ -77,17 +160,16 @@ class GrpcClient final : public RpcClient {
     return Run(method, first, response, &reply, on_message, options);
   }
 
+  std::unique_ptr<RpcStream> Open(const std::string& method, const CallOptions& options) override {
+    return std::make_unique<GrpcStream>(stub_, method, options, reason_in_, where_);
+  }
+
  private:
   // All three kinds on the wire are one: messages out, messages in, a status. `reply` null: half-close after `first`.
   absl::Status Run(const std::string& method, const Message& first, Message& response, Message* reply,
                    absl::FunctionRef<Next()> on_message, const CallOptions& options) {
     grpc::ClientContext context;
-    if (options.timeout != absl::InfiniteDuration()) {
-      context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(options.timeout));
-    }
-    if (!options.bearer_token.empty()) {
-      context.AddMetadata("authorization", absl::StrCat("Bearer ", options.bearer_token));
-    }
+    SetOptions(options, context);
     grpc::CompletionQueue queue;
     const auto call = stub_.PrepareCall(&context, method, &queue);
     const auto wait = [&queue] {

@@ -43,8 +43,21 @@ class NoClient final : public RpcClient {
                           const CallOptions&) override {
     return why_;
   }
+  std::unique_ptr<RpcStream> Open(const std::string&, const CallOptions&) override {
+    return std::make_unique<NoStream>(why_);
+  }
 
  private:
+  class NoStream final : public RpcStream {
+   public:
+    explicit NoStream(absl::Status why) : why_(std::move(why)) {}
+    absl::Status Exchange(const Message&, Message&) override { return why_; }
+    absl::StatusOr<bool> Next(Message&) override { return why_; }
+
+   private:
+    const absl::Status why_;
+  };
+
   const absl::Status why_;
 };
 

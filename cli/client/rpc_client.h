@@ -34,6 +34,17 @@ struct CallOptions {
   absl::string_view bearer_token = {};
 };
 
+// One call both ways, part by part. Not thread-safe. Going away before the end cancels it.
+class RpcStream {
+ public:
+  virtual ~RpcStream() = default;
+  // Sends `request` and waits for the next message from there. The status of the call where that has ended instead;
+  // Internal where it ended without an error.
+  virtual absl::Status Exchange(const google::protobuf::Message& request, google::protobuf::Message& response) = 0;
+  // The next message; false: the call has ended well. Its status otherwise.
+  virtual absl::StatusOr<bool> Next(google::protobuf::Message& response) = 0;
+};
+
 // Methods are "/package.Service/Method". Statuses are the server's, with its reason (ReasonOf); Unavailable where none
 // could be reached says at which address; FailedPrecondition where the library behind it (grpc_client.h) is missing.
 // No gRPC type shows here: including grpcpp costs five seconds a file.
@@ -61,6 +72,9 @@ class RpcClient {
   virtual absl::Status BidiStream(const std::string& method, const google::protobuf::Message& first,
                                   google::protobuf::Message& response, google::protobuf::Message& reply,
                                   absl::FunctionRef<Next()> on_message, const CallOptions& options = {}) = 0;
+
+  // A call whose messages the caller sends as it has them. It must not outlive the client.
+  virtual std::unique_ptr<RpcStream> Open(const std::string& method, const CallOptions& options = {}) = 0;
 };
 
 }  // namespace meshca::cli

@@ -14,6 +14,7 @@
 #include "ca/base/secret_access.h"
 #include "ca/base/status.h"
 #include "ca/base/unique_fd.h"
+#include "cli/output.h"
 
 namespace meshca::cli {
 namespace {
@@ -31,10 +32,9 @@ absl::Status CheckKind(const std::string& name, int fd, bool is_stdin) {
   if (is_stdin || !S_ISREG(info.st_mode)) return absl::OkStatus();
   MESHCA_ASSIGN_OR_RETURN(const bool set_back, MakeAccessSafe(fd, name));
   if (set_back) {
-    std::fprintf(stderr,
-                 "warning: %s: other users of this host could read it; its mode is now 0600, and whoever read it has "
-                 "the token\n",
-                 name.c_str());
+    Err("warning: %s: other users of this host could read it; its mode is now 0600, and whoever read it has the "
+        "token\n",
+        name);
   }
   return absl::OkStatus();
 }

@@ -6,6 +6,7 @@
 #include "ca/base/status.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/subcommand.h"
+#include "cli/output.h"
 #include "meshca/admin/v1/admin.pb.h"
 
 namespace meshca::cli {
@@ -27,7 +28,7 @@ absl::Status List(Session& session) {
                                                         record.target(),
                                                         record.detail()};
                                               });
-                                              return std::ferror(stdout) == 0;
+                                              return !OutputBroken();
                                             },
                                             {.timeout = absl::InfiniteDuration()});
   if (!status.ok()) printer.Abandon();

@@ -6,6 +6,7 @@
 #include "ca/base/status.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/subcommand.h"
+#include "cli/output.h"
 #include "meshca/admin/v1/admin.pb.h"
 
 namespace meshca::cli {
@@ -27,14 +28,14 @@ absl::Status Show(Session& session, Options& options) {
   v1::Bundle bundle;
   MESHCA_RETURN_IF_ERROR(session.CallAdmin("GetBundle", v1::GetBundleRequest(), bundle));
   if (options.format == "pem") {
-    std::fputs(bundle.roots_pem().c_str(), stdout);
+    PutText(stdout, bundle.roots_pem());
   } else if (options.format == "spiffe") {
-    std::printf("%s\n", bundle.spiffe_json().c_str());
+    Out("%s\n", bundle.spiffe_json());
   } else {
     session.Print(bundle, [&] {
-      std::printf("trust domain  %s\nversion       %llu\n", bundle.trust_domain().c_str(),
-                  static_cast<unsigned long long>(bundle.sequence_number()));
-      for (const std::string& id : bundle.root_ids()) std::printf("root          %s\n", id.c_str());
+      Out("trust domain  %s\nversion       %llu\n", bundle.trust_domain(),
+          static_cast<unsigned long long>(bundle.sequence_number()));
+      for (const std::string& id : bundle.root_ids()) Out("root          %s\n", id);
     });
   }
   return absl::OkStatus();

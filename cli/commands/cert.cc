@@ -12,6 +12,7 @@
 #include "cli/commands/commands.h"
 #include "cli/commands/durations.h"
 #include "cli/commands/subcommand.h"
+#include "cli/output.h"
 #include "meshca/admin/v1/admin.pb.h"
 
 namespace meshca::cli {
@@ -93,7 +94,7 @@ absl::Status List(Session& session, FilterOptions& options) {
       [&] {
         printer.Add(record, [&] { return options.revoked ? RevokedRow(record) : PlainRow(record); });
         // Nobody reads any more (`| head`): reading on would be for nothing.
-        return std::ferror(stdout) == 0;
+        return !OutputBroken();
       },
       {.timeout = absl::InfiniteDuration()});
   if (!status.ok()) printer.Abandon();
@@ -111,18 +112,17 @@ absl::Status Show(Session& session, const std::string& serial) {
   v1::CertificateRecord record;
   MESHCA_RETURN_IF_ERROR(session.CallAdmin("GetCertificate", request, record));
   session.Print(record, [&] {
-    std::printf("serial       %s\nspiffe id    %s\nvalid        %s to %s UTC\nissued       %s UTC\n",
-                record.serial().c_str(), record.spiffe_id().c_str(), ShowTime(record, "not_before").c_str(),
-                ShowTime(record, "not_after").c_str(), ShowTime(record, "issued_at").c_str());
-    std::printf("authority    %s\ncaller       %s (%s)\nnode         %s\ninstance     %s\n",
-                record.authority_id().c_str(), record.caller().c_str(), record.auth_method().c_str(),
-                record.node().empty() ? "-" : record.node().c_str(),
-                record.instance().empty() ? "-" : record.instance().c_str());
-    std::printf("origin       %s\nline         %s\nrevoked      %s\n", ShowOrigin(record).c_str(),
-                record.line_serial().empty() ? "-" : record.line_serial().c_str(), Revoked(record).c_str());
-    std::printf("renews       %s\nkey          sha256 %s\ncertificate  sha256 %s\n",
-                record.parent_serial().empty() ? "-" : record.parent_serial().c_str(), record.key_sha256().c_str(),
-                record.certificate_sha256().c_str());
+    Out("serial       %s\nspiffe id    %s\nvalid        %s to %s UTC\nissued       %s UTC\n", record.serial(),
+        record.spiffe_id(), ShowTime(record, "not_before"), ShowTime(record, "not_after"),
+        ShowTime(record, "issued_at"));
+    Out("authority    %s\ncaller       %s (%s)\nnode         %s\ninstance     %s\n", record.authority_id(),
+        record.caller(), record.auth_method(), record.node().empty() ? "-" : record.node(),
+        record.instance().empty() ? "-" : record.instance());
+    Out("origin       %s\nline         %s\nrevoked      %s\n", ShowOrigin(record),
+        record.line_serial().empty() ? "-" : record.line_serial(), Revoked(record));
+    Out("renews       %s\nkey          sha256 %s\ncertificate  sha256 %s\n",
+        record.parent_serial().empty() ? "-" : record.parent_serial(), record.key_sha256(),
+        record.certificate_sha256());
   });
   return absl::OkStatus();
 }
@@ -141,9 +141,9 @@ absl::Status Renew(Session& session, RenewOptions& options) {
   v1::RenewCertificatesResponse response;
   MESHCA_RETURN_IF_ERROR(session.CallAdmin("RenewCertificates", request, response));
   session.Print(response, [&] {
-    std::printf("renewing %llu %s:\n", static_cast<unsigned long long>(response.renewed()),
-                response.renewed() == 1 ? "key" : "keys");
-    for (const std::string& id : response.spiffe_ids()) std::printf("  %s\n", id.c_str());
+    Out("renewing %llu %s:\n", static_cast<unsigned long long>(response.renewed()),
+        response.renewed() == 1 ? "key" : "keys");
+    for (const std::string& id : response.spiffe_ids()) Out("  %s\n", id);
   });
   return absl::OkStatus();
 }
@@ -157,17 +157,16 @@ absl::Status Tree(Session& session) {
   session.Print(response, [&] {
     for (const v1::Authority& root : response.authorities()) {
       if (root.role() != "root") continue;
-      std::printf("%s  %s%s  until %s  %llu live  %s\n", root.id().c_str(), root.state().c_str(),
-                  root.tainted() ? " TAINTED" : "", ShowTime(root, "not_after").c_str(),
-                  static_cast<unsigned long long>(root.live_certificates()), root.subject().c_str());
+      Out("%s  %s%s  until %s  %llu live  %s\n", root.id(), root.state(), root.tainted() ? " TAINTED" : "",
+          ShowTime(root, "not_after"), static_cast<unsigned long long>(root.live_certificates()), root.subject());
       std::vector<const v1::Authority*> children;
       for (const v1::Authority& authority : response.authorities()) {
         if (authority.role() != "root" && authority.root_id() == root.id()) children.push_back(&authority);
       }
       for (const v1::Authority* child : children) {
-        std::printf("%s %s  %s%s  until %s  %llu live\n", child == children.back() ? "└─" : "├─", child->id().c_str(),
-                    child->state().c_str(), child->tainted() ? " TAINTED" : "", ShowTime(*child, "not_after").c_str(),
-                    static_cast<unsigned long long>(child->live_certificates()));
+        Out("%s %s  %s%s  until %s  %llu live\n", child == children.back() ? "└─" : "├─", child->id(), child->state(),
+            child->tainted() ? " TAINTED" : "", ShowTime(*child, "not_after"),
+            static_cast<unsigned long long>(child->live_certificates()));
       }
     }
   });

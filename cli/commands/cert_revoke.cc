@@ -7,10 +7,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/base/exactly_one.h"
+#include "ca/base/printable.h"
 #include "ca/base/status.h"
 #include "ca/issuance/revocation_store.h"
 #include "cli/commands/subcommand.h"
-#include "cli/printable.h"
+#include "cli/output.h"
 #include "cli/table.h"
 
 namespace meshca::cli {
@@ -110,27 +111,24 @@ std::string Advice(const v1::StandingRight& right) {
 
 // On stderr, so that stdout has the answer alone.
 void Advise(const v1::RevokeCertificatesResponse& response) {
-  std::fprintf(stderr, "note: whoever holds one of them can use it with others until it ends (%s)\n",
-               LastEnd(response).c_str());
+  Err("note: whoever holds one of them can use it with others until it ends (%s)\n", LastEnd(response));
   for (const v1::StandingRight& right : response.standing()) {
-    std::fprintf(stderr, "note: %s\n", Advice(right).c_str());
+    Err("note: %s\n", Advice(right));
   }
 }
 
 void PrintDryRun(const v1::RevokeCertificatesResponse& response) {
   PrintTable(response);
   if (static_cast<uint64_t>(response.records_size()) < response.certificates()) {
-    std::fprintf(stderr, "... and %llu more\n",
-                 static_cast<unsigned long long>(response.certificates() - response.records_size()));
+    Err("... and %llu more\n", static_cast<unsigned long long>(response.certificates() - response.records_size()));
   }
-  std::fprintf(stderr, "would revoke %s; nothing was changed\n", What(response).c_str());
+  Err("would revoke %s; nothing was changed\n", What(response));
 }
 
 void PrintRevoked(const v1::RevokeCertificatesResponse& response) {
-  std::printf("revoked %s; their connections are cut\n", What(response).c_str());
+  Out("revoked %s; their connections are cut\n", What(response));
   if (response.keys_dropped() > 0) {
-    std::printf("%s of SDS subscribers dropped; their streams end\n",
-                Count(response.keys_dropped(), "key", "keys").c_str());
+    Out("%s of SDS subscribers dropped; their streams end\n", Count(response.keys_dropped(), "key", "keys"));
   }
 }
 

@@ -16,6 +16,7 @@
 #include "cli/client/tcp.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/subcommand.h"
+#include "cli/output.h"
 #include "cli/version.h"
 #include "grpc/health/v1/health.pb.h"
 #include "meshca/admin/v1/admin.pb.h"
@@ -149,8 +150,8 @@ absl::Status AcceptClock(Session& session) {
   v1::AcceptClockResponse response;
   MESHCA_RETURN_IF_ERROR(session.CallAdmin("AcceptClock", v1::AcceptClockRequest(), response));
   session.Print(response, [&] {
-    std::printf("accepted %s UTC; until now: %s\n", ShowTime(response, "now").c_str(),
-                response.finding().empty() ? "nothing was wrong" : response.finding().c_str());
+    Out("accepted %s UTC; until now: %s\n", ShowTime(response, "now"),
+        response.finding().empty() ? "nothing was wrong" : response.finding());
   });
   return absl::OkStatus();
 }
@@ -168,9 +169,11 @@ absl::Status Run(Session& session, Options& options) {
   session.Print(response, [&] {
     for (const v1::Fact& fact : response.facts()) {
       const char* colour = Colour(fact.state());
-      std::printf("%s%-8s%s%-22s%s\n", colour, fact.state().c_str(), *colour == '\0' ? "" : "\033[0m",
-                  fact.name().c_str(), fact.detail().c_str());
-      if (!fact.mend().empty()) std::printf("%-30s-> %s\n", "", fact.mend().c_str());
+      PutRaw(stdout, colour);
+      Out("%-8s", fact.state());
+      PutRaw(stdout, *colour == '\0' ? "" : "\033[0m");
+      Out("%-22s%s\n", fact.name(), fact.detail());
+      if (!fact.mend().empty()) Out("%-30s-> %s\n", "", fact.mend());
     }
   });
   if (failed > 0) session.exit_code = kExitFailed;

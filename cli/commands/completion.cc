@@ -8,6 +8,7 @@
 #include "cli/command_line.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/subcommand.h"
+#include "cli/output.h"
 
 namespace meshca::cli {
 namespace {
@@ -26,7 +27,7 @@ absl::Status Run(Session& session, Options& options) {
   // A tree of its own: this one is being run.
   Session unused;
   MESHCA_ASSIGN_OR_RETURN(const std::string script, CompletionScript(*BuildTree(unused), options.shell));
-  std::fputs(script.c_str(), stdout);
+  PutRaw(stdout, script);
   return absl::OkStatus();
 }
 

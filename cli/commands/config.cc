@@ -5,6 +5,7 @@
 #include "cli/commands/commands.h"
 #include "cli/commands/config_options.h"
 #include "cli/commands/subcommand.h"
+#include "cli/output.h"
 
 namespace meshca::cli {
 namespace {
@@ -24,7 +25,7 @@ absl::StatusOr<config::ResolvedConfig> Resolve(const Session& session, const Con
   options.AddTo(input);
   absl::StatusOr<config::ResolvedConfig> resolved = config::ResolveConfig(input);
   if (resolved.ok()) {
-    for (const std::string& warning : resolved->warnings) std::fprintf(stderr, "warning: %s\n", warning.c_str());
+    for (const std::string& warning : resolved->warnings) Err("warning: %s\n", warning);
   }
   return resolved;
 }
@@ -32,13 +33,13 @@ absl::StatusOr<config::ResolvedConfig> Resolve(const Session& session, const Con
 absl::Status RunValidate(Session& session, ConfigOptions& options) {
   MESHCA_ASSIGN_OR_RETURN(const config::ResolvedConfig resolved, Resolve(session, options));
   const std::string& file = resolved.config_file;
-  std::printf("ok: %s\n", file.empty() ? "defaults, environment and flags (no file)" : file.c_str());
+  Out("ok: %s\n", file.empty() ? "defaults, environment and flags (no file)" : file);
   return absl::OkStatus();
 }
 
 absl::Status RunShow(Session& session, ConfigOptions& options) {
   MESHCA_ASSIGN_OR_RETURN(const config::ResolvedConfig resolved, Resolve(session, options));
-  std::fputs(resolved.ToYaml(options.show_origin).c_str(), stdout);
+  PutText(stdout, resolved.ToYaml(options.show_origin));
   return absl::OkStatus();
 }
 

@@ -14,6 +14,7 @@
 #include "ca/base/status.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/subcommand.h"
+#include "cli/output.h"
 #include "cli/server_state.h"
 #include "meshca/admin/v1/admin.pb.h"
 #include "storage/sqlite/sqlite_store.h"
@@ -43,10 +44,9 @@ absl::Status Backup(Session& session, FileOptions& options) {
   MESHCA_ASSIGN_OR_RETURN(*request.mutable_path(), Absolute(options.file));
   v1::BackupDatabaseResponse response;
   MESHCA_RETURN_IF_ERROR(session.CallAdmin("BackupDatabase", request, response, {.timeout = absl::InfiniteDuration()}));
-  session.Print(response, [&] {
-    std::printf("%s: %llu bytes\n", request.path().c_str(), static_cast<unsigned long long>(response.bytes()));
-  });
-  std::fprintf(stderr, "the key-encryption key is not in it: keep a copy of that file somewhere else\n");
+  session.Print(response,
+                [&] { Out("%s: %llu bytes\n", request.path(), static_cast<unsigned long long>(response.bytes())); });
+  Err("the key-encryption key is not in it: keep a copy of that file somewhere else\n");
   return absl::OkStatus();
 }
 
@@ -69,8 +69,8 @@ absl::Status Restore(Session& session, FileOptions& options) {
   audit.action = "database.restore";
   audit.target = file;
   MESHCA_RETURN_IF_ERROR(storage::RestoreSqlite(file, sqlite, audit));
-  std::printf("restored %s\n", sqlite.path.c_str());
-  std::fprintf(stderr, "tokens are void; the trust bundle has a new version; next: meshca serve, meshca check\n");
+  Out("restored %s\n", sqlite.path);
+  Err("tokens are void; the trust bundle has a new version; next: meshca serve, meshca check\n");
   return absl::OkStatus();
 }
 
@@ -102,8 +102,8 @@ absl::Status Check(Session& session) {
     MESHCA_RETURN_IF_ERROR(CheckOffline(paths, response));
   }
   session.Print(response, [&] {
-    std::printf("ok: structure, row MACs, audit chain and counters hold; %llu certificates recorded\n",
-                static_cast<unsigned long long>(response.certificates_recorded()));
+    Out("ok: structure, row MACs, audit chain and counters hold; %llu certificates recorded\n",
+        static_cast<unsigned long long>(response.certificates_recorded()));
   });
   return absl::OkStatus();
 }

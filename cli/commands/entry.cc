@@ -1,17 +1,16 @@
 // meshca entry create|apply|list|show|delete
-#include <algorithm>
 #include <cstdio>
 #include <string>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "ca/base/status.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/durations.h"
+#include "cli/commands/entry_apply.h"
 #include "cli/commands/subcommand.h"
-#include "cli/config/loader.h"
+#include "cli/output.h"
 #include "meshca/admin/v1/admin.pb.h"
 
 namespace meshca::cli {
@@ -27,32 +26,15 @@ struct CreateOptions {
   std::string id;
 };
 
-struct ApplyOptions {
-  std::string file;
-  bool prune = false;
-  bool dry_run = false;
-};
-
 std::string Ttl(const v1::Entry& entry) {
   return entry.ttl().seconds() == 0 ? "-" : absl::StrCat(entry.ttl().seconds(), "s");
 }
 
 void PrintText(const v1::Entry& entry) {
-  std::printf("id          %s\nspiffe id   %s\nselectors   %s\nttl         %s\ndns names   %s\ncreated     %s by %s\n",
-              entry.id().c_str(), entry.spiffe_id().c_str(), absl::StrJoin(entry.selectors(), " and ").c_str(),
-              Ttl(entry).c_str(), entry.dns_names().empty() ? "-" : absl::StrJoin(entry.dns_names(), ", ").c_str(),
-              ShowTime(entry, "created_at").c_str(), entry.created_by().c_str());
-}
-
-// A path says which program a process runs, and whoever may run it can connect first and become it then (ca/authn).
-void WarnOfPathAlone(const v1::Entry& entry) {
-  const auto names_user = [](const std::string& selector) {
-    return absl::StartsWith(selector, "unix:uid:") || absl::StartsWith(selector, "unix:gid:");
-  };
-  if (std::any_of(entry.selectors().begin(), entry.selectors().end(), names_user)) return;
-  std::fprintf(stderr,
-               "warning: %s: any user who may run %s can hold this identity; add --selector unix:uid:N or unix:gid:N\n",
-               entry.spiffe_id().c_str(), absl::StrJoin(entry.selectors(), " and ").c_str());
+  Out("id          %s\nspiffe id   %s\nselectors   %s\nttl         %s\ndns names   %s\ncreated     %s by %s\n",
+      entry.id(), entry.spiffe_id(), absl::StrJoin(entry.selectors(), " and "), Ttl(entry),
+      entry.dns_names().empty() ? "-" : absl::StrJoin(entry.dns_names(), ", "), ShowTime(entry, "created_at"),
+      entry.created_by());
 }
 
 void BindCreate(CLI::App& app, CreateOptions& options) {
@@ -80,33 +62,9 @@ absl::Status Create(Session& session, CreateOptions& options) {
   if (!options.ttl.empty()) MESHCA_RETURN_IF_ERROR(ReadDuration("--ttl", options.ttl, *wanted.mutable_ttl()));
   v1::Entry entry;
   MESHCA_RETURN_IF_ERROR(session.CallAdmin("CreateEntry", request, entry));
-  session.Print(entry, [&] { std::printf("%s\n", entry.id().c_str()); });
-  WarnOfPathAlone(entry);
-  return absl::OkStatus();
-}
-
-void BindApply(CLI::App& app, ApplyOptions& options) {
-  app.add_option("-f,--file", options.file, "YAML file: `entries:`, a list of spiffe_id, selectors, ttl, dns_names, id")
-      ->required()
-      ->type_name("FILE");
-  app.add_flag("--prune", options.prune, "Also delete every entry the file does not have");
-  app.add_flag("--dry-run", options.dry_run, "Only say what would happen");
-}
-
-absl::Status Apply(Session& session, ApplyOptions& options) {
-  v1::ApplyEntriesRequest request;
-  config::Origins origins;
-  MESHCA_RETURN_IF_ERROR(config::LoadYamlFile(options.file, request, origins));
-  request.set_prune(request.prune() || options.prune);
-  request.set_dry_run(request.dry_run() || options.dry_run);
-  v1::ApplyEntriesResponse response;
-  MESHCA_RETURN_IF_ERROR(session.CallAdmin("ApplyEntries", request, response));
-  session.Print(response, [&] {
-    const char* would = request.dry_run() ? "would be " : "";
-    std::printf("%s%d created, %d replaced, %d unchanged, %d deleted\n", would, response.created_size(),
-                response.replaced_size(), response.unchanged_size(), response.deleted_size());
-  });
-  for (const v1::Entry& entry : request.entries()) WarnOfPathAlone(entry);
+  session.Print(entry, [&] { Out("%s\n", entry.id()); });
+  // A path says which program a process runs, and whoever may run it can connect first and become it then (ca/authn).
+  if (const std::string warning = WarningOfPathAlone(entry); !warning.empty()) Err("%s\n", warning);
   return absl::OkStatus();
 }
 
@@ -141,7 +99,8 @@ absl::Status Delete(Session& session, const std::string& id) {
 void AddEntry(CLI::App& root, Session& session) {
   CLI::App* noun = AddNoun(root, "entry", "Registration entries: which processes may hold which identity");
   AddVerb<CreateOptions>(*noun, session, "create", "Let the processes that fit hold an identity", BindCreate, Create);
-  AddVerb<ApplyOptions>(*noun, session, "apply", "Make the entries of a file exist", BindApply, Apply);
+  AddVerb<ApplyOptions>(*noun, session, "apply", "Make the entries of files exist, all at once or none", BindApply,
+                        ApplyEntryFiles);
   AddVerb(*noun, session, "list", "All entries", List);
   const IdArgument id = {"ID", "Id of the entry, as `meshca entry list` shows it"};
   AddIdVerb(*noun, session, "show", "One entry", id, Show);

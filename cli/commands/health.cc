@@ -5,6 +5,7 @@
 #include "ca/base/status.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/subcommand.h"
+#include "cli/output.h"
 #include "grpc/health/v1/health.pb.h"
 
 namespace meshca::cli {
@@ -26,9 +27,8 @@ absl::Status Run(Session& session, Options& options) {
   grpc::health::v1::HealthCheckResponse response;
   MESHCA_RETURN_IF_ERROR(
       admin->Unary("/grpc.health.v1.Health/Check", request, response, {.timeout = absl::Seconds(5)}));
-  session.Print(response, [&] {
-    std::printf("%s\n", grpc::health::v1::HealthCheckResponse::ServingStatus_Name(response.status()).c_str());
-  });
+  session.Print(response,
+                [&] { Out("%s\n", grpc::health::v1::HealthCheckResponse::ServingStatus_Name(response.status())); });
   // For probes: the exit code alone says it.
   if (response.status() != grpc::health::v1::HealthCheckResponse::SERVING) session.exit_code = kExitFailed;
   return absl::OkStatus();

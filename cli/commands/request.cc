@@ -21,6 +21,7 @@
 #include "cli/commands/durations.h"
 #include "cli/commands/subcommand.h"
 #include "cli/message_text.h"
+#include "cli/output.h"
 #include "cli/workload_socket.h"
 #include "istio/v1/auth/ca.pb.h"
 
@@ -105,9 +106,8 @@ absl::StatusOr<SecretBytes> Bearer(Options& options) {
     if (const absl::Status bare = CheckBareText(options.token); !bare.ok()) {
       return UsageError(absl::StrCat("--token: ", bare.message()));
     }
-    std::fprintf(stderr,
-                 "warning: --token shows the token in the process list, where any local user can read it and redeem it "
-                 "first; give it by --token-file FILE, or by a pipe: --token-file -\n");
+    Err("warning: --token shows the token in the process list, where any local user can read it and redeem it "
+        "first; give it by --token-file FILE, or by a pipe: --token-file -\n");
   }
   return SecretBytes(std::move(options.token));
 }
@@ -146,8 +146,8 @@ void PrintResult(const Session& session, const Options& options, const SpiffeId&
   const std::string until = Rfc3339Text(leaf.validity().not_after);
   const auto path = [&](const char* name) { return (std::filesystem::path(options.out_dir) / name).string(); };
   if (session.format == OutputFormat::kTable) {
-    std::printf("%s  serial %s  until %s\n%s\n%s\n%s\n", id.uri().c_str(), leaf.serial_hex().c_str(), until.c_str(),
-                path(kKeyFile).c_str(), path(kChainFile).c_str(), path(kRootFile).c_str());
+    Out("%s  serial %s  until %s\n%s\n%s\n%s\n", id.uri(), leaf.serial_hex(), until, path(kKeyFile), path(kChainFile),
+        path(kRootFile));
     return;
   }
   const std::vector<std::pair<const char*, std::string>> fields = {
@@ -156,12 +156,12 @@ void PrintResult(const Session& session, const Options& options, const SpiffeId&
   std::string json;
   for (const auto& [name, value] : fields) {
     if (session.format == OutputFormat::kYaml) {
-      std::printf("%s: %s\n", name, JsonString(value).c_str());
+      Out("%s: %s\n", name, JsonString(value));
     } else {
       absl::StrAppend(&json, json.empty() ? "{" : ",", JsonString(name), ":", JsonString(value));
     }
   }
-  if (!json.empty()) std::printf("%s}\n", json.c_str());
+  if (!json.empty()) Out("%s}\n", json);
 }
 
 absl::Status Run(Session& session, Options& options) {

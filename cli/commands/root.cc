@@ -9,6 +9,7 @@
 #include "cli/commands/commands.h"
 #include "cli/commands/root_rotation.h"
 #include "cli/commands/subcommand.h"
+#include "cli/output.h"
 #include "meshca/admin/v1/admin.pb.h"
 
 namespace meshca::cli {
@@ -38,7 +39,7 @@ absl::Status Show(Session& session, ShowOptions& options) {
   if (options.format == "pem") {
     v1::Bundle bundle;
     MESHCA_RETURN_IF_ERROR(session.CallAdmin("GetBundle", v1::GetBundleRequest(), bundle));
-    std::fputs(bundle.roots_pem().c_str(), stdout);
+    PutText(stdout, bundle.roots_pem());
     return absl::OkStatus();
   }
   v1::ListAuthoritiesRequest request;
@@ -67,17 +68,15 @@ absl::Status SayWhatFollows(Session& session, const ImportOptions& options) {
   v1::RotationStatus rotation;
   MESHCA_RETURN_IF_ERROR(session.CallAdmin("GetRotation", v1::GetRotationRequest(), rotation));
   if (rotation.running()) {
-    std::fprintf(
-        stderr,
-        "meshca: rotation %llu runs, to the root %s, which signs when everybody trusts it; `meshca root status "
+    Err("meshca: rotation %llu runs, to the root %s, which signs when everybody trusts it; `meshca root status "
         "--watch` shows how far it is\n",
-        static_cast<unsigned long long>(rotation.number()), ShowShort(rotation.new_root_id()).c_str());
+        static_cast<unsigned long long>(rotation.number()), ShowShort(rotation.new_root_id()));
   }
   if (!options.renew_unrecorded) return absl::OkStatus();
   v1::ServerStatus status;
   MESHCA_RETURN_IF_ERROR(session.CallAdmin("GetStatus", v1::GetStatusRequest(), status));
-  std::fprintf(stderr, "meshca: certificates that it signed elsewhere may renew here until %s UTC\n",
-               ShowTime(status.unrecorded_renewal(), "until").c_str());
+  Err("meshca: certificates that it signed elsewhere may renew here until %s UTC\n",
+      ShowTime(status.unrecorded_renewal(), "until"));
   return absl::OkStatus();
 }
 

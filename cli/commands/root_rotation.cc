@@ -13,6 +13,7 @@
 #include "cli/commands/durations.h"
 #include "cli/commands/subcommand.h"
 #include "cli/interrupt.h"
+#include "cli/output.h"
 #include "cli/people_time.h"
 #include "cli/rotation/rotation_display.h"
 #include "cli/rotation/rotation_follow.h"
@@ -72,8 +73,8 @@ absl::Status Conclude(RotationOutcome outcome, const v1::RotationStatus& followe
   const uint64_t number = followed.number();
   switch (outcome) {
     case RotationOutcome::kDetached:
-      std::fprintf(stderr, "rotation %llu goes on; `meshca root status --watch` returns to it\n",
-                   static_cast<unsigned long long>(number));
+      Err("rotation %llu goes on; `meshca root status --watch` returns to it\n",
+          static_cast<unsigned long long>(number));
       return absl::OkStatus();
     case RotationOutcome::kAborted:
       return WithReason(absl::AbortedError(absl::StrCat(
@@ -90,10 +91,9 @@ absl::Status Conclude(RotationOutcome outcome, const v1::RotationStatus& followe
   }
   if (format != OutputFormat::kTable) return absl::OkStatus();
   const std::string took = ShortDuration(ToTime(last.now()) - ToTime(followed.started_at()));
-  std::printf("rotation %llu is done, begun %s ago: root %s is trusted alone, %s is retired\n",
-              static_cast<unsigned long long>(number), took.c_str(), last.new_root_id().c_str(),
-              last.old_root_id().c_str());
-  if (!last.forced().empty()) std::printf("forced: %s\n", last.forced().c_str());
+  Out("rotation %llu is done, begun %s ago: root %s is trusted alone, %s is retired\n",
+      static_cast<unsigned long long>(number), took, last.new_root_id(), last.old_root_id());
+  if (!last.forced().empty()) Out("forced: %s\n", last.forced());
   return absl::OkStatus();
 }
 
@@ -104,7 +104,7 @@ absl::Status Follow(Session& session, v1::RotationStatus status) {
   const std::unique_ptr<RotationDisplay> display = MakeDisplay(session.format);
   const auto ask = [&session] { return GetRotation(session); };
   // Whoever read the output is gone: as good as Ctrl-C.
-  const auto wait = [&interrupt](absl::Duration time) { return interrupt.Wait(time) || std::ferror(stdout) != 0; };
+  const auto wait = [&interrupt](absl::Duration time) { return interrupt.Wait(time) || OutputBroken(); };
   MESHCA_ASSIGN_OR_RETURN(const RotationOutcome outcome, FollowRotation(status, {ask, wait, SystemClock(), *display}));
   return Conclude(outcome, followed, status, session.format);
 }
@@ -161,7 +161,7 @@ absl::StatusOr<v1::RotationStatus> BeginOrJoin(Session& session, const RotateOpt
   if (ReasonOf(status) != "ROTATION_RUNS") return status;
   MESHCA_ASSIGN_OR_RETURN(v1::RotationStatus running, GetRotation(session));
   if (!IsAsWanted(running, options)) return status;
-  std::fprintf(stderr, "rotation %llu runs already\n", static_cast<unsigned long long>(running.number()));
+  Err("rotation %llu runs already\n", static_cast<unsigned long long>(running.number()));
   return running;
 }
 
@@ -169,14 +169,13 @@ absl::Status Rotate(Session& session, RotateOptions& options) {
   if (options.plan) return Plan(session);
   MESHCA_ASSIGN_OR_RETURN(const v1::RotationStatus status, BeginOrJoin(session, options));
   if (options.detach) {
-    for (const std::string& line : EmergencyLines(status)) std::fprintf(stderr, "%s\n", line.c_str());
+    for (const std::string& line : EmergencyLines(status)) Err("%s\n", line);
     session.Print(status, [&] { PrintRotation(status, stdout); });
     return absl::OkStatus();
   }
-  std::fprintf(stderr, "rotation %llu: root %s goes, %s stays; Ctrl-C leaves it running\n",
-               static_cast<unsigned long long>(status.number()), ShortId(status.old_root_id()).c_str(),
-               ShortId(status.new_root_id()).c_str());
-  for (const std::string& line : EmergencyLines(status)) std::fprintf(stderr, "%s\n", line.c_str());
+  Err("rotation %llu: root %s goes, %s stays; Ctrl-C leaves it running\n",
+      static_cast<unsigned long long>(status.number()), ShortId(status.old_root_id()), ShortId(status.new_root_id()));
+  for (const std::string& line : EmergencyLines(status)) Err("%s\n", line);
   return Follow(session, status);
 }
 

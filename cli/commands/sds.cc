@@ -15,6 +15,7 @@
 #include "cli/commands/commands.h"
 #include "cli/commands/subcommand.h"
 #include "cli/message_text.h"
+#include "cli/output.h"
 #include "cli/workload_socket.h"
 #include "envoy/service/discovery/v3/discovery.pb.h"
 
@@ -61,16 +62,16 @@ std::string Json(const SecretView& view, const std::string& version) {
 }
 
 void PrintText(const SecretView& view, const std::string& version) {
-  std::printf("%s  %s  version %s", Time(absl::Now()).c_str(), view.name.c_str(), version.c_str());
+  Out("%s  %s  version %s", Time(absl::Now()), view.name, version);
   if (view.kind == "certificate") {
-    std::printf("  %s  serial %s  until %s%s", view.spiffe_id.c_str(), view.serial.c_str(),
-                Time(view.not_after).c_str(), view.has_private_key ? "  (private key not shown)" : "");
+    Out("  %s  serial %s  until %s%s", view.spiffe_id, view.serial, Time(view.not_after),
+        view.has_private_key ? "  (private key not shown)" : "");
   }
   for (const SecretView::Roots& roots : view.roots) {
-    if (!roots.trust_domain.empty()) std::printf("  %s:", roots.trust_domain.c_str());
-    for (const std::string& fingerprint : roots.fingerprints) std::printf("  root %s", fingerprint.c_str());
+    if (!roots.trust_domain.empty()) Out("  %s:", roots.trust_domain);
+    for (const std::string& fingerprint : roots.fingerprints) Out("  root %s", fingerprint);
   }
-  std::printf("\n");
+  Out("\n");
 }
 
 // Prints every secret of `response`, which holds no private key afterwards.
@@ -83,10 +84,10 @@ absl::Status Show(const Session& session, DiscoveryResponse& response) {
     if (session.format == OutputFormat::kTable) {
       PrintText(*view, response.version_info());
     } else {
-      std::printf("%s\n", Json(*view, response.version_info()).c_str());
+      Out("%s\n", Json(*view, response.version_info()));
     }
   }
-  std::fflush(stdout);
+  Flush(stdout);
   return absl::OkStatus();
 }
 
@@ -128,7 +129,7 @@ absl::Status Watch(Session& session, Options& options) {
   absl::Status ended = client->BidiStream(absl::StrCat(kService, "StreamSecrets"), first, response, acknowledgement,
                                           [&] {
                                             shown = Show(session, response);
-                                            if (!shown.ok() || std::ferror(stdout) != 0) return RpcClient::Next::kEnd;
+                                            if (!shown.ok() || OutputBroken()) return RpcClient::Next::kEnd;
                                             acknowledgement.set_version_info(response.version_info());
                                             acknowledgement.set_response_nonce(response.nonce());
                                             return RpcClient::Next::kReply;

@@ -5,6 +5,7 @@
 #include "ca/base/status.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/subcommand.h"
+#include "cli/output.h"
 #include "meshca/admin/v1/admin.pb.h"
 
 namespace meshca::cli {
@@ -12,7 +13,7 @@ namespace {
 
 namespace v1 = ::meshca::admin::v1;
 
-void Line(const char* label, const std::string& value) { std::printf("%-14s%s\n", label, value.c_str()); }
+void Line(const char* label, const std::string& value) { Out("%-14s%s\n", label, value); }
 
 void PrintText(const v1::ServerStatus& status) {
   Line("meshca", absl::StrCat(status.version(), status.ready() ? "  ready" : "  NOT READY: ", status.not_ready_reason(),

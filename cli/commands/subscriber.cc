@@ -8,10 +8,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "ca/base/exactly_one.h"
+#include "ca/base/printable.h"
 #include "ca/base/status.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/subcommand.h"
-#include "cli/printable.h"
+#include "cli/output.h"
 #include "meshca/admin/v1/admin.pb.h"
 
 namespace meshca::cli {
@@ -28,18 +29,16 @@ std::string Connected(const v1::Subscriber& one) {
 
 void PrintText(const Session& session, const v1::Subscriber& one) {
   session.Print(one, [&] {
-    std::printf("instance      %s\nspiffe id     %s\nnode          %s\nkind          %s\npeer          %s\n",
-                one.instance().c_str(), one.spiffe_id().c_str(), one.node().c_str(), one.kind().c_str(),
-                one.peer().c_str());
-    std::printf("connected     %s\nseen          %s to %s UTC\n", Connected(one).c_str(),
-                ShowTime(one, "first_seen").c_str(), ShowTime(one, "last_seen").c_str());
-    std::printf("bundle        %llu\nserial        %s\nsigned by     %s\nversion       %s\nacknowledged  %s UTC\n",
-                static_cast<unsigned long long>(one.bundle_sequence()), one.serial().c_str(),
-                one.authority_id().empty() ? "-" : one.authority_id().c_str(), one.version_info().c_str(),
-                ShowTime(one, "acknowledged_at").c_str());
-    std::printf("certificate   until %s UTC\nrejected      %s\n", ShowTime(one, "certificate_expires").c_str(),
-                one.rejected().empty() ? "-" : Printable(one.rejected()).c_str());
-    if (one.has_evicted_at()) std::printf("evicted       %s UTC\n", ShowTime(one, "evicted_at").c_str());
+    Out("instance      %s\nspiffe id     %s\nnode          %s\nkind          %s\npeer          %s\n", one.instance(),
+        one.spiffe_id(), one.node(), one.kind(), one.peer());
+    Out("connected     %s\nseen          %s to %s UTC\n", Connected(one), ShowTime(one, "first_seen"),
+        ShowTime(one, "last_seen"));
+    Out("bundle        %llu\nserial        %s\nsigned by     %s\nversion       %s\nacknowledged  %s UTC\n",
+        static_cast<unsigned long long>(one.bundle_sequence()), one.serial(),
+        one.authority_id().empty() ? "-" : one.authority_id(), one.version_info(), ShowTime(one, "acknowledged_at"));
+    Out("certificate   until %s UTC\nrejected      %s\n", ShowTime(one, "certificate_expires"),
+        one.rejected().empty() ? "-" : one.rejected());
+    if (one.has_evicted_at()) Out("evicted       %s UTC\n", ShowTime(one, "evicted_at"));
   });
 }
 
@@ -95,14 +94,13 @@ absl::Status CheckGiven(const EvictOptions& options) {
 void PrintEvicted(const v1::EvictSubscribersResponse& evicted) {
   const int count = evicted.subscribers_size();
   if (count == 0) {
-    std::fputs("nobody was evicted: no subscriber fits that has not been evicted before\n", stdout);
+    PutText(stdout, "nobody was evicted: no subscriber fits that has not been evicted before\n");
     return;
   }
-  std::printf("evicted %d %s: no rotation waits for %s any more\n", count, count == 1 ? "subscriber" : "subscribers",
-              count == 1 ? "it" : "them");
+  Out("evicted %d %s: no rotation waits for %s any more\n", count, count == 1 ? "subscriber" : "subscribers",
+      count == 1 ? "it" : "them");
   if (evicted.ended() == 0) return;
-  std::printf(
-      "%llu of them connected: their streams are ended; who comes back counts anew, as one that has acknowledged "
+  Out("%llu of them connected: their streams are ended; who comes back counts anew, as one that has acknowledged "
       "nothing\n",
       static_cast<unsigned long long>(evicted.ended()));
 }

@@ -12,6 +12,7 @@
 #include "cli/commands/commands.h"
 #include "cli/commands/durations.h"
 #include "cli/commands/subcommand.h"
+#include "cli/output.h"
 #include "meshca/admin/v1/admin.pb.h"
 
 namespace meshca::cli {
@@ -35,10 +36,10 @@ void BindCreate(CLI::App& app, CreateOptions& options) {
 }
 
 void PrintAdvice(const v1::CreateTokenResponse& response, const std::string& file) {
-  std::fprintf(stderr, "good for one key, until %s UTC; it carries the fingerprint of root %s\n",
-               ShowTime(response.record(), "expires_at").c_str(), response.root_fingerprint().c_str());
-  std::fprintf(stderr, "next: meshca request %s --server HOST:PORT --token-file %s --out-dir DIR\n",
-               response.record().spiffe_id().c_str(), file.c_str());
+  Err("good for one key, until %s UTC; it carries the fingerprint of root %s\n",
+      ShowTime(response.record(), "expires_at"), response.root_fingerprint());
+  Err("next: meshca request %s --server HOST:PORT --token-file %s --out-dir DIR\n", response.record().spiffe_id(),
+      file);
 }
 
 // The token goes into the file and nowhere else. One that could not be written is taken back: nobody has it.
@@ -68,7 +69,7 @@ absl::Status Create(Session& session, CreateOptions& options) {
     PrintAdvice(response, options.out_file);
     return absl::OkStatus();
   }
-  session.Print(response, [&] { std::printf("%s\n", response.token().c_str()); });
+  session.Print(response, [&] { Out("%s\n", response.token()); });
   Wipe(*response.mutable_token());
   // Where the token goes into a pipe nobody is waiting for advice.
   if (::isatty(STDOUT_FILENO)) PrintAdvice(response, "- (then paste it)");

@@ -1,5 +1,6 @@
 // meshca version
 #include "cli/version.h"
+#include "cli/output.h"
 
 #include <cstdio>
 
@@ -12,9 +13,9 @@ namespace {
 
 absl::Status Run(Session& session) {
   switch (session.format) {
-    case OutputFormat::kJson: std::printf("{\"version\":%s}\n", JsonString(kVersion).c_str()); break;
-    case OutputFormat::kYaml: std::printf("version: \"%s\"\n", kVersion); break;
-    case OutputFormat::kTable: std::printf("meshca %s\n", kVersion); break;
+    case OutputFormat::kJson: Out("{\"version\":%s}\n", JsonString(kVersion)); break;
+    case OutputFormat::kYaml: Out("version: \"%s\"\n", kVersion); break;
+    case OutputFormat::kTable: Out("meshca %s\n", kVersion); break;
   }
   return absl::OkStatus();
 }

@@ -26,6 +26,7 @@ class Faults {
   // `key` may be "" (the file itself).
   void Add(Place place, absl::string_view key, absl::string_view sentence);
   bool empty() const { return faults_.empty(); }
+  size_t size() const { return faults_.size(); }
 
   // Ok without faults; else InvalidArgument (reason CONFIG_INVALID), a line each, in the file's order.
   absl::Status ToStatus() const;

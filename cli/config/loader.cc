@@ -181,4 +181,28 @@ absl::Status LoadYamlFile(const std::string& path, pb::Message& out, Origins& or
   return LoadYaml(*text, path, folder, out, origins);
 }
 
+absl::Status LoadYamlList(absl::string_view text, absl::string_view name, absl::string_view key, pb::Message& out,
+                          pb::Message& item, absl::FunctionRef<bool(Place place)> on_item) {
+  Faults faults(name);
+  Origins origins;
+  bool left = false;
+  const auto take = [&](const YamlNode& node, size_t index) {
+    const std::string path = absl::StrCat(key, "[", index, "]");
+    item.Clear();
+    if (node.kind == YamlNode::Kind::kNull) {
+      faults.Add(node.place, path, "has no value; give it one or remove the item");
+    } else {
+      Walk(name, "", faults, origins).Mapping(node, path, item);
+    }
+    origins.clear();
+    if (!faults.empty()) return faults.size() < kFaultsShown;
+    left = !on_item(node.place);
+    return !left;
+  };
+  const YamlNode root = ParseYamlList(text, key, take, faults);
+  if (left) return absl::OkStatus();
+  if (faults.empty() && root.kind != YamlNode::Kind::kNull) Walk(name, "", faults, origins).Mapping(root, "", out);
+  return faults.ToStatus();
+}
+
 }  // namespace meshca::config

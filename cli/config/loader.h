@@ -5,8 +5,10 @@
 #include <cstddef>
 #include <string>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "cli/config/faults.h"
 #include "cli/config/origin.h"
 
 namespace google::protobuf {
@@ -38,6 +40,13 @@ absl::Status LoadYaml(absl::string_view text, absl::string_view name, absl::stri
 // LoadYaml on the file at `path`, whose folder relative paths start at.
 // Errors also: NotFound, PermissionDenied, FailedPrecondition (not a regular file).
 absl::Status LoadYamlFile(const std::string& path, google::protobuf::Message& out, Origins& origins);
+
+// LoadYaml of a document of any size whose bulk is the list under `key`: each item is read into `item` and given to
+// `on_item` with its place, until that returns false; the rest goes into `out`. Nothing is given any more after the
+// first fault, but faults are looked for to the end.
+absl::Status LoadYamlList(absl::string_view text, absl::string_view name, absl::string_view key,
+                          google::protobuf::Message& out, google::protobuf::Message& item,
+                          absl::FunctionRef<bool(Place place)> on_item);
 
 }  // namespace meshca::config
 

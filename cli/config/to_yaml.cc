@@ -13,7 +13,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_replace.h"
+#include "ca/base/printable.h"
 #include "cli/config/resolve.h"
 #include "cli/config/value.h"
 #include "meshca/config/v1/options.pb.h"
@@ -33,7 +33,7 @@ bool IsPlain(absl::string_view text) {
 
 std::string YamlText(absl::string_view text) {
   if (IsPlain(text)) return std::string(text);
-  return absl::StrCat("\"", absl::StrReplaceAll(text, {{"\\", "\\\\"}, {"\"", "\\\""}}), "\"");
+  return JsonString(text);  // a double-quoted scalar of YAML
 }
 
 class Writer {

@@ -9,6 +9,7 @@
 #include <yaml-cpp/parser.h>
 
 #include "absl/strings/str_cat.h"
+#include "ca/base/printable.h"
 #include "cli/config/loader.h"
 
 namespace meshca::config {
@@ -22,13 +23,21 @@ Place PlaceOf(const YAML::Mark& mark) {
 // stood by the time one looks.
 class TreeBuilder final : public YAML::EventHandler {
  public:
+  using OnItem = absl::FunctionRef<bool(const YamlNode& item, size_t index)>;
+
   explicit TreeBuilder(Faults& faults) : faults_(faults) {}
+  // The items of the list under `key` go to `on_item`, which outlives the builder, instead of into the tree.
+  TreeBuilder(Faults& faults, absl::string_view key, const OnItem* on_item)
+      : faults_(faults), key_(key), on_item_(on_item) {}
 
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (++documents_ == 2) Stop(PlaceOf(mark), "a second document begins here; one file holds one configuration");
   }
   void OnDocumentEnd() override {}
-  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override { Add(YamlNode::Kind::kNull, mark, "", anchor); }
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    Add(YamlNode::Kind::kNull, mark, "", anchor);
+    GiveItem();
+  }
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
     Stop(PlaceOf(mark), "an alias (*name); write the value out");
   }
@@ -38,6 +47,7 @@ class TreeBuilder final : public YAML::EventHandler {
     if (node == nullptr) return;
     node->text = value;
     node->quoted = tag == "!";
+    GiveItem();
   }
   void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                        YAML::EmitterStyle::value) override {
@@ -81,13 +91,33 @@ class TreeBuilder final : public YAML::EventHandler {
   }
   // The nodes of open_ stay where they are: only the innermost one's children grow.
   void Open(YamlNode::Kind kind, const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor) {
-    if (YamlNode* node = Add(kind, mark, tag, anchor); node != nullptr) open_.push_back(node);
+    YamlNode* node = Add(kind, mark, tag, anchor);
+    if (node == nullptr) return;
+    const bool in_root = open_.size() == 1 && open_[0]->children.size() % 2 == 0;  // the value of a key
+    if (on_item_ != nullptr && kind == YamlNode::Kind::kList && in_root) {
+      if (open_[0]->children[open_[0]->children.size() - 2].text == key_) list_ = node;
+    }
+    open_.push_back(node);
   }
   void Close() {
-    if (!stopped_) open_.pop_back();
+    if (stopped_) return;
+    if (open_.back() == list_) list_ = nullptr;  // the root's next child may move it
+    open_.pop_back();
+    GiveItem();
+  }
+  // A node is whole. Where it is an item of the list, it is given away.
+  void GiveItem() {
+    if (stopped_ || list_ == nullptr || open_.size() != 2 || open_[1] != list_) return;
+    if (!(*on_item_)(list_->children.back(), items_++)) stopped_ = true;
+    list_->children.clear();
+    nodes_ = 0;
   }
 
   Faults& faults_;
+  const absl::string_view key_;
+  const OnItem* const on_item_ = nullptr;
+  YamlNode* list_ = nullptr;  // whose items are given away
+  size_t items_ = 0;
   YamlNode root_;
   std::vector<YamlNode*> open_;
   int documents_ = 0;
@@ -104,36 +134,19 @@ class ViewBuffer final : public std::streambuf {
   }
 };
 
-size_t Utf8Length(unsigned char lead) {
-  if (lead < 0x80) return 1;
-  if (lead >= 0xc2 && lead < 0xe0) return 2;
-  if (lead >= 0xe0 && lead < 0xf0) return 3;
-  if (lead >= 0xf0 && lead < 0xf5) return 4;
-  return 0;
-}
-
 // Where the first byte stands that is no UTF-8, no text (a NUL) or begins another encoding; line 0: nowhere. yaml-cpp
 // would replace such bytes or read the file as UTF-16.
 Place FirstBadByte(absl::string_view text) {
   Place place{.line = 1, .column = 1};
-  for (size_t i = 0; i < text.size();) {
-    const unsigned char lead = static_cast<unsigned char>(text[i]);
-    const size_t length = lead == 0 ? 0 : Utf8Length(lead);
-    if (length == 0 || i + length > text.size()) return place;
-    uint32_t code = length == 1 ? lead : lead & (0x7f >> length);
-    for (size_t j = 1; j < length; ++j) {
-      const unsigned char next = static_cast<unsigned char>(text[i + j]);
-      if ((next & 0xc0) != 0x80) return place;
-      code = code << 6 | (next & 0x3f);
-    }
-    const bool overlong = (length == 3 && code < 0x800) || (length == 4 && code < 0x10000);
-    if (overlong || (code >= 0xd800 && code <= 0xdfff) || code > 0x10ffff) return place;
-    if (lead == '\n') {
+  while (!text.empty()) {
+    const CodePoint first = FirstCodePoint(text);
+    if (!first.valid || first.value == 0) return place;
+    if (first.value == '\n') {
       place = {.line = place.line + 1, .column = 1};
     } else {
       ++place.column;
     }
-    i += length;
+    text.remove_prefix(first.bytes);
   }
   return Place();
 }
@@ -150,16 +163,13 @@ absl::string_view KindText(const YamlNode& node) {
   return "";
 }
 
-YamlNode ParseYaml(absl::string_view text, Faults& faults) {
-  if (text.size() > kFileBytesMax) {
-    faults.Add({}, "", absl::StrCat("the file has ", text.size(), " bytes; the most is ", kFileBytesMax));
-    return {};
-  }
+namespace {
+
+YamlNode Build(absl::string_view text, TreeBuilder& builder, Faults& faults) {
   if (Place bad = FirstBadByte(text); bad.line != 0) {
     faults.Add(bad, "", "a byte that is no UTF-8 text");
     return {};
   }
-  TreeBuilder builder(faults);
   try {
     ViewBuffer buffer(text);
     std::istream stream(&buffer);
@@ -173,6 +183,23 @@ YamlNode ParseYaml(absl::string_view text, Faults& faults) {
     faults.Add({}, "", absl::StrCat("YAML: ", fault.what()));
   }
   return builder.TakeRoot();
+}
+
+}  // namespace
+
+YamlNode ParseYaml(absl::string_view text, Faults& faults) {
+  if (text.size() > kFileBytesMax) {
+    faults.Add({}, "", absl::StrCat("the file has ", text.size(), " bytes; the most is ", kFileBytesMax));
+    return {};
+  }
+  TreeBuilder builder(faults);
+  return Build(text, builder, faults);
+}
+
+YamlNode ParseYamlList(absl::string_view text, absl::string_view key,
+                       absl::FunctionRef<bool(const YamlNode& item, size_t index)> on_item, Faults& faults) {
+  TreeBuilder builder(faults, key, &on_item);
+  return Build(text, builder, faults);
 }
 
 }  // namespace meshca::config

@@ -7,12 +7,13 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "ca/base/printable.h"
 #include "ca/base/utc_text.h"
 #include "ca/service/proto_time.h"
 #include "cli/live_lines.h"
 #include "cli/message_text.h"
+#include "cli/output.h"
 #include "cli/people_time.h"
-#include "cli/printable.h"
 #include "cli/rotation/rotation_view.h"
 
 namespace meshca::cli {
@@ -68,8 +69,8 @@ class LineDisplay final : public RotationDisplay {
 
  private:
   void Print(absl::Time time, const std::string& line) {
-    std::fprintf(out_, "%s  %s\n", UtcText(time).c_str(), line.c_str());
-    std::fflush(out_);
+    Put(out_, "%s  %s\n", UtcText(time), line);
+    Flush(out_);
   }
 
   std::FILE* const out_;
@@ -92,15 +93,15 @@ class DocumentDisplay final : public RotationDisplay {
     if (std::exchange(any_, true) && key == shown_) return;
     shown_ = std::move(key);
     if (format_ == OutputFormat::kYaml) {
-      std::fprintf(out_, "---\n%s", ToYaml(status).c_str());
+      PutText(out_, absl::StrCat("---\n", ToYaml(status)));
     } else {
-      std::fprintf(out_, "%s\n", ToJson(status).c_str());
+      Put(out_, "%s\n", ToJson(status));
     }
-    std::fflush(out_);
+    Flush(out_);
     away_ = false;
   }
   void ShowAway(const absl::Status& why, absl::Duration since, absl::Duration patience) override {
-    if (!std::exchange(away_, true)) std::fprintf(stderr, "%s\n", AwayText(why, since, patience).c_str());
+    if (!std::exchange(away_, true)) Err("%s\n", AwayText(why, since, patience));
   }
   void Finish() override {}
 

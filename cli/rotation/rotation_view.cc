@@ -7,10 +7,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
+#include "ca/base/printable.h"
 #include "ca/base/utc_text.h"
 #include "ca/service/proto_time.h"
+#include "cli/output.h"
 #include "cli/people_time.h"
-#include "cli/printable.h"
 #include "cli/progress_bar.h"
 #include "cli/session.h"
 #include "cli/table.h"
@@ -58,9 +59,7 @@ std::string EndText(const v1::RotationStatus& status) {
   return absl::StrCat("in about ", ShortDuration(ends - ToTime(status.now())), ", ", UtcText(ends));
 }
 
-void Line(std::FILE* out, absl::string_view label, absl::string_view value) {
-  std::fprintf(out, "%-14s%s\n", std::string(label).c_str(), Printable(value).c_str());
-}
+void Line(std::FILE* out, absl::string_view label, absl::string_view value) { Put(out, "%-14s%s\n", label, value); }
 
 void LineUnlessEmpty(std::FILE* out, absl::string_view label, absl::string_view value) {
   if (!value.empty()) Line(out, label, value);
@@ -109,19 +108,19 @@ void PrintTroubles(const v1::RotationStatus& status, std::FILE* out) {
 
 void PrintLaggards(const v1::RotationStatus& status, std::FILE* out) {
   if (status.laggards().empty()) return;
-  std::fprintf(out, "\nwho is behind\n");
+  Put(out, "\nwho is behind\n");
   for (const v1::Laggard& laggard : status.laggards()) {
-    std::fprintf(out, "  %s\n", LaggardLine(laggard, status).c_str());
+    Put(out, "  %s\n", LaggardLine(laggard, status));
     const std::string advice = LaggardAdvice(laggard);
-    if (!advice.empty()) std::fprintf(out, "      -> %s\n", advice.c_str());
+    if (!advice.empty()) Put(out, "      -> %s\n", advice);
   }
   const uint64_t all = status.subscribers_behind() + status.leaves_behind();
   const auto shown = static_cast<uint64_t>(status.laggards_size());
-  if (all > shown) std::fprintf(out, "  and %llu more\n", static_cast<unsigned long long>(all - shown));
+  if (all > shown) Put(out, "  and %llu more\n", static_cast<unsigned long long>(all - shown));
 }
 
 void PrintRoots(const v1::RotationStatus& status, std::FILE* out) {
-  std::fputs("\n", out);
+  PutText(out, "\n");
   Table table({"ROOT", "STATE", "LIVE", "UNTIL (UTC)", "SUBJECT"}, out);
   for (const v1::Authority& root : status.roots()) {
     table.Add({root.id(), root.tainted() ? root.state() + ", tainted" : root.state(),
@@ -285,7 +284,7 @@ void PrintRotation(const v1::RotationStatus& status, std::FILE* out) {
   PrintTroubles(status, out);
   PrintLaggards(status, out);
   PrintRoots(status, out);
-  std::fprintf(out, "\nnext: %s\n", Next(status).c_str());
+  Put(out, "\nnext: %s\n", Next(status));
 }
 
 void PrintForecast(const v1::RotationForecast& forecast, std::FILE* out) {
@@ -296,9 +295,9 @@ void PrintForecast(const v1::RotationForecast& forecast, std::FILE* out) {
           {step.step(), step.has_about() ? ShortDuration(ToDuration(step.about())) : "nobody can know", step.what()});
     }
   }
-  std::fprintf(out, "\n%-14s%s\n", "in all",
-               forecast.has_total() ? absl::StrCat("about ", ShortDuration(ToDuration(forecast.total()))).c_str()
-                                    : "nobody can know: somebody who is connected has to act first");
+  Put(out, "\n%-14s%s\n", "in all",
+      forecast.has_total() ? absl::StrCat("about ", ShortDuration(ToDuration(forecast.total())))
+                           : "nobody can know: somebody who is connected has to act first");
   Line(out, "concerns",
        absl::StrCat(Count(forecast.subscribers(), "subscriber", "subscribers"), " and ",
                     Count(forecast.live_leaves(), "live certificate", "live certificates")));
@@ -316,12 +315,12 @@ void PrintForecast(const v1::RotationForecast& forecast, std::FILE* out) {
       v1::Laggard who = each;
       who.clear_since();
       who.clear_until();
-      std::fprintf(out, "  %s\n", LaggardLine(who, no_rotation).c_str());
+      Put(out, "  %s\n", LaggardLine(who, no_rotation));
     }
     const auto shown = static_cast<uint64_t>(forecast.at_risk_size());
-    if (at_risk > shown) std::fprintf(out, "  and %llu more\n", static_cast<unsigned long long>(at_risk - shown));
+    if (at_risk > shown) Put(out, "  and %llu more\n", static_cast<unsigned long long>(at_risk - shown));
   }
-  std::fprintf(out, "\nnothing was changed; next: meshca root rotate\n");
+  Put(out, "\nnothing was changed; next: meshca root rotate\n");
 }
 
 }  // namespace meshca::cli

@@ -21,14 +21,6 @@ std::string MacOf(const JoinToken& token, const KeyEncryption& keys) {
   return RowMac(keys, "token", row);
 }
 
-std::string MacOf(const RegistrationEntry& entry, const KeyEncryption& keys) {
-  CanonicalBytes row;
-  row.Add(entry.id).Add(entry.spiffe_id.uri()).AddAll(entry.selectors);
-  row.Add(static_cast<uint64_t>(absl::ToInt64Microseconds(entry.ttl))).AddAll(entry.dns_names);
-  row.Add(entry.created_at).Add(entry.created_by);
-  return RowMac(keys, "entry", row);
-}
-
 absl::StatusOr<JoinToken> ReadToken(Query& row, const KeyEncryption& keys) {
   JoinToken token;
   token.id = row.String();
@@ -44,20 +36,6 @@ absl::StatusOr<JoinToken> ReadToken(Query& row, const KeyEncryption& keys) {
   // An ID that does not parse leaves the token's empty, so that its MAC cannot fit either.
   MESHCA_RETURN_IF_ERROR(CheckRowMac("token", token.id, row.Bytes(), MacOf(token, keys)));
   return token;
-}
-
-absl::StatusOr<RegistrationEntry> ReadEntry(Query& row, const KeyEncryption& keys) {
-  RegistrationEntry entry;
-  entry.id = row.String();
-  auto spiffe_id = SpiffeId::Parse(row.Bytes());
-  if (spiffe_id.ok()) entry.spiffe_id = *std::move(spiffe_id);
-  MESHCA_ASSIGN_OR_RETURN(entry.selectors, UnpackStrings(row.Bytes()));
-  entry.ttl = absl::Microseconds(row.Int());
-  MESHCA_ASSIGN_OR_RETURN(entry.dns_names, UnpackStrings(row.Bytes()));
-  entry.created_at = row.Time();
-  entry.created_by = row.String();
-  MESHCA_RETURN_IF_ERROR(CheckRowMac("entry", entry.id, row.Bytes(), MacOf(entry, keys)));
-  return entry;
 }
 
 absl::Status Refuse(absl::string_view message, absl::string_view reason) {
@@ -163,8 +141,30 @@ absl::Status MarkTokenUsed(Database& database, const KeyEncryption& keys, JoinTo
       .Run();
 }
 
+std::string EntryMac(const RegistrationEntry& entry, const KeyEncryption& keys) {
+  CanonicalBytes row;
+  row.Add(entry.id).Add(entry.spiffe_id.uri()).AddAll(entry.selectors);
+  row.Add(static_cast<uint64_t>(absl::ToInt64Microseconds(entry.ttl))).AddAll(entry.dns_names);
+  row.Add(entry.created_at).Add(entry.created_by);
+  return RowMac(keys, "entry", row);
+}
+
+absl::StatusOr<RegistrationEntry> ReadEntry(Query& row, const KeyEncryption& keys) {
+  RegistrationEntry entry;
+  entry.id = row.String();
+  auto spiffe_id = SpiffeId::Parse(row.Bytes());
+  if (spiffe_id.ok()) entry.spiffe_id = *std::move(spiffe_id);
+  MESHCA_ASSIGN_OR_RETURN(entry.selectors, UnpackStrings(row.Bytes()));
+  entry.ttl = absl::Microseconds(row.Int());
+  MESHCA_ASSIGN_OR_RETURN(entry.dns_names, UnpackStrings(row.Bytes()));
+  entry.created_at = row.Time();
+  entry.created_by = row.String();
+  MESHCA_RETURN_IF_ERROR(CheckRowMac("entry", entry.id, row.Bytes(), EntryMac(entry, keys)));
+  return entry;
+}
+
 absl::Status InsertEntry(Database& database, const KeyEncryption& keys, const RegistrationEntry& entry) {
-  Query present(database, "SELECT 1 FROM entry WHERE id = ?");
+  Query present(database, "SELECT 1 FROM live_entry WHERE id = ?");
   present.Bind(entry.id);
   if (present.Next()) {
     return absl::AlreadyExistsError(
@@ -176,33 +176,40 @@ absl::Status InsertEntry(Database& database, const KeyEncryption& keys, const Re
 
 absl::Status UpsertEntry(Database& database, const KeyEncryption& keys, const RegistrationEntry& entry) {
   const std::string selectors = CanonicalBytes().AddAll(entry.selectors).bytes();
+  {
+    // Looked up, for no index knows which rows count.
+    Query other(database, "SELECT 1 FROM live_entry WHERE spiffe_id = ? AND selectors = ? AND id <> ?");
+    other.Bind(entry.spiffe_id.uri()).BindBlob(selectors).Bind(entry.id);
+    if (other.Next()) {
+      return absl::AlreadyExistsError(
+          absl::StrCat("entry: another one already gives ", entry.spiffe_id.uri(), " to these selectors"));
+    }
+    MESHCA_RETURN_IF_ERROR(other.status());
+  }
+  int64_t ref = 0;
+  {
+    Query old(database, "SELECT ref FROM live_entry WHERE id = ?");
+    old.Bind(entry.id);
+    if (old.Next()) ref = old.Int();
+    MESHCA_RETURN_IF_ERROR(old.status());
+  }
   const std::string dns_names = CanonicalBytes().AddAll(entry.dns_names).bytes();
-  const std::string mac = MacOf(entry, keys);
-  absl::Status status =
-      Query(database,
-            "INSERT INTO entry(id, spiffe_id, selectors, ttl, dns_names, created_at, created_by, mac)"
-            " VALUES(?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(id) DO UPDATE SET"
-            " spiffe_id = excluded.spiffe_id, selectors = excluded.selectors, ttl = excluded.ttl,"
-            " dns_names = excluded.dns_names, created_at = excluded.created_at, created_by = excluded.created_by,"
-            " mac = excluded.mac")
-          .Bind(entry.id)
-          .Bind(entry.spiffe_id.uri())
-          .BindBlob(selectors)
-          .Bind(absl::ToInt64Microseconds(entry.ttl))
-          .BindBlob(dns_names)
-          .Bind(entry.created_at)
-          .Bind(entry.created_by)
-          .BindBlob(mac)
-          .Run();
-  if (!absl::IsAlreadyExists(status)) return status;
-  return absl::AlreadyExistsError(
-      absl::StrCat("entry: another one already gives ", entry.spiffe_id.uri(), " to these selectors"));
+  const std::string mac = EntryMac(entry, keys);
+  Query write(database, ref == 0
+                            ? "INSERT INTO entry(id, spiffe_id, selectors, ttl, dns_names, created_at, created_by, mac)"
+                              " VALUES(?, ?, ?, ?, ?, ?, ?, ?)"
+                            : "UPDATE entry SET id = ?, spiffe_id = ?, selectors = ?, ttl = ?, dns_names = ?,"
+                              " created_at = ?, created_by = ?, mac = ? WHERE ref = ?");
+  write.Bind(entry.id).Bind(entry.spiffe_id.uri()).BindBlob(selectors).Bind(absl::ToInt64Microseconds(entry.ttl));
+  write.BindBlob(dns_names).Bind(entry.created_at).Bind(entry.created_by).BindBlob(mac);
+  if (ref != 0) write.Bind(ref);
+  return write.Run();
 }
 
 absl::StatusOr<std::vector<RegistrationEntry>> SelectEntries(Database& database, const KeyEncryption& keys) {
   std::vector<RegistrationEntry> entries;
   Query rows(database,
-             "SELECT id, spiffe_id, selectors, ttl, dns_names, created_at, created_by, mac FROM entry"
+             "SELECT id, spiffe_id, selectors, ttl, dns_names, created_at, created_by, mac FROM live_entry"
              " ORDER BY created_at, id");
   while (rows.Next()) {
     MESHCA_ASSIGN_OR_RETURN(RegistrationEntry entry, ReadEntry(rows, keys));
@@ -216,9 +223,9 @@ absl::StatusOr<bool> EntryGives(Database& database, const KeyEncryption& keys, c
                                 const SpiffeId& spiffe_id, absl::Time issued_at) {
   // By the primary key, or by the unique index over (spiffe_id, selectors).
   Query row(database, id.empty() ? "SELECT id, spiffe_id, selectors, ttl, dns_names, created_at, created_by, mac"
-                                   " FROM entry WHERE spiffe_id = ? LIMIT 1"
+                                   " FROM live_entry WHERE spiffe_id = ? LIMIT 1"
                                  : "SELECT id, spiffe_id, selectors, ttl, dns_names, created_at, created_by, mac"
-                                   " FROM entry WHERE id = ?");
+                                   " FROM live_entry WHERE id = ?");
   row.Bind(id.empty() ? spiffe_id.uri() : id);
   if (!row.Next()) {
     MESHCA_RETURN_IF_ERROR(row.status());
@@ -229,7 +236,8 @@ absl::StatusOr<bool> EntryGives(Database& database, const KeyEncryption& keys, c
 }
 
 absl::Status DeleteEntryRow(Database& database, absl::string_view id) {
-  MESHCA_RETURN_IF_ERROR(Query(database, "DELETE FROM entry WHERE id = ?").Bind(id).Run());
+  MESHCA_RETURN_IF_ERROR(
+      Query(database, "DELETE FROM entry WHERE ref IN (SELECT ref FROM live_entry WHERE id = ?)").Bind(id).Run());
   if (database.RowsChanged() == 0) return absl::NotFoundError(absl::StrCat("entry: no entry ", id));
   return absl::OkStatus();
 }

@@ -3,6 +3,7 @@
 #define MESHCA_STORAGE_SQLITE_ACCESS_ROWS_H_
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -34,6 +35,10 @@ struct Redemption {
 absl::StatusOr<Redemption> CheckRedemption(Database& database, const KeyEncryption& keys, const IssuanceRecord& record);
 absl::Status MarkTokenUsed(Database& database, const KeyEncryption& keys, JoinToken token,
                            const IssuanceRecord& record);
+
+// A row of (id, spiffe_id, selectors, ttl, dns_names, created_at, created_by, mac), its MAC checked; and the MAC.
+absl::StatusOr<RegistrationEntry> ReadEntry(Query& row, const KeyEncryption& keys);
+std::string EntryMac(const RegistrationEntry& entry, const KeyEncryption& keys);
 
 absl::Status InsertEntry(Database& database, const KeyEncryption& keys, const RegistrationEntry& entry);
 absl::Status UpsertEntry(Database& database, const KeyEncryption& keys, const RegistrationEntry& entry);

@@ -177,7 +177,9 @@ ALTER TABLE subscriber ADD COLUMN evicted_at INTEGER NOT NULL DEFAULT 9223372036
 // The memory of identity: what gave each certificate its right, the line of its renewals, what is revoked. An issuance
 // of before has neither origin nor line; its renewal looks for both and writes them down.
 //
-// A revocation of millions is written in parts. Its rows count once its operation is `done`, all at once.
+// A revocation of millions is written in parts. Its rows count once its operation is `done`, all at once. So is an apply
+// of many registration entries: `since` names the apply that brings a row, `until` the one that takes it away (0: none),
+// and `live_entry` has the rows that count. Rows of an apply that is done are settled in small steps.
 constexpr char kVersion3[] = R"sql(
 -- The oldest schema number whose programs can read and write this database. A migration after which they cannot (a
 -- column that must not stay at its default, a new meaning) raises it; one that adds columns with defaults does not.
@@ -215,6 +217,40 @@ CREATE TABLE revoked_key(
 CREATE INDEX revoked_certificate_not_after ON revoked_certificate(not_after);
 CREATE INDEX revoked_line_not_after ON revoked_line(not_after);
 CREATE INDEX revoked_key_not_after ON revoked_key(not_after);
+
+CREATE TABLE entry_apply(
+  ref INTEGER PRIMARY KEY,
+  done INTEGER NOT NULL,
+  actor TEXT NOT NULL,
+  applied_at INTEGER NOT NULL
+) STRICT;
+CREATE TABLE entry_in_parts(
+  ref INTEGER PRIMARY KEY,
+  id TEXT NOT NULL,
+  spiffe_id TEXT NOT NULL,
+  selectors BLOB NOT NULL,
+  ttl INTEGER NOT NULL,
+  dns_names BLOB NOT NULL,
+  created_at INTEGER NOT NULL,
+  created_by TEXT NOT NULL,
+  mac BLOB NOT NULL,
+  since INTEGER NOT NULL DEFAULT 0,
+  until INTEGER NOT NULL DEFAULT 0,
+  place INTEGER NOT NULL DEFAULT 0,      -- of its apply: the number in the order given
+  id_made INTEGER NOT NULL DEFAULT 0,    -- of its apply: the id was made from the rights
+  unchanged INTEGER NOT NULL DEFAULT 0   -- of its apply: an equal row lives already
+) STRICT;
+INSERT INTO entry_in_parts(id, spiffe_id, selectors, ttl, dns_names, created_at, created_by, mac)
+  SELECT id, spiffe_id, selectors, ttl, dns_names, created_at, created_by, mac FROM entry;
+DROP TABLE entry;
+ALTER TABLE entry_in_parts RENAME TO entry;
+CREATE UNIQUE INDEX entry_id ON entry(id, since, until);
+CREATE UNIQUE INDEX entry_rights ON entry(spiffe_id, selectors, since, until);
+CREATE INDEX entry_since ON entry(since, place) WHERE since <> 0;
+CREATE INDEX entry_until ON entry(until) WHERE until <> 0;
+CREATE VIEW live_entry AS SELECT * FROM entry WHERE
+  (since = 0 OR (unchanged = 0 AND EXISTS(SELECT 1 FROM entry_apply WHERE entry_apply.ref = since AND done = 1)))
+  AND (until = 0 OR NOT EXISTS(SELECT 1 FROM entry_apply WHERE entry_apply.ref = until AND done = 1));
 )sql";
 
 // For pruning those that ended.

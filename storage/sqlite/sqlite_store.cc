@@ -5,13 +5,17 @@
 #include <optional>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "ca/base/check.h"
+#include "ca/base/log.h"
 #include "ca/base/status.h"
 #include "storage/sqlite/access_rows.h"
 #include "storage/sqlite/audit_rows.h"
 #include "storage/sqlite/authority_rows.h"
 #include "storage/sqlite/backup.h"
 #include "storage/sqlite/check.h"
+#include "storage/sqlite/entry_apply.h"
+#include "storage/sqlite/entry_gate.h"
 #include "storage/sqlite/issuance_rows.h"
 #include "storage/sqlite/open_database.h"
 #include "storage/sqlite/reader_pool.h"
@@ -29,6 +33,9 @@ namespace {
 
 // One transaction of pruning holds up issuance for a few milliseconds at most.
 constexpr uint64_t kPruneChunk = 200;
+
+// Each has staged rows in the database until it ends.
+constexpr size_t kOpenAppliesMax = 8;
 
 SinkOptions SinkOptionsOf(const SqliteOptions& options) {
   SinkOptions sink;
@@ -81,6 +88,41 @@ class SqliteStore::Impl {
     return absl::OkStatus();
   }
 
+  // `body` of an apply's steps.
+  template <typename Steps>
+  auto WithApplyAccess(Steps steps) {
+    const auto read = [this](ApplyAccess::Body body) { return Read(body); };
+    const auto write = [this](ApplyAccess::Body body) { return Write(body); };
+    return steps(ApplyAccess{read, write, *options_.keys});
+  }
+
+  absl::Status Settle(uint64_t apply, absl::FunctionRef<void(uint64_t, uint64_t)> progress) {
+    return WithApplyAccess([&](const ApplyAccess& access) { return SettleApply(access, apply, progress); });
+  }
+
+  // How many entries it was given; nothing: it is not open.
+  std::optional<uint64_t> Given(uint64_t apply) {
+    MutexLock lock(applies_mutex_);
+    const auto found = open_applies_.find(apply);
+    return found == open_applies_.end() ? std::nullopt : std::optional<uint64_t>(found->second);
+  }
+
+  // Brings to rest what a crash or a broken database left of applies.
+  absl::Status SettleAbandoned() {
+    for (;;) {
+      MESHCA_ASSIGN_OR_RETURN(const uint64_t apply, Read([&](Database& database) {
+                                return AbandonedApply(database, [&](uint64_t ref) { return Given(ref).has_value(); });
+                              }));
+      if (apply == 0) return absl::OkStatus();
+      MESHCA_RETURN_IF_ERROR(Settle(apply, [](uint64_t, uint64_t) {}));
+    }
+  }
+
+  void CloseApply(uint64_t apply) {
+    MutexLock lock(applies_mutex_);
+    open_applies_.erase(apply);
+  }
+
   // `question`, of a StatusOr, on a reader.
   template <typename Question>
   auto Read(Question question) -> decltype(question(std::declval<Database&>())) {
@@ -93,6 +135,11 @@ class SqliteStore::Impl {
   std::atomic<uint64_t> pruned_ = 0;
   // Held through a revocation, and while revocations are pruned: what one stages, the other would delete.
   Mutex revoking_;
+  // Held while an apply ends, and while abandoned ones are brought to rest.
+  Mutex applying_;
+  EntryGate entry_gate_;
+  Mutex applies_mutex_;
+  std::map<uint64_t, uint64_t> open_applies_ ABSL_GUARDED_BY(applies_mutex_);  // how many entries each was given
   const UniqueFd lock_;
   SqliteSink sink_;
   ReaderPool readers_;
@@ -175,6 +222,8 @@ absl::StatusOr<uint64_t> SqliteStore::Prune(absl::Time expired_before, uint64_t 
     if (pruned < wanted) break;
   }
   MESHCA_RETURN_IF_ERROR(impl_->PruneRevoked(expired_before));
+  MutexLock no_apply_ends(impl_->applying_);
+  MESHCA_RETURN_IF_ERROR(impl_->SettleAbandoned());
   return total;
 }
 
@@ -271,13 +320,17 @@ absl::Status SqliteStore::DeleteToken(absl::string_view id, const AuditEntry& au
 }
 
 absl::Status SqliteStore::CreateEntry(const RegistrationEntry& entry, const AuditEntry& audit) {
-  return impl_->WriteAudited(audit,
-                             [&](Database& database) { return InsertEntry(database, *impl_->options_.keys, entry); });
+  return impl_->entry_gate_.Change([&] {
+    return impl_->WriteAudited(audit,
+                               [&](Database& database) { return InsertEntry(database, *impl_->options_.keys, entry); });
+  });
 }
 
 absl::Status SqliteStore::PutEntry(const RegistrationEntry& entry, const AuditEntry& audit) {
-  return impl_->WriteAudited(audit,
-                             [&](Database& database) { return UpsertEntry(database, *impl_->options_.keys, entry); });
+  return impl_->entry_gate_.Change([&] {
+    return impl_->WriteAudited(audit,
+                               [&](Database& database) { return UpsertEntry(database, *impl_->options_.keys, entry); });
+  });
 }
 
 absl::StatusOr<std::vector<RegistrationEntry>> SqliteStore::ListEntries() {
@@ -285,7 +338,71 @@ absl::StatusOr<std::vector<RegistrationEntry>> SqliteStore::ListEntries() {
 }
 
 absl::Status SqliteStore::DeleteEntry(absl::string_view id, const AuditEntry& audit) {
-  return impl_->WriteAudited(audit, [&](Database& database) { return DeleteEntryRow(database, id); });
+  return impl_->entry_gate_.Change(
+      [&] { return impl_->WriteAudited(audit, [&](Database& database) { return DeleteEntryRow(database, id); }); });
+}
+
+absl::StatusOr<uint64_t> SqliteStore::BeginApply() {
+  // Held throughout: an apply that is written and not yet listed would look abandoned.
+  MutexLock lock(impl_->applies_mutex_);
+  if (impl_->open_applies_.size() >= kOpenAppliesMax) {
+    return absl::ResourceExhaustedError("too many applies of entries are under way; try again when one has ended");
+  }
+  MESHCA_ASSIGN_OR_RETURN(const uint64_t apply, impl_->WithApplyAccess(BeginEntryApply));
+  impl_->open_applies_[apply] = 0;
+  return apply;
+}
+
+absl::Status SqliteStore::StageEntries(uint64_t apply, std::span<const GivenEntry> part, size_t* at) {
+  const std::optional<uint64_t> given = impl_->Given(apply);
+  if (!given) return absl::NotFoundError("no such apply of entries is under way");
+  *at = 0;
+  if (*given + part.size() > kApplyEntriesMax) {
+    *at = kApplyEntriesMax - *given;
+    return absl::InvalidArgumentError(
+        absl::StrCat("one apply holds at most ", kApplyEntriesMax, " entries; this is the next"));
+  }
+  MESHCA_RETURN_IF_ERROR(
+      impl_->WithApplyAccess([&](const ApplyAccess& access) { return StageInSteps(access, apply, *given, part, at); }));
+  MutexLock lock(impl_->applies_mutex_);
+  impl_->open_applies_[apply] = *given + part.size();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<EntryApplyCounts> SqliteStore::FinishApply(uint64_t apply, const EntryApplyOptions& options,
+                                                          const AuditEntry& audit, const EntryApplyListener& listener,
+                                                          uint64_t* at) {
+  const std::optional<uint64_t> given = impl_->Given(apply);
+  if (!given) return absl::NotFoundError("no such apply of entries is under way");
+  MutexLock one_at_a_time(impl_->applying_);
+  EntryApplyCounts counts;
+  uint64_t place = 1;
+  absl::Status settled = impl_->SettleAbandoned();
+  absl::StatusOr<bool> active = settled;
+  if (settled.ok()) {
+    active = impl_->entry_gate_.Judging([&] {
+      return impl_->WithApplyAccess([&](const ApplyAccess& access) {
+        return JudgeAndActivate(access, apply, options, audit, listener, counts, &place);
+      });
+    });
+  }
+  *at = place - 1;
+  settled = impl_->Settle(apply, [&](uint64_t done, uint64_t of) {
+    if (of > 0) listener.progress(*given + done * *given / of, 2 * *given);
+  });
+  impl_->CloseApply(apply);
+  // What counts, counts: the rest is tidying, and pruning comes back to it.
+  if (!settled.ok())
+    LogWarning("an apply of entries is not tidied up yet", {{"error", std::string(settled.message())}});
+  MESHCA_RETURN_IF_ERROR(active.status());
+  return counts;
+}
+
+void SqliteStore::DropApply(uint64_t apply) {
+  if (!impl_->Given(apply)) return;
+  // What stays behind counts for nothing, and pruning comes back to it.
+  impl_->Settle(apply, [](uint64_t, uint64_t) {}).IgnoreError();
+  impl_->CloseApply(apply);
 }
 
 }  // namespace meshca::storage

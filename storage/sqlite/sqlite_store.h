@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -91,6 +92,13 @@ class SqliteStore final : public Store {
   absl::Status PutEntry(const RegistrationEntry& entry, const AuditEntry& audit) override;
   absl::StatusOr<std::vector<RegistrationEntry>> ListEntries() override;
   absl::Status DeleteEntry(absl::string_view id, const AuditEntry& audit) override;
+
+  absl::StatusOr<uint64_t> BeginApply() override;
+  absl::Status StageEntries(uint64_t apply, std::span<const GivenEntry> part, size_t* at) override;
+  absl::StatusOr<EntryApplyCounts> FinishApply(uint64_t apply, const EntryApplyOptions& options,
+                                               const AuditEntry& audit, const EntryApplyListener& listener,
+                                               uint64_t* at) override;
+  void DropApply(uint64_t apply) override;
 
  private:
   friend absl::StatusOr<std::unique_ptr<SqliteStore>> OpenSqliteStore(const SqliteOptions& options);

@@ -39,13 +39,13 @@ TEST(ProgressBar, IsFullAtTheEndAlone) {
 TEST(LiveLines, CutsBetweenCharactersAndShowsNoControlBytes) {
   Captured captured;
   LiveLines lines(captured.out(), [] { return size_t{6}; });
-  lines.Show({"abcdefgh", "abcd\xc3\xa4", "a\033[2J"});
-  EXPECT_EQ(captured.Text(), "abcde\nabcd\na?[2J\n");
+  lines.Show({"abcdefgh", "abcd\xc3\xa4", "\xc2\x9b"});
+  EXPECT_EQ(captured.Text(), "abcde\nabcd\n\\u{9b\n");
   lines.Show({"x"});
-  EXPECT_EQ(captured.Text(), "abcde\nabcd\na?[2J\n\033[3A\r\033[Jx\n");
+  EXPECT_EQ(captured.Text(), "abcde\nabcd\n\\u{9b\n\033[3A\r\033[Jx\n");
   lines.Clear();
   lines.Clear();
-  EXPECT_EQ(captured.Text(), "abcde\nabcd\na?[2J\n\033[3A\r\033[Jx\n\033[1A\r\033[J");
+  EXPECT_EQ(captured.Text(), "abcde\nabcd\n\\u{9b\n\033[3A\r\033[Jx\n\033[1A\r\033[J");
 }
 
 TEST(LiveLines, AFileHasTheWidthOfAnOldTerminal) {

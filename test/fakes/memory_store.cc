@@ -661,4 +661,96 @@ absl::Status MemoryStore::DeleteEntry(absl::string_view id, const AuditEntry& au
   return absl::OkStatus();
 }
 
+absl::StatusOr<uint64_t> MemoryStore::BeginApply() {
+  MutexLock lock(mutex_);
+  MESHCA_RETURN_IF_ERROR(broken_);
+  applies_[++last_apply_];
+  return last_apply_;
+}
+
+absl::Status MemoryStore::StageEntries(uint64_t apply, std::span<const GivenEntry> part, size_t* at) {
+  MutexLock lock(mutex_);
+  MESHCA_RETURN_IF_ERROR(broken_);
+  const auto given = applies_.find(apply);
+  if (given == applies_.end()) return absl::NotFoundError("no such apply");
+  for (*at = 0; *at < part.size(); ++*at) {
+    const RegistrationEntry& entry = part[*at].entry;
+    for (const GivenEntry& before : given->second) {
+      if (before.entry.id == entry.id) {
+        return absl::InvalidArgumentError(absl::StrCat("a second entry with id \"", entry.id, "\""));
+      }
+      if (before.entry.spiffe_id == entry.spiffe_id && before.entry.selectors == entry.selectors) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("a second entry that gives ", entry.spiffe_id.uri(), " to the same selectors"));
+      }
+    }
+    given->second.push_back(part[*at]);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<EntryApplyCounts> MemoryStore::FinishApply(uint64_t apply, const EntryApplyOptions& options,
+                                                          const AuditEntry& audit, const EntryApplyListener& listener,
+                                                          uint64_t* at) {
+  MutexLock lock(mutex_);
+  MESHCA_RETURN_IF_ERROR(broken_);
+  auto node = applies_.extract(apply);
+  if (node.empty()) return absl::NotFoundError("no such apply");
+  std::map<std::string, RegistrationEntry> after = options.prune ? decltype(after)() : entries_;
+  EntryApplyCounts counts;
+  std::vector<AuditEntry> lines;
+  const auto line = [&](const char* action, const std::string& id) {
+    AuditEntry entry = audit;
+    entry.action = action;
+    entry.target = id;
+    lines.push_back(std::move(entry));
+  };
+  const auto holder = [](const auto& entries, const RegistrationEntry& entry) -> std::string {
+    for (const auto& [id, other] : entries) {
+      if (other.spiffe_id == entry.spiffe_id && other.selectors == entry.selectors) return id;
+    }
+    return "";
+  };
+  std::vector<RegistrationEntry> given;
+  for (GivenEntry& one : node.mapped()) {
+    const std::string same = holder(entries_, one.entry);
+    if (one.id_made && !same.empty()) one.entry.id = same;
+    after.erase(one.entry.id);
+    given.push_back(std::move(one.entry));
+  }
+  for (*at = 0; *at < given.size(); ++*at) {
+    const RegistrationEntry& entry = given[*at];
+    if (const std::string other = holder(after, entry); !other.empty()) {
+      return absl::AlreadyExistsError(
+          absl::StrCat("entry ", other, " already gives ", entry.spiffe_id.uri(), " to these selectors"));
+    }
+    const auto old = entries_.find(entry.id);
+    const bool same = old != entries_.end() && old->second.spiffe_id == entry.spiffe_id &&
+                      old->second.selectors == entry.selectors && old->second.ttl == entry.ttl &&
+                      old->second.dns_names == entry.dns_names;
+    after[entry.id] = same ? old->second : entry;
+    ++(same ? counts.unchanged : old == entries_.end() ? counts.created : counts.replaced);
+    listener.visit(same                    ? EntryVerdict::kUnchanged
+                   : old == entries_.end() ? EntryVerdict::kCreated
+                                           : EntryVerdict::kReplaced,
+                   entry.id);
+    if (!same) line("entry.apply", entry.id);
+  }
+  for (const auto& [id, old] : entries_) {
+    if (after.contains(id)) continue;
+    ++counts.deleted;
+    listener.visit(EntryVerdict::kDeleted, id);
+    line("entry.delete", id);
+  }
+  if (options.dry_run) return counts;
+  entries_ = std::move(after);
+  for (AuditEntry& entry : lines) AuditLocked(std::move(entry));
+  return counts;
+}
+
+void MemoryStore::DropApply(uint64_t apply) {
+  MutexLock lock(mutex_);
+  applies_.erase(apply);
+}
+
 }  // namespace meshca

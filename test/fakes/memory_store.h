@@ -83,6 +83,13 @@ class MemoryStore final : public storage::Store {
   absl::StatusOr<std::vector<RegistrationEntry>> ListEntries() override;
   absl::Status DeleteEntry(absl::string_view id, const AuditEntry& audit) override;
 
+  absl::StatusOr<uint64_t> BeginApply() override;
+  absl::Status StageEntries(uint64_t apply, std::span<const GivenEntry> part, size_t* at) override;
+  absl::StatusOr<EntryApplyCounts> FinishApply(uint64_t apply, const EntryApplyOptions& options,
+                                               const AuditEntry& audit, const EntryApplyListener& listener,
+                                               uint64_t* at) override;
+  void DropApply(uint64_t apply) override;
+
  private:
   struct Held {
     IssuanceRecord record;
@@ -122,6 +129,8 @@ class MemoryStore final : public storage::Store {
   std::map<std::string, SubscriberRecord> subscribers_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, JoinToken> tokens_ ABSL_GUARDED_BY(mutex_);  // by id
   std::map<std::string, RegistrationEntry> entries_ ABSL_GUARDED_BY(mutex_);
+  std::map<uint64_t, std::vector<GivenEntry>> applies_ ABSL_GUARDED_BY(mutex_);
+  uint64_t last_apply_ ABSL_GUARDED_BY(mutex_) = 0;
   std::vector<AuditEntry> audit_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -58,7 +58,24 @@ TEST_F(LogTest, JsonIsOneObjectWithEscapedStrings) {
   ConfigureLog(LogFormat::kJson, LogLevel::kInfo);
   std::string line = Capture([] { LogError("say \"hi\"", {{"path", "C:\\x\t"}}); });
   EXPECT_THAT(line, testing::StartsWith("{\"time\":\""));
-  EXPECT_THAT(line, EndsWith("\"level\":\"error\",\"message\":\"say \\\"hi\\\"\",\"path\":\"C:\\\\x\\u0009\"}\n"));
+  EXPECT_THAT(line, EndsWith("\"level\":\"error\",\"message\":\"say \\\"hi\\\"\",\"path\":\"C:\\\\x\\t\"}\n"));
+}
+
+TEST_F(LogTest, LettersStayAndWhatATerminalObeysDoesNot) {
+  for (const LogFormat format : {LogFormat::kText, LogFormat::kJson}) {
+    ConfigureLog(format, LogLevel::kInfo);
+    const std::string line = Capture([] {
+      LogInfo("née", {{"name", "日本 é"}, {"csi", "\xc2\x9b[2J"}, {"rlo", "\xe2\x80\xae"}, {"latin1", "caf\xe9"}});
+    });
+    const bool json = format == LogFormat::kJson;
+    EXPECT_THAT(line, HasSubstr("née"));
+    EXPECT_THAT(line, HasSubstr("日本 é"));
+    EXPECT_THAT(line, HasSubstr(json ? "\\u009b[2J" : "\\u{9b}[2J"));
+    EXPECT_THAT(line, HasSubstr(json ? "\\u202e" : "\\u{202e}"));
+    EXPECT_THAT(line, HasSubstr(json ? "caf\\\\xe9" : "caf\\xe9"));
+    EXPECT_THAT(line, Not(HasSubstr("\xc2\x9b")));
+    EXPECT_THAT(line, Not(HasSubstr("\xe2\x80\xae")));
+  }
 }
 
 TEST_F(LogTest, LevelFiltersAndMayChangeLater) {

@@ -94,6 +94,7 @@ class ServiceTest : public testing::Test {
     context.facts.state_dir = folder.path();
     context.facts.started_at = clock.Now();
     context.listeners = [] { return std::vector<std::pair<std::string, std::string>>{{"grpc", "127.0.0.1:15012"}}; };
+    context.entry_applies = &store;
     context.entries_changed = [this] {
       ++entry_changes;
       return absl::OkStatus();

@@ -302,7 +302,7 @@ TEST_F(RootCommands, ARefusalNamesEachOnALineOfItsOwn) {
     const Ran ran = Run(absl::StrCat("root ", verb));
     EXPECT_EQ(ran.exit_code, 3);
     EXPECT_EQ(ran.out, "");
-    EXPECT_EQ(ran.err, "meshca: 2 subscribers would break (FailedPrecondition, ROTATION_UNSAFE)\n  web?[2J\n  db\n");
+    EXPECT_EQ(ran.err, "meshca: 2 subscribers would break (FailedPrecondition, ROTATION_UNSAFE)\n  web\\u{1b}[2J\n  db\n");
   }
 }
 

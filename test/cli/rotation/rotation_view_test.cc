@@ -204,7 +204,7 @@ INSTANTIATE_TEST_SUITE_P(
                                      }),
                                 "distribute",
                                 "rejected the bundle, holds bundle 3, needs 4; since 2026-01-02 03:01:05 UTC (3 min); "
-                                "counts for as long as it is connected: bad?[2J root",
+                                "counts for as long as it is connected: bad\\u{1b}[2J root",
                                 "look at its log"},
                     LaggardCase{"OldKey", With("old-key", [](v1::Laggard& l) { l.set_serial("ab12"); }), "drain",
                                 "its key is under the old root, certificate ab12", "evict i-1"},
