@@ -1,5 +1,4 @@
 // The meshca command.
-#include <cstdio>
 #include <exception>
 
 #include "ca/base/wiping_heap.h"
@@ -11,7 +10,7 @@ int main(int argc, char** argv) {
   try {
     return meshca::cli::RunCommandLine(argc, argv);
   } catch (const std::exception& error) {
-    Err("meshca: internal error: %s\n", error.what());
+    meshca::cli::Err("meshca: internal error: %s\n", error.what());
     return 1;
   }
 }

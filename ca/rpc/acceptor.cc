@@ -1,20 +1,17 @@
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "ca/base/log.h"
+#include "ca/base/process_stat.h"
 #include "ca/rpc/connection.h"
 #include "ca/rpc/listener.h"
 #include "ca/rpc/tls_handshake.h"
@@ -30,22 +27,8 @@ constexpr int64_t kOutOfDescriptorsNs = 100'000'000;
 // process (GlobalLimits::descriptors_kept) have room for them.
 constexpr uint32_t kPlacesOwedMax = 32;
 
-// Field 22 of /proc/PID/stat. Field 2 is the program's name in parentheses and may hold anything, so fields are counted
-// from the last parenthesis.
-uint64_t StartTicks(pid_t pid) {
-  UniqueFd fd(::open(absl::StrCat("/proc/", pid, "/stat").c_str(), O_RDONLY | O_CLOEXEC));
-  char buffer[1024];
-  const ssize_t size = fd.valid() ? ::read(fd.get(), buffer, sizeof buffer) : -1;
-  if (size <= 0) return 0;
-  absl::string_view text(buffer, static_cast<size_t>(size));
-  const size_t parenthesis = text.rfind(')');
-  if (parenthesis == absl::string_view::npos) return 0;
-  const std::vector<absl::string_view> fields = absl::StrSplit(text.substr(parenthesis + 1), ' ', absl::SkipEmpty());
-  constexpr size_t kStartTime = 22 - 3;  // The first here is field 3.
-  uint64_t ticks = 0;
-  if (fields.size() <= kStartTime || !absl::SimpleAtoi(fields[kStartTime], &ticks)) return 0;
-  return ticks;
-}
+// 0: the process is gone, or /proc cannot be read.
+uint64_t StartTicks(pid_t pid) { return ProcessStartTicks(pid).value_or(0); }
 
 std::string AddressText(const sockaddr_storage& address) {
   char host[INET6_ADDRSTRLEN] = "?";

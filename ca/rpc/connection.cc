@@ -89,7 +89,7 @@ void Connection::OnEvents(uint32_t events) {
     case State::kHandshaking: return in_lane() ? Close() : Handshake();
     case State::kServing:
       if ((events & EPOLLOUT) != 0) MarkDirty();
-      if ((events & ~static_cast<uint32_t>(EPOLLOUT)) != 0) Readable();
+      if (read_waits_for_room_ || (events & ~static_cast<uint32_t>(EPOLLOUT)) != 0) Readable();
       return;
     case State::kLingering: {
       size_t bytes = 0;
@@ -140,14 +140,15 @@ int64_t Connection::NextDue() const {
                                     : After(ready_ns_, limits().first_call_timeout));
       break;
     case DrainState::kNoticeSent: due = drain_ns_ + kNoticeNs; break;
-    case DrainState::kFinal: due = After(drain_ns_, limits().age_grace); break;
+    case DrainState::kFinal:
+      due = After(drain_ns_, limits().age_grace + absl::Nanoseconds(grace_over_ ? kLastWordsNs : 0));
+      break;
   }
   if (stream_count_ > 0 && !listener_.is_unix) {
     due = std::min(due, ping_outstanding_ ? After(ping_ns_, limits().keepalive_timeout)
                                           : After(read_ns_, limits().keepalive_interval));
   }
-  if (!pending_.empty() || waiting_messages_ > 0)
-    due = std::min(due, After(progress_ns_, limits().write_stall_timeout));
+  if (WaitsForClient()) due = std::min(due, After(progress_ns_, limits().write_stall_timeout));
   return due;
 }
 
@@ -170,7 +171,9 @@ void Connection::OnTimer() {
       loop_.stats().handshakes_failed.Add();
       return Close();
     case State::kServing: CheckServing(); break;
-    case State::kLingering: return Close();
+    case State::kLingering:
+      if (loop_.now_ns() < NextDue()) break;  // A timer from before.
+      return Close();
     case State::kDead: return;
   }
   if (!dead()) WakeBy(std::max(NextDue(), loop_.now_ns() + 1'000'000));
@@ -178,7 +181,7 @@ void Connection::OnTimer() {
 
 void Connection::CheckServing() {
   const int64_t now = loop_.now_ns();
-  if ((!pending_.empty() || waiting_messages_ > 0) && now >= After(progress_ns_, limits().write_stall_timeout)) {
+  if (WaitsForClient() && now >= After(progress_ns_, limits().write_stall_timeout)) {
     CountLimit(LimitKind::kWriteStall);
     return Close();
   }
@@ -210,7 +213,7 @@ void Connection::CheckServing() {
       return;
     case DrainState::kFinal:
       if (now < After(drain_ns_, limits().age_grace)) return;
-      EndStreamingCalls();
+      if (!std::exchange(grace_over_, true)) EndStreamingCalls();
       if (now >= After(drain_ns_, limits().age_grace + absl::Nanoseconds(kLastWordsNs))) Close();
       return;
   }

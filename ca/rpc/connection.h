@@ -15,6 +15,7 @@
 #include "ca/rpc/loop.h"
 #include "ca/rpc/peer.h"
 #include "ca/rpc/server_stream.h"
+#include "ca/rpc/stream_history.h"
 #include "ca/rpc/timer_heap.h"
 #include "ca/rpc/token_bucket.h"
 
@@ -116,6 +117,10 @@ class Connection final : public EventTarget, public Timer, public Residents::Ent
   void Close();
   void LeaveQueues();
   void Arm(uint32_t events);
+  // What epoll is to wake us for while kServing.
+  uint32_t ServingEvents() const;
+  // False, and closed, when the client is gone.
+  bool WriteSome(absl::string_view bytes, size_t& written);
   bool WritePending();
   bool GatherOutput(std::string& out);
   void KeepRest(absl::string_view rest);
@@ -126,6 +131,8 @@ class Connection final : public EventTarget, public Timer, public Residents::Ent
   void FinalGoaway();
   void EndStreamingCalls();
   void CheckServing();
+  // Nothing goes on before the client reads: write_stall_timeout runs.
+  bool WaitsForClient() const { return !pending_.empty() || waiting_messages_ > 0 || read_waits_for_room_; }
   int64_t NextDue() const;
   void WakeBy(int64_t due_ns);
   void Progress() { progress_ns_ = loop_.now_ns(); }
@@ -163,8 +170,11 @@ class Connection final : public EventTarget, public Timer, public Residents::Ent
   bool ping_outstanding_ = false;
   bool answered_since_ping_ = true;
   bool had_call_ = false;
-  bool out_of_memory_ = false;   // the session met session_bytes_max
-  bool output_blocked_ = false;  // GatherOutput stopped at its limit
+  bool out_of_memory_ = false;          // the session met session_bytes_max
+  bool output_blocked_ = false;         // GatherOutput stopped at its limit
+  bool read_waits_for_room_ = false;    // TLS has to write before it reads on, and the socket is full
+  bool write_waits_for_input_ = false;  // TLS has to read before it writes on, and the socket is empty
+  bool grace_over_ = false;             // the drain's last words: streaming calls were ended
   uint32_t armed_events_ = 0;
 
   ServerStream* streams_ = nullptr;  // open ones
@@ -180,6 +190,7 @@ class Connection final : public EventTarget, public Timer, public Residents::Ent
   TokenBucket pings_;
   TokenBucket settings_;
   TokenBucket control_frames_;
+  StreamHistory history_;
 
   // Monotonic nanoseconds.
   int64_t accepted_ns_;

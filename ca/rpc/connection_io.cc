@@ -13,6 +13,9 @@ namespace {
 
 constexpr int kReadsPerRound = 4;
 constexpr int kBatchesPerRound = 8;
+// What a TLS record without data counts for among control frames. A KeyUpdate derives keys for both directions, as much
+// work as hundreds of frames, and honest clients send one in gigabytes.
+constexpr uint32_t kControlRecordCost = 1'000;
 // How long an address is known for somebody with a certificate who came from it.
 constexpr int64_t kKnownAddressNs = 600'000'000'000;
 // Times handshake_stall that a handshake may take in all while others wait for its turn.
@@ -119,10 +122,14 @@ void Connection::Handshake(bool paced_turn) {
   switch (handshake_->Continue()) {
     case TlsHandshake::Step::kDone: return HandshakeDone();
     case TlsHandshake::Step::kWantRead: silent_since_ns_ = loop_.now_ns(); return Arm(EPOLLIN);
-    case TlsHandshake::Step::kWantWrite: silent_since_ns_ = loop_.now_ns(); return Arm(EPOLLIN | EPOLLOUT);
+    case TlsHandshake::Step::kWantWrite: silent_since_ns_ = loop_.now_ns(); return Arm(EPOLLOUT);
     case TlsHandshake::Step::kFailed: break;
   }
-  LogDebug("TLS handshake failed", {{"peer", peer_->address}, {"error", handshake_->error()}});
+  if (handshake_->mistake()) {
+    loop_.edge().mistakes.Tell(*handshake_->mistake(), peer_->address, handshake_->error(), loop_.now_ns());
+  } else {
+    LogDebug("TLS handshake failed", {{"peer", peer_->address}, {"error", handshake_->error()}});
+  }
   HandshakeFailed();
 }
 
@@ -186,33 +193,47 @@ void Connection::HandshakeDone() {
 
 bool Connection::ReadOnce(size_t& bytes) {
   auto& buffer = loop_.read_buffer();
-  switch (channel_.Read(std::span<char>(buffer.data(), buffer.size()), bytes)) {
-    case Channel::Io::kDone: return true;
-    case Channel::Io::kAgain: return false;
-    case Channel::Io::kClosed: break;
+  const Channel::Io io = channel_.Read(std::span<char>(buffer.data(), buffer.size()), bytes);
+  const uint32_t records = channel_.TakeControlRecords();
+  if (records > Channel::kControlRecordsAtOnce ||
+      (records > 0 && !control_frames_.Charge(limits().control_frames, loop_.now_ns(), records * kControlRecordCost))) {
+    Cut(LimitKind::kControlFrames);
+    return false;
   }
-  Close();
-  return false;
+  const bool waits = io == Channel::Io::kWaitsForRoom;
+  if (waits && !read_waits_for_room_) Progress();  // From here on the client has to read something.
+  read_waits_for_room_ = waits;
+  if (io == Channel::Io::kClosed) Close();
+  return io == Channel::Io::kDone;
 }
 
 void Connection::Readable() {
-  for (int i = 0; i < kReadsPerRound; ++i) {
+  bool more = true;
+  for (int i = 0; more && i < kReadsPerRound; ++i) {
     size_t bytes = 0;
-    if (!ReadOnce(bytes)) break;
+    if (!ReadOnce(bytes)) {
+      more = false;
+      break;
+    }
     loop_.stats().bytes_received.Add(bytes);
     read_ns_ = loop_.now_ns();
     const auto* data = reinterpret_cast<const uint8_t*>(loop_.read_buffer().data());
     const ssize_t result = nghttp2_session_mem_recv(session_.get(), data, bytes);
+    if (result == NGHTTP2_ERR_BAD_CLIENT_MAGIC) {
+      const absl::string_view begin(loop_.read_buffer().data(), bytes);
+      loop_.edge().mistakes.Tell(MistakeOfPreface(begin, channel_.tls()), peer_->address, "", loop_.now_ns());
+    }
     // Whoever needed them has copied them; a token among them must not lie here until others overwrite it.
     OPENSSL_cleanse(loop_.read_buffer().data(), bytes);
     if (dead()) return;
     if (result < 0) return SessionFailed(result);
     // A short read emptied the socket; epoll tells when there is more, so no read() is spent on asking.
-    if (channel_.tls() ? !channel_.HasPending() : bytes < Loop::kReadBytes) break;
+    more = channel_.tls() ? channel_.HasPending() : bytes == Loop::kReadBytes;
   }
   if (dead()) return;
   MarkDirty();
-  if (channel_.HasPending() && !std::exchange(deferred_, true)) loop_.Defer(*this);
+  // What TLS holds back after a read that waits is half a record: the socket will tell when there is more of it.
+  if (more && channel_.HasPending() && !std::exchange(deferred_, true)) loop_.Defer(*this);
 }
 
 void Connection::SessionFailed(ssize_t error) {
@@ -235,15 +256,26 @@ void Connection::Arm(uint32_t events) {
   loop_.Change(channel_.fd(), *this, events);
 }
 
+uint32_t Connection::ServingEvents() const {
+  // Only what can be made use of: epoll reports anything else again in each round, for as long as it lasts.
+  if (read_waits_for_room_) return EPOLLOUT;
+  const bool write = !pending_.empty() && !write_waits_for_input_;
+  return write ? EPOLLIN | EPOLLOUT : EPOLLIN;
+}
+
+bool Connection::WriteSome(absl::string_view bytes, size_t& written) {
+  const Channel::Io io = channel_.Write(bytes, written);
+  write_waits_for_input_ = io == Channel::Io::kWaitsForInput;
+  loop_.stats().bytes_sent.Add(written);
+  if (written > 0) Progress();
+  if (io == Channel::Io::kClosed) Close();
+  return io != Channel::Io::kClosed;
+}
+
 bool Connection::WritePending() {
   if (pending_.empty()) return true;
   size_t written = 0;
-  if (channel_.Write(pending_, written) == Channel::Io::kClosed) {
-    Close();
-    return false;
-  }
-  loop_.stats().bytes_sent.Add(written);
-  if (written > 0) Progress();
+  if (!WriteSome(pending_, written)) return false;
   pending_.erase(0, written);
   ReleaseShared(written);
   if (pending_.empty()) std::string().swap(pending_);
@@ -273,12 +305,10 @@ void Connection::Flush() {
     }
     if (out.empty()) break;
     size_t written = 0;
-    if (channel_.Write(out, written) == Channel::Io::kClosed) {
+    if (!WriteSome(out, written)) {
       OPENSSL_cleanse(out.data(), out.size());
-      return Close();
+      return;
     }
-    loop_.stats().bytes_sent.Add(written);
-    if (written > 0) Progress();
     if (written < out.size()) KeepRest(absl::string_view(out).substr(written));
     OPENSSL_cleanse(out.data(), out.size());  // private keys go this way
     if (dead()) return;
@@ -290,9 +320,9 @@ void Connection::Flush() {
       nghttp2_session_want_read(session_.get()) == 0 && nghttp2_session_want_write(session_.get()) == 0) {
     return Linger();
   }
-  Arm(pending_.empty() ? EPOLLIN : EPOLLIN | EPOLLOUT);
+  Arm(ServingEvents());
   // Most messages are written in the round they were queued in; only what is left over is watched.
-  if (!dead() && (waiting_messages_ > 0 || !pending_.empty())) WakeBy(NextDue());
+  if (!dead() && WaitsForClient()) WakeBy(NextDue());
 }
 
 void Connection::Linger() {

@@ -15,6 +15,7 @@
 #include "ca/base/clock.h"
 #include "ca/base/openssl_ptr.h"
 #include "ca/base/unique_fd.h"
+#include "ca/rpc/client_mistakes.h"
 #include "ca/rpc/connection_plan.h"
 #include "ca/rpc/limits.h"
 #include "ca/rpc/server.h"
@@ -38,6 +39,7 @@ struct Edge {
   std::atomic<uint32_t> streams{0};
   std::atomic<size_t> buffered_bytes{0};
   std::atomic<uint64_t> connection_ids{0};
+  ClientMistakeLog mistakes;
 
   std::atomic<uint32_t>& Open(Room room) { return connections[static_cast<size_t>(room)]; }
   // Of all public listeners together.

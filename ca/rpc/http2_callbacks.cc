@@ -225,14 +225,19 @@ bool Connection::OpenSession() {
 
 bool Connection::OnFrameBegins(const nghttp2_frame_hd& header) {
   const bool ack = (header.flags & NGHTTP2_FLAG_ACK) != 0;
+  const bool open = header.stream_id > nghttp2_session_get_last_proc_stream_id(session_.get()) ||
+                    nghttp2_session_find_stream(session_.get(), header.stream_id) != nullptr;
+  if (const uint32_t error = history_.Judge(header, open); error != NGHTTP2_NO_ERROR) {
+    nghttp2_session_terminate_session(session_.get(), error);
+    return true;
+  }
   switch (header.type) {
     case NGHTTP2_CONTINUATION: return true;
     case NGHTTP2_HEADERS:
-      if (header.stream_id > nghttp2_session_get_last_proc_stream_id(session_.get())) return true;
-      if (nghttp2_session_find_stream(session_.get(), header.stream_id) != nullptr) return true;
+      if (open) return true;
       break;  // For a stream long closed: nghttp2 drops it, but not for nothing.
     case NGHTTP2_DATA:
-      if (nghttp2_session_find_stream(session_.get(), header.stream_id) == nullptr) break;
+      if (!open) break;
       if (header.length > 0 || (header.flags & NGHTTP2_FLAG_END_STREAM) != 0) return true;
       break;
     case NGHTTP2_RST_STREAM: return CountReset();

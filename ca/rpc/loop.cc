@@ -96,6 +96,7 @@ void Loop::Run() {
   now_ns_ = MonotonicNanos();
   while (!draining_ || !(connections_.empty() || now_ns_ >= drain_end_ns_)) {
     Wait();
+    stats_.rounds.Add();
     RunDeferred();
     RunPaced();
     RunTasks();

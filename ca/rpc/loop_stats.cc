@@ -70,6 +70,7 @@ void LoopStats::AddTo(StatsSnapshot& total) const {
     to.messages_sent += from.messages_sent.get();
     to.latency_sum += absl::Nanoseconds(static_cast<int64_t>(from.latency_sum_ns.get()));
   }
+  total.loop_rounds += rounds.get();
   total.connections_accepted += connections_accepted.get();
   total.handshakes_ok += handshakes_ok.get();
   total.handshakes_failed += handshakes_failed.get();

@@ -37,6 +37,7 @@ struct MethodCounters {
 struct LoopStats {
   // By Router's place in the Server plus Method::index; the last is for unknown methods. Sized before the loop starts.
   std::vector<MethodCounters> methods;
+  LoopCounter rounds;
   LoopCounter connections_accepted;
   LoopCounter handshakes_ok;
   LoopCounter handshakes_failed;

@@ -10,14 +10,9 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/string_view.h"
-
 namespace meshca::rpc {
 
 enum class Transport { kUnix, kTls, kPlaintext };
-
-// "unix", "tls", "plaintext": for logs and metrics.
-absl::string_view TransportName(Transport transport);
 
 // The kernel's word (SO_PEERCRED) on who called connect().
 struct UnixCredentials {

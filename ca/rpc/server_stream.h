@@ -55,7 +55,6 @@ class ServerStream final : public Stream,
 
   int32_t id() const { return id_; }
   bool half_closed() const { return half_closed_; }
-  size_t waiting_messages() const { return out_.size(); }
   // A streaming call ends; a unary one is left to finish.
   void EndStreaming(const absl::Status& status);
   // A call of either kind ends, and what it has not sent yet is dropped.

@@ -67,6 +67,7 @@ struct MethodStats {
 
 struct StatsSnapshot {
   std::vector<MethodStats> methods;
+  uint64_t loop_rounds = 0;  // how often the loops woke: many more than events mean that one spins
   uint64_t connections_accepted = 0;
   uint64_t connections_open = 0;
   std::array<uint64_t, kRooms> connections_by_room{};

@@ -20,11 +20,13 @@ namespace {
 constexpr long kSessionSeconds = 3600;
 constexpr size_t kClientChainBytesMax = 64 * 1024;
 
-int SelectAlpn(SSL*, const unsigned char** out, unsigned char* out_bytes, const unsigned char* in,
+int SelectAlpn(SSL* ssl, const unsigned char** out, unsigned char* out_bytes, const unsigned char* in,
                unsigned int in_bytes, void*) {
   static const unsigned char kH2[] = {2, 'h', '2'};
   const int result = SSL_select_next_proto(const_cast<unsigned char**>(out), out_bytes, kH2, sizeof kH2, in, in_bytes);
-  return result == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
+  if (result == OPENSSL_NPN_NEGOTIATED) return SSL_TLSEXT_ERR_OK;
+  if (TlsHandshake* handshake = FindHandshake(ssl)) handshake->RefuseProtocol(ClientMistake::kOtherAlpn);
+  return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
 // OpenSSL calls SelectAlpn only for clients that send the extension; the others are refused here, at the ClientHello.
@@ -34,6 +36,7 @@ int RequireAlpn(SSL* ssl, int* alert, void*) {
   if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_application_layer_protocol_negotiation, &extension, &bytes) == 1) {
     return SSL_CLIENT_HELLO_SUCCESS;
   }
+  if (TlsHandshake* handshake = FindHandshake(ssl)) handshake->RefuseProtocol(ClientMistake::kNoAlpn);
   *alert = SSL_AD_NO_APPLICATION_PROTOCOL;
   return SSL_CLIENT_HELLO_ERROR;
 }
@@ -109,6 +112,8 @@ absl::Status UseProtocol(SSL_CTX* ctx, const TlsOptions& options) {
   // RELEASE_BUFFERS: an idle connection gives back 34 KB. read_ahead: one read() a record in place of two.
   SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
   SSL_CTX_set_read_ahead(ctx, 1);
+  // Otherwise one SSL_read goes on for as long as a client sends KeyUpdates, and nobody else on the loop is served.
+  SSL_CTX_clear_mode(ctx, SSL_MODE_AUTO_RETRY);
   SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_NO_COMPRESSION |
                                SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_NO_TICKET | SSL_OP_CLEANSE_PLAINTEXT);
   SSL_CTX_set_num_tickets(ctx, 1);  // Under NO_TICKET a TLS 1.3 "ticket" is the name of a session kept here.

@@ -27,6 +27,25 @@ int VerifyErrorOf(const absl::Status& status) {
   return X509_V_ERR_CERT_REJECTED;
 }
 
+// What OpenSSL's error says of the client, for the errors that somebody can do something about.
+std::optional<ClientMistake> MistakeOf(unsigned long code) {
+  if (ERR_GET_LIB(code) != ERR_LIB_SSL) return std::nullopt;
+  switch (ERR_GET_REASON(code)) {
+    case SSL_R_HTTP_REQUEST:
+    case SSL_R_HTTPS_PROXY_REQUEST: return ClientMistake::kHttpOnTls;
+    case SSL_R_WRONG_VERSION_NUMBER: return ClientMistake::kNoTls;
+    case SSL_R_UNSUPPORTED_PROTOCOL:
+    case SSL_R_NO_SHARED_CIPHER:
+    case SSL_R_NO_SUITABLE_KEY_SHARE: return ClientMistake::kOldTls;
+    case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
+    case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN: return ClientMistake::kDistrustsServer;
+    case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE: return ClientMistake::kNoClientCertificate;
+    default: return std::nullopt;
+  }
+}
+
 ChainDer EncodeChain(const STACK_OF(X509) * certificates) {
   auto chain = std::make_shared<std::vector<std::string>>();
   const int count = sk_X509_num(certificates);
@@ -74,8 +93,9 @@ TlsHandshake::Step TlsHandshake::Continue() {
       case SSL_ERROR_WANT_WRITE: return Step::kWantWrite;
       default: break;
     }
+    const unsigned long code = ERR_peek_error();
+    if (!mistake_) mistake_ = MistakeOf(code);
     if (error_.empty()) {
-      const unsigned long code = ERR_peek_error();
       error_ = code == 0 ? "the client closed the connection" : ERR_reason_error_string(code);
     }
     ERR_clear_error();
@@ -88,6 +108,7 @@ TlsHandshake::Step TlsHandshake::Continue() {
   // What OpenSSL guarantees by SSL_VERIFY_FAIL_IF_NO_PEER_CERT and FindSession; failing closed costs nothing.
   if (state_->client_certificates == ClientCertificates::kRequired && chain_->empty()) {
     error_ = "no client certificate";
+    mistake_ = ClientMistake::kNoClientCertificate;
     return Step::kFailed;
   }
   return Step::kDone;
@@ -114,6 +135,7 @@ int TlsHandshake::VerifyChain(X509_STORE_CTX* store) {
     status = std::move(identity).status();
   }
   error_ = absl::StrCat("client certificate: ", status.message());
+  mistake_ = ClientMistake::kBadClientCertificate;
   X509_STORE_CTX_set_error(store, VerifyErrorOf(status));
   return 0;
 }

@@ -5,11 +5,13 @@
 #include <openssl/ssl.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "ca/base/clock.h"
 #include "ca/base/openssl_ptr.h"
+#include "ca/rpc/client_mistakes.h"
 #include "ca/rpc/session_cache.h"
 #include "ca/rpc/tls_context.h"
 
@@ -46,6 +48,8 @@ class TlsHandshake {
   // As far as the bytes so far allow. kFailed: the alert is on its way; error() says why.
   Step Continue();
   const std::string& error() const { return error_; }
+  // After kFailed: what the client did wrong, where its operator can mend it.
+  const std::optional<ClientMistake>& mistake() const { return mistake_; }
 
   // After kDone: the connection, and who is at the other end.
   SslPtr TakeSsl();
@@ -63,6 +67,10 @@ class TlsHandshake {
   void RefuseLongChain();
   SSL_SESSION* FindSession(absl::string_view id);
   bool KeepSession(SSL_SESSION* session);
+  void RefuseProtocol(ClientMistake mistake) {
+    mistake_ = mistake;
+    error_ = "no application protocol in common";
+  }
 
  private:
   TlsHandshake(std::shared_ptr<const TlsState> state, Clock& clock) : state_(std::move(state)), clock_(clock) {}
@@ -71,6 +79,7 @@ class TlsHandshake {
   Clock& clock_;
   SslPtr ssl_;
   std::string error_;
+  std::optional<ClientMistake> mistake_;
   ChainDer chain_ = std::make_shared<const std::vector<std::string>>();
   std::shared_ptr<const void> identity_;
   // Of the session offered for resumption; becomes ours when OpenSSL takes it, which it does after proof of its key.

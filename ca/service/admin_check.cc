@@ -241,9 +241,6 @@ absl::StatusOr<v1::CheckResponse> Check(const AdminContext& context, const std::
   facts.push_back(ready.ok() ? Ok("readiness", "signs and commits")
                              : CheckedFact{"readiness", State::kFailed, std::string(ready.message()),
                                            "mend the facts above; it recovers by itself"});
-  if (context.more_facts) {
-    for (CheckedFact& fact : context.more_facts()) facts.push_back(std::move(fact));
-  }
   v1::CheckResponse response;
   for (const CheckedFact& fact : facts) {
     v1::Fact* message = response.add_facts();

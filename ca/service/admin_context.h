@@ -109,8 +109,6 @@ struct AdminContext {
   std::function<void()> judge_connections = {};
   // So many certificates were revoked.
   std::function<void(uint64_t certificates)> count_revoked = {};
-  // Facts that only the composition root knows, appended to those checked here.
-  std::function<std::vector<CheckedFact>()> more_facts = {};
 };
 
 }  // namespace meshca

@@ -1,0 +1,237 @@
+// What makes no progress costs nothing: a loop wakes for what it can do, and not because something waits.
+#include <dirent.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <string>
+
+#include "absl/strings/numbers.h"
+#include "test/ca/rpc/edge_fixture.h"
+#include "test/ca/rpc/test_certificates.h"
+#include "test/ca/rpc/tls_records.h"
+
+namespace meshca::rpc {
+namespace {
+
+// HTTP/2's preface and empty SETTINGS; a window update, which is answered by nothing.
+constexpr absl::string_view kHello("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", 33);
+constexpr absl::string_view kWindowUpdate("\0\0\x04\x08\0\0\0\0\0\0\0\0\x01", 13);
+
+sockaddr_in NameOf(int fd, int (*get)(int, sockaddr*, socklen_t*)) {
+  sockaddr_in name{};
+  socklen_t size = sizeof name;
+  if (get(fd, reinterpret_cast<sockaddr*>(&name), &size) != 0) name.sin_port = 0;
+  return name;
+}
+
+// Server and test are one process: finds the server's socket of the connection whose other end is `client`, and makes
+// its send buffer as small as the kernel allows, so that a few answers fill it.
+void ShrinkServersSendBuffer(int client) {
+  const in_port_t port = NameOf(client, ::getsockname).sin_port;
+  DIR* folder = ::opendir("/proc/self/fd");
+  int found = 0;
+  while (const dirent* entry = ::readdir(folder)) {
+    int fd = -1;
+    if (!absl::SimpleAtoi(entry->d_name, &fd) || fd == client) continue;
+    const sockaddr_in peer = NameOf(fd, ::getpeername);
+    if (peer.sin_family != AF_INET || peer.sin_port != port) continue;
+    const int least = 1;
+    found += ::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &least, sizeof least) == 0 ? 1 : 0;
+  }
+  ::closedir(folder);
+  EXPECT_EQ(found, 1);
+}
+
+class StallTest : public EdgeTest {
+ protected:
+  StallTest() : certificate_(MakeCertificate("server")), ctx_(SSL_CTX_new(TLS_client_method())) {
+    static const unsigned char kH2[] = {2, 'h', '2'};
+    SSL_CTX_set_alpn_protos(ctx_.get(), kH2, sizeof kH2);
+    // No limit on control frames, so that a client gets as far as the rule under test; stalled ones end soon.
+    limits_.control_frames = {};
+    limits_.write_stall_timeout = absl::Seconds(1);
+  }
+  std::string ServeTls(int version = TLS1_3_VERSION) {
+    SSL_CTX_set_max_proto_version(ctx_.get(), version);
+    ListenerOptions listener;
+    listener.limits = limits_;
+    auto context = TlsContext::Create(ServerOptionsWith(certificate_));
+    EXPECT_THAT(context, IsOk());
+    listener.tls = *context;
+    return address_ = Serve(std::move(listener), {.loops = 1});
+  }
+  uint64_t Rounds() const { return server_->stats().loop_rounds; }
+  // Others are served, and the loop wakes for them alone.
+  void ExpectALoopAtRest() {
+    H2Client other(address_, ctx_.get());
+    ASSERT_EQ(other.Call("/t.Test/Echo", "x").status(), 0);
+    const uint64_t before = Rounds();
+    constexpr uint64_t kCalls = 100;
+    for (uint64_t i = 0; i < kCalls; ++i) ASSERT_EQ(other.Call("/t.Test/Echo", "x").status(), 0) << i;
+    EXPECT_LE(Rounds() - before, 6 * kCalls) << "a call takes three: its request, its answer, the window updates";
+  }
+  // The stalled connection is cut, and until then it hardly woke the loop.
+  void ExpectCutAtRest() {
+    const uint64_t before = Rounds();
+    ASSERT_TRUE(Eventually([this] { return Limit(LimitKind::kWriteStall) == 1; }));
+    EXPECT_LE(Rounds() - before, 50u);
+  }
+
+  const TestCertificate certificate_;
+  SslContextPtr ctx_;
+  ConnectionLimits limits_;
+  std::string address_;
+};
+
+// Writes what goes; returns how much.
+size_t SendWhatGoes(int fd, absl::string_view bytes) {
+  const ssize_t sent = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  return sent < 0 ? 0 : static_cast<size_t>(sent);
+}
+
+int UnreadBytes(int fd) {
+  int bytes = 0;
+  EXPECT_EQ(::ioctl(fd, FIONREAD, &bytes), 0);
+  return bytes;
+}
+
+TEST_F(StallTest, WhoAsksForKeyUpdatesWithoutReadingCostsNoRoundsAndIsCut) {
+  TlsRecords records(ctx_.get());
+  const std::string address = ServeTls();
+  H2Client other(address, ctx_.get());
+  H2Client client(address, ctx_.get());
+  ASSERT_TRUE(client.connected()) << client.error();
+  records.TakeOver(client.ssl());
+  ShrinkServersSendBuffer(client.fd());
+  std::string out = records.Seal(TlsRecords::kApplicationData, kHello);
+  // Nobody reads the answers, so that at some time no more of them come: from then on rounds and calls are counted.
+  int unread = -1;
+  uint64_t rounds = 0;
+  uint64_t calls = 0;
+  const absl::Time end = absl::Now() + 3 * kPatience;
+  while (Limit(LimitKind::kWriteStall) == 0 && absl::Now() < end) {
+    if (out.size() < 4096) {
+      out += records.KeyUpdate();
+      out += records.Seal(TlsRecords::kApplicationData, kWindowUpdate);
+    }
+    const size_t sent = SendWhatGoes(client.fd(), out);
+    out.erase(0, sent);
+    if (const int now = UnreadBytes(client.fd()); now != unread) {
+      unread = now;
+      rounds = Rounds();
+      calls = 0;
+    }
+    if (sent > 0) continue;
+    pollfd room = {client.fd(), POLLOUT, 0};
+    ::poll(&room, 1, 20);
+    ASSERT_EQ(other.Call("/t.Test/Echo", "x").status(), 0) << "others are served";
+    ++calls;
+  }
+  ASSERT_EQ(Limit(LimitKind::kWriteStall), 1u);
+  EXPECT_GT(unread, 10'000) << "it was not stalled, but something else";
+  // What fits into the server's own buffer is answered without being seen here.
+  EXPECT_LE(Rounds() - rounds, 1'000 + 6 * calls);
+}
+
+TEST_F(StallTest, HalfAHandshakeMessageMayHoldUpWhatWeWriteButNotSpinTheLoop) {
+  TlsRecords records(ctx_.get());
+  const std::string address = ServeTls();
+  H2Client client(address, ctx_.get());
+  ASSERT_TRUE(client.connected()) << client.error();
+  records.TakeOver(client.ssl());
+  // A ping, which is answered, and the first four bytes of a KeyUpdate: OpenSSL writes nothing before the fifth.
+  const std::string hello = absl::StrCat(kHello, absl::string_view("\0\0\x08\x06\0\0\0\0\0", 9), "12345678");
+  std::string out = records.Seal(TlsRecords::kApplicationData, hello);
+  out += records.Seal(TlsRecords::kHandshake, absl::string_view("\x18\0\0\x01", 4));
+  ASSERT_EQ(SendWhatGoes(client.fd(), out), out.size());
+  ASSERT_TRUE(Eventually([this] { return server_->stats().bytes_received >= 50; }));
+  ExpectALoopAtRest();
+  ExpectCutAtRest();
+}
+
+TEST_F(StallTest, HalfARecordWaitsForItsOtherHalf) {
+  TlsRecords records(ctx_.get());
+  const std::string address = ServeTls();
+  H2Client client(address, ctx_.get());
+  ASSERT_TRUE(client.connected()) << client.error();
+  records.TakeOver(client.ssl());
+  std::string out = records.Seal(TlsRecords::kApplicationData, kHello);
+  out += records.Seal(TlsRecords::kApplicationData, kWindowUpdate);
+  ASSERT_EQ(SendWhatGoes(client.fd(), out.substr(0, out.size() - 5)), out.size() - 5);
+  ASSERT_TRUE(Eventually([this] { return server_->stats().bytes_received >= kHello.size(); }));
+  ExpectALoopAtRest();
+}
+
+TEST_F(StallTest, KeyUpdatesCountAsControlFrames) {
+  limits_.control_frames = ConnectionLimits().control_frames;
+  TlsRecords records(ctx_.get());
+  const std::string address = ServeTls();
+  H2Client client(address, ctx_.get());
+  ASSERT_TRUE(client.connected()) << client.error();
+  records.TakeOver(client.ssl());
+  std::string out = records.Seal(TlsRecords::kApplicationData, kHello);
+  for (int i = 0; i < 200; ++i) {
+    out += records.KeyUpdate();
+    out += records.Seal(TlsRecords::kApplicationData, kWindowUpdate);
+  }
+  SendWhatGoes(client.fd(), out);
+  EXPECT_TRUE(Eventually([this] { return Limit(LimitKind::kControlFrames) == 1; }));
+  EXPECT_TRUE(Eventually([this] { return server_->stats().connections_open == 0; }));
+}
+
+TEST_F(StallTest, AFewKeyUpdatesAreAnsweredAndTheConnectionGoesOn) {
+  limits_.control_frames = ConnectionLimits().control_frames;
+  const std::string address = ServeTls();
+  H2Client client(address, ctx_.get());
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_EQ(SSL_key_update(client.ssl(), SSL_KEY_UPDATE_REQUESTED), 1);
+    ASSERT_EQ(client.Call("/t.Test/Echo", "x").status(), 0) << i;
+  }
+  EXPECT_EQ(Limit(LimitKind::kControlFrames), 0u);
+}
+
+class RecordFloodTest : public StallTest, public testing::WithParamInterface<int> {};
+
+TEST_P(RecordFloodTest, RecordsWithoutDataEndTheConnectionBeforeTheyHoldUpTheLoop) {
+  TlsRecords records(ctx_.get());
+  const std::string address = ServeTls(GetParam());
+  H2Client client(address, ctx_.get());
+  ASSERT_TRUE(client.connected()) << client.error();
+  records.TakeOver(client.ssl());
+  // TLS 1.2: the beginning of a ClientHello, which asks to renegotiate and is answered by a warning each time.
+  const absl::string_view renegotiate("\x01\0\0\x04\x03\x03\0\0", 8);
+  std::string out = records.Seal(TlsRecords::kApplicationData, kHello);
+  for (int i = 0; i < 400; ++i) {
+    out += GetParam() == TLS1_3_VERSION ? records.KeyUpdate() : records.Seal(TlsRecords::kHandshake, renegotiate);
+  }
+  SendWhatGoes(client.fd(), out);
+  EXPECT_TRUE(Eventually([this] { return Limit(LimitKind::kControlFrames) == 1; }));
+  EXPECT_TRUE(Eventually([this] { return server_->stats().connections_open == 0; }));
+}
+INSTANTIATE_TEST_SUITE_P(Versions, RecordFloodTest, testing::Values(TLS1_2_VERSION, TLS1_3_VERSION),
+                         [](const auto& info) { return info.param == TLS1_2_VERSION ? "Tls12" : "Tls13"; });
+
+TEST_F(StallTest, ACallThatOutlivesTheGraceOfItsConnectionDoesNotWakeTheLoopEveryMillisecond) {
+  limits_.age_max = absl::Milliseconds(100);
+  limits_.age_grace = absl::Milliseconds(1);
+  ListenerOptions listener;
+  listener.limits = limits_;
+  address_ = Serve(std::move(listener), {.loops = 1});
+  H2Client client(address_);
+  const int32_t kept = client.Start("/t.Test/Keep", "x");
+  const int32_t chat = client.Open("/t.Test/Chat");
+  ASSERT_TRUE(client.WaitClosed(chat));  // The grace is over; the unary call still has some seconds.
+  const uint64_t before = Rounds();
+  // The deadline of a call on another connection tells that time has passed.
+  H2Client other(address_);
+  const Reply& reply = other.Call("/t.Test/Keep", "x", {{"grpc-timeout", "90m"}});
+  EXPECT_EQ(reply.status(), 4);
+  EXPECT_LE(Rounds() - before, 45u);
+  EXPECT_FALSE(client.reply(kept).closed);
+  Release();
+}
+
+}  // namespace
+}  // namespace meshca::rpc
