@@ -109,7 +109,7 @@ ListPrinter::~ListPrinter() {
   switch (format_) {
     // After an error in the midst of a list the array stays open: half a list must not parse as a whole one.
     case OutputFormat::kJson:
-      if (!abandoned_) Out("%s]\n", count_ == 0 ? "[" : "\n");
+      if (!abandoned_) PutRaw(stdout, count_ == 0 ? "[]\n" : "\n]\n");
       break;
     case OutputFormat::kYaml:
       if (count_ == 0) PutText(stdout, "[]\n");

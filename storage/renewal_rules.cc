@@ -171,15 +171,15 @@ absl::Status CheckFirstRight(Inventory& inventory, const IssuanceRecord& record)
   // Tokens are redeemed in the same transaction, and nothing else that gives a right is kept in a store.
   if (record.origin.kind != OriginKind::kEntry) return absl::OkStatus();
   const std::string& id = record.origin.reference;
-  MESHCA_ASSIGN_OR_RETURN(const bool upheld, inventory.HasEntry(id, record.spiffe_id, record.issued_at));
+  // Not its age: it was believed a moment ago, and a clock that was set back since must not undo that.
+  MESHCA_ASSIGN_OR_RETURN(const bool upheld, inventory.HasEntry(id, record.spiffe_id, absl::InfiniteFuture()));
   if (upheld) return absl::OkStatus();
-  return WithReason(
-      absl::PermissionDeniedError(absl::StrCat(
-          "registration entry ", id, ", which gave ", record.spiffe_id.uri(),
-          " to this caller, was deleted or replaced before the certificate was recorded, so none is given; ask again "
-          "if another entry gives it, or make one: meshca entry create ",
-          record.spiffe_id.uri(), " --selector ...")),
-      kEntryGone);
+  return WithReason(absl::PermissionDeniedError(absl::StrCat(
+                        "registration entry ", id, ", which gave ", record.spiffe_id.uri(),
+                        " to this caller, was deleted before the certificate was recorded, so none is given; ask again "
+                        "if another entry gives it, or make one: meshca entry create ",
+                        record.spiffe_id.uri(), " --selector ...")),
+                    kEntryGone);
 }
 
 absl::StatusOr<std::string> JudgeReplacement(Inventory& inventory, const IssuanceRecord& record) {

@@ -73,7 +73,7 @@ absl::StatusOr<InheritedRight> JudgeRenewal(Inventory& inventory, const Presente
                                             const std::vector<std::string>* trusted_issuers);
 // May a certificate be issued that renews none which was shown? Its caller was judged by the registration entries of a
 // moment ago, and one that is deleted must give nothing from then on: the entry that `record.origin` names, if it names
-// one, is looked up again. PermissionDenied (ENTRY_GONE): it is gone, gives another ID now, or was replaced since.
+// one, is looked up again. PermissionDenied (ENTRY_GONE): it is gone, or gives another ID now.
 absl::Status CheckFirstRight(Inventory& inventory, const IssuanceRecord& record);
 // The line (bytes) of a certificate that replaces another, `record.parent_serial`, while its caller proved itself anew
 // by something else: a key that SDS made for a process. The right is the caller's of now; "" where it begins a line of

@@ -60,7 +60,7 @@ const std::map<std::string, std::vector<std::string>>& OwnedHeaders() {
       {"CLI/", {"cli", "test"}},
       {"grpcpp/", {"cli", "test"}},
       {"grpc/", {"cli", "test"}},
-      {"openssl/ssl.h", {"ca/rpc", "cli", "test"}},
+      {"openssl/ssl.h", {"ca/authn", "ca/rpc", "cli", "test"}},
   };
   return *owned;
 }

@@ -108,7 +108,7 @@ class Wire {
     return {-1, 0, TlsFailure()};
   }
   absl::Status TlsFailure() {
-    const absl::Status error = OpenSslError("TLS");
+    absl::Status error = OpenSslError("TLS");
     const long verdict = SSL_get_verify_result(ssl_.get());
     if (verdict == X509_V_OK) return error;
     return absl::UnavailableError(

@@ -75,7 +75,7 @@ class IssuanceStore {
   // chain leaves the process only from inside an Ok `done`. Errors: AlreadyExists (serial number seen), Aborted (its
   // authority no longer signs: sign again and resubmit), Unauthenticated (the token is unknown, expired, or was
   // redeemed for another key; and JudgePresented's), PermissionDenied (JudgePresented's; ENTRY_GONE: the entry that
-  // gave the right was deleted or replaced meanwhile; KEY_REVOKED: the key belongs to a certificate that was revoked),
+  // gave the right was deleted meanwhile; KEY_REVOKED: the key belongs to a certificate that was revoked),
   // ResourceExhausted (queue full), Unavailable (database away, disk full, read-only, shutdown).
   virtual void Append(std::shared_ptr<const IssuanceRecord> record, AppendDone done) = 0;
   void Append(IssuanceRecord record, AppendDone done) {

@@ -11,9 +11,10 @@
 namespace meshca::cli {
 
 // The text in `path` without the white space around it; "-" is standard input. A pipe is read to its end, so the
-// command waits for who writes it. A regular file is judged by secret_access.h: what others may read is named on stderr,
-// and set back where it is ours. InvalidArgument: a folder or device, nothing in it, more than a token holds, or what
-// CheckBareText names around it. PermissionDenied: it is somebody else's. Else as errno says; all name the path.
+// command waits for who writes it. A regular file is judged by secret_access.h: what others may read is named on
+// stderr, and set back where it is ours. InvalidArgument: a folder or device, nothing in it, more than a token holds,
+// or what CheckBareText names around it. PermissionDenied: it is somebody else's. Else as errno says; all name the
+// path.
 absl::StatusOr<SecretBytes> ReadSecret(const std::string& path);
 
 // Puts `secret` and a newline into `path`, mode 0600 from its first moment, in place of a regular file that was there.

@@ -2,9 +2,10 @@
 #ifndef MESHCA_STORAGE_SQLITE_ENTRY_GATE_H_
 #define MESHCA_STORAGE_SQLITE_ENTRY_GATE_H_
 
+#include <chrono>
+
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "ca/base/mutex.h"
 
@@ -21,9 +22,9 @@ class EntryGate {
   absl::Status Change(Deed deed) {
     {
       MutexLock lock(mutex_);
-      const absl::Time end = absl::Now() + kWaitMax;
+      const auto end = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(kWaitMax);
       while (judging_) {
-        if (!moved_.WaitFor(mutex_, kWaitMax) && absl::Now() >= end) {
+        if (!moved_.WaitFor(mutex_, kWaitMax) && std::chrono::steady_clock::now() >= end) {
           return absl::UnavailableError("many entries are being applied; try again when that has ended");
         }
       }

@@ -177,9 +177,9 @@ ALTER TABLE subscriber ADD COLUMN evicted_at INTEGER NOT NULL DEFAULT 9223372036
 // The memory of identity: what gave each certificate its right, the line of its renewals, what is revoked. An issuance
 // of before has neither origin nor line; its renewal looks for both and writes them down.
 //
-// A revocation of millions is written in parts. Its rows count once its operation is `done`, all at once. So is an apply
-// of many registration entries: `since` names the apply that brings a row, `until` the one that takes it away (0: none),
-// and `live_entry` has the rows that count. Rows of an apply that is done are settled in small steps.
+// A revocation of millions is written in parts. Its rows count once its operation is `done`, all at once. So is an
+// apply of many registration entries: `since` names the apply that brings a row, `until` the one that takes it away (0:
+// none), and `live_entry` has the rows that count. Rows of an apply that is done are settled in small steps.
 constexpr char kVersion3[] = R"sql(
 -- The oldest schema number whose programs can read and write this database. A migration after which they cannot (a
 -- column that must not stay at its default, a new meaning) raises it; one that adds columns with defaults does not.

@@ -378,8 +378,10 @@ absl::StatusOr<EntryApplyCounts> SqliteStore::FinishApply(uint64_t apply, const 
   EntryApplyCounts counts;
   uint64_t place = 1;
   absl::Status settled = impl_->SettleAbandoned();
-  absl::StatusOr<bool> active = settled;
-  if (settled.ok()) {
+  absl::StatusOr<bool> active = false;
+  if (!settled.ok()) {
+    active = settled;
+  } else {
     active = impl_->entry_gate_.Judging([&] {
       return impl_->WithApplyAccess([&](const ApplyAccess& access) {
         return JudgeAndActivate(access, apply, options, audit, listener, counts, &place);

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "ca/base/printable.h"
 #include "meshca/admin/v1/admin.pb.h"
 
 namespace meshca::cli {

@@ -27,7 +27,7 @@ ARGUMENTS = {
     "root rollback": None,
     "root taint": None,
     "cert show": ["{serial}"],
-    "cert renew": ["--all"],
+    "cert renew": ["--id", "*"],
     "cert revoke": ["{serial}", "--dry-run"],
     "token create": [WEB],
     "token delete": None,

@@ -6,12 +6,13 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 
-#include "ca/rpc/tls_handshake.h"
 #include "ca/base/unique_fd.h"
+#include "ca/rpc/tls_handshake.h"
 
 namespace meshca {
 namespace {
@@ -45,9 +46,9 @@ bool Finish(SSL* ssl, int fd) {
 
 uint64_t Flood(const char* host, uint16_t port) {
   const UniqueFd fd = Connect(host, port);
-  const SslCtxPtr context(SSL_CTX_new(TLS_client_method()));
+  const rpc::SslCtxPtr context(SSL_CTX_new(TLS_client_method()));
   SSL_CTX_set_min_proto_version(context.get(), TLS1_3_VERSION);
-  const SslPtr ssl(SSL_new(context.get()));
+  const rpc::SslPtr ssl(SSL_new(context.get()));
   constexpr unsigned char kAlpn[] = {2, 'h', '2'};
   SSL_set_alpn_protos(ssl.get(), kAlpn, sizeof kAlpn);
   uint64_t sent = 0;
@@ -63,6 +64,8 @@ uint64_t Flood(const char* host, uint16_t port) {
 
 int main(int argc, char** argv) {
   if (argc != 3) return 2;
-  std::printf("%llu\n", static_cast<unsigned long long>(meshca::Flood(argv[1], static_cast<uint16_t>(std::atoi(argv[2])))));
+  std::signal(SIGPIPE, SIG_IGN);
+  std::printf("%llu\n",
+              static_cast<unsigned long long>(meshca::Flood(argv[1], static_cast<uint16_t>(std::atoi(argv[2])))));
   return 0;
 }

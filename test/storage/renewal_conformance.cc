@@ -129,7 +129,6 @@ TEST_P(RenewalConformance, AnEntryThatIsGoneGivesNoCertificateNotEvenAFirst) {
       {"NeverThere", [] { return absl::OkStatus(); }},
       {"AnotherGivesTheId", [&] { return store().CreateEntry(TestEntry("e2", "unix:uid:2"), TestAudit()); }},
       {"GivesAnotherId", [&] { return store().CreateEntry(other, TestAudit()); }},
-      {"ReplacedSince", [&] { return store().PutEntry(later, TestAudit()); }},
       {"Deleted", [&] { return store().DeleteEntry("e1", TestAudit()); }},
   };
   for (const Case& c : cases) {
@@ -141,8 +140,8 @@ TEST_P(RenewalConformance, AnEntryThatIsGoneGivesNoCertificateNotEvenAFirst) {
     EXPECT_THAT(refused, HasReason(kEntryGone));
     EXPECT_EQ(*store().CountIssuances(), 0);
   }
-  ASSERT_THAT(store().CreateEntry(TestEntry("e1"), TestAudit()), IsOk());
-  EXPECT_THAT(AppendAndWait(store(), record), IsOk());
+  ASSERT_THAT(store().CreateEntry(later, TestAudit()), IsOk());
+  EXPECT_THAT(AppendAndWait(store(), record), IsOk()) << "a clock that was set back in between undoes nothing";
   EXPECT_THAT(store().Check(), IsOk());
 }
 

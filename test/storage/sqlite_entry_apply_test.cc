@@ -67,7 +67,7 @@ TEST(SqliteEntryApply, WhatACrashLeftBeforeTheEndIsClearedAway) {
 TEST(SqliteEntryApply, WhatCountedBeforeACrashCountsAfterItAndGetsItsLines) {
   SqliteHarness harness;
   ASSERT_THAT(harness.store().CreateEntry(TestEntry("e1", "unix:uid:77"), TestAudit("entry.create")), IsOk());
-  ASSERT_THAT(harness.store().CreateEntry(TestEntry("gone", "unix:uid:78"), TestAudit("entry.create")), IsOk());
+  ASSERT_THAT(harness.store().CreateEntry(TestEntry("gone", "unix:uid:7800"), TestAudit("entry.create")), IsOk());
   uint64_t apply = 0;
   Stage(harness.store(), Many(450), apply);
   harness.Close();
@@ -80,7 +80,7 @@ TEST(SqliteEntryApply, WhatCountedBeforeACrashCountsAfterItAndGetsItsLines) {
   EXPECT_THAT(harness.store().CreateEntry(TestEntry("e1", "unix:uid:9999"), TestAudit("entry.create")),
               StatusIs(absl::StatusCode::kAlreadyExists));
   ASSERT_THAT(harness.store().DeleteEntry("e2", TestAudit("entry.delete")), IsOk());
-  ASSERT_THAT(harness.store().CreateEntry(TestEntry("gone", "unix:uid:78"), TestAudit("entry.create")), IsOk());
+  ASSERT_THAT(harness.store().CreateEntry(TestEntry("gone", "unix:uid:7800"), TestAudit("entry.create")), IsOk());
   ASSERT_THAT(harness.store().Prune(kTestNow, 1000), IsOk());
   EXPECT_THAT(*harness.store().ListEntries(), SizeIs(450));
   EXPECT_EQ(Count(harness.path(), "entry"), 450);

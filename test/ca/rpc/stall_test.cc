@@ -26,8 +26,9 @@ sockaddr_in NameOf(int fd, int (*get)(int, sockaddr*, socklen_t*)) {
   return name;
 }
 
-// Server and test are one process: finds the server's socket of the connection whose other end is `client`, and makes
-// its send buffer as small as the kernel allows, so that a few answers fill it.
+// Server and test are one process: finds the server's socket of the connection whose other end is `client`, and keeps
+// its send buffer from growing, so that some thousand answers fill it. With the smallest one the kernel would hold up
+// each few answers for an acknowledgement.
 void ShrinkServersSendBuffer(int client) {
   const in_port_t port = NameOf(client, ::getsockname).sin_port;
   DIR* folder = ::opendir("/proc/self/fd");
@@ -37,8 +38,8 @@ void ShrinkServersSendBuffer(int client) {
     if (!absl::SimpleAtoi(entry->d_name, &fd) || fd == client) continue;
     const sockaddr_in peer = NameOf(fd, ::getpeername);
     if (peer.sin_family != AF_INET || peer.sin_port != port) continue;
-    const int least = 1;
-    found += ::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &least, sizeof least) == 0 ? 1 : 0;
+    const int bytes = 32 * 1024;
+    found += ::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes) == 0 ? 1 : 0;
   }
   ::closedir(folder);
   EXPECT_EQ(found, 1);

@@ -237,14 +237,14 @@ struct RuleCase {
 };
 class ValidateTest : public ResolveTest, public testing::WithParamInterface<RuleCase> {};
 
-TEST(Addresses, AreTakenAsUrlsToo) {
+TEST_F(ResolveTest, AddressesAreTakenAsUrlsToo) {
   const auto config = ResolveConfig(WithFile("listen: https://127.0.0.1:1\nhttp_listen: HTTP://[::1]:2/\n"));
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->values.listen(), "127.0.0.1:1");
   EXPECT_EQ(config->values.http_listen(), "[::1]:2");
 }
 
-TEST(Http, IsSwitchedOffByTheWordOff) {
+TEST_F(ResolveTest, HttpIsSwitchedOffByTheWordOff) {
   ConfigInput input = WithFile("http_listen: off\n");
   EXPECT_FALSE(ServesHttp(ResolveConfig(input).value().values));
   input.flags["http_listen"] = {"127.0.0.1:0"};

@@ -259,6 +259,7 @@ TEST_F(RootCommands, OnATerminalItDrawsABarInPlace) {
     ::dup2(terminal.get(), STDOUT_FILENO);
   }
   const int exit_code = RunLine("root rotate");
+  std::fflush(stdout);  // as main() does
   char shown[4096];
   // A few drawings of a few lines: less than the terminal keeps.
   const ssize_t count = ::read(screen.get(), shown, sizeof(shown));
@@ -302,7 +303,8 @@ TEST_F(RootCommands, ARefusalNamesEachOnALineOfItsOwn) {
     const Ran ran = Run(absl::StrCat("root ", verb));
     EXPECT_EQ(ran.exit_code, 3);
     EXPECT_EQ(ran.out, "");
-    EXPECT_EQ(ran.err, "meshca: 2 subscribers would break (FailedPrecondition, ROTATION_UNSAFE)\n  web\\u{1b}[2J\n  db\n");
+    EXPECT_EQ(ran.err,
+              "meshca: 2 subscribers would break (FailedPrecondition, ROTATION_UNSAFE)\n  web\\u{1b}[2J\n  db\n");
   }
 }
 

@@ -280,7 +280,7 @@ TEST(RotationLine, IsOneLine) {
   status.set_frozen("clock\njumped");
   EXPECT_EQ(RotationLine(status),
             "distribute (step 2 of 5): 2 of 40 subscribers and 12 certificates are behind; 2 subscribers have not "
-            "acknowledged bundle 4; FROZEN: clock?jumped");
+            "acknowledged bundle 4; FROZEN: clock\\njumped");
 }
 
 TEST(Forecast, SaysHowLongAndWhoWouldBreak) {
