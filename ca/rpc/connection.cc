@@ -168,6 +168,8 @@ void Connection::OnTimer() {
     case State::kHandshaking:
       if (loop_.now_ns() < NextDue()) break;
       CountLimit(LimitKind::kHandshakeTimeout);
+      // Who held a turn for all this time kept others from it; who only waited for one did not.
+      if (holds_handshake_turn_) return HandshakeFailed();
       loop_.stats().handshakes_failed.Add();
       return Close();
     case State::kServing: CheckServing(); break;

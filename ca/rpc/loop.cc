@@ -196,7 +196,8 @@ bool Loop::TakeHandshakeTurn() {
 
 void Loop::WaitForHandshake(Connection& connection) {
   waiting_.push_back(connection.id());
-  timers_.Set(*this, now_ns_ + kWaitingRetryNs);
+  // Not moved by whoever comes next: under a flood it would never be due.
+  if (!std::exchange(retry_set_, true)) timers_.Set(*this, now_ns_ + kWaitingRetryNs);
 }
 
 void Loop::HandshakeEnded(Connection& connection) {
@@ -207,7 +208,8 @@ void Loop::HandshakeEnded(Connection& connection) {
 void Loop::OnTimer() {
   EndStalledHandshakes();
   AdmitWaiting();
-  if (!waiting_.empty()) timers_.Set(*this, now_ns_ + kWaitingRetryNs);
+  retry_set_ = !waiting_.empty();
+  if (retry_set_) timers_.Set(*this, now_ns_ + kWaitingRetryNs);
 }
 
 void Loop::AdmitWaiting() {

@@ -134,6 +134,7 @@ class Loop final : private EventTarget, private Timer {
   std::vector<Connection*> dead_;
   std::deque<uint64_t> deferred_;  // by id: they may die first
   std::deque<uint64_t> waiting_;   // for one of their source's handshakes to end
+  bool retry_set_ = false;         // OnTimer comes for those
   std::array<char, kReadBytes> read_buffer_;
   std::string write_buffer_;
   bool draining_ = false;

@@ -31,9 +31,9 @@ void Residents::Add(Entry& entry, const Source& source) {
   entry.busy_ = false;
   Append(crowd->idle, entry);
   ++crowd->count;
-  if (largest_ == crowd.get()) {
-    largest_before_ = std::max(largest_before_, crowd->count);
-  } else if (largest_ == nullptr || crowd->count > largest_->count) {
+  // No crowd has more than largest_before_, also when the largest has shrunk since; where it has gone, one is searched
+  // when it is needed.
+  if (largest_ != nullptr && crowd->count > largest_before_) {
     largest_ = crowd.get();
     largest_before_ = crowd->count;
   }

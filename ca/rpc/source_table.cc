@@ -78,7 +78,8 @@ std::shared_ptr<Source> SourceTable::Find(const SourceKey& key, int64_t now_ns, 
     Sweep(now_ns - kMemoryNs);
     next_sweep_ns_ = now_ns + kMemoryNs / 4;
   }
-  // Sources with a connection are fewer than this, so those without one are many: forget all of those.
+  // A connection counts with two sources at most, its address and its identity, so those with one are fewer than this,
+  // and those without are many: forget all of those.
   if (sources_.size() >= kSourcesMax) Sweep(now_ns);
   std::shared_ptr<Source>& source = sources_[key];
   if (!source) source = std::make_shared<Source>(key, NameOf(key, identity));

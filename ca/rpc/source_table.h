@@ -79,11 +79,11 @@ struct Source {
   }
 };
 
-// Thread-safe; used once a connection. Remembers a source for a minute beyond its last connection, and at most 65,536
+// Thread-safe; used once a connection. Remembers a source for a minute beyond its last connection, and at most 131,072
 // sources: then those seen longest ago go first.
 class SourceTable {
  public:
-  static constexpr size_t kSourcesMax = 65'536;
+  static constexpr size_t kSourcesMax = 131'072;
   static constexpr int64_t kMemoryNs = 60'000'000'000;
 
   // `identity`: what the log calls a source of kind kIdentity; ignored for others.

@@ -95,7 +95,7 @@ absl::Status EntryApply::Stage(const v1::ApplyEntriesPart& part) {
     return first;
   }
   size_t at = 0;
-  const absl::Status staged = context_.entry_applies->StageEntries(*apply_, given, &at);
+  absl::Status staged = context_.entry_applies->StageEntries(*apply_, given, &at);
   if (absl::IsInvalidArgument(staged)) return Fault(received_ + at, staged);
   received_ += given.size();
   return staged;
@@ -124,7 +124,11 @@ absl::Status EntryApply::Finish(const v1::ApplyEntriesEnd& end) {
     return Fault(at, counts.status());
   }
   MESHCA_RETURN_IF_ERROR(counts.status());
-  if (!end.dry_run() && counts->changes() > 0) MESHCA_RETURN_IF_ERROR(admin_methods::TellOfEntries(context_));
+  if (!end.dry_run() && counts->changes() > 0) {
+    const absl::Status told = admin_methods::TellOfEntries(context_);
+    if (!told.ok())
+      return Annotate(told, "the entries were applied and are kept, but this server has not read them yet");
+  }
   finished_ = true;
   result.Send(/*finished=*/true);
   return absl::OkStatus();

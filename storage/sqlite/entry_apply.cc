@@ -384,8 +384,7 @@ absl::StatusOr<uint64_t> CountRows(const ApplyAccess& access, uint64_t apply) {
 absl::StatusOr<uint64_t> BeginEntryApply(const ApplyAccess& access) {
   uint64_t apply = 0;
   MESHCA_RETURN_IF_ERROR(access.write([&](Database& database) {
-    const absl::Status begun =
-        Query(database, "INSERT INTO entry_apply(done, actor, applied_at) VALUES(0, '', 0)").Run();
+    absl::Status begun = Query(database, "INSERT INTO entry_apply(done, actor, applied_at) VALUES(0, '', 0)").Run();
     apply = static_cast<uint64_t>(database.LastInsertRow());
     return begun;
   }));

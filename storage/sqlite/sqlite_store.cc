@@ -403,7 +403,10 @@ absl::StatusOr<EntryApplyCounts> SqliteStore::FinishApply(uint64_t apply, const 
 void SqliteStore::DropApply(uint64_t apply) {
   if (!impl_->Given(apply)) return;
   // What stays behind counts for nothing, and pruning comes back to it.
-  impl_->Settle(apply, [](uint64_t, uint64_t) {}).IgnoreError();
+  if (const absl::Status settled = impl_->Settle(apply, [](uint64_t, uint64_t) {}); !settled.ok()) {
+    LogWarning("the parts of an apply of entries that was given up are still stored; pruning removes them",
+               {{"error", std::string(settled.message())}});
+  }
   impl_->CloseApply(apply);
 }
 

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 
 from background import wait_until
 
@@ -27,16 +28,16 @@ def listed(ca):
 def test_a_file_above_a_megabyte_is_applied_at_once_and_a_second_time_changes_nothing(server, tmp_path):
     ca = server()
     file = tmp_path / "entries.yaml"
-    file.write_text(entries(0, 20000), encoding="ascii")
+    file.write_text(entries(0, 15000), encoding="ascii")
     assert file.stat().st_size > 1024 * 1024
     done = apply(ca, "-f", file)
     assert (done.returncode, done.stdout, done.stderr) == \
-        (0, "20000 created, 0 replaced, 0 unchanged, 0 deleted\n", "")
-    assert len(listed(ca)) == 20000
-    audit = json.loads(ca.cli("audit", "list", "-o", "json").stdout)
-    assert sum(one["action"] == "entry.apply" for one in audit) == 20001
-    assert apply(ca, "-f", file).stdout == "0 created, 0 replaced, 20000 unchanged, 0 deleted\n"
-    assert len(json.loads(ca.cli("audit", "list", "-o", "json").stdout)) == len(audit)
+        (0, "15000 created, 0 replaced, 0 unchanged, 0 deleted\n", "")
+    assert len(listed(ca)) == 15000
+    lines = rows(ca, "audit")
+    assert rows(ca, "audit WHERE action = 'entry.apply'") == 15001, "one for each, and one that says how many"
+    assert apply(ca, "-f", file).stdout == "0 created, 0 replaced, 15000 unchanged, 0 deleted\n"
+    assert rows(ca, "audit") == lines
     ca.cli("db", "check")
 
 
@@ -100,12 +101,18 @@ def test_a_client_that_dies_in_the_midst_changes_nothing(server, tmp_path):
     assert apply(ca, "-f", "-", input=entries(0, 2)).stdout.startswith("2 created")
 
 
-def staged(ca):
-    """Rows of entries in the database, whether or not they count."""
-    text = subprocess.run(["python3", "-c", "import sqlite3, sys; print(sqlite3.connect(f'file:{sys.argv[1]}?mode=ro', "
-                           "uri=True).execute('SELECT count(*) FROM entry').fetchone()[0])",
-                           str(ca.state_dir / "meshca.db")], capture_output=True, text=True, check=True).stdout
+def rows(ca, what):
+    """How many the database has; a process of its own, because SQLite's locks are a process's."""
+    program = "import sqlite3, sys; print(sqlite3.connect(f'file:{sys.argv[1]}?mode=ro', uri=True).execute(" \
+              "f'SELECT count(*) FROM {sys.argv[2]}').fetchone()[0])"
+    text = subprocess.run([sys.executable, "-c", program, str(ca.state_dir / "meshca.db"), what], capture_output=True,
+                          text=True, check=True).stdout
     return int(text)
+
+
+def staged(ca):
+    """Rows of entries, whether or not they count."""
+    return rows(ca, "entry")
 
 
 def test_a_server_killed_in_the_midst_starts_with_none_of_it(server, tmp_path):

@@ -27,7 +27,7 @@ ARGUMENTS = {
     "root rollback": None,
     "root taint": None,
     "cert show": ["{serial}"],
-    "cert renew": ["--id", "*"],
+    "cert renew": None,  # needs a subscriber that is connected and holds a key
     "cert revoke": ["{serial}", "--dry-run"],
     "token create": [WEB],
     "token delete": None,

@@ -23,8 +23,9 @@ import mutants as mutant_list
 ROOT = mutant_list.ROOT
 SCRATCH = ROOT / "build" / "mutants"
 SOURCE = SCRATCH / "source"
-# Where the preset dev puts it: paths counted from there are those of every other clone, so ccache knows the objects.
-BUILD = SOURCE / "build" / "dev"
+# As test/run.sh builds it, and where that puts it: paths counted from there are those of every other clone, so ccache
+# knows the objects.
+PRESET, BUILD = "release-tests", SOURCE / "build" / "release"
 TEST_TIMEOUT_S = 300
 PYTEST = ROOT / "build" / "venv" / "bin" / "python"
 
@@ -67,7 +68,7 @@ def copy_tree():
 
 
 def configure():
-    must(["cmake", "--preset", "dev"], "cmake", cwd=SOURCE)
+    must(["cmake", "--preset", PRESET], "cmake", cwd=SOURCE)
 
 
 def build(targets, jobs):

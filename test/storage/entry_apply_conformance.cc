@@ -157,7 +157,8 @@ TEST_P(StoreConformance, AnApplyOfThousandsIsWhole) {
   EXPECT_EQ(again.counts->unchanged, 2500u);
   EXPECT_EQ(again.counts->changes(), 0u);
   ASSERT_THAT(*store().ListEntries(), SizeIs(2500));
-  for (const RegistrationEntry& entry : *store().ListEntries()) EXPECT_EQ(entry.ttl, absl::Minutes(3));
+  const std::vector<RegistrationEntry> listed = *store().ListEntries();
+  for (const RegistrationEntry& entry : listed) EXPECT_EQ(entry.ttl, absl::Minutes(3));
   EXPECT_THAT(store().Check(), IsOk());
 }
 

@@ -189,6 +189,27 @@ TEST_F(ResidentsTest, WhoShrinksIsNotTheLargestForLong) {
   residents_.Remove(*guests[0]);  // No resident any more: nothing happens.
 }
 
+TEST_F(ResidentsTest, WhoComesIsNotTheLargestBecauseTheLargestLeftOrShrank) {
+  Guest& alone = Add(small_);
+  ASSERT_NE(residents_.IdlestOfTheLargest(), nullptr);
+  for (int i = 0; i < 50; ++i) Add(big_);
+  residents_.Remove(alone);
+  Source third(SourceKey::OfUid(3), "third");
+  Guest& newcomer = Add(third);
+  EXPECT_EQ(&Residents::SourceOf(*residents_.IdlestOfTheLargest()), &big_);
+  residents_.Remove(newcomer);
+
+  // The largest shrinks below the second, and a third grows beyond what is left of it.
+  std::vector<Guest*> most;
+  for (int i = 0; i < 100; ++i) most.push_back(&Add(small_));
+  ASSERT_EQ(&Residents::SourceOf(*residents_.IdlestOfTheLargest()), &small_);
+  for (int i = 0; i < 70; ++i) residents_.Remove(*most[i]);
+  std::vector<Guest*> others;
+  for (int i = 0; i < 31; ++i) others.push_back(&Add(third));
+  EXPECT_EQ(&Residents::SourceOf(*residents_.IdlestOfTheLargest()), &big_);
+  for (Guest* guest : others) residents_.Remove(*guest);
+}
+
 // ---- paced lanes
 
 class PacedLanesTest : public testing::Test {
