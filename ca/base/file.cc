@@ -56,7 +56,7 @@ absl::StatusOr<std::string> WriteBeside(const std::string& path, absl::string_vi
 }  // namespace
 
 absl::StatusOr<std::string> ReadFile(const std::string& path, size_t bytes_max, FileSecrecy secrecy) {
-  if (secrecy == FileSecrecy::kSecret) MESHCA_RETURN_IF_ERROR(CheckLinkOwner(path));
+  if (secrecy == FileSecrecy::kSecret) MESHCA_RETURN_IF_ERROR(CheckLinkOwners(path));
   // O_NONBLOCK: a FIFO in the file's place must not hang the server.
   UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!fd.valid() && errno == EACCES && secrecy == FileSecrecy::kSecret) return CannotOpen(path);

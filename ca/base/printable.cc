@@ -86,7 +86,9 @@ CodePoint FirstCodePoint(absl::string_view text) {
 bool MayBeShown(char32_t character) {
   if (character < 0x20 || Within(character, 0x7f, 0x9f)) return false;
   if (character == 0x61c || Within(character, 0x200e, 0x200f)) return false;
-  return !Within(character, 0x2028, 0x202e) && !Within(character, 0x2066, 0x206f);
+  // What has no width makes two names look alike.
+  if (character == 0xad || Within(character, 0x200b, 0x200d) || character == 0xfeff) return false;
+  return !Within(character, 0x2028, 0x202e) && !Within(character, 0x2060, 0x206f);
 }
 
 std::string Printable(absl::string_view text) { return Escaped(text, "", '\0', "\\x", EscapeForPeople); }

@@ -23,7 +23,8 @@ struct CodePoint {
 CodePoint FirstCodePoint(absl::string_view text);
 
 // False: control characters (U+0000-001F, 007F-009F), those that order text from right to left or back (U+061C,
-// 200E, 200F, 202A-202E, 2066-2069, and the retired 206A-206F), and those that end a line (U+2028, 2029).
+// 200E, 200F, 202A-202E, 2066-2069, and the retired 206A-206F), those that end a line (U+2028, 2029), and those without
+// a width (U+00AD, 200B-200D, 2060-2065, FEFF).
 bool MayBeShown(char32_t character);
 
 // `text` on one line: what may not be shown as `\n`, `\r`, `\t` or `\u{9b}`, a byte that is no UTF-8 as `\xff`.

@@ -4,9 +4,13 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
+#include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
 #include "ca/base/status.h"
 
 namespace meshca {
@@ -39,6 +43,16 @@ absl::Status Refusal(const std::string& path, const struct stat& info, Access ac
     }
   }
   return absl::PermissionDeniedError(absl::StrCat(path, ": ", fault, KubernetesAdvice(path, folder)));
+}
+
+// As many links as the kernel follows (path_resolution(7)).
+constexpr int kLinksMax = 40;
+
+// The names in a path, the first of them last.
+std::vector<std::string> Parts(absl::string_view path) {
+  std::vector<std::string> parts = absl::StrSplit(path, '/', absl::SkipEmpty());
+  std::reverse(parts.begin(), parts.end());
+  return parts;
 }
 
 }  // namespace
@@ -94,13 +108,32 @@ absl::Status CannotOpen(const std::string& path) {
       KubernetesAdvice(path, /*folder=*/false)));
 }
 
-absl::Status CheckLinkOwner(const std::string& path) {
-  struct stat info;
-  if (lstat(path.c_str(), &info) != 0 || !S_ISLNK(info.st_mode)) return absl::OkStatus();  // opening it says why
-  if (info.st_uid == 0 || info.st_uid == geteuid()) return absl::OkStatus();
-  return absl::PermissionDeniedError(absl::StrCat(path, ": is a symbolic link that user ", info.st_uid,
-                                                  " made, who is neither root nor this process's user (", geteuid(),
-                                                  "): name the file itself"));
+absl::Status CheckLinkOwners(const std::string& path) {
+  std::vector<std::string> left = Parts(path);
+  std::string folder = absl::StartsWith(path, "/") ? "/" : "./";
+  for (int links = 0; !left.empty() && links <= kLinksMax;) {
+    const std::string next = absl::StrCat(folder, left.back());
+    left.pop_back();
+    struct stat info;
+    if (lstat(next.c_str(), &info) != 0) return absl::OkStatus();  // opening it says why
+    if (!S_ISLNK(info.st_mode)) {
+      folder = absl::StrCat(next, "/");
+      continue;
+    }
+    if (info.st_uid != 0 && info.st_uid != geteuid()) {
+      return absl::PermissionDeniedError(
+          absl::StrCat(path, ": ", next, " in its path is a symbolic link that user ", info.st_uid,
+                       " made, who is neither root nor this process's user (", geteuid(), "): name the file itself"));
+    }
+    ++links;
+    char target[PATH_MAX];
+    const ssize_t size = readlink(next.c_str(), target, sizeof target);
+    if (size <= 0) return absl::OkStatus();
+    const absl::string_view leads(target, static_cast<size_t>(size));
+    for (std::string& part : Parts(leads)) left.push_back(std::move(part));
+    if (absl::StartsWith(leads, "/")) folder = "/";
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace meshca

@@ -50,9 +50,10 @@ absl::Status CheckAccess(const std::string& path, const struct stat& info);
 // Why `path` could not be opened (EACCES), with what to do about its owner, group or mode where those can be seen.
 absl::Status CannotOpen(const std::string& path);
 
-// A link at `path` leads where its owner likes: that must be root or this process's user. Ok where there is no link.
-// PermissionDenied.
-absl::Status CheckLinkOwner(const std::string& path);
+// A symbolic link leads where its owner likes, wherever it stands in `path` or in what another leads to: that must be
+// root or this process's user. Ok where there is no link. PermissionDenied names the link. Whoever may write into a
+// folder of the path can still change it between this look and the opening.
+absl::Status CheckLinkOwners(const std::string& path);
 
 }  // namespace meshca
 

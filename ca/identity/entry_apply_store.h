@@ -53,10 +53,12 @@ class EntryApplyStore {
  public:
   virtual ~EntryApplyStore() = default;
 
-  // A new apply that has no entries yet. End it by FinishApply or DropApply.
+  // A new apply that has no entries yet. End it by FinishApply, DropApply or LeaveApply. Where as many are open as a
+  // store has places for, one that was left alone for a minute gives way; ResourceExhausted: there is none.
   virtual absl::StatusOr<uint64_t> BeginApply() = 0;
   // Adds `part`; nobody sees it yet. InvalidArgument: more than kApplyEntriesMax, or an entry with the id, or with the
-  // SPIFFE ID and selectors, of one given before; `*at` is then which of `part`. After an error drop the apply.
+  // SPIFFE ID and selectors, of one given before; `*at` is then which of `part`. Aborted: the apply gave way to
+  // another. After an error drop the apply.
   virtual absl::Status StageEntries(uint64_t apply, std::span<const GivenEntry> part, size_t* at) = 0;
   // Makes what was given exist: creates, replaces those with the same id, leaves equal ones alone. All of it counts
   // from one moment on, or nothing does. The audit log gets a line for each entry that changes, by the actor and time
@@ -68,6 +70,9 @@ class EntryApplyStore {
                                                        uint64_t* at) = 0;
   // Forgets what was given.
   virtual void DropApply(uint64_t apply) = 0;
+  // The same for a thread that must not wait for the database: what was given lies there, counts for nothing, and goes
+  // with the next pruning.
+  virtual void LeaveApply(uint64_t apply) = 0;
 };
 
 }  // namespace meshca

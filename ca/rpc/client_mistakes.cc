@@ -76,13 +76,7 @@ ClientMistake MistakeOfPreface(absl::string_view bytes, bool tls) {
 
 std::optional<uint64_t> ClientMistakeLog::Due(ClientMistake mistake, absl::string_view peer, int64_t now_ns) {
   const size_t slot = absl::Hash<absl::string_view>()(HostOf(peer)) % kSlots;
-  Told& told = told_[static_cast<size_t>(mistake)][slot];
-  int64_t next = told.next_ns.load(std::memory_order_relaxed);
-  if (now_ns < next || !told.next_ns.compare_exchange_strong(next, now_ns + kEveryNs, std::memory_order_relaxed)) {
-    told.passed_over.fetch_add(1, std::memory_order_relaxed);
-    return std::nullopt;
-  }
-  return told.passed_over.exchange(0, std::memory_order_relaxed);
+  return told_[static_cast<size_t>(mistake)][slot].Due(now_ns);
 }
 
 void ClientMistakeLog::Tell(ClientMistake mistake, absl::string_view peer, absl::string_view error, int64_t now_ns) {

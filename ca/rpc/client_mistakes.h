@@ -3,12 +3,12 @@
 #define MESHCA_CA_RPC_CLIENT_MISTAKES_H_
 
 #include <array>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 
 #include "absl/strings/string_view.h"
+#include "ca/rpc/once_a_minute.h"
 
 namespace meshca::rpc {
 
@@ -36,7 +36,7 @@ ClientMistake MistakeOfPreface(absl::string_view bytes, bool tls);
 // thread, no lock.
 class ClientMistakeLog {
  public:
-  static constexpr int64_t kEveryNs = 60'000'000'000;
+  static constexpr int64_t kEveryNs = OnceAMinute::kEveryNs;
   // At most as many lines a minute for one mistake.
   static constexpr size_t kSlots = 8;
 
@@ -46,11 +46,7 @@ class ClientMistakeLog {
   std::optional<uint64_t> Due(ClientMistake mistake, absl::string_view peer, int64_t now_ns);
 
  private:
-  struct Told {
-    std::atomic<int64_t> next_ns{0};
-    std::atomic<uint64_t> passed_over{0};
-  };
-  std::array<std::array<Told, kSlots>, static_cast<size_t>(ClientMistake::kCount)> told_;
+  std::array<std::array<OnceAMinute, kSlots>, static_cast<size_t>(ClientMistake::kCount)> told_;
 };
 
 }  // namespace meshca::rpc

@@ -60,13 +60,7 @@ Words WordsFor(LimitKind limit) {
 }  // namespace
 
 std::optional<uint64_t> ShutOutLog::Due(LimitKind limit, SourceKey::Kind kind, int64_t now_ns) {
-  Told& told = told_[static_cast<size_t>(limit)][static_cast<size_t>(kind)];
-  int64_t next = told.next_ns.load(std::memory_order_relaxed);
-  if (now_ns < next || !told.next_ns.compare_exchange_strong(next, now_ns + kEveryNs, std::memory_order_relaxed)) {
-    told.passed_over.fetch_add(1, std::memory_order_relaxed);
-    return std::nullopt;
-  }
-  return told.passed_over.exchange(0, std::memory_order_relaxed);
+  return told_[static_cast<size_t>(limit)][static_cast<size_t>(kind)].Due(now_ns);
 }
 
 void ShutOutLog::Tell(LimitKind limit, const Source& source, absl::string_view peer, int64_t now_ns) {

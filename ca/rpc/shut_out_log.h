@@ -3,12 +3,12 @@
 #define MESHCA_CA_RPC_SHUT_OUT_LOG_H_
 
 #include <array>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 
 #include "absl/strings/string_view.h"
+#include "ca/rpc/once_a_minute.h"
 #include "ca/rpc/source_table.h"
 #include "ca/rpc/stats.h"
 
@@ -18,7 +18,7 @@ namespace meshca::rpc {
 // a flood fills no disk and an operator still learns of it. Any thread, no lock.
 class ShutOutLog {
  public:
-  static constexpr int64_t kEveryNs = 60'000'000'000;
+  static constexpr int64_t kEveryNs = OnceAMinute::kEveryNs;
 
   // `source` met `limit` with the connection from `peer`.
   void Tell(LimitKind limit, const Source& source, absl::string_view peer, int64_t now_ns);
@@ -29,11 +29,7 @@ class ShutOutLog {
   std::optional<uint64_t> Due(LimitKind limit, SourceKey::Kind kind, int64_t now_ns);
 
  private:
-  struct Told {
-    std::atomic<int64_t> next_ns{0};
-    std::atomic<uint64_t> passed_over{0};
-  };
-  std::array<std::array<Told, kSourceKinds>, static_cast<size_t>(LimitKind::kCount)> told_;
+  std::array<std::array<OnceAMinute, kSourceKinds>, static_cast<size_t>(LimitKind::kCount)> told_;
 };
 
 }  // namespace meshca::rpc

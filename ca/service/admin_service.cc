@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -11,6 +12,7 @@
 #include "ca/service/credentials.h"
 #include "ca/service/edge_status.h"
 #include "ca/service/entry_apply_stream.h"
+#include "ca/service/entry_message.h"
 #include "ca/service/record_stream.h"
 #include "ca/service/worker_pool.h"
 
@@ -23,8 +25,9 @@ constexpr size_t kQueueMax = 64;
 // Lists have threads of their own: two that a slow client holds up never keep `meshca status` waiting.
 constexpr size_t kListThreads = 2;
 constexpr size_t kListQueueMax = 8;
-// A stream has at most one part and its end in it.
-constexpr size_t kApplyQueueMax = 4096;
+// More parts than applies may be open, and few enough to be held: each waits as it came.
+constexpr size_t kApplyQueueMax = 32;
+constexpr size_t kApplyPartBytesMax = 1024 * 1024;
 constexpr absl::Duration kStallMax = absl::Minutes(1);
 // `entry apply -f` brings whole files.
 constexpr size_t kRequestBytesMax = 4 * 1024 * 1024;
@@ -72,7 +75,7 @@ class AdminService::Impl {
                        }
                        return std::make_unique<EntryApplyStream>(stream, context_, ActorOf(*stream.peer()), applies_);
                      },
-                     {.message_bytes_max = kRequestBytesMax});
+                     {.message_bytes_max = kApplyPartBytesMax});
   }
 
   template <typename Request, typename Record>
@@ -102,7 +105,10 @@ class AdminService::Impl {
                 absl::StatusOr<Response> (*method)(const AdminContext&, const std::string&, const Request&)) {
     if (call.cancelled()) return call.Finish(absl::CancelledError("the caller went away"));
     Request request;
-    absl::Status status = rpc::ParseMessage(call.request(), request);
+    absl::Status status;
+    if constexpr (std::is_same_v<Request, admin::v1::ApplyEntriesRequest>)
+      status = admin_methods::CheckEntryCount(call.request());
+    if (status.ok()) status = rpc::ParseMessage(call.request(), request);
     if (status.ok()) {
       const absl::StatusOr<Response> response = method(context_, ActorOf(*call.peer()), request);
       if (response.ok()) return call.Finish(rpc::Frame(*response));

@@ -55,9 +55,14 @@ class ResultSender {
 
 }  // namespace
 
+EntryApply::~EntryApply() {
+  if (apply_) context_.entry_applies->LeaveApply(*apply_);
+}
+
 absl::Status EntryApply::Take(const v1::ApplyEntriesPart& part) {
   if (finished_) return absl::InvalidArgumentError("a part came after the last");
   absl::Status status = Stage(part);
+  if (status.ok() && abandoned_) status = absl::CancelledError("the caller went away: nothing was changed");
   if (status.ok() && part.has_end()) {
     status = Finish(part.end());
   } else if (status.ok()) {

@@ -2,6 +2,7 @@
 #ifndef MESHCA_CA_SERVICE_ENTRY_APPLY_H_
 #define MESHCA_CA_SERVICE_ENTRY_APPLY_H_
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -13,7 +14,7 @@
 
 namespace meshca {
 
-// Takes parts, answers each. On a thread that may block, one call at a time. An apply that was not ended is dropped.
+// Takes parts, answers each. On a thread that may block, one call at a time.
 class EntryApply {
  public:
   using Answer = std::function<void(const admin::v1::ApplyEntriesProgress&)>;
@@ -21,7 +22,8 @@ class EntryApply {
   // `context` outlives it.
   EntryApply(const AdminContext& context, std::string actor, Answer answer)
       : context_(context), actor_(std::move(actor)), answer_(std::move(answer)) {}
-  ~EntryApply() { Drop(); }
+  // Leaves an apply that is still open to pruning: the last to hold it may be a loop, which must not wait.
+  ~EntryApply();
   EntryApply(const EntryApply&) = delete;
   EntryApply& operator=(const EntryApply&) = delete;
 
@@ -29,6 +31,9 @@ class EntryApply {
   // entry, an answer with its faults came before.
   absl::Status Take(const admin::v1::ApplyEntriesPart& part);
   void Drop();
+  // Any thread: nobody waits for it any more. What of it has not begun yet is not done: Take answers Cancelled.
+  void Abandon() { abandoned_ = true; }
+  bool abandoned() const { return abandoned_; }
   bool finished() const { return finished_; }
 
  private:
@@ -43,6 +48,7 @@ class EntryApply {
   std::optional<uint64_t> apply_;  // of the store
   uint64_t received_ = 0;
   bool finished_ = false;
+  std::atomic<bool> abandoned_ = false;
 };
 
 }  // namespace meshca

@@ -5,6 +5,7 @@
 #include "ca/base/status.h"
 #include "ca/rpc/protobuf_payload.h"
 #include "ca/service/edge_status.h"
+#include "ca/service/entry_message.h"
 
 namespace meshca {
 
@@ -31,8 +32,10 @@ void EntryApplyStream::OnMessage(absl::string_view message) {
 
 void EntryApplyStream::Take(EntryApply& apply, const AdminContext& context, const std::string& bytes,
                             const rpc::StreamHandle& stream) {
+  if (apply.abandoned()) return;
   admin::v1::ApplyEntriesPart part;
-  absl::Status status = rpc::ParseMessage(bytes, part);
+  absl::Status status = admin_methods::CheckEntryCount(bytes);
+  if (status.ok()) status = rpc::ParseMessage(bytes, part);
   if (status.ok()) status = apply.Take(part);
   std::optional<absl::Status> end;
   if (!status.ok() || apply.finished()) end = AdminEdgeStatus(status, "ApplyEntriesInParts", context.entropy);
@@ -47,13 +50,22 @@ void EntryApplyStream::OnHalfClose() {
 }
 
 void EntryApplyStream::OnClose(const absl::Status& status) {
-  // Behind what the worker has of this stream. Where its queue is full the last job drops the apply as it goes.
+  apply_->Abandon();
+  // Behind what the worker has of this stream. Where its queue is full the apply is left to pruning.
   worker_.Submit([apply = std::move(apply_)] { apply->Drop(); });
 }
 
 void EntryApplyStream::Answer(rpc::Payload message) {
+  if (apply_->abandoned()) return;
+  pending_bytes_ += message->size();
   pending_.push_back(std::move(message));
   Drain();
+  if (pending_.empty() || stream_.HoldBytes(pending_bytes_)) return;
+  apply_->Abandon();
+  pending_.clear();
+  stream_.Finish(WithReason(absl::ResourceExhaustedError("the client does not read what became of its entries: if the "
+                                                         "end was sent, look at what counts (meshca entry list)"),
+                            "SLOW_READER"));
 }
 
 void EntryApplyStream::Taken(std::optional<absl::Status> end) {
@@ -64,7 +76,11 @@ void EntryApplyStream::Taken(std::optional<absl::Status> end) {
 }
 
 void EntryApplyStream::Drain() {
-  while (!pending_.empty() && stream_.Send(pending_.front())) pending_.pop_front();
+  while (!pending_.empty() && stream_.Send(pending_.front())) {
+    pending_bytes_ -= pending_.front()->size();
+    pending_.pop_front();
+  }
+  if (pending_.empty()) stream_.HoldBytes(0);
   if (end_ && pending_.empty()) stream_.Finish(*end_);
 }
 

@@ -2,6 +2,7 @@
 #ifndef MESHCA_CA_SERVICE_ENTRY_APPLY_STREAM_H_
 #define MESHCA_CA_SERVICE_ENTRY_APPLY_STREAM_H_
 
+#include <cstddef>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -43,7 +44,8 @@ class EntryApplyStream final : public rpc::StreamHandler {
   std::shared_ptr<EntryApply> apply_;
   bool busy_ = false;
   bool half_closed_ = false;
-  std::deque<rpc::Payload> pending_;
+  std::deque<rpc::Payload> pending_;  // the client is behind
+  size_t pending_bytes_ = 0;          // charged to its budgets
   std::optional<absl::Status> end_;
 };
 

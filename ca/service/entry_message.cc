@@ -1,5 +1,8 @@
 #include "ca/service/entry_message.h"
 
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/wire_format_lite.h>
+
 #include <algorithm>
 #include <string>
 
@@ -76,6 +79,21 @@ absl::StatusOr<RegistrationEntry> ReadEntryMessage(const AdminContext& context, 
   entry.created_at = context.clock.Now();
   entry.created_by = actor;
   return entry;
+}
+
+absl::Status CheckEntryCount(absl::string_view bytes) {
+  using google::protobuf::internal::WireFormatLite;
+  static_assert(v1::ApplyEntriesPart::kEntriesFieldNumber == 1 && v1::ApplyEntriesRequest::kEntriesFieldNumber == 1);
+  google::protobuf::io::CodedInputStream in(reinterpret_cast<const uint8_t*>(bytes.data()),
+                                            static_cast<int>(bytes.size()));
+  int entries = 0;
+  while (const uint32_t tag = in.ReadTag()) {
+    if (WireFormatLite::GetTagFieldNumber(tag) == 1) ++entries;
+    if (!WireFormatLite::SkipField(&in, tag)) break;  // the parser says what is wrong
+  }
+  if (entries <= kMessageEntriesMax) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("entries: one message holds at most ", kMessageEntriesMax,
+                                                 "; send the rest in further parts of ApplyEntriesInParts"));
 }
 
 absl::Status TellOfEntries(const AdminContext& context) {

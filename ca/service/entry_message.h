@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "ca/identity/entry_store.h"
 #include "ca/service/admin_context.h"
 #include "meshca/admin/v1/admin.pb.h"
@@ -18,6 +19,13 @@ admin::v1::Entry EntryMessage(const RegistrationEntry& entry);
 // InvalidArgument names the field.
 absl::StatusOr<RegistrationEntry> ReadEntryMessage(const AdminContext& context, const std::string& actor,
                                                    const admin::v1::Entry& message);
+
+// The most entries of one message of an apply. Each costs some hundred times the bytes that an empty one has, so they
+// are counted before they are parsed.
+inline constexpr int kMessageEntriesMax = 20'000;
+
+// InvalidArgument: `bytes`, an ApplyEntriesRequest or an ApplyEntriesPart, holds more; what to do.
+absl::Status CheckEntryCount(absl::string_view bytes);
 
 // Entries have changed: whoever keeps some in memory reads them again.
 absl::Status TellOfEntries(const AdminContext& context);

@@ -77,7 +77,7 @@ absl::StatusOr<SecretBytes> ReadSecret(const std::string& path) {
     MESHCA_RETURN_IF_ERROR(CheckKind("standard input", STDIN_FILENO, /*is_stdin=*/true));
     return ReadToEnd("standard input", STDIN_FILENO);
   }
-  MESHCA_RETURN_IF_ERROR(CheckLinkOwner(path));
+  MESHCA_RETURN_IF_ERROR(CheckLinkOwners(path));
   // Without O_NONBLOCK, so that a pipe whose writer is still at work is waited for.
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
   if (!fd.valid()) return errno == EACCES ? CannotOpen(path) : ErrnoStatus(errno, absl::StrCat("open ", path));

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <optional>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "ca/base/check.h"
 #include "ca/base/log.h"
@@ -100,18 +102,48 @@ class SqliteStore::Impl {
     return WithApplyAccess([&](const ApplyAccess& access) { return SettleApply(access, apply, progress); });
   }
 
-  // How many entries it was given; nothing: it is not open.
-  std::optional<uint64_t> Given(uint64_t apply) {
+  bool IsOpen(uint64_t apply) {
+    MutexLock lock(applies_mutex_);
+    return open_applies_.contains(apply);
+  }
+
+  // Somebody works on it from now on, so that it does not give way. How many entries it was given. Aborted: it has.
+  absl::StatusOr<uint64_t> WorkOn(uint64_t apply) {
     MutexLock lock(applies_mutex_);
     const auto found = open_applies_.find(apply);
-    return found == open_applies_.end() ? std::nullopt : std::optional<uint64_t>(found->second);
+    if (found == open_applies_.end()) {
+      return absl::AbortedError(
+          "this apply of entries was left alone while others waited, and gave way to them: nothing was changed; apply "
+          "the entries again");
+    }
+    found->second.at_work = true;
+    return found->second.given;
+  }
+
+  void Rest(uint64_t apply, uint64_t given) {
+    MutexLock lock(applies_mutex_);
+    if (const auto found = open_applies_.find(apply); found != open_applies_.end()) {
+      found->second = {given, false, std::chrono::steady_clock::now()};
+    }
+  }
+
+  // A place for one more: one that nobody went on with gives its own. What it was given is abandoned, as after a crash.
+  bool HasPlaceForApply() ABSL_EXCLUSIVE_LOCKS_REQUIRED(applies_mutex_) {
+    if (open_applies_.size() < kOpenAppliesMax) return true;
+    const auto before = std::chrono::steady_clock::now() - absl::ToChronoNanoseconds(options_.apply_silence_max);
+    const auto silent = std::find_if(open_applies_.begin(), open_applies_.end(), [&](const auto& open) {
+      return !open.second.at_work && open.second.rests_since <= before;
+    });
+    if (silent == open_applies_.end()) return false;
+    open_applies_.erase(silent);
+    return true;
   }
 
   // Brings to rest what a crash or a broken database left of applies.
   absl::Status SettleAbandoned() {
     for (;;) {
       MESHCA_ASSIGN_OR_RETURN(const uint64_t apply, Read([&](Database& database) {
-                                return AbandonedApply(database, [&](uint64_t ref) { return Given(ref).has_value(); });
+                                return AbandonedApply(database, [&](uint64_t ref) { return IsOpen(ref); });
                               }));
       if (apply == 0) return absl::OkStatus();
       MESHCA_RETURN_IF_ERROR(Settle(apply, [](uint64_t, uint64_t) {}));
@@ -131,6 +163,12 @@ class SqliteStore::Impl {
     return question(**reader);
   }
 
+  struct OpenApply {
+    uint64_t given = 0;  // entries
+    bool at_work = false;
+    std::chrono::steady_clock::time_point rests_since = std::chrono::steady_clock::now();
+  };
+
   const SqliteOptions options_;
   std::atomic<uint64_t> pruned_ = 0;
   // Held through a revocation, and while revocations are pruned: what one stages, the other would delete.
@@ -139,7 +177,7 @@ class SqliteStore::Impl {
   Mutex applying_;
   EntryGate entry_gate_;
   Mutex applies_mutex_;
-  std::map<uint64_t, uint64_t> open_applies_ ABSL_GUARDED_BY(applies_mutex_);  // how many entries each was given
+  std::map<uint64_t, OpenApply> open_applies_ ABSL_GUARDED_BY(applies_mutex_);
   const UniqueFd lock_;
   SqliteSink sink_;
   ReaderPool readers_;
@@ -345,35 +383,34 @@ absl::Status SqliteStore::DeleteEntry(absl::string_view id, const AuditEntry& au
 absl::StatusOr<uint64_t> SqliteStore::BeginApply() {
   // Held throughout: an apply that is written and not yet listed would look abandoned.
   MutexLock lock(impl_->applies_mutex_);
-  if (impl_->open_applies_.size() >= kOpenAppliesMax) {
+  if (!impl_->HasPlaceForApply()) {
     return absl::ResourceExhaustedError("too many applies of entries are under way; try again when one has ended");
   }
   MESHCA_ASSIGN_OR_RETURN(const uint64_t apply, impl_->WithApplyAccess(BeginEntryApply));
-  impl_->open_applies_[apply] = 0;
+  impl_->open_applies_[apply] = {};
   return apply;
 }
 
 absl::Status SqliteStore::StageEntries(uint64_t apply, std::span<const GivenEntry> part, size_t* at) {
-  const std::optional<uint64_t> given = impl_->Given(apply);
-  if (!given) return absl::NotFoundError("no such apply of entries is under way");
   *at = 0;
-  if (*given + part.size() > kApplyEntriesMax) {
-    *at = kApplyEntriesMax - *given;
+  MESHCA_ASSIGN_OR_RETURN(const uint64_t given, impl_->WorkOn(apply));
+  uint64_t taken = given;
+  const absl::Cleanup rest = [&] { impl_->Rest(apply, taken); };
+  if (given + part.size() > kApplyEntriesMax) {
+    *at = kApplyEntriesMax - given;
     return absl::InvalidArgumentError(
         absl::StrCat("one apply holds at most ", kApplyEntriesMax, " entries; this is the next"));
   }
   MESHCA_RETURN_IF_ERROR(
-      impl_->WithApplyAccess([&](const ApplyAccess& access) { return StageInSteps(access, apply, *given, part, at); }));
-  MutexLock lock(impl_->applies_mutex_);
-  impl_->open_applies_[apply] = *given + part.size();
+      impl_->WithApplyAccess([&](const ApplyAccess& access) { return StageInSteps(access, apply, given, part, at); }));
+  taken += part.size();
   return absl::OkStatus();
 }
 
 absl::StatusOr<EntryApplyCounts> SqliteStore::FinishApply(uint64_t apply, const EntryApplyOptions& options,
                                                           const AuditEntry& audit, const EntryApplyListener& listener,
                                                           uint64_t* at) {
-  const std::optional<uint64_t> given = impl_->Given(apply);
-  if (!given) return absl::NotFoundError("no such apply of entries is under way");
+  MESHCA_ASSIGN_OR_RETURN(const uint64_t given, impl_->WorkOn(apply));
   MutexLock one_at_a_time(impl_->applying_);
   EntryApplyCounts counts;
   uint64_t place = 1;
@@ -390,7 +427,7 @@ absl::StatusOr<EntryApplyCounts> SqliteStore::FinishApply(uint64_t apply, const 
   }
   *at = place - 1;
   settled = impl_->Settle(apply, [&](uint64_t done, uint64_t of) {
-    if (of > 0) listener.progress(*given + done * *given / of, 2 * *given);
+    if (of > 0) listener.progress(given + done * given / of, 2 * given);
   });
   impl_->CloseApply(apply);
   // What counts, counts: the rest is tidying, and pruning comes back to it.
@@ -401,7 +438,7 @@ absl::StatusOr<EntryApplyCounts> SqliteStore::FinishApply(uint64_t apply, const 
 }
 
 void SqliteStore::DropApply(uint64_t apply) {
-  if (!impl_->Given(apply)) return;
+  if (!impl_->WorkOn(apply).ok()) return;
   // What stays behind counts for nothing, and pruning comes back to it.
   if (const absl::Status settled = impl_->Settle(apply, [](uint64_t, uint64_t) {}); !settled.ok()) {
     LogWarning("the parts of an apply of entries that was given up are still stored; pruning removes them",
@@ -409,5 +446,7 @@ void SqliteStore::DropApply(uint64_t apply) {
   }
   impl_->CloseApply(apply);
 }
+
+void SqliteStore::LeaveApply(uint64_t apply) { impl_->CloseApply(apply); }
 
 }  // namespace meshca::storage

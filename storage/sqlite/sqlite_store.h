@@ -35,6 +35,8 @@ struct SqliteOptions {
   const KeyEncryption* keys = nullptr;
   Clock* clock = nullptr;
   SqliteLimits limits;
+  // An apply of entries that nobody went on with for so long gives way to another where all places are taken.
+  absl::Duration apply_silence_max = absl::Minutes(1);
   // An SQLite VFS by name; "" is the system's. Tests put a file layer here that fails and forgets.
   std::string vfs;
 };
@@ -99,6 +101,7 @@ class SqliteStore final : public Store {
                                                const AuditEntry& audit, const EntryApplyListener& listener,
                                                uint64_t* at) override;
   void DropApply(uint64_t apply) override;
+  void LeaveApply(uint64_t apply) override;
 
  private:
   friend absl::StatusOr<std::unique_ptr<SqliteStore>> OpenSqliteStore(const SqliteOptions& options);

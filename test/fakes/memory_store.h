@@ -89,6 +89,7 @@ class MemoryStore final : public storage::Store {
                                                const AuditEntry& audit, const EntryApplyListener& listener,
                                                uint64_t* at) override;
   void DropApply(uint64_t apply) override;
+  void LeaveApply(uint64_t apply) override { DropApply(apply); }
 
  private:
   struct Held {

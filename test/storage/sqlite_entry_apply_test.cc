@@ -19,23 +19,6 @@ namespace {
 using testing::IsEmpty;
 using testing::SizeIs;
 
-void Exec(const std::string& path, const std::string& sql) {
-  ConnectionOptions options;
-  options.path = path;
-  options.query_only = false;
-  auto database = Database::Open(options);
-  ASSERT_THAT(database, IsOk());
-  ASSERT_THAT((*database)->Exec(sql), IsOk());
-}
-
-int64_t Count(const std::string& path, const std::string& rows) {
-  ConnectionOptions options;
-  options.path = path;
-  auto database = Database::Open(options);
-  EXPECT_THAT(database, IsOk());
-  return *(*database)->Int("SELECT count(*) FROM " + rows);
-}
-
 std::vector<GivenEntry> Many(int count, absl::Duration ttl = absl::Hours(1)) {
   std::vector<GivenEntry> given;
   for (int i = 0; i < count; ++i) {
@@ -150,6 +133,22 @@ TEST(SqliteEntryApply, AFewAreAtRestWhenItEnds) {
   EXPECT_EQ(Count(harness.path(), "entry WHERE since = 0 AND until = 0"), 20);
   EXPECT_EQ(Count(harness.path(), "entry_apply"), 0);
   EXPECT_EQ(Count(harness.path(), "audit"), 20);
+}
+
+TEST(SqliteEntryApply, OneThatNobodyWentOnWithGivesWayAndIsToldSo) {
+  SqliteHarness harness;
+  harness.options().apply_silence_max = absl::ZeroDuration();
+  ASSERT_TRUE(harness.Reopen());
+  std::vector<uint64_t> open;
+  for (int i = 0; i < 9; ++i) {
+    const auto begun = harness.store().BeginApply();
+    ASSERT_THAT(begun, IsOk()) << i;
+    open.push_back(*begun);
+  }
+  size_t at = 0;
+  EXPECT_THAT(harness.store().StageEntries(open.front(), Many(1), &at),
+              StatusIs(absl::StatusCode::kAborted, testing::HasSubstr("nothing was changed")));
+  EXPECT_THAT(harness.store().StageEntries(open.back(), Many(1), &at), IsOk());
 }
 
 TEST(SqliteEntryApply, NoMoreAreOpenThanOneServerCanHold) {

@@ -6,6 +6,8 @@
 #include <string>
 
 #include "ca/base/check.h"
+#include "gtest/gtest.h"
+#include "storage/sqlite/database.h"
 #include "storage/sqlite/sqlite_store.h"
 #include "test/fakes/fake_clock.h"
 #include "test/fakes/temp_folder.h"
@@ -45,6 +47,26 @@ class SqliteHarness final : public StoreHarness {
   SqliteOptions options_;
   std::unique_ptr<SqliteStore> store_;
 };
+
+// What a test does to the database of a store, or sees in it, by a connection of its own.
+inline void Exec(const std::string& path, const std::string& sql) {
+  ConnectionOptions options;
+  options.path = path;
+  options.query_only = false;
+  auto database = Database::Open(options);
+  ASSERT_TRUE(database.ok()) << database.status();
+  const absl::Status done = (*database)->Exec(sql);
+  ASSERT_TRUE(done.ok()) << done;
+}
+
+// How many rows `rows` names: a table, with a condition behind it or without.
+inline int64_t Count(const std::string& path, const std::string& rows) {
+  ConnectionOptions options;
+  options.path = path;
+  auto database = Database::Open(options);
+  EXPECT_TRUE(database.ok()) << database.status();
+  return database.ok() ? *(*database)->Int("SELECT count(*) FROM " + rows) : -1;
+}
 
 }  // namespace meshca::storage
 

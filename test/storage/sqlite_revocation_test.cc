@@ -39,23 +39,6 @@ std::vector<std::string> Unrevoked(Store& store, const std::string& glob) {
   return serials;
 }
 
-void Exec(const std::string& path, const std::string& sql) {
-  ConnectionOptions options;
-  options.path = path;
-  options.query_only = false;
-  auto database = Database::Open(options);
-  ASSERT_THAT(database, IsOk());
-  ASSERT_THAT((*database)->Exec(sql), IsOk());
-}
-
-int64_t Count(const std::string& path, const std::string& table) {
-  ConnectionOptions options;
-  options.path = path;
-  auto database = Database::Open(options);
-  EXPECT_THAT(database, IsOk());
-  return *(*database)->Int("SELECT count(*) FROM " + table);
-}
-
 const char* const kRevokedTables[] = {"revoked_certificate", "revoked_line", "revoked_key", "revocation_operation"};
 
 // Every line is renewed as fast as the store allows while all of them are revoked: whatever got in before the

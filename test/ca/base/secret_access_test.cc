@@ -127,6 +127,28 @@ TEST_P(SecretFile, IsReadOrRefusedWithWhatToDo) {
   EXPECT_EQ(after.st_mode & 07777, wanted.mode_after);
 }
 
+// Who may write into a folder can make a link there that leads to any file of the host.
+TEST(SecretFileByALink, IsRefusedWhereverInThePathSomebodyElseMadeTheLink) {
+  if (geteuid() != 0) GTEST_FAIL() << "only root can play another user";
+  TempFolder folder;
+  ASSERT_EQ(mkdir((folder / "roots").c_str(), 0755), 0);
+  std::ofstream(folder / "roots/key") << "key";
+  ASSERT_EQ(chmod((folder / "roots/key").c_str(), 0644), 0);
+  ASSERT_EQ(symlink("roots", (folder / "near").c_str()), 0);
+  ASSERT_EQ(symlink((folder / "near").c_str(), (folder / "far").c_str()), 0);
+  EXPECT_TRUE(ReadFile(folder / "far/key", 100, FileSecrecy::kSecret).ok()) << "root's own links";
+  ASSERT_EQ(chmod((folder / "roots/key").c_str(), 0644), 0);
+  ASSERT_EQ(lchown((folder / "near").c_str(), kUser, kGroup), 0);
+  for (const char* path : {"near/key", "far/key", "far/../near/./key"}) {
+    const auto read = ReadFile(folder / path, 100, FileSecrecy::kSecret);
+    EXPECT_THAT(std::string(read.status().message()), HasSubstr("/near in its path is a symbolic link that user"))
+        << path;
+  }
+  struct stat after = {};
+  ASSERT_EQ(stat((folder / "roots/key").c_str(), &after), 0);
+  EXPECT_EQ(after.st_mode & 07777, 0644u) << "nobody's file was changed on the way";
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Files, SecretFile,
     testing::Values(

@@ -1,6 +1,7 @@
 // What a stream costs: memory on a connection of its own and on a shared one, CPU time of a push to all.
 #include <malloc.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,11 +26,12 @@ constexpr bool kMeasures = false;  // Sanitizers keep memory of their own for ea
 #else
 constexpr bool kMeasures = true;
 #endif
-// Promised are 5; half as much again for caches that other processes use too.
+// How many times the kernel's own part, a bare send() of as much to as many sockets in the same run: machines and what
+// else runs on them differ by more than what a careless change costs. The promised 5 us are measured by test/bench.
 #ifdef NDEBUG
-constexpr double kPushMicroseconds = 7.5;
+constexpr double kPushOverSend = 4;
 #else
-constexpr double kPushMicroseconds = 25;
+constexpr double kPushOverSend = 12;
 #endif
 // The promise is 20 KiB and 3 KiB; the test's own records of a stream are part of what is measured.
 constexpr double kOwnKib = 20;
@@ -120,12 +122,28 @@ class CostTest : public EdgeTest {
     return (memory() - before) / static_cast<double>(all);
   }
 
+  // CPU time of one send() of `bytes` to each of a thousand sockets that nobody reads.
+  double SendMicroseconds(size_t bytes) {
+    while (pairs_.size() < 2 * kStreams) {
+      int ends[2] = {-1, -1};
+      EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+      for (const int end : ends) pairs_.emplace_back(end);
+    }
+    const std::string text(bytes, 's');
+    const double cpu = CpuMicroseconds();
+    for (size_t i = 0; i < pairs_.size(); i += 2) {
+      EXPECT_EQ(::send(pairs_[i].get(), text.data(), text.size(), MSG_NOSIGNAL), static_cast<ssize_t>(text.size()));
+    }
+    return (CpuMicroseconds() - cpu) / kStreams;
+  }
+
+  static constexpr int kStreams = 1'000;
   TempFolder folder_;
   std::vector<UniqueFd> fds_;
+  std::vector<UniqueFd> pairs_;
 };
 
 TEST_F(CostTest, AStreamOfItsOwnConnectionAndAPushToAll) {
-  constexpr int kStreams = 1'000;
   const double kib = OpenAndMeasure(ResidentKib, kStreams, 1);
   std::vector<StreamHandle> handles;
   {
@@ -133,20 +151,23 @@ TEST_F(CostTest, AStreamOfItsOwnConnectionAndAPushToAll) {
     handles = chat_.handles;
   }
   const Payload payload = Frame(std::string(3'000, 'k'));
-  double best = 1e9;
-  for (int round = 1; round <= 5; ++round) {
+  double push = 1e9;
+  double send = 1e9;
+  for (int round = 1; round <= 10; ++round) {
+    send = std::min(send, SendMicroseconds(payload->size()));
     const uint64_t sent = server_->stats().bytes_sent;
     const double cpu = CpuMicroseconds();
     StreamHandle::PostAll(
         handles, std::make_shared<const std::function<void(StreamHandler&)>>(
                      [payload](StreamHandler& handler) { static_cast<ChatHandler&>(handler).stream().Send(payload); }));
     EXPECT_TRUE(Eventually([&] { return server_->stats().bytes_sent >= sent + kStreams * payload->size(); }));
-    best = std::min(best, (CpuMicroseconds() - cpu) / kStreams);
+    push = std::min(push, (CpuMicroseconds() - cpu) / kStreams);
   }
-  std::cout << "a stream on its own connection: " << kib << " KiB; 3 KB to each: " << best << " us of CPU\n";
+  std::cout << "a stream on its own connection: " << kib << " KiB; 3 KB to each: " << push
+            << " us of CPU, of which a bare send() is " << send << "\n";
   if (!kMeasures) return;
   EXPECT_LE(kib, kOwnKib);
-  EXPECT_LE(best, kPushMicroseconds);
+  EXPECT_LE(push, kPushOverSend * send);
 }
 
 TEST_F(CostTest, AStreamOnASharedConnection) {

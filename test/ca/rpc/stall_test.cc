@@ -26,10 +26,13 @@ sockaddr_in NameOf(int fd, int (*get)(int, sockaddr*, socklen_t*)) {
   return name;
 }
 
-// Server and test are one process: finds the server's socket of the connection whose other end is `client`, and keeps
-// its send buffer from growing, so that some thousand answers fill it. With the smallest one the kernel would hold up
-// each few answers for an acknowledgement.
-void ShrinkServersSendBuffer(int client) {
+// Keeps both buffers between the server and `client`, which does not read, from growing to the megabytes that some
+// kernels allow: some thousand answers fill them. Server and test are one process, so the server's socket is the one
+// whose other end is `client`. With the smallest send buffer the kernel would hold up each few answers for an
+// acknowledgement.
+void KeepBuffersSmall(int client) {
+  const int room = 512 * 1024;
+  EXPECT_EQ(::setsockopt(client, SOL_SOCKET, SO_RCVBUF, &room, sizeof room), 0);
   const in_port_t port = NameOf(client, ::getsockname).sin_port;
   DIR* folder = ::opendir("/proc/self/fd");
   int found = 0;
@@ -52,7 +55,7 @@ class StallTest : public EdgeTest {
     SSL_CTX_set_alpn_protos(ctx_.get(), kH2, sizeof kH2);
     // No limit on control frames, so that a client gets as far as the rule under test; stalled ones end soon.
     limits_.control_frames = {};
-    limits_.write_stall_timeout = absl::Seconds(1);
+    limits_.write_stall_timeout = absl::Milliseconds(400);
   }
   std::string ServeTls(int version = TLS1_3_VERSION) {
     SSL_CTX_set_max_proto_version(ctx_.get(), version);
@@ -105,7 +108,7 @@ TEST_F(StallTest, WhoAsksForKeyUpdatesWithoutReadingCostsNoRoundsAndIsCut) {
   H2Client client(address, ctx_.get());
   ASSERT_TRUE(client.connected()) << client.error();
   records.TakeOver(client.ssl());
-  ShrinkServersSendBuffer(client.fd());
+  KeepBuffersSmall(client.fd());
   std::string out = records.Seal(TlsRecords::kApplicationData, kHello);
   // Nobody reads the answers, so that at some time no more of them come: from then on rounds and calls are counted.
   int unread = -1;

@@ -2,10 +2,12 @@
 
 #include <gmock/gmock.h>
 
+#include <future>
 #include <memory>
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "ca/service/entry_message.h"
 #include "test/ca/service/fake_rpc.h"
 #include "test/ca/service/service_fixture.h"
 #include "test/fakes/status_matchers.h"
@@ -115,6 +117,39 @@ TEST_F(EntryApplyStreamTest, OnePartAtATime) {
   Send(Part(1, 1));
   ASSERT_TRUE(stream.finished().has_value());
   EXPECT_THAT(*stream.finished(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("before the answer")));
+}
+
+TEST_F(EntryApplyStreamTest, WhatACallerSentBeforeItWentAwayIsNotCarriedOut) {
+  std::promise<void> free;
+  ASSERT_TRUE(worker.Submit([until = free.get_future()] { until.wait(); }));
+  v1::ApplyEntriesPart last = Part(0, 3);
+  last.mutable_end();
+  Send(last);
+  stream.Close(absl::CancelledError("the client went away"));
+  free.set_value();
+  std::promise<void> done;
+  ASSERT_TRUE(worker.Submit([&] { done.set_value(); }));
+  done.get_future().wait();
+  EXPECT_EQ(Entries(), 0u);
+}
+
+TEST_F(EntryApplyStreamTest, AMessageOfMoreEntriesThanItMayHoldIsRefusedUnparsed) {
+  v1::ApplyEntriesPart part;
+  for (int i = 0; i <= admin_methods::kMessageEntriesMax; ++i) part.add_entries();
+  Send(part);
+  RunUntil([](const v1::ApplyEntriesProgress&) { return false; });
+  EXPECT_THAT(*stream.finished(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("at most 20000")));
+  part.mutable_entries()->RemoveLast();
+  EXPECT_THAT(admin_methods::CheckEntryCount(part.SerializeAsString()), IsOk());
+}
+
+TEST_F(EntryApplyStreamTest, WhoDoesNotReadIsEndedWhenItsBudgetIsUsedUp) {
+  FakeStream stalled{0};
+  stalled.SetHandler(std::make_unique<EntryApplyStream>(stalled, context, "uid 0 pid 1", worker));
+  stalled.held_max = 0;
+  stalled.handler().OnMessage(Part(0, 3).SerializeAsString());
+  while (!stalled.finished().has_value()) stalled.RunOnePost();
+  EXPECT_THAT(*stalled.finished(), StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("does not read")));
 }
 
 TEST_F(EntryApplyStreamTest, ADryRunTellsNobody) {

@@ -54,7 +54,7 @@ def good_token(key, number):
     return text + "." + b64(r.to_bytes(48, "big") + s.to_bytes(48, "big"))
 
 
-def flood(socket_path, statuses, done, batch=100):
+def flood(socket_path, statuses, begun, done, batch=100):
     """One connection that keeps `batch` calls with bad tokens in flight; counts what they are answered."""
     raw, stream = Raw(socket_path), -1
     frames = raw.frames()
@@ -78,6 +78,7 @@ def flood(socket_path, statuses, done, batch=100):
                 answer = dict(raw.decoder.decode(bytes(frame.data)))
                 statuses[SHARE if SHARE in answer.get("grpc-message", "") else answer.get("grpc-status")] += 1
                 answered += 1
+                begun.set()
             elif isinstance(frame, SettingsFrame) and "ACK" not in frame.flags:
                 raw.send(SettingsFrame(0, flags=["ACK"]).serialize())
 
@@ -85,12 +86,11 @@ def flood(socket_path, statuses, done, batch=100):
 def main():
     """`test_token_flood.py SOCKET`: floods until stdin ends, then prints how often each status came. A process of its
     own, because a flood in Python threads would be what the test measures."""
-    statuses, done = collections.Counter(), threading.Event()
-    threads = [threading.Thread(target=flood, args=(sys.argv[1], statuses, done)) for _ in range(4)]
+    statuses, begun, done = collections.Counter(), threading.Event(), threading.Event()
+    threads = [threading.Thread(target=flood, args=(sys.argv[1], statuses, begun, done)) for _ in range(4)]
     for thread in threads:
         thread.start()
-    while not statuses and any(thread.is_alive() for thread in threads):
-        time.sleep(0.01)
+    assert begun.wait(60), "no call was answered"
     print("flooding", flush=True)
     sys.stdin.read()
     done.set()
