@@ -2,9 +2,12 @@
 """clang-format and clang-tidy on all code of ours; exits 1 on any finding.
 
 usage: lint.py BUILD_DIR [FILE...]     BUILD_DIR was configured with the preset `lint`, which compiles with Clang
-                                       and -Wthread-safety, so clang-tidy reports those findings too.
+                                       and -Wthread-safety, so clang-tidy reports those findings too, and which puts
+                                       several files into one unit: the headers are most of the work, and are read once.
+                                       With FILE, the units that hold it.
 """
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -24,30 +27,52 @@ def sources():
     return [name for name in listed if name.endswith((".h", ".cc")) and (ROOT / name).exists()]
 
 
-def thread_safe(name, compile_commands):
-    """The findings of Clang's own warnings, thread safety above all, without the cost of clang-tidy."""
-    command = shlex.split(compile_commands[name]["command"])
-    while os.path.basename(command[0]) == "ccache":
-        command = command[1:]
+@dataclasses.dataclass
+class Unit:
+    """What is compiled at once: a file of ours, or a generated one that includes several."""
+    path: str
+    command: list
+    folder: str
+    files: list  # relative to ROOT
+
+
+def units(build_dir):
+    """All of them, the generated code of proto/ left out."""
+    with open(build_dir / "compile_commands.json", encoding="utf-8") as file:
+        for entry in json.load(file):
+            path = pathlib.Path(entry["file"])
+            included = re.findall(r'^#include "(.*\.cc)"', path.read_text(encoding="utf-8"), re.M)
+            files = [os.path.relpath(name, ROOT) for name in included or [path]]
+            if files[0].startswith(tuple(f"{name}/" for name in OURS)):
+                yield Unit(str(path), shlex.split(entry["command"]), entry["directory"], files)
+
+
+def compiler_findings(unit):
+    """Those of Clang's own warnings, thread safety above all, without the cost of clang-tidy."""
+    command = unit.command
+    command = command[next(i for i, word in enumerate(command) if "clang" in os.path.basename(word)):]
     command = [word for i, word in enumerate(command) if word not in ("-c", "-o") and command[i - 1] != "-o"]
-    done = subprocess.run([*command, "-fsyntax-only"], cwd=compile_commands[name]["directory"],
-                          capture_output=True, text=True)
+    done = subprocess.run([*command, "-fsyntax-only"], cwd=unit.folder, capture_output=True, text=True)
     return done.returncode, done.stderr
 
 
-def tidy(name, build_dir):
-    done = subprocess.run(["clang-tidy-14", "--quiet", "-p", str(build_dir), str(ROOT / name)],
-                          capture_output=True, text=True)
+def tidy_findings(unit, build_dir):
+    # A unit of several files includes sources: that is what it is for.
+    done = subprocess.run(["clang-tidy-14", "--quiet", "--checks=-bugprone-suspicious-include", "-p", str(build_dir), unit.path],
+                          cwd=ROOT, capture_output=True, text=True)
     noise = re.compile(r"^\d+ warnings? (and \d+ errors? )?generated|^Suppressed |^Use -header-filter")
     lines = [line for line in (done.stdout + done.stderr).splitlines() if not noise.match(line)]
     return done.returncode, "\n".join(lines)
 
 
+def findings(unit, build_dir):
+    # Product code gets clang-tidy; tests get Clang's warnings, because GoogleTest's macros cost minutes there.
+    return compiler_findings(unit) if unit.files[0].startswith("test/") else tidy_findings(unit, build_dir)
+
+
 def main():
     build_dir = pathlib.Path(sys.argv[1]).resolve()
     only = set(sys.argv[2:])
-    with open(build_dir / "compile_commands.json", encoding="utf-8") as file:
-        commands = {os.path.relpath(entry["file"], ROOT): entry for entry in json.load(file)}
     files = [name for name in sources() if not only or name in only]
     failed = 0
 
@@ -57,18 +82,17 @@ def main():
         failed += 1
         print(f"{name}: not formatted: clang-format-14 -i {name}")
 
-    # Product code gets clang-tidy; tests get Clang's warnings, because GoogleTest's macros cost minutes there.
-    compiled = [name for name in files if name in commands]
+    chosen = [unit for unit in units(build_dir) if not only or only.intersection(unit.files)]
+    analysed = {name for unit in chosen for name in unit.files}
     with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        jobs = {pool.submit(thread_safe, name, commands) if name.startswith("test/") else
-                pool.submit(tidy, name, build_dir): name for name in compiled}
+        jobs = {pool.submit(findings, unit, build_dir): unit for unit in chosen}
         for job in futures.as_completed(jobs):
             code, output = job.result()
             if code != 0:
                 failed += 1
-                print(f"--- {jobs[job]}\n{output}", flush=True)
-    print(f"lint: {len(files)} files formatted, {len(compiled)} analysed, {failed} with findings")
-    return 1 if failed or not compiled else 0
+                print(f"--- {' '.join(jobs[job].files)}\n{output}", flush=True)
+    print(f"lint: {len(files)} files formatted, {len(analysed)} analysed, {failed} findings")
+    return 1 if failed or not chosen else 0
 
 
 if __name__ == "__main__":

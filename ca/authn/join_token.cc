@@ -10,7 +10,7 @@
 namespace meshca {
 namespace {
 
-absl::Status Refused(absl::string_view reason, absl::string_view sentence) {
+absl::Status RefusedToken(absl::string_view reason, absl::string_view sentence) {
   return WithReason(absl::UnauthenticatedError(sentence), reason);
 }
 
@@ -34,7 +34,7 @@ bool JoinTokenAuthenticator::Recognises(const Credentials& credentials) const {
 void JoinTokenAuthenticator::Authenticate(Credentials credentials, absl::Time now, Done done) {
   const absl::string_view text = credentials.bearer_token.reveal();
   if (absl::StatusOr<JoinTokenText> parts = ParseJoinToken(text); !parts.ok()) {
-    return std::move(done)(Refused("TOKEN_MALFORMED", parts.status().message()));
+    return std::move(done)(RefusedToken("TOKEN_MALFORMED", parts.status().message()));
   }
   absl::StatusOr<FairPool::Place> place = pool_.Admit(credentials.source);
   if (!place.ok()) return std::move(done)(place.status());
@@ -49,15 +49,16 @@ void JoinTokenAuthenticator::Authenticate(Credentials credentials, absl::Time no
 absl::StatusOr<CallerIdentity> JoinTokenAuthenticator::Judge(const std::string& secret_sha256, absl::Time now) {
   absl::StatusOr<JoinToken> token = store_.FindToken(secret_sha256);
   if (absl::IsNotFound(token.status())) {
-    return Refused("TOKEN_UNKNOWN",
-                   "join token: unknown; it was deleted, or another CA made it. Get a new one: meshca token create "
-                   "SPIFFE_ID");
+    return RefusedToken(
+        "TOKEN_UNKNOWN",
+        "join token: unknown; it was deleted, or another CA made it. Get a new one: meshca token create "
+        "SPIFFE_ID");
   }
   if (!token.ok()) return Annotate(token.status(), "join token");
   if (now >= token->expires_at) {
-    return Refused("TOKEN_EXPIRED",
-                   absl::StrCat("join token ", token->id, ": expired at ", Rfc3339Text(token->expires_at),
-                                "; get a new one: meshca token create ", token->spiffe_id.uri()));
+    return RefusedToken("TOKEN_EXPIRED",
+                        absl::StrCat("join token ", token->id, ": expired at ", Rfc3339Text(token->expires_at),
+                                     "; get a new one: meshca token create ", token->spiffe_id.uri()));
   }
   CallerIdentity caller;
   caller.method = AuthMethod::kJoinToken;

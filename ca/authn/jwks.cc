@@ -77,7 +77,7 @@ absl::Status Broken(absl::string_view fault) { return absl::InvalidArgumentError
 absl::Status Foreign(absl::string_view why) { return absl::UnimplementedError(why); }
 
 // A member's text for people: names, curves and algorithms come from whoever answers at the issuer's URL.
-std::string Shown(absl::string_view text) {
+std::string ShownMember(absl::string_view text) {
   return absl::StrCat("\"", absl::Utf8SafeCHexEscape(text.substr(0, 64)), text.size() > 64 ? "..." : "", "\"");
 }
 
@@ -115,8 +115,9 @@ absl::StatusOr<std::string> SpkiOf(const JsonValue& jwk) {
     MESHCA_ASSIGN_OR_RETURN(const std::string x, Bytes(jwk, "x", 32));
     return Spki(kEd25519Algorithm, x);
   }
-  if (type == "EC" || type == "OKP") return Foreign(absl::StrCat("no algorithm here takes the curve ", Shown(curve)));
-  return Foreign(absl::StrCat("no algorithm here takes the key type ", Shown(type)));
+  if (type == "EC" || type == "OKP")
+    return Foreign(absl::StrCat("no algorithm here takes the curve ", ShownMember(curve)));
+  return Foreign(absl::StrCat("no algorithm here takes the key type ", ShownMember(type)));
 }
 
 // RFC 7517 §4.3: where a key says what it may be used for, verifying is among it.
@@ -136,9 +137,9 @@ absl::Status CheckAlgorithm(absl::string_view alg, KeyType type) {
   for (const AlgorithmRow& row : Rows()) {
     if (row.name != alg) continue;
     if (Fits(row.algorithm, type)) return absl::OkStatus();
-    return Broken(absl::StrCat("its algorithm ", Shown(alg), " does not take a key of type ", KeyTypeName(type)));
+    return Broken(absl::StrCat("its algorithm ", ShownMember(alg), " does not take a key of type ", KeyTypeName(type)));
   }
-  return Foreign(absl::StrCat("the algorithm ", Shown(alg), " is not accepted here"));
+  return Foreign(absl::StrCat("the algorithm ", ShownMember(alg), " is not accepted here"));
 }
 
 absl::StatusOr<Jwks::Key> ReadKey(const JsonValue& jwk) {
@@ -152,7 +153,8 @@ absl::StatusOr<Jwks::Key> ReadKey(const JsonValue& jwk) {
     return Broken("is a private or shared key, which must never be published: replace it at the issuer");
   }
   const absl::string_view use = jwk.FindText("use");
-  if (!use.empty() && use != "sig") return Foreign(absl::StrCat("is for the use ", Shown(use), ", not for signatures"));
+  if (!use.empty() && use != "sig")
+    return Foreign(absl::StrCat("is for the use ", ShownMember(use), ", not for signatures"));
   MESHCA_RETURN_IF_ERROR(CheckOperations(jwk));
   MESHCA_ASSIGN_OR_RETURN(const std::string spki, SpkiOf(jwk));
   absl::StatusOr<PublicKey> key = PublicKey::FromSpki(spki);
@@ -164,7 +166,7 @@ absl::StatusOr<Jwks::Key> ReadKey(const JsonValue& jwk) {
 
 std::string NameOf(const JsonValue& jwk, size_t place) {
   const absl::string_view kid = jwk.FindText("kid");
-  return kid.empty() ? absl::StrCat("keys[", place, "]") : Shown(kid);
+  return kid.empty() ? absl::StrCat("keys[", place, "]") : ShownMember(kid);
 }
 
 // r and s side by side as the SEQUENCE that X.509 and PublicKey::Verify know; "" for another length.

@@ -19,11 +19,11 @@ namespace {
 
 constexpr size_t kAudiencesMax = 64;
 
-absl::Status Refused(absl::string_view reason, absl::string_view sentence) {
+absl::Status RefusedJwt(absl::string_view reason, absl::string_view sentence) {
   return WithReason(absl::UnauthenticatedError(absl::StrCat("JWT: ", sentence)), reason);
 }
 
-absl::Status Malformed(absl::string_view sentence) { return Refused("JWT_MALFORMED", sentence); }
+absl::Status Malformed(absl::string_view sentence) { return RefusedJwt("JWT_MALFORMED", sentence); }
 
 // Claims are quoted back to whoever sent them, and go to the log: cut short and escaped.
 std::string Quoted(absl::string_view text) {
@@ -52,8 +52,8 @@ absl::Status CheckType(const JsonValue& header) {
   for (const absl::string_view taken : {"JWT", "JOSE", "at+jwt"}) {
     if (absl::EqualsIgnoreCase(name, taken)) return absl::OkStatus();
   }
-  return Refused("JWT_TYPE_REFUSED",
-                 absl::StrCat("its type is ", Quoted(typ->text), "; accepted are JWT, JOSE, at+jwt, or none at all"));
+  return RefusedJwt("JWT_TYPE_REFUSED", absl::StrCat("its type is ", Quoted(typ->text),
+                                                     "; accepted are JWT, JOSE, at+jwt, or none at all"));
 }
 
 // A NumericDate (RFC 7519 §2): seconds since 1970, perhaps with a fraction. Nothing: absent.
@@ -117,13 +117,13 @@ absl::Time Jwt::expires() const {
 absl::StatusOr<std::vector<const Jwks::Key*>> JwtProof::FindKeys(const Jwks& keys) const {
   std::vector<const Jwks::Key*> candidates = keys.Candidates(algorithm, kid);
   if (candidates.empty()) {
-    return Refused("JWT_UNKNOWN_KEY",
-                   kid.empty()
-                       ? absl::StrCat("the issuer has no key for ", JwtAlgorithmName(algorithm))
-                       : absl::StrCat("the issuer has no key ", Quoted(kid), " for ", JwtAlgorithmName(algorithm)));
+    return RefusedJwt("JWT_UNKNOWN_KEY",
+                      kid.empty()
+                          ? absl::StrCat("the issuer has no key for ", JwtAlgorithmName(algorithm))
+                          : absl::StrCat("the issuer has no key ", Quoted(kid), " for ", JwtAlgorithmName(algorithm)));
   }
   if (candidates.size() > kCandidatesMax) {
-    return Refused(
+    return RefusedJwt(
         "JWT_KEY_AMBIGUOUS",
         absl::StrCat(candidates.size(), " of the issuer's keys may have signed it by ", JwtAlgorithmName(algorithm),
                      ", and at most ", kCandidatesMax,
@@ -141,30 +141,30 @@ absl::Status JwtProof::Verify(const Jwks& keys) const {
 }
 
 absl::Status JwtProof::SignatureInvalid() {
-  return Refused("JWT_SIGNATURE_INVALID", "the signature does not fit the issuer's key");
+  return RefusedJwt("JWT_SIGNATURE_INVALID", "the signature does not fit the issuer's key");
 }
 
 absl::Status Jwt::CheckClaims(absl::string_view issuer, const std::vector<std::string>& audiences,
                               absl::Time now) const {
   if (this->issuer() != issuer) {
-    return Refused("JWT_WRONG_ISSUER",
-                   absl::StrCat("its issuer is ", Quoted(this->issuer()), ", not ", Quoted(issuer)));
+    return RefusedJwt("JWT_WRONG_ISSUER",
+                      absl::StrCat("its issuer is ", Quoted(this->issuer()), ", not ", Quoted(issuer)));
   }
   const std::vector<std::string> found = this->audiences();
   if (std::find_first_of(found.begin(), found.end(), audiences.begin(), audiences.end()) == found.end()) {
-    return Refused("JWT_WRONG_AUDIENCE",
-                   absl::StrCat("its audience is ", found.empty() ? "missing" : Quoted(absl::StrJoin(found, ", ")),
-                                "; accepted: ", absl::StrJoin(audiences, ", ")));
+    return RefusedJwt("JWT_WRONG_AUDIENCE",
+                      absl::StrCat("its audience is ", found.empty() ? "missing" : Quoted(absl::StrJoin(found, ", ")),
+                                   "; accepted: ", absl::StrJoin(audiences, ", ")));
   }
   MESHCA_ASSIGN_OR_RETURN(const std::optional<absl::Time> exp, TimeClaim(claims_, "exp"));
   MESHCA_ASSIGN_OR_RETURN(const std::optional<absl::Time> nbf, TimeClaim(claims_, "nbf"));
   MESHCA_ASSIGN_OR_RETURN(const std::optional<absl::Time> iat, TimeClaim(claims_, "iat"));
   if (!exp.has_value()) return Malformed("it has no expiry (exp); one that never ends is not accepted");
-  if (now >= *exp + kLeeway) return Refused("JWT_EXPIRED", absl::StrCat("it expired at ", Rfc3339Text(*exp)));
+  if (now >= *exp + kLeeway) return RefusedJwt("JWT_EXPIRED", absl::StrCat("it expired at ", Rfc3339Text(*exp)));
   for (const auto& [time, name] : {std::pair(nbf, "nbf"), std::pair(iat, "iat")}) {
     if (time.has_value() && now < *time - kLeeway) {
-      return Refused("JWT_NOT_YET_VALID", absl::StrCat("it is not valid before ", Rfc3339Text(*time), " (", name,
-                                                       "); the server's clock says ", Rfc3339Text(now)));
+      return RefusedJwt("JWT_NOT_YET_VALID", absl::StrCat("it is not valid before ", Rfc3339Text(*time), " (", name,
+                                                          "); the server's clock says ", Rfc3339Text(now)));
     }
   }
   return absl::OkStatus();

@@ -24,7 +24,7 @@ absl::Status FindKeys(const JwtProof& proof, const Jwks* keys) {
 }
 
 // What a token's subject adds to the record; a long or strange one is cut and escaped.
-std::string Shown(absl::string_view text) { return absl::Utf8SafeCHexEscape(text.substr(0, 200)); }
+std::string ShownClaim(absl::string_view text) { return absl::Utf8SafeCHexEscape(text.substr(0, 200)); }
 
 }  // namespace
 
@@ -93,7 +93,7 @@ absl::StatusOr<const JwtIssuer*> JwtAuthenticator::IssuerOf(const Jwt& token) co
   if (first != nullptr) return first;
   return WithReason(
       absl::UnauthenticatedError(absl::StrCat(
-          "JWT: its issuer is \"", Shown(token.issuer()), "\"; accepted: ",
+          "JWT: its issuer is \"", ShownClaim(token.issuer()), "\"; accepted: ",
           absl::StrJoin(issuers_, ", ", [](std::string* out, const JwtIssuer& each) { out->append(each.issuer); }))),
       "JWT_WRONG_ISSUER");
 }
@@ -102,7 +102,7 @@ absl::StatusOr<CallerIdentity> JwtAuthenticator::CallerOf(const Jwt& token, cons
   MESHCA_ASSIGN_OR_RETURN(SpiffeId id, issuer.spiffe_id.Expand(token.claims()));
   CallerIdentity caller;
   caller.method = AuthMethod::kJwt;
-  caller.subject = absl::StrCat("jwt ", issuer.issuer, " sub=", Shown(token.subject()));
+  caller.subject = absl::StrCat("jwt ", issuer.issuer, " sub=", ShownClaim(token.subject()));
   caller.ids = {std::move(id)};
   caller.proof_expires = token.expires();
   caller.origin = {OriginKind::kJwtIssuer, issuer.issuer};

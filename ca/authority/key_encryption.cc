@@ -89,7 +89,7 @@ absl::StatusOr<KeyEncryption> KeyEncryption::FromKey(SecretBytes key) {
 namespace {
 
 // Enough to tell what somebody put there instead of the key.
-constexpr size_t kFileBytesMax = 4096;
+constexpr size_t kKeyFileBytesMax = 4096;
 
 // What is wrong with a key file of another length: most often it holds the key as text.
 std::string WrongLength(absl::string_view key) {
@@ -106,14 +106,14 @@ std::string WrongLength(absl::string_view key) {
 }  // namespace
 
 absl::StatusOr<KeyEncryption> KeyEncryption::FromFile(const std::string& path, bool create) {
-  auto bytes = ReadFile(path, kFileBytesMax, FileSecrecy::kSecret);
+  auto bytes = ReadFile(path, kKeyFileBytesMax, FileSecrecy::kSecret);
   if (create && absl::IsNotFound(bytes.status())) {
     std::string fresh(kKeyBytes, '\0');
     if (RAND_priv_bytes(Bytes(fresh), static_cast<int>(fresh.size())) != 1) return OpenSslError("RAND_priv_bytes");
     SecretBytes key(std::move(fresh));
     absl::Status made = CreatePrivateFile(path, key.reveal());
     if (!made.ok() && !absl::IsAlreadyExists(made)) return Annotate(made, "key-encryption key");
-    bytes = ReadFile(path, kFileBytesMax, FileSecrecy::kSecret);
+    bytes = ReadFile(path, kKeyFileBytesMax, FileSecrecy::kSecret);
   }
   if (!bytes.ok()) return Annotate(bytes.status(), "key-encryption key");
   SecretBytes key(*std::move(bytes));

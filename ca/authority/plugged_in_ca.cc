@@ -18,7 +18,7 @@
 namespace meshca {
 namespace {
 
-constexpr size_t kFileBytesMax = 1024 * 1024;
+constexpr size_t kCertificateFileBytesMax = 1024 * 1024;
 constexpr size_t kKeyBytesMax = 64 * 1024;
 constexpr size_t kCertificatesMax = 64;
 
@@ -55,7 +55,7 @@ absl::StatusOr<Layout> FindLayout(const std::string& folder) {
 
 // The text of one file; a missing one is a fault of the set, like any other.
 absl::StatusOr<std::string> ReadText(const std::string& path) {
-  auto text = ReadFile(path, kFileBytesMax, FileSecrecy::kPublic);
+  auto text = ReadFile(path, kCertificateFileBytesMax, FileSecrecy::kPublic);
   if (!text.ok()) {
     return absl::IsNotFound(text.status()) ? Fault(path, "is missing")
                                            : WithReason(text.status(), "PLUGGED_IN_CA_INVALID");
@@ -364,7 +364,7 @@ absl::StatusOr<std::string> PluggedInSource::Fingerprint() {
     for (const char* name : {layout.certificate, layout.key, layout.chain, layout.roots}) {
       if (name == nullptr) continue;
       bool key = name == layout.key;
-      auto bytes = ReadFile(Join(folder_, name), key ? kKeyBytesMax : kFileBytesMax,
+      auto bytes = ReadFile(Join(folder_, name), key ? kKeyBytesMax : kCertificateFileBytesMax,
                             key ? FileSecrecy::kSecret : FileSecrecy::kPublic);
       absl::StrAppend(&all, name, ":",
                       bytes.ok() ? Sha256(*bytes) : absl::StrCat("!", CodeName(bytes.status().code())));

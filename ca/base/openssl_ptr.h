@@ -39,6 +39,11 @@ using X509ExtensionPtr = OpenSslPtr<X509_EXTENSION, X509_EXTENSION_free>;
 using X509NamePtr = OpenSslPtr<X509_NAME, X509_NAME_free>;
 using X509ReqPtr = OpenSslPtr<X509_REQ, X509_REQ_free>;
 
+// Text as OpenSSL's calls take it.
+inline const unsigned char* OpenSslBytes(absl::string_view text) {
+  return reinterpret_cast<const unsigned char*>(text.data());
+}
+
 // Empties this thread's OpenSSL error queue into one Internal status that starts with `call`. Called at each failed
 // OpenSSL call, so no later failure is blamed on an earlier one.
 absl::Status OpenSslError(absl::string_view call);

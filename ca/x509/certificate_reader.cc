@@ -16,7 +16,7 @@ namespace {
 
 constexpr size_t kSerialBytesMax = 20;
 
-absl::Status Malformed(absl::string_view what) {
+absl::Status CannotRead(absl::string_view what) {
   return WithReason(absl::InvalidArgumentError(absl::StrCat("certificate: ", what, " cannot be read")),
                     "CERTIFICATE_MALFORMED");
 }
@@ -92,7 +92,7 @@ bool ReadSubjectAltName(absl::string_view value, bool critical, CertificateField
 }
 
 absl::Status ReadExtension(absl::string_view oid, bool critical, absl::string_view value, CertificateFields& out) {
-  const auto need = [](bool ok, absl::string_view what) { return ok ? absl::OkStatus() : Malformed(what); };
+  const auto need = [](bool ok, absl::string_view what) { return ok ? absl::OkStatus() : CannotRead(what); };
   if (oid == oid::kSubjectAltName) return need(ReadSubjectAltName(value, critical, out), "subjectAltName");
   if (oid == oid::kBasicConstraints) return need(ReadBasicConstraints(value, out), "basicConstraints");
   if (oid == oid::kKeyUsage) return need(ReadKeyUsage(value, out), "keyUsage");
@@ -110,17 +110,17 @@ absl::Status ReadExtension(absl::string_view oid, bool critical, absl::string_vi
 absl::Status ReadExtensions(absl::string_view explicit_content, CertificateFields& out) {
   der::Reader outer(explicit_content);
   absl::string_view list;
-  if (!outer.Read(der::kSequence, list) || !outer.empty()) return Malformed("extensions");
+  if (!outer.Read(der::kSequence, list) || !outer.empty()) return CannotRead("extensions");
   der::Reader reader(list);
   absl::flat_hash_set<absl::string_view> seen;
   while (!reader.empty()) {
     absl::string_view extension, oid, flag, value;
-    if (!reader.Read(der::kSequence, extension)) return Malformed("extensions");
+    if (!reader.Read(der::kSequence, extension)) return CannotRead("extensions");
     der::Reader fields(extension);
-    if (!fields.Read(der::kOid, oid) || !der::IsOid(oid)) return Malformed("an extension's name");
+    if (!fields.Read(der::kOid, oid) || !der::IsOid(oid)) return CannotRead("an extension's name");
     const bool critical = fields.Read(der::kBoolean, flag) && flag.size() == 1 && flag[0] != 0;
-    if (!fields.Read(der::kOctetString, value) || !fields.empty()) return Malformed("an extension");
-    if (!seen.insert(oid).second) return Malformed(absl::StrCat("extension ", der::OidText(oid), " (there twice)"));
+    if (!fields.Read(der::kOctetString, value) || !fields.empty()) return CannotRead("an extension");
+    if (!seen.insert(oid).second) return CannotRead(absl::StrCat("extension ", der::OidText(oid), " (there twice)"));
     MESHCA_RETURN_IF_ERROR(ReadExtension(oid, critical, value, out));
   }
   return absl::OkStatus();
@@ -128,7 +128,7 @@ absl::Status ReadExtensions(absl::string_view explicit_content, CertificateField
 
 absl::Status ReadSerial(der::Reader& reader, CertificateFields& out) {
   absl::string_view serial;
-  if (!reader.Read(der::kInteger, serial) || !der::IsInteger(serial)) return Malformed("serialNumber");
+  if (!reader.Read(der::kInteger, serial) || !der::IsInteger(serial)) return CannotRead("serialNumber");
   if ((serial[0] & 0x80) != 0) {
     return WithReason(
         absl::InvalidArgumentError("certificate: serialNumber is negative (RFC 5280 §4.1.2.2): Go's crypto/x509, and "
@@ -137,20 +137,20 @@ absl::Status ReadSerial(der::Reader& reader, CertificateFields& out) {
         "CERTIFICATE_MALFORMED");
   }
   if (serial[0] == 0 && serial.size() > 1) serial.remove_prefix(1);
-  if (serial.size() > kSerialBytesMax) return Malformed("serialNumber (more than 20 bytes)");
+  if (serial.size() > kSerialBytesMax) return CannotRead("serialNumber (more than 20 bytes)");
   out.serial_hex = HexLower(serial);
   return absl::OkStatus();
 }
 
 absl::Status ReadValidity(der::Reader& reader, CertificateFields& out) {
   absl::string_view content;
-  if (!reader.Read(der::kSequence, content)) return Malformed("validity");
+  if (!reader.Read(der::kSequence, content)) return CannotRead("validity");
   der::Reader times(content);
   der::Element from, until;
-  if (!times.Next(from) || !times.Next(until) || !times.empty()) return Malformed("validity");
+  if (!times.Next(from) || !times.Next(until) || !times.empty()) return CannotRead("validity");
   const std::optional<absl::Time> not_before = der::ParseTime(from);
   const std::optional<absl::Time> not_after = der::ParseTime(until);
-  if (!not_before.has_value() || !not_after.has_value()) return Malformed("validity");
+  if (!not_before.has_value() || !not_after.has_value()) return CannotRead("validity");
   out.validity = Validity{*not_before, *not_after};
   return absl::OkStatus();
 }
@@ -160,18 +160,18 @@ absl::Status ReadTbs(absl::string_view tbs, CertificateParts& parts) {
   absl::string_view version, ignored, extensions;
   if (reader.Read(der::ContextConstructed(0), version) && version != absl::string_view("\x02\x01\x02", 3) &&
       version != absl::string_view("\x02\x01\x01", 3)) {
-    return Malformed("version");
+    return CannotRead("version");
   }
   MESHCA_RETURN_IF_ERROR(ReadSerial(reader, parts.fields));
   der::Element algorithm, issuer, subject, key;
   // RFC 5280 §4.1.2.3: the algorithm inside, which is signed, is the one outside, which is not.
   if (!reader.Read(der::kSequence, algorithm) || algorithm.whole != parts.signature_algorithm) {
-    return Malformed("signature algorithm (or differs between its two places)");
+    return CannotRead("signature algorithm (or differs between its two places)");
   }
-  if (!reader.Read(der::kSequence, issuer)) return Malformed("issuer");
+  if (!reader.Read(der::kSequence, issuer)) return CannotRead("issuer");
   MESHCA_RETURN_IF_ERROR(ReadValidity(reader, parts.fields));
-  if (!reader.Read(der::kSequence, subject)) return Malformed("subject");
-  if (!reader.Read(der::kSequence, key)) return Malformed("subjectPublicKeyInfo");
+  if (!reader.Read(der::kSequence, subject)) return CannotRead("subject");
+  if (!reader.Read(der::kSequence, key)) return CannotRead("subjectPublicKeyInfo");
   parts.fields.issuer_der = std::string(issuer.whole);
   parts.fields.subject_der = std::string(subject.whole);
   parts.spki = key.whole;
@@ -180,7 +180,7 @@ absl::Status ReadTbs(absl::string_view tbs, CertificateParts& parts) {
   if (reader.Read(der::ContextConstructed(3), extensions)) {
     MESHCA_RETURN_IF_ERROR(ReadExtensions(extensions, parts.fields));
   }
-  return reader.empty() ? absl::OkStatus() : Malformed("what follows the extensions");
+  return reader.empty() ? absl::OkStatus() : CannotRead("what follows the extensions");
 }
 
 }  // namespace
@@ -188,15 +188,15 @@ absl::Status ReadTbs(absl::string_view tbs, CertificateParts& parts) {
 absl::StatusOr<CertificateParts> ReadCertificate(absl::string_view der) {
   der::Reader whole(der);
   absl::string_view content, bits;
-  if (!whole.Read(der::kSequence, content)) return Malformed("the bytes");
-  if (!whole.empty()) return Malformed("what follows the certificate");
+  if (!whole.Read(der::kSequence, content)) return CannotRead("the bytes");
+  if (!whole.empty()) return CannotRead("what follows the certificate");
   der::Reader reader(content);
   der::Element tbs, algorithm;
   CertificateParts parts;
-  if (!reader.Read(der::kSequence, tbs)) return Malformed("tbsCertificate");
-  if (!reader.Read(der::kSequence, algorithm)) return Malformed("signatureAlgorithm");
+  if (!reader.Read(der::kSequence, tbs)) return CannotRead("tbsCertificate");
+  if (!reader.Read(der::kSequence, algorithm)) return CannotRead("signatureAlgorithm");
   if (!reader.Read(der::kBitString, bits) || !der::WholeBytes(bits, parts.signature) || !reader.empty()) {
-    return Malformed("signatureValue");
+    return CannotRead("signatureValue");
   }
   parts.tbs = tbs.whole;
   parts.signature_algorithm = algorithm.whole;

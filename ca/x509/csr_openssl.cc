@@ -21,7 +21,7 @@ struct FreeExtensions {
 };
 using ExtensionsPtr = std::unique_ptr<STACK_OF(X509_EXTENSION), FreeExtensions>;
 
-absl::Status Malformed(absl::string_view what) {
+absl::Status MalformedCsr(absl::string_view what) {
   OpenSslError("CSR").IgnoreError();
   return WithReason(absl::InvalidArgumentError(absl::StrCat("CSR: ", what)), "CSR_MALFORMED");
 }
@@ -62,15 +62,15 @@ absl::StatusOr<ExtensionsPtr> RequestedExtensions(const X509_REQ* request) {
   X509_ATTRIBUTE* found = nullptr;
   for (const int nid : {NID_ext_req, NID_ms_ext_req}) {
     for (int at = -1; (at = X509_REQ_get_attr_by_NID(request, nid, at)) >= 0;) {
-      if (found != nullptr) return Malformed("asks for extensions twice");
+      if (found != nullptr) return MalformedCsr("asks for extensions twice");
       found = X509_REQ_get_attr(request, at);
     }
   }
   if (found == nullptr) return nullptr;
   const ASN1_TYPE* value = X509_ATTRIBUTE_count(found) == 1 ? X509_ATTRIBUTE_get0_type(found, 0) : nullptr;
-  if (value == nullptr || value->type != V_ASN1_SEQUENCE) return Malformed("the extension request is no sequence");
+  if (value == nullptr || value->type != V_ASN1_SEQUENCE) return MalformedCsr("the extension request is no sequence");
   ExtensionsPtr extensions = DecodeWhole<ExtensionsPtr>(d2i_X509_EXTENSIONS, value->value.sequence);
-  if (extensions == nullptr) return Malformed("the extension request cannot be read");
+  if (extensions == nullptr) return MalformedCsr("the extension request cannot be read");
   return extensions;
 }
 
@@ -95,7 +95,7 @@ class OpenSslCsrNames {
     if (last < 0) return absl::OkStatus();
     unsigned char* utf8 = nullptr;
     const int size = ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, last)));
-    if (size < 0) return Malformed("the common name cannot be read");
+    if (size < 0) return MalformedCsr("the common name cannot be read");
     CsrReader::CommonName(csr_) =
         absl::Utf8SafeCHexEscape(absl::string_view(reinterpret_cast<char*>(utf8), static_cast<size_t>(size)));
     OPENSSL_free(utf8);
@@ -109,15 +109,15 @@ class OpenSslCsrNames {
       const ASN1_OCTET_STRING* value = X509_EXTENSION_get_data(extension);
       switch (OBJ_obj2nid(X509_EXTENSION_get_object(extension))) {
         case NID_subject_alt_name:
-          if (std::exchange(names, true)) return Malformed("subjectAltName is there twice");
+          if (std::exchange(names, true)) return MalformedCsr("subjectAltName is there twice");
           MESHCA_RETURN_IF_ERROR(ReadNames(value));
           break;
         case NID_basic_constraints:
-          if (std::exchange(constraints, true)) return Malformed("basicConstraints is there twice");
+          if (std::exchange(constraints, true)) return MalformedCsr("basicConstraints is there twice");
           MESHCA_RETURN_IF_ERROR(ReadConstraints(value));
           break;
         case NID_key_usage:
-          if (std::exchange(usage, true)) return Malformed("keyUsage is there twice");
+          if (std::exchange(usage, true)) return MalformedCsr("keyUsage is there twice");
           MESHCA_RETURN_IF_ERROR(ReadUsage(value));
           break;
         default: break;
@@ -129,7 +129,7 @@ class OpenSslCsrNames {
  private:
   absl::Status ReadNames(const ASN1_OCTET_STRING* value) {
     const GeneralNamesPtr names = DecodeWhole<GeneralNamesPtr>(d2i_GENERAL_NAMES, value);
-    if (names == nullptr) return Malformed("subjectAltName cannot be read");
+    if (names == nullptr) return MalformedCsr("subjectAltName cannot be read");
     for (int i = 0; i < sk_GENERAL_NAME_num(names.get()); ++i) {
       MESHCA_RETURN_IF_ERROR(ReadName(sk_GENERAL_NAME_value(names.get(), i)));
     }
@@ -146,12 +146,12 @@ class OpenSslCsrNames {
     const absl::string_view text = Text(static_cast<const ASN1_STRING*>(value));
     if (type == GEN_IPADD) {
       const std::string address = IpAddressText(text);
-      if (address.empty()) return Malformed("an IP address has neither 4 nor 16 bytes");
+      if (address.empty()) return MalformedCsr("an IP address has neither 4 nor 16 bytes");
       CsrReader::OtherNames(csr_).push_back(absl::StrCat("IP:", address));
       return absl::OkStatus();
     }
     // A NUL inside a name has fooled many a reader: no name with such bytes goes any further.
-    if (!der::IsPrintableAscii(text)) return Malformed("a name has a byte outside printable ASCII");
+    if (!der::IsPrintableAscii(text)) return MalformedCsr("a name has a byte outside printable ASCII");
     if (type == GEN_URI) CsrReader::UriNames(csr_).emplace_back(text);
     if (type == GEN_DNS) CsrReader::DnsNames(csr_).emplace_back(text);
     if (type == GEN_EMAIL) CsrReader::OtherNames(csr_).push_back(absl::StrCat("email:", text));
@@ -160,14 +160,14 @@ class OpenSslCsrNames {
 
   absl::Status ReadConstraints(const ASN1_OCTET_STRING* value) {
     const BasicConstraintsPtr constraints = DecodeWhole<BasicConstraintsPtr>(d2i_BASIC_CONSTRAINTS, value);
-    if (constraints == nullptr) return Malformed("basicConstraints cannot be read");
+    if (constraints == nullptr) return MalformedCsr("basicConstraints cannot be read");
     if (constraints->ca != 0) CsrReader::AsksForCa(csr_) = true;
     return absl::OkStatus();
   }
 
   absl::Status ReadUsage(const ASN1_OCTET_STRING* value) {
     const BitStringPtr bits = DecodeWhole<BitStringPtr>(d2i_ASN1_BIT_STRING, value);
-    if (bits == nullptr) return Malformed("keyUsage cannot be read");
+    if (bits == nullptr) return MalformedCsr("keyUsage cannot be read");
     // Bit 5 is keyCertSign, bit 6 cRLSign.
     if (ASN1_BIT_STRING_get_bit(bits.get(), 5) == 1 || ASN1_BIT_STRING_get_bit(bits.get(), 6) == 1) {
       CsrReader::AsksForCa(csr_) = true;
@@ -182,7 +182,7 @@ absl::StatusOr<Csr> CsrReader::ByOpenSsl(absl::string_view der) {
   const auto* at = reinterpret_cast<const unsigned char*>(der.data());
   const unsigned char* const end = at + der.size();
   const X509ReqPtr request(d2i_X509_REQ(nullptr, &at, static_cast<long>(der.size())));
-  if (request == nullptr) return Malformed("is truncated or not a PKCS#10 request");
+  if (request == nullptr) return MalformedCsr("is truncated or not a PKCS#10 request");
   if (at != end) {
     return WithReason(absl::InvalidArgumentError(absl::StrCat("CSR: ", end - at, " bytes follow the request")),
                       "CSR_TRAILING_DATA");

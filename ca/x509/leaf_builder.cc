@@ -16,20 +16,19 @@ using ExtendedKeyUsagePtr = OpenSslPtr<EXTENDED_KEY_USAGE, EXTENDED_KEY_USAGE_fr
 using AuthorityKeyIdPtr = OpenSslPtr<AUTHORITY_KEYID, AUTHORITY_KEYID_free>;
 using OctetStringPtr = OpenSslPtr<ASN1_OCTET_STRING, ASN1_OCTET_STRING_free>;
 
-const unsigned char* Bytes(absl::string_view text) { return reinterpret_cast<const unsigned char*>(text.data()); }
-
 bool SetTime(absl::Time time, int (*set)(X509*, const ASN1_TIME*), X509* out) {
   const TimePtr encoded(ASN1_TIME_set(nullptr, absl::ToTimeT(time)));
   return encoded != nullptr && set(out, encoded.get()) == 1;
 }
 
 bool SetHead(const Certificate& issuer, absl::string_view signature_algorithm, const LeafFields& fields, X509* out) {
-  const BignumPtr number(BN_bin2bn(Bytes(fields.serial.bytes()), static_cast<int>(SerialNumber::kBytes), nullptr));
+  const BignumPtr number(
+      BN_bin2bn(OpenSslBytes(fields.serial.bytes()), static_cast<int>(SerialNumber::kBytes), nullptr));
   const IntegerPtr serial(BN_to_ASN1_INTEGER(number.get(), nullptr));
-  const unsigned char* at = Bytes(signature_algorithm);
+  const unsigned char* at = OpenSslBytes(signature_algorithm);
   const AlgorPtr algorithm(d2i_X509_ALGOR(nullptr, &at, static_cast<long>(signature_algorithm.size())));
   const std::string& name_der = issuer.fields().subject_der;
-  at = Bytes(name_der);
+  at = OpenSslBytes(name_der);
   const X509NamePtr name(d2i_X509_NAME(nullptr, &at, static_cast<long>(name_der.size())));
   if (serial == nullptr || algorithm == nullptr || name == nullptr) return false;
   // OpenSSL sets this field only while it signs; here somebody else does.
@@ -61,7 +60,7 @@ bool AddUsages(KeyType type, X509* out) {
 
 OctetStringPtr OctetString(absl::string_view bytes) {
   OctetStringPtr made(ASN1_OCTET_STRING_new());
-  ASN1_OCTET_STRING_set(made.get(), Bytes(bytes), static_cast<int>(bytes.size()));
+  ASN1_OCTET_STRING_set(made.get(), OpenSslBytes(bytes), static_cast<int>(bytes.size()));
   return made;
 }
 

@@ -179,18 +179,17 @@ bool SchemeFits(SignatureScheme scheme, KeyType type) {
   }
 }
 
-const unsigned char* Bytes(absl::string_view text) { return reinterpret_cast<const unsigned char*>(text.data()); }
-
 int VerifyEd25519(EVP_PKEY* key, absl::string_view message, absl::string_view signature) {
   const EvpMdCtxPtr context(EVP_MD_CTX_new());
   if (context == nullptr || EVP_DigestVerifyInit(context.get(), nullptr, nullptr, nullptr, key) != 1) return -1;
-  return EVP_DigestVerify(context.get(), Bytes(signature), signature.size(), Bytes(message), message.size());
+  return EVP_DigestVerify(context.get(), OpenSslBytes(signature), signature.size(), OpenSslBytes(message),
+                          message.size());
 }
 
 // EVP_PKEY_verify over our own digest: DigestVerifyInit would fetch the hash anew each time.
 int VerifyMessage(EVP_PKEY_CTX* context, HashType hash, absl::string_view message, absl::string_view signature) {
   const HashValue digest = Hash(hash, message);
-  return EVP_PKEY_verify(context, Bytes(signature), signature.size(), digest.bytes.data(), digest.size);
+  return EVP_PKEY_verify(context, OpenSslBytes(signature), signature.size(), digest.bytes.data(), digest.size);
 }
 
 int VerifyDigest(EVP_PKEY* key, const SignatureAlgorithm& algorithm, absl::string_view message,
@@ -286,9 +285,9 @@ absl::StatusOr<PublicKey> PublicKey::OfCertificate(absl::string_view spki) {
 
 absl::StatusOr<PublicKey> PublicKeyParser::Decode(absl::string_view spki) {
   using X509PubkeyPtr = OpenSslPtr<X509_PUBKEY, X509_PUBKEY_free>;
-  const unsigned char* at = Bytes(spki);
+  const unsigned char* at = OpenSslBytes(spki);
   const X509PubkeyPtr info(d2i_X509_PUBKEY(nullptr, &at, static_cast<long>(spki.size())));
-  if (info == nullptr || at != Bytes(spki) + spki.size()) {
+  if (info == nullptr || at != OpenSslBytes(spki) + spki.size()) {
     OpenSslError("d2i_X509_PUBKEY").IgnoreError();
     return KeyError("KEY_MALFORMED", "is not a SubjectPublicKeyInfo");
   }

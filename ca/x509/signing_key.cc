@@ -24,8 +24,6 @@ absl::Status KeyError(absl::string_view what) {
   return WithReason(absl::InvalidArgumentError(absl::StrCat("private key: ", what)), "PRIVATE_KEY_MALFORMED");
 }
 
-const unsigned char* Bytes(absl::string_view text) { return reinterpret_cast<const unsigned char*>(text.data()); }
-
 HashType SignatureHash(KeyType type) { return type == KeyType::kEcP384 ? HashType::kSha384 : HashType::kSha256; }
 
 bool IsRsa(KeyType type) { return type >= KeyType::kRsa2048 && type <= KeyType::kRsa4096; }
@@ -48,7 +46,7 @@ absl::StatusOr<std::string> SignEd25519(EVP_PKEY* key, absl::string_view message
   std::string signature(64, '\0');
   size_t size = signature.size();
   if (context == nullptr || EVP_DigestSignInit(context.get(), nullptr, nullptr, nullptr, key) != 1 ||
-      EVP_DigestSign(context.get(), reinterpret_cast<unsigned char*>(signature.data()), &size, Bytes(message),
+      EVP_DigestSign(context.get(), reinterpret_cast<unsigned char*>(signature.data()), &size, OpenSslBytes(message),
                      message.size()) != 1) {
     return OpenSslError("EVP_DigestSign");
   }
@@ -106,14 +104,14 @@ absl::StatusOr<std::unique_ptr<SoftwareKey>> SoftwareKey::Generate(KeyType type)
 
 absl::StatusOr<std::unique_ptr<SoftwareKey>> SoftwareKey::FromPkcs8Der(absl::string_view der) {
   if (der.size() > kPrivateKeyBytesMax) return KeyError("more than 64 KiB");
-  const unsigned char* at = Bytes(der);
+  const unsigned char* at = OpenSslBytes(der);
   using Pkcs8Ptr = OpenSslPtr<PKCS8_PRIV_KEY_INFO, PKCS8_PRIV_KEY_INFO_free>;
   const Pkcs8Ptr info(d2i_PKCS8_PRIV_KEY_INFO(nullptr, &at, static_cast<long>(der.size())));
   if (info == nullptr) {
     OpenSslError("d2i_PKCS8_PRIV_KEY_INFO").IgnoreError();
     return KeyError("not a PKCS#8 PrivateKeyInfo, or encrypted with a password");
   }
-  if (at != Bytes(der) + der.size()) return KeyError("bytes follow the key");
+  if (at != OpenSslBytes(der) + der.size()) return KeyError("bytes follow the key");
   EvpPkeyPtr key(EVP_PKCS82PKEY(info.get()));
   if (key == nullptr) {
     OpenSslError("EVP_PKCS82PKEY").IgnoreError();
@@ -136,10 +134,10 @@ absl::StatusOr<std::unique_ptr<SoftwareKey>> SoftwareKey::FromPem(absl::string_v
   if (block.label != kPemEcKey && block.label != kPemRsaKey) {
     return KeyError(absl::StrCat("the PEM block is a ", block.label.substr(0, 40), ", not a PRIVATE KEY"));
   }
-  const unsigned char* at = Bytes(der.reveal());
+  const unsigned char* at = OpenSslBytes(der.reveal());
   EvpPkeyPtr key(d2i_PrivateKey(block.label == kPemEcKey ? EVP_PKEY_EC : EVP_PKEY_RSA, nullptr, &at,
                                 static_cast<long>(der.size())));
-  if (key == nullptr || at != Bytes(der.reveal()) + der.size()) {
+  if (key == nullptr || at != OpenSslBytes(der.reveal()) + der.size()) {
     OpenSslError("d2i_PrivateKey").IgnoreError();
     return KeyError(absl::StrCat("not a readable ", block.label));
   }

@@ -15,7 +15,7 @@ namespace meshca::bench {
 namespace {
 
 using StackPtr = OpenSslPtr<STACK_OF(X509), [](STACK_OF(X509) * stack) { sk_X509_free(stack); }>;
-using ContextPtr = OpenSslPtr<X509_STORE_CTX, X509_STORE_CTX_free>;
+using StoreContextPtr = OpenSslPtr<X509_STORE_CTX, X509_STORE_CTX_free>;
 
 BioPtr Reader(const std::string& text) { return BioPtr(BIO_new_mem_buf(text.data(), static_cast<int>(text.size()))); }
 
@@ -61,7 +61,7 @@ absl::Status ChainCheck::Check(absl::string_view response, const std::string& cs
 
   const StackPtr untrusted(sk_X509_new_null());
   for (size_t i = 1; i < certificates.size(); ++i) sk_X509_push(untrusted.get(), certificates[i].get());
-  const ContextPtr context(X509_STORE_CTX_new());
+  const StoreContextPtr context(X509_STORE_CTX_new());
   X509_STORE_CTX_init(context.get(), store_.get(), leaf, untrusted.get());
   if (X509_verify_cert(context.get()) == 1) return absl::OkStatus();
   ERR_clear_error();

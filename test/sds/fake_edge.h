@@ -29,9 +29,9 @@ class FakeLoop {
     posted_.NotifyAll();
   }
 
-  // Runs what was posted until `done` holds; false when it does not within ten seconds.
+  // Runs what was posted until `done` holds; false when it does not within a minute.
   bool RunUntil(const std::function<bool()>& done) {
-    const absl::Time deadline = absl::Now() + absl::Seconds(10);
+    const absl::Time deadline = absl::Now() + absl::Minutes(1);
     while (true) {
       if (done()) return true;
       std::function<void()> task;

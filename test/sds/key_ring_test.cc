@@ -12,8 +12,6 @@
 namespace meshca::sds {
 namespace {
 
-constexpr Protocol kState = Protocol::kStateOfTheWorld;
-
 std::unique_ptr<Proxy> Holder(World& world, int pid) {
   auto proxy = std::make_unique<Proxy>(world, world.UnixPeer(1000, pid), kState);
   proxy->Ask({"default"});

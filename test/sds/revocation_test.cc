@@ -14,9 +14,6 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-constexpr Protocol kState = Protocol::kStateOfTheWorld;
-constexpr Protocol kDelta = Protocol::kDelta;
-
 class Revocation : public testing::TestWithParam<Protocol> {
  protected:
   std::unique_ptr<Proxy> Open(std::vector<std::string> names, int pid = 4242) {

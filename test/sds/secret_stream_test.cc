@@ -19,9 +19,6 @@ using testing::IsEmpty;
 using testing::Not;
 using testing::UnorderedElementsAre;
 
-constexpr Protocol kState = Protocol::kStateOfTheWorld;
-constexpr Protocol kDelta = Protocol::kDelta;
-
 std::string Pem(const Certificate& certificate) { return certificate.pem().text(); }
 
 TEST(SecretStream, DefaultIsTheCallersKeyAndChain) {

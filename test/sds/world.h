@@ -30,6 +30,9 @@ using envoy::service::discovery::v3::DeltaDiscoveryResponse;
 using envoy::service::discovery::v3::DiscoveryRequest;
 using envoy::service::discovery::v3::DiscoveryResponse;
 
+inline constexpr Protocol kState = Protocol::kStateOfTheWorld;
+inline constexpr Protocol kDelta = Protocol::kDelta;
+
 class World;
 
 TrustDomain Domain(absl::string_view name);

@@ -17,7 +17,7 @@ using ::testing::HasSubstr;
 
 constexpr char kWeb[] = "spiffe://cluster.local/ns/default/sa/web";
 
-const SoftwareKey& Key() {
+const SoftwareKey& CsrKey() {
   static const SoftwareKey* key = SoftwareKey::Generate(KeyType::kEcP256)->release();
   return *key;
 }
@@ -41,10 +41,10 @@ TEST_P(RequestRefused, NamesWhatIsWrong) {
   EXPECT_THAT(std::string(status.message()), HasSubstr(GetParam().words));
 }
 
-SubmittedRequest Asking(Asks asks) { return WebRequest(Key(), asks); }
+SubmittedRequest Asking(Asks asks) { return WebRequest(CsrKey(), asks); }
 
 SubmittedRequest Changed(const std::function<void(SubmittedRequest&)>& change) {
-  SubmittedRequest request = WebRequest(Key());
+  SubmittedRequest request = WebRequest(CsrKey());
   change(request);
   return request;
 }
@@ -88,7 +88,7 @@ INSTANTIATE_TEST_SUITE_P(
                     [] {
                       return Changed([](auto& r) {
                         r.caller.any_id_of_trust_domain = true;
-                        r.csr = MakeCsr(Key(), {{"spiffe://other.test/a"}, {}, {}, false});
+                        r.csr = MakeCsr(CsrKey(), {{"spiffe://other.test/a"}, {}, {}, false});
                       });
                     },
                     kDenied, "SPIFFE_ID_NOT_ALLOWED", "trust domain cluster.local alone"},
@@ -96,7 +96,7 @@ INSTANTIATE_TEST_SUITE_P(
                     [] {
                       return Changed([](auto& r) {
                         r.caller.any_id_of_trust_domain = true;
-                        r.csr = MakeCsr(Key(), {{"spiffe://cluster.local/meshca/server"}, {}, {}, false});
+                        r.csr = MakeCsr(CsrKey(), {{"spiffe://cluster.local/meshca/server"}, {}, {}, false});
                       });
                     },
                     kDenied, "SPIFFE_ID_NOT_ALLOWED", "/meshca/server"},
@@ -106,7 +106,7 @@ INSTANTIATE_TEST_SUITE_P(
                     [] {
                       return Changed([](auto& r) {
                         r.caller.ids.clear();
-                        r.csr = MakeCsr(Key(), {});
+                        r.csr = MakeCsr(CsrKey(), {});
                       });
                     },
                     kDenied, "NO_IDENTITY", "may hold no identity"},
@@ -115,7 +115,7 @@ INSTANTIATE_TEST_SUITE_P(
                       return Changed([](auto& r) {
                         r.caller.ids.clear();
                         r.caller.any_id_of_trust_domain = true;
-                        r.csr = MakeCsr(Key(), {});
+                        r.csr = MakeCsr(CsrKey(), {});
                       });
                     },
                     kDenied, "NO_IDENTITY", "names no SPIFFE ID"},
@@ -144,7 +144,7 @@ TEST(JudgeRequest, TakesTheKeyFromTheCsrAndNamesFromTheCaller) {
   ASSERT_TRUE(named.ok()) << named.status();
   EXPECT_EQ(named->spiffe_id.uri(), kWeb);
   EXPECT_THAT(named->dns_names, ElementsAre("web.default.svc"));
-  EXPECT_EQ(named->public_key, Key().public_key());
+  EXPECT_EQ(named->public_key, CsrKey().public_key());
   // keytool and the like name nothing: the caller's first identity it is.
   EXPECT_EQ(JudgeRequest(Asking({}), TestDomain())->spiffe_id.uri(), kWeb);
 }
@@ -152,7 +152,7 @@ TEST(JudgeRequest, TakesTheKeyFromTheCsrAndNamesFromTheCaller) {
 TEST(JudgeRequest, AKeyOfTheCasOwnNeedsNoCsr) {
   SubmittedRequest request;
   request.caller = WebCaller();
-  request.public_key = Key().public_key();
+  request.public_key = CsrKey().public_key();
   request.dns_names = {"web.default.svc", "web.default.svc"};
   const absl::StatusOr<IssuanceRequest> judged = JudgeRequest(request, TestDomain());
   ASSERT_TRUE(judged.ok()) << judged.status();
@@ -166,7 +166,7 @@ TEST(JudgeRequest, AnIdentitysRightsAreNotAnothers) {
   request.caller.ids.push_back(Id("/db"));
   request.caller.rights = {{Id("/ns/default/sa/web"), {}, absl::Hours(24)},
                            {Id("/db"), {"db.default.svc"}, absl::Hours(1)}};
-  request.public_key = Key().public_key();
+  request.public_key = CsrKey().public_key();
   absl::StatusOr<IssuanceRequest> web = JudgeRequest(request, TestDomain());
   ASSERT_TRUE(web.ok()) << web.status();
   EXPECT_EQ(web->lifetime_max, absl::Hours(24));

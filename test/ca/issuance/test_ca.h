@@ -17,10 +17,9 @@
 #include "ca/x509/authority_builder.h"
 #include "ca/x509/der.h"
 #include "ca/x509/signature_algorithm.h"
+#include "test/ca/spiffe/test_domain.h"
 
 namespace meshca {
-
-inline TrustDomain TestDomain() { return *TrustDomain::Parse("cluster.local"); }
 
 // What a test CA signs with: a new root and issuing authority each time.
 inline std::shared_ptr<const AuthoritySnapshot> NewSnapshot(absl::Time now, uint64_t revision = 1) {

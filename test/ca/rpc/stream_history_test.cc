@@ -11,7 +11,7 @@ namespace {
 constexpr bool kOpen = true;
 constexpr bool kClosed = false;
 
-nghttp2_frame_hd Frame(uint8_t type, int32_t stream, uint8_t flags = 0) {
+nghttp2_frame_hd FrameHead(uint8_t type, int32_t stream, uint8_t flags = 0) {
   nghttp2_frame_hd header{};
   header.type = type;
   header.stream_id = stream;
@@ -20,48 +20,49 @@ nghttp2_frame_hd Frame(uint8_t type, int32_t stream, uint8_t flags = 0) {
 }
 
 TEST(StreamHistory, NothingFollowsTheClientsEndOfAClosedStream) {
-  for (const nghttp2_frame_hd& end : {Frame(NGHTTP2_DATA, 1, NGHTTP2_FLAG_END_STREAM), Frame(NGHTTP2_RST_STREAM, 1)}) {
+  for (const nghttp2_frame_hd& end :
+       {FrameHead(NGHTTP2_DATA, 1, NGHTTP2_FLAG_END_STREAM), FrameHead(NGHTTP2_RST_STREAM, 1)}) {
     for (const uint8_t late : {NGHTTP2_DATA, NGHTTP2_HEADERS}) {
       StreamHistory history;
-      EXPECT_EQ(history.Judge(Frame(NGHTTP2_HEADERS, 1), kOpen), NGHTTP2_NO_ERROR);
+      EXPECT_EQ(history.Judge(FrameHead(NGHTTP2_HEADERS, 1), kOpen), NGHTTP2_NO_ERROR);
       EXPECT_EQ(history.Judge(end, kOpen), NGHTTP2_NO_ERROR);
-      EXPECT_EQ(history.Judge(Frame(late, 1), kOpen), NGHTTP2_NO_ERROR) << "nghttp2 judges open streams";
-      EXPECT_EQ(history.Judge(Frame(NGHTTP2_WINDOW_UPDATE, 1), kClosed), NGHTTP2_NO_ERROR);
-      EXPECT_EQ(history.Judge(Frame(NGHTTP2_RST_STREAM, 1), kClosed), NGHTTP2_NO_ERROR);
-      EXPECT_EQ(history.Judge(Frame(late, 1), kClosed), NGHTTP2_STREAM_CLOSED);
+      EXPECT_EQ(history.Judge(FrameHead(late, 1), kOpen), NGHTTP2_NO_ERROR) << "nghttp2 judges open streams";
+      EXPECT_EQ(history.Judge(FrameHead(NGHTTP2_WINDOW_UPDATE, 1), kClosed), NGHTTP2_NO_ERROR);
+      EXPECT_EQ(history.Judge(FrameHead(NGHTTP2_RST_STREAM, 1), kClosed), NGHTTP2_NO_ERROR);
+      EXPECT_EQ(history.Judge(FrameHead(late, 1), kClosed), NGHTTP2_STREAM_CLOSED);
     }
   }
 }
 
 TEST(StreamHistory, WhatComesForAStreamThatWeClosedIsOnItsWayAndTaken) {
   StreamHistory history;
-  EXPECT_EQ(history.Judge(Frame(NGHTTP2_HEADERS, 1), kOpen), NGHTTP2_NO_ERROR);
-  EXPECT_EQ(history.Judge(Frame(NGHTTP2_DATA, 1), kClosed), NGHTTP2_NO_ERROR);
-  EXPECT_EQ(history.Judge(Frame(NGHTTP2_HEADERS, 1, NGHTTP2_FLAG_END_STREAM), kClosed), NGHTTP2_NO_ERROR);
-  EXPECT_EQ(history.Judge(Frame(NGHTTP2_DATA, 1), kClosed), NGHTTP2_STREAM_CLOSED) << "behind its end";
+  EXPECT_EQ(history.Judge(FrameHead(NGHTTP2_HEADERS, 1), kOpen), NGHTTP2_NO_ERROR);
+  EXPECT_EQ(history.Judge(FrameHead(NGHTTP2_DATA, 1), kClosed), NGHTTP2_NO_ERROR);
+  EXPECT_EQ(history.Judge(FrameHead(NGHTTP2_HEADERS, 1, NGHTTP2_FLAG_END_STREAM), kClosed), NGHTTP2_NO_ERROR);
+  EXPECT_EQ(history.Judge(FrameHead(NGHTTP2_DATA, 1), kClosed), NGHTTP2_STREAM_CLOSED) << "behind its end";
 }
 
 TEST(StreamHistory, ANumberThatWasLeftOutIsNotUsedLater) {
   StreamHistory history;
-  EXPECT_EQ(history.Judge(Frame(NGHTTP2_HEADERS, 5), kOpen), NGHTTP2_NO_ERROR);
-  EXPECT_EQ(history.Judge(Frame(NGHTTP2_HEADERS, 7), kOpen), NGHTTP2_NO_ERROR);
-  EXPECT_EQ(history.Judge(Frame(NGHTTP2_HEADERS, 3), kClosed), NGHTTP2_PROTOCOL_ERROR);
-  EXPECT_EQ(history.Judge(Frame(NGHTTP2_HEADERS, 5), kClosed), NGHTTP2_NO_ERROR) << "late trailers";
+  EXPECT_EQ(history.Judge(FrameHead(NGHTTP2_HEADERS, 5), kOpen), NGHTTP2_NO_ERROR);
+  EXPECT_EQ(history.Judge(FrameHead(NGHTTP2_HEADERS, 7), kOpen), NGHTTP2_NO_ERROR);
+  EXPECT_EQ(history.Judge(FrameHead(NGHTTP2_HEADERS, 3), kClosed), NGHTTP2_PROTOCOL_ERROR);
+  EXPECT_EQ(history.Judge(FrameHead(NGHTTP2_HEADERS, 5), kClosed), NGHTTP2_NO_ERROR) << "late trailers";
 }
 
 TEST(StreamHistory, PriorityNamesAStream) {
   StreamHistory history;
-  EXPECT_EQ(history.Judge(Frame(NGHTTP2_PRIORITY, 0), kClosed), NGHTTP2_PROTOCOL_ERROR);
-  EXPECT_EQ(history.Judge(Frame(NGHTTP2_PRIORITY, 9), kClosed), NGHTTP2_NO_ERROR);
+  EXPECT_EQ(history.Judge(FrameHead(NGHTTP2_PRIORITY, 0), kClosed), NGHTTP2_PROTOCOL_ERROR);
+  EXPECT_EQ(history.Judge(FrameHead(NGHTTP2_PRIORITY, 9), kClosed), NGHTTP2_NO_ERROR);
 }
 
 TEST(StreamHistory, OnlyTheLastEndsAreRemembered) {
   StreamHistory history;
   for (int32_t stream = 1; stream < 40; stream += 2) {
-    EXPECT_EQ(history.Judge(Frame(NGHTTP2_HEADERS, stream, NGHTTP2_FLAG_END_STREAM), kOpen), NGHTTP2_NO_ERROR);
+    EXPECT_EQ(history.Judge(FrameHead(NGHTTP2_HEADERS, stream, NGHTTP2_FLAG_END_STREAM), kOpen), NGHTTP2_NO_ERROR);
   }
-  EXPECT_EQ(history.Judge(Frame(NGHTTP2_DATA, 1), kClosed), NGHTTP2_NO_ERROR) << "dropped, which RFC 9113 allows";
-  EXPECT_EQ(history.Judge(Frame(NGHTTP2_DATA, 39), kClosed), NGHTTP2_STREAM_CLOSED);
+  EXPECT_EQ(history.Judge(FrameHead(NGHTTP2_DATA, 1), kClosed), NGHTTP2_NO_ERROR) << "dropped, which RFC 9113 allows";
+  EXPECT_EQ(history.Judge(FrameHead(NGHTTP2_DATA, 39), kClosed), NGHTTP2_STREAM_CLOSED);
 }
 
 class StreamHistoryTest : public EdgeTest {};

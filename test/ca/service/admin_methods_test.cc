@@ -24,9 +24,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
-constexpr char kActor[] = "uid 0 pid 1";
 constexpr char kWeb[] = "spiffe://cluster.local/ns/default/sa/web";
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 
 class AdminTest : public ServiceTest {
  protected:

@@ -18,9 +18,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-constexpr char kActor[] = "uid 0 pid 1";
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
-
 class AdminRotationTest : public ServiceTest {
  protected:
   AdminRotationTest() { context.rotation = &rotation; }

@@ -131,7 +131,6 @@ void SetMetadata(IstioCertificateRequest& request, const std::string& name, cons
   (*request.mutable_metadata()->mutable_fields())[name].set_string_value(value);
 }
 
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 constexpr auto kDenied = absl::StatusCode::kPermissionDenied;
 
 INSTANTIATE_TEST_SUITE_P(

@@ -22,6 +22,9 @@
 
 namespace meshca {
 
+inline constexpr char kActor[] = "uid 0 pid 1";
+inline constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+
 // Subscribers as a test sets them; remembers what was renewed.
 class FakeSubscribers final : public LiveSubscribers {
  public:

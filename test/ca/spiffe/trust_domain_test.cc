@@ -11,13 +11,13 @@ namespace {
 
 using ::testing::HasSubstr;
 
-struct RejectCase {
+struct TrustDomainCase {
   const char* name;
   std::string text;
   const char* rule;
 };
 
-class TrustDomainReject : public testing::TestWithParam<RejectCase> {};
+class TrustDomainReject : public testing::TestWithParam<TrustDomainCase> {};
 
 TEST_P(TrustDomainReject, NamesTheRuleBroken) {
   const absl::Status status = TrustDomain::Parse(GetParam().text).status();
@@ -27,11 +27,11 @@ TEST_P(TrustDomainReject, NamesTheRuleBroken) {
 }
 
 INSTANTIATE_TEST_SUITE_P(SpiffeIdSpec21, TrustDomainReject,
-                         testing::Values(RejectCase{"Empty", "", "is empty"},
-                                         RejectCase{"TooLong", std::string(256, 'a'), "255"},
-                                         RejectCase{"Slash", "a.test/x", "'/'"},
-                                         RejectCase{"Url", "spiffe://a.test", "has a byte"},
-                                         RejectCase{"Unicode", "b\xc3\xbc.test", "'\\xc3'"}),
+                         testing::Values(TrustDomainCase{"Empty", "", "is empty"},
+                                         TrustDomainCase{"TooLong", std::string(256, 'a'), "255"},
+                                         TrustDomainCase{"Slash", "a.test/x", "'/'"},
+                                         TrustDomainCase{"Url", "spiffe://a.test", "has a byte"},
+                                         TrustDomainCase{"Unicode", "b\xc3\xbc.test", "'\\xc3'"}),
                          [](const auto& info) { return std::string(info.param.name); });
 
 TEST(TrustDomain, StoresLowerCase) {

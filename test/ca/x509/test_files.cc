@@ -44,8 +44,6 @@ std::unique_ptr<SoftwareKey> NewKey(KeyType type) { return *SoftwareKey::Generat
 
 absl::Time TestNow() { return absl::FromCivil(absl::CivilSecond(2026, 6, 1, 12, 0, 0), absl::UTCTimeZone()); }
 
-TrustDomain TestDomain() { return *TrustDomain::Parse("cluster.local"); }
-
 TestAuthorities NewAuthorities(absl::Time now) {
   TestAuthorities made;
   made.root = *BuildRoot(TestDomain(), *made.root_key, now, absl::Hours(24 * 3650), SystemEntropy());

@@ -10,9 +10,9 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "ca/spiffe/trust_domain.h"
 #include "ca/x509/certificate.h"
 #include "ca/x509/signing_key.h"
+#include "test/ca/spiffe/test_domain.h"
 
 namespace meshca {
 
@@ -25,7 +25,6 @@ std::unique_ptr<SoftwareKey> NewKey(KeyType type = KeyType::kEcP256);
 
 // 2026-06-01 12:00:00 UTC
 absl::Time TestNow();
-TrustDomain TestDomain();  // cluster.local
 
 // A root and an issuing authority under it, made at TestNow().
 struct TestAuthorities {
