@@ -115,8 +115,9 @@ absl::StatusOr<std::string> SpkiOf(const JsonValue& jwk) {
     MESHCA_ASSIGN_OR_RETURN(const std::string x, Bytes(jwk, "x", 32));
     return Spki(kEd25519Algorithm, x);
   }
-  if (type == "EC" || type == "OKP")
+  if (type == "EC" || type == "OKP") {
     return Foreign(absl::StrCat("no algorithm here takes the curve ", ShownMember(curve)));
+  }
   return Foreign(absl::StrCat("no algorithm here takes the key type ", ShownMember(type)));
 }
 
@@ -153,8 +154,9 @@ absl::StatusOr<Jwks::Key> ReadKey(const JsonValue& jwk) {
     return Broken("is a private or shared key, which must never be published: replace it at the issuer");
   }
   const absl::string_view use = jwk.FindText("use");
-  if (!use.empty() && use != "sig")
+  if (!use.empty() && use != "sig") {
     return Foreign(absl::StrCat("is for the use ", ShownMember(use), ", not for signatures"));
+  }
   MESHCA_RETURN_IF_ERROR(CheckOperations(jwk));
   MESHCA_ASSIGN_OR_RETURN(const std::string spki, SpkiOf(jwk));
   absl::StatusOr<PublicKey> key = PublicKey::FromSpki(spki);

@@ -15,7 +15,7 @@ namespace meshca::cli {
 // stderr, and set back where it is ours. InvalidArgument: a folder or device, nothing in it, more than a token holds,
 // or what CheckBareText names around it. PermissionDenied: it is somebody else's. Else as errno says; all name the
 // path.
-absl::StatusOr<SecretBytes> ReadSecret(const std::string& path);
+absl::StatusOr<SecretBytes> ReadSecretFile(const std::string& path);
 
 // Puts `secret` and a newline into `path`, mode 0600 from its first moment, in place of a regular file that was there.
 // AlreadyExists: something else is there, such as a symbolic link or a pipe. PermissionDenied also: in a folder

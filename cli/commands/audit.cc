@@ -14,7 +14,7 @@ namespace {
 
 namespace v1 = ::meshca::admin::v1;
 
-absl::Status List(Session& session) {
+absl::Status ListAuditRecords(Session& session) {
   MESHCA_ASSIGN_OR_RETURN(RpcClient* const admin, session.Admin());
   ListPrinter printer(session.format, {"NUMBER", "TIME (UTC)", "ACTOR", "ACTION", "TARGET", "DETAIL"});
   v1::AuditRecord record;
@@ -39,7 +39,7 @@ absl::Status List(Session& session) {
 
 void AddAudit(CLI::App& root, Session& session) {
   CLI::App* noun = AddNoun(root, "audit", "What was done to trust, by whom");
-  AddVerb(*noun, session, "list", "The audit log, oldest first", List);
+  AddVerb(*noun, session, "list", "The audit log, oldest first", ListAuditRecords);
 }
 
 }  // namespace meshca::cli

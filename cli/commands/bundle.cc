@@ -14,17 +14,17 @@ namespace {
 
 namespace v1 = ::meshca::admin::v1;
 
-struct Options {
+struct BundleOptions {
   std::string format;
 };
 
-void Bind(CLI::App& app, Options& options) {
+void BindBundle(CLI::App& app, BundleOptions& options) {
   app.add_option("--format", options.format, "pem: a CA file; spiffe: the JWK set that other trust domains read")
       ->check(CLI::IsMember({"pem", "spiffe"}))
       ->type_name("FORMAT");
 }
 
-absl::Status Show(Session& session, Options& options) {
+absl::Status ShowBundle(Session& session, BundleOptions& options) {
   v1::Bundle bundle;
   MESHCA_RETURN_IF_ERROR(session.CallAdmin("GetBundle", v1::GetBundleRequest(), bundle));
   if (options.format == "pem") {
@@ -45,7 +45,7 @@ absl::Status Show(Session& session, Options& options) {
 
 void AddBundle(CLI::App& root, Session& session) {
   CLI::App* noun = AddNoun(root, "bundle", "What this trust domain trusts");
-  AddVerb<Options>(*noun, session, "show", "The trust bundle of this moment", Bind, Show);
+  AddVerb<BundleOptions>(*noun, session, "show", "The trust bundle of this moment", BindBundle, ShowBundle);
 }
 
 }  // namespace meshca::cli

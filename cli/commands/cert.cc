@@ -84,7 +84,7 @@ std::vector<std::string> RevokedRow(const v1::CertificateRecord& record) {
           ShowOrigin(record)};
 }
 
-absl::Status List(Session& session, FilterOptions& options) {
+absl::Status ListCertificates(Session& session, FilterOptions& options) {
   MESHCA_ASSIGN_OR_RETURN(const v1::ListCertificatesRequest request, ReadFilter(options));
   MESHCA_ASSIGN_OR_RETURN(RpcClient* const admin, session.Admin());
   ListPrinter printer(session.format, options.revoked ? RevokedHeaders() : PlainHeaders());
@@ -106,7 +106,7 @@ std::string Revoked(const v1::CertificateRecord& record) {
   return absl::StrCat(ShowTime(record, "revoked_at"), " UTC (", record.revocation_reason(), ")");
 }
 
-absl::Status Show(Session& session, const std::string& serial) {
+absl::Status ShowCertificate(Session& session, const std::string& serial) {
   v1::GetCertificateRequest request;
   request.set_serial(serial);
   v1::CertificateRecord record;
@@ -177,8 +177,9 @@ absl::Status Tree(Session& session) {
 
 void AddCert(CLI::App& root, Session& session) {
   CLI::App* noun = AddNoun(root, "cert", "Every certificate ever issued");
-  AddVerb<FilterOptions>(*noun, session, "list", "Certificates, oldest first; no limit", BindFilter, List);
-  AddIdVerb(*noun, session, "show", "One certificate's record", {"SERIAL", "Serial number, 32 hex digits"}, Show);
+  AddVerb<FilterOptions>(*noun, session, "list", "Certificates, oldest first; no limit", BindFilter, ListCertificates);
+  AddIdVerb(*noun, session, "show", "One certificate's record", {"SERIAL", "Serial number, 32 hex digits"},
+            ShowCertificate);
   AddVerb<RenewOptions>(*noun, session, "renew", "Push a new key to the SDS subscribers that hold a certificate",
                         BindRenew, Renew);
   AddCertRevoke(*noun, session);

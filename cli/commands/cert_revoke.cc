@@ -29,7 +29,7 @@ struct RevokeOptions {
   bool dry_run = false;
 };
 
-void Bind(CLI::App& app, RevokeOptions& options) {
+void BindRevocation(CLI::App& app, RevokeOptions& options) {
   app.add_option("SERIAL", options.serial, "Serial number of one certificate, 32 hex digits");
   app.add_option("--id", options.id_glob, "Every identity that fits: spiffe://cluster.local/ns/prod/*")
       ->type_name("GLOB");
@@ -150,8 +150,8 @@ std::string ShowOrigin(const v1::CertificateRecord& record) {
 
 void AddCertRevoke(CLI::App& noun, Session& session) {
   AddVerb<RevokeOptions>(noun, session, "revoke",
-                         "Take identities back: a certificate, its renewals and its key get nothing more", Bind,
-                         Revoke);
+                         "Take identities back: a certificate, its renewals and its key get nothing more",
+                         BindRevocation, Revoke);
 }
 
 }  // namespace meshca::cli

@@ -30,8 +30,8 @@ constexpr absl::Duration kTimeout = absl::Seconds(5);
 // What serves only while the server can issue; see MeshcaServer::OnReadiness.
 constexpr char kCsrService[] = "istio.v1.auth.IstioCertificateService";
 
-void Add(v1::CheckResponse& response, const std::string& name, const absl::Status& status, const std::string& detail,
-         const std::string& mend) {
+void AddCheckLine(v1::CheckResponse& response, const std::string& name, const absl::Status& status,
+                  const std::string& detail, const std::string& mend) {
   v1::Fact& fact = *response.add_facts();
   fact.set_name(name);
   fact.set_state(status.ok() ? "ok" : "failed");
@@ -95,18 +95,19 @@ void CheckListeners(const v1::ServerStatus& status, v1::CheckResponse& response)
     if (listener.name() == "grpc") {
       std::string detail;
       const absl::Status seen = CheckServerCertificate(address, status, detail);
-      Add(response, "CSR service", seen, detail, "read the server's log; restart it if the log says nothing");
+      AddCheckLine(response, "CSR service", seen, detail, "read the server's log; restart it if the log says nothing");
     } else if (listener.name() == "api") {
       api_socket = std::string(absl::StripPrefix(address, "unix://"));
-      Add(response, "API socket", AskHealth(api_socket, "").status(), api_socket,
-          "restart the server; nothing else may use its path");
+      AddCheckLine(response, "API socket", AskHealth(api_socket, "").status(), api_socket,
+                   "restart the server; nothing else may use its path");
     } else if (listener.name() == "http" && address == "off") {
-      Add(response, "HTTP", CheckReadyByGrpc(api_socket),
+      AddCheckLine(
+          response, "HTTP", CheckReadyByGrpc(api_socket),
           absl::StrCat("off; probes ask gRPC health, which answers SERVING: meshca health --service ", kCsrService),
           "mend the facts above; it recovers by itself");
     } else if (listener.name() == "http") {
-      Add(response, "HTTP", CheckReadyz(address), absl::StrCat("http://", address, "/readyz answers 200"),
-          "mend the facts above; it recovers by itself");
+      AddCheckLine(response, "HTTP", CheckReadyz(address), absl::StrCat("http://", address, "/readyz answers 200"),
+                   "mend the facts above; it recovers by itself");
     }
   }
 }
@@ -115,8 +116,9 @@ void CheckServer(Session& session, v1::CheckResponse& response) {
   v1::ServerStatus status;
   const absl::Status asked =
       session.CallAdmin("GetStatus", v1::GetStatusRequest(), status, {.timeout = absl::Seconds(20)});
-  Add(response, "server", asked, absl::StrCat("meshca ", status.version(), ", trust domain ", status.trust_domain()),
-      "start it: meshca serve");
+  AddCheckLine(response, "server", asked,
+               absl::StrCat("meshca ", status.version(), ", trust domain ", status.trust_domain()),
+               "start it: meshca serve");
   if (!asked.ok()) return;
   if (status.version() != kVersion) {
     v1::Fact& fact = *response.add_facts();
@@ -128,7 +130,7 @@ void CheckServer(Session& session, v1::CheckResponse& response) {
   CheckListeners(status, response);
   v1::CheckResponse server;
   const absl::Status checked = session.CallAdmin("Check", v1::CheckRequest(), server, {.timeout = absl::Minutes(1)});
-  if (!checked.ok()) return Add(response, "server's own check", checked, "", "read the server's log");
+  if (!checked.ok()) return AddCheckLine(response, "server's own check", checked, "", "read the server's log");
   for (v1::Fact& fact : *server.mutable_facts()) *response.add_facts() = std::move(fact);
 }
 
@@ -137,11 +139,11 @@ const char* Colour(const std::string& state) {
   return state == "ok" ? "\033[32m" : state == "warning" ? "\033[33m" : "\033[31m";
 }
 
-struct Options {
+struct CheckOptions {
   bool accept_clock = false;
 };
 
-void Bind(CLI::App& app, Options& options) {
+void BindCheck(CLI::App& app, CheckOptions& options) {
   app.add_flag("--accept-clock", options.accept_clock,
                "Say that the server's clock is right as it is: what was frozen because of it goes on");
 }
@@ -156,11 +158,12 @@ absl::Status AcceptClock(Session& session) {
   return absl::OkStatus();
 }
 
-absl::Status Run(Session& session, Options& options) {
+absl::Status RunCheck(Session& session, CheckOptions& options) {
   if (options.accept_clock) return AcceptClock(session);
   v1::CheckResponse response;
   const auto configuration = config::ResolveConfig(session.Input());
-  Add(response, "configuration", configuration.status(),
+  AddCheckLine(
+      response, "configuration", configuration.status(),
       configuration.ok() && !configuration->config_file.empty() ? configuration->config_file : "defaults and flags",
       "mend what it names, then: meshca config validate");
   CheckServer(session, response);
@@ -183,8 +186,8 @@ absl::Status Run(Session& session, Options& options) {
 }  // namespace
 
 void AddCheck(CLI::App& root, Session& session) {
-  AddVerb<Options>(root, session, "check", "Check every fact a healthy server rests on; says what mends the others",
-                   Bind, Run);
+  AddVerb<CheckOptions>(root, session, "check",
+                        "Check every fact a healthy server rests on; says what mends the others", BindCheck, RunCheck);
 }
 
 }  // namespace meshca::cli

@@ -13,17 +13,17 @@
 namespace meshca::cli {
 namespace {
 
-struct Options {
+struct CompletionOptions {
   std::string shell;
 };
 
-void Bind(CLI::App& app, Options& options) {
+void BindCompletion(CLI::App& app, CompletionOptions& options) {
   app.add_option("SHELL", options.shell, "bash, zsh or fish")
       ->required()
       ->check(CLI::IsMember({"bash", "zsh", "fish"}));
 }
 
-absl::Status Run(Session& session, Options& options) {
+absl::Status RunCompletion(Session& session, CompletionOptions& options) {
   // A tree of its own: this one is being run.
   Session unused;
   MESHCA_ASSIGN_OR_RETURN(const std::string script, CompletionScript(*BuildTree(unused), options.shell));
@@ -34,7 +34,8 @@ absl::Status Run(Session& session, Options& options) {
 }  // namespace
 
 void AddCompletion(CLI::App& root, Session& session) {
-  AddVerb<Options>(root, session, "completion", "A script that completes commands in your shell", Bind, Run);
+  AddVerb<CompletionOptions>(root, session, "completion", "A script that completes commands in your shell",
+                             BindCompletion, RunCompletion);
 }
 
 }  // namespace meshca::cli

@@ -15,7 +15,7 @@ void BindValidate(CLI::App& app, ConfigOptions& options) {
   BindConfigOptions(app, options);
 }
 
-void BindShow(CLI::App& app, ConfigOptions& options) {
+void BindShowConfig(CLI::App& app, ConfigOptions& options) {
   app.add_flag("--origin", options.show_origin, "Say behind each value where it came from");
   BindConfigOptions(app, options);
 }
@@ -49,7 +49,8 @@ void AddConfig(CLI::App& root, Session& session) {
   CLI::App* noun = AddNoun(root, "config", "The configuration of `meshca serve`");
   AddVerb<ConfigOptions>(*noun, session, "validate", "Check a configuration; faults name file, line and key",
                          BindValidate, RunValidate);
-  AddVerb<ConfigOptions>(*noun, session, "show", "Print the configuration that holds, as YAML", BindShow, RunShow);
+  AddVerb<ConfigOptions>(*noun, session, "show", "Print the configuration that holds, as YAML", BindShowConfig,
+                         RunShow);
 }
 
 }  // namespace meshca::cli

@@ -18,7 +18,7 @@ namespace {
 
 namespace v1 = ::meshca::admin::v1;
 
-struct CreateOptions {
+struct CreateEntryOptions {
   std::string spiffe_id;
   std::vector<std::string> selectors;
   std::vector<std::string> dns_names;
@@ -30,14 +30,14 @@ std::string Ttl(const v1::Entry& entry) {
   return entry.ttl().seconds() == 0 ? "-" : absl::StrCat(entry.ttl().seconds(), "s");
 }
 
-void PrintText(const v1::Entry& entry) {
+void PrintEntryText(const v1::Entry& entry) {
   Out("id          %s\nspiffe id   %s\nselectors   %s\nttl         %s\ndns names   %s\ncreated     %s by %s\n",
       entry.id(), entry.spiffe_id(), absl::StrJoin(entry.selectors(), " and "), Ttl(entry),
       entry.dns_names().empty() ? "-" : absl::StrJoin(entry.dns_names(), ", "), ShowTime(entry, "created_at"),
       entry.created_by());
 }
 
-void BindCreate(CLI::App& app, CreateOptions& options) {
+void BindCreateEntry(CLI::App& app, CreateEntryOptions& options) {
   app.add_option("SPIFFE_ID", options.spiffe_id, "The identity that fitting processes may hold")->required();
   app.add_option("--selector", options.selectors,
                  "unix:uid:1000, unix:gid:1000 or unix:path:/usr/bin/envoy; several must all fit")
@@ -52,7 +52,7 @@ void BindCreate(CLI::App& app, CreateOptions& options) {
   app.add_option("--id", options.id, "Id of the entry (default: made from what it says)")->type_name("ID");
 }
 
-absl::Status Create(Session& session, CreateOptions& options) {
+absl::Status CreateEntry(Session& session, CreateEntryOptions& options) {
   v1::CreateEntryRequest request;
   v1::Entry& wanted = *request.mutable_entry();
   wanted.set_id(options.id);
@@ -68,7 +68,7 @@ absl::Status Create(Session& session, CreateOptions& options) {
   return absl::OkStatus();
 }
 
-absl::Status List(Session& session) {
+absl::Status ListEntries(Session& session) {
   v1::ListEntriesResponse response;
   MESHCA_RETURN_IF_ERROR(session.CallAdmin("ListEntries", v1::ListEntriesRequest(), response));
   PrintList(session, {"ID", "SPIFFE ID", "SELECTORS", "TTL"}, response.entries(),
@@ -78,16 +78,16 @@ absl::Status List(Session& session) {
   return absl::OkStatus();
 }
 
-absl::Status Show(Session& session, const std::string& id) {
+absl::Status ShowEntry(Session& session, const std::string& id) {
   v1::GetEntryRequest request;
   request.set_id(id);
   v1::Entry entry;
   MESHCA_RETURN_IF_ERROR(session.CallAdmin("GetEntry", request, entry));
-  session.Print(entry, [&] { PrintText(entry); });
+  session.Print(entry, [&] { PrintEntryText(entry); });
   return absl::OkStatus();
 }
 
-absl::Status Delete(Session& session, const std::string& id) {
+absl::Status DeleteEntry(Session& session, const std::string& id) {
   v1::DeleteEntryRequest request;
   request.set_id(id);
   v1::DeleteEntryResponse response;
@@ -98,14 +98,15 @@ absl::Status Delete(Session& session, const std::string& id) {
 
 void AddEntry(CLI::App& root, Session& session) {
   CLI::App* noun = AddNoun(root, "entry", "Registration entries: which processes may hold which identity");
-  AddVerb<CreateOptions>(*noun, session, "create", "Let the processes that fit hold an identity", BindCreate, Create);
+  AddVerb<CreateEntryOptions>(*noun, session, "create", "Let the processes that fit hold an identity", BindCreateEntry,
+                              CreateEntry);
   AddVerb<ApplyOptions>(*noun, session, "apply", "Make the entries of files exist, all at once or none", BindApply,
                         ApplyEntryFiles);
-  AddVerb(*noun, session, "list", "All entries", List);
+  AddVerb(*noun, session, "list", "All entries", ListEntries);
   const IdArgument id = {"ID", "Id of the entry, as `meshca entry list` shows it"};
-  AddIdVerb(*noun, session, "show", "One entry", id, Show);
+  AddIdVerb(*noun, session, "show", "One entry", id, ShowEntry);
   AddIdVerb(*noun, session, "delete",
-            "Take an entry away: its certificates are renewed no more, and stay good until they end", id, Delete);
+            "Take an entry away: its certificates are renewed no more, and stay good until they end", id, DeleteEntry);
 }
 
 }  // namespace meshca::cli

@@ -11,16 +11,16 @@
 namespace meshca::cli {
 namespace {
 
-struct Options {
+struct HealthOptions {
   std::string service;
 };
 
-void Bind(CLI::App& app, Options& options) {
+void BindHealth(CLI::App& app, HealthOptions& options) {
   app.add_option("--service", options.service, "A gRPC service by its full name (default: the server as a whole)")
       ->type_name("NAME");
 }
 
-absl::Status Run(Session& session, Options& options) {
+absl::Status RunHealth(Session& session, HealthOptions& options) {
   MESHCA_ASSIGN_OR_RETURN(RpcClient* const admin, session.Admin());
   grpc::health::v1::HealthCheckRequest request;
   request.set_service(options.service);
@@ -37,7 +37,7 @@ absl::Status Run(Session& session, Options& options) {
 }  // namespace
 
 void AddHealth(CLI::App& root, Session& session) {
-  AddVerb<Options>(root, session, "health", "Exit 0 when the server says that it serves", Bind, Run);
+  AddVerb<HealthOptions>(root, session, "health", "Exit 0 when the server says that it serves", BindHealth, RunHealth);
 }
 
 }  // namespace meshca::cli

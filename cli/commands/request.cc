@@ -31,7 +31,7 @@ namespace {
 constexpr char kMethod[] = "/istio.v1.auth.IstioCertificateService/CreateCertificate";
 constexpr size_t kFileBytesMax = 1024 * 1024;
 
-struct Options {
+struct RequestOptions {
   std::string spiffe_id;
   std::string server;
   ServerTrust trust;
@@ -45,7 +45,7 @@ struct Options {
   std::string out_dir = ".";
 };
 
-void Bind(CLI::App& app, Options& options) {
+void BindRequest(CLI::App& app, RequestOptions& options) {
   app.add_option("SPIFFE_ID", options.spiffe_id, "The identity wanted: spiffe://cluster.local/ns/default/sa/web")
       ->required();
   app.add_option("--out-dir", options.out_dir, "Folder for key.pem, cert-chain.pem, root-cert.pem (default: here)")
@@ -99,9 +99,9 @@ absl::StatusOr<T> AsUsage(absl::StatusOr<T> value, absl::string_view option) {
 }
 
 // The bearer token, from wherever it comes.
-absl::StatusOr<SecretBytes> Bearer(Options& options) {
+absl::StatusOr<SecretBytes> Bearer(RequestOptions& options) {
   const std::string& file = options.token_file.empty() ? options.jwt_file : options.token_file;
-  if (!file.empty()) return ReadSecret(file);
+  if (!file.empty()) return ReadSecretFile(file);
   if (!options.token.empty()) {
     if (const absl::Status bare = CheckBareText(options.token); !bare.ok()) {
       return UsageError(absl::StrCat("--token: ", bare.message()));
@@ -117,7 +117,8 @@ struct Connection {
   std::string trusted_roots;  // "" on the socket: its path says who it is
 };
 
-absl::StatusOr<Connection> Connect(const Session& session, const Options& options, absl::string_view bearer) {
+absl::StatusOr<Connection> ConnectForRequest(const Session& session, const RequestOptions& options,
+                                             absl::string_view bearer) {
   Connection connection;
   if (options.server.empty()) {
     if (!options.trust.certificate_file.empty()) return UsageError("--cert renews over TLS: give --server HOST:PORT");
@@ -142,7 +143,7 @@ absl::StatusOr<Connection> Connect(const Session& session, const Options& option
   return connection;
 }
 
-void PrintResult(const Session& session, const Options& options, const SpiffeId& id, const Certificate& leaf) {
+void PrintResult(const Session& session, const RequestOptions& options, const SpiffeId& id, const Certificate& leaf) {
   const std::string until = Rfc3339Text(leaf.validity().not_after);
   const auto path = [&](const char* name) { return (std::filesystem::path(options.out_dir) / name).string(); };
   if (session.format == OutputFormat::kTable) {
@@ -164,7 +165,7 @@ void PrintResult(const Session& session, const Options& options, const SpiffeId&
   if (!json.empty()) Out("%s}\n", json);
 }
 
-absl::Status Run(Session& session, Options& options) {
+absl::Status RunRequest(Session& session, RequestOptions& options) {
   MESHCA_ASSIGN_OR_RETURN(const SpiffeId id, AsUsage(SpiffeId::Parse(options.spiffe_id), "SPIFFE_ID"));
   MESHCA_ASSIGN_OR_RETURN(const KeyType key_type, AsUsage(ParseKeyType(options.key_type), "--key-type"));
   istio::v1::auth::IstioCertificateRequest request;
@@ -174,7 +175,7 @@ absl::Status Run(Session& session, Options& options) {
     request.set_validity_duration(absl::ToInt64Seconds(ttl));
   }
   MESHCA_ASSIGN_OR_RETURN(const SecretBytes bearer, Bearer(options));
-  MESHCA_ASSIGN_OR_RETURN(const Connection connection, Connect(session, options, bearer.reveal()));
+  MESHCA_ASSIGN_OR_RETURN(const Connection connection, ConnectForRequest(session, options, bearer.reveal()));
 
   // The key is made here and never leaves but into key.pem.
   MESHCA_ASSIGN_OR_RETURN(const std::unique_ptr<SoftwareKey> key, SoftwareKey::Generate(key_type));
@@ -197,7 +198,8 @@ absl::Status Run(Session& session, Options& options) {
 }  // namespace
 
 void AddRequest(CLI::App& root, Session& session) {
-  AddVerb<Options>(root, session, "request", "Make a key here and get a certificate for it", Bind, Run);
+  AddVerb<RequestOptions>(root, session, "request", "Make a key here and get a certificate for it", BindRequest,
+                          RunRequest);
 }
 
 }  // namespace meshca::cli

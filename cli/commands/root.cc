@@ -28,14 +28,14 @@ struct ImportOptions {
   bool renew_unrecorded = false;
 };
 
-void BindShow(CLI::App& app, ShowOptions& options) {
+void BindShowRoot(CLI::App& app, ShowOptions& options) {
   app.add_option("--format", options.format, "text, or pem: the trusted roots as a CA file")
       ->check(CLI::IsMember({"text", "pem"}))
       ->type_name("FORMAT");
   app.add_flag("--all", options.all, "Retired authorities too");
 }
 
-absl::Status Show(Session& session, ShowOptions& options) {
+absl::Status ShowRoot(Session& session, ShowOptions& options) {
   if (options.format == "pem") {
     v1::Bundle bundle;
     MESHCA_RETURN_IF_ERROR(session.CallAdmin("GetBundle", v1::GetBundleRequest(), bundle));
@@ -98,7 +98,7 @@ absl::Status Import(Session& session, ImportOptions& options) {
 
 void AddRoot(CLI::App& root, Session& session) {
   CLI::App* noun = AddNoun(root, "root", "The authorities that sign");
-  AddVerb<ShowOptions>(*noun, session, "show", "Authorities, their fingerprints and states", BindShow, Show);
+  AddVerb<ShowOptions>(*noun, session, "show", "Authorities, their fingerprints and states", BindShowRoot, ShowRoot);
   AddRootRotation(*noun, session);
   AddVerb<ImportOptions>(*noun, session, "import", "Sign with a CA made elsewhere from now on", BindImport, Import);
 }

@@ -28,12 +28,12 @@ using ::envoy::service::discovery::v3::DiscoveryResponse;
 constexpr char kService[] = "/envoy.service.secret.v3.SecretDiscoveryService/";
 constexpr char kTypeUrl[] = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
 
-struct Options {
+struct SdsOptions {
   std::string name;
   std::string socket;
 };
 
-void Bind(CLI::App& app, Options& options) {
+void BindSds(CLI::App& app, SdsOptions& options) {
   app.add_option("NAME", options.name,
                  "default, ROOTCA, ALL, a SPIFFE ID, or a trust domain's ID (spiffe://cluster.local)")
       ->required();
@@ -61,7 +61,7 @@ std::string Json(const SecretView& view, const std::string& version) {
       ",\"chain_pem\":", JsonString(view.chain_pem), ",\"roots\":[", absl::StrJoin(roots, ","), "]}");
 }
 
-void PrintText(const SecretView& view, const std::string& version) {
+void PrintSdsText(const SecretView& view, const std::string& version) {
   Out("%s  %s  version %s", Time(absl::Now()), view.name, version);
   if (view.kind == "certificate") {
     Out("  %s  serial %s  until %s%s", view.spiffe_id, view.serial, Time(view.not_after),
@@ -75,14 +75,14 @@ void PrintText(const SecretView& view, const std::string& version) {
 }
 
 // Prints every secret of `response`, which holds no private key afterwards.
-absl::Status Show(const Session& session, DiscoveryResponse& response) {
+absl::Status ShowSds(const Session& session, DiscoveryResponse& response) {
   for (auto& resource : *response.mutable_resources()) {
     absl::StatusOr<SecretView> view = ReadSecret(resource.value());
     Wipe(*resource.mutable_value());
     MESHCA_RETURN_IF_ERROR(view.status());
     // JSON is YAML too.
     if (session.format == OutputFormat::kTable) {
-      PrintText(*view, response.version_info());
+      PrintSdsText(*view, response.version_info());
     } else {
       Out("%s\n", Json(*view, response.version_info()));
     }
@@ -91,7 +91,7 @@ absl::Status Show(const Session& session, DiscoveryResponse& response) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<RpcClient>> Connect(const Session& session, const Options& options) {
+absl::StatusOr<std::unique_ptr<RpcClient>> ConnectForSds(const Session& session, const SdsOptions& options) {
   std::string socket = options.socket;
   if (socket.empty()) {
     MESHCA_ASSIGN_OR_RETURN(socket, WorkloadSocket(session));
@@ -111,16 +111,16 @@ DiscoveryRequest Subscribe(const std::string& name) {
   return request;
 }
 
-absl::Status Get(Session& session, Options& options) {
-  MESHCA_ASSIGN_OR_RETURN(const std::unique_ptr<RpcClient> client, Connect(session, options));
+absl::Status Get(Session& session, SdsOptions& options) {
+  MESHCA_ASSIGN_OR_RETURN(const std::unique_ptr<RpcClient> client, ConnectForSds(session, options));
   DiscoveryResponse response;
   MESHCA_RETURN_IF_ERROR(client->Unary(absl::StrCat(kService, "FetchSecrets"), Subscribe(options.name), response));
   if (response.resources().empty()) return absl::NotFoundError(absl::StrCat("no secret \"", options.name, "\""));
-  return Show(session, response);
+  return ShowSds(session, response);
 }
 
-absl::Status Watch(Session& session, Options& options) {
-  MESHCA_ASSIGN_OR_RETURN(const std::unique_ptr<RpcClient> client, Connect(session, options));
+absl::Status Watch(Session& session, SdsOptions& options) {
+  MESHCA_ASSIGN_OR_RETURN(const std::unique_ptr<RpcClient> client, ConnectForSds(session, options));
   const DiscoveryRequest first = Subscribe(options.name);
   DiscoveryRequest acknowledgement = first;
   acknowledgement.clear_node();
@@ -128,7 +128,7 @@ absl::Status Watch(Session& session, Options& options) {
   absl::Status shown;
   absl::Status ended = client->BidiStream(absl::StrCat(kService, "StreamSecrets"), first, response, acknowledgement,
                                           [&] {
-                                            shown = Show(session, response);
+                                            shown = ShowSds(session, response);
                                             if (!shown.ok() || OutputBroken()) return RpcClient::Next::kEnd;
                                             acknowledgement.set_version_info(response.version_info());
                                             acknowledgement.set_response_nonce(response.nonce());
@@ -143,8 +143,8 @@ absl::Status Watch(Session& session, Options& options) {
 
 void AddSds(CLI::App& root, Session& session) {
   CLI::App* noun = AddNoun(root, "sds", "What a proxy of this user would receive; private keys are never shown");
-  AddVerb<Options>(*noun, session, "get", "One secret, as it is now", Bind, Get);
-  AddVerb<Options>(*noun, session, "watch", "One secret, each time it changes, until Ctrl-C", Bind, Watch);
+  AddVerb<SdsOptions>(*noun, session, "get", "One secret, as it is now", BindSds, Get);
+  AddVerb<SdsOptions>(*noun, session, "watch", "One secret, each time it changes, until Ctrl-C", BindSds, Watch);
 }
 
 }  // namespace meshca::cli

@@ -15,7 +15,7 @@ namespace v1 = ::meshca::admin::v1;
 
 void Line(const char* label, const std::string& value) { Out("%-14s%s\n", label, value); }
 
-void PrintText(const v1::ServerStatus& status) {
+void PrintStatusText(const v1::ServerStatus& status) {
   Line("meshca", absl::StrCat(status.version(), status.ready() ? "  ready" : "  NOT READY: ", status.not_ready_reason(),
                               "  since ", ShowTime(status, "started_at"), " UTC"));
   Line("trust domain", status.trust_domain());
@@ -50,15 +50,17 @@ void PrintText(const v1::ServerStatus& status) {
                                                   : absl::StrCat("ERROR: ", status.store().error()));
 }
 
-absl::Status Run(Session& session) {
+absl::Status RunStatus(Session& session) {
   v1::ServerStatus status;
   MESHCA_RETURN_IF_ERROR(session.CallAdmin("GetStatus", v1::GetStatusRequest(), status));
-  session.Print(status, [&] { PrintText(status); });
+  session.Print(status, [&] { PrintStatusText(status); });
   return absl::OkStatus();
 }
 
 }  // namespace
 
-void AddStatus(CLI::App& root, Session& session) { AddVerb(root, session, "status", "The server at a glance", Run); }
+void AddStatus(CLI::App& root, Session& session) {
+  AddVerb(root, session, "status", "The server at a glance", RunStatus);
+}
 
 }  // namespace meshca::cli

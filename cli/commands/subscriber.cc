@@ -27,7 +27,7 @@ std::string Connected(const v1::Subscriber& one) {
   return one.connected() ? "yes" : one.has_evicted_at() ? "no, evicted" : "no";
 }
 
-void PrintText(const Session& session, const v1::Subscriber& one) {
+void PrintSubscriberText(const Session& session, const v1::Subscriber& one) {
   session.Print(one, [&] {
     Out("instance      %s\nspiffe id     %s\nnode          %s\nkind          %s\npeer          %s\n", one.instance(),
         one.spiffe_id(), one.node(), one.kind(), one.peer());
@@ -42,7 +42,7 @@ void PrintText(const Session& session, const v1::Subscriber& one) {
   });
 }
 
-absl::Status List(Session& session) {
+absl::Status ListSubscribers(Session& session) {
   v1::ListSubscribersResponse response;
   MESHCA_RETURN_IF_ERROR(session.CallAdmin("ListSubscribers", v1::ListSubscribersRequest(), response));
   PrintList(
@@ -58,12 +58,12 @@ absl::Status List(Session& session) {
   return absl::OkStatus();
 }
 
-absl::Status Show(Session& session, const std::string& instance) {
+absl::Status ShowSubscriber(Session& session, const std::string& instance) {
   v1::GetSubscriberRequest request;
   request.set_instance(instance);
   v1::Subscriber one;
   MESHCA_RETURN_IF_ERROR(session.CallAdmin("GetSubscriber", request, one));
-  PrintText(session, one);
+  PrintSubscriberText(session, one);
   return absl::OkStatus();
 }
 
@@ -121,7 +121,7 @@ absl::Status Evict(Session& session, EvictOptions& options) {
   v1::EvictSubscribersResponse response;
   MESHCA_RETURN_IF_ERROR(session.CallAdmin("EvictSubscribers", request, response, {.timeout = kEvictTimeout}));
   if (!options.instance.empty()) {
-    PrintText(session, response.subscribers(0));
+    PrintSubscriberText(session, response.subscribers(0));
   } else if (session.format == OutputFormat::kTable) {
     PrintEvicted(response);
   } else {
@@ -135,9 +135,9 @@ absl::Status Evict(Session& session, EvictOptions& options) {
 
 void AddSubscriber(CLI::App& root, Session& session) {
   CLI::App* noun = AddNoun(root, "subscriber", "Who takes secrets from this server, and what they acknowledged");
-  AddVerb(*noun, session, "list", "Every subscriber, connected or remembered", List);
+  AddVerb(*noun, session, "list", "Every subscriber, connected or remembered", ListSubscribers);
   const IdArgument instance = {"INSTANCE", "As `meshca subscriber list` shows it"};
-  AddIdVerb(*noun, session, "show", "One subscriber", instance, Show);
+  AddIdVerb(*noun, session, "show", "One subscriber", instance, ShowSubscriber);
   AddVerb<EvictOptions>(*noun, session, "evict",
                         "No rotation waits for it any more: it is gone for good, or silent; streams are ended",
                         BindEvict, Evict);

@@ -20,14 +20,14 @@ namespace {
 
 namespace v1 = ::meshca::admin::v1;
 
-struct CreateOptions {
+struct CreateTokenOptions {
   std::string spiffe_id;
   std::string out_file;
   std::string ttl;
   std::string node;
 };
 
-void BindCreate(CLI::App& app, CreateOptions& options) {
+void BindCreateToken(CLI::App& app, CreateTokenOptions& options) {
   app.add_option("SPIFFE_ID", options.spiffe_id, "The identity that the token gives")->required();
   app.add_option("--ttl", options.ttl, "How long it may be redeemed: 10m, 1h (default 10m)")->type_name("DURATION");
   app.add_option("--node", options.node, "Node that its holder joins as")->type_name("NAME");
@@ -56,7 +56,7 @@ absl::Status KeepInFile(Session& session, v1::CreateTokenResponse& response, con
 }
 
 // The token alone is on stdout, for a pipe: `meshca token create ID | meshca request ID --token-file - ...`.
-absl::Status Create(Session& session, CreateOptions& options) {
+absl::Status CreateToken(Session& session, CreateTokenOptions& options) {
   v1::CreateTokenRequest request;
   request.set_spiffe_id(options.spiffe_id);
   request.set_node(options.node);
@@ -76,7 +76,7 @@ absl::Status Create(Session& session, CreateOptions& options) {
   return absl::OkStatus();
 }
 
-absl::Status List(Session& session) {
+absl::Status ListTokens(Session& session) {
   v1::ListTokensResponse response;
   MESHCA_RETURN_IF_ERROR(session.CallAdmin("ListTokens", v1::ListTokensRequest(), response));
   PrintList(session, {"ID", "SPIFFE ID", "STATE", "EXPIRES (UTC)", "NODE", "CREATED BY"}, response.tokens(),
@@ -87,7 +87,7 @@ absl::Status List(Session& session) {
   return absl::OkStatus();
 }
 
-absl::Status Delete(Session& session, const std::string& id) {
+absl::Status DeleteToken(Session& session, const std::string& id) {
   v1::DeleteTokenRequest request;
   request.set_id(id);
   v1::DeleteTokenResponse response;
@@ -98,11 +98,11 @@ absl::Status Delete(Session& session, const std::string& id) {
 
 void AddToken(CLI::App& root, Session& session) {
   CLI::App* noun = AddNoun(root, "token", "Join tokens: one-time passwords for an identity");
-  AddVerb<CreateOptions>(*noun, session, "create", "Make a token; shows it this once, or writes it to a file",
-                         BindCreate, Create);
-  AddVerb(*noun, session, "list", "Tokens, without their secrets", List);
+  AddVerb<CreateTokenOptions>(*noun, session, "create", "Make a token; shows it this once, or writes it to a file",
+                              BindCreateToken, CreateToken);
+  AddVerb(*noun, session, "list", "Tokens, without their secrets", ListTokens);
   AddIdVerb(*noun, session, "delete", "Make a token worthless",
-            {"ID", "Id of the token, as `meshca token list` shows it"}, Delete);
+            {"ID", "Id of the token, as `meshca token list` shows it"}, DeleteToken);
 }
 
 }  // namespace meshca::cli

@@ -11,7 +11,7 @@
 namespace meshca::cli {
 namespace {
 
-absl::Status Run(Session& session) {
+absl::Status RunVersion(Session& session) {
   switch (session.format) {
     case OutputFormat::kJson: Out("{\"version\":%s}\n", JsonString(kVersion)); break;
     case OutputFormat::kYaml: Out("version: \"%s\"\n", kVersion); break;
@@ -22,6 +22,8 @@ absl::Status Run(Session& session) {
 
 }  // namespace
 
-void AddVersion(CLI::App& root, Session& session) { AddVerb(root, session, "version", "Which meshca this is", Run); }
+void AddVersion(CLI::App& root, Session& session) {
+  AddVerb(root, session, "version", "Which meshca this is", RunVersion);
+}
 
 }  // namespace meshca::cli
