@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds meshca and runs its tests; installs what it lacks first. Ends with a line "N passed, N failed".
-#   ./test/run.sh           what a change must pass: unit, integration, Envoy, gRPC interop (12 minutes cold, 3 warm)
-#   ./test/run.sh --all     and sanitizers, lint, fuzz smoke, clients in the other languages (up to an hour)
+#   ./test/run.sh           what a change must pass: unit, integration, Envoy, gRPC interop (18 minutes cold, 7 warm)
+#   ./test/run.sh --all     and sanitizers, lint, fuzz smoke, clients in the other languages (an hour and more when cold)
 #   ./test/run.sh --cpp-only   the release build and the C++ suites alone
 #   ./test/run.sh --help    every option
 set -euo pipefail

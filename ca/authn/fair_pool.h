@@ -31,9 +31,9 @@ class FairPool {
 
   struct Options {
     size_t threads = 0;  // 0: half of the CPUs, at least one; the loops need the others
-    size_t places_max = 1024;
-    size_t places_per_source_max = 64;
-    std::string what = "credentials";  // for people: what waits here
+    size_t places_max = 2048;
+    size_t places_per_source_max = 256;  // as many calls at once as a balancer or a host full of pods may make
+    std::string what = "credentials";    // for people: what waits here
   };
 
   // A source's right to one piece of work, from Admit until the work has run or the Place ends unused. Moves. The pool

@@ -3,6 +3,7 @@
 #include <future>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -99,6 +100,16 @@ TEST_F(FairPoolTest, WhatWaitsRunsWhenItStopsAndWhatComesLaterAtOnce) {
   EXPECT_EQ(Release(), (std::vector<std::string>{"a", "b"}));
   ASSERT_TRUE(Submit("late").ok());
   EXPECT_EQ(order_.back(), "late");
+}
+
+TEST(FairPoolDefaults, ABalancersTwoHundredCallsAtOnceAllHavePlaces) {
+  FairPool pool({.threads = 1});
+  std::vector<FairPool::Place> places;
+  for (int i = 0; i < 200; ++i) {
+    absl::StatusOr<FairPool::Place> place = pool.Admit("192.0.2.7");
+    ASSERT_TRUE(place.ok()) << place.status();
+    places.push_back(*std::move(place));
+  }
 }
 
 }  // namespace
