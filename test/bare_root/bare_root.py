@@ -137,10 +137,9 @@ def mount_compiler_cache(root):
     return {"CCACHE_DIR": CCACHE_IN_ROOT, "CCACHE_MAXSIZE": run(["ccache", "--get-config", "max_size"]).strip()}
 
 
-def clone_tree(root):
-    """A clone of the tree under test, with what its author has not committed yet. It stands where the tree stands on the
-    machine: a unit of several sources names them by their whole paths, and the compiler's cache goes by these names."""
-    target = root / ROOT.relative_to("/")
+def clone_tree(bare):
+    """A clone of the tree under test, with what its author has not committed yet."""
+    target = bare.path / bare.tree.relative_to("/")
     target.parent.mkdir(parents=True, exist_ok=True)
     run(["git", "clone", "--quiet", "--no-hardlinks", ROOT, target])
     changed = subprocess.run(["git", "-C", ROOT, "diff", "--binary", "HEAD"], capture_output=True, check=True).stdout
@@ -151,8 +150,10 @@ def clone_tree(root):
 class BareRoot:
     """One root file system. Its commands see nothing of the machine's files or processes."""
 
-    def __init__(self, path):
+    def __init__(self, path, tree):
+        """`tree` is where the clone stands in it."""
         self.path = path
+        self.tree = tree
         mount_kernel_folders(path)
         self.environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8",
                             **mount_compiler_cache(path)}
@@ -164,7 +165,7 @@ class BareRoot:
     def popen(self, command, user="root", **environment):
         home = "/root" if user == "root" else f"/home/{user}"
         words = ["chroot", f"--userspec={user}:{user}", "--groups=", self.path, "/bin/sh", "-c",
-                 f"cd {ROOT} 2>/dev/null || cd {home}; {command}"]
+                 f"cd {self.tree} 2>/dev/null || cd {home}; {command}"]
         return subprocess.Popen(words, env={**self.environment, "HOME": home, "USER": user, **environment},
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                 errors="replace", start_new_session=True)
@@ -236,9 +237,8 @@ def sudo_case(bare):
     bare.run(f"useradd --no-create-home --shell /bin/bash {USER}")
     (bare.path / "etc/sudoers.d/newcomer").write_text(
         f'{USER} ALL=(ALL) NOPASSWD: ALL\nDefaults env_keep += "http_proxy https_proxy no_proxy"\n')
-    clone_tree(bare.path)
-    (bare.path / "home" / USER).mkdir(exist_ok=True)
-    bare.run(f"chown -R {USER}:{USER} /home/{USER} {ROOT}")
+    clone_tree(bare)
+    bare.run(f"chown -R {USER}:{USER} /home/{USER}")
     # The cache is root's: this user reads it, and what it lacks is compiled and not kept.
     bare.run_until("./cli/quickstart.sh", "Ctrl-C stops the server.", user=USER, CCACHE_READONLY="1",
                    CCACHE_TEMPDIR=f"/home/{USER}/.ccache-temp")
@@ -266,14 +266,16 @@ def run_cases(report):
         print("    " + make_base(base), flush=True)
         run(["cp", "-a", base, second])
     if not cases[-1].failure:
-        bare = BareRoot(base)
-        clone_tree(base)
+        # Where the tree stands on the machine: a unit of several sources names them by their whole paths, and the
+        # compiler's cache goes by these names.
+        bare = BareRoot(base, ROOT)
+        clone_tree(bare)
         for name, function in (("quickstart.sh --demo", demo_case), ("cmake --workflow --preset release", workflow_case),
                                ("test/run.sh --cpp-only", cpp_suites_case)):
             with case(name):
                 function(bare)
         with case("quickstart.sh as a user with sudo"):
-            sudo_case(BareRoot(second))
+            sudo_case(BareRoot(second, pathlib.Path("/home") / USER / "meshca"))
     write_junit(report, cases)
     failed = sum(1 for each in cases if each.failure)
     print(f"bare root: {sum(each.seconds for each in cases):.0f} s in all", flush=True)
