@@ -32,7 +32,6 @@ constexpr size_t kTagBytes = 16;
 // First byte of every sealed text, so that a later format can be told from this one.
 constexpr char kSealVersion = 1;
 
-const unsigned char* Bytes(absl::string_view text) { return reinterpret_cast<const unsigned char*>(text.data()); }
 unsigned char* Bytes(std::string& text) { return reinterpret_cast<unsigned char*>(text.data()); }
 
 // HKDF-SHA-256 (RFC 5869). No salt: the input is uniformly random already; `purpose` keeps the outputs apart.
@@ -135,9 +134,9 @@ absl::StatusOr<std::string> KeyEncryption::Seal(absl::string_view plaintext, abs
   const std::string aad = Associated(associated);
   int size = 0;
   if (context == nullptr ||
-      EVP_EncryptInit_ex(context.get(), EVP_aes_256_gcm(), nullptr, Bytes(seal_key_.reveal()), nonce) != 1 ||
-      EVP_EncryptUpdate(context.get(), nullptr, &size, Bytes(aad), static_cast<int>(aad.size())) != 1 ||
-      EVP_EncryptUpdate(context.get(), text, &size, Bytes(plaintext), static_cast<int>(plaintext.size())) != 1 ||
+      EVP_EncryptInit_ex(context.get(), EVP_aes_256_gcm(), nullptr, OpenSslBytes(seal_key_.reveal()), nonce) != 1 ||
+      EVP_EncryptUpdate(context.get(), nullptr, &size, OpenSslBytes(aad), static_cast<int>(aad.size())) != 1 ||
+      EVP_EncryptUpdate(context.get(), text, &size, OpenSslBytes(plaintext), static_cast<int>(plaintext.size())) != 1 ||
       EVP_EncryptFinal_ex(context.get(), text + size, &size) != 1 ||
       EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_AEAD_GET_TAG, kTagBytes, tag) != 1) {
     return OpenSslError("AES-256-GCM seal");
@@ -155,9 +154,11 @@ absl::StatusOr<SecretBytes> KeyEncryption::Open(absl::string_view sealed, absl::
   std::string plaintext(text.size(), '\0');
   int size = 0;
   if (context == nullptr ||
-      EVP_DecryptInit_ex(context.get(), EVP_aes_256_gcm(), nullptr, Bytes(seal_key_.reveal()), Bytes(nonce)) != 1 ||
-      EVP_DecryptUpdate(context.get(), nullptr, &size, Bytes(aad), static_cast<int>(aad.size())) != 1 ||
-      EVP_DecryptUpdate(context.get(), Bytes(plaintext), &size, Bytes(text), static_cast<int>(text.size())) != 1 ||
+      EVP_DecryptInit_ex(context.get(), EVP_aes_256_gcm(), nullptr, OpenSslBytes(seal_key_.reveal()),
+                         OpenSslBytes(nonce)) != 1 ||
+      EVP_DecryptUpdate(context.get(), nullptr, &size, OpenSslBytes(aad), static_cast<int>(aad.size())) != 1 ||
+      EVP_DecryptUpdate(context.get(), Bytes(plaintext), &size, OpenSslBytes(text), static_cast<int>(text.size())) !=
+          1 ||
       EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_AEAD_SET_TAG, kTagBytes, const_cast<char*>(tag.data())) != 1) {
     Wipe(plaintext);
     return OpenSslError("AES-256-GCM open");
@@ -175,7 +176,7 @@ std::string KeyEncryption::RowMac(absl::string_view table, absl::string_view row
   std::string message = absl::StrCat(table.size(), ":", table, row);
   std::string mac(kKeyBytes, '\0');
   unsigned int size = 0;
-  HMAC(EVP_sha256(), mac_key_.reveal().data(), static_cast<int>(mac_key_.size()), Bytes(message), message.size(),
+  HMAC(EVP_sha256(), mac_key_.reveal().data(), static_cast<int>(mac_key_.size()), OpenSslBytes(message), message.size(),
        Bytes(mac), &size);
   return mac;
 }

@@ -39,15 +39,14 @@ class Progress {
   ~Progress() {
     if (lines_) lines_->Clear();
   }
-  void ShowSent(uint64_t entries) { ShowEntryApply(absl::StrCat("entries sent: ", entries)); }
+  void ShowSent(uint64_t entries) { Redraw(absl::StrCat("entries sent: ", entries)); }
   void ShowDone(uint64_t done, uint64_t of) {
     if (of > 0)
-      ShowEntryApply(
-          absl::StrCat(ProgressBar(static_cast<double>(done) / static_cast<double>(of), kBarCells), "  applying"));
+      Redraw(absl::StrCat(ProgressBar(static_cast<double>(done) / static_cast<double>(of), kBarCells), "  applying"));
   }
 
  private:
-  void ShowEntryApply(const std::string& line) {
+  void Redraw(const std::string& line) {
     if (!lines_ || absl::Now() - drawn_ < kRedraw) return;
     drawn_ = absl::Now();
     lines_->Show({line});

@@ -75,7 +75,7 @@ void PrintSdsText(const SecretView& view, const std::string& version) {
 }
 
 // Prints every secret of `response`, which holds no private key afterwards.
-absl::Status ShowSds(const Session& session, DiscoveryResponse& response) {
+absl::Status PrintSecrets(const Session& session, DiscoveryResponse& response) {
   for (auto& resource : *response.mutable_resources()) {
     absl::StatusOr<SecretView> view = ReadSecret(resource.value());
     Wipe(*resource.mutable_value());
@@ -116,7 +116,7 @@ absl::Status Get(Session& session, SdsOptions& options) {
   DiscoveryResponse response;
   MESHCA_RETURN_IF_ERROR(client->Unary(absl::StrCat(kService, "FetchSecrets"), Subscribe(options.name), response));
   if (response.resources().empty()) return absl::NotFoundError(absl::StrCat("no secret \"", options.name, "\""));
-  return ShowSds(session, response);
+  return PrintSecrets(session, response);
 }
 
 absl::Status Watch(Session& session, SdsOptions& options) {
@@ -128,7 +128,7 @@ absl::Status Watch(Session& session, SdsOptions& options) {
   absl::Status shown;
   absl::Status ended = client->BidiStream(absl::StrCat(kService, "StreamSecrets"), first, response, acknowledgement,
                                           [&] {
-                                            shown = ShowSds(session, response);
+                                            shown = PrintSecrets(session, response);
                                             if (!shown.ok() || OutputBroken()) return RpcClient::Next::kEnd;
                                             acknowledgement.set_version_info(response.version_info());
                                             acknowledgement.set_response_nonce(response.nonce());

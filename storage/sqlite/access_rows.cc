@@ -221,7 +221,7 @@ absl::StatusOr<std::vector<RegistrationEntry>> SelectEntries(Database& database,
 
 absl::StatusOr<bool> EntryGives(Database& database, const KeyEncryption& keys, const std::string& id,
                                 const SpiffeId& spiffe_id, absl::Time issued_at) {
-  // By the primary key, or by the unique index over (spiffe_id, selectors).
+  // Either way by a unique index: over the id, or over (spiffe_id, selectors).
   Query row(database, id.empty() ? "SELECT id, spiffe_id, selectors, ttl, dns_names, created_at, created_by, mac"
                                    " FROM live_entry WHERE spiffe_id = ? LIMIT 1"
                                  : "SELECT id, spiffe_id, selectors, ttl, dns_names, created_at, created_by, mac"
