@@ -36,6 +36,7 @@ EXPLAINED = {
 # They may fail by the answer, and by nothing else.
 BEHIND_THE_ANSWER = {
     "http2/5.1: half closed (remote): Sends a DATA frame",
+    "http2/6.1: Sends a DATA frame with invalid pad length",
     "http2/6.1: Sends a DATA frame on the stream that is not in \"open\" or \"half-closed (local)\" state",
     "http2/6.9: Sends a WINDOW_UPDATE frame with a flow control window increment of 0 on a stream",
     "http2/6.9.1: Sends multiple WINDOW_UPDATE frames increasing the flow control window to above 2^31-1 on a stream",
