@@ -12,7 +12,7 @@
 #include "absl/strings/str_split.h"
 #include "ca/base/status.h"
 #include "cli/commands/commands.h"
-#include "cli/output.h"
+#include "cli/terminal/output.h"
 
 namespace meshca::cli {
 namespace {

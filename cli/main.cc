@@ -3,7 +3,7 @@
 
 #include "ca/base/wiping_heap.h"
 #include "cli/command_line.h"
-#include "cli/output.h"
+#include "cli/terminal/output.h"
 
 int main(int argc, char** argv) {
   meshca::CheckThatFreedMemoryIsWiped();

@@ -1,21 +1,19 @@
 #include "cli/session.h"
 
-#include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
-#include <google/protobuf/timestamp.pb.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/time.h"
 #include "ca/base/status.h"
 #include "ca/base/unique_fd.h"
-#include "cli/message_text.h"
-#include "cli/output.h"
+#include "cli/terminal/message_text.h"
+#include "cli/terminal/output.h"
 
 namespace meshca::cli {
 
@@ -87,49 +85,6 @@ void Session::Print(const Message& message, absl::FunctionRef<void()> as_table) 
     case OutputFormat::kYaml: PutText(stdout, ToYaml(message)); return;
     case OutputFormat::kTable: as_table(); return;
   }
-}
-
-ListPrinter::ListPrinter(OutputFormat format, std::vector<std::string> headers)
-    : format_(format), headers_(std::move(headers)) {}
-
-void ListPrinter::Add(const Message& message, absl::FunctionRef<std::vector<std::string>()> row) {
-  switch (format_) {
-    case OutputFormat::kJson: Out("%s\n%s", count_ == 0 ? "[" : ",", ToJson(message)); break;
-    case OutputFormat::kYaml: PutText(stdout, ToYamlItem(message)); break;
-    case OutputFormat::kTable:
-      if (table_ == nullptr) table_ = std::make_unique<Table>(headers_, stdout);
-      table_->Add(row());
-      break;
-  }
-  ++count_;
-}
-
-ListPrinter::~ListPrinter() {
-  if (count_ == 0 && abandoned_) return;
-  switch (format_) {
-    // After an error in the midst of a list the array stays open: half a list must not parse as a whole one.
-    case OutputFormat::kJson:
-      if (!abandoned_) PutRaw(stdout, count_ == 0 ? "[]\n" : "\n]\n");
-      break;
-    case OutputFormat::kYaml:
-      if (count_ == 0) PutText(stdout, "[]\n");
-      break;
-    case OutputFormat::kTable:
-      if (table_ == nullptr) Table(headers_, stdout);
-      break;
-  }
-}
-
-std::string ShowTime(const Message& owner, absl::string_view field) {
-  const auto* descriptor = owner.GetDescriptor()->FindFieldByName(std::string(field));
-  if (descriptor == nullptr || !owner.GetReflection()->HasField(owner, descriptor)) return "-";
-  const auto& time =
-      static_cast<const google::protobuf::Timestamp&>(owner.GetReflection()->GetMessage(owner, descriptor));
-  return absl::FormatTime("%Y-%m-%d %H:%M:%S", absl::FromUnixSeconds(time.seconds()), absl::UTCTimeZone());
-}
-
-std::string ShowShort(absl::string_view hex) {
-  return hex.size() <= 16 ? std::string(hex) : absl::StrCat(hex.substr(0, 12), "..");
 }
 
 }  // namespace meshca::cli

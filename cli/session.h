@@ -2,7 +2,6 @@
 #ifndef MESHCA_CLI_SESSION_H_
 #define MESHCA_CLI_SESSION_H_
 
-#include <cstdio>
 #include <functional>
 #include <memory>
 #include <string>
@@ -15,11 +14,9 @@
 #include "absl/strings/string_view.h"
 #include "cli/client/rpc_client.h"
 #include "cli/config/resolve.h"
-#include "cli/table.h"
+#include "cli/terminal/list_printer.h"
 
 namespace meshca::cli {
-
-enum class OutputFormat { kTable, kJson, kYaml };
 
 // What the command exits with; the README lists them for scripts.
 inline constexpr int kExitOk = 0;
@@ -40,7 +37,7 @@ class Session {
   std::string api_socket;
   OutputFormat format = OutputFormat::kTable;
 
-  // The command chosen: run once after parsing. `exit_code` is what Ok then means.
+  // The command chosen: run once after parsing. Where it returns Ok, the process exits with `exit_code`.
   std::function<absl::Status()> action;
   int exit_code = kExitOk;
 
@@ -66,26 +63,6 @@ class Session {
   std::unique_ptr<RpcClient> admin_;
 };
 
-// A list on stdout, printed as its items come: a JSON array, a YAML list, or a table.
-class ListPrinter {
- public:
-  ListPrinter(OutputFormat format, std::vector<std::string> headers);
-  // Closes the list. Not printed where nothing was added and Abandon was called.
-  ~ListPrinter();
-
-  // `row` is asked for tables alone.
-  void Add(const google::protobuf::Message& message, absl::FunctionRef<std::vector<std::string>()> row);
-  // An error comes instead: print no empty list.
-  void Abandon() { abandoned_ = true; }
-
- private:
-  const OutputFormat format_;
-  std::vector<std::string> headers_;
-  std::unique_ptr<Table> table_;
-  size_t count_ = 0;
-  bool abandoned_ = false;
-};
-
 // A list that came whole; `row` makes the cells of one item.
 template <typename Items, typename Row>
 void PrintList(const Session& session, std::vector<std::string> headers, const Items& items, Row row) {
@@ -97,12 +74,6 @@ void PrintList(const Session& session, std::vector<std::string> headers, const I
 
 // Unavailable, with what to do, unless something listens at `path`. `flag` is the option that names another.
 absl::Status CheckSocket(const std::string& path, absl::string_view flag);
-
-// --- for people's tables ---
-// "2026-11-23 20:15:00", UTC; "-" for an absent one.
-std::string ShowTime(const google::protobuf::Message& owner, absl::string_view field);
-// "3f9a12cd..." of a long hex string.
-std::string ShowShort(absl::string_view hex);
 
 }  // namespace meshca::cli
 

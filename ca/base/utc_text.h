@@ -12,6 +12,10 @@ namespace meshca {
 std::string Rfc3339Text(absl::Time time);
 // "2026-11-23 20:15:00 UTC": for what an operator reads.
 std::string UtcText(absl::Time time);
+// "2026-11-23 20:15:00": the same where the words around it, or the head of the column, say that it is UTC.
+std::string DateTimeText(absl::Time time);
+// "2026-11-23".
+std::string DateText(absl::Time time);
 
 }  // namespace meshca
 

@@ -14,7 +14,7 @@
 #include "ca/base/secret_access.h"
 #include "ca/base/status.h"
 #include "ca/base/unique_fd.h"
-#include "cli/output.h"
+#include "cli/terminal/output.h"
 
 namespace meshca::cli {
 namespace {
@@ -85,7 +85,7 @@ absl::StatusOr<SecretBytes> ReadSecretFile(const std::string& path) {
   return ReadToEnd(path, fd.get());
 }
 
-absl::Status WriteSecret(const std::string& path, absl::string_view secret) {
+absl::Status WriteSecretFile(const std::string& path, absl::string_view secret) {
   struct stat info = {};
   if (::lstat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
     return absl::AlreadyExistsError(

@@ -20,7 +20,7 @@ absl::StatusOr<SecretBytes> ReadSecretFile(const std::string& path);
 // Puts `secret` and a newline into `path`, mode 0600 from its first moment, in place of a regular file that was there.
 // AlreadyExists: something else is there, such as a symbolic link or a pipe. PermissionDenied also: in a folder
 // that users share (/tmp), another user's file.
-absl::Status WriteSecret(const std::string& path, absl::string_view secret);
+absl::Status WriteSecretFile(const std::string& path, absl::string_view secret);
 
 }  // namespace meshca::cli
 

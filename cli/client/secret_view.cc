@@ -61,7 +61,7 @@ absl::Status ReadValidation(const tls::CertificateValidationContext& context, Se
 
 }  // namespace
 
-absl::StatusOr<SecretView> ReadSecret(absl::string_view bytes) {
+absl::StatusOr<SecretView> ReadSecretView(absl::string_view bytes) {
   tls::Secret secret;
   if (!secret.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
     return absl::InvalidArgumentError("resource is no Secret");

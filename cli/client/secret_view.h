@@ -31,7 +31,7 @@ struct SecretView {
 
 // Reads a serialised envoy Secret. The private key is wiped from the message before anything else looks at it; no
 // SecretView holds it. InvalidArgument: not a secret of these kinds.
-absl::StatusOr<SecretView> ReadSecret(absl::string_view bytes);
+absl::StatusOr<SecretView> ReadSecretView(absl::string_view bytes);
 
 }  // namespace meshca::cli
 

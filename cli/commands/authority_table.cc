@@ -3,7 +3,8 @@
 #include <cstdio>
 #include <string>
 
-#include "cli/table.h"
+#include "cli/terminal/people_time.h"
+#include "cli/terminal/table.h"
 
 namespace meshca::cli {
 

@@ -5,6 +5,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
+#include "ca/issuance/server_certificate.h"
 #include "ca/spiffe/trust_domain.h"
 
 namespace meshca::config {
@@ -81,6 +82,28 @@ EvidencePolicy ToEvidencePolicy(const v1::Config& config) {
           .skew = ToDuration(config.rotation().skew()),
           .leaf_lifetime = ToDuration(config.leaf().lifetime()),
           .emergency_grace = ToDuration(config.rotation().emergency_grace())};
+}
+
+absl::StatusOr<CertificateProfile> ToProfile(const v1::Leaf& leaf) {
+  CertificateProfile profile;
+  profile.lifetime_default = ToDuration(leaf.lifetime());
+  profile.lifetime_max = ToDuration(leaf.lifetime_max());
+  profile.backdate = ToDuration(leaf.backdate());
+  if (leaf.key_types_size() > 0) profile.key_types = ToKeyTypes(leaf.key_types());
+  MESHCA_RETURN_IF_ERROR(profile.Validate());
+  return profile;
+}
+
+PipelineOptions ToPipelineOptions(const v1::Limits& limits) {
+  PipelineOptions options;
+  options.threads = limits.signing_threads();
+  options.queued_renewals_max = limits.queued_renewals_max();
+  options.queued_bulk_max = limits.queued_requests_max();
+  return options;
+}
+
+ServerCertificateNames ToServerNames(const v1::Config& config) {
+  return DefaultServerNames({config.server_names().begin(), config.server_names().end()});
 }
 
 }  // namespace meshca::config

@@ -10,6 +10,9 @@
 #include "ca/authn/policy.h"
 #include "ca/authority/rotation_evidence.h"
 #include "ca/base/log.h"
+#include "ca/issuance/certificate_profile.h"
+#include "ca/issuance/issuance_pipeline.h"
+#include "ca/x509/authority_builder.h"
 #include "ca/x509/public_key.h"
 #include "meshca/config/v1/config.pb.h"
 
@@ -29,6 +32,13 @@ bool ServesHttp(const v1::Config& config);
 absl::StatusOr<Policy> ToPolicy(const v1::Config& config);
 // One element for each `jwt`, in order. InvalidArgument (the claim template) names the element.
 absl::StatusOr<std::vector<JwtIssuer>> ToJwtIssuers(const v1::Config& config);
+
+// What certificates may be like. InvalidArgument names the key that breaks a rule of CertificateProfile.
+absl::StatusOr<CertificateProfile> ToProfile(const v1::Leaf& leaf);
+// Threads and queues; without the policy, which is no matter of the configuration alone.
+PipelineOptions ToPipelineOptions(const v1::Limits& limits);
+// What clients call this server: the usual names, and `server_names`.
+ServerCertificateNames ToServerNames(const v1::Config& config);
 
 // When a step of a root's rotation has its evidence: `rotation`, and leaf.lifetime for those who never had a
 // certificate.

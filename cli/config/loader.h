@@ -9,7 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "cli/config/faults.h"
-#include "cli/config/origin.h"
+#include "cli/config/value_origin.h"
 
 namespace google::protobuf {
 class Message;

@@ -10,7 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "cli/config/origin.h"
+#include "cli/config/value_origin.h"
 #include "meshca/config/v1/config.pb.h"
 
 namespace meshca::config {

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "cli/config/origin.h"
+#include "cli/config/value_origin.h"
 
 namespace google::protobuf {
 class Message;

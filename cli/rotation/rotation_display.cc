@@ -10,11 +10,11 @@
 #include "ca/base/printable.h"
 #include "ca/base/utc_text.h"
 #include "ca/service/proto_time.h"
-#include "cli/live_lines.h"
-#include "cli/message_text.h"
-#include "cli/output.h"
-#include "cli/people_time.h"
 #include "cli/rotation/rotation_view.h"
+#include "cli/terminal/live_lines.h"
+#include "cli/terminal/message_text.h"
+#include "cli/terminal/output.h"
+#include "cli/terminal/people_time.h"
 
 namespace meshca::cli {
 namespace {
@@ -32,14 +32,14 @@ class LiveDisplay final : public RotationDisplay {
  public:
   LiveDisplay(std::FILE* out, std::function<size_t()> width) : lines_(out, std::move(width)) {}
 
-  void Show(const v1::RotationStatus& status) override {
+  void ShowStatus(const v1::RotationStatus& status) override {
     last_ = RotationLines(status, kLaggardsMax);
-    lines_.Show(last_);
+    lines_.Redraw(last_);
   }
   void ShowAway(const absl::Status& why, absl::Duration since, absl::Duration patience) override {
     std::vector<std::string> lines = last_;
     lines.push_back(AwayText(why, since, patience));
-    lines_.Show(lines);
+    lines_.Redraw(lines);
   }
   void Finish() override { lines_.Clear(); }
 
@@ -52,23 +52,23 @@ class LineDisplay final : public RotationDisplay {
  public:
   explicit LineDisplay(std::FILE* out) : out_(out) {}
 
-  void Show(const v1::RotationStatus& status) override {
-    if (std::exchange(away_, false)) Print(ToTime(status.now()), "the server answers again");
+  void ShowStatus(const v1::RotationStatus& status) override {
+    if (std::exchange(away_, false)) PrintLine(ToTime(status.now()), "the server answers again");
     // Counts change all the time; a log wants to know why it waits.
     std::string key = absl::StrCat(status.number(), "\n", status.step(), "\n", status.waiting_for(), "\n",
                                    status.frozen(), "\n", status.error());
     if (key == shown_) return;
     shown_ = std::move(key);
-    Print(ToTime(status.now()), RotationLine(status));
+    PrintLine(ToTime(status.now()), RotationLine(status));
     last_ = ToTime(status.now());
   }
   void ShowAway(const absl::Status& why, absl::Duration since, absl::Duration patience) override {
-    if (!std::exchange(away_, true)) Print(last_, AwayText(why, since, patience));
+    if (!std::exchange(away_, true)) PrintLine(last_, AwayText(why, since, patience));
   }
   void Finish() override {}
 
  private:
-  void Print(absl::Time time, const std::string& line) {
+  void PrintLine(absl::Time time, const std::string& line) {
     Put(out_, "%s  %s\n", UtcText(time), line);
     Flush(out_);
   }
@@ -83,7 +83,7 @@ class DocumentDisplay final : public RotationDisplay {
  public:
   DocumentDisplay(OutputFormat format, std::FILE* out) : format_(format), out_(out) {}
 
-  void Show(const v1::RotationStatus& status) override {
+  void ShowStatus(const v1::RotationStatus& status) override {
     // What changes at every look by itself is no news.
     v1::RotationStatus timeless = status;
     timeless.clear_now();

@@ -9,7 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "cli/session.h"
+#include "cli/terminal/list_printer.h"
 #include "meshca/admin/v1/admin.pb.h"
 
 namespace meshca::cli {
@@ -20,7 +20,7 @@ class RotationDisplay {
   virtual ~RotationDisplay() = default;
 
   // The newest status; called at each look, changed or not.
-  virtual void Show(const meshca::admin::v1::RotationStatus& status) = 0;
+  virtual void ShowStatus(const meshca::admin::v1::RotationStatus& status) = 0;
   // The server could not be asked; `since` the first such look, and given up after `patience`.
   virtual void ShowAway(const absl::Status& why, absl::Duration since, absl::Duration patience) = 0;
   // Nothing more comes: leaves the terminal tidy.

@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
-#include "cli/people_time.h"
+#include "cli/terminal/people_time.h"
 
 namespace meshca::cli {
 namespace {
@@ -53,7 +53,7 @@ absl::StatusOr<RotationOutcome> FollowRotation(v1::RotationStatus& status, const
   std::optional<absl::Duration> away_since;
   for (;;) {
     if (!away_since.has_value()) {
-      parts.display.Show(status);
+      parts.display.ShowStatus(status);
       if (const auto outcome = Outcome(followed, status)) {
         parts.display.Finish();
         return *outcome;

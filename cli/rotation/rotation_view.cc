@@ -10,11 +10,10 @@
 #include "ca/base/printable.h"
 #include "ca/base/utc_text.h"
 #include "ca/service/proto_time.h"
-#include "cli/output.h"
-#include "cli/people_time.h"
-#include "cli/progress_bar.h"
-#include "cli/session.h"
-#include "cli/table.h"
+#include "cli/terminal/output.h"
+#include "cli/terminal/people_time.h"
+#include "cli/terminal/progress_bar.h"
+#include "cli/terminal/table.h"
 
 namespace meshca::cli {
 namespace {
@@ -191,7 +190,7 @@ std::vector<std::string> EmergencyLines(const v1::RotationStatus& status) {
   return lines;
 }
 
-std::string ShortId(absl::string_view id) { return id.empty() ? "-" : ShowShort(id); }
+std::string ShortId(absl::string_view id) { return id.empty() ? "-" : ShortenHex(id); }
 
 std::string LaggardLine(const v1::Laggard& laggard, const v1::RotationStatus& status) {
   const absl::Time now = ToTime(status.now());

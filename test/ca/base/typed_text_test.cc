@@ -97,6 +97,8 @@ TEST(UtcText, IsTheSameEverywhere) {
   const absl::Time time = absl::FromCivil(absl::CivilSecond(2026, 1, 2, 3, 4, 5), absl::UTCTimeZone());
   EXPECT_EQ(Rfc3339Text(time + absl::Milliseconds(900)), "2026-01-02T03:04:05Z");
   EXPECT_EQ(UtcText(time), "2026-01-02 03:04:05 UTC");
+  EXPECT_EQ(DateTimeText(time), "2026-01-02 03:04:05");
+  EXPECT_EQ(DateText(time), "2026-01-02");
 }
 
 }  // namespace

@@ -4,10 +4,12 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "ca/authority/authority_manager.h"
 #include "ca/base/openssl_ptr.h"
+#include "ca/issuance/authority_import.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "test/ca/authority/test_ca.h"
@@ -71,6 +73,18 @@ class ServerCertificateTest : public testing::Test {
     int error = X509_STORE_CTX_get_error(context.get());
     sk_X509_pop_free(untrusted, X509_free);
     return error;
+  }
+
+  // A root made elsewhere, with its key, in istio's layout.
+  TestCa WriteOtherRoot(TestFolder& folder) const {
+    TestCertificate spec;
+    spec.name = "other root";
+    spec.not_before = clock_.Now() - kDay;
+    spec.not_after = clock_.Now() + 900 * kDay;
+    TestCa other_root = MakeTestCa(spec);
+    folder.Write("ca-cert.pem", other_root.pem());
+    folder.Write("ca-key.pem", other_root.key_pem());
+    return other_root;
   }
 
   TrustDomain domain_ = TrustDomain::Parse("cluster.local").value();
@@ -179,21 +193,32 @@ TEST_F(ServerCertificateTest, ChangedRootRenewsAtOnce) {
   Tick(certificate);
   Certificate first_root = manager_->Current()->bundle->roots.front();
   TestFolder folder;
-  TestCertificate spec;
-  spec.name = "other root";
-  spec.not_before = clock_.Now() - kDay;
-  spec.not_after = clock_.Now() + 900 * kDay;
-  TestCa other_root = MakeTestCa(spec);
-  folder.Write("ca-cert.pem", other_root.pem());
-  folder.Write("ca-key.pem", other_root.key_pem());
-  uint64_t own = CountLiveServerCertificates(store_, domain_, clock_.Now()).value();
-  absl::Status imported = manager_->Import(folder.path(), "uid 0", {.own_leaves = own});
+  const TestCa other_root = WriteOtherRoot(folder);
+  absl::Status imported = ImportAuthoritySet(*manager_, store_, clock_.Now(), folder.path(), "uid 0", {});
   ASSERT_TRUE(imported.ok()) << imported;
+  EXPECT_FALSE(manager_->Current()->rotation.has_value()) << "the CA's own certificate is no reason for a rotation";
   Tick(certificate);
   ASSERT_TRUE(certificate.LastError().ok()) << certificate.LastError();
   ASSERT_THAT(installed_, SizeIs(2));
   EXPECT_EQ(VerifyByOpenSsl(other_root.certificate(), "localhost"), X509_V_OK);
   EXPECT_NE(VerifyByOpenSsl(first_root, "localhost"), X509_V_OK);
+}
+
+TEST_F(ServerCertificateTest, SomebodyElsesMakesAnImportARotation) {
+  ServerCertificate certificate = Make();
+  Tick(certificate);
+  IssuanceRecord somebody = store_.Find(installed_.back().chain.front().serial().value()).value();
+  somebody.serial = SerialNumber::Make(clock_.Now(), entropy_);
+  somebody.spiffe_id = SpiffeId::Parse("spiffe://cluster.local/web").value();
+  absl::Status appended = absl::UnknownError("never done");
+  store_.Append(std::move(somebody), [&appended](absl::Status status) { appended = std::move(status); });
+  ASSERT_TRUE(appended.ok()) << appended;
+  TestFolder folder;
+  WriteOtherRoot(folder);
+  absl::Status imported = ImportAuthoritySet(*manager_, store_, clock_.Now(), folder.path(), "uid 0", {});
+  ASSERT_TRUE(imported.ok()) << imported;
+  ASSERT_TRUE(manager_->Current()->rotation.has_value());
+  EXPECT_FALSE(manager_->Current()->rotation->Ended());
 }
 
 TEST_F(ServerCertificateTest, StoreAwayKeepsTheOldOneAndRetries) {

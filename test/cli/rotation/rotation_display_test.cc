@@ -5,8 +5,8 @@
 #include <string>
 
 #include "absl/strings/str_split.h"
-#include "test/cli/captured.h"
 #include "test/cli/rotation/rotation_messages.h"
+#include "test/cli/terminal/captured.h"
 
 namespace meshca::cli {
 namespace {
@@ -23,14 +23,14 @@ TEST(LineDisplay, PrintsALineWhenTheStepOrTheReasonChanges) {
   const auto display = MakeLineDisplay(captured.out());
   v1::RotationStatus status = RunningRotation("distribute");
   status.set_waiting_for("1 subscriber");
-  display->Show(status);
+  display->ShowStatus(status);
   status.set_subscribers(41);
   status.mutable_now()->set_seconds(kNow + 1);
-  display->Show(status);
+  display->ShowStatus(status);
   status.set_waiting_for("the settling time");
-  display->Show(status);
+  display->ShowStatus(status);
   status.set_step("reissue");
-  display->Show(status);
+  display->ShowStatus(status);
   display->Finish();
   EXPECT_EQ(captured.Text(),
             "2026-01-02 03:04:05 UTC  distribute (step 2 of 5): nobody is behind (40 subscribers); 1 subscriber\n"
@@ -42,11 +42,11 @@ TEST(LineDisplay, SaysOnceThatTheServerIsAwayAndOnceThatItIsBack) {
   Captured captured;
   const auto display = MakeLineDisplay(captured.out());
   const v1::RotationStatus status = RunningRotation("drain");
-  display->Show(status);
+  display->ShowStatus(status);
   display->ShowAway(kAway, absl::ZeroDuration(), absl::Minutes(5));
   display->ShowAway(kAway, absl::Seconds(1), absl::Minutes(5));
-  display->Show(status);
-  display->Show(status);
+  display->ShowStatus(status);
+  display->ShowStatus(status);
   EXPECT_EQ(
       captured.Text(),
       "2026-01-02 03:04:05 UTC  drain (step 4 of 5): nobody is behind (40 subscribers)\n"
@@ -59,14 +59,14 @@ TEST(DocumentDisplay, EachLineIsAWholeStatusAndTimeAloneIsNoNews) {
   Captured captured;
   const auto display = MakeDocumentDisplay(OutputFormat::kJson, captured.out());
   v1::RotationStatus status = RunningRotation("drain");
-  display->Show(status);
+  display->ShowStatus(status);
   status.mutable_now()->set_seconds(kNow + 1);
   status.mutable_as_of()->set_seconds(kNow + 1);
   status.mutable_ends_about()->set_seconds(kNow + 9);
-  display->Show(status);
+  display->ShowStatus(status);
   status.set_step("done");
   status.set_running(false);
-  display->Show(status);
+  display->ShowStatus(status);
   display->Finish();
   const std::vector<std::string> lines = absl::StrSplit(captured.Text(), '\n');
   ASSERT_EQ(lines.size(), 3u) << captured.Text();
@@ -79,8 +79,8 @@ TEST(DocumentDisplay, EachLineIsAWholeStatusAndTimeAloneIsNoNews) {
 TEST(DocumentDisplay, YamlIsADocumentEach) {
   Captured captured;
   const auto display = MakeDocumentDisplay(OutputFormat::kYaml, captured.out());
-  display->Show(RunningRotation("drain"));
-  display->Show(RunningRotation("retire"));
+  display->ShowStatus(RunningRotation("drain"));
+  display->ShowStatus(RunningRotation("retire"));
   EXPECT_THAT(captured.Text(), HasSubstr("---\nstep: drain\nnumber: 3\n"));
   EXPECT_THAT(captured.Text(), HasSubstr("\n---\nstep: retire\n"));
 }
@@ -89,7 +89,7 @@ TEST(LiveDisplay, DrawsInPlaceAndTidiesUp) {
   Captured captured;
   const auto display = MakeLiveDisplay(captured.out(), [] { return size_t{60}; });
   v1::RotationStatus status = RunningRotation("drain");
-  display->Show(status);
+  display->ShowStatus(status);
   const std::string first = captured.Text();
   EXPECT_THAT(first, Not(HasSubstr("\033")));
   EXPECT_THAT(first, HasSubstr("rotation 3: drain (step 4 of 5), for 4 min\n["));

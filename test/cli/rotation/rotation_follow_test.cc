@@ -24,7 +24,7 @@ class Notes final : public RotationDisplay {
  public:
   std::vector<std::string> lines;
 
-  void Show(const v1::RotationStatus& status) override { lines.push_back(status.step()); }
+  void ShowStatus(const v1::RotationStatus& status) override { lines.push_back(status.step()); }
   void ShowAway(const absl::Status&, absl::Duration since, absl::Duration) override {
     lines.push_back(absl::StrCat("away ", absl::FormatDuration(since)));
   }

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "test/cli/captured.h"
 #include "test/cli/rotation/rotation_messages.h"
+#include "test/cli/terminal/captured.h"
 
 namespace meshca::cli {
 namespace {

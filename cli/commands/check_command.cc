@@ -1,0 +1,194 @@
+// meshca check: the doctor. Facts this host can see first, then those the server finds out for us.
+#include <unistd.h>
+
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "absl/time/clock.h"
+#include "ca/base/status.h"
+#include "ca/base/utc_text.h"
+#include "ca/base/version.h"
+#include "ca/x509/chain_verifier.h"
+#include "cli/client/address.h"
+#include "cli/client/root_probe.h"
+#include "cli/client/tcp.h"
+#include "cli/commands/commands.h"
+#include "cli/commands/subcommand.h"
+#include "cli/terminal/output.h"
+#include "cli/terminal/people_time.h"
+#include "grpc/health/v1/health.pb.h"
+#include "meshca/admin/v1/admin.pb.h"
+
+namespace meshca::cli {
+namespace {
+
+namespace v1 = ::meshca::admin::v1;
+
+constexpr absl::Duration kTimeout = absl::Seconds(5);
+// What serves only while the server can issue; see MeshcaServer::OnReadiness.
+constexpr char kCsrService[] = "istio.v1.auth.IstioCertificateService";
+
+void AddCheckLine(v1::CheckResponse& response, const std::string& name, const absl::Status& status,
+                  const std::string& detail, const std::string& mend) {
+  v1::Fact& fact = *response.add_facts();
+  fact.set_name(name);
+  fact.set_state(status.ok() ? "ok" : "failed");
+  fact.set_detail(status.ok() ? detail : std::string(status.message()));
+  if (!status.ok()) fact.set_mend(mend);
+}
+
+// A listener on every address is asked on this host's own.
+std::string Reachable(const std::string& address) {
+  const std::string host = HostOf(address);
+  if (host.empty() || host == "0.0.0.0") return absl::StrCat("127.0.0.1:", PortOf(address));
+  if (host == "::") return absl::StrCat("[::1]:", PortOf(address));
+  return address;
+}
+
+// The chain that strangers see: complete, valid now, and ending in the root that signs.
+absl::Status CheckServerCertificate(const std::string& address, const v1::ServerStatus& status, std::string& detail) {
+  MESHCA_ASSIGN_OR_RETURN(const std::vector<Certificate> chain, FetchServerChain(Reachable(address), kTimeout));
+  if (chain.empty()) return absl::UnavailableError(absl::StrCat(address, ": shows no certificate"));
+  MESHCA_ASSIGN_OR_RETURN(const std::string fingerprint, ParseFingerprint(status.root().id()));
+  MESHCA_RETURN_IF_ERROR(FindRoot(chain, fingerprint).status());
+  const Validity& validity = chain.front().validity();
+  if (!validity.Contains(absl::Now())) {
+    return absl::UnavailableError(
+        absl::StrCat(address, ": the server certificate ended ", UtcText(validity.not_after)));
+  }
+  for (size_t i = 0; i + 1 < chain.size(); ++i) MESHCA_RETURN_IF_ERROR(chain[i].VerifiesUnder(chain[i + 1]));
+  detail = absl::StrCat(address, ", certificate until ", UtcText(validity.not_after));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<grpc::health::v1::HealthCheckResponse> AskHealth(const std::string& socket, absl::string_view service) {
+  MESHCA_RETURN_IF_ERROR(CheckSocket(socket, "--api-socket"));
+  grpc::health::v1::HealthCheckRequest request;
+  request.set_service(std::string(service));
+  grpc::health::v1::HealthCheckResponse response;
+  MESHCA_RETURN_IF_ERROR(
+      RpcClient::Unix(socket)->Unary("/grpc.health.v1.Health/Check", request, response, {.timeout = kTimeout}));
+  return response;
+}
+
+// What /readyz would say, for a server that serves no HTTP.
+absl::Status CheckReadyByGrpc(const std::string& socket) {
+  MESHCA_ASSIGN_OR_RETURN(const auto response, AskHealth(socket, kCsrService));
+  if (response.status() == grpc::health::v1::HealthCheckResponse::SERVING) return absl::OkStatus();
+  return absl::UnavailableError(
+      absl::StrCat("HTTP is off, and the gRPC health of ", kCsrService, " is ",
+                   grpc::health::v1::HealthCheckResponse::ServingStatus_Name(response.status())));
+}
+
+absl::Status CheckReadyz(const std::string& address) {
+  MESHCA_ASSIGN_OR_RETURN(const int code, HttpStatus(Reachable(address), "/readyz", absl::Now() + kTimeout));
+  if (code == 200) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat("http://", address, "/readyz answers ", code));
+}
+
+void CheckListeners(const v1::ServerStatus& status, v1::CheckResponse& response) {
+  std::string api_socket;
+  for (const v1::Listener& listener : status.listeners()) {
+    const std::string& address = listener.address();
+    if (listener.name() == "grpc") {
+      std::string detail;
+      const absl::Status seen = CheckServerCertificate(address, status, detail);
+      AddCheckLine(response, "CSR service", seen, detail, "read the server's log; restart it if the log says nothing");
+    } else if (listener.name() == "api") {
+      api_socket = std::string(absl::StripPrefix(address, "unix://"));
+      AddCheckLine(response, "API socket", AskHealth(api_socket, "").status(), api_socket,
+                   "restart the server; nothing else may use its path");
+    } else if (listener.name() == "http" && address == "off") {
+      AddCheckLine(
+          response, "HTTP", CheckReadyByGrpc(api_socket),
+          absl::StrCat("off; probes ask gRPC health, which answers SERVING: meshca health --service ", kCsrService),
+          "mend the facts above; it recovers by itself");
+    } else if (listener.name() == "http") {
+      AddCheckLine(response, "HTTP", CheckReadyz(address), absl::StrCat("http://", address, "/readyz answers 200"),
+                   "mend the facts above; it recovers by itself");
+    }
+  }
+}
+
+void CheckServer(Session& session, v1::CheckResponse& response) {
+  v1::ServerStatus status;
+  const absl::Status asked =
+      session.CallAdmin("GetStatus", v1::GetStatusRequest(), status, {.timeout = absl::Seconds(20)});
+  AddCheckLine(response, "server", asked,
+               absl::StrCat("meshca ", status.version(), ", trust domain ", status.trust_domain()),
+               "start it: meshca serve");
+  if (!asked.ok()) return;
+  if (status.version() != kVersion) {
+    v1::Fact& fact = *response.add_facts();
+    fact.set_name("version");
+    fact.set_state("warning");
+    fact.set_detail(absl::StrCat("the server is ", status.version(), ", this command ", kVersion));
+    fact.set_mend("restart the server after an upgrade");
+  }
+  CheckListeners(status, response);
+  v1::CheckResponse server;
+  const absl::Status checked = session.CallAdmin("Check", v1::CheckRequest(), server, {.timeout = absl::Minutes(1)});
+  if (!checked.ok()) return AddCheckLine(response, "server's own check", checked, "", "read the server's log");
+  for (v1::Fact& fact : *server.mutable_facts()) *response.add_facts() = std::move(fact);
+}
+
+const char* Colour(const std::string& state) {
+  if (!::isatty(STDOUT_FILENO)) return "";
+  return state == "ok" ? "\033[32m" : state == "warning" ? "\033[33m" : "\033[31m";
+}
+
+struct CheckOptions {
+  bool accept_clock = false;
+};
+
+void BindCheck(CLI::App& app, CheckOptions& options) {
+  app.add_flag("--accept-clock", options.accept_clock,
+               "Say that the server's clock is right as it is: what was frozen because of it goes on");
+}
+
+absl::Status AcceptClock(Session& session) {
+  v1::AcceptClockResponse response;
+  MESHCA_RETURN_IF_ERROR(session.CallAdmin("AcceptClock", v1::AcceptClockRequest(), response));
+  session.Print(response, [&] {
+    Out("accepted %s UTC; until now: %s\n", ShowTime(response, "now"),
+        response.finding().empty() ? "nothing was wrong" : response.finding());
+  });
+  return absl::OkStatus();
+}
+
+absl::Status RunCheck(Session& session, CheckOptions& options) {
+  if (options.accept_clock) return AcceptClock(session);
+  v1::CheckResponse response;
+  const auto configuration = config::ResolveConfig(session.Input());
+  AddCheckLine(
+      response, "configuration", configuration.status(),
+      configuration.ok() && !configuration->config_file.empty() ? configuration->config_file : "defaults and flags",
+      "mend what it names, then: meshca config validate");
+  CheckServer(session, response);
+  size_t failed = 0;
+  for (const v1::Fact& fact : response.facts()) failed += fact.state() == "failed" ? 1 : 0;
+  session.Print(response, [&] {
+    for (const v1::Fact& fact : response.facts()) {
+      const char* colour = Colour(fact.state());
+      PutRaw(stdout, colour);
+      Out("%-8s", fact.state());
+      PutRaw(stdout, *colour == '\0' ? "" : "\033[0m");
+      Out("%-22s%s\n", fact.name(), fact.detail());
+      if (!fact.mend().empty()) Out("%-30s-> %s\n", "", fact.mend());
+    }
+  });
+  if (failed > 0) session.exit_code = kExitFailed;
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddCheck(CLI::App& root, Session& session) {
+  AddVerb<CheckOptions>(root, session, "check",
+                        "Check every fact a healthy server rests on; says what mends the others", BindCheck, RunCheck);
+}
+
+}  // namespace meshca::cli

@@ -1,0 +1,416 @@
+#include "cli/server/meshca_server.h"
+
+#include <algorithm>
+#include <atomic>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "ca/authority/reissue_budget.h"
+#include "ca/authority/rotation_driver.h"
+#include "ca/base/clock.h"
+#include "ca/base/cpu_count.h"
+#include "ca/base/entropy.h"
+#include "ca/base/log.h"
+#include "ca/base/status.h"
+#include "ca/base/version.h"
+#include "ca/issuance/authority_import.h"
+#include "ca/issuance/readiness.h"
+#include "ca/issuance/record_pruner.h"
+#include "ca/issuance/server_certificate.h"
+#include "ca/service/connection_judge.h"
+#include "ca/service/legacy_rights.h"
+#include "ca/service/svid_verifier.h"
+#include "cli/config/convert.h"
+#include "cli/server/http_endpoint.h"
+#include "cli/server/http_routes.h"
+#include "cli/server/metrics.h"
+#include "cli/server/periodic_thread.h"
+#include "cli/server/sds_subscribers.h"
+#include "cli/server/server_edge.h"
+#include "cli/server/server_state.h"
+
+namespace meshca::cli {
+namespace {
+
+// How long a jump of the wall clock may go unnoticed.
+constexpr absl::Duration kLookAtClock = absl::Seconds(1);
+
+// Members stand in order of construction; Stop takes down what runs, the destructors the rest in reverse.
+class MeshcaServer final : public Server {
+ public:
+  MeshcaServer(config::ResolvedConfig config, TrustDomain trust_domain, Policy policy)
+      : config_(std::move(config)), trust_domain_(std::move(trust_domain)), policy_(std::move(policy), clock_) {}
+  ~MeshcaServer() override { Stop(); }
+
+  absl::Status StartParts();
+
+  FirstScreen Screen() const override;
+  absl::Status Reload(config::ResolvedConfig next) override;
+  void Stop() override;
+
+ private:
+  absl::Status StartIssuance();
+  absl::Status StartTls();
+  absl::Status BindListeners();
+  absl::Status StartHttp();
+  std::vector<std::pair<std::string, std::string>> Addresses() const;
+  std::string HttpAddress() const { return http_ == nullptr ? "off" : http_->address(); }
+  sds::SdsService::Parts SdsParts();
+  RotationDriver::Parts RotationParts();
+  AdminContext AdminParts();
+  ConnectionJudge::Parts JudgeParts();
+  absl::Status InstallServerCertificate(const ServerIdentity& identity);
+  absl::Duration Maintain();
+  void OnReadiness(const absl::Status& status);
+  void LogLegacyRights();
+
+  const Clock& clock_ = SystemClock();
+  EntropySource& entropy_ = SystemEntropy();
+  const absl::Time started_at_ = clock_.Now();
+  config::ResolvedConfig config_;
+  const TrustDomain trust_domain_;
+  IssuancePolicy policy_;
+  std::unique_ptr<ServerState> state_;
+  std::unique_ptr<RecordPruner> pruner_;
+
+  std::unique_ptr<IssuancePipeline> pipeline_;
+  std::unique_ptr<Doors> doors_;
+  std::unique_ptr<CsrService> csr_tls_;
+  std::unique_ptr<CsrService> csr_api_;
+  std::unique_ptr<sds::SdsService> sds_;
+  std::unique_ptr<SdsSubscribers> subscribers_;
+  std::unique_ptr<RotationDriver> rotation_;
+  std::shared_ptr<SvidVerifier> svid_verifier_;
+  std::shared_ptr<rpc::TlsContext> tls_;
+  std::unique_ptr<ServerCertificate> server_certificate_;
+  std::unique_ptr<rpc::HealthService> health_;
+  std::unique_ptr<AdminService> admin_;
+  BoundEdge edge_;
+  std::unique_ptr<ConnectionJudge> judge_;
+  std::unique_ptr<Readiness> readiness_;
+  std::unique_ptr<MetricsRegistry> metrics_;  // null where `http_listen` is off, like the next
+  std::unique_ptr<HttpEndpoint> http_;
+  std::atomic<uint64_t> certificates_revoked_ = 0;  // since start
+  std::unique_ptr<PeriodicThread> maintenance_;
+  std::unique_ptr<PeriodicThread> rotating_;
+  std::atomic<bool> stopping_ = false;
+  std::thread legacy_rights_;
+  bool stopped_ = false;
+};
+
+absl::Status MeshcaServer::StartParts() {
+  MESHCA_ASSIGN_OR_RETURN(state_, OpenServerState(config_));
+  MESHCA_RETURN_IF_ERROR(StartIssuance());
+  MESHCA_RETURN_IF_ERROR(StartTls());
+  MESHCA_RETURN_IF_ERROR(BindListeners());
+  readiness_ = std::make_unique<Readiness>(
+      *state_->authorities, *state_->store, clock_, [this](const absl::Status& status) { OnReadiness(status); },
+      Readiness::kInterval, [this] { return state_->authorities->WhyNotSigning(); });
+  MESHCA_RETURN_IF_ERROR(StartHttp());
+  maintenance_ = std::make_unique<PeriodicThread>(clock_, kLookAtClock, [this] { return Maintain(); });
+  rotating_ = std::make_unique<PeriodicThread>(clock_, kLookAtClock, [this] {
+    const absl::Time now = clock_.Now();
+    return rotation_->Tick(now) - now;
+  });
+  // The server's own certificate and a rotation follow the authorities at once, not at the next look.
+  state_->authorities->AddListener([this](const std::shared_ptr<const AuthoritySnapshot>&) {
+    maintenance_->Wake();
+    rotating_->Wake();
+  });
+  edge_.server->Start();
+  judge_->Start();
+  // On a thread of its own: after an upgrade it may read many records, and nobody waits for it.
+  legacy_rights_ = std::thread([this] { LogLegacyRights(); });
+  return absl::OkStatus();
+}
+
+absl::Status MeshcaServer::StartIssuance() {
+  const config::v1::Config& values = config_.values;
+  pruner_ = std::make_unique<RecordPruner>(*state_->store, state_->authorities->clock(),
+                                           config::ToDuration(values.storage().retention()));
+  MESHCA_ASSIGN_OR_RETURN(CertificateProfile profile, config::ToProfile(values.leaf()));
+  PipelineOptions options = config::ToPipelineOptions(values.limits());
+  options.policy = &policy_;
+  pipeline_ = std::make_unique<IssuancePipeline>(std::move(profile), options, *state_->authorities, *state_->store,
+                                                 clock_, PublicEntropy());
+  MESHCA_ASSIGN_OR_RETURN(doors_, Doors::Open(config_, *state_));
+  csr_tls_ = std::make_unique<CsrService>(doors_->tls(), *pipeline_, clock_, entropy_);
+  csr_api_ = std::make_unique<CsrService>(doors_->api(), *pipeline_, clock_, entropy_);
+  sds_ = std::make_unique<sds::SdsService>(SdsParts());
+  subscribers_ = std::make_unique<SdsSubscribers>(*sds_);
+  rotation_ = std::make_unique<RotationDriver>(RotationParts());
+  return sds_->Start();
+}
+
+RotationDriver::Parts MeshcaServer::RotationParts() {
+  const config::v1::Rotation& values = config_.values.rotation();
+  RotationDriver::Parts parts;
+  parts.authorities = state_->authorities.get();
+  parts.store = state_->store.get();
+  parts.inventory = state_->store.get();
+  parts.acknowledgements = &sds_->subscribers();
+  parts.reissuer = &sds_->reissuer();
+  parts.clock = &clock_;
+  parts.policy = config::ToEvidencePolicy(config_.values);
+  parts.reissue_per_second = ReissuePerSecond(values.reissue_per_second(), CpuCount());
+  parts.sleep = absl::SleepFor;
+  return parts;
+}
+
+sds::SdsService::Parts MeshcaServer::SdsParts() {
+  sds::SdsService::Parts parts;
+  parts.trust_domain = trust_domain_;
+  parts.authorities = state_->authorities.get();
+  parts.authenticator = &doors_->sds();
+  parts.issue = [this](SubmittedRequest request, IssuancePipeline::Done done) {
+    pipeline_->Submit(std::move(request), std::move(done));
+  };
+  parts.subscribers = state_->store.get();
+  parts.issuances = state_->store.get();
+  parts.clock = &state_->authorities->clock();
+  parts.entropy = &entropy_;
+  parts.leaf_lifetime = config::ToDuration(config_.values.leaf().lifetime());
+  parts.room.per_principal = config_.values.rotation().instances_per_caller_max();
+  parts.keys.key_type = config::ToKeyType(config_.values.leaf().key_type());
+  parts.keys.renew_at = config_.values.sds().renew_at_percent() / 100.0;
+  return parts;
+}
+
+absl::Status MeshcaServer::StartTls() {
+  svid_verifier_ = SvidVerifier::Create(*state_->authorities);
+  ServerCertificateOptions options;
+  options.trust_domain = trust_domain_;
+  options.names = config::ToServerNames(config_.values);
+  server_certificate_ = std::make_unique<ServerCertificate>(
+      std::move(options), *state_->authorities, *state_->store, entropy_,
+      [this](const ServerIdentity& identity) { return InstallServerCertificate(identity); });
+  server_certificate_->Tick(clock_.Now());
+  if (tls_ != nullptr) return absl::OkStatus();
+  absl::Status error = Annotate(server_certificate_->LastError(), "the CA's own server certificate");
+  if (state_->authorities->Current()->issuing != nullptr) return error;
+  // Nothing signs: a plugged-in key is away, or the authorities have ended. Trust is served all the same, and whoever
+  // mends it needs the admin socket. The port is bound and opens with the first certificate.
+  LogError("nothing can be signed, so the gRPC port takes no connection yet; the sockets are served",
+           {{"error", state_->authorities->WhyNotSigning()}});
+  rpc::TlsOptions none;
+  none.client_certificates = rpc::ClientCertificates::kOptional;
+  none.verifier = svid_verifier_;
+  MESHCA_ASSIGN_OR_RETURN(tls_, rpc::TlsContext::Create(std::move(none)));
+  return absl::OkStatus();
+}
+
+absl::Status MeshcaServer::InstallServerCertificate(const ServerIdentity& identity) {
+  rpc::TlsOptions options;
+  options.certificate_chain_der = identity.ChainDer();
+  EVP_PKEY_up_ref(identity.key->evp());
+  options.private_key.reset(identity.key->evp());
+  options.client_certificates = rpc::ClientCertificates::kOptional;
+  options.verifier = svid_verifier_;
+  if (tls_ != nullptr) return tls_->Swap(std::move(options));
+  MESHCA_ASSIGN_OR_RETURN(tls_, rpc::TlsContext::Create(std::move(options)));
+  return absl::OkStatus();
+}
+
+absl::Status MeshcaServer::BindListeners() {
+  health_ = rpc::HealthService::Create();
+  health_->Set("istio.v1.auth.IstioCertificateService", false);
+  admin_ = std::make_unique<AdminService>(AdminParts());
+  EdgeParts parts{csr_tls_.get(), csr_api_.get(), sds_.get(), admin_.get(), health_.get(), tls_};
+  MESHCA_ASSIGN_OR_RETURN(edge_, BindEdge(config_, parts));
+  judge_ = std::make_unique<ConnectionJudge>(JudgeParts());
+  return absl::OkStatus();
+}
+
+std::vector<std::pair<std::string, std::string>> MeshcaServer::Addresses() const {
+  return {{"grpc", edge_.grpc_address},
+          {"api", absl::StrCat("unix://", edge_.api_socket)},
+          {"admin", absl::StrCat("unix://", edge_.admin_socket)},
+          {"http", HttpAddress()}};
+}
+
+absl::Status MeshcaServer::StartHttp() {
+  if (!config::ServesHttp(config_.values)) return absl::OkStatus();
+  MetricSources sources;
+  sources.version = kVersion;
+  sources.started_at = started_at_;
+  sources.clock = &clock_;
+  sources.csr_services = {csr_tls_.get(), csr_api_.get()};
+  sources.pipeline = pipeline_.get();
+  sources.authorities = state_->authorities.get();
+  sources.authority_store = state_->store.get();
+  sources.server_certificate = server_certificate_.get();
+  sources.store = state_->store.get();
+  sources.edge = edge_.server.get();
+  sources.sds = sds_.get();
+  sources.readiness = readiness_.get();
+  sources.rotation = rotation_.get();
+  sources.token_issuers = [this] { return doors_->TokenIssuers(); };
+  sources.certificates_revoked = [this] { return certificates_revoked_.load(); };
+  sources.plugged_in_refused = [this] { return state_->authorities->PluggedInRefused(); };
+  metrics_ = std::make_unique<MetricsRegistry>(std::move(sources));
+  HttpPages pages;
+  pages.version = kVersion;
+  pages.trust_domain = trust_domain_.name();
+  pages.clock = &clock_;
+  pages.ready = [this] { return readiness_->Ready(); };
+  pages.authorities = state_->authorities.get();
+  pages.metrics = [this] { return metrics_->Render(); };
+  MESHCA_ASSIGN_OR_RETURN(http_, HttpEndpoint::Start(config_.values.http_listen(), MakeHttpRoutes(std::move(pages))));
+  return absl::OkStatus();
+}
+
+ConnectionJudge::Parts MeshcaServer::JudgeParts() {
+  ConnectionJudge::Parts parts;
+  parts.authorities = state_->authorities.get();
+  parts.authenticator = &doors_->client_certificate();
+  parts.issuances = state_->store.get();
+  parts.certified_peers = [this] { return edge_.server->CertifiedPeers(); };
+  parts.cut = [this](std::vector<uint64_t> ids, std::string why) { edge_.server->Cut(std::move(ids), std::move(why)); };
+  parts.clock = &state_->authorities->clock();
+  return parts;
+}
+
+AdminContext MeshcaServer::AdminParts() {
+  storage::Store& store = *state_->store;
+  AdminContext context{state_->authorities->clock(),
+                       entropy_,
+                       *state_->authorities,
+                       store,
+                       store,
+                       store,
+                       store,
+                       store,
+                       store,
+                       *subscribers_};
+  context.rotation = rotation_.get();
+  context.facts.version = kVersion;
+  context.facts.trust_domain = trust_domain_;
+  context.facts.state_dir = config_.values.state_dir();
+  context.facts.started_at = started_at_;
+  context.facts.leaf_lifetime_default = config::ToDuration(config_.values.leaf().lifetime());
+  context.listeners = [this] { return Addresses(); };
+  context.import_root = [this](const std::string& folder, const std::string& actor, const ImportOptions& options) {
+    return ImportAuthoritySet(*state_->authorities, *state_->store, clock_.Now(), folder, actor, options);
+  };
+  context.token_issuers = [this] { return doors_->TokenIssuers(); };
+  context.authority_error = [this] { return state_->authorities->LastError(); };
+  context.clock_finding = [this] { return state_->authorities->ClockFinding(); };
+  context.accept_clock = [this](const std::string& actor) { return state_->authorities->AcceptClock(actor); };
+  context.readiness = [this] { return readiness_->Ready(); };
+  context.entry_applies = state_->store.get();
+  context.entries_changed = [this] {
+    absl::Status reloaded = state_->entries.Reload(*state_->store);
+    sds_->EntriesChanged();
+    judge_->JudgeEverybody();  // an entry that is gone may have given somebody his right
+    return reloaded;
+  };
+  context.judge_connections = [this] { judge_->JudgeEverybody(); };
+  context.count_revoked = [this](uint64_t certificates) { certificates_revoked_ += certificates; };
+  return context;
+}
+
+void MeshcaServer::OnReadiness(const absl::Status& status) {
+  health_->Set("istio.v1.auth.IstioCertificateService", status.ok());
+  if (status.ok()) {
+    LogInfo("ready: signing and committing work");
+  } else {
+    LogError("not ready; SDS goes on with what it has", {{"error", status.ToString()}});
+  }
+}
+
+void MeshcaServer::LogLegacyRights() {
+  const absl::StatusOr<LegacyRights> rights =
+      FindLegacyRights(*state_->store, *state_->store, clock_.Now(), [this] { return stopping_.load(); });
+  if (!rights.ok()) {
+    LogWarning("the identities that need an entry since this version could not be found",
+               {{"error", std::string(rights.status().message())}});
+    return;
+  }
+  if (rights->count == 0) return;
+  for (const CheckedFact& fact : LegacyRightsFacts(*rights)) {
+    LogWarning("an identity needs an entry since this version", {{"what", fact.detail}, {"do", fact.mend}});
+  }
+}
+
+absl::Duration MeshcaServer::Maintain() {
+  absl::Time now = clock_.Now();
+  const absl::Duration authorities = state_->authorities->Tick(now) - now;
+  now = clock_.Now();
+  const absl::Duration certificate = server_certificate_->Tick(now) - now;
+  if (absl::Status error = server_certificate_->LastError(); !error.ok()) {
+    LogError("the CA's own server certificate could not be renewed; the one before it goes on",
+             {{"error", error.ToString()}});
+  }
+  return std::min({authorities, certificate, pruner_->Tick()});
+}
+
+FirstScreen MeshcaServer::Screen() const {
+  const std::shared_ptr<const AuthoritySnapshot> snapshot = state_->authorities->Current();
+  const Certificate& root = snapshot->bundle->roots.front();
+  FirstScreen screen;
+  screen.version = kVersion;
+  screen.trust_domain = trust_domain_.name();
+  screen.root_fingerprint = root.spki_sha256_hex();
+  screen.root_ends = root.validity().not_after;
+  screen.root_is_new = state_->is_new;
+  screen.state_dir = config_.values.state_dir();
+  screen.grpc_address = edge_.grpc_address;
+  screen.http_address = HttpAddress();
+  screen.api_socket = edge_.api_socket;
+  screen.admin_socket = edge_.admin_socket;
+  const auto origin = config_.origins.find("state_dir");
+  if (origin != config_.origins.end() && origin->second.kind != config::OriginKind::kDefault) {
+    screen.state_dir_flag = absl::StrCat(" --state-dir ", screen.state_dir);
+  }
+  return screen;
+}
+
+absl::Status MeshcaServer::Reload(config::ResolvedConfig next) {
+  const config::ConfigChanges changes = config::ReloadableDiff(config_, next);
+  MESHCA_ASSIGN_OR_RETURN(Policy policy, config::ToPolicy(next.values));
+  MESHCA_RETURN_IF_ERROR(doors_->Reload(next));
+  judge_->JudgeEverybody();  // a JWT issuer that is gone may have given somebody his right
+  policy_.Replace(std::move(policy));
+  server_certificate_->SetNames(config::ToServerNames(next.values));
+  maintenance_->Wake();
+  SetLogLevel(config::ToLogLevel(next.values.log().level()));
+  pruner_->SetRetention(config::ToDuration(next.values.storage().retention()));
+  LogInfo("configuration read again", {{"changed", absl::StrJoin(changes.reloadable, " ")},
+                                       {"waiting_for_a_restart", absl::StrJoin(changes.restart, " ")}});
+  return absl::OkStatus();
+}
+
+void MeshcaServer::Stop() {
+  if (std::exchange(stopped_, true)) return;
+  stopping_ = true;
+  if (health_ != nullptr) health_->Retire();
+  if (judge_ != nullptr) judge_->Stop();
+  if (edge_.server != nullptr) {
+    edge_.server->Shutdown(config::ToDuration(config_.values.limits().shutdown_grace()));
+  }
+  if (rotating_ != nullptr) rotating_->Stop();
+  if (maintenance_ != nullptr) maintenance_->Stop();
+  if (legacy_rights_.joinable()) legacy_rights_.join();
+  admin_.reset();  // First: its threads ask the next two.
+  http_.reset();
+  readiness_.reset();
+  if (sds_ != nullptr) sds_->Shutdown();
+  if (pipeline_ != nullptr) pipeline_->Shutdown();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(config::ResolvedConfig config) {
+  MESHCA_ASSIGN_OR_RETURN(TrustDomain trust_domain, TrustDomain::Parse(config.values.trust_domain()));
+  MESHCA_ASSIGN_OR_RETURN(Policy policy, config::ToPolicy(config.values));
+  auto server = std::make_unique<MeshcaServer>(std::move(config), std::move(trust_domain), std::move(policy));
+  MESHCA_RETURN_IF_ERROR(server->StartParts());
+  return server;
+}
+
+}  // namespace meshca::cli

@@ -1,0 +1,90 @@
+#include "cli/server/server_process.h"
+
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+
+#include "absl/strings/string_view.h"
+#include "ca/base/process_limits.h"
+#include "ca/base/status.h"
+#include "ca/base/unique_fd.h"
+
+namespace meshca::cli {
+namespace {
+
+sigset_t StopSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGHUP);
+  return signals;
+}
+
+}  // namespace
+
+absl::Status HardenProcess() {
+  rlimit none{0, 0};
+  if (setrlimit(RLIMIT_CORE, &none) != 0) return ErrnoStatus(errno, "switch core dumps off");
+  if (prctl(PR_SET_DUMPABLE, 0) != 0) return ErrnoStatus(errno, "refuse debuggers (PR_SET_DUMPABLE)");
+  IgnoreBrokenPipes();
+  umask(0077);
+  RaiseDescriptorLimit();
+  return absl::OkStatus();
+}
+
+void PreferThroughput() {
+  const sched_param no_priority{};
+  sched_setscheduler(0, SCHED_BATCH, &no_priority);
+}
+
+void BlockSignals() {
+  sigset_t signals = StopSignals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+}
+
+void WaitForStop(absl::FunctionRef<void()> reload) {
+  sigset_t signals = StopSignals();
+  for (;;) {
+    int number = 0;
+    if (sigwait(&signals, &number) != 0) continue;
+    if (number == SIGHUP) {
+      reload();
+      continue;
+    }
+    // The default action is back: whoever asks twice does not want to wait for the grace period.
+    sigset_t impatient;
+    sigemptyset(&impatient);
+    sigaddset(&impatient, SIGTERM);
+    sigaddset(&impatient, SIGINT);
+    pthread_sigmask(SIG_UNBLOCK, &impatient, nullptr);
+    return;
+  }
+}
+
+void NotifyReady() {
+  const char* path = std::getenv("NOTIFY_SOCKET");
+  if (path == nullptr || (path[0] != '/' && path[0] != '@')) return;
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  size_t length = std::strlen(path);
+  if (length >= sizeof address.sun_path) return;
+  std::memcpy(address.sun_path, path, length);
+  if (path[0] == '@') address.sun_path[0] = '\0';
+  UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  constexpr absl::string_view kReady = "READY=1";
+  if (socket.valid()) {
+    sendto(socket.get(), kReady.data(), kReady.size(), MSG_NOSIGNAL, reinterpret_cast<sockaddr*>(&address),
+           static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + length));
+  }
+}
+
+}  // namespace meshca::cli
