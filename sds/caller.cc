@@ -4,8 +4,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "ca/authority/subscriber_principal.h"
 #include "ca/base/status.h"
+#include "ca/subscribers/subscriber_principal.h"
 #include "ca/x509/chain_verifier.h"
 #include "ca/x509/encoding.h"
 
@@ -76,8 +76,6 @@ absl::string_view SubscriberKind(const rpc::Peer& peer, Taking taking) {
   if (taking == Taking::kFetch) return on_socket ? "sds-fetch-unix" : "sds-fetch-mtls";
   return on_socket ? "sds-unix" : "sds-mtls";
 }
-
-bool IsFetchKind(absl::string_view kind) { return absl::StartsWith(kind, "sds-fetch-"); }
 
 std::string PeerText(const SdsCaller& caller) {
   const rpc::Peer& peer = *caller.peer;

@@ -49,10 +49,9 @@ enum class Taking { kStream, kFetch };
 std::string InstanceKey(const rpc::Peer& peer, Taking taking, absl::string_view lineage, absl::string_view spiffe_id,
                         absl::string_view node);
 
-// "sds-unix", "sds-mtls", "sds-fetch-unix", "sds-fetch-mtls": SubscriberRecord::kind.
+// SubscriberRecord::kind: "sds-unix", "sds-mtls", "sds-fetch-unix", "sds-fetch-mtls". HoldsWhatItWasSent knows the last
+// two.
 absl::string_view SubscriberKind(const rpc::Peer& peer, Taking taking);
-// Is a subscriber of this kind one that fetches?
-bool IsFetchKind(absl::string_view kind);
 // SubscriberRecord::peer: see SubscriberPrincipal.
 std::string PeerText(const SdsCaller& caller);
 

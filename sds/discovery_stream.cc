@@ -121,7 +121,7 @@ DiscoveryStream::Answer DiscoveryStream::TakeAnswer(const DiscoveryAsk& ask) {
 }
 
 void DiscoveryStream::Acknowledge() {
-  SubscriberRegistry::Evidence evidence;
+  Acknowledgement held;
   bool any = false;
   bool own_key = false;
   for (Slot& slot : slots_) {
@@ -131,22 +131,21 @@ void DiscoveryStream::Acknowledge() {
     any = true;
     if (content->kind() != SecretKind::kIdentity) {
       // Of several bundles on a stream, the older counts.
-      const uint64_t sequence = content->bundle_sequence();
-      evidence.bundle_sequence =
-          evidence.bundle_sequence == 0 ? sequence : std::min(evidence.bundle_sequence, sequence);
-      if (evidence.serial.empty()) evidence.version_info = sent->version();
+      const TrustVersion version = content->bundle_sequence();
+      held.trust_version = held.trust_version == 0 ? version : std::min(held.trust_version, version);
+      if (held.serial.empty()) held.version_info = sent->version();
       continue;
     }
     // `default` speaks for a stream with several identities, else the first of them.
-    if (own_key || (!evidence.serial.empty() && slot.name.name != kDefaultName)) continue;
+    if (own_key || (!held.serial.empty() && slot.name.name != kDefaultName)) continue;
     own_key = slot.name.name == kDefaultName;
-    evidence.serial = content->identity().serial;
-    evidence.authority_id = content->identity().authority_id;
-    evidence.generation = content->identity().generation;
-    evidence.version_info = sent->version();
+    held.serial = content->identity().serial;
+    held.authority_id = content->identity().authority_id;
+    held.generation = content->identity().generation;
+    held.version_info = sent->version();
   }
   if (!any) return;
-  member_.Acknowledged(evidence);
+  member_.Acknowledged(held);
   Uncharge(std::exchange(rejection_charge_, 0));  // the registry forgets the text
 }
 
@@ -302,7 +301,7 @@ void DiscoveryStream::UnsubscribeOthers(const std::vector<std::string>& names) {
 bool DiscoveryStream::Join(const SpiffeId& asked) {
   if (member_) return true;
   absl::StatusOr<SubscriberRegistry::Member> member =
-      hub_.registry().Join(hub_.InstanceOf(*caller_, Taking::kStream, node_, asked), stream_.handle());
+      hub_.registry().Join(hub_.InstanceOf(*caller_, Taking::kStream, node_, asked), EndWhenEvicted(stream_.handle()));
   if (!member.ok()) {
     Fail(member.status());
     return false;

@@ -15,12 +15,12 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "ca/rpc/stream.h"
+#include "ca/subscribers/subscriber_registry.h"
 #include "sds/discovery_request.h"
 #include "sds/discovery_response.h"
 #include "sds/key_ring.h"
 #include "sds/secret_hub.h"
 #include "sds/secret_snapshot.h"
-#include "sds/subscriber_registry.h"
 
 namespace meshca::sds {
 

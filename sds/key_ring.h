@@ -15,7 +15,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "ca/authn/authenticator.h"
-#include "ca/authority/acknowledgements.h"
+#include "ca/authority/key_reissuer.h"
 #include "ca/base/entropy.h"
 #include "ca/base/judged_clock.h"
 #include "ca/issuance/issuance_pipeline.h"

@@ -15,22 +15,22 @@
 #include "absl/time/time.h"
 #include "ca/authn/authenticator.h"
 #include "ca/authority/authority_snapshot.h"
-#include "ca/authority/subscriber_store.h"
 #include "ca/base/entropy.h"
 #include "ca/base/judged_clock.h"
 #include "ca/issuance/issuance_store.h"
 #include "ca/rpc/router.h"
 #include "ca/spiffe/spiffe_id.h"
 #include "ca/spiffe/trust_domain.h"
+#include "ca/subscribers/subscriber_registry.h"
+#include "ca/subscribers/subscriber_store.h"
 #include "sds/key_ring.h"
-#include "sds/subscriber_registry.h"
 
 namespace meshca::sds {
 
 inline constexpr absl::string_view kSdsServiceName = "envoy.service.secret.v3.SecretDiscoveryService";
 
 struct SdsStats {
-  RegistryStats subscribers;
+  SubscriberStats subscribers;
   KeyRingStats keys;
   uint64_t responses_serialised = 0;
 };

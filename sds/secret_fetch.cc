@@ -7,16 +7,16 @@
 #include "absl/base/thread_annotations.h"
 #include "ca/base/mutex.h"
 #include "ca/base/status.h"
+#include "ca/subscribers/subscriber_registry.h"
 #include "sds/discovery_request.h"
 #include "sds/discovery_response.h"
 #include "sds/edge_status.h"
-#include "sds/subscriber_registry.h"
 
 namespace meshca::sds {
 namespace {
 
-SubscriberRegistry::Delivery DeliveryOf(const std::vector<const SecretSnapshot*>& resources) {
-  SubscriberRegistry::Delivery delivery;
+Delivery DeliveryOf(const std::vector<const SecretSnapshot*>& resources) {
+  Delivery delivery;
   for (const SecretSnapshot* resource : resources) {
     const SecretContent& content = *resource->content();
     if (content.kind() == SecretKind::kIdentity) {
@@ -26,8 +26,8 @@ SubscriberRegistry::Delivery DeliveryOf(const std::vector<const SecretSnapshot*>
       continue;
     }
     // Of several bundles, the older counts.
-    const uint64_t sequence = content.bundle_sequence();
-    delivery.bundle_sequence = std::min(delivery.bundle_sequence.value_or(sequence), sequence);
+    const TrustVersion version = content.bundle_sequence();
+    delivery.trust_version = std::min(delivery.trust_version.value_or(version), version);
     delivery.version_info = resource->version();
   }
   return delivery;

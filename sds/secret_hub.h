@@ -23,11 +23,12 @@
 #include "ca/issuance/issuance_store.h"
 #include "ca/rpc/stream.h"
 #include "ca/spiffe/trust_domain.h"
+#include "ca/subscribers/subscriber_registry.h"
 #include "sds/caller.h"
+#include "sds/evictable_stream.h"
 #include "sds/key_ring.h"
 #include "sds/secret_name.h"
 #include "sds/secret_snapshot.h"
-#include "sds/subscriber_registry.h"
 
 namespace meshca::sds {
 

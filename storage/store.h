@@ -4,13 +4,13 @@
 
 #include "ca/authority/authority_store.h"
 #include "ca/authority/leaf_inventory.h"
-#include "ca/authority/subscriber_store.h"
 #include "ca/identity/entry_apply_store.h"
 #include "ca/identity/entry_store.h"
 #include "ca/identity/token_store.h"
 #include "ca/issuance/issuance_store.h"
 #include "ca/issuance/revocation_store.h"
 #include "ca/issuance/store_maintenance.h"
+#include "ca/subscribers/subscriber_store.h"
 
 namespace meshca::storage {
 

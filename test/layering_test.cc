@@ -37,14 +37,16 @@ const std::vector<Layer>& Layers() {
       {"ca/base", {}},
       {"ca/spiffe", {"ca/base"}},
       {"ca/identity", {"ca/spiffe"}},
+      {"ca/subscribers", {"ca/identity"}},
       {"ca/x509", {"ca/spiffe"}},
-      {"ca/authority", {"ca/identity", "ca/x509"}},  // who ordered a step stands in its record
+      {"ca/authority", {"ca/subscribers", "ca/x509"}},  // who ordered a step stands in its record
       {"ca/issuance", {"ca/authority"}},
       {"ca/authn", {"ca/identity", "ca/x509"}},
       {"ca/rpc", {"ca/base", "proto"}},  // the messages of health and reflection
-      {"ca/service", {"ca/rpc", "ca/authn", "ca/issuance", "proto"}},
+      {"ca/edge", {"ca/rpc", "ca/authn"}},
+      {"ca/service", {"ca/edge", "ca/issuance", "proto"}},
       {"storage", {"ca/issuance"}},
-      {"sds", {"ca/rpc", "ca/authn", "ca/issuance", "proto"}},
+      {"sds", {"ca/edge", "ca/issuance", "ca/subscribers", "proto"}},
       {"cli/terminal", {"ca/base"}},
       {"cli/config", {"ca/authn", "ca/issuance", "proto"}},
       {"cli/client", {"cli/terminal", "ca/issuance", "proto"}},

@@ -90,7 +90,7 @@ absl::StatusOr<RotationFacts> RotationDriver::Facts(const RootRotation& rotation
   RotationFacts facts;
   facts.now = now;
   facts.rotation = rotation;
-  facts.subscribers = parts_.acknowledgements->List();
+  facts.subscribers = parts_.evidence->List();
   const auto snapshot = parts_.authorities->Current();
   for (const SigningAuthority& authority : snapshot->authorities) {
     facts.root_of.emplace(authority.id, authority.root_id);

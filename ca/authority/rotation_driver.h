@@ -12,13 +12,14 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "ca/authority/acknowledgements.h"
 #include "ca/authority/authority_manager.h"
+#include "ca/authority/key_reissuer.h"
 #include "ca/authority/leaf_inventory.h"
 #include "ca/authority/rotation_control.h"
 #include "ca/authority/rotation_evidence.h"
 #include "ca/base/clock.h"
 #include "ca/base/mutex.h"
+#include "ca/subscribers/evidence_source.h"
 
 namespace meshca {
 
@@ -32,7 +33,7 @@ class RotationDriver final : public RotationControl {
     AuthorityManager* authorities = nullptr;
     AuthorityStore* store = nullptr;
     LeafInventory* inventory = nullptr;
-    const Acknowledgements* acknowledgements = nullptr;
+    const EvidenceSource* evidence = nullptr;
     KeyReissuer* reissuer = nullptr;
     const Clock* clock = nullptr;
     EvidencePolicy policy;

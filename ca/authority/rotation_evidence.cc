@@ -65,7 +65,7 @@ bool EvidenceJudge::Hurried() const {
 }
 
 std::optional<Laggard::Reason> EvidenceJudge::WhyBehind(const SubscriberRecord& subscriber) const {
-  if (subscriber.takes_bundle && subscriber.bundle_sequence < BundleNeeded()) {
+  if (subscriber.takes_bundle && subscriber.trust_version < BundleNeeded()) {
     return subscriber.rejected.empty() ? Laggard::Reason::kNotAcknowledged : Laggard::Reason::kRejected;
   }
   if (step_ == For::kRetirement && subscriber.takes_key) {
@@ -99,7 +99,7 @@ void EvidenceJudge::Judge(const SubscriberRecord& subscriber) {
   laggard.node = subscriber.node;
   laggard.via = subscriber.kind;
   laggard.connected = subscriber.connected;
-  laggard.bundle_sequence = subscriber.bundle_sequence;
+  laggard.trust_version = subscriber.trust_version;
   laggard.serial = subscriber.serial;
   laggard.since = std::max(subscriber.first_seen,
                            *why == Laggard::Reason::kOldKey ? facts_.rotation.step_at : facts_.rotation.published_at);

@@ -14,8 +14,8 @@
 #include "absl/time/time.h"
 #include "ca/authority/leaf_inventory.h"
 #include "ca/authority/root_rotation.h"
-#include "ca/authority/rotation_control.h"
-#include "ca/authority/subscriber_store.h"
+#include "ca/subscribers/laggard.h"
+#include "ca/subscribers/subscriber_record.h"
 
 namespace meshca {
 

@@ -187,7 +187,7 @@ void CheckSubscribers(const AdminContext& context, std::vector<CheckedFact>& fac
   for (const SubscriberRecord& subscriber : *subscribers) {
     if (!subscriber.connected) continue;
     ++connected;
-    if (subscriber.bundle_sequence != 0 && subscriber.bundle_sequence < newest) ++behind;
+    if (subscriber.trust_version != 0 && subscriber.trust_version < newest) ++behind;
     if (!subscriber.rejected.empty()) {
       rejected =
           absl::StrCat(subscriber.spiffe_id, " (", subscriber.peer, ") rejected a secret: ", subscriber.rejected);

@@ -17,7 +17,6 @@
 #include "ca/authority/authority_snapshot.h"
 #include "ca/authority/authority_store.h"
 #include "ca/authority/rotation_control.h"
-#include "ca/authority/subscriber_store.h"
 #include "ca/base/entropy.h"
 #include "ca/base/judged_clock.h"
 #include "ca/identity/entry_apply_store.h"
@@ -27,6 +26,7 @@
 #include "ca/issuance/revocation_store.h"
 #include "ca/issuance/store_maintenance.h"
 #include "ca/spiffe/trust_domain.h"
+#include "ca/subscribers/subscriber_record.h"
 
 namespace meshca {
 

@@ -27,7 +27,7 @@ v1::Laggard Message(const Laggard& laggard) {
   message.set_node(laggard.node);
   message.set_via(laggard.via);
   message.set_connected(laggard.connected);
-  message.set_bundle_sequence(laggard.bundle_sequence);
+  message.set_bundle_sequence(laggard.trust_version);
   message.set_serial(laggard.serial);
   SetTime(laggard.since, [&] { return message.mutable_since(); });
   SetTime(laggard.until, [&] { return message.mutable_until(); });

@@ -5,13 +5,13 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "ca/authority/subscriber_principal.h"
 #include "ca/base/exactly_one.h"
 #include "ca/base/glob.h"
 #include "ca/base/log.h"
 #include "ca/base/status.h"
 #include "ca/service/admin_methods.h"
 #include "ca/service/proto_time.h"
+#include "ca/subscribers/subscriber_principal.h"
 
 namespace meshca::admin_methods {
 namespace {
@@ -26,7 +26,7 @@ v1::Subscriber Message(const SubscriberRecord& record) {
   message.set_connected(record.connected);
   SetTime(record.first_seen, [&] { return message.mutable_first_seen(); });
   SetTime(record.last_seen, [&] { return message.mutable_last_seen(); });
-  message.set_bundle_sequence(record.bundle_sequence);
+  message.set_bundle_sequence(record.trust_version);
   message.set_serial(record.serial);
   message.set_version_info(record.version_info);
   SetTime(record.acknowledged_at, [&] { return message.mutable_acknowledged_at(); });

@@ -18,13 +18,17 @@
 #include "ca/base/log.h"
 #include "ca/base/status.h"
 #include "ca/base/version.h"
+#include "ca/edge/connection_judge.h"
+#include "ca/edge/svid_verifier.h"
 #include "ca/issuance/authority_import.h"
+#include "ca/issuance/legacy_rights.h"
 #include "ca/issuance/readiness.h"
 #include "ca/issuance/record_pruner.h"
 #include "ca/issuance/server_certificate.h"
-#include "ca/service/connection_judge.h"
-#include "ca/service/legacy_rights.h"
-#include "ca/service/svid_verifier.h"
+#include "ca/service/certificate_standing.h"
+#include "ca/service/check_legacy_rights.h"
+#include "ca/subscribers/evidence_source.h"
+#include "ca/subscribers/subscriber_registry.h"
 #include "cli/config/convert.h"
 #include "cli/server/http_endpoint.h"
 #include "cli/server/http_routes.h"
@@ -84,6 +88,7 @@ class MeshcaServer final : public Server {
   std::unique_ptr<CsrService> csr_api_;
   std::unique_ptr<sds::SdsService> sds_;
   std::unique_ptr<SdsSubscribers> subscribers_;
+  std::unique_ptr<EvidenceUnion> evidence_;
   std::unique_ptr<RotationDriver> rotation_;
   std::shared_ptr<SvidVerifier> svid_verifier_;
   std::shared_ptr<rpc::TlsContext> tls_;
@@ -91,6 +96,7 @@ class MeshcaServer final : public Server {
   std::unique_ptr<rpc::HealthService> health_;
   std::unique_ptr<AdminService> admin_;
   BoundEdge edge_;
+  std::unique_ptr<CertificateStanding> certificate_standing_;
   std::unique_ptr<ConnectionJudge> judge_;
   std::unique_ptr<Readiness> readiness_;
   std::unique_ptr<MetricsRegistry> metrics_;  // null where `http_listen` is off, like the next
@@ -143,6 +149,7 @@ absl::Status MeshcaServer::StartIssuance() {
   csr_api_ = std::make_unique<CsrService>(doors_->api(), *pipeline_, clock_, entropy_);
   sds_ = std::make_unique<sds::SdsService>(SdsParts());
   subscribers_ = std::make_unique<SdsSubscribers>(*sds_);
+  evidence_ = std::make_unique<EvidenceUnion>(std::vector<const EvidenceSource*>{&sds_->subscribers()});
   rotation_ = std::make_unique<RotationDriver>(RotationParts());
   return sds_->Start();
 }
@@ -153,7 +160,7 @@ RotationDriver::Parts MeshcaServer::RotationParts() {
   parts.authorities = state_->authorities.get();
   parts.store = state_->store.get();
   parts.inventory = state_->store.get();
-  parts.acknowledgements = &sds_->subscribers();
+  parts.evidence = evidence_.get();
   parts.reissuer = &sds_->reissuer();
   parts.clock = &clock_;
   parts.policy = config::ToEvidencePolicy(config_.values);
@@ -182,7 +189,7 @@ sds::SdsService::Parts MeshcaServer::SdsParts() {
 }
 
 absl::Status MeshcaServer::StartTls() {
-  svid_verifier_ = SvidVerifier::Create(*state_->authorities);
+  svid_verifier_ = FollowBundle(*state_->authorities);
   ServerCertificateOptions options;
   options.trust_domain = trust_domain_;
   options.names = config::ToServerNames(config_.values);
@@ -222,6 +229,8 @@ absl::Status MeshcaServer::BindListeners() {
   admin_ = std::make_unique<AdminService>(AdminParts());
   EdgeParts parts{csr_tls_.get(), csr_api_.get(), sds_.get(), admin_.get(), health_.get(), tls_};
   MESHCA_ASSIGN_OR_RETURN(edge_, BindEdge(config_, parts));
+  certificate_standing_ =
+      std::make_unique<CertificateStanding>(*state_->authorities, doors_->client_certificate(), *state_->store);
   judge_ = std::make_unique<ConnectionJudge>(JudgeParts());
   return absl::OkStatus();
 }
@@ -266,9 +275,7 @@ absl::Status MeshcaServer::StartHttp() {
 
 ConnectionJudge::Parts MeshcaServer::JudgeParts() {
   ConnectionJudge::Parts parts;
-  parts.authorities = state_->authorities.get();
-  parts.authenticator = &doors_->client_certificate();
-  parts.issuances = state_->store.get();
+  parts.standing = certificate_standing_.get();
   parts.certified_peers = [this] { return edge_.server->CertifiedPeers(); };
   parts.cut = [this](std::vector<uint64_t> ids, std::string why) { edge_.server->Cut(std::move(ids), std::move(why)); };
   parts.clock = &state_->authorities->clock();

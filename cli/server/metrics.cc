@@ -255,9 +255,9 @@ void AddLag(const sds::SdsService& sds, const TrustBundle& bundle, absl::Time no
   uint64_t silent = 0;
   for (const SubscriberRecord& subscriber : sds.subscribers().List()) {
     if (!subscriber.connected) continue;
-    if (subscriber.bundle_sequence == 0) {
+    if (subscriber.trust_version == 0) {
       ++silent;
-    } else if (subscriber.bundle_sequence < bundle.sequence_number) {
+    } else if (subscriber.trust_version < bundle.sequence_number) {
       ++behind;
     }
   }

@@ -10,10 +10,10 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
-#include "ca/authority/subscriber_store.h"
 #include "ca/base/mutex.h"
 #include "ca/base/status.h"
 #include "ca/issuance/issuance_store.h"
+#include "ca/subscribers/subscriber_store.h"
 #include "storage/sqlite/sqlite_sink.h"
 #include "storage/sqlite/subscriber_rows.h"
 

@@ -28,7 +28,7 @@ absl::Status UpsertSubscriber(Database& database, const SubscriberRecord& record
       .Bind(record.connected)
       .Bind(record.first_seen)
       .Bind(record.last_seen)
-      .Bind(record.bundle_sequence)
+      .Bind(record.trust_version)
       .Bind(record.serial)
       .Bind(record.version_info)
       .Bind(record.acknowledged_at)
@@ -57,7 +57,7 @@ absl::StatusOr<std::vector<SubscriberRecord>> SelectSubscribers(Database& databa
     record.connected = rows.Int() != 0;
     record.first_seen = rows.Time();
     record.last_seen = rows.Time();
-    record.bundle_sequence = rows.Uint();
+    record.trust_version = rows.Uint();
     record.serial = rows.String();
     record.version_info = rows.String();
     record.acknowledged_at = rows.Time();

@@ -7,7 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "ca/authority/subscriber_store.h"
+#include "ca/subscribers/subscriber_store.h"
 #include "storage/sqlite/database.h"
 
 namespace meshca::storage {

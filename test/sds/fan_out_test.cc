@@ -37,7 +37,7 @@ TEST(FanOut, OneSnapshotOneSerialisation) {
     i % 2 == 0 ? (void)proxies[i]->Await(2) : (void)proxies[i]->AwaitDelta(2);
     proxies[i]->Ack();
   }
-  for (const SubscriberRecord& record : world.registry->List()) EXPECT_EQ(record.bundle_sequence, 2);
+  for (const SubscriberRecord& record : world.registry->List()) EXPECT_EQ(record.trust_version, 2);
   EXPECT_EQ(world.registry->List().size(), 1000);
   EXPECT_EQ(ResponsesSerialised() - before, 2) << "an ACK is not answered";
 }

@@ -51,7 +51,7 @@ TEST(SecretFetch, TheSameProcessIsTheSameInstanceAndHasTheSameKey) {
   EXPECT_EQ(row.peer, "pid 4242 uid 1000");
   EXPECT_TRUE(row.takes_bundle && row.takes_key);
   EXPECT_FALSE(row.connected);
-  EXPECT_EQ(row.bundle_sequence, 1u) << "what it was sent";
+  EXPECT_EQ(row.trust_version, 1u) << "what it was sent";
   EXPECT_EQ(row.authority_id, "issuing-old");
   EXPECT_EQ(row.acknowledged_at, absl::InfinitePast());
   Answer(world, Fetch(world, world.UnixPeer(1000, /*pid=*/4243), {"ROOTCA"}));
@@ -62,9 +62,9 @@ TEST(SecretFetch, WhoFetchedHoldsTheOldBundleUntilItFetchesAgain) {
   World world;
   Answer(world, Fetch(world, world.UnixPeer(1000), {"ROOTCA"}));
   world.authorities.Publish({RootA(), RootB()});
-  EXPECT_EQ(world.registry->List().front().bundle_sequence, 1u);
+  EXPECT_EQ(world.registry->List().front().trust_version, 1u);
   Answer(world, Fetch(world, world.UnixPeer(1000), {"ROOTCA"}));
-  EXPECT_EQ(world.registry->List().front().bundle_sequence, 2u);
+  EXPECT_EQ(world.registry->List().front().trust_version, 2u);
 }
 
 // The counts are kept apart, or the stream's acknowledgement would speak for what was fetched.
@@ -79,7 +79,7 @@ TEST(SecretFetch, AStreamOfTheSameProcessDoesNotSpeakForWhatWasFetched) {
   proxy.Ack();
   ASSERT_EQ(world.registry->List().size(), 2u);
   for (const SubscriberRecord& row : world.registry->List()) {
-    EXPECT_EQ(row.bundle_sequence, row.kind == "sds-fetch-unix" ? 1u : 2u) << row.kind;
+    EXPECT_EQ(row.trust_version, row.kind == "sds-fetch-unix" ? 1u : 2u) << row.kind;
   }
 }
 

@@ -17,6 +17,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
+using testing::SizeIs;
 using testing::UnorderedElementsAre;
 
 std::string Pem(const Certificate& certificate) { return certificate.pem().text(); }
@@ -191,7 +192,7 @@ TEST(SecretStream, UnansweredResourcesAreSentAgainWithTheNextChange) {
   proxy.Ack();
   proxy.Settled();
   const SubscriberRecord record = world.registry->List().front();
-  EXPECT_EQ(record.bundle_sequence, 2);
+  EXPECT_EQ(record.trust_version, 2);
   EXPECT_FALSE(record.serial.empty());
 }
 
@@ -232,7 +233,7 @@ TEST(SecretStream, StaleNoncesAreIgnored) {
   world.authorities.Publish({RootA(), RootB()});
   proxy.Await(2);
   proxy.AckNonce(stale);
-  EXPECT_EQ(world.registry->List().front().bundle_sequence, 0);
+  EXPECT_EQ(world.registry->List().front().trust_version, 0);
   proxy.Nack("bad", stale);
   EXPECT_EQ(world.registry->List().front().rejected, "");
   proxy.Ask({"default"}, stale);  // names beside a stale nonce
@@ -240,7 +241,7 @@ TEST(SecretStream, StaleNoncesAreIgnored) {
   EXPECT_EQ(proxy.Settled(), 2);
   EXPECT_EQ(world.issuer.submitted(), 0);
   proxy.Ask({"ROOTCA"}, proxy.Await(2).nonce());
-  EXPECT_EQ(world.registry->List().front().bundle_sequence, 2);
+  EXPECT_EQ(world.registry->List().front().trust_version, 2);
 }
 
 TEST(DeltaSecretStream, StaleNoncesAnswerNothingButTheirNamesCount) {
@@ -251,7 +252,7 @@ TEST(DeltaSecretStream, StaleNoncesAnswerNothingButTheirNamesCount) {
   world.authorities.Publish({RootA(), RootB()});
   proxy.AwaitDelta(2);
   proxy.AckNonce(stale);
-  EXPECT_EQ(world.registry->List().front().bundle_sequence, 0);
+  EXPECT_EQ(world.registry->List().front().trust_version, 0);
   proxy.Ask({"default"}, stale);
   EXPECT_THAT(NamesIn(proxy.AwaitDelta(3)), UnorderedElementsAre("ROOTCA", "default"));
 }
@@ -282,14 +283,14 @@ TEST_P(SecretStreamBoth, NackKeepsTheStreamAndIsNotAnsweredWithTheSame) {
   EXPECT_FALSE(proxy.stream().finished.has_value());
   SubscriberRecord record = world.registry->List().front();
   EXPECT_EQ(record.rejected, "Failed to load trusted CA certificates");
-  EXPECT_EQ(record.bundle_sequence, 1);
+  EXPECT_EQ(record.trust_version, 1);
   // The next change goes out as if nothing had been, and an ACK clears the rejection.
   world.authorities.Publish({RootA(), RootB()});
   AwaitCount(proxy, GetParam(), 3);
   proxy.Ack();
   record = world.registry->List().front();
   EXPECT_EQ(record.rejected, "");
-  EXPECT_EQ(record.bundle_sequence, 3);
+  EXPECT_EQ(record.trust_version, 3);
 }
 
 TEST_P(SecretStreamBoth, ReconnectIsAnsweredInFull) {
@@ -397,7 +398,7 @@ TEST_P(SecretStreamBoth, ASlowProxyGetsTheNewestAlone) {
   proxy.stream().handler().OnWritable();
   EXPECT_EQ(AwaitCount(proxy, GetParam(), 2), proxy.Settled());
   proxy.Ack();
-  EXPECT_EQ(world.registry->List().front().bundle_sequence, 3);
+  EXPECT_EQ(world.registry->List().front().trust_version, 3);
 }
 
 TEST(SecretStream, NoExpiredCertificateIsPushed) {
@@ -711,7 +712,7 @@ TEST_P(SecretStreamBoth, AnEvictedStreamEndsAndItsProxyCountsAnewWhenItIsBack) {
   proxy.Ask({"ROOTCA"});
   AwaitCount(proxy, GetParam(), 1);
   proxy.Ack();
-  ASSERT_EQ(world.registry->List().front().bundle_sequence, 1u);
+  ASSERT_EQ(world.registry->List().front().trust_version, 1u);
   const auto evicted = world.registry->Evict([](const SubscriberRecord&) { return true; });
   ASSERT_TRUE(evicted.ok()) << evicted.status();
   EXPECT_EQ(evicted->ended, 1u);
@@ -725,7 +726,7 @@ TEST_P(SecretStreamBoth, AnEvictedStreamEndsAndItsProxyCountsAnewWhenItIsBack) {
   AwaitCount(back, GetParam(), 1);
   const SubscriberRecord row = world.registry->List().front();
   EXPECT_EQ(row.evicted_at, absl::InfiniteFuture());
-  EXPECT_EQ(row.bundle_sequence, 0u) << "it has not acknowledged yet";
+  EXPECT_EQ(row.trust_version, 0u) << "it has not acknowledged yet";
 }
 
 TEST(SecretStream, ATypeUrlLeftOutIsSecrets) {
@@ -887,6 +888,28 @@ TEST(SecretStreamOverTls, AnAuthenticatorThatSaysMoreIsNotBelieved) {
   caller.identity.any_id_of_trust_domain = true;
   caller.identity.ids = {Id("spiffe://td.test/web")};
   EXPECT_FALSE(caller.MayReceiveKeyOf(Id("spiffe://td.test/web")));
+}
+
+// A client certificate is followed through its renewals: the subscriber stays the one it was.
+TEST(SecretStream, ARenewedClientCertificateIsTheSameInstance) {
+  World world;
+  const auto first_peer = world.TlsPeer(Id("spiffe://td.test/edge"));
+  auto first = std::make_unique<Proxy>(world, first_peer, Protocol::kStateOfTheWorld);
+  first->Ask({"ROOTCA"});
+  first->Await(1);
+  first->Ack();
+  first.reset();
+  const std::string first_serial =
+      std::static_pointer_cast<const VerifiedPeer>(first_peer->identity)->leaf.serial_hex();
+  const auto next_peer = world.TlsPeer(Id("spiffe://td.test/edge"), first_serial);
+  Proxy next(world, next_peer, Protocol::kStateOfTheWorld);
+  next.Ask({"ROOTCA"});
+  next.Await(1);
+  EXPECT_THAT(world.registry->List(), SizeIs(1));
+  Proxy stranger(world, world.TlsPeer(Id("spiffe://td.test/edge")), Protocol::kStateOfTheWorld);
+  stranger.Ask({"ROOTCA"});
+  stranger.Await(1);
+  EXPECT_THAT(world.registry->List(), SizeIs(2));
 }
 
 }  // namespace

@@ -5,11 +5,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/authn/unix_peer.h"
-#include "ca/authority/subscriber_principal.h"
 #include "ca/base/check.h"
 #include "ca/base/status.h"
 #include "ca/issuance/issuer.h"
 #include "ca/rpc/protobuf_payload.h"
+#include "ca/subscribers/subscriber_principal.h"
 #include "ca/x509/authority_builder.h"
 #include "ca/x509/chain_verifier.h"
 #include "ca/x509/signing_key.h"

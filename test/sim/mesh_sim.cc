@@ -55,13 +55,13 @@ void MeshSim::StartServer() {
   manager_ = AuthorityManager::Create(Options(), store_, keys_, clock_, entropy_).value();
   // On a full disk it does not come up; somebody starts it again and again.
   while (!manager_->Start().ok()) memory_.FailWrites(absl::OkStatus());
-  registry_ = std::make_unique<sds::SubscriberRegistry>(memory_, manager_->clock(), kLeaf);
+  registry_ = std::make_unique<SubscriberRegistry>(memory_, manager_->clock(), kLeaf);
   MESHCA_CHECK(registry_->Load().ok());
   RotationDriver::Parts parts;
   parts.authorities = manager_.get();
   parts.store = &store_;
   parts.inventory = &memory_;
-  parts.acknowledgements = registry_.get();
+  parts.evidence = registry_.get();
   parts.reissuer = this;
   parts.clock = &clock_;
   parts.policy = {absl::Seconds(2), absl::Minutes(10), kLeaf};
@@ -77,14 +77,14 @@ void MeshSim::StartServer() {
 }
 
 void MeshSim::Acknowledge(SimHolder& holder) {
-  sds::SubscriberRegistry::Evidence evidence;
-  evidence.bundle_sequence = holder.acknowledged;
+  Acknowledgement acknowledgement;
+  acknowledgement.trust_version = holder.acknowledged;
   if (holder.leaf.has_value()) {
-    evidence.generation = holder.leaf->generation;
-    evidence.serial = holder.leaf->serial;
-    evidence.authority_id = holder.leaf->authority_id;
+    acknowledgement.generation = holder.leaf->generation;
+    acknowledgement.serial = holder.leaf->serial;
+    acknowledgement.authority_id = holder.leaf->authority_id;
   }
-  holder.member.Acknowledged(evidence);
+  holder.member.Acknowledged(acknowledgement);
 }
 
 std::set<std::string> MeshSim::PublishedRoots() const {

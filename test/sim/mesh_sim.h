@@ -13,7 +13,7 @@
 
 #include "ca/authority/authority_manager.h"
 #include "ca/authority/rotation_driver.h"
-#include "sds/subscriber_registry.h"
+#include "ca/subscribers/subscriber_registry.h"
 #include "test/fakes/counting_entropy.h"
 #include "test/fakes/fake_clock.h"
 #include "test/fakes/memory_store.h"
@@ -62,7 +62,7 @@ struct SimLeaf {
 // One proxy, or one foreign client (which takes nothing from SDS and gets its roots with its certificate).
 struct SimHolder {
   std::string name;
-  sds::SubscriberRegistry::Member member;  // its stream, while it is connected
+  SubscriberRegistry::Member member;  // its stream, while it is connected
   bool foreign = false;
   bool connected = true;
   bool refuses = false;  // answers bundles with a NACK
@@ -119,7 +119,7 @@ class MeshSim final : public KeyReissuer {
   MemoryStore memory_;
   CrashingStore store_{memory_};
   std::unique_ptr<AuthorityManager> manager_;
-  std::unique_ptr<sds::SubscriberRegistry> registry_;
+  std::unique_ptr<SubscriberRegistry> registry_;
   std::unique_ptr<RotationDriver> driver_;
   std::vector<SimHolder> holders_;
   absl::Duration skipped_;  // how far the server's clock is ahead of the truth

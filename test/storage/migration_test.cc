@@ -107,7 +107,7 @@ TEST(MigrationFromVersion1, KeepsEveryRow) {
   ASSERT_THAT(*rows, SizeIs(1));
   const SubscriberRecord& old = rows->front();
   EXPECT_EQ(old.instance, "pod-1");
-  EXPECT_EQ(old.bundle_sequence, subscriber.bundle_sequence);
+  EXPECT_EQ(old.trust_version, subscriber.trust_version);
   EXPECT_EQ(old.serial, subscriber.serial);
   EXPECT_EQ(old.acknowledged_at, subscriber.acknowledged_at);
   EXPECT_EQ(old.certificate_expires, subscriber.certificate_expires);

@@ -102,7 +102,7 @@ SubscriberRecord TestSubscriber(absl::string_view instance) {
   record.connected = true;
   record.first_seen = kTestNow;
   record.last_seen = kTestNow + absl::Seconds(5);
-  record.bundle_sequence = 7;
+  record.trust_version = 7;
   record.serial = "0a0b";
   record.version_info = "v1";
   record.acknowledged_at = kTestNow + absl::Seconds(4);

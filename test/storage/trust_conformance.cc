@@ -255,7 +255,7 @@ TEST_P(StoreConformance, SubscribersAreReplacedByInstance) {
     return answer.get_future().get();
   };
   SubscriberRecord later = TestSubscriber("b");
-  later.bundle_sequence = 8;
+  later.trust_version = 8;
   later.rejected = "bad key";
   later.connected = false;
   later.authority_id = kIssuingB;
@@ -282,7 +282,7 @@ TEST_P(StoreConformance, SubscribersAreReplacedByInstance) {
   EXPECT_FALSE(b.connected);
   EXPECT_EQ(b.first_seen, later.first_seen);
   EXPECT_EQ(b.last_seen, later.last_seen);
-  EXPECT_EQ(b.bundle_sequence, 8u);
+  EXPECT_EQ(b.trust_version, 8u);
   EXPECT_EQ(b.serial, later.serial);
   EXPECT_EQ(b.version_info, later.version_info);
   EXPECT_EQ(b.acknowledged_at, later.acknowledged_at);

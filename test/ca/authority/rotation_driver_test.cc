@@ -18,7 +18,7 @@ namespace {
 
 using testing::HasSubstr;
 
-class Subscribers final : public Acknowledgements, public KeyReissuer {
+class Subscribers final : public EvidenceSource, public KeyReissuer {
  public:
   std::vector<SubscriberRecord> List() const override { return records; }
   Progress Reissue(absl::FunctionRef<bool(absl::string_view)>, double) override { return {left}; }
@@ -58,7 +58,7 @@ class RotationDriverTest : public testing::Test {
     parts.authorities = manager_.get();
     parts.store = &store_;
     parts.inventory = &store_;
-    parts.acknowledgements = &subscribers_;
+    parts.evidence = &subscribers_;
     parts.reissuer = &subscribers_;
     parts.clock = &clock_;
     parts.reissue_per_second = 10;

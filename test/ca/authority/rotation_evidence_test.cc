@@ -31,7 +31,7 @@ SubscriberRecord Envoy(const std::string& instance) {
   record.connected = true;
   record.first_seen = kNow - 5 * kHour;
   record.last_seen = kNow - kHour;
-  record.bundle_sequence = 8;
+  record.trust_version = 8;
   record.serial = "0a";
   record.authority_id = "issuing-old";
   record.takes_bundle = true;
@@ -106,41 +106,41 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         EvidenceCase{"NobodyIsEnough", For::kActivation, [](RotationFacts&) {}, 0, 0, ""},
         EvidenceCase{"HoldsBothRoots", For::kActivation, One([](auto&) {}), 1, 0, ""},
-        EvidenceCase{"HoldsTheOldBundle", For::kActivation, One([](auto& r) { r.bundle_sequence = 7; }), 1, 1,
+        EvidenceCase{"HoldsTheOldBundle", For::kActivation, One([](auto& r) { r.trust_version = 7; }), 1, 1,
                      "not-acknowledged"},
-        EvidenceCase{"NeverAcknowledged", For::kActivation, One([](auto& r) { r.bundle_sequence = 0; }), 1, 1,
+        EvidenceCase{"NeverAcknowledged", For::kActivation, One([](auto& r) { r.trust_version = 0; }), 1, 1,
                      "not-acknowledged"},
         EvidenceCase{"Rejected", For::kActivation,
-                     One([](auto& r) { r.bundle_sequence = 0, r.rejected = "no such curve"; }), 1, 1, "rejected"},
+                     One([](auto& r) { r.trust_version = 0, r.rejected = "no such curve"; }), 1, 1, "rejected"},
         EvidenceCase{"LeftAndItsCertificateLives", For::kActivation,
-                     One([](auto& r) { r.connected = false, r.bundle_sequence = 7; }), 1, 1, "not-acknowledged"},
+                     One([](auto& r) { r.connected = false, r.trust_version = 7; }), 1, 1, "not-acknowledged"},
         EvidenceCase{"LeftAndItsCertificateEndedLessThanTheSkewAgo", For::kActivation, One([](auto& r) {
-                       r.connected = false, r.bundle_sequence = 7, r.certificate_expires = kNow - absl::Minutes(9);
+                       r.connected = false, r.trust_version = 7, r.certificate_expires = kNow - absl::Minutes(9);
                      }),
                      1, 1, "not-acknowledged"},
         EvidenceCase{"LeftAndItsCertificateEnded", For::kActivation, One([](auto& r) {
-                       r.connected = false, r.bundle_sequence = 7, r.certificate_expires = kNow - absl::Minutes(10);
+                       r.connected = false, r.trust_version = 7, r.certificate_expires = kNow - absl::Minutes(10);
                      }),
                      0, 0, ""},
         EvidenceCase{"LeftWithoutACertificateCountsOneLeafLifetime", For::kActivation, One([](auto& r) {
-                       r.connected = false, r.bundle_sequence = 7, r.certificate_expires = absl::InfinitePast();
+                       r.connected = false, r.trust_version = 7, r.certificate_expires = absl::InfinitePast();
                        r.last_seen = kNow - absl::Hours(23);
                      }),
                      1, 1, "not-acknowledged"},
         EvidenceCase{"LeftWithoutACertificateLongAgo", For::kActivation, One([](auto& r) {
-                       r.connected = false, r.bundle_sequence = 7, r.certificate_expires = absl::InfinitePast();
+                       r.connected = false, r.trust_version = 7, r.certificate_expires = absl::InfinitePast();
                        r.last_seen = kNow - absl::Hours(24);
                      }),
                      0, 0, ""},
         EvidenceCase{"ConnectedCountsHoweverOldItsCertificate", For::kActivation,
-                     One([](auto& r) { r.bundle_sequence = 7, r.certificate_expires = kNow - absl::Hours(99); }), 1, 1,
+                     One([](auto& r) { r.trust_version = 7, r.certificate_expires = kNow - absl::Hours(99); }), 1, 1,
                      "not-acknowledged"},
         EvidenceCase{"Evicted", For::kActivation,
-                     One([](auto& r) { r.connected = false, r.bundle_sequence = 7, r.evicted_at = kNow; }), 0, 0, ""},
+                     One([](auto& r) { r.connected = false, r.trust_version = 7, r.evicted_at = kNow; }), 0, 0, ""},
         EvidenceCase{"TakesNothing", For::kActivation,
-                     One([](auto& r) { r.takes_bundle = r.takes_key = false, r.bundle_sequence = 0; }), 0, 0, ""},
+                     One([](auto& r) { r.takes_bundle = r.takes_key = false, r.trust_version = 0; }), 0, 0, ""},
         EvidenceCase{"KeyAloneBeforeActivation", For::kActivation,
-                     One([](auto& r) { r.takes_bundle = false, r.bundle_sequence = 0; }), 1, 0, ""},
+                     One([](auto& r) { r.takes_bundle = false, r.trust_version = 0; }), 1, 0, ""},
         EvidenceCase{"KeyAloneWithoutACrossCertificate", For::kActivation,
                      [](RotationFacts& facts) {
                        facts.cross_certified = false;
@@ -155,7 +155,7 @@ INSTANTIATE_TEST_SUITE_P(
         EvidenceCase{"KeyNotYetAcknowledged", For::kRetirement, One([](auto& r) { r.authority_id = "", r.serial = ""; }),
                      1, 1, "old-key"},
         EvidenceCase{"NewKeyWithoutBothRoots", For::kRetirement,
-                     One([](auto& r) { r.authority_id = "issuing-new", r.bundle_sequence = 7; }), 1, 1,
+                     One([](auto& r) { r.authority_id = "issuing-new", r.trust_version = 7; }), 1, 1,
                      "not-acknowledged"},
         EvidenceCase{"BundleAloneNeedsNoKey", For::kRetirement,
                      One([](auto& r) { r.takes_key = false, r.authority_id = ""; }), 1, 0, ""},
@@ -169,22 +169,22 @@ INSTANTIATE_TEST_SUITE_P(
                            With("a", [](auto& r) { r.takes_bundle = false, r.authority_id = "issuing-new"; })};
                      },
                      1, 0, ""},
-        EvidenceCase{"TheEndWantsTheBundleWithoutTheOldRoot", For::kEnd, One([](auto& r) { r.bundle_sequence = 9; }), 1,
+        EvidenceCase{"TheEndWantsTheBundleWithoutTheOldRoot", For::kEnd, One([](auto& r) { r.trust_version = 9; }), 1,
                      1, "not-acknowledged"},
-        EvidenceCase{"TheEndIsReached", For::kEnd, One([](auto& r) { r.bundle_sequence = 10; }), 1, 0, ""},
+        EvidenceCase{"TheEndIsReached", For::kEnd, One([](auto& r) { r.trust_version = 10; }), 1, 0, ""},
         EvidenceCase{"TheEndDoesNotWaitForWhoLeft", For::kEnd, One([](auto& r) { r.connected = false; }), 0, 0, ""},
         EvidenceCase{"AnEmergencyDoesNotWaitForWhoLeft", For::kActivation,
                      [](RotationFacts& facts) {
                        facts.rotation.emergency = true;
-                       facts.subscribers = {With("a", [](auto& r) { r.connected = false, r.bundle_sequence = 7; }),
-                                            With("b", [](auto& r) { r.bundle_sequence = 7; })};
+                       facts.subscribers = {With("a", [](auto& r) { r.connected = false, r.trust_version = 7; }),
+                                            With("b", [](auto& r) { r.trust_version = 7; })};
                      },
                      1, 1, "not-acknowledged"},
         EvidenceCase{"AnEmergencyWithoutACrossCertificateDoes", For::kActivation,
                      [](RotationFacts& facts) {
                        facts.rotation.emergency = true;
                        facts.cross_certified = false;
-                       facts.subscribers = {With("a", [](auto& r) { r.connected = false, r.bundle_sequence = 7; })};
+                       facts.subscribers = {With("a", [](auto& r) { r.connected = false, r.trust_version = 7; })};
                      },
                      1, 1, "not-acknowledged"}),
     [](const auto& info) { return std::string(info.param.name); });
@@ -228,10 +228,9 @@ TEST(EvidenceOf, AsksForTheLeavesOfItsStep) {
 }
 
 TEST(EvidenceOf, NamesWhoIsBehindAndWhatToDo) {
-  const RotationFacts facts =
-      Facts(RotationStep::kDistribute,
-            {With("left", [](auto& r) { r.connected = false, r.bundle_sequence = 7; }),
-             With("loud", [](auto& r) { r.bundle_sequence = 0, r.rejected = "unsupported key"; })});
+  const RotationFacts facts = Facts(
+      RotationStep::kDistribute, {With("left", [](auto& r) { r.connected = false, r.trust_version = 7; }),
+                                  With("loud", [](auto& r) { r.trust_version = 0, r.rejected = "unsupported key"; })});
   const RotationEvidence evidence = EvidenceJudge(For::kActivation, facts, Policy()).Take();
   ASSERT_THAT(evidence.laggards, SizeIs(2));
   // Who is connected comes first.

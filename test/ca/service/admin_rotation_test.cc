@@ -73,7 +73,7 @@ TEST_F(AdminRotationTest, ShowsWhereItStandsAndWhoIsBehind) {
   web.node = "n1";
   web.via = "sds-unix";
   web.connected = true;
-  web.bundle_sequence = 3;
+  web.trust_version = 3;
   web.since = clock.Now() - absl::Minutes(1);
   web.detail = "no such file";
   Laggard leaf;

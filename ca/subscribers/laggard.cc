@@ -1,11 +1,9 @@
-#include "ca/authority/rotation_control.h"
+#include "ca/subscribers/laggard.h"
 
 #include "absl/strings/str_cat.h"
 #include "ca/base/utc_text.h"
 
 namespace meshca {
-namespace {}  // namespace
-
 absl::string_view LaggardReasonName(Laggard::Reason reason) {
   switch (reason) {
     case Laggard::Reason::kNotAcknowledged: return "not-acknowledged";
@@ -22,7 +20,7 @@ std::string LaggardText(const Laggard& laggard) {
   if (!laggard.node.empty()) absl::StrAppend(&text, " on ", laggard.node);
   if (!laggard.instance.empty()) absl::StrAppend(&text, " (", laggard.instance, ")");
   switch (laggard.reason) {
-    case Laggard::Reason::kNotAcknowledged: absl::StrAppend(&text, ": holds bundle ", laggard.bundle_sequence); break;
+    case Laggard::Reason::kNotAcknowledged: absl::StrAppend(&text, ": holds bundle ", laggard.trust_version); break;
     case Laggard::Reason::kRejected: absl::StrAppend(&text, ": rejected the bundle"); break;
     case Laggard::Reason::kOldKey:
       absl::StrAppend(&text, laggard.serial.empty()

@@ -1,11 +1,11 @@
-#include "sds/instance_room.h"
+#include "ca/subscribers/instance_room.h"
 
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
 
-namespace meshca::sds {
+namespace meshca {
 namespace {
 
 constexpr char kAdvice[] =
@@ -85,4 +85,4 @@ void InstanceRoom::Tidy(absl::Duration since_boot) {
   }
 }
 
-}  // namespace meshca::sds
+}  // namespace meshca

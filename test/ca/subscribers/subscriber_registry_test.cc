@@ -1,22 +1,19 @@
 // Who acknowledged what: the slowest stream counts, and nothing is forgotten too early.
-#include "sds/subscriber_registry.h"
+#include "ca/subscribers/subscriber_registry.h"
 
 #include <algorithm>
 #include <atomic>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
-#include "ca/authority/authority_store.h"
 #include "ca/base/glob.h"
 #include "ca/base/status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "test/fakes/fake_clock.h"
 #include "test/fakes/memory_store.h"
-#include "test/sds/fake_edge.h"
-#include "test/sds/world.h"
 
-namespace meshca::sds {
+namespace meshca {
 namespace {
 
 using testing::IsEmpty;
@@ -38,8 +35,8 @@ SubscriberRecord Info(std::string instance) {
 constexpr InstanceRoom::Limits kRoomy = {1 << 20, 1 << 20};
 
 // A stream that was sent something: its instance may hold that.
-Member Served(SubscriberRegistry& registry, const std::string& instance, rpc::StreamHandle stream = {}) {
-  Member member = *registry.Join(Info(instance), std::move(stream));
+Member Served(SubscriberRegistry& registry, const std::string& instance, EvictionNotice on_evicted = nullptr) {
+  Member member = *registry.Join(Info(instance), std::move(on_evicted));
   member.Sent();
   return member;
 }
@@ -49,8 +46,8 @@ struct Registry {
   MemoryStore store;
   SubscriberRegistry registry{store, clock, absl::Hours(24), kRoomy};
 
-  Member Join(bool bundle, bool key, const std::string& instance = "i", rpc::StreamHandle stream = {}) {
-    Member member = Served(registry, instance, std::move(stream));
+  Member Join(bool bundle, bool key, const std::string& instance = "i", EvictionNotice on_evicted = nullptr) {
+    Member member = Served(registry, instance, std::move(on_evicted));
     member.Carries(bundle, key);
     return member;
   }
@@ -118,8 +115,8 @@ class LateStore final : public SubscriberStore {
   SaveDone waiting_ ABSL_GUARDED_BY(mutex_);
 };
 
-SubscriberRegistry::Evidence Bundle(uint64_t sequence) { return {sequence, 0, "", "", "v"}; }
-SubscriberRegistry::Evidence KeyOf(uint64_t generation, std::string authority_id = "issuing") {
+Acknowledgement Bundle(uint64_t sequence) { return {sequence, 0, "", "", "v"}; }
+Acknowledgement KeyOf(uint64_t generation, std::string authority_id = "issuing") {
   return {0, generation, std::to_string(generation), std::move(authority_id), "v" + std::to_string(generation)};
 }
 
@@ -127,11 +124,11 @@ TEST(SubscriberRegistry, TheSlowestStreamCounts) {
   Registry world;
   Member one = world.Join(true, false), two = world.Join(true, false), key = world.Join(false, true);
   one.Acknowledged(Bundle(5));
-  EXPECT_EQ(world.registry.Find("i")->bundle_sequence, 0) << "the second has acknowledged nothing";
+  EXPECT_EQ(world.registry.Find("i")->trust_version, 0) << "the second has acknowledged nothing";
   two.Acknowledged(Bundle(4));
-  EXPECT_EQ(world.registry.Find("i")->bundle_sequence, 4);
+  EXPECT_EQ(world.registry.Find("i")->trust_version, 4);
   two.Acknowledged(Bundle(5));
-  EXPECT_EQ(world.registry.Find("i")->bundle_sequence, 5);
+  EXPECT_EQ(world.registry.Find("i")->trust_version, 5);
   key.Acknowledged(KeyOf(2));
   EXPECT_EQ(world.registry.Find("i")->serial, "2");
   EXPECT_EQ(world.registry.Find("i")->version_info, "v2");
@@ -156,8 +153,8 @@ TEST(SubscriberRegistry, EveryChangeIsInTheStore) {
   EXPECT_TRUE(world.Row().connected);
   member.SentCertificate(world.clock.Now() + absl::Hours(24));
   member.Acknowledged({7, 1, "0a", "issuing", "v1"});
-  EXPECT_EQ(world.Row().bundle_sequence, 0) << "acknowledgements alone wait for the tick";
-  EXPECT_EQ(world.Later().bundle_sequence, 7);
+  EXPECT_EQ(world.Row().trust_version, 0) << "acknowledgements alone wait for the tick";
+  EXPECT_EQ(world.Later().trust_version, 7);
   EXPECT_EQ(world.Row().serial, "0a");
   EXPECT_EQ(world.Row().authority_id, "issuing");
   EXPECT_TRUE(world.Row().takes_bundle);
@@ -167,10 +164,10 @@ TEST(SubscriberRegistry, EveryChangeIsInTheStore) {
   EXPECT_EQ(world.Row().certificate_expires, world.clock.Now() + absl::Hours(24));
   member.Rejected("no room");
   EXPECT_EQ(world.Row().rejected, "no room");
-  EXPECT_EQ(world.Row().bundle_sequence, 7);
+  EXPECT_EQ(world.Row().trust_version, 7);
   member.Leave(/*broken=*/false);
   EXPECT_FALSE(world.Row().connected);
-  EXPECT_EQ(world.Row().bundle_sequence, 7);
+  EXPECT_EQ(world.Row().trust_version, 7);
 }
 
 TEST(SubscriberRegistry, ABrokenConnectionLeavesTheSlowestBehind) {
@@ -181,7 +178,7 @@ TEST(SubscriberRegistry, ABrokenConnectionLeavesTheSlowestBehind) {
     slow.Acknowledged(Bundle(3));
     (slow_first ? slow : fast).Leave(/*broken=*/true);
     (slow_first ? fast : slow).Leave(/*broken=*/true);
-    EXPECT_EQ(world.registry.Find("i")->bundle_sequence, 3) << slow_first;
+    EXPECT_EQ(world.registry.Find("i")->trust_version, 3) << slow_first;
   }
 }
 
@@ -190,7 +187,7 @@ TEST(SubscriberRegistry, ASubscriptionGivenUpCountsNoMore) {
   Member fast = world.Join(true, false), slow = world.Join(true, false);
   fast.Acknowledged(Bundle(5));
   slow.Leave(/*broken=*/false);
-  EXPECT_EQ(world.registry.Find("i")->bundle_sequence, 5);
+  EXPECT_EQ(world.registry.Find("i")->trust_version, 5);
 }
 
 TEST(SubscriberRegistry, OneWhoLeftIsRememberedUntilTheCertificateExpires) {
@@ -318,7 +315,7 @@ TEST(SubscriberRegistry, WhoeverGivesUpItsLastStreamHasLeft) {
   world.clock.Advance(absl::Hours(1));
   EXPECT_TRUE(world.registry.Find("i")->takes_bundle);
   EXPECT_FALSE(world.registry.Find("i")->takes_key);
-  EXPECT_EQ(world.registry.Find("i")->bundle_sequence, 0u);
+  EXPECT_EQ(world.registry.Find("i")->trust_version, 0u);
 }
 
 TEST(SubscriberRegistry, AnInstanceComesBackOneStreamAfterTheOther) {
@@ -331,7 +328,7 @@ TEST(SubscriberRegistry, AnInstanceComesBackOneStreamAfterTheOther) {
     back.Carries(true, false);
     EXPECT_TRUE(registry.Find("i")->takes_key) << "its stream is on the way";
     EXPECT_EQ(registry.Find("i")->authority_id, "old");
-    clock.Advance(SubscriberRegistry::kComeBack);
+    clock.Advance(SubscriberInstance::kComeBack);
     EXPECT_FALSE(registry.Find("i")->takes_key) << "it has had the time to";
     EXPECT_TRUE(registry.Find("i")->takes_bundle);
     back.Leave(/*broken=*/false);
@@ -378,30 +375,15 @@ TEST(SubscriberRegistry, AnEvictionThatCannotBeSavedIsNone) {
   EXPECT_EQ(world.Row().evicted_at, world.clock.Now());
 }
 
-// Ends when it is told to, as a stream of SDS does.
-class EndingStream final : public EvictableStream {
- public:
-  void OnMessage(absl::string_view) override {}
-  void OnHalfClose() override {}
-  void OnClose(const absl::Status&) override {}
-  void OnEvicted(const absl::Status& why) override { told = why; }
-  absl::Status told;
-};
-
 TEST(SubscriberRegistry, WhatAnEvictedStreamStillSaysIsEvidenceOfNothing) {
   Registry world;
-  FakeLoop loop;
-  FakeStream stream(loop, nullptr);
-  stream.Attach(std::make_unique<EndingStream>());
-  Member connected = world.Join(true, true, "i", stream.handle());
+  int told = 0;
+  Member connected = world.Join(true, true, "i", [&told] { ++told; });
   connected.Acknowledged({8, 1, "0a", "issuing", "v1"});
   const auto evicted = world.registry.Evict([](const SubscriberRecord&) { return true; });
   ASSERT_TRUE(evicted.ok()) << evicted.status();
   EXPECT_EQ(evicted->ended, 1u);
-  loop.Drain();
-  const absl::Status told = static_cast<EndingStream&>(stream.handler()).told;
-  EXPECT_EQ(told.code(), absl::StatusCode::kUnavailable);
-  EXPECT_EQ(ReasonOf(told), "SUBSCRIBER_EVICTED");
+  EXPECT_EQ(told, 1) << "its owner ends it";
 
   connected.Acknowledged({9, 2, "0b", "issuing", "v2"});
   connected.Rejected("no room");
@@ -409,7 +391,7 @@ TEST(SubscriberRegistry, WhatAnEvictedStreamStillSaysIsEvidenceOfNothing) {
   connected.SentCertificate(world.clock.Now() + absl::Hours(99));
   const SubscriberRecord row = *world.registry.Find("i");
   EXPECT_FALSE(row.connected);
-  EXPECT_EQ(row.bundle_sequence, 0u);
+  EXPECT_EQ(row.trust_version, 0u);
   EXPECT_EQ(row.serial, "");
   EXPECT_EQ(row.rejected, "");
   EXPECT_EQ(row.acknowledged_at, absl::InfinitePast());
@@ -429,11 +411,11 @@ TEST(SubscriberRegistry, WhoComesBackAfterAnEvictionHasAcknowledgedNothing) {
   const SubscriberRecord row = *world.registry.Find("i");
   EXPECT_EQ(row.evicted_at, absl::InfiniteFuture());
   EXPECT_EQ(row.first_seen, world.clock.Now()) << "it counts anew";
-  EXPECT_EQ(row.bundle_sequence, 0u);
+  EXPECT_EQ(row.trust_version, 0u);
   EXPECT_EQ(row.authority_id, "");
   EXPECT_TRUE(row.takes_key) << "its other stream may be on the way";
   back.Acknowledged(Bundle(9));
-  EXPECT_EQ(world.registry.Find("i")->bundle_sequence, 9u);
+  EXPECT_EQ(world.registry.Find("i")->trust_version, 9u);
 }
 
 TEST(SubscriberRegistry, ManyAreEvictedAtOnceAndNobodyElse) {
@@ -515,11 +497,10 @@ TEST(SubscriberRegistry, OneUidHasRoomForSoManyInstancesUnderWhateverNames) {
   EXPECT_TRUE(join(registry, "newer", 1000).ok()) << "all of them ended";
 }
 
-SubscriberRegistry::Delivery Fetched(uint64_t bundle, uint64_t generation, absl::Time not_after,
-                                     const std::string& id = "spiffe://td.test/web",
-                                     const std::string& authority_id = "issuing") {
-  SubscriberRegistry::Delivery delivery;
-  if (bundle > 0) delivery.bundle_sequence = bundle;
+Delivery Fetched(uint64_t bundle, uint64_t generation, absl::Time not_after,
+                 const std::string& id = "spiffe://td.test/web", const std::string& authority_id = "issuing") {
+  Delivery delivery;
+  if (bundle > 0) delivery.trust_version = bundle;
   if (generation > 0) {
     delivery.keys = {
         {id, generation, std::to_string(generation), authority_id, absl::StrCat("v", generation), not_after}};
@@ -540,16 +521,16 @@ TEST(SubscriberRegistry, WhoFetchesHoldsWhatItWasSentLast) {
   SubscriberRecord row = world.Row("f");
   EXPECT_FALSE(row.connected);
   EXPECT_TRUE(row.takes_bundle && row.takes_key);
-  EXPECT_EQ(row.bundle_sequence, 7u);
+  EXPECT_EQ(row.trust_version, 7u);
   EXPECT_EQ(row.authority_id, "old");
   EXPECT_EQ(row.acknowledged_at, absl::InfinitePast()) << "nobody acknowledges an answer";
   EXPECT_EQ(row.certificate_expires, end);
   world.registry.BeginFetch(FetchInfo("f"))->Delivered(Fetched(8, 0, end));
-  EXPECT_EQ(world.Row("f").bundle_sequence, 8u);
+  EXPECT_EQ(world.Row("f").trust_version, 8u);
   EXPECT_EQ(world.Row("f").authority_id, "old") << "it was sent no other key";
   world.registry.BeginFetch(FetchInfo("f"))->Delivered(Fetched(0, 2, end, "spiffe://td.test/web", "new"));
   EXPECT_EQ(world.Row("f").authority_id, "new");
-  EXPECT_EQ(world.Row("f").bundle_sequence, 8u);
+  EXPECT_EQ(world.Row("f").trust_version, 8u);
   EXPECT_THAT(world.registry.List(), SizeIs(1));
 }
 
@@ -591,7 +572,7 @@ TEST(SubscriberRegistry, AFetchThatBroughtNothingIsNotRemembered) {
   EXPECT_THAT(world.registry.List(), IsEmpty());
   world.registry.BeginFetch(FetchInfo("f"))->Delivered(Fetched(7, 0, {}));
   { const auto failed = world.registry.BeginFetch(FetchInfo("f")); }
-  EXPECT_EQ(world.registry.Find("f")->bundle_sequence, 7u) << "what it held before, it holds";
+  EXPECT_EQ(world.registry.Find("f")->trust_version, 7u) << "what it held before, it holds";
   ASSERT_TRUE(world.Evict("f").ok());
   { const auto failed = world.registry.BeginFetch(FetchInfo("f")); }
   EXPECT_NE(world.registry.Find("f")->evicted_at, absl::InfiniteFuture()) << "it was given nothing since";
@@ -621,7 +602,7 @@ TEST(SubscriberRegistry, ARestartRemembersAndHasNobodyConnected) {
   SubscriberRegistry next(world.store, world.clock, absl::Hours(24));
   ASSERT_TRUE(next.Load().ok());
   ASSERT_THAT(next.List(), SizeIs(1));
-  EXPECT_EQ(next.List().front().bundle_sequence, 9);
+  EXPECT_EQ(next.List().front().trust_version, 9);
   EXPECT_FALSE(next.List().front().connected);
   EXPECT_EQ(next.Stats().connected, 0);
   Member again = *next.Join(Info("i"));
@@ -633,13 +614,13 @@ TEST(SubscriberRegistry, WhatCouldNotBeSavedIsSavedWhenTheDiskIsBack) {
   Member member = world.Join(true, false);
   world.store.FailWrites(absl::UnavailableError("disk full"));
   member.Acknowledged(Bundle(2));
-  EXPECT_EQ(world.Row().bundle_sequence, 0);
+  EXPECT_EQ(world.Row().trust_version, 0);
   EXPECT_EQ(world.registry.Stats().unsaved, 1);
   world.registry.Tick();
   EXPECT_EQ(world.registry.Stats().unsaved, 1);
   world.store.FailWrites(absl::OkStatus());
   world.registry.Tick();
-  EXPECT_EQ(world.Row().bundle_sequence, 2);
+  EXPECT_EQ(world.Row().trust_version, 2);
   EXPECT_EQ(world.registry.Stats().unsaved, 0);
 }
 
@@ -681,7 +662,7 @@ TEST(SubscriberRegistry, AcknowledgementsAreSavedTogetherInTheOrderOfTheTable) {
   EXPECT_EQ(store.batches.size(), before) << "nothing is written for one of them";
   EXPECT_EQ(registry.Stats().unsaved, 1500);
   members[7].Rejected("no room");
-  EXPECT_EQ(store.Answer().bundle_sequence, 2) << "with what is saved at once";
+  EXPECT_EQ(store.Answer().trust_version, 2) << "with what is saved at once";
   registry.Tick();
   EXPECT_EQ(store.batches.back(), 1000);
   EXPECT_TRUE(store.sorted);
@@ -736,27 +717,5 @@ TEST(SubscriberRegistry, AnEvictionWaitsForItsOwnBatch) {
   EXPECT_TRUE(evicted);
 }
 
-// A client certificate is followed through its renewals: the subscriber stays the one it was.
-TEST(SubscriberRegistry, ARenewedClientCertificateIsTheSameInstance) {
-  World world;
-  const auto first_peer = world.TlsPeer(Id("spiffe://td.test/edge"));
-  auto first = std::make_unique<Proxy>(world, first_peer, Protocol::kStateOfTheWorld);
-  first->Ask({"ROOTCA"});
-  first->Await(1);
-  first->Ack();
-  first.reset();
-  const std::string first_serial =
-      std::static_pointer_cast<const VerifiedPeer>(first_peer->identity)->leaf.serial_hex();
-  const auto next_peer = world.TlsPeer(Id("spiffe://td.test/edge"), first_serial);
-  Proxy next(world, next_peer, Protocol::kStateOfTheWorld);
-  next.Ask({"ROOTCA"});
-  next.Await(1);
-  EXPECT_THAT(world.registry->List(), SizeIs(1));
-  Proxy stranger(world, world.TlsPeer(Id("spiffe://td.test/edge")), Protocol::kStateOfTheWorld);
-  stranger.Ask({"ROOTCA"});
-  stranger.Await(1);
-  EXPECT_THAT(world.registry->List(), SizeIs(2));
-}
-
 }  // namespace
-}  // namespace meshca::sds
+}  // namespace meshca

@@ -1,5 +1,5 @@
 // What one caller can have counted, however many names it gives itself.
-#include "sds/instance_room.h"
+#include "ca/subscribers/instance_room.h"
 
 #include <optional>
 #include <string>
@@ -9,7 +9,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
-namespace meshca::sds {
+namespace meshca {
 namespace {
 
 using testing::HasSubstr;
@@ -78,4 +78,4 @@ TEST(InstanceRoom, APrincipalThatIsGoneIsForgottenWhenItsPaceIsRestored) {
 }
 
 }  // namespace
-}  // namespace meshca::sds
+}  // namespace meshca

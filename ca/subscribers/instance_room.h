@@ -1,6 +1,6 @@
 // How many instances one caller, or one identity, can have counted.
-#ifndef MESHCA_SDS_INSTANCE_ROOM_H_
-#define MESHCA_SDS_INSTANCE_ROOM_H_
+#ifndef MESHCA_CA_SUBSCRIBERS_INSTANCE_ROOM_H_
+#define MESHCA_CA_SUBSCRIBERS_INSTANCE_ROOM_H_
 
 #include <cstddef>
 #include <optional>
@@ -10,7 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 
-namespace meshca::sds {
+namespace meshca {
 
 // Counts instances by their SPIFFE ID and by their principal (SubscriberPrincipal), and keeps the pace of new ones. A
 // caller that names itself anew (a node id) with each stream makes a new instance each time, and a rotation waits for
@@ -60,6 +60,6 @@ class InstanceRoom {
   absl::flat_hash_map<std::string, Principal> principals_;
 };
 
-}  // namespace meshca::sds
+}  // namespace meshca
 
-#endif  // MESHCA_SDS_INSTANCE_ROOM_H_
+#endif  // MESHCA_CA_SUBSCRIBERS_INSTANCE_ROOM_H_

@@ -1,13 +1,13 @@
 // Who answers for a subscriber instance: many instances may be one caller's.
-#ifndef MESHCA_CA_AUTHORITY_SUBSCRIBER_PRINCIPAL_H_
-#define MESHCA_CA_AUTHORITY_SUBSCRIBER_PRINCIPAL_H_
+#ifndef MESHCA_CA_SUBSCRIBERS_SUBSCRIBER_PRINCIPAL_H_
+#define MESHCA_CA_SUBSCRIBERS_SUBSCRIBER_PRINCIPAL_H_
 
 #include <cstdint>
 #include <optional>
 #include <string>
 
 #include "absl/strings/string_view.h"
-#include "ca/authority/subscriber_store.h"
+#include "ca/subscribers/subscriber_record.h"
 
 namespace meshca {
 
@@ -26,4 +26,4 @@ std::string SubscriberPrincipal(const SubscriberRecord& record);
 
 }  // namespace meshca
 
-#endif  // MESHCA_CA_AUTHORITY_SUBSCRIBER_PRINCIPAL_H_
+#endif  // MESHCA_CA_SUBSCRIBERS_SUBSCRIBER_PRINCIPAL_H_

@@ -1,26 +1,13 @@
-// What a rotation asks of those who take secrets from this server. sds/ implements both.
-#ifndef MESHCA_CA_AUTHORITY_ACKNOWLEDGEMENTS_H_
-#define MESHCA_CA_AUTHORITY_ACKNOWLEDGEMENTS_H_
+// What a rotation asks of whoever holds keys for subscribers: successors under the new root. sds/ implements it.
+#ifndef MESHCA_CA_AUTHORITY_KEY_REISSUER_H_
+#define MESHCA_CA_AUTHORITY_KEY_REISSUER_H_
 
 #include <cstdint>
-#include <string>
-#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
-#include "ca/authority/subscriber_store.h"
 
 namespace meshca {
-
-// Thread-safe.
-class Acknowledgements {
- public:
-  virtual ~Acknowledgements() = default;
-
-  // Every instance that is connected, or left while its certificate may still live; evicted ones too, for as long as
-  // they are remembered. In any order.
-  virtual std::vector<SubscriberRecord> List() const = 0;
-};
 
 // Thread-safe; never blocks.
 class KeyReissuer {
@@ -39,4 +26,4 @@ class KeyReissuer {
 
 }  // namespace meshca
 
-#endif  // MESHCA_CA_AUTHORITY_ACKNOWLEDGEMENTS_H_
+#endif  // MESHCA_CA_AUTHORITY_KEY_REISSUER_H_

@@ -1,4 +1,4 @@
-#include "ca/authority/subscriber_principal.h"
+#include "ca/subscribers/subscriber_principal.h"
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"

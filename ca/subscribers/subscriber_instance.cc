@@ -1,0 +1,218 @@
+#include "ca/subscribers/subscriber_instance.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace meshca {
+namespace {
+
+// It counts as one that has acknowledged nothing.
+void ForgetEvidence(SubscriberRecord& record) {
+  record.trust_version = 0;
+  record.serial.clear();
+  record.authority_id.clear();
+  record.version_info.clear();
+  record.rejected.clear();
+  record.acknowledged_at = absl::InfinitePast();
+}
+
+}  // namespace
+
+SubscriberInstance::SubscriberInstance(std::string instance, absl::Time now) {
+  record_.instance = std::move(instance);
+  record_.first_seen = now;
+}
+
+SubscriberInstance::SubscriberInstance(SubscriberRecord row) : record_(std::move(row)), may_hold_(true) {
+  record_.connected = false;
+  carried_bundle_ = record_.takes_bundle;
+  carried_key_ = record_.takes_key;
+  if (!HoldsWhatItWasSent(record_.kind) || !record_.takes_key) return;
+  const std::string of = record_.version_info.empty() ? "" : record_.spiffe_id;
+  sent_[of] = {of, 0, record_.serial, record_.authority_id, record_.version_info, record_.certificate_expires};
+}
+
+void SubscriberInstance::Introduce(const SubscriberRecord& info) {
+  if (!info.spiffe_id.empty()) record_.spiffe_id = info.spiffe_id;
+  record_.node = info.node;
+  record_.kind = info.kind;
+  record_.peer = info.peer;
+}
+
+SubscriberInstance::Stream& SubscriberInstance::Join(StreamId id, EvictionNotice on_evicted, const Moment& now) {
+  if (record_.IsEvicted()) record_.first_seen = now.time;
+  record_.evicted_at = absl::InfiniteFuture();
+  record_.connected = true;
+  record_.last_seen = now.time;
+  departed_trust_.reset();
+  departed_key_.reset();
+  carried_until_ = std::min(carried_until_, now.since_boot + kComeBack);
+  auto stream = std::make_unique<Stream>();
+  stream->id = id;
+  stream->index = streams_.size();
+  stream->on_evicted = std::move(on_evicted);
+  streams_.push_back(std::move(stream));
+  return *streams_.back();
+}
+
+void SubscriberInstance::Acknowledge(Stream& stream, const Acknowledgement& acknowledgement, absl::Time now) {
+  if (acknowledgement.trust_version != 0) stream.trust_version = acknowledgement.trust_version;
+  if (!acknowledgement.serial.empty()) {
+    stream.key = {acknowledgement.generation, acknowledgement.serial, acknowledgement.authority_id,
+                  acknowledgement.version_info};
+  }
+  if (!acknowledgement.version_info.empty()) stream.version_info = acknowledgement.version_info;
+  stream.rejected.clear();
+  may_hold_ = true;
+  record_.last_seen = record_.acknowledged_at = now;
+}
+
+void SubscriberInstance::Reject(Stream& stream, absl::string_view what, absl::Time now) {
+  stream.rejected = what.empty() ? "(no reason given)" : std::string(what);
+  may_hold_ = true;
+  record_.last_seen = now;
+}
+
+// The connection of `stream` broke.
+void SubscriberInstance::Remember(const Stream& stream, absl::Duration since_boot) {
+  carried_bundle_ |= stream.takes_bundle;
+  carried_key_ |= stream.takes_key;
+  carried_until_ = since_boot + kComeBack;
+  if (stream.takes_bundle) {
+    departed_trust_ = std::min(departed_trust_.value_or(stream.trust_version), stream.trust_version);
+  }
+  if (stream.takes_key && (!departed_key_.has_value() || stream.key.generation < departed_key_->generation)) {
+    departed_key_ = stream.key;
+  }
+}
+
+void SubscriberInstance::Leave(Stream& stream, bool broken, const Moment& now) {
+  // What broke earlier has had time enough to come back.
+  if (now.since_boot >= carried_until_) carried_bundle_ = carried_key_ = false;
+  const bool is_last = streams_.size() == 1;
+  if (is_last) Settle(now.since_boot);  // what the last one leaves is remembered
+  if (broken) {
+    Remember(stream, now.since_boot);
+  } else if (is_last) {
+    // A program that ends in good order gives its streams up too, and the certificate it had lives on.
+    carried_bundle_ |= stream.takes_bundle;
+    carried_key_ |= stream.takes_key;
+  }
+  const size_t index = stream.index;
+  std::swap(streams_[index], streams_.back());
+  streams_[index]->index = index;
+  streams_.pop_back();  // `stream` is gone
+  record_.last_seen = now.time;
+  record_.connected = !streams_.empty();
+  // Nobody knows how long it is away: what it carried is believed until it is back.
+  if (streams_.empty()) carried_until_ = absl::InfiniteDuration();
+}
+
+void SubscriberInstance::Deliver(const Delivery& delivery, absl::Time now) {
+  if (record_.IsEvicted()) record_.first_seen = now;
+  record_.evicted_at = absl::InfiniteFuture();
+  record_.last_seen = now;
+  if (delivery.trust_version.has_value()) {
+    record_.takes_bundle = true;
+    record_.trust_version = *delivery.trust_version;
+    if (sent_.empty()) record_.version_info = delivery.version_info;
+  }
+  for (const Delivery::Key& key : delivery.keys) {
+    record_.takes_key = true;
+    Certify(key.not_after);
+    sent_[key.spiffe_id] = key;
+  }
+  SettleKeysSent();
+  may_hold_ = true;
+}
+
+// The oldest key that it may still hold counts.
+void SubscriberInstance::SettleKeysSent() {
+  const Delivery::Key* oldest = nullptr;
+  for (const auto& [id, key] : sent_) {
+    if (oldest == nullptr || key.generation < oldest->generation) oldest = &key;
+  }
+  if (oldest == nullptr) return;
+  record_.serial = oldest->serial;
+  record_.authority_id = oldest->authority_id;
+  const bool is_only_and_own = sent_.size() == 1 && oldest->spiffe_id == record_.spiffe_id;
+  record_.version_info = is_only_and_own ? oldest->version_info : "";
+}
+
+void SubscriberInstance::Certify(absl::Time not_after) {
+  record_.certificate_expires = std::max(record_.certificate_expires, not_after);
+}
+
+bool SubscriberInstance::EndCertificates(absl::Time until) {
+  // Not the infinite past: that is an instance which never had a certificate, and is remembered for a lifetime.
+  until = std::max(until, absl::UnixEpoch());
+  if (record_.certificate_expires <= until) return false;
+  record_.certificate_expires = until;
+  return true;
+}
+
+bool SubscriberInstance::DropEndedKeys(absl::Time now) {
+  if (sent_.size() < 2) return false;
+  if (std::erase_if(sent_, [now](const auto& key) { return key.second.not_after <= now; }) == 0) return false;
+  SettleKeysSent();
+  return true;
+}
+
+std::vector<std::unique_ptr<SubscriberInstance::Stream>> SubscriberInstance::Evict(absl::Time now) {
+  for (const std::unique_ptr<Stream>& stream : streams_) {
+    carried_bundle_ |= stream->takes_bundle;
+    carried_key_ |= stream->takes_key;
+  }
+  carried_until_ = absl::InfiniteDuration();
+  departed_trust_.reset();
+  departed_key_.reset();
+  sent_.clear();
+  ForgetEvidence(record_);
+  record_.connected = false;
+  record_.evicted_at = now;
+  may_hold_ = true;  // it is to be saved that it counts no more
+  return std::exchange(streams_, {});
+}
+
+void SubscriberInstance::SettleTaking(absl::Duration since_boot) {
+  const bool believed = since_boot < carried_until_;
+  record_.takes_bundle = believed && carried_bundle_;
+  record_.takes_key = believed && carried_key_;
+  for (const std::unique_ptr<Stream>& stream : streams_) {
+    record_.takes_bundle |= stream->takes_bundle;
+    record_.takes_key |= stream->takes_key;
+  }
+}
+
+const SubscriberRecord& SubscriberInstance::Settle(absl::Duration since_boot) {
+  if (HoldsWhatItWasSent(record_.kind)) return record_;  // what it was sent is there already
+  SettleTaking(since_boot);
+  if (!streams_.empty()) record_.rejected.clear();
+  const Stream* slowest_trust = nullptr;
+  const Stream::Key* slowest_key = departed_key_.has_value() ? &*departed_key_ : nullptr;
+  for (const std::unique_ptr<Stream>& stream : streams_) {
+    if (stream->takes_bundle && (slowest_trust == nullptr || stream->trust_version < slowest_trust->trust_version)) {
+      slowest_trust = stream.get();
+    }
+    if (stream->takes_key && (slowest_key == nullptr || stream->key.generation < slowest_key->generation)) {
+      slowest_key = &stream->key;
+    }
+    if (!stream->rejected.empty()) record_.rejected = stream->rejected;
+  }
+  if (slowest_trust != nullptr) {
+    record_.trust_version = slowest_trust->trust_version;
+    if (slowest_key == nullptr && record_.serial.empty()) record_.version_info = slowest_trust->version_info;
+  }
+  if (departed_trust_.has_value()) {
+    record_.trust_version =
+        slowest_trust == nullptr ? *departed_trust_ : std::min(record_.trust_version, *departed_trust_);
+  }
+  if (slowest_key != nullptr) {
+    record_.serial = slowest_key->serial;
+    record_.authority_id = slowest_key->authority_id;
+    record_.version_info = slowest_key->version_info;
+  }
+  return record_;
+}
+
+}  // namespace meshca

@@ -1,0 +1,143 @@
+#include "ca/subscribers/subscriber_registry.h"
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "ca/base/status.h"
+
+namespace meshca {
+
+SubscriberRegistry::SubscriberRegistry(SubscriberStore& store, const JudgedClock& clock, absl::Duration leaf_lifetime,
+                                       InstanceRoom::Limits limits)
+    : clock_(clock), saver_(store, clock, leaf_lifetime, limits) {}
+
+absl::StatusOr<SubscriberRegistry::Member> SubscriberRegistry::Join(const SubscriberRecord& info,
+                                                                    EvictionNotice on_evicted) {
+  const Moment now = Now();
+  absl::StatusOr<StreamId> stream;
+  saver_.Change([&](SubscriberLedger& ledger) { stream = ledger.Join(info, std::move(on_evicted), now); });
+  MESHCA_RETURN_IF_ERROR(stream.status());
+  Member member;
+  member.registry_ = this;
+  member.stream_ = *stream;
+  return member;
+}
+
+absl::StatusOr<SubscriberRegistry::Fetching> SubscriberRegistry::BeginFetch(const SubscriberRecord& info) {
+  const Moment now = Now();
+  absl::Status begun;
+  saver_.Change([&](SubscriberLedger& ledger) { begun = ledger.BeginFetch(info, now); });
+  MESHCA_RETURN_IF_ERROR(begun);
+  Fetching fetching;
+  fetching.registry_ = this;
+  fetching.instance_ = info.instance;
+  return fetching;
+}
+
+std::vector<SubscriberRecord> SubscriberRegistry::List() const {
+  std::vector<SubscriberRecord> records;
+  saver_.Look([&](SubscriberLedger& ledger) { records = ledger.List(clock_.SinceBoot()); });
+  return records;
+}
+
+std::optional<SubscriberRecord> SubscriberRegistry::Find(absl::string_view instance) const {
+  std::optional<SubscriberRecord> record;
+  saver_.Look([&](SubscriberLedger& ledger) { record = ledger.Find(instance, clock_.SinceBoot()); });
+  return record;
+}
+
+bool SubscriberRegistry::Knows(absl::string_view instance) const {
+  bool knows = false;
+  saver_.Look([&](SubscriberLedger& ledger) { knows = ledger.Knows(instance); });
+  return knows;
+}
+
+absl::StatusOr<SubscriberRegistry::Evicted> SubscriberRegistry::Evict(
+    absl::FunctionRef<bool(const SubscriberRecord&)> chosen) {
+  SubscriberSaver::Evicted evicted = saver_.Evict(chosen, Now());
+  // Saved or not, those streams are evidence no more, and whoever is served has to be counted.
+  for (EvictionNotice& notice : evicted.notices) std::move(notice)();
+  MESHCA_RETURN_IF_ERROR(evicted.saved);
+  std::sort(evicted.records.begin(), evicted.records.end(), [](const SubscriberRecord& a, const SubscriberRecord& b) {
+    return std::tie(a.spiffe_id, a.instance) < std::tie(b.spiffe_id, b.instance);
+  });
+  return Evicted{std::move(evicted.records), evicted.were_connected};
+}
+
+void SubscriberRegistry::CertificatesEnd(absl::string_view instance, absl::Time until) {
+  saver_.Change([&](SubscriberLedger& ledger) { ledger.EndCertificates(instance, until); });
+}
+
+void SubscriberRegistry::Tick() {
+  const std::optional<absl::Time> now = clock_.BelievedNow();
+  std::vector<std::string> forgotten;
+  saver_.ChangeAndSaveAll([&](SubscriberLedger& ledger) {
+    if (now.has_value()) forgotten = ledger.ForgetEnded(*now);
+    ledger.Tidy(clock_.SinceBoot());
+  });
+  saver_.DeleteRows(forgotten);
+}
+
+SubscriberStats SubscriberRegistry::Stats() const {
+  SubscriberStats stats;
+  saver_.Look([&](SubscriberLedger& ledger) { stats = ledger.Stats(); });
+  return stats;
+}
+
+SubscriberRegistry::Member& SubscriberRegistry::Member::operator=(Member&& other) noexcept {
+  Leave(/*broken=*/false);
+  registry_ = std::exchange(other.registry_, nullptr);
+  stream_ = std::exchange(other.stream_, StreamId::kNone);
+  return *this;
+}
+
+void SubscriberRegistry::Member::Carries(bool bundle, bool key) {
+  if (registry_ == nullptr) return;
+  registry_->saver_.Change([&](SubscriberLedger& ledger) { ledger.Carry(stream_, bundle, key); });
+}
+
+void SubscriberRegistry::Member::SentCertificate(absl::Time not_after) {
+  if (registry_ == nullptr) return;
+  registry_->saver_.Change([&](SubscriberLedger& ledger) { ledger.Send(stream_, not_after); });
+}
+
+void SubscriberRegistry::Member::Acknowledged(const Acknowledgement& acknowledgement) {
+  if (registry_ == nullptr) return;
+  const absl::Time now = registry_->clock_.LikelyNow();
+  registry_->saver_.Change([&](SubscriberLedger& ledger) { ledger.Acknowledge(stream_, acknowledgement, now); });
+}
+
+void SubscriberRegistry::Member::Rejected(absl::string_view what) {
+  if (registry_ == nullptr) return;
+  const absl::Time now = registry_->clock_.LikelyNow();
+  registry_->saver_.Change([&](SubscriberLedger& ledger) { ledger.Reject(stream_, what, now); });
+}
+
+void SubscriberRegistry::Member::Leave(bool broken) {
+  if (registry_ == nullptr) return;
+  SubscriberRegistry& registry = *std::exchange(registry_, nullptr);
+  const Moment now = registry.Now();
+  registry.saver_.Change([&](SubscriberLedger& ledger) { ledger.Leave(stream_, broken, now); });
+}
+
+SubscriberRegistry::Fetching& SubscriberRegistry::Fetching::operator=(Fetching&& other) noexcept {
+  End();
+  registry_ = std::exchange(other.registry_, nullptr);
+  instance_ = std::move(other.instance_);
+  return *this;
+}
+
+void SubscriberRegistry::Fetching::Delivered(const Delivery& delivery) {
+  if (registry_ == nullptr) return;
+  const absl::Time now = registry_->clock_.LikelyNow();
+  registry_->saver_.Change([&](SubscriberLedger& ledger) { ledger.Deliver(instance_, delivery, now); });
+}
+
+void SubscriberRegistry::Fetching::End() {
+  if (registry_ == nullptr) return;
+  SubscriberRegistry& registry = *std::exchange(registry_, nullptr);
+  registry.saver_.Change([&](SubscriberLedger& ledger) { ledger.EndFetch(instance_); });
+}
+
+}  // namespace meshca
