@@ -5,27 +5,20 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
+#include "ca/edge/credentials.h"
+#include "ca/edge/svid_verifier.h"
 #include "ca/subscribers/subscriber_principal.h"
 #include "ca/x509/chain_verifier.h"
 #include "ca/x509/encoding.h"
 
 namespace meshca::sds {
-namespace {
-
-// What the verifier of our TLS listeners found; null without a client certificate. A certificate that came without a
-// verified path proves nothing.
-std::shared_ptr<const VerifiedPeer> VerifiedOf(const rpc::Peer& peer) {
-  return std::static_pointer_cast<const VerifiedPeer>(peer.identity);
-}
-
-}  // namespace
 
 bool SdsCaller::MayReceiveKeyOf(const SpiffeId& id) const {
   if (!identity.MayHold(id)) return false;
   switch (peer->transport) {
     case rpc::Transport::kUnix: return true;
     case rpc::Transport::kTls: {
-      const std::shared_ptr<const VerifiedPeer> holder = VerifiedOf(*peer);
+      const std::shared_ptr<const VerifiedPeer> holder = VerifiedPeerOf(*peer);
       return holder != nullptr && holder->spiffe_id == id;
     }
     case rpc::Transport::kPlaintext: return false;
@@ -34,25 +27,11 @@ bool SdsCaller::MayReceiveKeyOf(const SpiffeId& id) const {
 }
 
 absl::StatusOr<Credentials> PeerCredentials(const rpc::Peer& peer) {
-  Credentials credentials;
-  credentials.peer_address = peer.address;
-  if (peer.transport == rpc::Transport::kUnix && peer.unix_credentials.has_value()) {
-    const rpc::UnixCredentials& unix_credentials = *peer.unix_credentials;
-    credentials.unix_peer = UnixPeer{unix_credentials.pid, unix_credentials.uid, unix_credentials.gid,
-                                     unix_credentials.pid_start_ticks, peer.privileged};
-    return credentials;
-  }
-  if (peer.transport != rpc::Transport::kTls || peer.certificate_chain_der.empty()) {
-    return WithReason(absl::UnauthenticatedError("SDS knows its callers by their connection: use the Unix socket, or "
-                                                 "TLS with a client certificate of this CA"),
-                      "CREDENTIAL_MISSING");
-  }
-  credentials.client_certificate = VerifiedOf(peer);
-  if (credentials.client_certificate == nullptr) {
-    return WithReason(absl::UnauthenticatedError("client certificate: this listener verified no path to a root"),
-                      "CREDENTIAL_MALFORMED");
-  }
-  return credentials;
+  MESHCA_ASSIGN_OR_RETURN(Credentials credentials, CredentialsOf(peer));
+  if (credentials.unix_peer.has_value() || credentials.client_certificate != nullptr) return credentials;
+  return WithReason(absl::UnauthenticatedError("SDS knows its callers by their connection: use the Unix socket, or TLS "
+                                               "with a client certificate of this CA"),
+                    "CREDENTIAL_MISSING");
 }
 
 std::string InstanceKey(const rpc::Peer& peer, Taking taking, absl::string_view lineage, absl::string_view spiffe_id,

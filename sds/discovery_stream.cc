@@ -7,7 +7,7 @@
 #include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
-#include "sds/edge_status.h"
+#include "ca/edge/edge_status.h"
 
 namespace meshca::sds {
 namespace {
@@ -442,7 +442,7 @@ void DiscoveryStream::OnHalfClose() {
 
 void DiscoveryStream::Fail(const absl::Status& why) {
   if (std::exchange(ended_, true)) return;
-  stream_.Finish(EdgeStatus(why));
+  stream_.Finish(SdsEdgeStatus(why));
 }
 
 void DiscoveryStream::OnEvicted(const absl::Status& why) { Fail(why); }

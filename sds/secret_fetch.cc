@@ -7,10 +7,10 @@
 #include "absl/base/thread_annotations.h"
 #include "ca/base/mutex.h"
 #include "ca/base/status.h"
+#include "ca/edge/edge_status.h"
 #include "ca/subscribers/subscriber_registry.h"
 #include "sds/discovery_request.h"
 #include "sds/discovery_response.h"
-#include "sds/edge_status.h"
 
 namespace meshca::sds {
 namespace {
@@ -119,7 +119,7 @@ class Fetch : public std::enable_shared_from_this<Fetch> {
       secrets = std::move(secrets_);
       fetching = std::move(fetching_);
     }
-    if (!status.ok()) return call_->Finish(absl::IsCancelled(status) ? status : EdgeStatus(status));
+    if (!status.ok()) return call_->Finish(absl::IsCancelled(status) ? status : SdsEdgeStatus(status));
     std::vector<const SecretSnapshot*> resources;
     resources.reserve(secrets.size());
     for (const auto& secret : secrets) resources.push_back(secret.get());

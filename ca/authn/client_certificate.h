@@ -15,22 +15,9 @@
 #include "ca/base/mutex.h"
 #include "ca/spiffe/trust_domain.h"
 #include "ca/x509/chain_verifier.h"
+#include "ca/x509/path_standing.h"
 
 namespace meshca {
-
-// What is known now of the authorities on the path that a handshake verified: a connection may outlive a rotation.
-// Thread-safe; computes only.
-class PathStanding {
- public:
-  virtual ~PathStanding() = default;
-  struct Verdict {
-    // The inventory may lack the certificate (PresentedCertificate::may_be_unrecorded).
-    bool may_be_unrecorded = false;
-  };
-  // Judges every authority of `peer.authority_ids`, and nothing that the certificate says of itself.
-  // Unauthenticated (reason CERTIFICATE_ISSUER_UNKNOWN): the path is not believed any more.
-  virtual absl::StatusOr<Verdict> JudgePath(const VerifiedPeer& peer, absl::Time now) const = 0;
-};
 
 // The handshake has verified chain and possession of the key (ChainVerifier); what time may have changed since is
 // judged again at every call. The caller may hold the certificate's ID and its DNS names. That this CA issued the

@@ -8,20 +8,15 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "ca/authority/authority_lookup.h"
 
 namespace meshca {
 namespace {
 
-const SigningAuthority* Find(const std::vector<SigningAuthority>& authorities, absl::string_view id) {
-  const auto found = std::find_if(authorities.begin(), authorities.end(),
-                                  [id](const SigningAuthority& authority) { return authority.id == id; });
-  return found == authorities.end() ? nullptr : &*found;
-}
-
 bool MayBeCovered(const std::vector<SigningAuthority>& authorities, absl::string_view id) {
-  const SigningAuthority* authority = Find(authorities, id);
+  const SigningAuthority* authority = FindAuthority(authorities, id);
   if (authority == nullptr || authority->tainted || authority->state == AuthorityState::kRetired) return false;
-  const SigningAuthority* root = Find(authorities, authority->root_id);
+  const SigningAuthority* root = FindAuthority(authorities, authority->root_id);
   return root == nullptr || !root->tainted;
 }
 

@@ -6,10 +6,11 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "ca/authority/authority_lookup.h"
+#include "ca/authority/spiffe_bundle.h"
 #include "ca/base/status.h"
 #include "ca/service/admin_methods.h"
 #include "ca/service/proto_time.h"
-#include "ca/service/spiffe_bundle.h"
 
 namespace meshca::admin_methods {
 namespace {
@@ -50,28 +51,6 @@ v1::Authority AuthorityMessage(const SigningAuthority& authority, uint64_t live_
   message.set_live_certificates(live_certificates);
   message.set_certificate_pem(authority.certificate.pem().text());
   return message;
-}
-
-absl::StatusOr<SigningAuthority> ActiveRoot(const AuthoritySnapshot& snapshot) {
-  if (snapshot.issuing == nullptr) {
-    return absl::UnavailableError("no issuing authority is active; `meshca check` says why");
-  }
-  for (const SigningAuthority& authority : snapshot.authorities) {
-    if (authority.id == snapshot.issuing->root_id) return authority;
-  }
-  // A plugged-in root whose key was never ours is known by the bundle alone.
-  if (snapshot.bundle != nullptr) {
-    for (const Certificate& root : snapshot.bundle->roots) {
-      if (root.spki_sha256_hex() != snapshot.issuing->root_id) continue;
-      SigningAuthority authority;
-      authority.id = authority.root_id = snapshot.issuing->root_id;
-      authority.role = AuthorityRole::kRoot;
-      authority.state = AuthorityState::kActive;
-      authority.certificate = root;
-      return authority;
-    }
-  }
-  return absl::InternalError(absl::StrCat("root ", snapshot.issuing->root_id, " of the issuing authority is unknown"));
 }
 
 absl::StatusOr<v1::ListAuthoritiesResponse> ListAuthorities(const AdminContext& context, const std::string& actor,

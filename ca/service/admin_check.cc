@@ -9,14 +9,16 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "ca/authn/check_issuers.h"
 #include "ca/authn/overflow_ids.h"
 #include "ca/authn/selector.h"
+#include "ca/base/checked_fact.h"
 #include "ca/base/secret_access.h"
 #include "ca/base/status.h"
 #include "ca/base/utc_text.h"
+#include "ca/issuance/legacy_rights.h"
 #include "ca/service/admin_methods.h"
-#include "ca/service/check_issuers.h"
-#include "ca/service/legacy_rights.h"
+#include "ca/service/check_legacy_rights.h"
 #include "ca/service/proto_time.h"
 
 namespace meshca::admin_methods {

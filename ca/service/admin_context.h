@@ -63,15 +63,6 @@ struct ServerFacts {
   absl::Duration leaf_lifetime_default = absl::Hours(24);
 };
 
-// One line of `meshca check`.
-struct CheckedFact {
-  enum class State { kOk, kWarning, kFailed };
-  std::string name;
-  State state = State::kOk;
-  std::string detail;
-  std::string mend;  // the command or step that mends it; "" when Ok
-};
-
 // Everything outlives the admin service. Functions run on its own threads and may block; an empty one is not asked.
 struct AdminContext {
   // What is given until a date, or taken from whoever lives at one, goes by its LikelyNow().

@@ -30,16 +30,11 @@ absl::StatusOr<v1::AcceptClockResponse> AcceptClock(const AdminContext&, const s
 
 // admin_authorities.cc
 v1::Authority AuthorityMessage(const SigningAuthority& authority, uint64_t live_certificates);
-// The root that what signs now chains to. Unavailable: nothing signs.
-absl::StatusOr<SigningAuthority> ActiveRoot(const AuthoritySnapshot& snapshot);
 absl::StatusOr<v1::ListAuthoritiesResponse> ListAuthorities(const AdminContext&, const std::string& actor,
                                                             const v1::ListAuthoritiesRequest&);
 absl::StatusOr<v1::ListAuthoritiesResponse> ImportRoot(const AdminContext&, const std::string& actor,
                                                        const v1::ImportRootRequest&);
 absl::StatusOr<v1::Bundle> GetBundle(const AdminContext&, const std::string& actor, const v1::GetBundleRequest&);
-
-// Lower-case hex, the whole id of an authority or its beginning, at least 8 characters. admin_rotation.cc
-absl::StatusOr<std::string> AuthorityIdPrefix(const std::string& text);
 
 // admin_rotation.cc: Unimplemented where the context has no RotationControl.
 absl::StatusOr<v1::RotationStatus> GetRotation(const AdminContext&, const std::string& actor,

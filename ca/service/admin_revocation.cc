@@ -1,14 +1,15 @@
 // Taking identities back.
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "ca/authority/authority_lookup.h"
 #include "ca/base/exactly_one.h"
 #include "ca/base/status.h"
 #include "ca/base/utc_text.h"
@@ -32,28 +33,6 @@ struct Chosen {
   std::string list;   // the options of `meshca cert list` that show what there is
 };
 
-// Eight characters of an id may fit two authorities, and who means one of them should not lose the other's.
-absl::StatusOr<std::string> AuthorityPrefix(const AdminContext& context, const std::string& text) {
-  MESHCA_ASSIGN_OR_RETURN(std::string prefix, AuthorityIdPrefix(text));
-  const auto snapshot = context.authorities.Current();
-  if (snapshot == nullptr) return prefix;
-  const SigningAuthority* found = nullptr;
-  for (const SigningAuthority& authority : snapshot->authorities) {
-    if (!absl::StartsWith(authority.id, prefix)) continue;
-    if (found != nullptr && found->id != authority.id) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("the ids of several authorities begin with ", prefix, "; `meshca cert tree` shows them whole"));
-    }
-    found = &authority;
-  }
-  if (found != nullptr && found->role == AuthorityRole::kRoot) {
-    return absl::InvalidArgumentError(absl::StrCat("authority ", found->id,
-                                                   " is a root, which signs no workload's certificate; `meshca cert "
-                                                   "tree` shows the issuing authorities under it"));
-  }
-  return prefix;
-}
-
 absl::StatusOr<Chosen> Choose(const AdminContext& context, const v1::RevokeCertificatesRequest& request) {
   MESHCA_RETURN_IF_ERROR(CheckExactlyOne({{"serial", !request.serial().empty()},
                                           {"spiffe_id_glob", !request.spiffe_id_glob().empty()},
@@ -72,8 +51,11 @@ absl::StatusOr<Chosen> Choose(const AdminContext& context, const v1::RevokeCerti
     chosen.words = absl::StrCat("with an identity that fits \"", request.spiffe_id_glob(), "\"");
     chosen.list = absl::StrCat(" --id '", request.spiffe_id_glob(), "'");
   } else if (!request.authority_id_prefix().empty()) {
-    MESHCA_ASSIGN_OR_RETURN(chosen.selection.authority_id_prefix,
-                            AuthorityPrefix(context, request.authority_id_prefix()));
+    const auto snapshot = context.authorities.Current();
+    MESHCA_ASSIGN_OR_RETURN(
+        chosen.selection.authority_id_prefix,
+        IssuingIdPrefix(snapshot == nullptr ? std::span<const SigningAuthority>() : snapshot->authorities,
+                        request.authority_id_prefix()));
     chosen.text = absl::StrCat("issuer ", chosen.selection.authority_id_prefix);
     chosen.words = absl::StrCat("that authority ", chosen.selection.authority_id_prefix, " signed");
     chosen.list = absl::StrCat(" --issuer ", chosen.selection.authority_id_prefix);

@@ -2,17 +2,14 @@
 #include <string>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "ca/authority/authority_lookup.h"
 #include "ca/base/status.h"
 #include "ca/service/admin_methods.h"
 #include "ca/service/proto_time.h"
 
 namespace meshca::admin_methods {
 namespace {
-
-constexpr size_t kIdPrefixMin = 8;
-constexpr size_t kIdSize = 64;  // SHA-256 in hex
 
 absl::Status CheckSupported(const AdminContext& context) {
   if (context.rotation != nullptr) return absl::OkStatus();
@@ -116,23 +113,6 @@ absl::StatusOr<RotationOptions> Options(const v1::BeginRotationRequest& request,
 }
 
 }  // namespace
-
-absl::StatusOr<std::string> AuthorityIdPrefix(const std::string& text) {
-  if (text.size() < kIdPrefixMin) {
-    return absl::InvalidArgumentError(absl::StrCat("id \"", text, "\" has ", text.size(), " characters; give at least ",
-                                                   kIdPrefixMin, " of those that `meshca root show` prints"));
-  }
-  for (const char c : text) {
-    if (!absl::ascii_isxdigit(static_cast<unsigned char>(c))) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("id \"", text, "\" is not hexadecimal; `meshca root show --all` prints the ids"));
-    }
-  }
-  if (text.size() > kIdSize) {
-    return absl::InvalidArgumentError(absl::StrCat("id has ", text.size(), " characters; an id has ", kIdSize));
-  }
-  return absl::AsciiStrToLower(text);
-}
 
 absl::StatusOr<v1::RotationStatus> GetRotation(const AdminContext& context, const std::string& actor,
                                                const v1::GetRotationRequest& request) {

@@ -7,14 +7,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
+#include "ca/edge/credentials.h"
+#include "ca/edge/edge_status.h"
+#include "ca/edge/worker_pool.h"
 #include "ca/rpc/protobuf_payload.h"
 #include "ca/service/admin_methods.h"
-#include "ca/service/credentials.h"
-#include "ca/service/edge_status.h"
 #include "ca/service/entry_apply_stream.h"
 #include "ca/service/entry_message.h"
 #include "ca/service/record_stream.h"
-#include "ca/service/worker_pool.h"
 
 namespace meshca {
 namespace {
@@ -30,7 +30,7 @@ constexpr size_t kApplyQueueMax = 32;
 constexpr size_t kApplyPartBytesMax = 1024 * 1024;
 constexpr absl::Duration kStallMax = absl::Minutes(1);
 // `entry apply -f` brings whole files.
-constexpr size_t kRequestBytesMax = 4 * 1024 * 1024;
+constexpr size_t kAdminRequestBytesMax = 4 * 1024 * 1024;
 
 absl::Status RequireUnixSocket(const rpc::Peer& peer) {
   if (peer.transport == rpc::Transport::kUnix) return absl::OkStatus();
@@ -62,7 +62,7 @@ class AdminService::Impl {
                       const bool queued = calls_.Submit([this, method, call] { RunUnary(*call, method); });
                       if (!queued) call->Finish(Busy());
                     },
-                    {.request_bytes_max = kRequestBytesMax});
+                    {.request_bytes_max = kAdminRequestBytesMax});
   }
 
   void ApplyInParts(rpc::Router& router) {

@@ -1,6 +1,7 @@
 // The server at a glance.
 #include <string>
 
+#include "ca/authority/authority_lookup.h"
 #include "ca/base/status.h"
 #include "ca/service/admin_methods.h"
 #include "ca/service/proto_time.h"

@@ -2,6 +2,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "ca/authority/authority_lookup.h"
 #include "ca/base/status.h"
 #include "ca/identity/join_token_text.h"
 #include "ca/service/admin_methods.h"

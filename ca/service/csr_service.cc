@@ -7,9 +7,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
+#include "ca/edge/credentials.h"
+#include "ca/edge/edge_status.h"
 #include "ca/rpc/protobuf_payload.h"
-#include "ca/service/credentials.h"
-#include "ca/service/edge_status.h"
 #include "istio/v1/auth/ca.pb.h"
 
 namespace meshca {
@@ -19,7 +19,7 @@ using ::istio::v1::auth::IstioCertificateRequest;
 using ::istio::v1::auth::IstioCertificateResponse;
 
 // The request as a whole, CSR included: a CSR of its own largest size and room for everything else.
-constexpr size_t kRequestBytesMax = 128 * 1024;
+constexpr size_t kCsrRequestBytesMax = 128 * 1024;
 
 constexpr std::memory_order kRelaxed = std::memory_order_relaxed;
 
@@ -101,7 +101,7 @@ CsrService::CsrService(Authenticator& authenticator, IssuancePipeline& pipeline,
 
 void CsrService::AddTo(rpc::Router& router) {
   router.AddUnary(kMethod, [this](std::shared_ptr<rpc::Call> call) { CreateCertificate(std::move(call)); },
-                  {.request_bytes_max = kRequestBytesMax});
+                  {.request_bytes_max = kCsrRequestBytesMax});
 }
 
 void CsrService::CreateCertificate(std::shared_ptr<rpc::Call> call) {

@@ -3,8 +3,8 @@
 #include <utility>
 
 #include "ca/base/status.h"
+#include "ca/edge/edge_status.h"
 #include "ca/rpc/protobuf_payload.h"
-#include "ca/service/edge_status.h"
 #include "ca/service/entry_message.h"
 
 namespace meshca {

@@ -10,11 +10,11 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "ca/edge/worker_pool.h"
 #include "ca/rpc/payload.h"
 #include "ca/rpc/stream.h"
 #include "ca/service/admin_context.h"
 #include "ca/service/entry_apply.h"
-#include "ca/service/worker_pool.h"
 
 namespace meshca {
 

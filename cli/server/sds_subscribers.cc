@@ -17,7 +17,7 @@ std::vector<std::string> SdsSubscribers::Renew(const Wanted& wanted) {
 
 absl::StatusOr<LiveSubscribers::Evicted> SdsSubscribers::Evict(
     const std::function<bool(const SubscriberRecord&)>& chosen) {
-  MESHCA_ASSIGN_OR_RETURN(sds::SubscriberRegistry::Evicted evicted, service_.Evict(chosen));
+  MESHCA_ASSIGN_OR_RETURN(SubscriberRegistry::Evicted evicted, service_.Evict(chosen));
   return Evicted{std::move(evicted.records), evicted.ended};
 }
 

@@ -881,6 +881,21 @@ TEST(SecretStreamOverTls, ACertificateWithoutAVerifiedPathIsNobodys) {
   EXPECT_FALSE(caller.MayReceiveKeyOf(Id("spiffe://td.test/edge")));
 }
 
+TEST(SecretStreamOverTls, WhoShowsNothingIsToldHowSdsIsReached) {
+  World world;
+  for (const rpc::Transport transport : {rpc::Transport::kTls, rpc::Transport::kPlaintext}) {
+    rpc::Peer peer = *world.TlsPeer(Id("spiffe://td.test/edge"));
+    peer.transport = transport;
+    peer.certificate_chain_der.clear();
+    peer.identity = nullptr;
+    Proxy proxy(world, std::make_shared<const rpc::Peer>(peer), kState);
+    proxy.Ask({"ROOTCA"});
+    const absl::Status end = proxy.AwaitEnd();
+    EXPECT_EQ(end.code(), absl::StatusCode::kUnauthenticated);
+    EXPECT_THAT(std::string(end.message()), HasSubstr("use the Unix socket"));
+  }
+}
+
 TEST(SecretStreamOverTls, AnAuthenticatorThatSaysMoreIsNotBelieved) {
   SdsCaller caller;
   World world;

@@ -8,10 +8,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/authn/overflow_ids.h"
+#include "ca/authority/spiffe_bundle.h"
 #include "ca/identity/join_token_text.h"
+#include "ca/service/certificate_standing.h"
 #include "ca/service/proto_time.h"
-#include "ca/service/spiffe_bundle.h"
-#include "ca/service/svid_verifier.h"
 #include "test/ca/service/service_fixture.h"
 #include "test/fakes/status_matchers.h"
 
@@ -484,7 +484,7 @@ TEST_F(AdminTest, CheckNamesTheEntriesThatFitNobody) {
 // --- client certificates at the handshake ---
 
 TEST_F(AdminTest, TheVerifierAcceptsOurOwnLeavesAndNoOthers) {
-  const auto verifier = SvidVerifier::Create(*manager);
+  const auto verifier = FollowBundle(*manager);
   EXPECT_THAT(verifier->Verify({}, clock.Now()), StatusIs(absl::StatusCode::kUnauthenticated));
   const std::vector<std::string> root = {manager->Current()->bundle->roots.front().der().bytes()};
   EXPECT_THAT(verifier->Verify(root, clock.Now()), StatusIs(absl::StatusCode::kUnauthenticated));
