@@ -30,8 +30,9 @@ class InventoryCertificatesTest : public testing::Test {
     record.authority_id = "issuing";
     record.serial = SerialNumber::Make(clock_.Now(), entropy_);
     record.spiffe_id = *SpiffeId::FromParts(TestDomain(), "/web");
-    record.certificate_sha256 = std::string(32, 'c');
-    record.key_sha256 = std::string(32, 'k');
+    ++recorded_;
+    record.certificate_sha256 = std::string(32, static_cast<char>(recorded_));
+    record.key_sha256 = std::string(32, static_cast<char>(100 + recorded_));
     record.issued_at = record.not_before = clock_.Now();
     record.not_after = clock_.Now() + absl::Hours(24);
     record.method = AuthMethod::kServerUser;
@@ -58,6 +59,7 @@ class InventoryCertificatesTest : public testing::Test {
   FakeClock clock_;
   CountingEntropy entropy_;
   MemoryStore store_;
+  int recorded_ = 0;
   InventoryCertificates certificates_{store_};
 };
 

@@ -42,7 +42,8 @@ TEST(KeyRingReissuer, CountsTheHeldKeysOfTheAuthoritiesThatAreStale) {
       {"instance", "node", caller}, *SpiffeId::FromParts(TestDomain(), "/web"),
       [&](const absl::StatusOr<sds::SecretContent::Ptr>&) {
         if (!told.exchange(true)) made.set_value();  // a successor is told of as well
-      }, &current);
+      },
+      &current);
   made.get_future().wait();
 
   KeyRingReissuer reissuer(keys);
