@@ -45,7 +45,8 @@ class WaitingStream {
   }
   void Close(const absl::Status& status) {
     MutexLock lock(mutex_);
-    closed_ = status;
+    // What ended the call here stands: the channel's word that it was cancelled follows from that.
+    if (!closed_.has_value()) closed_ = status;
     changed_.NotifyAll();
   }
   // Waits for a message, or for the end of the call: its status then, false where it is Ok. `paused`: no message has
@@ -99,8 +100,11 @@ RpcStream::RpcStream(rpc::ClientChannel& channel, const std::string& method, con
 RpcStream::~RpcStream() { stream_->Cancel(); }
 
 void RpcStream::Send(const Message& request, bool last) {
-  // The queue has room: a command sends when it has been answered.
-  stream_->Send(request.SerializeAsString());
+  if (!stream_->Send(request.SerializeAsString())) {
+    // A command answers what it was told, so that a queue without room means a server that talks and does not listen.
+    waiting_->Close(absl::ResourceExhaustedError("the server does not read what it is sent"));
+    stream_->Cancel();
+  }
   if (last) stream_->HalfClose();
 }
 
