@@ -13,7 +13,7 @@
 #include "absl/strings/strip.h"
 #include "ca/authn/fetch_url.h"
 #include "ca/authn/http_get.h"
-#include "ca/authn/json.h"
+#include "ca/jwt/json.h"
 #include "ca/base/clock.h"
 #include "ca/base/file.h"
 #include "ca/base/log.h"

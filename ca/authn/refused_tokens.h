@@ -9,7 +9,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
-#include "ca/authn/jwks.h"
+#include "ca/jwt/jwks.h"
 #include "ca/base/mutex.h"
 
 namespace meshca {

@@ -23,7 +23,7 @@
 #include "ca/rpc/bind.h"
 #include "ca/x509/authority_builder.h"
 #include "gtest/gtest.h"
-#include "test/ca/authn/jwt_maker.h"
+#include "test/ca/jwt/jwt_maker.h"
 #include "test/ca/authn/refuses.h"
 
 namespace meshca {

@@ -16,7 +16,7 @@
 #include "ca/base/mutex.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "test/ca/authn/jwt_maker.h"
+#include "test/ca/jwt/jwt_maker.h"
 #include "test/ca/authn/refuses.h"
 
 namespace meshca {
