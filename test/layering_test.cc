@@ -40,14 +40,15 @@ const std::vector<Layer>& Layers() {
       {"ca/identity", {"ca/spiffe"}},
       {"ca/subscribers", {"ca/identity"}},
       {"ca/x509", {"ca/spiffe"}},
+      {"ca/jwt", {"ca/x509"}},
       {"ca/authority", {"ca/subscribers", "ca/x509"}},  // who ordered a step stands in its record
       {"ca/issuance", {"ca/authority"}},
-      {"ca/authn", {"ca/http", "ca/identity", "ca/x509"}},
+      {"ca/authn", {"ca/http", "ca/identity", "ca/jwt"}},
       {"ca/rpc", {"ca/base", "proto"}},  // the messages of health and reflection
       {"ca/edge", {"ca/rpc", "ca/authn"}},
       {"ca/service", {"ca/edge", "ca/issuance", "proto"}},
       {"storage", {"ca/issuance"}},
-      {"sds", {"ca/edge", "ca/issuance", "ca/subscribers", "proto"}},
+      {"sds", {"ca/edge", "ca/subscribers", "proto"}},
       {"cli/terminal", {"ca/base"}},
       {"cli/config", {"ca/authn", "ca/issuance", "proto"}},
       {"cli/client", {"cli/terminal", "ca/issuance", "proto"}},

@@ -132,13 +132,13 @@ TEST(JoinTokenText, IdIsTheStartOfTheHash) {
   EXPECT_EQ(JoinTokenId(hash), "ba7816bf8f01cfea");
 }
 
-struct JoinTokenCase {
+struct TokenCase {
   const char* name;
   std::string text;
   const char* words;
 };
 
-class JoinTokenMalformed : public testing::TestWithParam<JoinTokenCase> {};
+class JoinTokenMalformed : public testing::TestWithParam<TokenCase> {};
 
 TEST_P(JoinTokenMalformed, SaysWhatIsWrongWithoutQuotingIt) {
   EXPECT_THAT(ParseJoinToken(GetParam().text), Refuses(Code::kInvalidArgument, "TOKEN_MALFORMED", GetParam().words));
@@ -153,17 +153,17 @@ const char kPart[] = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";  // 43 chara
 INSTANTIATE_TEST_SUITE_P(
     Forms, JoinTokenMalformed,
     testing::Values(
-        JoinTokenCase{"Empty", "", "does not begin"}, JoinTokenCase{"Other", "eyJhbGciOiJub25lIn0.e30.", "does not begin"},
-        JoinTokenCase{"NewerVersion", "meshca-jt2.abc", "of a version"},
-        JoinTokenCase{"PrefixAlone", "meshca-jt1.", "ends too early"},
-        JoinTokenCase{"OnePart", std::string("meshca-jt1.") + kPart, "ends too early"},
-        JoinTokenCase{"ShortSecret", std::string("meshca-jt1.AAAA.") + kPart, "first part"},
-        JoinTokenCase{"ShortRoot", std::string("meshca-jt1.") + kPart + ".AAAA", "last part"},
-        JoinTokenCase{"ThreeParts", std::string("meshca-jt1.") + kPart + "." + kPart + ".x", "last part"},
-        JoinTokenCase{"TrailingSpace", std::string("meshca-jt1.") + kPart + "." + kPart + " ", "last part"},
-        JoinTokenCase{"StandardAlphabet", std::string("meshca-jt1.+") + (kPart + 1) + "." + kPart, "first part"},
+        TokenCase{"Empty", "", "does not begin"}, TokenCase{"Other", "eyJhbGciOiJub25lIn0.e30.", "does not begin"},
+        TokenCase{"NewerVersion", "meshca-jt2.abc", "of a version"},
+        TokenCase{"PrefixAlone", "meshca-jt1.", "ends too early"},
+        TokenCase{"OnePart", std::string("meshca-jt1.") + kPart, "ends too early"},
+        TokenCase{"ShortSecret", std::string("meshca-jt1.AAAA.") + kPart, "first part"},
+        TokenCase{"ShortRoot", std::string("meshca-jt1.") + kPart + ".AAAA", "last part"},
+        TokenCase{"ThreeParts", std::string("meshca-jt1.") + kPart + "." + kPart + ".x", "last part"},
+        TokenCase{"TrailingSpace", std::string("meshca-jt1.") + kPart + "." + kPart + " ", "last part"},
+        TokenCase{"StandardAlphabet", std::string("meshca-jt1.+") + (kPart + 1) + "." + kPart, "first part"},
         // The last character has two bits that no byte holds: a second spelling of the same secret.
-        JoinTokenCase{"StrayBits", std::string("meshca-jt1.") + std::string(42, 'A') + "B." + kPart, "first part"}),
+        TokenCase{"StrayBits", std::string("meshca-jt1.") + std::string(42, 'A') + "B." + kPart, "first part"}),
     [](const auto& info) { return info.param.name; });
 
 TEST(JoinToken, GivesItsOneId) {
