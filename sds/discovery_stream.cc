@@ -131,7 +131,7 @@ void DiscoveryStream::Acknowledge() {
     any = true;
     if (content->kind() != SecretKind::kIdentity) {
       // Of several bundles on a stream, the older counts.
-      const TrustVersion version = content->bundle_sequence();
+      const TrustVersion version = content->trust_version();
       held.trust_version = held.trust_version == 0 ? version : std::min(held.trust_version, version);
       if (held.serial.empty()) held.version_info = sent->version();
       continue;
@@ -372,7 +372,7 @@ void DiscoveryStream::OnKey(uint64_t lease_number, const absl::StatusOr<SecretCo
 }
 
 void DiscoveryStream::OnBundles(const std::shared_ptr<const BundleSecrets>& bundles) {
-  if (ended_ || bundles_ == nullptr || bundles->revision < bundles_->revision) return;
+  if (ended_ || bundles_ == nullptr || bundles->version < bundles_->version) return;
   bundles_ = bundles;
   for (Slot& slot : slots_) {
     if (slot.name.kind == SecretKind::kIdentity) continue;

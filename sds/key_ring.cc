@@ -89,10 +89,9 @@ std::vector<SpiffeId> KeyRing::Impl::Renew(absl::FunctionRef<bool(const SpiffeId
   return renewed;
 }
 
-KeyReissuer::Progress KeyRing::Impl::Reissue(absl::FunctionRef<bool(absl::string_view)> stale, double per_second) {
+uint64_t KeyRing::Impl::Reissue(absl::FunctionRef<bool(absl::string_view)> stale, double per_second) {
   MESHCA_CHECK(per_second > 0);
   const absl::Duration boot = clock_.SinceBoot();
-  Progress progress;
   std::vector<HeldKeyPtr> held, unheld;
   MutexLock lock(mutex_);
   for (const auto& [name, key] : keys_) {
@@ -107,11 +106,11 @@ KeyReissuer::Progress KeyRing::Impl::Reissue(absl::FunctionRef<bool(absl::string
       key->again = HeldKey::kIfSameAuthority;
     }
   }
-  progress.left = held.size();
+  const uint64_t left = held.size();
   for (const HeldKeyPtr& key : unheld) Drop(key);
   schedule_.Reissue(std::move(held), boot, absl::Seconds(1) / per_second);
   changed_.NotifyOne();
-  return progress;
+  return left;
 }
 
 void KeyRing::Impl::Recheck() {
@@ -182,9 +181,9 @@ void KeyRing::Impl::Shutdown() {
   for (const auto& listener : left) (*listener)(absl::UnavailableError("SDS: the server is shutting down"));
 }
 
-KeyRing::KeyRing(KeyRingOptions options, Issue issue, Authenticate authenticate, const JudgedClock& clock,
+KeyRing::KeyRing(KeyRingOptions options, SvidSource& svids, Authenticate authenticate, const JudgedClock& clock,
                  EntropySource& entropy)
-    : impl_(std::make_unique<Impl>(options, std::move(issue), std::move(authenticate), clock, entropy)) {}
+    : impl_(std::make_unique<Impl>(options, svids, std::move(authenticate), clock, entropy)) {}
 KeyRing::~KeyRing() { impl_->Shutdown(); }
 
 void KeyRing::Start() { impl_->Start(); }
@@ -197,7 +196,7 @@ void KeyRing::Run(absl::AnyInvocable<void() &&> work) { impl_->Run(std::move(wor
 KeyRingStats KeyRing::Stats() const { return impl_->Stats(); }
 void KeyRing::Shutdown() { impl_->Shutdown(); }
 
-KeyReissuer::Progress KeyRing::Reissue(absl::FunctionRef<bool(absl::string_view)> stale, double per_second) {
+uint64_t KeyRing::Reissue(absl::FunctionRef<bool(absl::string_view)> stale, double per_second) {
   return impl_->Reissue(stale, per_second);
 }
 

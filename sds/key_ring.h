@@ -1,4 +1,4 @@
-// The keys that the CA makes for its SDS subscribers: one for each identity of each instance, in memory only.
+// The keys that this process makes for its subscribers: one for each identity of each instance, in memory only.
 #ifndef MESHCA_SDS_KEY_RING_H_
 #define MESHCA_SDS_KEY_RING_H_
 
@@ -15,13 +15,14 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "ca/authn/authenticator.h"
-#include "ca/authority/key_reissuer.h"
 #include "ca/base/entropy.h"
 #include "ca/base/judged_clock.h"
-#include "ca/issuance/issuance_pipeline.h"
 #include "ca/spiffe/spiffe_id.h"
+#include "ca/x509/public_key.h"
 #include "sds/caller.h"
+#include "sds/revocation_source.h"
 #include "sds/secret_snapshot.h"
+#include "sds/svid_source.h"
 
 namespace meshca::sds {
 
@@ -56,10 +57,8 @@ struct KeyRingStats {
 // handed out. Its timers run on the boot clock. While the wall clock is behind, or has just jumped, nothing is renewed
 // by it; when it was set, renewals are timed anew, and a key whose certificate is not valid then is replaced at once.
 // One thread of its own makes keys, submits and assembles, so neither loops nor the store's writer do. Thread-safe.
-class KeyRing final : public KeyReissuer {
+class KeyRing final {
  public:
-  // IssuancePipeline::Submit, or a test's stand-in.
-  using Issue = std::function<void(SubmittedRequest, IssuancePipeline::Done)>;
   using Authenticate = std::function<void(const rpc::Peer& peer, Authenticator::Done)>;
 
   // A new key, or why there is none. PermissionDenied, Unauthenticated and InvalidArgument are final: nothing follows.
@@ -77,8 +76,7 @@ class KeyRing final : public KeyReissuer {
 
   // What a ring asks about revoked certificates, and whom it tells.
   struct Revocations {
-    // Was the certificate with this serial number (hex) revoked? Blocks on the database.
-    std::function<absl::StatusOr<bool>(const std::string& serial)> revoked;
+    RevocationSource* source = nullptr;
     // A key of `instance` was dropped because its certificate was revoked; those it has left end at `until`, in the
     // infinite past where there is none.
     std::function<void(const std::string& instance, absl::Time until)> dropped;
@@ -101,10 +99,10 @@ class KeyRing final : public KeyReissuer {
     uint64_t ticket_ = 0;
   };
 
-  // `clock` and `entropy` outlive the ring; what `issue` and `authenticate` lead to lives until Shutdown returned.
-  KeyRing(KeyRingOptions options, Issue issue, Authenticate authenticate, const JudgedClock& clock,
+  // `clock` and `entropy` outlive the ring; `svids`, and what `authenticate` leads to, live until Shutdown returned.
+  KeyRing(KeyRingOptions options, SvidSource& svids, Authenticate authenticate, const JudgedClock& clock,
           EntropySource& entropy);
-  ~KeyRing() override;
+  ~KeyRing();
 
   void Start();
 
@@ -116,16 +114,19 @@ class KeyRing final : public KeyReissuer {
   // returns whose, one element a key.
   std::vector<SpiffeId> Renew(absl::FunctionRef<bool(const SpiffeId& id, absl::string_view serial)> chosen);
 
-  // A slot each, in the order in which the certificates end; later ones behind those that have theirs. What failed
-  // keeps to its backoff. A key that nobody holds is dropped if `stale` picks it, so nobody gets it again. In the queue
-  // of what waits to be issued, these keys and first certificates take turns as they come; a renewal that is due goes
-  // before both. `stale` is asked with a lock held: it must not call the ring.
-  Progress Reissue(absl::FunctionRef<bool(absl::string_view authority_id)> stale, double per_second) override;
+  // Replaces every held key whose certificate was signed by an authority that `stale` picks (Svid::authority_id).
+  // Gives each a time at which it will be replaced: one key every 1/per_second seconds, the certificate that ends first
+  // in front, none later than its renewal. A key that has a time already keeps it, so this may be called again and
+  // again; new ones follow after the last. One whose last attempt failed keeps the time of its next attempt. A key that
+  // nobody holds is dropped if `stale` picks it, so nobody gets it again. In the queue of what waits for a certificate,
+  // these keys and first certificates take turns as they come; a renewal that is due goes before both.
+  // Returns how many held keys `stale` picks now. It is asked with a lock held: it must not call the ring.
+  uint64_t Reissue(absl::FunctionRef<bool(absl::string_view authority_id)> stale, double per_second);
 
   // Asks the authenticator again about every owner, now. Who may not hold its key any more is told so (a final error).
   void Recheck();
 
-  // Before Start. Without them nothing is taken for revoked.
+  // Before Start. Without a source nothing is taken for revoked.
   void WatchRevocations(Revocations revocations);
   // Certificates were revoked: drops every key whose certificate is among them, so that nobody gets it again and no
   // renewal follows. Whoever holds one is told so (PermissionDenied, CERTIFICATE_REVOKED); who asks again gets a key of

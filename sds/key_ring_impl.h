@@ -33,12 +33,9 @@ absl::Status CertificateRevoked(const SpiffeId& id, absl::string_view serial);
 // revocation, in key_ring_revocation.cc.
 class KeyRing::Impl {
  public:
-  Impl(KeyRingOptions options, Issue issue, Authenticate authenticate, const JudgedClock& clock, EntropySource& entropy)
-      : options_(options),
-        issue_(std::move(issue)),
-        authenticate_(std::move(authenticate)),
-        clock_(clock),
-        entropy_(entropy) {}
+  Impl(KeyRingOptions options, SvidSource& svids, Authenticate authenticate, const JudgedClock& clock,
+       EntropySource& entropy)
+      : options_(options), svids_(svids), authenticate_(std::move(authenticate)), clock_(clock), entropy_(entropy) {}
 
   void Start() {
     thread_ = std::thread([this] { Work(); });
@@ -48,7 +45,7 @@ class KeyRing::Impl {
   std::pair<HeldKeyPtr, uint64_t> Hold(Owner owner, const SpiffeId& id, Listener listener, SecretContent::Ptr* current);
   void Release(const HeldKeyPtr& key, uint64_t ticket);
   std::vector<SpiffeId> Renew(absl::FunctionRef<bool(const SpiffeId&, absl::string_view)> chosen);
-  Progress Reissue(absl::FunctionRef<bool(absl::string_view)> stale, double per_second);
+  uint64_t Reissue(absl::FunctionRef<bool(absl::string_view)> stale, double per_second);
   void Recheck();
   void WatchRevocations(Revocations revocations) { revocations_ = std::move(revocations); }
   uint64_t DropRevoked();
@@ -78,7 +75,7 @@ class KeyRing::Impl {
   void Begin(Attempt attempt);
   void Submit(Attempt attempt, CallerIdentity caller);
   void Judged(Attempt attempt, absl::StatusOr<CallerIdentity> caller);
-  void Issued(const Attempt& attempt, const SecretBytes& key_pem, absl::StatusOr<IssuedCertificate> issued);
+  void Issued(const Attempt& attempt, const SecretBytes& key_pem, absl::StatusOr<Svid> svid);
   void Failed(const Attempt& attempt, const absl::Status& why);
 
   void Drop(const HeldKeyPtr& key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -94,11 +91,11 @@ class KeyRing::Impl {
   // Certificates were revoked while `attempt` was under way, and what it brought is one of them: it has failed. Lets
   // the lock go meanwhile.
   bool RevokedMeanwhile(const Attempt& attempt, const std::string& serial) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // The store's refusal as the holder of the key hears it.
+  // The source's refusal as the holder of the key hears it.
   static absl::Status ForHolder(const Attempt& attempt, const absl::Status& refusal);
 
   const KeyRingOptions options_;
-  const Issue issue_;
+  SvidSource& svids_;
   const Authenticate authenticate_;
   const JudgedClock& clock_;
   ClockSetting setting_{clock_};  // the ring's thread

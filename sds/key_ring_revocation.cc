@@ -10,7 +10,7 @@
 namespace meshca::sds {
 namespace {
 
-// The reason that IssuanceStore::Append gives as well.
+// The reason that an SvidSource gives as well.
 constexpr char kReason[] = "CERTIFICATE_REVOKED";
 
 }  // namespace
@@ -26,7 +26,7 @@ absl::Status CertificateRevoked(const SpiffeId& id, absl::string_view serial) {
 }
 
 bool KeyRing::Impl::IsRevoked(const std::string& serial) {
-  const absl::StatusOr<bool> revoked = revocations_.revoked(serial);
+  const absl::StatusOr<bool> revoked = revocations_.source->IsRevoked(serial);
   if (revoked.ok()) return *revoked;
   LogWarning("SDS: whether a certificate was revoked cannot be said now; asked again soon",
              {{"serial", serial}, {"error", std::string(revoked.status().message())}});
@@ -72,7 +72,7 @@ void KeyRing::Impl::TellEnds(const Ends& ends) const {
 }
 
 uint64_t KeyRing::Impl::DropRevoked() {
-  if (!revocations_.revoked) return 0;
+  if (revocations_.source == nullptr) return 0;
   std::vector<std::pair<HeldKeyPtr, std::string>> keys;
   {
     MutexLock lock(mutex_);

@@ -141,40 +141,33 @@ void KeyRing::Impl::Judged(Attempt attempt, absl::StatusOr<CallerIdentity> calle
 void KeyRing::Impl::Submit(Attempt attempt, CallerIdentity caller) {
   absl::StatusOr<std::unique_ptr<SoftwareKey>> key = SoftwareKey::Generate(options_.key_type);
   if (!key.ok()) return Failed(attempt, key.status());
-  SubmittedRequest request;
+  SvidRequest request;
+  request.id = attempt.key->id;
   request.caller = std::move(caller);
   request.caller.instance = attempt.owner->instance;
   request.caller.node = attempt.owner->node;
   if (!attempt.parent_serial.empty()) request.caller.parent_serial = attempt.parent_serial;
-  request.public_key = (*key)->public_key();
-  request.spiffe_id = attempt.key->id;
-  issue_(std::move(request), [this, attempt = std::move(attempt),
-                              key_pem = (*key)->ToPkcs8Pem()](absl::StatusOr<IssuedCertificate> issued) mutable {
-    // On the store's writer thread, most often, which has better things to do.
-    Run([this, attempt = std::move(attempt), key_pem = std::move(key_pem), issued = std::move(issued)]() mutable {
-      Issued(attempt, key_pem, std::move(issued));
-    });
-  });
+  const SoftwareKey& made = **key;
+  svids_.Obtain(std::move(request), made,
+                [this, attempt = std::move(attempt), key_pem = made.ToPkcs8Pem()](absl::StatusOr<Svid> svid) mutable {
+                  // On the thread of whoever signed, most often the store's writer, which has better things to do.
+                  Run([this, attempt = std::move(attempt), key_pem = std::move(key_pem),
+                       svid = std::move(svid)]() mutable { Issued(attempt, key_pem, std::move(svid)); });
+                });
 }
 
-void KeyRing::Impl::Issued(const Attempt& attempt, const SecretBytes& key_pem,
-                           absl::StatusOr<IssuedCertificate> issued) {
-  if (!issued.ok()) return Failed(attempt, ForHolder(attempt, issued.status()));
-  std::string chain = issued->chain.LeafPem().text();
-  if (issued->authorities != nullptr) {
-    for (const std::string& pem : issued->authorities->chain_tail_pem) chain += pem;
-  } else {
-    chain = issued->chain.ToPem();
-  }
-  const IssuanceRecord& record = *issued->record;
+void KeyRing::Impl::Issued(const Attempt& attempt, const SecretBytes& key_pem, absl::StatusOr<Svid> svid) {
+  if (!svid.ok()) return Failed(attempt, ForHolder(attempt, svid.status()));
+  const std::string chain = svid->ChainPem();
   const absl::Time now = clock_.Now();
   // Half-life, spread so that a fleet that started together does not renew together.
-  const absl::Duration life = record.not_after - now;
+  const absl::Duration life = svid->validity.not_after - now;
   const absl::Duration renew_in =
       UniformDuration(entropy_, life * (0.9 * options_.renew_at), life * (1.1 * options_.renew_at));
 
-  SecretContent::Identity identity{record.spiffe_id, record.serial.ToHex(), record.authority_id, record.not_after, 0,
-                                   record.not_before};
+  SecretContent::Identity identity{
+      attempt.key->id,          std::move(svid->serial), std::move(svid->authority_id), svid->validity.not_after, 0,
+      svid->validity.not_before};
   const HeldKeyPtr& key = attempt.key;
   Listeners listeners;
   SecretContent::Ptr content;

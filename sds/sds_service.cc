@@ -4,7 +4,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
-#include "ca/x509/serial_number.h"
 #include "sds/delta_secret_stream.h"
 #include "sds/discovery_response.h"
 #include "sds/secret_fetch.h"
@@ -20,26 +19,17 @@ constexpr rpc::StreamOptions kStreamOptions{
     .message_bytes_max = 256 * 1024, .queue_messages_max = 2, .queue_bytes_max = 256 * 1024};
 constexpr rpc::UnaryOptions kFetchOptions{.request_bytes_max = 256 * 1024};
 
-absl::StatusOr<bool> IsRevoked(IssuanceStore& issuances, const std::string& serial) {
-  MESHCA_ASSIGN_OR_RETURN(const SerialNumber number, SerialNumber::FromHex(serial));
-  const absl::StatusOr<IssuanceRecord> record = issuances.Find(number);
-  if (absl::IsNotFound(record.status())) return false;
-  MESHCA_RETURN_IF_ERROR(record.status());
-  return record->revoked_at != absl::InfiniteFuture();
-}
-
 }  // namespace
 
 class SdsService::Impl {
  public:
   explicit Impl(Parts parts)
       : registry(*parts.subscribers, *parts.clock, parts.leaf_lifetime, parts.room),
-        hub({std::move(parts.trust_domain), parts.authorities, parts.authenticator, parts.issuances, &registry,
-             std::move(parts.issue), parts.clock, parts.entropy, parts.keys}) {
-    if (parts.issuances == nullptr) return;
-    hub.keys().WatchRevocations(
-        {[issuances = parts.issuances](const std::string& serial) { return IsRevoked(*issuances, serial); },
-         [this](const std::string& instance, absl::Time until) { registry.CertificatesEnd(instance, until); }});
+        hub({std::move(parts.trust_domain), parts.trust, parts.authenticator, parts.certificates, &registry,
+             parts.svids, parts.clock, parts.entropy, parts.keys}) {
+    hub.keys().WatchRevocations({parts.revocations, [this](const std::string& instance, absl::Time until) {
+                                   registry.CertificatesEnd(instance, until);
+                                 }});
   }
 
   SubscriberRegistry registry;
@@ -77,7 +67,7 @@ std::vector<SpiffeId> SdsService::Renew(absl::FunctionRef<bool(const SpiffeId& i
   return impl_->hub.keys().Renew(chosen);
 }
 
-KeyReissuer& SdsService::reissuer() { return impl_->hub.keys(); }
+KeyRing& SdsService::keys() { return impl_->hub.keys(); }
 
 void SdsService::EntriesChanged() { impl_->hub.keys().Recheck(); }
 

@@ -14,16 +14,18 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "ca/authn/authenticator.h"
-#include "ca/authority/authority_snapshot.h"
 #include "ca/base/entropy.h"
 #include "ca/base/judged_clock.h"
-#include "ca/issuance/issuance_store.h"
 #include "ca/rpc/router.h"
 #include "ca/spiffe/spiffe_id.h"
 #include "ca/spiffe/trust_domain.h"
 #include "ca/subscribers/subscriber_registry.h"
 #include "ca/subscribers/subscriber_store.h"
+#include "sds/caller_certificates.h"
 #include "sds/key_ring.h"
+#include "sds/revocation_source.h"
+#include "sds/svid_source.h"
+#include "sds/trust_source.h"
 
 namespace meshca::sds {
 
@@ -36,18 +38,18 @@ struct SdsStats {
 };
 
 // The whole of SDS behind one object. Thread-safe after Start. Ends in this order: rpc::Server, then Shutdown, then the
-// pipeline and the stores, then this object.
+// sources and the store, then this object.
 class SdsService {
  public:
   // Everything pointed at outlives Shutdown; `clock` and `entropy` the object.
   struct Parts {
     TrustDomain trust_domain;
-    AuthoritySnapshots* authorities = nullptr;
+    TrustSource* trust = nullptr;
     Authenticator* authenticator = nullptr;  // knows Unix peers and client certificates; tokens are not asked for
-    KeyRing::Issue issue;                    // IssuancePipeline::Submit
+    SvidSource* svids = nullptr;
+    CallerCertificates* certificates = nullptr;
+    RevocationSource* revocations = nullptr;  // null: nothing is ever revoked
     SubscriberStore* subscribers = nullptr;
-    // Judges client certificates, follows them through their renewals, says which are revoked.
-    IssuanceStore* issuances = nullptr;
     const JudgedClock* clock = nullptr;
     EntropySource* entropy = nullptr;
     absl::Duration leaf_lifetime = absl::Hours(24);  // the profile's default
@@ -71,8 +73,8 @@ class SdsService {
   // Whose, one element a key; none when nobody holds it over SDS.
   std::vector<SpiffeId> Renew(absl::FunctionRef<bool(const SpiffeId& id, absl::string_view serial)> chosen);
 
-  // Puts the held keys of a root that goes under the one that comes.
-  KeyReissuer& reissuer();
+  // The keys that subscribers hold: for whoever replaces those under a root that goes.
+  KeyRing& keys();
 
   // Registration entries changed: asks the authenticator again about everybody who holds a key. Who may hold it no more
   // has its streams ended with PermissionDenied; its proxy asks anew and gets what it may have now.

@@ -26,7 +26,7 @@ Delivery DeliveryOf(const std::vector<const SecretSnapshot*>& resources) {
       continue;
     }
     // Of several bundles, the older counts.
-    const TrustVersion version = content.bundle_sequence();
+    const TrustVersion version = content.trust_version();
     delivery.trust_version = std::min(delivery.trust_version.value_or(version), version);
     delivery.version_info = resource->version();
   }

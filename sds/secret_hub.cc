@@ -3,8 +3,6 @@
 #include <utility>
 
 #include "ca/base/check.h"
-#include "ca/base/log.h"
-#include "ca/x509/serial_number.h"
 
 namespace meshca::sds {
 namespace {
@@ -25,7 +23,7 @@ std::shared_ptr<const SecretSnapshot> BundleSecrets::Find(const ResolvedName& na
 SecretHub::SecretHub(Parts parts)
     : parts_(std::move(parts)),
       keys_(
-          parts_.keys, parts_.issue,
+          parts_.keys, *parts_.svids,
           [this](const rpc::Peer& peer, Authenticator::Done done) {
             absl::StatusOr<Credentials> credentials = PeerCredentials(peer);
             if (!credentials.ok()) return std::move(done)(credentials.status());
@@ -36,9 +34,8 @@ SecretHub::SecretHub(Parts parts)
 SecretHub::~SecretHub() { Shutdown(); }
 
 void SecretHub::Start() {
-  parts_.authorities->AddListener(
-      [this](const std::shared_ptr<const AuthoritySnapshot>& snapshot) { Publish(*snapshot); });
-  if (const std::shared_ptr<const AuthoritySnapshot> current = parts_.authorities->Current(); current != nullptr) {
+  parts_.trust->AddListener([this](const std::shared_ptr<const Trust>& trust) { Publish(*trust); });
+  if (const std::shared_ptr<const Trust> current = parts_.trust->Current(); current != nullptr) {
     Publish(*current);
   }
   keys_.OnTick([this] { registry().Tick(); });
@@ -47,26 +44,20 @@ void SecretHub::Start() {
 
 void SecretHub::Shutdown() { keys_.Shutdown(); }
 
-void SecretHub::Publish(const AuthoritySnapshot& snapshot) {
-  if (snapshot.bundle == nullptr) return;
-  const TrustBundle* const bundle = snapshot.bundle.get();
+void SecretHub::Publish(const Trust& trust) {
   auto bundles = std::make_shared<BundleSecrets>();
-  bundles->revision = snapshot.revision;
+  bundles->version = trust.version;
   bundles->own = parts_.trust_domain;
-  const SecretContent::Ptr own = SecretContent::OfBundle(*bundle);
+  const SecretContent::Ptr own = SecretContent::OfBundle(trust.domains.front(), trust.version);
   bundles->root_ca = own->Named(kRootCaName);
   bundles->domain = own->Named(parts_.trust_domain.Id());
-  bundles->all = SecretContent::OfAllBundles({&bundle, 1})->Named(kAllName);
+  bundles->all = SecretContent::OfAllBundles(trust)->Named(kAllName);
 
   std::vector<rpc::StreamHandle> handles;
   {
     MutexLock lock(mutex_);
-    if (bundles_ != nullptr) {
-      if (bundles_->revision > bundles->revision) return;
-      // A new issuing authority alone changes nothing for those who hold the bundle.
-      const SecretContent& before = *bundles_->root_ca->content();
-      if (before.body() == own->body() && before.bundle_sequence() == own->bundle_sequence()) return;
-    }
+    // Told twice, or an older value that was overtaken: whoever was told a version never hears of one before it.
+    if (bundles_ != nullptr && bundles_->version >= bundles->version) return;
     bundles_ = bundles;
     handles = handles_;
   }
@@ -119,10 +110,10 @@ void SecretHub::Authenticate(std::shared_ptr<const rpc::Peer> peer, std::string 
           return std::move(done)(Shared(std::move(caller)));
         }
         keys_.Run([this, caller = std::move(caller), node = std::move(node), done = std::move(done)]() mutable {
-          const absl::StatusOr<IssuanceRecord> record = RecordOf(caller->identity);
-          if (!record.ok()) return std::move(done)(record.status());
-          caller->lineage = Lineage(*caller, *record, node);
-          caller->line = record->line_serial.empty() ? caller->identity.parent_serial : record->line_serial;
+          const absl::StatusOr<CertificateAncestry> own = AncestryOf(caller->identity);
+          if (!own.ok()) return std::move(done)(own.status());
+          caller->lineage = Lineage(*caller, *own, node);
+          caller->line = own->line_serial.empty() ? caller->identity.parent_serial : own->line_serial;
           std::move(done)(Shared(std::move(caller)));
         });
       });
@@ -142,18 +133,19 @@ std::shared_ptr<const SdsCaller> SecretHub::Shared(std::shared_ptr<const SdsCall
 
 // Before anything is served, the trust bundle included: whoever stole an authority's key would else learn who is here,
 // count as a subscriber, and hold a rotation up.
-absl::StatusOr<IssuanceRecord> SecretHub::RecordOf(const CallerIdentity& caller) {
+absl::StatusOr<CertificateAncestry> SecretHub::AncestryOf(const CallerIdentity& caller) {
   if (!caller.presented.has_value()) {
     return absl::InternalError("SDS: an authenticator named a TLS peer and not its certificate");
   }
-  return parts_.issuances->JudgePresented(*caller.presented, caller.trusted_issuers);
+  return parts_.certificates->Judge(*caller.presented, caller.trusted_issuers);
 }
 
-std::string SecretHub::Lineage(const SdsCaller& caller, const IssuanceRecord& own_record, absl::string_view node) {
+std::string SecretHub::Lineage(const SdsCaller& caller, const CertificateAncestry& own_ancestry,
+                               absl::string_view node) {
   const std::string& own = caller.identity.parent_serial;
   const std::string id = caller.DefaultId() == nullptr ? "" : caller.DefaultId()->uri();
   std::string serial = own;
-  std::string parent = own_record.parent_serial;
+  std::string parent = own_ancestry.parent_serial;
   for (int step = 0; step < kLineageMax && !serial.empty(); ++step) {
     std::string found;
     {
@@ -173,11 +165,9 @@ std::string SecretHub::Lineage(const SdsCaller& caller, const IssuanceRecord& ow
     }
     serial = std::move(parent);
     if (serial.empty()) break;
-    const absl::StatusOr<SerialNumber> number = SerialNumber::FromHex(serial);
-    if (!number.ok()) break;
-    absl::StatusOr<IssuanceRecord> record = parts_.issuances->Find(*number);
-    if (!record.ok()) break;
-    parent = std::move(record->parent_serial);
+    absl::StatusOr<std::string> before = parts_.certificates->ParentOf(serial);
+    if (!before.ok()) break;
+    parent = *std::move(before);
   }
   return own;
 }

@@ -16,25 +16,27 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "ca/authn/authenticator.h"
-#include "ca/authority/authority_snapshot.h"
 #include "ca/base/entropy.h"
 #include "ca/base/judged_clock.h"
 #include "ca/base/mutex.h"
-#include "ca/issuance/issuance_store.h"
 #include "ca/rpc/stream.h"
 #include "ca/spiffe/trust_domain.h"
 #include "ca/subscribers/subscriber_registry.h"
+#include "ca/subscribers/trust_version.h"
 #include "sds/caller.h"
+#include "sds/caller_certificates.h"
 #include "sds/evictable_stream.h"
 #include "sds/key_ring.h"
 #include "sds/secret_name.h"
 #include "sds/secret_snapshot.h"
+#include "sds/svid_source.h"
+#include "sds/trust_source.h"
 
 namespace meshca::sds {
 
 // The trust that is served at one moment. Immutable; shared by every thread.
 struct BundleSecrets {
-  uint64_t revision = 0;  // AuthoritySnapshot::revision
+  TrustVersion version = 0;
   TrustDomain own;
   std::shared_ptr<const SecretSnapshot> root_ca;  // `ROOTCA`
   std::shared_ptr<const SecretSnapshot> domain;   // `spiffe://td`
@@ -67,11 +69,11 @@ class SecretHub {
 
   struct Parts {
     TrustDomain trust_domain;
-    AuthoritySnapshots* authorities;
+    TrustSource* trust;
     Authenticator* authenticator;  // for peer credentials and client certificates
-    IssuanceStore* issuances;      // judges a client certificate, and follows it through its renewals
+    CallerCertificates* certificates;
     SubscriberRegistry* registry;
-    KeyRing::Issue issue;
+    SvidSource* svids;
     const JudgedClock* clock;
     EntropySource* entropy;
     KeyRingOptions keys;
@@ -81,13 +83,13 @@ class SecretHub {
   explicit SecretHub(Parts parts);
   ~SecretHub();
 
-  // Listens to the authorities and starts the key ring.
+  // Listens to the source of trust and starts the key ring.
   void Start();
   void Shutdown();
 
   // `node` is the node id of the stream's first request. `done` runs once, on any thread, perhaps before this returns.
-  // Of a TLS peer the inventory is asked first, on the ring's thread. Errors: the authenticators', PeerCredentials' and
-  // IssuanceStore::JudgePresented's.
+  // Of a TLS peer CallerCertificates is asked first, on the ring's thread. Errors: the authenticators',
+  // PeerCredentials' and CallerCertificates::Judge's.
   void Authenticate(std::shared_ptr<const rpc::Peer> peer, std::string node, CallerDone done);
 
   // The instance that a stream or a fetch of `caller` with this node id belongs to. Of the record: instance, spiffe_id,
@@ -110,14 +112,14 @@ class SecretHub {
   SubscriberRegistry& registry() { return *parts_.registry; }
 
  private:
-  void Publish(const AuthoritySnapshot& snapshot);
+  void Publish(const Trust& trust);
   // `caller`, or the same caller as an earlier stream of its connection has it: hundreds of streams of one connection
   // hold it once.
   std::shared_ptr<const SdsCaller> Shared(std::shared_ptr<const SdsCaller> caller);
   // Of the client certificate that the caller showed. Blocks on the database.
-  absl::StatusOr<IssuanceRecord> RecordOf(const CallerIdentity& caller);
-  // SdsCaller::lineage; `own_record` is the certificate's. Blocks on the database.
-  std::string Lineage(const SdsCaller& caller, const IssuanceRecord& own_record, absl::string_view node);
+  absl::StatusOr<CertificateAncestry> AncestryOf(const CallerIdentity& caller);
+  // SdsCaller::lineage; `own` is the certificate's. Blocks on the database.
+  std::string Lineage(const SdsCaller& caller, const CertificateAncestry& own, absl::string_view node);
 
   const Parts parts_;
   KeyRing keys_;

@@ -63,26 +63,26 @@ SecretContent::Ptr SecretContent::OfIdentity(Identity identity, const SecretByte
   return content;
 }
 
-SecretContent::Ptr SecretContent::OfBundle(const TrustBundle& bundle) {
+SecretContent::Ptr SecretContent::OfBundle(const DomainTrust& domain, TrustVersion version) {
   std::shared_ptr<SecretContent> content(new SecretContent);
   content->kind_ = SecretKind::kBundle;
-  content->bundle_sequence_ = bundle.sequence_number;
-  const std::string roots = bundle.ToPem();
+  content->trust_version_ = version;
+  const std::string roots = domain.RootsPem();
   AppendHead(kSecretValidationContext, DataSourceSize(roots.size()), content->body_);
   AppendDataSource(kValidationTrustedCa, roots, content->body_);
   return content;
 }
 
-SecretContent::Ptr SecretContent::OfAllBundles(std::span<const TrustBundle* const> bundles) {
+SecretContent::Ptr SecretContent::OfAllBundles(const Trust& trust) {
   std::shared_ptr<SecretContent> content(new SecretContent);
   content->kind_ = SecretKind::kAllBundles;
-  content->bundle_sequence_ = bundles.empty() ? 0 : bundles.front()->sequence_number;
+  content->trust_version_ = trust.version;
   std::string validator;
-  for (const TrustBundle* bundle : bundles) {
-    std::string domain;
-    AppendField(kSpiffeName, bundle->trust_domain.name(), domain);
-    AppendDataSource(kSpiffeBundle, bundle->ToPem(), domain);
-    AppendField(kSpiffeTrustDomains, domain, validator);
+  for (const DomainTrust& domain : trust.domains) {
+    std::string entry;
+    AppendField(kSpiffeName, domain.trust_domain.name(), entry);
+    AppendDataSource(kSpiffeBundle, domain.RootsPem(), entry);
+    AppendField(kSpiffeTrustDomains, entry, validator);
   }
   std::string any;
   AppendField(kAnyTypeUrl, kSpiffeValidatorTypeUrl, any);

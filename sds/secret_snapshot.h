@@ -11,13 +11,14 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "ca/authority/trust_bundle.h"
 #include "ca/base/mutex.h"
 #include "ca/base/secret.h"
 #include "ca/rpc/payload.h"
 #include "ca/spiffe/spiffe_id.h"
+#include "ca/subscribers/trust_version.h"
 #include "sds/discovery_response.h"
 #include "sds/secret_name.h"
+#include "sds/trust_source.h"
 
 namespace meshca::sds {
 
@@ -34,21 +35,22 @@ class SecretContent : public std::enable_shared_from_this<SecretContent> {
   struct Identity {
     SpiffeId id;
     std::string serial;        // hex
-    std::string authority_id;  // SigningAuthority::id of the signer
+    std::string authority_id;  // Svid::authority_id
     absl::Time not_after;
     uint64_t generation = 0;
     absl::Time not_before = absl::InfinitePast();
   };
   static Ptr OfIdentity(Identity identity, const SecretBytes& key_pem, absl::string_view chain_pem);
-  static Ptr OfBundle(const TrustBundle& bundle);
-  // Envoy's SPIFFE validator. The first bundle is our own: its sequence number is what an acknowledgement proves.
-  static Ptr OfAllBundles(std::span<const TrustBundle* const> bundles);
+  // The roots of one trust domain, as they stand in the trust with this version.
+  static Ptr OfBundle(const DomainTrust& domain, TrustVersion version);
+  // The roots of every trust domain, for Envoy's SPIFFE validator.
+  static Ptr OfAllBundles(const Trust& trust);
 
   ~SecretContent();
 
   SecretKind kind() const { return kind_; }
   const Identity& identity() const { return identity_; }         // kIdentity
-  uint64_t bundle_sequence() const { return bundle_sequence_; }  // the other kinds
+  TrustVersion trust_version() const { return trust_version_; }  // the other kinds: what an acknowledgement proves
   // An identity that ended is never sent.
   bool ExpiredAt(absl::Time now) const { return kind_ == SecretKind::kIdentity && identity_.not_after <= now; }
   // Made by a clock that was ahead.
@@ -64,7 +66,7 @@ class SecretContent : public std::enable_shared_from_this<SecretContent> {
 
   SecretKind kind_ = SecretKind::kBundle;
   Identity identity_;
-  uint64_t bundle_sequence_ = 0;
+  TrustVersion trust_version_ = 0;
   std::string body_;
 
   mutable Mutex mutex_;

@@ -46,7 +46,7 @@ const std::vector<Layer>& Layers() {
       {"ca/edge", {"ca/rpc", "ca/authn"}},
       {"ca/service", {"ca/edge", "ca/issuance", "proto"}},
       {"storage", {"ca/issuance"}},
-      {"sds", {"ca/edge", "ca/issuance", "ca/subscribers", "proto"}},
+      {"sds", {"ca/edge", "ca/subscribers", "proto"}},
       {"cli/terminal", {"ca/base"}},
       {"cli/config", {"ca/authn", "ca/issuance", "proto"}},
       {"cli/client", {"cli/terminal", "ca/issuance", "proto"}},

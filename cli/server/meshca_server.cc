@@ -30,10 +30,14 @@
 #include "ca/subscribers/evidence_source.h"
 #include "ca/subscribers/subscriber_registry.h"
 #include "cli/config/convert.h"
+#include "cli/server/authority_trust_source.h"
 #include "cli/server/http_endpoint.h"
 #include "cli/server/http_routes.h"
+#include "cli/server/inventory_certificates.h"
+#include "cli/server/key_ring_reissuer.h"
 #include "cli/server/metrics.h"
 #include "cli/server/periodic_thread.h"
+#include "cli/server/pipeline_svid_source.h"
 #include "cli/server/sds_subscribers.h"
 #include "cli/server/server_edge.h"
 #include "cli/server/server_state.h"
@@ -86,7 +90,11 @@ class MeshcaServer final : public Server {
   std::unique_ptr<Doors> doors_;
   std::unique_ptr<CsrService> csr_tls_;
   std::unique_ptr<CsrService> csr_api_;
+  std::unique_ptr<AuthorityTrustSource> trust_source_;  // what sds_ serves from, like the next two
+  std::unique_ptr<PipelineSvidSource> svid_source_;
+  std::unique_ptr<InventoryCertificates> certificates_;
   std::unique_ptr<sds::SdsService> sds_;
+  std::unique_ptr<KeyRingReissuer> reissuer_;
   std::unique_ptr<SdsSubscribers> subscribers_;
   std::unique_ptr<EvidenceUnion> evidence_;
   std::unique_ptr<RotationDriver> rotation_;
@@ -147,7 +155,11 @@ absl::Status MeshcaServer::StartIssuance() {
   MESHCA_ASSIGN_OR_RETURN(doors_, Doors::Open(config_, *state_));
   csr_tls_ = std::make_unique<CsrService>(doors_->tls(), *pipeline_, clock_, entropy_);
   csr_api_ = std::make_unique<CsrService>(doors_->api(), *pipeline_, clock_, entropy_);
+  trust_source_ = std::make_unique<AuthorityTrustSource>(*state_->authorities);
+  svid_source_ = std::make_unique<PipelineSvidSource>(*pipeline_);
+  certificates_ = std::make_unique<InventoryCertificates>(*state_->store);
   sds_ = std::make_unique<sds::SdsService>(SdsParts());
+  reissuer_ = std::make_unique<KeyRingReissuer>(sds_->keys());
   subscribers_ = std::make_unique<SdsSubscribers>(*sds_);
   evidence_ = std::make_unique<EvidenceUnion>(std::vector<const EvidenceSource*>{&sds_->subscribers()});
   rotation_ = std::make_unique<RotationDriver>(RotationParts());
@@ -161,7 +173,7 @@ RotationDriver::Parts MeshcaServer::RotationParts() {
   parts.store = state_->store.get();
   parts.inventory = state_->store.get();
   parts.evidence = evidence_.get();
-  parts.reissuer = &sds_->reissuer();
+  parts.reissuer = reissuer_.get();
   parts.clock = &clock_;
   parts.policy = config::ToEvidencePolicy(config_.values);
   parts.reissue_per_second = ReissuePerSecond(values.reissue_per_second(), CpuCount());
@@ -172,13 +184,12 @@ RotationDriver::Parts MeshcaServer::RotationParts() {
 sds::SdsService::Parts MeshcaServer::SdsParts() {
   sds::SdsService::Parts parts;
   parts.trust_domain = trust_domain_;
-  parts.authorities = state_->authorities.get();
+  parts.trust = trust_source_.get();
   parts.authenticator = &doors_->sds();
-  parts.issue = [this](SubmittedRequest request, IssuancePipeline::Done done) {
-    pipeline_->Submit(std::move(request), std::move(done));
-  };
+  parts.svids = svid_source_.get();
+  parts.certificates = certificates_.get();
+  parts.revocations = certificates_.get();
   parts.subscribers = state_->store.get();
-  parts.issuances = state_->store.get();
   parts.clock = &state_->authorities->clock();
   parts.entropy = &entropy_;
   parts.leaf_lifetime = config::ToDuration(config_.values.leaf().lifetime());

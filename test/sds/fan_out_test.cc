@@ -28,7 +28,7 @@ TEST(FanOut, OneSnapshotOneSerialisation) {
   EXPECT_EQ(world.registry->Stats().acknowledged, kStreams);
 
   const uint64_t before = ResponsesSerialised();
-  world.authorities.Publish({RootA(), RootB()});
+  world.trust.Publish({RootA(), RootB()});
   world.loop.Drain();
   EXPECT_EQ(ResponsesSerialised() - before, 2);
   for (size_t i = 0; i < proxies.size(); ++i) {

@@ -40,12 +40,12 @@ void Look(World& world) {
 }
 
 bool Old(absl::string_view authority_id) { return authority_id == "issuing-old"; }
-uint64_t Reissue(World& world, double per_second) { return world.hub->keys().Reissue(Old, per_second).left; }
+uint64_t Reissue(World& world, double per_second) { return world.hub->keys().Reissue(Old, per_second); }
 
 // Whose keys were made, in order, from the request `first` on; "+" before a renewal.
 std::vector<std::string> Made(const World& world, size_t first) {
   std::vector<std::string> made;
-  for (const SubmittedRequest& request : world.issuer.requests()) {
+  for (const AskedSvid& request : world.issuer.requests()) {
     made.push_back((request.caller.IsRenewal() ? "+" : "") + request.caller.instance);
   }
   made.erase(made.begin(), made.begin() + static_cast<ptrdiff_t>(std::min(first, made.size())));
@@ -370,7 +370,7 @@ TEST(KeyRing, InFlightIsBoundedAndRenewalsGoFirst) {
   EXPECT_EQ(world.issuer.submitted(), 12);
   world.issuer.Release();
   world.Until([&] { return world.issuer.submitted() == 16; }, "the next four");
-  const std::vector<SubmittedRequest> requests = world.issuer.requests();
+  const std::vector<AskedSvid> requests = world.issuer.requests();
   for (int i = 12; i < 16; ++i) EXPECT_TRUE(requests[i].caller.IsRenewal()) << i;
   world.issuer.HoldBack(false);
   world.issuer.Release();

@@ -49,7 +49,7 @@ TEST_P(Revocation, EndsTheStreamsThatHoldTheKeyAndSaysWhatHelps) {
   Take(*second, 1);
   Take(*other, 1);
   const std::string serial = SerialOf();
-  world.Revoke(serial);
+  world.revocations.Revoke(serial);
   EXPECT_EQ(world.hub->keys().DropRevoked(), 1);
   for (Proxy* proxy : {first.get(), second.get()}) {
     const absl::Status end = proxy->AwaitEnd();
@@ -70,12 +70,12 @@ TEST_P(Revocation, WhoComesBackGetsANewKeyOfANewLine) {
   auto proxy = Open({"default"});
   const std::string before = Take(*proxy, 1);
   const std::string serial = SerialOf();
-  world.Revoke(serial);
+  world.revocations.Revoke(serial);
   EXPECT_EQ(world.hub->keys().DropRevoked(), 1);
   EXPECT_FALSE(proxy->AwaitEnd().ok());
   auto back = Open({"default"});
   EXPECT_NE(Take(*back, 1), before);
-  const std::vector<SubmittedRequest> requests = world.issuer.requests();
+  const std::vector<AskedSvid> requests = world.issuer.requests();
   ASSERT_EQ(requests.size(), 2);
   EXPECT_NE(requests[1].public_key, requests[0].public_key);
   EXPECT_EQ(requests[1].caller.parent_serial, "") << "what was revoked is nobody's parent";
@@ -84,7 +84,7 @@ TEST_P(Revocation, WhoComesBackGetsANewKeyOfANewLine) {
 TEST_P(Revocation, AKeyThatLingersIsDroppedAsWell) {
   auto proxy = Open({"default"});
   const std::string before = Take(*proxy, 1);
-  world.Revoke(SerialOf());
+  world.revocations.Revoke(SerialOf());
   proxy->stream().Close(absl::UnavailableError("the connection broke"));
   EXPECT_EQ(world.hub->keys().Stats().keys, 1);
   EXPECT_EQ(world.hub->keys().DropRevoked(), 1);
@@ -99,7 +99,7 @@ TEST_P(Revocation, ARenewalUnderWayBringsNothing) {
   world.issuer.HoldBack(true);
   world.hub->keys().Renew([](const SpiffeId&, absl::string_view) { return true; });
   world.Until([&] { return world.issuer.submitted() == 2; }, "the renewal");
-  world.Revoke(serial);
+  world.revocations.Revoke(serial);
   EXPECT_EQ(world.hub->keys().DropRevoked(), 1);
   world.issuer.Release();
   EXPECT_EQ(proxy->AwaitEnd().code(), absl::StatusCode::kPermissionDenied);
@@ -116,7 +116,7 @@ TEST_P(Revocation, AFirstCertificateUnderWayIsJudgedBeforeAnybodyGetsIt) {
     auto proxy = Open({"default"}, revoked ? 1 : 2);
     world.Until([&] { return world.issuer.submitted() == before + 1; }, "the request");
     EXPECT_EQ(world.hub->keys().DropRevoked(), 0);
-    if (revoked) world.RevokeEverything();
+    if (revoked) world.revocations.RevokeEverything();
     world.issuer.HoldBack(false);
     world.issuer.Release();
     if (!revoked) {
@@ -143,25 +143,25 @@ TEST_P(Revocation, TheStoreMayBeTheFirstToSayIt) {
 TEST_P(Revocation, WhatCannotBeSaidNowIsAskedAgain) {
   auto proxy = Open({"default"});
   Take(*proxy, 1);
-  world.Revoke(SerialOf());
-  world.FailRevocations(absl::UnavailableError("database: locked"));
+  world.revocations.Revoke(SerialOf());
+  world.revocations.FailWith(absl::UnavailableError("database: locked"));
   EXPECT_EQ(world.hub->keys().DropRevoked(), 0);
   EXPECT_EQ(proxy->Settled(), 1);
   EXPECT_FALSE(proxy->stream().finished.has_value());
-  world.FailRevocations(absl::OkStatus());
+  world.revocations.FailWith(absl::OkStatus());
   world.Wake();
   EXPECT_EQ(ReasonOf(proxy->AwaitEnd()), "CERTIFICATE_REVOKED");
-  const int asked = world.revocations_asked();
+  const int asked = world.revocations.asked();
   world.Wake();
   auto back = Open({"default"});
   Take(*back, 1);
-  EXPECT_EQ(world.revocations_asked(), asked) << "nothing is asked without need";
+  EXPECT_EQ(world.revocations.asked(), asked) << "nothing is asked without need";
 }
 
 TEST_P(Revocation, WhoLeftWithARevokedCertificateHoldsNothingUp) {
   auto proxy = Open({"default"});
   Take(*proxy, 1);
-  world.Revoke(SerialOf());
+  world.revocations.Revoke(SerialOf());
   world.hub->keys().DropRevoked();
   EXPECT_FALSE(proxy->AwaitEnd().ok());
   proxy->stream().Close(absl::OkStatus());
@@ -176,7 +176,7 @@ TEST_P(Revocation, WhatElseTheInstanceHoldsStillCounts) {
   world.issuer.SetLifetime(absl::Hours(6));
   auto api = Open({"spiffe://td.test/api"});
   Take(*api, 1, "spiffe://td.test/api");
-  world.Revoke(serial);
+  world.revocations.Revoke(serial);
   EXPECT_EQ(world.hub->keys().DropRevoked(), 1);
   EXPECT_FALSE(web->AwaitEnd().ok());
   web->stream().Close(absl::OkStatus());
@@ -202,8 +202,8 @@ TEST_P(Revocation, AKeyCarriesTheOriginOfTheRightAndEachRenewalItsOwn) {
   world.hub->keys().Renew([](const SpiffeId&, absl::string_view) { return true; });
   Take(*proxy, 2);
   std::vector<std::string> origins;
-  for (const SubmittedRequest& request : world.issuer.requests()) {
-    origins.push_back(OriginText(request.caller.OriginOf(request.spiffe_id)));
+  for (const AskedSvid& request : world.issuer.requests()) {
+    origins.push_back(OriginText(request.caller.OriginOf(request.id)));
   }
   EXPECT_THAT(origins, ElementsAre("entry oldest", "entry next"));
 }
@@ -265,7 +265,7 @@ TEST(RevocationFetch, GivesANewKeyAtOnce) {
         caller->identity.ids[0], [](const absl::StatusOr<SecretContent::Ptr>&) {}, &current);
   }
   ASSERT_NE(current, nullptr);
-  world.Revoke(current->identity().serial);
+  world.revocations.Revoke(current->identity().serial);
   EXPECT_EQ(world.hub->keys().DropRevoked(), 1);
   EXPECT_NE(fetch(), before);
 }

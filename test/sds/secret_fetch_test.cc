@@ -61,7 +61,7 @@ TEST(SecretFetch, TheSameProcessIsTheSameInstanceAndHasTheSameKey) {
 TEST(SecretFetch, WhoFetchedHoldsTheOldBundleUntilItFetchesAgain) {
   World world;
   Answer(world, Fetch(world, world.UnixPeer(1000), {"ROOTCA"}));
-  world.authorities.Publish({RootA(), RootB()});
+  world.trust.Publish({RootA(), RootB()});
   EXPECT_EQ(world.registry->List().front().trust_version, 1u);
   Answer(world, Fetch(world, world.UnixPeer(1000), {"ROOTCA"}));
   EXPECT_EQ(world.registry->List().front().trust_version, 2u);
@@ -71,7 +71,7 @@ TEST(SecretFetch, WhoFetchedHoldsTheOldBundleUntilItFetchesAgain) {
 TEST(SecretFetch, AStreamOfTheSameProcessDoesNotSpeakForWhatWasFetched) {
   World world;
   Answer(world, Fetch(world, world.UnixPeer(1000), {"ROOTCA"}));
-  world.authorities.Publish({RootA(), RootB()});
+  world.trust.Publish({RootA(), RootB()});
   Proxy proxy(world, world.UnixPeer(1000), Protocol::kStateOfTheWorld);
   proxy.node = "";
   proxy.Ask({"ROOTCA"});

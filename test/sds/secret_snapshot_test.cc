@@ -12,12 +12,11 @@ namespace {
 using envoy::extensions::transport_sockets::tls::v3::SPIFFECertValidatorConfig;
 using testing::ElementsAre;
 
-TrustBundle BundleOf(absl::string_view domain, uint64_t sequence, std::vector<Certificate> roots) {
-  TrustBundle bundle;
-  bundle.trust_domain = Domain(domain);
-  bundle.sequence_number = sequence;
-  bundle.roots = std::move(roots);
-  return bundle;
+DomainTrust TrustOf(absl::string_view domain, const Certificate& root) {
+  DomainTrust trust;
+  trust.trust_domain = Domain(domain);
+  trust.roots = {root.der()};
+  return trust;
 }
 
 SecretContent::Ptr Identity(absl::string_view key, absl::string_view chain) {
@@ -58,10 +57,8 @@ TEST(SecretSnapshot, DeltaResourcesCarryNameAndVersion) {
 }
 
 TEST(SecretSnapshot, SpiffeValidatorNamesEveryDomain) {
-  const TrustBundle own = BundleOf("td.test", 7, {RootA()}), other = BundleOf("other.test", 3, {RootB()});
-  const TrustBundle* const bundles[] = {&own, &other};
-  const auto content = SecretContent::OfAllBundles(bundles);
-  EXPECT_EQ(content->bundle_sequence(), 7);
+  const auto content = SecretContent::OfAllBundles({7, {TrustOf("td.test", RootA()), TrustOf("other.test", RootB())}});
+  EXPECT_EQ(content->trust_version(), 7);
   DiscoveryResponse response;
   ASSERT_TRUE(response.ParseFromString(
       std::string(rpc::MessageOf(content->Named("ALL")->Alone(Protocol::kStateOfTheWorld).payload))));
@@ -82,8 +79,7 @@ TEST(SecretSnapshot, VersionTellsContentAndNameApart) {
 }
 
 TEST(SecretSnapshot, OneSnapshotANameOneResponseAProtocol) {
-  const TrustBundle own = BundleOf("td.test", 1, {RootA()});
-  const auto content = SecretContent::OfBundle(own);
+  const auto content = SecretContent::OfBundle(TrustOf("td.test", RootA()), 1);
   const auto one = content->Named("ROOTCA"), two = content->Named("ROOTCA");
   EXPECT_EQ(one, two);
   const NumberedResponse state = one->Alone(Protocol::kStateOfTheWorld);
@@ -92,8 +88,7 @@ TEST(SecretSnapshot, OneSnapshotANameOneResponseAProtocol) {
 }
 
 TEST(SecretSnapshot, OfManySpellingsAFewAreShared) {
-  const TrustBundle own = BundleOf("td.test", 1, {RootA()});
-  const auto content = SecretContent::OfBundle(own);
+  const auto content = SecretContent::OfBundle(TrustOf("td.test", RootA()), 1);
   const auto usual = content->Named("ROOTCA");
   std::vector<std::shared_ptr<const SecretSnapshot>> held;
   for (int i = 0; i < 1000; ++i) held.push_back(content->Named(std::to_string(i)));

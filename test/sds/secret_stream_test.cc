@@ -34,8 +34,8 @@ TEST(SecretStream, DefaultIsTheCallersKeyAndChain) {
   EXPECT_THAT(secret.tls_certificate().private_key().inline_bytes(), HasSubstr("BEGIN PRIVATE KEY"));
   EXPECT_THAT(secret.tls_certificate().certificate_chain().inline_bytes(), HasSubstr("BEGIN CERTIFICATE"));
   ASSERT_EQ(world.issuer.submitted(), 1);
-  const SubmittedRequest request = world.issuer.requests().front();
-  EXPECT_EQ(request.spiffe_id.uri(), "spiffe://td.test/web");
+  const AskedSvid request = world.issuer.requests().front();
+  EXPECT_EQ(request.id.uri(), "spiffe://td.test/web");
   EXPECT_EQ(request.caller.node, "node-1");
   EXPECT_FALSE(request.caller.instance.empty());
   EXPECT_FALSE(request.caller.IsRenewal());
@@ -43,7 +43,7 @@ TEST(SecretStream, DefaultIsTheCallersKeyAndChain) {
 
 TEST(SecretStream, BundleNamesHoldTheRoots) {
   World world;
-  world.authorities.Publish({RootA(), RootB()});
+  world.trust.Publish({RootA(), RootB()});
   Proxy proxy(world, world.UnixPeer(1000), kState);
   proxy.Ask({"ROOTCA", "spiffe://td.test", "spiffe://TD.test", "ALL"});
   const DiscoveryResponse& response = proxy.Await(1);
@@ -173,12 +173,12 @@ TEST(SecretStream, OnlyWhatChangedIsSent) {
   proxy.Ask({"default", "ROOTCA"});
   const std::string first = proxy.Await(1).version_info();
   proxy.Ack();
-  world.authorities.Publish({RootA(), RootB()});
+  world.trust.Publish({RootA(), RootB()});
   const DiscoveryResponse& second = proxy.Await(2);
   EXPECT_THAT(NamesIn(second), ElementsAre("ROOTCA"));
   EXPECT_NE(second.version_info(), first);
   proxy.Ack();
-  world.authorities.PublishSameBundle();
+  world.trust.PublishAgain();
   EXPECT_EQ(proxy.Settled(), 2);
 }
 
@@ -187,7 +187,7 @@ TEST(SecretStream, UnansweredResourcesAreSentAgainWithTheNextChange) {
   Proxy proxy(world, world.UnixPeer(1000), kState);
   proxy.Ask({"default", "ROOTCA"});
   proxy.Await(1);  // no answer
-  world.authorities.Publish({RootA(), RootB()});
+  world.trust.Publish({RootA(), RootB()});
   EXPECT_THAT(NamesIn(proxy.Await(2)), UnorderedElementsAre("default", "ROOTCA"));
   proxy.Ack();
   proxy.Settled();
@@ -203,7 +203,7 @@ TEST(SecretStream, VersionsDeriveFromContent) {
     Proxy proxy(world, world.UnixPeer(1000), kState);
     proxy.Ask({"ROOTCA"});
     one = proxy.Await(1).version_info();
-    world.authorities.Publish({RootA(), RootB()});
+    world.trust.Publish({RootA(), RootB()});
     two = proxy.Await(2).version_info();
   }
   EXPECT_EQ(versions[0][0], versions[1][0]);
@@ -220,7 +220,7 @@ TEST(SecretStream, NoncesNeverRepeatOnAStream) {
   proxy.Ask({}, proxy.Await(1).nonce());
   proxy.Ask({"ROOTCA"}, proxy.Await(1).nonce());  // the same bytes once more
   nonces.insert(proxy.Await(2).nonce());
-  world.authorities.Publish({RootB()});
+  world.trust.Publish({RootB()});
   nonces.insert(proxy.Await(3).nonce());
   EXPECT_EQ(nonces.size(), 3);
 }
@@ -230,7 +230,7 @@ TEST(SecretStream, StaleNoncesAreIgnored) {
   Proxy proxy(world, world.UnixPeer(1000), kState);
   proxy.Ask({"ROOTCA"});
   const std::string stale = proxy.Await(1).nonce();
-  world.authorities.Publish({RootA(), RootB()});
+  world.trust.Publish({RootA(), RootB()});
   proxy.Await(2);
   proxy.AckNonce(stale);
   EXPECT_EQ(world.registry->List().front().trust_version, 0);
@@ -249,7 +249,7 @@ TEST(DeltaSecretStream, StaleNoncesAnswerNothingButTheirNamesCount) {
   Proxy proxy(world, world.UnixPeer(1000), kDelta);
   proxy.Ask({"ROOTCA"});
   const std::string stale = proxy.AwaitDelta(1).nonce();
-  world.authorities.Publish({RootA(), RootB()});
+  world.trust.Publish({RootA(), RootB()});
   proxy.AwaitDelta(2);
   proxy.AckNonce(stale);
   EXPECT_EQ(world.registry->List().front().trust_version, 0);
@@ -276,7 +276,7 @@ TEST_P(SecretStreamBoth, NackKeepsTheStreamAndIsNotAnsweredWithTheSame) {
   proxy.Ask({"ROOTCA"});
   AwaitCount(proxy, GetParam(), 1);
   proxy.Ack();
-  world.authorities.Publish({RootB()});
+  world.trust.Publish({RootB()});
   AwaitCount(proxy, GetParam(), 2);
   proxy.Nack("Failed to load trusted CA certificates");
   EXPECT_EQ(proxy.Settled(), 2);
@@ -285,7 +285,7 @@ TEST_P(SecretStreamBoth, NackKeepsTheStreamAndIsNotAnsweredWithTheSame) {
   EXPECT_EQ(record.rejected, "Failed to load trusted CA certificates");
   EXPECT_EQ(record.trust_version, 1);
   // The next change goes out as if nothing had been, and an ACK clears the rejection.
-  world.authorities.Publish({RootA(), RootB()});
+  world.trust.Publish({RootA(), RootB()});
   AwaitCount(proxy, GetParam(), 3);
   proxy.Ack();
   record = world.registry->List().front();
@@ -338,7 +338,7 @@ TEST_P(SecretStreamBoth, RenewalAtHalfLifeReachesTheProxy) {
   world.Wake();
   AwaitCount(proxy, GetParam(), 2);
   proxy.Ack();
-  const SubmittedRequest renewal = world.issuer.requests().back();
+  const AskedSvid renewal = world.issuer.requests().back();
   EXPECT_TRUE(renewal.caller.IsRenewal());
   EXPECT_EQ(renewal.caller.parent_serial, before);
   EXPECT_NE(renewal.public_key, world.issuer.requests().front().public_key);
@@ -391,8 +391,8 @@ TEST_P(SecretStreamBoth, ASlowProxyGetsTheNewestAlone) {
   AwaitCount(proxy, GetParam(), 1);
   proxy.Ack();
   proxy.stream().full = true;
-  world.authorities.Publish({RootB()});
-  world.authorities.Publish({RootB(), RootA()});
+  world.trust.Publish({RootB()});
+  world.trust.Publish({RootB(), RootA()});
   EXPECT_EQ(proxy.Settled(), 1);
   proxy.stream().full = false;
   proxy.stream().handler().OnWritable();
@@ -756,7 +756,7 @@ TEST(SecretStream, FewerNamesAreForgottenMoreAreSent) {
   proxy.Ask({"ROOTCA", "default"}, proxy.Await(1).nonce());
   EXPECT_THAT(NamesIn(proxy.Await(2)), ElementsAre("default"));
   proxy.Ask({"default"}, proxy.Await(2).nonce());
-  world.authorities.Publish({RootB()});
+  world.trust.Publish({RootB()});
   EXPECT_EQ(proxy.Settled(), 2);
   proxy.Ask({}, proxy.Await(2).nonce());
   EXPECT_EQ(proxy.Settled(), 2);
@@ -789,7 +789,7 @@ TEST(DeltaSecretStream, UnsubscribeEndsUpdatesSubscribeAgainSendsAgain) {
   proxy.AwaitDelta(1);
   proxy.Ack();
   proxy.Unsubscribe({"ROOTCA"});
-  world.authorities.Publish({RootB()});
+  world.trust.Publish({RootB()});
   EXPECT_THAT(NamesIn(proxy.AwaitDelta(2)), ElementsAre("ALL"));
   proxy.Ack();
   proxy.Ask({"ALL"});

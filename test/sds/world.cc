@@ -74,38 +74,36 @@ const Certificate& RootB() {
   return root.certificate;
 }
 
-std::shared_ptr<const AuthoritySnapshot> FakeAuthorities::Current() const {
+std::shared_ptr<const Trust> FakeTrust::Current() const {
   MutexLock lock(mutex_);
   return current_;
 }
 
-void FakeAuthorities::AddListener(Listener listener) {
+void FakeTrust::AddListener(Listener listener) {
   MutexLock lock(mutex_);
   listeners_.push_back(std::move(listener));
 }
 
-void FakeAuthorities::Publish(std::vector<Certificate> roots) {
-  auto bundle = std::make_shared<TrustBundle>();
-  bundle->trust_domain = Domain("td.test");
-  const std::shared_ptr<const AuthoritySnapshot> before = Current();
-  bundle->sequence_number = before == nullptr ? 1 : before->bundle->sequence_number + 1;
-  bundle->roots = std::move(roots);
-  Publish(std::move(bundle));
+void FakeTrust::Publish(std::vector<Certificate> roots) {
+  const std::shared_ptr<const Trust> before = Current();
+  auto trust = std::make_shared<Trust>();
+  trust->version = before == nullptr ? 1 : before->version + 1;
+  DomainTrust& own = trust->domains.emplace_back();
+  own.trust_domain = Domain("td.test");
+  for (const Certificate& root : roots) own.roots.push_back(root.der());
+  Publish(std::move(trust));
 }
 
-void FakeAuthorities::PublishSameBundle() { Publish(Current()->bundle); }
+void FakeTrust::PublishAgain() { Publish(Current()); }
 
-void FakeAuthorities::Publish(std::shared_ptr<const TrustBundle> bundle) {
-  auto snapshot = std::make_shared<AuthoritySnapshot>();
-  snapshot->bundle = std::move(bundle);
+void FakeTrust::Publish(std::shared_ptr<const Trust> trust) {
   std::vector<Listener> listeners;
   {
     MutexLock lock(mutex_);
-    snapshot->revision = current_ == nullptr ? 1 : current_->revision + 1;
-    current_ = snapshot;
+    current_ = trust;
     listeners = listeners_;
   }
-  for (const Listener& listener : listeners) listener(snapshot);
+  for (const Listener& listener : listeners) listener(trust);
 }
 
 void FakeAuthenticator::Authenticate(Credentials credentials, absl::Time now, Done done) {
@@ -151,39 +149,31 @@ void FakeIssuer::SetLifetime(absl::Duration lifetime) {
   lifetime_ = lifetime;
 }
 
-IssuedCertificate FakeIssuer::Make(const SubmittedRequest& request) {
-  IssuedCertificate issued;
-  IssuanceRecord record;
-  record.serial = SerialNumber::Make(world_.clock.Now(), world_.entropy);
-  record.spiffe_id = request.spiffe_id;
+Svid FakeIssuer::Make() {
+  Svid svid;
+  svid.serial = SerialNumber::Make(world_.clock.Now(), world_.entropy).ToHex();
   {
     MutexLock lock(mutex_);
-    record.authority_id = authority_id_;
-    record.not_before = world_.clock.Now() - absl::Minutes(2);
-    record.not_after = world_.clock.Now() + lifetime_;
+    svid.authority_id = authority_id_;
+    svid.validity = {world_.clock.Now() - absl::Minutes(2), world_.clock.Now() + lifetime_};
   }
-  issued.chain = CertificateChain::FromIssuance(Der("leaf " + record.serial.ToHex()), {});
-  issued.record = std::make_shared<const IssuanceRecord>(std::move(record));
-  return issued;
+  svid.chain = CertificateChain::FromIssuance(Der("leaf " + svid.serial), {});
+  return svid;
 }
 
-void FakeIssuer::Submit(SubmittedRequest request, IssuancePipeline::Done done) {
+void FakeIssuer::Obtain(SvidRequest request, const SigningKey& key, Done done) {
   absl::Status why;
   {
     MutexLock lock(mutex_);
-    SubmittedRequest copy;
-    copy.caller = request.caller;
-    copy.public_key = request.public_key;
-    copy.spiffe_id = request.spiffe_id;
-    requests_.push_back(std::move(copy));
+    requests_.push_back({std::move(request.id), std::move(request.caller), key.public_key()});
     if (hold_) {
-      held_.emplace_back(std::move(request), std::move(done));
+      held_.push_back(std::move(done));
       return;
     }
     why = why_;
   }
   if (!why.ok()) return std::move(done)(why);
-  std::move(done)(Make(request));
+  std::move(done)(Make());
 }
 
 void FakeIssuer::FailWith(absl::Status why) {
@@ -202,13 +192,13 @@ void FakeIssuer::HoldBack(bool hold) {
 }
 
 void FakeIssuer::Release() {
-  std::vector<std::pair<SubmittedRequest, IssuancePipeline::Done>> held;
+  std::vector<Done> held;
   {
     MutexLock lock(mutex_);
     held = std::move(held_);
     held_.clear();
   }
-  for (auto& [request, done] : held) std::move(done)(Make(request));
+  for (Done& done : held) std::move(done)(Make());
 }
 
 size_t FakeIssuer::submitted() const {
@@ -216,17 +206,15 @@ size_t FakeIssuer::submitted() const {
   return requests_.size();
 }
 
-std::vector<SubmittedRequest> FakeIssuer::requests() const {
+std::vector<AskedSvid> FakeIssuer::requests() const {
   MutexLock lock(mutex_);
-  std::vector<SubmittedRequest> copies;
-  for (const SubmittedRequest& request : requests_) copies.push_back(request);
-  return copies;
+  return requests_;
 }
 
 World::World(KeyRingOptions keys) {
   authenticator.Set(1000, Caller({Id("spiffe://td.test/web"), Id("spiffe://td.test/api")}, false));
   authenticator.Set(0, Caller({}, true));
-  authorities.Publish({RootA()});
+  trust.Publish({RootA()});
   AuthorityChange change;  // a store takes records of active authorities alone
   change.trust_domain = "td.test";
   change.authorities.emplace_back().id = kIssuing;
@@ -234,43 +222,39 @@ World::World(KeyRingOptions keys) {
   change.audit.emplace_back().action = "authority.activate";
   MESHCA_CHECK(store.CommitAuthorities(change).ok());
   registry = std::make_unique<SubscriberRegistry>(store, clock, absl::Hours(24));
-  hub = std::make_unique<SecretHub>(SecretHub::Parts{Domain("td.test"), &authorities, &authenticator, &store,
-                                                     registry.get(),
-                                                     [this](SubmittedRequest request, IssuancePipeline::Done done) {
-                                                       issuer.Submit(std::move(request), std::move(done));
-                                                     },
-                                                     &clock, &entropy, keys});
-  hub->keys().WatchRevocations(
-      {[this](const std::string& serial) { return Revoked(serial); },
-       [this](const std::string& instance, absl::Time until) { registry->CertificatesEnd(instance, until); }});
+  hub = std::make_unique<SecretHub>(SecretHub::Parts{Domain("td.test"), &trust, &authenticator, &certificates,
+                                                     registry.get(), &issuer, &clock, &entropy, keys});
+  hub->keys().WatchRevocations({&revocations, [this](const std::string& instance, absl::Time until) {
+                                  registry->CertificatesEnd(instance, until);
+                                }});
   hub->Start();
 }
 
-void World::Revoke(const std::string& serial) {
-  MutexLock lock(revocations_mutex_);
+void FakeRevocations::Revoke(const std::string& serial) {
+  MutexLock lock(mutex_);
   revoked_.insert(serial);
 }
 
-void World::RevokeEverything() {
-  MutexLock lock(revocations_mutex_);
-  all_revoked_ = true;
+void FakeRevocations::RevokeEverything() {
+  MutexLock lock(mutex_);
+  all_ = true;
 }
 
-void World::FailRevocations(absl::Status why) {
-  MutexLock lock(revocations_mutex_);
-  revocations_fail_ = std::move(why);
+void FakeRevocations::FailWith(absl::Status why) {
+  MutexLock lock(mutex_);
+  why_ = std::move(why);
 }
 
-int World::revocations_asked() const {
-  MutexLock lock(revocations_mutex_);
-  return revocations_asked_;
+int FakeRevocations::asked() const {
+  MutexLock lock(mutex_);
+  return asked_;
 }
 
-absl::StatusOr<bool> World::Revoked(const std::string& serial) {
-  MutexLock lock(revocations_mutex_);
-  ++revocations_asked_;
-  if (!revocations_fail_.ok()) return revocations_fail_;
-  return all_revoked_ || revoked_.contains(serial);
+absl::StatusOr<bool> FakeRevocations::IsRevoked(absl::string_view serial) {
+  MutexLock lock(mutex_);
+  ++asked_;
+  if (!why_.ok()) return why_;
+  return all_ || revoked_.contains(std::string(serial));
 }
 
 World::~World() {

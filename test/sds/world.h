@@ -1,5 +1,5 @@
-// A CA in miniature for SDS tests: authorities with a bundle that a test changes, an issuer that a test holds back or
-// breaks, callers by uid, and proxies that speak either protocol.
+// A CA in miniature for SDS tests: trust that a test changes, an issuer that a test holds back or breaks, callers by
+// uid, and proxies that speak either protocol.
 #ifndef MESHCA_TEST_SDS_WORLD_H_
 #define MESHCA_TEST_SDS_WORLD_H_
 
@@ -12,11 +12,15 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/string_view.h"
-#include "ca/authority/authority_snapshot.h"
 #include "ca/rpc/payload.h"
+#include "ca/x509/certificate.h"
+#include "cli/server/inventory_certificates.h"
 #include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 #include "envoy/service/discovery/v3/discovery.pb.h"
+#include "sds/revocation_source.h"
 #include "sds/secret_hub.h"
+#include "sds/svid_source.h"
+#include "sds/trust_source.h"
 #include "test/fakes/counting_entropy.h"
 #include "test/fakes/fake_clock.h"
 #include "test/fakes/memory_store.h"
@@ -41,20 +45,20 @@ SpiffeId Id(absl::string_view uri);
 const Certificate& RootA();
 const Certificate& RootB();
 
-class FakeAuthorities final : public AuthoritySnapshots {
+class FakeTrust final : public TrustSource {
  public:
-  std::shared_ptr<const AuthoritySnapshot> Current() const override;
+  std::shared_ptr<const Trust> Current() const override;
   void AddListener(Listener listener) override;
-  // The next revision, with the sequence number after the last one.
+  // td.test with these roots, under the version after the last one.
   void Publish(std::vector<Certificate> roots);
-  // The next revision with the same bundle: a new issuing authority.
-  void PublishSameBundle();
+  // The same version once more: what a new issuing authority leads to.
+  void PublishAgain();
+  void Publish(std::shared_ptr<const Trust> trust);
 
  private:
-  void Publish(std::shared_ptr<const TrustBundle> bundle);
   mutable Mutex mutex_;
-  std::shared_ptr<const AuthoritySnapshot> current_;
-  std::vector<Listener> listeners_;
+  std::shared_ptr<const Trust> current_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Listener> listeners_ ABSL_GUARDED_BY(mutex_);
 };
 
 // Callers by uid; a client certificate is its own SPIFFE ID.
@@ -74,34 +78,58 @@ class FakeAuthenticator final : public Authenticator {
   int asked_ = 0;
 };
 
-// Stands in for IssuancePipeline::Submit.
-class FakeIssuer {
+// What a FakeIssuer was asked for.
+struct AskedSvid {
+  SpiffeId id;
+  CallerIdentity caller;
+  PublicKey public_key;
+};
+
+class FakeIssuer final : public SvidSource {
  public:
   explicit FakeIssuer(World& world) : world_(world) {}
-  void Submit(SubmittedRequest request, IssuancePipeline::Done done);
+  void Obtain(SvidRequest request, const SigningKey& key, Done done) override;
 
   void FailWith(absl::Status why);  // Ok: heals
   void HoldBack(bool hold);         // Release() answers what was held
   void Release();
-  // SigningAuthority::id of the authority that signs from now on.
+  // Svid::authority_id from now on.
   void SignWith(std::string authority_id);
   // Of the certificates made from now on.
   void SetLifetime(absl::Duration lifetime);
 
   size_t submitted() const;
-  std::vector<SubmittedRequest> requests() const;  // callers, names and keys; in order
+  std::vector<AskedSvid> requests() const;  // in order
 
  private:
   friend class World;
-  IssuedCertificate Make(const SubmittedRequest& request);
+  Svid Make();
   World& world_;
   mutable Mutex mutex_;
   absl::Status why_;
   std::string authority_id_ = "issuing-old";
   absl::Duration lifetime_ = absl::Hours(24);
   bool hold_ = false;
-  std::vector<std::pair<SubmittedRequest, IssuancePipeline::Done>> held_;
-  std::vector<SubmittedRequest> requests_;
+  std::vector<Done> held_;
+  std::vector<AskedSvid> requests_;
+};
+
+// Knows as revoked what a test says.
+class FakeRevocations final : public RevocationSource {
+ public:
+  absl::StatusOr<bool> IsRevoked(absl::string_view serial) override;
+  void Revoke(const std::string& serial);
+  void RevokeEverything();
+  // What it answers instead, until Ok.
+  void FailWith(absl::Status why);
+  int asked() const;
+
+ private:
+  mutable Mutex mutex_;
+  std::set<std::string, std::less<>> revoked_ ABSL_GUARDED_BY(mutex_);
+  bool all_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Status why_ ABSL_GUARDED_BY(mutex_);
+  int asked_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 class World {
@@ -120,19 +148,15 @@ class World {
   // So many streams of this uid, each an instance of its own, that there is no room for one more. Takes a while of the
   // clock's time, because new ones come at a pace.
   std::vector<SubscriberRegistry::Member> FillRoomOf(uint32_t uid);
-  // The inventory says from now on that this certificate was revoked. The ring is not told.
-  void Revoke(const std::string& serial);
-  void RevokeEverything();
-  // What it answers instead, until Ok.
-  void FailRevocations(absl::Status why);
-  int revocations_asked() const;
   // Runs the loop until `done`; fails the test when it does not come.
   void Until(const std::function<bool()>& done, absl::string_view what);
 
   FakeClock clock;
   CountingEntropy entropy;
   MemoryStore store;
-  FakeAuthorities authorities;
+  cli::InventoryCertificates certificates{store};
+  FakeRevocations revocations;  // the ring is not told of a change
+  FakeTrust trust;
   FakeAuthenticator authenticator;
   FakeIssuer issuer{*this};
   FakeLoop loop;
@@ -140,14 +164,7 @@ class World {
   std::unique_ptr<SecretHub> hub;
 
  private:
-  absl::StatusOr<bool> Revoked(const std::string& serial);
-
   uint64_t connections_ = 0;
-  mutable Mutex revocations_mutex_;
-  std::set<std::string> revoked_ ABSL_GUARDED_BY(revocations_mutex_);
-  bool all_revoked_ ABSL_GUARDED_BY(revocations_mutex_) = false;
-  absl::Status revocations_fail_ ABSL_GUARDED_BY(revocations_mutex_);
-  int revocations_asked_ ABSL_GUARDED_BY(revocations_mutex_) = 0;
 };
 
 // A proxy at the other end of one stream.

@@ -1,0 +1,66 @@
+// Where the trust that is served comes from: the authorities of this process, or a CA that an agent is attached to.
+#ifndef MESHCA_SDS_TRUST_SOURCE_H_
+#define MESHCA_SDS_TRUST_SOURCE_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ca/spiffe/trust_domain.h"
+#include "ca/subscribers/trust_version.h"
+#include "ca/x509/encoding.h"
+#include "ca/x509/public_key.h"
+
+namespace meshca::sds {
+
+// A key that JWT-SVIDs of one trust domain may be signed with (JWT-SVID §6). SDS has no resource that carries one; the
+// Workload API has.
+struct JwtKey {
+  std::string key_id;  // `kid`: the key's RFC 7638 thumbprint
+  PublicKey key;
+
+  friend bool operator==(const JwtKey& a, const JwtKey& b) {
+    return a.key_id == b.key_id && a.key.spki() == b.key.spki();
+  }
+};
+
+// What is believed of one trust domain (SPIFFE Trust Domain and Bundle §4). Lists of revoked certificates will stand
+// here too.
+struct DomainTrust {
+  TrustDomain trust_domain;
+  std::vector<Der> roots;        // X.509 certificates; the one that new certificates lead to first
+  std::vector<JwtKey> jwt_keys;  // empty where no JWT-SVIDs are made
+
+  // Every root as PEM, one after another: a CA file.
+  std::string RootsPem() const;
+
+  friend bool operator==(const DomainTrust&, const DomainTrust&) = default;
+};
+
+// All that is trusted at one moment, as one value. Immutable, shared by every thread.
+struct Trust {
+  // Equal versions mean equal content, and a later content has a greater version. It is what an acknowledgement of
+  // anything made from this value proves.
+  TrustVersion version = 0;
+  // At least one: our own trust domain first.
+  std::vector<DomainTrust> domains;
+};
+
+// Thread-safe.
+class TrustSource {
+ public:
+  using Listener = std::function<void(const std::shared_ptr<const Trust>&)>;
+  virtual ~TrustSource() = default;
+
+  // Null while nothing is known yet: the CA is starting, or an agent has never reached its CA.
+  virtual std::shared_ptr<const Trust> Current() const = 0;
+
+  // Calls `listener` with each later value, one at a time, in order of version; a value may come twice. It must not
+  // block. Listeners are added before the source is used by others, and live as long as it tells of changes.
+  virtual void AddListener(Listener listener) = 0;
+};
+
+}  // namespace meshca::sds
+
+#endif  // MESHCA_SDS_TRUST_SOURCE_H_
