@@ -29,7 +29,8 @@ RowStore::RowStore(const RowStoreOptions& options, std::unique_ptr<RowDatabase> 
       sink_(database_->writer(), *options.keys),
       queue_(make_queue(sink_, *database_)),
       transactions_(*database_, *queue_, *options.keys),
-      applies_(transactions_, entry_gate_, options.apply_silence_max) {}
+      applies_(transactions_, entry_gate_, options.apply_silence_max),
+      revisions_(options.revision_poll) {}
 
 RowStore::~RowStore() = default;
 
@@ -141,7 +142,17 @@ absl::StatusOr<uint64_t> RowStore::CommitAuthorities(const AuthorityChange& chan
     MESHCA_ASSIGN_OR_RETURN(revision, ApplyAuthorityChange(tables, keys(), change));
     return absl::OkStatus();
   }));
+  revisions_.Announce(revision);
   return revision;
+}
+
+absl::StatusOr<uint64_t> RowStore::WaitForRevisionAbove(uint64_t known, absl::Duration wait_max) {
+  return revisions_.WaitAbove(known, wait_max, [this] {
+    return transactions_.Ask<uint64_t>([](Tables& tables) -> absl::StatusOr<uint64_t> {
+      MESHCA_ASSIGN_OR_RETURN(const TrustHead head, tables.trust.ReadHead());
+      return head.revision;
+    });
+  });
 }
 
 absl::StatusOr<std::map<std::string, uint64_t>> RowStore::CountLiveLeaves(absl::Time now) {

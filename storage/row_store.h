@@ -19,6 +19,7 @@
 #include "ca/base/mutex.h"
 #include "storage/entry_applies.h"
 #include "storage/entry_gate.h"
+#include "storage/revision_watch.h"
 #include "storage/row_database.h"
 #include "storage/row_sink.h"
 #include "storage/store.h"
@@ -32,6 +33,8 @@ struct RowStoreOptions {
   const KeyEncryption* keys = nullptr;
   // An apply of entries that nobody went on with for so long gives way to another where all places are taken.
   absl::Duration apply_silence_max = absl::Minutes(1);
+  // How often a waiter looks for a revision that this process did not commit.
+  absl::Duration revision_poll = absl::Seconds(1);
 };
 
 // See the interfaces for what each call does. The rules themselves are functions of a transaction's tables
@@ -68,6 +71,8 @@ class RowStore : public Store {
 
   absl::StatusOr<AuthoritiesAndBundle> LoadAuthorities() override;
   absl::StatusOr<uint64_t> CommitAuthorities(const AuthorityChange& change) override;
+  absl::StatusOr<uint64_t> WaitForRevisionAbove(uint64_t known, absl::Duration wait_max) override;
+  void EndRevisionWaits() override { revisions_.Stop(); }
   absl::StatusOr<std::map<std::string, uint64_t>> CountLiveLeaves(absl::Time now) override;
   absl::StatusOr<std::string> GetSetting(absl::string_view name) override;
   absl::Status PutSetting(absl::string_view name, absl::string_view value) override;
@@ -114,6 +119,7 @@ class RowStore : public Store {
   const Transactions transactions_;
   EntryGate entry_gate_;
   EntryApplies applies_;
+  RevisionWatch revisions_;
   // Held through a revocation, and while revocations are pruned: what one stages, the other would delete.
   Mutex revoking_;
   std::atomic<uint64_t> pruned_ = 0;

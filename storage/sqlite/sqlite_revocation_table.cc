@@ -204,11 +204,11 @@ absl::StatusOr<uint64_t> SqliteRevocationTable::Prune(absl::Time expired_before,
   uint64_t deleted = 0;
   for (const char* const statement : unfinished ? kUnfinished : kEnded) {
     MESHCA_RETURN_IF_ERROR(Query(database_, statement).Bind(SecondsNotBefore(expired_before)).Bind(rows_max).Run());
-    deleted += static_cast<uint64_t>(database.RowsChanged());
+    deleted += static_cast<uint64_t>(database_.RowsChanged());
   }
   if (unfinished && deleted == 0) {
     MESHCA_RETURN_IF_ERROR(Query(database_, "DELETE FROM revocation_operation WHERE done = 0").Run());
-    deleted = static_cast<uint64_t>(database.RowsChanged());
+    deleted = static_cast<uint64_t>(database_.RowsChanged());
   }
   return deleted;
 }

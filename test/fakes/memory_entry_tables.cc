@@ -1,5 +1,6 @@
 // Registration entries and applies of many, in memory.
 #include <algorithm>
+#include <iterator>
 
 #include "ca/base/status.h"
 #include "storage/canonical_bytes.h"
@@ -212,16 +213,16 @@ absl::Status MemoryEntryApplyTable::DeleteRow(int64_t ref) {
 
 absl::StatusOr<uint64_t> MemoryEntryApplyTable::Undo(uint64_t apply, uint64_t rows_max) {
   uint64_t kept = 0, gone = 0;
-  std::erase_if(rows_.entries.Write().rows, [&](auto& each) {
-    MemoryEntry& row = each.second;
-    if (row.until == apply && kept < rows_max) {
-      row.until = 0;
+  auto& rows = rows_.entries.Write().rows;
+  for (auto row = rows.begin(); row != rows.end();) {
+    if (row->second.until == apply && kept < rows_max) {
+      row->second.until = 0;
       ++kept;
     }
-    if (row.since != apply || gone == rows_max) return false;
-    ++gone;
-    return true;
-  });
+    const bool goes = row->second.since == apply && gone < rows_max;
+    gone += goes ? 1 : 0;
+    row = goes ? rows.erase(row) : std::next(row);
+  }
   return kept + gone;
 }
 

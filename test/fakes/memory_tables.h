@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "ca/authority/leaf_inventory.h"
 #include "storage/tables.h"
 #include "test/fakes/memory_rows.h"
 
