@@ -39,9 +39,10 @@ const std::vector<Layer>& Layers() {
       {"ca/identity", {"ca/spiffe"}},
       {"ca/subscribers", {"ca/identity"}},
       {"ca/x509", {"ca/spiffe"}},
+      {"ca/jwt", {"ca/x509"}},
       {"ca/authority", {"ca/subscribers", "ca/x509"}},  // who ordered a step stands in its record
       {"ca/issuance", {"ca/authority"}},
-      {"ca/authn", {"ca/identity", "ca/x509"}},
+      {"ca/authn", {"ca/identity", "ca/jwt"}},
       {"ca/rpc", {"ca/base", "proto"}},  // the messages of health and reflection
       {"ca/edge", {"ca/rpc", "ca/authn"}},
       {"ca/service", {"ca/edge", "ca/issuance", "proto"}},

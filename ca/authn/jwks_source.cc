@@ -13,12 +13,12 @@
 #include "absl/strings/strip.h"
 #include "ca/authn/fetch_url.h"
 #include "ca/authn/http_get.h"
-#include "ca/authn/json.h"
 #include "ca/base/clock.h"
 #include "ca/base/file.h"
 #include "ca/base/log.h"
 #include "ca/base/mutex.h"
 #include "ca/base/status.h"
+#include "ca/jwt/json.h"
 
 namespace meshca {
 namespace {

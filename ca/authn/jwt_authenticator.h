@@ -16,9 +16,9 @@
 #include "ca/authn/claim_template.h"
 #include "ca/authn/fair_pool.h"
 #include "ca/authn/jwks_source.h"
-#include "ca/authn/jwt.h"
 #include "ca/authn/jwt_cache.h"
 #include "ca/authn/refused_tokens.h"
+#include "ca/jwt/jwt.h"
 
 namespace meshca {
 

@@ -9,8 +9,8 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
-#include "ca/authn/jwks.h"
 #include "ca/base/mutex.h"
+#include "ca/jwt/jwks.h"
 
 namespace meshca {
 

@@ -9,6 +9,7 @@
 #include "ca/authority/authority_rows.h"
 #include "ca/authority/plugged_in_ca.h"
 #include "ca/authority/rotation_change.h"
+#include "ca/authority/sealed_key_store.h"
 #include "ca/authority/self_signed_source.h"
 #include "ca/authority/unrecorded_grace.h"
 #include "ca/base/fault_point.h"
@@ -25,33 +26,11 @@ constexpr absl::Duration kRetryAfter = absl::Seconds(5);
 constexpr int kAttemptsMax = 5;
 constexpr char kSelf[] = "meshca";  // the actor in the audit log
 
-std::unique_ptr<AuthoritySource> MakeSource(const AuthorityOptions& options, EntropySource& entropy) {
+std::unique_ptr<AuthoritySource> MakeSource(const AuthorityOptions& options, const AuthorityMaker& maker) {
   if (!options.plugged_in_folder.empty()) {
     return std::make_unique<PluggedInSource>(options.trust_domain, options.plugged_in_folder);
   }
-  return std::make_unique<SelfSignedSource>(options.trust_domain, options.key_type, options.root_lifetime, entropy);
-}
-
-// Each authority outlives what it signs, whatever it signs last.
-absl::Status CheckAuthoritiesOutliveWhatTheySign(const AuthorityOptions& options) {
-  auto too_short = [](absl::string_view what, absl::Duration is, absl::string_view rule, absl::Duration other) {
-    return WithReason(absl::InvalidArgumentError(absl::StrCat(what, " ", absl::FormatDuration(is), " is ", rule, " ",
-                                                              absl::FormatDuration(other))),
-                      "LIFETIME_INVALID");
-  };
-  if (options.trust_domain.empty()) return absl::InvalidArgumentError("trust domain is empty");
-  if (options.leaf_lifetime_max < absl::Seconds(1)) {
-    return too_short("the longest leaf lifetime", options.leaf_lifetime_max, "below", absl::Seconds(1));
-  }
-  if (options.issuing_lifetime < 2 * options.leaf_lifetime_max) {
-    return too_short("the issuing authority's lifetime", options.issuing_lifetime,
-                     "less than twice the longest leaf lifetime", options.leaf_lifetime_max);
-  }
-  if (options.root_lifetime < options.issuing_lifetime) {
-    return too_short("the root's lifetime", options.root_lifetime, "less than the issuing authority's",
-                     options.issuing_lifetime);
-  }
-  return absl::OkStatus();
+  return std::make_unique<SelfSignedSource>(maker);
 }
 
 absl::StatusOr<std::string> GetSettingOrEmpty(AuthorityStore& store, absl::string_view name) {
@@ -93,22 +72,20 @@ bool IsActiveAlready(const AuthoritiesAndBundle& state, const AuthoritySet& set)
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<AuthorityManager>> AuthorityManager::Create(AuthorityOptions options,
-                                                                           AuthorityStore& store,
-                                                                           const KeyEncryption& keys,
+                                                                           AuthorityStore& store, KeyStore& keys,
                                                                            const Clock& clock, EntropySource& entropy) {
-  MESHCA_RETURN_IF_ERROR(CheckAuthoritiesOutliveWhatTheySign(options));
+  MESHCA_RETURN_IF_ERROR(CheckAuthorityOptions(options));
   return std::unique_ptr<AuthorityManager>(new AuthorityManager(std::move(options), store, keys, clock, entropy));
 }
 
-AuthorityManager::AuthorityManager(AuthorityOptions options, AuthorityStore& store, const KeyEncryption& keys,
-                                   const Clock& clock, EntropySource& entropy)
+AuthorityManager::AuthorityManager(AuthorityOptions options, AuthorityStore& store, KeyStore& keys, const Clock& clock,
+                                   EntropySource& entropy)
     : options_(std::move(options)),
       policy_{options_.issuing_lifetime, options_.leaf_lifetime_max},
       store_(store),
-      keys_(keys),
       clock_(clock, options_.leaf_lifetime_max),
-      entropy_(entropy),
-      source_(MakeSource(options_, entropy)) {}
+      maker_(options_, keys, entropy),
+      source_(MakeSource(options_, maker_)) {}
 
 absl::Status AuthorityManager::Start() {
   MutexLock lock(turn_);
@@ -186,9 +163,16 @@ absl::Status AuthorityManager::Reload() {
 // round finds it.
 absl::Status AuthorityManager::Commit(const AuthorityChange& change) {
   const std::string& action = change.audit.front().action;
+  const std::vector<StoredKey> keys_given_up = KeysGivenUp(state_, change);
   FaultPoint(action, ".before");
   MESHCA_RETURN_IF_ERROR(store_.CommitAuthorities(change).status());
   FaultPoint(action, ".after");
+  for (const StoredKey& key : keys_given_up) {
+    // No row refers to it any more, so nothing but its secrecy is at stake, and nothing here can try again later.
+    if (const absl::Status destroyed = maker_.keys().Destroy(key); !destroyed.ok()) {
+      LogError("a private key that is no longer used could not be destroyed", {{"error", destroyed.ToString()}});
+    }
+  }
   for (const AuditEntry& entry : change.audit) {
     LogInfo(entry.action, {{"target", entry.target}, {"actor", entry.actor}, {"detail", entry.detail}});
   }
@@ -246,7 +230,7 @@ absl::Status AuthorityManager::MakeFirst(absl::Time now) {
         "CLOCK_NOT_SET");
   }
   MESHCA_ASSIGN_OR_RETURN(AuthoritySet set, source_->Load(now));
-  absl::Status status = Adopt(set, set.key_reference.empty(), false, {kSelf, "first start", now});
+  absl::Status status = Adopt(set, /*seal_key=*/false, false, {kSelf, "first start", now});
   // Another server was first: its authorities are as good, and ours were never published.
   return absl::IsAborted(status) ? Reload() : status;
 }
@@ -277,7 +261,8 @@ absl::Status AuthorityManager::FinishRestore(absl::Time now) {
   const StoredAuthority* root = FindActive(state_, AuthorityRole::kRoot);
   AuthorityChange change;
   if (root != nullptr && !root->key_reference.empty()) {
-    MESHCA_ASSIGN_OR_RETURN(StoredAuthority issuing, MakeIssuing(*root, now));
+    MESHCA_ASSIGN_OR_RETURN(const std::unique_ptr<NewKey> key, maker_.GenerateKey());
+    MESHCA_ASSIGN_OR_RETURN(StoredAuthority issuing, maker_.MakeIssuing(*key, *root, now));
     change = ChangeIssuing(state_, options_.trust_domain, std::move(issuing), reason);
   } else {
     change = ChangeIssuing(state_, options_.trust_domain, *FindActive(state_, AuthorityRole::kIssuing), reason);
@@ -408,7 +393,7 @@ absl::Status AuthorityManager::RotateTo(const AuthoritySet& set, const std::stri
   const std::vector<std::string> more_roots = rows.more_roots_der;
   NewRoot next{std::move(rows.root), std::nullopt};
   if (set.issuing.has_value()) next.issuing = std::move(rows.issuing);
-  MESHCA_RETURN_IF_ERROR(CrossCertify(state_, options_.trust_domain, keys_, reason.now, entropy_, next));
+  MESHCA_RETURN_IF_ERROR(maker_.CrossCertify(state_, reason.now, next));
   for (StoredAuthority* row : {&next.root, next.issuing.has_value() ? &*next.issuing : nullptr}) {
     if (row == nullptr) continue;
     const StoredAuthority* known = FindById(state_, row->id);
@@ -430,14 +415,16 @@ absl::StatusOr<std::optional<StoredAuthority>> AuthorityManager::KeepIssuingKey(
   if (issuing == nullptr || issuing->key_reference == kSealedKey || key_id_ != issuing->id) return std::nullopt;
   const auto* key = dynamic_cast<const SoftwareKey*>(key_.get());
   if (key == nullptr) return std::nullopt;
+  MESHCA_ASSIGN_OR_RETURN(const std::unique_ptr<NewKey> imported, maker_.keys().Import(key->ToPkcs8Der()));
   StoredAuthority kept = *issuing;
-  MESHCA_RETURN_IF_ERROR(SealKey(keys_, key->ToPkcs8Der().reveal(), kept));
+  MESHCA_RETURN_IF_ERROR(PutKey(*imported, kept));
   return kept;
 }
 
 RenewalPlan AuthorityManager::DoWhatIsDue(const GuardedClock::Look& look, std::vector<std::string>& errors) {
   const absl::Time now = look.now;
   absl::Status status;
+  std::unique_ptr<NewKey> key;  // of an issuing authority that is not committed yet
   for (int attempt = 0; attempt < kAttemptsMax; ++attempt) {
     RenewalPlan plan = PlanRenewal(now, authorities_, policy_);
     bool acted = false;
@@ -448,7 +435,7 @@ RenewalPlan AuthorityManager::DoWhatIsDue(const GuardedClock::Look& look, std::v
           (step.kind == RenewalStep::Kind::kRetire || CanWait(step, plan, authorities_))) {
         continue;
       }
-      status = Do(step, now);
+      status = TakeStep(step, now, key);
       acted = true;
       break;  // One step, then judge anew on what the store holds now.
     }
@@ -460,18 +447,18 @@ RenewalPlan AuthorityManager::DoWhatIsDue(const GuardedClock::Look& look, std::v
   return PlanRenewal(now, authorities_, policy_);
 }
 
-absl::Status AuthorityManager::Do(const RenewalStep& step, absl::Time now) {
+absl::Status AuthorityManager::TakeStep(const RenewalStep& step, absl::Time now, std::unique_ptr<NewKey>& key) {
   const ChangeReason reason = {kSelf, step.why, now};
   if (step.kind == RenewalStep::Kind::kRetire) {
     return Commit(RetireAuthority(state_, options_.trust_domain, step.authority_id, reason));
   }
-  MESHCA_ASSIGN_OR_RETURN(StoredAuthority issuing, MakeIssuing(*FindById(state_, step.authority_id), now));
-  return Commit(ChangeIssuing(state_, options_.trust_domain, std::move(issuing), reason));
-}
-
-absl::StatusOr<StoredAuthority> AuthorityManager::MakeIssuing(const StoredAuthority& root, absl::Time now) const {
-  return MakeIssuingRow(options_.trust_domain, root, keys_, options_.key_type, now, options_.issuing_lifetime,
-                        entropy_);
+  if (key == nullptr) {
+    MESHCA_ASSIGN_OR_RETURN(key, maker_.GenerateKey());
+  }
+  MESHCA_ASSIGN_OR_RETURN(StoredAuthority issuing, maker_.MakeIssuing(*key, *FindById(state_, step.authority_id), now));
+  MESHCA_RETURN_IF_ERROR(Commit(ChangeIssuing(state_, options_.trust_domain, std::move(issuing), reason)));
+  key = nullptr;  // a second issuing authority gets a key of its own
+  return absl::OkStatus();
 }
 
 absl::Status AuthorityManager::Adopt(const AuthoritySet& set, bool seal_key, bool drop_old_roots,
@@ -495,8 +482,11 @@ absl::StatusOr<AuthorityRows> AuthorityManager::RowsOf(const AuthoritySet& set, 
     rows.issuing = MakeRow(AuthorityRole::kIssuing, AuthorityState::kActive, *set.issuing, set.upstream, root_id, now);
   }
   StoredAuthority& keyed = set.issuing.has_value() ? rows.issuing : rows.root;
-  if (seal_key) {
-    MESHCA_RETURN_IF_ERROR(SealKey(keys_, set.key_pkcs8.reveal(), keyed));
+  if (set.new_key != nullptr) {
+    MESHCA_RETURN_IF_ERROR(PutKey(*set.new_key, keyed));
+  } else if (seal_key) {
+    MESHCA_ASSIGN_OR_RETURN(const std::unique_ptr<NewKey> imported, maker_.keys().Import(set.key_pkcs8));
+    MESHCA_RETURN_IF_ERROR(PutKey(*imported, keyed));
   } else {
     keyed.key_reference = set.key_reference;
   }
@@ -514,7 +504,8 @@ absl::StatusOr<AuthorityRows> AuthorityManager::RowsOf(const AuthoritySet& set, 
     }
   }
   if (!set.issuing.has_value()) {
-    MESHCA_ASSIGN_OR_RETURN(rows.issuing, MakeIssuing(rows.root, now));
+    MESHCA_ASSIGN_OR_RETURN(const std::unique_ptr<NewKey> key, maker_.GenerateKey());
+    MESHCA_ASSIGN_OR_RETURN(rows.issuing, maker_.MakeIssuing(*key, rows.root, now));
   }
   for (const Certificate& root : set.more_roots) rows.more_roots_der.push_back(root.der().bytes());
   return rows;
@@ -655,7 +646,7 @@ absl::Status AuthorityManager::OpenActiveKey() {
   const StoredAuthority* issuing = FindActive(state_, AuthorityRole::kIssuing);
   if (issuing == nullptr || (key_ != nullptr && key_id_ == issuing->id)) return absl::OkStatus();
   key_ = nullptr;
-  MESHCA_ASSIGN_OR_RETURN(key_, OpenKey(keys_, *issuing));
+  MESHCA_ASSIGN_OR_RETURN(key_, OpenKey(maker_.keys(), *issuing));
   key_id_ = issuing->id;
   return absl::OkStatus();
 }

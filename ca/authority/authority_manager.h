@@ -14,34 +14,20 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "ca/authority/authority_change.h"
+#include "ca/authority/authority_maker.h"
+#include "ca/authority/authority_options.h"
 #include "ca/authority/authority_snapshot.h"
 #include "ca/authority/authority_source.h"
 #include "ca/authority/authority_store.h"
 #include "ca/authority/guarded_clock.h"
-#include "ca/authority/key_encryption.h"
 #include "ca/authority/renewal_plan.h"
 #include "ca/authority/settings.h"
 #include "ca/base/clock.h"
 #include "ca/base/entropy.h"
 #include "ca/base/mutex.h"
-#include "ca/spiffe/trust_domain.h"
-#include "ca/x509/public_key.h"
+#include "ca/x509/key_store.h"
 
 namespace meshca {
-
-struct AuthorityOptions {
-  TrustDomain trust_domain;
-  KeyType key_type = KeyType::kEcP256;
-  absl::Duration root_lifetime = absl::Hours(24 * 3650);
-  absl::Duration issuing_lifetime = absl::Hours(24 * 30);
-  absl::Duration leaf_lifetime_max = absl::Hours(24 * 7);  // the profile's; issuing_lifetime is at least twice this
-  // Plugged-in CA: a folder in istio's cacerts layout or cert-manager's (see plugged_in_ca.h); "" for self-signed.
-  std::string plugged_in_folder;
-  // A clock before this is wrong, and no trust domain begins by it: everything would end before it is of use.
-  absl::Time earliest_first_start = absl::InfinitePast();
-  // How often that folder is looked at.
-  absl::Duration plugged_in_poll = absl::Seconds(10);
-};
 
 // What `meshca root import` may ask for beside the folder.
 struct ImportOptions {
@@ -59,9 +45,9 @@ struct ImportOptions {
 class AuthorityManager final : public AuthoritySnapshots {
  public:
   // All references outlive the manager. Start() comes before anything else.
-  // Errors: InvalidArgument (no trust domain, or lifetimes that cannot hold, naming both).
+  // Errors: CheckAuthorityOptions'.
   static absl::StatusOr<std::unique_ptr<AuthorityManager>> Create(AuthorityOptions options, AuthorityStore& store,
-                                                                  const KeyEncryption& keys, const Clock& clock,
+                                                                  KeyStore& keys, const Clock& clock,
                                                                   EntropySource& entropy);
 
   // Loads the store; on a fresh one makes root and issuing authority (or adopts the plugged-in set) first. Publishes
@@ -96,12 +82,8 @@ class AuthorityManager final : public AuthoritySnapshots {
   using MakeChange = absl::FunctionRef<absl::StatusOr<AuthorityChange>(const AuthoritiesAndBundle& state)>;
   absl::Status Change(MakeChange make);
 
-  // A new issuing authority under the root in `root`, whose key meshca holds: active, its key sealed.
-  absl::StatusOr<StoredAuthority> MakeIssuing(const StoredAuthority& root, absl::Time now) const;
-
   const AuthorityOptions& options() const { return options_; }
-  const KeyEncryption& key_encryption() const { return keys_; }
-  EntropySource& entropy() const { return entropy_; }
+  const AuthorityMaker& maker() const { return maker_; }
 
   // What is wrong: errors of the last Tick, a broken or held plugged-in set, a clock that cannot be believed, an
   // authority that ends; "" when well. Shown by status, check and a metric.
@@ -121,7 +103,7 @@ class AuthorityManager final : public AuthoritySnapshots {
   bool PluggedInRefused() const;
 
  private:
-  AuthorityManager(AuthorityOptions options, AuthorityStore& store, const KeyEncryption& keys, const Clock& clock,
+  AuthorityManager(AuthorityOptions options, AuthorityStore& store, KeyStore& keys, const Clock& clock,
                    EntropySource& entropy);
 
   absl::Status Reload() ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
@@ -138,7 +120,9 @@ class AuthorityManager final : public AuthoritySnapshots {
   absl::Status TakeChangedSet(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   RenewalPlan DoWhatIsDue(const GuardedClock::Look& look, std::vector<std::string>& errors)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
-  absl::Status Do(const RenewalStep& step, absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  // `key` of the issuing authority that a step makes: generated here where it is null, and kept for the next attempt.
+  absl::Status TakeStep(const RenewalStep& step, absl::Time now, std::unique_ptr<NewKey>& key)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   // Begins a rotation to the new root of `set`, which stands in `folder`.
   absl::Status RotateTo(const AuthoritySet& set, const std::string& folder, bool seal_key, const ChangeReason& reason)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
@@ -173,9 +157,8 @@ class AuthorityManager final : public AuthoritySnapshots {
   const AuthorityOptions options_;
   const RenewalPolicy policy_;
   AuthorityStore& store_;
-  const KeyEncryption& keys_;
   GuardedClock clock_;
-  EntropySource& entropy_;
+  const AuthorityMaker maker_;
 
   Mutex turn_;  // held through a whole Start, Tick or command, the database's time included
   const std::unique_ptr<AuthoritySource> source_ ABSL_PT_GUARDED_BY(turn_);

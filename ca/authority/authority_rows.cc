@@ -1,5 +1,6 @@
 #include "ca/authority/authority_rows.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -7,13 +8,12 @@
 #include "absl/strings/strip.h"
 #include "ca/authority/plugged_in_ca.h"
 #include "ca/base/status.h"
-#include "ca/x509/authority_builder.h"
 
 namespace meshca {
 namespace {
 
-// What a sealed key is bound to. The certificate's hash as well as the id: a cross-certificate shares the key's id.
-absl::StatusOr<std::string> AssociatedData(const StoredAuthority& row) {
+// Whom a key is kept for. The certificate's hash as well as the id: a cross-certificate shares the key's id.
+absl::StatusOr<std::string> OwnerOf(const StoredAuthority& row) {
   if (row.chain_der.empty()) return absl::DataLossError("stored without a certificate");
   MESHCA_ASSIGN_OR_RETURN(Certificate certificate, Certificate::Parse(Der(row.chain_der.front())));
   return absl::StrCat("authority ", row.id, " ", AuthorityRoleName(row.role), " ", HexLower(certificate.sha256()));
@@ -23,11 +23,11 @@ std::string Name(const StoredAuthority& row) {
   return absl::StrCat(AuthorityRoleName(row.role), " authority ", row.id.substr(0, 16));
 }
 
-absl::StatusOr<std::shared_ptr<const SigningKey>> OpenSealed(const KeyEncryption& keys, const StoredAuthority& row) {
-  MESHCA_ASSIGN_OR_RETURN(std::string associated, AssociatedData(row));
-  MESHCA_ASSIGN_OR_RETURN(SecretBytes pkcs8, keys.Open(row.sealed_key, associated));
-  MESHCA_ASSIGN_OR_RETURN(std::unique_ptr<SoftwareKey> key, SoftwareKey::FromPkcs8Der(pkcs8.reveal()));
-  return std::shared_ptr<const SigningKey>(std::move(key));
+StoredKey KeyOf(const StoredAuthority& row) { return {row.key_reference, row.sealed_key}; }
+
+absl::StatusOr<std::shared_ptr<const SigningKey>> OpenStored(KeyStore& keys, const StoredAuthority& row) {
+  MESHCA_ASSIGN_OR_RETURN(const std::string owner, OwnerOf(row));
+  return keys.Open(KeyOf(row), owner);
 }
 
 }  // namespace
@@ -46,21 +46,22 @@ StoredAuthority MakeRow(AuthorityRole role, AuthorityState state, const Certific
   return row;
 }
 
-absl::Status SealKey(const KeyEncryption& keys, absl::string_view key_pkcs8, StoredAuthority& row) {
-  MESHCA_ASSIGN_OR_RETURN(std::string associated, AssociatedData(row));
-  MESHCA_ASSIGN_OR_RETURN(row.sealed_key, keys.Seal(key_pkcs8, associated));
-  row.key_reference = std::string(kSealedKey);
+absl::Status PutKey(const NewKey& key, StoredAuthority& row) {
+  MESHCA_ASSIGN_OR_RETURN(const std::string owner, OwnerOf(row));
+  MESHCA_ASSIGN_OR_RETURN(StoredKey stored, key.ToStored(owner));
+  row.key_reference = std::move(stored.reference);
+  row.sealed_key = std::move(stored.sealed);
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::shared_ptr<const SigningKey>> OpenKey(const KeyEncryption& keys, const StoredAuthority& row) {
+absl::StatusOr<std::shared_ptr<const SigningKey>> OpenKey(KeyStore& keys, const StoredAuthority& row) {
   absl::StatusOr<std::shared_ptr<const SigningKey>> key =
       absl::FailedPreconditionError("meshca does not hold its private key");
   absl::string_view folder = row.key_reference;
-  if (row.key_reference == kSealedKey) {
-    key = OpenSealed(keys, row);
-  } else if (absl::ConsumePrefix(&folder, kFileKeyPrefix)) {
+  if (absl::ConsumePrefix(&folder, kFileKeyPrefix)) {
     key = LoadPluggedInKey(std::string(folder));
+  } else if (!row.key_reference.empty()) {
+    key = OpenStored(keys, row);
   }
   if (!key.ok()) return Annotate(key.status(), Name(row));
   if ((*key)->public_key().sha256_hex() != row.id) {
@@ -68,6 +69,21 @@ absl::StatusOr<std::shared_ptr<const SigningKey>> OpenKey(const KeyEncryption& k
                                             " is another authority's (", (*key)->public_key().sha256_hex(), ")"));
   }
   return key;
+}
+
+std::vector<StoredKey> KeysGivenUp(const AuthoritiesAndBundle& state, const AuthorityChange& change) {
+  std::vector<StoredKey> gone;
+  for (const StoredAuthority& before : state.authorities) {
+    // A plugged-in key is its owner's to destroy.
+    if (before.key_reference.empty() || absl::StartsWith(before.key_reference, kFileKeyPrefix)) continue;
+    const auto is_it = [&before](const StoredAuthority& row) { return row.id == before.id; };
+    const auto after = std::find_if(change.authorities.begin(), change.authorities.end(), is_it);
+    const bool forgotten = std::find(change.forgotten_authorities.begin(), change.forgotten_authorities.end(),
+                                     before.id) != change.forgotten_authorities.end();
+    const bool replaced = after != change.authorities.end() && KeyOf(*after) != KeyOf(before);
+    if (forgotten || replaced) gone.push_back(KeyOf(before));
+  }
+  return gone;
 }
 
 absl::StatusOr<SigningAuthority> ToAuthority(const StoredAuthority& row) {
@@ -93,23 +109,6 @@ absl::StatusOr<SigningAuthority> ToAuthority(const StoredAuthority& row) {
     return absl::DataLossError(absl::StrCat(Name(row), ": the stored certificate is not its own"));
   }
   return authority;
-}
-
-absl::StatusOr<StoredAuthority> MakeIssuingRow(const TrustDomain& domain, const StoredAuthority& root,
-                                               const KeyEncryption& keys, KeyType key_type, absl::Time now,
-                                               absl::Duration lifetime, EntropySource& entropy) {
-  MESHCA_ASSIGN_OR_RETURN(SigningAuthority parent, ToAuthority(root));
-  MESHCA_ASSIGN_OR_RETURN(std::unique_ptr<SoftwareKey> key, SoftwareKey::Generate(key_type));
-  absl::StatusOr<Certificate> certificate;
-  {
-    MESHCA_ASSIGN_OR_RETURN(std::shared_ptr<const SigningKey> root_key, OpenKey(keys, root));
-    certificate = BuildIssuing(domain, key->public_key(), parent.certificate, *root_key, now, lifetime, entropy);
-  }
-  if (!certificate.ok()) return Annotate(certificate.status(), "new issuing authority");
-  StoredAuthority row =
-      MakeRow(AuthorityRole::kIssuing, AuthorityState::kActive, *certificate, parent.upstream, root.id, now);
-  MESHCA_RETURN_IF_ERROR(SealKey(keys, key->ToPkcs8Der().reveal(), row));
-  return row;
 }
 
 }  // namespace meshca

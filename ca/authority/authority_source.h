@@ -2,6 +2,7 @@
 #ifndef MESHCA_CA_AUTHORITY_AUTHORITY_SOURCE_H_
 #define MESHCA_CA_AUTHORITY_AUTHORITY_SOURCE_H_
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -10,19 +11,22 @@
 #include "absl/time/time.h"
 #include "ca/base/secret.h"
 #include "ca/x509/certificate.h"
+#include "ca/x509/key_store.h"
 
 namespace meshca {
 
-// What a source offers: a root, perhaps an issuing authority under it, and the private key of one of the two.
+// What a source offers: a root, perhaps an issuing authority under it, and the private key of one of the two, either
+// made by the key store (`new_key`) or read from files (`key_pkcs8`).
 struct AuthoritySet {
   Certificate root;  // the one the chain ends in
   // Roots to trust beside it. Never the chain's own.
   std::vector<Certificate> more_roots;
-  // Nothing: `key` is the root's, and meshca makes issuing authorities under it by itself.
+  // Nothing: the key is the root's, and meshca makes issuing authorities under it by itself.
   std::optional<Certificate> issuing;
   std::vector<Certificate> upstream;  // between issuing and root, nearest first
-  SecretBytes key_pkcs8;              // of `issuing`, else of `root`
-  // Where the key stays: "file:<folder>"; "" for a key that the database is to keep, sealed.
+  std::unique_ptr<NewKey> new_key;    // null: the key came from files
+  SecretBytes key_pkcs8;              // of `issuing`, else of `root`; empty beside a `new_key`
+  // Where a key from files stays: "file:<folder>". "" beside a `new_key`.
   std::string key_reference;
 
   // The certificate that belongs to the key.

@@ -6,7 +6,6 @@
 #include "absl/strings/str_cat.h"
 #include "ca/authority/authority_rows.h"
 #include "ca/base/status.h"
-#include "ca/x509/authority_builder.h"
 
 namespace meshca {
 namespace {
@@ -122,42 +121,6 @@ const StoredAuthority* UsableIssuing(const AuthoritiesAndBundle& state, const st
 }
 
 bool IsCrossCertified(const StoredAuthority& root) { return root.chain_der.size() > 1; }
-
-absl::Status CrossCertify(const AuthoritiesAndBundle& state, const TrustDomain& domain, const KeyEncryption& keys,
-                          absl::Time now, EntropySource& entropy, NewRoot& root) {
-  const StoredAuthority* old = FindActive(state, AuthorityRole::kRoot);
-  if (old == nullptr || old->key_reference.empty()) return absl::OkStatus();
-  MESHCA_ASSIGN_OR_RETURN(const SigningAuthority signer, ToAuthority(*old));
-  // What an authority that has ended certifies leads nobody anywhere.
-  if (!signer.certificate.validity().Contains(now)) return absl::OkStatus();
-  MESHCA_ASSIGN_OR_RETURN(const SigningAuthority subject, ToAuthority(root.root));
-  const auto key = OpenKey(keys, *old);
-  // A plugged-in root's key file may hold the new set's by now: that it is away is no fault.
-  if (!key.ok()) return absl::OkStatus();
-  // The chain would be: leaf, issuing authority, what stands above that one up to the new root, the cross-certificate.
-  const size_t above = root.issuing.has_value() ? root.issuing->chain_der.size() - 1 : 0;
-  const std::optional<int> room = signer.certificate.path_len();
-  if (room.has_value() && static_cast<size_t>(*room) < above + 2) return absl::OkStatus();
-  const auto cross = BuildCrossCertificate(domain, subject.certificate, signer.certificate, **key, now, entropy);
-  if (absl::IsFailedPrecondition(cross.status())) return absl::OkStatus();
-  MESHCA_RETURN_IF_ERROR(cross.status());
-  root.root.chain_der.push_back(cross->der().bytes());
-  if (root.issuing.has_value()) root.issuing->chain_der.push_back(cross->der().bytes());
-  return absl::OkStatus();
-}
-
-absl::StatusOr<NewRoot> MakeNewRoot(const AuthoritiesAndBundle& state, const TrustDomain& domain,
-                                    const KeyEncryption& keys, KeyType key_type, absl::Time now,
-                                    absl::Duration lifetime, EntropySource& entropy) {
-  MESHCA_ASSIGN_OR_RETURN(const std::unique_ptr<SoftwareKey> key, SoftwareKey::Generate(key_type));
-  MESHCA_ASSIGN_OR_RETURN(const Certificate certificate, BuildRoot(domain, *key, now, lifetime, entropy));
-  NewRoot made;
-  made.root =
-      MakeRow(AuthorityRole::kRoot, AuthorityState::kPrepared, certificate, {}, certificate.spki_sha256_hex(), now);
-  MESHCA_RETURN_IF_ERROR(CrossCertify(state, domain, keys, now, entropy, made));
-  MESHCA_RETURN_IF_ERROR(SealKey(keys, key->ToPkcs8Der().reveal(), made.root));
-  return made;
-}
 
 absl::StatusOr<AuthorityChange> PrepareRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
                                                 NewRoot root, const RotationOptions& options,

@@ -9,36 +9,25 @@
 #include "absl/time/time.h"
 #include "ca/authority/authority_change.h"
 #include "ca/authority/authority_store.h"
-#include "ca/authority/key_encryption.h"
 #include "ca/authority/rotation_control.h"
-#include "ca/base/entropy.h"
 #include "ca/spiffe/trust_domain.h"
-#include "ca/x509/public_key.h"
 
 namespace meshca {
 
-// All pure: each takes what the store holds and says what to commit. The audit entry that comes first is named after
-// the step: root.prepare, root.publish, root.activate, root.drain, root.retire, root.done, root.abort, root.rollback.
+// All pure, no key and no certificate is made here: each takes what the store holds and says what to commit. The audit
+// entry that comes first is named after the step: root.prepare, root.publish, root.activate, root.drain, root.retire,
+// root.done, root.abort, root.rollback.
 //
 // FailedPrecondition where `state` has no rotation at the step named, so that a step is never done twice.
 
-// The new root, and where it was plugged in the issuing authority under it: rows with their keys in place. A root that
-// meshca holds the key of needs no issuing authority: one is made when it is activated.
+// The new root, and where it was plugged in the issuing authority under it: rows with their keys in place, made by
+// AuthorityMaker or by whoever takes in a plugged-in set. A root that meshca holds the key of needs no issuing
+// authority: one is made when it is activated (NextIssuing).
 struct NewRoot {
   StoredAuthority root;
   std::optional<StoredAuthority> issuing;
 };
 
-// A new root made here, its key sealed, and its key certified by the active root wherever that can certify: its own key
-// is held and its pathLenConstraint leaves room. Where it cannot, the row's chain is the root alone.
-absl::StatusOr<NewRoot> MakeNewRoot(const AuthoritiesAndBundle& state, const TrustDomain& domain,
-                                    const KeyEncryption& keys, KeyType key_type, absl::Time now,
-                                    absl::Duration lifetime, EntropySource& entropy);
-
-// Puts the active root's certificate of `root`'s key behind it in its chain, and in the chain of what stands under it.
-// Ok and nothing done where the active root cannot certify; Internal.
-absl::Status CrossCertify(const AuthoritiesAndBundle& state, const TrustDomain& domain, const KeyEncryption& keys,
-                          absl::Time now, EntropySource& entropy, NewRoot& root);
 // Is the new root's key certified by another root?
 bool IsCrossCertified(const StoredAuthority& root);
 

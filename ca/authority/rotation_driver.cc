@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "ca/authority/next_issuing.h"
 #include "ca/authority/rotation_change.h"
 #include "ca/base/log.h"
 #include "ca/base/status.h"
@@ -242,19 +243,6 @@ absl::StatusOr<RotationDriver::Advanced> RotationDriver::Advance() {
   return Advanced::kMoved;
 }
 
-absl::StatusOr<StoredAuthority> RotationDriver::IssuingUnder(const AuthoritiesAndBundle& state,
-                                                             const std::string& root_id, absl::Time now) const {
-  const StoredAuthority* root = FindById(state, root_id);
-  if (root == nullptr) return absl::DataLossError(absl::StrCat("root ", root_id, " is not in the database"));
-  if (!root->key_reference.empty()) return parts_.authorities->MakeIssuing(*root, now);
-  const StoredAuthority* usable = UsableIssuing(state, root_id, now);
-  if (usable != nullptr) return *usable;
-  return absl::FailedPreconditionError(
-      absl::StrCat("root ", root_id.substr(0, 16),
-                   ": meshca holds neither its key nor a valid issuing authority under "
-                   "it: put a set with both into the plugged-in CA's folder"));
-}
-
 // `forced_by`: "" where the evidence was whole.
 absl::Status RotationDriver::Do(RotationDecision::Act act, absl::string_view forced_by, const View& view,
                                 const std::string& actor) {
@@ -266,12 +254,17 @@ absl::Status RotationDriver::Do(RotationDecision::Act act, absl::string_view for
   const std::string forced = forced_by.empty() ? "" : ForcedText(what, evidence, std::string(forced_by), now);
   const ChangeReason reason = {
       actor, !forced.empty() ? forced : absl::StrCat(evidence.subscribers, " subscribers judged, none behind"), now};
+  std::optional<NextIssuing> next;
+  if (act == Act::kActivate) {
+    MESHCA_ASSIGN_OR_RETURN(next, NextIssuing::Prepare(parts_.authorities->maker(), *parts_.authorities->Current(),
+                                                       view.facts.rotation.new_root_id));
+  }
   absl::Status status =
       parts_.authorities->Change([&](const AuthoritiesAndBundle& state) -> absl::StatusOr<AuthorityChange> {
         switch (act) {
           case Act::kPublish: return PublishRotation(state, domain, {actor, "the bundle holds both roots", now});
           case Act::kActivate: {
-            MESHCA_ASSIGN_OR_RETURN(StoredAuthority issuing, IssuingUnder(state, view.facts.rotation.new_root_id, now));
+            MESHCA_ASSIGN_OR_RETURN(StoredAuthority issuing, next->RowFor(state, now));
             return ActivateRotation(state, domain, std::move(issuing), forced, reason);
           }
           case Act::kDrain: return DrainRotation(state, domain, {actor, "every key held here was replaced", now});
@@ -350,14 +343,17 @@ absl::Status RotationDriver::Begin(const RotationOptions& options, const std::st
                                                         authorities.options().plugged_in_folder,
                                                         ", and meshca rotates to it on evidence"));
     }
+    // A key costs, and is not made for an order that will be refused: PrepareRotation says why.
+    std::unique_ptr<NewKey> key;
+    if (!running.has_value()) {
+      MESHCA_ASSIGN_OR_RETURN(key, authorities.maker().GenerateKey());
+    }
     MESHCA_RETURN_IF_ERROR(
         authorities.Change([&](const AuthoritiesAndBundle& state) -> absl::StatusOr<AuthorityChange> {
-          // A key costs; PrepareRotation says the same, and is what counts.
           NewRoot root;
           if (RunningRotation(state) == nullptr) {
-            MESHCA_ASSIGN_OR_RETURN(
-                root, MakeNewRoot(state, domain, authorities.key_encryption(), authorities.options().key_type, now,
-                                  authorities.options().root_lifetime, authorities.entropy()));
+            if (key == nullptr) return absl::AbortedError("the rotation that ran has just ended: begin again");
+            MESHCA_ASSIGN_OR_RETURN(root, authorities.maker().MakeNewRoot(*key, state, now));
           }
           const char* detail = options.emergency ? "emergency: the present root is taken for stolen" : "a new root";
           return PrepareRotation(state, domain, std::move(root), options, {actor, detail, now});
@@ -444,13 +440,23 @@ absl::Status RotationDriver::Abort(const std::string& actor) {
 absl::Status RotationDriver::Rollback(const std::string& actor) {
   MutexLock lock(turn_);
   MESHCA_ASSIGN_OR_RETURN(const absl::Time now, BelievedNow());
+  // RollBackRotation says why where there is nothing to go back to.
+  std::optional<NextIssuing> next;
+  if (const std::optional<RootRotation> running = Running();
+      running.has_value() && running->step != RotationStep::kRetire) {
+    MESHCA_ASSIGN_OR_RETURN(
+        next, NextIssuing::Prepare(parts_.authorities->maker(), *parts_.authorities->Current(), running->old_root_id));
+  }
   MESHCA_RETURN_IF_ERROR(
       parts_.authorities->Change([&](const AuthoritiesAndBundle& state) -> absl::StatusOr<AuthorityChange> {
         const TrustDomain& domain = parts_.authorities->options().trust_domain;
         const RootRotation* running = RunningRotation(state);
         StoredAuthority issuing;
         if (running != nullptr && running->step != RotationStep::kRetire) {
-          MESHCA_ASSIGN_OR_RETURN(issuing, IssuingUnder(state, running->old_root_id, now));
+          if (!next.has_value() || next->root_id() != running->old_root_id) {
+            return absl::AbortedError("the rotation has just changed: look at `meshca root status` and try again");
+          }
+          MESHCA_ASSIGN_OR_RETURN(issuing, next->RowFor(state, now));
         }
         return RollBackRotation(state, domain, std::move(issuing), {actor, "the old root signs again", now});
       }));

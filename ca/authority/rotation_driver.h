@@ -89,9 +89,6 @@ class RotationDriver final : public RotationControl {
   absl::Time SatisfiedSince(absl::Time now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   // After a restore no root is retired before this.
   absl::StatusOr<absl::Time> RetireNotBefore() const;
-  // What will sign under `root_id`: made new where meshca holds the root's key, else the one plugged in with it.
-  absl::StatusOr<StoredAuthority> IssuingUnder(const AuthoritiesAndBundle& state, const std::string& root_id,
-                                               absl::Time now) const;
   absl::Time EndsAbout(const View& view) const;
   void Say(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
   void Show(const View& view, std::string waiting_for) ABSL_LOCKS_EXCLUDED(mutex_);

@@ -10,12 +10,10 @@
 #include "ca/base/check.h"
 #include "ca/base/status.h"
 #include "ca/issuance/request_policy.h"
+#include "ca/x509/dns_name.h"
 
 namespace meshca {
 namespace {
-
-constexpr size_t kDnsNameBytesMax = 253;
-constexpr size_t kDnsLabelBytesMax = 63;
 
 absl::Status Denied(absl::string_view reason, absl::string_view what) {
   return WithReason(absl::PermissionDeniedError(what), reason);
@@ -26,12 +24,6 @@ absl::Status Invalid(absl::string_view reason, absl::string_view what) {
 }
 
 std::string Quoted(absl::string_view text) { return absl::StrCat("\"", absl::CHexEscape(text.substr(0, 300)), "\""); }
-
-bool IsDnsLabel(absl::string_view label) {
-  if (label.empty() || label.size() > kDnsLabelBytesMax || label.front() == '-' || label.back() == '-') return false;
-  // The underscore is no letter of a host name, but service names in the wild carry it.
-  return std::all_of(label.begin(), label.end(), [](char c) { return absl::ascii_isalnum(c) || c == '-' || c == '_'; });
-}
 
 // The ID the request is for: the one it names, else the CSR's, else the caller's first.
 absl::StatusOr<SpiffeId> WantedId(const SubmittedRequest& submitted, const Csr* csr) {
@@ -105,19 +97,6 @@ absl::Status JudgeCsr(const Csr& csr) {
 }
 
 }  // namespace
-
-absl::Status CheckDnsName(absl::string_view name) {
-  const auto bad = [name] { return Invalid("DNS_NAME_INVALID", absl::StrCat("not a DNS name: ", Quoted(name))); };
-  if (name.empty() || name.size() > kDnsNameBytesMax) return bad();
-  absl::string_view rest = name;
-  if (rest.substr(0, 2) == "*.") rest.remove_prefix(2);
-  for (;;) {
-    const size_t dot = rest.find('.');
-    if (!IsDnsLabel(rest.substr(0, dot))) return bad();
-    if (dot == absl::string_view::npos) return absl::OkStatus();
-    rest.remove_prefix(dot + 1);
-  }
-}
 
 absl::StatusOr<IssuanceRequest> JudgeRequest(SubmittedRequest submitted, const TrustDomain& domain,
                                              RequestPolicy* policy) {

@@ -52,10 +52,6 @@ struct IssuanceRequest {
 absl::StatusOr<IssuanceRequest> JudgeRequest(SubmittedRequest submitted, const TrustDomain& domain,
                                              RequestPolicy* policy = nullptr);
 
-// Is `name` a DNS name of letters, digits, hyphens and dots that a certificate may carry? A first label `*` is
-// allowed. InvalidArgument (DNS_NAME_INVALID) otherwise.
-absl::Status CheckDnsName(absl::string_view name);
-
 }  // namespace meshca
 
 #endif  // MESHCA_CA_ISSUANCE_ISSUANCE_REQUEST_H_

@@ -10,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "ca/base/log.h"
 #include "ca/base/status.h"
-#include "ca/issuance/issuance_request.h"
+#include "ca/x509/dns_name.h"
 
 namespace meshca {
 namespace {

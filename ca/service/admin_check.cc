@@ -10,8 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "ca/authn/check_issuers.h"
-#include "ca/authn/overflow_ids.h"
-#include "ca/authn/selector.h"
+#include "ca/authn/entry_rules.h"
 #include "ca/base/checked_fact.h"
 #include "ca/base/secret_access.h"
 #include "ca/base/status.h"
@@ -132,17 +131,6 @@ void CheckStore(const AdminContext& context, std::vector<CheckedFact>& facts) {
   }
 }
 
-// The selector of `entry` by which it fits nobody, and why; "" where it fits somebody.
-std::string FitsNobody(const RegistrationEntry& entry) {
-  for (const std::string& text : entry.selectors) {
-    const absl::StatusOr<Selector> selector = Selector::Parse(text);
-    if (!selector.ok()) return std::string(selector.status().message());
-    const std::string fault = OverflowIds::OfKernel().Fault(*selector);
-    if (!fault.empty()) return absl::StrCat("selector \"", text, "\": ", fault);
-  }
-  return "";
-}
-
 void CheckEntries(const AdminContext& context, std::vector<CheckedFact>& facts) {
   constexpr char kName[] = "registration entries";
   const auto entries = context.entries.ListEntries();
@@ -152,7 +140,7 @@ void CheckEntries(const AdminContext& context, std::vector<CheckedFact>& facts) 
   }
   size_t unfit = 0;
   for (const RegistrationEntry& entry : *entries) {
-    const std::string why = FitsNobody(entry);
+    const std::string why = WhyFitsNobody(entry);
     if (why.empty() || unfit++ >= kUnfitShownMax) continue;
     facts.push_back(
         {kName, State::kWarning, absl::StrCat(entry.id, " (", entry.spiffe_id.uri(), ") fits nobody: ", why),

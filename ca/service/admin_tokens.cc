@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "ca/authority/authority_lookup.h"
 #include "ca/base/status.h"
+#include "ca/identity/join_token_terms.h"
 #include "ca/identity/join_token_text.h"
 #include "ca/service/admin_methods.h"
 #include "ca/service/proto_time.h"
@@ -11,11 +12,6 @@
 
 namespace meshca::admin_methods {
 namespace {
-
-constexpr absl::Duration kTtlDefault = absl::Minutes(10);
-// A token is a password that lies around; what needs longer has better ways to prove who it is.
-constexpr absl::Duration kTtlMax = absl::Hours(24 * 30);
-constexpr size_t kNodeBytesMax = 253;
 
 v1::JoinToken Message(const JoinToken& token, absl::Time now) {
   v1::JoinToken message;
@@ -30,39 +26,15 @@ v1::JoinToken Message(const JoinToken& token, absl::Time now) {
   return message;
 }
 
-absl::StatusOr<absl::Duration> Ttl(const v1::CreateTokenRequest& request) {
-  if (!request.has_ttl()) return kTtlDefault;
-  const absl::Duration ttl = ToDuration(request.ttl());
-  if (ttl < absl::Seconds(1) || ttl > kTtlMax) {
-    return WithReason(absl::InvalidArgumentError(absl::StrCat("ttl ", absl::FormatDuration(ttl), " is outside 1s to ",
-                                                              absl::FormatDuration(kTtlMax))),
-                      "TOKEN_TTL");
-  }
-  return ttl;
-}
-
-absl::StatusOr<SpiffeId> WorkloadId(const std::string& text, const TrustDomain& trust_domain) {
-  MESHCA_ASSIGN_OR_RETURN(SpiffeId id, SpiffeId::Parse(text));
-  if (!id.MemberOf(trust_domain)) {
-    return WithReason(absl::InvalidArgumentError(
-                          absl::StrCat("SPIFFE ID ", id.uri(), " is not in trust domain ", trust_domain.name())),
-                      "SPIFFE_ID_TRUST_DOMAIN");
-  }
-  if (!id.has_path()) {
-    return WithReason(
-        absl::InvalidArgumentError(absl::StrCat("SPIFFE ID ", id.uri(), " has no path; a workload's ID has one")),
-        "SPIFFE_ID_INVALID");
-  }
-  return id;
-}
-
 }  // namespace
 
 absl::StatusOr<v1::CreateTokenResponse> CreateToken(const AdminContext& context, const std::string& actor,
                                                     const v1::CreateTokenRequest& request) {
-  MESHCA_ASSIGN_OR_RETURN(const SpiffeId id, WorkloadId(request.spiffe_id(), context.facts.trust_domain));
-  MESHCA_ASSIGN_OR_RETURN(const absl::Duration ttl, Ttl(request));
-  if (request.node().size() > kNodeBytesMax) return absl::InvalidArgumentError("node has more than 253 bytes");
+  JoinTokenTerms terms;
+  MESHCA_ASSIGN_OR_RETURN(terms.spiffe_id, SpiffeId::Parse(request.spiffe_id()));
+  terms.node = request.node();
+  if (request.has_ttl()) terms.ttl = ToDuration(request.ttl());
+  MESHCA_RETURN_IF_ERROR(CheckJoinTokenTerms(terms, context.facts.trust_domain));
   const auto snapshot = context.authorities.Current();
   if (snapshot == nullptr) return absl::UnavailableError("the CA is starting");
   MESHCA_ASSIGN_OR_RETURN(const SigningAuthority root, ActiveRoot(*snapshot));
@@ -73,16 +45,16 @@ absl::StatusOr<v1::CreateTokenResponse> CreateToken(const AdminContext& context,
   JoinToken token;
   token.secret_sha256 = JoinTokenSha256(text.reveal());
   token.id = JoinTokenId(token.secret_sha256);
-  token.spiffe_id = id;
-  token.node = request.node();
+  token.spiffe_id = terms.spiffe_id;
+  token.node = terms.node;
   token.created_at = now;
-  token.expires_at = now + ttl;
+  token.expires_at = now + terms.ttl;
   token.created_by = actor;
   AuditEntry audit;
   audit.time = now;
   audit.actor = actor;
   audit.action = "token.create";
-  audit.target = id.uri();
+  audit.target = terms.spiffe_id.uri();
   audit.detail = absl::StrCat("token ", token.id, " until ",
                               absl::FormatTime(absl::RFC3339_sec, token.expires_at, absl::UTCTimeZone()));
   MESHCA_RETURN_IF_ERROR(context.tokens.CreateToken(token, audit));

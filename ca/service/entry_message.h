@@ -15,7 +15,7 @@ namespace meshca::admin_methods {
 
 admin::v1::Entry EntryMessage(const RegistrationEntry& entry);
 
-// Judges `message` and fills in what it leaves out: an id made from what it says, and who created it when.
+// Reads `message`, has it judged and completed (CompleteEntry), and notes who created it when.
 // InvalidArgument names the field.
 absl::StatusOr<RegistrationEntry> ReadEntryMessage(const AdminContext& context, const std::string& actor,
                                                    const admin::v1::Entry& message);

@@ -3,7 +3,7 @@
 #include "absl/strings/string_view.h"
 #include "ca/base/openssl_ptr.h"
 #include "ca/base/status.h"
-#include "ca/issuance/issuance_request.h"
+#include "ca/x509/dns_name.h"
 
 namespace meshca::cli {
 namespace {

@@ -46,7 +46,7 @@ class RpcStream {
 };
 
 // Methods are "/package.Service/Method". Statuses are the server's, with its reason (ReasonOf); Unavailable where none
-// could be reached says at which address; FailedPrecondition where the library behind it (grpc_client.h) is missing.
+// could be reached says at which address.
 // No gRPC type shows here: including grpcpp costs five seconds a file.
 // Not thread-safe.
 class RpcClient {

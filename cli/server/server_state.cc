@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "ca/authority/sealed_key_store.h"
 #include "ca/base/clock.h"
 #include "ca/base/entropy.h"
 #include "ca/base/source_date.h"
@@ -59,11 +60,12 @@ absl::StatusOr<std::unique_ptr<ServerState>> OpenServerState(const config::Resol
   auto state = std::make_unique<ServerState>();
   MESHCA_RETURN_IF_ERROR(storage::PrepareFolder(DatabasePath(config)));
   MESHCA_ASSIGN_OR_RETURN(KeyEncryption keys, OpenKeyEncryption(config, /*create=*/true));
-  state->keys = std::make_unique<const KeyEncryption>(std::move(keys));
+  state->key_encryption = std::make_unique<const KeyEncryption>(std::move(keys));
+  state->keys = std::make_unique<SealedKeyStore>(*state->key_encryption);
 
   storage::SqliteOptions options;
   options.path = DatabasePath(config);
-  options.keys = state->keys.get();
+  options.keys = state->key_encryption.get();
   options.clock = &SystemClock();
   options.limits.writer.jobs_max[static_cast<size_t>(storage::WriteLane::kIssuance)] =
       config.values.storage().queue_records_max();

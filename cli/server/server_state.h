@@ -9,6 +9,7 @@
 #include "ca/authn/entry_cache.h"
 #include "ca/authority/authority_manager.h"
 #include "ca/authority/key_encryption.h"
+#include "ca/x509/key_store.h"
 #include "cli/config/resolve.h"
 #include "storage/store.h"
 
@@ -16,7 +17,8 @@ namespace meshca::cli {
 
 // In order of construction: each part is used by those below it.
 struct ServerState {
-  std::unique_ptr<const KeyEncryption> keys;
+  std::unique_ptr<const KeyEncryption> key_encryption;
+  std::unique_ptr<KeyStore> keys;
   std::unique_ptr<storage::Store> store;
   std::unique_ptr<AuthorityManager> authorities;  // started
   EntryCache entries;                             // loaded

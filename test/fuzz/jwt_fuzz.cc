@@ -9,10 +9,10 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "ca/authn/claim_template.h"
-#include "ca/authn/jwks.h"
-#include "ca/authn/jwt.h"
 #include "ca/base/check.h"
 #include "ca/base/status.h"
+#include "ca/jwt/jwks.h"
+#include "ca/jwt/jwt.h"
 
 namespace {
 

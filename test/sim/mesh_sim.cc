@@ -34,10 +34,7 @@ absl::StatusOr<uint64_t> CrashingStore::CommitAuthorities(const AuthorityChange&
   return crash == Crash::kAfter ? dead : revision;
 }
 
-MeshSim::MeshSim(uint64_t seed)
-    : random_(seed), keys_(KeyEncryption::FromKey(SecretBytes(std::string(32, 'k'))).value()) {
-  StartServer();
-}
+MeshSim::MeshSim(uint64_t seed) : random_(seed) { StartServer(); }
 
 MeshSim::~MeshSim() { EndServer(); }
 

@@ -16,6 +16,7 @@
 #include "ca/subscribers/subscriber_registry.h"
 #include "test/fakes/counting_entropy.h"
 #include "test/fakes/fake_clock.h"
+#include "test/fakes/fake_key_store.h"
 #include "test/fakes/memory_store.h"
 
 namespace meshca {
@@ -115,7 +116,7 @@ class MeshSim final : public KeyReissuer {
   std::mt19937_64 random_;
   FakeClock clock_;
   CountingEntropy entropy_;
-  KeyEncryption keys_;
+  FakeKeyStore keys_;
   MemoryStore memory_;
   CrashingStore store_{memory_};
   std::unique_ptr<AuthorityManager> manager_;

@@ -21,6 +21,6 @@ def fresh(bench):
     if bench.wants("start-fresh"):
         yield Row("start-fresh", "start to ready, fresh state", "ms", 100, starts)
     if bench.wants("memory-idle"):
-        yield Row("memory-idle", "memory, idle", "MiB", 20, idle)
+        yield Row("memory-idle", "memory, idle", "MiB", 24, idle)
     if after:
         yield Row("memory-after-100000", "memory after 100,000 issuances", "MiB", 32, after)

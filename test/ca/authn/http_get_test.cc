@@ -23,8 +23,8 @@
 #include "ca/rpc/bind.h"
 #include "ca/x509/authority_builder.h"
 #include "gtest/gtest.h"
-#include "test/ca/authn/jwt_maker.h"
 #include "test/ca/authn/refuses.h"
+#include "test/ca/jwt/jwt_maker.h"
 
 namespace meshca {
 namespace {

@@ -14,8 +14,8 @@
 #include "ca/authn/jwt_cache.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "test/ca/authn/jwt_maker.h"
 #include "test/ca/authn/refuses.h"
+#include "test/ca/jwt/jwt_maker.h"
 
 namespace meshca {
 namespace {

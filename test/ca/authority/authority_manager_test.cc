@@ -18,6 +18,7 @@
 #include "test/ca/authority/test_ca.h"
 #include "test/fakes/counting_entropy.h"
 #include "test/fakes/fake_clock.h"
+#include "test/fakes/fake_key_store.h"
 #include "test/fakes/memory_store.h"
 
 namespace meshca {
@@ -127,7 +128,7 @@ class AuthorityManagerTest : public testing::Test {
   FakeClock clock_;
   CountingEntropy entropy_;
   FaultyStore store_;
-  KeyEncryption keys_ = KeyEncryption::FromKey(SecretBytes(std::string(32, 'k'))).value();
+  FakeKeyStore keys_;
   AuthorityOptions options_;
   std::vector<std::shared_ptr<const AuthoritySnapshot>> published_;
 };
@@ -294,7 +295,7 @@ TEST_F(AuthorityManagerTest, OtherTrustDomainIsRefusedWithBothNames) {
 
 TEST_F(AuthorityManagerTest, WrongKeyEncryptionKeyIsDataLoss) {
   MakeStarted();
-  keys_ = KeyEncryption::FromKey(SecretBytes(std::string(32, 'x'))).value();
+  keys_.UseLetter('x');
   auto manager = Make();
   EXPECT_THAT(manager->Start(), Refuses(absl::StatusCode::kDataLoss, "SEALED_KEY_BROKEN", "key-encryption key"));
 }

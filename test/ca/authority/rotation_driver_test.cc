@@ -5,12 +5,12 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "ca/authority/key_encryption.h"
 #include "ca/base/status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "test/fakes/counting_entropy.h"
 #include "test/fakes/fake_clock.h"
+#include "test/fakes/fake_key_store.h"
 #include "test/fakes/memory_store.h"
 
 namespace meshca {
@@ -92,7 +92,7 @@ class RotationDriverTest : public testing::Test {
 
   FakeClock clock_;
   CountingEntropy entropy_;
-  KeyEncryption keys_ = KeyEncryption::FromKey(SecretBytes(std::string(32, 'k'))).value();
+  FakeKeyStore keys_;
   MemoryStore store_;
   Subscribers subscribers_;
   std::unique_ptr<AuthorityManager> manager_;

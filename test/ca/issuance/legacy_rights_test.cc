@@ -13,6 +13,7 @@
 #include "ca/base/log.h"
 #include "test/ca/issuance/test_ca.h"
 #include "test/fakes/fake_clock.h"
+#include "test/fakes/fake_key_store.h"
 #include "test/fakes/memory_store.h"
 #include "test/fakes/status_matchers.h"
 
@@ -70,7 +71,7 @@ class LegacyRightsTest : public testing::Test {
 
   FakeClock clock;
   MemoryStore store;
-  const KeyEncryption keys = *KeyEncryption::FromKey(SecretBytes(std::string(32, 'k')));
+  FakeKeyStore keys;
   std::unique_ptr<AuthorityManager> manager;
 
  private:

@@ -10,6 +10,7 @@
 #include "gtest/gtest.h"
 #include "test/fakes/counting_entropy.h"
 #include "test/fakes/fake_clock.h"
+#include "test/fakes/fake_key_store.h"
 #include "test/fakes/memory_store.h"
 
 namespace meshca {
@@ -45,7 +46,7 @@ class ReadinessTest : public testing::Test {
   FakeClock clock_;
   CountingEntropy entropy_;
   MemoryStore store_;
-  KeyEncryption keys_ = KeyEncryption::FromKey(SecretBytes(std::string(32, 'k'))).value();
+  FakeKeyStore keys_;
   std::unique_ptr<AuthorityManager> manager_;
   Mutex mutex_;
   CondVar changed_;

@@ -15,6 +15,7 @@
 #include "test/ca/authority/test_ca.h"
 #include "test/fakes/counting_entropy.h"
 #include "test/fakes/fake_clock.h"
+#include "test/fakes/fake_key_store.h"
 #include "test/fakes/memory_store.h"
 
 #include <openssl/x509_vfy.h>
@@ -91,7 +92,7 @@ class ServerCertificateTest : public testing::Test {
   FakeClock clock_;
   CountingEntropy entropy_;
   MemoryStore store_;
-  KeyEncryption keys_ = KeyEncryption::FromKey(SecretBytes(std::string(32, 'k'))).value();
+  FakeKeyStore keys_;
   std::unique_ptr<AuthorityManager> manager_;
   ServerCertificateOptions options_;
   absl::Status install_error_;

@@ -17,6 +17,7 @@
 #include "ca/service/admin_context.h"
 #include "test/ca/issuance/test_ca.h"
 #include "test/fakes/fake_clock.h"
+#include "test/fakes/fake_key_store.h"
 #include "test/fakes/memory_store.h"
 #include "test/fakes/temp_folder.h"
 
@@ -123,7 +124,7 @@ class ServiceTest : public testing::Test {
   FakeClock clock;
   MemoryStore store;
   const TrustDomain domain = *TrustDomain::Parse("cluster.local");
-  const KeyEncryption keys = *KeyEncryption::FromKey(SecretBytes(std::string(32, 'k')));
+  FakeKeyStore keys;
   const std::unique_ptr<SoftwareKey> key = *SoftwareKey::Generate(KeyType::kEcP256);
   std::unique_ptr<AuthorityManager> manager;
   std::unique_ptr<IssuancePipeline> pipeline;

@@ -9,7 +9,6 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "ca/authority/key_encryption.h"
 #include "ca/base/process_limits.h"
 #include "cli/server/metric_families.h"
 #include "gmock/gmock.h"
@@ -17,6 +16,7 @@
 #include "test/fakes/counting_entropy.h"
 #include "test/fakes/fake_clock.h"
 #include "test/fakes/fake_rotation.h"
+#include "test/fakes/fake_key_store.h"
 #include "test/fakes/memory_store.h"
 
 namespace meshca::cli {
@@ -86,7 +86,7 @@ class MetricsTest : public testing::Test {
   FakeClock clock_;
   CountingEntropy entropy_;
   MemoryStore store_;
-  KeyEncryption keys_ = KeyEncryption::FromKey(SecretBytes(std::string(32, 'k'))).value();
+  FakeKeyStore keys_;
   std::unique_ptr<AuthorityManager> manager_;
   std::unique_ptr<IssuancePipeline> pipeline_;
   std::unique_ptr<rpc::Server> edge_;

@@ -1,4 +1,4 @@
-#include "ca/authn/base64url.h"
+#include "ca/jwt/base64url.h"
 
 #include "absl/strings/escaping.h"
 

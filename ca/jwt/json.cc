@@ -1,4 +1,4 @@
-#include "ca/authn/json.h"
+#include "ca/jwt/json.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,7 +1,7 @@
 // Tokens and keys that another implementation made: PyJWT 2.15 with keys thrown away since. The claims are those of
 // ValidClaims in jwt_test.cc.
-#ifndef MESHCA_TEST_CA_AUTHN_JWT_VECTORS_H_
-#define MESHCA_TEST_CA_AUTHN_JWT_VECTORS_H_
+#ifndef MESHCA_TEST_CA_JWT_JWT_VECTORS_H_
+#define MESHCA_TEST_CA_JWT_JWT_VECTORS_H_
 
 namespace meshca {
 
@@ -69,4 +69,4 @@ constexpr char kVectorNone[] =
 
 }  // namespace meshca
 
-#endif  // MESHCA_TEST_CA_AUTHN_JWT_VECTORS_H_
+#endif  // MESHCA_TEST_CA_JWT_JWT_VECTORS_H_

@@ -1,6 +1,6 @@
 // Makes tokens for tests, good and bad.
-#ifndef MESHCA_TEST_CA_AUTHN_JWT_MAKER_H_
-#define MESHCA_TEST_CA_AUTHN_JWT_MAKER_H_
+#ifndef MESHCA_TEST_CA_JWT_JWT_MAKER_H_
+#define MESHCA_TEST_CA_JWT_JWT_MAKER_H_
 
 #include <memory>
 #include <string>
@@ -67,4 +67,4 @@ class JwtMaker {
 
 }  // namespace meshca
 
-#endif  // MESHCA_TEST_CA_AUTHN_JWT_MAKER_H_
+#endif  // MESHCA_TEST_CA_JWT_JWT_MAKER_H_

@@ -1,6 +1,6 @@
 // The public keys of a token issuer (JSON Web Key Set, RFC 7517 §5).
-#ifndef MESHCA_CA_AUTHN_JWKS_H_
-#define MESHCA_CA_AUTHN_JWKS_H_
+#ifndef MESHCA_CA_JWT_JWKS_H_
+#define MESHCA_CA_JWT_JWKS_H_
 
 #include <cstddef>
 #include <string>
@@ -65,4 +65,4 @@ bool VerifyJwsSignature(JwtAlgorithm algorithm, const PublicKey& key, absl::stri
 
 }  // namespace meshca
 
-#endif  // MESHCA_CA_AUTHN_JWKS_H_
+#endif  // MESHCA_CA_JWT_JWKS_H_

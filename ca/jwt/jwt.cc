@@ -1,4 +1,4 @@
-#include "ca/authn/jwt.h"
+#include "ca/jwt/jwt.h"
 
 #include <algorithm>
 #include <cmath>
@@ -10,9 +10,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "ca/authn/base64url.h"
 #include "ca/base/status.h"
 #include "ca/base/utc_text.h"
+#include "ca/jwt/base64url.h"
 
 namespace meshca {
 namespace {

@@ -1,4 +1,4 @@
-#include "ca/authn/jwks.h"
+#include "ca/jwt/jwks.h"
 
 #include <algorithm>
 #include <array>
@@ -8,9 +8,9 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "ca/authn/base64url.h"
-#include "ca/authn/json.h"
 #include "ca/base/status.h"
+#include "ca/jwt/base64url.h"
+#include "ca/jwt/json.h"
 #include "ca/x509/der.h"
 #include "ca/x509/signature_algorithm.h"
 

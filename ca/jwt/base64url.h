@@ -1,6 +1,6 @@
 // base64url as JOSE writes it (RFC 7515 §2): no padding, no white space, one spelling for each value.
-#ifndef MESHCA_CA_AUTHN_BASE64URL_H_
-#define MESHCA_CA_AUTHN_BASE64URL_H_
+#ifndef MESHCA_CA_JWT_BASE64URL_H_
+#define MESHCA_CA_JWT_BASE64URL_H_
 
 #include <optional>
 #include <string>
@@ -15,4 +15,4 @@ std::optional<std::string> Base64UrlDecode(absl::string_view text);
 
 }  // namespace meshca
 
-#endif  // MESHCA_CA_AUTHN_BASE64URL_H_
+#endif  // MESHCA_CA_JWT_BASE64URL_H_

@@ -1,6 +1,6 @@
 // A JSON Web Token as it arrives: compact JWS (RFC 7515 §3.1, RFC 7519).
-#ifndef MESHCA_CA_AUTHN_JWT_H_
-#define MESHCA_CA_AUTHN_JWT_H_
+#ifndef MESHCA_CA_JWT_JWT_H_
+#define MESHCA_CA_JWT_JWT_H_
 
 #include <cstddef>
 #include <string>
@@ -10,8 +10,8 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "ca/authn/json.h"
-#include "ca/authn/jwks.h"
+#include "ca/jwt/json.h"
+#include "ca/jwt/jwks.h"
 
 namespace meshca {
 
@@ -80,4 +80,4 @@ bool LooksLikeJwt(absl::string_view text);
 
 }  // namespace meshca
 
-#endif  // MESHCA_CA_AUTHN_JWT_H_
+#endif  // MESHCA_CA_JWT_JWT_H_

@@ -1,0 +1,58 @@
+// Makes new authorities: a key in the key store, and a certificate for it.
+#ifndef MESHCA_CA_AUTHORITY_AUTHORITY_MAKER_H_
+#define MESHCA_CA_AUTHORITY_AUTHORITY_MAKER_H_
+
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "ca/authority/authority_options.h"
+#include "ca/authority/authority_store.h"
+#include "ca/authority/rotation_change.h"
+#include "ca/base/entropy.h"
+#include "ca/x509/certificate.h"
+#include "ca/x509/key_store.h"
+
+namespace meshca {
+
+// Nothing made here is stored: a row takes effect by the AuthorityChange that carries it. Generating a key may take
+// long, so it stands apart from making the certificate: whoever commits with retries generates the key before them
+// (AuthorityLedger::Change) and makes the row, which depends on what is stored, inside. Thread-safe.
+// Errors of all: Internal (OpenSSL or the key store); FailedPrecondition and DataLoss where a root's key does not open.
+class AuthorityMaker {
+ public:
+  // All outlive the maker.
+  AuthorityMaker(const AuthorityOptions& options, KeyStore& keys, EntropySource& entropy)
+      : options_(options), keys_(keys), entropy_(entropy) {}
+
+  // Of the configured type, for a root or an issuing authority.
+  absl::StatusOr<std::unique_ptr<NewKey>> GenerateKey() const { return keys_.Generate(options_.key_type); }
+
+  // The self-signed certificate of a new root with `key`.
+  absl::StatusOr<Certificate> MakeRootCertificate(const NewKey& key, absl::Time now) const;
+
+  // A new root with `key`, state prepared, and its key certified by the active root of `state` wherever that can
+  // certify (CrossCertify).
+  absl::StatusOr<NewRoot> MakeNewRoot(const NewKey& key, const AuthoritiesAndBundle& state, absl::Time now) const;
+
+  // Puts the active root's certificate of `root`'s key behind it in its chain, and in the chain of the issuing
+  // authority under it. Ok and nothing done where the active root cannot certify: its key is not held, it has ended, or
+  // its pathLenConstraint leaves no room.
+  absl::Status CrossCertify(const AuthoritiesAndBundle& state, absl::Time now, NewRoot& root) const;
+
+  // A new issuing authority with `key` under `root`, active from `now`. The key of `root` is opened to sign once, and
+  // wiped before this returns.
+  absl::StatusOr<StoredAuthority> MakeIssuing(const NewKey& key, const StoredAuthority& root, absl::Time now) const;
+
+  KeyStore& keys() const { return keys_; }
+
+ private:
+  const AuthorityOptions& options_;
+  KeyStore& keys_;
+  EntropySource& entropy_;
+};
+
+}  // namespace meshca
+
+#endif  // MESHCA_CA_AUTHORITY_AUTHORITY_MAKER_H_

@@ -1,0 +1,37 @@
+// What the operator has configured of the authorities of one trust domain.
+#ifndef MESHCA_CA_AUTHORITY_AUTHORITY_OPTIONS_H_
+#define MESHCA_CA_AUTHORITY_AUTHORITY_OPTIONS_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "ca/spiffe/trust_domain.h"
+#include "ca/x509/public_key.h"
+
+namespace meshca {
+
+struct AuthorityOptions {
+  TrustDomain trust_domain;
+  KeyType key_type = KeyType::kEcP256;
+  absl::Duration root_lifetime = absl::Hours(24 * 3650);
+  absl::Duration issuing_lifetime = absl::Hours(24 * 30);
+  // The longest lifetime that the certificate profile allows a leaf. issuing_lifetime is at least twice as long.
+  absl::Duration leaf_lifetime_max = absl::Hours(24 * 7);
+  // A CA that was made elsewhere: the folder with its files, in one of the layouts of plugged_in_ca.h. "": meshca makes
+  // its own root.
+  std::string plugged_in_folder;
+  // How often that folder is read again.
+  absl::Duration plugged_in_poll = absl::Seconds(10);
+  // No trust domain begins while the clock of the machine is before this: its certificates would be dated wrong and be
+  // of no use once the clock is right. The server gives the day on which its source was made.
+  absl::Time earliest_first_start = absl::InfinitePast();
+};
+
+// Each authority must outlive whatever it signs, however late it signs it. InvalidArgument: there is no trust domain,
+// or two lifetimes do not fit (LIFETIME_INVALID; the message names both).
+absl::Status CheckAuthorityOptions(const AuthorityOptions& options);
+
+}  // namespace meshca
+
+#endif  // MESHCA_CA_AUTHORITY_AUTHORITY_OPTIONS_H_

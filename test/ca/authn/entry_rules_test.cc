@@ -1,0 +1,57 @@
+#include "ca/authn/entry_rules.h"
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "ca/authn/overflow_ids.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "test/ca/authn/refuses.h"
+#include "test/ca/spiffe/test_domain.h"
+
+namespace meshca {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+RegistrationEntry WebEntry(std::vector<std::string> selectors) {
+  RegistrationEntry entry;
+  entry.spiffe_id = SpiffeId::FromParts(TestDomain(), "/ns/default/sa/web").value();
+  entry.selectors = std::move(selectors);
+  return entry;
+}
+
+TEST(EntryRules, AnEntryIsBroughtIntoItsOneForm) {
+  RegistrationEntry entry = WebEntry({"unix:uid:1000", "unix:gid:8", "unix:uid:1000"});
+  entry.dns_names = {"Web.Default.SVC"};
+  ASSERT_TRUE(CompleteEntry(TestDomain(), entry).ok());
+  EXPECT_THAT(entry.selectors, ElementsAre("unix:gid:8", "unix:uid:1000"));
+  EXPECT_THAT(entry.dns_names, ElementsAre("web.default.svc"));
+}
+
+TEST(EntryRules, TheSameEntryGetsTheSameIdWhateverTheOrderOfItsSelectors) {
+  RegistrationEntry one = WebEntry({"unix:uid:1000", "unix:gid:8"});
+  RegistrationEntry same = WebEntry({"unix:gid:8", "unix:uid:1000"});
+  RegistrationEntry other = WebEntry({"unix:uid:1001", "unix:gid:8"});
+  for (RegistrationEntry* entry : {&one, &same, &other}) ASSERT_TRUE(CompleteEntry(TestDomain(), *entry).ok());
+  EXPECT_EQ(one.id, same.id);
+  EXPECT_NE(one.id, other.id);
+  RegistrationEntry named = WebEntry({"unix:uid:1000"});
+  named.id = "web";
+  ASSERT_TRUE(CompleteEntry(TestDomain(), named).ok());
+  EXPECT_EQ(named.id, "web");
+}
+
+TEST(EntryRules, ASelectorThatFitsNobodyIsRefusedAndFoundInAnOlderEntry) {
+  const std::string nobody = absl::StrCat("unix:uid:", OverflowIds::OfKernel().uid);
+  RegistrationEntry entry = WebEntry({nobody});
+  EXPECT_THAT(WhyFitsNobody(entry), HasSubstr(nobody));
+  EXPECT_THAT(CompleteEntry(TestDomain(), entry),
+              Refuses(absl::StatusCode::kInvalidArgument, "SELECTOR_NOBODY", nobody));
+  EXPECT_EQ(WhyFitsNobody(WebEntry({"unix:uid:1000"})), "");
+}
+
+}  // namespace
+}  // namespace meshca
