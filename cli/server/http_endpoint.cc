@@ -18,8 +18,8 @@
 #include "ca/base/clock.h"
 #include "ca/base/mutex.h"
 #include "ca/base/status.h"
+#include "ca/base/tcp_listen.h"
 #include "ca/base/unique_fd.h"
-#include "ca/rpc/bind.h"
 #include "cli/server/http_request.h"
 
 namespace meshca::cli {
@@ -87,7 +87,7 @@ class HttpEndpoint::Impl {
   Impl(UniqueFd listener, UniqueFd wake, std::vector<HttpRoute> routes, HttpLimits limits)
       : listener_(std::move(listener)),
         wake_(std::move(wake)),
-        address_(rpc::BoundAddress(listener_.get())),
+        address_(BoundAddress(listener_.get())),
         routes_(std::move(routes)),
         limits_(limits),
         demands_(routes_.size()),
@@ -385,7 +385,7 @@ const std::string& HttpEndpoint::address() const { return impl_->address(); }
 
 absl::StatusOr<std::unique_ptr<HttpEndpoint>> HttpEndpoint::Start(const std::string& address,
                                                                   std::vector<HttpRoute> routes, HttpLimits limits) {
-  MESHCA_ASSIGN_OR_RETURN(UniqueFd listener, rpc::BindTcp(address));
+  MESHCA_ASSIGN_OR_RETURN(UniqueFd listener, BindTcp(address));
   UniqueFd wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake.valid()) return ErrnoStatus(errno, "eventfd");
   return std::unique_ptr<HttpEndpoint>(

@@ -43,7 +43,7 @@ struct HttpLimits {
 // A flood of idle connections ends its own: an honest client is done before it is the oldest.
 class HttpEndpoint {
  public:
-  // Binds and serves. Routes run until the endpoint ends. Errors: rpc::BindTcp's, Internal.
+  // Binds and serves. Routes run until the endpoint ends. Errors: BindTcp's, Internal.
   static absl::StatusOr<std::unique_ptr<HttpEndpoint>> Start(const std::string& address, std::vector<HttpRoute> routes,
                                                              HttpLimits limits = {});
   // Closes everything at once and waits for a blocking route under way.
