@@ -139,10 +139,8 @@ class Message {
         break;
       case Part::kChunkLine: return EndChunkLine(line);
       case Part::kTrailers:
-        if (last) {
-          PutPending();
-          part_ = Part::kDone;
-        }
+        if (last && !PutPending()) return Refuse(MessageFault::Kind::kMalformed, "a trailer ends too early");
+        if (last) part_ = Part::kDone;
         break;
       default: break;
     }
@@ -177,7 +175,8 @@ class Message {
 
   void EndHead() {
     part_bytes_ += pending_.size();
-    PutPending();
+    // Where a line is too short, Beast waits for more although the head is at its end.
+    if (!PutPending()) return Refuse(MessageFault::Kind::kMalformed, "a line of its head ends too early");
     if (faulty()) return;
     pending_.clear();
     line_start_ = 0;
@@ -211,6 +210,8 @@ class Message {
     parser_->Put(bytes, used);
     bytes.remove_prefix(used);
     if (faulty()) return;
+    // Cannot be; but a loop that makes no progress would hold up every connection of its thread.
+    if (used == 0) return Refuse(MessageFault::Kind::kMalformed, "its body cannot be read");
     if (part_ == Part::kBody && parser_->IsDone()) part_ = Part::kDone;
     if (part_ == Part::kChunk && parser_->chunk_left == 0) {
       part_ = Part::kChunkLine;
