@@ -54,11 +54,31 @@ void EventLoop::Join() {
 
 asio::io_context& EventLoop::context() { return impl_->context; }
 
-struct Timer::State {
+// A deadline is set several times for each request and almost never comes. So Asio's timer is moved only to wake
+// earlier than it would; when it wakes too early, it sleeps on.
+struct Timer::State : std::enable_shared_from_this<Timer::State> {
+  using Moment = asio::steady_timer::time_point;
+
   explicit State(EventLoop& loop) : timer(loop.context()) {}
+
+  void Sleep() {
+    wakes_at = due;
+    timer.expires_at(*due);  // ends the sleep before
+    timer.async_wait([self = shared_from_this(), number = ++number](const boost::system::error_code& error) {
+      // A sleep that was over already when it was ended still calls back; its number tells it from the one after it.
+      if (error || number != self->number) return;
+      self->wakes_at.reset();
+      if (!self->due.has_value()) return;
+      if (*self->due > asio::steady_timer::clock_type::now()) return self->Sleep();
+      self->due.reset();
+      std::exchange(self->task, nullptr)();
+    });
+  }
+
   asio::steady_timer timer;
-  // A timer that was due already when it was set anew still calls back: its number tells it from the new one.
   uint64_t number = 0;
+  std::optional<Moment> wakes_at;  // nothing: it does not sleep
+  std::optional<Moment> due;       // of `task`
   EventLoop::Task task;
 };
 
@@ -66,21 +86,18 @@ Timer::Timer(EventLoop& loop) : state_(std::make_shared<State>(loop)) {}
 Timer::~Timer() { Cancel(); }
 
 void Timer::Set(absl::Duration delay, EventLoop::Task task) {
-  Cancel();
-  if (delay == absl::InfiniteDuration()) return;
+  if (delay == absl::InfiniteDuration()) return Cancel();
   state_->task = std::move(task);
-  state_->timer.expires_after(absl::ToChronoNanoseconds(delay));
-  state_->timer.async_wait([state = state_, number = state_->number](const boost::system::error_code& error) {
-    if (error || number != state->number) return;
-    ++state->number;
-    std::exchange(state->task, nullptr)();
-  });
+  state_->due = asio::steady_timer::clock_type::now() + absl::ToChronoNanoseconds(delay);
+  if (!state_->wakes_at.has_value() || *state_->due < *state_->wakes_at) state_->Sleep();
 }
 
 void Timer::Cancel() {
   ++state_->number;
   state_->task = nullptr;
-  state_->timer.cancel();
+  state_->due.reset();
+  // Really ended: a sleep that goes on would keep the loop's thread from its end.
+  if (std::exchange(state_->wakes_at, std::nullopt).has_value()) state_->timer.cancel();
 }
 
 }  // namespace meshca::http
