@@ -35,6 +35,7 @@ const std::vector<Layer>& Layers() {
   static const auto* const layers = new std::vector<Layer>{
       {"proto", {}},
       {"ca/base", {}},
+      {"ca/http", {"ca/base"}},
       {"ca/spiffe", {"ca/base"}},
       {"ca/identity", {"ca/spiffe"}},
       {"ca/subscribers", {"ca/identity"}},
@@ -42,7 +43,7 @@ const std::vector<Layer>& Layers() {
       {"ca/jwt", {"ca/x509"}},
       {"ca/authority", {"ca/subscribers", "ca/x509"}},  // who ordered a step stands in its record
       {"ca/issuance", {"ca/authority"}},
-      {"ca/authn", {"ca/identity", "ca/jwt"}},
+      {"ca/authn", {"ca/http", "ca/identity", "ca/jwt"}},
       {"ca/rpc", {"ca/base", "proto"}},  // the messages of health and reflection
       {"ca/edge", {"ca/rpc", "ca/authn"}},
       {"ca/service", {"ca/edge", "ca/issuance", "proto"}},
@@ -70,7 +71,8 @@ const std::map<std::string, std::vector<std::string>>& OwnedHeaders() {
       {"prometheus/", {"cli/server", "test"}},
       {"grpcpp/", {"cli/client", "test"}},
       {"grpc/", {"cli/client", "test"}},
-      {"openssl/ssl.h", {"ca/authn", "ca/rpc", "cli/client", "test"}},
+      {"boost/", {"ca/http"}},
+      {"openssl/ssl.h", {"ca/http", "ca/rpc", "cli/client", "test"}},
   };
   return *owned;
 }

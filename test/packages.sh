@@ -12,6 +12,7 @@
 MESHCA_PACKAGES_build="
   g++ cmake=cmake ninja=ninja-build pkg-config ccache mold git
   libssl-dev libabsl-dev libprotobuf-dev protobuf-compiler libgrpc++-dev protobuf-compiler-grpc libnghttp2-dev
+  libboost1.81-dev
   libsqlite3-dev libspdlog-dev libfmt-dev libyaml-cpp-dev nlohmann-json3-dev libcli11-dev
   prometheus-cpp-dev
   openssl ca-certificates python3=python3 python3-venv"

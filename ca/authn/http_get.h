@@ -7,19 +7,20 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "ca/http/http_client.h"
 
 namespace meshca {
 
 struct HttpGetOptions {
   absl::Duration timeout = absl::Seconds(10);  // for the whole of it
   size_t bytes_max = 256 * 1024;
-  std::string ca_file;  // PEM; "": the system's certificates
 };
 
 // The body of a 200 answer to a request for a key set or another JSON document, whatever the answer's content type.
-// Blocks. No redirect is followed: it could lead out of https or to another host.
-// Unavailable: name, connection, TLS, time, size, or another status; names the URL and what happened.
-absl::StatusOr<std::string> HttpGet(const std::string& url, const HttpGetOptions& options);
+// Blocks. Whom the server's
+// certificate must be believed by is the client's to know. No redirect is followed: it could lead out of https or to
+// another host. Unavailable: name, connection, TLS, time, size, or another status; names the URL and what happened.
+absl::StatusOr<std::string> HttpGet(http::Client& client, const std::string& url, const HttpGetOptions& options);
 
 }  // namespace meshca
 

@@ -18,6 +18,7 @@
 #include "ca/base/log.h"
 #include "ca/base/mutex.h"
 #include "ca/base/status.h"
+#include "ca/http/http_client.h"
 #include "ca/jwt/json.h"
 
 namespace meshca {
@@ -95,7 +96,7 @@ class UrlLoader final : public JwksLoader {
           absl::StrCat(url, ": it is the document of issuer \"", document->FindText("issuer"), "\", not of ", issuer_));
     }
     const std::string jwks_uri(document->FindText("jwks_uri"));
-    if (absl::Status good = FetchUrl::Parse(jwks_uri).status(); !good.ok()) return Annotate(good, url + ": jwks_uri");
+    if (absl::Status good = ParseFetchUrl(jwks_uri).status(); !good.ok()) return Annotate(good, url + ": jwks_uri");
     return jwks_uri;
   }
 
@@ -289,13 +290,13 @@ absl::StatusOr<std::unique_ptr<JwksSource>> OpenJwksSource(const JwksLocation& l
                                               std::make_shared<const Jwks>(*std::move(first)));
   }
   const std::string& start = location.url.empty() ? location.issuer : location.url;
-  MESHCA_RETURN_IF_ERROR(FetchUrl::Parse(start).status());
+  MESHCA_RETURN_IF_ERROR(ParseFetchUrl(start).status());
   if (!options.get) {
-    options.get = [ca_file = location.ca_file](const std::string& url) {
+    MESHCA_ASSIGN_OR_RETURN(std::shared_ptr<http::Client> client, http::Client::Create({.ca_file = location.ca_file}));
+    options.get = [client = std::move(client)](const std::string& url) {
       HttpGetOptions get;
-      get.ca_file = ca_file;
       get.bytes_max = Jwks::kBytesMax;
-      return HttpGet(url, get);
+      return HttpGet(*client, url, get);
     };
   }
   return std::make_unique<BackgroundSource>(

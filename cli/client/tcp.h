@@ -13,9 +13,6 @@ namespace meshca::cli {
 // A connected, non-blocking socket to HOST:PORT. Unavailable names the address and what happened.
 absl::StatusOr<UniqueFd> ConnectTcp(const std::string& address, absl::Time until);
 
-// The status code of `GET path` by plain HTTP/1.1. Unavailable: nobody answers, or not by HTTP.
-absl::StatusOr<int> HttpStatus(const std::string& address, const std::string& path, absl::Time until);
-
 }  // namespace meshca::cli
 
 #endif  // MESHCA_CLI_CLIENT_TCP_H_

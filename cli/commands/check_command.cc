@@ -2,7 +2,9 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -11,10 +13,10 @@
 #include "ca/base/status.h"
 #include "ca/base/utc_text.h"
 #include "ca/base/version.h"
+#include "ca/http/http_client.h"
 #include "ca/x509/chain_verifier.h"
 #include "cli/client/address.h"
 #include "cli/client/root_probe.h"
-#include "cli/client/tcp.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/subcommand.h"
 #include "cli/terminal/output.h"
@@ -84,9 +86,18 @@ absl::Status CheckReadyByGrpc(const std::string& socket) {
 }
 
 absl::Status CheckReadyz(const std::string& address) {
-  MESHCA_ASSIGN_OR_RETURN(const int code, HttpStatus(Reachable(address), "/readyz", absl::Now() + kTimeout));
-  if (code == 200) return absl::OkStatus();
-  return absl::UnavailableError(absl::StrCat("http://", address, "/readyz answers ", code));
+  const std::string reachable = Reachable(address);
+  http::ClientRequest request;
+  MESHCA_ASSIGN_OR_RETURN(request.url, http::Url::Parse(absl::StrCat("http://", reachable, "/readyz")));
+  MESHCA_ASSIGN_OR_RETURN(const std::unique_ptr<http::Client> client, http::Client::Create());
+  http::CallOptions options;
+  options.timeout = kTimeout;
+  options.body_of_200_only = true;
+  const absl::StatusOr<http::Response> response = client->Fetch(std::move(request), options);
+  if (absl::IsUnavailable(response.status())) return Annotate(response.status(), reachable);
+  if (!response.ok()) return absl::UnavailableError(absl::StrCat(reachable, ": no answer by HTTP"));
+  if (response->status == 200) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat("http://", address, "/readyz answers ", response->status));
 }
 
 void CheckListeners(const v1::ServerStatus& status, v1::CheckResponse& response) {

@@ -139,8 +139,8 @@ void CheckJwt(const v1::Jwt& jwt, const std::string& path, const TrustDomain* tr
     rules.Fault(path + ".jwks_url", "stands beside jwks_file; one of the two must go");
   }
   if (!jwt.jwks_url().empty()) {
-    rules.Check(path + ".jwks_url", FetchUrl::Parse(jwt.jwks_url()).status());
-  } else if (jwt.jwks_file().empty() && !FetchUrl::Parse(jwt.issuer()).ok()) {
+    rules.Check(path + ".jwks_url", ParseFetchUrl(jwt.jwks_url()).status());
+  } else if (jwt.jwks_file().empty() && !ParseFetchUrl(jwt.issuer()).ok()) {
     rules.Fault(path + ".issuer", absl::StrCat("its keys cannot be discovered at \"", jwt.issuer(),
                                                "\", which is no https URL: add jwks_file or jwks_url"));
   }

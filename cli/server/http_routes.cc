@@ -10,6 +10,7 @@
 namespace meshca::cli {
 namespace {
 
+constexpr char kPlainText[] = "text/plain; charset=utf-8";
 constexpr char kHtml[] = "text/html; charset=utf-8";
 constexpr char kPrometheusText[] = "text/plain; version=0.0.4; charset=utf-8";
 constexpr char kPageHead[] =
@@ -53,26 +54,21 @@ std::string StatusPage(const HttpPages& pages) {
   return page;
 }
 
-HttpAnswer Readyz(const HttpPages& pages) {
+http::Answer Readyz(const HttpPages& pages) {
   const absl::Status ready = pages.ready();
-  HttpAnswer answer;
-  answer.body = "ok\n";
-  if (!ready.ok()) {
-    answer.status = 503;
-    answer.body = absl::StrCat("not ready: ", ready.message(), "\n");
-  }
-  return answer;
+  if (ready.ok()) return http::Answer::Of(200, kPlainText, "ok\n");
+  return http::Answer::Of(503, kPlainText, absl::StrCat("not ready: ", ready.message(), "\n"));
 }
 
 }  // namespace
 
-std::vector<HttpRoute> MakeHttpRoutes(HttpPages pages) {
+std::vector<http::Page> MakeHttpRoutes(HttpPages pages) {
   auto shared = std::make_shared<const HttpPages>(std::move(pages));
-  std::vector<HttpRoute> routes;
-  routes.push_back({"/livez", [] { return HttpAnswer{200, "text/plain; charset=utf-8", "ok\n"}; }});
+  std::vector<http::Page> routes;
+  routes.push_back({"/livez", [] { return http::Answer::Of(200, kPlainText, "ok\n"); }});
   routes.push_back({"/readyz", [shared] { return Readyz(*shared); }});
-  routes.push_back({"/metrics", [shared] { return HttpAnswer{200, kPrometheusText, shared->metrics()}; }, true});
-  routes.push_back({"/", [shared] { return HttpAnswer{200, kHtml, StatusPage(*shared)}; }, true});
+  routes.push_back({"/metrics", [shared] { return http::Answer::Of(200, kPrometheusText, shared->metrics()); }, true});
+  routes.push_back({"/", [shared] { return http::Answer::Of(200, kHtml, StatusPage(*shared)); }, true});
   return routes;
 }
 

@@ -10,7 +10,7 @@
 #include "absl/time/time.h"
 #include "ca/authority/authority_snapshot.h"
 #include "ca/base/clock.h"
-#include "cli/server/http_endpoint.h"
+#include "ca/http/page_server.h"
 
 namespace meshca::cli {
 
@@ -31,7 +31,7 @@ struct HttpPages {
 //   /readyz    200, or 503 and why it cannot issue
 //   /metrics   Prometheus' text format
 //   /          for people; what a stranger may know: no identity, no path of a file
-std::vector<HttpRoute> MakeHttpRoutes(HttpPages pages);
+std::vector<http::Page> MakeHttpRoutes(HttpPages pages);
 
 }  // namespace meshca::cli
 

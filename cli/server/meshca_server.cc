@@ -31,7 +31,6 @@
 #include "ca/subscribers/subscriber_registry.h"
 #include "cli/config/convert.h"
 #include "cli/server/authority_trust_source.h"
-#include "cli/server/http_endpoint.h"
 #include "cli/server/http_routes.h"
 #include "cli/server/inventory_certificates.h"
 #include "cli/server/key_ring_reissuer.h"
@@ -108,7 +107,7 @@ class MeshcaServer final : public Server {
   std::unique_ptr<ConnectionJudge> judge_;
   std::unique_ptr<Readiness> readiness_;
   std::unique_ptr<MetricsRegistry> metrics_;  // null where `http_listen` is off, like the next
-  std::unique_ptr<HttpEndpoint> http_;
+  std::unique_ptr<http::PageServer> http_;
   std::atomic<uint64_t> certificates_revoked_ = 0;  // since start
   std::unique_ptr<PeriodicThread> maintenance_;
   std::unique_ptr<PeriodicThread> rotating_;
@@ -280,7 +279,8 @@ absl::Status MeshcaServer::StartHttp() {
   pages.ready = [this] { return readiness_->Ready(); };
   pages.authorities = state_->authorities.get();
   pages.metrics = [this] { return metrics_->Render(); };
-  MESHCA_ASSIGN_OR_RETURN(http_, HttpEndpoint::Start(config_.values.http_listen(), MakeHttpRoutes(std::move(pages))));
+  MESHCA_ASSIGN_OR_RETURN(http_,
+                          http::PageServer::Start(config_.values.http_listen(), MakeHttpRoutes(std::move(pages))));
   return absl::OkStatus();
 }
 

@@ -19,8 +19,8 @@
 #include "absl/time/clock.h"
 #include "ca/authn/jwks_source.h"
 #include "ca/base/mutex.h"
+#include "ca/base/tcp_listen.h"
 #include "ca/base/unique_fd.h"
-#include "ca/rpc/bind.h"
 #include "ca/x509/authority_builder.h"
 #include "gtest/gtest.h"
 #include "test/ca/authn/refuses.h"
@@ -71,28 +71,34 @@ class TestServer {
   bool ending_ = false;
 };
 
+// A GET by a client of its own, which believes `ca_file`.
+absl::StatusOr<std::string> Get(const std::string& url, const HttpGetOptions& options = {},
+                                const std::string& ca_file = "") {
+  return HttpGet(*http::Client::Create({.ca_file = ca_file}).value(), url, options);
+}
+
 TEST(HttpGet, GivesTheBodyOf200Alone) {
   TestServer server(std::make_unique<httplib::Server>());
-  auto body = HttpGet(server.Url("/keys"), {});
+  auto body = Get(server.Url("/keys"));
   ASSERT_TRUE(body.ok()) << body.status();
   EXPECT_EQ(*body, "keys");
-  EXPECT_THAT(HttpGet(server.Url("/nowhere"), {}), Refuses(Code::kUnavailable, "", "HTTP status 404"));
-  EXPECT_THAT(HttpGet(server.Url("/moved"), {}), Refuses(Code::kUnavailable, "", "HTTP status 302"));
+  EXPECT_THAT(Get(server.Url("/nowhere")), Refuses(Code::kUnavailable, "", "HTTP status 404"));
+  EXPECT_THAT(Get(server.Url("/moved")), Refuses(Code::kUnavailable, "", "HTTP status 302"));
 }
 
 TEST(HttpGet, BoundsSizeAndTime) {
   TestServer server(std::make_unique<httplib::Server>());
-  EXPECT_THAT(HttpGet(server.Url("/large"), {}), Refuses(Code::kUnavailable, "", "longer than 262144 bytes"));
+  EXPECT_THAT(Get(server.Url("/large")), Refuses(Code::kUnavailable, "", "longer than 262144 bytes"));
   HttpGetOptions hasty;
   hasty.timeout = absl::Milliseconds(100);
-  EXPECT_FALSE(HttpGet(server.Url("/never"), hasty).ok());
+  EXPECT_FALSE(Get(server.Url("/never"), hasty).ok());
 }
 
 // Accepts one connection and sends `start`, then a byte every few milliseconds for as long as somebody listens.
 class DrippingServer {
  public:
   explicit DrippingServer(const std::string& start)
-      : listener_(rpc::BindTcp("127.0.0.1:0").value()), thread_([this, start] { Drip(start); }) {}
+      : listener_(BindTcp("127.0.0.1:0").value()), thread_([this, start] { Drip(start); }) {}
   ~DrippingServer() {
     {
       MutexLock lock(mutex_);
@@ -103,7 +109,7 @@ class DrippingServer {
     thread_.join();
   }
   std::string Url(absl::string_view scheme) const {
-    return absl::StrCat(scheme, "://", rpc::BoundAddress(listener_.get()), "/keys");
+    return absl::StrCat(scheme, "://", BoundAddress(listener_.get()), "/keys");
   }
 
  private:
@@ -132,7 +138,7 @@ TEST(HttpGet, BoundsAServerThatDrips) {
                                       {"https", tls_record}}) {
     DrippingServer server(start);
     const absl::Time begun = absl::Now();
-    EXPECT_THAT(HttpGet(server.Url(scheme), hasty), Refuses(Code::kUnavailable, "", "no whole answer within 100ms"));
+    EXPECT_THAT(Get(server.Url(scheme), hasty), Refuses(Code::kUnavailable, "", "no whole answer within 100ms"));
     EXPECT_LT(absl::Now() - begun, absl::Seconds(5)) << scheme << " " << start;
   }
 }
@@ -142,7 +148,7 @@ TEST(HttpGet, ReadsEarlyHintsAndTrailersOfARealConnection) {
       "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n"
       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n"
       "4\r\nkeys\r\n0\r\nX-Sum: 12\r\n\r\n");
-  const auto body = HttpGet(server.Url("http"), {});
+  const auto body = Get(server.Url("http"));
   ASSERT_TRUE(body.ok()) << body.status();
   EXPECT_EQ(*body, "keys");
 }
@@ -151,8 +157,7 @@ TEST(HttpGet, BoundsTrailersThatNeverEnd) {
   std::string trailers;
   while (trailers.size() < 20'000) absl::StrAppend(&trailers, "X-Sum: ", trailers.size(), "\r\n");
   DrippingServer endless(absl::StrCat("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", trailers));
-  EXPECT_THAT(HttpGet(endless.Url("http"), {}),
-              Refuses(Code::kUnavailable, "", "trailers are longer than 16384 bytes"));
+  EXPECT_THAT(Get(endless.Url("http")), Refuses(Code::kUnavailable, "", "trailers are longer than 16384 bytes"));
 }
 
 TEST(HttpGet, NamesTheUrlWhenNobodyAnswers) {
@@ -161,8 +166,8 @@ TEST(HttpGet, NamesTheUrlWhenNobodyAnswers) {
     TestServer server(std::make_unique<httplib::Server>());
     url = server.Url("/keys");
   }
-  EXPECT_THAT(HttpGet(url, {}), Refuses(Code::kUnavailable, "", absl::StrCat("GET ", url, ": ")));
-  EXPECT_EQ(HttpGet("http://issuer.test/keys", {}).status().code(), Code::kInvalidArgument);
+  EXPECT_THAT(Get(url), Refuses(Code::kUnavailable, "", absl::StrCat("GET ", url, ": ")));
+  EXPECT_EQ(Get("http://issuer.test/keys").status().code(), Code::kInvalidArgument);
 }
 
 // A root in a file, and a server certificate for 127.0.0.1 under it.
@@ -196,12 +201,10 @@ class HttpsGet : public testing::Test {
 
 TEST_F(HttpsGet, BelievesTheConfiguredCaAlone) {
   TestServer server(std::make_unique<httplib::SSLServer>(Path("leaf.pem").c_str(), Path("key.pem").c_str()));
-  HttpGetOptions options;
-  options.ca_file = Path("root.pem");
-  auto body = HttpGet(server.Url("/keys", "https"), options);
+  auto body = Get(server.Url("/keys", "https"), {}, Path("root.pem"));
   ASSERT_TRUE(body.ok()) << body.status();
   EXPECT_EQ(*body, "keys");
-  EXPECT_THAT(HttpGet(server.Url("/keys", "https"), {}),
+  EXPECT_THAT(Get(server.Url("/keys", "https")),
               Refuses(Code::kUnavailable, "", "the server's certificate is not believed"));
 }
 

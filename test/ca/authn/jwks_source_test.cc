@@ -329,7 +329,7 @@ struct UrlCase {
 class FetchUrlTest : public testing::TestWithParam<UrlCase> {};
 
 TEST_P(FetchUrlTest, IsHttpsOrLoopback) {
-  const absl::Status status = FetchUrl::Parse(GetParam().url).status();
+  const absl::Status status = ParseFetchUrl(GetParam().url).status();
   if (*GetParam().words == '\0') {
     EXPECT_TRUE(status.ok()) << status;
   } else {
@@ -356,7 +356,7 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& info) { return info.param.name; });
 
 TEST(FetchUrl, ComesApart) {
-  const FetchUrl url = FetchUrl::Parse("https://[::1]:8443?x=1").value();
+  const http::Url url = ParseFetchUrl("https://[::1]:8443?x=1").value();
   EXPECT_EQ(url.host, "::1");
   EXPECT_EQ(url.port, 8443);
   EXPECT_EQ(url.target, "/?x=1");

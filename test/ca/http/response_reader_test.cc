@@ -1,4 +1,4 @@
-#include "ca/authn/http_response.h"
+#include "ca/http/message_reader.h"
 
 #include <gmock/gmock.h>
 
@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 
-namespace meshca {
+namespace meshca::http {
 namespace {
 
 using testing::HasSubstr;
@@ -14,7 +14,7 @@ using testing::HasSubstr;
 constexpr size_t kBytesMax = 100;
 
 // All of it at once, and byte by byte: where a piece ends changes nothing.
-absl::Status Read(absl::string_view bytes, size_t piece, HttpResponse& response) {
+absl::Status Read(absl::string_view bytes, size_t piece, ResponseReader& response) {
   for (size_t at = 0; at < bytes.size(); at += piece) {
     if (absl::Status taken = response.Take(bytes.substr(at, piece)); !taken.ok()) return taken;
   }
@@ -36,11 +36,11 @@ struct ReadCase {
   std::string bytes;
 };
 
-class HttpResponseRead : public testing::TestWithParam<ReadCase> {};
+class ResponseReaderGives : public testing::TestWithParam<ReadCase> {};
 
-TEST_P(HttpResponseRead, GivesTheBody) {
+TEST_P(ResponseReaderGives, GivesTheBody) {
   for (const size_t piece : {GetParam().bytes.size(), size_t{1}, size_t{7}}) {
-    HttpResponse response(kBytesMax);
+    ResponseReader response(kBytesMax);
     EXPECT_EQ(Read(GetParam().bytes, piece, response), absl::OkStatus());
     EXPECT_EQ(response.status(), 200);
     EXPECT_EQ(response.body(), "keys");
@@ -48,7 +48,7 @@ TEST_P(HttpResponseRead, GivesTheBody) {
 }
 
 INSTANTIATE_TEST_SUITE_P(
-    Answers, HttpResponseRead,
+    Answers, ResponseReaderGives,
     testing::Values(
         ReadCase{"Length", kOk}, ReadCase{"MoreBehindIt", absl::StrCat(kOk, "HTTP/1.1 500")},
         ReadCase{"EarlyHints", absl::StrCat(kHints, kOk)},
@@ -60,16 +60,66 @@ INSTANTIATE_TEST_SUITE_P(
         ReadCase{"EarlyHintsAndTrailers", absl::StrCat(kHints, kChunked, "4\r\nkeys\r\n0\r\nX-Sum: 12\r\n\r\n")},
         ReadCase{"ToTheEnd", "HTTP/1.0 200 OK\r\nContent-Type: x/y\r\n\r\nkeys"},
         ReadCase{"NoReason", "HTTP/1.1 200\r\ncontent-length:4\r\n\r\nkeys"},
-        ReadCase{"TwiceTheSameLength", "HTTP/1.1 200 \r\nContent-Length: 4\r\nContent-Length: 4\r\n\r\nkeys"},
-        ReadCase{"BareNewlines", "HTTP/1.1 200 OK\nContent-Length: 4\n\nkeys"}),
+        ReadCase{"TwiceTheSameLength", "HTTP/1.1 200 \r\nContent-Length: 4\r\nContent-Length: 4\r\n\r\nkeys"}),
     [](const auto& info) { return std::string(info.param.name); });
 
-TEST(HttpResponse, AnotherStatusIsKnownByItsHead) {
-  HttpResponse response(kBytesMax);
+TEST(ResponseReader, AnotherStatusIsKnownByItsHead) {
+  ResponseReader response(kBytesMax);
   EXPECT_EQ(response.Take("HTTP/1.1 404 Not Found\r\nContent-Length: 999999\r\n\r\n"), absl::OkStatus());
   EXPECT_TRUE(response.done());
   EXPECT_EQ(response.status(), 404);
 }
+
+TEST(ResponseReader, ReadsTheBodyOfAnotherStatusWhereItIsWanted) {
+  ResponseReader response(kBytesMax, Bodies::kAll);
+  EXPECT_EQ(response.Take("HTTP/1.1 410 Gone\r\nContent-Length: 3\r\n\r\nold"), absl::OkStatus());
+  EXPECT_TRUE(response.done());
+  EXPECT_EQ(response.body(), "old");
+}
+
+TEST(ResponseReader, GivesHeadersAndPiecesOfTheBodyAsTheyCome) {
+  ResponseReader response(kBytesMax);
+  ASSERT_EQ(response.Take(absl::StrCat(kChunked, "2\r\nke\r\n")), absl::OkStatus());
+  EXPECT_TRUE(response.head_done());
+  EXPECT_EQ(*response.headers().Find("trailer"), "X-Sum");
+  EXPECT_EQ(response.TakeBody(), "ke");
+  ASSERT_EQ(response.Take("60\r\n"), absl::OkStatus());
+  EXPECT_EQ(response.Take("\r\n"), absl::OkStatus());
+  EXPECT_EQ(response.TakeBody(), "\r\n");
+  EXPECT_FALSE(response.done());
+}
+
+TEST(ResponseReader, PiecesThatWereTakenCountAgainstTheBound) {
+  ResponseReader response(kBytesMax);
+  ASSERT_EQ(response.Take(absl::StrCat(kChunked, "60\r\n", std::string(96, 'x'), "\r\n")), absl::OkStatus());
+  EXPECT_EQ(response.TakeBody().size(), 96u);
+  EXPECT_THAT(std::string(response.Take("5\r\n").message()), HasSubstr("longer than 100 bytes"));
+}
+
+struct AgainCase {
+  const char* name;
+  std::string bytes;
+  bool again;
+};
+
+class ResponseReaderKeepsAlive : public testing::TestWithParam<AgainCase> {};
+
+TEST_P(ResponseReaderKeepsAlive, OnlyWhereNothingOfTheConnectionIsInDoubt) {
+  ResponseReader response(kBytesMax);
+  ASSERT_EQ(Read(GetParam().bytes, GetParam().bytes.size(), response), absl::OkStatus());
+  EXPECT_EQ(response.keep_alive(), GetParam().again);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Answers, ResponseReaderKeepsAlive,
+    testing::Values(AgainCase{"Length", kOk, true},
+                    AgainCase{"Chunks", absl::StrCat(kChunked, "4\r\nkeys\r\n0\r\n\r\n"), true},
+                    AgainCase{"BytesBehindTheEnd", absl::StrCat(kOk, "HTTP/1.1 200 OK\r\n"), false},
+                    AgainCase{"Http10", "HTTP/1.0 200 OK\r\nContent-Length: 4\r\n\r\nkeys", false},
+                    AgainCase{"Close", "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nkeys", false},
+                    AgainCase{"ToTheEnd", "HTTP/1.1 200 OK\r\n\r\nkeys", false},
+                    AgainCase{"UnreadBody", "HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\n", false}),
+    [](const auto& info) { return std::string(info.param.name); });
 
 struct RefuseCase {
   const char* name;
@@ -77,11 +127,11 @@ struct RefuseCase {
   std::string words;
 };
 
-class HttpResponseRefused : public testing::TestWithParam<RefuseCase> {};
+class ResponseReaderRefuses : public testing::TestWithParam<RefuseCase> {};
 
-TEST_P(HttpResponseRefused, SaysWhy) {
+TEST_P(ResponseReaderRefuses, SaysWhy) {
   for (const size_t piece : {GetParam().bytes.size(), size_t{1}}) {
-    HttpResponse response(kBytesMax);
+    ResponseReader response(kBytesMax);
     const absl::Status refused = Read(GetParam().bytes, piece, response);
     EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
     EXPECT_THAT(std::string(refused.message()), HasSubstr(GetParam().words));
@@ -90,7 +140,7 @@ TEST_P(HttpResponseRefused, SaysWhy) {
 }
 
 INSTANTIATE_TEST_SUITE_P(
-    Answers, HttpResponseRefused,
+    Answers, ResponseReaderRefuses,
     testing::Values(
         RefuseCase{"NineInterim", absl::StrCat(Repeat(kHints, 9), kOk), "more than 8 interim"},
         RefuseCase{"SwitchingProtocols", "HTTP/1.1 101 Switching\r\n\r\n", "another protocol"},
@@ -125,9 +175,19 @@ INSTANTIATE_TEST_SUITE_P(
         RefuseCase{"Gzip", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", "not chunked"},
         RefuseCase{"SpaceBeforeTheColon", "HTTP/1.1 200 OK\r\nContent-Length : 4\r\n\r\n", "malformed"},
         RefuseCase{"FoldedLine", "HTTP/1.1 200 OK\r\nX: a\r\n b: c\r\n\r\n", "malformed"},
+        RefuseCase{"ListOfLengths", "HTTP/1.1 200 OK\r\nContent-Length: 4, 4\r\n\r\nkeys", "Content-Length"},
+        RefuseCase{"ChunksAndLength", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n",
+                   "a Content-Length and is chunked"},
+        RefuseCase{"ChunkedTwice", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n", "not chunked"},
+        RefuseCase{"FoldedLength", "HTTP/1.1 200 OK\r\nContent-Length:\r\n 4\r\n\r\nkeys", "malformed"},
+        RefuseCase{"ExtensionOverTheEndOfItsLine", absl::StrCat(kChunked, "4;a=\"\r\nkeys\"\r\n0\r\n\r\n"),
+                   "extension of a chunk"},
+        RefuseCase{"BareNewlines", "HTTP/1.1 200 OK\nContent-Length: 4\n\nkeys", "does not end in CR LF"},
+        RefuseCase{"BareNewlineInChunks", absl::StrCat(kChunked, "4\nkeys\r\n0\r\n\r\n"), "does not end in CR LF"},
+        RefuseCase{"StatusBelow100", "HTTP/1.1 099 Early\r\n\r\n", "status line"},
         RefuseCase{"Http2", "PRI * HTTP/2.0\r\n\r\n", "status line"},
         RefuseCase{"Tls", "\x15\x03\x03\n", "status line"}),
     [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace
-}  // namespace meshca
+}  // namespace meshca::http
