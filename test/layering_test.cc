@@ -44,6 +44,7 @@ const std::vector<Layer>& Layers() {
       {"ca/authority", {"ca/subscribers", "ca/x509"}},  // who ordered a step stands in its record
       {"ca/issuance", {"ca/authority"}},
       {"ca/authn", {"ca/http", "ca/identity", "ca/jwt"}},
+      {"ca/rpc/client", {"ca/base", "proto"}},
       {"ca/rpc", {"ca/base", "proto"}},  // the messages of health and reflection
       {"ca/edge", {"ca/rpc", "ca/authn"}},
       {"ca/service", {"ca/edge", "ca/issuance", "proto"}},
@@ -51,7 +52,7 @@ const std::vector<Layer>& Layers() {
       {"sds", {"ca/edge", "ca/subscribers", "proto"}},
       {"cli/terminal", {"ca/base"}},
       {"cli/config", {"ca/authn", "ca/issuance", "proto"}},
-      {"cli/client", {"cli/terminal", "ca/issuance", "proto"}},
+      {"cli/client", {"cli/terminal", "ca/rpc/client", "ca/issuance", "proto"}},
       {"cli/rotation", {"cli/terminal", "ca/service"}},
       {"cli/server", {"cli/config", "cli/terminal", "ca/service", "storage", "sds"}},
       {"cli", {"cli/client", "cli/rotation", "cli/server"}},  // the commands
@@ -69,8 +70,8 @@ const std::map<std::string, std::vector<std::string>>& OwnedHeaders() {
       {"yaml-cpp/", {"cli/config", "test"}},
       {"CLI/", {"cli", "test"}},
       {"prometheus/", {"cli/server", "test"}},
-      {"grpcpp/", {"cli/client", "test"}},
-      {"grpc/", {"cli/client", "test"}},
+      {"grpcpp/", {"ca/rpc/client", "test"}},
+      {"grpc/", {"ca/rpc/client", "test"}},
       {"boost/", {"ca/http"}},
       {"openssl/ssl.h", {"ca/http", "ca/rpc", "cli/client", "test"}},
   };

@@ -13,7 +13,7 @@ MESHCA_PACKAGES_build="
   g++ cmake=cmake ninja=ninja-build pkg-config ccache mold git
   libssl-dev libabsl-dev libprotobuf-dev protobuf-compiler libgrpc++-dev protobuf-compiler-grpc libnghttp2-dev
   libboost1.81-dev
-  libsqlite3-dev libspdlog-dev libfmt-dev libyaml-cpp-dev nlohmann-json3-dev libcli11-dev
+  libsqlite3-dev libyaml-cpp-dev nlohmann-json3-dev libcli11-dev
   prometheus-cpp-dev
   openssl ca-certificates python3=python3 python3-venv"
 MESHCA_PACKAGES_test="libcpp-httplib-dev libgtest-dev libgmock-dev libbenchmark-dev go=golang-go procps util-linux faketime"

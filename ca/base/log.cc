@@ -1,40 +1,20 @@
 #include "ca/base/log.h"
 
-#include <spdlog/sinks/stdout_sinks.h>
-#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <atomic>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "ca/base/line_writer.h"
 #include "ca/base/printable.h"
 
 namespace meshca {
 namespace {
 
-struct Sink {
-  LogFormat format = LogFormat::kText;
-  std::shared_ptr<spdlog::logger> logger;
-  Sink() {
-    logger = std::make_shared<spdlog::logger>("meshca", std::make_shared<spdlog::sinks::stderr_sink_mt>());
-    logger->set_pattern("%v");
-    logger->set_level(spdlog::level::info);
-  }
-};
-
-Sink& TheSink() {
-  static Sink* sink = new Sink;  // Outlives every static: destructors may log.
-  return *sink;
-}
-
-spdlog::level::level_enum ToSpdlog(LogLevel level) {
-  switch (level) {
-    case LogLevel::kDebug: return spdlog::level::debug;
-    case LogLevel::kInfo: return spdlog::level::info;
-    case LogLevel::kWarning: return spdlog::level::warn;
-    case LogLevel::kError: return spdlog::level::err;
-  }
-  return spdlog::level::info;
-}
+// A server answers within seconds or its clients give up, so a log that nobody reads may take one of them, once.
+constexpr absl::Duration kPatience = absl::Seconds(1);
 
 absl::string_view LevelName(LogLevel level) {
   switch (level) {
@@ -52,22 +32,11 @@ std::string TextValue(absl::string_view value) {
   return bare ? escaped : absl::StrCat("\"", escaped, "\"");
 }
 
-}  // namespace
-
-void ConfigureLog(LogFormat format, LogLevel level) {
-  TheSink().format = format;
-  TheSink().logger->set_level(ToSpdlog(level));
-  TheSink().logger->flush_on(spdlog::level::debug);
-}
-
-void SetLogLevel(LogLevel level) { TheSink().logger->set_level(ToSpdlog(level)); }
-
-void Log(LogLevel level, absl::string_view message, std::initializer_list<LogField> fields) {
-  Sink& sink = TheSink();
-  if (!sink.logger->should_log(ToSpdlog(level))) return;
-  std::string time = absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::Now(), absl::UTCTimeZone());
+std::string FormatLine(LogFormat format, LogLevel level, absl::string_view message,
+                       std::initializer_list<LogField> fields) {
+  const std::string time = absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::Now(), absl::UTCTimeZone());
   std::string line;
-  if (sink.format == LogFormat::kJson) {
+  if (format == LogFormat::kJson) {
     line =
         absl::StrCat("{\"time\":\"", time, "\",\"level\":\"", LevelName(level), "\",\"message\":", JsonString(message));
     for (const auto& [name, value] : fields) absl::StrAppend(&line, ",", JsonString(name), ":", JsonString(value));
@@ -76,7 +45,36 @@ void Log(LogLevel level, absl::string_view message, std::initializer_list<LogFie
     line = absl::StrCat(time, " ", LevelName(level), " ", PrintableQuoted(message));
     for (const auto& [name, value] : fields) absl::StrAppend(&line, " ", name, "=", TextValue(value));
   }
-  sink.logger->log(ToSpdlog(level), "{}", line);
+  return line;
+}
+
+struct Sink {
+  std::atomic<LogFormat> format = LogFormat::kText;
+  std::atomic<LogLevel> level = LogLevel::kInfo;
+  LineWriter writer{STDERR_FILENO, kPatience, [this](uint64_t lines) {
+                      return FormatLine(format, LogLevel::kWarning, "lines of the log are lost: nobody read it",
+                                        {{"lines", absl::StrCat(lines)}});
+                    }};
+};
+
+Sink& TheSink() {
+  static Sink* sink = new Sink;  // Outlives every static: destructors may log.
+  return *sink;
+}
+
+}  // namespace
+
+void ConfigureLog(LogFormat format, LogLevel level) {
+  TheSink().format = format;
+  TheSink().level = level;
+}
+
+void SetLogLevel(LogLevel level) { TheSink().level = level; }
+
+void Log(LogLevel level, absl::string_view message, std::initializer_list<LogField> fields) {
+  Sink& sink = TheSink();
+  if (level < sink.level) return;
+  sink.writer.Write(FormatLine(sink.format, level, message, fields));
 }
 
 }  // namespace meshca

@@ -1,4 +1,4 @@
-#include "cli/client/error_details.h"
+#include "ca/rpc/client/error_details.h"
 
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/unknown_field_set.h>
@@ -6,7 +6,7 @@
 #include "absl/strings/match.h"
 #include "google/rpc/status.pb.h"
 
-namespace meshca::cli {
+namespace meshca::rpc {
 
 std::string ReasonInDetails(const std::string& details) {
   google::rpc::Status status;
@@ -28,4 +28,4 @@ std::string ReasonInDetails(const std::string& details) {
   return "";
 }
 
-}  // namespace meshca::cli
+}  // namespace meshca::rpc

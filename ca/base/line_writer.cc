@@ -1,0 +1,77 @@
+#include "ca/base/line_writer.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+
+namespace meshca {
+namespace {
+
+bool WaitForRoom(int descriptor, absl::Time until) {
+  pollfd room = {descriptor, POLLOUT, 0};
+  for (;;) {
+    const absl::Duration left = std::max(until - absl::Now(), absl::ZeroDuration());
+    const int ready =
+        ::poll(&room, 1, static_cast<int>(absl::ToInt64Milliseconds(absl::Ceil(left, absl::Milliseconds(1)))));
+    // An error of the descriptor's is told by the write that follows.
+    if (ready >= 0 || errno != EINTR) return ready != 0;
+  }
+}
+
+}  // namespace
+
+LineWriter::LineWriter(int descriptor, absl::Duration patience, LossLine loss_line)
+    : descriptor_(descriptor), patience_(patience), loss_line_(std::move(loss_line)) {}
+
+void LineWriter::Write(absl::string_view line) {
+  std::string text;
+  MutexLock lock(mutex_);
+  // Who has waited once for this reader does not wait again.
+  const absl::Duration patience = lost_ > 0 ? absl::ZeroDuration() : patience_;
+  if (torn_) text = "\n";
+  if (lost_ > 0) absl::StrAppend(&text, loss_line_(lost_), "\n");
+  absl::StrAppend(&text, line, "\n");
+  if (WriteText(text, absl::Now() + patience)) {
+    lost_ = 0;
+  } else {
+    ++lost_;
+  }
+}
+
+bool LineWriter::WriteText(absl::string_view text, absl::Time until) {
+  while (!text.empty()) {
+    if (!WaitForRoom(descriptor_, until)) return false;
+    const int64_t written = WriteSome(text);
+    if (written >= 0) {
+      text.remove_prefix(static_cast<size_t>(written));
+      torn_ = !text.empty();
+    } else if (errno == EAGAIN) {
+      // Another writer was faster: of a pipe or socket that several processes share.
+      if (absl::Now() >= until) return false;
+    } else if (errno != EINTR) {
+      // Nobody reads, or the disk is full: there is nowhere to say so.
+      return true;
+    }
+  }
+  return true;
+}
+
+int64_t LineWriter::WriteSome(absl::string_view text) {
+  if (socket_) {
+    const ssize_t sent = ::send(descriptor_, text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent >= 0 || errno != ENOTSOCK) return sent;
+    socket_ = false;
+  }
+  // A pipe with any room has room for that much, so that the write does not block.
+  return ::write(descriptor_, text.data(), std::min<size_t>(text.size(), PIPE_BUF));
+}
+
+}  // namespace meshca
