@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
+#include "ca/base/utc_text.h"
 #include "storage/canonical_bytes.h"
 #include "storage/sqlite/authority_rows.h"
 #include "storage/sqlite/row_mac.h"
@@ -117,9 +118,9 @@ absl::StatusOr<Redemption> CheckRedemption(Database& database, const KeyEncrypti
   MESHCA_ASSIGN_OR_RETURN(redemption.token, ReadToken(row, keys));
   const JoinToken& token = redemption.token;
   if (record.issued_at >= token.expires_at) {
-    return Refuse(absl::StrCat("expired at ", absl::FormatTime(token.expires_at, absl::UTCTimeZone()),
-                               "; ask for a new one (meshca token create)"),
-                  kTokenExpired);
+    return Refuse(
+        absl::StrCat("expired at ", OffsetText(token.expires_at), "; ask for a new one (meshca token create)"),
+        kTokenExpired);
   }
   redemption.first = token.used_key_sha256.empty();
   if (!redemption.first && token.used_key_sha256 != record.key_sha256) {
