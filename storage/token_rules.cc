@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
+#include "ca/base/utc_text.h"
 #include "storage/store.h"
 #include "storage/trust_macs.h"
 
@@ -53,9 +54,9 @@ absl::StatusOr<Redemption> CheckRedemption(Tables& tables, const KeyEncryption& 
   MESHCA_ASSIGN_OR_RETURN(redemption.token, Verified(*std::move(row), keys));
   const JoinToken& token = redemption.token;
   if (record.issued_at >= token.expires_at) {
-    return RefuseToken(absl::StrCat("expired at ", absl::FormatTime(token.expires_at, absl::UTCTimeZone()),
-                                    "; ask for a new one (meshca token create)"),
-                       kTokenExpired);
+    return RefuseToken(
+        absl::StrCat("expired at ", OffsetText(token.expires_at), "; ask for a new one (meshca token create)"),
+        kTokenExpired);
   }
   redemption.first = token.used_key_sha256.empty();
   if (!redemption.first && token.used_key_sha256 != record.key_sha256) {

@@ -18,6 +18,7 @@
 #include "ca/base/log.h"
 #include "ca/base/mutex.h"
 #include "ca/base/status.h"
+#include "ca/base/utc_text.h"
 #include "ca/http/http_client.h"
 #include "ca/jwt/json.h"
 
@@ -170,11 +171,9 @@ class BackgroundSource final : public JwksSource {
   // threads.
   absl::Status AnswerLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (current_ != nullptr) return absl::OkStatus();
-    const std::string since =
-        last_success_ == absl::InfinitePast()
-            ? "never reached"
-            : absl::StrCat("not reached since ",
-                           absl::FormatTime(absl::RFC3339_sec, last_success_, absl::UTCTimeZone()));
+    const std::string since = last_success_ == absl::InfinitePast()
+                                  ? "never reached"
+                                  : absl::StrCat("not reached since ", OffsetText(last_success_));
     return WithReason(absl::UnavailableError(absl::StrCat(since, ": ", error_)), "JWKS_UNAVAILABLE");
   }
 

@@ -23,6 +23,9 @@ struct AuthorityRows {
   std::vector<std::string> more_roots_der;
 };
 
+// The actor in the audit log where nobody ordered a change.
+inline constexpr char kMeshcaItself[] = "meshca";
+
 // Who did it and why, for the audit log.
 struct ChangeReason {
   std::string actor;

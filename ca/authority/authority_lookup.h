@@ -22,9 +22,9 @@ absl::StatusOr<SigningAuthority> ActiveRoot(const AuthoritySnapshot& snapshot);
 // what is wrong with it.
 absl::StatusOr<std::string> AuthorityIdPrefix(const std::string& text);
 
-// The same for somebody who means one authority that signed workloads' certificates, known or not. InvalidArgument
-// also: several of `authorities` begin like this, because who means one of them should not lose the other's; it is a
-// root.
+// AuthorityIdPrefix for an operator who means one issuing authority and all that it signed, whether it is among
+// `authorities` or not. InvalidArgument also: the ids of several of them begin with `text`, and what the other one
+// signed should not be lost; or `text` names a root, which signs no workload's certificate.
 absl::StatusOr<std::string> IssuingIdPrefix(std::span<const SigningAuthority> authorities, const std::string& text);
 
 }  // namespace meshca

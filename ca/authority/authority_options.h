@@ -1,7 +1,8 @@
-// What the operator has configured of the authorities of one trust domain.
+// What the operator has configured of the authorities of one trust domain, and may ask of an import.
 #ifndef MESHCA_CA_AUTHORITY_AUTHORITY_OPTIONS_H_
 #define MESHCA_CA_AUTHORITY_AUTHORITY_OPTIONS_H_
 
+#include <cstdint>
 #include <string>
 
 #include "absl/status/status.h"
@@ -26,6 +27,16 @@ struct AuthorityOptions {
   // No trust domain begins while the clock of the machine is before this: its certificates would be dated wrong and be
   // of no use once the clock is right. The server gives the day on which its source was made.
   absl::Time earliest_first_start = absl::InfinitePast();
+};
+
+// What `meshca root import` may ask for beside the folder.
+struct ImportOptions {
+  // Change over at once though certificates live under the present root: their holders may break.
+  bool force = false;
+  // Certificates under the imported authority that this CA has no record of may renew for one longest leaf lifetime.
+  bool renew_unrecorded = false;
+  // How many of the live certificates are the CA's own TLS certificates, which it replaces itself.
+  uint64_t own_leaves = 0;
 };
 
 // Each authority must outlive whatever it signs, however late it signs it. InvalidArgument: there is no trust domain,

@@ -33,7 +33,7 @@ struct AuthoritySet {
   const Certificate& keyed() const { return issuing.has_value() ? *issuing : root; }
 };
 
-// Used by AuthorityManager alone, one call at a time. Calls block on files or on the network.
+// Used by SourceWatch alone, one call at a time. Calls block on files or on the network.
 class AuthoritySource {
  public:
   virtual ~AuthoritySource() = default;

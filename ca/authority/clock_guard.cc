@@ -47,58 +47,59 @@ ClockGuard::ClockGuard(ClockMark mark, std::string boot_id, absl::Duration reboo
       mark_(std::move(mark)),
       looked_(!boot_id_.empty() && mark_.boot_id == boot_id_) {}
 
-ClockVerdict ClockGuard::Find(absl::Time wall, absl::Duration since_boot) {
-  finding_.clear();
+ClockLook ClockGuard::FindFault(absl::Time wall, absl::Duration since_boot) const {
+  ClockLook look;
+  look.now = wall;
   if (wall < mark_.newest - kBehindSlack) {
-    finding_ =
+    look.verdict = ClockVerdict::kBehind;
+    look.finding =
         absl::StrCat("the clock went backwards: it is ", Seconds(mark_.newest - wall),
                      " behind a time this CA has already seen; nothing is signed until it is right again: ", kMend);
-    return ClockVerdict::kBehind;
+  } else if (looked_ && wall > Expected(since_boot) + kJumpSlack) {
+    look.verdict = ClockVerdict::kJumped;
+    look.finding = absl::StrCat("the clock jumped forward by ", Seconds(wall - Expected(since_boot)),
+                                "; nothing is retired, forgotten or pruned until it is right again: ", kMend);
+  } else if (!looked_ && mark_.newest != absl::InfinitePast() && wall > mark_.newest + reboot_slack_) {
+    look.verdict = ClockVerdict::kJumped;
+    look.finding =
+        absl::StrCat("the clock is ", Seconds(wall - mark_.newest),
+                     " ahead of the newest time this CA has seen, and the machine was started since; nothing is "
+                     "retired, forgotten or pruned until that is known to be right: ",
+                     kMend);
   }
-  if (looked_ && wall > Expected(since_boot) + kJumpSlack) {
-    finding_ = absl::StrCat("the clock jumped forward by ", Seconds(wall - Expected(since_boot)),
-                            "; nothing is retired, forgotten or pruned until it is right again: ", kMend);
-    return ClockVerdict::kJumped;
-  }
-  if (!looked_ && mark_.newest != absl::InfinitePast() && wall > mark_.newest + reboot_slack_) {
-    finding_ = absl::StrCat("the clock is ", Seconds(wall - mark_.newest),
-                            " ahead of the newest time this CA has seen, and the machine was started since; nothing is "
-                            "retired, forgotten or pruned until that is known to be right: ",
-                            kMend);
-    return ClockVerdict::kJumped;
-  }
-  return ClockVerdict::kSteady;
+  return look;
 }
 
-ClockVerdict ClockGuard::Judge(absl::Time wall, absl::Duration since_boot) {
-  verdict_ = Find(wall, since_boot);
-  if (verdict_ != ClockVerdict::kJumped || !looked_) {
+bool ClockGuard::MayMake(ClockVerdict verdict, absl::Duration since_boot) const {
+  if (verdict == ClockVerdict::kBehind) return false;
+  return !jumped_since_.has_value() || since_boot - *jumped_since_ >= kGlitch;
+}
+
+ClockLook ClockGuard::Judge(absl::Time wall, absl::Duration since_boot) {
+  ClockLook look = FindFault(wall, since_boot);
+  if (look.verdict != ClockVerdict::kJumped || !looked_) {
     jumped_since_.reset();
   } else if (!jumped_since_.has_value()) {
     jumped_since_ = since_boot;
   }
-  return verdict_;
+  look.may_make = MayMake(look.verdict, since_boot);
+  if (look.verdict == ClockVerdict::kSteady || look.may_make) {
+    look.likely = wall;
+  } else {
+    look.likely = looked_ ? Expected(since_boot) : mark_.newest;
+  }
+  return look;
 }
 
-ClockVerdict ClockGuard::Observe(absl::Time wall, absl::Duration since_boot) {
-  Judge(wall, since_boot);
-  if (verdict_ == ClockVerdict::kSteady) {
+ClockLook ClockGuard::Observe(absl::Time wall, absl::Duration since_boot) {
+  ClockLook look = Judge(wall, since_boot);
+  if (look.verdict == ClockVerdict::kSteady) {
     mark_ = {std::max(mark_.newest, wall), wall, since_boot, boot_id_};
     looked_ = true;
-  } else if (verdict_ == ClockVerdict::kJumped && looked_) {
+  } else if (look.verdict == ClockVerdict::kJumped && looked_) {
     mark_.newest = std::max(mark_.newest, Expected(since_boot));
   }
-  return verdict_;
-}
-
-bool ClockGuard::MayMake(absl::Duration since_boot) const {
-  if (verdict_ == ClockVerdict::kBehind) return false;
-  return !jumped_since_.has_value() || since_boot - *jumped_since_ >= kGlitch;
-}
-
-absl::Time ClockGuard::Likely(absl::Time wall, absl::Duration since_boot) const {
-  if (verdict_ == ClockVerdict::kSteady || MayMake(since_boot)) return wall;
-  return looked_ ? Expected(since_boot) : mark_.newest;
+  return look;
 }
 
 void ClockGuard::Accept(absl::Time wall, absl::Duration since_boot) {

@@ -16,7 +16,16 @@ enum class ClockVerdict {
   kJumped,  // ahead of the time since boot: nothing may be declared expired because of it
 };
 
-// What outlives the process of what a ClockGuard has seen.
+// What one look at the clocks has found.
+struct ClockLook {
+  absl::Time now;  // the wall clock's time
+  ClockVerdict verdict = ClockVerdict::kSteady;
+  bool may_make = true;  // JudgedClock::MayMake
+  absl::Time likely;     // JudgedClock::LikelyNow
+  std::string finding;   // for people: what is wrong and how to mend it; "" when steady
+};
+
+// What a ClockGuard has seen and what outlives the process: a setting in the database.
 struct ClockMark {
   absl::Time newest = absl::InfinitePast();  // the newest time that was believed; InfinitePast: none yet
   // The last look that was believed, and the boot it belongs to; "" where that is not known.
@@ -47,32 +56,26 @@ class ClockGuard {
 
   // A look at both clocks. Judge leaves the mark where it is; Observe lets it follow, and is called every minute at
   // least.
-  ClockVerdict Judge(absl::Time wall, absl::Duration since_boot);
-  ClockVerdict Observe(absl::Time wall, absl::Duration since_boot);
+  ClockLook Judge(absl::Time wall, absl::Duration since_boot);
+  ClockLook Observe(absl::Time wall, absl::Duration since_boot);
 
-  // What JudgedClock says by the same names. Of the look that was judged last, with its times.
-  bool MayMake(absl::Duration since_boot) const;
-  absl::Time Likely(absl::Time wall, absl::Duration since_boot) const;
-
-  // The operator's word that this look is right.
+  // The operator's word that this look is right: the mark is set to it.
   void Accept(absl::Time wall, absl::Duration since_boot);
 
-  // What was judged last, and that for people; "" when steady.
-  ClockVerdict verdict() const { return verdict_; }
-  const std::string& finding() const { return finding_; }
   const ClockMark& mark() const { return mark_; }
 
  private:
+  // Where the wall clock would be had it run steadily since the last look that was believed.
   absl::Time Expected(absl::Duration since_boot) const { return mark_.wall + (since_boot - mark_.since_boot); }
-  ClockVerdict Find(absl::Time wall, absl::Duration since_boot);
+  // Verdict and finding of a look; the rest of ClockLook is left as it is.
+  ClockLook FindFault(absl::Time wall, absl::Duration since_boot) const;
+  bool MayMake(ClockVerdict verdict, absl::Duration since_boot) const;
 
   absl::Duration reboot_slack_;
   std::string boot_id_;
   ClockMark mark_;
-  bool looked_ = false;  // mark_ has a look of this boot
-  ClockVerdict verdict_ = ClockVerdict::kSteady;
-  std::optional<absl::Duration> jumped_since_;  // since boot; of a jump within it
-  std::string finding_;
+  bool looked_ = false;                         // mark_ has a look of this boot
+  std::optional<absl::Duration> jumped_since_;  // since boot: when a jump within this boot was first seen
 };
 
 }  // namespace meshca

@@ -11,22 +11,14 @@ void GuardedClock::Remember(ClockMark mark) {
 }
 
 // Both clocks are read under the lock: a thread that was held up in between must not judge an old time.
-GuardedClock::Look GuardedClock::Judged(ClockVerdict verdict, absl::Time now, absl::Duration since_boot) const {
-  return {now, verdict, guard_.MayMake(since_boot), guard_.finding()};
+ClockLook GuardedClock::Observe() {
+  MutexLock lock(mutex_);
+  return guard_.Observe(clock_.Now(), clock_.SinceBoot());
 }
 
-GuardedClock::Look GuardedClock::Observe() {
+ClockLook GuardedClock::Judge() const {
   MutexLock lock(mutex_);
-  const absl::Time now = clock_.Now();
-  const absl::Duration since_boot = clock_.SinceBoot();
-  return Judged(guard_.Observe(now, since_boot), now, since_boot);
-}
-
-GuardedClock::Look GuardedClock::Judge() const {
-  MutexLock lock(mutex_);
-  const absl::Time now = clock_.Now();
-  const absl::Duration since_boot = clock_.SinceBoot();
-  return Judged(guard_.Judge(now, since_boot), now, since_boot);
+  return guard_.Judge(clock_.Now(), clock_.SinceBoot());
 }
 
 void GuardedClock::Accept() {
@@ -40,17 +32,11 @@ ClockMark GuardedClock::mark() const {
 }
 
 std::optional<absl::Time> GuardedClock::BelievedNow() const {
-  const Look look = Judge();
+  const ClockLook look = Judge();
   return look.verdict == ClockVerdict::kSteady ? std::optional<absl::Time>(look.now) : std::nullopt;
 }
 
-absl::Time GuardedClock::LikelyNow() const {
-  MutexLock lock(mutex_);
-  const absl::Time now = clock_.Now();
-  const absl::Duration since_boot = clock_.SinceBoot();
-  guard_.Judge(now, since_boot);
-  return guard_.Likely(now, since_boot);
-}
+absl::Time GuardedClock::LikelyNow() const { return Judge().likely; }
 
 bool GuardedClock::MayMake() const { return Judge().may_make; }
 

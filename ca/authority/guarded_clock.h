@@ -15,17 +15,9 @@
 
 namespace meshca {
 
-// `clock` and the guard that judges it. Thread-safe; nothing blocks.
+// The machine's clocks, each answer judged by a ClockGuard at the moment of asking. Thread-safe; nothing blocks.
 class GuardedClock final : public JudgedClock {
  public:
-  // One look, all of it from the same moment.
-  struct Look {
-    absl::Time now;
-    ClockVerdict verdict = ClockVerdict::kSteady;
-    bool may_make = true;
-    std::string finding;  // for people; "" when steady
-  };
-
   // `clock` outlives it. `reboot_slack`: see ClockGuard.
   GuardedClock(const Clock& clock, absl::Duration reboot_slack);
 
@@ -39,17 +31,14 @@ class GuardedClock final : public JudgedClock {
   // What an earlier life has seen. Before anybody asks.
   void Remember(ClockMark mark);
   // A look that the mark follows when the clock is steady: called every minute at least.
-  Look Observe();
+  ClockLook Observe();
   // A look that moves nothing.
-  Look Judge() const;
+  ClockLook Judge() const;
   // The operator's word that the clock is right as it is now.
   void Accept();
   ClockMark mark() const;
 
  private:
-  Look Judged(ClockVerdict verdict, absl::Time now, absl::Duration since_boot) const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-
   const Clock& clock_;
   const absl::Duration reboot_slack_;
   mutable Mutex mutex_;

@@ -39,10 +39,13 @@ class LeafInventory {
   virtual ~LeafInventory() = default;
 
   // Calls `visit` for each leaf of `query` that is not revoked and was not replaced, in no order, until it returns
-  // false. One is replaced by any leaf that names it as its parent, however old: that one counts in its place, if it
-  // lives and is asked for. And by a live leaf with the same SPIFFE ID and the same instance, not "", that `query` does
-  // not ask for: one under another root; where no root is given, one issued at or after issued_before. Blocks on the
-  // database, up to seconds where millions of leaves are alive; memory is constant. Unavailable.
+  // false. A leaf counts as replaced in two cases:
+  //   - a later leaf names it as its parent. The later leaf then stands in for it: it is visited if it is alive and
+  //     `query` asks for it;
+  //   - a live leaf that `query` does not ask for has the same SPIFFE ID and the same instance (which is not ""): its
+  //     holder has moved on. That is one under another root, or, where `query` names no root, one issued at or after
+  //     issued_before.
+  // Blocks on the database, up to seconds where millions of leaves are alive; memory is constant. Unavailable.
   virtual absl::Status VisitUnreplaced(const LeafQuery& query, absl::FunctionRef<bool(const LiveLeaf&)> visit) = 0;
 };
 

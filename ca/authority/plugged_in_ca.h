@@ -29,10 +29,11 @@ namespace meshca {
 //   no layout, or both; a file missing, empty, larger than 1 MiB; bytes that are no PEM; a block of another kind
 //   a key that is encrypted, weak, of an unsupported kind, or not the certificate's
 //   a certificate that is no CA, lacks keyCertSign, is not valid at `now`, has an unknown critical extension, carries
-//   another trust domain's SPIFFE ID, has nameConstraints, has an extendedKeyUsage without serverAuth and clientAuth,
-//   or whose pathLenConstraint does not leave room for what is below it a chain that does not lead to a root of the
-//   roots file, or holds a certificate that is not part of the way there a root that is not self-signed a certificate
-//   signed by the key, for a trial, that our own verifier or OpenSSL would refuse (signing_trial.h)
+//     another trust domain's SPIFFE ID, has nameConstraints, has an extendedKeyUsage without serverAuth and clientAuth,
+//     or whose pathLenConstraint does not leave room for what is below it
+//   a chain that does not lead to a root of the roots file, or holds a certificate that is not part of the way there
+//   a root that is not self-signed
+//   a certificate signed by the key, for a trial, that our own verifier or OpenSSL would refuse (signing_trial.h)
 // PermissionDenied: a key that others can read (says the chmod).
 //
 // Taken as it comes: a certificate that stands in a file twice; two certificates of one authority, before its renewal

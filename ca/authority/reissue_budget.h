@@ -6,8 +6,9 @@
 
 namespace meshca {
 
-// New keys a second for RotationDriver::Parts: what the operator `wanted`, or, where he left it at 0, a tenth of the
-// certificates that `cores` sign and record. Whoever asks for a certificate of his own meanwhile gets the other nine.
+// New keys a second for RotationDriver::Parts: what the operator `wanted`, or, where that is 0, a tenth of the
+// certificates that so many `cores` can sign and record in a second. The other nine tenths stay for those who ask for a
+// certificate of their own while the rotation runs.
 double ReissuePerSecond(uint32_t wanted, int cores);
 
 }  // namespace meshca

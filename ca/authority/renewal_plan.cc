@@ -79,6 +79,11 @@ void WarnOfRootsEnd(absl::Time now, const SigningAuthority* root, const RenewalP
 
 }  // namespace
 
+bool EndsSoon(AuthorityRole role, const Validity& validity, absl::Time now) {
+  const double share = role == AuthorityRole::kRoot ? 0.1 : 0.2;
+  return validity.not_after - now < share * validity.lifetime();
+}
+
 RenewalPlan PlanRenewal(absl::Time now, std::span<const SigningAuthority> authorities, const RenewalPolicy& policy) {
   const SigningAuthority* issuing = FindActive(authorities, AuthorityRole::kIssuing);
   const SigningAuthority* root = FindActive(authorities, AuthorityRole::kRoot);

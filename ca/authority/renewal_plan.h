@@ -8,10 +8,11 @@
 
 #include "absl/time/time.h"
 #include "ca/authority/signing_authority.h"
+#include "ca/x509/validity.h"
 
 namespace meshca {
 
-// Lifetimes the plan keeps to. issuing_lifetime >= 2 * leaf_lifetime_max > 0: AuthorityManager::Create checks it.
+// Lifetimes the plan keeps to. issuing_lifetime >= 2 * leaf_lifetime_max > 0: CheckAuthorityOptions sees to it.
 struct RenewalPolicy {
   absl::Duration issuing_lifetime;
   absl::Duration leaf_lifetime_max;
@@ -41,6 +42,10 @@ struct RenewalPlan {
   // When something is next due or ends, provided the steps are done. At most an hour away.
   absl::Time next_wakeup;
 };
+
+// Has an authority so little of its life left at `now` that somebody should look at it? A root, which only a rotation
+// replaces: less than a tenth. An issuing authority, which renews itself long before: less than a fifth.
+bool EndsSoon(AuthorityRole role, const Validity& validity, absl::Time now);
 
 // Pure: no clock, no I/O. `authorities` are every one known, in any order; at most one of each role is active. A root
 // meshca can sign with has a key_reference.

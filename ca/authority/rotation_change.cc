@@ -10,7 +10,7 @@
 namespace meshca {
 namespace {
 
-absl::Status NotAt(const AuthoritiesAndBundle& state, absl::string_view step) {
+absl::Status RefuseStep(const AuthoritiesAndBundle& state, absl::string_view step) {
   const RootRotation* rotation = RunningRotation(state);
   if (rotation == nullptr) {
     return WithReason(absl::FailedPreconditionError(absl::StrCat("no rotation runs, so there is nothing to ", step,
@@ -29,8 +29,8 @@ absl::Status NewRootIsMissing() {
 }
 
 // A change that moves the rotation that runs to `step`; `detail` and actor for the audit log.
-AuthorityChange Move(const AuthoritiesAndBundle& state, const TrustDomain& domain, RotationStep step,
-                     absl::string_view action, const ChangeReason& reason) {
+AuthorityChange MoveToStep(const AuthoritiesAndBundle& state, const TrustDomain& domain, RotationStep step,
+                           absl::string_view action, const ChangeReason& reason) {
   AuthorityChange change = StartChange(state, domain);
   change.rotation = *RunningRotation(state);
   change.rotation->step = step;
@@ -39,7 +39,7 @@ AuthorityChange Move(const AuthoritiesAndBundle& state, const TrustDomain& domai
   return change;
 }
 
-void Remember(const std::string& forced, AuthorityChange& change) {
+void RememberForced(const std::string& forced, AuthorityChange& change) {
   if (forced.empty()) return;
   absl::StrAppend(&change.rotation->forced, change.rotation->forced.empty() ? "" : "; ", forced);
 }
@@ -166,8 +166,8 @@ absl::StatusOr<AuthorityChange> PrepareRotation(const AuthoritiesAndBundle& stat
 
 absl::StatusOr<AuthorityChange> PublishRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
                                                 const ChangeReason& reason) {
-  if (!IsAt(state, {RotationStep::kPrepare})) return NotAt(state, "publish the new root");
-  AuthorityChange change = Move(state, domain, RotationStep::kDistribute, "root.publish", reason);
+  if (!IsAt(state, {RotationStep::kPrepare})) return RefuseStep(state, "publish the new root");
+  AuthorityChange change = MoveToStep(state, domain, RotationStep::kDistribute, "root.publish", reason);
   const StoredAuthority* next = FindById(state, change.rotation->new_root_id);
   if (next == nullptr) return NewRootIsMissing();
   std::vector<std::string> roots = state.bundle->roots_der;
@@ -182,9 +182,9 @@ absl::StatusOr<AuthorityChange> PublishRotation(const AuthoritiesAndBundle& stat
 absl::StatusOr<AuthorityChange> ActivateRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
                                                  StoredAuthority issuing, const std::string& forced,
                                                  const ChangeReason& reason) {
-  if (!IsAt(state, {RotationStep::kDistribute})) return NotAt(state, "activate the new root");
-  AuthorityChange change = Move(state, domain, RotationStep::kReissue, "root.activate", reason);
-  Remember(forced, change);
+  if (!IsAt(state, {RotationStep::kDistribute})) return RefuseStep(state, "activate the new root");
+  AuthorityChange change = MoveToStep(state, domain, RotationStep::kReissue, "root.activate", reason);
+  RememberForced(forced, change);
   const StoredAuthority* next = FindById(state, change.rotation->new_root_id);
   if (next == nullptr) return NewRootIsMissing();
   HandOver(state, *next, std::move(issuing), reason, change);
@@ -193,15 +193,15 @@ absl::StatusOr<AuthorityChange> ActivateRotation(const AuthoritiesAndBundle& sta
 
 absl::StatusOr<AuthorityChange> DrainRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
                                               const ChangeReason& reason) {
-  if (!IsAt(state, {RotationStep::kReissue})) return NotAt(state, "drain the old root");
-  return Move(state, domain, RotationStep::kDrain, "root.drain", reason);
+  if (!IsAt(state, {RotationStep::kReissue})) return RefuseStep(state, "drain the old root");
+  return MoveToStep(state, domain, RotationStep::kDrain, "root.drain", reason);
 }
 
 absl::StatusOr<AuthorityChange> RetireRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
                                                const std::string& forced, const ChangeReason& reason) {
-  if (!IsAt(state, {RotationStep::kReissue, RotationStep::kDrain})) return NotAt(state, "retire the old root");
-  AuthorityChange change = Move(state, domain, RotationStep::kRetire, "root.retire", reason);
-  Remember(forced, change);
+  if (!IsAt(state, {RotationStep::kReissue, RotationStep::kDrain})) return RefuseStep(state, "retire the old root");
+  AuthorityChange change = MoveToStep(state, domain, RotationStep::kRetire, "root.retire", reason);
+  RememberForced(forced, change);
   const StoredAuthority* const found = FindById(state, change.rotation->new_root_id);
   if (found == nullptr) return NewRootIsMissing();
   const StoredAuthority& next = *found;
@@ -223,15 +223,15 @@ absl::StatusOr<AuthorityChange> RetireRotation(const AuthoritiesAndBundle& state
 
 absl::StatusOr<AuthorityChange> FinishRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
                                                const std::string& forced, const ChangeReason& reason) {
-  if (!IsAt(state, {RotationStep::kRetire})) return NotAt(state, "end");
-  AuthorityChange change = Move(state, domain, RotationStep::kDone, "root.done", reason);
-  Remember(forced, change);
+  if (!IsAt(state, {RotationStep::kRetire})) return RefuseStep(state, "end");
+  AuthorityChange change = MoveToStep(state, domain, RotationStep::kDone, "root.done", reason);
+  RememberForced(forced, change);
   return change;
 }
 
 absl::StatusOr<AuthorityChange> AbortRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
                                               const ChangeReason& reason) {
-  if (!IsAt(state, {RotationStep::kPrepare, RotationStep::kDistribute})) return NotAt(state, "be aborted");
+  if (!IsAt(state, {RotationStep::kPrepare, RotationStep::kDistribute})) return RefuseStep(state, "be aborted");
   const RootRotation& rotation = *RunningRotation(state);
   AuthorityChange change = StartChange(state, domain);
   change.audit.push_back(MakeAudit("root.abort", rotation.new_root_id, reason));
@@ -253,7 +253,7 @@ absl::StatusOr<AuthorityChange> AbortRotation(const AuthoritiesAndBundle& state,
 
 absl::StatusOr<AuthorityChange> RollBackRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
                                                  StoredAuthority issuing, const ChangeReason& reason) {
-  if (!IsAt(state, {RotationStep::kReissue, RotationStep::kDrain})) return NotAt(state, "be rolled back");
+  if (!IsAt(state, {RotationStep::kReissue, RotationStep::kDrain})) return RefuseStep(state, "be rolled back");
   const StoredAuthority* back = FindById(state, RunningRotation(state)->old_root_id);
   if (back == nullptr) return absl::DataLossError("the old root of the rotation is not in the database");
   if (back->tainted) {
@@ -262,7 +262,7 @@ absl::StatusOr<AuthorityChange> RollBackRotation(const AuthoritiesAndBundle& sta
                                                    " is tainted: it must not sign again; let the rotation go on")),
         "ROTATION_UNSAFE");
   }
-  AuthorityChange change = Move(state, domain, RotationStep::kReissue, "root.rollback", reason);
+  AuthorityChange change = MoveToStep(state, domain, RotationStep::kReissue, "root.rollback", reason);
   std::swap(change.rotation->old_root_id, change.rotation->new_root_id);
   change.rotation->rolled_back = !change.rotation->rolled_back;
   change.rotation->automatic = true;
@@ -273,13 +273,13 @@ absl::StatusOr<AuthorityChange> RollBackRotation(const AuthoritiesAndBundle& sta
 absl::StatusOr<AuthorityChange> TakeOverRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
                                                  const RotationOptions& options, const ChangeReason& reason) {
   const RootRotation* running = RunningRotation(state);
-  if (running == nullptr) return NotAt(state, "take over");
+  if (running == nullptr) return RefuseStep(state, "take over");
   const bool becomes_emergency = options.emergency && !running->emergency;
   // Later the root that is to go is no longer the one that signs: which of the two was stolen must be said by name.
   if (becomes_emergency && !IsAt(state, {RotationStep::kPrepare, RotationStep::kDistribute})) {
-    return NotAt(state, "become an emergency");
+    return RefuseStep(state, "become an emergency");
   }
-  AuthorityChange change = Move(state, domain, running->step, "root.take-over", reason);
+  AuthorityChange change = MoveToStep(state, domain, running->step, "root.take-over", reason);
   change.rotation->step_at = running->step_at;
   change.rotation->automatic = true;
   change.rotation->external_confirmed |= options.external_confirmed;
@@ -294,8 +294,8 @@ absl::StatusOr<AuthorityChange> TakeOverRotation(const AuthoritiesAndBundle& sta
 absl::StatusOr<AuthorityChange> ConfirmExternal(const AuthoritiesAndBundle& state, const TrustDomain& domain,
                                                 const ChangeReason& reason) {
   const RootRotation* running = RunningRotation(state);
-  if (running == nullptr) return NotAt(state, "confirm");
-  AuthorityChange change = Move(state, domain, running->step, "root.confirm-external", reason);
+  if (running == nullptr) return RefuseStep(state, "confirm");
+  AuthorityChange change = MoveToStep(state, domain, running->step, "root.confirm-external", reason);
   change.rotation->step_at = running->step_at;
   change.rotation->external_confirmed = true;
   return change;

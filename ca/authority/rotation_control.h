@@ -59,6 +59,10 @@ struct RotationOptions {
   bool waits_for_silent = false;
 };
 
+// Do these options make sense together, ordered at `now`? InvalidArgument says which do not: `waits_for_silent` and
+// `deadline` are for an emergency, exclude each other, and a deadline is in the future.
+absl::Status CheckRotationOptions(const RotationOptions& options, absl::Time now);
+
 // Thread-safe. Calls block on the database. `actor` is who orders it, for the audit log. Errors of all: Unavailable,
 // FailedPrecondition (the step is unsafe or there is nothing to do it to; the message names the first of those who
 // would break and what to do, reason ROTATION_UNSAFE, ROTATION_RUNS, ROTATION_NONE or ROTATION_FROZEN).
@@ -69,10 +73,10 @@ class RotationControl {
   virtual RotationReport Report() = 0;
   virtual absl::StatusOr<RotationForecast> Forecast() = 0;
 
-  // Begins a rotation; Ok when both roots are published. One that `root prepare` began is taken over: it goes on by
-  // itself. So is any that has not activated its new root yet, by an emergency: it becomes one, because whoever is
-  // silent there must not hold up what the theft of a key asks for. FailedPrecondition: another one runs by itself
-  // (ROTATION_RUNS).
+  // Begins a rotation; `options` have passed CheckRotationOptions. Ok when both roots are published. One that `root
+  // prepare` began is taken over: it goes on by itself. So is any that has not activated its new root yet, by an
+  // emergency: it becomes one, because whoever is silent there must not hold up what the theft of a key asks for.
+  // FailedPrecondition: another one runs by itself (ROTATION_RUNS).
   virtual absl::Status Begin(const RotationOptions& options, const std::string& actor) = 0;
   // Judges at once: done when it returns Ok. With `force` an unsafe one is done all the same, and what it broke
   // recorded.

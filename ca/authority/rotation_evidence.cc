@@ -148,6 +148,15 @@ void EvidenceJudge::Add(Laggard laggard) {
   if (evidence_.laggards.size() < RotationEvidence::kLaggardsShown) evidence_.laggards.push_back(std::move(laggard));
 }
 
+absl::string_view ForcedByName(ForcedBy by) {
+  switch (by) {
+    case ForcedBy::kNothing: return "";
+    case ForcedBy::kDeadline: return "the deadline";
+    case ForcedBy::kEmergencyGrace: return "the emergency grace";
+  }
+  return "";
+}
+
 std::optional<EvidenceJudge::For> EvidenceFor(RotationStep step) {
   switch (step) {
     case RotationStep::kDistribute: return EvidenceJudge::For::kActivation;
@@ -165,37 +174,36 @@ namespace {
 // Who goes on without the evidence, if somebody does. A certificate whose holder takes nothing from here is never left
 // out by the grace: foreign clients renew at half-life, hours later, and cutting them off is the operator's to decide
 // (a deadline, or revoking it).
-std::string GoesOnBy(const RotationFacts& facts, const RotationEvidence& evidence) {
-  if (evidence.Satisfied()) return "";
-  if (facts.now >= facts.rotation.deadline) return "the deadline";
-  if (facts.now >= facts.grace_ends && evidence.leaves_behind == 0) return "the emergency grace";
-  return "";
+ForcedBy FindForce(const RotationFacts& facts, const RotationEvidence& evidence) {
+  if (evidence.Satisfied()) return ForcedBy::kNothing;
+  if (facts.now >= facts.rotation.deadline) return ForcedBy::kDeadline;
+  if (facts.now >= facts.grace_ends && evidence.leaves_behind == 0) return ForcedBy::kEmergencyGrace;
+  return ForcedBy::kNothing;
 }
 
 // How long subscribers that are behind can hold up an emergency's step.
 std::string GraceText(const RotationFacts& facts, const RotationEvidence& evidence) {
   if (evidence.subscribers_behind == 0 || facts.grace_ends == absl::InfiniteFuture()) return "";
   if (facts.now >= facts.grace_ends) return "; its subscribers hold an emergency up no longer";
-  return absl::StrCat("; subscribers hold an emergency up until ",
-                      absl::FormatTime("%H:%M:%SZ", facts.grace_ends, absl::UTCTimeZone()));
+  return absl::StrCat("; subscribers hold an emergency up until ", TimeOfDayText(facts.grace_ends));
 }
 
 }  // namespace
 
-RotationDecision Decide(const RotationFacts& facts, const RotationEvidence& evidence, absl::Time satisfied_since,
-                        uint64_t reissue_left, absl::Time retire_not_before, const EvidencePolicy& policy) {
+RotationDecision DecideNextAct(const RotationFacts& facts, const RotationEvidence& evidence, absl::Time satisfied_since,
+                               uint64_t reissue_left, absl::Time retire_not_before, const EvidencePolicy& policy) {
   using Act = RotationDecision::Act;
   const RootRotation& rotation = facts.rotation;
-  auto wait = [](std::string what) { return RotationDecision{Act::kWait, "", std::move(what)}; };
-  if (rotation.step == RotationStep::kPrepare) return {Act::kPublish, "", ""};
+  auto wait = [](std::string what) { return RotationDecision{Act::kWait, ForcedBy::kNothing, std::move(what)}; };
+  if (rotation.step == RotationStep::kPrepare) return {Act::kPublish, ForcedBy::kNothing, ""};
   if (rotation.step == RotationStep::kDone) return {};
   if (rotation.step == RotationStep::kReissue) {
     const bool late = facts.now >= rotation.deadline && !evidence.Satisfied();
-    if (reissue_left == 0 || late || facts.now >= facts.reissue_ends) return {Act::kDrain, "", ""};
+    if (reissue_left == 0 || late || facts.now >= facts.reissue_ends) return {Act::kDrain, ForcedBy::kNothing, ""};
     return wait(absl::StrCat(reissue_left, " keys of subscribers are being replaced"));
   }
-  const std::string goes_on_by = GoesOnBy(facts, evidence);
-  const bool cut_off = !goes_on_by.empty();
+  const ForcedBy forced_by = FindForce(facts, evidence);
+  const bool cut_off = forced_by != ForcedBy::kNothing;
   const std::string grace = GraceText(facts, evidence);
   const bool settled = evidence.Satisfied() && facts.now - satisfied_since >= policy.settle;
   switch (rotation.step) {
@@ -203,7 +211,7 @@ RotationDecision Decide(const RotationFacts& facts, const RotationEvidence& evid
       if (!evidence.Satisfied() && !cut_off)
         return wait(absl::StrCat("both roots have to reach ", BehindText(evidence), grace));
       if (!rotation.automatic) return wait("every subscriber holds both roots: go on with `meshca root activate`");
-      if (settled || cut_off) return {Act::kActivate, goes_on_by, ""};
+      if (settled || cut_off) return {Act::kActivate, forced_by, ""};
       return wait("every subscriber holds both roots; settling");
     case RotationStep::kDrain:
       if (!evidence.Satisfied() && !cut_off) {
@@ -214,10 +222,10 @@ RotationDecision Decide(const RotationFacts& facts, const RotationEvidence& evid
                                  UtcText(retire_not_before)));
       }
       if (!rotation.automatic) return wait("nothing depends on the old root: go on with `meshca root retire`");
-      if (settled || cut_off) return {Act::kRetire, goes_on_by, ""};
+      if (settled || cut_off) return {Act::kRetire, forced_by, ""};
       return wait("nothing depends on the old root; settling");
     default:
-      if (settled || cut_off) return {Act::kFinish, goes_on_by, ""};
+      if (settled || cut_off) return {Act::kFinish, forced_by, ""};
       if (evidence.Satisfied()) return wait("the old root has left every subscriber's bundle; settling");
       return wait(absl::StrCat("the old root has to leave the bundles of ", BehindText(evidence), grace));
   }

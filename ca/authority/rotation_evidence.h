@@ -23,9 +23,11 @@ struct EvidencePolicy {
   // How long the evidence of a step must have held: handshakes begun before the last acknowledgement finish under the
   // bundle before it.
   absl::Duration settle = absl::Seconds(2);
-  // Added to the end of every certificate: holders whose clock is behind still show it.
+  // A certificate counts as alive for this much longer than it says: its holder's clock may be behind, and then it
+  // still shows the certificate.
   absl::Duration skew = absl::Minutes(10);
-  // How long an instance that left and never had a certificate is remembered.
+  // How long an instance that left and never had a certificate counts: one longest life of the one it may have got
+  // elsewhere.
   absl::Duration leaf_lifetime = absl::Hours(24);
   // How long a subscriber that is silent can hold up one step of an emergency.
   absl::Duration emergency_grace = absl::Minutes(5);
@@ -45,8 +47,9 @@ struct RotationFacts {
   absl::Time reissue_ends = absl::InfiniteFuture();
 };
 
-// Gathers the evidence that a step needs before it may end. Subscribers are judged at once, by what they acknowledged;
-// leaves are taken one by one. Those that belong to a known subscriber are left out: it was judged already. One thread.
+// Gathers the evidence that a step needs before it may end. The constructor judges the subscribers, by what they have
+// acknowledged. The live leaves are then given to AddLeaf one by one; a leaf whose holder is one of the subscribers is
+// left out, because the subscriber was judged already. One thread.
 class EvidenceJudge {
  public:
   enum class For {
@@ -60,7 +63,8 @@ class EvidenceJudge {
   // `facts` outlives the judge.
   EvidenceJudge(For step, const RotationFacts& facts, const EvidencePolicy& policy);
 
-  // The leaves this step depends on, `own_spiffe_id`'s left out; nothing: none.
+  // Which leaves have to be given to AddLeaf; nothing: none, the step does not depend on leaves. The CA's own TLS
+  // certificate, whose SPIFFE ID is `own_spiffe_id`, is not among them.
   std::optional<LeafQuery> Query(const std::string& own_spiffe_id) const;
   void AddLeaf(const LiveLeaf& leaf);
 
@@ -81,18 +85,22 @@ class EvidenceJudge {
   RotationEvidence evidence_;
 };
 
+// Why a rotation goes on by itself though the evidence of its step is not whole.
+enum class ForcedBy { kNothing, kDeadline, kEmergencyGrace };
+absl::string_view ForcedByName(ForcedBy by);  // "", "the deadline", "the emergency grace": as the record has it
+
 // What a rotation does next.
 struct RotationDecision {
   enum class Act { kWait, kPublish, kActivate, kDrain, kRetire, kFinish };
   Act act = Act::kWait;
-  std::string forced_by;    // "the deadline", "the emergency grace": it goes on without the evidence; "": with it
-  std::string waiting_for;  // kWait: one sentence
+  ForcedBy forced_by = ForcedBy::kNothing;  // kNothing: the evidence is whole
+  std::string waiting_for;                  // for kWait: what the step waits for, one sentence
 };
 
 // The rotation that runs; `evidence` is that of its step. `satisfied_since`: since when that has been whole, without a
 // gap; InfiniteFuture while it is not. `retire_not_before`: after a restore, no root is retired for a while.
-RotationDecision Decide(const RotationFacts& facts, const RotationEvidence& evidence, absl::Time satisfied_since,
-                        uint64_t reissue_left, absl::Time retire_not_before, const EvidencePolicy& policy);
+RotationDecision DecideNextAct(const RotationFacts& facts, const RotationEvidence& evidence, absl::Time satisfied_since,
+                               uint64_t reissue_left, absl::Time retire_not_before, const EvidencePolicy& policy);
 
 // "2 of 3 subscribers and 14 certificates": how many are behind.
 std::string BehindText(const RotationEvidence& evidence);

@@ -1,9 +1,9 @@
-// What a rotation begun now would be like: RotationDriver::Forecast.
+#include "ca/authority/rotation_forecast.h"
+
 #include <algorithm>
-#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "ca/authority/rotation_driver.h"
 #include "ca/base/status.h"
 
 namespace meshca {
@@ -12,58 +12,60 @@ namespace {
 // Subscribers answer within this, where they answer at all.
 constexpr absl::Duration kAnswer = absl::Seconds(1);
 
-absl::Duration Sum(const RotationForecast& forecast) {
-  absl::Duration total;
-  for (const RotationForecast::Step& step : forecast.steps) total += step.about;
-  return total;
+RootRotation ImagineRotation(const AuthoritySnapshot& snapshot, absl::Time now) {
+  RootRotation imagined;
+  imagined.bundle_sequence = snapshot.bundle->sequence_number + 1;
+  imagined.published_at = now;
+  imagined.step_at = now;
+  if (snapshot.issuing != nullptr) imagined.old_root_id = snapshot.issuing->root_id;
+  return imagined;
+}
+
+std::vector<RotationForecast::Step> EstimateSteps(const RotationEvidence& at_risk, const RotationWatch& watch,
+                                                  absl::Time now) {
+  const EvidencePolicy& policy = watch.policy();
+  const absl::Duration others = std::max(absl::ZeroDuration(), at_risk.until - now);
+  const uint64_t connected = at_risk.connected_behind;
+  const uint64_t left = at_risk.subscribers_behind - connected;
+  const absl::Duration reissue = absl::Seconds(static_cast<double>(connected) / watch.reissue_per_second()) + kAnswer;
+  // Between the publication and the activation the old root goes on signing for those who take nothing from here.
+  const absl::Duration drain = at_risk.leaves_behind > 0 ? policy.leaf_lifetime + policy.skew : kAnswer;
+  return {
+      {RotationStep::kPrepare, "a new root is made, and its key certified by the present one", absl::ZeroDuration()},
+      {RotationStep::kDistribute,
+       absl::StrCat("both roots go to ", connected, " connected subscribers; ", left, " that have left and ",
+                    at_risk.leaves_behind, " certificates of others count until they end or are renewed"),
+       std::max(others, kAnswer) + policy.settle},
+      {RotationStep::kReissue,
+       absl::StrCat("subscribers get new keys under the new root, ", watch.reissue_per_second(), " a second"), reissue},
+      {RotationStep::kDrain, "certificates under the present root end or are renewed", drain + policy.settle},
+      {RotationStep::kRetire, "the present root leaves the bundle, and its key is destroyed", kAnswer + policy.settle},
+  };
 }
 
 }  // namespace
 
-absl::StatusOr<RotationForecast> RotationDriver::Forecast() {
-  const absl::Time now = parts_.clock->Now();
-  const EvidencePolicy& policy = parts_.policy;
-  const auto snapshot = parts_.authorities->Current();
-  RootRotation imagined;
-  imagined.bundle_sequence = snapshot->bundle->sequence_number + 1;
-  imagined.published_at = now;
-  imagined.step_at = now;
-  if (snapshot->issuing != nullptr) imagined.old_root_id = snapshot->issuing->root_id;
-  MESHCA_ASSIGN_OR_RETURN(RotationFacts facts, Facts(imagined, now));
+absl::StatusOr<RotationForecast> ForecastRotation(const RotationWatch& watch, const AuthoritySnapshot& snapshot,
+                                                  const std::string& plugged_in_folder, AuthorityStore& store,
+                                                  absl::Time now) {
+  RotationFacts facts = watch.GatherFacts(ImagineRotation(snapshot, now), now);
   // The new root would be certified wherever the present one's key is at hand.
-  facts.cross_certified = parts_.authorities->options().plugged_in_folder.empty();
+  facts.cross_certified = plugged_in_folder.empty();
   RotationForecast forecast;
-  MESHCA_ASSIGN_OR_RETURN(forecast.at_risk, Judge(EvidenceJudge::For::kActivation, facts));
-  MESHCA_ASSIGN_OR_RETURN(const auto live, parts_.store->CountLiveLeaves(now));
+  MESHCA_ASSIGN_OR_RETURN(forecast.at_risk, watch.GatherEvidence(EvidenceJudge::For::kActivation, facts));
+  MESHCA_ASSIGN_OR_RETURN(const auto live, store.CountLiveLeaves(now));
   for (const auto& [id, count] : live) forecast.live_leaves += count;
   forecast.subscribers = forecast.at_risk.subscribers;
-  const absl::Duration others = std::max(absl::ZeroDuration(), forecast.at_risk.until - now);
-  const uint64_t connected = forecast.at_risk.connected_behind;
-  const uint64_t left = forecast.at_risk.subscribers_behind - connected;
-  const absl::Duration reissue = absl::Seconds(static_cast<double>(connected) / parts_.reissue_per_second) + kAnswer;
-  // Between the publication and the activation the old root goes on signing for those who take nothing from here.
-  const absl::Duration drain = forecast.at_risk.leaves_behind > 0 ? policy.leaf_lifetime + policy.skew : kAnswer;
-  forecast.steps = {
-      {RotationStep::kPrepare, "a new root is made, and its key certified by the present one", absl::ZeroDuration()},
-      {RotationStep::kDistribute,
-       absl::StrCat("both roots go to ", connected, " connected subscribers; ", left, " that have left and ",
-                    forecast.at_risk.leaves_behind, " certificates of others count until they end or are renewed"),
-       std::max(others, kAnswer) + policy.settle},
-      {RotationStep::kReissue,
-       absl::StrCat("subscribers get new keys under the new root, ", parts_.reissue_per_second, " a second"), reissue},
-      {RotationStep::kDrain, "certificates under the present root end or are renewed", drain + policy.settle},
-      {RotationStep::kRetire, "the present root leaves the bundle, and its key is destroyed", kAnswer + policy.settle},
-  };
-  forecast.total = Sum(forecast);
-  if (!facts.cross_certified) {
+  forecast.steps = EstimateSteps(forecast.at_risk, watch, now);
+  for (const RotationForecast::Step& step : forecast.steps) forecast.total += step.about;
+  if (!plugged_in_folder.empty()) {
     forecast.warnings.push_back(
-        absl::StrCat("the root is plugged in: a rotation begins by itself when a set with a "
-                     "new root stands in ",
-                     parts_.authorities->options().plugged_in_folder));
+        absl::StrCat("the root is plugged in: a rotation begins by itself when a set with a new root stands in ",
+                     plugged_in_folder));
   }
-  if (snapshot->rotation.has_value() && !snapshot->rotation->Ended()) {
-    forecast.warnings.push_back(absl::StrCat("rotation ", snapshot->rotation->number, " runs already, at ",
-                                             RotationStepName(snapshot->rotation->step)));
+  if (snapshot.rotation.has_value() && !snapshot.rotation->Ended()) {
+    forecast.warnings.push_back(absl::StrCat("rotation ", snapshot.rotation->number, " runs already, at ",
+                                             RotationStepName(snapshot.rotation->step)));
   }
   return forecast;
 }

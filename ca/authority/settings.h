@@ -1,8 +1,12 @@
-// Settings of AuthorityStore (GetSetting, PutSetting) that the authority manager reads and writes.
+// Settings of AuthorityStore (GetSetting, PutSetting) that are kept beside the authorities.
 #ifndef MESHCA_CA_AUTHORITY_SETTINGS_H_
 #define MESHCA_CA_AUTHORITY_SETTINGS_H_
 
+#include <string>
+
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "ca/authority/authority_store.h"
 
 namespace meshca {
 
@@ -16,6 +20,9 @@ inline constexpr absl::string_view kSettingRecovered = "recovered";
 inline constexpr absl::string_view kSettingRetireNotBefore = "retire_not_before";
 // The UnrecordedGrace that stands, as UnrecordedGraceToText; "": none. It grants a right, so it is kept with a MAC.
 inline constexpr absl::string_view kSettingUnrecordedGrace = "unrecorded_grace";
+
+// What GetSetting says, or "" for a setting that was never set. The other errors of the store.
+absl::StatusOr<std::string> GetSettingOrEmpty(AuthorityStore& store, absl::string_view name);
 
 }  // namespace meshca
 

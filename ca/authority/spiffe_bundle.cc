@@ -2,8 +2,10 @@
 
 #include <openssl/core_names.h>
 
+#include <algorithm>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -57,14 +59,32 @@ absl::StatusOr<std::string> KeyMembers(const PublicKey& key) {
   }
 }
 
+absl::StatusOr<std::string> X509Key(const Certificate& root) {
+  MESHCA_ASSIGN_OR_RETURN(const std::string members, KeyMembers(root.public_key()));
+  return absl::StrCat(R"({"use":"x509-svid",)", members, R"(,"x5c":[")", absl::Base64Escape(root.der().bytes()),
+                      R"("]})");
+}
+
+// The kid needs no escapes in JSON, because it is of our own making.
+absl::StatusOr<std::string> JwtKey(const JwtAuthority& authority) {
+  const bool plain = std::all_of(authority.kid.begin(), authority.kid.end(),
+                                 [](char c) { return absl::ascii_isalnum(c) || c == '-' || c == '_'; });
+  if (authority.kid.empty() || !plain) {
+    return absl::InternalError(absl::StrCat("JWT authority \"", authority.kid, "\": its kid is no base64url text"));
+  }
+  MESHCA_ASSIGN_OR_RETURN(const std::string members, KeyMembers(authority.key));
+  return absl::StrCat(R"({"use":"jwt-svid","kid":")", authority.kid, R"(",)", members, "}");
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> SpiffeBundleJson(const TrustBundle& bundle, absl::Duration refresh_hint) {
   std::vector<std::string> keys;
   for (const Certificate& root : bundle.roots) {
-    MESHCA_ASSIGN_OR_RETURN(const std::string members, KeyMembers(root.public_key()));
-    keys.push_back(absl::StrCat(R"({"use":"x509-svid",)", members, R"(,"x5c":[")",
-                                absl::Base64Escape(root.der().bytes()), R"("]})"));
+    MESHCA_ASSIGN_OR_RETURN(keys.emplace_back(), X509Key(root));
+  }
+  for (const JwtAuthority& authority : bundle.jwt_authorities) {
+    MESHCA_ASSIGN_OR_RETURN(keys.emplace_back(), JwtKey(authority));
   }
   return absl::StrCat(R"({"keys":[)", absl::StrJoin(keys, ","), R"(],"spiffe_sequence":)", bundle.sequence_number,
                       R"(,"spiffe_refresh_hint":)", absl::ToInt64Seconds(refresh_hint), "}");

@@ -1,26 +1,21 @@
 #include "ca/authority/trust_withdrawal.h"
 
 #include <algorithm>
-#include <vector>
 
 #include "ca/authority/authority_lookup.h"
 
 namespace meshca {
 namespace {
 
-bool RootIsGone(const AuthoritySnapshot& before, const AuthoritySnapshot& after) {
+bool IsTrustGone(const AuthoritySnapshot& before, const AuthoritySnapshot& after) {
   if (before.bundle == nullptr || before.bundle == after.bundle) return false;
-  if (after.bundle == nullptr) return true;
-  const std::vector<Certificate>& roots = after.bundle->roots;
-  return std::any_of(before.bundle->roots.begin(), before.bundle->roots.end(), [&roots](const Certificate& root) {
-    return std::find(roots.begin(), roots.end(), root) == roots.end();
-  });
+  return after.bundle == nullptr || LosesAuthority(*before.bundle, *after.bundle);
 }
 
 }  // namespace
 
 bool TakesTrustAway(const AuthoritySnapshot& before, const AuthoritySnapshot& after) {
-  if (RootIsGone(before, after)) return true;
+  if (IsTrustGone(before, after)) return true;
   // A change of this state is rare: whatever it is, nobody stays who only fitted the one before.
   if (before.unrecorded.has_value() && before.unrecorded != after.unrecorded) return true;
   return std::any_of(after.authorities.begin(), after.authorities.end(), [&before](const SigningAuthority& authority) {

@@ -7,7 +7,7 @@
 namespace meshca {
 
 // Does the change from `before` to `after` take trust away, so that who is connected must be judged again: an authority
-// newly tainted or retired, a root gone, the time without records ended or narrowed? Pure.
+// newly tainted or retired, a root or a JWT key gone, the time without records ended or narrowed? Pure.
 bool TakesTrustAway(const AuthoritySnapshot& before, const AuthoritySnapshot& after);
 
 }  // namespace meshca

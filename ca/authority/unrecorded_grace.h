@@ -13,7 +13,7 @@
 
 namespace meshca {
 
-// Pure functions; AuthorityManager keeps the grace as a setting and calls them at every round.
+// Pure functions; GraceKeeper keeps the grace as a setting.
 
 // One line of text, and back; whole seconds. Nothing: it is no such line.
 std::string UnrecordedGraceToText(const UnrecordedGrace& grace);

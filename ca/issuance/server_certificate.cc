@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "ca/base/log.h"
 #include "ca/base/status.h"
+#include "ca/base/utc_text.h"
 #include "ca/x509/dns_name.h"
 
 namespace meshca {
@@ -217,8 +218,7 @@ absl::Status ServerCertificate::Renew(const AuthoritySnapshot& snapshot, absl::T
   root_id_ = issuing.root_id;
   crossed_ = snapshot.rotation.has_value() && !snapshot.rotation->Ended() && !issuing.upstream.empty();
   LogInfo("server certificate renewed",
-          {{"serial", leaf_.serial_hex()},
-           {"until", absl::FormatTime(absl::RFC3339_sec, leaf_.validity().not_after, absl::UTCTimeZone())}});
+          {{"serial", leaf_.serial_hex()}, {"until", OffsetText(leaf_.validity().not_after)}});
   return absl::OkStatus();
 }
 

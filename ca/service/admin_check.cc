@@ -11,6 +11,7 @@
 #include "absl/strings/str_format.h"
 #include "ca/authn/check_issuers.h"
 #include "ca/authn/entry_rules.h"
+#include "ca/authority/renewal_plan.h"
 #include "ca/base/checked_fact.h"
 #include "ca/base/secret_access.h"
 #include "ca/base/status.h"
@@ -32,8 +33,8 @@ constexpr size_t kUnfitShownMax = 20;
 
 CheckedFact Ok(std::string name, std::string detail) { return {std::move(name), State::kOk, std::move(detail), ""}; }
 
-// An authority's certificate: valid now, and with more than `renew_share` of its life left.
-CheckedFact CheckValidity(std::string name, const Certificate& certificate, absl::Time now, double renew_share,
+// An authority's certificate: valid now, and not about to end.
+CheckedFact CheckValidity(std::string name, AuthorityRole role, const Certificate& certificate, absl::Time now,
                           std::string mend) {
   const Validity& validity = certificate.validity();
   const std::string until = absl::StrCat(certificate.subject(), ", until ", UtcText(validity.not_after));
@@ -42,7 +43,7 @@ CheckedFact CheckValidity(std::string name, const Certificate& certificate, absl
             "set the clock of this host (timedatectl set-ntp true)"};
   }
   if (!validity.Contains(now)) return {std::move(name), State::kFailed, absl::StrCat("expired: ", until), mend};
-  if (validity.not_after - now < renew_share * validity.lifetime()) {
+  if (EndsSoon(role, validity, now)) {
     return {std::move(name), State::kWarning, absl::StrCat(until, ": soon"), std::move(mend)};
   }
   return Ok(std::move(name), until);
@@ -66,10 +67,11 @@ void CheckAuthorities(const AdminContext& context, absl::Time now, std::vector<C
     return;
   }
   // The active root is the first of the bundle, whether anything can sign or not.
-  facts.push_back(CheckValidity("root", snapshot->bundle->roots.front(), now, 0.1, "replace it: meshca root rotate"));
+  facts.push_back(CheckValidity("root", AuthorityRole::kRoot, snapshot->bundle->roots.front(), now,
+                                "replace it: meshca root rotate"));
   if (snapshot->issuing != nullptr) {
     // It renews itself long before this.
-    facts.push_back(CheckValidity("issuing authority", snapshot->issuing->certificate, now, 0.2,
+    facts.push_back(CheckValidity("issuing authority", AuthorityRole::kIssuing, snapshot->issuing->certificate, now,
                                   "its renewal is late: read the server's log"));
   } else {
     facts.push_back({"issuing authority", State::kFailed, "none can sign now; what was issued and is trusted goes on",

@@ -13,7 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "ca/authn/jwt_authenticator.h"
-#include "ca/authority/authority_manager.h"
+#include "ca/authority/authority_options.h"
 #include "ca/authority/authority_snapshot.h"
 #include "ca/authority/authority_store.h"
 #include "ca/authority/rotation_control.h"
@@ -87,7 +87,7 @@ struct AdminContext {
   std::function<absl::Status(const std::string& folder, const std::string& actor, const ImportOptions& options)>
       import_root = {};
   std::function<std::string()> authority_error = {};
-  // AuthorityManager::ClockFinding and AcceptClock.
+  // ClockWatch::FindingNow and AuthorityManager::AcceptClock.
   std::function<std::string()> clock_finding = {};
   std::function<absl::Status(const std::string& actor)> accept_clock = {};
   // JwtAuthenticator::Reports.

@@ -83,32 +83,14 @@ absl::StatusOr<v1::RotationStatus> StatusAfter(const AdminContext& context, cons
   return Annotate(status.status(), "it was done, and `meshca root status` will show it; now its result cannot be read");
 }
 
-absl::StatusOr<RotationOptions> Options(const v1::BeginRotationRequest& request, absl::Time now) {
+absl::StatusOr<RotationOptions> ReadOptions(const v1::BeginRotationRequest& request, absl::Time now) {
   RotationOptions options;
   options.automatic = request.automatic();
   options.emergency = request.emergency();
   options.external_confirmed = request.confirm_external();
   options.waits_for_silent = request.wait();
-  if (request.wait() && !request.emergency()) {
-    return absl::InvalidArgumentError("wait is for an emergency: any other rotation waits for every subscriber anyway");
-  }
-  if (request.wait() && request.has_deadline()) {
-    return absl::InvalidArgumentError(
-        "wait and deadline exclude each other: the one waits for every subscriber, the "
-        "other cuts off whoever is behind; leave one of them away");
-  }
-  if (!request.has_deadline()) return options;
-  if (!request.emergency()) {
-    return absl::InvalidArgumentError(
-        "deadline is for an emergency: it cuts off whoever is not done by then; ask for an emergency too, or leave it "
-        "away");
-  }
-  const absl::Duration deadline = ToDuration(request.deadline());
-  if (deadline <= absl::ZeroDuration()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("deadline ", absl::FormatDuration(deadline), " is not in the future"));
-  }
-  options.deadline = now + deadline;
+  if (request.has_deadline()) options.deadline = now + ToDuration(request.deadline());
+  MESHCA_RETURN_IF_ERROR(CheckRotationOptions(options, now));
   return options;
 }
 
@@ -153,7 +135,7 @@ absl::StatusOr<v1::RotationForecast> ForecastRotation(const AdminContext& contex
 
 absl::StatusOr<v1::RotationStatus> BeginRotation(const AdminContext& context, const std::string& actor,
                                                  const v1::BeginRotationRequest& request) {
-  MESHCA_ASSIGN_OR_RETURN(const RotationOptions options, Options(request, context.clock.Now()));
+  MESHCA_ASSIGN_OR_RETURN(const RotationOptions options, ReadOptions(request, context.clock.Now()));
   MESHCA_RETURN_IF_ERROR(CheckSupported(context));
   return StatusAfter(context, actor, context.rotation->Begin(options, actor));
 }

@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "ca/authority/authority_lookup.h"
 #include "ca/base/status.h"
+#include "ca/base/utc_text.h"
 #include "ca/identity/join_token_terms.h"
 #include "ca/identity/join_token_text.h"
 #include "ca/service/admin_methods.h"
@@ -55,8 +56,7 @@ absl::StatusOr<v1::CreateTokenResponse> CreateToken(const AdminContext& context,
   audit.actor = actor;
   audit.action = "token.create";
   audit.target = terms.spiffe_id.uri();
-  audit.detail = absl::StrCat("token ", token.id, " until ",
-                              absl::FormatTime(absl::RFC3339_sec, token.expires_at, absl::UTCTimeZone()));
+  audit.detail = absl::StrCat("token ", token.id, " until ", OffsetText(token.expires_at));
   MESHCA_RETURN_IF_ERROR(context.tokens.CreateToken(token, audit));
 
   v1::CreateTokenResponse response;

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
+#include "ca/base/utc_text.h"
 #include "ca/x509/der.h"
 #include "ca/x509/general_names.h"
 #include "ca/x509/oids.h"
@@ -122,11 +123,9 @@ absl::StatusOr<Certificate> Sign(const Plan& plan, const SigningKey& signer, con
 absl::StatusOr<Validity> Within(const Certificate& issuer, absl::Time now, absl::Time from, absl::Time until) {
   const Validity& own = issuer.validity();
   if (!own.Contains(now)) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("authority \"", issuer.subject(), "\" is not valid at ",
-                     absl::FormatTime(absl::RFC3339_sec, now, absl::UTCTimeZone()), ": it holds from ",
-                     absl::FormatTime(absl::RFC3339_sec, own.not_before, absl::UTCTimeZone()), " until ",
-                     absl::FormatTime(absl::RFC3339_sec, own.not_after, absl::UTCTimeZone())));
+    return absl::FailedPreconditionError(absl::StrCat("authority \"", issuer.subject(), "\" is not valid at ",
+                                                      OffsetText(now), ": it holds from ", OffsetText(own.not_before),
+                                                      " until ", OffsetText(own.not_after)));
   }
   return Validity::Make(std::max(from, own.not_before), std::min(until, own.not_after));
 }

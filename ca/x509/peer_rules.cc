@@ -2,21 +2,20 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
+#include "ca/base/utc_text.h"
 #include "ca/x509/certificate_reader.h"
 
 namespace meshca {
 namespace {
 
-std::string Utc(absl::Time time) { return absl::FormatTime(absl::RFC3339_sec, time, absl::UTCTimeZone()); }
-
 absl::Status CheckTime(const Validity& validity, absl::string_view who, absl::Time now) {
   if (validity.Contains(now)) return absl::OkStatus();
   if (now < validity.not_before) {
-    return PeerRefused("PEER_NOT_YET_VALID",
-                       absl::StrCat(who, " is not valid before ", Utc(validity.not_before), "; here it is ", Utc(now)));
+    return PeerRefused("PEER_NOT_YET_VALID", absl::StrCat(who, " is not valid before ", OffsetText(validity.not_before),
+                                                          "; here it is ", OffsetText(now)));
   }
-  return PeerRefused("PEER_EXPIRED",
-                     absl::StrCat(who, " expired at ", Utc(validity.not_after), "; here it is ", Utc(now)));
+  return PeerRefused("PEER_EXPIRED", absl::StrCat(who, " expired at ", OffsetText(validity.not_after), "; here it is ",
+                                                  OffsetText(now)));
 }
 
 bool HasRole(const CertificateFields& fields, PeerRole role) {

@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/civil_time.h"
+#include "ca/base/utc_text.h"
 
 namespace meshca {
 namespace {
@@ -18,9 +19,8 @@ absl::StatusOr<Validity> Validity::Make(absl::Time not_before, absl::Time not_af
   }
   const Validity validity{WholeSeconds(not_before), WholeSeconds(not_after)};
   if (validity.not_before >= validity.not_after) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("validity: notBefore ", absl::FormatTime(validity.not_before, absl::UTCTimeZone()),
-                     " is not before notAfter ", absl::FormatTime(validity.not_after, absl::UTCTimeZone())));
+    return absl::InvalidArgumentError(absl::StrCat("validity: notBefore ", OffsetText(validity.not_before),
+                                                   " is not before notAfter ", OffsetText(validity.not_after)));
   }
   return validity;
 }

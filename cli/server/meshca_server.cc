@@ -172,8 +172,6 @@ RotationDriver::Parts MeshcaServer::RotationParts() {
   parts.store = state_->store.get();
   parts.inventory = state_->store.get();
   parts.evidence = evidence_.get();
-  parts.reissuer = reissuer_.get();
-  parts.clock = &clock_;
   parts.policy = config::ToEvidencePolicy(config_.values);
   parts.reissue_per_second = ReissuePerSecond(values.reissue_per_second(), CpuCount());
   parts.sleep = absl::SleepFor;
@@ -261,6 +259,8 @@ absl::Status MeshcaServer::StartHttp() {
   sources.csr_services = {csr_tls_.get(), csr_api_.get()};
   sources.pipeline = pipeline_.get();
   sources.authorities = state_->authorities.get();
+  sources.authority_error = [this] { return state_->authorities->LastError(); };
+  sources.judged_clock = &state_->authorities->clock();
   sources.authority_store = state_->store.get();
   sources.server_certificate = server_certificate_.get();
   sources.store = state_->store.get();
@@ -317,7 +317,7 @@ AdminContext MeshcaServer::AdminParts() {
   };
   context.token_issuers = [this] { return doors_->TokenIssuers(); };
   context.authority_error = [this] { return state_->authorities->LastError(); };
-  context.clock_finding = [this] { return state_->authorities->ClockFinding(); };
+  context.clock_finding = [this] { return state_->authorities->clock_watch().FindingNow(); };
   context.accept_clock = [this](const std::string& actor) { return state_->authorities->AcceptClock(actor); };
   context.readiness = [this] { return readiness_->Ready(); };
   context.entry_applies = state_->store.get();

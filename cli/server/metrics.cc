@@ -109,8 +109,9 @@ void AddTokenIssuers(const std::vector<JwtIssuerReport>& issuers, MetricFamilies
 void AddAuthorities(const MetricSources& sources, absl::Time now, MetricFamilies& out) {
   const std::shared_ptr<const AuthoritySnapshot> snapshot = sources.authorities->Current();
   out.Gauge("meshca_authority_error", "1 while something is wrong with the authorities: see `meshca status`.",
-            sources.authorities->LastError().empty() ? 0 : 1);
-  out.Gauge("meshca_clock_steady", "0 while the wall clock cannot be believed.", sources.authorities->ClockIsSteady());
+            sources.authority_error().empty() ? 0 : 1);
+  out.Gauge("meshca_clock_steady", "0 while the wall clock cannot be believed.",
+            sources.judged_clock->BelievedNow().has_value());
   if (snapshot == nullptr) return;
   AddCitadelExpiry(*snapshot, now, out);
   out.Gauge("meshca_authority_can_sign", "1 while an authority signs.", snapshot->issuing != nullptr);

@@ -9,9 +9,11 @@
 
 #include "absl/time/time.h"
 #include "ca/authn/jwt_authenticator.h"
-#include "ca/authority/authority_manager.h"
+#include "ca/authority/authority_snapshot.h"
+#include "ca/authority/authority_store.h"
 #include "ca/authority/rotation_control.h"
 #include "ca/base/clock.h"
+#include "ca/base/judged_clock.h"
 #include "ca/issuance/issuance_pipeline.h"
 #include "ca/issuance/readiness.h"
 #include "ca/issuance/server_certificate.h"
@@ -29,8 +31,10 @@ struct MetricSources {
   const Clock* clock = nullptr;  // never null
   std::vector<const CsrService*> csr_services;
   const IssuancePipeline* pipeline = nullptr;
-  const AuthorityManager* authorities = nullptr;
-  AuthorityStore* authority_store = nullptr;  // for the live certificates of each authority
+  const AuthoritySnapshots* authorities = nullptr;
+  std::function<std::string()> authority_error;  // AuthorityManager::LastError; there where `authorities` is
+  const JudgedClock* judged_clock = nullptr;     // the same
+  AuthorityStore* authority_store = nullptr;     // for the live certificates of each authority
   const ServerCertificate* server_certificate = nullptr;
   const StoreMaintenance* store = nullptr;
   const rpc::Server* edge = nullptr;

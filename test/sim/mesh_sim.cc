@@ -60,7 +60,6 @@ void MeshSim::StartServer() {
   parts.inventory = &memory_;
   parts.evidence = registry_.get();
   parts.reissuer = this;
-  parts.clock = &clock_;
   parts.policy = {absl::Seconds(2), absl::Minutes(10), kLeaf};
   parts.reissue_per_second = 10;
   parts.sleep = [this](absl::Duration time) { clock_.Advance(time); };
@@ -281,7 +280,7 @@ void MeshSim::Tick() {
 }
 
 void MeshSim::Step() {
-  const bool was_frozen = !manager_->ClockIsSteady() && skipped_ != absl::ZeroDuration();
+  const bool was_frozen = !manager_->clock().BelievedNow().has_value() && skipped_ != absl::ZeroDuration();
   clock_.Advance(absl::Seconds(1 + static_cast<int64_t>(random_() % (calm_ ? 60 : 600))));
   Trouble();
   // The server's loops look every five seconds: what the clock does is seen before anything follows from it.

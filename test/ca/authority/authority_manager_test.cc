@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "ca/authority/authority_rows.h"
 #include "ca/authority/rotation_change.h"
+#include "ca/authority/settings.h"
 #include "ca/authority/unrecorded_grace.h"
 #include "ca/base/file.h"
 #include "gmock/gmock.h"
@@ -383,7 +384,7 @@ TEST_F(AuthorityManagerTest, ClockThatWentBackwardsStopsSigningUntilItIsRight) {
   EXPECT_EQ(manager->Current()->issuing, nullptr);
   EXPECT_NE(manager->Current()->bundle, nullptr) << "trust goes on without signing";
   EXPECT_THAT(manager->LastError(), HasSubstr("the clock went backwards: it is 24h behind"));
-  EXPECT_FALSE(manager->ClockIsSteady());
+  EXPECT_FALSE(manager->clock().BelievedNow().has_value());
 
   auto restarted = MakeStarted();
   EXPECT_EQ(restarted->Current()->issuing, nullptr) << "the mark did not outlive the process";
@@ -392,7 +393,7 @@ TEST_F(AuthorityManagerTest, ClockThatWentBackwardsStopsSigningUntilItIsRight) {
   Tick(*manager);
   ExpectWhole(*manager->Current());
   EXPECT_EQ(manager->LastError(), "");
-  EXPECT_TRUE(manager->ClockIsSteady());
+  EXPECT_TRUE(manager->clock().BelievedNow().has_value());
 }
 
 TEST_F(AuthorityManagerTest, ClockThatJumpedForwardRetiresNothing) {
@@ -401,7 +402,7 @@ TEST_F(AuthorityManagerTest, ClockThatJumpedForwardRetiresNothing) {
   Pass(*manager, 52 * kDay);
   clock_.JumpTo(then + 300 * kDay);
   Tick(*manager);
-  EXPECT_FALSE(manager->ClockIsSteady());
+  EXPECT_FALSE(manager->clock().BelievedNow().has_value());
   EXPECT_THAT(manager->LastError(), HasSubstr("jumped forward"));
   EXPECT_EQ(manager->Current()->issuing, nullptr);
   EXPECT_THAT(manager->WhyNotSigning(), HasSubstr("jumped forward"));
@@ -416,7 +417,7 @@ TEST_F(AuthorityManagerTest, ClockThatJumpedForwardRetiresNothing) {
   // Back again: the jump left no mark that would stop it now.
   clock_.JumpTo(then + 52 * kDay + absl::Minutes(2));
   Tick(*manager);
-  EXPECT_TRUE(manager->ClockIsSteady());
+  EXPECT_TRUE(manager->clock().BelievedNow().has_value());
   ExpectWhole(*manager->Current());
   EXPECT_TRUE(manager->Current()->issuing->certificate.validity().Contains(clock_.Now()));
 }

@@ -12,7 +12,7 @@ namespace {
 const absl::Time kStart = absl::FromUnixSeconds(1767323045);
 
 // One look: how far wall clock and time since boot have come since kStart, and what must be found.
-struct Look {
+struct ExpectedLook {
   absl::Duration wall;
   absl::Duration boot;
   ClockVerdict verdict;
@@ -22,7 +22,7 @@ struct Look {
 struct GuardCase {
   const char* name;
   absl::Duration mark;  // of an earlier life, since kStart
-  std::vector<Look> looks;
+  std::vector<ExpectedLook> looks;
 };
 
 class ClockGuardTest : public testing::TestWithParam<GuardCase> {};
@@ -32,11 +32,12 @@ TEST_P(ClockGuardTest, Finds) {
   mark.newest = kStart + GetParam().mark;
   ClockGuard guard(mark, "boot", absl::Hours(1));
   int number = 0;
-  for (const Look& look : GetParam().looks) {
+  for (const ExpectedLook& look : GetParam().looks) {
     SCOPED_TRACE(++number);
-    EXPECT_EQ(guard.Observe(kStart + look.wall, absl::Hours(5) + look.boot), look.verdict);
+    const ClockLook found = guard.Observe(kStart + look.wall, absl::Hours(5) + look.boot);
+    EXPECT_EQ(found.verdict, look.verdict);
     EXPECT_EQ(guard.mark().newest, kStart + look.mark);
-    EXPECT_EQ(guard.finding().empty(), look.verdict == ClockVerdict::kSteady);
+    EXPECT_EQ(found.finding.empty(), look.verdict == ClockVerdict::kSteady);
   }
 }
 
@@ -72,8 +73,7 @@ TEST(ClockGuard, SaysHowFar) {
   ClockMark mark;
   mark.newest = kStart;
   ClockGuard guard(mark, "boot", absl::Hours(1));
-  guard.Observe(kStart - absl::Hours(3), absl::Hours(1));
-  EXPECT_THAT(guard.finding(), testing::HasSubstr("3h behind"));
+  EXPECT_THAT(guard.Observe(kStart - absl::Hours(3), absl::Hours(1)).finding, testing::HasSubstr("3h behind"));
 }
 
 TEST(ClockGuard, WithinOneBootARestartForgetsNothing) {
@@ -82,9 +82,10 @@ TEST(ClockGuard, WithinOneBootARestartForgetsNothing) {
   const auto kept = ClockMark::FromText(first.mark().ToText());
   ASSERT_TRUE(kept.has_value());
   ClockGuard second(*kept, "boot", absl::Hours(24));
-  EXPECT_EQ(second.Observe(kStart + absl::Hours(2), absl::Hours(5) + S(10)), kJumped);
-  EXPECT_THAT(second.finding(), testing::HasSubstr("jumped forward by 1h59m50s"));
-  EXPECT_EQ(second.Observe(kStart + absl::Hours(2), absl::Hours(7)), kSteady);
+  const ClockLook jump = second.Observe(kStart + absl::Hours(2), absl::Hours(5) + S(10));
+  EXPECT_EQ(jump.verdict, kJumped);
+  EXPECT_THAT(jump.finding, testing::HasSubstr("jumped forward by 1h59m50s"));
+  EXPECT_EQ(second.Observe(kStart + absl::Hours(2), absl::Hours(7)).verdict, kSteady);
 }
 
 TEST(ClockGuard, AfterARebootALongTimeTakesTheOperatorsWord) {
@@ -92,23 +93,24 @@ TEST(ClockGuard, AfterARebootALongTimeTakesTheOperatorsWord) {
   mark.newest = mark.wall = kStart;
   mark.boot_id = "before";
   ClockGuard guard(mark, "boot", absl::Hours(24));
-  EXPECT_EQ(guard.Observe(kStart + absl::Hours(24), S(10)), kSteady);
+  EXPECT_EQ(guard.Observe(kStart + absl::Hours(24), S(10)).verdict, kSteady);
   guard = ClockGuard(mark, "boot", absl::Hours(24));
-  EXPECT_EQ(guard.Observe(kStart + absl::Hours(25), S(10)), kJumped);
-  EXPECT_EQ(guard.Observe(kStart + absl::Hours(25), S(20)), kJumped);
-  EXPECT_THAT(guard.finding(), testing::HasSubstr("meshca check --accept-clock"));
+  EXPECT_EQ(guard.Observe(kStart + absl::Hours(25), S(10)).verdict, kJumped);
+  const ClockLook later = guard.Observe(kStart + absl::Hours(25), S(20));
+  EXPECT_EQ(later.verdict, kJumped);
+  EXPECT_THAT(later.finding, testing::HasSubstr("meshca check --accept-clock"));
   EXPECT_EQ(guard.mark().newest, kStart);
   guard.Accept(kStart + absl::Hours(25), S(30));
-  EXPECT_EQ(guard.Observe(kStart + absl::Hours(25) + S(5), S(35)), kSteady);
+  EXPECT_EQ(guard.Observe(kStart + absl::Hours(25) + S(5), S(35)).verdict, kSteady);
 }
 
 TEST(ClockGuard, TheOperatorMayTakeTheMarkBack) {
   ClockMark mark;
   mark.newest = kStart + absl::Hours(9000);
   ClockGuard guard(mark, "boot", absl::Hours(1));
-  EXPECT_EQ(guard.Observe(kStart, S(10)), kBehind);
+  EXPECT_EQ(guard.Observe(kStart, S(10)).verdict, kBehind);
   guard.Accept(kStart, S(20));
-  EXPECT_EQ(guard.Observe(kStart + S(1), S(21)), kSteady);
+  EXPECT_EQ(guard.Observe(kStart + S(1), S(21)).verdict, kSteady);
 }
 
 TEST(ClockMark, ReadsWhatEarlierVersionsWroteAndNothingElse) {

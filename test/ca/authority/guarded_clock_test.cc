@@ -64,7 +64,7 @@ TEST_F(GuardedClockTest, AfterARebootItSignsAtOnceAndEndsNothingByALongTime) {
   clock_.Reboot(then_ + absl::Hours(24 * 40));
   GuardedClock second(clock_, absl::Hours(24));
   second.Remember(guarded_.mark());
-  const GuardedClock::Look look = second.Observe();
+  const ClockLook look = second.Observe();
   EXPECT_EQ(look.verdict, ClockVerdict::kJumped);
   EXPECT_TRUE(look.may_make) << "the machine was off, most likely";
   EXPECT_THAT(look.finding, HasSubstr("meshca check --accept-clock"));

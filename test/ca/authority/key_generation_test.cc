@@ -11,45 +11,10 @@
 #include "test/fakes/fake_clock.h"
 #include "test/fakes/fake_key_store.h"
 #include "test/fakes/memory_store.h"
+#include "test/fakes/overtaken_store.h"
 
 namespace meshca {
 namespace {
-
-// Before each of the next `conflicts` commits another server's change comes first.
-class OvertakenStore final : public AuthorityStore {
- public:
-  absl::StatusOr<AuthoritiesAndBundle> LoadAuthorities() override { return memory.LoadAuthorities(); }
-  absl::StatusOr<uint64_t> CommitAuthorities(const AuthorityChange& change) override {
-    if (conflicts > 0) {
-      --conflicts;
-      const AuthoritiesAndBundle now = memory.LoadAuthorities().value();
-      AuthorityChange others;
-      others.expected_revision = now.revision;
-      others.trust_domain = now.trust_domain;
-      others.audit.emplace_back();
-      EXPECT_TRUE(memory.CommitAuthorities(others).ok());
-      EXPECT_TRUE(absl::IsAborted(memory.CommitAuthorities(change).status()));
-      return absl::AbortedError("another server was first");
-    }
-    return memory.CommitAuthorities(change);
-  }
-  absl::StatusOr<std::map<std::string, uint64_t>> CountLiveLeaves(absl::Time now) override {
-    return memory.CountLiveLeaves(now);
-  }
-  absl::StatusOr<std::string> GetSetting(absl::string_view name) override { return memory.GetSetting(name); }
-  absl::Status PutSetting(absl::string_view name, absl::string_view value) override {
-    return memory.PutSetting(name, value);
-  }
-  absl::StatusOr<std::string> GetSealedSetting(absl::string_view name) override {
-    return memory.GetSealedSetting(name);
-  }
-  absl::Status PutSealedSetting(absl::string_view name, absl::string_view value) override {
-    return memory.PutSealedSetting(name, value);
-  }
-
-  MemoryStore memory;
-  int conflicts = 0;
-};
 
 class NobodySubscribes final : public EvidenceSource, public KeyReissuer {
  public:
@@ -70,7 +35,6 @@ class KeyGenerationTest : public testing::Test {
     parts.inventory = &store_.memory;
     parts.evidence = &nobody_;
     parts.reissuer = &nobody_;
-    parts.clock = &clock_;
     parts.sleep = [this](absl::Duration time) { clock_.Advance(time); };
     driver_ = std::make_unique<RotationDriver>(std::move(parts));
     keys_.generated = 0;

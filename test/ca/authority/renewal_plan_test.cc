@@ -1,6 +1,7 @@
 #include "ca/authority/renewal_plan.h"
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -179,6 +180,16 @@ TEST(RenewalPlan, ShortLivesAreRenewedWithinSeconds) {
   EXPECT_TRUE(plan.steps.empty());
   EXPECT_EQ(plan.next_wakeup, kNow + absl::Seconds(6));
   EXPECT_EQ(PlanRenewal(plan.next_wakeup, both, policy).steps.size(), 1u);
+}
+
+TEST(EndsSoon, ARootWithATenthAndAnIssuingAuthorityWithAFifthOfItsLifeLeft) {
+  const absl::Time begin = absl::FromUnixSeconds(1767323045);
+  const Validity validity = Validity::Make(begin, begin + absl::Hours(100)).value();
+  for (const auto& [role, hours_left] : {std::pair(AuthorityRole::kRoot, 10), std::pair(AuthorityRole::kIssuing, 20)}) {
+    const absl::Time last = validity.not_after - absl::Hours(hours_left);
+    EXPECT_FALSE(EndsSoon(role, validity, last - absl::Seconds(1))) << AuthorityRoleName(role);
+    EXPECT_TRUE(EndsSoon(role, validity, last + absl::Seconds(1))) << AuthorityRoleName(role);
+  }
 }
 
 }  // namespace

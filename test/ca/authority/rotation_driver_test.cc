@@ -60,7 +60,6 @@ class RotationDriverTest : public testing::Test {
     parts.inventory = &store_;
     parts.evidence = &subscribers_;
     parts.reissuer = &subscribers_;
-    parts.clock = &clock_;
     parts.reissue_per_second = 10;
     parts.sleep = [this](absl::Duration time) { clock_.Advance(time); };
     driver_ = std::make_unique<RotationDriver>(std::move(parts));

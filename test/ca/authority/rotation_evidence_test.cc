@@ -265,10 +265,11 @@ TEST_P(Decision, Follows) {
   evidence.subscribers = 3;
   if (!test.whole) evidence.subscribers_behind = 1;
   evidence.leaves_behind = test.leaves;
-  const RotationDecision decision = Decide(facts, evidence, test.whole ? kNow - test.whole_for : absl::InfiniteFuture(),
-                                           test.reissue_left, test.retire_not_before, Policy());
+  const RotationDecision decision =
+      DecideNextAct(facts, evidence, test.whole ? kNow - test.whole_for : absl::InfiniteFuture(), test.reissue_left,
+                    test.retire_not_before, Policy());
   EXPECT_EQ(decision.act, test.act);
-  EXPECT_EQ(decision.forced_by, test.forced_by);
+  EXPECT_EQ(ForcedByName(decision.forced_by), test.forced_by);
   EXPECT_THAT(decision.waiting_for, HasSubstr(test.waiting_for));
   if (test.act != Act::kWait) {
     EXPECT_THAT(decision.waiting_for, IsEmpty());

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ca/authority/authority_manager.h"
+#include "ca/authority/settings.h"
 #include "ca/base/openssl_ptr.h"
 #include "ca/issuance/authority_import.h"
 #include "gmock/gmock.h"

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/authn/overflow_ids.h"
+#include "ca/authority/settings.h"
 #include "ca/authority/spiffe_bundle.h"
 #include "ca/identity/join_token_text.h"
 #include "ca/service/certificate_standing.h"

@@ -66,6 +66,8 @@ class MetricsTest : public testing::Test {
     sources_.clock = &clock_;
     sources_.pipeline = pipeline_.get();
     sources_.authorities = manager_.get();
+    sources_.authority_error = [this] { return manager_->LastError(); };
+    sources_.judged_clock = &manager_->clock();
     sources_.authority_store = &store_;
     sources_.store = &store_;
     sources_.edge = edge_.get();

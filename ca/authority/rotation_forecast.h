@@ -1,0 +1,25 @@
+// What a rotation begun now would be like.
+#ifndef MESHCA_CA_AUTHORITY_ROTATION_FORECAST_H_
+#define MESHCA_CA_AUTHORITY_ROTATION_FORECAST_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "ca/authority/authority_snapshot.h"
+#include "ca/authority/authority_store.h"
+#include "ca/authority/rotation_control.h"
+#include "ca/authority/rotation_watch.h"
+
+namespace meshca {
+
+// Judges an imagined rotation, whose bundle with both roots is published at `now`, by the evidence there is: who would
+// have to act, and who would break if it were forced through. Changes nothing. `plugged_in_folder`: "" where meshca
+// makes its own root. Blocks on the inventory and on `store`, whose errors it returns.
+absl::StatusOr<RotationForecast> ForecastRotation(const RotationWatch& watch, const AuthoritySnapshot& snapshot,
+                                                  const std::string& plugged_in_folder, AuthorityStore& store,
+                                                  absl::Time now);
+
+}  // namespace meshca
+
+#endif  // MESHCA_CA_AUTHORITY_ROTATION_FORECAST_H_

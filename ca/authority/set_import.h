@@ -1,0 +1,53 @@
+// An authority made elsewhere begins to sign here because the operator says so (`meshca root import`).
+#ifndef MESHCA_CA_AUTHORITY_SET_IMPORT_H_
+#define MESHCA_CA_AUTHORITY_SET_IMPORT_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "ca/authority/authority_ledger.h"
+#include "ca/authority/authority_options.h"
+#include "ca/authority/clock_watch.h"
+#include "ca/authority/grace_keeper.h"
+#include "ca/authority/set_adoption.h"
+
+namespace meshca {
+
+// One thread at a time.
+class SetImport {
+ public:
+  // All outlive it.
+  SetImport(AuthorityLedger& ledger, SetAdoption& adoption, GraceKeeper& grace, const ClockWatch& clock)
+      : ledger_(ledger), adoption_(adoption), grace_(grace), clock_(clock) {}
+
+  // Takes the set in `folder`, its key into the KeyStore. Ok and nothing done: it is the active one already, or the
+  // rotation that runs leads to it.
+  //   same root, or nothing lives under the present one   active at once
+  //   a new root while certificates live                  a rotation to it begins: it is trusted beside the present one
+  //                                                       first, and signs once everybody holds it
+  //   the same, with `force`                              active at once; the present root stays trusted beside it
+  // Errors: LoadPluggedInSet's, which name file and fault. FailedPrecondition: a rotation to another root runs
+  // (ROTATION_RUNS); the set's root was retired here (ROOT_RETIRED) or is tainted; a new root, and the clock cannot be
+  // believed (CLOCK_UNSTEADY).
+  absl::Status Import(const std::string& folder, const std::string& actor, const ImportOptions& options);
+
+ private:
+  // The change itself, judged on what the ledger holds.
+  absl::Status TakeSet(const AuthoritySet& set, const std::string& folder, const std::string& actor,
+                       const ImportOptions& options, absl::Time now);
+  // Live certificates that do not chain to `root_id`, the CA's own left out.
+  absl::StatusOr<uint64_t> CountLeavesOutside(absl::string_view root_id, uint64_t own_leaves, absl::Time now) const;
+
+  AuthorityLedger& ledger_;
+  SetAdoption& adoption_;
+  GraceKeeper& grace_;
+  const ClockWatch& clock_;
+};
+
+}  // namespace meshca
+
+#endif  // MESHCA_CA_AUTHORITY_SET_IMPORT_H_
