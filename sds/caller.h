@@ -18,11 +18,12 @@ namespace meshca::sds {
 struct SdsCaller {
   CallerIdentity identity;
   std::shared_ptr<const rpc::Peer> peer;
-  // Of the client certificate, or of the earliest certificate it renews that a known subscriber had; "" on Unix
-  // sockets.
+  // Names the holder of a client certificate through all its renewals: the serial number (hex) of the certificate with
+  // which the holder first became a subscriber, which is this one or one that it was renewed from. "" on Unix sockets.
   std::string lineage;
-  // Of the client certificate: the first one of its renewals, whoever used it; "" on Unix sockets. Never a name that
-  // the caller chose: what one caller can make us remember is counted by it.
+  // The serial number (hex) of the certificate that this one was first renewed from, whoever had it; of this one where
+  // it renews none. "" on Unix sockets. The caller chose no part of it, so it is what instances are counted by: how
+  // many one caller can make us remember.
   std::string line;
 
   // The identity that `default` stands for; null when the caller has none of its own.
@@ -38,8 +39,8 @@ struct SdsCaller {
 // is reached. CREDENTIAL_MALFORMED: a client certificate without a verified path.
 absl::StatusOr<Credentials> PeerCredentials(const rpc::Peer& peer);
 
-// How an instance takes its secrets: by a stream, which acknowledges, or by FetchSecrets, which does not. The two are
-// counted apart, because what was fetched lives on beside what a stream of the same process replaces.
+// How an instance takes its secrets: by a stream, which acknowledges, or by FetchSecrets, which does not. A process
+// that does both is two instances, because it keeps what it fetched when its stream gets something newer.
 enum class Taking { kStream, kFetch };
 
 // The instance that a caller is: 16 hex digits, the same after a restart. On a Unix socket the process (pid and start

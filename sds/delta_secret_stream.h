@@ -14,15 +14,26 @@ namespace meshca::sds {
 // that reconnects says it still holds (initial_resource_versions) is not believed: it is sent everything again.
 class DeltaSecretStream final : public DiscoveryStream {
  public:
-  DeltaSecretStream(rpc::Stream& stream, SecretHub& hub) : DiscoveryStream(stream, hub, Protocol::kDelta) {}
+  // As DiscoveryStream.
+  DeltaSecretStream(rpc::Stream& stream, SecretHub& hub) : DiscoveryStream(stream, hub) {}
 
  private:
-  absl::StatusOr<DiscoveryAsk> Read(absl::string_view message) const override { return ReadDeltaRequest(message); }
+  absl::StatusOr<DiscoveryAsk> ReadRequest(absl::string_view message) const override {
+    return ReadDeltaRequest(message);
+  }
+  bool IsAckAlone(absl::string_view message) const override;
   void ApplyNames(DiscoveryAsk& ask) override;
+  // A request tells what changed, so its names count whatever it answers.
   bool StaleNamesCount() const override { return true; }
-  std::set<std::string, std::less<>>* removed() override { return &removed_; }
+  NumberedResponse MakeNextResponse(std::span<const SecretSnapshot* const> resources) const override;
+  void OnRefused(const std::string& name) override;
+  bool HasMoreToTell() const override { return !removed_.empty(); }
+  void OnSent() override;
 
+  // To be listed as removed in the next response. All of them are subscribed to: there are never more than a stream may
+  // have names, however often a client that does not read asks.
   std::set<std::string, std::less<>> removed_;
+  size_t removed_charge_ = 0;
 };
 
 }  // namespace meshca::sds

@@ -20,29 +20,31 @@ inline constexpr size_t kNamesMax = 256;
 inline constexpr size_t kNameBytesMax = 2048;
 // All names of one stream, or of one list of a request; and all names of the requests before the caller is known.
 inline constexpr size_t kNamesBytesMax = 64 * 1024;
-// Longer ones are cut: both are for people.
+// Node ids and texts of a NACK that are longer are cut: people read them, programs do not.
 inline constexpr size_t kNodeIdBytesMax = 256;
 inline constexpr size_t kRejectionBytesMax = 1024;
 
-// A request of either protocol, without what nobody needs: a real proxy's first one holds 61 KB of node metadata.
+// What is kept of a request of either protocol. A real proxy's first one holds 61 KB of node metadata beside it.
 struct DiscoveryAsk {
   std::string node_id;                   // printable; "" in all but the first request of a stream
   std::string nonce;                     // of the response this answers; "": none
-  std::optional<std::string> rejection;  // error_detail was there: a NACK; printable
-  std::vector<std::string> names;        // state of the world: all there are; delta: to subscribe. Unique, in order
+  std::optional<std::string> rejection;  // the text of error_detail, printable: the request is a NACK
+  // State of the world: every name subscribed to. Delta: those that come in addition. Unique, in the order given.
+  std::vector<std::string> names;
   std::vector<std::string> unsubscribe;  // delta
 
   size_t NameBytes() const;  // of both lists
 };
 
-// InvalidArgument: not a DiscoveryRequest, a type URL that is not Secret's (reason TYPE_URL; none at all is taken for
-// it), TOO_MANY_NAMES (says how many and the maximum), NAME_TOO_LONG.
+// Reads a request. InvalidArgument: the bytes are no such message; its type URL is not that of a Secret (reason
+// TYPE_URL; a request without one passes); TOO_MANY_NAMES (says how many, and the maximum); NAME_TOO_LONG.
 absl::StatusOr<DiscoveryAsk> ReadStateRequest(absl::string_view bytes);
 absl::StatusOr<DiscoveryAsk> ReadDeltaRequest(absl::string_view bytes);
 
-// Whether `request` is an ACK of the response `nonce` and nothing else: what a stream reads ten thousand times after a
-// change of the bundle. `names`: the subscription, which a request of the state of the world repeats; in its order. An
-// ACK written in another way, or that changes the subscription, is not one here: Read... tells.
+// Whether `request` is an ACK of the response with this nonce, and nothing else. A quick answer for the usual case:
+// after a change of the bundle ten thousand streams are sent one. `names` is the subscription, which a request of the
+// state of the world repeats, in the same order. False does not say that it is no ACK: it may be written in another
+// way, or change the subscription too; ReadStateRequest and ReadDeltaRequest tell.
 bool IsBareAck(Protocol protocol, absl::string_view request, absl::string_view nonce,
                std::span<const absl::string_view> names);
 

@@ -127,6 +127,15 @@ NumberedResponse MakeResponse(Protocol protocol, std::span<const SecretSnapshot*
           })};
 }
 
+NumberedResponse MakeResponseAfter(uint64_t nonce, Protocol protocol, std::span<const SecretSnapshot* const> resources,
+                                   std::span<const std::string> removed) {
+  if (resources.size() == 1 && removed.empty()) {
+    NumberedResponse shared = resources.front()->Alone(protocol);
+    if (shared.nonce > nonce) return shared;
+  }
+  return MakeResponse(protocol, resources, removed);
+}
+
 uint64_t ResponsesSerialised() { return last_nonce.load(std::memory_order_relaxed); }
 
 }  // namespace meshca::sds

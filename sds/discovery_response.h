@@ -31,6 +31,11 @@ struct NumberedResponse {
 NumberedResponse MakeResponse(Protocol protocol, std::span<const SecretSnapshot* const> resources,
                               std::span<const std::string> removed = {});
 
+// A response whose nonce is greater than `nonce`: where it holds one resource alone, the one that all streams share
+// (SecretSnapshot::Alone), unless the stream is past that already.
+NumberedResponse MakeResponseAfter(uint64_t nonce, Protocol protocol, std::span<const SecretSnapshot* const> resources,
+                                   std::span<const std::string> removed = {});
+
 // Responses serialised since start: what tests count.
 uint64_t ResponsesSerialised();
 

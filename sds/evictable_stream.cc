@@ -15,10 +15,9 @@ absl::Status EndedByOperator() {
 
 }  // namespace
 
-EvictionNotice EndWhenEvicted(rpc::StreamHandle stream) {
-  return [stream = std::move(stream)] {
-    stream.Post([](rpc::StreamHandler& self) { static_cast<EvictableStream&>(self).OnEvicted(EndedByOperator()); });
-  };
+EvictionNotice EndWhenEvicted(rpc::TypedStreamHandle<EvictableStream> stream) {
+  return
+      [stream = std::move(stream)] { stream.Post([](EvictableStream& self) { self.OnEvicted(EndedByOperator()); }); };
 }
 
 }  // namespace meshca::sds

@@ -4,19 +4,20 @@
 
 #include "absl/status/status.h"
 #include "ca/rpc/stream.h"
+#include "ca/rpc/typed_stream_handle.h"
 #include "ca/subscribers/subscriber_instance.h"
 
 namespace meshca::sds {
 
 class EvictableStream : public rpc::StreamHandler {
  public:
-  // Loop thread. `why` is what the client is told.
+  // On the stream's own loop. `why` is what the client is told.
   virtual void OnEvicted(const absl::Status& why) = 0;
 };
 
-// For SubscriberRegistry::Join: tells `stream`, which names an EvictableStream, on its own loop. Unavailable (reason
+// What SubscriberRegistry::Join is given: tells `stream`, on its own loop. It is told Unavailable (reason
 // SUBSCRIBER_EVICTED), so that its proxy asks again.
-EvictionNotice EndWhenEvicted(rpc::StreamHandle stream);
+EvictionNotice EndWhenEvicted(rpc::TypedStreamHandle<EvictableStream> stream);
 
 }  // namespace meshca::sds
 

@@ -15,6 +15,19 @@ std::string MapKey(absl::string_view instance, const SpiffeId& id) { return absl
 
 }  // namespace
 
+KeyRing::Impl::Impl(KeyRingOptions options, SvidSource& svids, Authenticate authenticate, Revocations revocations,
+                    const JudgedClock& clock, EntropySource& entropy, SerialExecutor& executor)
+    : options_(options),
+      svids_(svids),
+      authenticate_(std::move(authenticate)),
+      revocations_(std::move(revocations)),
+      clock_(clock),
+      entropy_(entropy),
+      executor_(executor) {
+  executor_.AddDuty([this] { return BeginDue(); });
+  executor_.OnTick([this] { JudgeAgain(); });
+}
+
 void KeyRing::Impl::Drop(const HeldKeyPtr& key) {
   schedule_.Remove(key);
   key->dropped = true;
@@ -51,7 +64,7 @@ std::pair<HeldKeyPtr, uint64_t> KeyRing::Impl::Hold(Owner owner, const SpiffeId&
     } else if (!schedule_.HasTimer(*key)) {
       Retime(key);  // nobody did while it lingered
     }
-    changed_.NotifyOne();
+    executor_.Nudge();
   }
   return {key, ticket};
 }
@@ -85,7 +98,7 @@ std::vector<SpiffeId> KeyRing::Impl::Renew(absl::FunctionRef<bool(const SpiffeId
       schedule_.Wait(key, /*urgent=*/true);
     }
   }
-  changed_.NotifyOne();
+  executor_.Nudge();
   return renewed;
 }
 
@@ -109,7 +122,7 @@ uint64_t KeyRing::Impl::Reissue(absl::FunctionRef<bool(absl::string_view)> stale
   const uint64_t left = held.size();
   for (const HeldKeyPtr& key : unheld) Drop(key);
   schedule_.Reissue(std::move(held), boot, absl::Seconds(1) / per_second);
-  changed_.NotifyOne();
+  executor_.Nudge();
   return left;
 }
 
@@ -130,24 +143,6 @@ void KeyRing::Impl::Recheck() {
   for (Attempt& check : checks) Begin(std::move(check));
 }
 
-void KeyRing::Impl::Wake() {
-  MutexLock lock(mutex_);
-  woken_ = true;
-  changed_.NotifyOne();
-}
-
-void KeyRing::Impl::Run(absl::AnyInvocable<void() &&> work) {
-  {
-    MutexLock lock(mutex_);
-    if (!stopped_) {
-      work_.push_back(std::move(work));
-      changed_.NotifyOne();
-      return;
-    }
-  }
-  std::move(work)();
-}
-
 KeyRingStats KeyRing::Impl::Stats() const {
   MutexLock lock(mutex_);
   KeyRingStats stats = stats_;
@@ -158,18 +153,13 @@ KeyRingStats KeyRing::Impl::Stats() const {
 }
 
 void KeyRing::Impl::Shutdown() {
-  {
-    MutexLock lock(mutex_);
-    stopping_ = true;
-    changed_.NotifyOne();
-  }
-  if (thread_.joinable()) thread_.join();
   // Who still waits is told, and let go: a listener may own a Lease of this ring.
   Listeners left;
   decltype(HeldKey::holders) holders;
   {
     MutexLock lock(mutex_);
-    stopped_ = true;
+    stopping_ = true;
+    while (in_flight_ > 0) idle_.Wait(mutex_);
     for (const auto& [name, key] : keys_) {
       if (key->current == nullptr) {
         for (const auto& listener : ListenersOf(*key)) left.push_back(listener);
@@ -181,18 +171,14 @@ void KeyRing::Impl::Shutdown() {
   for (const auto& listener : left) (*listener)(absl::UnavailableError("SDS: the server is shutting down"));
 }
 
-KeyRing::KeyRing(KeyRingOptions options, SvidSource& svids, Authenticate authenticate, const JudgedClock& clock,
-                 EntropySource& entropy)
-    : impl_(std::make_unique<Impl>(options, svids, std::move(authenticate), clock, entropy)) {}
+KeyRing::KeyRing(KeyRingOptions options, SvidSource& svids, Authenticate authenticate, Revocations revocations,
+                 const JudgedClock& clock, EntropySource& entropy, SerialExecutor& executor)
+    : impl_(std::make_unique<Impl>(options, svids, std::move(authenticate), std::move(revocations), clock, entropy,
+                                   executor)) {}
 KeyRing::~KeyRing() { impl_->Shutdown(); }
 
-void KeyRing::Start() { impl_->Start(); }
-void KeyRing::OnTick(std::function<void()> tick) { impl_->OnTick(std::move(tick)); }
 void KeyRing::Recheck() { impl_->Recheck(); }
-void KeyRing::WatchRevocations(Revocations revocations) { impl_->WatchRevocations(std::move(revocations)); }
 uint64_t KeyRing::DropRevoked() { return impl_->DropRevoked(); }
-void KeyRing::Wake() { impl_->Wake(); }
-void KeyRing::Run(absl::AnyInvocable<void() &&> work) { impl_->Run(std::move(work)); }
 KeyRingStats KeyRing::Stats() const { return impl_->Stats(); }
 void KeyRing::Shutdown() { impl_->Shutdown(); }
 

@@ -7,13 +7,11 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
-#include "absl/functional/any_invocable.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -29,28 +27,19 @@ namespace meshca::sds {
 // What the holder of a revoked certificate is told.
 absl::Status CertificateRevoked(const SpiffeId& id, absl::string_view serial);
 
-// Public calls are in key_ring.cc; what the ring's own thread does, in key_ring_work.cc; what follows from a
+// Public calls are in key_ring.cc; what is done on the executor's thread, in key_ring_work.cc; what follows from a
 // revocation, in key_ring_revocation.cc.
 class KeyRing::Impl {
  public:
-  Impl(KeyRingOptions options, SvidSource& svids, Authenticate authenticate, const JudgedClock& clock,
-       EntropySource& entropy)
-      : options_(options), svids_(svids), authenticate_(std::move(authenticate)), clock_(clock), entropy_(entropy) {}
-
-  void Start() {
-    thread_ = std::thread([this] { Work(); });
-  }
-  void OnTick(std::function<void()> tick) { tick_ = std::move(tick); }
+  Impl(KeyRingOptions options, SvidSource& svids, Authenticate authenticate, Revocations revocations,
+       const JudgedClock& clock, EntropySource& entropy, SerialExecutor& executor);
 
   std::pair<HeldKeyPtr, uint64_t> Hold(Owner owner, const SpiffeId& id, Listener listener, SecretContent::Ptr* current);
   void Release(const HeldKeyPtr& key, uint64_t ticket);
   std::vector<SpiffeId> Renew(absl::FunctionRef<bool(const SpiffeId&, absl::string_view)> chosen);
   uint64_t Reissue(absl::FunctionRef<bool(absl::string_view)> stale, double per_second);
   void Recheck();
-  void WatchRevocations(Revocations revocations) { revocations_ = std::move(revocations); }
   uint64_t DropRevoked();
-  void Wake();
-  void Run(absl::AnyInvocable<void() &&> work);
   KeyRingStats Stats() const;
   void Shutdown();
 
@@ -65,7 +54,8 @@ class KeyRing::Impl {
   };
   using Listeners = std::vector<std::shared_ptr<const Listener>>;
 
-  void Work();
+  // The executor's duty: begins whatever is due. Returns when it wants to look again.
+  absl::Duration BeginDue();
   std::vector<Attempt> TakeDue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Times every renewal anew when the wall clock was set, or is believed again.
   void FollowClock() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -77,6 +67,10 @@ class KeyRing::Impl {
   void Judged(Attempt attempt, absl::StatusOr<CallerIdentity> caller);
   void Issued(const Attempt& attempt, const SecretBytes& key_pem, absl::StatusOr<Svid> svid);
   void Failed(const Attempt& attempt, const absl::Status& why);
+  // An attempt has ended, one way or the other.
+  void CountEnd() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The executor's tick: what could not be judged is judged again.
+  void JudgeAgain();
 
   void Drop(const HeldKeyPtr& key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Duration RetryDelay(const HeldKey& key, absl::Time now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -97,27 +91,23 @@ class KeyRing::Impl {
   const KeyRingOptions options_;
   SvidSource& svids_;
   const Authenticate authenticate_;
+  const Revocations revocations_;
   const JudgedClock& clock_;
-  ClockSetting setting_{clock_};  // the ring's thread
+  ClockSetting setting_{clock_};  // the executor's thread
   EntropySource& entropy_;
-  std::function<void()> tick_;
-  Revocations revocations_;
-  std::thread thread_;
+  SerialExecutor& executor_;
 
   mutable Mutex mutex_;
-  CondVar changed_;
+  CondVar idle_;  // nothing is under way any more
   absl::flat_hash_map<std::string, HeldKeyPtr> keys_ ABSL_GUARDED_BY(mutex_);
   KeySchedule schedule_ ABSL_GUARDED_BY(mutex_);
-  std::vector<absl::AnyInvocable<void() &&>> work_ ABSL_GUARDED_BY(mutex_);
   bool believed_ ABSL_GUARDED_BY(mutex_) = true;  // the clock, when it was last followed
   size_t in_flight_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t next_ticket_ ABSL_GUARDED_BY(mutex_) = 1;
   uint64_t generation_ ABSL_GUARDED_BY(mutex_) = 0;
   KeyRingStats stats_ ABSL_GUARDED_BY(mutex_);
-  bool woken_ ABSL_GUARDED_BY(mutex_) = false;
   bool judge_again_ ABSL_GUARDED_BY(mutex_) = false;  // the database could not say what was revoked
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
-  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace meshca::sds

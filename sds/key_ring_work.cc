@@ -1,4 +1,4 @@
-// The ring's thread: takes what is due, asks who may have it, makes keys, submits and assembles.
+// On the executor's thread: takes what is due, asks who may have it, makes keys, asks for certificates, assembles.
 #include <algorithm>
 #include <optional>
 #include <utility>
@@ -11,10 +11,6 @@
 
 namespace meshca::sds {
 namespace {
-
-constexpr absl::Duration kTick = absl::Seconds(5);
-// A jump of the wall clock goes unseen at most this long.
-constexpr absl::Duration kLook = absl::Seconds(1);
 
 // Waiting will not mend these: the caller may not have the identity, or the profile forbids what we ask for it.
 bool IsFinal(const absl::Status& status) {
@@ -67,41 +63,18 @@ std::vector<KeyRing::Impl::Attempt> KeyRing::Impl::TakeDue() {
   return attempts;
 }
 
-void KeyRing::Impl::Work() {
-  absl::Duration ticked = clock_.SinceBoot();
-  mutex_.Lock();
-  while (!stopping_ || in_flight_ > 0 || !work_.empty()) {
-    std::vector<Attempt> attempts;
-    if (!stopping_) attempts = TakeDue();
-    std::vector<absl::AnyInvocable<void()&&>> work = std::move(work_);
-    work_.clear();
-    const absl::Duration boot = clock_.SinceBoot();
-    const bool tick = woken_ || boot - ticked >= kTick;
-    woken_ = false;
-    if (attempts.empty() && work.empty() && !tick) {
-      // A timer that is due and not taken waits for the clock.
-      const absl::Duration next = schedule_.next() - boot;
-      const absl::Duration wait = std::min(kTick - (boot - ticked), next > absl::ZeroDuration() ? next : kLook);
-      changed_.WaitFor(mutex_, std::clamp(wait, absl::Milliseconds(1), kLook));
-      continue;
-    }
-    mutex_.Unlock();
-    for (auto& step : work) std::move(step)();
-    for (Attempt& attempt : attempts) Begin(std::move(attempt));
-    if (tick) {
-      ticked = boot;
-      if (tick_) tick_();
-      bool judge_again;
-      {
-        MutexLock lock(mutex_);
-        judge_again = judge_again_;
-      }
-      if (judge_again) DropRevoked();
-    }
-    mutex_.Lock();
+absl::Duration KeyRing::Impl::BeginDue() {
+  std::vector<Attempt> attempts;
+  absl::Duration wait;
+  {
+    MutexLock lock(mutex_);
+    if (stopping_) return absl::InfiniteDuration();
+    attempts = TakeDue();
+    wait = schedule_.next() - clock_.SinceBoot();
   }
-  stopped_ = true;
-  mutex_.Unlock();
+  for (Attempt& attempt : attempts) Begin(std::move(attempt));
+  // A timer that is due and was not taken waits for the clock, which is looked at often enough.
+  return wait > absl::ZeroDuration() ? wait : absl::InfiniteDuration();
 }
 
 void KeyRing::Impl::Begin(Attempt attempt) {
@@ -114,7 +87,7 @@ void KeyRing::Impl::Begin(Attempt attempt) {
   const std::shared_ptr<const Owner> owner = attempt.owner;
   authenticate_(*owner->caller->peer,
                 [this, attempt = std::move(attempt)](absl::StatusOr<CallerIdentity> caller) mutable {
-                  Run([this, attempt = std::move(attempt), caller = std::move(caller)]() mutable {
+                  executor_.Run([this, attempt = std::move(attempt), caller = std::move(caller)]() mutable {
                     Judged(std::move(attempt), std::move(caller));
                   });
                 });
@@ -132,7 +105,7 @@ void KeyRing::Impl::Judged(Attempt attempt, absl::StatusOr<CallerIdentity> calle
   }
   if (attempt.check_only) {
     MutexLock lock(mutex_);
-    --in_flight_;
+    CountEnd();
     return;
   }
   Submit(std::move(attempt), *std::move(caller));
@@ -151,8 +124,8 @@ void KeyRing::Impl::Submit(Attempt attempt, CallerIdentity caller) {
   svids_.Obtain(std::move(request), made,
                 [this, attempt = std::move(attempt), key_pem = made.ToPkcs8Pem()](absl::StatusOr<Svid> svid) mutable {
                   // On the thread of whoever signed, most often the store's writer, which has better things to do.
-                  Run([this, attempt = std::move(attempt), key_pem = std::move(key_pem),
-                       svid = std::move(svid)]() mutable { Issued(attempt, key_pem, std::move(svid)); });
+                  executor_.Run([this, attempt = std::move(attempt), key_pem = std::move(key_pem),
+                                 svid = std::move(svid)]() mutable { Issued(attempt, key_pem, std::move(svid)); });
                 });
 }
 
@@ -177,7 +150,7 @@ void KeyRing::Impl::Issued(const Attempt& attempt, const SecretBytes& key_pem, a
     if (RevokedMeanwhile(attempt, identity.serial)) return;
     identity.generation = ++generation_;
     content = SecretContent::OfIdentity(std::move(identity), key_pem, chain);
-    --in_flight_;
+    CountEnd();
     ++(attempt.parent_serial.empty() ? stats_.issued : stats_.renewed);
     if (key->dropped) return;
     const auto again = std::exchange(key->again, HeldKey::kNo);
@@ -207,6 +180,18 @@ void KeyRing::Impl::Issued(const Attempt& attempt, const SecretBytes& key_pem, a
   if (recheck) Begin({key, attempt.owner, content->identity().serial, /*check_only=*/true});
 }
 
+void KeyRing::Impl::CountEnd() {
+  if (--in_flight_ == 0) idle_.NotifyAll();
+}
+
+void KeyRing::Impl::JudgeAgain() {
+  {
+    MutexLock lock(mutex_);
+    if (!judge_again_) return;
+  }
+  DropRevoked();
+}
+
 void KeyRing::Impl::Failed(const Attempt& attempt, const absl::Status& why) {
   const HeldKeyPtr& key = attempt.key;
   const absl::Time now = clock_.LikelyNow();
@@ -214,7 +199,7 @@ void KeyRing::Impl::Failed(const Attempt& attempt, const absl::Status& why) {
   Ends ends;
   {
     MutexLock lock(mutex_);
-    --in_flight_;
+    CountEnd();
     if (!attempt.check_only) ++stats_.failed;
     if (key->dropped) return;
     if (attempt.check_only && !IsFinal(why)) return;  // the judge is away: the next renewal asks again

@@ -25,12 +25,17 @@ class SdsService::Impl {
  public:
   explicit Impl(Parts parts)
       : registry(*parts.subscribers, *parts.clock, parts.leaf_lifetime, parts.room),
-        hub({std::move(parts.trust_domain), parts.trust, parts.authenticator, parts.certificates, &registry,
-             parts.svids, parts.clock, parts.entropy, parts.keys}) {
-    hub.keys().WatchRevocations({parts.revocations, [this](const std::string& instance, absl::Time until) {
-                                   registry.CertificatesEnd(instance, until);
-                                 }});
-  }
+        hub({std::move(parts.trust_domain),
+             parts.trust,
+             parts.authenticator,
+             parts.certificates,
+             parts.svids,
+             {parts.revocations,
+              [this](const std::string& instance, absl::Time until) { registry.CertificatesEnd(instance, until); }},
+             &registry,
+             parts.clock,
+             parts.entropy,
+             parts.keys}) {}
 
   SubscriberRegistry registry;
   SecretHub hub;
@@ -83,6 +88,6 @@ SdsStats SdsService::Stats() const {
   return {impl_->registry.Stats(), impl_->hub.keys().Stats(), ResponsesSerialised()};
 }
 
-void SdsService::Wake() { impl_->hub.keys().Wake(); }
+void SdsService::Wake() { impl_->hub.executor().Wake(); }
 
 }  // namespace meshca::sds

@@ -69,19 +69,18 @@ class SdsService {
   // comes in.
   void AddTo(rpc::Router& router);
 
-  // New keys at once for the subscribers whose key `chosen` picks by its identity and its certificate's serial (hex).
-  // Whose, one element a key; none when nobody holds it over SDS.
+  // KeyRing::Renew.
   std::vector<SpiffeId> Renew(absl::FunctionRef<bool(const SpiffeId& id, absl::string_view serial)> chosen);
 
   // The keys that subscribers hold: for whoever replaces those under a root that goes.
   KeyRing& keys();
 
-  // Registration entries changed: asks the authenticator again about everybody who holds a key. Who may hold it no more
-  // has its streams ended with PermissionDenied; its proxy asks anew and gets what it may have now.
+  // Registration entries changed: KeyRing::Recheck. The streams of whoever may hold its key no more end with
+  // PermissionDenied; its proxy asks anew and gets what it may have now.
   void EntriesChanged();
 
-  // Certificates were revoked: KeyRing::DropRevoked. Ends the streams that hold one of them, and whoever left with one
-  // holds no rotation up. Blocks on the database.
+  // Certificates were revoked: KeyRing::DropRevoked. The streams that hold one of them end, and a subscriber that left
+  // with one holds no rotation up. May block.
   uint64_t DropRevoked();
 
   // SubscriberRegistry::Evict. Blocks on the database.

@@ -62,14 +62,14 @@ class Fetch : public std::enable_shared_from_this<Fetch> {
         secrets.emplace_back();
         continue;
       }
-      const std::shared_ptr<const BundleSecrets> bundles = hub_.Bundles();
+      const std::shared_ptr<const BundleSecrets> bundles = hub_.bundles().Current();
       if (bundles == nullptr) return Refuse(absl::UnavailableError("SDS: the CA is starting"));
       secrets.push_back(bundles->Find(*name));
     }
     if (secrets.empty()) return Refuse(denied);
     const SpiffeId asked = identities.empty() ? SpiffeId() : identities.front().second.id;
     absl::StatusOr<SubscriberRegistry::Fetching> fetching =
-        hub_.registry().BeginFetch(hub_.InstanceOf(*caller, Taking::kFetch, ask.node_id, asked));
+        hub_.registry().BeginFetch(hub_.callers().InstanceOf(*caller, Taking::kFetch, ask.node_id, asked));
     if (!fetching.ok()) return Refuse(fetching.status());
     {
       MutexLock lock(mutex_);
@@ -86,7 +86,7 @@ class Fetch : public std::enable_shared_from_this<Fetch> {
             const ResolvedName& name) {
     SecretContent::Ptr current;
     KeyRing::Lease lease = hub_.keys().Hold(
-        {hub_.InstanceOf(*caller, Taking::kFetch, node, name.id).instance, node, caller}, name.id,
+        {hub_.callers().InstanceOf(*caller, Taking::kFetch, node, name.id).instance, node, caller}, name.id,
         [self = shared_from_this(), place = place,
          text = name.name](const absl::StatusOr<SecretContent::Ptr>& content) { self->Put(place, text, content); },
         &current);
@@ -156,14 +156,13 @@ void FetchSecrets(SecretHub& hub, std::shared_ptr<rpc::Call> call) {
   call->OnCancel([weak = std::weak_ptr<Fetch>(fetch)] {
     if (const std::shared_ptr<Fetch> waiting = weak.lock()) waiting->Cancel();
   });
-  hub.Authenticate(peer, std::move(node),
-                   [fetch = std::move(fetch), call, &hub,
-                    ask = *std::move(ask)](absl::StatusOr<std::shared_ptr<const SdsCaller>> caller) mutable {
-                     if (!caller.ok()) {
-                       return fetch->Refuse(NameFirstId(caller.status(), ask.names, hub.trust_domain()));
-                     }
-                     fetch->Begin(*std::move(caller), ask);
-                   });
+  hub.callers().Authenticate(peer, std::move(node),
+                             [fetch = std::move(fetch), &hub,
+                              ask = *std::move(ask)](absl::StatusOr<std::shared_ptr<const SdsCaller>> caller) mutable {
+                               if (!caller.ok())
+                                 return fetch->Refuse(NameFirstId(caller.status(), ask.names, hub.trust_domain()));
+                               fetch->Begin(*std::move(caller), ask);
+                             });
 }
 
 }  // namespace meshca::sds

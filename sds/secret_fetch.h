@@ -9,11 +9,12 @@
 
 namespace meshca::sds {
 
-// Answers `call` when everything it names and may have is there. The caller is remembered as a subscriber that fetches:
-// it holds what it was sent last, because nobody acknowledges an answer, and a rotation waits for it until it fetches
-// again, its certificate ends, or it is evicted. Errors: InvalidArgument (no names, and ReadStateRequest's),
-// PermissionDenied (none of the names can be had), ResourceExhausted (SubscriberRegistry::BeginFetch: before any key is
-// made), Unavailable (a key could not be issued). `hub` outlives the call.
+// Answers `call` when everything that it names and may have is there. Nobody acknowledges such an answer, so the caller
+// is remembered as a subscriber that holds what it was sent last: a rotation waits for it until it fetches again, its
+// certificate ends, or it is evicted. `hub` outlives the call.
+// Errors: InvalidArgument (no names, and ReadStateRequest's), the errors of CallerDirectory::Authenticate,
+// PermissionDenied (none of the names can be had), ResourceExhausted (SubscriberRegistry::BeginFetch, before any key is
+// made), Unavailable (a key could not be issued).
 void FetchSecrets(SecretHub& hub, std::shared_ptr<rpc::Call> call);
 
 }  // namespace meshca::sds

@@ -51,14 +51,15 @@ class SecretContent : public std::enable_shared_from_this<SecretContent> {
   SecretKind kind() const { return kind_; }
   const Identity& identity() const { return identity_; }         // kIdentity
   TrustVersion trust_version() const { return trust_version_; }  // the other kinds: what an acknowledgement proves
-  // An identity that ended is never sent.
+  // Its certificate has ended: it is never sent.
   bool ExpiredAt(absl::Time now) const { return kind_ == SecretKind::kIdentity && identity_.not_after <= now; }
-  // Made by a clock that was ahead.
+  // Its certificate has not begun: it was made while the clock was ahead.
   bool BeginsAfter(absl::Time now) const { return kind_ == SecretKind::kIdentity && now < identity_.not_before; }
-  // The serialised field of Secret, its tag included.
+  // The field of Secret as serialised, its tag included: tls_certificate or validation_context.
   absl::string_view body() const { return body_; }
 
-  // This content under `name`: the same snapshot for as long as anybody holds it, of the first few names.
+  // This content under `name`. The same snapshot for everybody who asks for that name while somebody holds it; of many
+  // different names at once only the first few are shared.
   std::shared_ptr<const SecretSnapshot> Named(absl::string_view name) const;
 
  private:
@@ -87,8 +88,9 @@ class SecretSnapshot {
   const std::string& name() const { return name_; }
   const std::string& version() const { return version_; }
 
-  // The response with this resource alone, for either protocol. Kept for trust bundles, which go to many streams; an
-  // identity's is shared while somebody still writes it and then made anew, because it goes to few.
+  // The response that holds this resource alone. That of a trust bundle is kept, because it goes to many streams. That
+  // of an identity is shared only while somebody still writes it, and made anew then: it goes to few, and has a key in
+  // it.
   NumberedResponse Alone(Protocol protocol) const;
 
  private:

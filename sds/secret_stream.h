@@ -10,12 +10,17 @@ namespace meshca::sds {
 // name that cannot be had is simply missing.
 class SecretStream final : public DiscoveryStream {
  public:
-  SecretStream(rpc::Stream& stream, SecretHub& hub) : DiscoveryStream(stream, hub, Protocol::kStateOfTheWorld) {}
+  // As DiscoveryStream.
+  SecretStream(rpc::Stream& stream, SecretHub& hub) : DiscoveryStream(stream, hub) {}
 
  private:
-  absl::StatusOr<DiscoveryAsk> Read(absl::string_view message) const override { return ReadStateRequest(message); }
+  absl::StatusOr<DiscoveryAsk> ReadRequest(absl::string_view message) const override {
+    return ReadStateRequest(message);
+  }
+  bool IsAckAlone(absl::string_view message) const override;
   void ApplyNames(DiscoveryAsk& ask) override;
   bool StaleNamesCount() const override { return false; }
+  NumberedResponse MakeNextResponse(std::span<const SecretSnapshot* const> resources) const override;
 };
 
 }  // namespace meshca::sds

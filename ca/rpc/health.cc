@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "ca/base/mutex.h"
 #include "ca/rpc/protobuf_payload.h"
+#include "ca/rpc/typed_stream_handle.h"
 #include "grpc/health/v1/health.pb.h"
 
 namespace meshca::rpc {
@@ -39,7 +40,7 @@ class Health final : public HealthService {
   }
 
   void Set(absl::string_view service, bool serving) override {
-    std::vector<StreamHandle> watchers;
+    std::vector<TypedStreamHandle<Watcher>> watchers;
     {
       MutexLock lock(mutex_);
       if (retired_) return;
@@ -53,11 +54,11 @@ class Health final : public HealthService {
       state->status = status;
       watchers = state->watchers.handles;
     }
-    Tell(watchers);
+    Tell(std::move(watchers));
   }
 
   void Retire() override {
-    std::vector<StreamHandle> watchers;
+    std::vector<TypedStreamHandle<Watcher>> watchers;
     {
       MutexLock lock(mutex_);
       retired_ = true;
@@ -66,7 +67,7 @@ class Health final : public HealthService {
         watchers.insert(watchers.end(), state->watchers.handles.begin(), state->watchers.handles.end());
       }
     }
-    Tell(watchers);
+    Tell(std::move(watchers));
   }
 
  private:
@@ -75,7 +76,7 @@ class Health final : public HealthService {
   // Who leaves makes way by its index: a linear search under the mutex would let many streams slow down each other.
   struct WatcherList {
     std::vector<Watcher*> watchers;
-    std::vector<StreamHandle> handles;  // beside watchers
+    std::vector<TypedStreamHandle<Watcher>> handles;  // beside watchers
   };
 
   struct Service {
@@ -98,7 +99,7 @@ class Health final : public HealthService {
       }
       watching_ = true;
       service_ = request.service();
-      health_.Join(*this, stream_.handle());
+      health_.Join(*this, {stream_, *this});
       Update();
     }
     void OnHalfClose() override {
@@ -128,9 +129,8 @@ class Health final : public HealthService {
     size_t index_ = 0;
   };
 
-  static void Tell(const std::vector<StreamHandle>& watchers) {
-    StreamHandle::PostAll(watchers, std::make_shared<const std::function<void(StreamHandler&)>>(
-                                        [](StreamHandler& handler) { static_cast<Watcher&>(handler).Update(); }));
+  static void Tell(std::vector<TypedStreamHandle<Watcher>> watchers) {
+    TypedStreamHandle<Watcher>::PostAll(std::move(watchers), [](Watcher& watcher) { watcher.Update(); });
   }
 
   void Check(Call& call) {
@@ -150,7 +150,7 @@ class Health final : public HealthService {
     return found == services_.end() ? HealthCheckResponse::SERVICE_UNKNOWN : found->second->status;
   }
 
-  static void Append(Watcher& watcher, StreamHandle handle, WatcherList& list) {
+  static void Append(Watcher& watcher, TypedStreamHandle<Watcher> handle, WatcherList& list) {
     watcher.list_ = &list;
     watcher.index_ = list.watchers.size();
     list.watchers.push_back(&watcher);
@@ -158,19 +158,19 @@ class Health final : public HealthService {
   }
 
   // The last of the list takes the place; returns the handle of who left.
-  static StreamHandle Remove(Watcher& watcher) {
+  static TypedStreamHandle<Watcher> Remove(Watcher& watcher) {
     WatcherList& list = *watcher.list_;
     const size_t index = watcher.index_;
     std::swap(list.watchers[index], list.watchers.back());
     std::swap(list.handles[index], list.handles.back());
     list.watchers[index]->index_ = index;
-    StreamHandle handle = std::move(list.handles.back());
+    TypedStreamHandle<Watcher> handle = std::move(list.handles.back());
     list.watchers.pop_back();
     list.handles.pop_back();
     return handle;
   }
 
-  void Join(Watcher& watcher, StreamHandle handle) {
+  void Join(Watcher& watcher, TypedStreamHandle<Watcher> handle) {
     MutexLock lock(mutex_);
     auto found = services_.find(watcher.service_);
     Append(watcher, std::move(handle), found == services_.end() ? unknown_ : found->second->watchers);

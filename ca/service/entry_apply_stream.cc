@@ -12,18 +12,18 @@ namespace meshca {
 EntryApplyStream::EntryApplyStream(rpc::Stream& stream, const AdminContext& context, std::string actor,
                                    WorkerPool& worker)
     : stream_(stream), context_(context), worker_(worker) {
-  const auto answer = [handle = stream.handle()](const admin::v1::ApplyEntriesProgress& progress) {
-    handle.Post([payload = rpc::Frame(progress)](rpc::StreamHandler& handler) mutable {
-      static_cast<EntryApplyStream&>(handler).Answer(std::move(payload));
-    });
+  const auto answer = [handle = rpc::TypedStreamHandle<EntryApplyStream>(stream, *this)](
+                          const admin::v1::ApplyEntriesProgress& progress) {
+    handle.Post([payload = rpc::Frame(progress)](EntryApplyStream& self) mutable { self.Answer(std::move(payload)); });
   };
   apply_ = std::make_shared<EntryApply>(context, std::move(actor), answer);
 }
 
 void EntryApplyStream::OnMessage(absl::string_view message) {
   if (busy_) return stream_.Finish(absl::InvalidArgumentError("a part came before the answer to the one before it"));
-  busy_ = worker_.Submit([apply = apply_, &context = context_, bytes = std::string(message),
-                          handle = stream_.handle()] { Take(*apply, context, bytes, handle); });
+  busy_ = worker_.Submit(
+      [apply = apply_, &context = context_, bytes = std::string(message),
+       handle = rpc::TypedStreamHandle<EntryApplyStream>(stream_, *this)] { Take(*apply, context, bytes, handle); });
   if (!busy_) {
     stream_.Finish(WithReason(
         absl::ResourceExhaustedError("too many applies of entries are waiting; try again in a moment"), "QUEUE_FULL"));
@@ -31,7 +31,7 @@ void EntryApplyStream::OnMessage(absl::string_view message) {
 }
 
 void EntryApplyStream::Take(EntryApply& apply, const AdminContext& context, const std::string& bytes,
-                            const rpc::StreamHandle& stream) {
+                            const rpc::TypedStreamHandle<EntryApplyStream>& stream) {
   if (apply.abandoned()) return;
   admin::v1::ApplyEntriesPart part;
   absl::Status status = admin_methods::CheckEntryCount(bytes);
@@ -39,9 +39,7 @@ void EntryApplyStream::Take(EntryApply& apply, const AdminContext& context, cons
   if (status.ok()) status = apply.Take(part);
   std::optional<absl::Status> end;
   if (!status.ok() || apply.finished()) end = AdminEdgeStatus(status, "ApplyEntriesInParts", context.entropy);
-  stream.Post([end = std::move(end)](rpc::StreamHandler& handler) mutable {
-    static_cast<EntryApplyStream&>(handler).Taken(std::move(end));
-  });
+  stream.Post([end = std::move(end)](EntryApplyStream& self) mutable { self.Taken(std::move(end)); });
 }
 
 void EntryApplyStream::OnHalfClose() {

@@ -13,6 +13,7 @@
 #include "ca/edge/worker_pool.h"
 #include "ca/rpc/payload.h"
 #include "ca/rpc/stream.h"
+#include "ca/rpc/typed_stream_handle.h"
 #include "ca/service/admin_context.h"
 #include "ca/service/entry_apply.h"
 
@@ -33,7 +34,7 @@ class EntryApplyStream final : public rpc::StreamHandler {
  private:
   // Runs on the worker.
   static void Take(EntryApply& apply, const AdminContext& context, const std::string& bytes,
-                   const rpc::StreamHandle& stream);
+                   const rpc::TypedStreamHandle<EntryApplyStream>& stream);
   void Answer(rpc::Payload message);
   void Taken(std::optional<absl::Status> end);
   void Drain();

@@ -25,9 +25,7 @@ bool RecordSink::Flush() {
     if (closed_) return false;
     in_flight_ += batch_.size();
   }
-  stream_.Post([records = std::exchange(batch_, {})](rpc::StreamHandler& handler) mutable {
-    static_cast<RecordStream&>(handler).Take(std::move(records));
-  });
+  stream_.Post([records = std::exchange(batch_, {})](RecordStream& self) mutable { self.Take(std::move(records)); });
   return true;
 }
 
@@ -37,9 +35,7 @@ void RecordSink::End(absl::Status status) {
     status = absl::DeadlineExceededError(
         absl::StrCat("the client read nothing for ", absl::FormatDuration(stall_max_), "; ask again, into a file"));
   }
-  stream_.Post([status = std::move(status)](rpc::StreamHandler& handler) mutable {
-    static_cast<RecordStream&>(handler).TakeEnd(std::move(status));
-  });
+  stream_.Post([status = std::move(status)](RecordStream& self) mutable { self.TakeEnd(std::move(status)); });
 }
 
 void RecordSink::Sent(size_t records) {
@@ -59,7 +55,9 @@ void RecordSink::Close() {
 }
 
 RecordStream::RecordStream(rpc::Stream& stream, absl::Duration stall_max, Start start)
-    : stream_(stream), sink_(std::make_shared<RecordSink>(stream.handle(), stall_max)), start_(std::move(start)) {}
+    : stream_(stream),
+      sink_(std::make_shared<RecordSink>(rpc::TypedStreamHandle<RecordStream>(stream, *this), stall_max)),
+      start_(std::move(start)) {}
 
 void RecordStream::OnMessage(absl::string_view message) {
   if (request_.has_value()) return stream_.Finish(absl::InvalidArgumentError("more than one request message"));

@@ -16,8 +16,11 @@
 #include "ca/base/mutex.h"
 #include "ca/rpc/payload.h"
 #include "ca/rpc/stream.h"
+#include "ca/rpc/typed_stream_handle.h"
 
 namespace meshca {
+
+class RecordStream;
 
 // The reading thread's end. Records go over in batches, so the loop is woken once for many; at most kWindow are between
 // the database and the socket. One thread pushes; Close may come from another.
@@ -28,7 +31,8 @@ class RecordSink {
 
   // `stall_max`: how long a client may leave the window full. A reader of the database that never ends would keep its
   // log from shrinking.
-  RecordSink(rpc::StreamHandle stream, absl::Duration stall_max) : stream_(std::move(stream)), stall_max_(stall_max) {}
+  RecordSink(rpc::TypedStreamHandle<RecordStream> stream, absl::Duration stall_max)
+      : stream_(std::move(stream)), stall_max_(stall_max) {}
 
   // Blocks while the window is full. False: the client is gone or has stalled, read no further.
   bool Push(rpc::Payload record);
@@ -44,7 +48,7 @@ class RecordSink {
  private:
   bool Flush();
 
-  const rpc::StreamHandle stream_;
+  const rpc::TypedStreamHandle<RecordStream> stream_;
   const absl::Duration stall_max_;
   std::vector<rpc::Payload> batch_;  // the pushing thread's
   bool stalled_ = false;             // the pushing thread's

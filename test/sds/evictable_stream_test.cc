@@ -25,8 +25,9 @@ TEST(EvictableStream, IsToldOnItsOwnLoopAndAsksAgain) {
   FakeLoop loop;
   FakeStream stream(loop, nullptr);
   stream.Attach(std::make_unique<EndingStream>());
-  const absl::Status& told = static_cast<EndingStream&>(stream.handler()).told;
-  EndWhenEvicted(stream.handle())();
+  auto& handler = static_cast<EndingStream&>(stream.handler());
+  const absl::Status& told = handler.told;
+  EndWhenEvicted(rpc::TypedStreamHandle<EvictableStream>(stream, handler))();
   EXPECT_TRUE(told.ok()) << "its loop has not run yet";
   loop.Drain();
   EXPECT_EQ(told.code(), absl::StatusCode::kUnavailable);

@@ -31,7 +31,7 @@ void Pass(World& world, Proxy& proxy, absl::Duration time, absl::Duration step) 
 void Look(World& world) {
   auto looked = std::make_shared<std::atomic<bool>>(false);
   world.Wake();
-  world.hub->keys().Run([looked] { *looked = true; });
+  world.hub->executor().Run([looked] { *looked = true; });
   const auto idle = [&] {
     const KeyRingStats stats = world.hub->keys().Stats();
     return looked->load() && stats.waiting == 0 && stats.in_flight == 0;

@@ -261,7 +261,7 @@ TEST(RevocationFetch, GivesANewKeyAtOnce) {
   caller->identity.ids = {Id("spiffe://td.test/web")};
   {
     const KeyRing::Lease lease = world.hub->keys().Hold(
-        {world.hub->InstanceOf(*caller, Taking::kFetch, "", caller->identity.ids[0]).instance, "", caller},
+        {world.hub->callers().InstanceOf(*caller, Taking::kFetch, "", caller->identity.ids[0]).instance, "", caller},
         caller->identity.ids[0], [](const absl::StatusOr<SecretContent::Ptr>&) {}, &current);
   }
   ASSERT_NE(current, nullptr);

@@ -222,11 +222,20 @@ World::World(KeyRingOptions keys) {
   change.audit.emplace_back().action = "authority.activate";
   MESHCA_CHECK(store.CommitAuthorities(change).ok());
   registry = std::make_unique<SubscriberRegistry>(store, clock, absl::Hours(24));
-  hub = std::make_unique<SecretHub>(SecretHub::Parts{Domain("td.test"), &trust, &authenticator, &certificates,
-                                                     registry.get(), &issuer, &clock, &entropy, keys});
-  hub->keys().WatchRevocations({&revocations, [this](const std::string& instance, absl::Time until) {
-                                  registry->CertificatesEnd(instance, until);
-                                }});
+  SecretHub::Parts parts{};
+  parts.trust_domain = Domain("td.test");
+  parts.trust = &trust;
+  parts.authenticator = &authenticator;
+  parts.certificates = &certificates;
+  parts.svids = &issuer;
+  parts.revocations = {&revocations, [this](const std::string& instance, absl::Time until) {
+                         registry->CertificatesEnd(instance, until);
+                       }};
+  parts.registry = registry.get();
+  parts.clock = &clock;
+  parts.entropy = &entropy;
+  parts.keys = keys;
+  hub = std::make_unique<SecretHub>(parts);
   hub->Start();
 }
 
@@ -427,11 +436,11 @@ absl::Status Proxy::AwaitEnd() {
 }
 
 size_t Proxy::Settled() {
-  // Twice through the ring's thread: what it had to do is done and what that posted has run.
+  // Twice through the hub's thread: what it had to do is done and what that posted has run.
   for (int round = 0; round < 2; ++round) {
     auto passed = std::make_shared<std::atomic<bool>>(false);
-    world_.hub->keys().Run([passed] { *passed = true; });
-    world_.Until([&] { return passed->load(); }, "the key ring");
+    world_.hub->executor().Run([passed] { *passed = true; });
+    world_.Until([&] { return passed->load(); }, "the hub's thread");
     world_.loop.Drain();
   }
   return Count();

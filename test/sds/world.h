@@ -144,7 +144,7 @@ class World {
   std::shared_ptr<const rpc::Peer> TlsPeer(const SpiffeId& id, const std::string& parent_serial = "");
   // The same without a record: who stole the authority's key can make it.
   std::shared_ptr<const rpc::Peer> ForgedTlsPeer(const SpiffeId& id);
-  void Wake() { hub->keys().Wake(); }
+  void Wake() { hub->executor().Wake(); }
   // So many streams of this uid, each an instance of its own, that there is no room for one more. Takes a while of the
   // clock's time, because new ones come at a pace.
   std::vector<SubscriberRegistry::Member> FillRoomOf(uint32_t uid);

@@ -30,9 +30,10 @@ TEST(KeyRingReissuer, CountsTheHeldKeysOfTheAuthoritiesThatAreStale) {
   const FakeClock clock;
   CountingEntropy entropy;
   OldSigner signer;
+  SerialExecutor executor(clock);
   sds::KeyRing keys(
-      {}, signer, [](const rpc::Peer&, Authenticator::Done) {}, clock, entropy);
-  keys.Start();
+      {}, signer, [](const rpc::Peer&, Authenticator::Done) {}, {}, clock, entropy, executor);
+  executor.Start();
   auto caller = std::make_shared<sds::SdsCaller>();
   caller->peer = std::make_shared<rpc::Peer>();
   std::promise<void> made;
@@ -52,6 +53,7 @@ TEST(KeyRingReissuer, CountsTheHeldKeysOfTheAuthoritiesThatAreStale) {
   EXPECT_EQ(reissuer.Reissue(is_other, /*per_second=*/1e-6).left, 0u);
   EXPECT_EQ(reissuer.Reissue(is_old, /*per_second=*/1e-6).left, 1u);
   keys.Shutdown();
+  executor.Shutdown();
 }
 
 }  // namespace
