@@ -21,7 +21,7 @@
 namespace meshca::http {
 namespace {
 
-constexpr size_t kReceiveBytes = 16 * 1024;
+constexpr size_t kClientReceiveBytes = 16 * 1024;
 
 absl::Duration SinceBoot() { return SystemClock().SinceBoot(); }
 
@@ -63,7 +63,7 @@ struct Call;
 
 struct Connection {
   Connection(EventLoop& loop, std::string origin)
-      : origin(std::move(origin)), wire(loop, kReceiveBytes), idle_end(loop) {}
+      : origin(std::move(origin)), wire(loop, kClientReceiveBytes), idle_end(loop) {}
 
   const std::string origin;
   Wire wire;

@@ -17,7 +17,7 @@
 namespace meshca::http {
 namespace {
 
-constexpr size_t kReceiveBytes = 4096;
+constexpr size_t kServerReceiveBytes = 4096;
 
 }  // namespace
 
@@ -30,7 +30,7 @@ class Server::Impl final : private ConnectionHost {
         tls_(std::move(tls)),
         loop_(std::move(loop)),
         address_(BoundAddress(listener.get())),
-        acceptor_(*loop_, std::move(listener), kReceiveBytes) {
+        acceptor_(*loop_, std::move(listener), kServerReceiveBytes) {
     loop_->Post([this] {
       acceptor_.Begin(
           [this](std::unique_ptr<Wire> wire, std::string peer) { Accept(std::move(wire), std::move(peer)); });

@@ -1,52 +1,15 @@
 #include "ca/http/message_reader.h"
 
 #include <algorithm>
-#include <limits>
-#include <optional>
 #include <utility>
-
-#include <boost/asio/buffer.hpp>
-#include <boost/beast/http/basic_parser.hpp>
-#include <boost/beast/http/error.hpp>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "ca/http/message_parser.h"
 
 namespace meshca::http {
 namespace {
-
-namespace beast_http = boost::beast::http;
-using BeastError = boost::beast::error_code;
-using BeastText = boost::beast::string_view;
-
-absl::string_view View(BeastText text) { return absl::string_view(text.data(), text.size()); }
-
-struct Fault {
-  enum class Kind { kNone, kMalformed, kVersion, kHeadTooLong, kBodyTooLong };
-  Kind kind = Kind::kNone;
-  std::string text;
-};
-
-struct Limits {
-  size_t line_bytes;
-  size_t head_bytes;
-  size_t trailer_bytes;
-  uint64_t body_bytes;
-  Bodies bodies = Bodies::kAll;
-};
-
-// The path of a request target; "" when it has none.
-absl::string_view PathOf(absl::string_view target) {
-  for (const absl::string_view scheme : {"http://", "https://"}) {
-    if (!absl::StartsWithIgnoreCase(target, scheme)) continue;
-    target.remove_prefix(scheme.size());
-    const size_t slash = target.find('/');
-    target = slash == absl::string_view::npos ? absl::string_view("/") : target.substr(slash);
-  }
-  if (!absl::StartsWith(target, "/")) return "";
-  return target.substr(0, target.find_first_of("?#"));
-}
 
 // "0", "000", "0;name=value": the line of the last chunk.
 bool IsLastChunk(absl::string_view line) {
@@ -54,136 +17,12 @@ bool IsLastChunk(absl::string_view line) {
   return behind != 0 && !line.empty() && (behind == absl::string_view::npos || !absl::ascii_isxdigit(line[behind]));
 }
 
-bool IsVisible(absl::string_view text) { return std::all_of(text.begin(), text.end(), absl::ascii_isgraph); }
-
-// Writes down what Beast finds in one message, and refuses what Beast lets pass.
-template <bool kRequest>
-class Parser final : public beast_http::basic_parser<kRequest> {
- public:
-  explicit Parser(const Limits& limits) : limits_(limits) {
-    // Both are bounded here, where the bytes come in; Beast's own bounds are off.
-    this->header_limit(std::numeric_limits<std::uint32_t>::max());
-    this->body_limit(boost::none);
-    if (!kRequest && limits.bodies == Bodies::kOfHead) this->skip(true);
-  }
-
-  // Gives Beast `bytes` and how many of them it used. False: it needs more to go on. An error is in `fault`.
-  bool Put(absl::string_view bytes, size_t& used) {
-    BeastError error;
-    used = this->put(boost::asio::const_buffer(bytes.data(), bytes.size()), error);
-    if (error == beast_http::error::need_more) return false;
-    if (error && fault.kind == Fault::Kind::kNone) fault = Explain(error);
-    return true;
-  }
-  void PutEnd() {
-    BeastError error;
-    this->put_eof(error);
-  }
-
-  Fault fault;
-  Request request;  // of a response: the headers alone
-  int status = 0;
-  std::string body;
-  uint64_t chunk_left = 0;
-
- private:
-  void on_request_impl(beast_http::verb, BeastText method, BeastText target, int, BeastError& error) override {
-    request.method = std::string(View(method));
-    request.target = std::string(View(target));
-    request.path = std::string(PathOf(request.target));
-    if (request.path.empty() || !IsVisible(request.target)) Refuse("its target is no path", error);
-  }
-  void on_response_impl(int code, BeastText, int, BeastError& error) override {
-    status = code;
-    if (code < 100) Refuse(kNoStatusLine, error);
-  }
-  void on_field_impl(beast_http::field, BeastText name, BeastText value, BeastError& error) override {
-    if (this->is_header_done()) return;  // a trailer
-    const absl::string_view text = View(value);
-    if (absl::EqualsIgnoreCase(View(name), "content-length")) {
-      has_length_ = true;
-      // Beast takes "4, 4" for 4; two readers could take it for different lengths.
-      if (!std::all_of(text.begin(), text.end(), absl::ascii_isdigit)) Refuse(kBadLength, error);
-    } else if (absl::EqualsIgnoreCase(View(name), "transfer-encoding")) {
-      // Beast takes "gzip, chunked" too, and gives the compressed bytes.
-      if (!absl::EqualsIgnoreCase(text, "chunked")) Refuse(kNotChunked, error);
-      is_chunked_ = true;
-    }
-    request.headers.Add(View(name), text);
-  }
-  void on_header_impl(BeastError&) override {}
-  void on_body_init_impl(const boost::optional<std::uint64_t>& length, BeastError& error) override {
-    if (length.has_value()) Expect(*length, error);
-  }
-  std::size_t on_body_impl(BeastText piece, BeastError& error) override {
-    // Only a body that goes on to the end of the connection has said nothing of its length.
-    if (!has_length_) Expect(piece.size(), error);
-    return error ? 0 : Keep(piece);
-  }
-  void on_chunk_header_impl(std::uint64_t size, BeastText, BeastError& error) override {
-    Expect(size, error);
-    chunk_left = size;
-  }
-  std::size_t on_chunk_body_impl(std::uint64_t, BeastText piece, BeastError&) override {
-    chunk_left -= piece.size();
-    return Keep(piece);
-  }
-  void on_finish_impl(BeastError&) override {}
-
-  static constexpr char kNoStatusLine[] = "it does not begin with a status line of HTTP/1.1";
-  static constexpr char kBadLength[] = "its Content-Length is no number, or it has two";
-  static constexpr char kNotChunked[] = "its Transfer-Encoding is not chunked";
-
-  size_t Keep(BeastText piece) {
-    body.append(piece.data(), piece.size());
-    return piece.size();
-  }
-  void Refuse(const char* text, BeastError& error) {
-    fault = {Fault::Kind::kMalformed, text};
-    error = beast_http::error::bad_value;
-  }
-  // That many bytes of the body come.
-  void Expect(uint64_t size, BeastError& error) {
-    if (size > limits_.body_bytes - promised_) {
-      fault = {Fault::Kind::kBodyTooLong, absl::StrCat("the answer is longer than ", limits_.body_bytes, " bytes")};
-      error = beast_http::error::body_limit;
-      return;
-    }
-    promised_ += size;
-  }
-  Fault Explain(BeastError error) const {
-    using Kind = Fault::Kind;
-    if (error == beast_http::error::bad_version) return {Kind::kVersion, kNoStatusLine};
-    if (error == beast_http::error::bad_status || error == beast_http::error::bad_reason) {
-      return {Kind::kMalformed, kNoStatusLine};
-    }
-    if (error == beast_http::error::bad_content_length || error == beast_http::error::multiple_content_length ||
-        error == beast_http::error::bad_transfer_encoding) {
-      const bool of_length = error != beast_http::error::bad_transfer_encoding;
-      if (of_length ? is_chunked_ : has_length_) {
-        return {Kind::kMalformed, "it has a Content-Length and is chunked"};
-      }
-      return {Kind::kMalformed, of_length ? kBadLength : kNotChunked};
-    }
-    if (error == beast_http::error::bad_chunk) return {Kind::kMalformed, "the size of a chunk is no number"};
-    if (error == beast_http::error::bad_chunk_extension) {
-      return {Kind::kMalformed, "the extension of a chunk is malformed"};
-    }
-    return {Kind::kMalformed, "a header line is malformed"};
-  }
-
-  const Limits limits_;
-  uint64_t promised_ = 0;  // bytes of the body that have come or were said to come
-  bool has_length_ = false;
-  bool is_chunked_ = false;
-};
-
 // One message: cuts what arrives into lines and bodies, so that Beast sees a head, a line of a chunk or all trailers at
 // once. What Beast says of a message then depends on no piece, and no line waits in a buffer without a bound.
 template <bool kRequest>
 class Message {
  public:
-  explicit Message(const Limits& limits) : limits_(limits) { parser_.emplace(limits); }
+  explicit Message(const MessageLimits& limits) : limits_(limits), parser_(NewParser()) {}
 
   // How many of `bytes` were used: a request's head ends a step, and so do the message's end and a fault.
   size_t Take(absl::string_view bytes) {
@@ -205,17 +44,17 @@ class Message {
       parser_->PutEnd();
       part_ = Part::kDone;
     } else if (!done()) {
-      Refuse(Fault::Kind::kMalformed, "the connection ended in the middle of it");
+      Refuse(MessageFault::Kind::kMalformed, "the connection ended in the middle of it");
     }
   }
 
   bool head_done() const { return part_ != Part::kHead; }
   bool done() const { return part_ == Part::kDone; }
-  bool faulty() const { return fault().kind != Fault::Kind::kNone; }
-  const Fault& fault() const { return parser_->fault; }
-  Parser<kRequest>& parser() { return *parser_; }
-  const Parser<kRequest>& parser() const { return *parser_; }
-  bool keep_alive() const { return done() && parser_->is_done() && parser_->keep_alive(); }
+  bool faulty() const { return fault().kind != MessageFault::Kind::kNone; }
+  const MessageFault& fault() const { return parser_->fault; }
+  MessageParser& parser() { return *parser_; }
+  const MessageParser& parser() const { return *parser_; }
+  bool keep_alive() const { return done() && parser_->IsDone() && parser_->KeepsAlive(); }
   // The first line of a head that was refused ends in a version of HTTP, whichever it is.
   bool names_http() const {
     const absl::string_view line = absl::string_view(pending_).substr(0, pending_.find("\r\n"));
@@ -225,12 +64,15 @@ class Message {
  private:
   enum class Part { kHead, kBody, kBodyToTheEnd, kChunkLine, kChunk, kTrailers, kDone };
 
-  void Refuse(Fault::Kind kind, std::string text) { parser_->fault = {kind, std::move(text)}; }
+  std::unique_ptr<MessageParser> NewParser() const {
+    return kRequest ? MessageParser::ForRequest(limits_) : MessageParser::ForResponse(limits_);
+  }
+  void Refuse(MessageFault::Kind kind, std::string text) { parser_->fault = {kind, std::move(text)}; }
 
   // How many bytes may still come to the line that is being read, and what is wrong when more do.
-  size_t RoomInLine(Fault& fault) const {
+  size_t RoomInLine(MessageFault& fault) const {
     const size_t of_line = limits_.line_bytes - (pending_.size() - line_start_);
-    fault = {Fault::Kind::kHeadTooLong, absl::StrCat("a line is longer than ", limits_.line_bytes, " bytes")};
+    fault = {MessageFault::Kind::kHeadTooLong, absl::StrCat("a line is longer than ", limits_.line_bytes, " bytes")};
     const bool in_head = part_ == Part::kHead;
     if (!in_head && part_ != Part::kTrailers) return of_line;
     const size_t max = in_head ? limits_.head_bytes : limits_.trailer_bytes;
@@ -243,17 +85,17 @@ class Message {
   // Moves what belongs to the line into pending_. True: the line is whole.
   bool TakeLine(absl::string_view& bytes) {
     if (!kRequest && part_ == Part::kHead && line_start_ == 0 && !MayBeStatusLine(bytes)) {
-      Refuse(Fault::Kind::kMalformed, "it does not begin with a status line of HTTP/1.1");
+      Refuse(MessageFault::Kind::kMalformed, "it does not begin with a status line of HTTP/1.1");
       return false;
     }
     const size_t end = bytes.find('\n');
     const size_t size = end == absl::string_view::npos ? bytes.size() : end + 1;
-    Fault too_long;
+    MessageFault too_long;
     const size_t room = RoomInLine(too_long);
     const absl::string_view piece = bytes.substr(0, std::min(size, room));
     if (kRequest && piece.find('\0') != absl::string_view::npos) {
       // A TLS handshake, for one: its client is told at once.
-      Refuse(Fault::Kind::kMalformed, "it holds a NUL");
+      Refuse(MessageFault::Kind::kMalformed, "it holds a NUL");
       return false;
     }
     if (size > room) {
@@ -267,7 +109,7 @@ class Message {
       return false;
     }
     if (!absl::EndsWith(pending_, "\r\n") || pending_.size() - line_start_ < 2) {
-      Refuse(Fault::Kind::kMalformed, "a line does not end in CR LF");
+      Refuse(MessageFault::Kind::kMalformed, "a line does not end in CR LF");
       return false;
     }
     return true;
@@ -286,21 +128,19 @@ class Message {
     const bool last = line.empty();
     if ((part_ == Part::kHead || part_ == Part::kTrailers) && !first && !last && (line[0] == ' ' || line[0] == '\t')) {
       // A line that goes on in the next one is obsolete (RFC 9112 §5.2): two readers could take it for different ones.
-      return Refuse(Fault::Kind::kMalformed, "a header line is malformed");
+      return Refuse(MessageFault::Kind::kMalformed, "a header line is malformed");
     }
     switch (part_) {
       case Part::kHead:
-        if (first && last) return Refuse(Fault::Kind::kMalformed, "it begins with an empty line");
+        if (first && last) return Refuse(MessageFault::Kind::kMalformed, "it begins with an empty line");
         // "HTTP/1.1 200": many servers that give no reason leave out the space in front of it too.
         if (!kRequest && first && line.size() == 12) pending_.insert(line_start_ + 12, " ");
         if (last) return EndHead();
         break;
       case Part::kChunkLine: return EndChunkLine(line);
       case Part::kTrailers:
-        if (last) {
-          PutPending();
-          part_ = Part::kDone;
-        }
+        if (last && !PutPending()) return Refuse(MessageFault::Kind::kMalformed, "a trailer ends too early");
+        if (last) part_ = Part::kDone;
         break;
       default: break;
     }
@@ -310,7 +150,7 @@ class Message {
   void EndChunkLine(absl::string_view line) {
     if (chunk_ended_) {
       chunk_ended_ = false;
-      if (!line.empty()) return Refuse(Fault::Kind::kMalformed, "a chunk is longer than it says");
+      if (!line.empty()) return Refuse(MessageFault::Kind::kMalformed, "a chunk is longer than it says");
       line_start_ = pending_.size();  // Beast wants to see the end of a chunk together with the next line
       return;
     }
@@ -323,7 +163,7 @@ class Message {
       part_bytes_ = 0;
       part_start_ = line_start_ = pending_.size();
     } else {
-      Refuse(Fault::Kind::kMalformed, "the extension of a chunk is malformed");
+      Refuse(MessageFault::Kind::kMalformed, "the extension of a chunk is malformed");
     }
   }
 
@@ -335,28 +175,29 @@ class Message {
 
   void EndHead() {
     part_bytes_ += pending_.size();
-    PutPending();
+    // Where a line is too short, Beast waits for more although the head is at its end.
+    if (!PutPending()) return Refuse(MessageFault::Kind::kMalformed, "a line of its head ends too early");
     if (faulty()) return;
     pending_.clear();
     line_start_ = 0;
     if (!kRequest && parser_->status < 200) return PassOver();
-    if (parser_->is_done() || (!kRequest && limits_.bodies == Bodies::kOf200 && parser_->status != 200)) {
+    if (parser_->IsDone() || (!kRequest && limits_.bodies == Bodies::kOf200 && parser_->status != 200)) {
       part_ = Part::kDone;
       return;
     }
-    part_ = parser_->chunked() ? Part::kChunkLine : parser_->need_eof() ? Part::kBodyToTheEnd : Part::kBody;
+    part_ = parser_->IsChunked() ? Part::kChunkLine : parser_->RunsToTheEnd() ? Part::kBodyToTheEnd : Part::kBody;
     if (!kRequest) BeginBody();
   }
   // An interim response.
   void PassOver() {
     if (parser_->status == 101) {
-      return Refuse(Fault::Kind::kMalformed, "it changes to another protocol, which nobody asked for");
+      return Refuse(MessageFault::Kind::kMalformed, "it changes to another protocol, which nobody asked for");
     }
     if (++interim_ > ResponseReader::kInterimMax) {
-      return Refuse(Fault::Kind::kMalformed,
+      return Refuse(MessageFault::Kind::kMalformed,
                     absl::StrCat("more than ", ResponseReader::kInterimMax, " interim responses come first"));
     }
-    parser_.emplace(limits_);
+    parser_ = NewParser();
   }
   // Lets Beast say how long the body is, before any of it is here.
   void BeginBody() {
@@ -369,15 +210,17 @@ class Message {
     parser_->Put(bytes, used);
     bytes.remove_prefix(used);
     if (faulty()) return;
-    if (part_ == Part::kBody && parser_->is_done()) part_ = Part::kDone;
+    // Cannot be; but a loop that makes no progress would hold up every connection of its thread.
+    if (used == 0) return Refuse(MessageFault::Kind::kMalformed, "its body cannot be read");
+    if (part_ == Part::kBody && parser_->IsDone()) part_ = Part::kDone;
     if (part_ == Part::kChunk && parser_->chunk_left == 0) {
       part_ = Part::kChunkLine;
       chunk_ended_ = true;
     }
   }
 
-  const Limits limits_;
-  std::optional<Parser<kRequest>> parser_;
+  const MessageLimits limits_;
+  std::unique_ptr<MessageParser> parser_;
   Part part_ = Part::kHead;
   std::string pending_;    // a head, a line of a chunk or the trailers, until they are whole
   size_t line_start_ = 0;  // of the line that is being read, in pending_
@@ -396,7 +239,7 @@ class ResponseReader::Impl : public Message<false> {
 };
 
 ResponseReader::ResponseReader(size_t bytes_max, Bodies bodies)
-    : impl_(std::make_unique<Impl>(Limits{kLineBytesMax, kHeadBytesMax, kTrailerBytesMax, bytes_max, bodies})) {}
+    : impl_(std::make_unique<Impl>(MessageLimits{kLineBytesMax, kHeadBytesMax, kTrailerBytesMax, bytes_max, bodies})) {}
 ResponseReader::~ResponseReader() = default;
 
 absl::Status ResponseReader::Take(absl::string_view bytes) {
@@ -410,9 +253,9 @@ absl::Status ResponseReader::End() {
 }
 
 absl::Status ResponseReader::WhatIsWrong() const {
-  const Fault& fault = impl_->fault();
-  if (fault.kind == Fault::Kind::kNone) return absl::OkStatus();
-  if (fault.kind == Fault::Kind::kBodyTooLong) return absl::InvalidArgumentError(fault.text);
+  const MessageFault& fault = impl_->fault();
+  if (fault.kind == MessageFault::Kind::kNone) return absl::OkStatus();
+  if (fault.kind == MessageFault::Kind::kBodyTooLong) return absl::InvalidArgumentError(fault.text);
   return absl::InvalidArgumentError(absl::StrCat("the answer is no HTTP: ", fault.text));
 }
 
@@ -431,7 +274,7 @@ class RequestReader::Impl : public Message<true> {
 
 // A request's lines are bounded by its head alone, and its trailers by as much again.
 RequestReader::RequestReader(size_t head_bytes_max, size_t body_bytes_max)
-    : impl_(std::make_unique<Impl>(Limits{head_bytes_max, head_bytes_max, head_bytes_max, body_bytes_max})) {}
+    : impl_(std::make_unique<Impl>(MessageLimits{head_bytes_max, head_bytes_max, head_bytes_max, body_bytes_max})) {}
 RequestReader::~RequestReader() = default;
 
 size_t RequestReader::Take(absl::string_view bytes) {
@@ -451,11 +294,11 @@ RequestReader::State RequestReader::state() const {
 
 int RequestReader::refusal() const {
   switch (impl_->fault().kind) {
-    case Fault::Kind::kNone: return 0;
-    case Fault::Kind::kMalformed: return 400;
-    case Fault::Kind::kVersion: return impl_->names_http() ? 505 : 400;
-    case Fault::Kind::kHeadTooLong: return 431;
-    case Fault::Kind::kBodyTooLong: return 413;
+    case MessageFault::Kind::kNone: return 0;
+    case MessageFault::Kind::kMalformed: return 400;
+    case MessageFault::Kind::kVersion: return impl_->names_http() ? 505 : 400;
+    case MessageFault::Kind::kHeadTooLong: return 431;
+    case MessageFault::Kind::kBodyTooLong: return 413;
   }
   return 400;
 }

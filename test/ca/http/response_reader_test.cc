@@ -184,6 +184,8 @@ INSTANTIATE_TEST_SUITE_P(
                    "extension of a chunk"},
         RefuseCase{"BareNewlines", "HTTP/1.1 200 OK\nContent-Length: 4\n\nkeys", "does not end in CR LF"},
         RefuseCase{"BareNewlineInChunks", absl::StrCat(kChunked, "4\nkeys\r\n0\r\n\r\n"), "does not end in CR LF"},
+        RefuseCase{"NoStatus", "HTTP/1.1 \r\n\r\n", "no HTTP"},
+        RefuseCase{"ShortVersion", "HTTP/1.\r\n\r\n", "no HTTP"},
         RefuseCase{"StatusBelow100", "HTTP/1.1 099 Early\r\n\r\n", "status line"},
         RefuseCase{"Http2", "PRI * HTTP/2.0\r\n\r\n", "status line"},
         RefuseCase{"Tls", "\x15\x03\x03\n", "status line"}),
