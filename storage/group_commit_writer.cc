@@ -77,9 +77,9 @@ void GroupCommitWriter::Close() {
   if (thread_.joinable()) thread_.join();
 }
 
-GroupCommitWriter::Stats GroupCommitWriter::stats() const {
+WriteStats GroupCommitWriter::stats() const {
   MutexLock lock(mutex_);
-  return Stats{OwnCopy(broken_), queue_.size(), batches_, rows_};
+  return WriteStats{OwnCopy(broken_), queue_.size(), batches_, rows_};
 }
 
 void GroupCommitWriter::Run() {

@@ -16,25 +16,9 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "ca/base/mutex.h"
+#include "storage/write_queue.h"
 
 namespace meshca::storage {
-
-// Who waits for a write. Each lane has limits of its own, so a flood of issuances never turns a rotation step away;
-// the order of arrival holds across lanes.
-enum class WriteLane { kControl = 0, kIssuance = 1, kSubscribers = 2 };
-inline constexpr size_t kWriteLanes = 3;
-
-// One thing to write, and who is to be told. Knows its own database: the sink casts it to the kind it made.
-class WriteJob {
- public:
-  virtual ~WriteJob() = default;
-  virtual WriteLane lane() const = 0;
-  virtual size_t rows() const { return 1; }  // for the batch limit
-  virtual size_t bytes() const = 0;          // for the queue limit
-  // Called once with the outcome, no lock held. Must not block on the store: it would wait for its own thread.
-  virtual void Done(absl::Status status) = 0;
-};
-using WriteJobPtr = std::unique_ptr<WriteJob>;
 
 // The database under the writer. Every call comes from the writer thread.
 class WriteSink {
@@ -66,32 +50,21 @@ struct WriterLimits {
 
 // Thread-safe. While the database is broken, jobs are answered Unavailable at once and the writer tries to recover, by
 // itself, with backoff.
-class GroupCommitWriter {
+class GroupCommitWriter final : public WriteQueue {
  public:
   // `sink` outlives the writer, is open, and is touched by the writer's thread alone from here on.
   GroupCommitWriter(WriteSink& sink, const WriterLimits& limits);
-  ~GroupCommitWriter();  // Close()
+  ~GroupCommitWriter() override;  // Close()
 
-  // Takes `job` over; its Done runs on the writer thread, or at once on the caller's when the job is refused:
-  // ResourceExhausted (its lane is full), Unavailable (broken, closed).
-  void Submit(WriteJobPtr job);
-
-  // Waits until a broken database was tried again, without waiting for the backoff to end. Ok: it is writable.
-  // A healthy one answers Ok at once. Not for the writer thread.
-  absl::Status RecoverNow();
+  void Submit(WriteJobPtr job) override;
+  // Does not wait for the backoff to end. A healthy database answers Ok at once.
+  absl::Status RecoverNow() override;
 
   // Writes what is queued, answers the rest Unavailable, ends the thread. Idempotent.
   void Close();
 
-  struct Stats {
-    absl::Status writable;  // the last failure until recovery
-    uint64_t queued_jobs = 0;
-    uint64_t batches = 0;  // since start
-    uint64_t rows = 0;     // written Ok since start
-  };
-  Stats stats() const;
-  // For CHECKs: is this the thread that must not block on the store?
-  bool OnWriterThread() const { return std::this_thread::get_id() == thread_.get_id(); }
+  WriteStats stats() const override;
+  bool OnWriterThread() const override { return std::this_thread::get_id() == thread_.get_id(); }
 
  private:
   // Takes `job` when it answers Ok; otherwise leaves it to its owner.

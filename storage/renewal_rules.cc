@@ -8,6 +8,7 @@
 #include "ca/base/utc_text.h"
 #include "ca/issuance/revocation_store.h"
 #include "ca/x509/encoding.h"
+#include "storage/issuance_appender.h"
 #include "storage/store.h"
 
 namespace meshca::storage {
@@ -63,7 +64,7 @@ Origin OriginOfOldRecord(const RecordedCertificate& record) {
 std::string NamedLine(const RecordedCertificate& record) { return record.line.empty() ? record.serial : record.line; }
 
 // Walks the parents of an old record to the first one, or to the first that knows its line.
-absl::StatusOr<InheritedRight> RightOf(Inventory& inventory, RecordedCertificate record) {
+absl::StatusOr<InheritedRight> RightOf(const Inventory& inventory, RecordedCertificate record) {
   for (int step = 0; step < kStepsMax; ++step) {
     // A record that names its line has its origin from where that began, known or not.
     if (record.origin.kind != OriginKind::kUnknown || !record.line.empty()) {
@@ -83,7 +84,7 @@ absl::StatusOr<InheritedRight> RightOf(Inventory& inventory, RecordedCertificate
   return InheritedRight{{}, 0, record.serial};
 }
 
-absl::Status CheckOrigin(Inventory& inventory, const Origin& origin, absl::Time issued_at,
+absl::Status CheckOrigin(const Inventory& inventory, const Origin& origin, absl::Time issued_at,
                          const PresentedCertificate& shown, const std::vector<std::string>* trusted_issuers) {
   switch (origin.kind) {
     case OriginKind::kEntry: {
@@ -116,8 +117,8 @@ absl::Status CheckOrigin(Inventory& inventory, const Origin& origin, absl::Time 
 }
 
 // Is one of these authorities, or the root above one of them, tainted or retired? Ids that are unknown here are not.
-absl::StatusOr<bool> AnyLost(Inventory& inventory, const std::vector<std::string>& ids) {
-  MESHCA_ASSIGN_OR_RETURN(const std::vector<StoredAuthority> authorities, inventory.Authorities());
+absl::StatusOr<bool> AnyLost(const Inventory& inventory, const std::vector<std::string>& ids) {
+  MESHCA_ASSIGN_OR_RETURN(const std::vector<StoredAuthority> authorities, inventory.ListAuthorities());
   const auto is_lost = [&authorities](const std::string& id) {
     return std::any_of(authorities.begin(), authorities.end(), [&id](const StoredAuthority& authority) {
       return authority.id == id && (authority.tainted || authority.state == AuthorityState::kRetired);
@@ -130,7 +131,7 @@ absl::StatusOr<bool> AnyLost(Inventory& inventory, const std::vector<std::string
   return false;
 }
 
-absl::StatusOr<InheritedRight> JudgeUnrecorded(Inventory& inventory, const PresentedCertificate& shown) {
+absl::StatusOr<InheritedRight> JudgeUnrecorded(const Inventory& inventory, const PresentedCertificate& shown) {
   if (!shown.may_be_unrecorded || shown.spiffe_id.IsReserved()) return CertificateNotRecorded(shown);
   // Judged when the caller was authenticated, and again here: a taint that was committed meanwhile counts.
   MESHCA_ASSIGN_OR_RETURN(const bool lost, AnyLost(inventory, shown.authority_ids));
@@ -145,7 +146,7 @@ absl::StatusOr<InheritedRight> JudgeUnrecorded(Inventory& inventory, const Prese
 
 }  // namespace
 
-absl::StatusOr<InheritedRight> JudgeRenewal(Inventory& inventory, const PresentedCertificate& shown,
+absl::StatusOr<InheritedRight> JudgeRenewal(const Inventory& inventory, const PresentedCertificate& shown,
                                             const std::vector<std::string>* trusted_issuers) {
   std::optional<RecordedCertificate> record;
   if (const auto serial = SerialBytes(shown.serial); serial.has_value()) {
@@ -167,7 +168,21 @@ absl::StatusOr<InheritedRight> JudgeRenewal(Inventory& inventory, const Presente
   return right;
 }
 
-absl::Status CheckFirstRight(Inventory& inventory, const IssuanceRecord& record) {
+absl::StatusOr<IssuanceRecord> JudgePresented(Tables& tables, const KeyEncryption& keys,
+                                              const PresentedCertificate& shown,
+                                              const std::vector<std::string>* trusted_issuers) {
+  MESHCA_ASSIGN_OR_RETURN(InheritedRight right, JudgeRenewal(Inventory(tables, keys), shown, trusted_issuers));
+  IssuanceRecord record;
+  record.spiffe_id = shown.spiffe_id;
+  if (right.unrecorded) return record;
+  MESHCA_ASSIGN_OR_RETURN(const SerialNumber serial, SerialNumber::FromHex(shown.serial));
+  MESHCA_ASSIGN_OR_RETURN(record, FindIssuance(tables, serial));
+  record.origin = std::move(right.origin);
+  if (record.line_serial.empty() && right.line != serial.bytes()) record.line_serial = HexLower(right.line);
+  return record;
+}
+
+absl::Status CheckFirstRight(const Inventory& inventory, const IssuanceRecord& record) {
   // Tokens are redeemed in the same transaction, and nothing else that gives a right is kept in a store.
   if (record.origin.kind != OriginKind::kEntry) return absl::OkStatus();
   const std::string& id = record.origin.reference;
@@ -182,7 +197,7 @@ absl::Status CheckFirstRight(Inventory& inventory, const IssuanceRecord& record)
                     kEntryGone);
 }
 
-absl::StatusOr<std::string> JudgeReplacement(Inventory& inventory, const IssuanceRecord& record) {
+absl::StatusOr<std::string> JudgeReplacement(const Inventory& inventory, const IssuanceRecord& record) {
   // Versions that asked no inventory renewed client certificates without showing them: their lines are walked.
   if (record.presented.has_value() || record.method == AuthMethod::kClientCertificate) return std::string();
   const std::optional<std::string> serial = SerialBytes(record.parent_serial);
@@ -195,7 +210,7 @@ absl::StatusOr<std::string> JudgeReplacement(Inventory& inventory, const Issuanc
   return NamedLine(*replaced);
 }
 
-absl::StatusOr<std::string> LineOf(Inventory& inventory, RecordedCertificate record) {
+absl::StatusOr<std::string> LineOf(const Inventory& inventory, RecordedCertificate record) {
   MESHCA_ASSIGN_OR_RETURN(InheritedRight right, RightOf(inventory, std::move(record)));
   return std::move(right.line);
 }

@@ -12,17 +12,9 @@
 #include "absl/strings/string_view.h"
 #include "ca/identity/audit_entry.h"
 #include "ca/issuance/revocation_store.h"
+#include "storage/revocation_table.h"
 
 namespace meshca::storage {
-
-// One live certificate that is not revoked, as the plan is asked about it. Bytes live while the call does.
-struct RevocableCertificate {
-  int64_t number = 0;        // RecordedCertificate::number
-  absl::string_view serial;  // bytes
-  absl::string_view line;    // bytes; of the first of its renewals, never ""
-  absl::string_view key_sha256;
-  int64_t not_after = 0;  // Unix seconds
-};
 
 // Grows to what belongs together. A certificate is concerned when it was selected, or shares its line or its key with
 // one that is. Whoever held a revoked key could renew every certificate that has it, so their lines end too. Takes

@@ -1,9 +1,10 @@
-// All that the CA keeps, in one place: what storage/sqlite implements now, and storage/postgres later.
+// All that the CA keeps, in one place: what RowStore answers above any database.
 #ifndef MESHCA_STORAGE_STORE_H_
 #define MESHCA_STORAGE_STORE_H_
 
 #include "ca/authority/authority_store.h"
 #include "ca/authority/leaf_inventory.h"
+#include "ca/authority/revision_waits.h"
 #include "ca/identity/entry_apply_store.h"
 #include "ca/identity/entry_store.h"
 #include "ca/identity/token_store.h"
@@ -21,6 +22,7 @@ class Store : public IssuanceStore,
               public RevocationStore,
               public StoreMaintenance,
               public AuthorityStore,
+              public RevisionWaits,
               public LeafInventory,
               public SubscriberStore,
               public TokenStore,

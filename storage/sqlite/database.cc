@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "ca/base/check.h"
 #include "ca/base/status.h"
+#include "storage/restore_advice.h"
 
 namespace meshca::storage {
 namespace {
@@ -56,8 +57,6 @@ absl::string_view Gist(absl::string_view sql) {
 }
 
 }  // namespace
-
-absl::string_view RestoreAdvice() { return "stop the server and restore a backup: meshca db restore FILE"; }
 
 absl::StatusOr<std::unique_ptr<Database>> Database::Open(const ConnectionOptions& options) {
   ConfigureLibraryOnce();

@@ -133,9 +133,6 @@ class Transaction {
   bool open_ = false;
 };
 
-// "restore a backup: meshca db restore FILE (server stopped)", for every message about a damaged database.
-absl::string_view RestoreAdvice();
-
 }  // namespace meshca::storage
 
 #endif  // MESHCA_STORAGE_SQLITE_DATABASE_H_

@@ -9,7 +9,7 @@
 #include "ca/base/status.h"
 #include "storage/sqlite/backup.h"
 #include "storage/sqlite/schema.h"
-#include "storage/sqlite/sqlite_sink.h"
+#include "storage/sqlite/sqlite_row_writer.h"
 #include "storage/sqlite/state_folder.h"
 
 namespace meshca::storage {
@@ -41,7 +41,7 @@ absl::StatusOr<std::unique_ptr<Database>> OpenWritable(const SqliteOptions& opti
     return BackupTo(*database, copy);
   }));
   // A log left by a killed server may hold commits that were never fsynced.
-  MESHCA_RETURN_IF_ERROR(SqliteSink::MakeDurable(*database));
+  MESHCA_RETURN_IF_ERROR(SqliteRowWriter::MakeDurable(*database));
   return database;
 }
 

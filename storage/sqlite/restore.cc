@@ -5,28 +5,22 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <limits>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "ca/authority/settings.h"
 #include "ca/base/check.h"
 #include "ca/base/file.h"
 #include "ca/base/status.h"
 #include "ca/base/unique_fd.h"
-#include "storage/sqlite/access_rows.h"
-#include "storage/sqlite/audit_rows.h"
-#include "storage/sqlite/authority_rows.h"
-#include "storage/sqlite/check.h"
+#include "storage/recovered_trust.h"
 #include "storage/sqlite/open_database.h"
 #include "storage/sqlite/sqlite_store.h"
+#include "storage/sqlite/sqlite_tables.h"
 #include "storage/sqlite/state_folder.h"
+#include "storage/store_check.h"
 
 namespace meshca::storage {
 namespace {
-
-// Far above anything the lost database can have published since the backup.
-constexpr uint64_t kBundleLeap = uint64_t{1} << 32;
 
 absl::Status CopyFile(const std::string& from, const std::string& to) {
   UniqueFd in(open(from.c_str(), O_RDONLY | O_CLOEXEC));
@@ -63,49 +57,6 @@ absl::Status CheckBackupFile(const std::string& path) {
                                                  "with meshca db backup FILE"));
 }
 
-uint64_t NextBundleNumber(uint64_t stored, absl::Time now) {
-  const uint64_t unix_time = static_cast<uint64_t>(std::max<int64_t>(0, absl::ToUnixSeconds(now)));
-  return std::max(stored + kBundleLeap, unix_time);
-}
-
-// A rotation goes on where the backup knew it to be. What subscribers acknowledged until then proves nothing of what
-// the lost database published later, so its evidence starts anew: the bundle that all of them must hold is the restored
-// one.
-RootRotation AfterRestore(RootRotation rotation, uint64_t restored_bundle) {
-  if (rotation.retire_sequence != 0) {
-    rotation.retire_sequence = restored_bundle;
-  } else if (rotation.bundle_sequence != 0) {
-    rotation.bundle_sequence = restored_bundle;
-  }
-  return rotation;
-}
-
-// Turns the copy into a store in state `recovered`.
-absl::Status MarkRecovered(Database& database, const SqliteOptions& options, const AuditEntry& audit) {
-  const absl::Time now = options.clock->Now();
-  Transaction transaction(database, Transaction::Kind::kWrite);
-  MESHCA_RETURN_IF_ERROR(transaction.status());
-  MESHCA_ASSIGN_OR_RETURN(AuthoritiesAndBundle trust, SelectAuthorities(database, *options.keys));
-  AuthorityChange change;
-  change.expected_revision = trust.revision;
-  change.trust_domain = trust.trust_domain;
-  if (trust.bundle) {
-    // Subscribers ignore a bundle whose number does not grow, and the lost database may have published any.
-    change.bundle = *trust.bundle;
-    change.bundle->sequence_number = NextBundleNumber(trust.bundle->sequence_number, now);
-    change.bundle->published_at = now;
-    if (trust.rotation && !trust.rotation->Ended()) {
-      change.rotation = AfterRestore(*trust.rotation, change.bundle->sequence_number);
-    }
-  }
-  change.audit = {audit};
-  MESHCA_RETURN_IF_ERROR(ApplyAuthorityChange(database, *options.keys, change).status());
-  // The backup does not know which of its tokens were redeemed since.
-  MESHCA_RETURN_IF_ERROR(database.Exec("DELETE FROM token"));
-  MESHCA_RETURN_IF_ERROR(UpsertSealedSetting(database, *options.keys, kSettingRecovered, "1"));
-  return transaction.Commit();
-}
-
 absl::Status PrepareCopy(const std::string& copy, const SqliteOptions& options, const AuditEntry& audit) {
   SqliteOptions at_copy = options;
   at_copy.path = copy;
@@ -113,9 +64,14 @@ absl::Status PrepareCopy(const std::string& copy, const SqliteOptions& options, 
   {
     Transaction snapshot(*database, Transaction::Kind::kRead);
     MESHCA_RETURN_IF_ERROR(snapshot.status());
-    MESHCA_RETURN_IF_ERROR(CheckDatabase(*database, *options.keys));
+    MESHCA_RETURN_IF_ERROR(CheckStored(SqliteTables(*database).tables(), *options.keys));
   }
-  MESHCA_RETURN_IF_ERROR(MarkRecovered(*database, options, audit));
+  {
+    Transaction transaction(*database, Transaction::Kind::kWrite);
+    MESHCA_RETURN_IF_ERROR(transaction.status());
+    MESHCA_RETURN_IF_ERROR(MarkRecovered(SqliteTables(*database).tables(), *options.keys, options.clock->Now(), audit));
+    MESHCA_RETURN_IF_ERROR(transaction.Commit());
+  }
   // One file again, without a log, so that one rename moves it.
   MESHCA_RETURN_IF_ERROR(database->Exec("PRAGMA journal_mode=DELETE"));
   database.reset();

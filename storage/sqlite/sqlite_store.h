@@ -3,11 +3,8 @@
 #define MESHCA_STORAGE_SQLITE_SQLITE_STORE_H_
 
 #include <cstdint>
-#include <map>
 #include <memory>
-#include <span>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -41,75 +38,10 @@ struct SqliteOptions {
   std::string vfs;
 };
 
-// See the interfaces for what each call does; this is what SQLite adds.
-//
 // One writer connection on one thread, the only one that checkpoints (SQLite before 3.51.3 can lose commits when two
 // connections do); readers have connections of their own and see the last commit. WAL, synchronous=FULL: Ok means
 // fsynced. An exclusive lock on PATH.lock keeps a second server out.
-class SqliteStore final : public Store {
- public:
-  ~SqliteStore() override;
-
-  using IssuanceStore::Append;
-  void Append(std::shared_ptr<const IssuanceRecord> record, AppendDone done) override;
-  absl::StatusOr<IssuanceRecord> Find(const SerialNumber& serial) override;
-  absl::Status List(const IssuanceFilter& filter, absl::FunctionRef<bool(const IssuanceRecord&)> visit) override;
-  absl::StatusOr<IssuanceRecord> JudgePresented(
-      const PresentedCertificate& shown,
-      const std::shared_ptr<const std::vector<std::string>>& trusted_issuers) override;
-  absl::StatusOr<uint64_t> CountIssuances() override;
-
-  absl::StatusOr<RevocationResult> Revoke(const RevocationSelection& selection, RevocationReason reason, bool dry_run,
-                                          const AuditEntry& audit,
-                                          absl::FunctionRef<bool(const IssuanceRecord&)> visit) override;
-
-  absl::Status Backup(const std::string& path, const AuditEntry& audit) override;
-  absl::Status Check() override;
-  absl::StatusOr<uint64_t> Prune(absl::Time expired_before, uint64_t rows_max) override;
-  absl::Status Probe() override;
-  StoreHealth Health() const override;
-  absl::Status RecordAudit(const AuditEntry& audit) override;
-  absl::Status ListAudit(absl::FunctionRef<bool(const AuditEntry&)> visit) override;
-
-  absl::StatusOr<AuthoritiesAndBundle> LoadAuthorities() override;
-  absl::StatusOr<uint64_t> CommitAuthorities(const AuthorityChange& change) override;
-  absl::StatusOr<std::map<std::string, uint64_t>> CountLiveLeaves(absl::Time now) override;
-  absl::StatusOr<std::string> GetSetting(absl::string_view name) override;
-  absl::Status PutSetting(absl::string_view name, absl::string_view value) override;
-  absl::StatusOr<std::string> GetSealedSetting(absl::string_view name) override;
-  absl::Status PutSealedSetting(absl::string_view name, absl::string_view value) override;
-
-  absl::Status VisitUnreplaced(const LeafQuery& query, absl::FunctionRef<bool(const LiveLeaf&)> visit) override;
-
-  void SaveSubscribers(std::vector<SubscriberRecord> rows, SaveDone done) override;
-  absl::StatusOr<std::vector<SubscriberRecord>> LoadSubscribers() override;
-  void DeleteSubscribers(std::vector<std::string> instances, SaveDone done) override;
-
-  absl::Status CreateToken(const JoinToken& token, const AuditEntry& audit) override;
-  absl::StatusOr<JoinToken> FindToken(absl::string_view secret_sha256) override;
-  absl::StatusOr<std::vector<JoinToken>> ListTokens() override;
-  absl::Status DeleteToken(absl::string_view id, const AuditEntry& audit) override;
-
-  absl::Status CreateEntry(const RegistrationEntry& entry, const AuditEntry& audit) override;
-  absl::Status PutEntry(const RegistrationEntry& entry, const AuditEntry& audit) override;
-  absl::StatusOr<std::vector<RegistrationEntry>> ListEntries() override;
-  absl::Status DeleteEntry(absl::string_view id, const AuditEntry& audit) override;
-
-  absl::StatusOr<uint64_t> BeginApply() override;
-  absl::Status StageEntries(uint64_t apply, std::span<const GivenEntry> part, size_t* at) override;
-  absl::StatusOr<EntryApplyCounts> FinishApply(uint64_t apply, const EntryApplyOptions& options,
-                                               const AuditEntry& audit, const EntryApplyListener& listener,
-                                               uint64_t* at) override;
-  void DropApply(uint64_t apply) override;
-  void LeaveApply(uint64_t apply) override;
-
- private:
-  friend absl::StatusOr<std::unique_ptr<SqliteStore>> OpenSqliteStore(const SqliteOptions& options);
-  class Impl;
-  explicit SqliteStore(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
-};
-
+//
 // Opens the database, makes it where there is none, and brings an older schema up to date (after a backup beside it).
 // Errors say what to do:
 //   FailedPrecondition  a newer schema (names both versions); another program's database; a network file system
@@ -117,7 +49,7 @@ class SqliteStore final : public Store {
 //   AlreadyExists       another server has it open (reason STORE_IN_USE, with its pid where known)
 //   DataLoss            damaged (with the command to restore)
 //   Unavailable         disk full, read-only, locked for longer than busy_timeout
-absl::StatusOr<std::unique_ptr<SqliteStore>> OpenSqliteStore(const SqliteOptions& options);
+absl::StatusOr<std::unique_ptr<Store>> OpenSqliteStore(const SqliteOptions& options);
 
 // Puts the backup in the place of the database at `options.path`, which no server may have open; what stood there is
 // kept beside it as PATH.replaced-TIME. The backup is checked whole first. The restored store is in state `recovered`:

@@ -45,7 +45,7 @@ class SqliteHarness final : public StoreHarness {
   KeyEncryption keys_;
   FakeClock clock_;
   SqliteOptions options_;
-  std::unique_ptr<SqliteStore> store_;
+  std::unique_ptr<Store> store_;
 };
 
 // What a test does to the database of a store, or sees in it, by a connection of its own.

@@ -148,6 +148,27 @@ TEST_P(StoreConformance, ARotationComesBackWhole) {
   EXPECT_THAT(store().Check(), IsOk());
 }
 
+TEST_P(StoreConformance, WhoWaitsForANewRevisionHearsOfTheCommit) {
+  const uint64_t revision = Activate(store());
+  EXPECT_EQ(*store().WaitForRevisionAbove(revision - 1, absl::ZeroDuration()), revision) << "it is there already";
+  auto waiter =
+      std::async(std::launch::async, [&] { return store().WaitForRevisionAbove(revision, absl::Minutes(5)); });
+  EXPECT_THAT(SetState(store(), kIssuingB, AuthorityState::kOld), IsOk());
+  EXPECT_EQ(*waiter.get(), revision + 1);
+}
+
+TEST_P(StoreConformance, AWaitForANewRevisionEndsAtItsDeadlineAndAtShutdown) {
+  const uint64_t revision = Activate(store());
+  AuthorityChange stale = Change(revision - 1);
+  EXPECT_THAT(store().CommitAuthorities(stale), StatusIs(StatusCode::kAborted));
+  EXPECT_THAT(store().WaitForRevisionAbove(revision, absl::Milliseconds(20)), StatusIs(StatusCode::kDeadlineExceeded))
+      << "a refused change is no new revision";
+  auto waiter =
+      std::async(std::launch::async, [&] { return store().WaitForRevisionAbove(revision, absl::Minutes(5)); });
+  store().EndRevisionWaits();
+  EXPECT_THAT(waiter.get(), StatusIs(StatusCode::kCancelled));
+}
+
 TEST_P(StoreConformance, OneRotationAtATime) {
   uint64_t revision = Activate(store());
   auto commit = [&](AuthorityChange change) {

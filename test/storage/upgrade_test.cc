@@ -63,7 +63,7 @@ class StateOf010 : public testing::Test {
   TempFolder folder_;
   FakeClock clock_;
   std::optional<KeyEncryption> keys_;
-  std::unique_ptr<SqliteStore> store_;
+  std::unique_ptr<Store> store_;
   RecordMaker maker_;
 };
 

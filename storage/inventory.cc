@@ -1,0 +1,28 @@
+#include "storage/inventory.h"
+
+#include <utility>
+
+#include "ca/base/status.h"
+#include "storage/entry_rules.h"
+#include "storage/trust_rules.h"
+
+namespace meshca::storage {
+
+absl::StatusOr<std::optional<RecordedCertificate>> Inventory::FindRecorded(absl::string_view serial) const {
+  return tables_.issuances.FindRecorded(serial);
+}
+
+absl::StatusOr<std::optional<Revocation>> Inventory::FindRevokedLine(absl::string_view line) const {
+  return tables_.revocations.FindLine(line);
+}
+
+absl::StatusOr<bool> Inventory::HasEntry(const std::string& id, const SpiffeId& spiffe_id, absl::Time issued_at) const {
+  return EntryGives(tables_, keys_, id, spiffe_id, issued_at);
+}
+
+absl::StatusOr<std::vector<StoredAuthority>> Inventory::ListAuthorities() const {
+  MESHCA_ASSIGN_OR_RETURN(AuthoritiesAndBundle trust, LoadTrust(tables_, keys_));
+  return std::move(trust.authorities);
+}
+
+}  // namespace meshca::storage

@@ -1,0 +1,40 @@
+// What the rules of renewal ask of the record, within one transaction.
+#ifndef MESHCA_STORAGE_INVENTORY_H_
+#define MESHCA_STORAGE_INVENTORY_H_
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "ca/authority/authority_store.h"
+#include "ca/authority/key_encryption.h"
+#include "ca/spiffe/spiffe_id.h"
+#include "storage/tables.h"
+
+namespace meshca::storage {
+
+// Inside a transaction of the caller, the writer's or a reader's. Remembers nothing.
+class Inventory {
+ public:
+  // Both outlive it.
+  Inventory(Tables& tables, const KeyEncryption& keys) : tables_(tables), keys_(keys) {}
+
+  absl::StatusOr<std::optional<RecordedCertificate>> FindRecorded(absl::string_view serial) const;
+  absl::StatusOr<std::optional<Revocation>> FindRevokedLine(absl::string_view line) const;
+  // EntryGives (entry_rules.h). DataLoss: the entry's MAC does not fit.
+  absl::StatusOr<bool> HasEntry(const std::string& id, const SpiffeId& spiffe_id, absl::Time issued_at) const;
+  // Every authority, retired ones included.
+  absl::StatusOr<std::vector<StoredAuthority>> ListAuthorities() const;
+
+ private:
+  Tables& tables_;
+  const KeyEncryption& keys_;
+};
+
+}  // namespace meshca::storage
+
+#endif  // MESHCA_STORAGE_INVENTORY_H_

@@ -1,0 +1,96 @@
+#include "storage/issuance_appender.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "ca/base/status.h"
+#include "storage/audit_log.h"
+#include "storage/token_rules.h"
+
+namespace meshca::storage {
+
+void IssuanceAppender::Forget() {
+  signers_.clear();
+  upheld_.clear();
+  any_key_revoked_.reset();
+}
+
+absl::StatusOr<Signer> IssuanceAppender::FindSigner(const std::string& authority_id) {
+  const auto known = signers_.find(authority_id);
+  if (known != signers_.end()) return known->second;
+  MESHCA_ASSIGN_OR_RETURN(const std::optional<Signer> found, tables_.trust.FindSigner(authority_id));
+  // An unknown authority signs as little as a retired one.
+  const Signer signer = found.value_or(Signer());
+  signers_.emplace(authority_id, signer);
+  return signer;
+}
+
+absl::Status IssuanceAppender::CheckEntry(const IssuanceRecord& record) {
+  if (record.origin.kind != OriginKind::kEntry) return absl::OkStatus();
+  // One entry often gives a whole batch: what upheld a certificate upholds each that was issued later.
+  const auto [upheld, added] =
+      upheld_.try_emplace(absl::StrCat(record.origin.reference, " ", record.spiffe_id.uri()), absl::InfiniteFuture());
+  if (!added && upheld->second <= record.issued_at) return absl::OkStatus();
+  MESHCA_RETURN_IF_ERROR(CheckFirstRight(inventory_, record));
+  upheld->second = record.issued_at;
+  return absl::OkStatus();
+}
+
+absl::Status IssuanceAppender::CheckKey(const IssuanceRecord& record) {
+  if (!any_key_revoked_.has_value()) {
+    MESHCA_ASSIGN_OR_RETURN(any_key_revoked_, tables_.revocations.HasAnyKey());
+  }
+  if (!*any_key_revoked_) return absl::OkStatus();
+  MESHCA_ASSIGN_OR_RETURN(const auto revocation, tables_.revocations.FindKey(record.key_sha256));
+  return revocation.has_value() ? KeyIsRevoked(*revocation) : absl::OkStatus();
+}
+
+absl::StatusOr<InheritedRight> IssuanceAppender::JudgeRight(const IssuanceRecord& record) {
+  if (record.presented.has_value()) {
+    MESHCA_RETURN_IF_ERROR(CheckSameId(record));
+    return JudgeRenewal(inventory_, *record.presented, record.trusted_issuers.get());
+  }
+  MESHCA_RETURN_IF_ERROR(CheckEntry(record));
+  InheritedRight right;
+  right.origin = record.origin;
+  if (!record.parent_serial.empty()) {
+    MESHCA_ASSIGN_OR_RETURN(right.line, JudgeReplacement(inventory_, record));
+  }
+  return right;
+}
+
+absl::Status IssuanceAppender::Insert(const IssuanceRecord& record, const Signer& signer, const InheritedRight& right) {
+  const absl::Status inserted =
+      tables_.issuances.Insert({record, signer.number, right.origin, right.origin_number, right.line});
+  if (!absl::IsAlreadyExists(inserted)) return inserted;
+  return absl::AlreadyExistsError(absl::StrCat("issuance: serial number ", record.serial.ToHex(), " is taken"));
+}
+
+absl::Status IssuanceAppender::Append(const IssuanceRecord& record) {
+  MESHCA_ASSIGN_OR_RETURN(const Signer signer, FindSigner(record.authority_id));
+  if (signer.state != AuthorityState::kActive) {
+    return absl::AbortedError(
+        absl::StrCat("issuance: authority ", record.authority_id, " does not sign any more: sign again"));
+  }
+  MESHCA_ASSIGN_OR_RETURN(const InheritedRight right, JudgeRight(record));
+  MESHCA_RETURN_IF_ERROR(CheckKey(record));
+  std::optional<Redemption> redemption;
+  if (!record.token_id.empty()) {
+    MESHCA_ASSIGN_OR_RETURN(redemption, CheckRedemption(tables_, keys_, record));
+  }
+  // The only statement that a record can fail alone, so it comes before those that change anything else: a record that
+  // is refused needs no savepoint.
+  MESHCA_RETURN_IF_ERROR(Insert(record, signer, right));
+  if (redemption && redemption->first) {
+    MESHCA_RETURN_IF_ERROR(MarkTokenUsed(tables_, keys_, std::move(redemption->token), record));
+  }
+  return right.unrecorded ? AppendAudit(tables_, UnrecordedRenewal(record)) : absl::OkStatus();
+}
+
+absl::StatusOr<IssuanceRecord> FindIssuance(Tables& tables, const SerialNumber& serial) {
+  MESHCA_ASSIGN_OR_RETURN(std::optional<IssuanceRecord> record, tables.issuances.Find(serial));
+  if (record.has_value()) return *std::move(record);
+  return absl::NotFoundError(absl::StrCat("issuance: no certificate with serial number ", serial.ToHex()));
+}
+
+}  // namespace meshca::storage

@@ -1,0 +1,35 @@
+// The CA's own small values as rows.
+#ifndef MESHCA_STORAGE_SETTING_TABLE_H_
+#define MESHCA_STORAGE_SETTING_TABLE_H_
+
+#include <optional>
+#include <string>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "storage/with_mac.h"
+
+namespace meshca::storage {
+
+struct SettingRow {
+  std::string name;
+  std::string value;
+};
+
+class SettingTable {
+ public:
+  virtual ~SettingTable() = default;
+
+  // The MAC is "" for a value that grants no trust.
+  virtual absl::StatusOr<std::optional<WithMac<SettingRow>>> Find(absl::string_view name) = 0;
+  // Inserts the row, or replaces the one of this name.
+  virtual absl::Status Put(absl::string_view name, absl::string_view value, absl::string_view mac) = 0;
+  // Those with a MAC, until `visit` returns an error, which is then the answer.
+  virtual absl::Status VisitSealed(absl::FunctionRef<absl::Status(WithMac<SettingRow>)> visit) = 0;
+};
+
+}  // namespace meshca::storage
+
+#endif  // MESHCA_STORAGE_SETTING_TABLE_H_

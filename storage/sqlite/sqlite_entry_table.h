@@ -1,0 +1,34 @@
+// EntryTable in SQLite: the view live_entry.
+#ifndef MESHCA_STORAGE_SQLITE_SQLITE_ENTRY_TABLE_H_
+#define MESHCA_STORAGE_SQLITE_SQLITE_ENTRY_TABLE_H_
+
+#include <optional>
+#include <string>
+
+#include "storage/entry_table.h"
+#include "storage/sqlite/database.h"
+
+namespace meshca::storage {
+
+class SqliteEntryTable final : public EntryTable {
+ public:
+  explicit SqliteEntryTable(Database& database) : database_(database) {}
+
+  absl::StatusOr<std::optional<LiveEntry>> FindById(const std::string& id) override;
+  absl::StatusOr<std::optional<LiveEntry>> FindByIdentity(const SpiffeId& spiffe_id) override;
+  absl::StatusOr<std::optional<std::string>> FindHolder(const RegistrationEntry& entry) override;
+  absl::Status Visit(absl::FunctionRef<absl::Status(WithMac<RegistrationEntry>)> visit) override;
+  absl::Status Insert(const RegistrationEntry& entry, absl::string_view mac) override;
+  absl::Status Replace(int64_t ref, const RegistrationEntry& entry, absl::string_view mac) override;
+  absl::StatusOr<bool> Delete(absl::string_view id) override;
+
+ private:
+  Database& database_;
+};
+
+// The columns id, spiffe_id, selectors, ttl, dns_names, created_at, created_by, mac of a row.
+absl::StatusOr<WithMac<RegistrationEntry>> ReadEntry(Query& row);
+
+}  // namespace meshca::storage
+
+#endif  // MESHCA_STORAGE_SQLITE_SQLITE_ENTRY_TABLE_H_

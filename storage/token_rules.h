@@ -1,0 +1,34 @@
+// Join tokens: who may redeem one, and that a row somebody else wrote is none.
+#ifndef MESHCA_STORAGE_TOKEN_RULES_H_
+#define MESHCA_STORAGE_TOKEN_RULES_H_
+
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "ca/authority/key_encryption.h"
+#include "ca/identity/token_store.h"
+#include "ca/issuance/issuance_store.h"
+#include "storage/tables.h"
+
+namespace meshca::storage {
+
+// The calls of TokenStore, which says the errors, inside a transaction of the caller.
+absl::Status CreateToken(Tables& tables, const KeyEncryption& keys, const JoinToken& token);
+absl::StatusOr<JoinToken> FindToken(Tables& tables, const KeyEncryption& keys, absl::string_view secret_sha256);
+absl::StatusOr<std::vector<JoinToken>> ListTokens(Tables& tables, const KeyEncryption& keys);
+absl::Status DeleteToken(Tables& tables, absl::string_view id);
+
+// May `record` redeem its token? Unauthenticated with kTokenUnknown, kTokenExpired or kTokenUsed if not. `first`: this
+// is the first redemption, to be written by MarkTokenUsed once the issuance itself is in.
+struct Redemption {
+  JoinToken token;
+  bool first = false;
+};
+absl::StatusOr<Redemption> CheckRedemption(Tables& tables, const KeyEncryption& keys, const IssuanceRecord& record);
+absl::Status MarkTokenUsed(Tables& tables, const KeyEncryption& keys, JoinToken token, const IssuanceRecord& record);
+
+}  // namespace meshca::storage
+
+#endif  // MESHCA_STORAGE_TOKEN_RULES_H_

@@ -1,0 +1,39 @@
+// Join tokens as rows.
+#ifndef MESHCA_STORAGE_TOKEN_TABLE_H_
+#define MESHCA_STORAGE_TOKEN_TABLE_H_
+
+#include <cstdint>
+#include <optional>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "ca/identity/token_store.h"
+#include "storage/with_mac.h"
+
+namespace meshca::storage {
+
+class TokenTable {
+ public:
+  virtual ~TokenTable() = default;
+
+  // AlreadyExists: one with this id or this hash of the secret.
+  virtual absl::Status Insert(const JoinToken& token, absl::string_view mac) = 0;
+  virtual absl::StatusOr<std::optional<WithMac<JoinToken>>> FindById(absl::string_view id) = 0;
+  virtual absl::StatusOr<std::optional<WithMac<JoinToken>>> FindBySecret(absl::string_view secret_sha256) = 0;
+  // The oldest first, until `visit` returns an error, which is then the answer.
+  virtual absl::Status Visit(absl::FunctionRef<absl::Status(WithMac<JoinToken>)> visit) = 0;
+  // Writes used_key_sha256 and used_at of the token with this id, and its MAC.
+  virtual absl::Status WriteUse(const JoinToken& token, absl::string_view mac) = 0;
+  // False: there is none.
+  virtual absl::StatusOr<bool> Delete(absl::string_view id) = 0;
+  virtual absl::Status DeleteAll() = 0;
+  // Deletes at most `rows_max` that expired before `expired_before`, those that expired first; how many it deleted.
+  virtual absl::StatusOr<uint64_t> Prune(absl::Time expired_before, uint64_t rows_max) = 0;
+};
+
+}  // namespace meshca::storage
+
+#endif  // MESHCA_STORAGE_TOKEN_TABLE_H_

@@ -1,0 +1,36 @@
+// Which columns of each row that grants trust its MAC covers, and the one way from such a row to its value.
+#ifndef MESHCA_STORAGE_TRUST_MACS_H_
+#define MESHCA_STORAGE_TRUST_MACS_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "ca/authority/authority_store.h"
+#include "ca/authority/key_encryption.h"
+#include "ca/authority/root_rotation.h"
+#include "ca/identity/entry_store.h"
+#include "ca/identity/token_store.h"
+#include "storage/setting_table.h"
+#include "storage/with_mac.h"
+
+namespace meshca::storage {
+
+// The MAC to store beside a row.
+std::string MacOf(const StoredAuthority& authority, const KeyEncryption& keys);
+std::string MacOf(const StoredBundle& bundle, const KeyEncryption& keys);
+std::string MacOf(const RootRotation& rotation, const KeyEncryption& keys);
+std::string MacOf(const SettingRow& setting, const KeyEncryption& keys);
+std::string MacOf(const JoinToken& token, const KeyEncryption& keys);
+std::string MacOf(const RegistrationEntry& entry, const KeyEncryption& keys);
+
+// The value, if its MAC fits. Errors: those of CheckRowMac (row_mac.h).
+absl::StatusOr<StoredAuthority> Verified(WithMac<StoredAuthority> row, const KeyEncryption& keys);
+absl::StatusOr<StoredBundle> Verified(WithMac<StoredBundle> row, const KeyEncryption& keys);
+absl::StatusOr<RootRotation> Verified(WithMac<RootRotation> row, const KeyEncryption& keys);
+absl::StatusOr<SettingRow> Verified(WithMac<SettingRow> row, const KeyEncryption& keys);
+absl::StatusOr<JoinToken> Verified(WithMac<JoinToken> row, const KeyEncryption& keys);
+absl::StatusOr<RegistrationEntry> Verified(WithMac<RegistrationEntry> row, const KeyEncryption& keys);
+
+}  // namespace meshca::storage
+
+#endif  // MESHCA_STORAGE_TRUST_MACS_H_

@@ -1,0 +1,126 @@
+#include "storage/trust_rules.h"
+
+#include <limits>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "ca/base/status.h"
+#include "storage/audit_log.h"
+#include "storage/setting_rules.h"
+#include "storage/trust_macs.h"
+
+namespace meshca::storage {
+namespace {
+
+absl::Status CheckBundleGrows(TrustTable& trust, const StoredBundle& bundle) {
+  MESHCA_ASSIGN_OR_RETURN(const uint64_t highest, trust.HighestBundleNumber());
+  if (bundle.sequence_number > highest && bundle.sequence_number <= std::numeric_limits<int64_t>::max()) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat("trust bundle: sequence number ", bundle.sequence_number, " is not above ", highest));
+}
+
+absl::Status ForgetAuthority(Tables& tables, const std::string& id) {
+  MESHCA_ASSIGN_OR_RETURN(const uint64_t signed_by_it, tables.issuances.CountSignedBy(id));
+  if (signed_by_it != 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("authorities: ", id, " has signed certificates that are on record: it is retired, not forgotten"));
+  }
+  return tables.trust.DeleteAuthority(id);
+}
+
+absl::Status CheckRotationPlace(TrustTable& trust, const RootRotation& rotation) {
+  if (rotation.number == 0) return absl::InvalidArgumentError("rotation: the first number is 1");
+  MESHCA_ASSIGN_OR_RETURN(const uint64_t running, trust.FindRunningRotationBeside(rotation.number));
+  if (running != 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("rotation ", rotation.number, ": rotation ", running, " has not ended (meshca root status)"));
+  }
+  MESHCA_ASSIGN_OR_RETURN(const uint64_t highest, trust.HighestRotationNumber());
+  if (rotation.number > highest) return absl::OkStatus();
+  MESHCA_ASSIGN_OR_RETURN(const bool known, trust.HasRotation(rotation.number));
+  if (known) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("rotation ", rotation.number, ": its number is not above ", highest));
+}
+
+absl::Status CheckChange(const TrustHead& head, const AuthorityChange& change) {
+  if (head.revision != change.expected_revision) {
+    return absl::AbortedError(absl::StrCat("authorities: judged on revision ", change.expected_revision,
+                                           ", the store is at ", head.revision));
+  }
+  if (!head.trust_domain.empty() && head.trust_domain != change.trust_domain) {
+    return absl::FailedPreconditionError(absl::StrCat("authorities: this store belongs to trust domain ",
+                                                      head.trust_domain, ", not ", change.trust_domain,
+                                                      ": give another trust domain its own --state-dir"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status WriteRotations(Tables& tables, const KeyEncryption& keys, const AuthorityChange& change) {
+  // The forgotten one goes first: the new one may have its number, and must not find it running.
+  if (change.forgotten_rotation != 0) {
+    MESHCA_RETURN_IF_ERROR(tables.trust.DeleteRotation(change.forgotten_rotation));
+  }
+  if (!change.rotation) return absl::OkStatus();
+  MESHCA_RETURN_IF_ERROR(CheckRotationPlace(tables.trust, *change.rotation));
+  return tables.trust.PutRotation(*change.rotation, MacOf(*change.rotation, keys));
+}
+
+}  // namespace
+
+absl::StatusOr<AuthoritiesAndBundle> LoadTrust(Tables& tables, const KeyEncryption& keys) {
+  AuthoritiesAndBundle loaded;
+  MESHCA_ASSIGN_OR_RETURN(TrustHead head, tables.trust.ReadHead());
+  loaded.trust_domain = std::move(head.trust_domain);
+  loaded.revision = head.revision;
+  MESHCA_RETURN_IF_ERROR(tables.trust.VisitAuthorities([&](WithMac<StoredAuthority> row) -> absl::Status {
+    MESHCA_ASSIGN_OR_RETURN(StoredAuthority authority, Verified(std::move(row), keys));
+    loaded.authorities.push_back(std::move(authority));
+    return absl::OkStatus();
+  }));
+  MESHCA_ASSIGN_OR_RETURN(auto bundle, tables.trust.FindNewestBundle());
+  if (bundle.has_value()) {
+    MESHCA_ASSIGN_OR_RETURN(loaded.bundle, Verified(*std::move(bundle), keys));
+  }
+  MESHCA_ASSIGN_OR_RETURN(auto rotation, tables.trust.FindNewestRotation());
+  if (rotation.has_value()) {
+    MESHCA_ASSIGN_OR_RETURN(loaded.rotation, Verified(*std::move(rotation), keys));
+  }
+  return loaded;
+}
+
+absl::StatusOr<uint64_t> ApplyAuthorityChange(Tables& tables, const KeyEncryption& keys,
+                                              const AuthorityChange& change) {
+  if (change.audit.empty()) return absl::InvalidArgumentError("authorities: a change of trust needs an audit entry");
+  MESHCA_ASSIGN_OR_RETURN(const TrustHead head, tables.trust.ReadHead());
+  MESHCA_RETURN_IF_ERROR(CheckChange(head, change));
+  if (change.bundle) {
+    MESHCA_RETURN_IF_ERROR(CheckBundleGrows(tables.trust, *change.bundle));
+    MESHCA_RETURN_IF_ERROR(tables.trust.InsertBundle(*change.bundle, MacOf(*change.bundle, keys)));
+  }
+  for (const std::string& id : change.forgotten_authorities) MESHCA_RETURN_IF_ERROR(ForgetAuthority(tables, id));
+  for (const StoredAuthority& authority : change.authorities) {
+    MESHCA_RETURN_IF_ERROR(tables.trust.PutAuthority(authority, MacOf(authority, keys)));
+  }
+  MESHCA_RETURN_IF_ERROR(WriteRotations(tables, keys, change));
+  for (const auto& [name, value] : change.sealed_settings) {
+    MESHCA_RETURN_IF_ERROR(PutSealedSetting(tables, keys, name, value));
+  }
+  for (const AuditEntry& entry : change.audit) MESHCA_RETURN_IF_ERROR(AppendAudit(tables, entry));
+  MESHCA_RETURN_IF_ERROR(tables.trust.WriteHead({change.trust_domain, head.revision + 1}));
+  return head.revision + 1;
+}
+
+absl::Status VerifyBundles(Tables& tables, const KeyEncryption& keys) {
+  return tables.trust.VisitBundles([&](WithMac<StoredBundle> row) { return Verified(std::move(row), keys).status(); });
+}
+
+absl::Status VerifyRotations(Tables& tables, const KeyEncryption& keys) {
+  return tables.trust.VisitRotations(
+      [&](WithMac<RootRotation> row) { return Verified(std::move(row), keys).status(); });
+}
+
+}  // namespace meshca::storage
