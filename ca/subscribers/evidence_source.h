@@ -1,4 +1,4 @@
-// Where evidence comes from. A rotation sees the union of all sources.
+// Sources of evidence about which trust subscribers hold. A root rotation uses the union of all sources.
 #ifndef MESHCA_CA_SUBSCRIBERS_EVIDENCE_SOURCE_H_
 #define MESHCA_CA_SUBSCRIBERS_EVIDENCE_SOURCE_H_
 
@@ -9,20 +9,20 @@
 
 namespace meshca {
 
-// Somebody who knows what some of the subscribers hold: the streams that this process serves (SubscriberRegistry).
+// Knows what some of the subscribers hold. SubscriberRegistry is one: it knows the streams that this process serves.
 // Thread-safe.
 class EvidenceSource {
  public:
   virtual ~EvidenceSource() = default;
 
-  // Every instance that is connected, or left while its certificate may still live; evicted ones too, for as long as
-  // they are remembered. In any order. A source never leaves out an instance because it does not know what that holds:
-  // such a one holds trust version 0.
+  // Every instance that is connected, or that left while its certificate may still be alive; evicted ones too, for as
+  // long as they are remembered. In any order. An instance of which the source does not know what it holds is listed
+  // with trust version 0, never left out.
   virtual std::vector<SubscriberRecord> List() const = 0;
 };
 
-// The union of several sources. An instance that two of them know stands in it twice, because neither knows better than
-// the other what it holds: the rotation waits until both say that it is done.
+// The union of several sources. An instance that two sources know is listed twice, because neither knows better than
+// the other what it holds. A rotation waits until both records say that it is done.
 class EvidenceUnion final : public EvidenceSource {
  public:
   // Each of `sources` outlives the union.

@@ -1,4 +1,4 @@
-// How many instances one caller, or one identity, can have counted.
+// Limits how many subscriber instances one caller, or one identity, may have, and how fast new ones may come.
 #ifndef MESHCA_CA_SUBSCRIBERS_INSTANCE_ROOM_H_
 #define MESHCA_CA_SUBSCRIBERS_INSTANCE_ROOM_H_
 
@@ -12,18 +12,19 @@
 
 namespace meshca {
 
-// Counts instances by their SPIFFE ID and by their principal (SubscriberPrincipal), and keeps the pace of new ones. A
-// caller that names itself anew (a node id) with each stream makes a new instance each time, and a rotation waits for
-// each until its certificate ends. So a principal that has as many as it may have gets no new one: one that is
-// forgotten to make room might still hold the old root. New ones come in a burst of a quarter of that, and as many a
-// minute after it: whoever is evicted is not back at once in a thousand names. Not thread-safe; no clock of its own.
+// Counts instances by their SPIFFE ID and by their principal, which is the caller that the kernel or a certificate
+// proves (SubscriberPrincipal). A caller that gives another node id with each stream makes a new instance each time,
+// and a rotation waits for each of them until its certificate ends. So a principal that has reached its limit gets no
+// new instance; none is forgotten to make room, because it might still hold the old root. New instances are also
+// limited in rate: a quarter of the limit at once, then as many a minute, so that a caller whose instances were evicted
+// is not back at once under a thousand names. Not thread-safe; has no clock of its own.
 class InstanceRoom {
  public:
   struct Limits {
     size_t per_principal = 4096;
     size_t per_id = 16'384;
   };
-  // What one instance is counted under.
+  // The two names under which one instance is counted.
   struct Place {
     std::string spiffe_id;
     std::string principal;
@@ -32,14 +33,14 @@ class InstanceRoom {
 
   explicit InstanceRoom(Limits limits) : limits_(limits) {}
 
-  // May an instance that is not known yet come? ResourceExhausted: TOO_MANY_INSTANCES, INSTANCES_TOO_FAST; says what to
-  // do. When it may, it has used up one of the new ones of its principal.
+  // Checks that a new instance may come, and takes one from its principal's rate. It is not counted until Count.
+  // ResourceExhausted, reason TOO_MANY_INSTANCES or INSTANCES_TOO_FAST; the message says what to do.
   absl::Status Admit(const Place& place, absl::Duration since_boot);
 
-  // Changes under what an instance is counted: `before` is what it was, and becomes `now`; nothing: it is not counted.
+  // Counts an instance under `now` and no longer under `before`, then sets `before` to `now`. nullopt: not counted.
   void Count(std::optional<Place>& before, const std::optional<Place>& now);
 
-  // Drops what says nothing any more.
+  // Frees the memory of principals that have no instance and their full rate.
   void Tidy(absl::Duration since_boot);
 
   size_t principals() const { return principals_.size(); }
@@ -47,8 +48,8 @@ class InstanceRoom {
  private:
   struct Principal {
     size_t count = 0;
-    double fresh = 0;  // new instances it may still make at once
-    absl::Duration filled_at;
+    double fresh = 0;          // new instances that it may still make at once
+    absl::Duration filled_at;  // since boot: when `fresh` was last computed
   };
 
   double Burst() const { return static_cast<double>(limits_.per_principal) / 4; }

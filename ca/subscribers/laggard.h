@@ -1,4 +1,4 @@
-// Who holds up a step of a rotation, and how many: what judged evidence comes to.
+// The result of judging evidence: who holds up a step of a rotation, and how many they are.
 #ifndef MESHCA_CA_SUBSCRIBERS_LAGGARD_H_
 #define MESHCA_CA_SUBSCRIBERS_LAGGARD_H_
 
@@ -13,14 +13,14 @@
 
 namespace meshca {
 
-// Who is not done yet: one subscriber instance, or one live leaf whose holder takes nothing from this server.
+// One of those who are behind: a subscriber instance, or a live leaf whose holder is no subscriber of this server.
 struct Laggard {
   enum class Reason {
-    kNotAcknowledged,  // a subscriber that does not hold the bundle that it needs
-    kRejected,         // the same, and it said no: `detail` is what it said
-    kOldKey,           // a subscriber whose key is under the old root
+    kNotAcknowledged,  // a subscriber that does not hold the bundle that the step needs
+    kRejected,         // such a subscriber that rejected a response (NACK): `detail` is its text
+    kOldKey,           // a subscriber whose key is not under the new root yet
     kLiveLeaf,         // a leaf under the old root, or from before the new root was published, not yet renewed
-    kRootsUnobserved,  // takes its key here and its roots from a place that nothing here can see
+    kRootsUnobserved,  // a subscriber that takes its key here and its roots from a place that we cannot see
   };
   Reason reason = Reason::kNotAcknowledged;
   std::string spiffe_id;
@@ -28,27 +28,27 @@ struct Laggard {
   std::string node;
   std::string via;                 // SubscriberRecord::kind, or how the leaf's caller proved who it is
   bool connected = false;          // a subscriber with a stream open
-  TrustVersion trust_version = 0;  // held; 0: none, or unknown
-  std::string serial;              // of the leaf held; "" for none
-  absl::Time since;                // behind since then
+  TrustVersion trust_version = 0;  // that it holds; 0: none, or unknown
+  std::string serial;              // of the leaf that it holds, in hex; "": none
+  absl::Time since;                // since when it is behind
   absl::Time until =
-      absl::InfiniteFuture();  // counts no more then, whatever happens; InfiniteFuture: for as long as it is connected
-  std::string detail;
+      absl::InfiniteFuture();  // when it ceases to count in any case; InfiniteFuture: not while it is connected
+  std::string detail;          // for people: what to do, or the NACK's text
 };
 
 absl::string_view LaggardReasonName(Laggard::Reason reason);  // "not-acknowledged", ...
 // "spiffe://td/web on node-1 (pid 4242): holds bundle 3 of 4 since 20:15:00Z; ...": one line for people.
 std::string LaggardText(const Laggard& laggard);
 
-// Whether a step's evidence is there, and who is missing.
+// Whether the evidence of a step is complete, and who is behind.
 struct RotationEvidence {
-  uint64_t subscribers = 0;         // instances that count
-  uint64_t subscribers_behind = 0;  // of those
-  uint64_t leaves_behind = 0;       // live leaves that count by expiry or renewal alone
-  // The first of those who are behind, subscribers before leaves, never more than kLaggardsShown; the counts are whole.
+  uint64_t subscribers = 0;         // instances that count for the step
+  uint64_t subscribers_behind = 0;  // of these: how many are behind
+  uint64_t leaves_behind = 0;       // live leaves that have to expire or be renewed
+  // The first kLaggardsShown of those who are behind, subscribers before leaves. The counts include all of them.
   std::vector<Laggard> laggards;
-  uint64_t connected_behind = 0;  // of subscribers_behind: they have to act themselves
-  // When the last of the others counts no more, whatever happens; InfinitePast: there are none.
+  uint64_t connected_behind = 0;  // of subscribers_behind: those that are connected, and count until they act
+  // When the last of all others who are behind ceases to count in any case; InfinitePast: there are no others.
   absl::Time until = absl::InfinitePast();
 
   static constexpr size_t kLaggardsShown = 100;

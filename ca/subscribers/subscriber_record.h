@@ -1,4 +1,4 @@
-// One subscriber instance and what it holds, as the rotation judges it and as the database keeps it.
+// One subscriber instance and what it holds: the value that a rotation judges and that the database stores.
 #ifndef MESHCA_CA_SUBSCRIBERS_SUBSCRIBER_RECORD_H_
 #define MESHCA_CA_SUBSCRIBERS_SUBSCRIBER_RECORD_H_
 
@@ -11,11 +11,11 @@
 
 namespace meshca {
 
-// One subscriber instance (a SPIFFE ID is shared by many pods and proves nothing): on a Unix socket the process, which
-// is its pid and start time, with its node id; over mTLS the SPIFFE ID, the node id and the client certificate followed
-// through its renewals (sds/caller.h makes the key). The slowest of its streams counts.
+// Evidence is counted for each instance, because many pods share one SPIFFE ID. On a Unix socket an instance is a
+// process (pid and start time) with its node id; over mTLS it is a SPIFFE ID, a node id and a client certificate with
+// its renewals (sds/caller.h). Of several streams of an instance the slowest counts.
 struct SubscriberRecord {
-  std::string instance;  // unique key; made by whoever serves it
+  std::string instance;  // unique key; made by the service that it is a subscriber of
   std::string spiffe_id;
   std::string node;
   std::string kind;  // "sds-unix", "sds-mtls", "agent", "workload-api"; see HoldsWhatItWasSent
@@ -23,25 +23,25 @@ struct SubscriberRecord {
   bool connected = false;
   absl::Time first_seen;
   absl::Time last_seen;
-  // The slowest stream's acknowledged state; 0 and "" before the first acknowledgement.
+  // What the slowest stream has acknowledged; 0 and "" before the first acknowledgement.
   TrustVersion trust_version = 0;
   std::string serial;        // hex, of the acknowledged leaf
-  std::string version_info;  // of the newest acknowledged `default`
+  std::string version_info;  // for people: of an acknowledged response, that with the key if there is one
   absl::Time acknowledged_at = absl::InfinitePast();
   absl::Time certificate_expires = absl::InfinitePast();  // of the newest leaf sent to it
-  std::string rejected;       // what the proxy said with its last NACK; "" after a later ACK
-  std::string authority_id;   // that signed the leaf `serial`; "" while that is ""
-  bool takes_bundle = false;  // a stream of it carries, or carried when it left, a trust bundle
-  bool takes_key = false;     // the same, for a key
-  // When the operator said that the instance is gone for good. It counts no more, unless it comes back: a stream of it
-  // clears this.
+  std::string rejected;                                   // the text of the proxy's last NACK; "" after a later ACK
+  std::string authority_id;   // of the authority that signed the leaf `serial`; "" if that is ""
+  bool takes_bundle = false;  // a stream of it carries a trust bundle, or did when the instance left
+  bool takes_key = false;     // the same for a key
+  // When the operator said that the instance is gone for good (`meshca subscriber evict`), so that it counts no more.
+  // InfiniteFuture: never, or it has come back since.
   absl::Time evicted_at = absl::InfiniteFuture();
 
   bool IsEvicted() const { return evicted_at != absl::InfiniteFuture(); }
 };
 
-// Whether instances of this kind acknowledge nothing and hold, instead, what they were sent last: those that fetch
-// ("sds-fetch-unix", "sds-fetch-mtls").
+// Whether instances of this kind acknowledge nothing, so that they are taken to hold what they were sent last: callers
+// of FetchSecrets ("sds-fetch-unix", "sds-fetch-mtls").
 inline bool HoldsWhatItWasSent(absl::string_view kind) { return absl::StartsWith(kind, "sds-fetch-"); }
 
 }  // namespace meshca

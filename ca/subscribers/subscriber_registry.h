@@ -1,4 +1,4 @@
-// The subscribers of this process's streams: who comes, what it holds, who leaves.
+// The subscribers that this process serves: services report who comes, what was acknowledged and who leaves.
 #ifndef MESHCA_CA_SUBSCRIBERS_SUBSCRIBER_REGISTRY_H_
 #define MESHCA_CA_SUBSCRIBERS_SUBSCRIBER_REGISTRY_H_
 
@@ -22,13 +22,13 @@
 
 namespace meshca {
 
-// What those who serve secrets tell of their streams, as evidence: a ledger (SubscriberLedger has the rules) that is
-// kept in the database (SubscriberSaver), with the clock that both are driven by. Who comes, goes, rejects or is
-// evicted is saved at once; acknowledgements alone with that, or else by the next Tick. Thread-safe; no call blocks but
-// those that say so.
+// Turns what services report of their streams into evidence for a rotation. The rules are SubscriberLedger's;
+// SubscriberSaver keeps the result in the database; this class adds the clock. When an instance comes, leaves, rejects
+// or is evicted, its row is saved at once; when it only acknowledges, at the next Tick at the latest. Thread-safe;
+// calls block only where their comments say so.
 class SubscriberRegistry final : public EvidenceSource {
  public:
-  // One stream's membership; ends with Leave or its life. Any one thread at a time.
+  // The handle through which one stream reports. Ends with Leave or destruction. Used by one thread at a time.
   class Member {
    public:
     Member() = default;
@@ -37,17 +37,17 @@ class SubscriberRegistry final : public EvidenceSource {
     ~Member() { Leave(/*broken=*/false); }
     explicit operator bool() const { return registry_ != nullptr; }
 
-    // What the stream subscribes to decides whether it counts for bundles and for keys.
+    // Whether the stream is subscribed to a bundle, or to a key: only then a rotation waits for it to get a new one.
     void Carries(bool bundle, bool key);
-    // Something is on its way to the subscriber: from now on it may hold what is remembered of it.
+    // Something was sent, so the subscriber may hold something from now on, and is remembered when it leaves.
     void Sent() { SentCertificate(absl::InfinitePast()); }
-    // The same, and it is a certificate that ends then.
+    // A certificate was sent, which ends at `not_after`.
     void SentCertificate(absl::Time not_after);
     void Acknowledged(const Acknowledgement& acknowledgement);
-    void Rejected(absl::string_view what);
-    // `broken`: the connection ended, while the proxy still runs and holds what it had. Otherwise the proxy itself gave
-    // the subscription up, and it counts no more, unless it was the last: then the instance has left, and is remembered
-    // as it was.
+    void Rejected(absl::string_view what);  // a NACK; `what` is its text
+    // `broken`: the connection broke, and the proxy probably still runs with what it had. Otherwise the proxy gave the
+    // subscription up, and what the stream held counts no more, unless it was the last stream: then the instance has
+    // left and is remembered with it.
     void Leave(bool broken);
 
    private:
@@ -56,15 +56,15 @@ class SubscriberRegistry final : public EvidenceSource {
     StreamId stream_ = StreamId::kNone;
   };
 
-  // One call of FetchSecrets while it is under way: its instance has its room from the beginning. Moves; any one thread
-  // at a time.
+  // The handle of one call of FetchSecrets, from its beginning to its answer. Can be moved; used by one thread at a
+  // time.
   class Fetching {
    public:
     Fetching() = default;
     Fetching(Fetching&& other) noexcept { *this = std::move(other); }
     Fetching& operator=(Fetching&& other) noexcept;
     ~Fetching() { End(); }
-    // The answer that is about to leave. Once, at most.
+    // `delivery` is what the answer holds that is about to be sent. Called at most once.
     void Delivered(const Delivery& delivery);
 
    private:
@@ -74,48 +74,50 @@ class SubscriberRegistry final : public EvidenceSource {
     std::string instance_;
   };
 
-  // `store` and `clock` outlive the registry. `leaf_lifetime` is how long an instance without a certificate is
-  // remembered.
+  // `store` and `clock` outlive the registry. An instance that left and never had a certificate is remembered for
+  // `leaf_lifetime`.
   SubscriberRegistry(SubscriberStore& store, const JudgedClock& clock, absl::Duration leaf_lifetime,
                      InstanceRoom::Limits limits = {});
-  // Everybody has left before. Blocks on the database, as Shutdown.
+  // All Members and Fetchings have ended before. Blocks on the database, as Shutdown does.
   ~SubscriberRegistry() override = default;
 
-  // What the last run left, all of it disconnected. Before the first Join. Blocks on the database.
+  // Reads the rows of the last run, as instances that are not connected. Called before the first Join. Blocks on the
+  // database.
   absl::Status Load() { return saver_.Load(); }
 
-  // A stream of `info.instance` begins. Of `info`: instance, spiffe_id, node, kind and peer. `on_evicted` is called
-  // once, on the thread that evicts and with no lock held, when the instance is evicted while the stream is a member.
-  // ResourceExhausted: InstanceRoom's, for an instance that is not known yet, or was evicted.
+  // A stream of `info.instance` begins. Of `info` the fields instance, spiffe_id, node, kind and peer are used.
+  // `on_evicted` is called once if the instance is evicted while the Member lives, on the thread that calls Evict and
+  // with no lock held. ResourceExhausted: InstanceRoom::Admit refused an instance that is new or was evicted.
   absl::StatusOr<Member> Join(const SubscriberRecord& info, EvictionNotice on_evicted = nullptr);
   // A call of FetchSecrets by `info.instance` begins. Errors as above.
   absl::StatusOr<Fetching> BeginFetch(const SubscriberRecord& info);
 
-  // By SPIFFE ID, then instance.
+  // Sorted by SPIFFE ID, then instance.
   std::vector<SubscriberRecord> List() const override;
   std::optional<SubscriberRecord> Find(absl::string_view instance) const;
   bool Knows(absl::string_view instance) const;
 
   struct Evicted {
-    std::vector<SubscriberRecord> records;  // as they are now; by SPIFFE ID, then instance
-    uint64_t ended = 0;                     // of these: they were connected, and their streams are being ended
+    std::vector<SubscriberRecord> records;  // after the eviction; sorted by SPIFFE ID, then instance
+    uint64_t ended = 0;                     // how many of them were connected; their streams are being ended
   };
-  // Marks every instance that `chosen` picks as gone for good, but for those that are marked already; durable when it
-  // returns Ok. No rotation waits for one from now on, and whatever its streams still say is evidence of nothing: their
-  // owners are told. When a stream of it begins it is back, and counts as one that has acknowledged nothing.
-  // `chosen` is asked with a lock held: it must not call the registry. Blocks on the database.
-  // Unavailable: not saved; those that were not count on, as ones that have acknowledged nothing.
+  // Marks every instance for which `chosen` is true as gone for good, unless it is marked already; durable when Ok.
+  // From now on no rotation waits for these instances, acknowledgements of their streams are ignored, and their
+  // `on_evicted` is called. When a new stream of one begins it counts again, as one that has acknowledged nothing.
+  // `chosen` runs with a lock held: it must not call the registry. Blocks on the database.
+  // Unavailable: not all were saved; those that were not are not evicted, but what they acknowledged is forgotten.
   absl::StatusOr<Evicted> Evict(absl::FunctionRef<bool(const SubscriberRecord&)> chosen);
 
-  // What `instance` holds ends at `until`, in the infinite past if it holds nothing: its certificates that end later
-  // were revoked. Once it has left, no rotation waits for it longer than that.
+  // No certificate of `instance` ends later than `until` (InfinitePast: it has none left), because later ones were
+  // revoked. Once it has left, no rotation waits for it longer than that.
   void CertificatesEnd(absl::string_view instance, absl::Time until);
 
-  // Saves the acknowledgements since the last one and again what could not be saved, and forgets instances that left
-  // and whose certificate has expired: by a clock that is believed at that moment, so that no jump ends evidence.
+  // Saves what was acknowledged since the last Tick and what could not be saved before. Forgets instances that left and
+  // whose certificates have ended, if the clock is believed now, so that a jump of the clock ends no evidence.
   void Tick();
 
-  // No more saves; returns when what is under way has ended, having asked for a last one. Everybody has left before.
+  // Saves for a last time and returns when that has ended. All Members and Fetchings have ended before. Blocks on the
+  // database.
   void Shutdown() { saver_.Shutdown(); }
 
   SubscriberStats Stats() const;

@@ -1,4 +1,4 @@
-// Keeps the ledger of subscribers in the database: every change follows it there, in batches.
+// Owns the SubscriberLedger and writes its changes to the database in batches.
 #ifndef MESHCA_CA_SUBSCRIBERS_SUBSCRIBER_SAVER_H_
 #define MESHCA_CA_SUBSCRIBERS_SUBSCRIBER_SAVER_H_
 
@@ -20,45 +20,47 @@
 namespace meshca {
 
 // Owns the ledger and the lock that guards it. One batch is written at a time, and the next one holds whatever changed
-// meanwhile, so a row is never overtaken by an older one of the same instance. Thread-safe; no call waits for the
-// database but those that say so. What a crash loses counts against its instance until its streams are back: it makes
-// nobody appear to hold what it does not.
+// meanwhile, so an older row never overwrites a newer one. An acknowledgement that a crash loses makes its instance
+// look behind until its streams are back, never ahead. Thread-safe; calls block on the database only where their
+// comments say so.
 class SubscriberSaver {
  public:
-  // `store` and `clock` outlive the saver. The others are the ledger's.
+  // `store` and `clock` outlive the saver. `leaf_lifetime` and `limits` are for the ledger.
   SubscriberSaver(SubscriberStore& store, const Clock& clock, absl::Duration leaf_lifetime,
                   InstanceRoom::Limits limits);
   ~SubscriberSaver() { Shutdown(); }
 
-  // Fills the ledger with what the last run left. Before anything else. Blocks on the database.
+  // Fills the ledger with the rows of the last run. Called before anything else. Blocks on the database.
   absl::Status Load();
 
-  // Changes the ledger, then begins to save what is to be saved, unless a save is under way (the next one follows by
-  // itself) or the last one failed (ChangeAndSaveAll tries again). `change` runs at once, with the lock held: it must
-  // not call the saver.
+  // Calls `change` and begins to save what it changed. Begins no save while one is under way (the next one follows when
+  // that has ended) or after one has failed (ChangeAndSaveAll tries again). `change` runs at once, with the lock held:
+  // it must not call the saver.
   void Change(absl::FunctionRef<void(SubscriberLedger&)> change);
-  // The same, and what was acknowledged is saved too, and what could not be saved before.
+  // As Change, but also saves rows with new acknowledgements, and rows that could not be saved before.
   void ChangeAndSaveAll(absl::FunctionRef<void(SubscriberLedger&)> change);
-  // Reads the ledger, as Change does; what `look` does to it is not saved.
+  // Calls `look` with the lock held, and saves nothing.
   void Look(absl::FunctionRef<void(SubscriberLedger&)> look) const;
 
   // Deletes the rows of instances that the ledger has forgotten.
   void DeleteRows(const std::vector<std::string>& instances);
 
   struct Evicted {
-    absl::Status saved;                     // Unavailable: not all of them are durable; those that are not count again
-    std::vector<SubscriberRecord> records;  // as they are now
-    std::vector<EvictionNotice> notices;    // to be called, whatever `saved` says
+    absl::Status saved;                     // Unavailable: some were not saved; these are not evicted
+    std::vector<SubscriberRecord> records;  // of the chosen instances, after the eviction
+    std::vector<EvictionNotice> notices;    // the caller must call them, whatever `saved` says
     uint64_t were_connected = 0;
   };
-  // Evicts whom `chosen` picks, and returns when it is durable or has failed. Blocks on the database.
+  // Evicts the instances for which `chosen` is true; returns when that is durable or has failed. Blocks on the
+  // database.
   Evicted Evict(absl::FunctionRef<bool(const SubscriberRecord&)> chosen, const Moment& now);
 
-  // Saves for a last time and returns when nothing is under way any more. Nobody changes the ledger afterwards.
+  // Saves for a last time and returns when nothing is under way any more. Nobody may change the ledger afterwards.
+  // Blocks on the database. Idempotent.
   void Shutdown();
 
  private:
-  // The next batch; empty when there is nothing to save, or when it is not the time.
+  // Takes the next batch; empty if there is nothing to save, a save is under way, or the last one failed.
   std::vector<SubscriberRecord> TakeBatch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Save(std::vector<SubscriberRecord> batch) ABSL_LOCKS_EXCLUDED(mutex_);
   void OnSaved(const std::vector<std::string>& instances, const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);

@@ -1,4 +1,5 @@
-// What every subscriber acknowledged, durably: the evidence root rotation stands on. storage/ implements it.
+// The database of subscriber instances and what each has acknowledged, the evidence for root rotation. storage/
+// implements this interface.
 #ifndef MESHCA_CA_SUBSCRIBERS_SUBSCRIBER_STORE_H_
 #define MESHCA_CA_SUBSCRIBERS_SUBSCRIBER_STORE_H_
 
@@ -18,13 +19,14 @@ class SubscriberStore {
   using SaveDone = absl::AnyInvocable<void(absl::Status) &&>;
   virtual ~SubscriberStore() = default;
 
-  // Queues the rows (insert, or replace by instance) for the writer's next batch and returns. `done` runs once, on the
-  // writer thread, or at once when the queue is full (ResourceExhausted).
+  // Queues the rows for the writer's next batch and returns; each is inserted or replaces the row of its instance.
+  // `done` runs once: on the writer thread, Ok when the rows are durable; or at once, on the caller's thread, when the
+  // job is refused (ResourceExhausted: the queue is full; Unavailable).
   virtual void SaveSubscribers(std::vector<SubscriberRecord> rows, SaveDone done) = 0;
-  // Blocks on the database.
+  // All rows. Blocks on the database.
   virtual absl::StatusOr<std::vector<SubscriberRecord>> LoadSubscribers() = 0;
-  // Queues the deletion of these instances' rows, behind the rows saved before, and returns. Those that are not there
-  // are no error. `done` as above.
+  // Queues the deletion of these instances' rows, after everything queued before, and returns. Rows that do not exist
+  // are not an error. `done` as above.
   virtual void DeleteSubscribers(std::vector<std::string> instances, SaveDone done) = 0;
 };
 

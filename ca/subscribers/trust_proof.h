@@ -1,4 +1,4 @@
-// The two ways to know what somebody holds: it acknowledged it, or it was sent it and cannot answer.
+// The two kinds of proof of what a subscriber holds: it acknowledged something, or was sent it and cannot acknowledge.
 #ifndef MESHCA_CA_SUBSCRIBERS_TRUST_PROOF_H_
 #define MESHCA_CA_SUBSCRIBERS_TRUST_PROOF_H_
 
@@ -12,17 +12,17 @@
 
 namespace meshca {
 
-// What a stream's acknowledgement proves. Parts that are empty say nothing: the stream holds what it held.
+// What a stream's acknowledgement proves. A field that is 0 or "" proves nothing: the stream holds what it held before.
 struct Acknowledgement {
-  TrustVersion trust_version = 0;  // 0: the stream carries no bundle, or none acknowledged yet
-  uint64_t generation = 0;         // of `serial`, to order two of one instance
-  std::string serial;
-  std::string authority_id;  // that signed `serial`
+  TrustVersion trust_version = 0;  // of the bundle; 0: no bundle was acknowledged
+  uint64_t generation = 0;         // orders the certificates of one instance: that of `serial`
+  std::string serial;              // of the certificate, in hex; "": no key was acknowledged
+  std::string authority_id;        // of the authority that signed `serial`
   std::string version_info;
 };
 
-// What an answer held that nobody acknowledges: that to FetchSecrets. Whoever got it is taken to hold it until it gets
-// another one.
+// What the answer to a FetchSecrets call held. Nobody acknowledges it, so its receiver is taken to hold it until it is
+// sent another answer.
 struct Delivery {
   struct Key {
     std::string spiffe_id;
@@ -32,7 +32,7 @@ struct Delivery {
     std::string version_info;
     absl::Time not_after;
   };
-  std::optional<TrustVersion> trust_version;  // nothing: it held no bundle
+  std::optional<TrustVersion> trust_version;  // nullopt: the answer held no bundle
   std::string version_info;                   // of the bundle
   std::vector<Key> keys;
 };

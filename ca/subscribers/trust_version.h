@@ -1,4 +1,4 @@
-// What evidence counts: the version of the trust that somebody holds.
+// The version number of everything that is trusted: what evidence for a root rotation is counted in.
 #ifndef MESHCA_CA_SUBSCRIBERS_TRUST_VERSION_H_
 #define MESHCA_CA_SUBSCRIBERS_TRUST_VERSION_H_
 
@@ -6,9 +6,9 @@
 
 namespace meshca {
 
-// A version of all that is trusted here, as one value. It only grows: whoever holds version n has seen everything up to
-// n and nothing after it. 0: none. It goes on from TrustBundle::sequence_number, and is that today; the database and
-// admin.proto keep calling it the bundle sequence.
+// A version of everything that is trusted, as one value. It only grows: who holds version n has every change up to n
+// and none after it. 0: none. Today it equals TrustBundle::sequence_number; the database and admin.proto call it the
+// bundle sequence.
 using TrustVersion = uint64_t;
 
 }  // namespace meshca
