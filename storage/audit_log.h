@@ -1,4 +1,4 @@
-// The audit log: every deed adds a line that hangs on all lines before it.
+// Appends to the audit log, a hash chain (audit_chain.h) with an entry for every operation that changes something.
 #ifndef MESHCA_STORAGE_AUDIT_LOG_H_
 #define MESHCA_STORAGE_AUDIT_LOG_H_
 
@@ -8,7 +8,8 @@
 
 namespace meshca::storage {
 
-// Adds `entry` behind the last line. In the transaction of the deed, so that neither is there without the other.
+// Adds `entry` at the end of the log. To be called in the transaction of the operation that it records, so that neither
+// is stored without the other. Errors: those of every table call (tables.h).
 absl::Status AppendAudit(Tables& tables, AuditEntry entry);
 
 }  // namespace meshca::storage

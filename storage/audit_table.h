@@ -16,14 +16,14 @@ class AuditTable {
  public:
   virtual ~AuditTable() = default;
 
-  // The end of the log; zero and "" while it is empty. In a writing transaction nobody else adds to the log behind it.
+  // The last entry of the log; 0 and "" while it is empty. In a writing transaction nobody else adds an entry after it.
   struct Last {
     uint64_t sequence = 0;
     std::string hash;
   };
   virtual absl::StatusOr<Last> FindLast() = 0;
   virtual absl::Status Insert(const AuditEntry& entry) = 0;
-  // Oldest first, until `visit` returns false.
+  // Visits every entry, the oldest first, until `visit` returns false.
   virtual absl::Status Visit(absl::FunctionRef<bool(const AuditEntry&)> visit) = 0;
 };
 

@@ -1,4 +1,4 @@
-// One byte string for a list of values, so that a hash over it covers each value and where it ends.
+// Encodes a list of values into one byte string without ambiguity, as the input of hashes and MACs.
 #ifndef MESHCA_STORAGE_CANONICAL_BYTES_H_
 #define MESHCA_STORAGE_CANONICAL_BYTES_H_
 
@@ -12,7 +12,8 @@
 
 namespace meshca::storage {
 
-// How rows hold a time: microseconds since 1970, cut towards the past; the two ends of int64 stand for the infinities.
+// How rows hold a time: microseconds since 1970 UTC, rounded down; the smallest and largest int64 stand for
+// InfinitePast and InfiniteFuture.
 inline int64_t MicrosOf(absl::Time time) {
   if (time == absl::InfiniteFuture()) return std::numeric_limits<int64_t>::max();
   if (time == absl::InfinitePast()) return std::numeric_limits<int64_t>::min();
@@ -24,8 +25,8 @@ inline absl::Time TimeOfMicros(int64_t micros) {
   return absl::FromUnixMicros(micros);
 }
 
-// Each value as 8 bytes big-endian, text as its length and its bytes. Never change what an existing row's list is:
-// stored MACs and hashes are made from it.
+// A number becomes 8 bytes, big-endian; a text becomes its length and its bytes. Never change the list of values of an
+// existing kind of row: stored MACs and hashes are made from it.
 class CanonicalBytes {
  public:
   CanonicalBytes& Add(uint64_t value) {

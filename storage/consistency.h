@@ -1,4 +1,4 @@
-// What only the database itself can say of its soundness.
+// The checks of its consistency that only the database itself can make.
 #ifndef MESHCA_STORAGE_CONSISTENCY_H_
 #define MESHCA_STORAGE_CONSISTENCY_H_
 
@@ -9,17 +9,18 @@
 
 namespace meshca::storage {
 
-// For `meshca check`, beside what the rules verify (store_check.h). Each finding is a text for the operator.
+// Part of `meshca check` (store_check.h). Each call adds what it found to `findings`, as texts for the operator.
 class Consistency {
  public:
   virtual ~Consistency() = default;
 
-  // Is what holds the rows (pages, indexes) sound?
+  // Checks what holds the rows: pages and indexes.
   virtual void CheckStructure(std::vector<std::string>& findings) = 0;
-  // Do the counters of issuances equal the rows, and is every name there that an issuance refers to?
+  // Checks that the counters of issuances equal the rows, and that every name exists that an issuance refers to.
   virtual void CheckIssuances(std::vector<std::string>& findings) = 0;
 
-  // The first failure of the database itself on this connection: a disk that does not answer is no proof of damage.
+  // The first failure of the database itself on this connection; Ok: none. If it is Unavailable (the disk does not
+  // answer, say), findings do not prove that anything is damaged.
   virtual absl::Status fault() const = 0;
   // "database /var/lib/meshca/meshca.db", for messages.
   virtual std::string name() const = 0;

@@ -1,4 +1,4 @@
-// The applies of entries that are under way in this process.
+// The open applies in this process. An apply changes many registration entries at once (`meshca entry apply`).
 #ifndef MESHCA_STORAGE_ENTRY_APPLIES_H_
 #define MESHCA_STORAGE_ENTRY_APPLIES_H_
 
@@ -20,16 +20,17 @@
 
 namespace meshca::storage {
 
-// Answers EntryApplyStore. Each open apply has staged rows in the database until it ends, so there are few places; and
-// what a crash left without an owner is brought to rest. Thread-safe.
+// Implements EntryApplyStore. An open apply has staged rows in the database until it ends, so only a few may be open at
+// once. Applies that a crash left in the database are settled: completed if they had taken effect, else undone.
+// Thread-safe; calls block on the database.
 class EntryApplies {
  public:
-  // `transactions` and `gate` outlive it. An apply that nobody went on with for `silence_max` gives way to another
-  // where all places are taken.
+  // `transactions` and `gate` outlive this object. When too many applies are open, one whose client has been silent
+  // for `silence_max` is closed to make room for a new one.
   EntryApplies(const Transactions& transactions, EntryGate& gate, absl::Duration silence_max)
       : transactions_(transactions), gate_(gate), silence_max_(silence_max) {}
 
-  // The calls of EntryApplyStore, which says the errors.
+  // See EntryApplyStore for these calls and their errors.
   absl::StatusOr<uint64_t> Begin();
   absl::Status Stage(uint64_t apply, std::span<const GivenEntry> part, size_t* at);
   absl::StatusOr<EntryApplyCounts> Finish(uint64_t apply, const EntryApplyOptions& options, const AuditEntry& audit,
@@ -37,21 +38,23 @@ class EntryApplies {
   void Drop(uint64_t apply);
   void Leave(uint64_t apply) { Close(apply); }
 
-  // Brings to rest what a crash or a broken database left of applies.
+  // Settles the applies that a crash or a failure of the database left.
   absl::Status SettleAbandoned();
 
  private:
   struct OpenApply {
-    uint64_t given = 0;  // entries
-    bool at_work = false;
+    uint64_t given = 0;    // entries staged so far
+    bool at_work = false;  // a call for it is running
     std::chrono::steady_clock::time_point rests_since = std::chrono::steady_clock::now();
   };
 
   absl::Status SettleAbandonedLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(ending_);
-  // Somebody works on it from now on, so that it does not give way. How many entries it was given. Aborted: it has.
+  // Marks the apply as being worked on, so that it is not closed, and returns how many entries were staged. Aborted: it
+  // was closed already.
   absl::StatusOr<uint64_t> BeginWork(uint64_t apply);
   void EndWork(uint64_t apply, uint64_t given);
-  // A place for one more: one that nobody went on with gives its own. What it was given is abandoned, as after a crash.
+  // Whether one more apply may open. Closes one that has been silent for too long if needed; its rows are then settled
+  // like those that a crash left.
   bool MakePlace() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool IsOpen(uint64_t apply);
   void Close(uint64_t apply);
@@ -59,7 +62,7 @@ class EntryApplies {
   const Transactions& transactions_;
   EntryGate& gate_;
   const absl::Duration silence_max_;
-  Mutex ending_;  // held while an apply ends, and while abandoned ones are brought to rest
+  Mutex ending_;  // held while an apply ends, and while abandoned ones are settled
   Mutex mutex_;
   std::map<uint64_t, OpenApply> open_ ABSL_GUARDED_BY(mutex_);
 };

@@ -1,4 +1,5 @@
-// EntryApplyStore in steps, none of which holds the writer up for long.
+// EntryApplyStore's calls as series of small transactions, so that other writes never wait for long. All block on the
+// database; EntryApplyStore says the errors.
 #ifndef MESHCA_STORAGE_ENTRY_APPLY_STEPS_H_
 #define MESHCA_STORAGE_ENTRY_APPLY_STEPS_H_
 
@@ -14,25 +15,29 @@
 
 namespace meshca::storage {
 
+// Begins an apply; its number.
 absl::StatusOr<uint64_t> BeginEntryApply(const Transactions& transactions);
 
-// `first` is how many entries were given before `part`.
+// Stages `part`; `first` is how many entries were staged before. On error `*at` is the index in `part` of the entry at
+// fault.
 absl::Status StageInSteps(const Transactions& transactions, uint64_t apply, uint64_t first,
                           std::span<const GivenEntry> part, size_t* at);
 
-// Compares what was given with what lives, marks what changes, and (unless `dry_run`) makes it count by one short
-// transaction. Meanwhile nobody else may write entries. True: it counts. `*at` is a place, from 1. The listener hears
-// of the first half of the progress.
+// Compares the staged entries with those in force and marks what changes; then, unless `dry_run`, lets the apply take
+// effect by one short transaction. Runs inside EntryGate::Judging, so nobody else changes entries meanwhile. True: it
+// took effect. After an error `*at` is the place (from 1) of the entry at fault. The listener is told the first half of
+// the progress.
 absl::StatusOr<bool> JudgeAndActivate(const Transactions& transactions, uint64_t apply,
                                       const EntryApplyOptions& options, const AuditEntry& audit,
                                       const EntryApplyListener& listener, EntryApplyCounts& counts, uint64_t* at);
 
-// Brings the rows of an apply to rest: of one that counts, what it replaced goes and the audit log gets its lines; of
-// one that does not, everything goes. An apply that is unknown has no rows.
+// Settles an apply, after which nothing of it is left but its results. If it took effect: deletes the rows that it
+// replaced, makes its own rows ordinary ones, and writes the audit log. If not: deletes all its rows. Ok for an unknown
+// apply.
 absl::Status SettleApply(const Transactions& transactions, uint64_t apply,
                          absl::FunctionRef<void(uint64_t done, uint64_t of)> progress);
 
-// An apply that a crash left behind and `skip` does not name; 0: there is none.
+// An apply in the database for which `skip` is false, which is one that a crash left; 0: there is none.
 absl::StatusOr<uint64_t> FindAbandonedApply(Tables& tables, absl::FunctionRef<bool(uint64_t)> skip);
 
 }  // namespace meshca::storage

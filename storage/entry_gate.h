@@ -1,4 +1,4 @@
-// Keeps single changes of registration entries and the judging of an apply apart.
+// Prevents that a single registration entry is changed while an apply of many is compared with the entries in force.
 #ifndef MESHCA_STORAGE_ENTRY_GATE_H_
 #define MESHCA_STORAGE_ENTRY_GATE_H_
 
@@ -11,13 +11,14 @@
 
 namespace meshca::storage {
 
-// An apply is judged in many small transactions, and what lives must not change between them. Thread-safe.
+// An apply is compared in many small transactions, and the entries in force must not change between them. Thread-safe.
 class EntryGate {
  public:
-  // How long a single change waits for an apply: well within the half minute that a command waits for its answer.
+  // How long a single change waits for an apply. Clearly less than the half minute that a command waits for its answer.
   static constexpr absl::Duration kWaitMax = absl::Seconds(10);
 
-  // A single change: `deed`, when no apply is being judged. Unavailable: one was for all of kWaitMax.
+  // Runs `deed`, a single change, when no apply is being compared, and returns its status. Unavailable: after kWaitMax
+  // one still was.
   template <typename Deed>
   absl::Status Change(Deed deed) {
     {
@@ -37,7 +38,8 @@ class EntryGate {
     return status;
   }
 
-  // `judge`, while no single change happens. One at a time.
+  // Waits until no single change is running, then runs `judge` while none can begin, and returns its result. Only one
+  // call at a time.
   template <typename Judge>
   auto Judging(Judge judge) {
     {

@@ -1,4 +1,5 @@
-// Registration entries: one id and one set of rights each, and that a row somebody else wrote is none.
+// The rules of registration entries: ids are unique, no two entries give the same SPIFFE ID to the same selectors, and
+// a row whose MAC does not fit is refused.
 #ifndef MESHCA_STORAGE_ENTRY_RULES_H_
 #define MESHCA_STORAGE_ENTRY_RULES_H_
 
@@ -15,14 +16,15 @@
 
 namespace meshca::storage {
 
-// The calls of EntryStore, which says the errors, inside a transaction of the caller.
+// See EntryStore for these calls and their errors. They run inside a transaction of the caller.
 absl::Status CreateEntry(Tables& tables, const KeyEncryption& keys, const RegistrationEntry& entry);
 absl::Status PutEntry(Tables& tables, const KeyEncryption& keys, const RegistrationEntry& entry);
 absl::StatusOr<std::vector<RegistrationEntry>> ListEntries(Tables& tables, const KeyEncryption& keys);
 absl::Status DeleteEntry(Tables& tables, absl::string_view id);
 
-// Does the entry `id`, or any where it is "", give `spiffe_id`? One that was made or replaced after `issued_at` is
-// another one, whatever its id: what it gives, it gives to whom it names. Not asked where the id is "".
+// Whether the entry `id` gives `spiffe_id`; if `id` is "", whether any entry does. An entry `id` that was made or
+// replaced after `issued_at` does not count: it has the same id but is another entry, perhaps for other callers. If
+// `id` is "", `issued_at` is ignored.
 absl::StatusOr<bool> EntryGives(Tables& tables, const KeyEncryption& keys, const std::string& id,
                                 const SpiffeId& spiffe_id, absl::Time issued_at);
 

@@ -1,4 +1,4 @@
-// Registration entries as rows: those that count.
+// Database rows of the registration entries that are in force.
 #ifndef MESHCA_STORAGE_ENTRY_TABLE_H_
 #define MESHCA_STORAGE_ENTRY_TABLE_H_
 
@@ -20,24 +20,24 @@ struct LiveEntry {
   WithMac<RegistrationEntry> entry;
 };
 
-// Rows that an apply brought and that do not count yet, or that one which counts took away, are in EntryApplyTable.
+// EntryApplyTable has the rows of applies that have not taken effect yet, and the rows that an apply removed.
 class EntryTable {
  public:
   virtual ~EntryTable() = default;
 
   virtual absl::StatusOr<std::optional<LiveEntry>> FindById(const std::string& id) = 0;
-  // Any one that gives `spiffe_id`.
+  // Any entry that gives `spiffe_id`.
   virtual absl::StatusOr<std::optional<LiveEntry>> FindByIdentity(const SpiffeId& spiffe_id) = 0;
-  // The id of the one that gives the SPIFFE ID of `entry` to its selectors.
+  // The id of the entry with the same SPIFFE ID and selectors as `entry`; nullopt: there is none.
   virtual absl::StatusOr<std::optional<std::string>> FindHolder(const RegistrationEntry& entry) = 0;
-  // The oldest first, until `visit` returns an error, which is then the answer.
+  // Visits all, the oldest first, until `visit` returns an error, which is then returned.
   virtual absl::Status Visit(absl::FunctionRef<absl::Status(WithMac<RegistrationEntry>)> visit) = 0;
 
-  // Both the id and the rights are free, which the caller looked up.
+  // The caller has looked up that neither the id nor the SPIFFE ID with these selectors is taken.
   virtual absl::Status Insert(const RegistrationEntry& entry, absl::string_view mac) = 0;
-  // Writes `entry` in the place of the row `ref`.
+  // Overwrites the row `ref` with `entry`.
   virtual absl::Status Replace(int64_t ref, const RegistrationEntry& entry, absl::string_view mac) = 0;
-  // False: there is none.
+  // False: there is no entry with this id.
   virtual absl::StatusOr<bool> Delete(absl::string_view id) = 0;
 };
 

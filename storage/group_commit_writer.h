@@ -1,4 +1,4 @@
-// One thread that writes for all: whatever arrived during the last fsync becomes the next transaction.
+// The one thread that writes to the database. All jobs that arrive during an fsync become the next transaction.
 #ifndef MESHCA_STORAGE_GROUP_COMMIT_WRITER_H_
 #define MESHCA_STORAGE_GROUP_COMMIT_WRITER_H_
 
@@ -20,60 +20,61 @@
 
 namespace meshca::storage {
 
-// The database under the writer. Every call comes from the writer thread.
+// The database as the writer uses it. Every call comes from the writer's thread.
 class WriteSink {
  public:
   virtual ~WriteSink() = default;
 
-  // Writes the jobs as one transaction. Ok: it survives power loss, and results[i] is job i's own outcome: a bad row
-  // fails alone. Otherwise nobody knows whether the batch is in (results hold what counts if it is), and the handle is
-  // not trusted any more: the status says why, and the writer goes to Recover.
+  // Writes the jobs as one transaction. Ok: the transaction survives power loss, and results[i] is the outcome of job
+  // i, which may have failed alone. After an error it is not known whether the transaction is in the database
+  // (`results` holds the outcomes in case it is), the database handle is not trusted any more, and the writer calls
+  // Recover.
   virtual absl::Status Write(std::span<const WriteJobPtr> jobs, std::span<absl::Status> results) = 0;
 
   // Closes the handle, opens the database again, verifies it, makes everything visible in it durable, and proves that
-  // it can be written. True: the batch whose Write failed last is in the database after all.
+  // it can be written. True: the transaction of the last Write, which failed, is in the database after all.
   virtual absl::StatusOr<bool> Recover() = 0;
 
-  // Housekeeping once a batch's callers have their answers (checkpoint). An error leads to Recover.
+  // Housekeeping (a checkpoint) after a batch was answered. After an error the writer calls Recover.
   virtual absl::Status AfterBatch() { return absl::OkStatus(); }
 };
 
 struct WriterLimits {
-  // Of what waits, by WriteLane.
+  // The most that may wait, by WriteLane.
   std::array<size_t, kWriteLanes> jobs_max = {1024, 65536, 4096};
   std::array<size_t, kWriteLanes> bytes_max = {64 << 20, 64 << 20, 64 << 20};
   size_t batch_rows_max = 1000;  // a single larger job is a batch of its own
-  // Between two attempts to get a broken database back; doubles from the one to the other.
+  // The time between two attempts to recover a broken database: doubles from retry_min to retry_max.
   absl::Duration retry_min = absl::Milliseconds(100);
   absl::Duration retry_max = absl::Seconds(5);
 };
 
-// Thread-safe. While the database is broken, jobs are answered Unavailable at once and the writer tries to recover, by
-// itself, with backoff.
+// Thread-safe. While the database is broken, jobs are answered Unavailable at once, and the writer tries to recover
+// with backoff.
 class GroupCommitWriter final : public WriteQueue {
  public:
-  // `sink` outlives the writer, is open, and is touched by the writer's thread alone from here on.
+  // `sink` is open and outlives the writer. From now on only the writer's thread uses it.
   GroupCommitWriter(WriteSink& sink, const WriterLimits& limits);
   ~GroupCommitWriter() override;  // Close()
 
   void Submit(WriteJobPtr job) override;
-  // Does not wait for the backoff to end. A healthy database answers Ok at once.
+  // Attempts a recovery at once, without waiting for the backoff. Ok at once if the database is not broken.
   absl::Status RecoverNow() override;
 
-  // Writes what is queued, answers the rest Unavailable, ends the thread. Idempotent.
+  // Writes what is queued, answers later jobs Unavailable, ends the thread. Blocks. Idempotent.
   void Close();
 
   WriteStats stats() const override;
   bool OnWriterThread() const override { return std::this_thread::get_id() == thread_.get_id(); }
 
  private:
-  // Takes `job` when it answers Ok; otherwise leaves it to its owner.
+  // Queues `job` and returns Ok, or returns an error and leaves `job` to the caller.
   absl::Status TryQueue(WriteJobPtr& job);
   void Run();
-  // One batch from the queue, in order; empty when closed and drained, or when it is time to recover.
+  // Waits for and takes the next batch, in order; empty: closed and nothing is left, or it is time to recover.
   std::vector<WriteJobPtr> NextBatch();
   void WriteBatch(std::vector<WriteJobPtr> batch);
-  // One attempt to get the database back; the sink's answer. Ok: writable again.
+  // One attempt to recover; returns what WriteSink::Recover returned. Ok: the database can be written again.
   absl::StatusOr<bool> TryRecover();
   void MarkBroken(const absl::Status& why);
 
@@ -81,8 +82,8 @@ class GroupCommitWriter final : public WriteQueue {
   const WriterLimits limits_;
 
   mutable Mutex mutex_;
-  CondVar wake_;       // the writer: a job, Close, or RecoverNow
-  CondVar recovered_;  // RecoverNow: an attempt ended
+  CondVar wake_;       // wakes the writer for a job, Close or RecoverNow
+  CondVar recovered_;  // wakes RecoverNow when an attempt has ended
   std::deque<WriteJobPtr> queue_ ABSL_GUARDED_BY(mutex_);
   std::array<size_t, kWriteLanes> jobs_ ABSL_GUARDED_BY(mutex_) = {};
   std::array<size_t, kWriteLanes> bytes_ ABSL_GUARDED_BY(mutex_) = {};
@@ -94,7 +95,7 @@ class GroupCommitWriter final : public WriteQueue {
   uint64_t batches_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t rows_ ABSL_GUARDED_BY(mutex_) = 0;
 
-  absl::Duration backoff_;  // writer thread
+  absl::Duration backoff_;  // used by the writer's thread alone
   std::thread thread_;
 };
 

@@ -1,4 +1,4 @@
-// What the rules of renewal ask of the record, within one transaction.
+// The lookups that the rules of renewal make, within one transaction.
 #ifndef MESHCA_STORAGE_INVENTORY_H_
 #define MESHCA_STORAGE_INVENTORY_H_
 
@@ -17,15 +17,16 @@
 
 namespace meshca::storage {
 
-// Inside a transaction of the caller, the writer's or a reader's. Remembers nothing.
+// Used inside a transaction of the caller, reading or writing. Caches nothing. Errors: those of every table call
+// (tables.h). Serial numbers and lines are bytes.
 class Inventory {
  public:
-  // Both outlive it.
+  // `tables` and `keys` outlive this object.
   Inventory(Tables& tables, const KeyEncryption& keys) : tables_(tables), keys_(keys) {}
 
   absl::StatusOr<std::optional<RecordedCertificate>> FindRecorded(absl::string_view serial) const;
   absl::StatusOr<std::optional<Revocation>> FindRevokedLine(absl::string_view line) const;
-  // EntryGives (entry_rules.h). DataLoss: the entry's MAC does not fit.
+  // See EntryGives (entry_rules.h). DataLoss also: the entry's MAC does not fit.
   absl::StatusOr<bool> HasEntry(const std::string& id, const SpiffeId& spiffe_id, absl::Time issued_at) const;
   // Every authority, retired ones included.
   absl::StatusOr<std::vector<StoredAuthority>> ListAuthorities() const;

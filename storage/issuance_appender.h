@@ -1,4 +1,5 @@
-// IssuanceStore::Append inside the writer's transaction: every rule that decides whether a signature counts.
+// IssuanceStore::Append inside the writer's transaction: all rules that decide whether a signed certificate may be
+// recorded, and so handed out.
 #ifndef MESHCA_STORAGE_ISSUANCE_APPENDER_H_
 #define MESHCA_STORAGE_ISSUANCE_APPENDER_H_
 
@@ -16,25 +17,26 @@
 
 namespace meshca::storage {
 
-// Judges and records issuances, and remembers within a batch what it has looked up: most records of a batch are signed
-// by one authority, and many are given by one entry. Writer thread.
+// Judges and records issuances. Within a batch it caches what it has looked up, because most records of a batch are
+// signed by one authority, and many have the right from one entry. Used on the writer's thread alone.
 class IssuanceAppender {
  public:
-  // Both outlive the appender.
+  // `tables` and `keys` outlive the appender.
   IssuanceAppender(Tables& tables, const KeyEncryption& keys)
       : tables_(tables), inventory_(tables, keys), keys_(keys) {}
 
-  // Forgets what it remembers: another transaction begins, or another job of this one, which may change authorities and
-  // entries and revoke keys.
+  // Empties the cache. To be called when a transaction begins, and within one before each job that may change
+  // authorities or entries or revoke keys.
   void Forget();
-  // The errors of IssuanceStore::Append. A refused record leaves nothing behind, unless the database itself failed.
+  // Errors: those of IssuanceStore::Append. A refused record leaves nothing in the database, unless the database itself
+  // failed.
   absl::Status Append(const IssuanceRecord& record);
 
  private:
   absl::StatusOr<Signer> FindSigner(const std::string& authority_id);
-  // What gives the right to the certificate, or the refusal.
+  // Finds out what gives the right to the certificate; an error: nothing does.
   absl::StatusOr<InheritedRight> JudgeRight(const IssuanceRecord& record);
-  // Is the entry still there that gives the right to a certificate for which none was shown?
+  // If the right comes from a registration entry, checks that the entry still gives it (CheckFirstRight).
   absl::Status CheckEntry(const IssuanceRecord& record);
   absl::Status CheckKey(const IssuanceRecord& record);
   absl::Status Insert(const IssuanceRecord& record, const Signer& signer, const InheritedRight& right);
@@ -43,12 +45,12 @@ class IssuanceAppender {
   const Inventory inventory_;
   const KeyEncryption& keys_;
   absl::flat_hash_map<std::string, Signer> signers_;  // by authority id
-  // By an entry's id and the ID it gives: the earliest issuance that it was found to uphold.
+  // By entry id and SPIFFE ID: the issued_at for which the entry was found to give the right. Later ones need no check.
   absl::flat_hash_map<std::string, absl::Time> upheld_;
-  std::optional<bool> any_key_revoked_;  // nothing: to be read
+  std::optional<bool> any_key_revoked_;  // nullopt: not read yet
 };
 
-// IssuanceStore::Find, inside a transaction of the caller.
+// See IssuanceStore::Find. Runs inside a transaction of the caller.
 absl::StatusOr<IssuanceRecord> FindIssuance(Tables& tables, const SerialNumber& serial);
 
 }  // namespace meshca::storage

@@ -1,4 +1,4 @@
-// What was issued, as rows.
+// Database rows of issued certificates.
 #ifndef MESHCA_STORAGE_ISSUANCE_TABLE_H_
 #define MESHCA_STORAGE_ISSUANCE_TABLE_H_
 
@@ -18,43 +18,44 @@
 
 namespace meshca::storage {
 
-// One row to insert: the record, with what the rules found out for it. Nothing is copied on the way to the database.
+// One row to insert: the record and what the rules found out about it. Holds references, so that nothing is copied on
+// the way to the database.
 struct NewIssuance {
-  const IssuanceRecord& record;  // its origin and line_serial are not read: those below count
+  const IssuanceRecord& record;  // its origin and line_serial are ignored; `origin` and `line` below are stored
   int64_t signer = 0;            // Signer::number
   const Origin& origin;
-  int64_t origin_number = 0;  // RecordedCertificate::origin_number where `origin` was taken from there, else 0
-  absl::string_view line;     // bytes; "": none that could be told
+  int64_t origin_number = 0;  // RecordedCertificate::origin_number if `origin` is that record's, else 0
+  absl::string_view line;     // bytes, see RecordedCertificate::line; "": this row begins a line, or it is not known
 };
 
-// Serial numbers are bytes, but where a SerialNumber is named.
+// Serial numbers are bytes, except where the type is SerialNumber.
 class IssuanceTable {
  public:
   virtual ~IssuanceTable() = default;
 
-  // AlreadyExists: the serial number is taken; nothing of the row stays. A database may gather rows and counters and
-  // send them together, at the latest when another part of the transaction begins (RowWriter::BeginPart) and before the
-  // commit.
+  // AlreadyExists: the serial number is taken, and nothing of the row is stored. A database may collect rows and
+  // counters and write them together, at the latest at the next RowWriter::BeginPart and before the commit.
   virtual absl::Status Insert(const NewIssuance& row) = 0;
 
-  // Each renewal pays for this, so a database answers it by one statement.
+  // Called for each renewal, so a database answers it by one statement.
   virtual absl::StatusOr<std::optional<RecordedCertificate>> FindRecorded(absl::string_view serial) = 0;
   virtual absl::StatusOr<std::optional<IssuanceRecord>> Find(const SerialNumber& serial) = 0;
   virtual absl::StatusOr<bool> Has(absl::string_view serial) = 0;
-  // Is exactly this certificate on record?
+  // Whether exactly this certificate is recorded.
   virtual absl::StatusOr<bool> HasCertificate(const SerialNumber& serial, absl::string_view certificate_sha256) = 0;
-  // What `filter` lets through, oldest first, until `visit` returns false. Constant memory.
+  // Visits the records that match `filter`, the oldest first, until `visit` returns false. Constant memory.
   virtual absl::Status Visit(const IssuanceFilter& filter, absl::FunctionRef<bool(const IssuanceRecord&)> visit) = 0;
 
   // The highest RecordedCertificate::number; 0: there is none.
   virtual absl::StatusOr<int64_t> NewestNumber() = 0;
   virtual absl::StatusOr<uint64_t> Count() = 0;
-  // Of one authority, expired ones too. Cheap: from counters.
+  // How many certificates an authority has signed, expired ones included, pruned ones not. Cheap: from counters.
   virtual absl::StatusOr<uint64_t> CountSignedBy(const std::string& authority_id) = 0;
-  // Not expired at `now`, by authority id; those without one are left out. Cheap.
+  // How many have not expired at `now`, by authority id; authorities without any are left out. Cheap: from counters.
   virtual absl::StatusOr<std::map<std::string, uint64_t>> CountLive(absl::Time now) = 0;
 
-  // Deletes at most `rows_max` that ended before `expired_before`, those that ended first, with their counts; how many.
+  // Deletes at most `rows_max` rows that expired before `expired_before`, those that expired first, and corrects the
+  // counters; returns how many it deleted.
   virtual absl::StatusOr<uint64_t> Prune(absl::Time expired_before, uint64_t rows_max) = 0;
 };
 

@@ -1,4 +1,4 @@
-// What a store knows of one certificate it issued, as far as its renewal depends on it.
+// The part of a certificate's record on which its renewal depends.
 #ifndef MESHCA_STORAGE_RECORDED_CERTIFICATE_H_
 #define MESHCA_STORAGE_RECORDED_CERTIFICATE_H_
 
@@ -12,26 +12,26 @@
 
 namespace meshca::storage {
 
-// That something is revoked: since when, and why (the number of a RevocationReason).
+// Since when something is revoked, and why: `reason` is the number of a RevocationReason.
 struct Revocation {
   absl::Time at;
   int reason = 0;
 };
 
 struct RecordedCertificate {
-  int64_t number = 0;  // grows with each issuance: a certificate's is above that of the one it renews
+  int64_t number = 0;  // grows with each issuance, so it is greater than that of the certificate it renews
   std::string serial;  // bytes, like `parent` and `line`
   std::string spiffe_id;
   std::string certificate_sha256;
   AuthMethod method = AuthMethod::kJoinToken;
   std::string caller;
   std::string token_id;
-  std::string parent;         // "": renews none
-  std::string line;           // the first of its renewals; "": itself, or a version wrote it that kept no lines
-  Origin origin;              // kUnknown: see InheritedRight
-  int64_t origin_number = 0;  // by which the database refers to `origin`; 0 where it does not
+  std::string parent;         // the certificate that it renews; "": none
+  std::string line;           // the first certificate of its chain of renewals; "": itself, or (old rows) not known
+  Origin origin;              // what gave the right to the first one; kUnknown: see InheritedRight
+  int64_t origin_number = 0;  // the number of `origin` in the database; 0: it has none
   absl::Time issued_at = absl::InfinitePast();
-  // Its serial number, its `line` or its key is revoked.
+  // Set if its serial number, its `line` or its key is revoked.
   std::optional<Revocation> revocation;
 };
 

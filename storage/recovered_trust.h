@@ -1,4 +1,4 @@
-// What a database that comes from a backup must forget and change before it serves again.
+// What must be changed in a database restored from a backup before it may be served from.
 #ifndef MESHCA_STORAGE_RECOVERED_TRUST_H_
 #define MESHCA_STORAGE_RECOVERED_TRUST_H_
 
@@ -10,8 +10,9 @@
 
 namespace meshca::storage {
 
-// Turns the database of a backup into a store in state `recovered`: the bundle's number leaps, tokens are void, a
-// rotation asks for its evidence anew, kSettingRecovered is set. Inside a writing transaction of the caller.
+// Raises the bundle's number above all that the lost database can have published, deletes all join tokens, lets a
+// running rotation gather its evidence anew, and sets kSettingRecovered (settings.h), sealed. Runs inside a writing
+// transaction of the caller. Errors: those of LoadTrust and ApplyAuthorityChange.
 absl::Status MarkRecovered(Tables& tables, const KeyEncryption& keys, absl::Time now, const AuditEntry& audit);
 
 }  // namespace meshca::storage

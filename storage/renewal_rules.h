@@ -1,4 +1,4 @@
-// Whose certificate may be renewed: the rules of a store for a certificate that a caller shows, whatever the database.
+// The rules that decide whether a client certificate that a caller shows may still be used and renewed.
 #ifndef MESHCA_STORAGE_RENEWAL_RULES_H_
 #define MESHCA_STORAGE_RENEWAL_RULES_H_
 
@@ -19,44 +19,44 @@
 
 namespace meshca::storage {
 
-// What a certificate's renewal inherits from it.
+// What the renewal of a certificate inherits from it. A certificate and all its renewals are a line, named by the
+// serial number of the first one.
 struct InheritedRight {
-  // kUnknown: the beginning of the line is not on record, so nothing can be looked up. kEntry without a reference: a
-  // version that kept no origins issued the first certificate by an entry; any entry of the ID upholds it.
+  // What gave the right to the first certificate of the line. kUnknown: the first one is not on record, so nothing can
+  // be checked. kEntry without a reference: an old version issued it by some entry; any entry of the ID will do.
   Origin origin;
   int64_t origin_number = 0;  // RecordedCertificate::origin_number, or 0
-  std::string line;           // bytes; "": cannot be told, so the renewal begins a line of its own
-  bool unrecorded = false;    // there is no record of the certificate itself, and none was needed
+  std::string line;           // bytes; "": not known, so the renewal begins a new line
+  bool unrecorded = false;    // the certificate has no record, and needed none (UnrecordedGrace)
 };
 
-// May a caller that shows `shown` be served? The errors are those of IssuanceStore::JudgePresented.
+// Judges whether a caller that shows `shown` may be served. Errors: those of IssuanceStore::JudgePresented. If
+// `trusted_issuers` is null, JWT issuers are not checked.
 absl::StatusOr<InheritedRight> JudgeRenewal(const Inventory& inventory, const PresentedCertificate& shown,
                                             const std::vector<std::string>* trusted_issuers);
-// IssuanceStore::JudgePresented whole, inside a reading transaction of the caller.
+// See IssuanceStore::JudgePresented. Runs inside a reading transaction of the caller.
 absl::StatusOr<IssuanceRecord> JudgePresented(Tables& tables, const KeyEncryption& keys,
                                               const PresentedCertificate& shown,
                                               const std::vector<std::string>* trusted_issuers);
-// May a certificate be issued that renews none which was shown? Its caller was judged by the registration entries of a
-// moment ago, and one that is deleted must give nothing from then on: the entry that `record.origin` names, if it names
-// one, is looked up again. PermissionDenied (ENTRY_GONE): it is gone, or gives another ID now.
+// For a certificate whose caller showed none. The caller was authenticated by registration entries a moment ago; a
+// deleted entry must give nothing from then on, so the entry that `record.origin` names, if any, is looked up again.
+// PermissionDenied (ENTRY_GONE): it is gone, or gives another ID now.
 absl::Status CheckFirstRight(const Inventory& inventory, const IssuanceRecord& record);
-// The line (bytes) of a certificate that replaces another, `record.parent_serial`, while its caller proved itself anew
-// by something else: a key that SDS made for a process. The right is the caller's of now; "" where it begins a line of
-// its own. Unauthenticated (CERTIFICATE_REVOKED): the one replaced is revoked, so nothing follows it.
+// For a certificate that replaces `record.parent_serial` although the caller did not show that one: SDS renews a key
+// for a process, which is authenticated anew. Returns the line (bytes) that the new certificate continues; "": it
+// begins one. Unauthenticated (CERTIFICATE_REVOKED): the replaced certificate is revoked.
 absl::StatusOr<std::string> JudgeReplacement(const Inventory& inventory, const IssuanceRecord& record);
-// The bytes of the first serial number of the line that `record` belongs to; its parents are walked where it does not
-// say.
+// The line (bytes) that `record` belongs to. If the record does not say, its parents are followed to the first one.
 absl::StatusOr<std::string> LineOf(const Inventory& inventory, RecordedCertificate record);
-// PermissionDenied unless `record`, issued for record.presented, has the same SPIFFE ID.
+// PermissionDenied unless `record` has the SPIFFE ID of record.presented, the certificate that its caller showed.
 absl::Status CheckSameId(const IssuanceRecord& record);
-// The entry of the audit log for a renewal whose certificate is not on record.
+// The audit log entry for the renewal of a certificate that is not on record.
 AuditEntry UnrecordedRenewal(const IssuanceRecord& record);
 
-// PermissionDenied (KEY_REVOKED): the request's key belongs to a certificate that was revoked.
+// The PermissionDenied (KEY_REVOKED) for a request whose key belongs to a revoked certificate.
 absl::Status KeyIsRevoked(const Revocation& revocation);
 
-// The bytes that `hex` (of either case) spells; nothing where it is no serial number of 1 to 20 bytes (RFC 5280
-// §4.1.2.2).
+// Decodes a serial number from hex of either case; nullopt: it is not 1 to 20 bytes in hex (RFC 5280 §4.1.2.2).
 std::optional<std::string> SerialBytes(absl::string_view hex);
 
 }  // namespace meshca::storage

@@ -1,4 +1,4 @@
-// What every message about a damaged database tells the operator to do.
+// The advice that every message about a damaged database ends with.
 #ifndef MESHCA_STORAGE_RESTORE_ADVICE_H_
 #define MESHCA_STORAGE_RESTORE_ADVICE_H_
 

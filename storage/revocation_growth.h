@@ -1,4 +1,4 @@
-// How a revocation finds what it takes with it, among the rows of a database.
+// Finds all certificates that a revocation concerns in the database (see RevocationPlan), and writes them.
 #ifndef MESHCA_STORAGE_REVOCATION_GROWTH_H_
 #define MESHCA_STORAGE_REVOCATION_GROWTH_H_
 
@@ -12,11 +12,13 @@
 
 namespace meshca::storage {
 
-// Offers the candidates of `query` to `plan` until it grows no more. Where the query selects nothing by itself, those
-// are selected whose line or key is revoked already. Inside a transaction of the caller, a reader's or the writer's.
+// Offers the candidates of `query` to `plan`, again and again until the plan grows no more. If query.selection is null,
+// the certificates are selected whose line or key is revoked already. Runs inside a transaction of the caller, reading
+// or writing.
 absl::Status GrowPlan(Tables& tables, const KeyEncryption& keys, const RevocableQuery& query, RevocationPlan& plan);
 
-// Writes each certificate with its line and its key as part of `operation`.
+// Writes each certificate, its line and its key as revoked by `operation`. Runs inside a writing transaction of the
+// caller.
 absl::Status StageCertificates(Tables& tables, int64_t operation,
                                std::span<const RevocationPlan::Certificate> certificates);
 

@@ -1,4 +1,4 @@
-// What a revocation takes with it: whole lines of renewals, and every certificate with a key concerned.
+// The set of certificates that one revocation concerns: whole lines of renewals, and all certificates with their keys.
 #ifndef MESHCA_STORAGE_REVOCATION_PLAN_H_
 #define MESHCA_STORAGE_REVOCATION_PLAN_H_
 
@@ -16,9 +16,9 @@
 
 namespace meshca::storage {
 
-// Grows to what belongs together. A certificate is concerned when it was selected, or shares its line or its key with
-// one that is. Whoever held a revoked key could renew every certificate that has it, so their lines end too. Takes
-// about 300 bytes for each certificate concerned.
+// Collects the certificates concerned. A certificate is concerned if it was selected, or if it has the line (it and its
+// renewals) or the key of one that is concerned: the holder of a revoked key could renew every certificate with that
+// key, so their lines are revoked too. Takes about 300 bytes of memory for each certificate concerned.
 class RevocationPlan {
  public:
   struct Certificate {
@@ -26,15 +26,15 @@ class RevocationPlan {
     int64_t not_after = 0;
   };
 
-  // Call for every live certificate, again and again until Growing() answers false: a line found late may hold one that
-  // was passed over before.
+  // To be called for every live certificate, in round after round until Growing() is false: a certificate may be passed
+  // over in one round and belong to a line that is found later in it.
   void Offer(const RevocableCertificate& certificate, bool selected);
-  // Was anything new since the last call?
+  // Whether a certificate was added since the last call.
   bool Growing();
 
-  // In the order in which they were found.
+  // The certificates concerned, in the order in which they were found.
   const std::vector<Certificate>& certificates() const { return certificates_; }
-  // The bytes of their first serial numbers.
+  // Their lines: the bytes of each line's first serial number.
   const absl::flat_hash_set<std::string>& lines() const { return lines_; }
 
  private:
@@ -45,12 +45,13 @@ class RevocationPlan {
   bool grown_ = false;
 };
 
-// InvalidArgument unless exactly one field is given, and a serial number is hex of 16 bytes.
+// InvalidArgument unless exactly one field is set and a serial number, if it is that, is 16 bytes in hex.
 absl::Status CheckSelection(const RevocationSelection& selection);
 // "serial 0a0b", "node node-1": for the audit log and messages.
 std::string SelectionText(const RevocationSelection& selection);
 absl::Status NothingToRevoke(const RevocationSelection& selection);
-// `audit` with what was done in place of an empty target and behind the detail.
+// `audit`, completed with what was done: an empty target becomes the selection, and the detail gets the reason and the
+// counts.
 AuditEntry RevocationAudit(const AuditEntry& audit, const RevocationSelection& selection, RevocationReason reason,
                            uint64_t certificates, uint64_t lines);
 

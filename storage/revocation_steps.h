@@ -1,4 +1,4 @@
-// RevocationStore::Revoke in steps, none of which holds the writer up for long.
+// RevocationStore::Revoke as a series of small transactions, so that other writes never wait for long.
 #ifndef MESHCA_STORAGE_REVOCATION_STEPS_H_
 #define MESHCA_STORAGE_REVOCATION_STEPS_H_
 
@@ -12,15 +12,16 @@
 
 namespace meshca::storage {
 
-// Readers find what is concerned; small transactions write it as an operation that does not count yet; the last one
-// looks at what was issued meanwhile, makes all of it count and writes the audit entry. A crash before that leaves rows
-// that mean nothing. One call at a time.
+// Finds what is concerned in a reading transaction. Small transactions then write it as part of an operation that has
+// no effect yet; the last one adds what was issued meanwhile, lets the operation take effect and writes the audit
+// entry. A crash before that leaves rows without effect, which PruneRevocations deletes. One call at a time. Errors:
+// those of RevocationStore::Revoke.
 absl::StatusOr<RevocationResult> RevokeInSteps(const Transactions& transactions, const RevocationSelection& selection,
                                                RevocationReason reason, bool dry_run, const AuditEntry& audit,
                                                absl::FunctionRef<bool(const IssuanceRecord&)> visit);
 
-// Deletes all that is revoked whose certificates ended before `expired_before`, and what interrupted revocations left,
-// in small transactions. Not while one is being staged.
+// Deletes the revocations whose certificates ended before `expired_before`, and what interrupted revocations left, in
+// small transactions. Must not run during RevokeInSteps.
 absl::Status PruneRevocations(const Transactions& transactions, absl::Time expired_before);
 
 }  // namespace meshca::storage

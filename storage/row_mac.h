@@ -1,4 +1,4 @@
-// The MAC of a row that grants trust, as the row's column holds it.
+// Computes and checks the MAC that is stored with each row that grants trust.
 #ifndef MESHCA_STORAGE_ROW_MAC_H_
 #define MESHCA_STORAGE_ROW_MAC_H_
 
@@ -11,13 +11,14 @@
 
 namespace meshca::storage {
 
-// One byte, the version of what the MAC covers, and KeyEncryption::RowMac over `row`, the columns of a row of `table`.
+// The MAC to store: one byte, the version of what the MAC covers, then KeyEncryption::RowMac over `row`, which encodes
+// the columns of a row of `table`.
 std::string RowMac(const KeyEncryption& keys, absl::string_view table, const CanonicalBytes& row);
 
-// Does `stored`, of the row `name` of `table`, fit `current`, which is RowMac of its other columns? Schema versions 1
-// and 2 stored the same MAC without the first byte, so its length tells them apart; it stays good until the row is
-// written again. DataLoss (ROW_MAC_MISMATCH): it does not fit. FailedPrecondition (ROW_MAC_NEWER): a newer meshca wrote
-// it, and covered more than this one knows.
+// Checks the MAC `stored` of the row `name` of `table` against `current`, which is RowMac of the row's other columns.
+// Schema versions 1 and 2 stored the MAC without the first byte; such a MAC, known by its length, is valid until the
+// row is written again. DataLoss (ROW_MAC_MISMATCH): they differ. FailedPrecondition (ROW_MAC_NEWER): a newer meshca
+// wrote the row, and its MAC covers more than this version knows.
 absl::Status CheckRowMac(absl::string_view table, absl::string_view name, absl::string_view stored,
                          absl::string_view current);
 

@@ -1,4 +1,4 @@
-// The rules' side of the group-commit writer: one transaction for a batch of jobs, and the way back after a failure.
+// The WriteSink above a RowWriter: applies a batch of jobs in one transaction, and recovers after a failure.
 #ifndef MESHCA_STORAGE_ROW_SINK_H_
 #define MESHCA_STORAGE_ROW_SINK_H_
 
@@ -17,27 +17,28 @@
 
 namespace meshca::storage {
 
-// What a job may do inside the batch's transaction.
+// What a job may use inside the batch's transaction.
 struct WriteContext {
   Tables& tables;
   IssuanceAppender& issuances;
 };
 
-// A job for RowSink: every job that its writer gets is one.
+// A job for RowSink. Every job that is submitted to its writer must be one.
 class StoreJob : public WriteJob {
  public:
-  // An error fails this job alone, unless the database itself failed (RowWriter::fault): then the batch does.
+  // Writes the job's rows. An error fails this job alone, unless the database itself failed (RowWriter::fault): then
+  // the whole batch fails.
   virtual absl::Status Apply(WriteContext& context) = 0;
-  // May fail half-way, so that its rows need undoing.
+  // Whether Apply may fail after it has written something, which must then be undone.
   virtual bool MayNeedUndoing() const { return false; }
-  // The issuance by which an unknown commit is looked up; null: it holds none.
+  // The issuance that this job writes; null: none. It tells whether a commit of unknown outcome is in the database.
   virtual const IssuanceRecord* issuance() const { return nullptr; }
 };
 
-// Writer thread, but for the constructor.
+// Used on the writer's thread alone, except the constructor.
 class RowSink final : public WriteSink {
  public:
-  // Both outlive the sink.
+  // `writer` and `keys` outlive the sink.
   RowSink(RowWriter& writer, const KeyEncryption& keys);
 
   absl::Status Write(std::span<const WriteJobPtr> jobs, std::span<absl::Status> results) override;
@@ -45,7 +46,7 @@ class RowSink final : public WriteSink {
   absl::Status AfterBatch() override;
 
  private:
-  // What tells whether the last batch is in the database: an issuance of it, or else the number it wrote.
+  // What tells whether the last batch is in the database: one of its issuances, or else the batch number that it wrote.
   struct Mark {
     std::optional<SerialNumber> serial;
     std::string certificate_sha256;
@@ -55,12 +56,12 @@ class RowSink final : public WriteSink {
   absl::Status ApplyAll(std::span<const WriteJobPtr> jobs, std::span<absl::Status> results);
   absl::Status ApplyOne(StoreJob& job);
   absl::Status WriteBatchNumber();
-  // Is the batch of last_ in the database? Writes a number of its own, which proves that writing works again.
+  // Whether the batch of last_ is in the database. Also writes a batch number, which proves that writing works again.
   absl::StatusOr<bool> LookUpLastBatch();
 
   RowWriter& writer_;
   const KeyEncryption& keys_;
-  std::optional<IssuanceAppender> appender_;  // nothing between a failed Recover and the next
+  std::optional<IssuanceAppender> appender_;  // nullopt between a failed Recover and the next
   Mark last_;
   int64_t batch_number_ = 0;
 };

@@ -1,4 +1,4 @@
-// The store: every rule of storage/, above the rows of one database.
+// Implements Store: all rules of storage/, above the rows of any RowDatabase.
 #ifndef MESHCA_STORAGE_ROW_STORE_H_
 #define MESHCA_STORAGE_ROW_STORE_H_
 
@@ -31,18 +31,18 @@ namespace meshca::storage {
 struct RowStoreOptions {
   // Makes and checks the MACs of rows that grant trust. Outlives the store.
   const KeyEncryption* keys = nullptr;
-  // An apply of entries that nobody went on with for so long gives way to another where all places are taken.
+  // When too many applies of entries are open, one whose client has been silent for this long is closed (EntryApplies).
   absl::Duration apply_silence_max = absl::Minutes(1);
-  // How often a waiter looks for a revision that this process did not commit.
+  // How often a waiter reads the stored revision, in case that another process committed one (RevisionWatch).
   absl::Duration revision_poll = absl::Seconds(1);
 };
 
-// See the interfaces for what each call does. The rules themselves are functions of a transaction's tables
-// (trust_rules, token_rules, entry_rules, issuance_appender, revocation_steps ...); this class gives each call its
-// transaction.
+// See the interfaces for what each call does. The rules are functions over the tables of a transaction (trust_rules,
+// token_rules, entry_rules, issuance_appender, revocation_steps ...); this class runs each call in a transaction.
+// Thread-safe.
 class RowStore : public Store {
  public:
-  // Makes the queue in front of `sink`, which writes to `database`. The queue ends before both do.
+  // Makes the queue in front of `sink`, which writes to `database`. The store destroys the queue before both.
   using MakeQueue = absl::FunctionRef<std::unique_ptr<WriteQueue>(WriteSink& sink, RowDatabase& database)>;
 
   RowStore(const RowStoreOptions& options, std::unique_ptr<RowDatabase> database, MakeQueue make_queue);
@@ -108,11 +108,11 @@ class RowStore : public Store {
 
  private:
   const KeyEncryption& keys() const { return transactions_.keys(); }
-  // Prunes by `prune_chunk`, a transaction of few rows at a time, until `total` is `rows_max` or nothing is left.
+  // Calls `prune_chunk`, each time in a transaction of few rows, until `total` is `rows_max` or nothing is left.
   absl::Status PruneInChunks(uint64_t rows_max, uint64_t& total,
                              absl::FunctionRef<absl::StatusOr<uint64_t>(Tables&, uint64_t)> prune_chunk);
 
-  // Members end in reverse: the queue writes what waits before the database closes.
+  // Members are destroyed in reverse order: the queue writes what waits before the database is closed.
   const std::unique_ptr<RowDatabase> database_;
   RowSink sink_;
   const std::unique_ptr<WriteQueue> queue_;
@@ -120,7 +120,7 @@ class RowStore : public Store {
   EntryGate entry_gate_;
   EntryApplies applies_;
   RevisionWatch revisions_;
-  // Held through a revocation, and while revocations are pruned: what one stages, the other would delete.
+  // Held during a whole revocation, and while revocations are pruned, which would delete what the former has staged.
   Mutex revoking_;
   std::atomic<uint64_t> pruned_ = 0;
 };

@@ -1,4 +1,4 @@
-// The CA's own small values: those that grant trust carry a MAC.
+// The rules of the CA's own settings: a sealed setting, which grants a right, is stored with a MAC.
 #ifndef MESHCA_STORAGE_SETTING_RULES_H_
 #define MESHCA_STORAGE_SETTING_RULES_H_
 
@@ -12,13 +12,13 @@
 
 namespace meshca::storage {
 
-// AuthorityStore's settings, which says the errors, inside a transaction of the caller.
+// See AuthorityStore for these calls and their errors. They run inside a transaction of the caller.
 absl::StatusOr<std::string> GetSetting(Tables& tables, absl::string_view name);
 absl::Status PutSetting(Tables& tables, absl::string_view name, absl::string_view value);
 absl::StatusOr<std::string> GetSealedSetting(Tables& tables, const KeyEncryption& keys, absl::string_view name);
 absl::Status PutSealedSetting(Tables& tables, const KeyEncryption& keys, absl::string_view name,
                               absl::string_view value);
-// Verifies every sealed setting. For CheckStored.
+// Verifies the MAC of every sealed setting. For CheckStored.
 absl::Status VerifySealedSettings(Tables& tables, const KeyEncryption& keys);
 
 }  // namespace meshca::storage

@@ -1,4 +1,4 @@
-// The CA's own small values as rows.
+// Database rows of the CA's own settings.
 #ifndef MESHCA_STORAGE_SETTING_TABLE_H_
 #define MESHCA_STORAGE_SETTING_TABLE_H_
 
@@ -22,11 +22,11 @@ class SettingTable {
  public:
   virtual ~SettingTable() = default;
 
-  // The MAC is "" for a value that grants no trust.
+  // nullopt: there is none of this name. The MAC is "" if the setting is not sealed.
   virtual absl::StatusOr<std::optional<WithMac<SettingRow>>> Find(absl::string_view name) = 0;
   // Inserts the row, or replaces the one of this name.
   virtual absl::Status Put(absl::string_view name, absl::string_view value, absl::string_view mac) = 0;
-  // Those with a MAC, until `visit` returns an error, which is then the answer.
+  // Visits the settings that have a MAC, until `visit` returns an error, which is then returned.
   virtual absl::Status VisitSealed(absl::FunctionRef<absl::Status(WithMac<SettingRow>)> visit) = 0;
 };
 

@@ -1,4 +1,4 @@
-// All that the CA keeps, in one place: what RowStore answers above any database.
+// All storage interfaces of the CA as one class. RowStore implements it above any database.
 #ifndef MESHCA_STORAGE_STORE_H_
 #define MESHCA_STORAGE_STORE_H_
 
@@ -15,9 +15,9 @@
 
 namespace meshca::storage {
 
-// One database behind the interfaces that ca/ declares; each caller borrows the one it needs. Thread-safe. Destroy it
-// after everything that holds one of its faces: the destructor writes what is queued, and answers the rest Unavailable.
-// `test/storage/conformance.h` is the contract, as a test that every implementation passes.
+// One database behind the interfaces that ca/ declares; each user is given the interface that it needs. Thread-safe.
+// Must outlive everything that holds one of the interfaces: the destructor writes what is queued and answers later
+// writes Unavailable. `test/storage/conformance.h` is the contract: a test that every implementation passes.
 class Store : public IssuanceStore,
               public RevocationStore,
               public StoreMaintenance,
@@ -29,15 +29,15 @@ class Store : public IssuanceStore,
               public EntryStore,
               public EntryApplyStore {};
 
-// Reasons that ride on the Unauthenticated of Append.
+// Reasons of the Unauthenticated status of IssuanceStore::Append: the join token is unknown, expired or used.
 inline constexpr char kTokenUnknown[] = "TOKEN_UNKNOWN";
 inline constexpr char kTokenExpired[] = "TOKEN_EXPIRED";
 inline constexpr char kTokenUsed[] = "TOKEN_USED";
 
-// Rides on the PermissionDenied of Append: the registration entry that gave the right went meanwhile.
+// Reason of the PermissionDenied of Append: the registration entry that gave the right was deleted meanwhile.
 inline constexpr char kEntryGone[] = "ENTRY_GONE";
 
-// Reasons of IssuanceStore::JudgePresented, and of Append.
+// Reasons of the errors of IssuanceStore::JudgePresented and of Append.
 inline constexpr char kCertificateNotRecorded[] = "CERTIFICATE_NOT_RECORDED";
 inline constexpr char kCertificateRevoked[] = "CERTIFICATE_REVOKED";
 inline constexpr char kCertificateOriginGone[] = "CERTIFICATE_ORIGIN_GONE";

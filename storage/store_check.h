@@ -1,4 +1,4 @@
-// Is a database what it should be?
+// Checks that a whole database is consistent and that its rows are authentic. For `meshca check`.
 #ifndef MESHCA_STORAGE_STORE_CHECK_H_
 #define MESHCA_STORAGE_STORE_CHECK_H_
 
@@ -9,7 +9,8 @@
 namespace meshca::storage {
 
 // Reads everything: the database's own structure, row MACs, the audit chain, the counters and references of issuances.
-// Ok, or DataLoss with the first findings and what to do. Inside a read transaction of the caller.
+// DataLoss: lists what is wrong, and what to do. Unavailable: the database does not answer. Runs inside a reading
+// transaction of the caller.
 absl::Status CheckStored(Tables& tables, const KeyEncryption& keys);
 
 }  // namespace meshca::storage

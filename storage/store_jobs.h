@@ -1,4 +1,4 @@
-// What the store queues for its writer.
+// The jobs that RowStore submits to its writer.
 #ifndef MESHCA_STORAGE_STORE_JOBS_H_
 #define MESHCA_STORAGE_STORE_JOBS_H_
 
@@ -18,7 +18,7 @@
 
 namespace meshca::storage {
 
-// One issuance: the hot path.
+// Records one issuance. This is the path that has to be fast.
 class AppendJob final : public StoreJob {
  public:
   AppendJob(std::shared_ptr<const IssuanceRecord> record, IssuanceStore::AppendDone done)
@@ -79,7 +79,7 @@ class ForgetSubscribersJob final : public StoreJob {
   SubscriberStore::SaveDone done_;
 };
 
-// A call whose caller waits: lives on the caller's stack by way of Outcome.
+// A call whose caller blocks until it is done. The job refers to `body` and `outcome` on the caller's stack.
 class ControlJob final : public StoreJob {
  public:
   using Body = absl::FunctionRef<absl::Status(Tables&)>;
@@ -106,7 +106,7 @@ class ControlJob final : public StoreJob {
     absl::Status status_ ABSL_GUARDED_BY(mutex_);
   };
 
-  // Both outlive the job: their owner waits on `outcome`.
+  // What `body` refers to and `outcome` outlive the job, because their owner blocks in outcome.Wait().
   ControlJob(Body body, Outcome& outcome) : body_(body), outcome_(outcome) {}
 
   WriteLane lane() const override { return WriteLane::kControl; }

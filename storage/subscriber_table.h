@@ -1,4 +1,4 @@
-// Subscriber instances as rows.
+// Database rows of subscriber instances.
 #ifndef MESHCA_STORAGE_SUBSCRIBER_TABLE_H_
 #define MESHCA_STORAGE_SUBSCRIBER_TABLE_H_
 
@@ -15,11 +15,11 @@ class SubscriberTable {
  public:
   virtual ~SubscriberTable() = default;
 
-  // Inserts the row, or replaces the one of its instance.
+  // Inserts the row, or replaces the row of the same instance.
   virtual absl::Status Put(const SubscriberRecord& record) = 0;
-  // By instance.
+  // All rows, sorted by instance.
   virtual absl::StatusOr<std::vector<SubscriberRecord>> ReadAll() = 0;
-  virtual absl::Status Delete(const std::string& instance) = 0;  // Ok where there is none
+  virtual absl::Status Delete(const std::string& instance) = 0;  // Ok if there is none
 };
 
 }  // namespace meshca::storage

@@ -1,4 +1,4 @@
-// Everything that a database keeps, as one transaction sees it.
+// All tables of a database, as one transaction sees them.
 #ifndef MESHCA_STORAGE_TABLES_H_
 #define MESHCA_STORAGE_TABLES_H_
 
@@ -15,13 +15,13 @@
 
 namespace meshca::storage {
 
-// What a rule is given to work on. Tables keep rows: they look up, insert, change and delete what they are told to, and
-// decide nothing. Whoever began the transaction ends it; one thread at a time uses the tables, and no longer than the
-// transaction lasts. In a writing transaction each table shows what was written through it before, and what was read to
-// judge by stays true until the transaction ends: one writer holds an SQLite database, others lock the rows they read.
+// What the rules work on. Tables look up, insert, change and delete rows, and decide nothing. Whoever began the
+// transaction ends it; the tables are used by one thread at a time, and only while the transaction lasts. In a writing
+// transaction each table shows what was written through it before, and what was read stays true until the transaction
+// ends: an SQLite database has one writer, other databases lock the rows that are read.
 //
 // Errors of every call: Unavailable (the database is away, locked or full), DataLoss (it is damaged). After one of
-// these in a writing transaction nothing of the transaction counts (RowWriter::fault).
+// these a writing transaction can only be rolled back (RowWriter::fault).
 struct Tables {
   TrustTable& trust;
   SettingTable& settings;

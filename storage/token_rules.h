@@ -1,4 +1,4 @@
-// Join tokens: who may redeem one, and that a row somebody else wrote is none.
+// The rules of join tokens: who may redeem one, and that a row whose MAC does not fit is refused.
 #ifndef MESHCA_STORAGE_TOKEN_RULES_H_
 #define MESHCA_STORAGE_TOKEN_RULES_H_
 
@@ -14,14 +14,14 @@
 
 namespace meshca::storage {
 
-// The calls of TokenStore, which says the errors, inside a transaction of the caller.
+// See TokenStore for these calls and their errors. They run inside a transaction of the caller.
 absl::Status CreateToken(Tables& tables, const KeyEncryption& keys, const JoinToken& token);
 absl::StatusOr<JoinToken> FindToken(Tables& tables, const KeyEncryption& keys, absl::string_view secret_sha256);
 absl::StatusOr<std::vector<JoinToken>> ListTokens(Tables& tables, const KeyEncryption& keys);
 absl::Status DeleteToken(Tables& tables, absl::string_view id);
 
-// May `record` redeem its token? Unauthenticated with kTokenUnknown, kTokenExpired or kTokenUsed if not. `first`: this
-// is the first redemption, to be written by MarkTokenUsed once the issuance itself is in.
+// Checks that `record` may redeem its token. Unauthenticated (kTokenUnknown, kTokenExpired or kTokenUsed): it may not.
+// `first`: the token was not redeemed before; the caller then calls MarkTokenUsed after it has inserted the issuance.
 struct Redemption {
   JoinToken token;
   bool first = false;

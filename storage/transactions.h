@@ -1,4 +1,4 @@
-// How the rules get their transactions: readers now, the writer's in its next batch.
+// Runs the rules in transactions: reading ones at once, writing ones in the writer's next batch.
 #ifndef MESHCA_STORAGE_TRANSACTIONS_H_
 #define MESHCA_STORAGE_TRANSACTIONS_H_
 
@@ -14,17 +14,17 @@
 
 namespace meshca::storage {
 
-// Thread-safe. Blocks on the database; never called on the writer's thread.
+// Thread-safe. Every call blocks on the database and must not be made on the writer's thread.
 class Transactions {
  public:
   using Body = absl::FunctionRef<absl::Status(Tables&)>;
 
-  // All outlive it.
+  // All references outlive this object.
   Transactions(RowDatabase& database, WriteQueue& queue, const KeyEncryption& keys)
       : database_(database), queue_(queue), keys_(keys) {}
 
   absl::Status Read(Body body) const { return database_.Read(body); }
-  // The same for a question that is answered with a value.
+  // As Read, for a `question` that returns StatusOr<Value>.
   template <typename Value, typename Question>
   absl::StatusOr<Value> Ask(Question question) const {
     absl::StatusOr<Value> answer = absl::UnknownError("the question was not asked");
@@ -36,10 +36,10 @@ class Transactions {
     return answer;
   }
 
-  // Runs `body` in the writer's next transaction and waits: when it answers Ok, what it wrote survives power loss. An
-  // error of `body` undoes what it wrote.
+  // Runs `body` in the writer's next transaction, on the writer's thread, and waits. Ok: what it wrote survives power
+  // loss. An error of `body` undoes what it wrote and is returned. Other errors: WriteQueue::Submit's.
   absl::Status Write(Body body) const;
-  // `deed`, and its line in the audit log.
+  // As Write, and adds `audit` to the audit log in the same transaction if `deed` returns Ok.
   absl::Status WriteAudited(const AuditEntry& audit, Body deed) const;
 
   const KeyEncryption& keys() const { return keys_; }

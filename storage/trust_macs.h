@@ -1,4 +1,4 @@
-// Which columns of each row that grants trust its MAC covers, and the one way from such a row to its value.
+// Defines which columns the MAC of each row that grants trust covers, and checks it: the only way to use such a row.
 #ifndef MESHCA_STORAGE_TRUST_MACS_H_
 #define MESHCA_STORAGE_TRUST_MACS_H_
 
@@ -15,7 +15,7 @@
 
 namespace meshca::storage {
 
-// The MAC to store beside a row.
+// The MAC to store with the row of this value.
 std::string MacOf(const StoredAuthority& authority, const KeyEncryption& keys);
 std::string MacOf(const StoredBundle& bundle, const KeyEncryption& keys);
 std::string MacOf(const RootRotation& rotation, const KeyEncryption& keys);
@@ -23,7 +23,7 @@ std::string MacOf(const SettingRow& setting, const KeyEncryption& keys);
 std::string MacOf(const JoinToken& token, const KeyEncryption& keys);
 std::string MacOf(const RegistrationEntry& entry, const KeyEncryption& keys);
 
-// The value, if its MAC fits. Errors: those of CheckRowMac (row_mac.h).
+// Checks the row's MAC and returns the value. Errors: those of CheckRowMac (row_mac.h).
 absl::StatusOr<StoredAuthority> Verified(WithMac<StoredAuthority> row, const KeyEncryption& keys);
 absl::StatusOr<StoredBundle> Verified(WithMac<StoredBundle> row, const KeyEncryption& keys);
 absl::StatusOr<RootRotation> Verified(WithMac<RootRotation> row, const KeyEncryption& keys);

@@ -1,5 +1,5 @@
-// What keeps the CA's trust whole, whatever the database: a change is judged on the revision it will be written over,
-// bundles only grow, one rotation runs at a time, every row that is read has a MAC that fits.
+// The rules of authorities, bundles and rotations: a change must have been computed from the revision that it replaces,
+// bundle numbers only grow, only one rotation runs at a time, and the MAC of every row that is read must fit.
 #ifndef MESHCA_STORAGE_TRUST_RULES_H_
 #define MESHCA_STORAGE_TRUST_RULES_H_
 
@@ -13,9 +13,9 @@
 
 namespace meshca::storage {
 
-// Inside a transaction of the caller, all of them. DataLoss: a MAC does not fit.
+// All functions run inside a transaction of the caller. DataLoss: a MAC does not fit.
 absl::StatusOr<AuthoritiesAndBundle> LoadTrust(Tables& tables, const KeyEncryption& keys);
-// AuthorityStore::CommitAuthorities, which says the errors; the new revision.
+// See AuthorityStore::CommitAuthorities, also for the errors. Returns the new revision.
 absl::StatusOr<uint64_t> ApplyAuthorityChange(Tables& tables, const KeyEncryption& keys, const AuthorityChange& change);
 // Verifies every bundle and every rotation, old ones too. For CheckStored.
 absl::Status VerifyBundles(Tables& tables, const KeyEncryption& keys);

@@ -1,4 +1,4 @@
-// What the CA's trust is made of, as rows: authorities, bundles, rotations, and the revision of all three.
+// Database rows of authorities, bundles and rotations, and the revision number of all three together.
 #ifndef MESHCA_STORAGE_TRUST_TABLE_H_
 #define MESHCA_STORAGE_TRUST_TABLE_H_
 
@@ -22,27 +22,27 @@ struct TrustHead {
   uint64_t revision = 0;
 };
 
-// What an append asks of the authority that signed.
+// What the recording of a certificate needs to know of the authority that signed it.
 struct Signer {
-  int64_t number = 0;  // by which issuances refer to it
+  int64_t number = 0;  // the authority's number in the rows of issuances
   AuthorityState state = AuthorityState::kRetired;
 };
 
-// Every visit goes on until `visit` returns an error, which is then the answer.
+// Every Visit... goes on until `visit` returns an error, which is then returned.
 class TrustTable {
  public:
   virtual ~TrustTable() = default;
 
-  // In a writing transaction nobody else moves the revision before it ends.
+  // In a writing transaction nobody else changes the revision before the transaction ends.
   virtual absl::StatusOr<TrustHead> ReadHead() = 0;
   virtual absl::Status WriteHead(const TrustHead& head) = 0;
 
   // In the order in which they were first put.
   virtual absl::Status VisitAuthorities(absl::FunctionRef<absl::Status(WithMac<StoredAuthority>)> visit) = 0;
-  // Inserts the row, or replaces the one with its id: its number stays, because issuances refer to it.
+  // Inserts the row, or replaces the row with its id. Signer::number does not change, because issuances refer to it.
   virtual absl::Status PutAuthority(const StoredAuthority& authority, absl::string_view mac) = 0;
   virtual absl::Status DeleteAuthority(const std::string& id) = 0;
-  // In a writing transaction its state stays what it is until the transaction ends.
+  // nullopt: unknown. In a writing transaction nobody else changes its state before the transaction ends.
   virtual absl::StatusOr<std::optional<Signer>> FindSigner(const std::string& id) = 0;
 
   virtual absl::StatusOr<uint64_t> HighestBundleNumber() = 0;  // 0: there is none
@@ -52,14 +52,14 @@ class TrustTable {
 
   virtual absl::StatusOr<std::optional<WithMac<RootRotation>>> FindNewestRotation() = 0;
   virtual absl::Status VisitRotations(absl::FunctionRef<absl::Status(WithMac<RootRotation>)> visit) = 0;
-  // The number of one that has not ended and is not `number`; 0: there is none.
+  // The number of a rotation that has not ended, other than rotation `number`; 0: there is none.
   virtual absl::StatusOr<uint64_t> FindRunningRotationBeside(uint64_t number) = 0;
   // 0: there is none.
   virtual absl::StatusOr<uint64_t> HighestRotationNumber() = 0;
   virtual absl::StatusOr<bool> HasRotation(uint64_t number) = 0;
-  // Inserts the row, or replaces the one with its number.
+  // Inserts the row, or replaces the row with its number.
   virtual absl::Status PutRotation(const RootRotation& rotation, absl::string_view mac) = 0;
-  virtual absl::Status DeleteRotation(uint64_t number) = 0;  // Ok where there is none
+  virtual absl::Status DeleteRotation(uint64_t number) = 0;  // Ok if there is none
 };
 
 }  // namespace meshca::storage

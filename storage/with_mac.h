@@ -1,4 +1,4 @@
-// A row that grants trust, as a table hands it out: unjudged.
+// A row that grants trust, as a table returns it: its MAC has not been checked yet.
 #ifndef MESHCA_STORAGE_WITH_MAC_H_
 #define MESHCA_STORAGE_WITH_MAC_H_
 
@@ -6,12 +6,11 @@
 
 namespace meshca::storage {
 
-// `value` proves nothing before its MAC was checked: trust_macs.h turns this type into the bare value, and no rule
-// takes the value out by another way.
+// `value` must not be used before its MAC was checked. Rules obtain it only through Verified (trust_macs.h).
 template <typename Value>
 struct WithMac {
   Value value;
-  std::string mac;  // the column, byte by byte
+  std::string mac;  // the stored bytes
 };
 
 }  // namespace meshca::storage
