@@ -38,7 +38,7 @@ struct RowStoreOptions {
 };
 
 // See the interfaces for what each call does. The rules themselves are functions of a transaction's tables
-// (trust_rules, token_rules, entry_rules, issuance_appender, revocation_steps ...); this class gives each call its
+// (trust_rules, token_rules, stored_entries, issuance_appender, revocation_steps ...); this class gives each call its
 // transaction.
 class RowStore : public Store {
  public:

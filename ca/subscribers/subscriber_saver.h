@@ -40,7 +40,7 @@ class SubscriberSaver {
   // The same, and what was acknowledged is saved too, and what could not be saved before.
   void ChangeAndSaveAll(absl::FunctionRef<void(SubscriberLedger&)> change);
   // Reads the ledger, as Change does; what `look` does to it is not saved.
-  void Look(absl::FunctionRef<void(SubscriberLedger&)> look) const;
+  void ReadLedger(absl::FunctionRef<void(SubscriberLedger&)> look) const;
 
   // Deletes the rows of instances that the ledger has forgotten.
   void DeleteRows(const std::vector<std::string>& instances);

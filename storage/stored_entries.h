@@ -1,6 +1,6 @@
 // Registration entries: one id and one set of rights each, and that a row somebody else wrote is none.
-#ifndef MESHCA_STORAGE_ENTRY_RULES_H_
-#define MESHCA_STORAGE_ENTRY_RULES_H_
+#ifndef MESHCA_STORAGE_STORED_ENTRIES_H_
+#define MESHCA_STORAGE_STORED_ENTRIES_H_
 
 #include <string>
 #include <vector>
@@ -28,4 +28,4 @@ absl::StatusOr<bool> EntryGives(Tables& tables, const KeyEncryption& keys, const
 
 }  // namespace meshca::storage
 
-#endif  // MESHCA_STORAGE_ENTRY_RULES_H_
+#endif  // MESHCA_STORAGE_STORED_ENTRIES_H_
