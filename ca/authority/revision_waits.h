@@ -1,4 +1,4 @@
-// Waiting for a change of trust. storage/ implements it.
+// The interface to wait for a change of the stored authorities. storage/ implements it.
 #ifndef MESHCA_CA_AUTHORITY_REVISION_WAITS_H_
 #define MESHCA_CA_AUTHORITY_REVISION_WAITS_H_
 
@@ -18,7 +18,8 @@ class RevisionWaits {
   // this process wakes the caller at once, one of another process within a second. DeadlineExceeded: `wait_max` ran
   // out. Cancelled: EndRevisionWaits. Unavailable: the database is away.
   virtual absl::StatusOr<uint64_t> WaitForRevisionAbove(uint64_t known, absl::Duration wait_max) = 0;
-  // Ends every wait, those that begin later too: for the shutdown, before the threads that wait are joined.
+  // Ends every wait with Cancelled, and those that begin later too. Called at shutdown, before waiting threads are
+  // joined.
   virtual void EndRevisionWaits() = 0;
 };
 
