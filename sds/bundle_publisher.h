@@ -1,4 +1,4 @@
-// The trust bundles of the moment, as secrets, and the streams that hear of the next.
+// Turns what is trusted now into SDS secrets, and tells the streams that carry such secrets of each change.
 #ifndef MESHCA_SDS_BUNDLE_PUBLISHER_H_
 #define MESHCA_SDS_BUNDLE_PUBLISHER_H_
 
@@ -18,7 +18,7 @@
 
 namespace meshca::sds {
 
-// One value of trust under the names that SDS has for it. Immutable; shared by every thread.
+// The secrets made from one `Trust`, under the names that SDS clients ask for. Immutable; shared by every thread.
 struct BundleSecrets {
   TrustVersion version = 0;
   std::shared_ptr<const SecretSnapshot> root_ca;  // `ROOTCA`: the roots of our own trust domain
@@ -27,26 +27,26 @@ struct BundleSecrets {
 
   explicit BundleSecrets(const Trust& trust);
 
-  // Of a name that is kBundle or kAllBundles; never null.
+  // The secret of `name`, whose kind is kBundle or kAllBundles. Never null.
   std::shared_ptr<const SecretSnapshot> Find(const ResolvedName& name) const;
-  // Is it one of the three above, which are there whether anybody asks for them or not?
+  // Whether `snapshot` is one of the three above. They exist for everybody, so no stream is charged for them.
   bool IsShared(const SecretSnapshot& snapshot) const {
     return &snapshot == root_ca.get() || &snapshot == domain.get() || &snapshot == all.get();
   }
 };
 
-// A stream that carries bundles. Its subscriber is one that a rotation waits for, so it can be evicted too.
+// A stream that carries bundles. A rotation waits for its subscriber, so the operator can evict that subscriber.
 class BundleWatcher : public EvictableStream {
  public:
-  // On the stream's own loop.
+  // The trust changed. Runs on the stream's own loop.
   virtual void OnBundles(const std::shared_ptr<const BundleSecrets>& bundles) = 0;
 };
 
-// Makes secrets of each value of trust and tells the streams that watch: one wake-up a loop, with bytes serialised once
-// a protocol, however many streams there are. Thread-safe.
+// Makes the secrets of each new `Trust` once and tells every watching stream. However many streams watch, each loop is
+// woken once, and a response is serialised once for each protocol. Thread-safe.
 class BundlePublisher {
  public:
-  // One stream's place among those that hear of changes; ends with its life. Moves; any one thread at a time.
+  // Registers one stream for changes until End or destruction. Can be moved; used by one thread at a time.
   class Watch {
    public:
     Watch() = default;
@@ -62,16 +62,16 @@ class BundlePublisher {
     size_t place_ = 0;  // in watchers_
   };
 
-  // `trust` outlives the publisher, and no watch does.
+  // `trust` outlives the publisher, and the publisher outlives every Watch.
   explicit BundlePublisher(TrustSource& trust) : trust_(trust) {}
 
-  // Publishes the trust of the moment, and from now on each later one. Once.
+  // Publishes what `trust` holds now, if anything, and from then on each change. Called once.
   void Start();
 
-  // Null: nothing was published yet, because the CA is starting.
+  // What was published last. Null: nothing was yet, because the CA is starting.
   std::shared_ptr<const BundleSecrets> Current() const;
-  // The same, and `watcher` hears of every change after it. Where `watch` runs already, it goes on; where the answer is
-  // null, none begins.
+  // Returns Current(), and registers `watcher` in `watch` to be told of every later change. A `watch` that is
+  // registered already stays as it is. When the answer is null nothing is registered: the caller has to ask again.
   std::shared_ptr<const BundleSecrets> StartWatching(rpc::TypedStreamHandle<BundleWatcher> watcher, Watch& watch);
 
  private:
@@ -82,7 +82,7 @@ class BundlePublisher {
 
   mutable Mutex mutex_;
   std::shared_ptr<const BundleSecrets> current_ ABSL_GUARDED_BY(mutex_);
-  // By Watch::place_. The places of watches that ended are empty, and free for the next.
+  // Indexed by Watch::place_. The place of a watch that ended holds an empty handle and is listed in free_places_.
   std::vector<rpc::TypedStreamHandle<BundleWatcher>> watchers_ ABSL_GUARDED_BY(mutex_);
   std::vector<size_t> free_places_ ABSL_GUARDED_BY(mutex_);
 };

@@ -1,4 +1,4 @@
-// Who is at the other end of an SDS call: known by the transport alone, never by a token.
+// Who is at the other end of an SDS call. The connection alone says so, never a token in the call.
 #ifndef MESHCA_SDS_CALLER_H_
 #define MESHCA_SDS_CALLER_H_
 
@@ -14,19 +14,20 @@
 
 namespace meshca::sds {
 
-// An authenticated caller and the connection it came by. Immutable, shared by what serves it.
+// An authenticated caller and its connection. Immutable; shared by the streams and fetches of that caller.
 struct SdsCaller {
   CallerIdentity identity;
   std::shared_ptr<const rpc::Peer> peer;
-  // Names the holder of a client certificate through all its renewals: the serial number (hex) of the certificate with
-  // which the holder first became a subscriber, which is this one or one that it was renewed from. "" on Unix sockets.
+  // Keeps the holder of a client certificate one and the same instance while it renews: the serial number (hex) of the
+  // certificate with which this holder first became a subscriber. That is its present certificate or an ancestor of it.
+  // "" on Unix sockets.
   std::string lineage;
-  // The serial number (hex) of the certificate that this one was first renewed from, whoever had it; of this one where
-  // it renews none. "" on Unix sockets. The caller chose no part of it, so it is what instances are counted by: how
-  // many one caller can make us remember.
+  // The serial number (hex) of the first certificate in the chain of renewals that led to the present one; of the
+  // present one if it renews none. "" on Unix sockets. The number of instances that are remembered is limited for each
+  // `line`, because the caller cannot choose it (instance_room.h).
   std::string line;
 
-  // The identity that `default` stands for; null when the caller has none of its own.
+  // The identity that the name `default` stands for; null when the caller has no identity of its own.
   const SpiffeId* DefaultId() const { return identity.ids.empty() ? nullptr : &identity.ids.front(); }
 
   // May the private key of `id` go over this connection? On a Unix socket, where the caller may hold the identity; over
@@ -39,21 +40,21 @@ struct SdsCaller {
 // is reached. CREDENTIAL_MALFORMED: a client certificate without a verified path.
 absl::StatusOr<Credentials> PeerCredentials(const rpc::Peer& peer);
 
-// How an instance takes its secrets: by a stream, which acknowledges, or by FetchSecrets, which does not. A process
-// that does both is two instances, because it keeps what it fetched when its stream gets something newer.
+// How an instance receives secrets: on a stream, whose client acknowledges, or by FetchSecrets, whose client does not.
+// A process that does both counts as two instances: it may go on using what it fetched after its stream got newer.
 enum class Taking { kStream, kFetch };
 
-// The instance that a caller is: 16 hex digits, the same after a restart. On a Unix socket the process (pid and start
-// time) with its node id; over mTLS the SPIFFE ID, the node id and the client certificate with its renewals
-// (`lineage`). The SPIFFE ID of a process is no part of it: it may hold several, and get its first while it is
-// connected.
+// Names the instance that a caller is: 16 hex digits, the same after a restart of this server. A hash of the node id
+// and, on a Unix socket, of the process (pid and start time; the connection too where the pid cannot be seen); over
+// mTLS of the SPIFFE ID and `lineage`. The SPIFFE ID of a process is left out: a process may hold several, and may get
+// its first one while it is connected.
 std::string InstanceKey(const rpc::Peer& peer, Taking taking, absl::string_view lineage, absl::string_view spiffe_id,
                         absl::string_view node);
 
-// SubscriberRecord::kind: "sds-unix", "sds-mtls", "sds-fetch-unix", "sds-fetch-mtls". HoldsWhatItWasSent knows the last
-// two.
+// SubscriberRecord::kind: "sds-unix", "sds-mtls", "sds-fetch-unix" or "sds-fetch-mtls". The last two acknowledge
+// nothing: HoldsWhatItWasSent (ca/subscribers) is true for them.
 absl::string_view SubscriberKind(const rpc::Peer& peer, Taking taking);
-// SubscriberRecord::peer: see SubscriberPrincipal.
+// SubscriberRecord::peer: a text for people, from which subscriber_principal.h reads whom the instance counts against.
 std::string PeerText(const SdsCaller& caller);
 
 }  // namespace meshca::sds

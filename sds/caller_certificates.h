@@ -1,4 +1,5 @@
-// What a client certificate that a caller shows is worth: asked of the CA's inventory, or of the CA by an agent.
+// Whether a caller's client certificate is still good, and what it renewed. `meshca serve` looks it up in the inventory
+// of issued certificates; an agent asks its CA.
 #ifndef MESHCA_SDS_CALLER_CERTIFICATES_H_
 #define MESHCA_SDS_CALLER_CERTIFICATES_H_
 
@@ -12,10 +13,10 @@
 
 namespace meshca::sds {
 
-// How a certificate stands among those that were issued in turn for one holder, each a renewal of the one before.
+// Where a certificate stands in its line: a first certificate and the renewals of it, each of the one before.
 struct CertificateAncestry {
-  std::string parent_serial;  // hex, of the certificate it renews; "": it renews none
-  std::string line_serial;    // hex, of the first one of them all; "": it is the first itself
+  std::string parent_serial;  // of the certificate that this one renews, in hex; "": it renews none
+  std::string line_serial;    // of the first certificate of the line, in hex; "": this one is the first
 };
 
 // Thread-safe. Every call may block: on a database, or on the network.
@@ -23,14 +24,15 @@ class CallerCertificates {
  public:
   virtual ~CallerCertificates() = default;
 
-  // May a caller who shows this certificate be served at all, now? The handshake has proved its path and its key;
-  // that the CA issued it, and has not taken it back, is judged here. `trusted_issuers`: see CallerIdentity.
-  // Unauthenticated, PermissionDenied: no, with the reason. Unavailable: nobody can say now.
+  // May a caller who shows this certificate be served now? The TLS handshake has proved the path and the possession of
+  // the key. Here it is judged whether the CA issued the certificate and has not revoked it. `trusted_issuers`: see
+  // CallerIdentity. Errors: Unauthenticated or PermissionDenied (no, with the reason); Unavailable (cannot be said
+  // now).
   virtual absl::StatusOr<CertificateAncestry> Judge(
       const PresentedCertificate& shown, const std::shared_ptr<const std::vector<std::string>>& trusted_issuers) = 0;
 
-  // The serial number (hex) of the certificate that the one with this serial number renewed; "": it renewed none.
-  // NotFound: no such certificate. InvalidArgument: not a serial number. Unavailable.
+  // The serial number (hex) of the certificate that the certificate `serial` (hex) renewed; "": it renewed none.
+  // Errors: NotFound (no such certificate), InvalidArgument (not a serial number), Unavailable (ask again).
   virtual absl::StatusOr<std::string> ParentOf(absl::string_view serial) = 0;
 };
 

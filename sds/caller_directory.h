@@ -1,4 +1,4 @@
-// Who calls: judged, followed through the renewals of its certificate, and told apart as instances.
+// Authenticates callers, recognises a holder after its certificate was renewed, and tells which instance a caller is.
 #ifndef MESHCA_SDS_CALLER_DIRECTORY_H_
 #define MESHCA_SDS_CALLER_DIRECTORY_H_
 
@@ -42,21 +42,23 @@ class CallerDirectory {
   // CallerCertificates::Judge's.
   void Authenticate(std::shared_ptr<const rpc::Peer> peer, std::string node, Done done);
 
-  // Asks the authenticators alone: what a caller that was let in before may have now. `done` as above.
+  // Asks the authenticator again what a caller that was let in before may have now. Its certificate is not judged by
+  // CallerCertificates. `done` runs once, on any thread, perhaps before this returns.
   void JudgeAgain(const rpc::Peer& peer, Authenticator::Done done);
 
-  // The instance that a stream or a fetch of `caller` with this node id belongs to. Of the record: instance, spiffe_id,
-  // node, kind and peer. `asked` is the first SPIFFE ID it names: who the caller is where it has no ID of its own.
+  // The instance that a stream or a fetch of `caller` with this node id belongs to. Fills the record's instance,
+  // spiffe_id, node, kind and peer only. A caller without an identity of its own is recorded under `asked`, the first
+  // SPIFFE ID that it asks for.
   SubscriberRecord InstanceOf(const SdsCaller& caller, Taking taking, absl::string_view node,
                               const SpiffeId& asked) const;
 
  private:
-  // `caller`, or the same caller as an earlier stream of its connection has it: hundreds of streams of one connection
-  // hold it once.
+  // Returns the equal SdsCaller that an earlier stream of the same connection holds, else `caller` itself: hundreds of
+  // streams of one connection then share one object.
   std::shared_ptr<const SdsCaller> Share(std::shared_ptr<const SdsCaller> caller);
-  // Completes `caller`, a TLS peer, by its client certificate. May block.
+  // Judges the client certificate of `caller`, a TLS peer, and fills in lineage and line. May block.
   absl::Status FollowCertificate(SdsCaller& caller, absl::string_view node);
-  // SdsCaller::lineage of the certificate `serial`, a renewal of `parent`. May block.
+  // SdsCaller::lineage of a caller that shows the certificate `serial`, which renewed `parent`. May block.
   std::string FindLineage(const SdsCaller& caller, const std::string& serial, std::string parent,
                           absl::string_view node);
 
@@ -66,7 +68,7 @@ class CallerDirectory {
   // A small direct-mapped cache: the slot is the connection's number modulo its size, and holds the caller that came to
   // the slot last.
   std::array<std::weak_ptr<const SdsCaller>, 64> recent_callers_ ABSL_GUARDED_BY(mutex_);
-  // Serial of a renewed client certificate -> the lineage it was found to have: the next renewal finds it in one step.
+  // From the serial of a renewed client certificate to its lineage. The next renewal finds its parent here in one step.
   absl::flat_hash_map<std::string, std::string> lineages_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -1,4 +1,4 @@
-// One proxy's DeltaSecrets call: changes only.
+// One proxy's DeltaSecrets call: requests and responses hold only what changed.
 #ifndef MESHCA_SDS_DELTA_SECRET_STREAM_H_
 #define MESHCA_SDS_DELTA_SECRET_STREAM_H_
 
@@ -10,11 +10,12 @@
 
 namespace meshca::sds {
 
-// Requests add and remove names; a name that cannot be had, or no longer, is listed as removed, once. What a client
-// that reconnects says it still holds (initial_resource_versions) is not believed: it is sent everything again.
+// Requests add and remove names. A name that the caller may not have, or may not have any more, is listed once as
+// removed. A client that reconnects is sent everything again: what it claims to hold (initial_resource_versions) is
+// ignored.
 class DeltaSecretStream final : public DiscoveryStream {
  public:
-  // As DiscoveryStream.
+  // `stream` and `hub` outlive this object.
   DeltaSecretStream(rpc::Stream& stream, SecretHub& hub) : DiscoveryStream(stream, hub) {}
 
  private:
@@ -23,17 +24,17 @@ class DeltaSecretStream final : public DiscoveryStream {
   }
   bool IsAckAlone(absl::string_view message) const override;
   void ApplyNames(DiscoveryAsk& ask) override;
-  // A request tells what changed, so its names count whatever it answers.
+  // A delta request is sent once and not repeated, so its names count whichever response it answers.
   bool StaleNamesCount() const override { return true; }
   NumberedResponse MakeNextResponse(std::span<const SecretSnapshot* const> resources) const override;
   void OnRefused(const std::string& name) override;
   bool HasMoreToTell() const override { return !removed_.empty(); }
   void OnSent() override;
 
-  // To be listed as removed in the next response. All of them are subscribed to: there are never more than a stream may
-  // have names, however often a client that does not read asks.
+  // Names to be listed as removed in the next response. All of them are subscribed to (and refused), so there are never
+  // more than a stream may have names (kNamesMax), however often a client asks that does not read.
   std::set<std::string, std::less<>> removed_;
-  size_t removed_charge_ = 0;
+  size_t removed_charge_ = 0;  // bytes that removed_ holds of the stream's charge
 };
 
 }  // namespace meshca::sds

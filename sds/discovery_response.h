@@ -1,5 +1,5 @@
-// Writes DiscoveryResponse and DeltaDiscoveryResponse straight into wire bytes, in one allocation that is wiped: a
-// protobuf message on the way would leave copies of private keys behind.
+// Serialises DiscoveryResponse and DeltaDiscoveryResponse by hand, into one allocation that is wiped when it is freed.
+// A protobuf message in between would leave copies of private keys in memory.
 #ifndef MESHCA_SDS_DISCOVERY_RESPONSE_H_
 #define MESHCA_SDS_DISCOVERY_RESPONSE_H_
 
@@ -19,28 +19,29 @@ inline constexpr absl::string_view kSecretTypeUrl =
 
 enum class Protocol { kStateOfTheWorld = 0, kDelta = 1 };
 
-// A framed response and the nonce in it, which is the decimal text of `nonce`.
+// A response with its gRPC frame prefix. The response's nonce field is `nonce` as decimal text.
 struct NumberedResponse {
   uint64_t nonce = 0;
   rpc::Payload payload;
 };
 
-// Serialises a response that holds `resources`. Its nonce is greater than every one made before in this process; its
-// version_info derives from the resources, so equal versions mean equal bytes. `removed` is for kDelta alone. A delta
-// resource carries its own version besides. Thread-safe.
+// Serialises a response that holds `resources`. Its nonce is greater than every nonce made before in this process. Its
+// version_info derives from the resources, so equal versions mean equal resources. `removed` (names) is for kDelta
+// alone, where each resource also carries its own version. Thread-safe.
 NumberedResponse MakeResponse(Protocol protocol, std::span<const SecretSnapshot* const> resources,
                               std::span<const std::string> removed = {});
 
-// A response whose nonce is greater than `nonce`: where it holds one resource alone, the one that all streams share
-// (SecretSnapshot::Alone), unless the stream is past that already.
+// A response whose nonce is greater than `nonce`, the last one of the stream. For a single resource it is the response
+// that all streams share (SecretSnapshot::Alone), unless that one's nonce is not greater. Thread-safe.
 NumberedResponse MakeResponseAfter(uint64_t nonce, Protocol protocol, std::span<const SecretSnapshot* const> resources,
                                    std::span<const std::string> removed = {});
 
-// Responses serialised since start: what tests count.
+// How many responses this process has serialised. Tests and SdsStats read it.
 uint64_t ResponsesSerialised();
 
 namespace wire {
-// One length-delimited protobuf field with a number below 16.
+// A length-delimited protobuf field with a number from 1 to 15: its size with tag and length; its tag and length only;
+// all of it.
 size_t FieldSize(size_t value_bytes);
 void AppendHead(int number, size_t value_bytes, std::string& out);
 void AppendField(int number, absl::string_view value, std::string& out);

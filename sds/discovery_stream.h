@@ -1,4 +1,5 @@
-// What StreamSecrets and DeltaSecrets have in common: one caller, a set of names, and answers to responses.
+// What StreamSecrets and DeltaSecrets share: they authenticate one caller, keep the set of names it subscribes to, send
+// these secrets, and read the client's ACKs and NACKs.
 #ifndef MESHCA_SDS_DISCOVERY_STREAM_H_
 #define MESHCA_SDS_DISCOVERY_STREAM_H_
 
@@ -24,9 +25,9 @@
 
 namespace meshca::sds {
 
-// Sends the newest of every resource subscribed to, skips what a slow proxy had no time to read, and tells the registry
-// what the proxy acknowledged. Lives on its connection's loop; publisher, ring and registry reach it by posting, so it
-// holds no lock.
+// Sends the newest version of every resource that is subscribed to, skips versions that a slow proxy had no time to
+// read, and tells the SubscriberRegistry what the proxy acknowledged. Lives on its connection's loop. The publisher,
+// the key ring and the registry reach it by posting to that loop, so it needs no lock.
 class DiscoveryStream : public BundleWatcher {
  public:
   void OnMessage(absl::string_view message) final;
@@ -37,40 +38,40 @@ class DiscoveryStream : public BundleWatcher {
   void OnEvicted(const absl::Status& why) final;
 
  protected:
-  // Both outlive the stream.
+  // `stream` and `hub` outlive this object.
   DiscoveryStream(rpc::Stream& stream, SecretHub& hub) : stream_(stream), hub_(hub) {}
 
-  // ---- In what the two protocols differ.
+  // ---- What the two protocols do differently.
 
   virtual absl::StatusOr<DiscoveryAsk> ReadRequest(absl::string_view message) const = 0;
-  // Is `message` an ACK of the last response, and nothing else? False where only ReadRequest can tell.
+  // IsBareAck for the last response: false also where only ReadRequest can tell.
   virtual bool IsAckAlone(absl::string_view message) const = 0;
-  // Applies the names of `ask` by Subscribe and Unsubscribe. Not called for a stale request of a protocol where
+  // Applies the names of `ask` by calling Subscribe and Unsubscribe. Not called for a request with a stale nonce when
   // StaleNamesCount() is false.
   virtual void ApplyNames(DiscoveryAsk& ask) = 0;
   // Whether the names of a request count even beside a stale nonce.
   virtual bool StaleNamesCount() const = 0;
-  // A response with `resources` and whatever else the protocol has to tell now; its nonce is above the last one's.
+  // A response with `resources` and, in delta, removed names. Its nonce is greater than that of the last response.
   virtual NumberedResponse MakeNextResponse(std::span<const SecretSnapshot* const> resources) const = 0;
-  // `name`, which is subscribed to, cannot be had, or no longer.
+  // The client asked for `name` and may not have it, or may not have it any more.
   virtual void OnRefused(const std::string& name) {}
-  // Whether a response is due though no resource is new.
+  // Whether a response has to be sent although no resource is new.
   virtual bool HasMoreToTell() const { return false; }
   // The response that was made last has been sent.
   virtual void OnSent() {}
 
-  // ---- For their answers.
+  // ---- What the two protocols call.
 
-  // Adds `name`, or sends it again where it is there already and `again`. A name that was refused stays refused until
-  // the subscription to it ends.
+  // Subscribes to `name`. If it is subscribed to already and `again`, it is sent again. A name that was refused stays
+  // refused until the subscription to it ends.
   void Subscribe(const std::string& name, bool again);
   void Unsubscribe(const std::string& name) { Uncharge(subscription_.Erase(name)); }
   // Ends the subscription to every name that is not among `names`.
   void UnsubscribeOthers(const std::vector<std::string>& names) { Uncharge(subscription_.EraseOthers(names)); }
   const Subscription& subscription() const { return subscription_; }
 
-  // What everything that is kept because of this stream weighs, on the buffer budget of connection, source and process.
-  // False: it has no room for `bytes` more, and the stream has ended.
+  // Adds `bytes` to what this stream's memory counts for in the buffer budget of its connection, its source and the
+  // process (Stream::HoldBytes). False: the budget has no room for them, and the stream was ended (ResourceExhausted).
   bool Charge(size_t bytes);
   void Uncharge(size_t bytes);
 
@@ -87,23 +88,23 @@ class DiscoveryStream : public BundleWatcher {
   // ---- Names.
   void SubscribeToKey(ResolvedName name);
   void SubscribeToBundle(ResolvedName name);
-  // Null: there is no room for it, and the stream has ended.
+  // Null: the budget has no room for the slot, and the stream was ended.
   Subscription::Slot* AddSlot(ResolvedName name, size_t extra_charge);
   void HoldKey(Subscription::Slot& slot);
   void Refuse(const std::string& name);
-  // Into the registry, with the first name that may be had: `asked`, for an identity. False: there is no room, and the
-  // stream has ended.
+  // Joins the registry when the first name is granted; `asked` is that name if it is an identity, else empty. False:
+  // the registry has no room for the instance, and the stream was ended.
   bool Join(const SpiffeId& asked);
   void TellWhatIsCarried();
-  // The refusal of the first of `names` that may not be had.
+  // Why the first refused name among `names` is refused.
   absl::Status FindRefusal(const std::vector<std::string>& names) const;
-  // Ends the stream when nothing of what it asks for can be had; `why` is asked for the reason then.
+  // Ends the stream if every name that it asks for is refused; `why` then gives the status. True: it was ended.
   bool FinishIfNothingLeft(absl::FunctionRef<absl::Status()> why);
 
   // ---- Answers.
   void OnKey(uint64_t lease_number, const absl::StatusOr<SecretContent::Ptr>& content);
   void OnNoKey(Subscription::Slot& slot, const absl::Status& why);
-  // Sends what is due, if the client reads.
+  // Sends what is due, unless the peer's window is full: OnWritable calls this again.
   void Flush();
   void Fail(const absl::Status& why);
 
@@ -111,18 +112,18 @@ class DiscoveryStream : public BundleWatcher {
   SecretHub& hub_;
   bool begun_ = false;            // the first request was read
   bool ended_ = false;            // Finish was called
-  bool half_closed_ = false;      // nothing will be asked or answered any more
+  bool half_closed_ = false;      // the client sends no more messages
   bool judged_long_ago_ = false;  // requests have been handled since the caller was authenticated
   std::string node_;
-  std::vector<DiscoveryAsk> early_;  // before the caller is known
-  std::shared_ptr<const SdsCaller> caller_;
-  std::shared_ptr<const BundleSecrets> bundles_;  // null: it carries none
+  std::vector<DiscoveryAsk> early_;               // requests that arrived before the caller was authenticated
+  std::shared_ptr<const SdsCaller> caller_;       // null: not authenticated yet
+  std::shared_ptr<const BundleSecrets> bundles_;  // null: the stream carries no bundle
   BundlePublisher::Watch watch_;
   SubscriberRegistry::Member member_;
   Subscription subscription_;
-  size_t charge_ = 0;            // what the stream holds of the buffer budget
-  size_t rejection_charge_ = 0;  // of it: the text of the last NACK, which the registry keeps
-  uint64_t leases_ = 0;          // numbers given so far
+  size_t charge_ = 0;            // bytes that the stream holds of the buffer budget
+  size_t rejection_charge_ = 0;  // of these: for the text of the last NACK, which the registry keeps
+  uint64_t leases_ = 0;          // the last Subscription::Slot::lease_number that was given
 };
 
 }  // namespace meshca::sds

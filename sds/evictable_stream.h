@@ -11,12 +11,12 @@ namespace meshca::sds {
 
 class EvictableStream : public rpc::StreamHandler {
  public:
-  // On the stream's own loop. `why` is what the client is told.
+  // Ends the stream with `why`, which the client is told. Runs on the stream's own loop.
   virtual void OnEvicted(const absl::Status& why) = 0;
 };
 
-// What SubscriberRegistry::Join is given: tells `stream`, on its own loop. It is told Unavailable (reason
-// SUBSCRIBER_EVICTED), so that its proxy asks again.
+// The notice to give to SubscriberRegistry::Join: it posts OnEvicted to `stream`'s loop, with Unavailable (reason
+// SUBSCRIBER_EVICTED), so that the proxy opens a new stream.
 EvictionNotice EndWhenEvicted(rpc::TypedStreamHandle<EvictableStream> stream);
 
 }  // namespace meshca::sds

@@ -16,37 +16,39 @@
 
 namespace meshca::sds {
 
-// Guarded by the ring's mutex, but for the first two members, which never change.
+// Guarded by the ring's mutex, except `instance` and `id`, which never change.
 struct HeldKey {
   HeldKey(std::string instance_name, SpiffeId spiffe_id)
       : instance(std::move(instance_name)), id(std::move(spiffe_id)) {}
   const std::string instance;
   const SpiffeId id;
 
-  std::shared_ptr<const KeyRing::Owner> owner;          // whoever asked for it last: who is judged before it is renewed
-  SecretContent::Ptr current;                           // null: it has no certificate yet
-  absl::Time renew_at = absl::InfiniteFuture();         // when `current` is renewed, by the wall clock
-  absl::Duration renew_due = absl::InfiniteDuration();  // the same since boot; worked out anew when the clock was set
+  std::shared_ptr<const KeyRing::Owner> owner;          // the caller that asked for it last; judged before each renewal
+  SecretContent::Ptr current;                           // key and certificate; null: it has none yet
+  absl::Time renew_at = absl::InfiniteFuture();         // wall clock time at which `current` is renewed
+  absl::Duration renew_due = absl::InfiniteDuration();  // the same since boot; recomputed when the wall clock was set
   enum {
     kIdle,     // nothing is being done
-    kWaiting,  // for its turn to ask for a certificate
-    kWorking,  // a certificate has been asked for
+    kWaiting,  // it waits for its turn to ask for a certificate
+    kWorking,  // a certificate was asked for and has not come yet
   } state = kIdle;
-  // Whether another certificate is made when the one that is under way has come, because a renewal or a reissue was
+  // Whether another certificate has to be made after the one that is on its way, because a renewal or a reissue was
   // asked for meanwhile.
   enum {
     kNo,
     kIfSameAuthority,  // a reissue: only if what comes was signed by the authority that signed `current`
     kYes,              // a renewal
   } again = kNo;
-  bool reissue = false;  // it has a place by KeySchedule::Reissue, and was not replaced yet
+  bool reissue = false;  // KeySchedule::Reissue gave it a time, and it was not replaced yet
   bool dropped = false;  // it is no longer in the ring
-  // Certificates were revoked while one was under way: what comes is judged before anybody gets it.
+  // Some certificates were revoked while this key's next one was on its way: whether that one is among them is asked
+  // before anybody gets it.
   bool unjudged = false;
-  // Entries changed while one was under way, or before it was asked for: its owner is judged again.
+  // Registration entries changed while the certificate was on its way, or its owner was judged too long before asking
+  // for it: the owner is judged again.
   bool recheck = false;
   uint32_t failures = 0;  // attempts without a certificate since the last one that came
-  // Who holds it, by ticket.
+  // The listeners of its leases, each with the lease's ticket.
   std::vector<std::pair<uint64_t, std::shared_ptr<const KeyRing::Listener>>> holders;
 
  private:

@@ -1,4 +1,5 @@
-// The keys that this process makes for its subscribers: one for each identity of each instance, in memory only.
+// The private keys, with their certificates, that this process makes for its subscribers: one key for each identity of
+// each instance, in memory only.
 #ifndef MESHCA_SDS_KEY_RING_H_
 #define MESHCA_SDS_KEY_RING_H_
 
@@ -25,7 +26,7 @@
 
 namespace meshca::sds {
 
-// Whether this is the error by which a holder hears that its certificate was revoked.
+// Whether `status` is the error that tells a holder that its certificate was revoked (reason CERTIFICATE_REVOKED).
 bool IsRevocation(const absl::Status& status);
 
 // A key is made when the first stream or fetch of its instance holds it, and renewed for as long as anybody does.
@@ -47,25 +48,25 @@ class KeyRing final {
   // on the executor's thread with no lock held; may run once more while its Lease ends on another thread.
   using Listener = std::function<void(const absl::StatusOr<SecretContent::Ptr>&)>;
 
-  // Who holds a key.
+  // On whose behalf a key is made.
   struct Owner {
     std::string instance;  // CallerDirectory::InstanceOf
-    std::string node;
+    std::string node;      // node id of the stream's first request
     std::shared_ptr<const SdsCaller> caller;
-    // The caller was judged for an earlier request than the one that names this key: before a key is made it is judged
-    // again.
+    // True: the caller was authenticated for an earlier request, not for the one that names this key. It is then
+    // authenticated again before a key is made.
     bool judged_long_ago = false;
   };
 
   // Whom a ring asks about revoked certificates, and whom it tells.
   struct Revocations {
     RevocationSource* source = nullptr;  // null: nothing is ever revoked
-    // Told when a key of `instance` was dropped because its certificate was revoked. The last of the certificates that
-    // the instance has left ends at `until`; in the infinite past where it has none left.
+    // Called when a key of `instance` was dropped because its certificate was revoked. `until` is when the last
+    // certificate that the instance still has ends; InfinitePast: it has none left. No lock is held.
     std::function<void(const std::string& instance, absl::Time until)> dropped;
   };
 
-  // Holds a key for as long as it lives. Moves.
+  // Holds one key until Release or destruction. Can be moved. While at least one lease holds it, a key is renewed.
   class Lease {
    public:
     Lease() = default;
@@ -82,45 +83,47 @@ class KeyRing final {
     uint64_t ticket_ = 0;
   };
 
-  // Works on the thread of `executor`, which has not started yet and is shut down between Shutdown and the end of the
-  // ring. `clock` and `entropy` outlive the ring; `svids`, `revocations`, and what `authenticate` leads to, live until
-  // the executor is shut down.
+  // Works on the thread of `executor`. The executor is started after this constructor; it is shut down after Shutdown
+  // and before the ring is destroyed. `clock` and `entropy` outlive the ring; `svids`, the source in `revocations` and
+  // what `authenticate` uses live until the executor is shut down.
   KeyRing(KeyRingOptions options, SvidSource& svids, Authenticate authenticate, Revocations revocations,
           const JudgedClock& clock, EntropySource& entropy, SerialExecutor& executor);
   ~KeyRing();
 
-  // Holds the key of `id` for `owner`, and from now on tells `listener` of each new one. `current` becomes the valid
-  // key that is there; null where there is none, and then one is being made. The ring outlives the Lease.
+  // Holds the key of `id` for `owner`, and from now on tells `listener` of each new one. `*current` becomes the present
+  // key if it is valid; else null, and a key is being made. The ring outlives the Lease.
   Lease Hold(Owner owner, const SpiffeId& id, Listener listener, SecretContent::Ptr* current);
 
-  // Replaces at once every held key that `chosen` picks; `serial` is its certificate's, in hex. Returns the identities
-  // of these keys, one element a key. `chosen` is asked with a lock held: it must not call the ring.
+  // Replaces at once every held key for which `chosen` is true; `serial` is its certificate's, in hex. Returns the
+  // identities of these keys, one element for each key. `chosen` runs with a lock held: it must not call the ring.
   std::vector<SpiffeId> Renew(absl::FunctionRef<bool(const SpiffeId& id, absl::string_view serial)> chosen);
 
-  // Replaces every held key whose certificate was signed by an authority that `stale` picks (Svid::authority_id).
+  // Replaces every held key whose certificate was signed by an authority for which `stale` is true
+  // (Svid::authority_id). `per_second` is above 0.
   // Gives each a time at which it will be replaced: one key every 1/per_second seconds, the certificate that ends first
   // in front, none later than its renewal. A key that has a time already keeps it, so this may be called again and
-  // again; new ones follow after the last. One whose last attempt failed keeps the time of its next attempt. A key that
-  // nobody holds is dropped if `stale` picks it, so nobody gets it again. In the queue of what waits for a certificate,
-  // these keys and first certificates take turns as they come; a renewal that is due goes before both.
-  // Returns how many held keys `stale` picks now. It is asked with a lock held: it must not call the ring.
+  // again; new ones follow after the last. A key whose last attempt failed keeps the time of its next attempt. A stale
+  // key that nobody holds is dropped, so nobody gets it again. Among the keys that wait for a certificate, reissues and
+  // first certificates are served in order of arrival, after all renewals that are due.
+  // Returns how many held keys are stale now. `stale` runs with a lock held: it must not call the ring.
   uint64_t Reissue(absl::FunctionRef<bool(absl::string_view authority_id)> stale, double per_second);
 
-  // Rights may have changed: asks the authenticator now about the owner of every key. The holders of a key that its
-  // owner may not have any more are told so, as a final error.
+  // To be called when rights may have changed: asks the authenticator about the owner of every key. A key that its
+  // owner may not have any more is dropped, and its holders are told so (a final error).
   void Recheck();
 
-  // Certificates were revoked: asks the RevocationSource about each, and drops every key whose certificate is among
-  // them, so that nobody gets it again and no renewal follows from it. Its holders are told PermissionDenied (reason
-  // CERTIFICATE_REVOKED). Whoever asks again and may hold the identity gets a key whose certificate renews none. A
-  // certificate that is on its way is judged when it comes, before anybody gets it; one that cannot be judged now is
-  // judged again at each tick. Returns how many keys were dropped. May block, as the source does; from any thread.
+  // To be called when certificates were revoked: asks the RevocationSource about the certificate of every key, and
+  // drops the keys of those that were revoked, so that nobody gets them again and nothing is renewed from them. Their
+  // holders are told PermissionDenied (reason CERTIFICATE_REVOKED). A caller that asks again and may hold the identity
+  // gets a new key with a first certificate. A certificate on its way is asked about before anybody gets it. Where the
+  // source cannot answer, it is asked again at each tick of the executor. Returns how many keys were dropped. May
+  // block, as the source does; any thread.
   uint64_t DropRevoked();
 
   KeyRingStats Stats() const;
 
-  // Begins nothing more, waits for what is under way, and tells who still waits for a key that none comes. Leases may
-  // be released afterwards. Idempotent; not from the executor's thread.
+  // Begins nothing more, waits for the attempts under way, and tells Unavailable to the listeners of keys that have no
+  // certificate yet. Leases may be released afterwards. Idempotent; not to be called on the executor's thread.
   void Shutdown();
 
  private:

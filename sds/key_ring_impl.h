@@ -1,4 +1,4 @@
-// Inside the key ring. Nobody else includes it.
+// The implementation of the key ring. Only its own sources include this header.
 #ifndef MESHCA_SDS_KEY_RING_IMPL_H_
 #define MESHCA_SDS_KEY_RING_IMPL_H_
 
@@ -24,11 +24,11 @@
 
 namespace meshca::sds {
 
-// What the holder of a revoked certificate is told.
+// The PermissionDenied (reason CERTIFICATE_REVOKED) that the holder of a revoked certificate is told.
 absl::Status CertificateRevoked(const SpiffeId& id, absl::string_view serial);
 
-// Public calls are in key_ring.cc; what is done on the executor's thread, in key_ring_work.cc; what follows from a
-// revocation, in key_ring_revocation.cc.
+// The public calls are in key_ring.cc, the work on the executor's thread in key_ring_work.cc, and what follows from a
+// revocation in key_ring_revocation.cc.
 class KeyRing::Impl {
  public:
   Impl(KeyRingOptions options, SvidSource& svids, Authenticate authenticate, Revocations revocations,
@@ -44,23 +44,23 @@ class KeyRing::Impl {
   void Shutdown();
 
  private:
-  // One certificate on its way, or one question to the authenticator.
+  // One certificate that is being obtained, or (check_only) one question to the authenticator about the owner.
   struct Attempt {
     HeldKeyPtr key;
     std::shared_ptr<const Owner> owner;
     std::string parent_serial;  // "": no certificate yet
     bool check_only = false;
-    bool recheck = false;  // entries changed since its owner was judged
+    bool recheck = false;  // the owner has to be judged again, even for a first certificate (HeldKey::recheck)
   };
   using Listeners = std::vector<std::shared_ptr<const Listener>>;
 
-  // The executor's duty: begins whatever is due. Returns when it wants to look again.
+  // The executor's duty: begins whatever is due. Returns after how long it has to run again at the latest.
   absl::Duration BeginDue();
   std::vector<Attempt> TakeDue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Times every renewal anew when the wall clock was set, or is believed again.
   void FollowClock() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Retime(const HeldKeyPtr& key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // The wall clock says that its certificate has not begun, and is believed.
+  // Whether the certificate has not begun yet by a believed clock: it was made while the clock was ahead.
   bool IsFromAhead(const SecretContent& content) const;
   void Begin(Attempt attempt);
   void Submit(Attempt attempt, CallerIdentity caller);
@@ -76,16 +76,16 @@ class KeyRing::Impl {
   absl::Duration RetryDelay(const HeldKey& key, absl::Time now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   static Listeners ListenersOf(const HeldKey& key);
 
-  // What Revocations::dropped is told, by instance.
+  // From an instance to the `until` that Revocations::dropped is told for it.
   using Ends = absl::flat_hash_map<std::string, absl::Time>;
   Ends EndsOf(const std::vector<std::string>& instances) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void TellEnds(const Ends& ends) const;
-  // False too where it cannot be said now: then it is asked again at the next tick. With no lock held.
+  // False also where the source cannot answer; then DropRevoked runs again at the next tick. Called with no lock held.
   bool IsRevoked(const std::string& serial);
-  // Certificates were revoked while `attempt` was under way, and what it brought is one of them: it has failed. Lets
-  // the lock go meanwhile.
+  // Whether the certificate that `attempt` brought was revoked while the attempt was under way; the attempt has then
+  // been ended by Failed. Releases the lock while it asks the source.
   bool RevokedMeanwhile(const Attempt& attempt, const std::string& serial) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // The source's refusal as the holder of the key hears it.
+  // The status that the holder of the key is told when the SvidSource answered `refusal`.
   static absl::Status ForHolder(const Attempt& attempt, const absl::Status& refusal);
 
   const KeyRingOptions options_;
@@ -93,20 +93,20 @@ class KeyRing::Impl {
   const Authenticate authenticate_;
   const Revocations revocations_;
   const JudgedClock& clock_;
-  ClockSetting setting_{clock_};  // the executor's thread
+  ClockSetting setting_{clock_};  // used by the executor's thread alone
   EntropySource& entropy_;
   SerialExecutor& executor_;
 
   mutable Mutex mutex_;
-  CondVar idle_;  // nothing is under way any more
+  CondVar idle_;  // in_flight_ became 0
   absl::flat_hash_map<std::string, HeldKeyPtr> keys_ ABSL_GUARDED_BY(mutex_);
   KeySchedule schedule_ ABSL_GUARDED_BY(mutex_);
-  bool believed_ ABSL_GUARDED_BY(mutex_) = true;  // the clock, when it was last followed
+  bool believed_ ABSL_GUARDED_BY(mutex_) = true;  // whether the clock was believed at the last FollowClock
   size_t in_flight_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t next_ticket_ ABSL_GUARDED_BY(mutex_) = 1;
   uint64_t generation_ ABSL_GUARDED_BY(mutex_) = 0;
   KeyRingStats stats_ ABSL_GUARDED_BY(mutex_);
-  bool judge_again_ ABSL_GUARDED_BY(mutex_) = false;  // the database could not say what was revoked
+  bool judge_again_ ABSL_GUARDED_BY(mutex_) = false;  // the source could not say what was revoked
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

@@ -12,18 +12,19 @@ namespace meshca::sds {
 
 struct KeyRingOptions {
   KeyType key_type = KeyType::kEcP256;
-  // The part of a certificate's life after which it is renewed: earlier or later by up to a tenth, so that a fleet that
-  // started together does not renew together.
+  // The fraction of a certificate's remaining life after which it is renewed. Each renewal comes up to a tenth earlier
+  // or later, so that a fleet that started together does not renew together.
   double renew_at = 0.5;
-  // A key that nobody holds any more is kept this long, so that a proxy that reconnects gets the one it had; at most
-  // `lingering_max` of them, then the one that has been without a holder longest goes.
+  // A key that nobody holds any more is kept this long, so that a proxy that reconnects gets the key it had. At most
+  // `lingering_max` such keys are kept; beyond that the one that has been without a holder longest is dropped.
   absl::Duration linger = absl::Minutes(5);
   size_t lingering_max = 4096;
-  // So many certificates are asked for at once. More keys wait in the ring (KeySchedule has the order), so that they do
-  // not fill the queue of the source.
+  // The most certificates that are asked for at the same time. Other keys wait in the ring, in the order of
+  // KeySchedule, so that they do not fill the queue of the SvidSource.
   size_t in_flight_max = 256;
-  // The time between two attempts to get a certificate: `retry_first`, doubled with each failure up to `retry_max`, and
-  // never more than an eighth of the time that the certificate before it has left.
+  // The time between two attempts to get a certificate: `retry_first`, doubled with each failure up to `retry_max`, but
+  // not more than an eighth of the life that the present certificate has left. At least 200 ms; then up to half of it
+  // is taken off at random.
   absl::Duration retry_first = absl::Seconds(1);
   absl::Duration retry_max = absl::Minutes(2);
 };
@@ -31,7 +32,7 @@ struct KeyRingOptions {
 // Consistent enough for metrics, not a transaction.
 struct KeyRingStats {
   uint64_t keys = 0;       // in memory now, held or not
-  uint64_t waiting = 0;    // of them: for their turn to ask for a certificate
+  uint64_t waiting = 0;    // of these: keys that wait for their turn to ask for a certificate
   uint64_t in_flight = 0;  // certificates and judgements that were asked for and have not come yet
   uint64_t issued = 0;     // first certificates, since start
   uint64_t renewed = 0;    // later ones

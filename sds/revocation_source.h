@@ -1,4 +1,4 @@
-// Who knows which certificates were revoked: the CA's inventory, or what a CA tells its agents.
+// Tells which certificates were revoked. `meshca serve` asks its inventory; an agent knows what its CA told it.
 #ifndef MESHCA_SDS_REVOCATION_SOURCE_H_
 #define MESHCA_SDS_REVOCATION_SOURCE_H_
 
@@ -12,8 +12,8 @@ class RevocationSource {
  public:
   virtual ~RevocationSource() = default;
 
-  // Was the certificate with this serial number (hex) revoked? One that is not known was not. May block on a database.
-  // Unavailable: it cannot be said now; to be asked again.
+  // Whether the certificate with this serial number (hex) was revoked; false for an unknown one. May block on a
+  // database. Unavailable: it cannot be said now; ask again.
   virtual absl::StatusOr<bool> IsRevoked(absl::string_view serial) = 0;
 };
 

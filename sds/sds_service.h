@@ -37,15 +37,15 @@ struct SdsStats {
   uint64_t responses_serialised = 0;
 };
 
-// The whole of SDS behind one object. Thread-safe after Start. Ends in this order: rpc::Server, then Shutdown, then the
-// sources and the store, then this object.
+// The whole of SDS behind one object. Thread-safe after Start. To end it: stop the rpc::Server, call Shutdown, destroy
+// the sources and the store, destroy this object.
 class SdsService {
  public:
-  // Everything pointed at outlives Shutdown; `clock` and `entropy` the object.
+  // Everything pointed at lives until Shutdown has returned; `clock` and `entropy` outlive this object.
   struct Parts {
     TrustDomain trust_domain;
     TrustSource* trust = nullptr;
-    Authenticator* authenticator = nullptr;  // knows Unix peers and client certificates; tokens are not asked for
+    Authenticator* authenticator = nullptr;  // for Unix peers and client certificates; it is never given a token
     SvidSource* svids = nullptr;
     CallerCertificates* certificates = nullptr;
     RevocationSource* revocations = nullptr;  // null: nothing is ever revoked
@@ -59,38 +59,38 @@ class SdsService {
   explicit SdsService(Parts parts);
   ~SdsService();
 
-  // Reads what the last run's subscribers acknowledged and begins. Before the CA serves, after it has started.
-  // Errors: the store's.
+  // Reads what subscribers of the last run acknowledged, and begins. Called after the CA has started and before it
+  // serves. Errors: the store's.
   absl::Status Start();
   void Shutdown();
 
-  // Adds the three methods. For the routers of the API and the admin socket; for that of the gRPC port only where SDS
-  // over mTLS is switched on. A caller in plain text, or over TLS without a certificate, is Unauthenticated wherever it
-  // comes in.
+  // Adds the three methods to `router`: that of the API socket, of the admin socket, and of the gRPC port where SDS
+  // over mTLS is switched on. On every one of them a caller in plain text, or over TLS without a client certificate, is
+  // Unauthenticated.
   void AddTo(rpc::Router& router);
 
-  // KeyRing::Renew.
+  // See KeyRing::Renew.
   std::vector<SpiffeId> Renew(absl::FunctionRef<bool(const SpiffeId& id, absl::string_view serial)> chosen);
 
-  // The keys that subscribers hold: for whoever replaces those under a root that goes.
+  // The keys that subscribers hold. A root rotation replaces them (KeyRing::Reissue).
   KeyRing& keys();
 
-  // Registration entries changed: KeyRing::Recheck. The streams of whoever may hold its key no more end with
-  // PermissionDenied; its proxy asks anew and gets what it may have now.
+  // To be called when registration entries changed. Asks again who may hold which key (KeyRing::Recheck). A stream that
+  // has nothing left that its caller may hold ends with PermissionDenied.
   void EntriesChanged();
 
-  // Certificates were revoked: KeyRing::DropRevoked. The streams that hold one of them end, and a subscriber that left
-  // with one holds no rotation up. May block.
+  // To be called when certificates were revoked (KeyRing::DropRevoked); returns how many keys were dropped. Streams
+  // that hold one of them end, and no rotation waits for a subscriber that left with one. May block on the database.
   uint64_t DropRevoked();
 
-  // SubscriberRegistry::Evict. Blocks on the database.
+  // See SubscriberRegistry::Evict. Blocks on the database.
   absl::StatusOr<SubscriberRegistry::Evicted> Evict(absl::FunctionRef<bool(const SubscriberRecord&)> chosen);
 
-  // List, Find; what a rotation takes for evidence.
+  // The instances and what each of them holds; a rotation takes it for evidence.
   const SubscriberRegistry& subscribers() const;
   SdsStats Stats() const;
 
-  // Looks at the clock at once: after it jumped, in tests.
+  // For tests: runs at once what depends on the clock, after the test moved the clock.
   void Wake();
 
  private:

@@ -1,4 +1,4 @@
-// What every stream and fetch is served from, put together once a process.
+// The parts that serve every stream and fetch, built once in a process.
 #ifndef MESHCA_SDS_SECRET_HUB_H_
 #define MESHCA_SDS_SECRET_HUB_H_
 
@@ -18,8 +18,8 @@
 
 namespace meshca::sds {
 
-// Owns the publisher of bundles, the directory of callers, the ring of keys, and the one thread on which all of them
-// and the registry do what may block or what comes with time. No rule is here. Thread-safe.
+// Owns the BundlePublisher, the CallerDirectory, the KeyRing, and the one thread (SerialExecutor) on which these and
+// the registry do whatever may block or is due by time. It decides nothing itself. Thread-safe.
 class SecretHub {
  public:
   struct Parts {
@@ -35,17 +35,19 @@ class SecretHub {
     KeyRingOptions keys;
   };
 
-  // Everything in `parts` but `entropy` lives until Shutdown has returned and the last stream has closed.
+  // What `parts` points at lives until Shutdown returned and the last stream closed; `clock`, `entropy` outlive the
+  // hub.
   explicit SecretHub(const Parts& parts);
   ~SecretHub();
 
   // Begins to listen to the source of trust, to make keys, and to tick the registry.
   void Start();
-  // Waits for the keys that are being made, tells who still waits for one, and ends the thread. Idempotent.
+  // Waits for the keys that are being made, tells Unavailable to streams that still wait for one, and ends the thread.
+  // Idempotent.
   void Shutdown();
 
   const TrustDomain& trust_domain() const { return trust_domain_; }
-  // For what is handed out: a clock that has just jumped makes nothing old.
+  // The time that decides whether a certificate has ended and must not be sent. A jump of the wall clock moves it not.
   absl::Time LikelyNow() const { return clock_.LikelyNow(); }
   BundlePublisher& bundles() { return bundles_; }
   CallerDirectory& callers() { return callers_; }

@@ -25,23 +25,24 @@ enum class SecretKind {
 
 // A name that its caller may have.
 struct ResolvedName {
-  std::string name;  // as asked for: the resource carries it
+  std::string name;  // as the client wrote it; the resource is sent under this name
   SecretKind kind = SecretKind::kBundle;
-  SpiffeId id;               // kIdentity
-  TrustDomain trust_domain;  // kBundle
+  SpiffeId id;               // for kIdentity
+  TrustDomain trust_domain;  // for kBundle
 };
 
-// Decides what `name` is for `caller`. Pure.
-// PermissionDenied with the name in the message; reasons: ENTRY_MISSING (`default` for a caller without an identity of
-// its own: says which command makes an entry), SPIFFE_ID_NOT_ALLOWED, TRUST_DOMAIN_UNKNOWN, SECRET_UNKNOWN (no such
-// name; lists those there are).
+// Decides what `name` stands for when `caller` asks; `own` is the CA's trust domain. Pure.
+// Errors: PermissionDenied, with the name in the message. Reasons: ENTRY_MISSING (`default` for a caller without an
+// identity of its own; on a Unix socket the message has the command that makes an entry), SPIFFE_ID_NOT_ALLOWED,
+// TRUST_DOMAIN_UNKNOWN, SECRET_UNKNOWN (no such name; the message lists the names there are).
 absl::StatusOr<ResolvedName> ResolveName(absl::string_view name, const SdsCaller& caller, const TrustDomain& own);
 
-// A refusal of the caller itself (EntryMissing) with the first identity among `names` in the command it names: the
-// caller is judged before its names are read. Any other refusal as it is.
+// Callers are authenticated before their names are looked at, so a refusal for want of an entry (EntryMissing) does not
+// know which identity is wanted. Returns that refusal with the first identity among `names` in the command that it
+// suggests, and any other refusal unchanged.
 absl::Status NameFirstId(const absl::Status& refusal, const std::vector<std::string>& names, const TrustDomain& own);
 
-// A name as messages quote it: escaped, cut to 100 bytes.
+// `name` for use in a message: in quotes, escaped, cut to 100 bytes.
 std::string QuoteName(absl::string_view name);
 
 }  // namespace meshca::sds

@@ -1,4 +1,4 @@
-// SDS resources, made once and shared by every stream that sends them.
+// SDS resources (secrets) in serialised form, made once and shared by every stream that sends them.
 #ifndef MESHCA_SDS_SECRET_SNAPSHOT_H_
 #define MESHCA_SDS_SECRET_SNAPSHOT_H_
 
@@ -24,14 +24,14 @@ namespace meshca::sds {
 
 class SecretSnapshot;
 
-// What a secret says, before it has a name: the bytes of Secret.tls_certificate or Secret.validation_context, and what
-// an acknowledgement of them proves. Immutable; a private key in it is wiped with it. Thread-safe.
+// The content of a secret without its name: the bytes of Secret.tls_certificate or Secret.validation_context, and what
+// an acknowledgement of them proves. Immutable; a private key in it is wiped by the destructor. Thread-safe.
 class SecretContent : public std::enable_shared_from_this<SecretContent> {
  public:
   using Ptr = std::shared_ptr<const SecretContent>;
 
-  // An X.509-SVID. `generation` orders the certificates that one instance was given for one identity: a later one is
-  // greater.
+  // Facts about an X.509-SVID. `generation` orders the certificates that one instance was given for one identity: a
+  // later certificate has a greater number.
   struct Identity {
     SpiffeId id;
     std::string serial;        // hex
@@ -41,7 +41,7 @@ class SecretContent : public std::enable_shared_from_this<SecretContent> {
     absl::Time not_before = absl::InfinitePast();
   };
   static Ptr OfIdentity(Identity identity, const SecretBytes& key_pem, absl::string_view chain_pem);
-  // The roots of one trust domain, as they stand in the trust with this version.
+  // The roots of one trust domain, taken from the Trust with this version.
   static Ptr OfBundle(const DomainTrust& domain, TrustVersion version);
   // The roots of every trust domain, for Envoy's SPIFFE validator.
   static Ptr OfAllBundles(const Trust& trust);
@@ -49,17 +49,17 @@ class SecretContent : public std::enable_shared_from_this<SecretContent> {
   ~SecretContent();
 
   SecretKind kind() const { return kind_; }
-  const Identity& identity() const { return identity_; }         // kIdentity
-  TrustVersion trust_version() const { return trust_version_; }  // the other kinds: what an acknowledgement proves
-  // Its certificate has ended: it is never sent.
+  const Identity& identity() const { return identity_; }         // for kIdentity
+  TrustVersion trust_version() const { return trust_version_; }  // for the other kinds: what an acknowledgement proves
+  // Whether its certificate has ended. Such content is never sent.
   bool ExpiredAt(absl::Time now) const { return kind_ == SecretKind::kIdentity && identity_.not_after <= now; }
-  // Its certificate has not begun: it was made while the clock was ahead.
+  // Whether its certificate has not begun: it was made while the clock was ahead.
   bool BeginsAfter(absl::Time now) const { return kind_ == SecretKind::kIdentity && now < identity_.not_before; }
-  // The field of Secret as serialised, its tag included: tls_certificate or validation_context.
+  // The serialised field of Secret, its tag included: tls_certificate or validation_context.
   absl::string_view body() const { return body_; }
 
-  // This content under `name`. The same snapshot for everybody who asks for that name while somebody holds it; of many
-  // different names at once only the first few are shared.
+  // This content under `name`. While somebody holds the snapshot of a name, everybody who asks for that name gets the
+  // same one; beyond 16 names at once each call makes a new one.
   std::shared_ptr<const SecretSnapshot> Named(absl::string_view name) const;
 
  private:
@@ -74,12 +74,12 @@ class SecretContent : public std::enable_shared_from_this<SecretContent> {
   mutable std::vector<std::weak_ptr<const SecretSnapshot>> named_ ABSL_GUARDED_BY(mutex_);
 };
 
-// One resource: content under a name. `version` derives from both (SHA-256), so a restarted server never gives it to
-// other bytes. Immutable; thread-safe.
+// One SDS resource: content under a name. `version` is a hash of both (SHA-256), so the same version means the same
+// bytes, after a restart too. Immutable; thread-safe.
 //
-// The responses that hold this resource alone, nonce included, are serialised once, however many streams send them:
-// nonces are numbers that only grow within the process, so one response fits every stream whose last nonce is lower. A
-// stream that is past it gets a response of its own (discovery_response.h).
+// The response that holds only this resource is serialised once, with its nonce, however many streams send it. Nonces
+// are numbers that only grow within the process, so that response fits every stream whose last nonce is lower. A stream
+// whose last nonce is not lower gets a response of its own (discovery_response.h).
 class SecretSnapshot {
  public:
   SecretSnapshot(SecretContent::Ptr content, absl::string_view name);
@@ -88,23 +88,23 @@ class SecretSnapshot {
   const std::string& name() const { return name_; }
   const std::string& version() const { return version_; }
 
-  // The response that holds this resource alone. That of a trust bundle is kept, because it goes to many streams. That
-  // of an identity is shared only while somebody still writes it, and made anew then: it goes to few, and has a key in
-  // it.
+  // The response that holds only this resource. The response of a trust bundle is kept, because it goes to many
+  // streams. The response of an identity is not kept here, because it holds a private key and goes to few streams: it
+  // is shared only while some stream is still writing it.
   NumberedResponse Alone(Protocol protocol) const;
 
  private:
   struct Kept {
     uint64_t nonce = 0;
-    rpc::Payload strong;
-    std::weak_ptr<const std::string> weak;
+    rpc::Payload strong;                    // of a bundle
+    std::weak_ptr<const std::string> weak;  // of an identity
   };
   const SecretContent::Ptr content_;
   const std::string name_;
   const std::string version_;
 
   mutable Mutex mutex_;
-  mutable Kept kept_[2] ABSL_GUARDED_BY(mutex_);  // by Protocol
+  mutable Kept kept_[2] ABSL_GUARDED_BY(mutex_);  // indexed by Protocol
 };
 
 }  // namespace meshca::sds

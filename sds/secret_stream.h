@@ -1,4 +1,4 @@
-// One proxy's StreamSecrets call: the state of the world.
+// One proxy's StreamSecrets call, which speaks the state-of-the-world protocol.
 #ifndef MESHCA_SDS_SECRET_STREAM_H_
 #define MESHCA_SDS_SECRET_STREAM_H_
 
@@ -6,11 +6,11 @@
 
 namespace meshca::sds {
 
-// Each request names everything subscribed to. A response holds the resources that changed and is never empty, so a
-// name that cannot be had is simply missing.
+// Each request lists every name that is subscribed to. A response holds the resources that changed and is never empty;
+// a name that the caller may not have is left out without a word.
 class SecretStream final : public DiscoveryStream {
  public:
-  // As DiscoveryStream.
+  // `stream` and `hub` outlive this object.
   SecretStream(rpc::Stream& stream, SecretHub& hub) : DiscoveryStream(stream, hub) {}
 
  private:

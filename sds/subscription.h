@@ -22,44 +22,45 @@
 
 namespace meshca::sds {
 
-// The names of a stream and, for each that may be had, how far the proxy is. A value: no stream, no clock, no lock.
+// The names that a stream asks for and, for each name that its caller may have, what was sent and acknowledged. A
+// value: it knows no stream, no clock and no lock.
 //
-// One response may be unanswered when the next is due. The next then holds again, in its newest form, what the first
-// held. So the last nonce alone decides what an answer is worth: an answer to an older response is stale, and no
-// evidence is lost with it.
+// A response may still be unanswered when the next one is sent. The next one then repeats, in their newest form, all
+// resources of the unanswered one. So only an answer to the last response counts; an answer to an older one is stale
+// and can be ignored without losing evidence.
 class Subscription {
  public:
-  // A name that may be had.
+  // A name that the caller may have.
   struct Slot {
     ResolvedName name;
-    size_t charge = 0;                             // what it holds of the stream's charge
-    std::shared_ptr<const SecretSnapshot> newest;  // null: being issued
-    bool unsent = false;                           // `newest` waits to be sent
-    bool may_wait = true;                          // the first response waits for it
-    std::shared_ptr<const SecretSnapshot> sent;    // in the last response, which is not answered yet
-    KeyRing::Lease lease;                          // kIdentity: holds its key
-    uint64_t lease_number = 0;                     // tells news of this lease from those of a lease before; 0: none
+    size_t charge = 0;                             // bytes of the stream's charge that it accounts for
+    std::shared_ptr<const SecretSnapshot> newest;  // null: the key is being issued
+    bool unsent = false;                           // `newest` was not sent yet, or is to be sent again
+    bool may_wait = true;                          // the first response waits until `newest` is there
+    std::shared_ptr<const SecretSnapshot> sent;    // what the last response held and nobody answered; null: nothing
+    KeyRing::Lease lease;                          // for kIdentity: holds the key
+    uint64_t lease_number = 0;                     // news with another number is of an earlier lease; 0: no lease
 
     void Offer(std::shared_ptr<const SecretSnapshot> snapshot) {
       newest = std::move(snapshot);
       unsent = true;
     }
   };
-  // What a name that may not be had holds of the stream's charge.
+  // Bytes of the stream's charge that a refused name accounts for.
   static constexpr size_t kRefusedCharge = 32;
 
   // ---- Names. Each is in at most one of two states: it has a slot, or it is refused.
 
   Slot* Find(absl::string_view name);
   Slot* FindLease(uint64_t lease_number);
-  // `name` is not subscribed to yet. The slot is valid until the next name comes or goes.
+  // `name` must not be subscribed to yet. The reference is valid until the next name is added or erased.
   Slot& Add(ResolvedName name, size_t charge);
   bool IsRefused(absl::string_view name) const { return FindRefused(name) < refused_.size(); }
-  // `name` has no slot.
+  // Records that the caller may not have `name`, which must have no slot and not be refused already.
   void Refuse(absl::string_view name);
-  // Ends the subscription to `name`; returns what it held of the charge: 0 where it was not subscribed to.
+  // Ends the subscription to `name`; returns the charge that this frees: 0 where it was not subscribed to.
   size_t Erase(absl::string_view name);
-  // The same with every name that is not among `names`.
+  // Ends the subscription to every name that is not among `names`; returns the charge that this frees.
   size_t EraseOthers(const std::vector<std::string>& names);
 
   // In the order in which they were asked for.
@@ -67,47 +68,47 @@ class Subscription {
   size_t refused() const { return refused_.size(); }
   // InvalidArgument: more names than a stream may have (CheckNames).
   absl::Status CheckSize() const;
-  // Whether names of either sort are there: decides what the stream is evidence for.
+  // Whether there is a slot for a bundle, or for an identity: decides what the stream is evidence for.
   bool CarriesBundle() const;
   bool CarriesKey() const;
 
   // ---- Responses.
 
-  // Of the last response sent; 0: none was.
+  // The nonce of the last response sent; 0: none was.
   uint64_t last_nonce() const { return last_nonce_; }
   using Resources = absl::InlinedVector<const SecretSnapshot*, 2>;
   struct Next {
-    bool waits = false;   // the first response is not whole yet: nothing is sent
+    bool waits = false;   // the first response is not complete yet: send nothing
     bool due = false;     // something in `resources` was not sent yet
     Resources resources;  // valid until a slot changes
   };
-  // What a response sent at `now` would hold: all that is new, and all that the last response held and nobody has
-  // answered. A certificate that has ended is not sent: the key ring is at work on the next.
+  // What a response sent at `now` has to hold: all that is unsent, and all that the last response held and nobody has
+  // answered. A certificate that has ended is left out: the key ring is making the next one.
   Next ComposeNext(absl::Time now) const;
-  // `resources`, as composed, are on their way in the response with this nonce.
+  // Records that `resources`, from ComposeNext, were sent in the response with this nonce.
   void MarkSent(const Resources& resources, uint64_t nonce);
-  // New bundles: to be sent where they differ from those that are there.
+  // Marks each bundle as unsent that differs in `bundles` from the present one.
   void OfferBundles(const BundleSecrets& bundles);
-  // The proxy has something of us, or may still get it in the first response.
+  // Whether the proxy was sent something, or something is there or awaited for its first response.
   bool HasOrAwaitsAnything() const;
 
   // ---- Answers.
 
   enum class Answer {
-    kNone,   // not an answer
-    kFresh,  // to the last response
-    kStale,  // to an older one: proves nothing
+    kNone,   // the request answers no response
+    kFresh,  // it answers the last response
+    kStale,  // it answers an older one and proves nothing
   };
   Answer JudgeNonce(absl::string_view nonce) const;
-  // The last response was acknowledged: what that proves. Nothing, where all of it was answered before.
-  // Of several bundles the older counts; of several identities `default`, else the first.
+  // The last response was acknowledged: marks it as answered and returns what that proves; nullopt if it was answered
+  // before. Of several bundles the oldest version counts; of several identities `default`, else the first.
   std::optional<Acknowledgement> TakeAcknowledgement();
-  // The last response was rejected. False: all of it was answered before.
+  // The last response was rejected: marks it as answered. False: it was answered before.
   bool TakeRejection();
 
  private:
-  // Of a name that may not be had its hash and its length are kept. Why is worked out anew when somebody is told: names
-  // and texts of a stream that asks for hundreds of secrets it may not have would fill the memory.
+  // Of a refused name only its hash and its length are kept, and the reason is worked out again when it is needed:
+  // otherwise a stream that asks for hundreds of secrets it may not have would fill the memory.
   struct Refused {
     uint64_t hash = 0;
     size_t bytes = 0;
@@ -119,7 +120,7 @@ class Subscription {
 
   absl::InlinedVector<Slot, 1> slots_;
   std::vector<Refused> refused_;
-  size_t name_bytes_ = 0;  // of all names
+  size_t name_bytes_ = 0;  // sum of the lengths of all names, refused ones included
   uint64_t last_nonce_ = 0;
 };
 

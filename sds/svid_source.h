@@ -1,4 +1,5 @@
-// Where certificates for keys come from: the issuance pipeline of this process, or a CA that an agent asks.
+// Issues the certificates for the keys of the key ring. `meshca serve` uses its issuance pipeline; an agent asks its
+// CA.
 #ifndef MESHCA_SDS_SVID_SOURCE_H_
 #define MESHCA_SDS_SVID_SOURCE_H_
 
@@ -16,25 +17,25 @@
 
 namespace meshca::sds {
 
-// An X.509-SVID that may leave: whoever signed it has recorded it for good.
+// An X.509-SVID that may be handed out: its CA has recorded it durably.
 struct Svid {
   CertificateChain chain;  // leaf first, root left out
-  // chain.issuers() as PEM, one element each, where somebody has encoded them already: they are the same for every leaf
-  // of one authority. Null: nobody has.
+  // chain.issuers() as PEM, one element for each certificate, if they are encoded already: they are the same for every
+  // leaf of one authority. Null: they are not encoded yet.
   std::shared_ptr<const std::vector<std::string>> issuers_pem;
   Validity validity;         // of the leaf
   std::string serial;        // of the leaf; hex
-  std::string authority_id;  // names the authority that signed the leaf: what a reissue is decided by
+  std::string authority_id;  // of the authority that signed the leaf; a rotation reissues what a stale one signed
 
   // The whole chain as one PEM text.
   std::string ChainPem() const;
 };
 
-// One certificate asked for.
+// A request for one certificate.
 struct SvidRequest {
   SpiffeId id;
-  // Who will hold it, as its authenticator judged it last. Its `instance` and `node` name the subscriber, and its
-  // `parent_serial` the certificate that this one renews, which makes it a renewal; "": a first certificate.
+  // The future holder, as its authenticator saw it last. `caller.instance` and `caller.node` name the subscriber;
+  // `caller.parent_serial` names the certificate that is renewed ("": this is a first certificate).
   CallerIdentity caller;
 };
 
@@ -48,11 +49,11 @@ class SvidSource {
   using Done = absl::AnyInvocable<void(absl::StatusOr<Svid>) &&>;
   virtual ~SvidSource() = default;
 
-  // Asks for a certificate for `key` and returns; never blocks. `key` is valid until this returns: whoever needs no
-  // proof of possession takes its public half, whoever needs a CSR signs one. `done` runs once, on any thread, perhaps
-  // before this returns, and must not block.
-  // Errors that no waiting mends: PermissionDenied, Unauthenticated (reason CERTIFICATE_REVOKED where the parent was
-  // revoked), InvalidArgument. All others are worth another attempt.
+  // Asks for a certificate for `key` and returns; never blocks. `key` is valid until this returns: the implementation
+  // takes its public half, or signs a CSR with it. `done` runs once, on any thread, perhaps before this returns, and
+  // must not block.
+  // Final errors: PermissionDenied, Unauthenticated (reason CERTIFICATE_REVOKED where the parent was revoked),
+  // InvalidArgument. After any other error the caller tries again.
   virtual void Obtain(SvidRequest request, const SigningKey& key, Done done) = 0;
 };
 

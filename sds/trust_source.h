@@ -1,4 +1,5 @@
-// Where the trust that is served comes from: the authorities of this process, or a CA that an agent is attached to.
+// Supplies the roots and keys that subscribers shall trust: those of this process's authorities, or, in an agent, those
+// of its CA.
 #ifndef MESHCA_SDS_TRUST_SOURCE_H_
 #define MESHCA_SDS_TRUST_SOURCE_H_
 
@@ -25,11 +26,10 @@ struct JwtKey {
   }
 };
 
-// What is believed of one trust domain (SPIFFE Trust Domain and Bundle §4). Lists of revoked certificates will stand
-// here too.
+// What verifies the SVIDs of one trust domain (SPIFFE Trust Domain and Bundle §4).
 struct DomainTrust {
   TrustDomain trust_domain;
-  std::vector<Der> roots;        // X.509 certificates; the one that new certificates lead to first
+  std::vector<Der> roots;        // X.509 certificates; first the root that new certificates chain to
   std::vector<JwtKey> jwt_keys;  // empty where no JWT-SVIDs are made
 
   // Every root as PEM, one after another: a CA file.
@@ -38,10 +38,10 @@ struct DomainTrust {
   friend bool operator==(const DomainTrust&, const DomainTrust&) = default;
 };
 
-// All that is trusted at one moment, as one value. Immutable, shared by every thread.
+// Everything that is trusted at one moment, as one value. Immutable; shared by every thread.
 struct Trust {
-  // Equal versions mean equal content, and a later content has a greater version. It is what an acknowledgement of
-  // anything made from this value proves.
+  // Equal versions mean equal content; later content has a greater version. An acknowledgement of any bundle made from
+  // this value proves that its sender holds this version.
   TrustVersion version = 0;
   // At least one: our own trust domain first.
   std::vector<DomainTrust> domains;
@@ -56,8 +56,9 @@ class TrustSource {
   // Null while nothing is known yet: the CA is starting, or an agent has never reached its CA.
   virtual std::shared_ptr<const Trust> Current() const = 0;
 
-  // Calls `listener` with each later value, one at a time, in order of version; a value may come twice. It must not
-  // block. Listeners are added before the source is used by others, and live as long as it tells of changes.
+  // From now on calls `listener` with each new value, one call at a time, in order of version; a value may come twice.
+  // The listener must not block. Listeners are added before the source changes for the first time, and live for as long
+  // as it may call them.
   virtual void AddListener(Listener listener) = 0;
 };
 

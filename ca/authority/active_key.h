@@ -1,4 +1,4 @@
-// The opened private key of the issuing authority that is active.
+// The private key of the active issuing authority, opened (decrypted and in memory).
 #ifndef MESHCA_CA_AUTHORITY_ACTIVE_KEY_H_
 #define MESHCA_CA_AUTHORITY_ACTIVE_KEY_H_
 
@@ -13,22 +13,23 @@
 
 namespace meshca {
 
-// Keeps the key in memory for as long as its authority is the active one, so that it goes on signing when a plugged-in
-// folder is emptied. One thread at a time.
+// Keeps the key in memory for as long as its authority is active, so that the authority goes on signing after the
+// folder that it was plugged in from was emptied. One thread at a time.
 class ActiveKey {
  public:
-  // Both outlive it.
+  // `ledger` and `keys` outlive this object.
   ActiveKey(const AuthorityLedger& ledger, KeyStore& keys) : ledger_(ledger), keys_(keys) {}
 
-  // Opens the key of the authority that is active in the ledger, where it is not at hand yet. Ok where none is active.
-  // The errors of OpenKey; then no key is at hand.
+  // Opens the key of the issuing authority that is active in the ledger, unless it is open already. Ok also where none
+  // is active. Errors: OpenKey's; key() is then null.
   absl::Status Open();
-  // The key of authority `id`, as it was validated with the set it came in: not whatever stands in the folder by now.
+  // Takes `pkcs8` as the key of authority `id`. It was validated with the set that it came in; the files in the folder
+  // may be others by now. Internal: OpenSSL cannot read it.
   absl::Status Take(const SecretBytes& pkcs8, std::string id);
 
-  // Null until the first Open.
+  // Null until the first Open or Take that succeeded.
   const std::shared_ptr<const SigningKey>& key() const { return key_; }
-  // Of which authority key() is.
+  // The id of the authority that key() belongs to.
   const std::string& authority_id() const { return authority_id_; }
 
  private:

@@ -1,4 +1,4 @@
-// The steps an authority store goes through, each as one transaction.
+// Computes what to commit for each change of the authorities. Each change is one transaction of the AuthorityStore.
 #ifndef MESHCA_CA_AUTHORITY_AUTHORITY_CHANGE_H_
 #define MESHCA_CA_AUTHORITY_AUTHORITY_CHANGE_H_
 
@@ -13,64 +13,65 @@
 
 namespace meshca {
 
-// Pure: each takes what the store holds and says what to commit. In every result at most one authority of each role is
-// active, and the bundle starts with the active root. A bundle is part of the change only where its roots differ.
+// All functions are pure: they take what the store holds and return what to commit. In every result at most one
+// authority of each role is active, and the bundle starts with the active root. The change holds a bundle only if the
+// roots differ from the published ones.
 
-// Rows as the source or the factory made them, keys in place, state active.
+// A root and an issuing authority that are to become active: rows with their keys in place, state active.
 struct AuthorityRows {
   StoredAuthority root;
   StoredAuthority issuing;
-  std::vector<std::string> more_roots_der;
+  std::vector<std::string> more_roots_der;  // roots to trust beside `root`
 };
 
-// The actor in the audit log where nobody ordered a change.
+// The actor in the audit log of a change that no operator ordered.
 inline constexpr char kMeshcaItself[] = "meshca";
 
-// Who did it and why, for the audit log.
+// Who makes a change, why and when, for the audit log.
 struct ChangeReason {
   std::string actor;
   std::string detail;
   absl::Time now;
 };
 
-// The row of role `role` that is active; null for none.
+// The active row of this role, or the row with this id; null: there is none. The pointers are into `state`.
 const StoredAuthority* FindActive(const AuthoritiesAndBundle& state, AuthorityRole role);
 const StoredAuthority* FindById(const AuthoritiesAndBundle& state, absl::string_view id);
 
-// `rows` become active; what was active grows old. With `drop_old_roots` the roots trusted until now leave the bundle
-// and are retired with their issuing authorities: only where no certificate lives under them.
+// `rows` become active, and what was active becomes old. With `drop_old_roots` every root trusted until now leaves the
+// bundle and all old authorities are retired: only to be used when no live certificate depends on them.
 AuthorityChange ChangeToRows(const AuthoritiesAndBundle& state, const TrustDomain& domain, AuthorityRows rows,
                              bool drop_old_roots, const ChangeReason& reason);
 
-// `issuing` becomes active under the present root; the present one grows old.
+// `issuing` becomes active under the present root; the issuing authority that was active becomes old.
 AuthorityChange ChangeIssuing(const AuthoritiesAndBundle& state, const TrustDomain& domain, StoredAuthority issuing,
                               const ChangeReason& reason);
 
-// `id` is retired: it signs no more and nothing it signed is alive.
+// Retires authority `id` and removes its key from the row. For an authority of whose certificates none is alive.
 AuthorityChange RetireAuthority(const AuthoritiesAndBundle& state, const TrustDomain& domain, absl::string_view id,
                                 const ChangeReason& reason);
 
-// --- what changes are made of ---
+// --- The parts that changes are made of; rotation_change.cc uses them too. ---
 
 AuthorityChange StartChange(const AuthoritiesAndBundle& state, const TrustDomain& domain);
 AuditEntry MakeAudit(absl::string_view action, absl::string_view target, const ChangeReason& reason);
-// `row` in another state; one that is retired loses its key.
+// `row` in state `state`; a retired row loses its key.
 StoredAuthority WithState(StoredAuthority row, AuthorityState state, absl::Time now);
-// What is active in `state` leaves its place to `next`, unless it is `next` itself.
+// Adds to `change` that the active authority of `next`'s role goes into state `to`, unless it is `next` itself.
 void Displace(const AuthoritiesAndBundle& state, const StoredAuthority& next, AuthorityState to, absl::Time now,
               AuthorityChange& change);
 void AddUnique(std::vector<std::string>& roots, const std::string& der);
-// Takes every certificate of `root`'s key out of `roots`: those it had before a renewal would be believed as well.
+// Removes every certificate of `root`'s key from `roots`: older certificates of the same key would be believed as well.
 void RemoveRoot(std::vector<std::string>& roots, const StoredAuthority& root);
-// May a set that lists `root` among others bring it into the bundle? No for one that was retired or tainted here: what
-// a rotation took away does not come back because a file still names it.
+// Whether a set of authorities may bring `root` into the bundle. False for a root that was retired or tainted here: it
+// must not come back because a file still lists it.
 bool MayBeTrusted(const AuthoritiesAndBundle& state, const Certificate& root);
-// Publishes `roots` where they are not what is published already.
+// Adds a bundle of `roots` with the next sequence number to `change`, unless these roots are published already.
 void PublishRoots(const AuthoritiesAndBundle& state, std::vector<std::string> roots, absl::Time now,
                   AuthorityChange& change);
 
-// The bundle's number after a restore: above every number the lost database can have given out.
-// max(stored + 2^32, Unix time).
+// The bundle's sequence number after a restore: max(stored + 2^32, Unix time in seconds), which is above every number
+// that the lost database can have given out.
 uint64_t SequenceAfterRestore(const AuthoritiesAndBundle& state, absl::Time now);
 
 }  // namespace meshca

@@ -1,4 +1,4 @@
-// The authorities of one trust domain as the store holds them, and the one way in which they change.
+// A copy of the stored authorities of one trust domain, and the only way in which they are changed.
 #ifndef MESHCA_CA_AUTHORITY_AUTHORITY_LEDGER_H_
 #define MESHCA_CA_AUTHORITY_AUTHORITY_LEDGER_H_
 
@@ -14,12 +14,12 @@
 
 namespace meshca {
 
-// Holds a copy of what is stored, as it was last read. Every change names the revision of that copy: when another
-// server has changed the store since, the store answers Aborted, and the change is judged again on what it holds now.
-// One thread at a time.
+// Holds what was last read from the store. Every change names the revision of that copy. When another server has
+// changed the store since, the store answers Aborted, and the change has to be computed again from the new state. One
+// thread at a time.
 class AuthorityLedger {
  public:
-  // How often a change is judged again after another server's came first. Each loss means that the other one got on.
+  // How often Change tries in all. Each try that fails means that another server's change succeeded.
   static constexpr int kAttemptsMax = 5;
 
   // `store` and `keys` outlive the ledger. It is empty until Reload.
@@ -28,21 +28,23 @@ class AuthorityLedger {
   const TrustDomain& trust_domain() const { return trust_domain_; }
   AuthorityStore& store() const { return store_; }
 
-  // As last read.
+  // What was last read from the store.
   const AuthoritiesAndBundle& state() const { return state_; }
   // The authorities of state(), parsed, without their private keys.
   const std::vector<SigningAuthority>& authorities() const { return authorities_; }
 
-  // Reads the store anew where its revision is another one. The errors of the store; DataLoss: a row that cannot be
-  // parsed. After an error the copy is what it was.
+  // Reads the store again, and takes what it holds if the revision is another one. Errors: the store's; DataLoss: a row
+  // cannot be parsed. After an error the copy is unchanged.
   absl::Status Reload();
 
-  // Commits a change that was judged on state(), destroys the private keys that it takes away, and reads back what the
-  // store made of it. Aborted: another server's change came first; Reload, and judge again.
+  // Commits a change that was computed from state(), destroys the private keys that it removes, and reads back the new
+  // state. Aborted: another server's change came first; call Reload and compute the change again. Other errors: the
+  // store's.
   absl::Status Commit(const AuthorityChange& change);
 
-  // Reads the store, commits what `make` says of it, and does both again when another server's change came first: up to
-  // kAttemptsMax times in all. `make` is therefore pure: it makes no keys. The errors of `make`, and the store's.
+  // Reads the store and commits what `make` computes from it; does both again when another server's change came first,
+  // at most kAttemptsMax times in all. `make` may therefore run several times: it must be pure and generate no keys.
+  // Errors: those of `make` and of the store.
   using MakeChange = absl::FunctionRef<absl::StatusOr<AuthorityChange>(const AuthoritiesAndBundle& state)>;
   absl::Status Change(MakeChange make);
 

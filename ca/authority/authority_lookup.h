@@ -1,4 +1,4 @@
-// How an authority is found: by its id, by what a person types of it, by what signs now.
+// Finds an authority by its id, by the beginning of an id that a person typed, or because it signs now.
 #ifndef MESHCA_CA_AUTHORITY_AUTHORITY_LOOKUP_H_
 #define MESHCA_CA_AUTHORITY_AUTHORITY_LOOKUP_H_
 
@@ -12,19 +12,19 @@
 
 namespace meshca {
 
-// The one with this id; null for none.
+// The authority with this id, a pointer into `authorities`; null: there is none.
 const SigningAuthority* FindAuthority(std::span<const SigningAuthority> authorities, absl::string_view id);
 
-// The root that what signs now chains to. Unavailable: nothing signs.
+// The root that the signing issuing authority chains to. Unavailable: nothing signs now.
 absl::StatusOr<SigningAuthority> ActiveRoot(const AuthoritySnapshot& snapshot);
 
-// `text` as the beginning of an id: lower-case hex, at least 8 characters, the whole id at most. InvalidArgument says
-// what is wrong with it.
+// Checks that `text` can be the beginning of an id (8 to 64 hexadecimal characters) and returns it in lower case.
+// InvalidArgument says what is wrong with it.
 absl::StatusOr<std::string> AuthorityIdPrefix(const std::string& text);
 
-// AuthorityIdPrefix for an operator who means one issuing authority and all that it signed, whether it is among
-// `authorities` or not. InvalidArgument also: the ids of several of them begin with `text`, and what the other one
-// signed should not be lost; or `text` names a root, which signs no workload's certificate.
+// The same for an operator who names one issuing authority, to act on all certificates that it signed. It may be an
+// authority that is not among `authorities`. InvalidArgument also: several of `authorities` have ids that begin with
+// `text` (the certificates of the wrong one must not be hit); or `text` names a root, which signs no leaf.
 absl::StatusOr<std::string> IssuingIdPrefix(std::span<const SigningAuthority> authorities, const std::string& text);
 
 }  // namespace meshca

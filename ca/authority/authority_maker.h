@@ -16,33 +16,34 @@
 
 namespace meshca {
 
-// Nothing made here is stored: a row takes effect by the AuthorityChange that carries it. Generating a key may take
-// long, so it stands apart from making the certificate: whoever commits with retries generates the key before them
-// (AuthorityLedger::Change) and makes the row, which depends on what is stored, inside. Thread-safe.
-// Errors of all: Internal (OpenSSL or the key store); FailedPrecondition and DataLoss where a root's key does not open.
+// Nothing made here is stored: a row takes effect with the AuthorityChange that carries it. Generating a key may take
+// long, so it is separate from making the certificate. A caller that commits with retries (AuthorityLedger::Change)
+// generates the key before them and makes the row, which depends on what is stored, in each try. Thread-safe.
+// Errors of all: Internal (OpenSSL or the key store); FailedPrecondition and DataLoss if a root's key does not open.
 class AuthorityMaker {
  public:
-  // All outlive the maker.
+  // `options`, `keys` and `entropy` outlive the maker.
   AuthorityMaker(const AuthorityOptions& options, KeyStore& keys, EntropySource& entropy)
       : options_(options), keys_(keys), entropy_(entropy) {}
 
-  // Of the configured type, for a root or an issuing authority.
+  // A new key of the configured type, for a root or an issuing authority.
   absl::StatusOr<std::unique_ptr<NewKey>> GenerateKey() const { return keys_.Generate(options_.key_type); }
 
   // The self-signed certificate of a new root with `key`.
   absl::StatusOr<Certificate> MakeRootCertificate(const NewKey& key, absl::Time now) const;
 
-  // A new root with `key`, state prepared, and its key certified by the active root of `state` wherever that can
-  // certify (CrossCertify).
+  // A new root with `key` in state prepared, cross-certified by the active root of `state` if that is possible
+  // (CrossCertify).
   absl::StatusOr<NewRoot> MakeNewRoot(const NewKey& key, const AuthoritiesAndBundle& state, absl::Time now) const;
 
-  // Puts the active root's certificate of `root`'s key behind it in its chain, and in the chain of the issuing
-  // authority under it. Ok and nothing done where the active root cannot certify: its key is not held, it has ended, or
-  // its pathLenConstraint leaves no room.
+  // Lets the active root of `state` sign a cross-certificate: a CA certificate for the new root's key. Appends it to
+  // the chain of the new root and of the issuing authority under it, so that holders of the active root alone can
+  // verify what the new one signs. Ok without doing anything where that cannot be: meshca does not hold the active
+  // root's key, its certificate has ended, or its pathLenConstraint leaves no room.
   absl::Status CrossCertify(const AuthoritiesAndBundle& state, absl::Time now, NewRoot& root) const;
 
-  // A new issuing authority with `key` under `root`, active from `now`. The key of `root` is opened to sign once, and
-  // wiped before this returns.
+  // A new issuing authority with `key` under `root`, in state active since `now`. The key of `root` is opened to sign
+  // this certificate, and wiped before this returns.
   absl::StatusOr<StoredAuthority> MakeIssuing(const NewKey& key, const StoredAuthority& root, absl::Time now) const;
 
   KeyStore& keys() const { return keys_; }

@@ -30,48 +30,49 @@
 
 namespace meshca {
 
-// The front of the parts that keep the authorities. It lets them work one at a time, and ends each call with a round
-// that does what is due and publishes the result. Every change is one AuthorityStore transaction, written before it is
-// published; a crash between the two is mended at the next start, which reads the store. Thread-safe. Whoever only
-// reads takes AuthoritySnapshots or clock() instead.
+// The front of all classes that keep the authorities. It lets them work one at a time, and ends each call with a round
+// that does what is due and publishes the result. Every change is one AuthorityStore transaction and is durable before
+// it is published; after a crash between the two, the next start reads it from the store. Thread-safe. Code that only
+// reads uses AuthoritySnapshots or clock() instead of this class.
 class AuthorityManager final : public AuthoritySnapshots {
  public:
-  // All references outlive the manager. Start() comes before anything else. The errors of CheckAuthorityOptions.
+  // All references outlive the manager. Start() comes before anything else. Errors: CheckAuthorityOptions'.
   static absl::StatusOr<std::unique_ptr<AuthorityManager>> Create(AuthorityOptions options, AuthorityStore& store,
                                                                   KeyStore& keys, const Clock& clock,
                                                                   EntropySource& entropy);
 
-  // Loads the store; on a fresh one makes root and issuing authority (or adopts the plugged-in set) first. Publishes
-  // the first snapshot. FailedPrecondition: the store belongs to another trust domain (names both), or there is none
-  // yet and the clock is not set (CLOCK_NOT_SET). DataLoss: its rows contradict each other, or its keys do not open.
-  // The plugged-in set's errors on a fresh store only: later a broken set is refused, LastError says so, and what was
-  // adopted before goes on.
+  // Loads the store and publishes the first snapshot. In a fresh store it first makes the root and the issuing
+  // authority, or adopts the plugged-in set. FailedPrecondition: the store belongs to another trust domain (the message
+  // names both), or it is fresh and the clock is not set (CLOCK_NOT_SET). DataLoss: the rows contradict each other, or
+  // the keys do not open. A plugged-in set that is refused is an error in a fresh store only; later LastError reports
+  // it, and what was adopted before goes on signing.
   absl::Status Start();
 
-  // Does what is due: renews the issuing authority, takes a changed plugged-in set, retires what has ended. It looks at
-  // the clock itself, once its turn has come. Returns when to call again at the latest, counted from `now`: the
-  // caller's own look at the clock. Called by the server's maintenance thread, and at once when the clock was set.
+  // Does what is due: renews the issuing authority, takes in a changed plugged-in set, retires what has ended. Reads
+  // the clock itself, because it may have to wait for other calls first. Returns the latest time for the next call,
+  // counted from `now`, the caller's own reading. Called by the server's maintenance thread, and at once when the clock
+  // was set.
   absl::Time Tick(absl::Time now);
 
-  // Commits what `make` says of the store as it is now (AuthorityLedger::Change), and publishes it.
+  // Commits what `make` computes from the stored state (AuthorityLedger::Change), and publishes it.
   absl::Status Change(AuthorityLedger::MakeChange make);
-  // SetImport::Import.
+  // See SetImport::Import.
   absl::Status Import(const std::string& folder, const std::string& actor, const ImportOptions& options = {});
-  // The operator's word that the clock is right as it is: what was frozen because of it goes on. Durable.
+  // The operator says that the clock is right as it is, so what was frozen because of it goes on. Durable when Ok.
   absl::Status AcceptClock(const std::string& actor);
 
   std::shared_ptr<const AuthoritySnapshot> Current() const override { return publisher_.Current(); }
   void AddListener(Listener listener) override { publisher_.AddListener(std::move(listener)); }
-  // SnapshotPublisher::WhyNotSigning.
+  // See SnapshotPublisher::WhyNotSigning.
   std::string WhyNotSigning() const { return publisher_.WhyNotSigning(); }
 
-  // What is wrong: errors of the last round, a broken or held plugged-in set, a clock that cannot be believed, an
-  // authority that ends; "" when well. Shown by status, check and a metric.
+  // For people, what is wrong: errors of the last round, a plugged-in set that was refused or is held back, a clock
+  // that cannot be believed, an authority that ends soon; "" if nothing. `meshca check` and others show it.
   std::string LastError() const;
-  // The plugged-in folder holds a set that was refused or is held back.
+  // Whether the plugged-in folder holds a set that was refused or is held back.
   bool PluggedInRefused() const;
 
-  // What may be asked of the clock by any thread; Observe and Accept are the manager's.
+  // For any thread's questions about the clock. Only the manager calls Observe and Accept.
   const ClockWatch& clock_watch() const { return clock_; }
   const JudgedClock& clock() const { return clock_.clock(); }
   const AuthorityMaker& maker() const { return maker_; }
@@ -83,10 +84,10 @@ class AuthorityManager final : public AuthoritySnapshots {
 
   // Makes the authorities of a trust domain that has none yet.
   absl::Status BeginTrustDomain() ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
-  // Everything that is due, then publishes. Errors are kept for LastError, not returned. How long to wait until the
-  // next round.
+  // Does everything that is due, then publishes. Errors are kept for LastError, not returned. Returns how long to wait
+  // until the next round.
   absl::Duration RunRound() ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
-  // The part of a round that needs a clock by which something can be made.
+  // The part of a round that is left out while ClockLook::may_make is false.
   RenewalPlan TakeWhatIsDue(const ClockLook& look, std::vector<std::string>& errors)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   void Publish(const RenewalPlan& plan, std::vector<std::string>& errors) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
@@ -106,7 +107,7 @@ class AuthorityManager final : public AuthoritySnapshots {
   SourceWatch source_ ABSL_GUARDED_BY(turn_);
   AuthorityRenewal renewal_ ABSL_GUARDED_BY(turn_);
 
-  mutable Mutex mutex_;  // short: for readers
+  mutable Mutex mutex_;  // held only for a copy, so that readers do not wait for turn_
   std::string last_error_ ABSL_GUARDED_BY(mutex_);
   bool plugged_in_refused_ ABSL_GUARDED_BY(mutex_) = false;
 };

@@ -1,4 +1,4 @@
-// What the operator has configured of the authorities of one trust domain, and may ask of an import.
+// The operator's configuration for the authorities of one trust domain, and the options of an import.
 #ifndef MESHCA_CA_AUTHORITY_AUTHORITY_OPTIONS_H_
 #define MESHCA_CA_AUTHORITY_AUTHORITY_OPTIONS_H_
 
@@ -24,23 +24,24 @@ struct AuthorityOptions {
   std::string plugged_in_folder;
   // How often that folder is read again.
   absl::Duration plugged_in_poll = absl::Seconds(10);
-  // No trust domain begins while the clock of the machine is before this: its certificates would be dated wrong and be
-  // of no use once the clock is right. The server gives the day on which its source was made.
+  // A new trust domain is refused while the machine's clock is before this time: certificates with a wrong date would
+  // be useless once the clock is right. The server gives the date of its own source code.
   absl::Time earliest_first_start = absl::InfinitePast();
 };
 
-// What `meshca root import` may ask for beside the folder.
+// Options of `meshca root import`.
 struct ImportOptions {
-  // Change over at once though certificates live under the present root: their holders may break.
+  // Change over at once although certificates under the present root are alive: connections of their holders may fail.
   bool force = false;
-  // Certificates under the imported authority that this CA has no record of may renew for one longest leaf lifetime.
+  // Certificates that the imported authority signed, and that this CA has no record of, may be renewed during one
+  // longest leaf lifetime (unrecorded_grace.h).
   bool renew_unrecorded = false;
   // How many of the live certificates are the CA's own TLS certificates, which it replaces itself.
   uint64_t own_leaves = 0;
 };
 
-// Each authority must outlive whatever it signs, however late it signs it. InvalidArgument: there is no trust domain,
-// or two lifetimes do not fit (LIFETIME_INVALID; the message names both).
+// Checks that each authority outlives whatever it signs, however late it signs it. InvalidArgument: there is no trust
+// domain, or two lifetimes do not fit each other (reason LIFETIME_INVALID; the message names both).
 absl::Status CheckAuthorityOptions(const AuthorityOptions& options);
 
 }  // namespace meshca

@@ -1,4 +1,4 @@
-// Does what a RenewalPlan says: new issuing authorities in time, and retirement of those that have ended.
+// Carries out a RenewalPlan: makes new issuing authorities in time, and retires authorities that have ended.
 #ifndef MESHCA_CA_AUTHORITY_AUTHORITY_RENEWAL_H_
 #define MESHCA_CA_AUTHORITY_AUTHORITY_RENEWAL_H_
 
@@ -17,21 +17,22 @@ namespace meshca {
 // One thread at a time.
 class AuthorityRenewal {
  public:
-  // Both outlive it.
+  // `ledger` and `maker` outlive this object.
   AuthorityRenewal(AuthorityLedger& ledger, const AuthorityMaker& maker, const RenewalPolicy& policy)
       : ledger_(ledger), maker_(maker), policy_(policy) {}
 
   struct Outcome {
-    RenewalPlan plan;    // as it stands afterwards, judged on what is stored
-    absl::Status error;  // why a step that is due could not be taken
+    RenewalPlan plan;    // made again from what is stored afterwards
+    absl::Status error;  // why a step that is due could not be taken; Ok: all were
   };
-  // Takes every step that is due at `look`, one after another, each judged on what the store holds then. By a clock
-  // that jumped nothing is retired, and an authority is made only where nothing could sign without it.
+  // Takes the steps that are due at `look.now`, one after another; the plan is made again from the stored state before
+  // each. While the clock is not believed nothing is retired, and an authority is made only if nothing could sign
+  // without it.
   Outcome TakeDueSteps(const ClockLook& look);
 
  private:
-  // `key` is that of the issuing authority that a step makes: generated where it is null, and kept for the next attempt
-  // when another server's change comes first.
+  // `key` is for the issuing authority that a step makes. It is generated if it is null, and kept for the next attempt
+  // when another server's change came first.
   absl::Status TakeStep(const RenewalStep& step, absl::Time now, std::unique_ptr<NewKey>& key);
 
   AuthorityLedger& ledger_;

@@ -1,4 +1,4 @@
-// From authorities to rows and back: what is stored, and how its private key is opened.
+// Converts authorities into database rows and back, and opens the private key that a row refers to.
 #ifndef MESHCA_CA_AUTHORITY_AUTHORITY_ROWS_H_
 #define MESHCA_CA_AUTHORITY_AUTHORITY_ROWS_H_
 
@@ -17,26 +17,28 @@
 
 namespace meshca {
 
-// StoredAuthority::key_reference of a plugged-in key: the folder follows. Every other reference is the KeyStore's.
+// Beginning of StoredAuthority::key_reference for a plugged-in key; the folder follows. Any other reference was made by
+// the KeyStore.
 inline constexpr absl::string_view kFileKeyPrefix = "file:";
 
-// A row for `certificate` and what leads from it to a root, without a key. `created_at` is `now`, and `activated_at`
-// too when it is active.
+// A row without a key. `upstream` holds the certificates from `certificate` to a root, nearest first, root left out.
+// `created_at` is `now`; so is `activated_at` if the state is active.
 StoredAuthority MakeRow(AuthorityRole role, AuthorityState state, const Certificate& certificate,
                         const std::vector<Certificate>& upstream, absl::string_view root_id, absl::Time now);
 
-// Puts the key into the row, kept for this authority, role and certificate: it opens for no other row.
+// Puts the key into the row in the KeyStore's form. It is bound to this authority, role and certificate: from another
+// row it does not open.
 absl::Status PutKey(const NewKey& key, StoredAuthority& row);
 
-// The private key that `row` refers to. DataLoss: it does not open, or is not this certificate's. FailedPrecondition:
-// meshca does not hold it. For "file:" keys, the errors of plugged_in_ca.h.
+// The private key that `row` refers to. DataLoss: it does not open, or does not belong to this certificate.
+// FailedPrecondition: meshca does not hold the key. For "file:" keys also LoadPluggedInKey's errors.
 absl::StatusOr<std::shared_ptr<const SigningKey>> OpenKey(KeyStore& keys, const StoredAuthority& row);
 
-// The keys of the KeyStore that `change` takes away from the rows of `state`: nothing signs with them once it is
-// committed.
+// The KeyStore's keys that `change` removes from the rows of `state`. They are to be destroyed after the commit.
 std::vector<StoredKey> KeysGivenUp(const AuthoritiesAndBundle& state, const AuthorityChange& change);
 
-// The row as an authority, without its key. DataLoss: what is stored is no certificate, or not the one its id names.
+// The row as an authority, without its key. DataLoss: what is stored is not a certificate, or its key is not the one
+// that the row's id names.
 absl::StatusOr<SigningAuthority> ToAuthority(const StoredAuthority& row);
 
 }  // namespace meshca

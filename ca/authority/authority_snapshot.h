@@ -1,4 +1,4 @@
-// What signs now and what is trusted now, in one immutable piece.
+// The authority that signs and the roots that are trusted at one moment, as one immutable value.
 #ifndef MESHCA_CA_AUTHORITY_AUTHORITY_SNAPSHOT_H_
 #define MESHCA_CA_AUTHORITY_AUTHORITY_SNAPSHOT_H_
 
@@ -19,52 +19,55 @@
 
 namespace meshca {
 
-// Certificates that this CA signed, or its predecessor did, and has no record of: after a restore from a backup, or the
-// adoption of somebody else's authority. Until `until` those under `authority_ids` may be renewed without a record.
+// A renewal normally needs the CA's record of the old certificate. Records are missing after a restore from a backup,
+// or after another CA's authority was adopted. Until `until`, certificates signed by one of `authority_ids` may be
+// renewed without a record.
 struct UnrecordedGrace {
   absl::Time until = absl::InfinitePast();
-  // SigningAuthority::id of those that signed the certificates themselves: issuing authorities, and a root only where
-  // it signs leaves with its own key (istio's self-signed CA). A root above them is not listed, so what other
-  // authorities under it sign is not covered.
+  // SigningAuthority::id of the authorities that signed the leaves themselves: issuing authorities, and a root only if
+  // it signs leaves with its own key (istio's self-signed CA). The root above them is not listed, so leaves of other
+  // authorities under it are not covered.
   std::vector<std::string> authority_ids;
-  std::string why;  // "restored from a backup", "import /etc/istio/cacerts"
+  std::string why;  // for people: "restored from a backup", "import /etc/istio/cacerts"
 
   friend bool operator==(const UnrecordedGrace&, const UnrecordedGrace&) = default;
 };
 
-// Immutable, shared by every thread. A change of any authority makes a new one; readers keep the one they took.
+// Immutable, shared by every thread. Every change of the authorities makes a new snapshot; a reader goes on with the
+// one that it took.
 struct AuthoritySnapshot {
-  // The store's revision this was made from; only grows. Signing may stop and resume within one (see `issuing`).
+  // The store's revision that this was made from; only grows. Several snapshots may have the same revision, because
+  // signing can stop and resume without a change in the store (see `issuing`).
   uint64_t revision = 0;
 
-  // The issuing authority that signs; its key is there. Null: nothing can sign (issuance is Unavailable), because it
-  // has ended, its key is away, or the clock went backwards.
+  // The issuing authority that signs, with its private key. Null: nothing can sign (issuance is Unavailable), because
+  // the active authority has ended, its key is not available, or the clock cannot be signed by.
   std::shared_ptr<const SigningAuthority> issuing;
   std::shared_ptr<const TrustBundle> bundle;
   // Every authority known, retired ones included, without private keys.
   std::vector<SigningAuthority> authorities;
   // The newest rotation of the root, ended or not.
   std::optional<RootRotation> rotation;
-  // Nothing: every certificate needs its record.
+  // nullopt: every renewal needs the record of the old certificate.
   std::optional<UnrecordedGrace> unrecorded;
 
-  // What follows the leaf in a chain, one certificate an element: the issuing certificate, then its upstream.
+  // The certificates that follow the leaf in a chain: that of `issuing`, then its upstream. The same as PEM.
   std::vector<Certificate> chain_tail;
   std::vector<std::string> chain_tail_pem;
   // Every trusted root as PEM, the active one first: the last element of a CreateCertificate answer.
   std::string roots_pem;
 };
 
-// What `state` says, as a snapshot. `issuing_id` names the authority that signs, with its opened `key`; "" for none.
-// DataLoss: rows that contradict each other (names them): no bundle, two active ones, an active root that is not
-// the bundle's first, an issuing authority whose root is not trusted.
+// Makes a snapshot of the stored `state`. `issuing_id` names the authority that signs and `key` is its opened key; "":
+// nothing signs. DataLoss: the rows contradict each other (the message names them): there is no bundle, two authorities
+// of a role are active, the active root is not the bundle's first, or an issuing authority's root is not trusted.
 absl::StatusOr<std::shared_ptr<const AuthoritySnapshot>> BuildSnapshot(const TrustDomain& domain,
                                                                        const AuthoritiesAndBundle& state,
                                                                        absl::string_view issuing_id,
                                                                        std::shared_ptr<const SigningKey> key,
                                                                        std::optional<UnrecordedGrace> unrecorded = {});
 
-// Where the newest snapshot is found. Thread-safe.
+// Gives the newest snapshot to whoever needs it. Thread-safe.
 class AuthoritySnapshots {
  public:
   using Listener = std::function<void(const std::shared_ptr<const AuthoritySnapshot>&)>;
@@ -73,8 +76,9 @@ class AuthoritySnapshots {
   // Never null once the CA has started.
   virtual std::shared_ptr<const AuthoritySnapshot> Current() const = 0;
 
-  // Calls `listener` after every change, on the thread that made it, one change at a time, in order of revision. It may
-  // call Current(), and must not change authorities. Listeners are added before the CA starts and live as long as it.
+  // From now on calls `listener` with each new snapshot, on the thread that made the change, one at a time, in order of
+  // revision. The listener may call Current() and must not change authorities. Listeners are added before the CA starts
+  // and live as long as it does.
   virtual void AddListener(Listener listener) = 0;
 };
 

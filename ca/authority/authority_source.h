@@ -1,4 +1,5 @@
-// Where authorities come from: made here, plugged in, or (later) signed upstream.
+// The interface that supplies authorities: made by meshca (self_signed_source.h) or plugged in as files
+// (plugged_in_ca.h).
 #ifndef MESHCA_CA_AUTHORITY_AUTHORITY_SOURCE_H_
 #define MESHCA_CA_AUTHORITY_AUTHORITY_SOURCE_H_
 
@@ -15,18 +16,18 @@
 
 namespace meshca {
 
-// What a source offers: a root, perhaps an issuing authority under it, and the private key of one of the two, either
-// made by the key store (`new_key`) or read from files (`key_pkcs8`).
+// What a source offers: a root, perhaps an issuing authority under it, and the private key of the lower of the two. The
+// key was either made by the key store (`new_key`) or read from files (`key_pkcs8`).
 struct AuthoritySet {
   Certificate root;  // the one the chain ends in
-  // Roots to trust beside it. Never the chain's own.
+  // Other roots to trust, `root` not among them.
   std::vector<Certificate> more_roots;
-  // Nothing: the key is the root's, and meshca makes issuing authorities under it by itself.
+  // nullopt: the key is the root's, and meshca itself makes issuing authorities under that root.
   std::optional<Certificate> issuing;
   std::vector<Certificate> upstream;  // between issuing and root, nearest first
   std::unique_ptr<NewKey> new_key;    // null: the key came from files
-  SecretBytes key_pkcs8;              // of `issuing`, else of `root`; empty beside a `new_key`
-  // Where a key from files stays: "file:<folder>". "" beside a `new_key`.
+  SecretBytes key_pkcs8;              // of `issuing`, else of `root`; empty if there is a `new_key`
+  // Where a key that came from files is kept: "file:<folder>". "" if there is a `new_key`.
   std::string key_reference;
 
   // The certificate that belongs to the key.
@@ -38,11 +39,12 @@ class AuthoritySource {
  public:
   virtual ~AuthoritySource() = default;
 
-  // What stands there now, validated whole. Called on a fresh store and when Fingerprint changed.
+  // The set that the source offers now, completely validated as of `now`. Called for a fresh store, and when
+  // Fingerprint changed. Errors say what is wrong with the set.
   virtual absl::StatusOr<AuthoritySet> Load(absl::Time now) = 0;
 
-  // Bytes that are others when Load would give another set; "" for a source that never changes by itself. Cheap
-  // enough for every few seconds.
+  // Bytes that change whenever Load would give another set; "" for a source that never changes by itself. Cheap enough
+  // to be called every few seconds.
   virtual absl::StatusOr<std::string> Fingerprint() = 0;
 };
 

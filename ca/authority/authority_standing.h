@@ -1,5 +1,5 @@
-// Whether the authorities on a client certificate's path are still believed, judged at every call: a connection may
-// outlive a taint.
+// Judges whether the authorities on a client certificate's path are still believed. This is asked again at every call,
+// because an authority may be tainted or retired while a connection is open.
 #ifndef MESHCA_CA_AUTHORITY_AUTHORITY_STANDING_H_
 #define MESHCA_CA_AUTHORITY_AUTHORITY_STANDING_H_
 
@@ -11,21 +11,23 @@
 
 namespace meshca {
 
-// The rules, on the authorities of the moment:
-//   - the path ends in a root of the bundle, no authority on it is retired, no certificate of it has ended;
-//   - a taint refuses nobody, because the honest holders renew away from it: the inventory tells them from a thief;
-//   - an authority that is not ours by its id (an upstream CA's, one that a thief signed) is left to the inventory too;
-//   - the inventory may lack a certificate only during UnrecordedGrace, signed by one of its authorities itself, and
-//     never where an authority on the path is tainted.
-// Thread-safe; computes only.
+// The rules, applied to the present snapshot:
+//   - The path must end in a root of the bundle, no authority on it may be retired, and no certificate on it ended.
+//   - A tainted authority on the path refuses nobody: honest holders have to renew away from it. The inventory tells
+//     them from a thief, who has no record there.
+//   - An authority whose id is unknown here (of an upstream CA, or made by a thief) refuses nobody either, for the same
+//     reason.
+//   - The inventory may lack the certificate only if UnrecordedGrace lists the authority that signed it, and no
+//     authority on the path is tainted.
+// Thread-safe; never blocks.
 class AuthorityStanding final : public PathStanding {
  public:
-  // `authorities` outlives it.
+  // `authorities` outlives this object.
   explicit AuthorityStanding(const AuthoritySnapshots& authorities) : authorities_(authorities) {}
 
   absl::StatusOr<Verdict> JudgePath(const VerifiedPeer& peer, absl::Time now) const override;
 
-  // The same on one snapshot; pure.
+  // The same for one given snapshot; pure.
   static absl::StatusOr<Verdict> JudgePath(const AuthoritySnapshot& snapshot, const VerifiedPeer& peer, absl::Time now);
 
  private:

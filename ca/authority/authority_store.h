@@ -1,4 +1,4 @@
-// Where authorities, their sealed keys and the trust bundle are kept. storage/ implements it.
+// The database of authorities, their sealed keys and the trust bundle. storage/ implements this interface.
 #ifndef MESHCA_CA_AUTHORITY_AUTHORITY_STORE_H_
 #define MESHCA_CA_AUTHORITY_AUTHORITY_STORE_H_
 
@@ -18,7 +18,7 @@
 
 namespace meshca {
 
-// One authority as a row: a SigningAuthority whose key is sealed or elsewhere.
+// One authority as a database row: a SigningAuthority whose private key is encrypted, or kept elsewhere.
 struct StoredAuthority {
   std::string id;  // SigningAuthority::id
   AuthorityRole role = AuthorityRole::kIssuing;
@@ -26,7 +26,7 @@ struct StoredAuthority {
   bool tainted = false;
   std::string root_id;
   std::vector<std::string> chain_der;  // its certificate, then upstream, nearest first
-  // How to get at the private key: "sealed" (sealed_key holds it), "file:<folder>" (plugged in), "" (not held).
+  // Where the private key is: "sealed" (in sealed_key), "file:<folder>" (plugged in), "" (meshca does not hold it).
   std::string key_reference;
   std::string sealed_key;  // KeyEncryption::Seal's output, else ""
   absl::Time created_at;
@@ -50,34 +50,36 @@ struct AuthoritiesAndBundle {
   std::optional<RootRotation> rotation;  // the newest, ended or not
 };
 
-// One step, applied whole or not at all.
+// One change, applied whole or not at all.
 struct AuthorityChange {
-  // The revision this change was judged on: another one in the store answers Aborted (reload, judge again).
+  // The revision that this change was computed from. If the store holds another one it answers Aborted: reload, and
+  // compute the change again.
   uint64_t expected_revision = 0;
   std::string trust_domain;                  // written once, at first start; must match later
-  std::vector<StoredAuthority> authorities;  // inserted, or replacing the row of the same id
+  std::vector<StoredAuthority> authorities;  // each is inserted, or replaces the row with the same id
   std::optional<StoredBundle> bundle;        // a new version; its sequence number must be above every earlier one
-  // Inserted, or replacing the row of the same number.
+  // Is inserted, or replaces the row with the same number.
   std::optional<RootRotation> rotation;
-  // An aborted rotation leaves nothing but its audit entry: these rows are deleted. None of the authorities has signed
-  // a recorded leaf (FailedPrecondition).
+  // Ids of authorities, and the number of a rotation (0: none), whose rows are deleted: an aborted rotation leaves only
+  // its audit entry. FailedPrecondition if one of the authorities has signed a recorded leaf.
   std::vector<std::string> forgotten_authorities;
-  uint64_t forgotten_rotation = 0;  // its number; 0: none
-  // AuthorityStore::PutSealedSetting of each, by name.
+  uint64_t forgotten_rotation = 0;
+  // Sealed settings to write, by name; see AuthorityStore::PutSealedSetting.
   std::map<std::string, std::string> sealed_settings;
   std::vector<AuditEntry> audit;  // at least one
 };
 
-// Thread-safe. Every call blocks on the database: for the pool or the rotation thread, never for a loop.
-// Errors of all: Unavailable, DataLoss (a row's MAC does not fit).
+// Thread-safe. Every call blocks on the database, so it is made by pool or rotation threads, never by a loop.
+// Errors of all: Unavailable, DataLoss (a row's MAC does not match).
 class AuthorityStore {
  public:
   virtual ~AuthorityStore() = default;
 
   virtual absl::StatusOr<AuthoritiesAndBundle> LoadAuthorities() = 0;
-  // Durable when it returns; the new revision. Once an authority is not active here, no record signed by it gets in.
-  // Aborted: another revision. FailedPrecondition: another trust domain, a bundle number that does not grow, a second
-  // rotation while one has not ended.
+  // Commits `change`, durably, and returns the new revision. Once an authority is not active here, the store accepts no
+  // record of a certificate that it signed. Aborted: the store is at another revision than expected.
+  // FailedPrecondition: another trust domain, a bundle number that does not grow, a second rotation while one has not
+  // ended.
   virtual absl::StatusOr<uint64_t> CommitAuthorities(const AuthorityChange& change) = 0;
 
   // Blocks until the stored revision (AuthoritiesAndBundle::revision) is above `known`, and returns it. A commit of
@@ -87,14 +89,14 @@ class AuthorityStore {
   // Ends every wait, those that begin later too: for the shutdown, before the threads that wait are joined.
   virtual void EndRevisionWaits() = 0;
 
-  // Certificates that have not expired at `now`, by authority id. Kept as counters; cheap.
+  // How many certificates have not expired at `now`, by authority id. Cheap: the store keeps counters.
   virtual absl::StatusOr<std::map<std::string, uint64_t>> CountLiveLeaves(absl::Time now) = 0;
 
-  // Small values of the CA's own: high-water mark of the wall clock, and the like. NotFound: never set.
+  // Small values that the CA keeps for itself (settings.h). NotFound: the setting was never written.
   virtual absl::StatusOr<std::string> GetSetting(absl::string_view name) = 0;
   virtual absl::Status PutSetting(absl::string_view name, absl::string_view value) = 0;
-  // The same for a value that grants trust: it carries a MAC. DataLoss: the value was not written by PutSealedSetting.
-  // GetSetting reads it too, unjudged.
+  // The same for a value that grants a right: it is stored with a MAC. DataLoss: the value was not written by
+  // PutSealedSetting. GetSetting reads it too, without checking the MAC.
   virtual absl::StatusOr<std::string> GetSealedSetting(absl::string_view name) = 0;
   virtual absl::Status PutSealedSetting(absl::string_view name, absl::string_view value) = 0;
 };

@@ -1,4 +1,4 @@
-// Whether the wall clock can be believed.
+// Judges whether the wall clock can be believed.
 #ifndef MESHCA_CA_AUTHORITY_CLOCK_GUARD_H_
 #define MESHCA_CA_AUTHORITY_CLOCK_GUARD_H_
 
@@ -11,12 +11,12 @@
 namespace meshca {
 
 enum class ClockVerdict {
-  kSteady,  // as expected
-  kBehind,  // before a time this CA has already seen: it must not sign into the past
-  kJumped,  // ahead of the time since boot: nothing may be declared expired because of it
+  kSteady,  // the clock ran as expected
+  kBehind,  // it is before a time that this CA has already seen: nothing may be signed
+  kJumped,  // it is ahead of what the time since boot allows: nothing may be declared expired
 };
 
-// What one look at the clocks has found.
+// The result of one look at the clocks.
 struct ClockLook {
   absl::Time now;  // the wall clock's time
   ClockVerdict verdict = ClockVerdict::kSteady;
@@ -25,56 +25,57 @@ struct ClockLook {
   std::string finding;   // for people: what is wrong and how to mend it; "" when steady
 };
 
-// What a ClockGuard has seen and what outlives the process: a setting in the database.
+// What a ClockGuard remembers. It is stored as a setting in the database (kSettingClockMark) and outlives the process.
 struct ClockMark {
   absl::Time newest = absl::InfinitePast();  // the newest time that was believed; InfinitePast: none yet
-  // The last look that was believed, and the boot it belongs to; "" where that is not known.
+  // Both clocks at the last look that was believed, and the boot that it was made in ("": not known).
   absl::Time wall = absl::InfinitePast();
   absl::Duration since_boot;
   std::string boot_id;
 
-  // One line of text, and back; whole seconds. Nothing: it is no such line.
+  // Conversion to one line of text and back, in whole seconds. nullopt: the text is not such a line.
   std::string ToText() const;
   static std::optional<ClockMark> FromText(absl::string_view text);
 };
 
-// Compares the wall clock with a high-water mark that outlives the process and, within one boot, with the time since
-// boot. The mark follows only a clock that ran steadily: one bad hour of NTP does not poison it for years. Pure apart
-// from its own memory; one thread. GuardedClock is the one for everybody.
+// Compares the wall clock with the newest time seen so far (the mark, which outlives the process) and, within one boot,
+// with the time since boot. The mark moves on only while the clock runs steadily, so that one wrong hour of NTP does
+// not spoil it for years. Does no I/O. One thread at a time; other code uses the thread-safe GuardedClock.
 class ClockGuard {
  public:
-  // Behind the mark by up to this much is NTP at work, not an error.
+  // A clock that is behind the mark by no more than this is steady: NTP corrects clocks by such amounts.
   static constexpr absl::Duration kBehindSlack = absl::Minutes(2);
-  // Further ahead than this between two looks of one boot is a jump.
+  // A clock that moved ahead of the time since boot by more than this, within one boot, has jumped.
   static constexpr absl::Duration kJumpSlack = absl::Seconds(60);
-  // A jump that is taken back within this time should have cost nothing: JudgedClock::MayMake.
+  // For this long after a jump within one boot nothing is made (JudgedClock::MayMake), so that a jump that is corrected
+  // within that time costs nothing.
   static constexpr absl::Duration kGlitch = absl::Minutes(1);
 
-  // `mark`: of an earlier life. After a reboot nothing tells a jump from time that passed while the machine was off:
-  // more than `reboot_slack` past the mark takes the operator's word.
+  // `mark` is what an earlier process stored. After a reboot a jump cannot be told from time that passed while the
+  // machine was off: a clock more than `reboot_slack` past the mark is then kJumped until the operator accepts it.
   ClockGuard(ClockMark mark, std::string boot_id, absl::Duration reboot_slack);
 
-  // A look at both clocks. Judge leaves the mark where it is; Observe lets it follow, and is called every minute at
-  // least.
+  // Judges the given readings of both clocks. Judge does not move the mark. Observe does if the clock is steady, and is
+  // to be called at least every minute.
   ClockLook Judge(absl::Time wall, absl::Duration since_boot);
   ClockLook Observe(absl::Time wall, absl::Duration since_boot);
 
-  // The operator's word that this look is right: the mark is set to it.
+  // The operator says that these readings are right: the mark is set to them, even if that is back.
   void Accept(absl::Time wall, absl::Duration since_boot);
 
   const ClockMark& mark() const { return mark_; }
 
  private:
-  // Where the wall clock would be had it run steadily since the last look that was believed.
+  // What the wall clock would show if it had run steadily since the last look that was believed.
   absl::Time Expected(absl::Duration since_boot) const { return mark_.wall + (since_boot - mark_.since_boot); }
-  // Verdict and finding of a look; the rest of ClockLook is left as it is.
+  // A ClockLook with `now`, `verdict` and `finding` filled in.
   ClockLook FindFault(absl::Time wall, absl::Duration since_boot) const;
   bool MayMake(ClockVerdict verdict, absl::Duration since_boot) const;
 
   absl::Duration reboot_slack_;
   std::string boot_id_;
   ClockMark mark_;
-  bool looked_ = false;                         // mark_ has a look of this boot
+  bool looked_ = false;                         // mark_ was taken in this boot
   std::optional<absl::Duration> jumped_since_;  // since boot: when a jump within this boot was first seen
 };
 

@@ -1,4 +1,5 @@
-// Keeps the time in which certificates without a record may renew: begins it, ends it, writes both down.
+// Keeps the UnrecordedGrace (authority_snapshot.h) in the database: begins it, ends it, and writes both to the audit
+// log.
 #ifndef MESHCA_CA_AUTHORITY_GRACE_KEEPER_H_
 #define MESHCA_CA_AUTHORITY_GRACE_KEEPER_H_
 
@@ -15,26 +16,28 @@
 
 namespace meshca {
 
-// The grace is a sealed setting (kSettingUnrecordedGrace), because it grants a right: whoever can write the database
-// must not be able to begin one. unrecorded_grace.h has its rules. One thread at a time.
+// The grace is the time during which some certificates may be renewed without a record. It is a sealed setting
+// (kSettingUnrecordedGrace), because it grants a right: somebody who can only write the database must not be able to
+// begin one. unrecorded_grace.h has its rules. One thread at a time; Load, Begin and EndWhatIsOver block on the
+// database and return its errors.
 class GraceKeeper {
  public:
-  // Both outlive the keeper. `leaf_lifetime_max`: how long a grace lasts.
+  // `ledger` and `clock` outlive the keeper. A grace lasts for `leaf_lifetime_max`.
   GraceKeeper(AuthorityLedger& ledger, const ClockWatch& clock, absl::Duration leaf_lifetime_max)
       : ledger_(ledger), clock_(clock), leaf_lifetime_max_(leaf_lifetime_max) {}
 
-  // Reads what is stored. DataLoss: it was not sealed here, or is no grace.
+  // Reads the stored grace, if any. DataLoss: it was not sealed with our key, or is not a grace.
   absl::Status Load();
 
-  // From `reason.now` on certificates that one of `authority_ids` signed may renew without a record, for one longest
-  // leaf lifetime. Joined with a grace that stands already.
+  // Begins a grace at `reason.now` for certificates that one of `authority_ids` signed. If a grace is there already the
+  // two are joined (JoinGraces).
   absl::Status Begin(std::vector<std::string> authority_ids, const ChangeReason& reason);
 
-  // Ends durably what has ended at `now`: the whole grace, or that of an authority that may not be believed any more.
+  // Records durably what has ended by `now`: the whole grace, or the part of an authority that may not be believed any
+  // more.
   absl::Status EndWhatIsOver(absl::Time now);
 
-  // What holds now; nothing: every certificate needs its record. An end that could not be written yet holds all the
-  // same.
+  // The grace that applies now; nullopt: none. An end that could not be written to the database yet counts here.
   std::optional<UnrecordedGrace> Remaining() const;
 
  private:

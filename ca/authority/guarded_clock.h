@@ -1,4 +1,4 @@
-// The clock that everybody asks who ends something by it.
+// The thread-safe clock for all code that declares something ended: it says whether the wall clock can be believed.
 #ifndef MESHCA_CA_AUTHORITY_GUARDED_CLOCK_H_
 #define MESHCA_CA_AUTHORITY_GUARDED_CLOCK_H_
 
@@ -15,10 +15,10 @@
 
 namespace meshca {
 
-// The machine's clocks, each answer judged by a ClockGuard at the moment of asking. Thread-safe; nothing blocks.
+// Reads the machine's clocks and lets a ClockGuard judge them at each call. Thread-safe; never blocks.
 class GuardedClock final : public JudgedClock {
  public:
-  // `clock` outlives it. `reboot_slack`: see ClockGuard.
+  // `clock` outlives this object. `reboot_slack`: see ClockGuard.
   GuardedClock(const Clock& clock, absl::Duration reboot_slack);
 
   absl::Time Now() const override { return clock_.Now(); }
@@ -28,13 +28,13 @@ class GuardedClock final : public JudgedClock {
   absl::Time LikelyNow() const override;
   bool MayMake() const override;
 
-  // What an earlier life has seen. Before anybody asks.
+  // Gives the mark that an earlier process stored. Called before any other method.
   void Remember(ClockMark mark);
-  // A look that the mark follows when the clock is steady: called every minute at least.
+  // Looks at the clocks, and moves the mark on if the clock is steady. To be called at least every minute.
   ClockLook Observe();
-  // A look that moves nothing.
+  // Looks at the clocks and leaves the mark as it is.
   ClockLook Judge() const;
-  // The operator's word that the clock is right as it is now.
+  // The operator says that the clock is right as it is now.
   void Accept();
   ClockMark mark() const;
 
@@ -42,7 +42,7 @@ class GuardedClock final : public JudgedClock {
   const Clock& clock_;
   const absl::Duration reboot_slack_;
   mutable Mutex mutex_;
-  mutable ClockGuard guard_ ABSL_GUARDED_BY(mutex_);  // remembers since when it doubts
+  mutable ClockGuard guard_ ABSL_GUARDED_BY(mutex_);  // mutable: it remembers when it first saw a jump
 };
 
 }  // namespace meshca

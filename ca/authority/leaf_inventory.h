@@ -1,4 +1,4 @@
-// Which live leaves still depend on what a rotation is about to take away. storage/ implements it.
+// Finds the live leaf certificates that still depend on what a rotation is about to take away. storage/ implements it.
 #ifndef MESHCA_CA_AUTHORITY_LEAF_INVENTORY_H_
 #define MESHCA_CA_AUTHORITY_LEAF_INVENTORY_H_
 
@@ -10,26 +10,26 @@
 
 namespace meshca {
 
-// What a rotation wants to know of one issuance.
+// What a rotation needs to know about one issued certificate.
 struct LiveLeaf {
   std::string serial;  // hex
   std::string spiffe_id;
-  std::string instance;  // "" where unknown
-  std::string node;      // "" where unknown
+  std::string instance;  // SubscriberRecord::instance; "": unknown
+  std::string node;      // "": unknown
   std::string caller;    // CallerIdentity::subject
   std::string authority_id;
   absl::Time issued_at;
   absl::Time not_after;
 };
 
-// Every condition holds for the leaves asked for.
+// Selects leaves; all conditions must hold.
 struct LeafQuery {
-  // Alive: notAfter >= this.
+  // Only leaves with notAfter >= this.
   absl::Time alive_at;
-  // Signed by an authority whose root_id is this; "" for any root.
+  // Only leaves signed by an authority with this root_id; "": of any root.
   std::string root_id;
   absl::Time issued_before = absl::InfiniteFuture();
-  // Not of this identity (the CA's own TLS certificate, which it replaces itself); "" for none.
+  // Leaves of this identity are left out: the CA's own TLS certificate, which it replaces itself. "": none is.
   std::string except_spiffe_id;
 };
 
@@ -42,10 +42,10 @@ class LeafInventory {
   // false. A leaf counts as replaced in two cases:
   //   - a later leaf names it as its parent. The later leaf then stands in for it: it is visited if it is alive and
   //     `query` asks for it;
-  //   - a live leaf that `query` does not ask for has the same SPIFFE ID and the same instance (which is not ""): its
-  //     holder has moved on. That is one under another root, or, where `query` names no root, one issued at or after
-  //     issued_before.
-  // Blocks on the database, up to seconds where millions of leaves are alive; memory is constant. Unavailable.
+  //   - its holder has moved on: there is another live leaf with the same SPIFFE ID and the same instance (not "") that
+  //     `query` does not ask for, because it is under another root or, if `query` names no root, because it was issued
+  //     at or after issued_before.
+  // Blocks on the database, for seconds if millions of leaves are alive; memory is constant. Error: Unavailable.
   virtual absl::Status VisitUnreplaced(const LeafQuery& query, absl::FunctionRef<bool(const LiveLeaf&)> visit) = 0;
 };
 

@@ -1,4 +1,4 @@
-// The issuing authority that a rotation is about to let sign.
+// The issuing authority that will sign after the next step of a rotation.
 #ifndef MESHCA_CA_AUTHORITY_NEXT_ISSUING_H_
 #define MESHCA_CA_AUTHORITY_NEXT_ISSUING_H_
 
@@ -15,22 +15,23 @@
 
 namespace meshca {
 
-// Under a root whose key is held here it is made new, with a key of its own. Under any other root it is one that exists
-// already: the one that was plugged in with the root, or that signed under it before.
+// Under a root whose key meshca holds, it is made new, with a key of its own. Under any other root it is one that
+// exists already: it was plugged in with the root, or signed under it before.
 //
-// Made before the change that activates it, because that is when its key is generated: once, however often the change
-// is judged again.
+// Prepare runs before the change that activates the authority (AuthorityLedger::Change), because that change may be
+// computed several times and the key must be generated only once. One thread at a time.
 class NextIssuing {
  public:
-  // Generates the key, where one is needed under the root `root_id` of `snapshot`. `maker` outlives it.
+  // Generates a key if `snapshot` says that meshca holds the key of root `root_id`. `maker` outlives the result.
+  // Errors: AuthorityMaker's.
   static absl::StatusOr<NextIssuing> Prepare(const AuthorityMaker& maker, const AuthoritySnapshot& snapshot,
                                              std::string root_id);
 
   const std::string& root_id() const { return root_id_; }
 
-  // Its row, as `state` asks for it. FailedPrecondition: neither the root's key is held nor an issuing authority under
-  // it that can sign. Aborted: `state` needs a key and the snapshot did not; prepare it again. DataLoss: `state` does
-  // not know the root.
+  // The row of the authority, made or found in `state`. FailedPrecondition: meshca holds neither the root's key nor an
+  // issuing authority under it that can sign. Aborted: by `state` a new key is needed, but by the snapshot it was not;
+  // call Prepare again. DataLoss: `state` does not know the root.
   absl::StatusOr<StoredAuthority> RowFor(const AuthoritiesAndBundle& state, absl::Time now) const;
 
  private:

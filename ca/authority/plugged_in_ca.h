@@ -1,4 +1,4 @@
-// A CA made elsewhere and plugged in as files.
+// Reads and validates a CA that was made elsewhere and is plugged in as a folder of files.
 #ifndef MESHCA_CA_AUTHORITY_PLUGGED_IN_CA_H_
 #define MESHCA_CA_AUTHORITY_PLUGGED_IN_CA_H_
 
@@ -25,7 +25,7 @@ namespace meshca {
 // self-signed root itself, and cert-chain.pem and root-cert.pem are empty: then the key is the root's, and meshca makes
 // its issuing authority below it.
 //
-// The set is validated whole. InvalidArgument (reason PLUGGED_IN_CA_INVALID), "<path>: <fault>":
+// The whole set is validated as of `now`. InvalidArgument (reason PLUGGED_IN_CA_INVALID), "<path>: <fault>", for:
 //   no layout, or both; a file missing, empty, larger than 1 MiB; bytes that are no PEM; a block of another kind
 //   a key that is encrypted, weak, of an unsupported kind, or not the certificate's
 //   a certificate that is no CA, lacks keyCertSign, is not valid at `now`, has an unknown critical extension, carries
@@ -34,23 +34,23 @@ namespace meshca {
 //   a chain that does not lead to a root of the roots file, or holds a certificate that is not part of the way there
 //   a root that is not self-signed
 //   a certificate signed by the key, for a trial, that our own verifier or OpenSSL would refuse (signing_trial.h)
-// PermissionDenied: a key that others can read (says the chmod).
+// PermissionDenied: others can read the key file (the message has the chmod command).
 //
-// Taken as it comes: a certificate that stands in a file twice; two certificates of one authority, before its renewal
-// and after it, in any order (the valid one is used, and of two valid ones the one that ends last); other roots in any
-// order, those that have ended left out. A root is a trust anchor whatever signed it (SHA-1 too), its serial number may
-// be 0, and its key may be P-521 where it is not the one plugged in.
+// These are no faults: a certificate that stands in a file twice; an old and a renewed certificate of one authority, in
+// any order (the valid one is used, and of two valid ones the one that ends last); other roots in any order (those that
+// have ended are left out). A root may be signed with SHA-1 and may have serial number 0, because it is a trust anchor
+// and not a statement; its key may be P-521 unless it is the key that is plugged in.
 absl::StatusOr<AuthoritySet> LoadPluggedInSet(const TrustDomain& domain, const std::string& folder, absl::Time now);
 
-// The key file of `folder` alone, whichever its layout. Errors as above.
+// Reads only the key file of `folder`, in either layout. Errors as above.
 absl::StatusOr<std::shared_ptr<const SigningKey>> LoadPluggedInKey(const std::string& folder);
 
-// `folder`, watched by its content.
+// A folder as an AuthoritySource; changes are noticed by the content of its files.
 class PluggedInSource final : public AuthoritySource {
  public:
   PluggedInSource(TrustDomain domain, std::string folder) : domain_(std::move(domain)), folder_(std::move(folder)) {}
   absl::StatusOr<AuthoritySet> Load(absl::Time now) override { return LoadPluggedInSet(domain_, folder_, now); }
-  // SHA-256 over every file of the set. Files that cannot be read are part of it, so that mending one is a change.
+  // SHA-256 over every file of the set. A file that cannot be read changes it too, so that repairing it is noticed.
   absl::StatusOr<std::string> Fingerprint() override;
 
  private:

@@ -1,4 +1,4 @@
-// How fast a rotation may replace the keys of subscribers.
+// The rate at which a rotation replaces the keys of subscribers.
 #ifndef MESHCA_CA_AUTHORITY_REISSUE_BUDGET_H_
 #define MESHCA_CA_AUTHORITY_REISSUE_BUDGET_H_
 
@@ -6,9 +6,9 @@
 
 namespace meshca {
 
-// New keys a second for RotationDriver::Parts: what the operator `wanted`, or, where that is 0, a tenth of the
-// certificates that so many `cores` can sign and record in a second. The other nine tenths stay for those who ask for a
-// certificate of their own while the rotation runs.
+// Keys a second, for RotationDriver::Parts: `wanted`, the operator's setting; if that is 0, a tenth of the certificates
+// that this many `cores` can sign and record in a second. The other nine tenths are left for clients that ask for
+// certificates while the rotation runs.
 double ReissuePerSecond(uint32_t wanted, int cores);
 
 }  // namespace meshca

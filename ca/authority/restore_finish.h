@@ -1,4 +1,4 @@
-// Finishes a restore from a backup at the first start after it.
+// Does what remains to be done at the first start after the database was restored from a backup.
 #ifndef MESHCA_CA_AUTHORITY_RESTORE_FINISH_H_
 #define MESHCA_CA_AUTHORITY_RESTORE_FINISH_H_
 
@@ -11,12 +11,12 @@
 
 namespace meshca {
 
-// `meshca db restore` leaves a mark in the database (kSettingRecovered). What was issued after the backup was made is
-// unknown here, and the lost database may have given out higher bundle numbers. So a new issuing authority signs from
-// now on, the bundle's number rises above every number that can have been given out, no root is retired for one longest
-// leaf lifetime (`leaf_lifetime_max`), and, where the restore itself left the mark, certificates without a record may
-// renew for as long. Each step may be done again after a crash: the last one takes the mark away. Ok and nothing done:
-// there is no mark.
+// `meshca db restore` leaves a mark in the database (kSettingRecovered); without it nothing is done and the answer is
+// Ok. What was issued after the backup is unknown here, and the lost database may have published higher bundle numbers.
+// Therefore a new issuing authority takes over, the bundle gets a number above all that can have been published, and no
+// root is retired for `leaf_lifetime_max`. If the mark is sealed, so that the restore itself made it, certificates
+// without a record may also be renewed for that long. Every step may be repeated after a crash; the last one removes
+// the mark. Blocks on the database. Errors: those of the store and of `maker`.
 absl::Status FinishRestore(AuthorityLedger& ledger, const AuthorityMaker& maker, const ClockWatch& clock,
                            GraceKeeper& grace, absl::Duration leaf_lifetime_max);
 

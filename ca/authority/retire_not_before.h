@@ -1,4 +1,4 @@
-// Before when no root may be retired: for one longest leaf lifetime after a restore from a backup.
+// The time before which no root may be retired: one longest leaf lifetime after a restore from a backup.
 #ifndef MESHCA_CA_AUTHORITY_RETIRE_NOT_BEFORE_H_
 #define MESHCA_CA_AUTHORITY_RETIRE_NOT_BEFORE_H_
 
@@ -9,16 +9,15 @@
 
 namespace meshca {
 
-// A restored database does not know the certificates that were issued after the backup was made. Until all of those
-// have ended, that no known certificate depends on a root proves nothing. Kept as the setting kSettingRetireNotBefore,
-// in whole seconds; the errors of the store.
+// A restored database does not know the certificates that were issued after the backup. Until all of them have ended,
+// an inventory without certificates under a root does not prove that there are none. The time is the setting
+// kSettingRetireNotBefore, in whole seconds. All calls block on the database and return its errors.
 
-// InfinitePast: there is no such time. DataLoss: what is stored is no number.
+// Read: InfinitePast if there is no such time. DataLoss: the stored text is not a number.
 absl::StatusOr<absl::Time> ReadRetireNotBefore(AuthorityStore& store);
 absl::Status WriteRetireNotBefore(AuthorityStore& store, absl::Time time);
 
-// Takes it back to `latest` where it is later: a restore that was finished under a clock ahead of the right one forbade
-// retirement for as long as that was ahead.
+// Sets the time to `latest` if it is later: a restore that was finished while the clock was ahead set it too late.
 absl::Status LimitRetireNotBefore(AuthorityStore& store, absl::Time latest);
 
 }  // namespace meshca

@@ -7,8 +7,8 @@
 //   retire      the bundle holds N alone, O's key is destroyed; waits until every live subscriber has acknowledged it
 //   done
 //
-// Each step is committed before it is acted on, in one transaction with the authorities and the bundle it speaks of,
-// and doing one again changes nothing: a server that was killed goes on from the row.
+// Each step is committed before anything follows from it, in one transaction with the authorities and the bundle that
+// it changes. A server that was killed goes on from the stored row; repeating a step changes nothing.
 #ifndef MESHCA_CA_AUTHORITY_ROOT_ROTATION_H_
 #define MESHCA_CA_AUTHORITY_ROOT_ROTATION_H_
 
@@ -29,35 +29,35 @@ absl::string_view RotationStepName(RotationStep step);
 struct RootRotation {
   uint64_t number = 0;  // 1, 2, ... in the order begun
   RotationStep step = RotationStep::kPrepare;
-  // SigningAuthority::id. After a rollback the two have changed places: the way back is a rotation too.
+  // SigningAuthority::id of the two roots. A rollback exchanges them, because the way back is a rotation too.
   std::string old_root_id;
   std::string new_root_id;
-  // Takes each step by itself when the evidence is there. False: begun by `root prepare`, and waits for `root activate`
-  // and `root retire`.
+  // True: each step is taken as soon as its evidence is complete. False: begun by `root prepare`; it waits for the
+  // operator's `root activate` and `root retire`.
   bool automatic = false;
-  bool emergency = false;  // the old root is taken for stolen, and tainted
+  bool emergency = false;  // the old root's key is considered stolen, and the root is tainted
   bool rolled_back = false;
-  // Somebody has seen to the consumers that nothing here can observe.
+  // The operator says that clients which take their roots from elsewhere, unseen by us, have the new root.
   bool external_confirmed = false;
-  // Whoever is not done by then is cut off, and named in the audit log. InfiniteFuture: nobody is. WaitsForever(): nor
-  // does an emergency go on without those who are silent.
+  // From then on steps are taken without complete evidence, and the audit log names who was behind. InfiniteFuture: no
+  // deadline. WaitsForever(): no deadline either, and an emergency has no grace after which it goes on.
   absl::Time deadline = absl::InfiniteFuture();
   std::string actor;  // who began it
   absl::Time started_at;
   absl::Time step_at;  // when `step` began
-  // The first bundle that holds both roots, and when it was published; 0 and InfiniteFuture until then.
+  // The sequence number of the first bundle with both roots, and when it was published; 0 and InfiniteFuture before.
   uint64_t bundle_sequence = 0;
   absl::Time published_at = absl::InfiniteFuture();
-  // The first bundle without the old root; 0 until then.
+  // The sequence number of the first bundle without the old root; 0 before.
   uint64_t retire_sequence = 0;
-  // Who forced which step and what that broke, one sentence each; "" for a rotation that needed none.
+  // Who forced which step and whom that cut off, in sentences; "" if no step was forced.
   std::string forced;
 
   bool Ended() const { return step == RotationStep::kDone; }
 
-  // The deadline of an emergency that waits for every subscriber, however long it is silent. A time that never comes,
-  // one microsecond before the end of all times, so that it is stored under the row's MAC without a column of its own,
-  // and a version that knows nothing of it waits for ever too.
+  // A value of `deadline` for an emergency that waits for every subscriber, however long it is silent: a time that
+  // never comes, one microsecond before the largest time that a row can hold. So it needs no column of its own, is
+  // covered by the row's MAC, and makes versions that do not know it wait for ever too.
   static absl::Time WaitsForever();
   bool GoesOnWithoutTheSilent() const { return emergency && deadline != WaitsForever(); }
 };

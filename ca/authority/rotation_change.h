@@ -1,4 +1,4 @@
-// The steps of a root rotation, each as one transaction.
+// Computes what to commit for each step of a root rotation. Each step is one transaction of the AuthorityStore.
 #ifndef MESHCA_CA_AUTHORITY_ROTATION_CHANGE_H_
 #define MESHCA_CA_AUTHORITY_ROTATION_CHANGE_H_
 
@@ -14,67 +14,69 @@
 
 namespace meshca {
 
-// All pure, no key and no certificate is made here: each takes what the store holds and says what to commit. The audit
-// entry that comes first is named after the step: root.prepare, root.publish, root.activate, root.drain, root.retire,
+// All functions are pure and make neither keys nor certificates: they take what the store holds and return what to
+// commit. The first audit entry names the step: root.prepare, root.publish, root.activate, root.drain, root.retire,
 // root.done, root.abort, root.rollback.
 //
-// FailedPrecondition where `state` has no rotation at the step named, so that a step is never done twice.
+// FailedPrecondition if `state` has no rotation at the step where the function begins, so no step is done twice.
 
-// The new root, and where it was plugged in the issuing authority under it: rows with their keys in place, made by
-// AuthorityMaker or by whoever takes in a plugged-in set. A root that meshca holds the key of needs no issuing
-// authority: one is made when it is activated (NextIssuing).
+// The new root and, if it was plugged in with one, the issuing authority under it: rows with their keys in place, made
+// by AuthorityMaker or SetAdoption. A root whose key meshca holds needs no issuing authority here: one is made when the
+// root is activated (NextIssuing).
 struct NewRoot {
   StoredAuthority root;
   std::optional<StoredAuthority> issuing;
 };
 
-// Is the new root's key certified by another root?
+// Whether the chain of `root` holds a cross-certificate: a certificate for its key by another root.
 bool IsCrossCertified(const StoredAuthority& root);
 
-// prepare: rows and rotation are there, nothing is published. FailedPrecondition: one runs already (ROTATION_RUNS), no
-// root is active, or the new root is the active one. In an emergency the present root and all under it are tainted.
+// -> prepare: stores the new root and the rotation, publishes nothing. In an emergency the present root and all
+// authorities under it are tainted. FailedPrecondition: a rotation runs already (ROTATION_RUNS), no root is active, or
+// the new root is the active one.
 absl::StatusOr<AuthorityChange> PrepareRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
                                                 NewRoot root, const RotationOptions& options,
                                                 const ChangeReason& reason);
 // prepare -> distribute: the bundle holds both roots, the old one first.
 absl::StatusOr<AuthorityChange> PublishRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
                                                 const ChangeReason& reason);
-// distribute -> reissue: `issuing`, under the new root, signs; the new root comes first in the bundle. `forced`: "", or
-// what to remember of an activation without the evidence.
+// distribute -> reissue: `issuing`, under the new root, signs from now on; the new root comes first in the bundle.
+// `forced` is added to RootRotation::forced: "" if the evidence was complete, else who forced the step and whom it cut
+// off.
 absl::StatusOr<AuthorityChange> ActivateRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
                                                  StoredAuthority issuing, const std::string& forced,
                                                  const ChangeReason& reason);
 // reissue -> drain.
 absl::StatusOr<AuthorityChange> DrainRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
                                               const ChangeReason& reason);
-// reissue or drain -> retire: the old root leaves the bundle, it and all under it are retired and their keys destroyed;
-// chains lose the cross-certificate. `forced` as above.
+// reissue or drain -> retire: the old root leaves the bundle; it and all authorities under it are retired and their
+// keys destroyed; the cross-certificate leaves the chains. `forced` as above.
 absl::StatusOr<AuthorityChange> RetireRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
                                                const std::string& forced, const ChangeReason& reason);
 // retire -> done. `forced` as above.
 absl::StatusOr<AuthorityChange> FinishRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
                                                const std::string& forced, const ChangeReason& reason);
-// Before activation: the new root leaves the bundle and is forgotten, the rotation with it.
+// prepare or distribute -> nothing: the new root leaves the bundle, and its rows and the rotation's are deleted.
 absl::StatusOr<AuthorityChange> AbortRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
                                               const ChangeReason& reason);
-// reissue or drain -> reissue the other way round: `issuing`, under the old root, signs again.
+// reissue or drain -> reissue with the two roots exchanged: `issuing`, under the old root, signs again.
 absl::StatusOr<AuthorityChange> RollBackRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
                                                  StoredAuthority issuing, const ChangeReason& reason);
-// The rotation as it is, but it goes on by itself from now, and what `options` adds holds: before its activation an
-// emergency too, with the taints of one that begins as such.
+// The step stays; from now on the rotation is automatic and has what `options` adds. If that is an emergency (possible
+// before activation only), the old root and all under it are tainted.
 absl::StatusOr<AuthorityChange> TakeOverRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
                                                  const RotationOptions& options, const ChangeReason& reason);
-// The rotation as it is, and the consumers that nothing here can see are seen to.
+// The step stays; RootRotation::external_confirmed becomes true.
 absl::StatusOr<AuthorityChange> ConfirmExternal(const AuthoritiesAndBundle& state, const TrustDomain& domain,
                                                 const ChangeReason& reason);
-// The authority `id`'s key is taken for stolen.
+// Taints authority `id`, whose key is considered stolen.
 absl::StatusOr<AuthorityChange> TaintAuthority(const AuthoritiesAndBundle& state, const TrustDomain& domain,
                                                const std::string& id, const ChangeReason& reason);
 
-// The rotation that has not ended; null for none.
+// The rotation of `state` that has not ended; null: none runs.
 const RootRotation* RunningRotation(const AuthoritiesAndBundle& state);
-// The issuing authority under `root_id` that was plugged in, or signed before, and can sign (again) at `now`: its key
-// is held, it is neither retired nor tainted, and it is valid. Null for none.
+// The newest issuing authority under `root_id` that can sign at `now`: its key is held, it is valid, and it is neither
+// retired nor tainted. Null: there is none.
 const StoredAuthority* UsableIssuing(const AuthoritiesAndBundle& state, const std::string& root_id, absl::Time now);
 
 }  // namespace meshca

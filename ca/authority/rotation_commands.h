@@ -1,4 +1,4 @@
-// What an operator orders of a rotation, carried out.
+// Carries out an operator's commands about a root rotation.
 #ifndef MESHCA_CA_AUTHORITY_ROTATION_COMMANDS_H_
 #define MESHCA_CA_AUTHORITY_ROTATION_COMMANDS_H_
 
@@ -17,11 +17,12 @@
 
 namespace meshca {
 
-// Each command is RotationControl's of the same name, whose comments say what it does and when it is refused. After one
-// that was carried out, the report shows the step as it stands then. One thread at a time.
+// The commands are those of RotationControl, whose comments say what each does and when it is refused. After a command
+// that was carried out, the report shows the new state. One thread at a time; calls block on the database.
 class RotationCommands {
  public:
-  // All outlive it. `sleep` waits that long while a command has evidence that only has to settle.
+  // All references outlive this object. `sleep` blocks for a duration; it is called when the evidence for a command is
+  // complete but has not been so for EvidencePolicy::settle yet.
   RotationCommands(AuthorityManager& authorities, AuthorityStore& store, RotationWatch& watch,
                    RotationReporter& reporter, std::function<void(absl::Duration)> sleep);
 
@@ -33,12 +34,13 @@ class RotationCommands {
   absl::Status Taint(absl::string_view id_prefix, const std::string& actor);
 
  private:
-  // Begin's two ways: the rotation that runs goes on as the one that is asked for, or a new root is made.
+  // The two cases of Begin: the running rotation goes on with the wanted options, or a new root is made.
   absl::Status TakeOver(const RotationOptions& options, const std::string& actor, absl::Time now);
   absl::Status PrepareNewRoot(const RotationOptions& options, const std::string& actor, absl::Time now);
-  // Takes a step now or not at all: refused without its evidence unless `force`.
+  // Takes a step at once. Without complete evidence it is refused, unless `force`.
   absl::Status TakeStepNow(RotationDecision::Act act, bool force, const std::string& actor);
-  // The evidence of the step, settled where it is whole; refused where it is not, unless `force`.
+  // Gathers the evidence of the step; if it is complete, waits until it has settled. If it is not complete:
+  // FailedPrecondition, unless `force`.
   absl::StatusOr<RotationView> JudgeStepNow(RotationDecision::Act act, bool force, const RootRotation& rotation,
                                             absl::Time now);
   void RefreshReport();

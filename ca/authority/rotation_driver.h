@@ -1,4 +1,4 @@
-// Carries a rotation of the root from step to step.
+// Takes the steps of a root rotation when they are due, and the operator's commands about it.
 #ifndef MESHCA_CA_AUTHORITY_ROTATION_DRIVER_H_
 #define MESHCA_CA_AUTHORITY_ROTATION_DRIVER_H_
 
@@ -24,9 +24,9 @@
 
 namespace meshca {
 
-// Takes the next step when the evidence of the one that runs is there, and lets an operator's commands come in between:
-// one at a time. Each step is durable before anything follows from it. What is known beyond the stored rotation is
-// RotationWatch's, and begins anew with the process. Thread-safe.
+// Takes the next step when the evidence of the present one is complete, and carries out operator's commands in between,
+// one call at a time. Each step is durable before anything follows from it. Only the rotation itself is stored; what
+// RotationWatch knows about it is lost with the process and gathered again. Thread-safe.
 class RotationDriver final : public RotationControl {
  public:
   struct Parts {
@@ -37,14 +37,14 @@ class RotationDriver final : public RotationControl {
     KeyReissuer* reissuer = nullptr;
     EvidencePolicy policy;
     double reissue_per_second = 500;
-    // Waits that long while a command has evidence that only has to settle; a test's clock moves instead.
+    // See RotationCommands. A test moves its clock instead of blocking.
     std::function<void(absl::Duration)> sleep;
   };
   // Everything in `parts` outlives the driver.
   explicit RotationDriver(Parts parts);
 
-  // Takes the steps that are due, looking at the clock itself; when to call again at the latest, counted from `now`.
-  // Call it too after each change of authorities.
+  // Takes the steps that are due; reads the clock itself. Returns the latest time for the next call, counted from
+  // `now`, the caller's own reading. To be called also after each change of authorities. Blocks on the database.
   absl::Time Tick(absl::Time now);
 
   RotationReport Report() override;
@@ -62,7 +62,7 @@ class RotationDriver final : public RotationControl {
     kWaits,      // there is nothing to do, or the clock cannot be believed
     kMoved,      // a step was taken
   };
-  // One decision and what follows from it.
+  // Decides once what to do next, and does it.
   absl::StatusOr<Advanced> Advance() ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
 
   AuthorityManager& authorities_;
@@ -70,7 +70,7 @@ class RotationDriver final : public RotationControl {
   RotationReporter reporter_;
 
   Mutex turn_;           // held through a whole Tick or command, the database's time included
-  RotationWatch watch_;  // what changes in it is guarded by turn_; a forecast only reads what never changes
+  RotationWatch watch_;  // guarded by turn_, except the methods that its header allows to any thread
   RotationCommands commands_ ABSL_GUARDED_BY(turn_);
 };
 

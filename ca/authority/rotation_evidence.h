@@ -1,4 +1,4 @@
-// Whether a rotation may go on: pure functions of what is known.
+// Decides whether a root rotation may take its next step: pure functions of what is known.
 #ifndef MESHCA_CA_AUTHORITY_ROTATION_EVIDENCE_H_
 #define MESHCA_CA_AUTHORITY_ROTATION_EVIDENCE_H_
 
@@ -20,51 +20,53 @@
 namespace meshca {
 
 struct EvidencePolicy {
-  // How long the evidence of a step must have held: handshakes begun before the last acknowledgement finish under the
-  // bundle before it.
+  // How long the evidence of a step must have been complete before the step is taken: handshakes that began before the
+  // last acknowledgement still finish with the earlier bundle.
   absl::Duration settle = absl::Seconds(2);
-  // A certificate counts as alive for this much longer than it says: its holder's clock may be behind, and then it
-  // still shows the certificate.
+  // A certificate counts as alive for this long after its notAfter: a holder whose clock is behind still shows it.
   absl::Duration skew = absl::Minutes(10);
-  // How long an instance that left and never had a certificate counts: one longest life of the one it may have got
-  // elsewhere.
+  // How long an instance counts that left and never had a certificate from us: the longest life of one that it may have
+  // got elsewhere.
   absl::Duration leaf_lifetime = absl::Hours(24);
-  // How long a subscriber that is silent can hold up one step of an emergency.
+  // How long a silent subscriber can hold up one step of an emergency.
   absl::Duration emergency_grace = absl::Minutes(5);
 };
 
-// What the judgement of one moment rests on. Leaves are streamed past it, because there may be millions.
+// What is known at one moment. Leaves are not in it: there may be millions, so EvidenceJudge gets them one by one.
 struct RotationFacts {
   absl::Time now;
   RootRotation rotation;
   std::vector<SubscriberRecord> subscribers;
   std::map<std::string, std::string> root_of;  // authority id -> root id, retired ones included
-  bool cross_certified = true;                 // holders of the old root alone can verify what the new one signs
-  // In an emergency: subscribers that are behind hold its step up until then, and no longer. InfiniteFuture: for as
-  // long as they are behind.
+  bool cross_certified = true;                 // who holds only the old root can verify what the new one signs
+  // In an emergency: until when subscribers that are behind hold up the step. InfiniteFuture: for as long as they are
+  // behind.
   absl::Time grace_ends = absl::InfiniteFuture();
-  // In an emergency: keys that are not replaced by then have had their time and more.
+  // In an emergency: when the step reissue ends, though keys are left that could not be replaced.
   absl::Time reissue_ends = absl::InfiniteFuture();
 };
 
-// Gathers the evidence that a step needs before it may end. The constructor judges the subscribers, by what they have
+// Finds out who is behind at a step of a rotation. The constructor judges the subscribers, by what they have
 // acknowledged. The live leaves are then given to AddLeaf one by one; a leaf whose holder is one of the subscribers is
-// left out, because the subscriber was judged already. One thread.
+// ignored, because the subscriber was judged already. One thread at a time.
 class EvidenceJudge {
  public:
   enum class For {
-    // Every instance holds a bundle with both roots; leaves from before it was published are gone. In an emergency the
-    // connected ones are enough, where the others can verify by the cross-certificate.
+    // To activate: every instance holds a bundle with both roots, and no leaf from before that bundle was published is
+    // alive. In an emergency with a cross-certificate only connected instances are asked, and no leaves.
     kActivation,
-    kRetirement,  // and where it takes a key, holds one under the new root; no leaf is left under the old one
-    kEnd,         // every connected instance holds a bundle without the old root
+    // To retire: besides, every instance that takes a key holds one under the new root, and no live leaf is under the
+    // old one.
+    kRetirement,
+    // To end: every connected instance holds a bundle without the old root.
+    kEnd,
   };
 
   // `facts` outlives the judge.
   EvidenceJudge(For step, const RotationFacts& facts, const EvidencePolicy& policy);
 
-  // Which leaves have to be given to AddLeaf; nothing: none, the step does not depend on leaves. The CA's own TLS
-  // certificate, whose SPIFFE ID is `own_spiffe_id`, is not among them.
+  // Which leaves have to be given to AddLeaf; nullopt: the step does not depend on leaves. The CA's own TLS
+  // certificate, whose SPIFFE ID is `own_spiffe_id`, is left out.
   std::optional<LeafQuery> Query(const std::string& own_spiffe_id) const;
   void AddLeaf(const LiveLeaf& leaf);
 
@@ -72,7 +74,7 @@ class EvidenceJudge {
 
  private:
   void Judge(const SubscriberRecord& subscriber);
-  // What holds `subscriber` back, if anything.
+  // Why `subscriber` is behind; nullopt: it is not.
   std::optional<Laggard::Reason> WhyBehind(const SubscriberRecord& subscriber) const;
   uint64_t BundleNeeded() const;
   bool Hurried() const;
@@ -85,27 +87,28 @@ class EvidenceJudge {
   RotationEvidence evidence_;
 };
 
-// Why a rotation goes on by itself though the evidence of its step is not whole.
+// Why an automatic step is taken although its evidence is not complete.
 enum class ForcedBy { kNothing, kDeadline, kEmergencyGrace };
-absl::string_view ForcedByName(ForcedBy by);  // "", "the deadline", "the emergency grace": as the record has it
+absl::string_view ForcedByName(ForcedBy by);  // "", "the deadline", "the emergency grace", for RootRotation::forced
 
 // What a rotation does next.
 struct RotationDecision {
   enum class Act { kWait, kPublish, kActivate, kDrain, kRetire, kFinish };
   Act act = Act::kWait;
-  ForcedBy forced_by = ForcedBy::kNothing;  // kNothing: the evidence is whole
+  ForcedBy forced_by = ForcedBy::kNothing;  // kNothing: the evidence is complete, or the act needs none
   std::string waiting_for;                  // for kWait: what the step waits for, one sentence
 };
 
-// The rotation that runs; `evidence` is that of its step. `satisfied_since`: since when that has been whole, without a
-// gap; InfiniteFuture while it is not. `retire_not_before`: after a restore, no root is retired for a while.
+// Decides for facts.rotation. `evidence` is that of its present step; `satisfied_since` is since when it has been
+// complete without a gap (InfiniteFuture: it is not); `reissue_left` is how many subscribers' keys still have to be
+// replaced. No root is retired before `retire_not_before` (retire_not_before.h). Pure.
 RotationDecision DecideNextAct(const RotationFacts& facts, const RotationEvidence& evidence, absl::Time satisfied_since,
                                uint64_t reissue_left, absl::Time retire_not_before, const EvidencePolicy& policy);
 
 // "2 of 3 subscribers and 14 certificates": how many are behind.
 std::string BehindText(const RotationEvidence& evidence);
 
-// Which evidence the step waits for; nothing: none.
+// Which evidence a step waits for; nullopt: none.
 std::optional<EvidenceJudge::For> EvidenceFor(RotationStep step);
 
 }  // namespace meshca

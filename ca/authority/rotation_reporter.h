@@ -1,4 +1,4 @@
-// What was last seen of a rotation, for whoever asks.
+// Remembers what was last found out about a rotation, for `meshca root status` and the metrics.
 #ifndef MESHCA_CA_AUTHORITY_ROTATION_REPORTER_H_
 #define MESHCA_CA_AUTHORITY_ROTATION_REPORTER_H_
 
@@ -17,12 +17,13 @@ namespace meshca {
 // Thread-safe: asking never waits for a look at the inventory.
 class RotationReporter {
  public:
-  // `waiting_for`: what the step waits for, one sentence. `ends_about`: RotationWatch::EstimateEnd.
+  // Remembers the newest view. `waiting_for`: what the step waits for, one sentence. `ends_about`: see
+  // RotationWatch::EstimateEnd.
   void KeepView(const RotationView& view, std::string waiting_for, absl::Time ends_about);
-  // How the last attempt at a step ended. It stands until the next one, and is logged when it is news.
+  // Remembers how the last attempt at a step ended, until the next call. Logs an error that is not the one before.
   void KeepError(const absl::Status& status);
 
-  // The rotation of `snapshot`, with what was last seen of its step. `frozen`: what is wrong with the clock.
+  // A report on the rotation of `snapshot`, with the newest view of its step. `frozen`: RotationReport::frozen.
   RotationReport MakeReport(const AuthoritySnapshot& snapshot, absl::Duration emergency_grace,
                             std::string frozen) const;
 

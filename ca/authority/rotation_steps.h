@@ -1,4 +1,4 @@
-// Takes one step of the rotation that runs: commits it, and remembers who was behind where it was forced.
+// Takes one step of the running rotation: commits it and, if it was forced, records who was behind.
 #ifndef MESHCA_CA_AUTHORITY_ROTATION_STEPS_H_
 #define MESHCA_CA_AUTHORITY_ROTATION_STEPS_H_
 
@@ -12,10 +12,10 @@
 
 namespace meshca {
 
-// Commits the step that `act` names; durable and published when it returns Ok. `view` is what it was decided on.
-// `forced_by`: who answers for taking it without the evidence, or "" where that is whole; it is recorded with the names
-// of the first who were behind. `actor`: who takes it, for the audit log. FailedPrecondition: the rotation is at
-// another step by now.
+// Commits the step that `act` names; it is durable and published when this returns Ok. `view` is what was known when it
+// was decided. `forced_by`: on whose account it is taken without complete evidence, which is recorded with the names of
+// the first who were behind; "" if the evidence is complete. `actor`: who takes it, for the audit log. Blocks on the
+// database. FailedPrecondition: the rotation is at another step by now.
 absl::Status TakeRotationStep(AuthorityManager& authorities, RotationDecision::Act act, absl::string_view forced_by,
                               const RotationView& view, const std::string& actor);
 

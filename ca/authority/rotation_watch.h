@@ -1,4 +1,4 @@
-// Looks at the step that a rotation is at: who is behind, and since when nobody is.
+// Observes the present step of a rotation: who is behind, and since when nobody is.
 #ifndef MESHCA_CA_AUTHORITY_ROTATION_WATCH_H_
 #define MESHCA_CA_AUTHORITY_ROTATION_WATCH_H_
 
@@ -18,16 +18,16 @@
 
 namespace meshca {
 
-// What was found about the step of a rotation at one moment.
+// What was found out about the step of a rotation at one moment.
 struct RotationView {
   RotationFacts facts;
   RotationEvidence evidence;
-  uint64_t reissue_left = 0;  // keys that subscribers hold here and that still have to be replaced
+  uint64_t reissue_left = 0;  // keys that subscribers hold and that still have to be replaced
 };
 
-// Begins anew with the process and with each step: a freshly started server, which has just heard from its subscribers
-// for the first time, waits for a whole settling time before it moves. One thread at a time; FindRunning, BelievedNow,
-// GatherFacts and GatherEvidence depend on nothing that changes here, and are for any thread.
+// Remembers since when the evidence is complete, and begins again with each step and each process: a server that was
+// just started waits for a whole settling time (EvidencePolicy::settle) before it moves. One thread at a time, except
+// policy, reissue_per_second, FindRunning, BelievedNow, GatherFacts and GatherEvidence, which any thread may call.
 class RotationWatch {
  public:
   struct Parts {
@@ -38,7 +38,7 @@ class RotationWatch {
     KeyReissuer* reissuer = nullptr;
     EvidencePolicy policy;
     double reissue_per_second = 500;
-    std::string own_spiffe_id;  // of the CA's own TLS certificate, which is nobody's evidence
+    std::string own_spiffe_id;  // of the CA's own TLS certificate, which is left out of the evidence
   };
   // Everything in `parts` outlives the watch.
   explicit RotationWatch(Parts parts) : parts_(std::move(parts)) {}
@@ -46,46 +46,47 @@ class RotationWatch {
   const EvidencePolicy& policy() const { return parts_.policy; }
   double reissue_per_second() const { return parts_.reissue_per_second; }
 
-  // The rotation that has not ended, as it was published last; nothing: none runs.
+  // The rotation of the present snapshot that has not ended; nullopt: none runs.
   std::optional<RootRotation> FindRunning() const;
-  // The time, for everything that moves a rotation on. FailedPrecondition (ROTATION_FROZEN) while it cannot be
+  // The time, for everything that moves a rotation on. FailedPrecondition (reason ROTATION_FROZEN): the clock cannot be
   // believed.
   absl::StatusOr<absl::Time> BelievedNow() const;
 
   // The authorities and the subscribers as they are now.
   RotationFacts GatherFacts(const RootRotation& rotation, absl::Time now) const;
-  // Judges `facts`; reads the inventory where the step depends on it.
+  // Judges `facts`, and the live leaves if the step depends on them. Blocks on the inventory and returns its errors.
   absl::StatusOr<RotationEvidence> GatherEvidence(EvidenceJudge::For step, const RotationFacts& facts) const;
 
-  // Judges the step that `rotation` is at. Orders the replacement of keys where that is its step, and keeps since when
-  // the evidence is whole.
+  // Judges the present step of `rotation`, and remembers since when its evidence is complete. In the steps reissue and
+  // drain it also schedules the replacement of stale keys. Blocks on the inventory and returns its errors.
   absl::StatusOr<RotationView> JudgeStep(const RootRotation& rotation, absl::Time now);
-  // What follows from the newest view.
+  // DecideNextAct for `view`, which is the newest that JudgeStep returned.
   RotationDecision DecideNext(const RotationView& view, absl::Time retire_not_before) const;
-  // How long the evidence of the newest view still has to settle; zero or less: it has.
+  // How much longer the evidence of the newest view has to stay complete; zero or less: long enough. Infinite: it is
+  // not complete.
   absl::Duration SettlingLeft() const;
-  // When the step will end, from what `view` has found; InfiniteFuture: nobody can know.
+  // Estimates from `view` when the step will end; InfiniteFuture: it cannot be known.
   absl::Time EstimateEnd(const RotationView& view) const;
 
-  // The step was judged so recently that judging it again would cost more than it tells: an inventory of millions of
-  // leaves takes seconds to read.
+  // Whether the step was judged so recently that it is not worth doing again yet: an inventory of millions of leaves
+  // takes seconds to read.
   bool WasJustJudged(const RootRotation& rotation) const;
   absl::Duration UntilNextJudgement() const;
-  // A step was taken, or an operator is about to ask: judge at once.
+  // Makes WasJustJudged false: a step was taken, or an operator gave a command.
   void JudgeAgainAtOnce() { next_judgement_ = -absl::InfiniteDuration(); }
 
  private:
   const Clock& clock() const { return parts_.clock->clock(); }
-  // How long an emergency's step can be held up, from here on.
+  // Sets facts.grace_ends and facts.reissue_ends of an emergency.
   void SetEndsOfWaiting(uint64_t reissue_left, RotationFacts& facts) const;
 
   const Parts parts_;
-  // Of the step that was judged last. Times are counted since boot: a wall clock that jumps moves none of them.
+  // About the step that was judged last. Times are since boot, so a jump of the wall clock does not move them.
   uint64_t number_ = 0;
   RotationStep step_ = RotationStep::kDone;
-  absl::Duration whole_since_ = absl::InfiniteDuration();  // since when its evidence is whole, without a gap
-  absl::Duration first_judged_;                            // by this process
-  uint64_t reissue_at_first_ = 0;                          // keys to be replaced at that moment
+  absl::Duration whole_since_ = absl::InfiniteDuration();  // since when its evidence is complete, without a gap
+  absl::Duration first_judged_;                            // when this process judged it first
+  uint64_t reissue_at_first_ = 0;                          // keys that had to be replaced at that time
   absl::Duration next_judgement_ = -absl::InfiniteDuration();
 };
 

@@ -1,4 +1,4 @@
-// Keys that are kept in the database, encrypted.
+// The KeyStore that keeps private keys in the database, encrypted.
 #ifndef MESHCA_CA_AUTHORITY_SEALED_KEY_STORE_H_
 #define MESHCA_CA_AUTHORITY_SEALED_KEY_STORE_H_
 
@@ -12,11 +12,11 @@
 
 namespace meshca {
 
-// StoredKey::reference of every key that SealedKeyStore keeps.
+// StoredKey::reference of every key of a SealedKeyStore.
 inline constexpr absl::string_view kSealedKey = "sealed";
 
-// Keys live in this process's memory while they are used, and in their row as KeyEncryption::Seal's output. The owner
-// is the associated data of the encryption: bytes that were copied into another row open nowhere.
+// A key is in this process's memory while it is used, and in its row as KeyEncryption::Seal's output. `owner` is the
+// associated data of the encryption, so bytes that were copied into another row cannot be opened. Thread-safe.
 class SealedKeyStore final : public KeyStore {
  public:
   // `encryption` outlives the store and every key that it made.
@@ -25,7 +25,7 @@ class SealedKeyStore final : public KeyStore {
   absl::StatusOr<std::unique_ptr<NewKey>> Generate(KeyType type) override;
   absl::StatusOr<std::unique_ptr<NewKey>> Import(const SecretBytes& pkcs8) override;
   absl::StatusOr<std::shared_ptr<const SigningKey>> Open(const StoredKey& stored, absl::string_view owner) override;
-  // Ok: the sealed bytes were all there was, and they went with their row.
+  // Does nothing and returns Ok: the key existed only as sealed bytes, which were deleted with their row.
   absl::Status Destroy(const StoredKey& stored) override;
 
  private:

@@ -1,4 +1,4 @@
-// The default source of authority: meshca makes the root.
+// The default AuthoritySource: meshca makes its own root.
 #ifndef MESHCA_CA_AUTHORITY_SELF_SIGNED_SOURCE_H_
 #define MESHCA_CA_AUTHORITY_SELF_SIGNED_SOURCE_H_
 
@@ -11,7 +11,8 @@
 
 namespace meshca {
 
-// Every Load makes another root, with a key of its own. It never changes by itself: replacing a root is a rotation.
+// Every Load makes another root, with a key of its own, which is in no store yet. Fingerprint never changes, because a
+// root is replaced by a rotation only.
 class SelfSignedSource final : public AuthoritySource {
  public:
   // `maker` outlives the source.

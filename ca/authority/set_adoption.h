@@ -1,4 +1,4 @@
-// Lets a set of authorities that came from outside, or the first one, take effect.
+// Lets a set of authorities take effect: the first one of a trust domain, or one that was plugged in or imported.
 #ifndef MESHCA_CA_AUTHORITY_SET_ADOPTION_H_
 #define MESHCA_CA_AUTHORITY_SET_ADOPTION_H_
 
@@ -16,42 +16,43 @@
 
 namespace meshca {
 
-// Where the private key of a plugged-in set is to stay.
+// Where the private key of a set that came as files is to be kept.
 enum class KeyPlace {
   kWhereItIs,   // in its folder, which is read again at every start
-  kInKeyStore,  // kept by the KeyStore: the folder may go away
+  kInKeyStore,  // in the KeyStore, so that the folder may be removed
 };
 
-// Each call judges on what the ledger holds and commits at most one change. One thread at a time.
+// Each call goes by what the ledger holds and commits at most one change. One thread at a time. Errors of Adopt and
+// RotateTo also: Aborted (another server's change came first: reload the ledger and call again), and the store's.
 class SetAdoption {
  public:
-  // All outlive it.
+  // All references outlive this object.
   SetAdoption(AuthorityLedger& ledger, const AuthorityMaker& maker, ActiveKey& active_key)
       : ledger_(ledger), maker_(maker), active_key_(active_key) {}
 
-  // Is `set` what is active already, with every one of its other roots trusted?
+  // Whether `set` is active already and all its other roots are trusted.
   bool IsActive(const AuthoritySet& set) const;
 
-  // Takes out of `set` the other roots that were retired or tainted here: what a rotation took away does not come back
-  // because a file still lists it. Returns the beginnings of their ids, for people; "" for none.
+  // Removes from `set` those of its other roots that were retired or tainted here: they must not come back because a
+  // file still lists them. Returns the beginnings of their ids, for people; "": there were none.
   std::string LeaveOutLostRoots(AuthoritySet& set) const;
 
-  // Makes `set` the active authority at once. What was active grows old and stays trusted; with `drop_old_roots` it is
-  // retired and leaves the bundle, so that is only for where nothing lives under it. FailedPrecondition: an authority
-  // of the set is tainted.
+  // Makes `set` active at once. What was active becomes old and stays trusted; with `drop_old_roots` it is retired and
+  // leaves the bundle, which is only safe if no certificate under it is alive. FailedPrecondition: an authority of the
+  // set is tainted.
   absl::Status Adopt(const AuthoritySet& set, KeyPlace place, bool drop_old_roots, const ChangeReason& reason);
 
-  // Begins a rotation to the root of `set`, which stands in `folder`; the set's other roots are trusted at once. Ok and
-  // nothing done: a rotation to it runs. FailedPrecondition: one to another root runs (ROOT_CHANGE_HELD); the root was
-  // retired here (ROOT_RETIRED); an authority of the set is tainted.
+  // Begins a rotation to the root of `set`, which came from `folder`; the set's other roots are trusted at once. Ok
+  // without doing anything if a rotation to that root runs. FailedPrecondition: a rotation to another root runs
+  // (ROOT_CHANGE_HELD); the root was retired here (ROOT_RETIRED); an authority of the set is tainted.
   absl::Status RotateTo(const AuthoritySet& set, const std::string& folder, KeyPlace place, const ChangeReason& reason);
 
  private:
   absl::StatusOr<AuthorityRows> MakeRows(const AuthoritySet& set, KeyPlace place, absl::Time now) const;
-  // Takes over what the store knows of `row` already: since when, and a key the set does not bring.
+  // If the store has a row of this authority, takes over its created_at, and its key if the set brings none.
   absl::Status ContinueKnown(StoredAuthority& row) const;
-  // The active issuing authority's row with its key in the KeyStore, where it stands in a folder whose files have
-  // changed.
+  // The row of the active issuing authority with its key moved into the KeyStore, for a key that was in a folder whose
+  // files have changed. nullopt: its key is in the KeyStore already, or is not open.
   absl::StatusOr<std::optional<StoredAuthority>> KeepIssuingKey() const;
 
   AuthorityLedger& ledger_;

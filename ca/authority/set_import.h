@@ -1,4 +1,4 @@
-// An authority made elsewhere begins to sign here because the operator says so (`meshca root import`).
+// Carries out `meshca root import`: an authority that was made elsewhere begins to sign here.
 #ifndef MESHCA_CA_AUTHORITY_SET_IMPORT_H_
 #define MESHCA_CA_AUTHORITY_SET_IMPORT_H_
 
@@ -20,26 +20,26 @@ namespace meshca {
 // One thread at a time.
 class SetImport {
  public:
-  // All outlive it.
+  // All references outlive this object.
   SetImport(AuthorityLedger& ledger, SetAdoption& adoption, GraceKeeper& grace, const ClockWatch& clock)
       : ledger_(ledger), adoption_(adoption), grace_(grace), clock_(clock) {}
 
-  // Takes the set in `folder`, its key into the KeyStore. Ok and nothing done: it is the active one already, or the
-  // rotation that runs leads to it.
-  //   same root, or nothing lives under the present one   active at once
-  //   a new root while certificates live                  a rotation to it begins: it is trusted beside the present one
-  //                                                       first, and signs once everybody holds it
-  //   the same, with `force`                              active at once; the present root stays trusted beside it
+  // Takes in the set in `folder`; its key goes into the KeyStore. Ok without doing anything if the set is active
+  // already or the running rotation leads to its root. Otherwise:
+  //   same root, or no live certificate under the present one   active at once
+  //   a new root while certificates are alive                   a rotation begins: the new root is trusted beside the
+  //                                                             present one first, and signs once everybody holds it
+  //   the same, with `force`                                    active at once; the present root stays trusted
   // Errors: LoadPluggedInSet's, which name file and fault. FailedPrecondition: a rotation to another root runs
   // (ROTATION_RUNS); the set's root was retired here (ROOT_RETIRED) or is tainted; a new root, and the clock cannot be
   // believed (CLOCK_UNSTEADY).
   absl::Status Import(const std::string& folder, const std::string& actor, const ImportOptions& options);
 
  private:
-  // The change itself, judged on what the ledger holds.
+  // Decides by what the ledger holds, and commits the change.
   absl::Status TakeSet(const AuthoritySet& set, const std::string& folder, const std::string& actor,
                        const ImportOptions& options, absl::Time now);
-  // Live certificates that do not chain to `root_id`, the CA's own left out.
+  // How many live certificates do not chain to `root_id`; the CA's own TLS certificates are left out.
   absl::StatusOr<uint64_t> CountLeavesOutside(absl::string_view root_id, uint64_t own_leaves, absl::Time now) const;
 
   AuthorityLedger& ledger_;

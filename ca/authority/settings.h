@@ -1,4 +1,4 @@
-// Settings of AuthorityStore (GetSetting, PutSetting) that are kept beside the authorities.
+// Names of the settings that the CA keeps in the AuthorityStore (GetSetting, PutSetting).
 #ifndef MESHCA_CA_AUTHORITY_SETTINGS_H_
 #define MESHCA_CA_AUTHORITY_SETTINGS_H_
 
@@ -10,18 +10,17 @@
 
 namespace meshca {
 
-// Newest time this CA has seen, as ClockMark::ToText; written at most every minute.
+// The newest time that this CA has seen, as ClockMark::ToText; written at most every minute.
 inline constexpr absl::string_view kSettingClockMark = "clock_high_water";
-// Not "": the database was restored from a backup, which sets it. Start then makes a new issuing authority, because the
-// old key may have signed what the backup does not know, raises the bundle's number and clears the setting. With a seal
-// it also begins an UnrecordedGrace.
+// Not "": the database was restored from a backup, and the first start after that has not finished the restore yet
+// (restore_finish.h), which clears the setting. If it is sealed (PutSealedSetting), an UnrecordedGrace begins too.
 inline constexpr absl::string_view kSettingRecovered = "recovered";
-// No root is retired before this time (Unix seconds): one longest leaf after a restore.
+// No root is retired before this time (Unix seconds): one longest leaf lifetime after a restore.
 inline constexpr absl::string_view kSettingRetireNotBefore = "retire_not_before";
-// The UnrecordedGrace that stands, as UnrecordedGraceToText; "": none. It grants a right, so it is kept with a MAC.
+// The present UnrecordedGrace, as UnrecordedGraceToText; "": none. It grants a right, so it is a sealed setting.
 inline constexpr absl::string_view kSettingUnrecordedGrace = "unrecorded_grace";
 
-// What GetSetting says, or "" for a setting that was never set. The other errors of the store.
+// GetSetting, but "" for a setting that was never written. Errors: the store's others.
 absl::StatusOr<std::string> GetSettingOrEmpty(AuthorityStore& store, absl::string_view name);
 
 }  // namespace meshca

@@ -1,4 +1,4 @@
-// A CA key and its certificate.
+// A certificate authority of ours: a CA certificate, its state, and where its key is.
 #ifndef MESHCA_CA_AUTHORITY_SIGNING_AUTHORITY_H_
 #define MESHCA_CA_AUTHORITY_SIGNING_AUTHORITY_H_
 
@@ -20,8 +20,9 @@ enum class AuthorityState { kPrepared = 1, kActive = 2, kOld = 3, kRetired = 4 }
 absl::string_view AuthorityRoleName(AuthorityRole role);     // "root", "issuing"
 absl::string_view AuthorityStateName(AuthorityState state);  // "prepared", "active", "old", "retired"
 
-// Immutable; shared by every thread that signs. The taint stands beside the state: a tainted active authority still
-// signs until its successor is active.
+// Immutable; shared by every thread that signs. Prepared: made, signs nothing yet. Active: signs. Old: signs no more,
+// but is trusted. Retired: not trusted any more, its key is destroyed. `tainted` (its key is considered stolen) is
+// apart from the state: a tainted active authority signs until its successor is active.
 struct SigningAuthority {
   std::string id;  // hex SHA-256 of the SubjectPublicKeyInfo: what people compare and rows refer to
   AuthorityRole role = AuthorityRole::kIssuing;
@@ -30,10 +31,10 @@ struct SigningAuthority {
   Certificate certificate;
   // Certificates between `certificate` and a root, nearest first, root left out: upstream chain or cross-certificate.
   std::vector<Certificate> upstream;
-  std::string root_id;  // the root it chains to; its own id for a root
+  std::string root_id;  // id of the root that it chains to; a root's own id
   // Where the private key is kept: "sealed" (in the database), "file:<folder>" (plugged in), "" (not held by meshca).
   std::string key_reference;
-  // The opened key: only in AuthoritySnapshot::issuing. A root's key is opened to sign and forgotten again.
+  // The opened key: set only in AuthoritySnapshot::issuing. A root's key is opened only while it signs.
   std::shared_ptr<const SigningKey> key;
 };
 

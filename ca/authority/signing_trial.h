@@ -1,4 +1,4 @@
-// Proves, before a plugged-in set signs anything, that somebody will be able to verify what it signs.
+// Proves, before a plugged-in set signs anything, that clients will be able to verify what it signs.
 #ifndef MESHCA_CA_AUTHORITY_SIGNING_TRIAL_H_
 #define MESHCA_CA_AUTHORITY_SIGNING_TRIAL_H_
 
@@ -10,13 +10,13 @@
 
 namespace meshca {
 
-// Signs one workload's certificate with `key`, the private key of `set` (where that is the root's, by an issuing
-// authority made below it, as the CA will), and lets it be verified against the set's root, as a client's and as a
-// server's, by our own ChainVerifier and by OpenSSL. The certificate never leaves this function.
+// Signs a workload certificate for a trial and has it verified against the set's root, as a client's and as a server's
+// certificate, by our own ChainVerifier and by OpenSSL. `key` is the private key of `set`; if it is the root's, the
+// trial makes an issuing authority below the root first, as the CA will. The certificate never leaves this function.
 //
-// Rules with a sentence of their own are checked before (plugged_in_ca.h). This finds what no rule there names:
-// whatever a verifier refuses for whatever reason is refused when the set is loaded, not when the mesh stops.
-// InvalidArgument: who refused it, in which role, and why.
+// The rules of plugged_in_ca.h are checked before this. The trial finds whatever else a verifier would refuse, so that
+// it shows when the set is loaded and not when connections fail.
+// InvalidArgument: which verifier refused it, in which role, and why.
 absl::Status TrySigning(const AuthoritySet& set, const SigningKey& key, const TrustDomain& domain, absl::Time now);
 
 }  // namespace meshca

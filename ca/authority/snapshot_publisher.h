@@ -1,4 +1,4 @@
-// Publishes what signs now and what is trusted now to every thread of the process.
+// Makes AuthoritySnapshots and gives the newest one to every thread of the process.
 #ifndef MESHCA_CA_AUTHORITY_SNAPSHOT_PUBLISHER_H_
 #define MESHCA_CA_AUTHORITY_SNAPSHOT_PUBLISHER_H_
 
@@ -17,7 +17,7 @@
 
 namespace meshca {
 
-// Thread-safe; Publish is called by one thread at a time. Readers hold a lock for the copy of a pointer and no longer.
+// Thread-safe; Publish is called by one thread at a time. Readers hold a lock only while they copy a pointer.
 class SnapshotPublisher final : public AuthoritySnapshots {
  public:
   explicit SnapshotPublisher(TrustDomain trust_domain);
@@ -28,15 +28,16 @@ class SnapshotPublisher final : public AuthoritySnapshots {
   // Why nothing signs while the newest snapshot has no issuing authority, for people; "" when something signs.
   std::string WhyNotSigning() const;
 
-  // What signs. `issuing_id` and `key` are both there, or neither is and `why_not` says why.
+  // The authority that signs. Either `issuing_id` and `key` are set, or neither is and `why_not` says why nothing
+  // signs.
   struct Signer {
     std::string issuing_id;
     std::shared_ptr<const SigningKey> key;
     std::string why_not;
   };
-  // Makes a snapshot of `state` and hands it to the listeners on this thread, unless it would say what the newest one
-  // says. DataLoss: BuildSnapshot's. Internal: its bundle may not follow the newest (CheckFollows). Either way the
-  // newest snapshot stays.
+  // Makes a snapshot of `state` and gives it to the listeners on this thread, unless it would equal the newest one.
+  // DataLoss: see BuildSnapshot. Internal: its bundle may not follow the newest one (CheckFollows). After an error the
+  // newest snapshot stays what it was.
   absl::Status Publish(const AuthoritiesAndBundle& state, const Signer& signer, std::optional<UnrecordedGrace> grace);
 
  private:

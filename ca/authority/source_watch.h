@@ -1,4 +1,4 @@
-// Follows the source of authorities: takes in a plugged-in set when its files change.
+// Watches an AuthoritySource: takes in a plugged-in set when its files change.
 #ifndef MESHCA_CA_AUTHORITY_SOURCE_WATCH_H_
 #define MESHCA_CA_AUTHORITY_SOURCE_WATCH_H_
 
@@ -15,19 +15,20 @@
 
 namespace meshca {
 
-// A set is judged again at every look until it was taken: what a refused or held set waits for, a date or the end of a
-// rotation, comes without a change of its files. One thread at a time.
+// A set that was refused, or is held back until a rotation ends, is tried again at every call: what it waits for (a
+// date, the end of the rotation) comes without a change of its files. One thread at a time.
 class SourceWatch {
  public:
-  // `ledger` and `adoption` outlive it. `folder` names the source in messages.
+  // `ledger` and `adoption` outlive this object. `folder` names the source in messages.
   SourceWatch(std::unique_ptr<AuthoritySource> source, std::string folder, const AuthorityLedger& ledger,
               SetAdoption& adoption)
       : source_(std::move(source)), folder_(std::move(folder)), ledger_(ledger), adoption_(adoption) {}
 
-  // The set with which a trust domain begins, made active. Aborted: another server was first. The errors of the source.
+  // Makes the source's set the first active one of a new trust domain. Aborted: another server was first. Other errors:
+  // the source's and SetAdoption::Adopt's.
   absl::Status AdoptFirst(absl::Time now);
 
-  // Takes in what the source offers now, where it offers something else than what was taken last.
+  // Takes in what the source offers now, if that is not what was taken last. error() says how it went.
   void TakeChanges(absl::Time now);
 
   // Why the set that the source offers was refused or is held back; Ok: it was taken.
@@ -40,7 +41,7 @@ class SourceWatch {
   const std::string folder_;
   const AuthorityLedger& ledger_;
   SetAdoption& adoption_;
-  std::string taken_fingerprint_;  // of the set last taken; "" where the last one was not
+  std::string taken_fingerprint_;  // of the set that was taken last; "": the last one was refused or held
   absl::Status error_;
 };
 

@@ -1,4 +1,4 @@
-// A trust bundle in SPIFFE's own form.
+// Serialises a trust bundle in the format that SPIFFE defines.
 #ifndef MESHCA_CA_AUTHORITY_SPIFFE_BUNDLE_H_
 #define MESHCA_CA_AUTHORITY_SPIFFE_BUNDLE_H_
 

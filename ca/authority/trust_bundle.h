@@ -1,4 +1,4 @@
-// What one trust domain is verified with (SPIFFE Trust Domain and Bundle §4).
+// The roots and keys that verify the SVIDs of one trust domain (SPIFFE Trust Domain and Bundle §4).
 #ifndef MESHCA_CA_AUTHORITY_TRUST_BUNDLE_H_
 #define MESHCA_CA_AUTHORITY_TRUST_BUNDLE_H_
 
@@ -16,7 +16,7 @@ namespace meshca {
 
 // A public key by which the JWT-SVIDs of the trust domain are verified.
 struct JwtAuthority {
-  std::string kid;  // names the key in a token's header; base64url characters, one key's for ever
+  std::string kid;  // names the key in a token's header; base64url characters; never given to another key
   PublicKey key;
 
   friend bool operator==(const JwtAuthority&, const JwtAuthority&) = default;
@@ -28,22 +28,22 @@ struct TrustBundle {
   TrustDomain trust_domain;
   uint64_t sequence_number = 0;
   std::vector<Certificate> roots;                  // the active authority's root first
-  absl::Time published_at = absl::InfinitePast();  // when the store took it: what acknowledgements lag behind
-  // Empty today. They live in memory only: the rows of the database hold roots alone.
+  absl::Time published_at = absl::InfinitePast();  // when it was committed; acknowledgements come after that
+  // Always empty so far: the database has no rows for them.
   std::vector<JwtAuthority> jwt_authorities = {};
 
   // Every root as PEM, one after another: a CA file.
   std::string ToPem() const;
 };
 
-// Do both verify the same? The order counts: the first root is that of what signs.
+// Whether both have equal roots and keys in the same order. The order matters: the first root is the active one.
 bool HaveSameContent(const TrustBundle& a, const TrustBundle& b);
 
-// Does `before` hold a root or a JWT key that `after` does not? Whoever was believed by it is not believed any more.
+// Whether `before` holds a root or a JWT key that `after` lacks, so that what it signed is not believed any more.
 bool LosesAuthority(const TrustBundle& before, const TrustBundle& after);
 
-// May `after` be published where `before` was the newest? Internal where not: another trust domain, a number that went
-// back, or other content under the same number, which would leave subscribers with what they have.
+// Checks that `after` may be published after `before`. Internal: another trust domain, a smaller sequence number, or
+// other content under the same number, which subscribers would never notice.
 absl::Status CheckFollows(const TrustBundle& before, const TrustBundle& after);
 
 }  // namespace meshca

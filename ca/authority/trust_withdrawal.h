@@ -1,4 +1,4 @@
-// Which changes of the authorities take trust away from somebody who is believed now.
+// Tells whether a change of the authorities ends the trust in somebody who may be connected now.
 #ifndef MESHCA_CA_AUTHORITY_TRUST_WITHDRAWAL_H_
 #define MESHCA_CA_AUTHORITY_TRUST_WITHDRAWAL_H_
 
@@ -6,8 +6,8 @@
 
 namespace meshca {
 
-// Does the change from `before` to `after` take trust away, so that who is connected must be judged again: an authority
-// newly tainted or retired, a root or a JWT key gone, the time without records ended or narrowed? Pure.
+// Whether `after` trusts less than `before`, so that connected callers must be judged again: an authority was tainted
+// or retired, a root or a JWT key is gone, or the UnrecordedGrace ended or changed. Pure.
 bool TakesTrustAway(const AuthoritySnapshot& before, const AuthoritySnapshot& after);
 
 }  // namespace meshca

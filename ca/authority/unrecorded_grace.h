@@ -1,4 +1,5 @@
-// For how long certificates that this CA has no record of may still renew: how that is kept, and when it ends.
+// The rules of UnrecordedGrace (authority_snapshot.h), the time in which certificates that this CA has no record of may
+// be renewed: how it is stored, and when it ends.
 #ifndef MESHCA_CA_AUTHORITY_UNRECORDED_GRACE_H_
 #define MESHCA_CA_AUTHORITY_UNRECORDED_GRACE_H_
 
@@ -13,21 +14,22 @@
 
 namespace meshca {
 
-// Pure functions; GraceKeeper keeps the grace as a setting.
+// All functions are pure. GraceKeeper keeps the grace as a setting.
 
-// One line of text, and back; whole seconds. Nothing: it is no such line.
+// Conversion to one line of text and back, in whole seconds. nullopt: the text is not such a line.
 std::string UnrecordedGraceToText(const UnrecordedGrace& grace);
 std::optional<UnrecordedGrace> UnrecordedGraceFromText(absl::string_view text);
 
-// Both at once: the authorities of both, until the later end. A grace is one sentence in `meshca status`.
+// One grace in place of two: it lists the authorities of both, and ends at the later of their ends.
 UnrecordedGrace JoinGraces(const UnrecordedGrace& a, const UnrecordedGrace& b);
 
-// The issuing authorities that may have signed what a lost database knew: all that are neither retired nor tainted.
+// The ids of the issuing authorities that may have signed certificates whose records were lost: all that are neither
+// retired nor tainted.
 std::vector<std::string> AuthoritiesBeforeRestore(const std::vector<SigningAuthority>& authorities);
 
-// What is left of `grace`. `newest` is the newest time that the clock guard believed, not the wall clock: it never goes
-// back, so a grace that has ended does not begin again. An authority that is tainted or under a tainted root, retired
-// or forgotten, is covered no longer. Nothing: it has ended.
+// What is left of `grace`; nullopt: it has ended. `newest` is the newest time that ClockGuard believed, not the wall
+// clock: it never goes back, so a grace that has ended does not begin again. An authority is left out if it is tainted,
+// under a tainted root, retired, or not among `authorities` any more.
 std::optional<UnrecordedGrace> RemainingGrace(const UnrecordedGrace& grace,
                                               const std::vector<SigningAuthority>& authorities, absl::Time newest);
 
