@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
 #include "ca/edge/edge_status.h"
+#include "sds/svid_source.h"
 
 namespace meshca::sds {
 namespace {
@@ -22,11 +23,6 @@ constexpr size_t kKeyCharge = 4096;
 size_t ChargeOf(const DiscoveryAsk& ask) {
   return kEarlyAskCharge + ask.NameBytes() + kEarlyNameCharge * (ask.names.size() + ask.unsubscribe.size()) +
          ask.rejection.value_or("").size();
-}
-
-// Waiting will not mend these: the caller may not have the identity, or the profile forbids what we ask for it.
-bool IsRefusal(const absl::Status& why) {
-  return absl::IsPermissionDenied(why) || absl::IsUnauthenticated(why) || absl::IsInvalidArgument(why);
 }
 
 }  // namespace
@@ -241,7 +237,7 @@ void DiscoveryStream::OnNoKey(Subscription::Slot& slot, const absl::Status& why)
   // The whole stream, whatever else it carries: its proxy asks anew and gets a new key where it may have one. A name
   // that is merely left out of the next response it would never ask for again.
   if (IsRevocation(why)) return Fail(why);
-  if (IsRefusal(why)) {
+  if (IsFinalRefusal(why)) {
     const std::string name = slot.name.name;
     Unsubscribe(name);
     Refuse(name);

@@ -8,17 +8,9 @@
 #include "ca/base/status.h"
 #include "ca/x509/signing_key.h"
 #include "sds/key_ring_impl.h"
+#include "sds/svid_source.h"
 
 namespace meshca::sds {
-namespace {
-
-// Waiting will not mend these: the caller may not have the identity, or the profile forbids what we ask for it.
-bool IsFinal(const absl::Status& status) {
-  return absl::IsPermissionDenied(status) || absl::IsUnauthenticated(status) || absl::IsInvalidArgument(status);
-}
-
-}  // namespace
-
 bool KeyRing::Impl::IsFromAhead(const SecretContent& content) const {
   const std::optional<absl::Time> now = clock_.BelievedNow();
   return now.has_value() && content.BeginsAfter(*now);
@@ -202,8 +194,8 @@ void KeyRing::Impl::Failed(const Attempt& attempt, const absl::Status& why) {
     CountEnd();
     if (!attempt.check_only) ++stats_.failed;
     if (key->dropped) return;
-    if (attempt.check_only && !IsFinal(why)) return;  // the judge is away: the next renewal asks again
-    if (IsFinal(why)) {
+    if (attempt.check_only && !IsFinalRefusal(why)) return;  // the judge is away: the next renewal asks again
+    if (IsFinalRefusal(why)) {
       listeners = ListenersOf(*key);
       Drop(key);
       if (IsRevocation(why)) ends = EndsOf({key->instance});

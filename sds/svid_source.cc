@@ -9,4 +9,8 @@ std::string Svid::ChainPem() const {
   return pem;
 }
 
+bool IsFinalRefusal(const absl::Status& status) {
+  return absl::IsPermissionDenied(status) || absl::IsUnauthenticated(status) || absl::IsInvalidArgument(status);
+}
+
 }  // namespace meshca::sds

@@ -39,6 +39,10 @@ struct SvidRequest {
   CallerIdentity caller;
 };
 
+// Waiting will not mend it: the caller may not have the identity, or the profile forbids what was asked for it.
+// PermissionDenied, Unauthenticated or InvalidArgument.
+bool IsFinalRefusal(const absl::Status& status);
+
 // Thread-safe.
 class SvidSource {
  public:

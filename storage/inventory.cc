@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "ca/base/status.h"
-#include "storage/entry_rules.h"
+#include "storage/stored_entries.h"
 #include "storage/trust_rules.h"
 
 namespace meshca::storage {

@@ -26,7 +26,7 @@ class Inventory {
 
   absl::StatusOr<std::optional<RecordedCertificate>> FindRecorded(absl::string_view serial) const;
   absl::StatusOr<std::optional<Revocation>> FindRevokedLine(absl::string_view line) const;
-  // See EntryGives (entry_rules.h). DataLoss also: the entry's MAC does not fit.
+  // See EntryGives (stored_entries.h). DataLoss also: the entry's MAC does not fit.
   absl::StatusOr<bool> HasEntry(const std::string& id, const SpiffeId& spiffe_id, absl::Time issued_at) const;
   // Every authority, retired ones included.
   absl::StatusOr<std::vector<StoredAuthority>> ListAuthorities() const;

@@ -1,8 +1,8 @@
 #include "storage/recovered_trust.h"
 
-#include <algorithm>
 #include <cstdint>
 
+#include "ca/authority/authority_change.h"
 #include "ca/authority/settings.h"
 #include "ca/base/status.h"
 #include "storage/setting_rules.h"
@@ -10,14 +10,6 @@
 
 namespace meshca::storage {
 namespace {
-
-// Far above anything the lost database can have published since the backup.
-constexpr uint64_t kBundleLeap = uint64_t{1} << 32;
-
-uint64_t NextBundleNumber(uint64_t stored, absl::Time now) {
-  const uint64_t unix_time = static_cast<uint64_t>(std::max<int64_t>(0, absl::ToUnixSeconds(now)));
-  return std::max(stored + kBundleLeap, unix_time);
-}
 
 // A rotation goes on where the backup knew it to be. What subscribers acknowledged until then proves nothing of what
 // the lost database published later, so its evidence starts anew: the bundle that all of them must hold is the restored
@@ -41,7 +33,7 @@ absl::Status MarkRecovered(Tables& tables, const KeyEncryption& keys, absl::Time
   if (trust.bundle) {
     // Subscribers ignore a bundle whose number does not grow, and the lost database may have published any.
     change.bundle = *trust.bundle;
-    change.bundle->sequence_number = NextBundleNumber(trust.bundle->sequence_number, now);
+    change.bundle->sequence_number = SequenceAfterRestore(trust, now);
     change.bundle->published_at = now;
     if (trust.rotation && !trust.rotation->Ended()) {
       change.rotation = AfterRestore(*trust.rotation, change.bundle->sequence_number);

@@ -38,7 +38,7 @@ struct RowStoreOptions {
 };
 
 // See the interfaces for what each call does. The rules are functions over the tables of a transaction (trust_rules,
-// token_rules, entry_rules, issuance_appender, revocation_steps ...); this class runs each call in a transaction.
+// token_rules, stored_entries, issuance_appender, revocation_steps ...); this class runs each call in a transaction.
 // Thread-safe.
 class RowStore : public Store {
  public:

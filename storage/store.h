@@ -4,7 +4,6 @@
 
 #include "ca/authority/authority_store.h"
 #include "ca/authority/leaf_inventory.h"
-#include "ca/authority/revision_waits.h"
 #include "ca/identity/entry_apply_store.h"
 #include "ca/identity/entry_store.h"
 #include "ca/identity/token_store.h"
@@ -22,7 +21,6 @@ class Store : public IssuanceStore,
               public RevocationStore,
               public StoreMaintenance,
               public AuthorityStore,
-              public RevisionWaits,
               public LeafInventory,
               public SubscriberStore,
               public TokenStore,

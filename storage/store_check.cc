@@ -8,9 +8,9 @@
 #include "absl/strings/str_join.h"
 #include "ca/base/status.h"
 #include "storage/audit_chain.h"
-#include "storage/entry_rules.h"
 #include "storage/restore_advice.h"
 #include "storage/setting_rules.h"
+#include "storage/stored_entries.h"
 #include "storage/token_rules.h"
 #include "storage/trust_rules.h"
 

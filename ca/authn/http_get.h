@@ -17,9 +17,9 @@ struct HttpGetOptions {
 };
 
 // The body of a 200 answer to a request for a key set or another JSON document, whatever the answer's content type.
-// Blocks. Whom the server's
-// certificate must be believed by is the client's to know. No redirect is followed: it could lead out of https or to
-// another host. Unavailable: name, connection, TLS, time, size, or another status; names the URL and what happened.
+// Blocks. By which roots the server's certificate is judged is the client's to know. No redirect is followed: it could
+// lead out of https or to another host. Unavailable: name, connection, TLS, time, size, or another status; names the
+// URL and what happened.
 absl::StatusOr<std::string> HttpGet(http::Client& client, const std::string& url, const HttpGetOptions& options);
 
 }  // namespace meshca

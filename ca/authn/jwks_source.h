@@ -66,8 +66,8 @@ struct JwksSourceOptions {
 };
 
 // Starts one thread, which ends with the source. A file is read before this returns: InvalidArgument, NotFound or
-// PermissionDenied names it. A URL may be out of reach now and come back; HTTP takes a second
-// thread. InvalidArgument: the URL is no https one (http is for loopback addresses only).
+// PermissionDenied names it. A URL may be out of reach now and come back; HTTP takes a second thread. InvalidArgument:
+// the URL is no https one (http is for loopback addresses only).
 absl::StatusOr<std::unique_ptr<JwksSource>> OpenJwksSource(const JwksLocation& location,
                                                            JwksSourceOptions options = {});
 

@@ -82,6 +82,13 @@ class AuthorityStore {
   // ended.
   virtual absl::StatusOr<uint64_t> CommitAuthorities(const AuthorityChange& change) = 0;
 
+  // Blocks until the stored revision (AuthoritiesAndBundle::revision) is above `known`, and returns it. A commit of
+  // this process wakes the caller at once, one of another process within a second. DeadlineExceeded: `wait_max` ran
+  // out. Cancelled: EndRevisionWaits. Unavailable: the database is away.
+  virtual absl::StatusOr<uint64_t> WaitForRevisionAbove(uint64_t known, absl::Duration wait_max) = 0;
+  // Ends every wait, those that begin later too: for the shutdown, before the threads that wait are joined.
+  virtual void EndRevisionWaits() = 0;
+
   // How many certificates have not expired at `now`, by authority id. Cheap: the store keeps counters.
   virtual absl::StatusOr<std::map<std::string, uint64_t>> CountLiveLeaves(absl::Time now) = 0;
 

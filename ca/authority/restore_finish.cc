@@ -21,7 +21,12 @@ absl::StatusOr<AuthorityChange> ReplaceIssuing(const AuthorityLedger& ledger, co
   const AuthoritiesAndBundle& state = ledger.state();
   const StoredAuthority* root = FindActive(state, AuthorityRole::kRoot);
   if (root == nullptr || root->key_reference.empty()) {
-    return ChangeIssuing(state, ledger.trust_domain(), *FindActive(state, AuthorityRole::kIssuing), reason);
+    const StoredAuthority* const issuing = FindActive(state, AuthorityRole::kIssuing);
+    if (issuing != nullptr) return ChangeIssuing(state, ledger.trust_domain(), *issuing, reason);
+    // Nothing could sign when the backup was made: what comes next (a plugged-in set) is another change.
+    AuthorityChange change = StartChange(state, ledger.trust_domain());
+    change.audit.push_back(MakeAudit("restore.finish", "", reason));
+    return change;
   }
   MESHCA_ASSIGN_OR_RETURN(const std::unique_ptr<NewKey> key, maker.GenerateKey());
   MESHCA_ASSIGN_OR_RETURN(StoredAuthority issuing, maker.MakeIssuing(*key, *root, reason.now));

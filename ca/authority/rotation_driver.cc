@@ -7,6 +7,7 @@
 #include "ca/authority/retire_not_before.h"
 #include "ca/authority/rotation_forecast.h"
 #include "ca/authority/rotation_steps.h"
+#include "ca/base/check.h"
 #include "ca/base/status.h"
 
 namespace meshca {
@@ -29,10 +30,17 @@ RotationWatch::Parts WatchParts(const RotationDriver::Parts& parts) {
   return watch;
 }
 
+// A part that is missing would be missed only once a rotation has come to the step that needs it.
+const RotationDriver::Parts& Whole(const RotationDriver::Parts& parts) {
+  MESHCA_CHECK(parts.authorities != nullptr && parts.store != nullptr && parts.inventory != nullptr);
+  MESHCA_CHECK(parts.evidence != nullptr && parts.reissuer != nullptr && parts.sleep != nullptr);
+  return parts;
+}
+
 }  // namespace
 
 RotationDriver::RotationDriver(Parts parts)
-    : authorities_(*parts.authorities),
+    : authorities_(*Whole(parts).authorities),
       store_(*parts.store),
       watch_(WatchParts(parts)),
       commands_(authorities_, store_, watch_, reporter_, std::move(parts.sleep)) {}

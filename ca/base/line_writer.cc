@@ -10,15 +10,18 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "ca/base/clock.h"
 
 namespace meshca {
 namespace {
 
-bool WaitForRoom(int descriptor, absl::Time until) {
+// By this clock the wait ends although the wall clock is set back meanwhile: every thread that logs waits for it.
+absl::Duration SinceBootNow() { return SystemClock().SinceBoot(); }
+
+bool WaitForRoom(int descriptor, absl::Duration until) {
   pollfd room = {descriptor, POLLOUT, 0};
   for (;;) {
-    const absl::Duration left = std::max(until - absl::Now(), absl::ZeroDuration());
+    const absl::Duration left = std::max(until - SinceBootNow(), absl::ZeroDuration());
     const int ready =
         ::poll(&room, 1, static_cast<int>(absl::ToInt64Milliseconds(absl::Ceil(left, absl::Milliseconds(1)))));
     // An error of the descriptor's is told by the write that follows.
@@ -39,14 +42,14 @@ void LineWriter::Write(absl::string_view line) {
   if (torn_) text = "\n";
   if (lost_ > 0) absl::StrAppend(&text, loss_line_(lost_), "\n");
   absl::StrAppend(&text, line, "\n");
-  if (WriteText(text, absl::Now() + patience)) {
+  if (WriteText(text, SinceBootNow() + patience)) {
     lost_ = 0;
   } else {
     ++lost_;
   }
 }
 
-bool LineWriter::WriteText(absl::string_view text, absl::Time until) {
+bool LineWriter::WriteText(absl::string_view text, absl::Duration until) {
   while (!text.empty()) {
     if (!WaitForRoom(descriptor_, until)) return false;
     const int64_t written = WriteSome(text);
@@ -55,7 +58,7 @@ bool LineWriter::WriteText(absl::string_view text, absl::Time until) {
       torn_ = !text.empty();
     } else if (errno == EAGAIN) {
       // Another writer was faster: of a pipe or socket that several processes share.
-      if (absl::Now() >= until) return false;
+      if (SinceBootNow() >= until) return false;
     } else if (errno != EINTR) {
       // Nobody reads, or the disk is full: there is nowhere to say so.
       return true;

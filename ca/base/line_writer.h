@@ -28,7 +28,7 @@ class LineWriter {
 
  private:
   // False: no room for all of it by `until`.
-  bool WriteText(absl::string_view text, absl::Time until) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool WriteText(absl::string_view text, absl::Duration until) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // What was written of it, or -1 with errno.
   int64_t WriteSome(absl::string_view text) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

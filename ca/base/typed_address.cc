@@ -1,5 +1,7 @@
 #include "ca/base/typed_address.h"
 
+#include <arpa/inet.h>
+
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -29,6 +31,11 @@ absl::StatusOr<std::string> WithoutScheme(absl::string_view typed, absl::string_
     return wrong(absl::StrCat("has a path, \"", rest.substr(end), "\", and an address is a host and a port alone"));
   }
   return std::string(rest);
+}
+
+bool IsIpAddress(const std::string& host) {
+  unsigned char bytes[sizeof(in6_addr)];
+  return ::inet_pton(AF_INET, host.c_str(), bytes) == 1 || ::inet_pton(AF_INET6, host.c_str(), bytes) == 1;
 }
 
 }  // namespace meshca

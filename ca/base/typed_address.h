@@ -14,6 +14,9 @@ namespace meshca {
 // where TLS is spoken, or a path behind the port, where there is nothing that a path could name.
 absl::StatusOr<std::string> WithoutScheme(absl::string_view typed, absl::string_view scheme);
 
+// Is `host` an IPv4 or IPv6 address, without brackets or a zone? It is no DNS name then.
+bool IsIpAddress(const std::string& host);
+
 }  // namespace meshca
 
 #endif  // MESHCA_CA_BASE_TYPED_ADDRESS_H_

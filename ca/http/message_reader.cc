@@ -76,7 +76,9 @@ class Message {
     const bool in_head = part_ == Part::kHead;
     if (!in_head && part_ != Part::kTrailers) return of_line;
     const size_t max = in_head ? limits_.head_bytes : limits_.trailer_bytes;
-    const size_t of_part = max - (part_bytes_ + pending_.size() - part_start_);
+    // EndLine may have put in a blank that was never counted.
+    const size_t used = part_bytes_ + pending_.size() - part_start_;
+    const size_t of_part = used >= max ? 0 : max - used;
     if (of_line <= of_part) return of_line;
     fault.text = absl::StrCat(in_head ? "its head is" : "its trailers are", " longer than ", max, " bytes");
     return of_part;

@@ -68,11 +68,14 @@ class PageServer::Pages final : public Handler {
   std::vector<Page>::const_iterator Find(const Request& request) const {
     return std::find_if(pages_.begin(), pages_.end(), [&](const Page& page) { return page.path == request.path; });
   }
+  // The wanted page that was made longest ago, so that one that is always wanted keeps no other waiting.
   std::optional<size_t> NextWanted() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    std::optional<size_t> next;
     for (size_t i = 0; i < demands_.size(); ++i) {
-      if (!demands_[i].askers.empty()) return i;
+      if (demands_[i].askers.empty()) continue;
+      if (!next.has_value() || demands_[i].began < demands_[*next].began) next = i;
     }
-    return std::nullopt;
+    return next;
   }
 
   // The working thread: makes the pages that may block.

@@ -130,7 +130,9 @@ void ServerConnection::TakeReceived() {
       }
       if (state == RequestReader::State::kBody) {
         if (host_.options().body_bytes_max == 0) return Dispatch();
-        InviteBody();
+        // A body that is known to be too long is not invited.
+        reader_->Take("");
+        if (reader_->state() == RequestReader::State::kBody) InviteBody();
         continue;
       }
     }

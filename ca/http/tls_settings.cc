@@ -1,22 +1,17 @@
 #include "ca/http/tls_settings.h"
 
-#include <arpa/inet.h>
 #include <openssl/x509_vfy.h>
 
 #include <utility>
 
 #include "ca/base/status.h"
+#include "ca/base/typed_address.h"
 
 namespace meshca::http {
 namespace {
 
 // The one protocol that is spoken here, as ALPN writes it (RFC 7301 §3.1).
 constexpr unsigned char kAlpn[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
-
-bool IsIpAddress(const std::string& host) {
-  unsigned char bytes[sizeof(in6_addr)];
-  return inet_pton(AF_INET, host.c_str(), bytes) == 1 || inet_pton(AF_INET6, host.c_str(), bytes) == 1;
-}
 
 // A client that offers HTTP/2 too gets HTTP/1.1; one that offers nothing else hears that at once.
 int SelectAlpn(SSL*, const unsigned char** selected, unsigned char* selected_size, const unsigned char* offered,

@@ -98,7 +98,7 @@ struct Wire::Core : std::enable_shared_from_this<Core> {
           if (trust == nullptr) return std::move(done)(absl::OkStatus());
           const absl::Status begun = self->BeginClientTls(*trust, host);
           if (!begun.ok()) return std::move(done)(begun);
-          self->DoHandshake(asio::ssl::stream_base::client, std::move(done));
+          self->ShakeHands(asio::ssl::stream_base::client, std::move(done));
         });
   }
   absl::Status BeginClientTls(const Trust& trust, const std::string& host) {
@@ -110,7 +110,7 @@ struct Wire::Core : std::enable_shared_from_this<Core> {
     tls.emplace(socket, ssl);  // takes it
     return ExpectServer(ssl, host);
   }
-  void DoHandshake(asio::ssl::stream_base::handshake_type type, Done done) {
+  void ShakeHands(asio::ssl::stream_base::handshake_type type, Done done) {
     tls->async_handshake(type, Unless(std::move(done), [](Core& core, const AsioError& error, size_t) {
                            return core.Failure(error, "TLS handshake");
                          }));
@@ -179,7 +179,7 @@ void Wire::Handshake(const ServerTls& tls, Done done) {
                       });
   }
   core_->tls.emplace(core_->socket, core_->ssl);
-  core_->DoHandshake(asio::ssl::stream_base::server, std::move(done));
+  core_->ShakeHands(asio::ssl::stream_base::server, std::move(done));
 }
 
 void Wire::Receive(Received received) {

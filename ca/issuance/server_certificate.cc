@@ -1,6 +1,5 @@
 #include "ca/issuance/server_certificate.h"
 
-#include <arpa/inet.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "ca/base/log.h"
 #include "ca/base/status.h"
+#include "ca/base/typed_address.h"
 #include "ca/base/utc_text.h"
 #include "ca/x509/dns_name.h"
 
@@ -21,11 +21,6 @@ constexpr absl::Duration kRetryAfter = absl::Seconds(5);
 // However short-lived the authority is.
 constexpr absl::Duration kRenewNotBefore = absl::Seconds(1);
 constexpr char kServerPath[] = "/meshca/server";
-
-bool IsIpAddress(const std::string& text) {
-  unsigned char bytes[16];
-  return inet_pton(AF_INET, text.c_str(), bytes) == 1 || inet_pton(AF_INET6, text.c_str(), bytes) == 1;
-}
 
 // Waits for the store's word: the certificate must not be shown before it is remembered.
 absl::Status AppendAndWait(IssuanceStore& store, IssuanceRecord record) {

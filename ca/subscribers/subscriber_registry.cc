@@ -37,19 +37,19 @@ absl::StatusOr<SubscriberRegistry::Fetching> SubscriberRegistry::BeginFetch(cons
 
 std::vector<SubscriberRecord> SubscriberRegistry::List() const {
   std::vector<SubscriberRecord> records;
-  saver_.Look([&](SubscriberLedger& ledger) { records = ledger.List(clock_.SinceBoot()); });
+  saver_.ReadLedger([&](SubscriberLedger& ledger) { records = ledger.List(clock_.SinceBoot()); });
   return records;
 }
 
 std::optional<SubscriberRecord> SubscriberRegistry::Find(absl::string_view instance) const {
   std::optional<SubscriberRecord> record;
-  saver_.Look([&](SubscriberLedger& ledger) { record = ledger.Find(instance, clock_.SinceBoot()); });
+  saver_.ReadLedger([&](SubscriberLedger& ledger) { record = ledger.Find(instance, clock_.SinceBoot()); });
   return record;
 }
 
 bool SubscriberRegistry::Knows(absl::string_view instance) const {
   bool knows = false;
-  saver_.Look([&](SubscriberLedger& ledger) { knows = ledger.Knows(instance); });
+  saver_.ReadLedger([&](SubscriberLedger& ledger) { knows = ledger.Knows(instance); });
   return knows;
 }
 
@@ -81,7 +81,7 @@ void SubscriberRegistry::Tick() {
 
 SubscriberStats SubscriberRegistry::Stats() const {
   SubscriberStats stats;
-  saver_.Look([&](SubscriberLedger& ledger) { stats = ledger.Stats(); });
+  saver_.ReadLedger([&](SubscriberLedger& ledger) { stats = ledger.Stats(); });
   return stats;
 }
 

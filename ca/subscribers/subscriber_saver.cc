@@ -48,7 +48,7 @@ void SubscriberSaver::ChangeAndSaveAll(absl::FunctionRef<void(SubscriberLedger&)
   Save(std::move(batch));
 }
 
-void SubscriberSaver::Look(absl::FunctionRef<void(SubscriberLedger&)> look) const {
+void SubscriberSaver::ReadLedger(absl::FunctionRef<void(SubscriberLedger&)> look) const {
   MutexLock lock(mutex_);
   look(ledger_);
 }

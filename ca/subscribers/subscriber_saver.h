@@ -40,7 +40,7 @@ class SubscriberSaver {
   // As Change, but also saves rows with new acknowledgements, and rows that could not be saved before.
   void ChangeAndSaveAll(absl::FunctionRef<void(SubscriberLedger&)> change);
   // Calls `look` with the lock held, and saves nothing.
-  void Look(absl::FunctionRef<void(SubscriberLedger&)> look) const;
+  void ReadLedger(absl::FunctionRef<void(SubscriberLedger&)> look) const;
 
   // Deletes the rows of instances that the ledger has forgotten.
   void DeleteRows(const std::vector<std::string>& instances);

@@ -1,7 +1,5 @@
 #include "cli/client/address.h"
 
-#include <arpa/inet.h>
-
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
@@ -34,11 +32,6 @@ std::string HostOf(absl::string_view address) {
 std::string PortOf(absl::string_view address) {
   const size_t colon = address.rfind(':');
   return colon == absl::string_view::npos ? "" : std::string(address.substr(colon + 1));
-}
-
-bool IsIpAddress(const std::string& host) {
-  unsigned char bytes[sizeof(in6_addr)];
-  return ::inet_pton(AF_INET, host.c_str(), bytes) == 1 || ::inet_pton(AF_INET6, host.c_str(), bytes) == 1;
 }
 
 }  // namespace meshca::cli

@@ -17,9 +17,6 @@ absl::StatusOr<std::string> ParseAddress(absl::string_view typed);
 std::string HostOf(absl::string_view address);
 std::string PortOf(absl::string_view address);
 
-// IPv4 or IPv6, without brackets.
-bool IsIpAddress(const std::string& host);
-
 }  // namespace meshca::cli
 
 #endif  // MESHCA_CLI_CLIENT_ADDRESS_H_

@@ -11,6 +11,7 @@
 #include "absl/strings/strip.h"
 #include "ca/base/openssl_ptr.h"
 #include "ca/base/status.h"
+#include "ca/base/typed_address.h"
 #include "ca/base/unique_fd.h"
 #include "ca/x509/encoding.h"
 #include "cli/client/address.h"

@@ -7,6 +7,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "ca/base/mutex.h"
+#include "ca/base/typed_address.h"
 #include "cli/client/address.h"
 
 namespace meshca::cli {

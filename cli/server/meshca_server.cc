@@ -172,6 +172,7 @@ RotationDriver::Parts MeshcaServer::RotationParts() {
   parts.store = state_->store.get();
   parts.inventory = state_->store.get();
   parts.evidence = evidence_.get();
+  parts.reissuer = reissuer_.get();
   parts.policy = config::ToEvidencePolicy(config_.values);
   parts.reissue_per_second = ReissuePerSecond(values.reissue_per_second(), CpuCount());
   parts.sleep = absl::SleepFor;

@@ -27,6 +27,10 @@ class OvertakenStore final : public AuthorityStore {
     }
     return memory.CommitAuthorities(change);
   }
+  absl::StatusOr<uint64_t> WaitForRevisionAbove(uint64_t known, absl::Duration wait_max) override {
+    return memory.WaitForRevisionAbove(known, wait_max);
+  }
+  void EndRevisionWaits() override { memory.EndRevisionWaits(); }
   absl::StatusOr<std::map<std::string, uint64_t>> CountLiveLeaves(absl::Time now) override {
     return memory.CountLiveLeaves(now);
   }

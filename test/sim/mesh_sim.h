@@ -28,6 +28,10 @@ class CrashingStore final : public AuthorityStore {
 
   absl::StatusOr<AuthoritiesAndBundle> LoadAuthorities() override { return store_.LoadAuthorities(); }
   absl::StatusOr<uint64_t> CommitAuthorities(const AuthorityChange& change) override;
+  absl::StatusOr<uint64_t> WaitForRevisionAbove(uint64_t known, absl::Duration wait_max) override {
+    return store_.WaitForRevisionAbove(known, wait_max);
+  }
+  void EndRevisionWaits() override { store_.EndRevisionWaits(); }
   absl::StatusOr<std::map<std::string, uint64_t>> CountLiveLeaves(absl::Time now) override {
     return store_.CountLiveLeaves(now);
   }

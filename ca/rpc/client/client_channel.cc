@@ -1,4 +1,5 @@
 #include "ca/rpc/client/client_channel.h"
+#include "ca/base/check.h"
 
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
@@ -89,6 +90,7 @@ std::unique_ptr<ClientChannel> ClientChannel::ToUnixSocket(const std::string& pa
 }
 
 std::unique_ptr<ClientChannel> ClientChannel::ToTlsServer(TlsServer server, const ClientChannelOptions& options) {
+  MESHCA_CHECK(!server.roots_pem.empty());  // gRPC would believe every public CA instead
   grpc::SslCredentialsOptions tls;
   tls.pem_root_certs = server.roots_pem;
   tls.pem_cert_chain = server.certificate_pem;

@@ -20,7 +20,7 @@ namespace meshca::rpc {
 // How a TLS server is reached and believed.
 struct TlsServer {
   std::string address;      // "ca.example:15012", "127.0.0.1:15012", "[::1]:15012"
-  std::string roots_pem;    // what the server's chain must end in
+  std::string roots_pem;    // what the server's chain must end in; never empty
   std::string server_name;  // the name its certificate must have; "": the host of `address`
   // The client certificate (chain, PEM) and its key; both or neither.
   std::string certificate_pem;

@@ -42,6 +42,7 @@ void CompletionThread::Shutdown() {
     MutexLock lock(mutex_);
     while (!calls_.empty()) none_left_.Wait(mutex_);
   }
+  MutexLock joining(joining_);
   if (!thread_.joinable()) return;
   queue_.Shutdown();
   thread_.join();

@@ -53,6 +53,7 @@ class CompletionThread {
   CondVar none_left_;
   bool shut_down_ ABSL_GUARDED_BY(mutex_) = false;
   std::unordered_map<const LiveCall*, std::shared_ptr<LiveCall>> calls_ ABSL_GUARDED_BY(mutex_);
+  Mutex joining_;  // one Shutdown ends the thread, and others wait for that
   std::thread thread_;
 };
 

@@ -51,6 +51,10 @@ class FaultyStore final : public AuthorityStore {
     if (crash_after_commit) return absl::UnavailableError("crashed");
     return revision;
   }
+  absl::StatusOr<uint64_t> WaitForRevisionAbove(uint64_t known, absl::Duration wait_max) override {
+    return store.WaitForRevisionAbove(known, wait_max);
+  }
+  void EndRevisionWaits() override { store.EndRevisionWaits(); }
   absl::StatusOr<std::map<std::string, uint64_t>> CountLiveLeaves(absl::Time now) override {
     return live_leaves.empty() ? store.CountLiveLeaves(now) : live_leaves;
   }

@@ -150,6 +150,14 @@ TEST(HttpServer, RefusesABodyThatIsTooLongBeforeItHasCome) {
   EXPECT_THAT(client.ReadAll(), AllOf(StartsWith("HTTP/1.1 413"), HasSubstr("Connection: close")));
 }
 
+TEST(HttpServer, DoesNotInviteABodyThatIsTooLong) {
+  FunctionHandler handler(Echo);
+  const auto server = Server::Start("127.0.0.1:0", handler, WithBodies()).value();
+  RawClient client(*server);
+  client.Send("POST /x HTTP/1.1\r\nContent-Length: 17\r\nExpect: 100-continue\r\n\r\n");
+  EXPECT_THAT(client.ReadAll(), StartsWith("HTTP/1.1 413"));
+}
+
 TEST(HttpServer, TakesAnAnswerFromAnotherThreadAndTells500WhereNoneComes) {
   std::vector<std::thread> threads;
   FunctionHandler handler([&](Request request, Responder respond) {

@@ -150,6 +150,11 @@ INSTANTIATE_TEST_SUITE_P(
             "head is longer than 65536 bytes"},
         RefuseCase{"LargeHead", absl::StrCat("HTTP/1.1 200 OK\r\n", Repeat("X: aaaaaaaa\r\n", 6000)),
                    "head is longer than 65536 bytes"},
+        // The blank that "HTTP/1.1 200" lacks is put in where the head is full to its last byte.
+        RefuseCase{"FullHeadBeforeAStatusWithoutReason",
+                   absl::StrCat("HTTP/1.1 103 \r\n", Repeat("X: aaaaaaaa\r\n", 5038), "X: aaaaaa\r\n\r\n",
+                                "HTTP/1.1 200\r\n", Repeat("X: aaaaaaaa\r\n", 600)),
+                   "head is longer than 65536 bytes"},
         RefuseCase{"LargeTrailers", absl::StrCat(kChunked, "4\r\nkeys\r\n0\r\n", Repeat("X: aaaaaaaa\r\n", 1500)),
                    "trailers are longer than 16384 bytes"},
         RefuseCase{"LongLine", absl::StrCat("HTTP/1.1 200 OK\r\nX: ", std::string(9000, 'x')),

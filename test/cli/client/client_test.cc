@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/base/entropy.h"
+#include "ca/base/typed_address.h"
 #include "ca/x509/authority_builder.h"
 #include "ca/x509/csr.h"
 #include "cli/client/address.h"

@@ -9,14 +9,15 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "ca/authority/authority_manager.h"
 #include "ca/base/process_limits.h"
 #include "cli/server/metric_families.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "test/fakes/counting_entropy.h"
 #include "test/fakes/fake_clock.h"
-#include "test/fakes/fake_rotation.h"
 #include "test/fakes/fake_key_store.h"
+#include "test/fakes/fake_rotation.h"
 #include "test/fakes/memory_store.h"
 
 namespace meshca::cli {

@@ -1,7 +1,7 @@
 // The rules of registration entries: ids are unique, no two entries give the same SPIFFE ID to the same selectors, and
 // a row whose MAC does not fit is refused.
-#ifndef MESHCA_STORAGE_ENTRY_RULES_H_
-#define MESHCA_STORAGE_ENTRY_RULES_H_
+#ifndef MESHCA_STORAGE_STORED_ENTRIES_H_
+#define MESHCA_STORAGE_STORED_ENTRIES_H_
 
 #include <string>
 #include <vector>
@@ -30,4 +30,4 @@ absl::StatusOr<bool> EntryGives(Tables& tables, const KeyEncryption& keys, const
 
 }  // namespace meshca::storage
 
-#endif  // MESHCA_STORAGE_ENTRY_RULES_H_
+#endif  // MESHCA_STORAGE_STORED_ENTRIES_H_

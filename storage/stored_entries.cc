@@ -1,4 +1,4 @@
-#include "storage/entry_rules.h"
+#include "storage/stored_entries.h"
 
 #include <optional>
 #include <utility>
