@@ -32,6 +32,8 @@ class JwksLoader {
  public:
   virtual ~JwksLoader() = default;
   virtual absl::StatusOr<std::optional<Jwks>> Load() = 0;
+  // Any thread: a Load that is under way ends soon, and each later one fails.
+  virtual void Cancel() {}
   virtual std::string name() const = 0;
 };
 
@@ -70,8 +72,11 @@ class UrlLoader final : public JwksLoader {
  public:
   using Get = std::function<absl::StatusOr<std::string>(const std::string& url)>;
   // Without `url`, it is discovered at `issuer` for every look: issuers move their keys.
-  UrlLoader(std::string url, std::string issuer, Get get)
-      : url_(std::move(url)), issuer_(std::move(issuer)), get_(std::move(get)) {}
+  UrlLoader(std::string url, std::string issuer, Get get, std::function<void()> cancel)
+      : url_(std::move(url)), issuer_(std::move(issuer)), get_(std::move(get)), cancel_(std::move(cancel)) {}
+  void Cancel() override {
+    if (cancel_) cancel_();
+  }
   std::string name() const override { return url_.empty() ? issuer_ : url_; }
 
   absl::StatusOr<std::optional<Jwks>> Load() override {
@@ -103,6 +108,7 @@ class UrlLoader final : public JwksLoader {
 
   const std::string url_, issuer_;
   const Get get_;
+  const std::function<void()> cancel_;  // may be empty
 };
 
 // One thread around a loader.
@@ -161,6 +167,7 @@ class BackgroundSource final : public JwksSource {
       stopping_ = true;
       changed_.NotifyAll();
     }
+    loader_->Cancel();
     if (thread_.joinable()) thread_.join();
   }
 
@@ -290,8 +297,10 @@ absl::StatusOr<std::unique_ptr<JwksSource>> OpenJwksSource(const JwksLocation& l
   }
   const std::string& start = location.url.empty() ? location.issuer : location.url;
   MESHCA_RETURN_IF_ERROR(ParseFetchUrl(start).status());
+  std::function<void()> cancel;
   if (!options.get) {
     MESHCA_ASSIGN_OR_RETURN(std::shared_ptr<http::Client> client, http::Client::Create({.ca_file = location.ca_file}));
+    cancel = [client] { client->Stop(); };
     options.get = [client = std::move(client)](const std::string& url) {
       HttpGetOptions get;
       get.bytes_max = Jwks::kBytesMax;
@@ -299,7 +308,7 @@ absl::StatusOr<std::unique_ptr<JwksSource>> OpenJwksSource(const JwksLocation& l
     };
   }
   return std::make_unique<BackgroundSource>(
-      std::make_unique<UrlLoader>(location.url, location.issuer, std::move(options.get)),
+      std::make_unique<UrlLoader>(location.url, location.issuer, std::move(options.get), std::move(cancel)),
       BackgroundSource::Intervals{options.url_interval, options.retry_interval, options.unknown_key_interval,
                                   options.keep_max},
       nullptr);

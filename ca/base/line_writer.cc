@@ -1,7 +1,9 @@
 #include "ca/base/line_writer.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -29,10 +31,22 @@ bool WaitForRoom(int descriptor, absl::Duration until) {
   }
 }
 
+// A pipe that others write to as well, or a terminal, may have room when it is asked and none for the write that
+// follows. To set O_NONBLOCK on `descriptor` would set it for every process that shares it.
+UniqueFd OpenWithoutBlocking(int descriptor) {
+  struct stat file = {};
+  if (::fstat(descriptor, &file) != 0 || (!S_ISFIFO(file.st_mode) && !S_ISCHR(file.st_mode))) return UniqueFd();
+  const std::string path = absl::StrCat("/proc/self/fd/", descriptor);
+  return UniqueFd(::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_APPEND | O_CLOEXEC | O_NOCTTY));
+}
+
 }  // namespace
 
 LineWriter::LineWriter(int descriptor, absl::Duration patience, LossLine loss_line)
-    : descriptor_(descriptor), patience_(patience), loss_line_(std::move(loss_line)) {}
+    : without_blocking_(OpenWithoutBlocking(descriptor)),
+      descriptor_(without_blocking_.valid() ? without_blocking_.get() : descriptor),
+      patience_(patience),
+      loss_line_(std::move(loss_line)) {}
 
 void LineWriter::Write(absl::string_view line) {
   std::string text;
@@ -73,7 +87,7 @@ int64_t LineWriter::WriteSome(absl::string_view text) {
     if (sent >= 0 || errno != ENOTSOCK) return sent;
     socket_ = false;
   }
-  // A pipe with any room has room for that much, so that the write does not block.
+  // A pipe with any room has room for that much, so that the write does not block where it could not be opened anew.
   return ::write(descriptor_, text.data(), std::min<size_t>(text.size(), PIPE_BUF));
 }
 

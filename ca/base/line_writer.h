@@ -10,6 +10,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "ca/base/mutex.h"
+#include "ca/base/unique_fd.h"
 
 namespace meshca {
 
@@ -32,6 +33,8 @@ class LineWriter {
   // What was written of it, or -1 with errno.
   int64_t WriteSome(absl::string_view text) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
+  // Of our own for the same pipe or terminal, which alone does not block; none for anything else.
+  const UniqueFd without_blocking_;
   const int descriptor_;
   const absl::Duration patience_;
   const LossLine loss_line_;

@@ -23,7 +23,8 @@ void SetLogLevel(LogLevel level);
 
 // Writes one line. What printable.h does not let through is escaped in the message and in fields, so no input forges a
 // line or moves the cursor of whoever reads it; other letters stay as they are.
-// Thread-safe. Whoever reads stderr and has stopped is waited for once; lines are lost then, and counted: line_writer.h.
+// Thread-safe. Whoever reads stderr and has stopped is waited for once; lines are lost then, and counted:
+// line_writer.h.
 void Log(LogLevel level, absl::string_view message, std::initializer_list<LogField> fields = {});
 
 inline void LogDebug(absl::string_view m, std::initializer_list<LogField> f = {}) { Log(LogLevel::kDebug, m, f); }

@@ -53,6 +53,7 @@ class Server::Impl final : private ConnectionHost {
   void OnIdle(ServerConnection& connection) override;
   void OnEnd(ServerConnection& connection) override;
   void Accept(std::unique_ptr<Wire> wire, std::string peer);
+  const ConnectionPtr& WhoMakesRoom() const;
   void BeginDrain();
   void EndAll();
 
@@ -77,17 +78,22 @@ class Server::Impl final : private ConnectionHost {
 };
 
 void Server::Impl::Accept(std::unique_ptr<Wire> wire, std::string peer) {
-  if (connections_.size() >= options_.connections_max) {
-    // A probe whose answer is being made goes last.
-    auto oldest =
-        std::find_if(connections_.begin(), connections_.end(), [](const ConnectionPtr& one) { return one->is_idle(); });
-    if (oldest == connections_.end()) oldest = connections_.begin();
-    ConnectionPtr(*oldest)->CutOff();
-  }
+  if (connections_.size() >= options_.connections_max) ConnectionPtr(WhoMakesRoom())->CutOff();
   auto connection =
       std::make_shared<ServerConnection>(static_cast<ConnectionHost&>(*this), std::move(wire), std::move(peer));
   connections_.push_back(connection);
   connection->Begin();
+}
+
+// The one that has been idle longest, so that a probe whose answer is being made goes on; but those with an answer keep
+// half of the places between them at most. Else whoever asks for slow pages on all of them would leave newcomers one
+// place, and each would end the one before it.
+auto Server::Impl::WhoMakesRoom() const -> const ConnectionPtr& {
+  const auto is_idle = [](const ConnectionPtr& one) { return one->is_idle(); };
+  const auto idle = static_cast<size_t>(std::count_if(connections_.begin(), connections_.end(), is_idle));
+  const bool answers_crowd = connections_.size() - idle > options_.connections_max / 2;
+  return *std::find_if(connections_.begin(), connections_.end(),
+                       [&](const ConnectionPtr& one) { return one->is_idle() != answers_crowd; });
 }
 
 void Server::Impl::OnIdle(ServerConnection& connection) {

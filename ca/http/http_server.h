@@ -59,7 +59,8 @@ class Handler {
 };
 
 struct ServerOptions {
-  // One more ends the one that has been idle longest, of those whose answer is not being made if there is one.
+  // One more ends the one that has been idle longest. Those whose answer is being made or sent go on, unless they hold
+  // more than half of the places: then the oldest of them ends.
   size_t connections_max = 128;
   size_t head_bytes_max = 8 * 1024;
   size_t body_bytes_max = 0;                          // 0: no body is read, and a request with one is the last

@@ -3,6 +3,8 @@
 #include <openssl/ssl.h>
 #include <poll.h>
 
+#include <csignal>
+
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -22,6 +24,22 @@ namespace {
 
 using SslCtxPtr = OpenSslPtr<SSL_CTX, SSL_CTX_free>;
 using SslPtr = OpenSslPtr<SSL, SSL_free>;
+
+// OpenSSL writes by write(2): a server that takes the connection and ends it would end the command too, without a word.
+class WithoutSigpipe {
+ public:
+  WithoutSigpipe() {
+    struct sigaction ignore = {};
+    ignore.sa_handler = SIG_IGN;
+    ::sigaction(SIGPIPE, &ignore, &before_);
+  }
+  WithoutSigpipe(const WithoutSigpipe&) = delete;
+  WithoutSigpipe& operator=(const WithoutSigpipe&) = delete;
+  ~WithoutSigpipe() { ::sigaction(SIGPIPE, &before_, nullptr); }
+
+ private:
+  struct sigaction before_ = {};
+};
 
 // Drives the handshake of a non-blocking socket.
 absl::Status Handshake(SSL* ssl, int fd, const std::string& address, absl::Time until) {
@@ -75,6 +93,7 @@ absl::StatusOr<std::string> ParseFingerprint(absl::string_view text) {
 
 absl::StatusOr<std::vector<Certificate>> FetchServerChain(const std::string& address, absl::Duration timeout) {
   const absl::Time until = absl::Now() + timeout;
+  const WithoutSigpipe without_sigpipe;
   MESHCA_ASSIGN_OR_RETURN(const UniqueFd fd, ConnectTcp(address, until));
   const SslCtxPtr context(SSL_CTX_new(TLS_client_method()));
   if (context == nullptr) return OpenSslError("SSL_CTX_new");

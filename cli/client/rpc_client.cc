@@ -127,8 +127,19 @@ absl::StatusOr<bool> RpcStream::Next(Message& response) {
   return true;
 }
 
+namespace {
+
+// A stream may rightly be silent for hours. A server that answers no ping either is gone, and whoever waits is told so.
+rpc::ClientChannelOptions WithKeepalive() {
+  rpc::ClientChannelOptions options;
+  options.keepalive = absl::Seconds(30);
+  return options;
+}
+
+}  // namespace
+
 std::unique_ptr<RpcClient> RpcClient::Unix(const std::string& path) {
-  return std::make_unique<RpcClient>(rpc::ClientChannel::ToUnixSocket(path));
+  return std::make_unique<RpcClient>(rpc::ClientChannel::ToUnixSocket(path, WithKeepalive()));
 }
 
 std::unique_ptr<RpcClient> RpcClient::Tls(TlsTarget target) {
@@ -138,7 +149,7 @@ std::unique_ptr<RpcClient> RpcClient::Tls(TlsTarget target) {
   server.roots_pem = std::move(target.roots_pem);
   server.certificate_pem = std::move(target.certificate_pem);
   server.key_pem = std::move(target.key_pem);
-  return std::make_unique<RpcClient>(rpc::ClientChannel::ToTlsServer(std::move(server)));
+  return std::make_unique<RpcClient>(rpc::ClientChannel::ToTlsServer(std::move(server), WithKeepalive()));
 }
 
 absl::Status RpcClient::Unary(const std::string& method, const Message& request, Message& response,

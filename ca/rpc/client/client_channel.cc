@@ -60,6 +60,8 @@ grpc::ChannelArguments Arguments(const ClientChannelOptions& options) {
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(static_cast<int>(options.message_bytes_max));
+  // The bound is on what arrives: a message that was packed could unpack to any size before it is judged.
+  arguments.SetInt(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1 << GRPC_COMPRESS_NONE);
   // What is safe to repeat only the caller knows.
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   // A proxy that the environment names is for the web, not for the CA.

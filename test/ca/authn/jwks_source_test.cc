@@ -1,5 +1,8 @@
 #include "ca/authn/jwks_source.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -14,6 +17,8 @@
 #include "absl/strings/str_cat.h"
 #include "ca/authn/fetch_url.h"
 #include "ca/base/mutex.h"
+#include "ca/base/tcp_listen.h"
+#include "ca/base/unique_fd.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "test/ca/authn/refuses.h"
@@ -239,6 +244,22 @@ TEST(JwksUrl, WaitersAreBoundedAndAnsweredAtTheEnd) {
   for (auto& each : waiting) EXPECT_EQ(each->Wait().code(), Code::kUnavailable);
   source->Stop();
   EXPECT_THAT(Refresh(*source), Refuses(Code::kUnavailable, "", "shutting down"));
+}
+
+TEST(JwksUrl, StopEndsALookThatNobodyAnswers) {
+  const UniqueFd mute = BindTcp("127.0.0.1:0").value();
+  ASSERT_EQ(::listen(mute.get(), 8), 0);
+  sockaddr_in address = {};
+  socklen_t size = sizeof(address);
+  ASSERT_EQ(::getsockname(mute.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+  JwksLocation location;
+  location.url = absl::StrCat("http://127.0.0.1:", ntohs(address.sin_port), "/keys");
+  std::unique_ptr<JwksSource> source = OpenJwksSource(location).value();
+  const UniqueFd asked(::accept(mute.get(), nullptr, nullptr));
+  ASSERT_TRUE(asked.valid());
+  const absl::Time begin = absl::Now();
+  source->Stop();
+  EXPECT_LT(absl::Now() - begin, absl::Seconds(5)) << "a look by itself is given up after ten seconds";
 }
 
 TEST(JwksDiscovery, FollowsTheIssuersOwnDocument) {

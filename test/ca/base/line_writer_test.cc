@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -118,6 +119,23 @@ TEST_P(LineWriterTest, LinesOfManyThreadsDoNotMix) {
 
 INSTANTIATE_TEST_SUITE_P(Stderr, LineWriterTest, testing::Bool(),
                          [](const auto& info) { return info.param ? "Socket" : "Pipe"; });
+
+// A terminal says that it has room, and a write of a whole line to it waits for the reader all the same.
+TEST(LineWriterTerminal, AReaderThatStoppedHoldsNobodyUp) {
+  const UniqueFd master(::posix_openpt(O_RDWR | O_NOCTTY));
+  ASSERT_TRUE(master.valid());
+  ASSERT_EQ(::grantpt(master.get()), 0);
+  ASSERT_EQ(::unlockpt(master.get()), 0);
+  const UniqueFd terminal(::open(::ptsname(master.get()), O_RDWR | O_NOCTTY));
+  ASSERT_TRUE(terminal.valid());
+  uint64_t lost = 0;
+  LineWriter writer(terminal.get(), absl::Milliseconds(50), [&](uint64_t lines) {
+    lost = lines;
+    return absl::StrCat("lost ", lines);
+  });
+  for (int i = 0; i < 100; ++i) writer.Write(std::string(3000, 'x'));
+  EXPECT_GT(lost, 0u);
+}
 
 }  // namespace
 }  // namespace meshca

@@ -261,6 +261,34 @@ TEST(PageServer, WhoseAnswerIsBeingMadeGivesWayToNoFlood) {
   EXPECT_THAT(scraper.ReadAll(), EndsWith("numbers\n"));
 }
 
+TEST(PageServer, WhoAsksForSlowPagesOnEveryPlaceLeavesRoomForOthers) {
+  Gate gate;
+  PageServerOptions limits;
+  limits.server.connections_max = 8;
+  std::vector<Page> routes = Livez();
+  routes.push_back({"/metrics",
+                    [&] {
+                      gate.Pass();
+                      return Answer::Of(200, "text/plain", "numbers\n");
+                    },
+                    true});
+  auto endpoint = PageServer::Start("127.0.0.1:0", routes, limits).value();
+  std::vector<std::unique_ptr<Client>> slow;
+  for (int i = 0; i < 8; ++i) {
+    slow.push_back(std::make_unique<Client>(endpoint->address()));
+    slow.back()->Send("GET /metrics HTTP/1.1\r\n\r\n");
+  }
+  gate.WaitEntered();
+  Client probe(endpoint->address());
+  // As many newcomers as half of the places do not end the probe that came before them.
+  std::vector<std::unique_ptr<Client>> newcomers;
+  for (int i = 0; i < 3; ++i) newcomers.push_back(std::make_unique<Client>(endpoint->address()));
+  EXPECT_THAT(Ask(*endpoint, kGet), EndsWith("ok\n")) << "all that came before are served or ended by now";
+  probe.Send("GET /livez HTTP/1.1\r\nConnection: close\r\n\r\n");
+  EXPECT_THAT(probe.ReadAll(), EndsWith("ok\n"));
+  gate.Open();
+}
+
 TEST(PageServer, ClientThatNeverReadsIsCut) {
   PageServerOptions limits;
   limits.server.answer_timeout = absl::Milliseconds(100);
