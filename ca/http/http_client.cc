@@ -322,7 +322,7 @@ void Client::Impl::OnDeadline(Call& call) {
 ConnectionPtr Client::Impl::TakeIdle(const std::string& origin) {
   for (auto it = idle_.rbegin(); it != idle_.rend(); ++it) {
     if ((*it)->origin != origin) continue;
-    const ConnectionPtr connection = *it;
+    ConnectionPtr connection = *it;
     connection->idle_end.Cancel();
     idle_.erase(std::next(it).base());
     return connection;

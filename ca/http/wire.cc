@@ -160,14 +160,15 @@ void Wire::Connect(const std::string& host, int port, const Trust* trust, Done d
                             std::move(done));
   }
   core_->resolver.emplace(core_->socket.get_executor());
-  core_->resolver->async_resolve(host, absl::StrCat(port), tcp::resolver::numeric_service,
-                                 [core = core_, kept = std::move(kept), host, done = std::move(done)](
-                                     const AsioError& failure, const tcp::resolver::results_type& found) mutable {
-                                   if (core->closed) return;
-                                   if (failure) return std::move(done)(ResolveFailure(failure));
-                                   core->ConnectTo(std::vector<tcp::endpoint>(found.begin(), found.end()),
-                                                   std::move(kept), std::move(host), std::move(done));
-                                 });
+  core_->resolver->async_resolve(
+      host, absl::StrCat(port), tcp::resolver::numeric_service,
+      [core = core_, kept = std::move(kept), host = std::string(host), done = std::move(done)](
+          const AsioError& failure, const tcp::resolver::results_type& found) mutable {
+        if (core->closed) return;
+        if (failure) return std::move(done)(ResolveFailure(failure));
+        core->ConnectTo(std::vector<tcp::endpoint>(found.begin(), found.end()), std::move(kept), std::move(host),
+                        std::move(done));
+      });
 }
 
 void Wire::Handshake(const ServerTls& tls, Done done) {
@@ -199,9 +200,10 @@ void Wire::Receive(Received received) {
 void Wire::Send(SharedText head, SharedText body, Done done) {
   const std::array<asio::const_buffer, 2> bytes = {head == nullptr ? asio::const_buffer() : asio::buffer(*head),
                                                    body == nullptr ? asio::const_buffer() : asio::buffer(*body)};
-  auto handler = core_->Unless(std::move(done), [head, body](Core& core, const AsioError& error, size_t) {
-    return core.Failure(error, "send");
-  });
+  auto handler = core_->Unless(
+      std::move(done), [head = std::move(head), body = std::move(body)](Core& core, const AsioError& error, size_t) {
+        return core.Failure(error, "send");
+      });
   if (core_->tls.has_value()) {
     asio::async_write(*core_->tls, bytes, std::move(handler));
   } else {
