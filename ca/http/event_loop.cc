@@ -97,10 +97,7 @@ void Timer::Cancel() {
   state_->task = nullptr;
   state_->due.reset();
   // Really ended: a sleep that goes on would keep the loop's thread from its end.
-  if (std::exchange(state_->wakes_at, std::nullopt).has_value()) {
-    boost::system::error_code ignored;
-    state_->timer.cancel(ignored);
-  }
+  if (std::exchange(state_->wakes_at, std::nullopt).has_value()) state_->timer.cancel();
 }
 
 }  // namespace meshca::http
