@@ -23,8 +23,9 @@ class TypedStreamHandle {
   TypedStreamHandle(Stream& stream, Handler& handler) : handle_(stream.handle()) {
     static_assert(std::is_base_of_v<StreamHandler, Handler>);
   }
-  // A more particular handler passes for a more general one.
+  // A more particular handler passes for a more general one, as its pointer does.
   template <typename Derived, typename = std::enable_if_t<std::is_base_of_v<Handler, Derived>>>
+  // NOLINTNEXTLINE(google-explicit-constructor)
   TypedStreamHandle(TypedStreamHandle<Derived> other) : handle_(std::move(other.handle_)) {}
 
   // StreamHandle::Post.
