@@ -60,7 +60,7 @@ absl::StatusOr<InheritedRight> IssuanceAppender::JudgeRight(const IssuanceRecord
 }
 
 absl::Status IssuanceAppender::Insert(const IssuanceRecord& record, const Signer& signer, const InheritedRight& right) {
-  const absl::Status inserted =
+  absl::Status inserted =
       tables_.issuances.Insert({record, signer.number, right.origin, right.origin_number, right.line});
   if (!absl::IsAlreadyExists(inserted)) return inserted;
   return absl::AlreadyExistsError(absl::StrCat("issuance: serial number ", record.serial.ToHex(), " is taken"));

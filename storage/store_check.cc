@@ -53,7 +53,7 @@ absl::Status CheckStored(Tables& tables, const KeyEncryption& keys) {
   tables.consistency.CheckIssuances(findings);
   if (findings.empty()) return absl::OkStatus();
   // A disk that does not answer is no proof of damage.
-  const absl::Status fault = tables.consistency.fault();
+  absl::Status fault = tables.consistency.fault();
   if (absl::IsUnavailable(fault)) return fault;
   std::string text = absl::StrCat(tables.consistency.name(), ": ", absl::StrJoin(findings, "; "));
   if (text.find(RestoreAdvice().data()) == std::string::npos) absl::StrAppend(&text, "; ", RestoreAdvice());

@@ -19,7 +19,7 @@ absl::Status RefuseToken(absl::string_view message, absl::string_view reason) {
 }  // namespace
 
 absl::Status CreateToken(Tables& tables, const KeyEncryption& keys, const JoinToken& token) {
-  const absl::Status inserted = tables.tokens.Insert(token, MacOf(token, keys));
+  absl::Status inserted = tables.tokens.Insert(token, MacOf(token, keys));
   if (!absl::IsAlreadyExists(inserted)) return inserted;
   return absl::AlreadyExistsError(absl::StrCat("join token: ", token.id, " exists"));
 }

@@ -13,6 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/base/clock.h"
+#include "ca/base/unique_fd.h"
 
 namespace meshca {
 namespace {
@@ -43,10 +44,7 @@ UniqueFd OpenWithoutBlocking(int descriptor) {
 }  // namespace
 
 LineWriter::LineWriter(int descriptor, absl::Duration patience, LossLine loss_line)
-    : without_blocking_(OpenWithoutBlocking(descriptor)),
-      descriptor_(without_blocking_.valid() ? without_blocking_.get() : descriptor),
-      patience_(patience),
-      loss_line_(std::move(loss_line)) {}
+    : descriptor_(descriptor), patience_(patience), loss_line_(std::move(loss_line)) {}
 
 void LineWriter::Write(absl::string_view line) {
   std::string text;
@@ -56,17 +54,19 @@ void LineWriter::Write(absl::string_view line) {
   if (torn_) text = "\n";
   if (lost_ > 0) absl::StrAppend(&text, loss_line_(lost_), "\n");
   absl::StrAppend(&text, line, "\n");
-  if (WriteText(text, SinceBootNow() + patience)) {
+  // For each line anew: what the descriptor stands for may be exchanged.
+  const UniqueFd without_blocking = OpenWithoutBlocking(descriptor_);
+  if (WriteText(without_blocking.valid() ? without_blocking.get() : descriptor_, text, SinceBootNow() + patience)) {
     lost_ = 0;
   } else {
     ++lost_;
   }
 }
 
-bool LineWriter::WriteText(absl::string_view text, absl::Duration until) {
+bool LineWriter::WriteText(int target, absl::string_view text, absl::Duration until) {
   while (!text.empty()) {
-    if (!WaitForRoom(descriptor_, until)) return false;
-    const int64_t written = WriteSome(text);
+    if (!WaitForRoom(target, until)) return false;
+    const int64_t written = WriteSome(target, text);
     if (written >= 0) {
       text.remove_prefix(static_cast<size_t>(written));
       torn_ = !text.empty();
@@ -81,14 +81,14 @@ bool LineWriter::WriteText(absl::string_view text, absl::Duration until) {
   return true;
 }
 
-int64_t LineWriter::WriteSome(absl::string_view text) {
+int64_t LineWriter::WriteSome(int target, absl::string_view text) {
   if (socket_) {
-    const ssize_t sent = ::send(descriptor_, text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    const ssize_t sent = ::send(target, text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent >= 0 || errno != ENOTSOCK) return sent;
     socket_ = false;
   }
   // A pipe with any room has room for that much, so that the write does not block where it could not be opened anew.
-  return ::write(descriptor_, text.data(), std::min<size_t>(text.size(), PIPE_BUF));
+  return ::write(target, text.data(), std::min<size_t>(text.size(), PIPE_BUF));
 }
 
 }  // namespace meshca

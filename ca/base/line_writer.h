@@ -10,7 +10,6 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "ca/base/mutex.h"
-#include "ca/base/unique_fd.h"
 
 namespace meshca {
 
@@ -28,13 +27,11 @@ class LineWriter {
   void Write(absl::string_view line);
 
  private:
-  // False: no room for all of it by `until`.
-  bool WriteText(absl::string_view text, absl::Duration until) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // To `target`. False: no room for all of it by `until`.
+  bool WriteText(int target, absl::string_view text, absl::Duration until) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // What was written of it, or -1 with errno.
-  int64_t WriteSome(absl::string_view text) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  int64_t WriteSome(int target, absl::string_view text) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  // Of our own for the same pipe or terminal, which alone does not block; none for anything else.
-  const UniqueFd without_blocking_;
   const int descriptor_;
   const absl::Duration patience_;
   const LossLine loss_line_;

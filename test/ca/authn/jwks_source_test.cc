@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -255,6 +256,8 @@ TEST(JwksUrl, StopEndsALookThatNobodyAnswers) {
   JwksLocation location;
   location.url = absl::StrCat("http://127.0.0.1:", ntohs(address.sin_port), "/keys");
   std::unique_ptr<JwksSource> source = OpenJwksSource(location).value();
+  pollfd asking = {mute.get(), POLLIN, 0};
+  ASSERT_EQ(::poll(&asking, 1, 60'000), 1);
   const UniqueFd asked(::accept(mute.get(), nullptr, nullptr));
   ASSERT_TRUE(asked.valid());
   const absl::Time begin = absl::Now();
