@@ -119,7 +119,7 @@ absl::Status RpcStream::Exchange(const Message& request, Message& response) {
 absl::StatusOr<bool> RpcStream::Next(Message& response) {
   std::string message;
   bool paused = false;
-  const absl::StatusOr<bool> more = waiting_->Take(message, paused);
+  absl::StatusOr<bool> more = waiting_->Take(message, paused);
   if (paused) stream_->Read();
   if (!more.ok() || !*more) return more;
   const absl::Status decoded = Decode(message, response);
