@@ -60,7 +60,7 @@ absl::Status CallerDirectory::FollowCertificate(SdsCaller& caller, absl::string_
                           parts_.certificates->Judge(*caller.identity.presented, caller.identity.trusted_issuers));
   const std::string& serial = caller.identity.parent_serial;
   caller.lineage = FindLineage(caller, serial, own.parent_serial, node);
-  caller.line = own.line_serial.empty() ? serial : std::move(own.line_serial);
+  caller.line = own.line_serial.empty() ? serial : own.line_serial;
   return absl::OkStatus();
 }
 
