@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "ca/base/status.h"
-#include "storage/sqlite/packed_strings.h"
 #include "storage/sqlite/sqlite_entry_table.h"
 
 namespace meshca::storage {
@@ -59,24 +58,11 @@ absl::StatusOr<uint64_t> SqliteEntryApplyTable::CountRows(uint64_t apply) {
 
 absl::Status SqliteEntryApplyTable::Stage(uint64_t apply, uint64_t place, const GivenEntry& given,
                                           absl::string_view mac) {
-  const RegistrationEntry& entry = given.entry;
-  const std::string selectors = PackStrings(entry.selectors);
-  const std::string dns_names = PackStrings(entry.dns_names);
-  return Query(database_,
+  const EntryColumns columns(given.entry, mac);
+  Query insert(database_,
                "INSERT INTO entry(id, spiffe_id, selectors, ttl, dns_names, created_at, created_by, mac, since, place,"
-               " id_made) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
-      .Bind(entry.id)
-      .Bind(entry.spiffe_id.uri())
-      .BindBlob(selectors)
-      .Bind(absl::ToInt64Microseconds(entry.ttl))
-      .BindBlob(dns_names)
-      .Bind(entry.created_at)
-      .Bind(entry.created_by)
-      .BindBlob(mac)
-      .Bind(apply)
-      .Bind(place)
-      .Bind(given.id_made)
-      .Run();
+               " id_made) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  return columns.BindTo(insert).Bind(apply).Bind(place).Bind(given.id_made).Run();
 }
 
 absl::StatusOr<std::optional<uint64_t>> SqliteEntryApplyTable::FindPlace(uint64_t apply, const std::string& id) {

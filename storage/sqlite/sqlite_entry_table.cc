@@ -21,6 +21,20 @@ absl::StatusOr<std::optional<LiveEntry>> ReadLive(Query& row) {
 
 }  // namespace
 
+EntryColumns::EntryColumns(const RegistrationEntry& entry, absl::string_view mac)
+    : entry_(entry), mac_(mac), selectors_(PackStrings(entry.selectors)), dns_names_(PackStrings(entry.dns_names)) {}
+
+Query& EntryColumns::BindTo(Query& query) const {
+  return query.Bind(entry_.id)
+      .Bind(entry_.spiffe_id.uri())
+      .BindBlob(selectors_)
+      .Bind(absl::ToInt64Microseconds(entry_.ttl))
+      .BindBlob(dns_names_)
+      .Bind(entry_.created_at)
+      .Bind(entry_.created_by)
+      .BindBlob(mac_);
+}
+
 absl::StatusOr<WithMac<RegistrationEntry>> ReadEntry(Query& row) {
   WithMac<RegistrationEntry> read;
   RegistrationEntry& entry = read.value;
@@ -73,38 +87,19 @@ absl::Status SqliteEntryTable::Visit(absl::FunctionRef<absl::Status(WithMac<Regi
 }
 
 absl::Status SqliteEntryTable::Insert(const RegistrationEntry& entry, absl::string_view mac) {
-  const std::string selectors = PackStrings(entry.selectors);
-  const std::string dns_names = PackStrings(entry.dns_names);
-  return Query(database_,
+  const EntryColumns columns(entry, mac);
+  Query insert(database_,
                "INSERT INTO entry(id, spiffe_id, selectors, ttl, dns_names, created_at, created_by, mac)"
-               " VALUES(?, ?, ?, ?, ?, ?, ?, ?)")
-      .Bind(entry.id)
-      .Bind(entry.spiffe_id.uri())
-      .BindBlob(selectors)
-      .Bind(absl::ToInt64Microseconds(entry.ttl))
-      .BindBlob(dns_names)
-      .Bind(entry.created_at)
-      .Bind(entry.created_by)
-      .BindBlob(mac)
-      .Run();
+               " VALUES(?, ?, ?, ?, ?, ?, ?, ?)");
+  return columns.BindTo(insert).Run();
 }
 
 absl::Status SqliteEntryTable::Replace(int64_t ref, const RegistrationEntry& entry, absl::string_view mac) {
-  const std::string selectors = PackStrings(entry.selectors);
-  const std::string dns_names = PackStrings(entry.dns_names);
-  return Query(database_,
+  const EntryColumns columns(entry, mac);
+  Query update(database_,
                "UPDATE entry SET id = ?, spiffe_id = ?, selectors = ?, ttl = ?, dns_names = ?,"
-               " created_at = ?, created_by = ?, mac = ? WHERE ref = ?")
-      .Bind(entry.id)
-      .Bind(entry.spiffe_id.uri())
-      .BindBlob(selectors)
-      .Bind(absl::ToInt64Microseconds(entry.ttl))
-      .BindBlob(dns_names)
-      .Bind(entry.created_at)
-      .Bind(entry.created_by)
-      .BindBlob(mac)
-      .Bind(ref)
-      .Run();
+               " created_at = ?, created_by = ?, mac = ? WHERE ref = ?");
+  return columns.BindTo(update).Bind(ref).Run();
 }
 
 absl::StatusOr<bool> SqliteEntryTable::Delete(absl::string_view id) {

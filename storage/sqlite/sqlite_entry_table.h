@@ -26,6 +26,21 @@ class SqliteEntryTable final : public EntryTable {
   Database& database_;
 };
 
+// What an entry's row is written from, packed as its columns keep it. Lives until the query has run; the entry and the
+// MAC outlive it.
+class EntryColumns {
+ public:
+  EntryColumns(const RegistrationEntry& entry, absl::string_view mac);
+
+  // Binds the columns id, spiffe_id, selectors, ttl, dns_names, created_at, created_by and mac, in this order.
+  Query& BindTo(Query& query) const;
+
+ private:
+  const RegistrationEntry& entry_;
+  const absl::string_view mac_;
+  const std::string selectors_, dns_names_;
+};
+
 // The columns id, spiffe_id, selectors, ttl, dns_names, created_at, created_by, mac of a row.
 absl::StatusOr<WithMac<RegistrationEntry>> ReadEntry(Query& row);
 

@@ -2,19 +2,15 @@
 #ifndef MESHCA_TEST_FAKES_OVERTAKEN_STORE_H_
 #define MESHCA_TEST_FAKES_OVERTAKEN_STORE_H_
 
-#include <map>
-#include <string>
-
-#include "ca/authority/authority_store.h"
 #include "ca/base/check.h"
+#include "test/fakes/forwarding_authority_store.h"
 #include "test/fakes/memory_store.h"
 
 namespace meshca {
 
 // Before each of the next `conflicts` commits another server's change comes first.
-class OvertakenStore final : public AuthorityStore {
+class OvertakenStore final : public ForwardingAuthorityStore {
  public:
-  absl::StatusOr<AuthoritiesAndBundle> LoadAuthorities() override { return memory.LoadAuthorities(); }
   absl::StatusOr<uint64_t> CommitAuthorities(const AuthorityChange& change) override {
     if (conflicts > 0) {
       --conflicts;
@@ -27,26 +23,12 @@ class OvertakenStore final : public AuthorityStore {
     }
     return memory.CommitAuthorities(change);
   }
-  absl::StatusOr<uint64_t> WaitForRevisionAbove(uint64_t known, absl::Duration wait_max) override {
-    return memory.WaitForRevisionAbove(known, wait_max);
-  }
-  void EndRevisionWaits() override { memory.EndRevisionWaits(); }
-  absl::StatusOr<std::map<std::string, uint64_t>> CountLiveLeaves(absl::Time now) override {
-    return memory.CountLiveLeaves(now);
-  }
-  absl::StatusOr<std::string> GetSetting(absl::string_view name) override { return memory.GetSetting(name); }
-  absl::Status PutSetting(absl::string_view name, absl::string_view value) override {
-    return memory.PutSetting(name, value);
-  }
-  absl::StatusOr<std::string> GetSealedSetting(absl::string_view name) override {
-    return memory.GetSealedSetting(name);
-  }
-  absl::Status PutSealedSetting(absl::string_view name, absl::string_view value) override {
-    return memory.PutSealedSetting(name, value);
-  }
 
   MemoryStore memory;
   int conflicts = 0;
+
+ private:
+  AuthorityStore& inner() override { return memory; }
 };
 
 }  // namespace meshca

@@ -17,40 +17,25 @@
 #include "test/fakes/counting_entropy.h"
 #include "test/fakes/fake_clock.h"
 #include "test/fakes/fake_key_store.h"
+#include "test/fakes/forwarding_authority_store.h"
 #include "test/fakes/memory_store.h"
 
 namespace meshca {
 
 // AuthorityStore's commits fail when told to: before they are applied, or after, when nobody hears of it.
-class CrashingStore final : public AuthorityStore {
+class CrashingStore final : public ForwardingAuthorityStore {
  public:
   explicit CrashingStore(MemoryStore& store) : store_(store) {}
 
-  absl::StatusOr<AuthoritiesAndBundle> LoadAuthorities() override { return store_.LoadAuthorities(); }
   absl::StatusOr<uint64_t> CommitAuthorities(const AuthorityChange& change) override;
-  absl::StatusOr<uint64_t> WaitForRevisionAbove(uint64_t known, absl::Duration wait_max) override {
-    return store_.WaitForRevisionAbove(known, wait_max);
-  }
-  void EndRevisionWaits() override { store_.EndRevisionWaits(); }
-  absl::StatusOr<std::map<std::string, uint64_t>> CountLiveLeaves(absl::Time now) override {
-    return store_.CountLiveLeaves(now);
-  }
-  absl::StatusOr<std::string> GetSetting(absl::string_view name) override { return store_.GetSetting(name); }
-  absl::Status PutSetting(absl::string_view name, absl::string_view value) override {
-    return store_.PutSetting(name, value);
-  }
-  absl::StatusOr<std::string> GetSealedSetting(absl::string_view name) override {
-    return store_.GetSealedSetting(name);
-  }
-  absl::Status PutSealedSetting(absl::string_view name, absl::string_view value) override {
-    return store_.PutSealedSetting(name, value);
-  }
 
   enum class Crash { kNever, kBefore, kAfter };
   Crash next = Crash::kNever;
   bool crashed = false;  // the process is dead from then on
 
  private:
+  AuthorityStore& inner() override { return store_; }
+
   MemoryStore& store_;
 };
 

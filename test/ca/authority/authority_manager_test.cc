@@ -20,6 +20,7 @@
 #include "test/fakes/counting_entropy.h"
 #include "test/fakes/fake_clock.h"
 #include "test/fakes/fake_key_store.h"
+#include "test/fakes/forwarding_authority_store.h"
 #include "test/fakes/memory_store.h"
 
 namespace meshca {
@@ -35,7 +36,7 @@ using ::testing::UnorderedElementsAre;
 constexpr absl::Duration kDay = absl::Hours(24);
 
 // A store that fails, lies or is overtaken at a moment the test chooses.
-class FaultyStore final : public AuthorityStore {
+class FaultyStore final : public ForwardingAuthorityStore {
  public:
   absl::StatusOr<AuthoritiesAndBundle> LoadAuthorities() override {
     MESHCA_RETURN_IF_ERROR(load_error);
@@ -51,19 +52,13 @@ class FaultyStore final : public AuthorityStore {
     if (crash_after_commit) return absl::UnavailableError("crashed");
     return revision;
   }
-  absl::StatusOr<uint64_t> WaitForRevisionAbove(uint64_t known, absl::Duration wait_max) override {
-    return store.WaitForRevisionAbove(known, wait_max);
-  }
-  void EndRevisionWaits() override { store.EndRevisionWaits(); }
   absl::StatusOr<std::map<std::string, uint64_t>> CountLiveLeaves(absl::Time now) override {
     return live_leaves.empty() ? store.CountLiveLeaves(now) : live_leaves;
   }
-  absl::StatusOr<std::string> GetSetting(absl::string_view name) override { return store.GetSetting(name); }
   absl::Status PutSetting(absl::string_view name, absl::string_view value) override {
     ++settings_written;
     return store.PutSetting(name, value);
   }
-  absl::StatusOr<std::string> GetSealedSetting(absl::string_view name) override { return store.GetSealedSetting(name); }
   absl::Status PutSealedSetting(absl::string_view name, absl::string_view value) override {
     ++settings_written;
     return store.PutSealedSetting(name, value);
@@ -77,6 +72,9 @@ class FaultyStore final : public AuthorityStore {
   bool crash_after_commit = false;
   int commits = 0;
   int settings_written = 0;
+
+ private:
+  AuthorityStore& inner() override { return store; }
 };
 
 class AuthorityManagerTest : public testing::Test {

@@ -9,39 +9,13 @@
 #include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "test/fakes/awaited_counter.h"
 #include "test/fakes/fake_clock.h"
 
 namespace meshca {
 namespace {
 
 using ::testing::ElementsAre;
-
-// Counts, and waits for a count.
-class Counter {
- public:
-  void Add() {
-    MutexLock lock(mutex_);
-    ++count_;
-    changed_.NotifyAll();
-  }
-  // False: it did not come within twenty seconds.
-  bool Await(int count) {
-    MutexLock lock(mutex_);
-    while (count_ < count) {
-      if (!changed_.WaitFor(mutex_, absl::Seconds(20))) return false;
-    }
-    return true;
-  }
-  int count() {
-    MutexLock lock(mutex_);
-    return count_;
-  }
-
- private:
-  Mutex mutex_;
-  CondVar changed_;
-  int count_ ABSL_GUARDED_BY(mutex_) = 0;
-};
 
 // Returns when everything that was given before has run.
 void Drain(SerialExecutor& executor) {
@@ -122,7 +96,7 @@ TEST(SerialExecutor, OneThatWasNeverStartedLosesNoWork) {
 TEST(SerialExecutor, TicksEveryFiveSecondsSinceBootWhateverTheWallClockSays) {
   FakeClock clock;
   SerialExecutor executor(clock);
-  Counter ticks;
+  AwaitedCounter ticks;
   executor.OnTick([&] { ticks.Add(); });
   executor.Start();
   Drain(executor);
@@ -141,7 +115,7 @@ TEST(SerialExecutor, TicksEveryFiveSecondsSinceBootWhateverTheWallClockSays) {
 TEST(SerialExecutor, WakeTicksAtOnce) {
   const FakeClock clock;
   SerialExecutor executor(clock);
-  Counter first, second;
+  AwaitedCounter first, second;
   executor.OnTick([&] { first.Add(); });
   executor.OnTick([&] { second.Add(); });
   executor.Start();
@@ -179,7 +153,7 @@ TEST(SerialExecutor, ADutyRunsBeforeTheWorkThatWasGivenWithIt) {
 TEST(SerialExecutor, ADutyRunsAgainWhenTheTimeItAskedForHasPassed) {
   const FakeClock clock;
   SerialExecutor executor(clock);
-  Counter runs;
+  AwaitedCounter runs;
   executor.AddDuty([&] {
     runs.Add();
     return absl::Milliseconds(1);  // of the machine's time: waiting is not the fake clock's
@@ -191,7 +165,7 @@ TEST(SerialExecutor, ADutyRunsAgainWhenTheTimeItAskedForHasPassed) {
 TEST(SerialExecutor, ADutyRunsAtOnceWhenItIsNudged) {
   const FakeClock clock;
   SerialExecutor executor(clock);
-  Counter runs;
+  AwaitedCounter runs;
   executor.AddDuty([&] {
     runs.Add();
     return absl::InfiniteDuration();
@@ -209,7 +183,7 @@ TEST(SerialExecutor, ADutyRunsAtOnceWhenItIsNudged) {
 TEST(SerialExecutor, ANudgeFromADutyBringsAnotherRound) {
   const FakeClock clock;
   SerialExecutor executor(clock);
-  Counter runs;
+  AwaitedCounter runs;
   executor.AddDuty([&] {
     runs.Add();
     if (runs.count() < 50) executor.Nudge();

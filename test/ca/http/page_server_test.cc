@@ -23,6 +23,7 @@ namespace meshca::http {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -104,6 +105,18 @@ std::vector<Page> Livez() {
   return {{"/livez", [] { return Answer::Of(200, "text/plain", "ok\n"); }}};
 }
 
+// /livez at once, /metrics when the gate is open.
+std::vector<Page> LivezAndMetricsBehind(Gate& gate) {
+  std::vector<Page> pages = Livez();
+  pages.push_back({"/metrics",
+                   [&gate] {
+                     gate.Pass();
+                     return Answer::Of(200, "text/plain", "numbers\n");
+                   },
+                   true});
+  return pages;
+}
+
 TEST(PageServer, AnswersOnAFreePortAndClosesWhereItIsAsked) {
   auto endpoint = PageServer::Start("127.0.0.1:0", Livez()).value();
   EXPECT_THAT(endpoint->address(), AllOf(StartsWith("127.0.0.1:"), Not(EndsWith(":0"))));
@@ -146,14 +159,7 @@ TEST(PageServer, BadAddressIsAnError) {
 
 TEST(PageServer, BlockedRouteKeepsNobodyElse) {
   Gate gate;
-  std::vector<Page> routes = Livez();
-  routes.push_back({"/metrics",
-                    [&] {
-                      gate.Pass();
-                      return Answer::Of(200, "text/plain", "numbers\n");
-                    },
-                    true});
-  auto endpoint = PageServer::Start("127.0.0.1:0", routes).value();
+  auto endpoint = PageServer::Start("127.0.0.1:0", LivezAndMetricsBehind(gate)).value();
   Client scraper(endpoint->address());
   scraper.Send("GET /metrics HTTP/1.1\r\nConnection: close\r\n\r\n");
   EXPECT_THAT(Ask(*endpoint, kGet), EndsWith("ok\n"));
@@ -211,6 +217,36 @@ TEST(PageServer, ManyScrapersCostOneRunAndSeeNothingOlderThanTheirRequest) {
   EXPECT_LE(runs, 5);
 }
 
+TEST(PageServer, APageThatIsAlwaysWantedKeepsNoOtherWaiting) {
+  Gate gate;
+  std::vector<std::string> made;  // the working thread's, until the server has ended
+  const auto page = [&](const std::string& name) {
+    return Page{"/" + name,
+                [&made, &gate, name] {
+                  made.push_back(name);
+                  gate.Pass();
+                  return Answer::Of(200, "text/plain", name);
+                },
+                true};
+  };
+  std::vector<Page> pages = Livez();
+  pages.push_back(page("often"));
+  pages.push_back(page("seldom"));
+  PageServerOptions limits;
+  limits.blocking_gap = absl::ZeroDuration();
+  auto endpoint = PageServer::Start("127.0.0.1:0", pages, limits).value();
+  Client first(endpoint->address()), again(endpoint->address()), seldom(endpoint->address());
+  first.Send("GET /often HTTP/1.1\r\nConnection: close\r\n\r\n");
+  gate.WaitEntered();
+  again.Send("GET /often HTTP/1.1\r\nConnection: close\r\n\r\n");
+  seldom.Send("GET /seldom HTTP/1.1\r\nConnection: close\r\n\r\n");
+  EXPECT_THAT(Ask(*endpoint, kGet), EndsWith("ok\n")) << "both wait by now";
+  gate.Open();
+  for (Client* client : {&first, &again, &seldom}) client->ReadAll();
+  endpoint.reset();
+  EXPECT_THAT(made, ElementsAre("often", "seldom", "often"));
+}
+
 TEST(PageServer, TrickleOfBytesBuysNoTime) {
   PageServerOptions limits;
   limits.server.request_timeout = absl::Milliseconds(100);
@@ -243,14 +279,7 @@ TEST(PageServer, WhoseAnswerIsBeingMadeGivesWayToNoFlood) {
   Gate gate;
   PageServerOptions limits;
   limits.server.connections_max = 8;
-  std::vector<Page> routes = Livez();
-  routes.push_back({"/metrics",
-                    [&] {
-                      gate.Pass();
-                      return Answer::Of(200, "text/plain", "numbers\n");
-                    },
-                    true});
-  auto endpoint = PageServer::Start("127.0.0.1:0", routes, limits).value();
+  auto endpoint = PageServer::Start("127.0.0.1:0", LivezAndMetricsBehind(gate), limits).value();
   Client scraper(endpoint->address());
   scraper.Send("GET /metrics HTTP/1.1\r\nConnection: close\r\n\r\n");
   gate.WaitEntered();
@@ -265,14 +294,7 @@ TEST(PageServer, WhoAsksForSlowPagesOnEveryPlaceLeavesRoomForOthers) {
   Gate gate;
   PageServerOptions limits;
   limits.server.connections_max = 8;
-  std::vector<Page> routes = Livez();
-  routes.push_back({"/metrics",
-                    [&] {
-                      gate.Pass();
-                      return Answer::Of(200, "text/plain", "numbers\n");
-                    },
-                    true});
-  auto endpoint = PageServer::Start("127.0.0.1:0", routes, limits).value();
+  auto endpoint = PageServer::Start("127.0.0.1:0", LivezAndMetricsBehind(gate), limits).value();
   std::vector<std::unique_ptr<Client>> slow;
   for (int i = 0; i < 8; ++i) {
     slow.push_back(std::make_unique<Client>(endpoint->address()));
