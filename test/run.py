@@ -49,11 +49,12 @@ class Report:
 
     def close(self):
         passed = sum(outcome.passed for outcome in self.outcomes)
-        failed = [(outcome.name, case) for outcome in self.outcomes for case, _ in outcome.failures]
+        failed = [(outcome.name, case, text) for outcome in self.outcomes for case, text in outcome.failures]
         if failed:
+            # With the last words of each: whoever is shown only the end of a long output still learns what failed.
             print("\nfailed:")
-            for name, case in failed:
-                print(f"  {name}: {case}")
+            for name, case, text in failed:
+                print(f"  {name}: {case}\n" + indent(last_lines(text, 12)))
         print(f"\n{passed} passed, {len(failed)} failed", flush=True)
         return 1 if failed or passed == 0 else 0
 

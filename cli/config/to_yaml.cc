@@ -52,8 +52,7 @@ class Writer {
         if (IsScalar(field)) {
           Line(indent, absl::StrCat(field.name(), ": ", Shown(message, field, -1)), key);
         } else {
-          Line(indent, absl::StrCat(field.name(), ":"), "");
-          Mapping(reflection.GetMessage(message, &field), key, indent + 2);
+          Section(reflection.GetMessage(message, &field), field, key, indent);
         }
       }
     }
@@ -62,6 +61,17 @@ class Writer {
   std::string Take() { return std::move(out_); }
 
  private:
+  // A section that says nothing is an empty mapping: its bare name would be null, which no section can be.
+  void Section(const pb::Message& message, const pb::FieldDescriptor& field, const std::string& key, int indent) {
+    const size_t before = out_.size();
+    Line(indent, absl::StrCat(field.name(), ":"), "");
+    const size_t inside = out_.size();
+    Mapping(message, key, indent + 2);
+    if (out_.size() > inside) return;
+    out_.resize(before);
+    Line(indent, absl::StrCat(field.name(), ": {}"), "");
+  }
+
   void List(const pb::Message& message, const pb::FieldDescriptor& field, const std::string& key, int indent) {
     const pb::Reflection& reflection = *message.GetReflection();
     const int size = reflection.FieldSize(message, &field);

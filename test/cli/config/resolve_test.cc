@@ -366,6 +366,13 @@ TEST_F(ResolveTest, WhatIsShownReadsBack) {
   EXPECT_THAT(shown, HasSubstr(absl::StrCat("  lifetime: 1h  # ", file_, ":3:8\n")));
 }
 
+TEST(ToYaml, ShowsASectionThatSaysNothingSoThatItReadsBack) {
+  v1::Config config;
+  Origins origins;
+  ASSERT_EQ(LoadYaml("limits: {}\n", "m.yaml", "", config, origins), absl::OkStatus());
+  EXPECT_EQ(ToYaml(config, origins, false), "limits: {}\n");
+}
+
 TEST(ToYaml, HidesWhatIsMarkedSecret) {
   namespace pb = google::protobuf;
   pb::FileDescriptorProto file;
