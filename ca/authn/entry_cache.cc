@@ -3,14 +3,27 @@
 #include <algorithm>
 #include <utility>
 
-#include "ca/authn/selector.h"
+#include "ca/authn/selector_kind.h"
 #include "ca/base/log.h"
 #include "ca/base/status.h"
 
 namespace meshca {
+namespace {
+
+size_t RankOfKind(const SelectorKind* kind) {
+  const absl::Span<const SelectorKind* const> kinds = SelectorKinds();
+  return static_cast<size_t>(std::find(kinds.begin(), kinds.end(), kind) - kinds.begin());
+}
+
+bool Fits(const Selector& selector, ProcessFacts& process) {
+  const absl::StatusOr<std::vector<std::string>> values = selector.kind->ValuesOf(process);
+  return values.ok() && std::find(values->begin(), values->end(), selector.value) != values->end();
+}
+
+}  // namespace
 
 EntrySnapshot::EntrySnapshot(std::vector<RegistrationEntry> entries, OverflowIds overflow)
-    : overflow_(overflow), entries_(std::move(entries)) {
+    : overflow_(overflow), entries_(std::move(entries)), by_value_(SelectorKinds().size()) {
   std::sort(entries_.begin(), entries_.end(), [](const RegistrationEntry& a, const RegistrationEntry& b) {
     return a.created_at != b.created_at ? a.created_at < b.created_at : a.id < b.id;
   });
@@ -19,10 +32,9 @@ EntrySnapshot::EntrySnapshot(std::vector<RegistrationEntry> entries, OverflowIds
 
 void EntrySnapshot::Index(size_t index) {
   const RegistrationEntry& entry = entries_[index];
+  if (entry.selectors.empty()) return;  // it would fit everybody
   Conditions conditions;
   conditions.index = index;
-  // Two uids in one entry can both fit no caller; neither can an entry without a selector, or with an unknown one.
-  bool fits_nobody = entry.selectors.empty();
   for (const std::string& text : entry.selectors) {
     absl::StatusOr<Selector> selector = Selector::Parse(text);
     if (!selector.ok()) {
@@ -30,55 +42,38 @@ void EntrySnapshot::Index(size_t index) {
                  {{"entry", entry.id}, {"error", std::string(selector.status().message())}});
       return;
     }
-    if (const std::string fault = overflow_.Fault(*selector); !fault.empty()) {
+    if (const std::string fault = selector->kind->WhyFitsNobody(selector->value, overflow_); !fault.empty()) {
       LogWarning("a registration entry fits nobody",
                  {{"entry", entry.id}, {"selector", text}, {"spiffe_id", entry.spiffe_id.uri()}, {"why", fault}});
       return;
     }
-    switch (selector->kind) {
-      case SelectorKind::kUnixUid:
-        fits_nobody |= conditions.uid.value_or(selector->number) != selector->number;
-        conditions.uid = selector->number;
-        break;
-      case SelectorKind::kUnixGid:
-        fits_nobody |= conditions.gid.value_or(selector->number) != selector->number;
-        conditions.gid = selector->number;
-        break;
-      case SelectorKind::kUnixPath:
-        fits_nobody |= !conditions.path.empty() && conditions.path != selector->path;
-        conditions.path = selector->path;
-        break;
-    }
+    conditions.rest.push_back(*std::move(selector));
   }
-  if (fits_nobody) return;
-  if (conditions.uid.has_value()) {
-    by_uid_[*conditions.uid].push_back(std::move(conditions));
-  } else if (conditions.gid.has_value()) {
-    by_gid_[*conditions.gid].push_back(std::move(conditions));
-  } else {
-    by_path_.push_back(std::move(conditions));
-  }
+  const auto first =
+      std::min_element(conditions.rest.begin(), conditions.rest.end(),
+                       [](const Selector& a, const Selector& b) { return RankOfKind(a.kind) < RankOfKind(b.kind); });
+  const Selector found_by = *first;
+  conditions.rest.erase(first);
+  by_value_[RankOfKind(found_by.kind)][found_by.value].push_back(std::move(conditions));
 }
 
-std::vector<const RegistrationEntry*> EntrySnapshot::Match(
-    uint32_t uid, uint32_t gid, absl::FunctionRef<std::optional<std::string>()> executable) const {
-  bool asked = false;
-  std::optional<std::string> path;
+std::vector<const RegistrationEntry*> EntrySnapshot::Match(ProcessFacts& process) const {
+  const absl::Span<const SelectorKind* const> kinds = SelectorKinds();
   std::vector<size_t> found;
-  auto match = [&](const std::vector<Conditions>& candidates) {
-    for (const Conditions& conditions : candidates) {
-      if (conditions.uid.value_or(uid) != uid || conditions.gid.value_or(gid) != gid) continue;
-      if (!conditions.path.empty()) {
-        if (!std::exchange(asked, true)) path = executable();
-        if (path != conditions.path) continue;
+  for (size_t rank = 0; rank < kinds.size(); ++rank) {
+    if (by_value_[rank].empty()) continue;
+    const absl::StatusOr<std::vector<std::string>> values = kinds[rank]->ValuesOf(process);
+    if (!values.ok()) continue;
+    for (const std::string& value : *values) {
+      auto it = by_value_[rank].find(value);
+      if (it == by_value_[rank].end()) continue;
+      for (const Conditions& conditions : it->second) {
+        const bool fits = std::all_of(conditions.rest.begin(), conditions.rest.end(),
+                                      [&](const Selector& selector) { return Fits(selector, process); });
+        if (fits) found.push_back(conditions.index);
       }
-      found.push_back(conditions.index);
     }
-  };
-  if (auto it = by_uid_.find(uid); it != by_uid_.end()) match(it->second);
-  if (auto it = by_gid_.find(gid); it != by_gid_.end()) match(it->second);
-  match(by_path_);
-
+  }
   std::sort(found.begin(), found.end());
   std::vector<const RegistrationEntry*> entries;
   entries.reserve(found.size());

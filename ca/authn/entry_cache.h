@@ -2,22 +2,22 @@
 #ifndef MESHCA_CA_AUTHN_ENTRY_CACHE_H_
 #define MESHCA_CA_AUTHN_ENTRY_CACHE_H_
 
-#include <cstdint>
+#include <cstddef>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "ca/authn/overflow_ids.h"
+#include "ca/authn/process_facts.h"
+#include "ca/authn/selector.h"
 #include "ca/base/mutex.h"
 #include "ca/identity/entry_store.h"
 
 namespace meshca {
 
-// All entries at one moment, indexed by what the kernel tells of a caller. Immutable.
+// All entries at one moment, found by what there is to know of a caller. Immutable.
 class EntrySnapshot {
  public:
   // An entry with a selector that cannot be read fits nobody, nor does one with a number that names nobody
@@ -26,26 +26,24 @@ class EntrySnapshot {
 
   const std::vector<RegistrationEntry>& entries() const { return entries_; }
 
-  // The entries whose every selector fits, oldest first (then by id). `executable` is called at most once, and only
-  // when an entry that fits so far asks for a path; nothing: unknown, which fits no path.
-  std::vector<const RegistrationEntry*> Match(uint32_t uid, uint32_t gid,
-                                              absl::FunctionRef<std::optional<std::string>()> executable) const;
+  // The entries whose every selector fits, oldest first (then by id). Of the process only those facts are asked for
+  // that some entry rests on which fits so far. A fact that cannot be learned fits no selector. Where
+  // `process.needs_more()` is true afterwards, entries may be missing: match again with a ProcessFacts that may read
+  // anything.
+  std::vector<const RegistrationEntry*> Match(ProcessFacts& process) const;
 
  private:
   struct Conditions {  // of entries_[index]
     size_t index = 0;
-    std::optional<uint32_t> uid;
-    std::optional<uint32_t> gid;
-    std::string path;  // "": any
+    std::vector<Selector> rest;  // what must fit beside the selector that it is found by
   };
   void Index(size_t index);
 
   const OverflowIds overflow_;
   std::vector<RegistrationEntry> entries_;
-  // By uid where there is one, else by gid, else by path alone: a caller is compared with few entries, not with all.
-  absl::flat_hash_map<uint32_t, std::vector<Conditions>> by_uid_;
-  absl::flat_hash_map<uint32_t, std::vector<Conditions>> by_gid_;
-  std::vector<Conditions> by_path_;
+  // One map for each of SelectorKinds(), by value. An entry stands once, under the first of its selectors in their
+  // order: a caller is compared with few entries, not with all.
+  std::vector<absl::flat_hash_map<std::string, std::vector<Conditions>>> by_value_;
 };
 
 // Thread-safe.

@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "ca/authn/overflow_ids.h"
 #include "ca/authn/selector.h"
+#include "ca/authn/selector_kind.h"
 #include "ca/base/status.h"
 #include "ca/x509/digest.h"
 #include "ca/x509/dns_name.h"
@@ -44,7 +45,7 @@ absl::Status CompleteEntry(const TrustDomain& trust_domain, RegistrationEntry& e
   MESHCA_ASSIGN_OR_RETURN(entry.selectors, NormaliseSelectors(entry.selectors));
   for (const std::string& text : entry.selectors) {
     MESHCA_ASSIGN_OR_RETURN(const Selector selector, Selector::Parse(text));
-    const std::string fault = OverflowIds::OfKernel().Fault(selector);
+    const std::string fault = selector.kind->WhyFitsNobody(selector.value, OverflowIds::OfKernel());
     if (fault.empty()) continue;
     return WithReason(absl::InvalidArgumentError(absl::StrCat("selector \"", text, "\": ", fault)), "SELECTOR_NOBODY");
   }
@@ -62,7 +63,7 @@ std::string WhyFitsNobody(const RegistrationEntry& entry) {
   for (const std::string& text : entry.selectors) {
     const absl::StatusOr<Selector> selector = Selector::Parse(text);
     if (!selector.ok()) return std::string(selector.status().message());
-    const std::string fault = OverflowIds::OfKernel().Fault(*selector);
+    const std::string fault = selector->kind->WhyFitsNobody(selector->value, OverflowIds::OfKernel());
     if (!fault.empty()) return absl::StrCat("selector \"", text, "\": ", fault);
   }
   return "";

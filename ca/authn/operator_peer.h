@@ -13,11 +13,11 @@ namespace meshca {
 // Whoever could open the admin socket may name any SPIFFE ID of the trust domain and any DNS name: the permissions of
 // its file have decided, and its user could make an entry or a token for any of them anyway. `default` is still the
 // caller's own identity, by the entries that fit it; without one it has none. Reserved IDs only where an entry names
-// them. A peer of any other socket is not recognised here. Computes only, as UnixPeerAuthenticator does.
+// them. A peer of any other socket is not recognised here. Threads as UnixPeerAuthenticator.
 class OperatorAuthenticator final : public Authenticator {
  public:
   // `entries` says which identities are the caller's own; it outlives the authenticator.
-  explicit OperatorAuthenticator(const UnixPeerAuthenticator& entries) : entries_(entries) {}
+  explicit OperatorAuthenticator(UnixPeerAuthenticator& entries) : entries_(entries) {}
 
   absl::string_view name() const override { return "operator"; }
   absl::string_view accepts() const override { return "peer credentials on the admin socket"; }
@@ -26,10 +26,11 @@ class OperatorAuthenticator final : public Authenticator {
   }
   void Authenticate(Credentials credentials, absl::Time now, Done done) override;
 
+  // Authenticate on the caller's thread.
   CallerIdentity Judge(const UnixPeer& peer) const;
 
  private:
-  const UnixPeerAuthenticator& entries_;
+  UnixPeerAuthenticator& entries_;
 };
 
 }  // namespace meshca

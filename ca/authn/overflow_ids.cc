@@ -43,13 +43,4 @@ const OverflowIds& OverflowIds::OfKernel() {
 std::string OverflowIds::UidFault(uint32_t number) const { return FaultOf("uid", number, uid); }
 std::string OverflowIds::GidFault(uint32_t number) const { return FaultOf("gid", number, gid); }
 
-std::string OverflowIds::Fault(const Selector& selector) const {
-  switch (selector.kind) {
-    case SelectorKind::kUnixUid: return UidFault(selector.number);
-    case SelectorKind::kUnixGid: return GidFault(selector.number);
-    case SelectorKind::kUnixPath: break;
-  }
-  return "";
-}
-
 }  // namespace meshca

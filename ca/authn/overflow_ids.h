@@ -5,8 +5,6 @@
 #include <cstdint>
 #include <string>
 
-#include "ca/authn/selector.h"
-
 namespace meshca {
 
 // In a user namespace every user without a mapping looks like the overflow uid, so that number stands for any number of
@@ -24,7 +22,6 @@ struct OverflowIds {
   // a user or group either: the kernel uses it for "none".
   std::string UidFault(uint32_t number) const;
   std::string GidFault(uint32_t number) const;
-  std::string Fault(const Selector& selector) const;
 };
 
 }  // namespace meshca

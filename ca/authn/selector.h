@@ -2,7 +2,6 @@
 #ifndef MESHCA_CA_AUTHN_SELECTOR_H_
 #define MESHCA_CA_AUTHN_SELECTOR_H_
 
-#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -11,13 +10,14 @@
 
 namespace meshca {
 
-enum class SelectorKind { kUnixUid, kUnixGid, kUnixPath };
+class SelectorKind;
 
-// `unix:uid:1000`, `unix:gid:1000` or `unix:path:/usr/bin/envoy`. A value.
+// A kind and the value that a process must have: `unix:uid:1000`, `unix:path:/usr/bin/envoy`,
+// `systemd:unit:web.service`. A value with one spelling: two selectors are the same condition exactly when their texts
+// are equal.
 struct Selector {
-  SelectorKind kind = SelectorKind::kUnixUid;
-  uint32_t number = 0;  // kUnixUid, kUnixGid
-  std::string path;     // kUnixPath: absolute, without `.`, `..` and doubled slashes, as /proc/PID/exe shows it
+  const SelectorKind* kind;  // never null; lives as long as the process
+  std::string value;
 
   // InvalidArgument (reason SELECTOR_INVALID) quotes the text and lists the kinds there are.
   static absl::StatusOr<Selector> Parse(absl::string_view text);

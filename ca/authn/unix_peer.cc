@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,20 +14,6 @@
 
 namespace meshca {
 namespace {
-
-// The executable of `peer`, or why it is unknown.
-absl::StatusOr<std::string> ExecutableOf(const UnixPeer& peer, const ProcessTable& processes) {
-  if (peer.pid <= 0 || peer.start_time == 0) {
-    return absl::NotFoundError("the process was not visible to the server when it connected");
-  }
-  MESHCA_ASSIGN_OR_RETURN(std::string executable, processes.Executable(peer.pid));
-  // In this order: while the start time is still the peer's, the path just read was its own too.
-  MESHCA_ASSIGN_OR_RETURN(uint64_t start_time, processes.StartTime(peer.pid));
-  if (start_time != peer.start_time) {
-    return absl::NotFoundError(absl::StrCat("process ", peer.pid, " ended, and another has its number"));
-  }
-  return executable;
-}
 
 // Stands in a command for an ID that is not known.
 std::string AnyId(const TrustDomain& trust_domain) { return absl::StrCat(trust_domain.Id(), "/..."); }
@@ -84,32 +69,53 @@ absl::Status NameWantedId(const absl::Status& refusal, const TrustDomain& trust_
 }
 
 UnixPeerAuthenticator::UnixPeerAuthenticator(TrustDomain trust_domain, const EntryCache& entries,
-                                             const ProcessTable& processes)
-    : trust_domain_(std::move(trust_domain)), entries_(entries), processes_(processes) {}
+                                             const ProcessTable& processes, const NameService& names)
+    : trust_domain_(std::move(trust_domain)),
+      entries_(entries),
+      processes_(processes),
+      names_(names),
+      pool_({.what = "callers of the Unix socket"}) {}
 
 void UnixPeerAuthenticator::Authenticate(Credentials credentials, absl::Time now, Done done) {
-  std::move(done)(Judge(*credentials.unix_peer));
+  const UnixPeer peer = *credentials.unix_peer;
+  ProcessFacts process(peer, processes_, names_, ProcessFacts::Reading::kMemory);
+  absl::StatusOr<CallerIdentity> caller = Judge(peer, process);
+  if (!process.needs_more()) {
+    std::move(done)(std::move(caller));
+    return;
+  }
+  absl::StatusOr<FairPool::Place> place = pool_.Admit(credentials.source);
+  if (!place.ok()) {
+    std::move(done)(place.status());
+    return;
+  }
+  pool_.Submit(*std::move(place),
+               [this, peer, abandoned = std::move(credentials.abandoned), done = std::move(done)]() mutable {
+                 if (abandoned && abandoned()) {
+                   std::move(done)(absl::CancelledError("the caller went away before its turn came"));
+                   return;
+                 }
+                 std::move(done)(Judge(peer));
+               });
 }
 
 absl::StatusOr<CallerIdentity> UnixPeerAuthenticator::Judge(const UnixPeer& peer) const {
+  ProcessFacts process(peer, processes_, names_, ProcessFacts::Reading::kAnything);
+  return Judge(peer, process);
+}
+
+absl::StatusOr<CallerIdentity> UnixPeerAuthenticator::Judge(const UnixPeer& peer, ProcessFacts& process) const {
   const std::shared_ptr<const EntrySnapshot> snapshot = entries_.Current();
-  absl::Status executable_unknown;
-  const std::vector<const RegistrationEntry*> entries =
-      snapshot->Match(peer.uid, peer.gid, [&]() -> std::optional<std::string> {
-        absl::StatusOr<std::string> executable = ExecutableOf(peer, processes_);
-        if (executable.ok()) return *std::move(executable);
-        executable_unknown = executable.status();
-        return std::nullopt;
-      });
+  const std::vector<const RegistrationEntry*> entries = snapshot->Match(process);
 
   if (entries.empty()) {
     absl::Status missing = EntryMissing(trust_domain_, peer.uid);
-    if (executable_unknown.ok()) return missing;
-    // An entry with a path was there and could not be judged: the reader should know why before making another.
-    return WithReason(absl::PermissionDeniedError(
-                          absl::StrCat(missing.message(), " (the entries that name a program could not be judged: ",
-                                       executable_unknown.message(), ")")),
-                      absl::IsNotFound(executable_unknown) ? "UNIX_PEER_GONE" : ReasonOf(missing));
+    if (process.unknown().ok()) return missing;
+    // An entry rests on what could not be learned: the reader should know why before making another.
+    return WithReason(absl::PermissionDeniedError(absl::StrCat(
+                          missing.message(), " (the entries that ask for more than a uid could not be judged: ",
+                          process.unknown().message(), ")")),
+                      absl::IsNotFound(process.unknown()) ? "UNIX_PEER_GONE" : ReasonOf(missing));
   }
 
   CallerIdentity caller;

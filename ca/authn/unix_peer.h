@@ -10,25 +10,29 @@
 #include "absl/time/time.h"
 #include "ca/authn/authenticator.h"
 #include "ca/authn/entry_cache.h"
+#include "ca/authn/fair_pool.h"
+#include "ca/authn/host_names.h"
 #include "ca/authn/process.h"
+#include "ca/authn/process_facts.h"
 #include "ca/spiffe/spiffe_id.h"
 #include "ca/spiffe/trust_domain.h"
 
 namespace meshca {
 
-// The caller holds the IDs of every registration entry that fits its uid, gid and executable, each with the DNS names
-// and the lifetime of its own entries. Nobody else holds anything here, neither root nor the server's own user: the
-// socket may be shared with containers, and each of them has a root. The executable is believed only when the process
-// is still the one that connected: its start time is compared after reading, so a reused pid gains nothing.
+// The caller holds the IDs of every registration entry whose selectors it meets, each with the DNS names and the
+// lifetime of its own entries. Nobody else holds anything here, neither root nor the server's own user: the socket may
+// be shared with containers, and each of them has a root. What the selectors rest on is believed only while the process
+// is still the one that connected (ProcessFacts).
 //
 // PermissionDenied, ENTRY_MISSING: no entry fits (says which command makes one), UNIX_PEER_UNMAPPED: none fits, and the
 // uid is the kernel's stand-in for users without a number here (overflow_ids.h), UNIX_PEER_GONE: the process ended.
-// Computes only, apart from two reads of /proc where an entry asks for a path.
+// Answers at once from what is in memory; where an entry rests on a disk or the host's name service, on a FairPool.
 class UnixPeerAuthenticator final : public Authenticator {
  public:
   // References outlive the authenticator.
   UnixPeerAuthenticator(TrustDomain trust_domain, const EntryCache& entries,
-                        const ProcessTable& processes = SystemProcessTable());
+                        const ProcessTable& processes = SystemProcessTable(),
+                        const NameService& names = SystemNameService());
 
   absl::string_view name() const override { return "unix-peer"; }
   absl::string_view accepts() const override {
@@ -37,12 +41,17 @@ class UnixPeerAuthenticator final : public Authenticator {
   bool Recognises(const Credentials& credentials) const override { return credentials.unix_peer.has_value(); }
   void Authenticate(Credentials credentials, absl::Time now, Done done) override;
 
+  // Authenticate on the caller's thread: may wait for a disk or the host's name service.
   absl::StatusOr<CallerIdentity> Judge(const UnixPeer& peer) const;
 
  private:
+  absl::StatusOr<CallerIdentity> Judge(const UnixPeer& peer, ProcessFacts& process) const;
+
   const TrustDomain trust_domain_;
   const EntryCache& entries_;
   const ProcessTable& processes_;
+  mutable HostNames names_;
+  FairPool pool_;  // last: its work uses the others
 };
 
 // PermissionDenied for a uid that no entry fits: "no registration entry fits uid 1000; make one: meshca entry create

@@ -15,7 +15,7 @@
 namespace meshca {
 
 // Which processes may hold an identity: a caller on the API socket holds `spiffe_id` when it meets every selector.
-// Selectors: `unix:uid:1000`, `unix:gid:1000`, `unix:path:/usr/bin/envoy`.
+// Selectors: `unix:uid:1000`, `unix:path:/usr/bin/envoy`, ...; ca/authn/selector_kind.h has all kinds.
 struct RegistrationEntry {
   std::string id;  // given by whoever creates it; unique
   SpiffeId spiffe_id;

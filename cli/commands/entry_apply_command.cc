@@ -160,11 +160,12 @@ void PrintSummary(const v1::ApplyEntriesResponse& response, bool dry_run) {
 
 }  // namespace
 
-std::string WarningOfPathAlone(const v1::Entry& entry) {
-  const auto names_user = [](const std::string& selector) {
-    return absl::StartsWith(selector, "unix:uid:") || absl::StartsWith(selector, "unix:gid:");
+std::string WarningOfProgramAlone(const v1::Entry& entry) {
+  // A path or a digest names a program. All other kinds name whom the system started it as.
+  const auto names_program = [](const std::string& selector) {
+    return absl::StartsWith(selector, "unix:path:") || absl::StartsWith(selector, "unix:sha256:");
   };
-  if (std::any_of(entry.selectors().begin(), entry.selectors().end(), names_user)) return "";
+  if (!std::all_of(entry.selectors().begin(), entry.selectors().end(), names_program)) return "";
   return absl::StrCat("warning: ", entry.spiffe_id(), ": any user who may run ",
                       absl::StrJoin(entry.selectors(), " and "),
                       " can hold this identity; add --selector unix:uid:N or unix:gid:N");
@@ -202,7 +203,7 @@ absl::Status ApplyEntryFiles(Session& session, ApplyOptions& options) {
       absl::Status sent;
       const absl::Status read = config::LoadYamlList(text, InputName(file), "entries", rest, entry, [&](auto place) {
         places.Add(place);
-        if (std::string warning = WarningOfPathAlone(entry); !warning.empty()) {
+        if (std::string warning = WarningOfProgramAlone(entry); !warning.empty()) {
           if (warnings.size() < kWarningsMax) {
             warnings.push_back(std::move(warning));
           } else {

@@ -22,7 +22,7 @@ void BindApply(CLI::App& app, ApplyOptions& options);
 absl::Status ApplyEntryFiles(Session& session, ApplyOptions& options);
 
 // The warning that an entry's selectors name a program and no user; "" where they name one.
-std::string WarningOfPathAlone(const admin::v1::Entry& entry);
+std::string WarningOfProgramAlone(const admin::v1::Entry& entry);
 
 }  // namespace meshca::cli
 

@@ -41,7 +41,8 @@ void PrintEntryText(const v1::Entry& entry) {
 void BindCreateEntry(CLI::App& app, CreateEntryOptions& options) {
   app.add_option("SPIFFE_ID", options.spiffe_id, "The identity that fitting processes may hold")->required();
   app.add_option("--selector", options.selectors,
-                 "unix:uid:1000, unix:gid:1000 or unix:path:/usr/bin/envoy; several must all fit")
+                 "unix:uid:1000, unix:user:web, unix:gid:1000, unix:group:web, unix:path:/usr/bin/envoy, "
+                 "unix:sha256:HEX or systemd:unit:web.service; several must all fit")
       ->required()
       ->type_name("SELECTOR")
       ->allow_extra_args(false);
@@ -64,8 +65,9 @@ absl::Status CreateEntry(Session& session, CreateEntryOptions& options) {
   v1::Entry entry;
   MESHCA_RETURN_IF_ERROR(session.CallAdmin("CreateEntry", request, entry));
   session.Print(entry, [&] { Out("%s\n", entry.id()); });
-  // A path says which program a process runs, and whoever may run it can connect first and become it then (ca/authn).
-  if (const std::string warning = WarningOfPathAlone(entry); !warning.empty()) Err("%s\n", warning);
+  // A path or a digest says which program a process runs, and whoever may run it can connect first and become it then
+  // (ca/authn).
+  if (const std::string warning = WarningOfProgramAlone(entry); !warning.empty()) Err("%s\n", warning);
   return absl::OkStatus();
 }
 

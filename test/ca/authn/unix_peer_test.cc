@@ -1,21 +1,33 @@
 #include "ca/authn/unix_peer.h"
 
+#include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
+#include <filesystem>
 #include <fstream>
+#include <future>
 #include <map>
+#include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "ca/authn/host_names.h"
 #include "ca/authn/operator_peer.h"
 #include "ca/authn/overflow_ids.h"
 #include "ca/authn/selector.h"
+#include "ca/authn/selector_kind.h"
+#include "ca/base/file.h"
+#include "ca/x509/digest.h"
+#include "ca/x509/encoding.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "test/ca/authn/refuses.h"
+#include "test/fakes/fake_clock.h"
 
 namespace meshca {
 namespace {
@@ -51,9 +63,43 @@ class FakeProcesses final : public ProcessTable {
     if (it == executable.end()) return absl::NotFoundError("no such process");
     return it->second;
   }
+  absl::StatusOr<std::string> ExecutableSha256(int32_t pid) const override {
+    ++digests;
+    return sha256;
+  }
+  absl::StatusOr<std::vector<uint32_t>> SupplementaryGroups(int32_t pid) const override { return groups; }
+  absl::StatusOr<std::string> SystemdUnit(int32_t pid) const override { return unit; }
+
   std::map<int32_t, uint64_t> start = {{42, 7}};
   std::map<int32_t, absl::StatusOr<std::string>> executable = {{42, std::string("/usr/bin/envoy")}};
+  std::vector<uint32_t> groups;
+  absl::StatusOr<std::string> sha256 = std::string(64, 'a');
+  absl::StatusOr<std::string> unit = std::string();
   mutable int reads = 0;
+  mutable int digests = 0;
+};
+
+class FakeNames final : public NameService {
+ public:
+  absl::StatusOr<std::string> UserName(uint32_t uid) const override {
+    ++asked;
+    if (!error.ok()) return error;
+    auto it = users.find(uid);
+    if (it == users.end()) return absl::NotFoundError("no such user");
+    return it->second;
+  }
+  absl::StatusOr<std::string> GroupName(uint32_t gid) const override {
+    ++asked;
+    if (!error.ok()) return error;
+    auto it = groups.find(gid);
+    if (it == groups.end()) return absl::NotFoundError("no such group");
+    return it->second;
+  }
+
+  std::map<uint32_t, std::string> users = {{1000, "web"}};
+  std::map<uint32_t, std::string> groups = {{100, "users"}, {200, "mesh"}};
+  absl::Status error;
+  mutable int asked = 0;
 };
 
 RegistrationEntry Entry(const std::string& path, std::vector<std::string> selectors, absl::Duration ttl = {},
@@ -71,13 +117,13 @@ class UnixPeerTest : public testing::Test {
  protected:
   absl::StatusOr<CallerIdentity> Judge(UnixPeer peer) {
     EXPECT_TRUE(cache_.Reload(store_).ok());
-    UnixPeerAuthenticator authenticator(TrustDomain::Parse("cluster.local").value(), cache_, processes_);
+    UnixPeerAuthenticator authenticator(TrustDomain::Parse("cluster.local").value(), cache_, processes_, names_);
     return authenticator.Judge(peer);
   }
   // The same peer at the admin socket.
   CallerIdentity JudgeOperator(UnixPeer peer) {
     EXPECT_TRUE(cache_.Reload(store_).ok());
-    UnixPeerAuthenticator entries(TrustDomain::Parse("cluster.local").value(), cache_, processes_);
+    UnixPeerAuthenticator entries(TrustDomain::Parse("cluster.local").value(), cache_, processes_, names_);
     return OperatorAuthenticator(entries).Judge(peer);
   }
   static std::vector<std::string> Paths(const absl::StatusOr<CallerIdentity>& caller) {
@@ -89,6 +135,7 @@ class UnixPeerTest : public testing::Test {
 
   FakeEntries store_;
   FakeProcesses processes_;
+  FakeNames names_;
   EntryCache cache_;
 };
 
@@ -169,7 +216,7 @@ TEST_F(UnixPeerTest, AnOperatorsEntriesSayWhatDefaultIsAndNarrowNothing) {
 
 TEST(OperatorAuthenticator, RecognisesPeersOfTheAdminSocketAlone) {
   EntryCache cache;
-  const UnixPeerAuthenticator entries(TrustDomain::Parse("cluster.local").value(), cache);
+  UnixPeerAuthenticator entries(TrustDomain::Parse("cluster.local").value(), cache);
   const OperatorAuthenticator authenticator(entries);
   Credentials credentials;
   EXPECT_FALSE(authenticator.Recognises(credentials));
@@ -228,11 +275,119 @@ TEST(OverflowIds, AreTheKernels) {
   EXPECT_EQ(OverflowIds::OfKernel().uid, expected_uid);
   EXPECT_EQ(OverflowIds::OfKernel().gid, expected_gid);
   const OverflowIds moved = {.uid = 7, .gid = 8};
-  EXPECT_EQ(moved.Fault(*Selector::Parse("unix:uid:65534")), "");
-  EXPECT_THAT(moved.Fault(*Selector::Parse("unix:uid:7")), testing::HasSubstr("the user nobody"));
-  EXPECT_THAT(moved.Fault(*Selector::Parse("unix:gid:8")), testing::HasSubstr("names nobody"));
-  EXPECT_EQ(moved.Fault(*Selector::Parse("unix:gid:7")), "");
-  EXPECT_EQ(moved.Fault(*Selector::Parse("unix:path:/usr/bin/envoy")), "");
+  const auto fault = [&](absl::string_view text) {
+    const Selector selector = Selector::Parse(text).value();
+    return selector.kind->WhyFitsNobody(selector.value, moved);
+  };
+  EXPECT_EQ(fault("unix:uid:65534"), "");
+  EXPECT_THAT(fault("unix:uid:7"), testing::HasSubstr("the user nobody"));
+  EXPECT_THAT(fault("unix:gid:8"), testing::HasSubstr("names nobody"));
+  EXPECT_EQ(fault("unix:gid:7"), "");
+  EXPECT_EQ(fault("unix:path:/usr/bin/envoy"), "");
+}
+
+TEST_F(UnixPeerTest, SupplementaryGroupsCount) {
+  store_.entries = {Entry("/mesh", {"unix:gid:200"}), Entry("/other", {"unix:gid:300"}),
+                    Entry("/both", {"unix:gid:100", "unix:gid:200"})};
+  const UnixPeer peer = {.pid = 42, .uid = 1000, .gid = 100, .start_time = 7};
+  EXPECT_THAT(Judge(peer), Refuses(Code::kPermissionDenied, "ENTRY_MISSING", ""));
+  processes_.groups = {5, 200};
+  EXPECT_THAT(Paths(Judge(peer)), ElementsAre("/both", "/mesh"));
+  const UnixPeer reused = {.pid = 42, .uid = 1000, .gid = 100, .start_time = 6};
+  EXPECT_THAT(Judge(reused), Refuses(Code::kPermissionDenied, "UNIX_PEER_GONE", "another has its number"))
+      << "another process's groups";
+}
+
+TEST_F(UnixPeerTest, NamesOfUserAndGroupsAreTheHosts) {
+  store_.entries = {Entry("/web", {"unix:user:web"}), Entry("/mesh", {"unix:group:mesh"}),
+                    Entry("/db", {"unix:user:db"}), Entry("/web-mesh", {"unix:group:mesh", "unix:user:web"})};
+  processes_.groups = {200, 201};
+  EXPECT_THAT(Paths(Judge({.pid = 42, .uid = 1000, .gid = 100, .start_time = 7})),
+              ElementsAre("/mesh", "/web", "/web-mesh"));
+  EXPECT_THAT(Paths(Judge({.pid = 42, .uid = 1001, .gid = 100, .start_time = 7})), ElementsAre("/mesh"))
+      << "a user without a name";
+  names_.error = absl::UnavailableError("the name service did not answer");
+  EXPECT_THAT(
+      Judge({.pid = 42, .uid = 1000, .gid = 100, .start_time = 7}),
+      Refuses(Code::kPermissionDenied, "ENTRY_MISSING", "could not be judged: the name service did not answer"));
+}
+
+TEST_F(UnixPeerTest, TheOverflowIdsHaveNoNames) {
+  const OverflowIds& overflow = OverflowIds::OfKernel();
+  names_.users[overflow.uid] = "nobody";
+  names_.groups[overflow.gid] = "nogroup";
+  store_.entries = {Entry("/user", {"unix:user:nobody"}), Entry("/group", {"unix:group:nogroup"})};
+  processes_.groups = {overflow.gid};
+  EXPECT_THAT(Judge({.pid = 42, .uid = overflow.uid, .gid = overflow.gid, .start_time = 7}),
+              Refuses(Code::kPermissionDenied, "UNIX_PEER_UNMAPPED", ""));
+  EXPECT_EQ(names_.asked, 0);
+}
+
+TEST_F(UnixPeerTest, AProgramIsKnownByWhatIsInIt) {
+  const std::string own(64, 'a');
+  store_.entries = {Entry("/own", {"unix:sha256:" + own}), Entry("/other", {"unix:sha256:" + std::string(64, 'b')}),
+                    Entry("/own-of-root", {"unix:sha256:" + own, "unix:uid:0"})};
+  EXPECT_THAT(Paths(Judge({.pid = 42, .uid = 1000, .gid = 100, .start_time = 7})), ElementsAre("/own"));
+  EXPECT_EQ(processes_.digests, 1) << "read once a judgement";
+  processes_.sha256 = absl::FailedPreconditionError("/proc/42/exe changed while it was read");
+  EXPECT_THAT(Judge({.pid = 42, .uid = 1000, .gid = 100, .start_time = 7}),
+              Refuses(Code::kPermissionDenied, "ENTRY_MISSING", "changed while it was read"));
+}
+
+TEST_F(UnixPeerTest, AUnitOfTheSystemIsASelector) {
+  store_.entries = {Entry("/web", {"systemd:unit:web.service"}), Entry("/db", {"systemd:unit:db.service"})};
+  EXPECT_THAT(Judge({.pid = 42, .uid = 1000, .gid = 100, .start_time = 7}),
+              Refuses(Code::kPermissionDenied, "ENTRY_MISSING", ""))
+      << "in no unit";
+  processes_.unit = std::string("web.service");
+  EXPECT_THAT(Paths(Judge({.pid = 42, .uid = 1000, .gid = 100, .start_time = 7})), ElementsAre("/web"));
+}
+
+// Runs Authenticate and says on which thread the answer came.
+class UnixPeerThreadTest : public UnixPeerTest {
+ protected:
+  void SetUp() override {
+    authenticator_.emplace(TrustDomain::Parse("cluster.local").value(), cache_, processes_, names_);
+  }
+  bool AnsweredAtOnce(std::vector<RegistrationEntry> entries, std::vector<std::string>* paths) {
+    store_.entries = std::move(entries);
+    EXPECT_TRUE(cache_.Reload(store_).ok());
+    Credentials credentials;
+    credentials.unix_peer = UnixPeer{.pid = 42, .uid = 1000, .gid = 100, .start_time = 7};
+    credentials.source = "uid 1000";
+    std::promise<std::thread::id> answered;
+    authenticator_->Authenticate(std::move(credentials), absl::Now(), [&](absl::StatusOr<CallerIdentity> caller) {
+      *paths = Paths(caller);
+      answered.set_value(std::this_thread::get_id());
+    });
+    return answered.get_future().get() == std::this_thread::get_id();
+  }
+
+  std::optional<UnixPeerAuthenticator> authenticator_;
+};
+
+TEST_F(UnixPeerThreadTest, WhatIsInMemoryIsJudgedOnTheCallersThread) {
+  std::vector<std::string> paths;
+  EXPECT_TRUE(AnsweredAtOnce(
+      {Entry("/a", {"unix:uid:1000"}), Entry("/b", {"unix:path:/usr/bin/envoy"}), Entry("/c", {"unix:gid:100"}),
+       Entry("/d", {"unix:sha256:" + std::string(64, 'a'), "unix:uid:0"})},
+      &paths));
+  EXPECT_THAT(paths, ElementsAre("/a", "/b", "/c"));
+  EXPECT_EQ(processes_.digests, 0) << "no entry that fits so far rests on it";
+}
+
+TEST_F(UnixPeerThreadTest, WhatMayWaitIsJudgedElsewhere) {
+  std::vector<std::string> paths;
+  EXPECT_FALSE(AnsweredAtOnce({Entry("/a", {"unix:sha256:" + std::string(64, 'a'), "unix:uid:1000"})}, &paths));
+  EXPECT_THAT(paths, ElementsAre("/a"));
+}
+
+TEST_F(UnixPeerThreadTest, ANameIsWaitedForOnce) {
+  std::vector<std::string> paths;
+  EXPECT_FALSE(AnsweredAtOnce({Entry("/a", {"unix:user:web"})}, &paths));
+  EXPECT_THAT(paths, ElementsAre("/a"));
+  EXPECT_TRUE(AnsweredAtOnce({Entry("/a", {"unix:user:web"})}, &paths)) << "it is in memory now";
+  EXPECT_EQ(names_.asked, 1);
 }
 
 TEST_F(UnixPeerTest, LifetimeAndNamesStayWithTheirId) {
@@ -295,6 +450,91 @@ TEST(ProcessTable, KnowsThisProcess) {
   EXPECT_GE(*start, *parent) << "a child begins after its parent";
 }
 
+TEST(ProcessTable, KnowsTheProgramsBytesAlthoughItsFileIsGone) {
+  const std::string copy = absl::StrCat(testing::TempDir(), "/sleeper-", getpid());
+  std::filesystem::copy_file("/bin/sleep", copy, std::filesystem::copy_options::overwrite_existing);
+  const std::string expected = HexLower(Sha256(ReadFile(copy, 1 << 24, FileSecrecy::kPublic).value()));
+  int ready[2];
+  ASSERT_EQ(pipe2(ready, O_CLOEXEC), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    execl(copy.c_str(), copy.c_str(), "60", nullptr);
+    _exit(1);
+  }
+  ASSERT_GT(child, 0);
+  close(ready[1]);
+  char byte;
+  EXPECT_EQ(read(ready[0], &byte, 1), 0) << "the pipe ends when the program has begun";
+  close(ready[0]);
+  ASSERT_TRUE(std::filesystem::remove(copy));
+  EXPECT_EQ(SystemProcessTable().ExecutableSha256(child).value(), expected);
+  EXPECT_TRUE(absl::IsNotFound(SystemProcessTable().Executable(child).status()));
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+}
+
+TEST(ProcessTable, KnowsTheGroupsOfThisProcess) {
+  std::vector<gid_t> groups(static_cast<size_t>(getgroups(0, nullptr)));
+  ASSERT_EQ(getgroups(static_cast<int>(groups.size()), groups.data()), static_cast<int>(groups.size()));
+  EXPECT_THAT(SystemProcessTable().SupplementaryGroups(getpid()).value(), testing::UnorderedElementsAreArray(groups));
+  EXPECT_TRUE(SystemProcessTable().SystemdUnit(getpid()).ok());
+}
+
+struct UnitCase {
+  const char* name;
+  const char* text;
+  const char* unit;
+};
+class ControlGroups : public testing::TestWithParam<UnitCase> {};
+
+TEST_P(ControlGroups, NameTheUnitThatTheSystemStarted) {
+  EXPECT_EQ(UnitOfControlGroups(GetParam().text), GetParam().unit);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Texts, ControlGroups,
+    testing::Values(UnitCase{"Service", "0::/system.slice/web.service\n", "web.service"},
+                    UnitCase{"BelowAService", "0::/system.slice/web.service/sub/evil.service\n", "web.service"},
+                    UnitCase{"AUsersOwnUnit",
+                             "0::/user.slice/user-1000.slice/user@1000.service/app.slice/web.service\n",
+                             "user@1000.service"},
+                    UnitCase{"Session", "0::/user.slice/user-1000.slice/session-3.scope\n", "session-3.scope"},
+                    UnitCase{"Template", "0::/system.slice/system-web.slice/web@1.service\n", "web@1.service"},
+                    UnitCase{"Escaped", "0::/system.slice/_cpu.service\n", "cpu.service"},
+                    UnitCase{"NamedHierarchy",
+                             "12:pids:/a\n1:name=systemd:/system.slice/web.service\n0::/other.service\n",
+                             "web.service"},
+                    UnitCase{"Root", "0::/\n", ""}, UnitCase{"NoUnit", "0::/system.slice/plain/web.service\n", ""},
+                    UnitCase{"OutsideOfTheNamespace", "0::/../system.slice/web.service\n", ""},
+                    UnitCase{"ColonInAName", "0::/system.slice/a:b.service\n", "a:b.service"},
+                    UnitCase{"Empty", "", ""}, UnitCase{"BareType", "0::/system.slice/.service\n", ""}),
+    [](const auto& info) { return info.param.name; });
+
+TEST(HostNames, RemembersForAWhileAndNotFailures) {
+  FakeNames service;
+  FakeClock clock;
+  HostNames names(service, clock);
+  EXPECT_FALSE(names.FindUser(1000).has_value());
+  EXPECT_EQ(names.LookUpUser(1000).value(), "web");
+  service.users[1000] = "other";
+  EXPECT_EQ(names.FindUser(1000)->value(), "web");
+  clock.Advance(HostNames::kFreshFor);
+  EXPECT_FALSE(names.FindUser(1000).has_value());
+  EXPECT_EQ(names.LookUpUser(1000).value(), "other");
+  service.error = absl::UnavailableError("away");
+  EXPECT_EQ(names.LookUpGroup(100).status().code(), Code::kUnavailable);
+  EXPECT_FALSE(names.FindGroup(100).has_value()) << "asked again next time";
+  service.error = absl::OkStatus();
+  EXPECT_EQ(names.LookUpGroup(7).status().code(), Code::kNotFound);
+  EXPECT_TRUE(names.FindGroup(7).has_value()) << "that there is none is an answer";
+}
+
+TEST(HostNames, AreThisHosts) {
+  EXPECT_EQ(SystemNameService().UserName(0).value(), "root");
+  EXPECT_EQ(SystemNameService().GroupName(0).value(), "root");
+  EXPECT_EQ(SystemNameService().UserName(4000000000).status().code(), Code::kNotFound);
+}
+
 TEST(ProcessTable, AnEndedProcessIsNotFound) {
   const pid_t child = fork();
   if (child == 0) _exit(0);
@@ -317,7 +557,7 @@ TEST_P(SelectorReject, NamesTheRuleBroken) {
 
 INSTANTIATE_TEST_SUITE_P(Forms, SelectorReject,
                          testing::Values(SelectorCase{"Empty", "", "expects unix:uid:N"},
-                                         SelectorCase{"OtherKind", "k8s:ns:default", "expects unix:uid:N"},
+                                         SelectorCase{"OtherKind", "k8s:ns:default", "unix:sha256:HEX"},
                                          SelectorCase{"NoNumber", "unix:uid:", "a number from 0"},
                                          SelectorCase{"Name", "unix:uid:root", "a number from 0"},
                                          SelectorCase{"Plus", "unix:uid:+5", "a number from 0"},
@@ -330,7 +570,16 @@ INSTANTIATE_TEST_SUITE_P(Forms, SelectorReject,
                                          SelectorCase{"DoubleSlash", "unix:path:/usr//bin", "two slashes"},
                                          SelectorCase{"Folder", "unix:path:/usr/bin/", "ends in a slash"},
                                          SelectorCase{"Nul", std::string("unix:path:/a\0b", 14), "NUL"},
-                                         SelectorCase{"TooLong", "unix:path:/" + std::string(4095, 'x'), "4095"}),
+                                         SelectorCase{"TooLong", "unix:path:/" + std::string(4095, 'x'), "4095"},
+                                         SelectorCase{"NoName", "unix:user:", "a name of 1-256 bytes"},
+                                         SelectorCase{"NumberAsName", "unix:user:1000", "unix:uid:N"},
+                                         SelectorCase{"NameWithColon", "unix:group:a:b", "no name of a user"},
+                                         SelectorCase{"ShortDigest", "unix:sha256:abcd", "64 lower-case hex"},
+                                         SelectorCase{"UpperCaseDigest", "unix:sha256:" + std::string(64, 'A'),
+                                                      "64 lower-case hex"},
+                                         SelectorCase{"UnitWithoutType", "systemd:unit:web", "whole name of a unit"},
+                                         SelectorCase{"Slice", "systemd:unit:user.slice", "whole name of a unit"},
+                                         SelectorCase{"UnitWithSlash", "systemd:unit:a/b.service", "letters, digits"}),
                          [](const auto& info) { return info.param.name; });
 
 TEST(Selectors, AreSortedAndUnique) {
