@@ -8,29 +8,18 @@
 #include <string>
 #include <vector>
 
+#include "ca/jwt/jwt_key.h"
 #include "ca/spiffe/trust_domain.h"
 #include "ca/subscribers/trust_version.h"
 #include "ca/x509/encoding.h"
-#include "ca/x509/public_key.h"
 
 namespace meshca::sds {
-
-// A key that JWT-SVIDs of one trust domain may be signed with (JWT-SVID §6). SDS has no resource that carries one; the
-// Workload API has.
-struct JwtKey {
-  std::string key_id;  // `kid`: the key's RFC 7638 thumbprint
-  PublicKey key;
-
-  friend bool operator==(const JwtKey& a, const JwtKey& b) {
-    return a.key_id == b.key_id && a.key.spki() == b.key.spki();
-  }
-};
 
 // What verifies the SVIDs of one trust domain (SPIFFE Trust Domain and Bundle §4).
 struct DomainTrust {
   TrustDomain trust_domain;
   std::vector<Der> roots;        // X.509 certificates; first the root that new certificates chain to
-  std::vector<JwtKey> jwt_keys;  // empty where no JWT-SVIDs are made
+  std::vector<JwtKey> jwt_keys;  // those of JWT-SVIDs. SDS has no resource that carries one; the Workload API has
 
   // Every root as PEM, one after another: a CA file.
   std::string RootsPem() const;

@@ -41,7 +41,7 @@ const std::vector<Layer>& Layers() {
       {"ca/subscribers", {"ca/identity"}},
       {"ca/x509", {"ca/spiffe"}},
       {"ca/jwt", {"ca/x509"}},
-      {"ca/authority", {"ca/subscribers", "ca/x509"}},  // who ordered a step stands in its record
+      {"ca/authority", {"ca/subscribers", "ca/jwt"}},  // who ordered a step stands in its record
       {"ca/issuance", {"ca/authority"}},
       {"ca/authn", {"ca/http", "ca/identity", "ca/jwt"}},
       {"ca/rpc/client", {"ca/base", "proto"}},

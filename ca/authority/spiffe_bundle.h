@@ -11,7 +11,7 @@
 namespace meshca {
 
 // The JWK Set of SPIFFE Trust Domain and Bundle §4: one `x509-svid` key for each root, its certificate in x5c, then one
-// `jwt-svid` key for each JWT authority, named by its kid; spiffe_sequence and spiffe_refresh_hint beside the keys.
+// `jwt-svid` key for each JWT key, named by its kid; spiffe_sequence and spiffe_refresh_hint beside the keys.
 // Compact JSON, the same bytes for the same bundle. Internal: OpenSSL, or a kid with other than base64url characters.
 absl::StatusOr<std::string> SpiffeBundleJson(const TrustBundle& bundle, absl::Duration refresh_hint);
 

@@ -22,11 +22,11 @@ std::string TrustBundle::ToPem() const {
 }
 
 bool HaveSameContent(const TrustBundle& a, const TrustBundle& b) {
-  return a.trust_domain == b.trust_domain && a.roots == b.roots && a.jwt_authorities == b.jwt_authorities;
+  return a.trust_domain == b.trust_domain && a.roots == b.roots && a.jwt_keys == b.jwt_keys;
 }
 
 bool LosesAuthority(const TrustBundle& before, const TrustBundle& after) {
-  return LacksOneOf(before.roots, after.roots) || LacksOneOf(before.jwt_authorities, after.jwt_authorities);
+  return LacksOneOf(before.roots, after.roots) || LacksOneOf(before.jwt_keys, after.jwt_keys);
 }
 
 absl::Status CheckFollows(const TrustBundle& before, const TrustBundle& after) {

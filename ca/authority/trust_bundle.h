@@ -8,19 +8,11 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "ca/jwt/jwt_key.h"
 #include "ca/spiffe/trust_domain.h"
 #include "ca/x509/certificate.h"
-#include "ca/x509/public_key.h"
 
 namespace meshca {
-
-// A public key by which the JWT-SVIDs of the trust domain are verified.
-struct JwtAuthority {
-  std::string kid;  // names the key in a token's header; base64url characters; never given to another key
-  PublicKey key;
-
-  friend bool operator==(const JwtAuthority&, const JwtAuthority&) = default;
-};
 
 // Immutable. `sequence_number` only grows over the life of a trust domain; equal numbers mean equal content
 // (CheckFollows).
@@ -29,8 +21,7 @@ struct TrustBundle {
   uint64_t sequence_number = 0;
   std::vector<Certificate> roots;                  // the active authority's root first
   absl::Time published_at = absl::InfinitePast();  // when it was committed; acknowledgements come after that
-  // Always empty so far: the database has no rows for them.
-  std::vector<JwtAuthority> jwt_authorities = {};
+  std::vector<JwtKey> jwt_keys = {};               // those that verify JWT-SVIDs, the one that signs among them
 
   // Every root as PEM, one after another: a CA file.
   std::string ToPem() const;

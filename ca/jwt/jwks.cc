@@ -20,37 +20,56 @@ namespace {
 struct AlgorithmRow {
   JwtAlgorithm algorithm;
   absl::string_view name;
-  absl::string_view identifier;  // DER AlgorithmIdentifier
+  std::string identifier;  // DER AlgorithmIdentifier
 };
 
-// RSASSA-PSS, SHA-256, MGF1 with SHA-256, a salt of 32 bytes (RFC 4055 §3.1, as RFC 7518 §3.5 wants it).
-constexpr absl::string_view kPssSha256(
-    "\x30\x41\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0a\x30\x34"
-    "\xa0\x0f\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00"
-    "\xa1\x1c\x30\x1a\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x08"
-    "\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00"
-    "\xa2\x03\x02\x01\x20",
-    67);
-
-const std::array<AlgorithmRow, 5>& Rows() {
-  static const std::array<AlgorithmRow, 5> rows = {{{JwtAlgorithm::kRs256, "RS256", kSha256WithRsaAlgorithm},
-                                                    {JwtAlgorithm::kPs256, "PS256", kPssSha256},
-                                                    {JwtAlgorithm::kEs256, "ES256", kEcdsaWithSha256Algorithm},
-                                                    {JwtAlgorithm::kEs384, "ES384", kEcdsaWithSha384Algorithm},
-                                                    {JwtAlgorithm::kEdDsa, "EdDSA", kEd25519Algorithm}}};
-  return rows;
+// RSASSA-PSS with one hash, MGF1 with the same, and a salt as long as the hash (RFC 4055 §3.1, as RFC 7518 §3.5 wants
+// it). `hash` is the last arc of the hash's OID, `salt` its size.
+std::string PssIdentifier(char hash, char salt) {
+  std::string identifier(
+      "\x30\x41\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0a\x30\x34"
+      "\xa0\x0f\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00"
+      "\xa1\x1c\x30\x1a\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x08"
+      "\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00"
+      "\xa2\x03\x02\x01\x20",
+      67);
+  identifier[29] = hash;
+  identifier[59] = hash;
+  identifier[66] = salt;
+  return identifier;
 }
 
-bool Fits(JwtAlgorithm algorithm, KeyType type) {
+// An AlgorithmIdentifier that differs from `of` in the last arc of its OID alone, which stands at `place`.
+std::string WithArc(absl::string_view of, size_t place, char arc) {
+  std::string identifier(of);
+  identifier[place] = arc;
+  return identifier;
+}
+
+const std::array<AlgorithmRow, 10>& Rows() {
+  static const auto* const rows = new std::array<AlgorithmRow, 10>{{
+      {JwtAlgorithm::kRs256, "RS256", std::string(kSha256WithRsaAlgorithm)},
+      {JwtAlgorithm::kRs384, "RS384", WithArc(kSha256WithRsaAlgorithm, 12, 0x0c)},
+      {JwtAlgorithm::kRs512, "RS512", WithArc(kSha256WithRsaAlgorithm, 12, 0x0d)},
+      {JwtAlgorithm::kPs256, "PS256", PssIdentifier(0x01, 32)},
+      {JwtAlgorithm::kPs384, "PS384", PssIdentifier(0x02, 48)},
+      {JwtAlgorithm::kPs512, "PS512", PssIdentifier(0x03, 64)},
+      {JwtAlgorithm::kEs256, "ES256", std::string(kEcdsaWithSha256Algorithm)},
+      {JwtAlgorithm::kEs384, "ES384", std::string(kEcdsaWithSha384Algorithm)},
+      {JwtAlgorithm::kEs512, "ES512", WithArc(kEcdsaWithSha256Algorithm, 11, 0x04)},
+      {JwtAlgorithm::kEdDsa, "EdDSA", std::string(kEd25519Algorithm)},
+  }};
+  return *rows;
+}
+
+// The bytes of r, and of s, in a signature by ECDSA; 0 for any other algorithm.
+size_t EcdsaHalf(JwtAlgorithm algorithm) {
   switch (algorithm) {
-    case JwtAlgorithm::kRs256:
-    case JwtAlgorithm::kPs256:
-      return type == KeyType::kRsa2048 || type == KeyType::kRsa3072 || type == KeyType::kRsa4096;
-    case JwtAlgorithm::kEs256: return type == KeyType::kEcP256;
-    case JwtAlgorithm::kEs384: return type == KeyType::kEcP384;
-    case JwtAlgorithm::kEdDsa: return type == KeyType::kEd25519;
+    case JwtAlgorithm::kEs256: return 32;
+    case JwtAlgorithm::kEs384: return 48;
+    case JwtAlgorithm::kEs512: return 66;
+    default: return 0;
   }
-  return false;
 }
 
 std::string UnsignedInteger(absl::string_view bytes) {
@@ -137,7 +156,7 @@ absl::Status CheckAlgorithm(absl::string_view alg, KeyType type) {
   if (alg.empty()) return absl::OkStatus();
   for (const AlgorithmRow& row : Rows()) {
     if (row.name != alg) continue;
-    if (Fits(row.algorithm, type)) return absl::OkStatus();
+    if (AlgorithmFits(row.algorithm, type)) return absl::OkStatus();
     return Broken(absl::StrCat("its algorithm ", ShownMember(alg), " does not take a key of type ", KeyTypeName(type)));
   }
   return Foreign(absl::StrCat("the algorithm ", ShownMember(alg), " is not accepted here"));
@@ -180,6 +199,23 @@ std::string EcdsaToDer(absl::string_view signature, size_t half) {
 
 }  // namespace
 
+bool AlgorithmFits(JwtAlgorithm algorithm, KeyType type) {
+  switch (algorithm) {
+    case JwtAlgorithm::kRs256:
+    case JwtAlgorithm::kRs384:
+    case JwtAlgorithm::kRs512:
+    case JwtAlgorithm::kPs256:
+    case JwtAlgorithm::kPs384:
+    case JwtAlgorithm::kPs512:
+      return type == KeyType::kRsa2048 || type == KeyType::kRsa3072 || type == KeyType::kRsa4096;
+    case JwtAlgorithm::kEs256: return type == KeyType::kEcP256;
+    case JwtAlgorithm::kEs384: return type == KeyType::kEcP384;
+    case JwtAlgorithm::kEs512: return type == KeyType::kEcP521;
+    case JwtAlgorithm::kEdDsa: return type == KeyType::kEd25519;
+  }
+  return false;
+}
+
 absl::string_view JwtAlgorithmName(JwtAlgorithm algorithm) {
   for (const AlgorithmRow& row : Rows()) {
     if (row.algorithm == algorithm) return row.name;
@@ -197,10 +233,10 @@ absl::StatusOr<JwtAlgorithm> ParseJwtAlgorithm(absl::string_view name) {
   } else if (absl::StartsWith(name, "HS")) {
     why = "is HMAC, whose key would be a shared secret";
   }
-  return WithReason(
-      absl::UnauthenticatedError(absl::StrCat("JWT: algorithm \"", absl::Utf8SafeCHexEscape(name.substr(0, 32)), "\" ",
-                                              why, "; accepted are RS256, PS256, ES256, ES384 and EdDSA")),
-      "JWT_ALGORITHM_REFUSED");
+  return WithReason(absl::UnauthenticatedError(absl::StrCat(
+                        "JWT: algorithm \"", absl::Utf8SafeCHexEscape(name.substr(0, 32)), "\" ", why,
+                        "; accepted are RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512 and EdDSA")),
+                    "JWT_ALGORITHM_REFUSED");
 }
 
 absl::StatusOr<Jwks> Jwks::Parse(absl::string_view json) {
@@ -243,7 +279,7 @@ std::vector<const Jwks::Key*> Jwks::Candidates(JwtAlgorithm algorithm, absl::str
   std::vector<const Key*> candidates;
   for (const Key& key : keys_) {
     if (!kid.empty() && key.kid != kid) continue;
-    if (!Fits(algorithm, key.key.type())) continue;
+    if (!AlgorithmFits(algorithm, key.key.type())) continue;
     if (!key.alg.empty() && key.alg != JwtAlgorithmName(algorithm)) continue;
     candidates.push_back(&key);
   }
@@ -252,10 +288,10 @@ std::vector<const Jwks::Key*> Jwks::Candidates(JwtAlgorithm algorithm, absl::str
 
 bool VerifyJwsSignature(JwtAlgorithm algorithm, const PublicKey& key, absl::string_view message,
                         absl::string_view signature) {
-  if (!Fits(algorithm, key.type())) return false;
+  if (!AlgorithmFits(algorithm, key.type())) return false;
   std::string sequence;
-  if (algorithm == JwtAlgorithm::kEs256 || algorithm == JwtAlgorithm::kEs384) {
-    sequence = EcdsaToDer(signature, algorithm == JwtAlgorithm::kEs256 ? 32 : 48);
+  if (const size_t half = EcdsaHalf(algorithm); half != 0) {
+    sequence = EcdsaToDer(signature, half);
     if (sequence.empty()) return false;
     signature = sequence;
   }
@@ -263,6 +299,25 @@ bool VerifyJwsSignature(JwtAlgorithm algorithm, const PublicKey& key, absl::stri
     if (row.algorithm == algorithm) return key.Verify(row.identifier, message, signature).ok();
   }
   return false;
+}
+
+absl::StatusOr<std::string> EcdsaToJws(absl::string_view der, size_t half) {
+  der::Reader outer(der);
+  absl::string_view sequence, r, s;
+  const bool read = outer.Read(der::kSequence, sequence) && outer.empty();
+  der::Reader inner(sequence);
+  if (!read || !inner.Read(der::kInteger, r) || !inner.Read(der::kInteger, s) || !inner.empty()) {
+    return absl::InternalError("a signature by ECDSA is not two numbers");
+  }
+  std::string raw(2 * half, '\0');
+  size_t end = half;
+  for (absl::string_view number : {r, s}) {
+    number.remove_prefix(std::min(number.find_first_not_of('\0'), number.size()));
+    if (number.size() > half) return absl::InternalError("a signature by ECDSA has a number that is too long");
+    raw.replace(end - number.size(), number.size(), number.data(), number.size());
+    end += half;
+  }
+  return raw;
 }
 
 }  // namespace meshca

@@ -14,9 +14,11 @@ namespace meshca {
 
 // The signatures that are believed (RFC 7518 §3.1, RFC 8037). HMAC and none are no members: whatever a token's header
 // says, a public key is never used as a shared secret.
-enum class JwtAlgorithm { kRs256, kPs256, kEs256, kEs384, kEdDsa };
+enum class JwtAlgorithm { kRs256, kRs384, kRs512, kPs256, kPs384, kPs512, kEs256, kEs384, kEs512, kEdDsa };
 
 absl::string_view JwtAlgorithmName(JwtAlgorithm algorithm);
+// Whether keys of `type` sign by `algorithm`.
+bool AlgorithmFits(JwtAlgorithm algorithm, KeyType type);
 // Unauthenticated (reason JWT_ALGORITHM_REFUSED) names the algorithm, says why (none, HMAC, unknown), and lists ours.
 absl::StatusOr<JwtAlgorithm> ParseJwtAlgorithm(absl::string_view name);
 
@@ -62,6 +64,10 @@ class Jwks {
 // Is `signature`, in the form JWS gives it (ECDSA: r and s side by side, RFC 7518 §3.4), the key's over `message`?
 bool VerifyJwsSignature(JwtAlgorithm algorithm, const PublicKey& key, absl::string_view message,
                         absl::string_view signature);
+
+// A signature by ECDSA as certificates hold it (SEQUENCE of r and s) in the form that JWS gives it: r and s side by
+// side, `half` bytes each. Internal: it is none.
+absl::StatusOr<std::string> EcdsaToJws(absl::string_view der, size_t half);
 
 }  // namespace meshca
 

@@ -150,12 +150,21 @@ absl::Status Jwt::CheckClaims(absl::string_view issuer, const std::vector<std::s
     return RefusedJwt("JWT_WRONG_ISSUER",
                       absl::StrCat("its issuer is ", Quoted(this->issuer()), ", not ", Quoted(issuer)));
   }
-  const std::vector<std::string> found = this->audiences();
-  if (std::find_first_of(found.begin(), found.end(), audiences.begin(), audiences.end()) == found.end()) {
-    return RefusedJwt("JWT_WRONG_AUDIENCE",
-                      absl::StrCat("its audience is ", found.empty() ? "missing" : Quoted(absl::StrJoin(found, ", ")),
-                                   "; accepted: ", absl::StrJoin(audiences, ", ")));
+  MESHCA_RETURN_IF_ERROR(CheckAudience(audiences));
+  return CheckTimes(now);
+}
+
+absl::Status Jwt::CheckAudience(const std::vector<std::string>& accepted) const {
+  const std::vector<std::string> found = audiences();
+  if (std::find_first_of(found.begin(), found.end(), accepted.begin(), accepted.end()) != found.end()) {
+    return absl::OkStatus();
   }
+  return RefusedJwt("JWT_WRONG_AUDIENCE",
+                    absl::StrCat("its audience is ", found.empty() ? "missing" : Quoted(absl::StrJoin(found, ", ")),
+                                 "; accepted: ", absl::StrJoin(accepted, ", ")));
+}
+
+absl::Status Jwt::CheckTimes(absl::Time now) const {
   MESHCA_ASSIGN_OR_RETURN(const std::optional<absl::Time> exp, TimeClaim(claims_, "exp"));
   MESHCA_ASSIGN_OR_RETURN(const std::optional<absl::Time> nbf, TimeClaim(claims_, "nbf"));
   MESHCA_ASSIGN_OR_RETURN(const std::optional<absl::Time> iat, TimeClaim(claims_, "iat"));

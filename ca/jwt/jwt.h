@@ -69,6 +69,9 @@ class Jwt {
   // Unauthenticated: JWT_WRONG_ISSUER, JWT_WRONG_AUDIENCE, JWT_EXPIRED, JWT_NOT_YET_VALID, JWT_MALFORMED (exp missing,
   // a time that is no number); each says what was found and what is wanted.
   absl::Status CheckClaims(absl::string_view issuer, const std::vector<std::string>& audiences, absl::Time now) const;
+  // Two parts of CheckClaims, for tokens that have no issuer: JWT-SVIDs.
+  absl::Status CheckAudience(const std::vector<std::string>& accepted) const;
+  absl::Status CheckTimes(absl::Time now) const;
 
  private:
   JwtProof proof_;

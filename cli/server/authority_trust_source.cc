@@ -15,6 +15,7 @@ std::shared_ptr<const sds::Trust> TrustOf(const AuthoritySnapshot* snapshot) {
   own.trust_domain = bundle.trust_domain;
   own.roots.reserve(bundle.roots.size());
   for (const Certificate& root : bundle.roots) own.roots.push_back(root.der());
+  own.jwt_keys = bundle.jwt_keys;
   return trust;
 }
 
