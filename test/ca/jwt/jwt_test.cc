@@ -3,9 +3,14 @@
 #include <string>
 #include <vector>
 
+#include <openssl/evp.h>
+#include <openssl/rsa.h>
+#include <openssl/x509.h>
+
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "ca/base/openssl_ptr.h"
 #include "ca/jwt/jwks.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -363,8 +368,8 @@ INSTANTIATE_TEST_SUITE_P(
                     "\"key_ops\" lacks verify", false},
         IgnoredCase{"UnknownType", R"({"kty":"AKP","pub":"AA"})", "keys[0]", "takes the key type \"AKP\"", false},
         IgnoredCase{"UnknownCurve", R"({"kty":"EC","crv":"P-521"})", "keys[0]", "takes the curve \"P-521\"", false},
-        IgnoredCase{"UnknownAlgorithm", Rsa(Modulus(), R"(,"alg":"RS1")"), "keys[0]",
-                    "\"RS1\" is not accepted here", false}),
+        IgnoredCase{"UnknownAlgorithm", Rsa(Modulus(), R"(,"alg":"RS1")"), "keys[0]", "\"RS1\" is not accepted here",
+                    false}),
     [](const auto& info) { return info.param.name; });
 
 TEST(Jwks, TwoKeysOfOneNameAreBothTried) {
@@ -394,6 +399,73 @@ TEST(Jwks, AKeysOwnAlgorithmBinds) {
           .value();
   EXPECT_TRUE(Judge(kVectorPs256, keys).ok());
   EXPECT_THAT(Judge(kVectorRs256, keys), Refuses(Code::kUnauthenticated, "JWT_UNKNOWN_KEY", "for RS256"));
+}
+
+struct AlgorithmCase {
+  const char* name;
+  const char* digest;
+  bool pss = false;
+  const char* curve = "";  // "": RSA
+};
+class JwsAlgorithm : public testing::TestWithParam<AlgorithmCase> {};
+
+// Signed by OpenSSL itself, of which ca/jwt uses nothing for this.
+std::string SignByOpenSsl(const AlgorithmCase& c, EVP_PKEY* key, absl::string_view message) {
+  const EvpMdCtxPtr context(EVP_MD_CTX_new());
+  EVP_PKEY_CTX* options = nullptr;
+  EXPECT_EQ(EVP_DigestSignInit_ex(context.get(), &options, c.digest, nullptr, nullptr, key, nullptr), 1);
+  if (c.pss) {
+    EXPECT_EQ(EVP_PKEY_CTX_set_rsa_padding(options, RSA_PKCS1_PSS_PADDING), 1);
+    EXPECT_EQ(EVP_PKEY_CTX_set_rsa_pss_saltlen(options, RSA_PSS_SALTLEN_DIGEST), 1);
+  }
+  std::string signature(1024, '\0');
+  size_t size = signature.size();
+  EXPECT_EQ(EVP_DigestSign(context.get(), reinterpret_cast<unsigned char*>(signature.data()), &size,
+                           reinterpret_cast<const unsigned char*>(message.data()), message.size()),
+            1);
+  signature.resize(size);
+  return signature;
+}
+
+TEST_P(JwsAlgorithm, VerifiesWhatOpenSslSignedAndNothingElse) {
+  const AlgorithmCase& c = GetParam();
+  const EvpPkeyPtr key(*c.curve == '\0' ? EVP_PKEY_Q_keygen(nullptr, nullptr, "RSA", size_t{2048})
+                                        : EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", c.curve));
+  unsigned char* raw = nullptr;
+  const int size = i2d_PUBKEY(key.get(), &raw);
+  ASSERT_GT(size, 0);
+  const std::string spki(reinterpret_cast<const char*>(raw), static_cast<size_t>(size));
+  OPENSSL_free(raw);
+  const PublicKey public_key = PublicKey::OfCertificate(spki).value();
+
+  std::string signature = SignByOpenSsl(c, key.get(), "header.payload");
+  if (*c.curve != '\0') signature = EcdsaToJws(signature, absl::string_view(c.curve) == "P-521" ? 66 : 32).value();
+  const JwtAlgorithm algorithm = ParseJwtAlgorithm(c.name).value();
+  EXPECT_TRUE(VerifyJwsSignature(algorithm, public_key, "header.payload", signature));
+  EXPECT_FALSE(VerifyJwsSignature(algorithm, public_key, "header.payloae", signature));
+  for (const char* other : {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}) {
+    if (absl::string_view(other) == c.name) continue;
+    EXPECT_FALSE(VerifyJwsSignature(ParseJwtAlgorithm(other).value(), public_key, "header.payload", signature))
+        << other;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Rfc7518, JwsAlgorithm,
+                         testing::Values(AlgorithmCase{"RS256", "SHA256"}, AlgorithmCase{"RS384", "SHA384"},
+                                         AlgorithmCase{"RS512", "SHA512"}, AlgorithmCase{"PS256", "SHA256", true},
+                                         AlgorithmCase{"PS384", "SHA384", true}, AlgorithmCase{"PS512", "SHA512", true},
+                                         AlgorithmCase{"ES256", "SHA256", false, "P-256"},
+                                         AlgorithmCase{"ES512", "SHA512", false, "P-521"}),
+                         [](const auto& info) { return info.param.name; });
+
+TEST(EcdsaToJws, WhatIsNotTwoNumbersIsRefused) {
+  using std::string;
+  for (const string& der :
+       {string(), string("\x30\x00", 2), string("\x30\x03\x02\x01\x05"), string("\x30\x06\x02\x01\x05\x02\x01\x05z"),
+        string("\x30\x07\x02\x01\x05\x02\x02\x05\x05", 9)}) {
+    EXPECT_EQ(EcdsaToJws(der, 1).status().code(), Code::kInternal) << B64(der);
+  }
+  EXPECT_EQ(EcdsaToJws("\x30\x06\x02\x01\x05\x02\x01\x06", 2).value(), string("\0\x05\0\x06", 4));
 }
 
 }  // namespace
