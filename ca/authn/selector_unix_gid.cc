@@ -22,6 +22,7 @@ class UnixGid final : public SelectorKind {
   absl::StatusOr<std::vector<std::string>> ValuesOf(ProcessFacts& process) const override {
     MESHCA_ASSIGN_OR_RETURN(const std::vector<uint32_t> groups, process.Groups());
     std::vector<std::string> values;
+    values.reserve(groups.size());
     for (const uint32_t group : groups) values.push_back(absl::StrCat(group));
     return values;
   }

@@ -186,7 +186,8 @@ TEST_F(UnixPeerTest, AReusedPidIsNotTheProcessThatConnected) {
 }
 
 TEST_F(UnixPeerTest, AnUnreadableExecutableSaysSo) {
-  store_.entries = {Entry("/path", {"unix:path:/usr/bin/envoy"})};
+  store_.entries = {Entry("/path", {"unix:path:/usr/bin/envoy"}),
+                    Entry("/uid-and-path", {"unix:path:/usr/bin/envoy", "unix:uid:1000"})};
   processes_.executable.at(42) = absl::PermissionDeniedError("read /proc/42/exe: Permission denied");
   EXPECT_THAT(Judge({.pid = 42, .uid = 1000, .gid = 100, .start_time = 7}),
               Refuses(Code::kPermissionDenied, "ENTRY_MISSING", "could not be judged: read /proc/42/exe"));
