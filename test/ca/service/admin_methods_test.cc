@@ -353,7 +353,7 @@ TEST_F(AdminTest, TheBundleIsPemAndSpiffeJson) {
   const auto bundle = GetBundle(context, kActor, v1::GetBundleRequest());
   ASSERT_THAT(bundle, IsOk());
   EXPECT_THAT(Certificate::ParseAll(Pem(bundle->roots_pem())), IsOk());
-  EXPECT_THAT(bundle->spiffe_json(), HasSubstr(R"("use":"x509-svid","kty":"EC","crv":"P-256","x":")"));
+  EXPECT_THAT(bundle->spiffe_json(), HasSubstr(R"("use":"x509-svid","crv":"P-256","kty":"EC","x":")"));
   EXPECT_THAT(bundle->spiffe_json(), HasSubstr(absl::StrCat(R"("spiffe_sequence":)", bundle->sequence_number())));
 }
 
