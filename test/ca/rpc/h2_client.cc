@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -48,7 +49,7 @@ std::vector<std::string> Reply::messages() const {
   return found;
 }
 
-UniqueFd ConnectTo(const std::string& address) {
+UniqueFd ConnectTo(const std::string& address, int receive_buffer_bytes) {
   absl::string_view text = address;
   UniqueFd fd;
   if (absl::ConsumePrefix(&text, "unix:")) {
@@ -65,6 +66,10 @@ UniqueFd ConnectTo(const std::string& address) {
     name.sin_port = htons(static_cast<uint16_t>(port));
     name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     fd = UniqueFd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (receive_buffer_bytes != 0) {
+      const int set = ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVBUF, &receive_buffer_bytes, sizeof receive_buffer_bytes);
+      MESHCA_CHECK(set == 0);
+    }
     MESHCA_CHECK(::connect(fd.get(), reinterpret_cast<sockaddr*>(&name), sizeof name) == 0);
     const int on = 1;
     ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -120,8 +125,8 @@ struct H2Client::Callbacks {
   }
 };
 
-H2Client::H2Client(const std::string& address, SSL_CTX* tls, SSL_SESSION* session, bool manual_window)
-    : fd_(ConnectTo(address)) {
+H2Client::H2Client(UniqueFd connected, SSL_CTX* tls, SSL_SESSION* session, bool manual_window)
+    : fd_(std::move(connected)) {
   if (tls != nullptr && !Handshake(tls, session)) return;
   nghttp2_session_callbacks* callbacks = nullptr;
   nghttp2_session_callbacks_new(&callbacks);

@@ -44,14 +44,20 @@ struct Reply {
 // long.
 inline constexpr absl::Duration kPatience = absl::Minutes(1);
 
-// A non-blocking connected socket to "127.0.0.1:PORT" or "unix:/path"; CHECKs that it connects.
-UniqueFd ConnectTo(const std::string& address);
+// A non-blocking connected socket to "127.0.0.1:PORT" or "unix:/path"; CHECKs that it connects. For TCP,
+// `receive_buffer_bytes` other than 0 bounds what the kernel takes for a client that does not read, from the start: a
+// window that shrinks later makes it throw away what was sent into the wider one, and the acknowledgements in that too.
+UniqueFd ConnectTo(const std::string& address, int receive_buffer_bytes = 0);
 
 class H2Client {
  public:
   // Connects; with `tls`, does the handshake (`session` is offered for resumption). A failed handshake leaves
   // connected() false and says why in error().
   explicit H2Client(const std::string& address, SSL_CTX* tls = nullptr, SSL_SESSION* session = nullptr,
+                    bool manual_window = false)
+      : H2Client(ConnectTo(address), tls, session, manual_window) {}
+  // The same on a socket from ConnectTo().
+  explicit H2Client(UniqueFd connected, SSL_CTX* tls = nullptr, SSL_SESSION* session = nullptr,
                     bool manual_window = false);
   ~H2Client();
 

@@ -26,13 +26,14 @@ sockaddr_in NameOf(int fd, int (*get)(int, sockaddr*, socklen_t*)) {
   return name;
 }
 
-// Keeps both buffers between the server and `client`, which does not read, from growing to the megabytes that some
-// kernels allow: some thousand answers fill them. Server and test are one process, so the server's socket is the one
-// whose other end is `client`. With the smallest send buffer the kernel would hold up each few answers for an
-// acknowledgement.
-void KeepBuffersSmall(int client) {
-  const int room = 512 * 1024;
-  EXPECT_EQ(::setsockopt(client, SOL_SOCKET, SO_RCVBUF, &room, sizeof room), 0);
+// What the kernel takes for a client that does not read: some thousand answers fill it, not the megabytes that it may
+// grow to.
+constexpr int kReceiveBufferBytes = 64 * 1024;
+
+// Keeps what the server's kernel holds for `client` from growing, too. Server and test are one process, so the server's
+// socket is the one whose other end is `client`. With the smallest buffer the kernel would hold up each few answers for
+// an acknowledgement.
+void KeepSendBufferSmall(int client) {
   const in_port_t port = NameOf(client, ::getsockname).sin_port;
   DIR* folder = ::opendir("/proc/self/fd");
   int found = 0;
@@ -105,10 +106,10 @@ TEST_F(StallTest, WhoAsksForKeyUpdatesWithoutReadingCostsNoRoundsAndIsCut) {
   TlsRecords records(ctx_.get());
   const std::string address = ServeTls();
   H2Client other(address, ctx_.get());
-  H2Client client(address, ctx_.get());
+  H2Client client(ConnectTo(address, kReceiveBufferBytes), ctx_.get());
   ASSERT_TRUE(client.connected()) << client.error();
   records.TakeOver(client.ssl());
-  KeepBuffersSmall(client.fd());
+  KeepSendBufferSmall(client.fd());
   std::string out = records.Seal(TlsRecords::kApplicationData, kHello);
   // Nobody reads the answers, so that at some time no more of them come: from then on rounds and calls are counted.
   int unread = -1;
