@@ -26,8 +26,8 @@ void Drain(SerialExecutor& executor) {
 
 TEST(SerialExecutor, RunsWorkInTheOrderInWhichItWasGiven) {
   const FakeClock clock;
-  SerialExecutor executor(clock);
   std::vector<int> ran;  // the executor's thread, then this one
+  SerialExecutor executor(clock);
   for (int i = 0; i < 3; ++i) executor.Run([&ran, i] { ran.push_back(i); });
   EXPECT_TRUE(ran.empty()) << "it has not started";
   executor.Start();
@@ -95,8 +95,8 @@ TEST(SerialExecutor, OneThatWasNeverStartedLosesNoWork) {
 
 TEST(SerialExecutor, TicksEveryFiveSecondsSinceBootWhateverTheWallClockSays) {
   FakeClock clock;
-  SerialExecutor executor(clock);
   AwaitedCounter ticks;
+  SerialExecutor executor(clock);
   executor.OnTick([&] { ticks.Add(); });
   executor.Start();
   Drain(executor);
@@ -114,8 +114,8 @@ TEST(SerialExecutor, TicksEveryFiveSecondsSinceBootWhateverTheWallClockSays) {
 
 TEST(SerialExecutor, WakeTicksAtOnce) {
   const FakeClock clock;
-  SerialExecutor executor(clock);
   AwaitedCounter first, second;
+  SerialExecutor executor(clock);
   executor.OnTick([&] { first.Add(); });
   executor.OnTick([&] { second.Add(); });
   executor.Start();
@@ -126,9 +126,9 @@ TEST(SerialExecutor, WakeTicksAtOnce) {
 
 TEST(SerialExecutor, ADutyRunsBeforeTheWorkThatWasGivenWithIt) {
   const FakeClock clock;
-  SerialExecutor executor(clock);
   int changed = 0, seen = 0;  // `changed` is written before the work that reads `seen` is given
   Mutex mutex;
+  SerialExecutor executor(clock);
   executor.AddDuty([&] {
     MutexLock lock(mutex);
     seen = changed;
@@ -152,8 +152,8 @@ TEST(SerialExecutor, ADutyRunsBeforeTheWorkThatWasGivenWithIt) {
 
 TEST(SerialExecutor, ADutyRunsAgainWhenTheTimeItAskedForHasPassed) {
   const FakeClock clock;
-  SerialExecutor executor(clock);
   AwaitedCounter runs;
+  SerialExecutor executor(clock);
   executor.AddDuty([&] {
     runs.Add();
     return absl::Milliseconds(1);  // of the machine's time: waiting is not the fake clock's
@@ -164,8 +164,8 @@ TEST(SerialExecutor, ADutyRunsAgainWhenTheTimeItAskedForHasPassed) {
 
 TEST(SerialExecutor, ADutyRunsAtOnceWhenItIsNudged) {
   const FakeClock clock;
-  SerialExecutor executor(clock);
   AwaitedCounter runs;
+  SerialExecutor executor(clock);
   executor.AddDuty([&] {
     runs.Add();
     return absl::InfiniteDuration();
@@ -182,8 +182,8 @@ TEST(SerialExecutor, ADutyRunsAtOnceWhenItIsNudged) {
 
 TEST(SerialExecutor, ANudgeFromADutyBringsAnotherRound) {
   const FakeClock clock;
-  SerialExecutor executor(clock);
   AwaitedCounter runs;
+  SerialExecutor executor(clock);
   executor.AddDuty([&] {
     runs.Add();
     if (runs.count() < 50) executor.Nudge();
