@@ -25,6 +25,7 @@
 #include "gtest/gtest.h"
 #include "test/ca/authn/refuses.h"
 #include "test/ca/jwt/jwt_maker.h"
+#include "test/fakes/closed_port.h"
 
 namespace meshca {
 namespace {
@@ -35,6 +36,10 @@ using Code = absl::StatusCode;
 class TestServer {
  public:
   explicit TestServer(std::unique_ptr<httplib::Server> server) : server_(std::move(server)) {
+    // Its own five seconds each would end a connection whose client is off its processor for so long.
+    server_->set_keep_alive_timeout(60);
+    server_->set_read_timeout(60);
+    server_->set_write_timeout(60);
     server_->Get("/keys",
                  [](const httplib::Request&, httplib::Response& answer) { answer.set_content("keys", "x/y"); });
     server_->Get("/large", [](const httplib::Request&, httplib::Response& answer) {
@@ -71,8 +76,11 @@ class TestServer {
   bool ending_ = false;
 };
 
+// For tests of something else than time.
+constexpr HttpGetOptions kPatient = {.timeout = absl::Minutes(2)};
+
 // A GET by a client of its own, which believes `ca_file`.
-absl::StatusOr<std::string> Get(const std::string& url, const HttpGetOptions& options = {},
+absl::StatusOr<std::string> Get(const std::string& url, const HttpGetOptions& options = kPatient,
                                 const std::string& ca_file = "") {
   return HttpGet(*http::Client::Create({.ca_file = ca_file}).value(), url, options);
 }
@@ -139,7 +147,7 @@ TEST(HttpGet, BoundsAServerThatDrips) {
     DrippingServer server(start);
     const absl::Time begun = absl::Now();
     EXPECT_THAT(Get(server.Url(scheme), hasty), Refuses(Code::kUnavailable, "", "no whole answer within 100ms"));
-    EXPECT_LT(absl::Now() - begun, absl::Seconds(5)) << scheme << " " << start;
+    EXPECT_LT(absl::Now() - begun, absl::Minutes(1)) << scheme << " " << start;
   }
 }
 
@@ -161,11 +169,8 @@ TEST(HttpGet, BoundsTrailersThatNeverEnd) {
 }
 
 TEST(HttpGet, NamesTheUrlWhenNobodyAnswers) {
-  std::string url;
-  {
-    TestServer server(std::make_unique<httplib::Server>());
-    url = server.Url("/keys");
-  }
+  const ClosedPort closed;
+  const std::string url = absl::StrCat("http://", closed.address(), "/keys");
   EXPECT_THAT(Get(url), Refuses(Code::kUnavailable, "", absl::StrCat("GET ", url, ": ")));
   EXPECT_EQ(Get("http://issuer.test/keys").status().code(), Code::kInvalidArgument);
 }
@@ -201,7 +206,7 @@ class HttpsGet : public testing::Test {
 
 TEST_F(HttpsGet, BelievesTheConfiguredCaAlone) {
   TestServer server(std::make_unique<httplib::SSLServer>(Path("leaf.pem").c_str(), Path("key.pem").c_str()));
-  auto body = Get(server.Url("/keys", "https"), {}, Path("root.pem"));
+  auto body = Get(server.Url("/keys", "https"), kPatient, Path("root.pem"));
   ASSERT_TRUE(body.ok()) << body.status();
   EXPECT_EQ(*body, "keys");
   EXPECT_THAT(Get(server.Url("/keys", "https")),

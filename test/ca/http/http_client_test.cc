@@ -14,7 +14,9 @@
 #include "ca/base/mutex.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "test/ca/http/patience.h"
 #include "test/ca/http/scripted_server.h"
+#include "test/fakes/closed_port.h"
 
 namespace meshca::http {
 namespace {
@@ -36,7 +38,7 @@ ScriptedServer::Script Always(const std::string& answer) {
 
 std::unique_ptr<Client> NewClient(ClientOptions options = {}) { return Client::Create(std::move(options)).value(); }
 
-absl::StatusOr<Response> Get(Client& client, const Url& url, const CallOptions& options = {}) {
+absl::StatusOr<Response> Get(Client& client, const Url& url, const CallOptions& options = PatientCall()) {
   ClientRequest request;
   request.url = url;
   return client.Fetch(std::move(request), options);
@@ -86,7 +88,7 @@ TEST(HttpClient, SaysWhomItAsksForWhat) {
   request.headers = {{"Authorization", "Bearer x"}};
   request.body = "body";
   const auto client = NewClient();
-  ASSERT_TRUE(client->Fetch(request, {}).ok());
+  ASSERT_TRUE(client->Fetch(request, PatientCall()).ok());
   EXPECT_THAT(head.Get(), AllOf(StartsWith(absl::StrCat("PUT /a?b=c HTTP/1.1\r\nHost: ", server.url().HostHeader())),
                                 HasSubstr("Authorization: Bearer x\r\n"), HasSubstr("Content-Length: 4\r\n")));
 }
@@ -99,7 +101,7 @@ TEST(HttpClient, RefusesAHeaderThatWouldEndItsLine) {
     ClientRequest request;
     request.url = server.url();
     request.headers = Headers({field});
-    EXPECT_EQ(client->Fetch(request, {}).status().code(), absl::StatusCode::kInvalidArgument) << field.value;
+    EXPECT_EQ(client->Fetch(request, PatientCall()).status().code(), absl::StatusCode::kInvalidArgument) << field.value;
   }
   EXPECT_EQ(server.connections(), 0);
 }
@@ -141,8 +143,8 @@ TEST(HttpClient, DoesNotAskTwiceForWhatMayNotHappenTwice) {
   ClientRequest request;
   request.method = "POST";
   request.url = server.url();
-  EXPECT_TRUE(client->Fetch(request, {}).ok());
-  EXPECT_THAT(std::string(client->Fetch(request, {}).status().message()), HasSubstr("ended in the middle"));
+  EXPECT_TRUE(client->Fetch(request, PatientCall()).ok());
+  EXPECT_THAT(std::string(client->Fetch(request, PatientCall()).status().message()), HasSubstr("ended in the middle"));
   EXPECT_EQ(server.connections(), 1);
 }
 
@@ -239,9 +241,9 @@ TEST(HttpClient, NoCallIsMoreThanItsShare) {
   ClientRequest request;
   request.url = server.url();
   Awaited<absl::Status> first, second;
-  client->Send(request, {}, [&](absl::StatusOr<Response> response) { first.Set(response.status()); });
-  client->Send(request, {}, [&](absl::StatusOr<Response> response) { second.Set(response.status()); });
-  EXPECT_EQ(client->Fetch(request, {}).status().code(), absl::StatusCode::kResourceExhausted);
+  client->Send(request, PatientCall(), [&](absl::StatusOr<Response> response) { first.Set(response.status()); });
+  client->Send(request, PatientCall(), [&](absl::StatusOr<Response> response) { second.Set(response.status()); });
+  EXPECT_EQ(client->Fetch(request, PatientCall()).status().code(), absl::StatusCode::kResourceExhausted);
   client->Stop();
   EXPECT_EQ(first.Get().code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(second.Get().code(), absl::StatusCode::kUnavailable);
@@ -330,7 +332,7 @@ TEST(HttpClient, AStreamEndsByItsHandlersWord) {
   ClientRequest request;
   request.url = watch.url();
   Seen seen;
-  client->Stream(request, {}, seen.Handler());
+  client->Stream(request, PatientCall(), seen.Handler());
   watch.Say("stop");
   EXPECT_EQ(seen.end.Get(), absl::AbortedError("stop was said"));
 }
@@ -344,9 +346,9 @@ TEST(HttpClient, AStreamThatFallsSilentEnds) {
   options.timeout = absl::InfiniteDuration();
   options.silence_timeout = absl::Milliseconds(100);
   Seen seen;
-  client->Stream(request, options, seen.Handler());
+  // Said beforehand and not waited for: a server that is held up for so long has been silent before it, too.
   watch.Say("x");
-  seen.AwaitBody("x");
+  client->Stream(request, options, seen.Handler());
   EXPECT_EQ(seen.end.Get(), absl::DeadlineExceededError("nothing came within 100ms"));
 }
 
@@ -356,7 +358,7 @@ TEST(HttpClient, AStreamIsNotBoundBySizeAndEndsWithItsAnswer) {
   const auto client = NewClient();
   ClientRequest request;
   request.url = server.url();
-  CallOptions options;
+  CallOptions options = PatientCall();
   options.body_bytes_max = 10;
   EXPECT_THAT(std::string(client->Fetch(request, options).status().message()), HasSubstr("longer than 10 bytes"));
   Seen seen;
@@ -396,13 +398,10 @@ TEST(HttpClient, ManyThreadsShareOne) {
 }
 
 TEST(HttpClient, SaysWhyItReachesNobody) {
-  Url closed;
-  {
-    ScriptedServer server([](ScriptedPeer&, int) {});
-    closed = server.url();
-  }
+  const ClosedPort closed;
   const auto client = NewClient();
-  EXPECT_EQ(Get(*client, closed).status(), absl::UnavailableError("connect: Connection refused"));
+  EXPECT_EQ(Get(*client, Url::Parse(absl::StrCat("http://", closed.address(), "/")).value()).status(),
+            absl::UnavailableError("connect: Connection refused"));
   EXPECT_EQ(Get(*client, Url::Parse("http://no-such-host.invalid/").value()).status().code(),
             absl::StatusCode::kUnavailable);
 }

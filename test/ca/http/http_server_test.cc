@@ -24,6 +24,7 @@
 #include "ca/x509/authority_builder.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "test/ca/http/patience.h"
 
 namespace meshca::http {
 namespace {
@@ -51,7 +52,7 @@ void Echo(Request request, Responder respond) {
 }
 
 ServerOptions WithBodies() {
-  ServerOptions options;
+  ServerOptions options = PatientServer();
   options.body_bytes_max = 16;
   return options;
 }
@@ -71,16 +72,16 @@ class RawClient {
   explicit RawClient(const Server& server) {
     const std::string& address = server.address();
     const size_t colon = address.rfind(':');
-    fd_ = TcpConnect(address.substr(0, colon), address.substr(colon + 1), SystemClock().SinceBoot() + absl::Seconds(20))
-              .value();
+    fd_ =
+        TcpConnect(address.substr(0, colon), address.substr(colon + 1), SystemClock().SinceBoot() + kPatience).value();
   }
   void Send(const std::string& bytes) { (void)!::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL); }
-  // Until `end` has come, or the connection's end; "(timeout)" after 20 s.
+  // Until `end` has come, or the connection's end; "(timeout)" where neither comes.
   std::string ReadUntil(const std::string& end) {
     std::string all;
     while (end.empty() || !absl::EndsWith(all, end)) {
       char bytes[4096];
-      if (!WaitForSocket(fd_.get(), POLLIN, SystemClock().SinceBoot() + absl::Seconds(20))) return all + "(timeout)";
+      if (!WaitForSocket(fd_.get(), POLLIN, SystemClock().SinceBoot() + kPatience)) return all + "(timeout)";
       const ssize_t count = ::recv(fd_.get(), bytes, sizeof bytes, 0);
       if (count <= 0) return all;
       all.append(bytes, static_cast<size_t>(count));
@@ -101,7 +102,7 @@ TEST(HttpServer, GivesTheHandlerTheRequestAndTheClientTheAnswer) {
   });
   const auto server = Server::Start("127.0.0.1:0", handler, WithBodies()).value();
   const auto client = Client::Create().value();
-  const auto response = client->Fetch(RequestTo(*server, "POST", "body"), {});
+  const auto response = client->Fetch(RequestTo(*server, "POST", "body"), PatientCall());
   ASSERT_TRUE(response.ok()) << response.status();
   EXPECT_EQ(response->body, "POST /a?b body");
   EXPECT_THAT(peer, StartsWith("127.0.0.1:"));
@@ -167,8 +168,8 @@ TEST(HttpServer, TakesAnAnswerFromAnotherThreadAndTells500WhereNoneComes) {
   });
   auto server = Server::Start("127.0.0.1:0", handler, WithBodies()).value();
   const auto client = Client::Create().value();
-  EXPECT_EQ(client->Fetch(RequestTo(*server, "GET", ""), {})->body, "GET /a?b ");
-  EXPECT_EQ(client->Fetch(RequestTo(*server, "PUT", ""), {})->status, 500);
+  EXPECT_EQ(client->Fetch(RequestTo(*server, "GET", ""), PatientCall())->body, "GET /a?b ");
+  EXPECT_EQ(client->Fetch(RequestTo(*server, "PUT", ""), PatientCall())->status, 500);
   server.reset();
   for (std::thread& thread : threads) thread.join();
 }
@@ -182,7 +183,7 @@ TEST(HttpServer, AnAnswerMayComeWhenTheServerIsGone) {
     kept = std::make_unique<Responder>(std::move(respond));
     changed.NotifyAll();
   });
-  auto server = Server::Start("127.0.0.1:0", handler).value();
+  auto server = Server::Start("127.0.0.1:0", handler, PatientServer()).value();
   RawClient client(*server);
   client.Send("GET / HTTP/1.1\r\n\r\n");
   {
@@ -197,9 +198,8 @@ TEST(HttpServer, AnAnswerMayComeWhenTheServerIsGone) {
 
 TEST(HttpServer, EndsAnIdleConnectionInTime) {
   FunctionHandler handler(Echo);
-  ServerOptions options;
+  ServerOptions options = PatientServer();
   options.idle_timeout = absl::Milliseconds(50);
-  options.request_timeout = absl::Hours(1);
   const auto server = Server::Start("127.0.0.1:0", handler, options).value();
   RawClient client(*server);
   client.Send("GET /x HTTP/1.1\r\n\r\n");
@@ -208,7 +208,7 @@ TEST(HttpServer, EndsAnIdleConnectionInTime) {
 
 TEST(HttpServer, ATrickleBuysNoTimeForALaterRequestEither) {
   FunctionHandler handler(Echo);
-  ServerOptions options;
+  ServerOptions options = PatientServer();
   options.request_timeout = absl::Milliseconds(100);
   const auto server = Server::Start("127.0.0.1:0", handler, options).value();
   RawClient client(*server);
@@ -228,7 +228,7 @@ TEST(HttpServer, ATrickleBuysNoTimeForALaterRequestEither) {
 
 TEST(HttpServer, TheConnectionThatHasBeenIdleLongestMakesRoom) {
   FunctionHandler handler(Echo);
-  ServerOptions options;
+  ServerOptions options = PatientServer();
   options.connections_max = 2;
   const auto server = Server::Start("127.0.0.1:0", handler, options).value();
   RawClient busy(*server), idle(*server);
@@ -251,7 +251,7 @@ TEST(HttpServer, StopLetsTheRequestUnderWayHaveItsAnswer) {
     kept = std::make_unique<Responder>(std::move(respond));
     changed.NotifyAll();
   });
-  const auto server = Server::Start("127.0.0.1:0", handler).value();
+  const auto server = Server::Start("127.0.0.1:0", handler, PatientServer()).value();
   RawClient asking(*server), idle(*server);
   asking.Send("GET / HTTP/1.1\r\n\r\n");
   {
@@ -311,17 +311,17 @@ TEST_F(HttpsServer, ServesOurOwnClientOnOneConnection) {
   const auto server = Server::Start("127.0.0.1:0", handler, options).value();
   const auto client = NewClient();
   for (int i = 0; i < 5; ++i) {
-    const auto response = client->Fetch(RequestTo(*server, "POST", "body", "https"), {});
+    const auto response = client->Fetch(RequestTo(*server, "POST", "body", "https"), PatientCall());
     ASSERT_TRUE(response.ok()) << response.status();
     EXPECT_EQ(response->body, "POST /a?b body");
   }
   EXPECT_EQ(handshakes, 1);
-  EXPECT_FALSE(client->Fetch(RequestTo(*server, "GET", "", "http"), {}).ok()) << "plain HTTP to a TLS port";
+  EXPECT_FALSE(client->Fetch(RequestTo(*server, "GET", "", "http"), PatientCall()).ok()) << "plain HTTP to a TLS port";
 }
 
 TEST_F(HttpsServer, ShowsTheCertificateOfTheMomentAtEachHandshake) {
   FunctionHandler handler(Echo);
-  ServerOptions options;
+  ServerOptions options = PatientServer();
   Mutex mutex;
   std::shared_ptr<const TlsIdentity> current = IdentityFor("127.0.0.2");
   options.identity = [&] {
@@ -330,7 +330,7 @@ TEST_F(HttpsServer, ShowsTheCertificateOfTheMomentAtEachHandshake) {
   };
   const auto server = Server::Start("127.0.0.1:0", handler, options).value();
   const auto client = NewClient();
-  const auto get = [&] { return client->Fetch(RequestTo(*server, "GET", "", "https"), {}); };
+  const auto get = [&] { return client->Fetch(RequestTo(*server, "GET", "", "https"), PatientCall()); };
   EXPECT_THAT(std::string(get().status().message()), HasSubstr("the server's certificate is not believed: IP address"));
   {
     MutexLock lock(mutex);
@@ -346,7 +346,7 @@ TEST_F(HttpsServer, ShowsTheCertificateOfTheMomentAtEachHandshake) {
 
 TEST_F(HttpsServer, GivesUpAHandshakeInTime) {
   FunctionHandler handler(Echo);
-  ServerOptions options;
+  ServerOptions options = PatientServer();
   options.request_timeout = absl::Milliseconds(100);
   options.identity = [identity = IdentityFor("127.0.0.1")] { return identity; };
   const auto server = Server::Start("127.0.0.1:0", handler, options).value();
