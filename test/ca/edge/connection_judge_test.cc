@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <ctime>
 #include <functional>
 #include <map>
 #include <memory>
@@ -144,7 +145,7 @@ class ConnectionJudgeTest : public testing::Test {
   }
 
   void Wait(const std::function<bool()>& done, absl::string_view what) {
-    const absl::Time end = absl::Now() + absl::Seconds(20);
+    const absl::Time end = absl::Now() + absl::Minutes(1);
     MutexLock lock(mutex);
     while (!done()) {
       ASSERT_LT(absl::Now(), end) << "never came: " << what;
@@ -309,10 +310,11 @@ TEST_F(ConnectionJudgeTest, ThousandsAreJudgedWithinASecond) {
   for (int i = 0; i < 20; ++i) bad.push_back(Leaf());
   for (int i = 0; i < 4000; ++i) Connect(i % 2 == 0 ? good : bad[static_cast<size_t>(i) % bad.size()]);
   for (const Certificate& leaf : bad) inventory.Say(leaf.serial_hex(), absl::UnauthenticatedError("revoked"));
-  const absl::Time begun = absl::Now();
+  const std::clock_t begun = std::clock();  // of the processor: how long this waits for one is not the judge's
   judge.JudgeEverybody();
   WaitForRuns(1);
-  EXPECT_LT(absl::Now() - begun, absl::Seconds(1));
+  EXPECT_LT(std::clock() - begun, CLOCKS_PER_SEC);
+  EXPECT_EQ(inventory.asked(), 21) << "once for each certificate";
   EXPECT_EQ(open().size(), 2000u);
 }
 
@@ -323,11 +325,11 @@ TEST(ConnectionJudge, RunsWhatElseIsToBeJudgedWithEveryRunAndTriesItAgain) {
   const AuthorityStanding path_standing(authorities);
   const ClientCertificateAuthenticator authenticator(TestDomain(), path_standing);
   CertificateStanding standing(authorities, authenticator, inventory);
-  ConnectionJudge judge({&standing, [] { return std::vector<std::shared_ptr<const rpc::Peer>>(); },
-                         [](std::vector<uint64_t>, std::string) {}, &clock});
   Mutex mutex;
   CondVar changed;
   int calls = 0;
+  ConnectionJudge judge({&standing, [] { return std::vector<std::shared_ptr<const rpc::Peer>>(); },
+                         [](std::vector<uint64_t>, std::string) {}, &clock});
   judge.AlsoJudge([&]() -> absl::Status {
     MutexLock lock(mutex);
     changed.NotifyAll();
@@ -336,7 +338,7 @@ TEST(ConnectionJudge, RunsWhatElseIsToBeJudgedWithEveryRunAndTriesItAgain) {
   judge.Start();
   judge.JudgeEverybody();
   MutexLock lock(mutex);
-  while (calls < 2) ASSERT_TRUE(changed.WaitFor(mutex, absl::Seconds(20)));
+  while (calls < 2) ASSERT_TRUE(changed.WaitFor(mutex, absl::Minutes(1)));
 }
 
 }  // namespace
