@@ -42,7 +42,7 @@ TEST_F(TrustBundleTest, TheSpiffeBundleHoldsAJwtKeyForEachJwtKeyOfTheBundleAfter
   EXPECT_THAT(json, AllOf(HasSubstr(R"({"use":"jwt-svid","kid":"first","crv":"P-256","kty":"EC","x":")"),
                           HasSubstr(R"({"use":"jwt-svid","kid":"second",)"), HasSubstr(R"("spiffe_sequence":7,)")));
   EXPECT_LT(json.rfind(R"("use":"x509-svid")"), json.find(R"("use":"jwt-svid")"));
-  EXPECT_EQ(json.substr(json.find("jwt-svid")).find("x5c"), std::string::npos) << "a JWT key has no certificate";
+  EXPECT_EQ(json.substr(json.find("jwt-svid")).find(R"("x5c")"), std::string::npos) << "a JWT key has no certificate";
 }
 
 TEST_F(TrustBundleTest, WithoutJwtKeysTheSpiffeBundleHoldsTheRootsAlone) {
