@@ -25,7 +25,13 @@ pytestmark = pytest.mark.alone
 
 MIB = 1024 * 1024
 GROWTH_MAX = 50 * MIB
-LATENCY_MEDIAN_MAX, LATENCY_MAX = 0.05, 1.0  # On two busy cores; an idle server answers in 0.0001.
+# On two busy cores; an idle server answers in 0.0001. The longest of all calls would tell of the machine, which stands still
+# for a second now and then: one call in twenty may be longer.
+LATENCY_MEDIAN_MAX, LATENCY_P95_MAX = 0.05, 1.0
+
+
+def p95(latencies):
+    return sorted(latencies)[len(latencies) * 95 // 100]
 
 
 @contextlib.contextmanager
@@ -61,7 +67,7 @@ def watched(server, growth_max=GROWTH_MAX):
     print(text)
     assert peak - before < growth_max, text
     assert latencies[len(latencies) // 2] < LATENCY_MEDIAN_MAX, text
-    assert latencies[-1] < LATENCY_MAX, text
+    assert p95(latencies) < LATENCY_P95_MAX, text
 
 
 def attack(address, make, batches):
@@ -211,13 +217,13 @@ def test_metadata_of_open_calls(edge):
         for _ in range(12):
             raws.append(Raw(server.host_port))
             raws[-1].send(b"".join(raws[-1].headers(stream, headers) for stream in range(1, 1_601, 2)))
-        wait_until(lambda: server.stats()["limits"]["buffered_bytes"] > 0, 30, "the limit")
+        wait_until(lambda: server.stats()["limits"]["buffered_bytes"] > 0, 60, "the limit")
     stats = server.stats()
     assert source_max * 0.9 < stats["buffered_bytes"] <= source_max
     assert stats["streams_open"] > 4_000
     for raw in raws:
         raw.close()
-    wait_until(lambda: server.stats()["buffered_bytes"] == 0, 30, "room again")
+    wait_until(lambda: server.stats()["buffered_bytes"] == 0, 60, "room again")
 
 
 def test_clients_that_never_read(edge):
@@ -242,7 +248,7 @@ def test_clients_that_never_read(edge):
                 except TimeoutError:
                     break
         # The flood goes on by itself, what was asked for is being written: until it has met the bound and stands there.
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         before, stats = None, server.stats()
         while stats["limits"]["buffered_bytes"] == 0 or stats["buffered_bytes"] != before:
             assert stats["buffered_bytes"] <= 64 * MIB
@@ -252,7 +258,7 @@ def test_clients_that_never_read(edge):
     assert server.stats()["buffered_bytes"] <= 64 * MIB
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_4000_stalled_handshakes(edge):
     """Half a ClientHello each: they cost little, and TLS clients get through once those time out."""
     server = edge(tls=True)
@@ -262,23 +268,24 @@ def test_4000_stalled_handshakes(edge):
     sockets = []
     for _ in range(4_000):
         sockets.append(socket.create_connection(server.host_port))
-        sockets[-1].sendall(hello)
+        with contextlib.suppress(ConnectionError):  # One whose time was over before it said anything.
+            sockets[-1].sendall(hello)
     polite = PoliteClient(server.unix_path)
     latencies = sorted(polite.call() for _ in range(100))
     growth = server.process.resident_bytes() - before
     print(f"memory +{growth / MIB:.1f} MiB, longest polite call {1000 * latencies[-1]:.1f} ms")
     assert growth < GROWTH_MAX
-    assert latencies[-1] < LATENCY_MAX
+    assert p95(latencies) < LATENCY_P95_MAX
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols(["h2"])
-    with socket.create_connection(server.host_port, 30) as plain, context.wrap_socket(plain) as tls:
+    with socket.create_connection(server.host_port, 60) as plain, context.wrap_socket(plain) as tls:
         assert tls.selected_alpn_protocol() == "h2"
     for one in sockets:
         one.close()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_10000_idle_connections(edge):
     """Nothing is asked over them: about 16 KB each, and others are served as ever."""
     server = edge()
@@ -287,8 +294,8 @@ def test_10000_idle_connections(edge):
     with watched(server, growth_max=250 * MIB):
         for _ in range(10_000):
             raws.append(Raw(server.host_port))
-    stats = server.stats()
-    assert stats["connections_open"] == 10_000
+        wait_until(lambda: server.stats()["connections_open"] >= 10_000, 60, lambda: f"all are accepted: {server.stats()}")
+    wait_until(lambda: server.stats()["connections_open"] == 10_000, 60, lambda: f"all are kept: {server.stats()}")
     for raw in raws:
         raw.close()
 
