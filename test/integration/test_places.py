@@ -24,7 +24,7 @@ CREATE = "/istio.v1.auth.IstioCertificateService/CreateCertificate"
 WEB = "spiffe://cluster.local/ns/test/sa/web"
 STRANGER = 65533
 SHUT_OUT = ("connections_per_source", "connections_global", "gave_way")
-WITHIN = 10  # seconds, for one call with its new connection; an idle machine needs 0.01
+WITHIN = 60  # seconds, for one call with its new connection: who is shut out waits for ever; an idle machine needs 0.01
 
 
 @contextlib.contextmanager
@@ -128,7 +128,9 @@ def test_failing_handshakes_of_strangers_shut_no_certificate_out(meshca):
         quiet = sorted(timed(lambda: by_certificate(ca, key, chain)) for _ in range(10))
         with attacker(os.geteuid(), "fail", ca.grpc) as one, attacker(STRANGER, "fail", ca.grpc) as other:
             paced = lambda: metric(ca, "meshca_rpc_limits_total", limit="handshakes_paced") > 0  # noqa: E731
-            wait_until(paced, 60, "the burst of allowed failures to be used up")
+            # It is refilled meanwhile: on a slow machine, failures that cost the server a signature are too few to empty it.
+            with attacker(os.geteuid(), "nonsense", ca.grpc):
+                wait_until(paced, 60, "the burst of allowed failures to be used up")
             before = metric(ca, "meshca_rpc_handshakes_total", result="failed"), time.monotonic()
             busy = sorted(timed(lambda: by_certificate(ca, key, chain)) for _ in range(20))
             failed = metric(ca, "meshca_rpc_handshakes_total", result="failed") - before[0]

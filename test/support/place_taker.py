@@ -1,10 +1,11 @@
 """A local user who takes every connection that a server gives. A process of its own: python3 place_taker.py UID KIND WHERE.
 
 KIND is `unix` (WHERE a socket's path, opened before the uid changes), `idle` (WHERE host:port; connections from all of
-127/8 that say nothing) or `fail` (WHERE host:port; TLS handshakes that fail, as many as it can).
+127/8 that say nothing), `fail` (WHERE host:port; TLS handshakes that fail once the server has signed, as many as it can)
+or `nonsense` (the same with handshakes that cost the server no signature: many more of them).
 
-Prints "full" when the server refuses it or ends its connections, "SECONDS RATE" once a second for `fail`; ends when its
-stdin does.
+Prints "full" when the server refuses it or ends its connections, "SECONDS RATE" once a second where handshakes fail; ends
+when its stdin does.
 """
 
 import os
@@ -51,7 +52,7 @@ def take(kind, where):
         for _ in range(1 if full else 64):
             try:
                 held.append(dial(kind, where))
-            except BlockingIOError:  # A second long the server took nobody.
+            except (BlockingIOError, TimeoutError):  # For seconds the server took nobody.
                 break
         lost = {one for one in random.sample(held, min(len(held), 256)) + held[-64:] if closed(one)}
         for one in lost:
@@ -77,14 +78,14 @@ def client_hello():
     return outgoing.read()
 
 
-def fail(where):
-    """A whole ClientHello, so that the server signs and answers; then it hangs up."""
-    hello, done = client_hello(), [0] * 4
+def fail(kind, where):
+    """A whole ClientHello, so that the server signs and answers, or what is none; then it hangs up."""
+    hello, done = client_hello() if kind == "fail" else b"\x16\x03\x01\x00\x20" + bytes(32), [0] * 4
 
     def run(number):
         while True:
             try:
-                one = dial("fail", where)
+                one = dial(kind, where)
                 one.setblocking(True)
                 one.settimeout(5)
                 one.sendall(hello)
@@ -118,8 +119,7 @@ def main():
         where = (host, int(port))
     # The effective uid is what SO_PEERCRED tells; the real one stays, so that /proc/self stays ours.
     os.seteuid(uid)
-    thread = threading.Thread(target=fail if kind == "fail" else take, daemon=True,
-                              args=(where,) if kind == "fail" else (kind, where))
+    thread = threading.Thread(target=fail if kind in ("fail", "nonsense") else take, daemon=True, args=(kind, where))
     thread.start()
     select.select([sys.stdin], [], [])
 
