@@ -32,7 +32,7 @@ def _socket_address(host, port):
 
 def meshca_over_unix(socket):
     """The cluster "meshca": the API socket, where the kernel says who asks."""
-    return {"name": "meshca", "connect_timeout": "1s", "typed_extension_protocol_options": _http2_options(),
+    return {"name": "meshca", "connect_timeout": "20s", "typed_extension_protocol_options": _http2_options(),
             "load_assignment": {"cluster_name": "meshca", **_endpoint({"pipe": {"path": str(socket)}})}}
 
 
@@ -49,15 +49,16 @@ def meshca_over_mtls(address, folder):
             "validation_context": {"trusted_ca": {"filename": f"{folder}/root-cert.pem"}},
         },
     }
-    return {"name": "meshca", "connect_timeout": "1s", "typed_extension_protocol_options": _http2_options(),
+    return {"name": "meshca", "connect_timeout": "20s", "typed_extension_protocol_options": _http2_options(),
             "transport_socket": {"name": "tls", "typed_config": context},
             "load_assignment": {"cluster_name": "meshca", **_endpoint(_socket_address(host, int(port)))}}
 
 
 def sds_secret(name, delta=False):
     """An SdsSecretConfig for `name` from the cluster "meshca"."""
+    # Envoy is ready when it has the secret, and not when it has waited for 15 s in vain.
     return {"name": name, "sds_config": {
-        "resource_api_version": "V3",
+        "resource_api_version": "V3", "initial_fetch_timeout": "0s",
         "api_config_source": {"api_type": "DELTA_GRPC" if delta else "GRPC", "transport_api_version": "V3",
                               "grpc_services": [{"envoy_grpc": {"cluster_name": "meshca"}}]}}}
 
@@ -98,7 +99,7 @@ def outbound(peer_port, peer_id, **tls):
     def cluster(name, options):
         context = {"@type": f"{TLS}.UpstreamTlsContext", "common_tls_context": mtls(peer_id, **tls),
                    "max_session_keys": 0}
-        return {"name": name, "connect_timeout": "5s",
+        return {"name": name, "connect_timeout": "60s",
                 "transport_socket": {"name": "tls", "typed_config": context},
                 "typed_extension_protocol_options": {
                     "envoy.extensions.upstreams.http.v3.HttpProtocolOptions":
@@ -106,8 +107,8 @@ def outbound(peer_port, peer_id, **tls):
                 "load_assignment": {"cluster_name": name, **_endpoint(_socket_address("127.0.0.1", peer_port))}}
 
     listener = _http_listener("outbound", {"routes": [
-        {"match": {"path": "/new"}, "route": {"cluster": "peer_new"}},
-        {"match": {"prefix": "/"}, "route": {"cluster": "peer"}}]})
+        {"match": {"path": "/new"}, "route": {"cluster": "peer_new", "timeout": "0s"}},
+        {"match": {"prefix": "/"}, "route": {"cluster": "peer", "timeout": "0s"}}]})
     return listener, [cluster("peer", {}),
                       cluster("peer_new", {"common_http_protocol_options": {"max_requests_per_connection": 1}})]
 
@@ -138,7 +139,7 @@ class Traffic:
         while not self._stop.wait(max(0.0, due - time.monotonic())):
             due += self._interval
             try:
-                connection = connection or http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+                connection = connection or http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
                 connection.request("GET", path)
                 answer = connection.getresponse()
                 answer.read()
@@ -157,7 +158,7 @@ class Traffic:
     def __exit__(self, *_):
         self._stop.set()
         for thread in self._threads:
-            thread.join(timeout=30)
+            thread.join(timeout=90)
 
     @property
     def total(self):
@@ -169,7 +170,7 @@ class Traffic:
         with self._lock:
             return sum(count for outcome, count in self.counts.items() if outcome != "200")
 
-    def wait_for(self, more, timeout=30):
+    def wait_for(self, more, timeout=60):
         """Waits until that many more requests have ended, whatever their outcome."""
         with self._lock:
             target = sum(self.counts.values()) + more

@@ -41,23 +41,23 @@ class EnvoyProcess:
             assert self.background.running(), f"Envoy ended at once\n{self.background.output()}"
             return address.exists() and address.read_text(encoding="ascii").strip()
 
-        self.admin = wait_until(listening, 20, lambda: "Envoy's admin address\n" + self.background.output())
+        self.admin = wait_until(listening, 60, lambda: "Envoy's admin address\n" + self.background.output())
         if wait_ready:
-            wait_until(self.ready, 20, lambda: "Envoy ready\n" + self.background.output())
+            wait_until(self.ready, 60, lambda: "Envoy ready\n" + self.background.output())
         return self
 
     @property
     def pid(self):
         return self.background.pid
 
-    def get(self, path, timeout=5):
+    def get(self, path, timeout=60):
         """The body of an admin page: "/stats?filter=sds", "/certs", "/config_dump"."""
         with urllib.request.urlopen(f"http://{self.admin}{path}", timeout=timeout) as answer:
             return answer.read().decode()
 
     def post(self, path):
         request = urllib.request.Request(f"http://{self.admin}{path}", data=b"", method="POST")
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.read().decode()
 
     def ready(self):

@@ -27,7 +27,7 @@ class Workload:
     def port(self, listener):
         return self.process.listener_port(listener)
 
-    def await_key_other_than(self, serials, timeout=20):
+    def await_key_other_than(self, serials, timeout=60):
         return wait_until(lambda: self.serials() - serials, timeout,
                           lambda: f"{self.name} got no new key\n{self.process.log()[-3000:]}")
 
