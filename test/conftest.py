@@ -6,7 +6,6 @@ Tests use loopback only, port 0, and folders of their own. The markers are in py
 import os
 import pathlib
 import signal
-import socket
 
 import envoy_process
 import meshca_process
@@ -30,18 +29,6 @@ def meshca(build_dir):
     path = build_dir / "meshca"
     assert path.exists(), f"{path} is not built: cmake --workflow --preset release"
     return path
-
-
-@pytest.fixture
-def free_port():
-    """Finds a loopback port nobody listens on now. For peers that cannot take port 0."""
-
-    def find():
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return probe.getsockname()[1]
-
-    return find
 
 
 @pytest.fixture

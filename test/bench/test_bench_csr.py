@@ -16,7 +16,7 @@ def bench(build_dir):
 
     def run(*args):
         done = subprocess.run([build_dir / "test" / "bench" / "meshca-bench", "csr", *[str(arg) for arg in args]],
-                              capture_output=True, text=True, timeout=90, check=False, stdin=subprocess.DEVNULL)
+                              capture_output=True, text=True, timeout=240, check=False, stdin=subprocess.DEVNULL)
         report = json.loads(done.stdout) if "--json" in args and done.stdout else done.stdout
         return done.returncode, report, done.stderr
 
@@ -136,26 +136,28 @@ def test_refusals_are_counted_and_end_nothing(bench, other):
 def test_an_open_loop_does_not_wait_for_a_slow_server(bench, other):
     """Coordinated omission: a server that keeps all waiting must show it, though few requests get through."""
     _, flags = other(delay_seconds=0.1)  # eight at a time: 80 a second
-    code, report, errors = bench(*flags, "--rate", 400, "--duration", "1s", "--warm-up", 0, "--open-max", 150, "--json")
+    # So many more than it can serve that no pause of the load, in which it catches up, makes room for them all.
+    code, report, errors = bench(*flags, "--rate", 2000, "--duration", "1s", "--warm-up", 0, "--open-max", 150, "--json")
     assert code == 0, errors
     (one,) = report["rounds"]
-    assert one["requests"] + one["not_sent"] == 400
+    assert one["requests"] + one["not_sent"] == 2000
     assert one["not_sent"] > 100
     assert one["latency_ms"]["p99"] > 1000, "150 open, 80 a second"
 
 
-def test_a_killed_server_costs_calls_not_the_run(build_dir, server, free_port, tmp_path):
-    ca = server("--listen", f"127.0.0.1:{free_port()}")
+def test_a_killed_server_costs_calls_not_the_run(build_dir, server, tmp_path):
+    ca = server()
+    ca.args += ["--listen", ca.grpc]  # where it comes back
     ca.cli("request", WEB, "--out-dir", tmp_path)
     load = Background([build_dir / "test" / "bench" / "meshca-bench", "csr", "--address", ca.grpc,
                        "--root", tmp_path / "root-cert.pem", "--cert", tmp_path / "cert-chain.pem",
-                       "--key", tmp_path / "key.pem", "--id", WEB, "--rate", 200, "--duration", "5s", "--warm-up", 0,
+                       "--key", tmp_path / "key.pem", "--id", WEB, "--rate", 50, "--duration", "20s", "--warm-up", 0,
                        "--json"], tmp_path / "load.log")
     try:
-        wait_until(lambda: recorded(ca) > 100, 20, load.output)
+        wait_until(lambda: recorded(ca) > 50, 60, load.output)
         ca.kill()
         ca.start()
-        code = load.process.wait(30)
+        code = load.process.wait(120)
     finally:
         load.kill()
     assert code == 0, load.output()

@@ -89,7 +89,7 @@ def test_every_row_has_a_name_of_its_own():
 
 def test_one_row_is_measured_and_told_as_one_document(build_dir, tmp_path):
     done = subprocess.run([sys.executable, SUITE / "measure.py", "--json", "--only", "start-fresh", "--work", tmp_path],
-                          capture_output=True, text=True, timeout=100, check=False, env={
+                          capture_output=True, text=True, timeout=240, check=False, env={
                               "PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1",
                               "MESHCA_BUILD_DIR": str(build_dir)})
     assert done.returncode == 0, done.stderr
