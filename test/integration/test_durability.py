@@ -57,10 +57,10 @@ class Load:
     def __exit__(self, *_):
         self._stop.set()
         for thread in self._threads:
-            thread.join(timeout=30)
+            thread.join(timeout=60)
             assert not thread.is_alive()
 
-    def wait_for_more(self, count, timeout=30):
+    def wait_for_more(self, count, timeout=60):
         with self.received:
             target = len(self.serials) + count
             assert self.received.wait_for(lambda: len(self.serials) >= target, timeout), "no certificates arrive"
@@ -107,7 +107,7 @@ def issue(ca, name):
     request = grpc_messages.message("istio.v1.auth.IstioCertificateRequest")
     csr = certificates.csr_pem(certificates.new_key(), f"spiffe://cluster.local/{name}")
     with grpc_messages.unix_channel(ca.admin_socket) as channel:
-        return grpc_messages.call(channel, CREATE)(request(csr=csr), timeout=10)
+        return grpc_messages.call(channel, CREATE)(request(csr=csr), timeout=60)
 
 
 def is_ready(ca):
@@ -143,7 +143,7 @@ def issue_until_refused(ca, issued):
 def held_stream(ca):
     """(a stream that holds a key and the roots, the response that brought them)."""
     with grpc_messages.unix_channel(ca.api_socket) as channel:
-        stream = Stream(channel, "StreamSecrets", timeout=120)
+        stream = Stream(channel, "StreamSecrets", timeout=300)
         stream.ask([WEB, "ROOTCA"])
         response = stream.next()
         assert set(secrets(response)) == {WEB, "ROOTCA"}
@@ -183,7 +183,7 @@ def test_full_disk_answers_unavailable_and_recovers(server, small_disk):
             second.cancel()
         assert issue_until_refused(ca, issued) == grpc.StatusCode.UNAVAILABLE, "the disk was full all that time"
         os.unlink(ballast)
-        wait_until(lambda: is_ready(ca), 30, "ready again after space returned")
+        wait_until(lambda: is_ready(ca), 60, "ready again after space returned")
         ask_for_one_more(held, [WEB, "ROOTCA", domain], response, f"{domain}/late")
     issue(ca, "after")
     listed = {row["spiffe_id"] for row in json.loads(ca.cli("cert", "list", "-o", "json").stdout)}
@@ -227,15 +227,15 @@ def test_read_only_database_answers_unavailable_and_recovers(server):
     domain = "spiffe://cluster.local"
     with held_stream(ca) as (held, response):
         with read_only(database, f"{database}-wal"):
-            wait_until(lambda: refusal(ca, "frozen")[0] == grpc.StatusCode.UNAVAILABLE, 10, "issuance refused")
-            wait_until(lambda: "read-only" in refusal(ca, "frozen")[1], 10, lambda: refusal(ca, "frozen")[1])
-            wait_until(lambda: not is_ready(ca), 10, "not ready")
+            wait_until(lambda: refusal(ca, "frozen")[0] == grpc.StatusCode.UNAVAILABLE, 60, "issuance refused")
+            wait_until(lambda: "read-only" in refusal(ca, "frozen")[1], 60, lambda: refusal(ca, "frozen")[1])
+            wait_until(lambda: not is_ready(ca), 60, "not ready")
             ca.get("/livez")
             held_roots = secrets(response)["ROOTCA"].validation_context
             response = ask_for_one_more(held, [WEB, "ROOTCA"], response, domain)
             assert secrets(response)[domain].validation_context == held_roots
             assert refusal(ca, "frozen")[0] == grpc.StatusCode.UNAVAILABLE, "all that time"
-        wait_until(lambda: is_ready(ca), 30, "ready again once it can be written")
+        wait_until(lambda: is_ready(ca), 60, "ready again once it can be written")
         ask_for_one_more(held, [WEB, "ROOTCA", domain], response, f"{domain}/late")
     issue(ca, "after")
     listed = {row["spiffe_id"] for row in json.loads(ca.cli("cert", "list", "-o", "json").stdout)}
@@ -248,7 +248,7 @@ def test_second_server_on_the_same_state_is_refused(server, meshca):
     """SQLite has one writer: a second server says who holds the file, and the first goes on."""
     ca = server()
     second = subprocess.run([meshca, "serve", "--state-dir", ca.state_dir, "--listen", "127.0.0.1:0", "--http-listen",
-                             "127.0.0.1:0"], capture_output=True, text=True, timeout=30)
+                             "127.0.0.1:0"], capture_output=True, text=True, timeout=60)
     assert second.returncode == 1
     assert "another" in second.stderr and str(ca.pid) in second.stderr, second.stderr
     issue(ca, "still-serving")
@@ -261,7 +261,7 @@ def test_a_folder_that_others_use_is_refused_as_state(server, meshca, tmp_path):
     (folder / "somebody's").write_text("x", encoding="ascii")
     folder.chmod(0o755)
     started = subprocess.run([meshca, "serve", "--state-dir", folder, "--listen", "127.0.0.1:0", "--http-listen",
-                              "127.0.0.1:0"], capture_output=True, text=True, timeout=30)
+                              "127.0.0.1:0"], capture_output=True, text=True, timeout=60)
     assert started.returncode == 1
     assert f"chmod 700 {folder}" in started.stderr, started.stderr
     assert folder.stat().st_mode & 0o777 == 0o755
@@ -275,12 +275,12 @@ def test_a_restore_on_a_fresh_host_asks_for_the_key_encryption_key_first(server,
     key = next(path for path in ca.state_dir.iterdir() if path.is_file() and path.stat().st_size == 32)
     fresh = tmp_path / "fresh"
     restore = [meshca, "db", "restore", backup, "--state-dir", fresh]
-    refused = subprocess.run(restore, capture_output=True, text=True, timeout=30)
+    refused = subprocess.run(restore, capture_output=True, text=True, timeout=60)
     assert refused.returncode == 1
     assert f"the key-encryption key {fresh / key.name} is not there" in refused.stderr, refused.stderr
     assert "put your copy of that file there first" in refused.stderr and "--kek-file" in refused.stderr
     fresh.mkdir(mode=0o700)
     (fresh / key.name).write_bytes(key.read_bytes())
     (fresh / key.name).chmod(0o600)
-    done = subprocess.run(restore, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(restore, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

@@ -15,7 +15,7 @@ INSIDE = ("libgrpc", "libabsl", "libprotobuf")
 def installed(build_dir, tmp_path):
     """The prefix of a fresh installation."""
     prefix = tmp_path / "prefix"
-    subprocess.run(["cmake", "--install", build_dir, "--prefix", prefix], check=True, capture_output=True, timeout=60)
+    subprocess.run(["cmake", "--install", build_dir, "--prefix", prefix], check=True, capture_output=True, timeout=120)
     return prefix
 
 
@@ -38,7 +38,7 @@ def test_an_installation_is_one_file(installed):
 
 def test_the_installed_command_looks_for_libraries_where_the_system_has_them(installed):
     dynamic = subprocess.run(["readelf", "--dynamic", "--wide", installed / "bin" / "meshca"], check=True,
-                             capture_output=True, text=True, timeout=60).stdout
+                             capture_output=True, text=True, timeout=120).stdout
     assert "(NEEDED)" in dynamic
     assert "RPATH" not in dynamic and "RUNPATH" not in dynamic
 

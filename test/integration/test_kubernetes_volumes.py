@@ -56,7 +56,7 @@ def pod(meshca, tmp_path):
         process = Pod(meshca, home, state_dir, ["--kek-file", key], env={"HOME": str(home)})
         if refused:
             done = subprocess.run([str(word) for word in process.command()], capture_output=True, text=True,
-                                  timeout=30, env=process.env, check=False)
+                                  timeout=60, env=process.env, check=False)
             assert done.returncode == 1, done.stderr
             return done.stderr
         started.append(process)

@@ -70,20 +70,20 @@ def test_of_an_sds_key_the_ring_alone_has_a_copy_and_after_its_end_nobody(ca, me
     with grpc_messages.unix_channel(ca.api_socket) as channel:
         if method == "FetchSecrets":
             request = grpc_messages.message(f"{DISCOVERY}.DiscoveryRequest")
-            answer = grpc_messages.call(channel, f"{SERVICE}/{method}")(request(resource_names=[WEB]), timeout=10)
+            answer = grpc_messages.call(channel, f"{SERVICE}/{method}")(request(resource_names=[WEB]), timeout=60)
         else:
             stream = Stream(channel, method)
             stream.ask([WEB, "ROOTCA"])
             answer = stream.next()
             stream.ask([] if stream.delta else [WEB, "ROOTCA"], nonce=answer.nonce)
         key = Key(secrets(answer)[WEB].tls_certificate.private_key.inline_bytes)
-        wait_until(lambda: key.in_memory(ca.pid) == (1, 0), 10, lambda: f"while held: {key.in_memory(ca.pid)}")
+        wait_until(lambda: key.in_memory(ca.pid) == (1, 0), 60, lambda: f"while held: {key.in_memory(ca.pid)}")
         if method != "FetchSecrets":
             stream.cancel()
-    wait_until(lambda: key.in_memory(ca.pid) == (1, 0), 10, lambda: f"after the stream: {key.in_memory(ca.pid)}")
+    wait_until(lambda: key.in_memory(ca.pid) == (1, 0), 60, lambda: f"after the stream: {key.in_memory(ca.pid)}")
     (entry,) = [line.split()[0] for line in ca.cli("entry", "list").stdout.splitlines() if WEB in line]
     ca.cli("entry", "delete", entry)
-    wait_until(lambda: key.in_memory(ca.pid) == (0, 0), 10, lambda: f"after its end: {key.in_memory(ca.pid)}")
+    wait_until(lambda: key.in_memory(ca.pid) == (0, 0), 60, lambda: f"after its end: {key.in_memory(ca.pid)}")
 
 
 def test_of_a_join_token_nothing_is_left_once_it_was_made_and_redeemed(ca, tmp_path):
@@ -96,7 +96,7 @@ def test_of_a_join_token_nothing_is_left_once_it_was_made_and_redeemed(ca, tmp_p
     def left():
         return copies(ca.pid, secret.encode()[:40]), copies(ca.pid, raw)
 
-    wait_until(lambda: left() == (0, 0), 10, lambda: f"after it was made: {left()}")
+    wait_until(lambda: left() == (0, 0), 60, lambda: f"after it was made: {left()}")
     ca.cli("request", WEB, "--server", ca.grpc, "--token-file", file, "--out-dir", tmp_path / "out")
     assert pathlib.Path(tmp_path / "out" / "key.pem").exists()
-    wait_until(lambda: left() == (0, 0), 10, lambda: f"after it was redeemed: {left()}")
+    wait_until(lambda: left() == (0, 0), 60, lambda: f"after it was redeemed: {left()}")

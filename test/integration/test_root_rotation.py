@@ -36,10 +36,10 @@ def request(server, folder, *args):
     return folder
 
 
-def openssl_verifies(roots, leaf, chain):
+def openssl_verifies(roots, leaf, chain, *options):
     """The verdict of `openssl verify` with nothing but `roots` trusted; "" when it accepts."""
-    done = subprocess.run(["openssl", "verify", "-no-CAfile", "-no-CApath", "-CAfile", roots, "-untrusted", chain, leaf],
-                          capture_output=True, text=True, check=False)
+    done = subprocess.run(["openssl", "verify", "-no-CAfile", "-no-CApath", "-CAfile", roots, "-untrusted", chain, *options,
+                           leaf], capture_output=True, text=True, check=False)
     return "" if done.returncode == 0 else done.stderr + done.stdout
 
 
@@ -50,10 +50,10 @@ def test_one_silent_stream_among_a_thousand_is_named_and_everything_waits_for_it
     ca.entitle(WEB)
     with ManySubscribers(ca.api_socket, 1000, silent=["node-7"]) as proxies:
         proxies.wait_received(1)
-        wait_until(lambda: holders(ca, 1) == 999, 20, lambda: f"{holders(ca, 1)} acknowledged")
+        wait_until(lambda: holders(ca, 1) == 999, 60, lambda: f"{holders(ca, 1)} acknowledged")
         ca.cli("root", "prepare")
         proxies.wait_received(2)
-        wait_until(lambda: holders(ca, 2) == 999, 20, lambda: f"{holders(ca, 2)} acknowledged")
+        wait_until(lambda: holders(ca, 2) == 999, 60, lambda: f"{holders(ca, 2)} acknowledged")
         refused = ca.cli("root", "activate", check=False)
         assert refused.returncode == 3, refused.stdout + refused.stderr
         named = re.findall(r"\bnode-\d+\b", refused.stderr)
@@ -64,7 +64,7 @@ def test_one_silent_stream_among_a_thousand_is_named_and_everything_waits_for_it
 
         (silent,) = [row["instance"] for row in subscribers(ca) if row["node"] == "node-7"]
         proxies.close("node-7")
-        wait_until(lambda: not next(row for row in subscribers(ca) if row["instance"] == silent)["connected"], 10,
+        wait_until(lambda: not next(row for row in subscribers(ca) if row["instance"] == silent)["connected"], 60,
                    "the stream is gone")
         still = ca.cli("root", "activate", check=False)
         assert still.returncode == 3 and "node-7" in still.stderr, "who left is remembered"
@@ -88,13 +88,13 @@ def test_who_left_counts_until_its_certificate_has_ended(server):
     ca.entitle(WEB)
     with ManySubscribers(ca.api_socket, 2, names=[WEB], silent=["node-1"]) as proxies:
         proxies.wait_received(1)
-        wait_until(lambda: len([r for r in subscribers(ca) if r["certificate_expires"]]) == 2, 10, "both were sent a key")
+        wait_until(lambda: len([r for r in subscribers(ca) if r["certificate_expires"]]) == 2, 60, "both were sent a key")
+        ends = max(rotation.seconds(row["certificate_expires"]) for row in subscribers(ca))
     ca.cli("root", "rotate", "--detach")
     # Neither takes its roots from here; who is gone needs no roots, and no word about them.
-    report = rotation.status(ca)
-    assert report["step"] in ("distribute", "reissue", "drain"), report
-    ended = wait_until(lambda: (now := rotation.status(ca))["step"] == "done" and now, 40,
+    ended = wait_until(lambda: (now := rotation.status(ca))["step"] == "done" and now, 90,
                        lambda: json.dumps(rotation.status(ca), indent=1))
+    assert rotation.seconds(ended["step_at"]) >= ends, ended
     assert ended["subscribers_behind"] == 0
     assert sorted(rotation.root_states(ca).values()) == ["active", "retired"]
 
@@ -117,7 +117,7 @@ def test_a_foreign_certificate_holds_the_rotation_until_it_is_renewed(server, tm
     assert kept.returncode == 3 and WEB in kept.stderr, kept.stderr
     renew()
     ca.cli("root", "retire")
-    wait_until(lambda: rotation.status(ca)["step"] == "done", 20, lambda: rotation.status(ca))
+    wait_until(lambda: rotation.status(ca)["step"] == "done", 60, lambda: rotation.status(ca))
     assert rotation.root_states(ca)[old_root] == "retired"
     assert rotation.audited(ca) == {f"root.{step}": 1 for step in STEPS}
 
@@ -168,7 +168,7 @@ def test_rollback_goes_back_and_retires_the_new_root(server, tmp_path):
     new_root = next(root for root, state in rotation.root_states(ca).items() if state == "active")
     assert new_root != old_root
     ca.cli("root", "rollback")
-    wait_until(lambda: rotation.status(ca)["step"] == "done", 20, lambda: rotation.status(ca))
+    wait_until(lambda: rotation.status(ca)["step"] == "done", 60, lambda: rotation.status(ca))
     assert rotation.root_states(ca) == {old_root: "active", new_root: "retired"}
     assert rotation.status(ca)["rolled_back"]
     files = request(ca, tmp_path / "out")
@@ -216,10 +216,10 @@ def test_in_an_emergency_the_inventory_tells_a_client_from_a_thief(server, tmp_p
     assert thief_is_refused(), "also while nobody knows yet that the key is stolen"
     ca.cli("root", "rotate", "--emergency", "--detach")
     assert thief_is_refused()
-    wait_until(lambda: rotation.status(ca)["step"] == "drain", 20, lambda: rotation.status(ca))
+    wait_until(lambda: rotation.status(ca)["step"] == "drain", 60, lambda: rotation.status(ca))
     assert thief_is_refused()
     assert renew(files / "cert-chain.pem", files / "key.pem").returncode == 0
-    wait_until(lambda: rotation.status(ca)["step"] == "done", 20, lambda: rotation.status(ca))
+    wait_until(lambda: rotation.status(ca)["step"] == "done", 60, lambda: rotation.status(ca))
     assert rotation.root_states(ca)[certificates.spki_sha256(known.certificate)] == "retired"
 
 
@@ -303,7 +303,7 @@ def check_cross_signing(server, tmp_path, accepts_chain):
     assert accepts_chain(new_root, overlap / "cert-chain.pem")
 
     ca.cli("root", "retire")
-    wait_until(lambda: rotation.status(ca)["step"] == "done", 20, lambda: rotation.status(ca))
+    wait_until(lambda: rotation.status(ca)["step"] == "done", 60, lambda: rotation.status(ca))
     after = request(ca, tmp_path / "after")
     assert len(certificates.load_all((after / "cert-chain.pem").read_bytes())) == 2
     assert (after / "root-cert.pem").read_bytes() == new_root.read_bytes()
@@ -366,7 +366,7 @@ def test_the_servers_own_certificate_is_good_for_holders_of_either_root(server, 
     def trusted_by(roots):
         done = subprocess.run(["openssl", "s_client", "-connect", ca.grpc, "-servername", "localhost", "-no-CAfile",
                                "-no-CApath", "-CAfile", roots, "-verify_return_error", "-alpn", "h2"],
-                              input="", capture_output=True, text=True, timeout=20, check=False)
+                              input="", capture_output=True, text=True, timeout=60, check=False)
         return "Verify return code: 0 (ok)" in done.stdout
 
     def fingerprint_leads_there(fingerprint):
@@ -381,11 +381,11 @@ def test_the_servers_own_certificate_is_good_for_holders_of_either_root(server, 
     n = next(root["id"] for root in rotation.status(ca)["roots"] if root["id"] != o)
     assert trusted_by(old) and fingerprint_leads_there(o)
     ca.cli("root", "activate", "--force")
-    wait_until(lambda: trusted_by(new), 10, "the server shows its new certificate")
+    wait_until(lambda: trusted_by(new), 60, "the server shows its new certificate")
     assert trusted_by(old)
     assert fingerprint_leads_there(o) and fingerprint_leads_there(n)
     ca.cli("root", "retire", "--force")
-    wait_until(lambda: not trusted_by(old), 10, "the old root is gone from the server's chain")
+    wait_until(lambda: not trusted_by(old), 60, "the old root is gone from the server's chain")
     assert trusted_by(new) and fingerprint_leads_there(n)
 
 
@@ -425,9 +425,9 @@ def test_a_plugged_in_set_with_a_new_root_goes_through_the_same_machine(server, 
     ca.entitle(WEB)
     with ManySubscribers(ca.api_socket, 3, silent=["node-2"]) as proxies:
         proxies.wait_received(1)
-        wait_until(lambda: holders(ca, 1) == 2, 10, lambda: subscribers(ca))
+        wait_until(lambda: holders(ca, 1) == 2, 60, lambda: subscribers(ca))
         second = plugged.put(tmp_path / "second")
-        report = wait_until(lambda: (now := rotation.status(ca))["step"] == "distribute" and now, 40,
+        report = wait_until(lambda: (now := rotation.status(ca))["step"] == "distribute" and now, 90,
                             lambda: rotation.status(ca))
         assert report["automatic"] and (report["old_root_id"], report["new_root_id"]) == (first, second)
         # The old root's key was never here: nobody can certify the new one with it, and the status says so.
@@ -436,10 +436,13 @@ def test_a_plugged_in_set_with_a_new_root_goes_through_the_same_machine(server, 
         ca.restart()
         files = request(ca, tmp_path / "meanwhile", "--ttl", "10s")
         assert rotation.root_states(ca)[first] == "active"
-        assert openssl_verifies(tmp_path / "first" / "root-cert.pem", files / "cert-chain.pem", files / "cert-chain.pem") == ""
+        # At its last second: it is meant to end soon, and may have ended when openssl looks.
+        last = int(certificates.load((files / "cert-chain.pem").read_bytes()).not_valid_after_utc.timestamp()) - 1
+        assert openssl_verifies(tmp_path / "first" / "root-cert.pem", files / "cert-chain.pem", files / "cert-chain.pem",
+                                "-attime", str(last)) == ""
     for row in subscribers(ca):
         ca.cli("subscriber", "evict", row["instance"])
-    wait_until(lambda: rotation.status(ca)["step"] == "done", 60, lambda: json.dumps(rotation.status(ca), indent=1))
+    wait_until(lambda: rotation.status(ca)["step"] == "done", 90, lambda: json.dumps(rotation.status(ca), indent=1))
     assert rotation.root_states(ca) == {first: "retired", second: "active"}
     files = request(ca, tmp_path / "after")
     assert openssl_verifies(tmp_path / "second" / "root-cert.pem", files / "cert-chain.pem", files / "cert-chain.pem") == ""
@@ -450,15 +453,15 @@ def test_a_broken_set_is_named_everywhere_and_the_old_one_goes_on(server, tmp_pa
     first = plugged.put(tmp_path / "first")
     ca = server(*QUICK, "--authority-plugged-in-ca", str(plugged.folder))
     (plugged.folder / "ca-key.pem").write_text("no key")
-    report = wait_until(lambda: (now := rotation.status(ca))["authority_error"] and now, 40, lambda: ca.log()[-2000:])
+    report = wait_until(lambda: (now := rotation.status(ca))["authority_error"] and now, 90, lambda: ca.log()[-2000:])
     assert "ca-key.pem" in report["authority_error"]
-    assert "ca-key.pem" in ca.log()
-    assert "meshca_plugged_in_ca_refused 1" in ca.get("/metrics")
+    wait_until(lambda: "ca-key.pem" in ca.log(), 60, ca.log)
+    wait_until(lambda: "meshca_plugged_in_ca_refused 1" in ca.get("/metrics"), 60, "the metric of a refused set")
     assert rotation.root_states(ca) == {first: "active"}
     request(ca, tmp_path / "out", "--ttl", "10s")
     second = plugged.put(tmp_path / "second")
-    wait_until(lambda: rotation.root_states(ca).get(second) == "active", 60, lambda: rotation.status(ca))
-    assert "meshca_plugged_in_ca_refused 0" in ca.get("/metrics")
+    wait_until(lambda: rotation.root_states(ca).get(second) == "active", 90, lambda: rotation.status(ca))
+    wait_until(lambda: "meshca_plugged_in_ca_refused 0" in ca.get("/metrics"), 60, "the metric of a set that is in use")
 
 
 def test_an_emptied_folder_stops_no_restart_and_check_says_what_is_missing(server, tmp_path):
@@ -491,7 +494,7 @@ def test_importing_a_new_root_under_live_certificates_begins_a_rotation_to_it(se
         proxies.wait_received(1)
         done = ca.cli("root", "import", plugged.folder, "--renew-unrecorded")
         assert f"to the root {imported[:12]}" in done.stderr and "meshca root status" in done.stderr, done.stderr
-        report = wait_until(lambda: (now := rotation.status(ca))["step"] == "distribute" and now, 40,
+        report = wait_until(lambda: (now := rotation.status(ca))["step"] == "distribute" and now, 90,
                             lambda: rotation.status(ca))
         assert (report["old_root_id"], report["new_root_id"]) == (old, imported)
         assert rotation.root_states(ca)[old] == "active", "nobody is cut off"
@@ -501,7 +504,7 @@ def test_importing_a_new_root_under_live_certificates_begins_a_rotation_to_it(se
         assert "unrecorded.allow" in actions and "root.prepare" in actions
     for row in subscribers(ca):
         ca.cli("subscriber", "evict", row["instance"])
-    wait_until(lambda: rotation.status(ca)["step"] == "done", 60, lambda: json.dumps(rotation.status(ca), indent=1))
+    wait_until(lambda: rotation.status(ca)["step"] == "done", 90, lambda: json.dumps(rotation.status(ca), indent=1))
     assert rotation.root_states(ca) == {old: "retired", imported: "active"}
     files = request(ca, tmp_path / "after")
     assert openssl_verifies(tmp_path / "first" / "root-cert.pem", files / "cert-chain.pem", files / "cert-chain.pem") == ""

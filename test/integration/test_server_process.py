@@ -1,5 +1,6 @@
 """The server as a process of the machine: who may reach its sockets."""
 
+import contextlib
 import grp
 import json
 import os
@@ -9,6 +10,13 @@ import stat
 
 def has_meshca_group():
     return any(group.gr_name == "meshca" for group in grp.getgrall())
+
+
+def open_descriptors(pid):
+    """What each stands for; one may be closed between the look at the folder and at the link."""
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            yield os.readlink(f"/proc/{pid}/fd/{fd}")
 
 
 def test_without_a_group_of_its_own_the_admin_socket_is_for_its_user_alone(server, tmp_path):
@@ -22,8 +30,7 @@ def test_without_a_group_of_its_own_the_admin_socket_is_for_its_user_alone(serve
 def test_with_http_off_no_port_is_open_for_it_and_status_check_and_health_say_so(server):
     ca = server("--http-listen", "off")
     assert ca.http == "off", ca.first_screen
-    mine = {os.readlink(f"/proc/{ca.pid}/fd/{fd}")[8:-1] for fd in os.listdir(f"/proc/{ca.pid}/fd")
-            if os.readlink(f"/proc/{ca.pid}/fd/{fd}").startswith("socket:[")}
+    mine = {name[8:-1] for name in open_descriptors(ca.pid) if name.startswith("socket:[")}
     listening = [line.split()[1] for line in pathlib.Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
                  if line.split()[3] == "0A" and line.split()[9] in mine]
     assert [int(address.split(":")[1], 16) for address in listening] == [int(ca.grpc.rsplit(":", 1)[1])]
