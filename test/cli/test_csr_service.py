@@ -91,7 +91,7 @@ def ask(ca, token, csr=None, validity=0, channel=None, **fields):
     with channel or grpc_messages.tls_channel(ca.grpc, ca.root_pem.encode()) as open_channel:
         try:
             return grpc_messages.call(open_channel, CREATE)(request(csr=csr, validity_duration=validity, **fields),
-                                                            metadata=metadata, timeout=10)
+                                                            metadata=metadata, timeout=60)
         except grpc.RpcError as error:
             return error
 

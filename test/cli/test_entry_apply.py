@@ -92,11 +92,11 @@ def test_a_client_that_dies_in_the_midst_changes_nothing(server, tmp_path):
         client.stdin.close()
         with open(tmp_path / "pipe", "w", encoding="ascii"):
             # It has sent the first file's parts and reads the second.
-            wait_until(lambda: staged(ca) >= 1500, 20, "the parts to arrive")
+            wait_until(lambda: staged(ca) >= 1500, 60, "the parts to arrive")
             assert listed(ca) == {}
             client.send_signal(signal.SIGKILL)
-            client.wait(20)
-    wait_until(lambda: staged(ca) == 0, 20, "the server to forget them")
+            client.wait(60)
+    wait_until(lambda: staged(ca) == 0, 60, "the server to forget them")
     assert listed(ca) == {}
     assert apply(ca, "-f", "-", input=entries(0, 2)).stdout.startswith("2 created")
 
@@ -125,10 +125,10 @@ def test_a_server_killed_in_the_midst_starts_with_none_of_it(server, tmp_path):
         client.stdin.write(entries(1000, 1500))
         client.stdin.close()
         with open(tmp_path / "pipe", "w", encoding="ascii"):
-            wait_until(lambda: staged(ca) >= 1501, 20, "the parts to arrive")
+            wait_until(lambda: staged(ca) >= 1501, 60, "the parts to arrive")
             ca.kill()
-        assert client.wait(30) == 1
+        assert client.wait(60) == 1
     ca.restart()
     assert set(listed(ca)) == {"7"}
-    wait_until(lambda: staged(ca) == 1, 20, "the staging to be cleared away")
+    wait_until(lambda: staged(ca) == 1, 60, "the staging to be cleared away")
     ca.cli("db", "check")

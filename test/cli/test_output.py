@@ -58,7 +58,7 @@ def commands(meshca, words=()):
 def into_full(ca, args):
     with open("/dev/full", "w", encoding="ascii") as full:
         return subprocess.run([str(ca.meshca), *args, "--state-dir", str(ca.state_dir)], stdout=full,
-                              stderr=subprocess.PIPE, text=True, env=ca.env, timeout=60, check=False)
+                              stderr=subprocess.PIPE, text=True, env=ca.env, timeout=120, check=False)
 
 
 def test_no_command_calls_an_answer_on_a_full_disk_a_success(server, tmp_path):
@@ -100,12 +100,12 @@ def test_a_server_serves_though_its_first_screen_gets_lost(server, tmp_path):
     with open("/dev/full", "w", encoding="ascii") as full, open(tmp_path / "log", "w", encoding="ascii") as log:
         with subprocess.Popen([str(word) for word in ca.command()], stdout=full, stderr=log, env=ca.env) as process:
             try:
-                wait_until(lambda: "the first screen got lost" in (tmp_path / "log").read_text(encoding="utf8"), 20,
+                wait_until(lambda: "the first screen got lost" in (tmp_path / "log").read_text(encoding="utf8"), 60,
                            "the warning")
                 assert ca.cli("status").returncode == 0
             finally:
                 process.terminate()
-                assert process.wait(20) == 0
+                assert process.wait(60) == 0
 
 
 @pytest.mark.parametrize("ignored", [False, True])
@@ -117,7 +117,7 @@ def test_a_closed_pipe_ends_a_list_without_a_word(server, ignored):
                           restore_signals=not ignored) as process:
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(20) == -signal.SIGPIPE
+        assert process.wait(60) == -signal.SIGPIPE
 
 
 def test_a_closed_stdout_is_said_and_nothing_is_printed_elsewhere(server):

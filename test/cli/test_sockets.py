@@ -25,7 +25,7 @@ def certificate(socket, spiffe_id=WEB, token=None):
     csr = certificates.csr_pem(certificates.new_key(), spiffe_id)
     metadata = [("authorization", f"Bearer {token}")] if token else None
     with grpc_messages.unix_channel(socket) as channel:
-        answer = grpc_messages.call(channel, CREATE)(request(csr=csr), timeout=10, metadata=metadata)
+        answer = grpc_messages.call(channel, CREATE)(request(csr=csr), timeout=60, metadata=metadata)
     return certificates.load(answer.cert_chain[0])
 
 

@@ -27,6 +27,7 @@ SOURCE = SCRATCH / "source"
 # knows the objects.
 PRESET, BUILD = "release-tests", SOURCE / "build" / "release"
 TEST_TIMEOUT_S = 300
+PYTEST_TIMEOUT_S = 900  # pytest ends a case of its own by itself, sooner
 PYTEST = ROOT / "build" / "venv" / "bin" / "python"
 
 
@@ -80,7 +81,7 @@ def run_test(test):
     if test.target == "pytest":
         report = SCRATCH / "pytest.txt"
         code, output = run([PYTEST, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "test/pytest.ini", "--rootdir=.",
-                            test.case], timeout=TEST_TIMEOUT_S, cwd=SOURCE,
+                            test.case], timeout=PYTEST_TIMEOUT_S, cwd=SOURCE,
                            env=dict(os.environ, MESHCA_BUILD_DIR=str(BUILD), PYTHONDONTWRITEBYTECODE="1"))
         report.write_text(output)
         return code == 0, 0 if code == 5 or "no tests ran" in output else 1

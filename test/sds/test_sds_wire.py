@@ -73,7 +73,7 @@ def test_nobody_is_special_on_the_api_socket_and_the_refusal_has_the_whole_comma
         if method == "FetchSecrets":
             request = grpc_messages.message(f"{DISCOVERY}.DiscoveryRequest")
             with pytest.raises(grpc.RpcError) as error:
-                grpc_messages.call(channel, f"{SERVICE}/{method}")(request(resource_names=["ROOTCA", WEB]), timeout=10)
+                grpc_messages.call(channel, f"{SERVICE}/{method}")(request(resource_names=["ROOTCA", WEB]), timeout=60)
             code, details = error.value.code(), error.value.details()
         else:
             stranger = Stream(channel, method)
@@ -90,9 +90,9 @@ def test_on_the_admin_socket_any_identity_may_be_named_but_reserved_ones(ca, met
         if method == "FetchSecrets":
             request = grpc_messages.message(f"{DISCOVERY}.DiscoveryRequest")
             fetch = grpc_messages.call(channel, f"{SERVICE}/{method}")
-            assert set(secrets(fetch(request(resource_names=[any_id]), timeout=10))) == {any_id}
+            assert set(secrets(fetch(request(resource_names=[any_id]), timeout=60))) == {any_id}
             with pytest.raises(grpc.RpcError) as error:
-                fetch(request(resource_names=[reserved]), timeout=10)
+                fetch(request(resource_names=[reserved]), timeout=60)
             code = error.value.code()
         else:
             operator = Stream(channel, method)
@@ -110,11 +110,11 @@ def test_on_the_admin_socket_any_identity_may_be_named_but_reserved_ones(ca, met
 def test_fetch_answers_once(unix):
     fetch = grpc_messages.call(unix, f"{SERVICE}/FetchSecrets")
     request = grpc_messages.message(f"{DISCOVERY}.DiscoveryRequest")
-    response = fetch(request(resource_names=[WEB, "ROOTCA", "nonsense"]), timeout=10)
+    response = fetch(request(resource_names=[WEB, "ROOTCA", "nonsense"]), timeout=60)
     assert set(secrets(response)) == {WEB, "ROOTCA"}
     for names, code in (([], "INVALID_ARGUMENT"), (["nonsense"], "PERMISSION_DENIED")):
         with pytest.raises(grpc.RpcError) as error:
-            fetch(request(resource_names=names), timeout=10)
+            fetch(request(resource_names=names), timeout=60)
         assert error.value.code().name == code
 
 
@@ -123,7 +123,7 @@ def test_a_node_of_sixty_kilobytes_is_read_once(ca, stream):
     stream.ask(["ROOTCA"], node=node)
     first = stream.next()
     stream.ask(["ROOTCA"] if not stream.delta else [], nonce=first.nonce)
-    wait_until(lambda: '"big"' in ca.cli("subscriber", "list", "-o", "json").stdout, 10, "the subscriber")
+    wait_until(lambda: '"big"' in ca.cli("subscriber", "list", "-o", "json").stdout, 60, "the subscriber")
 
 
 def test_over_tls_a_certificate_is_the_only_way(ca, tmp_path):

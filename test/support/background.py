@@ -11,10 +11,11 @@ def wait_until(condition, timeout, what):
     """Returns the first true value of condition(); fails with `what` when `timeout` seconds brought none."""
     deadline = time.monotonic() + timeout
     while True:
+        late = time.monotonic() >= deadline  # Asked first: the last look is one that began when the time was up.
         value = condition()
         if value:
             return value
-        assert time.monotonic() < deadline, f"not within {timeout} s: {what() if callable(what) else what}"
+        assert not late, f"not within {timeout} s: {what() if callable(what) else what}"
         time.sleep(0.02)
 
 
@@ -46,7 +47,7 @@ class Background:
             self._ended = True
             self._changed.notify_all()
 
-    def wait_for_line(self, prefix, timeout=10):
+    def wait_for_line(self, prefix, timeout=60):
         """Returns all stdout lines up to the first one that starts with `prefix`."""
         found = lambda: next((i for i, line in enumerate(self.lines) if line.startswith(prefix)), None)  # noqa: E731
         with self._changed:
@@ -76,10 +77,10 @@ class Background:
     def kill(self):
         """SIGKILL, as a power cut would: nothing is flushed by the process."""
         self.signal(signal.SIGKILL)
-        self.process.wait(10)
-        self._reader.join(10)
+        self.process.wait(60)
+        self._reader.join(60)
 
-    def terminate(self, timeout=10):
+    def terminate(self, timeout=60):
         """SIGTERM; returns the exit code. One that does not end in time is killed and fails the test."""
         self.signal(signal.SIGTERM)
         try:
@@ -87,7 +88,7 @@ class Background:
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(f"{self.command[0]} still ran {timeout} s after SIGTERM\n{self.output()}") from None
-        self._reader.join(10)
+        self._reader.join(60)
         return code
 
     def cpu_seconds(self):

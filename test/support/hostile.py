@@ -237,7 +237,8 @@ def main():
     DONE.set()
     for thread in threads:
         thread.join(10)
-    print(json.dumps(COUNT), flush=True)
+    with COUNT_LOCK:
+        print(json.dumps(COUNT), flush=True)
     os._exit(0)
 
 

@@ -34,20 +34,20 @@ class ManySubscribers:
 
     def __enter__(self):
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(30)
+        asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(60)
         return self
 
     def __exit__(self, *_):
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(30)
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(60)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(timeout=10)
+        self._thread.join(timeout=60)
         self._loop.close()
 
     def close(self, node):
         """The proxy of that node goes away."""
-        asyncio.run_coroutine_threadsafe(self._end(node), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._end(node), self._loop).result(60)
 
-    def wait_received(self, responses, timeout=30):
+    def wait_received(self, responses, timeout=60):
         """Waits until every stream was sent that many responses."""
         wait_until(lambda: min(self.received.values()) >= responses, timeout,
                    lambda: f"{sum(n < responses for n in self.received.values())} streams wait; ended: {self.ended}")

@@ -48,7 +48,7 @@ class MeshcaProcess:
                 ports += [flag, "127.0.0.1:0"]
         return [self.meshca, "serve", "--state-dir", self.state_dir, *ports, *self.args]
 
-    def start(self, timeout=10):
+    def start(self, timeout=60):
         """Starts it and waits for the whole first screen: the server answers from then on."""
         self.background = Background(self.command(), self.folder / "stderr.log", self.env, self.folder)
         self.first_screen = self.background.wait_for_line("next", timeout)
@@ -73,7 +73,7 @@ class MeshcaProcess:
     def kill(self):
         self.background.kill()
 
-    def terminate(self, timeout=10):
+    def terminate(self, timeout=60):
         return self.background.terminate(timeout)
 
     def restart(self):
@@ -87,7 +87,7 @@ class MeshcaProcess:
         if self.background and self.background.running():
             self.background.kill()
 
-    def cli(self, *args, check=True, timeout=30, **options):
+    def cli(self, *args, check=True, timeout=60, **options):
         """`meshca ARGS --state-dir ...`, finished; with `check`, exit code 0 is demanded."""
         done = subprocess.run([str(self.meshca), *[str(word) for word in args], "--state-dir", str(self.state_dir)],
                               capture_output=True, text=True, timeout=timeout, env=self.env, check=False,
@@ -102,7 +102,7 @@ class MeshcaProcess:
         for spiffe_id in spiffe_ids:
             self.cli("entry", "create", spiffe_id, "--selector", f"unix:uid:{os.geteuid()}")
 
-    def get(self, path, timeout=5):
+    def get(self, path, timeout=60):
         """The body of an HTTP page, such as /metrics."""
         with urllib.request.urlopen(f"http://{self.http}{path}", timeout=timeout) as answer:
             return answer.read().decode()

@@ -16,7 +16,7 @@ import grpc_messages
 CREATE = "/istio.v1.auth.IstioCertificateService/CreateCertificate"
 PACE = 0.02
 NEW_CONNECTION_EVERY = 20
-TIMEOUT = 20
+TIMEOUT = 60
 
 
 def main():

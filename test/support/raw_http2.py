@@ -25,7 +25,7 @@ def request_headers(**replaced):
 class Raw:
     """A connection after preface and SETTINGS; what it gets is parsed frame by frame."""
 
-    def __init__(self, address, preface=PREFACE, settings=True, timeout=10):
+    def __init__(self, address, preface=PREFACE, settings=True, timeout=60):
         if isinstance(address, str):
             self.socket = socket.socket(socket.AF_UNIX)
             self.socket.settimeout(timeout)

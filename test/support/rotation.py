@@ -9,7 +9,7 @@ def status(server):
     return json.loads(server.cli("root", "status", "-o", "json").stdout)
 
 
-def rotate(server, *args, timeout=90):
+def rotate(server, *args, timeout=200):
     """`meshca root rotate` to its end: what its last line says."""
     done = server.cli("root", "rotate", "-o", "json", *args, timeout=timeout)
     return json.loads(done.stdout.splitlines()[-1])

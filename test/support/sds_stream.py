@@ -14,7 +14,7 @@ DISCOVERY = "envoy.service.discovery.v3"
 class Stream:
     """One StreamSecrets or DeltaSecrets call; it ends by itself after `timeout` seconds."""
 
-    def __init__(self, channel, method, timeout=20):
+    def __init__(self, channel, method, timeout=60):
         self.delta = method == "DeltaSecrets"
         self.request = grpc_messages.message(f"{DISCOVERY}.{'Delta' if self.delta else ''}DiscoveryRequest")
         self._requests = queue.SimpleQueue()

@@ -77,7 +77,7 @@ def test_a_workload_gets_and_trusts_its_identity(client, verifier, server, build
     token = ca.cli("token", "create", WORKLOAD).stdout.strip()
 
     done = subprocess.run([*[str(word) for word in command], "--server", ca.grpc, "--sds", ca.grpc, "--ca", str(roots),
-                           "--unix", str(ca.api_socket), "--token", token, "--id", WORKLOAD], capture_output=True, text=True, timeout=60, check=False)
+                           "--unix", str(ca.api_socket), "--token", token, "--id", WORKLOAD], capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, f"{done.stdout}{done.stderr}\n{ca.background.output()}"
     told = json.loads(done.stdout.splitlines()[-1])
 

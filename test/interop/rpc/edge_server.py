@@ -28,7 +28,7 @@ class InteropServer:
             found = [line for line in self.process.lines if line.startswith("stats ")]
             return found[-1] if len(found) > before else None
 
-        return json.loads(wait_until(answer, 30, "no answer to SIGUSR1").removeprefix("stats "))
+        return json.loads(wait_until(answer, 60, "no answer to SIGUSR1").removeprefix("stats "))
 
     def stop(self):
         """Gracefully, as SIGTERM asks."""

@@ -38,7 +38,7 @@ def test_interop_client(interop_client, edge, edge_certificate, transport):
                     "--server_host_override=foo.test.google.fr"]
     failed = {}
     for case in CASES:
-        done = subprocess.run([*command, f"--test_case={case}"], capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run([*command, f"--test_case={case}"], capture_output=True, text=True, timeout=120, check=False)
         if done.returncode != 0:
             failed[case] = done.stderr[-500:]
     assert not failed

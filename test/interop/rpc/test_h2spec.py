@@ -72,7 +72,7 @@ def run(h2spec, host_port, folder):
     """{"http2/6.9: description": None, "skipped", or what came instead}"""
     host, port = host_port
     report = folder / "report.xml"
-    done = subprocess.run([h2spec, "-t", "-k", "-h", host, "-p", str(port), "-j", report], capture_output=True,
+    done = subprocess.run([h2spec, "-t", "-k", "-h", host, "-p", str(port), "-o", "10", "-j", report], capture_output=True,
                           text=True, timeout=280, check=False)
     assert report.exists(), done.stdout[-2000:] + done.stderr[-2000:]
     results = {}

@@ -124,7 +124,7 @@ std::string SerialHex(X509* leaf) {
 }
 
 void SetDeadline(grpc::ClientContext& context) {
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
 }
 
 // Subscribes, acknowledges the first answer, and leaves.

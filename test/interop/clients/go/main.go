@@ -98,7 +98,7 @@ func main() {
 	token := flag.String("token", "", "bearer token")
 	id := flag.String("id", "", "SPIFFE ID to ask for")
 	flag.Parse()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
 
 	roots := x509.NewCertPool()

@@ -23,7 +23,7 @@ function load(protoRoot) {
 
 function unary(client, method, request, metadata = new grpc.Metadata()) {
   return new Promise((resolve, reject) => {
-    client[method](request, metadata, { deadline: Date.now() + 10000 },
+    client[method](request, metadata, { deadline: Date.now() + 60000 },
       (error, response) => (error ? reject(error) : resolve(response)));
   });
 }
@@ -58,7 +58,7 @@ function verify(elements, rootPem) {
 // Subscribes, acknowledges the first answer, and leaves.
 function firstSecret(client, name) {
   return new Promise((resolve, reject) => {
-    const stream = client.StreamSecrets({ deadline: Date.now() + 10000 });
+    const stream = client.StreamSecrets({ deadline: Date.now() + 60000 });
     stream.on('error', reject);
     stream.on('data', (response) => {
       stream.write({ typeUrl: SECRET_TYPE, resourceNames: [name], versionInfo: response.versionInfo,

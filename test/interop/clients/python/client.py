@@ -45,7 +45,7 @@ def create_certificate(channel, key, spiffe_id, token):
                                request_serializer=request_class.SerializeToString,
                                response_deserializer=response_class.FromString)
     request = request_class(csr=csr.public_bytes(serialization.Encoding.PEM).decode(), validity_duration=3600)
-    return list(call(request, metadata=(("authorization", f"Bearer {token}"),), timeout=10).cert_chain)
+    return list(call(request, metadata=(("authorization", f"Bearer {token}"),), timeout=60).cert_chain)
 
 
 def verify(chain, root_pem):
@@ -61,7 +61,7 @@ def first_secret(channel, name):
     """Subscribes, acknowledges the first answer, and leaves."""
     requests = queue.SimpleQueue()
     requests.put(discovery_pb2.DiscoveryRequest(type_url=SECRET_TYPE, resource_names=[name], node={"id": "python"}))
-    stream = sds_pb2_grpc.SecretDiscoveryServiceStub(channel).StreamSecrets(iter(requests.get, None), timeout=10)
+    stream = sds_pb2_grpc.SecretDiscoveryServiceStub(channel).StreamSecrets(iter(requests.get, None), timeout=60)
     response = next(stream)
     secret = secret_pb2.Secret()
     assert response.resources[0].Unpack(secret), response
@@ -81,9 +81,9 @@ def main():
     root_pem = pathlib.Path(options.ca).read_bytes()
 
     with grpc.insecure_channel(f"unix:{options.unix}") as channel:
-        unix = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
+        unix = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=60)
     with grpc.secure_channel(options.server, grpc.ssl_channel_credentials(root_pem)) as channel:
-        health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
+        health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=60)
         key = ec.generate_private_key(ec.SECP256R1())
         chain = create_certificate(channel, key, options.id, options.token)
     leaf = verify(chain, root_pem)

@@ -225,14 +225,14 @@ async fn run(options: HashMap<String, String>) -> Result<serde_json::Value, Fail
 async fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let options = words.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
-    match tokio::time::timeout(Duration::from_secs(30), run(options)).await {
+    match tokio::time::timeout(Duration::from_secs(120), run(options)).await {
         Ok(Ok(result)) => println!("{result}"),
         Ok(Err(error)) => {
             eprintln!("{error}: {error:?}");
             std::process::exit(1);
         }
         Err(_) => {
-            eprintln!("nothing within 30 s");
+            eprintln!("nothing within 120 s");
             std::process::exit(1);
         }
     }

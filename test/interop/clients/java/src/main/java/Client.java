@@ -63,11 +63,11 @@ public final class Client {
   private static Map<String, Object> run(Map<String, String> options, File roots, Path store) throws Exception {
     ManagedChannel channel = Grpc.newChannelBuilder(options.get("--server"),
         TlsChannelCredentials.newBuilder().trustManager(roots).build()).build();
-    var health = HealthGrpc.newBlockingStub(channel).withDeadlineAfter(10, TimeUnit.SECONDS)
+    var health = HealthGrpc.newBlockingStub(channel).withDeadlineAfter(60, TimeUnit.SECONDS)
         .check(HealthCheckRequest.getDefaultInstance());
     ManagedChannel local = Grpc.newChannelBuilder("unix://" + options.get("--unix"),
         InsecureChannelCredentials.create()).build();
-    var unixHealth = HealthGrpc.newBlockingStub(local).withDeadlineAfter(10, TimeUnit.SECONDS)
+    var unixHealth = HealthGrpc.newBlockingStub(local).withDeadlineAfter(60, TimeUnit.SECONDS)
         .check(HealthCheckRequest.getDefaultInstance());
     String csr = makeKeyAndCsr(store, options.get("--id"));
     List<String> elements = createCertificate(channel, csr, options.get("--token"));
@@ -129,7 +129,7 @@ public final class Client {
   private static List<String> createCertificate(ManagedChannel channel, String csr, String token) {
     Metadata metadata = new Metadata();
     metadata.put(Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER), "Bearer " + token);
-    return IstioCertificateServiceGrpc.newBlockingStub(channel).withDeadlineAfter(10, TimeUnit.SECONDS)
+    return IstioCertificateServiceGrpc.newBlockingStub(channel).withDeadlineAfter(60, TimeUnit.SECONDS)
         .withInterceptors(MetadataUtils.newAttachHeadersInterceptor(metadata))
         .createCertificate(IstioCertificateRequest.newBuilder().setCsr(csr).setValidityDuration(3600).build())
         .getCertChainList();
@@ -156,7 +156,7 @@ public final class Client {
   private static DiscoveryResponse firstSecret(ManagedChannel channel, String name) throws Exception {
     CompletableFuture<DiscoveryResponse> first = new CompletableFuture<>();
     StreamObserver<DiscoveryRequest> requests = SecretDiscoveryServiceGrpc.newStub(channel)
-        .withDeadlineAfter(10, TimeUnit.SECONDS).streamSecrets(new StreamObserver<>() {
+        .withDeadlineAfter(60, TimeUnit.SECONDS).streamSecrets(new StreamObserver<>() {
           @Override
           public void onNext(DiscoveryResponse response) {
             first.complete(response);
@@ -175,7 +175,7 @@ public final class Client {
     DiscoveryRequest subscribe = DiscoveryRequest.newBuilder().setNode(Node.newBuilder().setId("java"))
         .setTypeUrl(SECRET_TYPE).addResourceNames(name).build();
     requests.onNext(subscribe);
-    DiscoveryResponse response = first.get(10, TimeUnit.SECONDS);
+    DiscoveryResponse response = first.get(60, TimeUnit.SECONDS);
     requests.onNext(subscribe.toBuilder().clearNode().setVersionInfo(response.getVersionInfo())
         .setResponseNonce(response.getNonce()).build());
     requests.onCompleted();
