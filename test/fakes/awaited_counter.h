@@ -16,11 +16,11 @@ class AwaitedCounter {
     ++count_;
     changed_.NotifyAll();
   }
-  // False: it did not come within twenty seconds.
+  // False: it did not come within a minute.
   bool Await(int count) {
     MutexLock lock(mutex_);
     while (count_ < count) {
-      if (!changed_.WaitFor(mutex_, absl::Seconds(20))) return false;
+      if (!changed_.WaitFor(mutex_, absl::Minutes(1))) return false;
     }
     return true;
   }

@@ -38,7 +38,7 @@ class ReadinessTest : public testing::Test {
   absl::Status WaitForAnswer(size_t number) {
     MutexLock lock(mutex_);
     while (heard_.size() <= number) {
-      if (!changed_.WaitFor(mutex_, absl::Seconds(20))) return absl::DeadlineExceededError("no answer");
+      if (!changed_.WaitFor(mutex_, absl::Minutes(1))) return absl::DeadlineExceededError("no answer");
     }
     return heard_[number];
   }
