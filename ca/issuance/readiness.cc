@@ -27,8 +27,8 @@ absl::Status CheckValid(absl::string_view what, const Certificate& certificate, 
 }
 
 // Whether what signs is valid at `now`, and all it stands under.
-absl::Status CheckSigner(const AuthoritySnapshots& authorities, absl::Time now) {
-  const std::shared_ptr<const AuthoritySnapshot> snapshot = authorities.Current();
+// `snapshot` may be null: nothing was published yet.
+absl::Status CheckSigner(const AuthoritySnapshot* snapshot, absl::Time now) {
   if (snapshot == nullptr || snapshot->issuing == nullptr) {
     return WithReason(absl::UnavailableError("no authority can sign now: see `meshca check`"), kNothingSigns);
   }
@@ -43,9 +43,8 @@ absl::Status CheckSigner(const AuthoritySnapshots& authorities, absl::Time now) 
 }  // namespace
 
 absl::Status TrySignAndCommit(const AuthoritySnapshots& authorities, StoreMaintenance& store, absl::Time now) {
-  MESHCA_RETURN_IF_ERROR(CheckSigner(authorities, now));
   const std::shared_ptr<const AuthoritySnapshot> snapshot = authorities.Current();
-  if (snapshot->issuing == nullptr) return CheckSigner(authorities, now);  // just now
+  MESHCA_RETURN_IF_ERROR(CheckSigner(snapshot.get(), now));
   const SigningKey& key = *snapshot->issuing->key;
   auto signature = key.Sign(kMessage);
   if (!signature.ok()) return Annotate(signature.status(), "trial signature");
@@ -83,7 +82,9 @@ absl::Status Readiness::WithWhyNot(absl::Status status) const {
 }
 
 absl::Status Readiness::Ready() const {
-  if (absl::Status signer = CheckSigner(authorities_, clock_.Now()); !signer.ok()) return WithWhyNot(std::move(signer));
+  if (absl::Status signer = CheckSigner(authorities_.Current().get(), clock_.Now()); !signer.ok()) {
+    return WithWhyNot(std::move(signer));
+  }
   absl::Duration now = clock_.SinceBoot();
   MutexLock lock(mutex_);
   // One interval between two attempts is as it should be; a second one is an attempt that hangs.

@@ -172,12 +172,12 @@ TEST(SerialExecutor, ADutyRunsAtOnceWhenItIsNudged) {
   });
   executor.Start();
   const absl::Time begun = absl::Now();
-  for (int i = 0; i < 50; ++i) {
+  for (int i = 0; i < 200; ++i) {
     const int before = runs.count();
     executor.Nudge();
     ASSERT_TRUE(runs.Await(before + 1));
   }
-  EXPECT_LT(absl::Now() - begun, absl::Seconds(20)) << "looked at once a second";
+  EXPECT_LT(absl::Now() - begun, absl::Seconds(100)) << "looked at once a second";
 }
 
 TEST(SerialExecutor, ANudgeFromADutyBringsAnotherRound) {
