@@ -64,6 +64,22 @@ class AdmissionTest : public EdgeTest {
     limits.handshake_stall = absl::Milliseconds(20);
     ServeTls(options, limits);
   }
+  // Connections with a certificate of that name, "" for none, leave so many calls open that their source is in debt for
+  // most of a minute.
+  void ServeUntilInDebt(const std::string& name) {
+    ServerOptions options = {.loops = 1};
+    options.source.resets = {100, 1};
+    ServeTls(options);
+    for (int i = 0; i < 3; ++i) {
+      {
+        auto client = Connect(name);
+        for (int j = 0; j < 50; ++j) client->Open("/t.Test/Chat");
+        EXPECT_TRUE(client->RunUntil([this] { return server_->stats().streams_open == 50; }));
+      }
+      // Its calls are charged before it is gone, and none of them is taken for one of the next.
+      EXPECT_TRUE(Eventually([this] { return server_->stats().connections_open == 0; }));
+    }
+  }
   // The first bytes of a ClientHello.
   UniqueFd BeginAHandshake() {
     UniqueFd fd = ConnectTo(address_);
@@ -243,8 +259,13 @@ TEST_F(AdmissionTest, CallsWithACertificateCountByIdentity) {
   options.source.calls = {5, 1};
   ServeTls(options);
   auto web = Connect("web");
+  std::vector<int32_t> calls;
+  for (int i = 0; i < 10; ++i) calls.push_back(web->Start("/t.Test/Echo", "x"));  // in one moment
   int refused = 0;
-  for (int i = 0; i < 10; ++i) refused += web->Call("/t.Test/Echo", "x").status() == 8 ? 1 : 0;
+  for (const int32_t call : calls) {
+    ASSERT_TRUE(web->WaitClosed(call));
+    refused += web->reply(call).status() == 8 ? 1 : 0;
+  }
   EXPECT_GE(refused, 4);
   EXPECT_TRUE(Serves(*Connect("api")));
   EXPECT_TRUE(Serves(*Connect())) << "a stranger behind the same address";
@@ -287,8 +308,9 @@ TEST_F(AdmissionTest, StrangersWithoutACallGiveWayHoweverManyThereAre) {
   std::vector<UniqueFd> silent;
   for (int i = 0; i < 100; ++i) silent.push_back(ConnectTo(address_));
   for (int i = 0; i < 5; ++i) EXPECT_TRUE(Serves(*Connect("web"))) << i;
-  EXPECT_LE(Open(Room::kStranger), 8u + 2u);
-  EXPECT_GE(Limit(LimitKind::kGaveWay), 90u);
+  // One of the other loop gives way when that has a turn.
+  EXPECT_TRUE(Eventually([this] { return Open(Room::kStranger) <= 8u + 2u; }));
+  EXPECT_TRUE(Eventually([this] { return Limit(LimitKind::kGaveWay) >= 90u; }));
 }
 
 // ---- strangers' failures
@@ -306,30 +328,14 @@ TEST_F(AdmissionTest, FailedHandshakesPaceAndDoNotShutOutNeighbours) {
 }
 
 TEST_F(AdmissionTest, WhatStrangersResetIsNoReasonToRefuseACertificateFromTheirAddress) {
-  ServerOptions options = {.loops = 1};
-  options.source.resets = {20, 1};
-  ServeTls(options);
-  for (int i = 0; i < 3; ++i) {
-    auto client = Connect();
-    for (int j = 0; j < 10; ++j) client->Open("/t.Test/Chat");
-    client->RunUntil([this] { return server_->stats().streams_open == 10; }, absl::Seconds(10));
-  }
-  ASSERT_TRUE(Eventually([this] { return server_->stats().connections_open == 0; }));
+  ServeUntilInDebt("");
   EXPECT_FALSE(Serves(*Connect())) << "one more stranger";
   EXPECT_GE(Limit(LimitKind::kSourceOverRate), 1u);
   EXPECT_TRUE(Serves(*Connect("web")));
 }
 
 TEST_F(AdmissionTest, ResetsWithACertificateFollowTheIdentityOntoTheNextConnection) {
-  ServerOptions options = {.loops = 1};
-  options.source.resets = {20, 1};
-  ServeTls(options);
-  for (int i = 0; i < 3; ++i) {
-    auto client = Connect("web");
-    for (int j = 0; j < 10; ++j) client->Open("/t.Test/Chat");
-    client->RunUntil([this] { return server_->stats().streams_open == 10; }, absl::Seconds(10));
-  }
-  ASSERT_TRUE(Eventually([this] { return server_->stats().connections_open == 0; }));
+  ServeUntilInDebt("web");
   EXPECT_FALSE(Serves(*Connect("web")));
   EXPECT_TRUE(Serves(*Connect("api")));
   EXPECT_TRUE(Serves(*Connect()));
@@ -341,16 +347,19 @@ TEST_F(AdmissionTest, AHandshakeThatStandsStillGivesItsTurnToOneThatWaits) {
   for (int i = 0; i < 6; ++i) {
     stalled.push_back(BeginAHandshake());
   }
+  ASSERT_TRUE(Eventually([this] { return Limit(LimitKind::kHandshakeStalled) == 4; })) << "the last two have the turns";
+  // Nobody waits beside it, so that it has the time it needs when its turn comes.
   EXPECT_TRUE(Serves(*Connect("web")));
-  EXPECT_GE(Limit(LimitKind::kHandshakeStalled), 1u);
+  EXPECT_GE(Limit(LimitKind::kHandshakeStalled), 5u);
 }
 
 TEST_F(AdmissionTest, WhoKeepsComingDoesNotPutOffTheEndOfHandshakesThatStandStill) {
   ServeTwoHandshakesAtATime();
   std::vector<UniqueFd> crowd;
-  // One comes more often than those who wait are looked at.
+  // One comes more often than those who wait are looked at, but not before the one before it was let in: what piles up
+  // while the server has no turn of the processor says nothing.
   ASSERT_TRUE(Eventually([&] {
-    if (crowd.size() < 2'000) {
+    if (crowd.size() < 2'000 && server_->stats().connections_accepted == crowd.size()) {
       crowd.push_back(BeginAHandshake());
     }
     return Limit(LimitKind::kHandshakeStalled) >= 1;
@@ -379,10 +388,8 @@ TEST_P(BeginsAStream, CountsAsACall) {
   ServerOptions options = {.loops = 1};
   options.source.calls = {10, 1};
   H2Client client(Serve({}, options));
-  for (int i = 0; i < 12; ++i) {
-    const int32_t stream = client.Open("/t.Test/Echo", GetParam().second, /*end_stream=*/true);
-    ASSERT_TRUE(client.RunUntil([&] { return client.reply(stream).closed || client.ended(); }));
-  }
+  for (int i = 0; i < 12; ++i) client.Open("/t.Test/Echo", GetParam().second, /*end_stream=*/true);
+  // In one moment with the others: a second later it would have one call more.
   EXPECT_EQ(client.Call("/t.Test/Echo", "x").status(), 8) << "its calls of this second are used up";
   EXPECT_GE(Limit(LimitKind::kCalls), 1u);
 }
@@ -398,13 +405,10 @@ TEST_F(AdmissionTest, WhatIsNoGrpcIsTold429) {
   ServerOptions options = {.loops = 1};
   options.source.calls = {2, 1};
   H2Client client(Serve({}, options));
-  std::string last;
-  for (int i = 0; i < 5; ++i) {
-    const int32_t stream = client.Open("/t.Test/Echo", {{":method", "GET"}}, true);
-    ASSERT_TRUE(client.WaitClosed(stream));
-    last = client.reply(stream).Find(":status");
-  }
-  EXPECT_EQ(last, "429");
+  int32_t last = 0;
+  for (int i = 0; i < 5; ++i) last = client.Open("/t.Test/Echo", {{":method", "GET"}}, true);  // in one moment
+  ASSERT_TRUE(client.WaitClosed(last));
+  EXPECT_EQ(client.reply(last).Find(":status"), "429");
 }
 
 }  // namespace

@@ -81,14 +81,30 @@ EdgeTest::~EdgeTest() {
 }
 
 std::string EdgeTest::Serve(ListenerOptions options, ServerOptions server) {
-  auto created = Server::Create(server);
-  EXPECT_THAT(created, IsOk());
-  server_ = *std::move(created);
+  server_.reset();
+  bound_router_.reset();
+  std::string address = Bind(std::move(options), server);
+  server_->Start();
+  return address;
+}
+
+std::string EdgeTest::Bind(ListenerOptions options, ServerOptions server) {
+  if (!server_) {
+    auto created = Server::Create(server);
+    EXPECT_THAT(created, IsOk());
+    server_ = *std::move(created);
+  }
   if (options.address.empty()) options.address = "127.0.0.1:0";
-  if (!options.router) options.router = std::make_shared<const Router>(std::move(router_));
+  if (!options.router) {
+    if (!bound_router_) bound_router_ = std::make_shared<const Router>(std::move(router_));
+    options.router = bound_router_;
+  }
+  // A client that the machine lets wait is not cut, but where that is what a test is about.
+  if (options.limits.handshake_timeout == ConnectionLimits().handshake_timeout) {
+    options.limits.handshake_timeout = kPatience;
+  }
   auto address = server_->AddListener(std::move(options));
   EXPECT_THAT(address, IsOk());
-  server_->Start();
   return *address;
 }
 

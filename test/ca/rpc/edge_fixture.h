@@ -55,6 +55,9 @@ class EdgeTest : public testing::Test {
 
   // Starts the server with one plaintext listener, or on `options`; returns the address.
   std::string Serve(ListenerOptions options = {}, ServerOptions server = {.loops = 2});
+  // A listener of a server that server_->Start() starts: what clients send before lies there when it begins to count
+  // their time. The first one makes the server, and all share the first one's router.
+  std::string Bind(ListenerOptions options = {}, ServerOptions server = {.loops = 2});
   // The calls of /t.Test/Keep so far.
   std::vector<std::shared_ptr<Call>> kept();
   void Release();
@@ -67,6 +70,7 @@ class EdgeTest : public testing::Test {
   std::unique_ptr<Server> server_;
 
  private:
+  std::shared_ptr<const Router> bound_router_;
   Mutex mutex_;
   std::vector<std::shared_ptr<Call>> kept_ ABSL_GUARDED_BY(mutex_);
 };

@@ -96,6 +96,7 @@ struct H2Client::Callbacks {
   static int OnClose(nghttp2_session*, int32_t id, uint32_t error_code, void* user_data) {
     Reply& reply = Of(user_data).replies_[id];
     reply.closed = true;
+    reply.goaways = Of(user_data).goaways_;
     reply.error_code = error_code;
     return 0;
   }
@@ -231,9 +232,11 @@ bool H2Client::Write() {
   for (;;) {
     if (pending_.empty()) {
       const uint8_t* data = nullptr;
-      const ssize_t size = nghttp2_session_mem_send(session_, &data);
-      if (size <= 0) return size == 0;
-      pending_.assign(reinterpret_cast<const char*>(data), static_cast<size_t>(size));
+      ssize_t size = 0;
+      while ((size = nghttp2_session_mem_send(session_, &data)) > 0) {
+        pending_.append(reinterpret_cast<const char*>(data), static_cast<size_t>(size));
+      }
+      if (pending_.empty()) return size == 0;
     }
     const ssize_t sent = ssl_ ? SSL_write(ssl_.get(), pending_.data(), static_cast<int>(pending_.size()))
                               : ::send(fd_.get(), pending_.data(), pending_.size(), MSG_NOSIGNAL);

@@ -31,6 +31,7 @@ struct Reply {
   std::string data;
   bool closed = false;
   uint32_t error_code = 0;
+  int goaways = 0;  // that had come on its connection when it closed
 
   // From the trailers, else from the headers; "" when absent.
   std::string Find(absl::string_view name) const;
@@ -80,7 +81,8 @@ class H2Client {
   const Reply& Call(absl::string_view path, absl::string_view message, const Headers& extra = {});
 
   Reply& reply(int32_t stream) { return replies_[stream]; }
-  // Moves bytes until `done()`, the connection's end, or `timeout` has passed; returns done().
+  // What was asked for since the last time leaves as one piece: the server does not find half of it at one time and
+  // half at another. Moves bytes until `done()`, the connection's end, or `timeout` has passed; returns done().
   bool RunUntil(const std::function<bool()>& done, absl::Duration timeout = kPatience);
   bool WaitClosed(int32_t stream) {
     return RunUntil([this, stream] { return replies_[stream].closed; });

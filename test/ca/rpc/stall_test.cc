@@ -219,18 +219,20 @@ INSTANTIATE_TEST_SUITE_P(Versions, RecordFloodTest, testing::Values(TLS1_2_VERSI
                          [](const auto& info) { return info.param == TLS1_2_VERSION ? "Tls12" : "Tls13"; });
 
 TEST_F(StallTest, ACallThatOutlivesTheGraceOfItsConnectionDoesNotWakeTheLoopEveryMillisecond) {
+  const std::string ageless = Bind({}, {.loops = 1});
   limits_.age_max = absl::Milliseconds(100);
   limits_.age_grace = absl::Milliseconds(1);
   ListenerOptions listener;
   listener.limits = limits_;
-  address_ = Serve(std::move(listener), {.loops = 1});
-  H2Client client(address_);
+  H2Client client(Bind(std::move(listener)));
   const int32_t kept = client.Start("/t.Test/Keep", "x");
   const int32_t chat = client.Open("/t.Test/Chat");
+  client.RunUntil([] { return true; });  // Writes them: the calls are there before the connection has any age.
+  server_->Start();
   ASSERT_TRUE(client.WaitClosed(chat));  // The grace is over; the unary call still has some seconds.
   const uint64_t before = Rounds();
   // The deadline of a call on another connection tells that time has passed.
-  H2Client other(address_);
+  H2Client other(ageless);
   const Reply& reply = other.Call("/t.Test/Keep", "x", {{"grpc-timeout", "90m"}});
   EXPECT_EQ(reply.status(), 4);
   EXPECT_LE(Rounds() - before, 45u);

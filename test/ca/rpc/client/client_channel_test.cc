@@ -134,10 +134,11 @@ TEST_F(ClientChannelTest, ACallThatWaitsForAConnectionOutlivesTheTimeWithoutASer
   KillServer();
   std::atomic<bool> answered = false;
   absl::StatusOr<std::string> answer = absl::UnknownError("none yet");
-  channel_->CallUnary("/t.Test/Echo", "patient", {.wait_for_connection = true}, [&](absl::StatusOr<std::string> got) {
-    answer = std::move(got);
-    answered = true;
-  });
+  channel_->CallUnary("/t.Test/Echo", "patient", {.timeout = absl::InfiniteDuration(), .wait_for_connection = true},
+                      [&](absl::StatusOr<std::string> got) {
+                        answer = std::move(got);
+                        answered = true;
+                      });
   // A call without patience ends while nobody serves: by then the patient one has met a try that failed.
   EXPECT_EQ(Ask("/t.Test/Echo", "hasty").status().code(), absl::StatusCode::kUnavailable);
   EXPECT_FALSE(answered);
@@ -153,7 +154,7 @@ TEST_F(ClientChannelTest, AShutdownEndsEveryOpenCallBeforeItReturns) {
   ASSERT_TRUE(Eventually([this] { return Messages().size() == 1; }));
   std::vector<absl::Status> answers;  // Written by the channel's thread, which has ended when they are read.
   for (int i = 0; i < 10; ++i) {
-    channel_->CallUnary("/t.Test/Keep", "x", {},
+    channel_->CallUnary("/t.Test/Keep", "x", {.timeout = absl::InfiniteDuration()},
                         [&](absl::StatusOr<std::string> got) { answers.push_back(got.status()); });
   }
   ASSERT_TRUE(Eventually([this] { return kept().size() == 10; }));
