@@ -13,17 +13,20 @@ void GuardedClock::Remember(ClockMark mark) {
 // Both clocks are read under the lock: a thread that was held up in between must not judge an old time.
 ClockLook GuardedClock::Observe() {
   MutexLock lock(mutex_);
-  return guard_.Observe(clock_.Now(), clock_.SinceBoot());
+  const ClockReading reading = ReadTogether(clock_);
+  return guard_.Observe(reading.now, reading.since_boot);
 }
 
 ClockLook GuardedClock::Judge() const {
   MutexLock lock(mutex_);
-  return guard_.Judge(clock_.Now(), clock_.SinceBoot());
+  const ClockReading reading = ReadTogether(clock_);
+  return guard_.Judge(reading.now, reading.since_boot);
 }
 
 void GuardedClock::Accept() {
   MutexLock lock(mutex_);
-  guard_.Accept(clock_.Now(), clock_.SinceBoot());
+  const ClockReading reading = ReadTogether(clock_);
+  guard_.Accept(reading.now, reading.since_boot);
 }
 
 ClockMark GuardedClock::mark() const {

@@ -25,6 +25,18 @@ class RealClock final : public Clock {
 
 }  // namespace
 
+ClockReading ReadTogether(const Clock& clock) {
+  // On a machine that holds the thread up at every turn the last reading has to do.
+  constexpr int kTurns = 10;
+  ClockReading reading;
+  for (int turn = 0; turn < kTurns; ++turn) {
+    const absl::Duration before = clock.SinceBoot();
+    reading = {clock.Now(), clock.SinceBoot()};
+    if (reading.since_boot - before <= kReadTogether) break;
+  }
+  return reading;
+}
+
 Clock& SystemClock() {
   static RealClock clock;
   return clock;

@@ -23,6 +23,17 @@ class Clock {
   virtual std::string BootId() const = 0;
 };
 
+// What both clocks of a machine say at one moment.
+struct ClockReading {
+  absl::Time now;
+  absl::Duration since_boot;
+};
+
+// Reads both within kReadTogether: where the thread was held up in between, which would pass for a wall clock that was
+// set, it reads them again.
+inline constexpr absl::Duration kReadTogether = absl::Milliseconds(10);
+ClockReading ReadTogether(const Clock& clock);
+
 // The machine's clock; lives as long as the process.
 Clock& SystemClock();
 

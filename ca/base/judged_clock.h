@@ -42,7 +42,10 @@ class ClockSetting {
   }
 
  private:
-  absl::Duration Apart() const { return (clock_.Now() - absl::UnixEpoch()) - clock_.SinceBoot(); }
+  absl::Duration Apart() const {
+    const ClockReading reading = ReadTogether(clock_);
+    return (reading.now - absl::UnixEpoch()) - reading.since_boot;
+  }
 
   const Clock& clock_;
   absl::Duration apart_;
