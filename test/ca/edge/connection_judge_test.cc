@@ -308,7 +308,7 @@ TEST_F(ConnectionJudgeTest, ThousandsAreJudgedWithinASecond) {
   const Certificate good = Leaf();
   std::vector<Certificate> bad;
   for (int i = 0; i < 20; ++i) bad.push_back(Leaf());
-  for (int i = 0; i < 4000; ++i) Connect(i % 2 == 0 ? good : bad[static_cast<size_t>(i) % bad.size()]);
+  for (int i = 0; i < 4000; ++i) Connect(i % 2 == 0 ? good : bad[static_cast<size_t>(i / 2) % bad.size()]);
   for (const Certificate& leaf : bad) inventory.Say(leaf.serial_hex(), absl::UnauthenticatedError("revoked"));
   const std::clock_t begun = std::clock();  // of the processor: how long this waits for one is not the judge's
   judge.JudgeEverybody();
