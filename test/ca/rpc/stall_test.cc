@@ -1,10 +1,12 @@
 // What makes no progress costs nothing: a loop wakes for what it can do, and not because something waits.
 #include <dirent.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include <memory>
 #include <string>
 
 #include "absl/strings/numbers.h"
@@ -102,34 +104,66 @@ int UnreadBytes(int fd) {
   return bytes;
 }
 
+// Whether nothing that a client sends arrives any more. A kernel whose memory for unread answers is used up before
+// their window is throws away what is on its way, and the acknowledgements in that too: both sides wait for each other
+// then, and the server has nothing to write.
+bool IsDead(int client) {
+  // Each wait is twice the one before: three seconds. Who is only stalled is cut long before.
+  constexpr int kWaits = 4;
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  if (::getsockopt(client, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return false;
+  return info.tcpi_backoff >= kWaits || info.tcpi_retransmits >= kWaits;
+}
+
+// Asks for key updates and reads none of the answers.
+class UpdateFlood {
+ public:
+  UpdateFlood(const std::string& address, SSL_CTX* ctx)
+      : records_(ctx), client_(ConnectTo(address, kReceiveBufferBytes), ctx) {
+    EXPECT_TRUE(client_.connected()) << client_.error();
+    records_.TakeOver(client_.ssl());
+    KeepSendBufferSmall(client_.fd());
+    out_ = records_.Seal(TlsRecords::kApplicationData, kHello);
+  }
+  int fd() { return client_.fd(); }
+  // Returns how much went.
+  size_t Send() {
+    constexpr size_t kBatchBytes = 16 * 1024;
+    while (out_.size() < kBatchBytes) {
+      out_ += records_.KeyUpdate();
+      out_ += records_.Seal(TlsRecords::kApplicationData, kWindowUpdate);
+    }
+    const size_t sent = SendWhatGoes(client_.fd(), out_);
+    out_.erase(0, sent);
+    return sent;
+  }
+
+ private:
+  TlsRecords records_;
+  H2Client client_;
+  std::string out_;
+};
+
 TEST_F(StallTest, WhoAsksForKeyUpdatesWithoutReadingCostsNoRoundsAndIsCut) {
-  TlsRecords records(ctx_.get());
   const std::string address = ServeTls();
   H2Client other(address, ctx_.get());
-  H2Client client(ConnectTo(address, kReceiveBufferBytes), ctx_.get());
-  ASSERT_TRUE(client.connected()) << client.error();
-  records.TakeOver(client.ssl());
-  KeepSendBufferSmall(client.fd());
-  std::string out = records.Seal(TlsRecords::kApplicationData, kHello);
+  auto flood = std::make_unique<UpdateFlood>(address, ctx_.get());
   // Nobody reads the answers, so that at some time no more of them come: from then on rounds and calls are counted.
   int unread = -1;
   uint64_t rounds = 0;
   uint64_t calls = 0;
   const absl::Time end = absl::Now() + 3 * kPatience;
   while (Limit(LimitKind::kWriteStall) == 0 && absl::Now() < end) {
-    if (out.size() < 4096) {
-      out += records.KeyUpdate();
-      out += records.Seal(TlsRecords::kApplicationData, kWindowUpdate);
-    }
-    const size_t sent = SendWhatGoes(client.fd(), out);
-    out.erase(0, sent);
-    if (const int now = UnreadBytes(client.fd()); now != unread) {
+    if (IsDead(flood->fd())) flood = std::make_unique<UpdateFlood>(address, ctx_.get());
+    const size_t sent = flood->Send();
+    if (const int now = UnreadBytes(flood->fd()); now != unread) {
       unread = now;
       rounds = Rounds();
       calls = 0;
     }
     if (sent > 0) continue;
-    pollfd room = {client.fd(), POLLOUT, 0};
+    pollfd room = {flood->fd(), POLLOUT, 0};
     ::poll(&room, 1, 20);
     ASSERT_EQ(other.Call("/t.Test/Echo", "x").status(), 0) << "others are served";
     ++calls;
