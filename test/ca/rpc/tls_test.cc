@@ -3,6 +3,7 @@
 #include <openssl/pem.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <map>
 #include <string>
@@ -538,6 +539,27 @@ TEST_F(TlsTest, ACutConnectionEndsItsCallsUnauthenticatedAndIsClosedAtOnce) {
   kept()[0]->Finish(Frame("too late"));
   EXPECT_EQ(Limit(LimitKind::kWithdrawn), 1u);
   EXPECT_EQ(Who(other), "api 1 TLSv1.3 full") << "nobody else is touched";
+}
+
+TEST_F(TlsTest, ACutConnectionIsGoneWithinASecondThoughACallWaits) {
+  const std::string address = ServeTls(Options(ClientCertificates::kRequired));
+  const TestCertificate web = MakeCertificate("web");
+  auto with_web = ClientContext(&web);
+  // The quickest of three tells how long the server takes; each alone may tell of a pause of the machine.
+  absl::Duration quickest = absl::InfiniteDuration();
+  for (size_t round = 1; round <= 3; ++round) {
+    H2Client client(address, with_web.get());
+    client.Start("/t.Test/Keep", "");
+    ASSERT_TRUE(client.RunUntil([&] { return kept().size() == round; }));
+    const auto peers = server_->CertifiedPeers();
+    ASSERT_EQ(peers.size(), 1u);
+    const absl::Time begun = absl::Now();
+    server_->Cut({peers[0]->connection_id}, "gone");
+    ASSERT_TRUE(client.WaitEnd());
+    quickest = std::min(quickest, absl::Now() - begun);
+    ASSERT_TRUE(Eventually([this] { return server_->CertifiedPeers().empty(); }));
+  }
+  EXPECT_LT(quickest, absl::Seconds(1));
 }
 
 TEST_F(TlsTest, ACutConnectionThatDoesNotReadIsClosedAllTheSame) {
