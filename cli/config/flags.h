@@ -21,11 +21,18 @@ struct ConfigFlag {
   bool reloadable = false;
 };
 
-// In the schema's order. Made from the descriptor of meshca.config.v1.Config, so a new key is a flag at once.
-const std::vector<ConfigFlag>& ConfigFlags();
+// Whose configuration it is: `meshca serve` (meshca.config.v1.Config, variables MESHCA_...) or `meshca agent`
+// (AgentConfig, variables MESHCA_AGENT_...).
+enum class Program { kServer, kAgent };
+
+// In the schema's order. Made from the message's descriptor, so a new key is a flag at once.
+const std::vector<ConfigFlag>& ConfigFlags(Program program = Program::kServer);
 
 // The one for `key`, or null.
-const ConfigFlag* FindConfigFlag(absl::string_view key);
+const ConfigFlag* FindConfigFlag(absl::string_view key, Program program = Program::kServer);
+
+// The environment variable that names the configuration file: "MESHCA_CONFIG", "MESHCA_AGENT_CONFIG".
+absl::string_view ConfigFileVariable(Program program);
 
 }  // namespace meshca::config
 

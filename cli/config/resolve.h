@@ -10,25 +10,11 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "cli/config/config_input.h"
 #include "cli/config/value_origin.h"
 #include "meshca/config/v1/config.pb.h"
 
 namespace meshca::config {
-
-// What the process was started with. Plain data, so that a test may be any user in any folder.
-struct ConfigInput {
-  // --config; "": MESHCA_CONFIG; without either there is no file.
-  std::string config_file;
-  // Key -> values as typed. Only flags that were given.
-  std::map<std::string, std::vector<std::string>> flags;
-  // Also HOME, XDG_STATE_HOME and XDG_RUNTIME_DIR.
-  std::map<std::string, std::string> environment;
-  bool is_root = false;
-  std::string working_directory;
-
-  // Environment, user and folder of this process.
-  static ConfigInput OfProcess();
-};
 
 // Everything is set: each scalar key has a value, each path is absolute, the rules of Validate hold. Immutable by
 // convention once made; a reload makes a new one.
