@@ -38,6 +38,9 @@ void AddGlobalOptions(CLI::App& root, Session& session) {
   root.add_option("--api-socket", session.api_socket, "The server's socket for workloads (MESHCA_API_SOCKET)")
       ->type_name("PATH")
       ->group(group);
+  root.add_flag("--agent", session.agent,
+                "Talk to the agent of this host (meshca agent), not to the server; MESHCA_AGENT_... then name places")
+      ->group(group);
   static const std::map<std::string, OutputFormat> formats = {
       {"table", OutputFormat::kTable}, {"json", OutputFormat::kJson}, {"yaml", OutputFormat::kYaml}};
   // A function, because CLI11's own check would list the formats' numbers in its message.

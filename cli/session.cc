@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
 #include "ca/base/unique_fd.h"
+#include "cli/config/resolve_agent.h"
 #include "cli/terminal/message_text.h"
 #include "cli/terminal/output.h"
 
@@ -21,7 +22,7 @@ using google::protobuf::Message;
 
 absl::Status UsageError(absl::string_view message) { return WithReason(absl::InvalidArgumentError(message), "USAGE"); }
 
-absl::Status CheckSocket(const std::string& path, absl::string_view flag) {
+absl::Status CheckSocket(const std::string& path, absl::string_view flag, bool agent) {
   sockaddr_un address = {};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof(address.sun_path)) {
@@ -35,13 +36,12 @@ absl::Status CheckSocket(const std::string& path, absl::string_view flag) {
     case ENOENT:
     case ENOTDIR:
     case ECONNREFUSED:
-      return absl::UnavailableError(absl::StrCat("no meshca server listens at ", path,
-                                                 "; start one with `meshca serve`, or say where it is with --state-dir "
-                                                 "DIR or ",
-                                                 flag, " PATH"));
+      return absl::UnavailableError(absl::StrCat("no meshca ", agent ? "agent" : "server", " listens at ", path,
+                                                 "; start one with `meshca ", agent ? "agent" : "serve",
+                                                 "`, or say where it is with --state-dir DIR or ", flag, " PATH"));
     case EACCES:
       return absl::PermissionDeniedError(
-          absl::StrCat(path, ": permission denied; run this as the server's user, as root, or in group meshca"));
+          absl::StrCat(path, ": permission denied; run this as the user that it runs as, as root, or in group meshca"));
     default: return ErrnoStatus(error, path);
   }
 }
@@ -57,12 +57,20 @@ config::ConfigInput Session::Input() const {
 
 absl::StatusOr<config::ResolvedConfig> Session::Paths() const { return config::ResolvePaths(Input()); }
 
+absl::StatusOr<HostPlaces> Session::Places() const {
+  if (agent) {
+    MESHCA_ASSIGN_OR_RETURN(const config::ResolvedAgentConfig config, config::ResolveAgentPaths(Input()));
+    return HostPlaces{config.values.state_dir(), config.values.admin_socket(), config.values.api_socket()};
+  }
+  MESHCA_ASSIGN_OR_RETURN(const config::ResolvedConfig config, Paths());
+  return HostPlaces{config.values.state_dir(), config.values.admin_socket(), config.values.api_socket()};
+}
+
 absl::StatusOr<RpcClient*> Session::Admin() {
   if (admin_ == nullptr) {
-    MESHCA_ASSIGN_OR_RETURN(const config::ResolvedConfig paths, Paths());
-    const std::string& path = paths.values.admin_socket();
-    MESHCA_RETURN_IF_ERROR(CheckSocket(path, "--admin-socket"));
-    admin_ = RpcClient::Unix(path);
+    MESHCA_ASSIGN_OR_RETURN(const HostPlaces places, Places());
+    MESHCA_RETURN_IF_ERROR(CheckSocket(places.admin_socket, "--admin-socket", agent));
+    admin_ = RpcClient::Unix(places.admin_socket);
   }
   return admin_.get();
 }
@@ -74,9 +82,9 @@ absl::Status Session::CallAdmin(absl::string_view method, const Message& request
 }
 
 absl::StatusOr<std::string> Session::ApiSocket() const {
-  MESHCA_ASSIGN_OR_RETURN(const config::ResolvedConfig paths, Paths());
-  MESHCA_RETURN_IF_ERROR(CheckSocket(paths.values.api_socket(), "--api-socket"));
-  return paths.values.api_socket();
+  MESHCA_ASSIGN_OR_RETURN(HostPlaces places, Places());
+  MESHCA_RETURN_IF_ERROR(CheckSocket(places.api_socket, "--api-socket", agent));
+  return std::move(places.api_socket);
 }
 
 void Session::Print(const Message& message, absl::FunctionRef<void()> as_table) const {

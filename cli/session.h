@@ -27,6 +27,13 @@ inline constexpr int kExitRefused = 3;  // an unsafe step, refused; `--force` wh
 // A mistake on the command line, found after it was parsed: exit code 2.
 absl::Status UsageError(absl::string_view message);
 
+// Where a server or an agent of this host has its state and its sockets.
+struct HostPlaces {
+  std::string state_dir;
+  std::string admin_socket;
+  std::string api_socket;
+};
+
 // Filled by the parser, read by the command that was chosen. One thread.
 class Session {
  public:
@@ -35,6 +42,7 @@ class Session {
   std::string state_dir;
   std::string admin_socket;
   std::string api_socket;
+  bool agent = false;  // talk to the agent of this host, not to the server
   OutputFormat format = OutputFormat::kTable;
 
   // The command chosen: run once after parsing. Where it returns Ok, the process exits with `exit_code`.
@@ -45,15 +53,18 @@ class Session {
   config::ConfigInput Input() const;
   // Where this machine's server has its state and sockets, by flags, environment, file and defaults.
   absl::StatusOr<config::ResolvedConfig> Paths() const;
+  // The same of the program that this run talks to: the server, or with `agent` the agent.
+  absl::StatusOr<HostPlaces> Places() const;
 
-  // The admin API of the server on this host; the same client each time. Unavailable says how to start or find one.
+  // The admin API of the server (with `agent`: of the agent, which has part of it) on this host; the same client each
+  // time. Unavailable says how to start or find one.
   absl::StatusOr<RpcClient*> Admin();
   // One call of it: `method` is the name alone ("CreateToken").
   absl::Status CallAdmin(absl::string_view method, const google::protobuf::Message& request,
                          google::protobuf::Message& response, const CallOptions& options = {});
   // The next call of the admin API makes a new connection.
   void Disconnect() { admin_.reset(); }
-  // The path of the server's API socket, found to have a listener.
+  // The path of its API socket, found to have a listener.
   absl::StatusOr<std::string> ApiSocket() const;
 
   // Prints one message: as JSON or YAML, or by `as_table`.
@@ -72,8 +83,9 @@ void PrintList(const Session& session, std::vector<std::string> headers, const I
   }
 }
 
-// Unavailable, with what to do, unless something listens at `path`. `flag` is the option that names another.
-absl::Status CheckSocket(const std::string& path, absl::string_view flag);
+// Unavailable, with what to do, unless something listens at `path`. `flag` is the option that names another; `agent`:
+// an agent should, not a server.
+absl::Status CheckSocket(const std::string& path, absl::string_view flag, bool agent = false);
 
 }  // namespace meshca::cli
 

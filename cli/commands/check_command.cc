@@ -19,6 +19,7 @@
 #include "cli/client/root_probe.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/subcommand.h"
+#include "cli/config/resolve_agent.h"
 #include "cli/terminal/output.h"
 #include "cli/terminal/people_time.h"
 #include "grpc/health/v1/health.pb.h"
@@ -77,11 +78,11 @@ absl::StatusOr<grpc::health::v1::HealthCheckResponse> AskHealth(const std::strin
 }
 
 // What /readyz would say, for a server that serves no HTTP.
-absl::Status CheckReadyByGrpc(const std::string& socket) {
-  MESHCA_ASSIGN_OR_RETURN(const auto response, AskHealth(socket, kCsrService));
+absl::Status CheckReadyByGrpc(const std::string& socket, absl::string_view service) {
+  MESHCA_ASSIGN_OR_RETURN(const auto response, AskHealth(socket, service));
   if (response.status() == grpc::health::v1::HealthCheckResponse::SERVING) return absl::OkStatus();
   return absl::UnavailableError(
-      absl::StrCat("HTTP is off, and the gRPC health of ", kCsrService, " is ",
+      absl::StrCat("HTTP is off, and the gRPC health of ", service.empty() ? "the whole" : service, " is ",
                    grpc::health::v1::HealthCheckResponse::ServingStatus_Name(response.status())));
 }
 
@@ -111,12 +112,12 @@ void CheckListeners(const v1::ServerStatus& status, v1::CheckResponse& response)
     } else if (listener.name() == "api") {
       api_socket = std::string(absl::StripPrefix(address, "unix://"));
       AddCheckLine(response, "API socket", AskHealth(api_socket, "").status(), api_socket,
-                   "restart the server; nothing else may use its path");
+                   "restart it; nothing else may use its path");
     } else if (listener.name() == "http" && address == "off") {
-      AddCheckLine(
-          response, "HTTP", CheckReadyByGrpc(api_socket),
-          absl::StrCat("off; probes ask gRPC health, which answers SERVING: meshca health --service ", kCsrService),
-          "mend the facts above; it recovers by itself");
+      AddCheckLine(response, "HTTP", CheckReadyByGrpc(api_socket, status.has_agent() ? "" : kCsrService),
+                   absl::StrCat("off; probes ask gRPC health, which answers SERVING: meshca health ",
+                                status.has_agent() ? "--agent" : absl::StrCat("--service ", kCsrService)),
+                   "mend the facts above; it recovers by itself");
     } else if (listener.name() == "http") {
       AddCheckLine(response, "HTTP", CheckReadyz(address), absl::StrCat("http://", address, "/readyz answers 200"),
                    "mend the facts above; it recovers by itself");
@@ -128,27 +129,39 @@ void CheckServer(Session& session, v1::CheckResponse& response) {
   v1::ServerStatus status;
   const absl::Status asked =
       session.CallAdmin("GetStatus", v1::GetStatusRequest(), status, {.timeout = absl::Seconds(20)});
-  AddCheckLine(response, "server", asked,
+  AddCheckLine(response, session.agent ? "agent" : "server", asked,
                absl::StrCat("meshca ", status.version(), ", trust domain ", status.trust_domain()),
-               "start it: meshca serve");
+               session.agent ? "start it: meshca agent" : "start it: meshca serve");
   if (!asked.ok()) return;
   if (status.version() != kVersion) {
     v1::Fact& fact = *response.add_facts();
     fact.set_name("version");
     fact.set_state("warning");
-    fact.set_detail(absl::StrCat("the server is ", status.version(), ", this command ", kVersion));
-    fact.set_mend("restart the server after an upgrade");
+    fact.set_detail(absl::StrCat("it is ", status.version(), ", this command ", kVersion));
+    fact.set_mend("restart it after an upgrade");
   }
   CheckListeners(status, response);
   v1::CheckResponse server;
   const absl::Status checked = session.CallAdmin("Check", v1::CheckRequest(), server, {.timeout = absl::Minutes(1)});
-  if (!checked.ok()) return AddCheckLine(response, "server's own check", checked, "", "read the server's log");
+  if (!checked.ok()) return AddCheckLine(response, "its own check", checked, "", "read its log");
   for (v1::Fact& fact : *server.mutable_facts()) *response.add_facts() = std::move(fact);
 }
 
 const char* Colour(const std::string& state) {
   if (!::isatty(STDOUT_FILENO)) return "";
   return state == "ok" ? "\033[32m" : state == "warning" ? "\033[33m" : "\033[31m";
+}
+
+// Whether the configuration can be used; `file` is the one that it is read from.
+absl::Status CheckConfiguration(const Session& session, std::string& file) {
+  if (session.agent) {
+    MESHCA_ASSIGN_OR_RETURN(const auto config, config::ResolveAgentConfig(session.Input()));
+    file = config.config_file;
+  } else {
+    MESHCA_ASSIGN_OR_RETURN(const auto config, config::ResolveConfig(session.Input()));
+    file = config.config_file;
+  }
+  return absl::OkStatus();
 }
 
 struct CheckOptions {
@@ -173,11 +186,10 @@ absl::Status AcceptClock(Session& session) {
 absl::Status RunCheck(Session& session, CheckOptions& options) {
   if (options.accept_clock) return AcceptClock(session);
   v1::CheckResponse response;
-  const auto configuration = config::ResolveConfig(session.Input());
-  AddCheckLine(
-      response, "configuration", configuration.status(),
-      configuration.ok() && !configuration->config_file.empty() ? configuration->config_file : "defaults and flags",
-      "mend what it names, then: meshca config validate");
+  std::string file;
+  const absl::Status configuration = CheckConfiguration(session, file);
+  AddCheckLine(response, "configuration", configuration, file.empty() ? "defaults and flags" : file,
+               absl::StrCat("mend what it names, then: meshca config validate", session.agent ? " --agent" : ""));
   CheckServer(session, response);
   size_t failed = 0;
   for (const v1::Fact& fact : response.facts()) failed += fact.state() == "failed" ? 1 : 0;
@@ -198,8 +210,10 @@ absl::Status RunCheck(Session& session, CheckOptions& options) {
 }  // namespace
 
 void AddCheck(CLI::App& root, Session& session) {
-  AddVerb<CheckOptions>(root, session, "check",
-                        "Check every fact a healthy server rests on; says what mends the others", BindCheck, RunCheck);
+  AddVerb<CheckOptions>(
+      root, session, "check",
+      "Check every fact a healthy server, or with --agent an agent, rests on; says what mends the others", BindCheck,
+      RunCheck);
 }
 
 }  // namespace meshca::cli

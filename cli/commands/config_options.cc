@@ -16,9 +16,12 @@ void ConfigOptions::AddTo(config::ConfigInput& input) const {
   if (!file.empty()) input.config_file = file;
 }
 
-void BindConfigOptions(CLI::App& app, ConfigOptions& options) {
-  for (const config::ConfigFlag& flag : config::ConfigFlags()) {
+namespace {
+
+void Bind(config::Program program, CLI::App& app, ConfigOptions& options) {
+  for (const config::ConfigFlag& flag : config::ConfigFlags(program)) {
     if (flag.key == "state_dir" || flag.key == "admin_socket" || flag.key == "api_socket") continue;
+    if (app.get_option_no_throw(flag.flag) != nullptr) continue;  // both configurations have it
     std::vector<std::string>& values = options.values[flag.key];
     const std::string help = absl::StrCat(flag.help, " (", flag.environment, ")");
     CLI::Option* option = app.add_option(flag.flag, values, help);
@@ -28,6 +31,17 @@ void BindConfigOptions(CLI::App& app, ConfigOptions& options) {
     if (flag.repeated) option->allow_extra_args(false);
     if (flag.is_bool) option->expected(0, 1)->default_str("")->take_last();
   }
+}
+
+}  // namespace
+
+void BindConfigOptions(CLI::App& app, ConfigOptions& options) { Bind(config::Program::kServer, app, options); }
+
+void BindAgentConfigOptions(CLI::App& app, ConfigOptions& options) { Bind(config::Program::kAgent, app, options); }
+
+void BindAllConfigOptions(CLI::App& app, ConfigOptions& options) {
+  BindConfigOptions(app, options);
+  BindAgentConfigOptions(app, options);
 }
 
 }  // namespace meshca::cli

@@ -25,6 +25,11 @@ struct ConfigOptions {
 
 // Declares one flag for each scalar key of the configuration, but for those that are global options already.
 void BindConfigOptions(CLI::App& app, ConfigOptions& options);
+// The same of an agent's configuration.
+void BindAgentConfigOptions(CLI::App& app, ConfigOptions& options);
+// Those of both, for commands that are told by --agent whose configuration is meant. A flag of the other one is refused
+// when the configuration is resolved.
+void BindAllConfigOptions(CLI::App& app, ConfigOptions& options);
 
 }  // namespace meshca::cli
 

@@ -37,7 +37,9 @@ absl::Status RunHealth(Session& session, HealthOptions& options) {
 }  // namespace
 
 void AddHealth(CLI::App& root, Session& session) {
-  AddVerb<HealthOptions>(root, session, "health", "Exit 0 when the server says that it serves", BindHealth, RunHealth);
+  AddVerb<HealthOptions>(root, session, "health",
+                         "Exit 0 when the server, or with --agent the agent, says that it serves", BindHealth,
+                         RunHealth);
 }
 
 }  // namespace meshca::cli

@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "ca/base/status.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/subcommand.h"
@@ -17,10 +18,39 @@ namespace v1 = ::meshca::admin::v1;
 
 void Line(const char* label, const std::string& value) { Out("%-14s%s\n", label, value); }
 
+void PrintListeners(const v1::ServerStatus& status) {
+  for (const v1::Listener& listener : status.listeners()) {
+    const bool off = listener.address() == "off";
+    Line(listener.name().c_str(), off ? "off: probes ask gRPC health (meshca health)" : listener.address());
+  }
+}
+
+void PrintAgentText(const v1::ServerStatus& status) {
+  const v1::AgentStatus& agent = status.agent();
+  Line("node", agent.node().empty() ? "not joined yet"
+                                    : absl::StrCat(agent.node(), "  its certificate until ",
+                                                   ShowTime(agent, "certificate_expires"), " UTC"));
+  Line("CA", agent.connected_to().empty()
+                 ? absl::StrCat("NOT CONNECTED since ", ShowTime(agent, "since"), " UTC: ", agent.connection_error())
+                 : absl::StrCat(agent.connected_to(), "  since ", ShowTime(agent, "since"), " UTC"));
+  Line("servers", absl::StrJoin(agent.servers(), ", "));
+  Line("trust", agent.trust_version() == 0
+                    ? std::string("none yet")
+                    : absl::StrCat("version ", agent.trust_version(), ", ", status.bundle_roots(),
+                                   status.bundle_roots() == 1 ? " root" : " roots"));
+  Line("entries", absl::StrCat(agent.entries(), " for this node, revision ", agent.entries_revision()));
+  Line("certificates", absl::StrCat(agent.certificates(), " held for workloads"));
+  Line("consumers", absl::StrCat(agent.consumers(), " streams, ", agent.consumers_behind(), " behind"));
+  PrintListeners(status);
+  Line("state", status.state_dir());
+}
+
 void PrintStatusText(const v1::ServerStatus& status) {
-  Line("meshca", absl::StrCat(status.version(), status.ready() ? "  ready" : "  NOT READY: ", status.not_ready_reason(),
-                              "  since ", ShowTime(status, "started_at"), " UTC"));
+  Line("meshca", absl::StrCat(status.version(), status.has_agent() ? " agent" : "",
+                              status.ready() ? "  ready" : "  NOT READY: ", status.not_ready_reason(), "  since ",
+                              ShowTime(status, "started_at"), " UTC"));
   Line("trust domain", status.trust_domain());
+  if (status.has_agent()) return PrintAgentText(status);
   Line("root",
        status.has_root() ? absl::StrCat(status.root().id(), "  until ", ShowTime(status.root(), "not_after")) : "none");
   Line("issuing", status.has_issuing() ? absl::StrCat(ShortenHex(status.issuing().id()), "  until ",
@@ -42,10 +72,7 @@ void PrintStatusText(const v1::ServerStatus& status) {
        absl::StrCat(status.certificates_live(), " live, ", status.certificates_recorded(), " recorded"));
   Line("subscribers",
        absl::StrCat(status.subscribers_connected(), " connected, ", status.subscribers_known(), " known"));
-  for (const v1::Listener& listener : status.listeners()) {
-    const bool off = listener.address() == "off";
-    Line(listener.name().c_str(), off ? "off: probes ask gRPC health (meshca health)" : listener.address());
-  }
+  PrintListeners(status);
   Line("state", status.state_dir());
   Line("database", status.store().error().empty() ? absl::StrCat(status.store().database_bytes() / 1024, " KiB, ",
                                                                  status.store().queued(), " writes waiting")
@@ -62,7 +89,7 @@ absl::Status RunStatus(Session& session) {
 }  // namespace
 
 void AddStatus(CLI::App& root, Session& session) {
-  AddVerb(root, session, "status", "The server at a glance", RunStatus);
+  AddVerb(root, session, "status", "The server at a glance, or with --agent the agent", RunStatus);
 }
 
 }  // namespace meshca::cli

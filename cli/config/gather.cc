@@ -85,7 +85,15 @@ void ApplyFlags(const ConfigInput& input, Gathered& gathered, Faults& faults) {
   for (const auto& [key, values] : input.flags) {
     const ConfigFlag* flag = FindConfigFlag(key, gathered.program);
     if (flag == nullptr) {
-      faults.Add({}, key, "no flag has this key");
+      const Program other = gathered.program == Program::kServer ? Program::kAgent : Program::kServer;
+      const ConfigFlag* others = FindConfigFlag(key, other);
+      if (others == nullptr) {
+        faults.Add({}, key, "no flag has this key");
+      } else if (!values.empty()) {
+        faults.Add({}, others->flag,
+                   other == Program::kServer ? "is a flag of `meshca serve`, and an agent's configuration is meant"
+                                             : "is a flag of `meshca agent`: say --agent");
+      }
     } else if (!values.empty()) {
       SetKey(*flag, values, {OriginKind::kFlag, flag->flag}, input, gathered, faults);
     }
