@@ -54,7 +54,8 @@ const std::vector<Layer>& Layers() {
       {"cli/config", {"ca/authn", "ca/issuance", "proto"}},
       {"cli/client", {"cli/terminal", "ca/rpc/client", "ca/issuance", "proto"}},
       {"cli/rotation", {"cli/terminal", "ca/service"}},
-      {"cli/server", {"cli/config", "cli/terminal", "ca/service", "storage", "sds"}},
+      {"cli/process", {"sds"}},
+      {"cli/server", {"cli/config", "cli/process", "cli/terminal", "ca/service", "storage", "sds"}},
       {"cli", {"cli/client", "cli/rotation", "cli/server"}},  // the commands
       {"test", {"cli"}},
   };
@@ -69,7 +70,7 @@ const std::map<std::string, std::vector<std::string>>& OwnedHeaders() {
       {"libpq-fe.h", {"storage/postgres", "test"}},
       {"yaml-cpp/", {"cli/config", "test"}},
       {"CLI/", {"cli", "test"}},
-      {"prometheus/", {"cli/server", "test"}},
+      {"prometheus/", {"cli/process", "test"}},
       {"grpcpp/", {"ca/rpc/client", "test"}},
       {"grpc/", {"ca/rpc/client", "test"}},
       {"boost/", {"ca/http"}},

@@ -7,8 +7,8 @@
 #include "absl/synchronization/mutex.h"
 #include "ca/base/log.h"
 #include "cli/config/convert.h"
+#include "cli/process/service_process.h"
 #include "cli/server/meshca_server.h"
-#include "cli/server/server_process.h"
 #include "cli/terminal/output.h"
 #include "google/protobuf/stubs/logging.h"
 

@@ -11,7 +11,7 @@
 #include "absl/strings/str_split.h"
 #include "ca/authority/authority_manager.h"
 #include "ca/base/process_limits.h"
-#include "cli/server/metric_families.h"
+#include "cli/process/metric_families.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "test/fakes/counting_entropy.h"

@@ -1,4 +1,4 @@
-#include "cli/server/server_process.h"
+#include "cli/process/service_process.h"
 
 #include <sched.h>
 #include <sys/prctl.h>

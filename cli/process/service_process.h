@@ -1,6 +1,6 @@
 // What a process that holds keys does before anything else, and how it is told to stop.
-#ifndef MESHCA_CLI_SERVER_SERVER_PROCESS_H_
-#define MESHCA_CLI_SERVER_SERVER_PROCESS_H_
+#ifndef MESHCA_CLI_PROCESS_SERVICE_PROCESS_H_
+#define MESHCA_CLI_PROCESS_SERVICE_PROCESS_H_
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -28,4 +28,4 @@ void NotifyReady();
 
 }  // namespace meshca::cli
 
-#endif  // MESHCA_CLI_SERVER_SERVER_PROCESS_H_
+#endif  // MESHCA_CLI_PROCESS_SERVICE_PROCESS_H_

@@ -1,6 +1,6 @@
 // Metrics of one scrape, collected and written in Prometheus' text format 0.0.4.
-#ifndef MESHCA_CLI_SERVER_METRIC_FAMILIES_H_
-#define MESHCA_CLI_SERVER_METRIC_FAMILIES_H_
+#ifndef MESHCA_CLI_PROCESS_METRIC_FAMILIES_H_
+#define MESHCA_CLI_PROCESS_METRIC_FAMILIES_H_
 
 #include <cstdint>
 #include <initializer_list>
@@ -39,4 +39,4 @@ class MetricFamilies {
 
 }  // namespace meshca::cli
 
-#endif  // MESHCA_CLI_SERVER_METRIC_FAMILIES_H_
+#endif  // MESHCA_CLI_PROCESS_METRIC_FAMILIES_H_

@@ -1,4 +1,4 @@
-#include "cli/server/metric_families.h"
+#include "cli/process/metric_families.h"
 
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>

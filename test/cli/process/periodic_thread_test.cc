@@ -1,5 +1,5 @@
 // A thread whose waiting no wall clock lengthens.
-#include "cli/server/periodic_thread.h"
+#include "cli/process/periodic_thread.h"
 
 #include "gtest/gtest.h"
 #include "test/fakes/awaited_counter.h"

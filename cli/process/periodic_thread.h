@@ -1,6 +1,6 @@
 // A thread that looks at the clock from time to time.
-#ifndef MESHCA_CLI_SERVER_PERIODIC_THREAD_H_
-#define MESHCA_CLI_SERVER_PERIODIC_THREAD_H_
+#ifndef MESHCA_CLI_PROCESS_PERIODIC_THREAD_H_
+#define MESHCA_CLI_PROCESS_PERIODIC_THREAD_H_
 
 #include <algorithm>
 #include <functional>
@@ -77,4 +77,4 @@ class PeriodicThread {
 
 }  // namespace meshca::cli
 
-#endif  // MESHCA_CLI_SERVER_PERIODIC_THREAD_H_
+#endif  // MESHCA_CLI_PROCESS_PERIODIC_THREAD_H_
