@@ -56,7 +56,8 @@ const std::vector<Layer>& Layers() {
       {"cli/rotation", {"cli/terminal", "ca/service"}},
       {"cli/process", {"sds"}},
       {"cli/server", {"cli/config", "cli/process", "cli/terminal", "ca/service", "storage", "sds"}},
-      {"cli", {"cli/client", "cli/rotation", "cli/server"}},  // the commands
+      {"cli/agent_process", {"cli/agent", "cli/config", "cli/process", "ca/http"}},
+      {"cli", {"cli/agent_process", "cli/client", "cli/rotation", "cli/server"}},  // the commands
       {"test", {"cli"}},
   };
   return *layers;

@@ -14,6 +14,7 @@ namespace meshca::cli {
 // Adds one command, its subcommands and their options under `root`. `session` outlives `root`.
 using AddCommand = void (*)(CLI::App& root, Session& session);
 
+void AddAgent(CLI::App& root, Session& session);
 void AddServe(CLI::App& root, Session& session);
 void AddStatus(CLI::App& root, Session& session);
 void AddCheck(CLI::App& root, Session& session);

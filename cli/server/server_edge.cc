@@ -1,29 +1,17 @@
 #include "cli/server/server_edge.h"
 
-#include <grp.h>
-#include <unistd.h>
-
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "ca/authn/join_token.h"
 #include "ca/authn/operator_peer.h"
 #include "ca/authn/unix_peer.h"
 #include "ca/base/status.h"
-#include "ca/rpc/reflection.h"
 #include "cli/config/convert.h"
+#include "cli/process/socket_listeners.h"
 
 namespace meshca::cli {
 namespace {
-
-// Whose members may use the admin socket, where the group exists.
-constexpr char kAdminGroup[] = "meshca";
-
-std::string AdminGroup() {
-  // Only root, or a member, may give a file to the group; for others the socket is theirs alone.
-  return geteuid() == 0 && getgrnam(kAdminGroup) != nullptr ? kAdminGroup : "";
-}
 
 rpc::ServerOptions RpcOptionsOf(const config::v1::Limits& limits) {
   rpc::ServerOptions options;
@@ -34,16 +22,6 @@ rpc::ServerOptions RpcOptionsOf(const config::v1::Limits& limits) {
   options.source.calls = {limits.calls_per_second_per_source(), limits.calls_per_second_per_source()};
   return options;
 }
-
-// With what every listener serves beside its own services.
-std::shared_ptr<const rpc::Router> WithHealthAndReflection(std::shared_ptr<rpc::Router> router,
-                                                           rpc::HealthService& health) {
-  health.AddTo(*router);
-  rpc::AddReflection(*router);
-  return router;
-}
-
-std::string SocketPath(const std::string& address) { return std::string(absl::StripPrefix(address, "unix:")); }
 
 }  // namespace
 
@@ -123,31 +101,17 @@ absl::StatusOr<BoundEdge> BindEdge(const config::ResolvedConfig& config, const E
   auto api = std::make_shared<rpc::Router>();
   parts.csr_api->AddTo(*api);
   parts.sds->AddTo(*api);
-  rpc::ListenerOptions api_socket;
-  api_socket.address = absl::StrCat("unix:", values.api_socket());
-  api_socket.unix_mode = 0666;  // anybody may ask; the kernel says who it is
-  api_socket.router = WithHealthAndReflection(std::move(api), *parts.health);
-  api_socket.limits = limits;
-  MESHCA_RETURN_IF_ERROR(MakeSocketFolder(values.api_socket()));
-  MESHCA_ASSIGN_OR_RETURN(edge.api_socket, edge.server->AddListener(std::move(api_socket)));
+  MESHCA_ASSIGN_OR_RETURN(
+      edge.api_socket,
+      BindApiSocket(*edge.server, values.api_socket(), WithHealthAndReflection(std::move(api), *parts.health), limits));
 
   auto admin = std::make_shared<rpc::Router>();
   parts.admin->AddTo(*admin);
   parts.csr_api->AddTo(*admin);
   parts.sds->AddTo(*admin);
-  rpc::ListenerOptions admin_socket;
-  admin_socket.address = absl::StrCat("unix:", values.admin_socket());
-  admin_socket.unix_group = AdminGroup();
-  // Without that group the socket would be in the user's primary one, which many people may share.
-  admin_socket.unix_mode = admin_socket.unix_group.empty() ? 0600 : 0660;
-  admin_socket.privileged = true;
-  admin_socket.router = WithHealthAndReflection(std::move(admin), *parts.health);
-  admin_socket.limits = limits;
-  MESHCA_RETURN_IF_ERROR(MakeSocketFolder(values.admin_socket()));
-  MESHCA_ASSIGN_OR_RETURN(edge.admin_socket, edge.server->AddListener(std::move(admin_socket)));
-
-  edge.api_socket = SocketPath(edge.api_socket);
-  edge.admin_socket = SocketPath(edge.admin_socket);
+  MESHCA_ASSIGN_OR_RETURN(edge.admin_socket,
+                          BindAdminSocket(*edge.server, values.admin_socket(),
+                                          WithHealthAndReflection(std::move(admin), *parts.health), limits));
   return edge;
 }
 

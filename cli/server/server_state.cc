@@ -81,19 +81,4 @@ absl::StatusOr<std::unique_ptr<ServerState>> OpenServerState(const config::Resol
   return state;
 }
 
-absl::Status MakeSocketFolder(const std::string& socket_path) {
-  const std::filesystem::path folder = std::filesystem::path(socket_path).parent_path();
-  std::filesystem::path made;
-  for (const std::filesystem::path& part : folder) {
-    made /= part;
-    if (mkdir(made.c_str(), 0755) == 0) {
-      // The umask of a process with keys is strict; whoever is to connect must be able to pass through here.
-      if (chmod(made.c_str(), 0755) != 0) return ErrnoStatus(errno, absl::StrCat("chmod 755 ", made.string()));
-    } else if (errno != EEXIST) {
-      return ErrnoStatus(errno, absl::StrCat("make the folder ", made.string(), " of the socket ", socket_path));
-    }
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace meshca::cli

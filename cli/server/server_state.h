@@ -36,10 +36,6 @@ absl::StatusOr<KeyEncryption> OpenKeyEncryption(const config::ResolvedConfig& co
 // to do.
 absl::StatusOr<std::unique_ptr<ServerState>> OpenServerState(const config::ResolvedConfig& config);
 
-// Makes the folder of a Unix socket where it is missing, with its parents (0755: the socket's own mode and peer
-// credentials decide who may do what).
-absl::Status MakeSocketFolder(const std::string& socket_path);
-
 }  // namespace meshca::cli
 
 #endif  // MESHCA_CLI_SERVER_SERVER_STATE_H_

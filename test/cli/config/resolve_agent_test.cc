@@ -26,6 +26,7 @@ ConfigInput AgentUser() {
   ConfigInput input;
   input.environment = {{"HOME", "/home/u"}};
   input.working_directory = "/home/node";
+  input.flags["server"] = {"ca.example:15012"};
   return input;
 }
 
@@ -33,7 +34,7 @@ TEST(ResolveAgent, EveryDefaultOfTheDesign) {
   const auto config = ResolveAgentConfig(AgentUser());
   ASSERT_TRUE(config.ok()) << config.status();
   const v1::AgentConfig& values = config->values;
-  EXPECT_THAT(values.server(), IsEmpty()) << "an agent that has joined knows its servers";
+  EXPECT_THAT(values.server(), ElementsAre("ca.example:15012"));
   EXPECT_FALSE(values.has_token_file());
   EXPECT_EQ(values.http_listen(), "127.0.0.1:15024") << "a server on the same host has 15014";
   EXPECT_EQ(values.keys().key_type(), v1::KEY_TYPE_EC_P256);
@@ -54,6 +55,7 @@ TEST_P(AgentPaths, AreItsOwnBesideAServers) {
   ConfigInput input;
   input.is_root = GetParam().root;
   input.environment = GetParam().environment;
+  input.environment["MESHCA_AGENT_SERVER"] = "ca.example:15012";
   input.working_directory = "/home/node";
   if (!GetParam().state_dir_flag.empty()) input.flags["state_dir"] = {GetParam().state_dir_flag};
   for (auto* resolve : {&ResolveAgentConfig, &ResolveAgentPaths}) {
@@ -96,7 +98,7 @@ TEST(ResolveAgent, TakesFlagsBeforeVariablesBeforeTheFile) {
   input.environment["MESHCA_AGENT_CONFIG"] = file;
   input.environment["MESHCA_AGENT_LOG_LEVEL"] = "warning";
   input.environment["MESHCA_LOG_LEVEL"] = "error";  // a server's
-  input.flags["keys.renew_at_percent"] = {"60"};
+  input.flags = {{"keys.renew_at_percent", {"60"}}};
   const auto config = ResolveAgentConfig(input);
   unlink(file.c_str());
   rmdir(folder.c_str());
@@ -122,12 +124,13 @@ class AgentFaults : public testing::TestWithParam<AgentFault> {};
 
 TEST_P(AgentFaults, NameTheFlag) {
   ConfigInput input = AgentUser();
-  input.flags = GetParam().flags;
+  for (const auto& [key, values] : GetParam().flags) input.flags[key] = values;
   EXPECT_THAT(ResolveAgentConfig(input), Refuses(AgentCode::kInvalidArgument, "CONFIG_INVALID", GetParam().says));
 }
 INSTANTIATE_TEST_SUITE_P(
     Rules, AgentFaults,
     testing::Values(
+        AgentFault{"NoServer", {{"server", {}}}, "server: names no CA; say which: --server HOST:PORT"},
         AgentFault{"NoPort", {{"server", {"ca.example"}}}, "--server: expects HOST:PORT"},
         AgentFault{"NoHost", {{"server", {":15012"}}}, "--server: \":15012\" names no host"},
         AgentFault{"PortZero", {{"server", {"ca.example:0"}}}, "--server: nothing listens at port 0"},

@@ -1,0 +1,122 @@
+#include "cli/agent_process/agent_view.h"
+
+#include "absl/strings/str_cat.h"
+#include "ca/base/status.h"
+#include "ca/base/utc_text.h"
+#include "ca/service/proto_time.h"
+
+namespace meshca::cli {
+namespace {
+
+using State = CheckedFact::State;
+
+std::string NewTokenCommand(const AgentView& view) {
+  return absl::StrCat("on the CA's host: meshca token create --node ", view.node,
+                      " --out token; put it where token_file is");
+}
+
+CheckedFact ConnectionFact(const AgentView& view) {
+  CheckedFact fact{"CA", State::kOk, view.connection.Words(), ""};
+  switch (view.connection.state) {
+    case agent::CaConnectionState::kAttached: return fact;
+    case agent::CaConnectionState::kConnecting:
+    case agent::CaConnectionState::kAway:
+      fact.state = State::kWarning;
+      fact.mend = "see that the CA runs and that this node reaches it; it is tried again and again";
+      return fact;
+    case agent::CaConnectionState::kExpired: fact.mend = NewTokenCommand(view); break;
+    case agent::CaConnectionState::kNotBelieved:
+      fact.mend = "see what listens there, and whether `server` names the CA";
+      break;
+    case agent::CaConnectionState::kNoVersion: fact.mend = "upgrade the older of the two"; break;
+    default: fact.mend = absl::StrCat("on the CA's host: meshca node show ", view.node); break;
+  }
+  fact.state = State::kFailed;
+  return fact;
+}
+
+CheckedFact CertificateFact(const AgentView& view) {
+  CheckedFact fact{"agent's certificate", State::kOk, absl::StrCat("until ", UtcText(view.certificate_ends)), ""};
+  if (view.certificate_ended()) {
+    fact.state = State::kFailed;
+    fact.detail = absl::StrCat("ended ", UtcText(view.certificate_ends),
+                               view.rejoining.ok() ? "" : absl::StrCat("; ", view.rejoining.message()));
+    fact.mend = NewTokenCommand(view);
+  } else if (!view.renewal.ok()) {
+    fact.state = State::kWarning;
+    absl::StrAppend(&fact.detail, "; its renewal fails: ", view.renewal.message());
+    fact.mend = "mend what it names; it is tried again and again";
+  }
+  return fact;
+}
+
+CheckedFact ClockFact(const AgentView& view) {
+  if (view.clock_believed) return {"clock", State::kOk, UtcText(view.now), ""};
+  return {"clock", State::kFailed,
+          absl::StrCat(UtcText(view.now), " cannot be believed: it moved otherwise than the time since boot"),
+          "let NTP keep it right; what is held goes on being served meanwhile"};
+}
+
+}  // namespace
+
+absl::Status Ready(const AgentView& view) {
+  if (view.trust_version == 0) return absl::UnavailableError("no trust was told yet");
+  if (view.entries_revision == 0) return absl::UnavailableError("the entries of this node were not told yet");
+  if (view.certificate_ended()) {
+    return absl::UnavailableError(
+        absl::StrCat("the agent's own certificate ended ", UtcText(view.certificate_ends), ": nothing new can be had"));
+  }
+  return absl::OkStatus();
+}
+
+std::vector<CheckedFact> CheckAgent(const AgentView& view) {
+  std::vector<CheckedFact> facts = {ClockFact(view), ConnectionFact(view), CertificateFact(view)};
+  facts.push_back({"trust", view.trust_version == 0 ? State::kFailed : State::kOk,
+                   view.trust_version == 0 ? "none was told yet"
+                                           : absl::StrCat("version ", view.trust_version, ", ", view.roots, " roots"),
+                   view.trust_version == 0 ? "mend the connection to the CA" : ""});
+  facts.push_back({"entries", view.entries_revision == 0 ? State::kWarning : State::kOk,
+                   absl::StrCat(view.entries, " for node ", view.node),
+                   view.entries_revision == 0 ? "they come with the connection to the CA" : ""});
+  facts.push_back(
+      {"keys", view.keys_waiting == 0 ? State::kOk : State::kWarning,
+       absl::StrCat(view.certificates, " certificates held for workloads, ", view.keys_waiting, " waited for"),
+       view.keys_waiting == 0 ? "" : "mend the connection to the CA; the log says what it refuses"});
+  return facts;
+}
+
+admin::v1::ServerStatus StatusMessage(const AgentView& view) {
+  admin::v1::ServerStatus status;
+  status.set_version(view.version);
+  status.set_trust_domain(view.trust_domain);
+  status.set_state_dir(view.state_dir);
+  SetTime(view.started_at, [&] { return status.mutable_started_at(); });
+  SetTime(view.now, [&] { return status.mutable_now(); });
+  const absl::Status ready = Ready(view);
+  status.set_ready(ready.ok());
+  if (!ready.ok()) status.set_not_ready_reason(std::string(ready.message()));
+  for (const auto& [name, address] : view.listeners) {
+    admin::v1::Listener& listener = *status.add_listeners();
+    listener.set_name(name);
+    listener.set_address(address);
+  }
+  status.set_bundle_sequence(view.trust_version);
+  status.set_bundle_roots(view.roots);
+  admin::v1::AgentStatus& agent = *status.mutable_agent();
+  agent.set_node(view.node);
+  for (const std::string& server : view.servers) agent.add_servers(server);
+  const bool attached = view.connection.state == agent::CaConnectionState::kAttached;
+  if (attached) agent.set_connected_to(view.connection.server);
+  SetTime(view.connection.since, [&] { return agent.mutable_since(); });
+  if (!attached) agent.set_connection_error(view.connection.Words());
+  SetTime(view.certificate_ends, [&] { return agent.mutable_certificate_expires(); });
+  agent.set_trust_version(view.trust_version);
+  agent.set_entries_revision(view.entries_revision);
+  agent.set_entries(static_cast<uint32_t>(view.entries));
+  agent.set_certificates(static_cast<uint32_t>(view.certificates));
+  agent.set_consumers(static_cast<uint32_t>(view.consumers));
+  agent.set_consumers_behind(static_cast<uint32_t>(view.consumers_behind));
+  return status;
+}
+
+}  // namespace meshca::cli

@@ -1,0 +1,28 @@
+// meshca agent
+#include <string>
+#include <utility>
+
+#include "cli/agent_process/run_agent.h"
+#include "cli/commands/commands.h"
+#include "cli/commands/config_options.h"
+#include "cli/commands/subcommand.h"
+
+namespace meshca::cli {
+namespace {
+
+absl::Status RunAgentCommand(Session& session, ConfigOptions& options) {
+  config::ConfigInput input = session.Input();
+  options.AddTo(input);
+  session.exit_code = RunAgent(input);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddAgent(CLI::App& root, Session& session) {
+  AddVerb<ConfigOptions>(root, session, "agent",
+                         "Run a node's agent: SDS and the SPIFFE Workload API, with keys made on the node",
+                         BindAgentConfigOptions, RunAgentCommand);
+}
+
+}  // namespace meshca::cli
