@@ -7,6 +7,7 @@ import os
 import pathlib
 import signal
 
+import agent_process
 import envoy_process
 import meshca_process
 import pytest
@@ -41,6 +42,32 @@ def server(meshca, tmp_path_factory):
         process = meshca_process.MeshcaProcess(meshca, folder, state_dir or folder / "state", args, config, env)
         started.append(process)
         process.start()
+        return process
+
+    yield start
+    for process in started:
+        process.stop()
+
+
+@pytest.fixture
+def agent(meshca, tmp_path_factory):
+    """Starts agents of a server: `agent(ca, "web-1")` joins by a new token; `agent(ca, state_dir=FOLDER)` has joined.
+
+    `token`: a file to join by instead; `ready=False`: does not wait until it serves; see AgentProcess.
+    """
+    started = []
+
+    def start(ca, node=None, *args, state_dir=None, token=None, ready=True, config=None, env=None):
+        folder = tmp_path_factory.mktemp("agent")
+        words = ["--server", ca.grpc, *args]
+        if node is not None and token is None:
+            token = folder / "token"
+            ca.cli("token", "create", "--node", node, "--out", token)
+        if token is not None:
+            words += ["--token-file", token]
+        process = agent_process.AgentProcess(meshca, folder, state_dir or folder / "state", words, config, env)
+        started.append(process)
+        process.start(ready=ready)
         return process
 
     yield start

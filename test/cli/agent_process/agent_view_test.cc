@@ -1,0 +1,139 @@
+#include "cli/agent_process/agent_view.h"
+
+#include <functional>
+#include <string>
+
+#include "cli/agent_process/agent_pages.h"
+#include "cli/agent_process/agent_screen.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace meshca::cli {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+using AgentState = agent::CaConnectionState;
+using FactState = CheckedFact::State;
+
+AgentView Healthy() {
+  AgentView view;
+  view.version = "1.2.3";
+  view.node = "web-1";
+  view.trust_domain = "td.test";
+  view.now = absl::FromUnixSeconds(1'000'000);
+  view.started_at = absl::FromUnixSeconds(999'000);
+  view.servers = {"ca.test:15012"};
+  view.connection.state = AgentState::kAttached;
+  view.connection.server = "ca.test:15012";
+  view.connection.since = absl::FromUnixSeconds(999'001);
+  view.certificate_ends = view.now + absl::Hours(1);
+  view.trust_version = 4;
+  view.roots = 2;
+  view.entries_revision = 9;
+  view.entries = 3;
+  view.listeners = {{"api", "unix:///a"}, {"http", "off"}};
+  return view;
+}
+
+struct ViewCase {
+  std::string name;
+  std::function<void(AgentView&)> change;
+  bool ready;
+  std::string fact;  // that is not ok; "": all are
+  FactState state;
+  std::string says;  // detail or mend
+};
+
+class AgentViewTest : public testing::TestWithParam<ViewCase> {};
+
+TEST_P(AgentViewTest, SaysWhatIsWrongAndWhatMendsIt) {
+  AgentView view = Healthy();
+  GetParam().change(view);
+  EXPECT_EQ(Ready(view).ok(), GetParam().ready) << Ready(view);
+  int wrong = 0;
+  for (const CheckedFact& fact : CheckAgent(view)) {
+    if (fact.state == FactState::kOk) {
+      EXPECT_EQ(fact.mend, "") << fact.name;
+      continue;
+    }
+    ++wrong;
+    EXPECT_EQ(fact.name, GetParam().fact);
+    EXPECT_EQ(fact.state, GetParam().state) << fact.name;
+    EXPECT_THAT(fact.detail + " -> " + fact.mend, HasSubstr(GetParam().says));
+    EXPECT_NE(fact.mend, "");
+  }
+  EXPECT_EQ(wrong, GetParam().fact.empty() ? 0 : 1);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Cases, AgentViewTest,
+    testing::Values(ViewCase{"Well", [](AgentView&) {}, true, "", FactState::kOk, ""},
+                    ViewCase{"CaAway", [](AgentView& v) { v.connection.state = AgentState::kAway; }, true, "CA",
+                             FactState::kWarning, "goes on being served"},
+                    ViewCase{"Refused", [](AgentView& v) { v.connection.state = AgentState::kRefused; }, true, "CA",
+                             FactState::kFailed, "meshca node show web-1"},
+                    ViewCase{"NotBelieved", [](AgentView& v) { v.connection.state = AgentState::kNotBelieved; }, true,
+                             "CA", FactState::kFailed, "not believed"},
+                    ViewCase{"Ended", [](AgentView& v) { v.certificate_ends = v.now; }, false, "agent's certificate",
+                             FactState::kFailed, "meshca token create --node web-1"},
+                    ViewCase{"RenewalFails", [](AgentView& v) { v.renewal = absl::UnavailableError("disk full"); },
+                             true, "agent's certificate", FactState::kWarning, "disk full"},
+                    ViewCase{"NoEntries", [](AgentView& v) { v.entries_revision = 0; }, false, "entries",
+                             FactState::kWarning, "connection to the CA"},
+                    ViewCase{"NoTrust", [](AgentView& v) { v.trust_version = 0; }, false, "trust", FactState::kFailed,
+                             "connection to the CA"},
+                    ViewCase{"KeysWait", [](AgentView& v) { v.keys_waiting = 2; }, true, "keys", FactState::kWarning,
+                             "2 waited for"},
+                    ViewCase{"Clock", [](AgentView& v) { v.clock_believed = false; }, true, "clock", FactState::kFailed,
+                             "NTP"}),
+    [](const auto& info) { return info.param.name; });
+
+TEST(AgentStatusMessage, HasTheConnectionOrWhyThereIsNone) {
+  admin::v1::ServerStatus status = StatusMessage(Healthy());
+  EXPECT_TRUE(status.ready());
+  EXPECT_EQ(status.agent().connected_to(), "ca.test:15012");
+  EXPECT_EQ(status.agent().connection_error(), "");
+  EXPECT_EQ(status.agent().since().seconds(), 999'001);
+  AgentView away = Healthy();
+  away.connection.state = AgentState::kAway;
+  away.connection.why = absl::UnavailableError("nobody listens");
+  status = StatusMessage(away);
+  EXPECT_TRUE(status.ready());
+  EXPECT_EQ(status.agent().connected_to(), "");
+  EXPECT_THAT(status.agent().connection_error(), HasSubstr("nobody listens"));
+}
+
+TEST(AgentMetricsPage, HasEveryStateAndNoIdentity) {
+  AgentCounts counts;
+  counts.view = Healthy();
+  const std::string text = AgentMetrics(counts);
+  EXPECT_THAT(text, HasSubstr("meshca_agent_connection{state=\"attached\"} 1"));
+  EXPECT_THAT(text, HasSubstr("meshca_agent_connection{state=\"refused\"} 0"));
+  EXPECT_THAT(text, HasSubstr("meshca_agent_trust_version 4"));
+  EXPECT_THAT(text, Not(HasSubstr("web-1")));
+}
+
+TEST(AgentFirstScreen, IsReadLineByLine) {
+  AgentScreen screen;
+  screen.version = "1.2.3";
+  screen.node = "web-1";
+  screen.trust_domain = "td.test";
+  screen.servers = {"a.test:1", "b.test:1"};
+  screen.root_fingerprint = "3f9a";
+  screen.certificate_ends = absl::FromUnixSeconds(1'800'000'000);
+  screen.state_dir = "/s";
+  screen.http_address = "off";
+  screen.api_socket = "/s/api.sock";
+  screen.admin_socket = "/s/admin.sock";
+  screen.state_dir_flag = " --state-dir /s";
+  EXPECT_EQ(screen.ToText(),
+            "meshca 1.2.3  agent of node web-1  trust domain td.test\n"
+            "CA           a.test:1 b.test:1  root 3f9a\n"
+            "SDS, Workload API  unix:///s/api.sock  state /s  certificate until 2027-01-15\n"
+            "HTTP         off (probes: meshca health --agent)  admin  unix:///s/admin.sock\n"
+            "next         meshca workload x509 --agent --state-dir /s\n");
+}
+
+}  // namespace
+}  // namespace meshca::cli

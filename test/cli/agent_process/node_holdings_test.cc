@@ -1,0 +1,135 @@
+#include "cli/agent_process/node_holdings.h"
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "ca/service/proto_time.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace meshca::cli {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+constexpr TrustVersion kTold = 7;
+
+std::string FakeProgram(uint32_t pid) { return absl::StrCat("/bin/p", pid); }
+
+SubscriberRecord Proxy(TrustVersion holds, absl::string_view serial, absl::string_view authority) {
+  SubscriberRecord record;
+  record.spiffe_id = "spiffe://td/web";
+  record.kind = "sds-unix";
+  record.peer = "pid 42 uid 1000";
+  record.connected = true;
+  record.takes_bundle = true;
+  record.takes_key = !serial.empty();
+  record.trust_version = holds;
+  record.serial = std::string(serial);
+  record.authority_id = std::string(authority);
+  record.first_seen = absl::FromUnixSeconds(100);
+  return record;
+}
+
+agent::v1::Held Compose(const std::vector<SubscriberRecord>& consumers, const std::vector<RingKey>& keys = {}) {
+  return ComposeHeld(consumers, keys, kTold, FakeProgram);
+}
+
+std::vector<std::string> UnderOf(const agent::v1::Held& held) {
+  std::vector<std::string> under;
+  for (const agent::v1::HeldUnder& one : held.under()) {
+    under.push_back(absl::StrCat(one.authority_id(), " ", one.certificates()));
+  }
+  return under;
+}
+
+TEST(ComposeHeld, ANodeWithoutConsumersHoldsWhatItWasTold) {
+  const agent::v1::Held held = Compose({});
+  EXPECT_EQ(held.trust_version(), kTold);
+  EXPECT_EQ(held.consumers(), 0u);
+  EXPECT_EQ(held.behind(), 0u);
+  EXPECT_THAT(held.under(), IsEmpty());
+}
+
+TEST(ComposeHeld, WhoHasAllOfItIsNotBehind) {
+  const agent::v1::Held held = Compose({Proxy(kTold, "aa", "new")}, {{"spiffe://td/web", "aa", "new"}});
+  EXPECT_EQ(held.consumers(), 1u);
+  EXPECT_EQ(held.behind(), 0u);
+  EXPECT_EQ(held.certificates(), 1u);
+  EXPECT_THAT(UnderOf(held), ElementsAre("new 1"));
+}
+
+TEST(ComposeHeld, WhoHoldsOlderTrustIsNamedByProcessAndProgram) {
+  SubscriberRecord slow = Proxy(5, "", "");
+  slow.acknowledged_at = absl::FromUnixSeconds(200);
+  const agent::v1::Held held = Compose({Proxy(kTold, "", ""), slow});
+  EXPECT_EQ(held.trust_version(), 5u) << "the slowest counts";
+  ASSERT_THAT(held.behind_first(), SizeIs(1));
+  EXPECT_EQ(held.behind_first(0).pid(), 42u);
+  EXPECT_EQ(held.behind_first(0).program(), "/bin/p42");
+  EXPECT_EQ(held.behind_first(0).trust_version(), 5u);
+  EXPECT_EQ(ToTime(held.behind_first(0).since()), absl::FromUnixSeconds(200));
+  EXPECT_FALSE(held.behind_first(0).delivered());
+}
+
+TEST(ComposeHeld, WhoHasNotAnsweredTheNewestCertificateHoldsTheOldOneStill) {
+  const agent::v1::Held held = Compose({Proxy(kTold, "aa", "old")}, {{"spiffe://td/web", "bb", "new"}});
+  EXPECT_EQ(held.behind(), 1u);
+  EXPECT_THAT(UnderOf(held), ElementsAre("new 1", "old 1")) << "it is drained no sooner than its last holder";
+}
+
+TEST(ComposeHeld, WhoTakesNoTrustIsNotAskedForIt) {
+  SubscriberRecord keys_alone = Proxy(0, "aa", "new");
+  keys_alone.takes_bundle = false;
+  const agent::v1::Held held = Compose({keys_alone}, {{"spiffe://td/web", "aa", "new"}});
+  EXPECT_EQ(held.trust_version(), kTold);
+  EXPECT_EQ(held.behind(), 0u);
+}
+
+TEST(ComposeHeld, WhoTakesJwtKeysIsAskedForTheTrustThatHoldsThem) {
+  SubscriberRecord validator = Proxy(3, "", "");
+  validator.takes_bundle = false;
+  validator.takes_jwt_keys = true;
+  EXPECT_EQ(Compose({validator}).trust_version(), 3u);
+}
+
+TEST(ComposeHeld, WhoLeftAndMayStillUseItCountsAndWhoWasEvictedDoesNot) {
+  SubscriberRecord left = Proxy(4, "", "");
+  left.connected = false;
+  SubscriberRecord evicted = Proxy(1, "aa", "old");
+  evicted.evicted_at = absl::FromUnixSeconds(300);
+  const agent::v1::Held held = Compose({left, evicted});
+  EXPECT_EQ(held.consumers(), 1u);
+  EXPECT_EQ(held.trust_version(), 4u);
+  EXPECT_THAT(held.under(), IsEmpty());
+}
+
+TEST(ComposeHeld, NamesAHundredAndCountsAll) {
+  const std::vector<SubscriberRecord> many(250, Proxy(1, "", ""));
+  const agent::v1::Held held = Compose(many);
+  EXPECT_EQ(held.behind(), 250u);
+  EXPECT_THAT(held.behind_first(), SizeIs(100));
+}
+
+TEST(ComposeHeld, MoreAuthoritiesThanCanBeToldAreToldAsNone) {
+  std::vector<RingKey> keys;
+  for (int i = 0; i < 17; ++i) keys.push_back({"spiffe://td/web", absl::StrCat("s", i), absl::StrCat("a", i)});
+  const agent::v1::Held held = Compose({}, keys);
+  EXPECT_EQ(held.certificates(), 17u);
+  EXPECT_THAT(held.under(), IsEmpty()) << "counts as one that holds a stale certificate";
+}
+
+TEST(ComposeHeld, AProcessThatCannotBeSeenHasNoProgram) {
+  SubscriberRecord hidden = Proxy(1, "", "");
+  hidden.peer = "pid unknown uid 1000";
+  const agent::v1::Held held = Compose({hidden});
+  ASSERT_THAT(held.behind_first(), SizeIs(1));
+  EXPECT_EQ(held.behind_first(0).pid(), 0u);
+  EXPECT_EQ(held.behind_first(0).program(), "");
+}
+
+}  // namespace
+}  // namespace meshca::cli

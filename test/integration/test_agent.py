@@ -1,0 +1,229 @@
+"""A node's agent and its CA as two processes: joining, whose identities it serves, faults of either side, rotations."""
+
+import json
+import os
+import signal
+import time
+
+import pytest
+import rotation
+from background import Background, wait_until
+
+WEB = "spiffe://cluster.local/ns/default/sa/web"
+DB = "spiffe://cluster.local/ns/default/sa/db"
+ME = f"unix:uid:{os.geteuid()}"
+
+
+def status(agent):
+    return json.loads(agent.cli("status", "-o", "json").stdout)
+
+
+def connected(agent):
+    return status(agent)["agent"]["connected_to"]
+
+
+def facts(agent):
+    return {fact["name"]: fact for fact in json.loads(agent.cli("check", "-o", "json", check=False).stdout)["facts"]}
+
+
+def secret(agent, *args, check=True):
+    """What a process of this user gets over SDS; a dict, or the finished command where `check` is false."""
+    done = agent.cli("sds", "get", "default", "-o", "json", *args, check=check)
+    return json.loads(done.stdout) if check else done
+
+
+def serial_of(agent):
+    """The certificate that this user's process gets now; "" where it gets none."""
+    done = secret(agent, check=False)
+    return json.loads(done.stdout)["serial"] if done.returncode == 0 else ""
+
+
+def served(agent):
+    """Its entries have come: a process of this user gets an identity."""
+    return wait_until(lambda: serial_of(agent), 60, lambda: secret(agent, check=False).stderr + agent.log())
+
+
+def test_a_node_joins_by_its_token_and_serves_the_identities_of_its_own_entries(server, agent):
+    ca = server()
+    ca.cli("entry", "create", WEB, "--selector", ME, "--node", "web-*")
+    ca.cli("entry", "create", DB, "--selector", ME, "--node", "db-*")
+    node = agent(ca, "web-1")
+    assert node.node == "web-1" and node.trust_domain == "cluster.local"
+    assert ca.root_fingerprint in "\n".join(node.first_screen)
+    served(node)
+    assert secret(node)["spiffe_id"] == WEB
+    refused = node.cli("sds", "get", DB, check=False)
+    assert refused.returncode == 1 and "PermissionDenied" in refused.stderr, refused.stderr
+    on_the_ca = ca.cli("sds", "get", WEB, "--api-socket", ca.api_socket, check=False)
+    assert on_the_ca.returncode == 1 and "PermissionDenied" in on_the_ca.stderr, "entries for nodes are not for the CA's socket"
+    record = json.loads(ca.cli("cert", "show", serial_of(node), "-o", "json").stdout)
+    assert record["node"] == "web-1" and record["auth_method"] == "agent" and record["origin_kind"] == "entry"
+
+
+def test_an_entry_that_was_made_after_the_agent_came_is_served_a_second_later(server, agent):
+    ca = server()
+    node = agent(ca, "web-1")
+    wait_until(lambda: connected(node), 60, node.log)
+    assert "meshca entry create" in secret(node, check=False).stderr
+    for number in range(5):
+        ca.cli("entry", "create", f"{WEB}{number}", "--selector", ME, "--node", "web-1")
+        time.sleep(1)  # What is promised: a call that begins a second after the entry's commit succeeds.
+        got = json.loads(node.cli("sds", "get", f"{WEB}{number}", "-o", "json").stdout)
+        assert got["spiffe_id"] == f"{WEB}{number}"
+    entries = json.loads(ca.cli("entry", "list", "-o", "json").stdout)
+    ca.cli("entry", "delete", next(entry["id"] for entry in entries if entry["spiffe_id"] == f"{WEB}0"))
+    wait_until(lambda: node.cli("sds", "get", f"{WEB}0", check=False).returncode == 1, 60, node.log)
+
+
+def test_a_token_is_for_one_machine(server, agent, tmp_path):
+    ca = server()
+    token = tmp_path / "token"
+    ca.cli("token", "create", "--node", "web-1", "--out", token)
+    agent(ca, token=token)
+    second = agent(ca, token=token, ready=False)
+    assert second.background.process.wait(60) == 1, second.background.output()
+    assert "token" in second.log() and "meshca token create" in second.log(), second.log()
+    ca.cli("token", "create", "--node", "web-1", "--out", token)
+    third = agent(ca, token=token, ready=False)
+    assert third.background.process.wait(60) == 1, third.background.output()
+    assert "web-1" in third.log() and "--replace" in third.log(), third.log()
+
+
+def test_a_replaced_machine_is_out(server, agent, tmp_path):
+    ca = server()
+    ca.cli("entry", "create", WEB, "--selector", ME, "--node", "web-1")
+    old = agent(ca, "web-1")
+    served(old)
+    token = tmp_path / "token"
+    ca.cli("token", "create", "--node", "web-1", "--replace", "--out", token)
+    new = agent(ca, token=token)
+    served(new)
+    wait_until(lambda: not connected(old), 60, lambda: json.dumps(status(old)))
+
+
+def test_without_a_token_an_agent_says_how_to_get_one(server, agent):
+    ca = server()
+    lost = agent(ca, ready=False)
+    assert lost.background.process.wait(60) == 1
+    assert "meshca token create --node" in lost.log(), lost.log()
+
+
+def test_an_agent_waits_for_a_ca_that_is_away_and_ends_when_it_is_told_to(server, agent, tmp_path):
+    ca = server()
+    token = tmp_path / "token"
+    ca.cli("token", "create", "--node", "web-1", "--out", token)
+    ca.terminate()
+    early = agent(ca, token=token, ready=False)
+    wait_until(lambda: "not joined yet" in early.log(), 60, early.log)
+    assert early.terminate() == 0
+
+
+@pytest.mark.parametrize("how", ["terminate", "kill"])
+def test_an_agent_that_starts_again_goes_on_by_its_state_though_the_ca_is_away(server, agent, how):
+    ca = server("--listen", "127.0.0.1:0")
+    ca.cli("entry", "create", WEB, "--selector", ME, "--node", "web-1")
+    node = agent(ca, "web-1")
+    first = served(node)
+    ca.kill()
+    getattr(node, how)()
+    node.start()
+    roots = json.loads(node.cli("sds", "get", "ROOTCA", "-o", "json").stdout)
+    assert roots["roots"], "the trust is served at once"
+    assert facts(node)["CA"]["state"] == "warning"
+    assert not status(node)["ready"], "it has no entries: those come from the CA"
+    ca.args += ["--listen", ca.grpc]
+    ca.start()
+    assert served(node) != first
+    assert status(node)["ready"]
+
+
+def test_the_ca_may_be_away_for_longer_than_half_of_a_lifetime(server, agent):
+    ca = server("--leaf-lifetime", "24s", "--leaf-backdate", "0s", "--listen", "127.0.0.1:0")
+    ca.cli("entry", "create", WEB, "--selector", ME, "--node", "web-1")
+    node = agent(ca, "web-1")
+    served(node)
+    watch = Background([node.meshca, "sds", "watch", "default", "-o", "json", "--agent", "--state-dir", node.state_dir],
+                       node.folder / "watch.log", node.env)
+    try:
+        wait_until(lambda: watch.lines, 60, watch.output)
+        first = json.loads(watch.lines[-1])["serial"]
+        ca.args += ["--listen", ca.grpc]
+        ca.kill()
+        away = time.monotonic()
+        wait_until(lambda: time.monotonic() - away > 14, 60, "the outage")
+        assert serial_of(node) == first, "what is valid goes on being served"
+        assert not connected(node)
+        ca.start()
+        wait_until(lambda: json.loads(watch.lines[-1])["serial"] != first, 60, lambda: watch.output() + node.log())
+        assert watch.running(), watch.output()
+    finally:
+        watch.kill()
+
+
+def test_a_banned_node_gets_nothing_more_and_comes_back_by_a_new_token(server, agent, tmp_path):
+    ca = server()
+    ca.cli("entry", "create", WEB, "--selector", ME, "--node", "web-1")
+    node = agent(ca, "web-1")
+    serial = served(node)
+    told = ca.cli("node", "ban", "web-1", "--reason", "stolen")
+    assert "web-1" in told.stdout + told.stderr
+    wait_until(lambda: not connected(node), 60, lambda: json.dumps(status(node)))
+    wait_until(lambda: json.loads(ca.cli("cert", "show", serial, "-o", "json").stdout)["revoked_at"], 60, node.log)
+    assert "banned" in json.dumps(facts(node)), facts(node)
+    refused = ca.cli("token", "create", "--node", "web-1", "--out", tmp_path / "token", check=False)
+    assert refused.returncode == 3 and "node forget" in refused.stderr, refused.stderr
+    ca.cli("node", "forget", "web-1")
+    served(agent(ca, "web-1"))
+
+
+def test_status_check_probes_and_metrics_of_an_agent(server, agent):
+    ca = server()
+    node = agent(ca, "web-1")
+    wait_until(lambda: connected(node), 60, node.log)
+    told = node.cli("status").stdout
+    assert "agent  ready" in told and "web-1" in told and ca.grpc in told, told
+    assert {fact["state"] for fact in facts(node).values()} == {"ok"}, facts(node)
+    node.cli("health")
+    assert node.get("/readyz") == "ok\n"
+    metrics = node.get("/metrics")
+    assert 'meshca_agent_connection{state="attached"} 1' in metrics
+    assert "web-1" not in metrics and "spiffe://" not in metrics
+    listed = json.loads(ca.cli("node", "list", "-o", "json").stdout)
+    assert [row["name"] for row in listed] == ["web-1"]
+
+
+def test_a_root_rotates_with_the_agents_consumers_as_evidence(server, agent):
+    ca = server("--rotation-skew", "0s", "--rotation-settle", "300ms")
+    ca.cli("entry", "create", WEB, "--selector", ME, "--node", "web-1")
+    node = agent(ca, "web-1")
+    served(node)
+    watch = Background([node.meshca, "sds", "watch", "default", "-o", "json", "--agent", "--state-dir", node.state_dir],
+                       node.folder / "watch.log", node.env)
+    try:
+        wait_until(lambda: watch.lines, 60, watch.output)
+        before = json.loads(watch.lines[-1])["serial"]
+        ca.cli("root", "rotate", timeout=120)
+        wait_until(lambda: json.loads(watch.lines[-1])["serial"] != before, 60, watch.output)
+        assert status(node)["bundle_roots"] == 1
+    finally:
+        watch.kill()
+
+
+def test_a_sleeping_consumer_of_a_node_is_named_with_node_and_process(server, agent):
+    ca = server("--rotation-skew", "0s", "--rotation-settle", "300ms")
+    ca.cli("entry", "create", WEB, "--selector", ME, "--node", "web-1")
+    node = agent(ca, "web-1")
+    served(node)
+    sleeper = Background([node.meshca, "sds", "watch", "ROOTCA", "-o", "json", "--agent", "--state-dir", node.state_dir],
+                         node.folder / "sleeper.log", node.env)
+    try:
+        wait_until(lambda: sleeper.lines, 60, sleeper.output)
+        sleeper.signal(signal.SIGSTOP)
+        ca.cli("root", "rotate", "--detach")
+        named = wait_until(lambda: [row for row in rotation.status(ca)["laggards"] if str(sleeper.pid) in json.dumps(row)],
+                           60, lambda: json.dumps(rotation.status(ca)))
+        assert named[0]["node"] == "web-1" and "meshca" in json.dumps(named[0]), named
+        sleeper.signal(signal.SIGCONT)
+        wait_until(lambda: rotation.status(ca)["step"] == "done", 120, lambda: json.dumps(rotation.status(ca)))
+    finally:
+        sleeper.kill()
