@@ -30,8 +30,8 @@ struct InheritedRight {
   std::string line;           // bytes; "": not known, so the renewal begins a new line
   bool unrecorded = false;    // the certificate has no record, and needed none (UnrecordedGrace)
   std::string node = {};      // of the certificate that is renewed; "": none
-  std::optional<NodeRecord> agent_of =
-      {};  // of the certificate of a node's agent: the node, whose name its machine has
+  // Of the certificate of a node's agent: the node, whose name its machine has.
+  std::optional<NodeRecord> agent_of = {};
 };
 
 // Judges whether a caller that shows `shown` may be served. Errors: those of IssuanceStore::JudgePresented. If
