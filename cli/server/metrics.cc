@@ -7,9 +7,11 @@
 #include <algorithm>
 #include <array>
 #include <fstream>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -254,13 +256,19 @@ void AddEdge(const rpc::StatsSnapshot& stats, MetricFamilies& out) {
 void AddLag(const sds::SdsService& sds, const TrustBundle& bundle, absl::Time now, MetricFamilies& out) {
   uint64_t behind = 0;
   uint64_t silent = 0;
+  std::map<std::string, uint64_t> of_kind;
   for (const SubscriberRecord& subscriber : sds.subscribers().List()) {
+    ++of_kind[subscriber.kind];
     if (!subscriber.connected) continue;
     if (subscriber.trust_version == 0) {
       ++silent;
     } else if (subscriber.trust_version < bundle.sequence_number) {
       ++behind;
     }
+  }
+  const char* help = "Subscriber instances, connected or remembered, by the way in which they take their secrets.";
+  for (const auto& [kind, count] : of_kind) {
+    out.Gauge("meshca_sds_subscribers_of_kind", std::exchange(help, ""), static_cast<double>(count), {{"kind", kind}});
   }
   out.Gauge("meshca_sds_subscribers_behind", "Connected subscribers that acknowledged an older trust bundle.",
             static_cast<double>(behind));
@@ -280,6 +288,8 @@ void AddSds(const sds::SdsStats& stats, MetricFamilies& out) {
             {{"state", "remembered"}});
   out.Gauge("meshca_sds_streams", "SDS streams open.", number(stats.subscribers.streams));
   out.Counter("meshca_sds_acknowledgements_total", "ACKs received.", number(stats.subscribers.acknowledged));
+  out.Counter("meshca_sds_deliveries_total", "Messages of the Workload API that counted as delivered.",
+              number(stats.subscribers.delivered));
   out.Counter("meshca_sds_rejections_total", "NACKs received.", number(stats.subscribers.rejected));
   out.Gauge("meshca_sds_unsaved_subscribers", "Acknowledged states that wait for the store.",
             number(stats.subscribers.unsaved));

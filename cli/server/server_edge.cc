@@ -123,6 +123,7 @@ absl::StatusOr<BoundEdge> BindEdge(const config::ResolvedConfig& config, const E
   auto api = std::make_shared<rpc::Router>();
   parts.csr_api->AddTo(*api);
   parts.sds->AddTo(*api);
+  parts.sds->AddWorkloadApiTo(*api);
   rpc::ListenerOptions api_socket;
   api_socket.address = absl::StrCat("unix:", values.api_socket());
   api_socket.unix_mode = 0666;  // anybody may ask; the kernel says who it is
@@ -135,6 +136,7 @@ absl::StatusOr<BoundEdge> BindEdge(const config::ResolvedConfig& config, const E
   parts.admin->AddTo(*admin);
   parts.csr_api->AddTo(*admin);
   parts.sds->AddTo(*admin);
+  parts.sds->AddWorkloadApiTo(*admin);
   rpc::ListenerOptions admin_socket;
   admin_socket.address = absl::StrCat("unix:", values.admin_socket());
   admin_socket.unix_group = AdminGroup();
