@@ -2,7 +2,7 @@
 
 namespace meshca::sds {
 
-BundleSecrets::BundleSecrets(const Trust& trust) : version(trust.version) {
+BundleSecrets::BundleSecrets(const Trust& trust) : version(trust.version), workload(trust) {
   const DomainTrust& own = trust.domains.front();
   const SecretContent::Ptr bundle = SecretContent::OfBundle(own, trust.version);
   root_ca = bundle->Named(kRootCaName);
@@ -34,6 +34,16 @@ void BundlePublisher::Publish(const Trust& trust) {
   }
   rpc::TypedStreamHandle<BundleWatcher>::PostAll(std::move(watchers),
                                                  [bundles](BundleWatcher& watcher) { watcher.OnBundles(bundles); });
+}
+
+void BundlePublisher::TellEntriesChanged() const {
+  std::vector<rpc::TypedStreamHandle<BundleWatcher>> watchers;
+  {
+    MutexLock lock(mutex_);
+    watchers = watchers_;
+  }
+  rpc::TypedStreamHandle<BundleWatcher>::PostAll(std::move(watchers),
+                                                 [](BundleWatcher& watcher) { watcher.OnEntriesChanged(); });
 }
 
 std::shared_ptr<const BundleSecrets> BundlePublisher::Current() const {

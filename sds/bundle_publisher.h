@@ -15,15 +15,18 @@
 #include "sds/secret_name.h"
 #include "sds/secret_snapshot.h"
 #include "sds/trust_source.h"
+#include "sds/workload_bundles.h"
 
 namespace meshca::sds {
 
-// The secrets made from one `Trust`, under the names that SDS clients ask for. Immutable; shared by every thread.
+// What is made from one `Trust`: the secrets under the names that SDS clients ask for, and what clients of the SPIFFE
+// Workload API get. Immutable; shared by every thread.
 struct BundleSecrets {
   TrustVersion version = 0;
   std::shared_ptr<const SecretSnapshot> root_ca;  // `ROOTCA`: the roots of our own trust domain
   std::shared_ptr<const SecretSnapshot> domain;   // `spiffe://td`: the same
   std::shared_ptr<const SecretSnapshot> all;      // `ALL`: those of every trust domain
+  WorkloadBundles workload;
 
   explicit BundleSecrets(const Trust& trust);
 
@@ -40,6 +43,8 @@ class BundleWatcher : public EvictableStream {
  public:
   // The trust changed. Runs on the stream's own loop.
   virtual void OnBundles(const std::shared_ptr<const BundleSecrets>& bundles) = 0;
+  // Registration entries changed: the caller may have other rights now. Runs on the stream's own loop.
+  virtual void OnEntriesChanged() {}
 };
 
 // Makes the secrets of each new `Trust` once and tells every watching stream. However many streams watch, each loop is
@@ -67,6 +72,9 @@ class BundlePublisher {
 
   // Publishes what `trust` holds now, if anything, and from then on each change. Called once.
   void Start();
+
+  // Calls OnEntriesChanged of every watcher.
+  void TellEntriesChanged() const;
 
   // What was published last. Null: nothing was yet, because the CA is starting.
   std::shared_ptr<const BundleSecrets> Current() const;

@@ -8,6 +8,7 @@
 #include "ca/edge/credentials.h"
 #include "ca/edge/svid_verifier.h"
 #include "ca/subscribers/subscriber_principal.h"
+#include "ca/subscribers/subscriber_record.h"
 #include "ca/x509/chain_verifier.h"
 #include "ca/x509/encoding.h"
 
@@ -52,6 +53,8 @@ std::string InstanceKey(const rpc::Peer& peer, Taking taking, absl::string_view 
 
 absl::string_view SubscriberKind(const rpc::Peer& peer, Taking taking) {
   const bool on_socket = peer.transport == rpc::Transport::kUnix;
+  if (taking == Taking::kWorkload) return kWorkloadApiKind;
+  if (taking == Taking::kWorkloadJwt) return kWorkloadJwtKind;
   if (taking == Taking::kFetch) return on_socket ? "sds-fetch-unix" : "sds-fetch-mtls";
   return on_socket ? "sds-unix" : "sds-mtls";
 }

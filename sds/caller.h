@@ -40,9 +40,10 @@ struct SdsCaller {
 // is reached. CREDENTIAL_MALFORMED: a client certificate without a verified path.
 absl::StatusOr<Credentials> PeerCredentials(const rpc::Peer& peer);
 
-// How an instance receives secrets: on a stream, whose client acknowledges, or by FetchSecrets, whose client does not.
-// A process that does both counts as two instances: it may go on using what it fetched after its stream got newer.
-enum class Taking { kStream, kFetch };
+// How an instance receives secrets: on a stream of SDS, whose client acknowledges, by FetchSecrets, whose client does
+// not, or on streams of the SPIFFE Workload API, with X.509-SVIDs and X.509 bundles, or with JWT bundles. A process
+// that does several counts as several instances: it may go on using what it fetched after its stream got newer.
+enum class Taking { kStream, kFetch, kWorkload, kWorkloadJwt };
 
 // Names the instance that a caller is: 16 hex digits, the same after a restart of this server. A hash of the node id
 // and, on a Unix socket, of the process (pid and start time; the connection too where the pid cannot be seen); over
@@ -51,8 +52,8 @@ enum class Taking { kStream, kFetch };
 std::string InstanceKey(const rpc::Peer& peer, Taking taking, absl::string_view lineage, absl::string_view spiffe_id,
                         absl::string_view node);
 
-// SubscriberRecord::kind: "sds-unix", "sds-mtls", "sds-fetch-unix" or "sds-fetch-mtls". The last two acknowledge
-// nothing: HoldsWhatItWasSent (ca/subscribers) is true for them.
+// SubscriberRecord::kind: "sds-unix", "sds-mtls", "sds-fetch-unix", "sds-fetch-mtls", "workload-api" or "workload-jwt".
+// The last four acknowledge nothing: HoldsWhatItWasSent or CannotAcknowledge (ca/subscribers) is true for them.
 absl::string_view SubscriberKind(const rpc::Peer& peer, Taking taking);
 // SubscriberRecord::peer: a text for people, from which subscriber_principal.h reads whom the instance counts against.
 std::string PeerText(const SdsCaller& caller);

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <atomic>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -36,6 +37,25 @@ void AppendHead(int number, size_t value_bytes, std::string& out) {
 void AppendField(int number, absl::string_view value, std::string& out) {
   AppendHead(number, value.size(), out);
   out.append(value.data(), value.size());
+}
+
+std::unique_ptr<std::string> Reserve(size_t message_bytes) {
+  MESHCA_CHECK(message_bytes <= 0xffffffff);
+  auto out = std::make_unique<std::string>();
+  out->reserve(rpc::kFramePrefixBytes + message_bytes);
+  out->push_back(0);
+  for (int shift = 24; shift >= 0; shift -= 8) out->push_back(static_cast<char>(message_bytes >> shift));
+  return out;
+}
+
+rpc::Payload WipedPayload(std::unique_ptr<std::string> filled) {
+  size_t bytes = 0;
+  for (size_t i = 1; i < rpc::kFramePrefixBytes; ++i) bytes = bytes << 8 | static_cast<uint8_t>((*filled)[i]);
+  MESHCA_CHECK(filled->size() == rpc::kFramePrefixBytes + bytes);
+  return rpc::Payload(filled.release(), [](const std::string* text) {
+    Wipe(*const_cast<std::string*>(text));
+    delete text;
+  });
 }
 
 }  // namespace wire
@@ -91,12 +111,6 @@ std::string VersionOf(std::span<const SecretSnapshot* const> resources) {
   return HexLower({reinterpret_cast<const char*>(digest), 16});
 }
 
-void AppendPrefix(size_t message_bytes, std::string& out) {
-  MESHCA_CHECK(message_bytes <= 0xffffffff);
-  out.push_back(0);
-  for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>(message_bytes >> shift));
-}
-
 }  // namespace
 
 NumberedResponse MakeResponse(Protocol protocol, std::span<const SecretSnapshot* const> resources,
@@ -110,21 +124,13 @@ NumberedResponse MakeResponse(Protocol protocol, std::span<const SecretSnapshot*
   for (const SecretSnapshot* secret : resources) bytes += FieldSize(ResourceSize(protocol, *secret));
   for (const std::string& name : removed) bytes += FieldSize(name.size());
 
-  // Reserved whole: growing would leave a copy of a key behind.
-  auto out = std::make_unique<std::string>();
-  out->reserve(rpc::kFramePrefixBytes + bytes);
-  AppendPrefix(bytes, *out);
+  std::unique_ptr<std::string> out = wire::Reserve(bytes);
   AppendField(kResponseVersion, version, *out);
   for (const SecretSnapshot* secret : resources) AppendResource(protocol, *secret, *out);
   AppendField(kResponseTypeUrl, kSecretTypeUrl, *out);
   AppendField(kResponseNonce, nonce, *out);
   for (const std::string& name : removed) AppendField(kDeltaRemoved, name, *out);
-  MESHCA_CHECK(out->size() == rpc::kFramePrefixBytes + bytes);
-
-  return {number, rpc::Payload(out.release(), [](const std::string* text) {
-            Wipe(*const_cast<std::string*>(text));
-            delete text;
-          })};
+  return {number, wire::WipedPayload(std::move(out))};
 }
 
 NumberedResponse MakeResponseAfter(uint64_t nonce, Protocol protocol, std::span<const SecretSnapshot* const> resources,

@@ -3,7 +3,9 @@
 #ifndef MESHCA_SDS_DISCOVERY_RESPONSE_H_
 #define MESHCA_SDS_DISCOVERY_RESPONSE_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 
@@ -45,6 +47,13 @@ namespace wire {
 size_t FieldSize(size_t value_bytes);
 void AppendHead(int number, size_t value_bytes, std::string& out);
 void AppendField(int number, absl::string_view value, std::string& out);
+
+// Room for a message of exactly `message_bytes`, with its gRPC frame prefix in front. Growing it further would leave a
+// copy of a key behind.
+std::unique_ptr<std::string> Reserve(size_t message_bytes);
+// What Reserve gave, filled to its last byte (a CHECK), as a payload whose bytes are wiped when its last holder lets
+// go.
+rpc::Payload WipedPayload(std::unique_ptr<std::string> filled);
 }  // namespace wire
 
 }  // namespace meshca::sds

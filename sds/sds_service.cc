@@ -9,6 +9,7 @@
 #include "sds/secret_fetch.h"
 #include "sds/secret_hub.h"
 #include "sds/secret_stream.h"
+#include "sds/workload_service.h"
 
 namespace meshca::sds {
 namespace {
@@ -24,7 +25,7 @@ constexpr rpc::UnaryOptions kFetchOptions{.request_bytes_max = 256 * 1024};
 class SdsService::Impl {
  public:
   explicit Impl(Parts parts)
-      : registry(*parts.subscribers, *parts.clock, parts.leaf_lifetime, parts.room),
+      : registry(*parts.subscribers, *parts.clock, parts.leaf_lifetime, parts.room, parts.delivered_after),
         hub({std::move(parts.trust_domain),
              parts.trust,
              parts.authenticator,
@@ -35,10 +36,12 @@ class SdsService::Impl {
              &registry,
              parts.clock,
              parts.entropy,
-             parts.keys}) {}
+             parts.keys}),
+        workload(hub, parts.jwt) {}
 
   SubscriberRegistry registry;
   SecretHub hub;
+  WorkloadService workload;
 };
 
 SdsService::SdsService(Parts parts) : impl_(std::make_unique<Impl>(std::move(parts))) {}
@@ -51,6 +54,7 @@ absl::Status SdsService::Start() {
 }
 
 void SdsService::Shutdown() {
+  impl_->workload.Shutdown();
   impl_->hub.Shutdown();
   impl_->registry.Shutdown();
 }
@@ -68,13 +72,18 @@ void SdsService::AddTo(rpc::Router& router) {
       [hub](std::shared_ptr<rpc::Call> call) { FetchSecrets(*hub, std::move(call)); }, kFetchOptions);
 }
 
+void SdsService::AddWorkloadApiTo(rpc::Router& router) { impl_->workload.AddTo(router); }
+
 std::vector<SpiffeId> SdsService::Renew(absl::FunctionRef<bool(const SpiffeId& id, absl::string_view serial)> chosen) {
   return impl_->hub.keys().Renew(chosen);
 }
 
 KeyRing& SdsService::keys() { return impl_->hub.keys(); }
 
-void SdsService::EntriesChanged() { impl_->hub.keys().Recheck(); }
+void SdsService::EntriesChanged() {
+  impl_->hub.keys().Recheck();
+  impl_->hub.bundles().TellEntriesChanged();
+}
 
 uint64_t SdsService::DropRevoked() { return impl_->hub.keys().DropRevoked(); }
 
@@ -85,7 +94,8 @@ absl::StatusOr<SubscriberRegistry::Evicted> SdsService::Evict(absl::FunctionRef<
 const SubscriberRegistry& SdsService::subscribers() const { return impl_->registry; }
 
 SdsStats SdsService::Stats() const {
-  return {impl_->registry.Stats(), impl_->hub.keys().Stats(), ResponsesSerialised()};
+  return {impl_->registry.Stats(), impl_->hub.keys().Stats(),
+          ResponsesSerialised() + impl_->workload.responses_serialised()};
 }
 
 void SdsService::Wake() { impl_->hub.executor().Wake(); }

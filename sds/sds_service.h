@@ -1,4 +1,5 @@
-// envoy.service.secret.v3.SecretDiscoveryService: StreamSecrets, DeltaSecrets and FetchSecrets.
+// envoy.service.secret.v3.SecretDiscoveryService: StreamSecrets, DeltaSecrets and FetchSecrets; and, beside it, the
+// SPIFFE Workload API, which serves the same keys and bundles.
 #ifndef MESHCA_SDS_SDS_SERVICE_H_
 #define MESHCA_SDS_SDS_SERVICE_H_
 
@@ -22,6 +23,7 @@
 #include "ca/subscribers/subscriber_registry.h"
 #include "ca/subscribers/subscriber_store.h"
 #include "sds/caller_certificates.h"
+#include "sds/jwt_source.h"
 #include "sds/key_ring.h"
 #include "sds/revocation_source.h"
 #include "sds/svid_source.h"
@@ -37,8 +39,8 @@ struct SdsStats {
   uint64_t responses_serialised = 0;
 };
 
-// The whole of SDS behind one object. Thread-safe after Start. To end it: stop the rpc::Server, call Shutdown, destroy
-// the sources and the store, destroy this object.
+// The whole of SDS, and the Workload API, behind one object. Thread-safe after Start. To end it: stop the rpc::Server,
+// call Shutdown, destroy the sources and the store, destroy this object.
 class SdsService {
  public:
   // Everything pointed at lives until Shutdown has returned; `clock` and `entropy` outlive this object.
@@ -49,11 +51,14 @@ class SdsService {
     SvidSource* svids = nullptr;
     CallerCertificates* certificates = nullptr;
     RevocationSource* revocations = nullptr;  // null: nothing is ever revoked
+    JwtSource* jwt = nullptr;                 // null: FetchJWTSVID answers Unavailable
     SubscriberStore* subscribers = nullptr;
     const JudgedClock* clock = nullptr;
     EntropySource* entropy = nullptr;
     absl::Duration leaf_lifetime = absl::Hours(24);  // the profile's default
     InstanceRoom::Limits room;
+    // How long a Workload API stream stays open until what was written to it counts as delivered.
+    absl::Duration delivered_after = absl::Minutes(1);
     KeyRingOptions keys;
   };
   explicit SdsService(Parts parts);
@@ -68,6 +73,9 @@ class SdsService {
   // over mTLS is switched on. On every one of them a caller in plain text, or over TLS without a client certificate, is
   // Unauthenticated.
   void AddTo(rpc::Router& router);
+  // Adds the five methods of the SPIFFE Workload API to `router`: that of the API socket and of the admin socket, where
+  // an operator has the identities that entries give it and no other.
+  void AddWorkloadApiTo(rpc::Router& router);
 
   // See KeyRing::Renew.
   std::vector<SpiffeId> Renew(absl::FunctionRef<bool(const SpiffeId& id, absl::string_view serial)> chosen);
@@ -76,7 +84,8 @@ class SdsService {
   KeyRing& keys();
 
   // To be called when registration entries changed. Asks again who may hold which key (KeyRing::Recheck). A stream that
-  // has nothing left that its caller may hold ends with PermissionDenied.
+  // has nothing left that its caller may hold ends with PermissionDenied; one of the Workload API also carries from now
+  // on what its caller may have since.
   void EntriesChanged();
 
   // To be called when certificates were revoked (KeyRing::DropRevoked); returns how many keys were dropped. Streams

@@ -59,7 +59,10 @@ SecretContent::Ptr SecretContent::OfIdentity(Identity identity, const SecretByte
   content->body_.reserve(FieldSize(bytes));
   AppendHead(kSecretTlsCertificate, bytes, content->body_);
   AppendDataSource(kTlsCertificateChain, chain_pem, content->body_);
+  content->chain_at_ = content->body_.size() - chain_pem.size();
+  content->chain_bytes_ = chain_pem.size();
   AppendDataSource(kTlsPrivateKey, key_pem.reveal(), content->body_);
+  content->key_bytes_ = key_pem.size();
   return content;
 }
 

@@ -2,6 +2,7 @@
 #ifndef MESHCA_SDS_SECRET_SNAPSHOT_H_
 #define MESHCA_SDS_SECRET_SNAPSHOT_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -57,6 +58,9 @@ class SecretContent : public std::enable_shared_from_this<SecretContent> {
   bool BeginsAfter(absl::Time now) const { return kind_ == SecretKind::kIdentity && now < identity_.not_before; }
   // The serialised field of Secret, its tag included: tls_certificate or validation_context.
   absl::string_view body() const { return body_; }
+  // For kIdentity: the two parts of the body, PEM; the key is PKCS#8. Valid as long as the content.
+  absl::string_view chain_pem() const { return absl::string_view(body_).substr(chain_at_, chain_bytes_); }
+  absl::string_view key_pem() const { return absl::string_view(body_).substr(body_.size() - key_bytes_); }
 
   // This content under `name`. While somebody holds the snapshot of a name, everybody who asks for that name gets the
   // same one; beyond 16 names at once each call makes a new one.
@@ -69,6 +73,9 @@ class SecretContent : public std::enable_shared_from_this<SecretContent> {
   Identity identity_;
   TrustVersion trust_version_ = 0;
   std::string body_;
+  size_t chain_at_ = 0;  // where the chain begins in body_; the key ends it
+  size_t chain_bytes_ = 0;
+  size_t key_bytes_ = 0;
 
   mutable Mutex mutex_;
   mutable std::vector<std::weak_ptr<const SecretSnapshot>> named_ ABSL_GUARDED_BY(mutex_);

@@ -36,11 +36,11 @@ absl::Status CsrEdgeStatus(const absl::Status& error, absl::string_view what, En
                                           LogUnderRequestId(error, what, entropy)));
 }
 
-absl::Status SdsEdgeStatus(const absl::Status& error) {
+absl::Status SdsEdgeStatus(const absl::Status& error, absl::string_view service) {
   if (std::optional<absl::Status> told = rpc::ClientStatus(error); told.has_value()) return *std::move(told);
-  LogError("SDS: request failed",
+  LogError(absl::StrCat(service, ": request failed"),
            {{"code", std::string(CodeName(error.code()))}, {"error", std::string(error.message())}});
-  return absl::InternalError("SDS: the server failed; its log says how");
+  return absl::InternalError(absl::StrCat(service, ": the server failed; its log says how"));
 }
 
 absl::Status AdminEdgeStatus(const absl::Status& error, absl::string_view what, EntropySource& entropy) {

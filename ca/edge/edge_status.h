@@ -13,9 +13,9 @@ namespace meshca {
 // `what`.
 absl::Status CsrEdgeStatus(const absl::Status& error, absl::string_view what, EntropySource& entropy);
 
-// The same for a proxy that asks for secrets. It has no request id to show to anybody, and reports the sentence in its
-// own log, so the details go to ours without one.
-absl::Status SdsEdgeStatus(const absl::Status& error);
+// The same for a proxy or a workload that asks for secrets. It has no request id to show to anybody, and reports the
+// sentence in its own log, so the details go to ours without one. `service` stands in front of both.
+absl::Status SdsEdgeStatus(const absl::Status& error, absl::string_view service = "SDS");
 
 // The same for the operator, who may see everything but what only the log should hold: Internal and Unknown carry the
 // request id beside the sentence.

@@ -46,4 +46,14 @@ const Origin& CallerIdentity::OriginOf(const SpiffeId& id) const {
   return own == nullptr ? origin : own->origin;
 }
 
+absl::string_view CallerIdentity::HintOf(const SpiffeId& id) const {
+  const IdentityRights* const own = RightsOf(id);
+  return own == nullptr ? absl::string_view() : absl::string_view(own->hint);
+}
+
+absl::Duration CallerIdentity::JwtTtlMax(const SpiffeId& id) const {
+  const IdentityRights* const own = RightsOf(id);
+  return own == nullptr ? absl::ZeroDuration() : own->jwt_ttl;
+}
+
 }  // namespace meshca

@@ -33,8 +33,9 @@ struct IdentityRights {
   std::vector<std::string> dns_names;
   absl::Duration lifetime_max;  // zero: the profile's
   Origin origin = {};           // what gives the caller this identity
-  std::string hint = {};        // which of the caller's identities this is; unique among them, "" for none
-  absl::Duration jwt_ttl = absl::ZeroDuration();  // of its JWT-SVIDs; zero: the default
+  // How a process that has several tells this one from the others (SPIFFE Workload API §5.2.1); "": it has no hint.
+  std::string hint = {};
+  absl::Duration jwt_ttl = absl::ZeroDuration();  // the longest life of a JWT-SVID for it; zero: the default
 
   friend bool operator==(const IdentityRights&, const IdentityRights&) = default;
 };
@@ -115,6 +116,9 @@ struct CallerIdentity {
   absl::Duration LifetimeMax(const SpiffeId& id) const;
   // What gives this caller `id`.
   const Origin& OriginOf(const SpiffeId& id) const;
+  // IdentityRights::hint and ::jwt_ttl; "" and zero where it has none.
+  absl::string_view HintOf(const SpiffeId& id) const;
+  absl::Duration JwtTtlMax(const SpiffeId& id) const;
 
  private:
   const IdentityRights* RightsOf(const SpiffeId& id) const;

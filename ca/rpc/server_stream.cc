@@ -375,7 +375,6 @@ void ServerStream::OnClosed(uint32_t http2_error, const absl::Status& lost) {
     Cancel();
   }
   on_cancel_ = nullptr;
-  DropOutput();
   DropInput();
   if (metadata_charge_ > 0) connection_->ReleaseMetadata(std::exchange(metadata_charge_, 0));
   if (counts_in_source_) {
@@ -386,6 +385,7 @@ void ServerStream::OnClosed(uint32_t http2_error, const absl::Status& lost) {
     handler_->OnClose(why);
     handler_.reset();
   }
+  DropOutput();  // after OnClose, which may ask whether anything was left unwritten
   HoldBytes(0);  // what the handler kept is gone with it
   connection_ = nullptr;
 }

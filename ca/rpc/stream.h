@@ -38,7 +38,8 @@ class StreamHandler {
 
   // The last call, always exactly once: `status` is what the stream ended with: that given to Finish when all of it was
   // written; Cancelled when the client reset it; Unavailable when the connection broke or the server shuts down;
-  // DeadlineExceeded. The Stream is not to be used any more, except its handle, which from now on does nothing.
+  // DeadlineExceeded. The Stream is not to be used any more, except its handle, which from now on does nothing, and
+  // queued_messages(), which says how many messages were never handed to the socket.
   virtual void OnClose(const absl::Status& status) = 0;
 };
 

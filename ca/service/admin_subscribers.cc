@@ -30,6 +30,8 @@ v1::Subscriber Message(const SubscriberRecord& record) {
   message.set_serial(record.serial);
   message.set_version_info(record.version_info);
   SetTime(record.acknowledged_at, [&] { return message.mutable_acknowledged_at(); });
+  SetTime(record.delivered_at, [&] { return message.mutable_delivered_at(); });
+  message.set_takes_jwt_keys(record.takes_jwt_keys);
   SetTime(record.certificate_expires, [&] { return message.mutable_certificate_expires(); });
   message.set_rejected(record.rejected);
   message.set_authority_id(record.authority_id);

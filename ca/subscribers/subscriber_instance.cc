@@ -14,6 +14,7 @@ void ForgetEvidence(SubscriberRecord& record) {
   record.version_info.clear();
   record.rejected.clear();
   record.acknowledged_at = absl::InfinitePast();
+  record.delivered_at = absl::InfinitePast();
 }
 
 }  // namespace
@@ -25,8 +26,7 @@ SubscriberInstance::SubscriberInstance(std::string instance, absl::Time now) {
 
 SubscriberInstance::SubscriberInstance(SubscriberRecord row) : record_(std::move(row)), may_hold_(true) {
   record_.connected = false;
-  carried_bundle_ = record_.takes_bundle;
-  carried_key_ = record_.takes_key;
+  carried_ = {record_.takes_bundle, record_.takes_key, record_.takes_jwt_keys};
   if (!HoldsWhatItWasSent(record_.kind) || !record_.takes_key) return;
   const std::string of = record_.version_info.empty() ? "" : record_.spiffe_id;
   sent_[of] = {of, 0, record_.serial, record_.authority_id, record_.version_info, record_.certificate_expires};
@@ -39,7 +39,8 @@ void SubscriberInstance::Introduce(const SubscriberRecord& info) {
   record_.peer = info.peer;
 }
 
-SubscriberInstance::Stream& SubscriberInstance::Join(StreamId id, EvictionNotice on_evicted, const Moment& now) {
+SubscriberInstance::Stream& SubscriberInstance::Join(StreamId id, EvictionNotice on_evicted,
+                                                     DeliveryCheck check_delivery, const Moment& now) {
   if (record_.IsEvicted()) record_.first_seen = now.time;
   record_.evicted_at = absl::InfiniteFuture();
   record_.connected = true;
@@ -51,20 +52,34 @@ SubscriberInstance::Stream& SubscriberInstance::Join(StreamId id, EvictionNotice
   stream->id = id;
   stream->index = streams_.size();
   stream->on_evicted = std::move(on_evicted);
+  stream->check_delivery = std::move(check_delivery);
   streams_.push_back(std::move(stream));
   return *streams_.back();
 }
 
-void SubscriberInstance::Acknowledge(Stream& stream, const Acknowledgement& acknowledgement, absl::Time now) {
-  if (acknowledgement.trust_version != 0) stream.trust_version = acknowledgement.trust_version;
-  if (!acknowledgement.serial.empty()) {
-    stream.key = {acknowledgement.generation, acknowledgement.serial, acknowledgement.authority_id,
-                  acknowledgement.version_info};
-  }
-  if (!acknowledgement.version_info.empty()) stream.version_info = acknowledgement.version_info;
-  stream.rejected.clear();
+void SubscriberInstance::Hold(Stream& stream, const Acknowledgement& what, absl::Time now) {
+  if (what.trust_version != 0) stream.trust_version = what.trust_version;
+  if (!what.serial.empty()) stream.key = {what.generation, what.serial, what.authority_id, what.version_info};
+  if (!what.version_info.empty()) stream.version_info = what.version_info;
   may_hold_ = true;
-  record_.last_seen = record_.acknowledged_at = now;
+  record_.last_seen = now;
+}
+
+void SubscriberInstance::Acknowledge(Stream& stream, const Acknowledgement& acknowledgement, absl::Time now) {
+  Hold(stream, acknowledgement, now);
+  stream.rejected.clear();
+  record_.acknowledged_at = now;
+}
+
+void SubscriberInstance::Write(Stream& stream, Acknowledgement holds, absl::Duration due) {
+  if (stream.written.size() == 2) stream.written.pop_back();
+  stream.written.push_back({std::move(holds), due});
+}
+
+void SubscriberInstance::CountDelivered(Stream& stream, absl::Time now) {
+  Hold(stream, stream.written.front().holds, now);
+  stream.written.erase(stream.written.begin());
+  record_.delivered_at = now;
 }
 
 void SubscriberInstance::Reject(Stream& stream, absl::string_view what, absl::Time now) {
@@ -75,28 +90,26 @@ void SubscriberInstance::Reject(Stream& stream, absl::string_view what, absl::Ti
 
 // The connection of `stream` broke.
 void SubscriberInstance::Remember(const Stream& stream, absl::Duration since_boot) {
-  carried_bundle_ |= stream.takes_bundle;
-  carried_key_ |= stream.takes_key;
+  carried_ |= stream.takes;
   carried_until_ = since_boot + kComeBack;
-  if (stream.takes_bundle) {
+  if (stream.TakesTrust()) {
     departed_trust_ = std::min(departed_trust_.value_or(stream.trust_version), stream.trust_version);
   }
-  if (stream.takes_key && (!departed_key_.has_value() || stream.key.generation < departed_key_->generation)) {
+  if (stream.takes.key && (!departed_key_.has_value() || stream.key.generation < departed_key_->generation)) {
     departed_key_ = stream.key;
   }
 }
 
 void SubscriberInstance::Leave(Stream& stream, bool broken, const Moment& now) {
   // What broke earlier has had time enough to come back.
-  if (now.since_boot >= carried_until_) carried_bundle_ = carried_key_ = false;
+  if (now.since_boot >= carried_until_) carried_ = {};
   const bool is_last = streams_.size() == 1;
   if (is_last) Settle(now.since_boot);  // what the last one leaves is remembered
   if (broken) {
     Remember(stream, now.since_boot);
   } else if (is_last) {
     // A program that ends in good order gives its streams up too, and the certificate it had lives on.
-    carried_bundle_ |= stream.takes_bundle;
-    carried_key_ |= stream.takes_key;
+    carried_ |= stream.takes;
   }
   const size_t index = stream.index;
   std::swap(streams_[index], streams_.back());
@@ -159,10 +172,7 @@ bool SubscriberInstance::DropEndedKeys(absl::Time now) {
 }
 
 std::vector<std::unique_ptr<SubscriberInstance::Stream>> SubscriberInstance::Evict(absl::Time now) {
-  for (const std::unique_ptr<Stream>& stream : streams_) {
-    carried_bundle_ |= stream->takes_bundle;
-    carried_key_ |= stream->takes_key;
-  }
+  for (const std::unique_ptr<Stream>& stream : streams_) carried_ |= stream->takes;
   carried_until_ = absl::InfiniteDuration();
   departed_trust_.reset();
   departed_key_.reset();
@@ -175,13 +185,12 @@ std::vector<std::unique_ptr<SubscriberInstance::Stream>> SubscriberInstance::Evi
 }
 
 void SubscriberInstance::SettleTaking(absl::Duration since_boot) {
-  const bool believed = since_boot < carried_until_;
-  record_.takes_bundle = believed && carried_bundle_;
-  record_.takes_key = believed && carried_key_;
-  for (const std::unique_ptr<Stream>& stream : streams_) {
-    record_.takes_bundle |= stream->takes_bundle;
-    record_.takes_key |= stream->takes_key;
-  }
+  Carried taken;
+  if (since_boot < carried_until_) taken = carried_;
+  for (const std::unique_ptr<Stream>& stream : streams_) taken |= stream->takes;
+  record_.takes_bundle = taken.bundle;
+  record_.takes_key = taken.key;
+  record_.takes_jwt_keys = taken.jwt_keys;
 }
 
 const SubscriberRecord& SubscriberInstance::Settle(absl::Duration since_boot) {
@@ -191,10 +200,10 @@ const SubscriberRecord& SubscriberInstance::Settle(absl::Duration since_boot) {
   const Stream* slowest_trust = nullptr;
   const Stream::Key* slowest_key = departed_key_.has_value() ? &*departed_key_ : nullptr;
   for (const std::unique_ptr<Stream>& stream : streams_) {
-    if (stream->takes_bundle && (slowest_trust == nullptr || stream->trust_version < slowest_trust->trust_version)) {
+    if (stream->TakesTrust() && (slowest_trust == nullptr || stream->trust_version < slowest_trust->trust_version)) {
       slowest_trust = stream.get();
     }
-    if (stream->takes_key && (slowest_key == nullptr || stream->key.generation < slowest_key->generation)) {
+    if (stream->takes.key && (slowest_key == nullptr || stream->key.generation < slowest_key->generation)) {
       slowest_key = &stream->key;
     }
     if (!stream->rejected.empty()) record_.rejected = stream->rejected;

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -31,11 +32,30 @@ enum class StreamId : uint64_t { kNone = 0 };
 // it. May be null.
 using EvictionNotice = absl::AnyInvocable<void() &&>;
 
-// An instance with streams holds what its slowest stream acknowledged; a stream that acknowledged nothing holds
-// nothing. An instance that left is remembered with what its streams held. When it comes back it holds what its new
-// streams acknowledge. Whether it takes bundles and keys at all is also told by its broken streams, for kComeBack after
-// it is back: a proxy opens one stream for each secret, each reconnects in its own time, and meanwhile the instance
-// must not look like one that takes no key.
+// To be called when the oldest thing written to a stream is due to count as delivered: asks the stream whether it has
+// really left this process, which answers by SubscriberRegistry::Member::Delivered. May be null: it has.
+using DeliveryCheck = std::function<void()>;
+
+// What a stream carries, and so what a rotation waits for it to get.
+struct Carried {
+  bool bundle = false;    // X.509 roots
+  bool key = false;       // an X.509-SVID
+  bool jwt_keys = false;  // the keys of JWT-SVIDs
+  friend bool operator==(const Carried&, const Carried&) = default;
+  Carried& operator|=(const Carried& other) {
+    bundle |= other.bundle;
+    key |= other.key;
+    jwt_keys |= other.jwt_keys;
+    return *this;
+  }
+};
+
+// An instance with streams holds what its slowest stream acknowledged, or what counts as delivered to it where there
+// are no acknowledgements (CannotAcknowledge); a stream that acknowledged nothing holds nothing. An instance that left
+// is remembered with what its streams held. When it comes back it holds what its new streams acknowledge. Whether it
+// takes bundles and keys at all is also told by its broken streams, for kComeBack after it is back: a proxy opens one
+// stream for each secret, each reconnects in its own time, and meanwhile the instance must not look like one that takes
+// no key.
 //
 // An instance whose kind HoldsWhatItWasSent has no streams. It holds the last bundle that it was sent and, for each
 // identity, the last key; the oldest of these keys counts.
@@ -51,8 +71,8 @@ class SubscriberInstance {
     StreamId id = StreamId::kNone;
     size_t index = 0;  // in streams_
     EvictionNotice on_evicted;
-    bool takes_bundle = false;
-    bool takes_key = false;
+    DeliveryCheck check_delivery;
+    Carried takes;
     TrustVersion trust_version = 0;
     // The key that it acknowledged last; generation 0: none yet.
     struct Key {
@@ -63,6 +83,16 @@ class SubscriberInstance {
     } key;
     std::string version_info;
     std::string rejected;  // the text of its last answer, if that was a NACK; else ""
+    // What was written to it and does not count as delivered yet: at most two, the older first. The newer one is
+    // replaced by what is written after it, the older one never, so that a stream that is written to all the time comes
+    // to hold something all the same.
+    struct Written {
+      Acknowledgement holds;
+      absl::Duration due;  // since boot
+    };
+    std::vector<Written> written;
+
+    bool TakesTrust() const { return takes.bundle || takes.jwt_keys; }
   };
 
   // An instance that is seen for the first time.
@@ -73,9 +103,13 @@ class SubscriberInstance {
   // Takes over who it says it is this time: spiffe_id (unless empty), node, kind and peer of `info`.
   void Introduce(const SubscriberRecord& info);
 
-  Stream& Join(StreamId id, EvictionNotice on_evicted, const Moment& now);
+  Stream& Join(StreamId id, EvictionNotice on_evicted, DeliveryCheck check_delivery, const Moment& now);
   void Acknowledge(Stream& stream, const Acknowledgement& acknowledgement, absl::Time now);
   void Reject(Stream& stream, absl::string_view what, absl::Time now);
+  // `holds` was written to `stream`, and counts as delivered at `due`.
+  void Write(Stream& stream, Acknowledgement holds, absl::Duration due);
+  // What was written to `stream` first counts as delivered now. There is such a thing.
+  void CountDelivered(Stream& stream, absl::Time now);
   // `stream` ends and must not be used any more. `broken`: its connection broke, and the proxy probably still runs with
   // what it had. Otherwise the proxy gave the subscription up, and what the stream held counts no more, unless it was
   // the last stream: then the instance has left and is remembered with it.
@@ -106,6 +140,7 @@ class SubscriberInstance {
   bool HasStreams() const { return !streams_.empty(); }
 
  private:
+  void Hold(Stream& stream, const Acknowledgement& what, absl::Time now);
   void Remember(const Stream& stream, absl::Duration since_boot);
   void SettleTaking(absl::Duration since_boot);
   void SettleKeysSent();
@@ -121,8 +156,7 @@ class SubscriberInstance {
   std::optional<TrustVersion> departed_trust_;
   std::optional<Stream::Key> departed_key_;
   // What its broken streams, or those of the last run, carried. It counts until carried_until_ (since boot).
-  bool carried_bundle_ = false;
-  bool carried_key_ = false;
+  Carried carried_;
   absl::Duration carried_until_ = absl::InfiniteDuration();
 };
 

@@ -25,8 +25,9 @@ struct SubscriberLedger::Entry {
   size_t fetches = 0;                             // calls of FetchSecrets under way
 };
 
-SubscriberLedger::SubscriberLedger(absl::Duration leaf_lifetime, InstanceRoom::Limits limits)
-    : leaf_lifetime_(leaf_lifetime), room_(limits) {}
+SubscriberLedger::SubscriberLedger(absl::Duration leaf_lifetime, InstanceRoom::Limits limits,
+                                   absl::Duration delivered_after)
+    : leaf_lifetime_(leaf_lifetime), delivered_after_(delivered_after), room_(limits) {}
 
 SubscriberLedger::~SubscriberLedger() = default;
 
@@ -64,20 +65,19 @@ absl::StatusOr<SubscriberLedger::Entry*> SubscriberLedger::Admit(const Subscribe
 }
 
 absl::StatusOr<StreamId> SubscriberLedger::Join(const SubscriberRecord& info, EvictionNotice on_evicted,
-                                                const Moment& now) {
+                                                const Moment& now, DeliveryCheck check_delivery) {
   MESHCA_ASSIGN_OR_RETURN(Entry* const entry, Admit(info, now));
   const StreamId id{++last_stream_};
-  SubscriberInstance::Stream& stream = entry->instance.Join(id, std::move(on_evicted), now);
+  SubscriberInstance::Stream& stream = entry->instance.Join(id, std::move(on_evicted), std::move(check_delivery), now);
   streams_[id] = {entry, &stream};
   Change(*entry);
   return id;
 }
 
-void SubscriberLedger::Carry(StreamId id, bool bundle, bool key) {
+void SubscriberLedger::Carry(StreamId id, const Carried& what) {
   const auto [entry, stream] = FindStream(id);
-  if (entry == nullptr || (stream->takes_bundle == bundle && stream->takes_key == key)) return;
-  stream->takes_bundle = bundle;
-  stream->takes_key = key;
+  if (entry == nullptr || stream->takes == what) return;
+  stream->takes = what;
   Change(*entry);
 }
 
@@ -106,9 +106,52 @@ void SubscriberLedger::Reject(StreamId id, absl::string_view what, absl::Time no
   Change(*entry);
 }
 
+void SubscriberLedger::Write(StreamId id, Acknowledgement holds, absl::Duration since_boot) {
+  const auto [entry, stream] = FindStream(id);
+  if (entry == nullptr) return;
+  const absl::Duration due = since_boot + delivered_after_;
+  if (stream->written.empty()) due_.emplace(due, id);
+  entry->instance.Write(*stream, std::move(holds), due);
+}
+
+void SubscriberLedger::CountDelivered(const StreamPlace& place, absl::Time now) {
+  SubscriberInstance::Stream& stream = *place.stream;
+  due_.erase({stream.written.front().due, stream.id});
+  place.entry->instance.CountDelivered(stream, now);
+  ++deliveries_;
+  SetAcknowledged(*place.entry, true);
+  if (!stream.written.empty()) due_.emplace(stream.written.front().due, stream.id);
+}
+
+void SubscriberLedger::ConfirmDelivery(StreamId id, absl::Time now) {
+  const StreamPlace place = FindStream(id);
+  if (place.entry != nullptr && !place.stream->written.empty()) CountDelivered(place, now);
+}
+
+void SubscriberLedger::ConfirmAllDeliveries(StreamId id, absl::Time now) {
+  const StreamPlace place = FindStream(id);
+  while (place.entry != nullptr && !place.stream->written.empty()) CountDelivered(place, now);
+}
+
+SubscriberLedger::Due SubscriberLedger::TakeDue(const Moment& now) {
+  Due due;
+  while (!due_.empty() && due_.begin()->first <= now.since_boot) {
+    const StreamPlace place = FindStream(due_.begin()->second);
+    if (place.stream->check_delivery == nullptr) {
+      CountDelivered(place, now.time);
+      continue;
+    }
+    due_.erase(due_.begin());
+    due.checks.push_back(place.stream->check_delivery);
+  }
+  if (!due_.empty()) due.next = due_.begin()->first;
+  return due;
+}
+
 void SubscriberLedger::Leave(StreamId id, bool broken, const Moment& now) {
   const auto [entry, stream] = FindStream(id);
   if (entry == nullptr) return;
+  if (!stream->written.empty()) due_.erase({stream->written.front().due, id});
   streams_.erase(id);
   entry->instance.Leave(*stream, broken, now);
   Change(*entry);
@@ -155,6 +198,7 @@ SubscriberLedger::Evictions SubscriberLedger::Evict(absl::FunctionRef<bool(const
     if (!streams.empty()) ++evictions.were_connected;
     for (const auto& stream : streams) {
       streams_.erase(stream->id);
+      if (!stream->written.empty()) due_.erase({stream->written.front().due, stream->id});
       if (stream->on_evicted != nullptr) evictions.notices.push_back(std::move(stream->on_evicted));
     }
     room_.Count(entry->counted_as, std::nullopt);
@@ -282,6 +326,7 @@ SubscriberStats SubscriberLedger::Stats() const {
   stats.streams = streams_.size();
   stats.acknowledged = acks_;
   stats.rejected = nacks_;
+  stats.delivered = deliveries_;
   stats.unsaved = changed_.size();
   for (const auto& [name, entry] : entries_) {
     stats.unsaved += entry->acknowledged && !entry->changed ? 1 : 0;

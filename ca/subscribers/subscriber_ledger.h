@@ -7,8 +7,10 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
@@ -27,6 +29,7 @@ struct SubscriberStats {
   uint64_t streams = 0;
   uint64_t acknowledged = 0;  // ACKs since start
   uint64_t rejected = 0;      // NACKs since start
+  uint64_t delivered = 0;     // since start: what counted as delivered to streams that cannot acknowledge
   uint64_t unsaved = 0;       // rows that wait for the store
 };
 
@@ -34,16 +37,18 @@ struct SubscriberStats {
 // SubscriberInstance computes what each holds. An instance that was sent nothing is not saved, and is forgotten when it
 // leaves.
 //
-// A change of an instance puts its row on the list of rows to save (TakeChanges), except acknowledgements: they are put
-// there by ChangeAcknowledged, unless the row is saved for another reason before. So ten thousand acknowledgements of
-// one bundle are written together, and each row only once.
+// A change of an instance puts its row on the list of rows to save (TakeChanges), except acknowledgements and
+// deliveries: they are put there by ChangeAcknowledged, unless the row is saved for another reason before. So ten
+// thousand acknowledgements of one bundle are written together, and each row only once.
 //
 // A value with one owner: no lock, no clock, no store. Reading is not const, because what an instance holds is computed
 // when its record is read.
 class SubscriberLedger {
  public:
-  // An instance that left and never had a certificate is remembered for `leaf_lifetime`.
-  explicit SubscriberLedger(absl::Duration leaf_lifetime, InstanceRoom::Limits limits = {});
+  // An instance that left and never had a certificate is remembered for `leaf_lifetime`. What was written to a stream
+  // that cannot acknowledge counts as delivered when it is still open `delivered_after` later.
+  explicit SubscriberLedger(absl::Duration leaf_lifetime, InstanceRoom::Limits limits = {},
+                            absl::Duration delivered_after = absl::Minutes(1));
   ~SubscriberLedger();
 
   // Takes in the rows of the last run, as instances that are not connected. Called before anything else.
@@ -52,13 +57,27 @@ class SubscriberLedger {
   // A stream of `info.instance` begins; if the instance was evicted it counts again. Of `info` the fields instance,
   // spiffe_id, node, kind and peer are used. ResourceExhausted: InstanceRoom::Admit refused an instance that is new or
   // was evicted.
-  absl::StatusOr<StreamId> Join(const SubscriberRecord& info, EvictionNotice on_evicted, const Moment& now);
+  absl::StatusOr<StreamId> Join(const SubscriberRecord& info, EvictionNotice on_evicted, const Moment& now,
+                                DeliveryCheck check_delivery = nullptr);
   // News of a stream. They are ignored for a stream that left, or whose instance was evicted.
-  void Carry(StreamId stream, bool bundle, bool key);
+  void Carry(StreamId stream, const Carried& what);
+  void Carry(StreamId stream, bool bundle, bool key) { Carry(stream, Carried{bundle, key, false}); }
   void Send(StreamId stream, absl::Time certificate_ends);  // InfinitePast: no certificate
   void Acknowledge(StreamId stream, const Acknowledgement& acknowledgement, absl::Time now);
   void Reject(StreamId stream, absl::string_view what, absl::Time now);
   void Leave(StreamId stream, bool broken, const Moment& now);
+
+  // Something with this content was written to a stream that cannot acknowledge.
+  void Write(StreamId stream, Acknowledgement holds, absl::Duration since_boot);
+  // What was written to the stream and has not counted yet: the oldest counts as delivered now, or all of it.
+  void ConfirmDelivery(StreamId stream, absl::Time now);
+  void ConfirmAllDeliveries(StreamId stream, absl::Time now);
+  struct Due {
+    std::vector<DeliveryCheck> checks;               // to be called, with no lock held
+    absl::Duration next = absl::InfiniteDuration();  // since boot: when something is due again
+  };
+  // Of each stream whose oldest written thing is due: counts it as delivered, or hands out the stream's check, once.
+  Due TakeDue(const Moment& now);
 
   // A call of FetchSecrets begins: its instance counts in the InstanceRoom from now on, and is not forgotten before
   // EndFetch. Errors: Join's. An evicted instance counts again once something is delivered to it.
@@ -120,10 +139,12 @@ class SubscriberLedger {
   // Puts its row on the list of rows to save, unless nothing was ever sent to it.
   void Change(Entry& entry);
   void SetAcknowledged(Entry& entry, bool acknowledged);
+  void CountDelivered(const StreamPlace& place, absl::Time now);
   // Forgets the entry if nothing was sent to it and it has neither a stream nor a fetch.
   void DropIfEmpty(Entry& entry);
 
   const absl::Duration leaf_lifetime_;
+  const absl::Duration delivered_after_;
   absl::flat_hash_map<std::string, std::unique_ptr<Entry>> entries_;
   absl::flat_hash_map<StreamId, StreamPlace> streams_;
   uint64_t last_stream_ = 0;          // the newest StreamId
@@ -133,6 +154,9 @@ class SubscriberLedger {
   uint64_t takes_ = 0;                // calls of TakeChanges
   uint64_t acks_ = 0;                 // since start
   uint64_t nacks_ = 0;
+  uint64_t deliveries_ = 0;
+  // When the oldest written thing of each stream is due (since boot). Streams whose check was handed out are not in it.
+  absl::btree_set<std::pair<absl::Duration, StreamId>> due_;
 };
 
 }  // namespace meshca

@@ -18,21 +18,25 @@ struct SubscriberRecord {
   std::string instance;  // unique key; made by the service that it is a subscriber of
   std::string spiffe_id;
   std::string node;
-  std::string kind;  // "sds-unix", "sds-mtls", "agent", "workload-api"; see HoldsWhatItWasSent
+  std::string kind;  // "sds-unix", "sds-mtls", "agent", "workload-api"; see HoldsWhatItWasSent, CannotAcknowledge
   std::string peer;  // for people: "pid 4242 uid 1000", "10.0.0.7:41822"
   bool connected = false;
   absl::Time first_seen;
   absl::Time last_seen;
-  // What the slowest stream has acknowledged; 0 and "" before the first acknowledgement.
+  // What the slowest stream has acknowledged, or what was delivered to it; 0 and "" before that.
   TrustVersion trust_version = 0;
   std::string serial;        // hex, of the acknowledged leaf
   std::string version_info;  // for people: of an acknowledged response, that with the key if there is one
   absl::Time acknowledged_at = absl::InfinitePast();
+  // Of a kind that CannotAcknowledge: when something counted as delivered to it last. InfinitePast: nothing has yet.
+  absl::Time delivered_at = absl::InfinitePast();
   absl::Time certificate_expires = absl::InfinitePast();  // of the newest leaf sent to it
   std::string rejected;                                   // the text of the proxy's last NACK; "" after a later ACK
   std::string authority_id;   // of the authority that signed the leaf `serial`; "" if that is ""
   bool takes_bundle = false;  // a stream of it carries a trust bundle, or did when the instance left
   bool takes_key = false;     // the same for a key
+  // The same for the keys of JWT-SVIDs: it counts when one of them begins to sign, and not for an X.509 root.
+  bool takes_jwt_keys = false;
   // When the operator said that the instance is gone for good (`meshca subscriber evict`), so that it counts no more.
   // InfiniteFuture: never, or it has come back since.
   absl::Time evicted_at = absl::InfiniteFuture();
@@ -43,6 +47,14 @@ struct SubscriberRecord {
 // Whether instances of this kind acknowledge nothing, so that they are taken to hold what they were sent last: callers
 // of FetchSecrets ("sds-fetch-unix", "sds-fetch-mtls").
 inline bool HoldsWhatItWasSent(absl::string_view kind) { return absl::StartsWith(kind, "sds-fetch-"); }
+
+// Kinds of subscribers of the SPIFFE Workload API, whose streams carry X.509-SVIDs and X.509 bundles, or JWT bundles.
+inline constexpr absl::string_view kWorkloadApiKind = "workload-api";
+inline constexpr absl::string_view kWorkloadJwtKind = "workload-jwt";
+
+// Whether the protocol of this kind has streams and no acknowledgements: what was written to such a stream counts as
+// delivered when the stream is still open some time later (SubscriberRegistry::Member::Wrote).
+inline bool CannotAcknowledge(absl::string_view kind) { return kind == kWorkloadApiKind || kind == kWorkloadJwtKind; }
 
 }  // namespace meshca
 

@@ -9,14 +9,17 @@
 namespace meshca {
 
 SubscriberRegistry::SubscriberRegistry(SubscriberStore& store, const JudgedClock& clock, absl::Duration leaf_lifetime,
-                                       InstanceRoom::Limits limits)
-    : clock_(clock), saver_(store, clock, leaf_lifetime, limits) {}
+                                       InstanceRoom::Limits limits, absl::Duration delivered_after)
+    : clock_(clock), saver_(store, clock, leaf_lifetime, limits, delivered_after) {}
 
 absl::StatusOr<SubscriberRegistry::Member> SubscriberRegistry::Join(const SubscriberRecord& info,
-                                                                    EvictionNotice on_evicted) {
+                                                                    EvictionNotice on_evicted,
+                                                                    DeliveryCheck check_delivery) {
   const Moment now = Now();
   absl::StatusOr<StreamId> stream;
-  saver_.Change([&](SubscriberLedger& ledger) { stream = ledger.Join(info, std::move(on_evicted), now); });
+  saver_.Change([&](SubscriberLedger& ledger) {
+    stream = ledger.Join(info, std::move(on_evicted), now, std::move(check_delivery));
+  });
   MESHCA_RETURN_IF_ERROR(stream.status());
   Member member;
   member.registry_ = this;
@@ -79,6 +82,14 @@ void SubscriberRegistry::Tick() {
   saver_.DeleteRows(forgotten);
 }
 
+absl::Duration SubscriberRegistry::CheckDeliveries() {
+  const Moment now = Now();
+  SubscriberLedger::Due due;
+  saver_.Change([&](SubscriberLedger& ledger) { due = ledger.TakeDue(now); });
+  for (const DeliveryCheck& check : due.checks) check();
+  return due.next - now.since_boot;
+}
+
 SubscriberStats SubscriberRegistry::Stats() const {
   SubscriberStats stats;
   saver_.ReadLedger([&](SubscriberLedger& ledger) { stats = ledger.Stats(); });
@@ -92,9 +103,27 @@ SubscriberRegistry::Member& SubscriberRegistry::Member::operator=(Member&& other
   return *this;
 }
 
-void SubscriberRegistry::Member::Carries(bool bundle, bool key) {
+void SubscriberRegistry::Member::Carries(const Carried& what) {
   if (registry_ == nullptr) return;
-  registry_->saver_.Change([&](SubscriberLedger& ledger) { ledger.Carry(stream_, bundle, key); });
+  registry_->saver_.Change([&](SubscriberLedger& ledger) { ledger.Carry(stream_, what); });
+}
+
+void SubscriberRegistry::Member::Wrote(Acknowledgement holds) {
+  if (registry_ == nullptr) return;
+  const absl::Duration now = registry_->clock_.SinceBoot();
+  registry_->saver_.Change([&](SubscriberLedger& ledger) { ledger.Write(stream_, std::move(holds), now); });
+}
+
+void SubscriberRegistry::Member::Delivered() {
+  if (registry_ == nullptr) return;
+  const absl::Time now = registry_->clock_.LikelyNow();
+  registry_->saver_.Change([&](SubscriberLedger& ledger) { ledger.ConfirmDelivery(stream_, now); });
+}
+
+void SubscriberRegistry::Member::DeliveredAll() {
+  if (registry_ == nullptr) return;
+  const absl::Time now = registry_->clock_.LikelyNow();
+  registry_->saver_.Change([&](SubscriberLedger& ledger) { ledger.ConfirmAllDeliveries(stream_, now); });
 }
 
 void SubscriberRegistry::Member::SentCertificate(absl::Time not_after) {

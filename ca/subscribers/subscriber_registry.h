@@ -37,14 +37,23 @@ class SubscriberRegistry final : public EvidenceSource {
     ~Member() { Leave(/*broken=*/false); }
     explicit operator bool() const { return registry_ != nullptr; }
 
-    // Whether the stream is subscribed to a bundle, or to a key: only then a rotation waits for it to get a new one.
-    void Carries(bool bundle, bool key);
+    // What the stream is subscribed to: only for that a rotation waits until it has got a new one.
+    void Carries(const Carried& what);
+    void Carries(bool bundle, bool key) { Carries(Carried{bundle, key, false}); }
     // Something was sent, so the subscriber may hold something from now on, and is remembered when it leaves.
     void Sent() { SentCertificate(absl::InfinitePast()); }
     // A certificate was sent, which ends at `not_after`.
     void SentCertificate(absl::Time not_after);
     void Acknowledged(const Acknowledgement& acknowledgement);
     void Rejected(absl::string_view what);  // a NACK; `what` is its text
+    // For a protocol without acknowledgements: something that proves `holds` was written to the stream. It counts as
+    // delivered when the stream is still open `delivered_after` later and then says Delivered.
+    void Wrote(Acknowledgement holds);
+    // The answer to Join's `check_delivery`: what was due has left this process.
+    void Delivered();
+    // The client ended the stream by itself, and all that was written to it had left this process: it holds that, as
+    // a caller of FetchSecrets does. Called before Leave.
+    void DeliveredAll();
     // `broken`: the connection broke, and the proxy probably still runs with what it had. Otherwise the proxy gave the
     // subscription up, and what the stream held counts no more, unless it was the last stream: then the instance has
     // left and is remembered with it.
@@ -75,9 +84,9 @@ class SubscriberRegistry final : public EvidenceSource {
   };
 
   // `store` and `clock` outlive the registry. An instance that left and never had a certificate is remembered for
-  // `leaf_lifetime`.
+  // `leaf_lifetime`. What was written to a stream that cannot acknowledge counts as delivered `delivered_after` later.
   SubscriberRegistry(SubscriberStore& store, const JudgedClock& clock, absl::Duration leaf_lifetime,
-                     InstanceRoom::Limits limits = {});
+                     InstanceRoom::Limits limits = {}, absl::Duration delivered_after = absl::Minutes(1));
   // All Members and Fetchings have ended before. Blocks on the database, as Shutdown does.
   ~SubscriberRegistry() override = default;
 
@@ -87,8 +96,11 @@ class SubscriberRegistry final : public EvidenceSource {
 
   // A stream of `info.instance` begins. Of `info` the fields instance, spiffe_id, node, kind and peer are used.
   // `on_evicted` is called once if the instance is evicted while the Member lives, on the thread that calls Evict and
-  // with no lock held. ResourceExhausted: InstanceRoom::Admit refused an instance that is new or was evicted.
-  absl::StatusOr<Member> Join(const SubscriberRecord& info, EvictionNotice on_evicted = nullptr);
+  // with no lock held. `check_delivery` is called on the thread of CheckDeliveries, with no lock held, each time that
+  // something written to the stream is due; null: it then counts as delivered unasked.
+  // ResourceExhausted: InstanceRoom::Admit refused an instance that is new or was evicted.
+  absl::StatusOr<Member> Join(const SubscriberRecord& info, EvictionNotice on_evicted = nullptr,
+                              DeliveryCheck check_delivery = nullptr);
   // A call of FetchSecrets by `info.instance` begins. Errors as above.
   absl::StatusOr<Fetching> BeginFetch(const SubscriberRecord& info);
 
@@ -115,6 +127,10 @@ class SubscriberRegistry final : public EvidenceSource {
   // Saves what was acknowledged since the last Tick and what could not be saved before. Forgets instances that left and
   // whose certificates have ended, if the clock is believed now, so that a jump of the clock ends no evidence.
   void Tick();
+
+  // Counts as delivered what is due, or asks its stream. Returns after how long something is due again; the one timer
+  // for all streams. One caller at a time.
+  absl::Duration CheckDeliveries();
 
   // Saves for a last time and returns when that has ended. All Members and Fetchings have ended before. Blocks on the
   // database.

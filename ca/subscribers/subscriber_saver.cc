@@ -16,8 +16,8 @@ constexpr size_t kBatchMax = 1000;
 }  // namespace
 
 SubscriberSaver::SubscriberSaver(SubscriberStore& store, const Clock& clock, absl::Duration leaf_lifetime,
-                                 InstanceRoom::Limits limits)
-    : store_(store), clock_(clock), ledger_(leaf_lifetime, limits) {}
+                                 InstanceRoom::Limits limits, absl::Duration delivered_after)
+    : store_(store), clock_(clock), ledger_(leaf_lifetime, limits, delivered_after) {}
 
 absl::Status SubscriberSaver::Load() {
   MESHCA_ASSIGN_OR_RETURN(std::vector<SubscriberRecord> rows, store_.LoadSubscribers());

@@ -25,9 +25,9 @@ namespace meshca {
 // comments say so.
 class SubscriberSaver {
  public:
-  // `store` and `clock` outlive the saver. `leaf_lifetime` and `limits` are for the ledger.
-  SubscriberSaver(SubscriberStore& store, const Clock& clock, absl::Duration leaf_lifetime,
-                  InstanceRoom::Limits limits);
+  // `store` and `clock` outlive the saver. `leaf_lifetime`, `limits` and `delivered_after` are for the ledger.
+  SubscriberSaver(SubscriberStore& store, const Clock& clock, absl::Duration leaf_lifetime, InstanceRoom::Limits limits,
+                  absl::Duration delivered_after);
   ~SubscriberSaver() { Shutdown(); }
 
   // Fills the ledger with the rows of the last run. Called before anything else. Blocks on the database.

@@ -106,6 +106,8 @@ void AddSdsMetrics(const sds::SdsStats& stats, MetricFamilies& out) {
             {{"state", "remembered"}});
   out.Gauge("meshca_sds_streams", "SDS streams open.", number(stats.subscribers.streams));
   out.Counter("meshca_sds_acknowledgements_total", "ACKs received.", number(stats.subscribers.acknowledged));
+  out.Counter("meshca_sds_deliveries_total", "Messages of the Workload API that counted as delivered.",
+              number(stats.subscribers.delivered));
   out.Counter("meshca_sds_rejections_total", "NACKs received.", number(stats.subscribers.rejected));
   out.Gauge("meshca_sds_unsaved_subscribers", "Acknowledged states that wait for the store.",
             number(stats.subscribers.unsaved));

@@ -192,6 +192,7 @@ sds::SdsService::Parts MeshcaServer::SdsParts() {
   parts.entropy = &entropy_;
   parts.leaf_lifetime = config::ToDuration(config_.values.leaf().lifetime());
   parts.room.per_principal = config_.values.rotation().instances_per_caller_max();
+  parts.delivered_after = config::ToDuration(config_.values.rotation().delivered_after());
   parts.keys.key_type = config::ToKeyType(config_.values.leaf().key_type());
   parts.keys.renew_at = config_.values.sds().renew_at_percent() / 100.0;
   return parts;

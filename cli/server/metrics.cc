@@ -1,9 +1,11 @@
 #include "cli/server/metrics.h"
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -167,13 +169,19 @@ void AddStore(const StoreHealth& health, MetricFamilies& out) {
 void AddLag(const sds::SdsService& sds, const TrustBundle& bundle, absl::Time now, MetricFamilies& out) {
   uint64_t behind = 0;
   uint64_t silent = 0;
+  std::map<std::string, uint64_t> of_kind;
   for (const SubscriberRecord& subscriber : sds.subscribers().List()) {
+    ++of_kind[subscriber.kind];
     if (!subscriber.connected) continue;
     if (subscriber.trust_version == 0) {
       ++silent;
     } else if (subscriber.trust_version < bundle.sequence_number) {
       ++behind;
     }
+  }
+  const char* help = "Subscriber instances, connected or remembered, by the way in which they take their secrets.";
+  for (const auto& [kind, count] : of_kind) {
+    out.Gauge("meshca_sds_subscribers_of_kind", std::exchange(help, ""), static_cast<double>(count), {{"kind", kind}});
   }
   out.Gauge("meshca_sds_subscribers_behind", "Connected subscribers that acknowledged an older trust bundle.",
             static_cast<double>(behind));

@@ -101,6 +101,7 @@ absl::StatusOr<BoundEdge> BindEdge(const config::ResolvedConfig& config, const E
   auto api = std::make_shared<rpc::Router>();
   parts.csr_api->AddTo(*api);
   parts.sds->AddTo(*api);
+  parts.sds->AddWorkloadApiTo(*api);
   MESHCA_ASSIGN_OR_RETURN(
       edge.api_socket,
       BindApiSocket(*edge.server, values.api_socket(), WithHealthAndReflection(std::move(api), *parts.health), limits));
@@ -109,6 +110,7 @@ absl::StatusOr<BoundEdge> BindEdge(const config::ResolvedConfig& config, const E
   parts.admin->AddTo(*admin);
   parts.csr_api->AddTo(*admin);
   parts.sds->AddTo(*admin);
+  parts.sds->AddWorkloadApiTo(*admin);
   MESHCA_ASSIGN_OR_RETURN(edge.admin_socket,
                           BindAdminSocket(*edge.server, values.admin_socket(),
                                           WithHealthAndReflection(std::move(admin), *parts.health), limits));

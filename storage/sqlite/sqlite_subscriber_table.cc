@@ -31,7 +31,8 @@ absl::Status SqliteSubscriberTable::Put(const SubscriberRecord& record) {
       .Bind(record.trust_version)
       .Bind(record.serial)
       .Bind(record.version_info)
-      .Bind(record.acknowledged_at)
+      // Of those who cannot acknowledge the column holds the other kind of proof: no instance has both.
+      .Bind(CannotAcknowledge(record.kind) ? record.delivered_at : record.acknowledged_at)
       .Bind(record.certificate_expires)
       .Bind(record.rejected)
       .Bind(record.authority_id)
@@ -67,6 +68,11 @@ absl::StatusOr<std::vector<SubscriberRecord>> SqliteSubscriberTable::ReadAll() {
     record.takes_bundle = rows.Int() != 0;
     record.takes_key = rows.Int() != 0;
     record.evicted_at = rows.Time();
+    if (CannotAcknowledge(record.kind)) {
+      record.delivered_at = std::exchange(record.acknowledged_at, absl::InfinitePast());
+      // The only thing that such an instance takes.
+      record.takes_jwt_keys = record.kind == kWorkloadJwtKind;
+    }
     records.push_back(std::move(record));
   }
   MESHCA_RETURN_IF_ERROR(rows.status());

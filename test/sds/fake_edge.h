@@ -108,7 +108,7 @@ class FakeStream final : public rpc::Stream {
     held_most = std::max(held_most, held);
     return true;
   }
-  size_t queued_messages() const override { return 0; }
+  size_t queued_messages() const override { return queued; }
   absl::string_view method() const override { return "/test"; }
   const std::shared_ptr<const rpc::Peer>& peer() const override { return peer_; }
   const rpc::Metadata& client_metadata() const override { return metadata_; }
@@ -116,6 +116,7 @@ class FakeStream final : public rpc::Stream {
   rpc::StreamHandle handle() override { return rpc::StreamHandle(link_); }
 
   bool full = false;  // the client does not read
+  size_t queued = 0;  // messages that were not handed to the socket
   size_t held_max = 64 * 1024 * 1024;
   size_t held = 0;
   size_t held_most = 0;
@@ -159,6 +160,7 @@ class FakeCall final : public rpc::Call {
   absl::Time deadline() const override { return absl::InfiniteFuture(); }
   bool cancelled() const override { return false; }
   void OnCancel(absl::AnyInvocable<void() &&> on_cancel) override { on_cancel_ = std::move(on_cancel); }
+  rpc::Metadata& metadata() { return metadata_; }
   // The client resets the call.
   void Cancel() { std::move(on_cancel_)(); }
   void AddInitialMetadata(absl::string_view, absl::string_view) override {}

@@ -668,5 +668,113 @@ TEST(SubscriberLedger, AFetchHasItsRoomFromTheBeginning) {
   EXPECT_TRUE(mesh.ledger().Join(ProxyInfo("i"), nullptr, mesh.now()).ok()) << "it was given nothing";
 }
 
+// ---- Streams that cannot acknowledge: what was written to them counts when they are still open a minute later.
+
+StreamId WorkloadStream(Mesh& mesh, Carried takes, DeliveryCheck check = nullptr, const std::string& instance = "i") {
+  const StreamId id =
+      *mesh.ledger().Join(ProxyInfo(instance, std::string(kWorkloadApiKind)), nullptr, mesh.now(), std::move(check));
+  mesh.ledger().Send(id, absl::InfinitePast());
+  mesh.ledger().Carry(id, takes);
+  return id;
+}
+void WriteTrust(Mesh& mesh, StreamId id, TrustVersion version) {
+  mesh.ledger().Write(id, {version, version, std::to_string(version), "authority", ""}, mesh.now().since_boot);
+}
+TrustVersion TrustOf(Mesh& mesh) { return mesh.ledger().Find("i", mesh.now().since_boot)->trust_version; }
+
+TEST(Deliveries, WhatWasWrittenCountsOnceItIsDueAndNotBefore) {
+  Mesh mesh;
+  const StreamId id = WorkloadStream(mesh, {.bundle = true, .key = true});
+  WriteTrust(mesh, id, 4);
+  EXPECT_EQ(mesh.ledger().TakeDue(mesh.now()).next, mesh.now().since_boot + absl::Minutes(1));
+  mesh.Pass(absl::Seconds(59));
+  mesh.ledger().TakeDue(mesh.now());
+  EXPECT_EQ(TrustOf(mesh), 0u);
+  mesh.Pass(absl::Seconds(1));
+  EXPECT_EQ(mesh.ledger().TakeDue(mesh.now()).next, absl::InfiniteDuration());
+  const SubscriberRecord record = *mesh.ledger().Find("i", mesh.now().since_boot);
+  EXPECT_EQ(record.trust_version, 4u);
+  EXPECT_EQ(record.authority_id, "authority");
+  EXPECT_EQ(record.delivered_at, mesh.now().time);
+  EXPECT_EQ(record.acknowledged_at, absl::InfinitePast());
+  EXPECT_EQ(mesh.ledger().Stats().delivered, 1u);
+  EXPECT_EQ(mesh.ledger().Stats().acknowledged, 0u);
+}
+
+TEST(Deliveries, AStreamWithACheckIsAskedOnceAndCountsWhenItSaysSo) {
+  Mesh mesh;
+  int asked = 0;
+  const StreamId id = WorkloadStream(mesh, {.bundle = true}, [&asked] { ++asked; });
+  WriteTrust(mesh, id, 4);
+  mesh.Pass(absl::Minutes(1));
+  for (const DeliveryCheck& check : mesh.ledger().TakeDue(mesh.now()).checks) check();
+  EXPECT_EQ(mesh.ledger().TakeDue(mesh.now()).checks.size(), 0u);
+  EXPECT_EQ(asked, 1);
+  EXPECT_EQ(TrustOf(mesh), 0u);
+  mesh.ledger().ConfirmDelivery(id, mesh.now().time);
+  EXPECT_EQ(TrustOf(mesh), 4u);
+  mesh.ledger().ConfirmDelivery(id, mesh.now().time);  // nothing more was written
+  EXPECT_EQ(mesh.ledger().Stats().delivered, 1u);
+}
+
+TEST(Deliveries, AStreamThatIsWrittenToAllTheTimeComesToHoldSomethingAllTheSame) {
+  Mesh mesh;
+  const StreamId id = WorkloadStream(mesh, {.bundle = true});
+  TrustVersion version = 0;
+  for (int second = 0; second < 300; ++second) {
+    WriteTrust(mesh, id, ++version);
+    mesh.Pass(absl::Seconds(1));
+    mesh.ledger().TakeDue(mesh.now());
+    // Never what was written less than a minute ago, and from the second minute on something that was.
+    if (TrustOf(mesh) > 0) {
+      EXPECT_LE(TrustOf(mesh) + 60, version + 1);
+    }
+    if (second >= 60) {
+      EXPECT_GE(TrustOf(mesh) + 121, version);
+    }
+  }
+}
+
+TEST(Deliveries, AStreamThatEndsOrIsEvictedHoldsNothingOfWhatWasNotDue) {
+  Mesh mesh;
+  const StreamId broken = WorkloadStream(mesh, {.bundle = true}, nullptr, "broken");
+  const StreamId evicted = WorkloadStream(mesh, {.bundle = true}, nullptr, "evicted");
+  WriteTrust(mesh, broken, 4);
+  WriteTrust(mesh, evicted, 4);
+  mesh.Break(broken);
+  mesh.Evict("evicted");
+  mesh.Pass(absl::Minutes(2));
+  EXPECT_EQ(mesh.ledger().TakeDue(mesh.now()).next, absl::InfiniteDuration());
+  mesh.ledger().ConfirmAllDeliveries(broken, mesh.now().time);
+  for (const char* instance : {"broken", "evicted"}) {
+    EXPECT_EQ(mesh.ledger().Find(instance, mesh.now().since_boot)->trust_version, 0u) << instance;
+  }
+}
+
+TEST(Deliveries, WhoTookItAndLeftByItselfHoldsIt) {
+  Mesh mesh;
+  const StreamId id = WorkloadStream(mesh, {.bundle = true});
+  WriteTrust(mesh, id, 4);
+  WriteTrust(mesh, id, 5);
+  mesh.ledger().ConfirmAllDeliveries(id, mesh.now().time);
+  mesh.GiveUp(id);
+  EXPECT_EQ(TrustOf(mesh), 5u);
+  EXPECT_TRUE(mesh.ledger().Find("i", mesh.now().since_boot)->takes_bundle);
+}
+
+TEST(Deliveries, TheSlowestOfSeveralStreamsCountsAlsoOfThoseThatTakeJwtKeysAlone) {
+  Mesh mesh;
+  const StreamId one = WorkloadStream(mesh, {.jwt_keys = true}), two = WorkloadStream(mesh, {.jwt_keys = true});
+  WriteTrust(mesh, one, 5);
+  WriteTrust(mesh, two, 4);
+  mesh.Pass(absl::Minutes(1));
+  mesh.ledger().TakeDue(mesh.now());
+  EXPECT_EQ(TrustOf(mesh), 4u);
+  const SubscriberRecord record = *mesh.ledger().Find("i", mesh.now().since_boot);
+  EXPECT_TRUE(record.takes_jwt_keys && !record.takes_bundle && !record.takes_key);
+  mesh.Break(two);
+  EXPECT_EQ(TrustOf(mesh), 4u) << "it still runs with what it had";
+}
+
 }  // namespace
 }  // namespace meshca
