@@ -35,12 +35,14 @@ absl::Status RefuseTwice(Tables& tables, uint64_t apply, const RegistrationEntry
     return absl::InvalidArgumentError(
         absl::StrCat("a second entry with id \"", entry.id, "\"; the first is entry ", *first + 1));
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat("a second entry that gives ", entry.spiffe_id.uri(), " to the same selectors"));
+  return absl::InvalidArgumentError(absl::StrCat("a second entry that gives ", entry.spiffe_id.uri(),
+                                                 " to the same selectors",
+                                                 entry.ServedByAgents() ? " on the same nodes" : ""));
 }
 
 bool GivesTheSame(const RegistrationEntry& a, const RegistrationEntry& b) {
-  return a.spiffe_id == b.spiffe_id && a.selectors == b.selectors && a.ttl == b.ttl && a.dns_names == b.dns_names;
+  return a.spiffe_id == b.spiffe_id && a.selectors == b.selectors && a.ttl == b.ttl && a.dns_names == b.dns_names &&
+         a.nodes == b.nodes && a.hint == b.hint && a.jwt_ttl == b.jwt_ttl;
 }
 
 absl::StatusOr<JudgedEntry> JudgeEntry(Tables& tables, const KeyEncryption& keys, uint64_t apply, bool prune,
@@ -76,7 +78,7 @@ absl::StatusOr<JudgedEntry> JudgeEntry(Tables& tables, const KeyEncryption& keys
 
 absl::Status WriteVerdict(Tables& tables, const KeyEncryption& keys, uint64_t apply, const JudgedEntry& judged) {
   if (judged.takes_id) {
-    const absl::Status taken = tables.applies.WriteId(judged.ref, judged.entry.id, MacOf(judged.entry, keys));
+    const absl::Status taken = tables.applies.WriteId(judged.ref, judged.entry.id, MacsOf(judged.entry, keys));
     if (absl::IsAlreadyExists(taken)) return RefuseTwice(tables, apply, judged.entry);
     MESHCA_RETURN_IF_ERROR(taken);
   }
@@ -152,7 +154,9 @@ AuditEntry AuditOfEntry(const AuditEntry& by, absl::string_view action, const Re
   AuditEntry audit = by;
   audit.action = std::string(action);
   audit.target = entry.id;
-  audit.detail = absl::StrCat(entry.spiffe_id.uri(), " for ", absl::StrJoin(entry.selectors, " and "));
+  audit.detail =
+      absl::StrCat(entry.spiffe_id.uri(), " for ", absl::StrJoin(entry.selectors, " and "),
+                   entry.ServedByAgents() ? absl::StrCat(" on nodes ", absl::StrJoin(entry.nodes, ", ")) : "");
   return audit;
 }
 
@@ -255,7 +259,7 @@ absl::Status StageInSteps(const Transactions& transactions, uint64_t apply, uint
         *at = begin + i;
         // Places begin at 1, so that 0 is before all of them.
         const absl::Status staged =
-            tables.applies.Stage(apply, first + begin + i + 1, chunk[i], MacOf(chunk[i].entry, transactions.keys()));
+            tables.applies.Stage(apply, first + begin + i + 1, chunk[i], MacsOf(chunk[i].entry, transactions.keys()));
         if (absl::IsAlreadyExists(staged)) return RefuseTwice(tables, apply, chunk[i].entry);
         MESHCA_RETURN_IF_ERROR(staged);
       }

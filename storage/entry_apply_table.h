@@ -42,7 +42,7 @@ struct TakenEntry {
 
 // At the moment when an apply takes effect, the rows that it adds (except those marked unchanged) begin to be in force,
 // which is to say in EntryTable, and the rows that it removes cease to be. One apply never adds two rows with the same
-// id, or with the same rights (SPIFFE ID and selectors).
+// id, or with the same rights (SPIFFE ID, selectors and nodes).
 class EntryApplyTable {
  public:
   virtual ~EntryApplyTable() = default;
@@ -60,14 +60,14 @@ class EntryApplyTable {
   virtual absl::StatusOr<uint64_t> CountRows(uint64_t apply) = 0;
 
   // Adds a row to it. AlreadyExists: it has one with this id, or with these rights.
-  virtual absl::Status Stage(uint64_t apply, uint64_t place, const GivenEntry& given, absl::string_view mac) = 0;
+  virtual absl::Status Stage(uint64_t apply, uint64_t place, const GivenEntry& given, const RowMacs& macs) = 0;
   // The place of the row with this id that it adds; nullopt: there is none.
   virtual absl::StatusOr<std::optional<uint64_t>> FindPlace(uint64_t apply, const std::string& id) = 0;
   // At most `rows_max` of the rows that it adds, in the order of their places, after the place `after_place`.
   virtual absl::StatusOr<std::vector<StagedEntry>> ReadStaged(uint64_t apply, uint64_t after_place,
                                                               uint64_t rows_max) = 0;
   // Changes the id of a row that an apply adds. AlreadyExists: the apply adds another row with this id.
-  virtual absl::Status WriteId(int64_t ref, const std::string& id, absl::string_view mac) = 0;
+  virtual absl::Status WriteId(int64_t ref, const std::string& id, const RowMacs& macs) = 0;
   virtual absl::Status MarkUnchanged(int64_t ref) = 0;
 
   // An entry in force whose id is not among the rows that the apply adds.

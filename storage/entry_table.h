@@ -26,17 +26,18 @@ class EntryTable {
   virtual ~EntryTable() = default;
 
   virtual absl::StatusOr<std::optional<LiveEntry>> FindById(const std::string& id) = 0;
-  // Any entry that gives `spiffe_id`.
+  // Any entry without nodes that gives `spiffe_id`.
   virtual absl::StatusOr<std::optional<LiveEntry>> FindByIdentity(const SpiffeId& spiffe_id) = 0;
-  // The id of the entry with the same SPIFFE ID and selectors as `entry`; nullopt: there is none.
+  // The id of the entry with the same SPIFFE ID, selectors and nodes as `entry`; nullopt: there is none.
   virtual absl::StatusOr<std::optional<std::string>> FindHolder(const RegistrationEntry& entry) = 0;
   // Visits all, the oldest first, until `visit` returns an error, which is then returned.
   virtual absl::Status Visit(absl::FunctionRef<absl::Status(WithMac<RegistrationEntry>)> visit) = 0;
 
-  // The caller has looked up that neither the id nor the SPIFFE ID with these selectors is taken.
-  virtual absl::Status Insert(const RegistrationEntry& entry, absl::string_view mac) = 0;
+  // The caller has looked up that neither the id nor the SPIFFE ID with these selectors and nodes is
+  // taken.
+  virtual absl::Status Insert(const RegistrationEntry& entry, const RowMacs& macs) = 0;
   // Overwrites the row `ref` with `entry`.
-  virtual absl::Status Replace(int64_t ref, const RegistrationEntry& entry, absl::string_view mac) = 0;
+  virtual absl::Status Replace(int64_t ref, const RegistrationEntry& entry, const RowMacs& macs) = 0;
   // False: there is no entry with this id.
   virtual absl::StatusOr<bool> Delete(absl::string_view id) = 0;
 };

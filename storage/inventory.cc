@@ -4,6 +4,7 @@
 
 #include "ca/base/status.h"
 #include "storage/stored_entries.h"
+#include "storage/trust_macs.h"
 #include "storage/trust_rules.h"
 
 namespace meshca::storage {
@@ -16,8 +17,16 @@ absl::StatusOr<std::optional<Revocation>> Inventory::FindRevokedLine(absl::strin
   return tables_.revocations.FindLine(line);
 }
 
-absl::StatusOr<bool> Inventory::HasEntry(const std::string& id, const SpiffeId& spiffe_id, absl::Time issued_at) const {
-  return EntryGives(tables_, keys_, id, spiffe_id, issued_at);
+absl::StatusOr<std::optional<RegistrationEntry>> Inventory::FindEntry(const std::string& id, const SpiffeId& spiffe_id,
+                                                                      absl::Time issued_at) const {
+  return FindGivingEntry(tables_, keys_, id, spiffe_id, issued_at);
+}
+
+absl::StatusOr<std::optional<NodeRecord>> Inventory::FindNode(absl::string_view node) const {
+  MESHCA_ASSIGN_OR_RETURN(std::optional<WithMac<NodeRecord>> row, tables_.nodes.Find(node));
+  if (!row.has_value()) return std::nullopt;
+  MESHCA_ASSIGN_OR_RETURN(NodeRecord found, Verified(*std::move(row), keys_));
+  return found;
 }
 
 absl::StatusOr<std::vector<StoredAuthority>> Inventory::ListAuthorities() const {

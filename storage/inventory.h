@@ -12,6 +12,8 @@
 #include "absl/time/time.h"
 #include "ca/authority/authority_store.h"
 #include "ca/authority/key_encryption.h"
+#include "ca/identity/entry_store.h"
+#include "ca/identity/node_store.h"
 #include "ca/spiffe/spiffe_id.h"
 #include "storage/tables.h"
 
@@ -26,8 +28,11 @@ class Inventory {
 
   absl::StatusOr<std::optional<RecordedCertificate>> FindRecorded(absl::string_view serial) const;
   absl::StatusOr<std::optional<Revocation>> FindRevokedLine(absl::string_view line) const;
-  // See EntryGives (stored_entries.h). DataLoss also: the entry's MAC does not fit.
-  absl::StatusOr<bool> HasEntry(const std::string& id, const SpiffeId& spiffe_id, absl::Time issued_at) const;
+  // See FindGivingEntry (stored_entries.h). DataLoss also: the entry's MACs do not fit.
+  absl::StatusOr<std::optional<RegistrationEntry>> FindEntry(const std::string& id, const SpiffeId& spiffe_id,
+                                                             absl::Time issued_at) const;
+  // DataLoss also: the row's MAC does not fit.
+  absl::StatusOr<std::optional<NodeRecord>> FindNode(absl::string_view node) const;
   // Every authority, retired ones included.
   absl::StatusOr<std::vector<StoredAuthority>> ListAuthorities() const;
 

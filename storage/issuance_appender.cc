@@ -4,14 +4,25 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
+#include "ca/identity/node_name.h"
 #include "storage/audit_log.h"
+#include "storage/node_rules.h"
 #include "storage/token_rules.h"
 
 namespace meshca::storage {
+namespace {
+
+absl::Status NoAgentAsks(const IssuanceRecord& record) {
+  return absl::PermissionDeniedError(
+      absl::StrCat("agent: no certificate of a node's agent was shown with the request for ", record.spiffe_id.uri()));
+}
+
+}  // namespace
 
 void IssuanceAppender::Forget() {
   signers_.clear();
   upheld_.clear();
+  agents_.clear();
   any_key_revoked_.reset();
 }
 
@@ -26,12 +37,15 @@ absl::StatusOr<Signer> IssuanceAppender::FindSigner(const std::string& authority
 }
 
 absl::Status IssuanceAppender::CheckEntry(const IssuanceRecord& record) {
-  if (record.origin.kind != OriginKind::kEntry) return absl::OkStatus();
+  const bool by_agent = record.method == AuthMethod::kAgent;
+  if (!by_agent && record.origin.kind != OriginKind::kEntry) return absl::OkStatus();
   // One entry often gives a whole batch: what upheld a certificate upholds each that was issued later.
   const auto [upheld, added] =
-      upheld_.try_emplace(absl::StrCat(record.origin.reference, " ", record.spiffe_id.uri()), absl::InfiniteFuture());
+      upheld_.try_emplace(absl::StrCat(static_cast<int>(record.origin.kind), " ", record.origin.reference, " ",
+                                       record.spiffe_id.uri(), by_agent ? " on " : "", by_agent ? record.node : ""),
+                          absl::InfiniteFuture());
   if (!added && upheld->second <= record.issued_at) return absl::OkStatus();
-  MESHCA_RETURN_IF_ERROR(CheckFirstRight(inventory_, record));
+  MESHCA_RETURN_IF_ERROR(by_agent ? CheckEntryForNode(inventory_, record) : CheckFirstRight(inventory_, record));
   upheld->second = record.issued_at;
   return absl::OkStatus();
 }
@@ -45,14 +59,35 @@ absl::Status IssuanceAppender::CheckKey(const IssuanceRecord& record) {
   return revocation.has_value() ? KeyIsRevoked(*revocation) : absl::OkStatus();
 }
 
+absl::StatusOr<InheritedRight> IssuanceAppender::JudgeForAgent(const IssuanceRecord& record) {
+  if (!record.presented.has_value()) return NoAgentAsks(record);
+  const PresentedCertificate& shown = *record.presented;
+  const std::string key = absl::StrCat(shown.serial, " ", shown.sha256, " ", shown.spiffe_id.uri());
+  auto agent = agents_.find(key);
+  if (agent == agents_.end()) {
+    MESHCA_ASSIGN_OR_RETURN(InheritedRight right, JudgeRenewal(inventory_, shown, nullptr));
+    if (!right.agent_of.has_value()) return NoAgentAsks(record);
+    agent = agents_.emplace(key, *std::move(right.agent_of)).first;
+  }
+  MESHCA_ASSIGN_OR_RETURN(InheritedRight right, JudgeAgentRequest(inventory_, record, agent->second));
+  MESHCA_RETURN_IF_ERROR(CheckEntry(record));
+  return right;
+}
+
 absl::StatusOr<InheritedRight> IssuanceAppender::JudgeRight(const IssuanceRecord& record) {
+  if (record.method == AuthMethod::kAgent) return JudgeForAgent(record);
+  MESHCA_RETURN_IF_ERROR(CheckWayToAgentId(record));
   if (record.presented.has_value()) {
     MESHCA_RETURN_IF_ERROR(CheckSameId(record));
-    return JudgeRenewal(inventory_, *record.presented, record.trusted_issuers.get());
+    MESHCA_ASSIGN_OR_RETURN(InheritedRight right,
+                            JudgeRenewal(inventory_, *record.presented, record.trusted_issuers.get()));
+    if (right.node.empty()) right.node = record.node;
+    return right;
   }
   MESHCA_RETURN_IF_ERROR(CheckEntry(record));
   InheritedRight right;
   right.origin = record.origin;
+  right.node = record.node;
   if (!record.parent_serial.empty()) {
     MESHCA_ASSIGN_OR_RETURN(right.line, JudgeReplacement(inventory_, record));
   }
@@ -61,7 +96,7 @@ absl::StatusOr<InheritedRight> IssuanceAppender::JudgeRight(const IssuanceRecord
 
 absl::Status IssuanceAppender::Insert(const IssuanceRecord& record, const Signer& signer, const InheritedRight& right) {
   absl::Status inserted =
-      tables_.issuances.Insert({record, signer.number, right.origin, right.origin_number, right.line});
+      tables_.issuances.Insert({record, signer.number, right.origin, right.origin_number, right.line, right.node});
   if (!absl::IsAlreadyExists(inserted)) return inserted;
   return absl::AlreadyExistsError(absl::StrCat("issuance: serial number ", record.serial.ToHex(), " is taken"));
 }
@@ -72,17 +107,29 @@ absl::Status IssuanceAppender::Append(const IssuanceRecord& record) {
     return absl::AbortedError(
         absl::StrCat("issuance: authority ", record.authority_id, " does not sign any more: sign again"));
   }
-  MESHCA_ASSIGN_OR_RETURN(const InheritedRight right, JudgeRight(record));
+  MESHCA_ASSIGN_OR_RETURN(InheritedRight right, JudgeRight(record));
   MESHCA_RETURN_IF_ERROR(CheckKey(record));
   std::optional<Redemption> redemption;
   if (!record.token_id.empty()) {
     MESHCA_ASSIGN_OR_RETURN(redemption, CheckRedemption(tables_, keys_, record));
+  }
+  if (redemption && IsAgentId(record.spiffe_id)) {
+    MESHCA_ASSIGN_OR_RETURN(right.agent_of, JudgeJoin(inventory_, record, *redemption));
+    right.node = right.agent_of->node;
+    if (right.agent_of->line_serial != record.serial.ToHex()) {
+      right.line = SerialBytes(right.agent_of->line_serial).value_or("");
+    }
   }
   // The only statement that a record can fail alone, so it comes before those that change anything else: a record that
   // is refused needs no savepoint.
   MESHCA_RETURN_IF_ERROR(Insert(record, signer, right));
   if (redemption && redemption->first) {
     MESHCA_RETURN_IF_ERROR(MarkTokenUsed(tables_, keys_, std::move(redemption->token), record));
+  }
+  // JudgeForAgent leaves it empty: here it is the agent's own certificate.
+  if (right.agent_of) {
+    agents_.clear();
+    MESHCA_RETURN_IF_ERROR(PutNode(tables_, keys_, WithNewestCertificate(*std::move(right.agent_of), record)));
   }
   return right.unrecorded ? AppendAudit(tables_, UnrecordedRenewal(record)) : absl::OkStatus();
 }

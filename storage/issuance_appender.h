@@ -36,7 +36,10 @@ class IssuanceAppender {
   absl::StatusOr<Signer> FindSigner(const std::string& authority_id);
   // Finds out what gives the right to the certificate; an error: nothing does.
   absl::StatusOr<InheritedRight> JudgeRight(const IssuanceRecord& record);
-  // If the right comes from a registration entry, checks that the entry still gives it (CheckFirstRight).
+  // For a workload, asked for by the agent of its node.
+  absl::StatusOr<InheritedRight> JudgeForAgent(const IssuanceRecord& record);
+  // If the right comes from a registration entry, checks that the entry still gives it (CheckFirstRight; of an agent
+  // CheckEntryForNode).
   absl::Status CheckEntry(const IssuanceRecord& record);
   absl::Status CheckKey(const IssuanceRecord& record);
   absl::Status Insert(const IssuanceRecord& record, const Signer& signer, const InheritedRight& right);
@@ -47,6 +50,9 @@ class IssuanceAppender {
   absl::flat_hash_map<std::string, Signer> signers_;  // by authority id
   // By entry id and SPIFFE ID: the issued_at for which the entry was found to give the right. Later ones need no check.
   absl::flat_hash_map<std::string, absl::Time> upheld_;
+  // By serial number and hash of an agent's certificate that was shown: the node whose name its machine has. One
+  // message of an agent asks for many certificates.
+  absl::flat_hash_map<std::string, NodeRecord> agents_;
   std::optional<bool> any_key_revoked_;  // nullopt: not read yet
 };
 

@@ -21,11 +21,12 @@ namespace meshca::storage {
 // One row to insert: the record and what the rules found out about it. Holds references, so that nothing is copied on
 // the way to the database.
 struct NewIssuance {
-  const IssuanceRecord& record;  // its origin and line_serial are ignored; `origin` and `line` below are stored
+  const IssuanceRecord& record;  // its origin, line_serial and node are ignored; those below are stored
   int64_t signer = 0;            // Signer::number
   const Origin& origin;
   int64_t origin_number = 0;  // RecordedCertificate::origin_number if `origin` is that record's, else 0
   absl::string_view line;     // bytes, see RecordedCertificate::line; "": this row begins a line, or it is not known
+  absl::string_view node;     // "": none
 };
 
 // Serial numbers are bytes, except where the type is SerialNumber.

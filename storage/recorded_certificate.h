@@ -26,6 +26,7 @@ struct RecordedCertificate {
   AuthMethod method = AuthMethod::kJoinToken;
   std::string caller;
   std::string token_id;
+  std::string node;           // "": none
   std::string parent;         // the certificate that it renews; "": none
   std::string line;           // the first certificate of its chain of renewals; "": itself, or (old rows) not known
   Origin origin;              // what gave the right to the first one; kUnknown: see InheritedRight

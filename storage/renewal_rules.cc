@@ -6,9 +6,11 @@
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
 #include "ca/base/utc_text.h"
+#include "ca/identity/node_name.h"
 #include "ca/issuance/revocation_store.h"
 #include "ca/x509/encoding.h"
 #include "storage/issuance_appender.h"
+#include "storage/node_rules.h"
 #include "storage/store.h"
 
 namespace meshca::storage {
@@ -22,16 +24,6 @@ constexpr size_t kSerialBytesMax = 20;  // RFC 5280 §4.1.2.2
 
 std::string JoinAgain(absl::string_view spiffe_id) {
   return absl::StrCat("join again with a token: meshca token create ", spiffe_id);
-}
-
-absl::Status Revoked(const PresentedCertificate& shown, const Revocation& revocation) {
-  return WithReason(
-      absl::UnauthenticatedError(absl::StrCat(
-          "client certificate ", shown.serial, " of ", shown.spiffe_id.uri(), ": revoked at ",
-          Rfc3339Text(revocation.at), " (", RevocationReasonName(static_cast<RevocationReason>(revocation.reason)),
-          "), it or one of the same line of renewals or with its key; with a new key ",
-          JoinAgain(shown.spiffe_id.uri()))),
-      kCertificateRevoked);
 }
 
 absl::Status OriginGone(const PresentedCertificate& shown, absl::string_view what, absl::string_view next) {
@@ -56,6 +48,7 @@ Origin OriginOfOldRecord(const RecordedCertificate& record) {
       rest.remove_prefix(kBefore.size());
       return {OriginKind::kJwtIssuer, std::string(rest.substr(0, rest.find(" sub=")))};
     }
+    case AuthMethod::kAgent:
     case AuthMethod::kClientCertificate: break;
   }
   return {};
@@ -84,12 +77,17 @@ absl::StatusOr<InheritedRight> RightOf(const Inventory& inventory, RecordedCerti
   return InheritedRight{{}, 0, record.serial};
 }
 
-absl::Status CheckOrigin(const Inventory& inventory, const Origin& origin, absl::Time issued_at,
+// `record` is of the certificate `shown`, and `origin` what gave its line the right.
+absl::Status CheckOrigin(const Inventory& inventory, const Origin& origin, const RecordedCertificate& record,
                          const PresentedCertificate& shown, const std::vector<std::string>* trusted_issuers) {
   switch (origin.kind) {
     case OriginKind::kEntry: {
-      MESHCA_ASSIGN_OR_RETURN(const bool there, inventory.HasEntry(origin.reference, shown.spiffe_id, issued_at));
-      if (there) return absl::OkStatus();
+      MESHCA_ASSIGN_OR_RETURN(const std::optional<RegistrationEntry> entry,
+                              inventory.FindEntry(origin.reference, shown.spiffe_id, record.issued_at));
+      if (entry.has_value() && entry->IsFor(record.node)) {
+        return CheckNodeOfWorkload(inventory, shown, record.node, record.issued_at);
+      }
+      if (entry.has_value() && !entry->ServedByAgents()) return absl::OkStatus();
       const std::string next = absl::StrCat("make one (meshca entry create ", shown.spiffe_id.uri(),
                                             " --selector ...) and ask for a certificate on the API socket");
       if (origin.reference.empty())
@@ -140,7 +138,7 @@ absl::StatusOr<InheritedRight> JudgeUnrecorded(const Inventory& inventory, const
   right.unrecorded = true;
   right.line = SerialBytes(shown.serial).value_or("");
   MESHCA_ASSIGN_OR_RETURN(const std::optional<Revocation> revoked, inventory.FindRevokedLine(right.line));
-  if (revoked.has_value()) return Revoked(shown, *revoked);
+  if (revoked.has_value()) return CertificateIsRevoked(shown, *revoked);
   return right;
 }
 
@@ -156,15 +154,18 @@ absl::StatusOr<InheritedRight> JudgeRenewal(const Inventory& inventory, const Pr
   if (record->certificate_sha256 != shown.sha256 || record->spiffe_id != shown.spiffe_id.uri()) {
     return CertificateNotRecorded(shown);
   }
-  if (record->revocation.has_value()) return Revoked(shown, *record->revocation);
+  if (record->revocation.has_value()) return CertificateIsRevoked(shown, *record->revocation);
   const std::string line = NamedLine(*record);
-  const absl::Time issued_at = record->issued_at;
-  MESHCA_ASSIGN_OR_RETURN(InheritedRight right, RightOf(inventory, *std::move(record)));
+  MESHCA_ASSIGN_OR_RETURN(InheritedRight right, RightOf(inventory, *record));
   if (right.line != line) {
     MESHCA_ASSIGN_OR_RETURN(const std::optional<Revocation> revoked, inventory.FindRevokedLine(right.line));
-    if (revoked.has_value()) return Revoked(shown, *revoked);
+    if (revoked.has_value()) return CertificateIsRevoked(shown, *revoked);
   }
-  MESHCA_RETURN_IF_ERROR(CheckOrigin(inventory, right.origin, issued_at, shown, trusted_issuers));
+  MESHCA_RETURN_IF_ERROR(CheckOrigin(inventory, right.origin, *record, shown, trusted_issuers));
+  right.node = std::move(record->node);
+  if (IsAgentId(shown.spiffe_id)) {
+    MESHCA_ASSIGN_OR_RETURN(right.agent_of, JudgeAgentLine(inventory, shown, right.line));
+  }
   return right;
 }
 
@@ -187,8 +188,9 @@ absl::Status CheckFirstRight(const Inventory& inventory, const IssuanceRecord& r
   if (record.origin.kind != OriginKind::kEntry) return absl::OkStatus();
   const std::string& id = record.origin.reference;
   // Not its age: it was believed a moment ago, and a clock that was set back since must not undo that.
-  MESHCA_ASSIGN_OR_RETURN(const bool upheld, inventory.HasEntry(id, record.spiffe_id, absl::InfiniteFuture()));
-  if (upheld) return absl::OkStatus();
+  MESHCA_ASSIGN_OR_RETURN(const std::optional<RegistrationEntry> entry,
+                          inventory.FindEntry(id, record.spiffe_id, absl::InfiniteFuture()));
+  if (entry.has_value() && !entry->ServedByAgents()) return absl::OkStatus();
   return WithReason(absl::PermissionDeniedError(absl::StrCat(
                         "registration entry ", id, ", which gave ", record.spiffe_id.uri(),
                         " to this caller, was deleted before the certificate was recorded, so none is given; ask again "
@@ -205,7 +207,8 @@ absl::StatusOr<std::string> JudgeReplacement(const Inventory& inventory, const I
   MESHCA_ASSIGN_OR_RETURN(const std::optional<RecordedCertificate> replaced, inventory.FindRecorded(*serial));
   if (!replaced.has_value() || replaced->spiffe_id != record.spiffe_id.uri()) return std::string();
   if (replaced->revocation.has_value()) {
-    return Revoked({record.parent_serial, replaced->certificate_sha256, record.spiffe_id}, *replaced->revocation);
+    return CertificateIsRevoked({record.parent_serial, replaced->certificate_sha256, record.spiffe_id},
+                                *replaced->revocation);
   }
   return NamedLine(*replaced);
 }
@@ -232,6 +235,16 @@ AuditEntry UnrecordedRenewal(const IssuanceRecord& record) {
   entry.detail = absl::StrCat("certificate ", record.presented->serial, ", which is not on record, renewed as ",
                               record.serial.ToHex(), " by authority ", record.authority_id);
   return entry;
+}
+
+absl::Status CertificateIsRevoked(const PresentedCertificate& shown, const Revocation& revocation) {
+  return WithReason(
+      absl::UnauthenticatedError(absl::StrCat(
+          "client certificate ", shown.serial, " of ", shown.spiffe_id.uri(), ": revoked at ",
+          Rfc3339Text(revocation.at), " (", RevocationReasonName(static_cast<RevocationReason>(revocation.reason)),
+          "), it or one of the same line of renewals or with its key; with a new key ",
+          JoinAgain(shown.spiffe_id.uri()))),
+      kCertificateRevoked);
 }
 
 absl::Status KeyIsRevoked(const Revocation& revocation) {

@@ -12,6 +12,7 @@
 #include "absl/strings/string_view.h"
 #include "ca/authority/key_encryption.h"
 #include "ca/identity/caller_identity.h"
+#include "ca/identity/node_store.h"
 #include "ca/identity/origin.h"
 #include "ca/issuance/issuance_store.h"
 #include "storage/inventory.h"
@@ -28,6 +29,9 @@ struct InheritedRight {
   int64_t origin_number = 0;  // RecordedCertificate::origin_number, or 0
   std::string line;           // bytes; "": not known, so the renewal begins a new line
   bool unrecorded = false;    // the certificate has no record, and needed none (UnrecordedGrace)
+  std::string node = {};      // of the certificate that is renewed; "": none
+  // Of the certificate of a node's agent: the node, whose name its machine has.
+  std::optional<NodeRecord> agent_of = {};
 };
 
 // Judges whether a caller that shows `shown` may be served. Errors: those of IssuanceStore::JudgePresented. If
@@ -40,7 +44,7 @@ absl::StatusOr<IssuanceRecord> JudgePresented(Tables& tables, const KeyEncryptio
                                               const std::vector<std::string>* trusted_issuers);
 // For a certificate whose caller showed none. The caller was authenticated by registration entries a moment ago; a
 // deleted entry must give nothing from then on, so the entry that `record.origin` names, if any, is looked up again.
-// PermissionDenied (ENTRY_GONE): it is gone, or gives another ID now.
+// PermissionDenied (ENTRY_GONE): it is gone, or gives another ID now, or to processes on nodes.
 absl::Status CheckFirstRight(const Inventory& inventory, const IssuanceRecord& record);
 // For a certificate that replaces `record.parent_serial` although the caller did not show that one: SDS renews a key
 // for a process, which is authenticated anew. Returns the line (bytes) that the new certificate continues; "": it
@@ -53,6 +57,8 @@ absl::Status CheckSameId(const IssuanceRecord& record);
 // The audit log entry for the renewal of a certificate that is not on record.
 AuditEntry UnrecordedRenewal(const IssuanceRecord& record);
 
+// The Unauthenticated (CERTIFICATE_REVOKED) for a certificate that is revoked.
+absl::Status CertificateIsRevoked(const PresentedCertificate& shown, const Revocation& revocation);
 // The PermissionDenied (KEY_REVOKED) for a request whose key belongs to a revoked certificate.
 absl::Status KeyIsRevoked(const Revocation& revocation);
 

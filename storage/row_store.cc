@@ -7,6 +7,7 @@
 #include "ca/base/status.h"
 #include "storage/audit_log.h"
 #include "storage/issuance_appender.h"
+#include "storage/node_rules.h"
 #include "storage/renewal_rules.h"
 #include "storage/revocation_steps.h"
 #include "storage/setting_rules.h"
@@ -249,5 +250,36 @@ absl::StatusOr<EntryApplyCounts> RowStore::FinishApply(uint64_t apply, const Ent
 void RowStore::DropApply(uint64_t apply) { applies_.Drop(apply); }
 
 void RowStore::LeaveApply(uint64_t apply) { applies_.Leave(apply); }
+
+absl::StatusOr<NodeRecord> RowStore::FindNode(absl::string_view node) {
+  return transactions_.Ask<NodeRecord>([&](Tables& tables) { return storage::FindNode(tables, keys(), node); });
+}
+
+absl::StatusOr<std::vector<NodeRecord>> RowStore::ListNodes() {
+  return transactions_.Ask<std::vector<NodeRecord>>([&](Tables& tables) { return storage::ListNodes(tables, keys()); });
+}
+
+absl::StatusOr<NodeBan> RowStore::BanNode(absl::string_view node, absl::string_view reason, const AuditEntry& audit) {
+  NodeBan ban;
+  // The ban first and alone: while its certificates are looked up and revoked the node gets no new ones.
+  MESHCA_RETURN_IF_ERROR(transactions_.WriteAudited(audit, [&](Tables& tables) -> absl::Status {
+    MESHCA_ASSIGN_OR_RETURN(ban.node, storage::BanNode(tables, keys(), node, reason, audit));
+    return absl::OkStatus();
+  }));
+  AuditEntry revoked = audit;
+  revoked.action = "certificate.revoke";
+  RevocationSelection selection;
+  selection.node = ban.node.node;
+  const absl::StatusOr<RevocationResult> result = Revoke(selection, RevocationReason::kPrivilegeWithdrawn, false,
+                                                         revoked, [](const IssuanceRecord&) { return false; });
+  if (result.ok()) ban.certificates = result->certificates;
+  if (!result.ok() && !absl::IsNotFound(result.status())) return result.status();
+  return ban;
+}
+
+absl::Status RowStore::ForgetNode(absl::string_view node, const AuditEntry& audit) {
+  return transactions_.WriteAudited(audit,
+                                    [&](Tables& tables) { return storage::ForgetNode(tables, keys(), node, audit); });
+}
 
 }  // namespace meshca::storage

@@ -103,6 +103,11 @@ class RowStore : public Store {
   void DropApply(uint64_t apply) override;
   void LeaveApply(uint64_t apply) override;
 
+  absl::StatusOr<NodeRecord> FindNode(absl::string_view node) override;
+  absl::StatusOr<std::vector<NodeRecord>> ListNodes() override;
+  absl::StatusOr<NodeBan> BanNode(absl::string_view node, absl::string_view reason, const AuditEntry& audit) override;
+  absl::Status ForgetNode(absl::string_view node, const AuditEntry& audit) override;
+
  protected:
   WriteQueue& queue() { return *queue_; }
 

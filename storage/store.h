@@ -6,6 +6,7 @@
 #include "ca/authority/leaf_inventory.h"
 #include "ca/identity/entry_apply_store.h"
 #include "ca/identity/entry_store.h"
+#include "ca/identity/node_store.h"
 #include "ca/identity/token_store.h"
 #include "ca/issuance/issuance_store.h"
 #include "ca/issuance/revocation_store.h"
@@ -25,7 +26,8 @@ class Store : public IssuanceStore,
               public SubscriberStore,
               public TokenStore,
               public EntryStore,
-              public EntryApplyStore {};
+              public EntryApplyStore,
+              public NodeStore {};
 
 // Reasons of the Unauthenticated status of IssuanceStore::Append: the join token is unknown, expired or used.
 inline constexpr char kTokenUnknown[] = "TOKEN_UNKNOWN";
@@ -40,6 +42,13 @@ inline constexpr char kCertificateNotRecorded[] = "CERTIFICATE_NOT_RECORDED";
 inline constexpr char kCertificateRevoked[] = "CERTIFICATE_REVOKED";
 inline constexpr char kCertificateOriginGone[] = "CERTIFICATE_ORIGIN_GONE";
 inline constexpr char kKeyRevoked[] = "KEY_REVOKED";
+
+// Reasons that concern nodes and their agents; issuance_store.h and node_store.h say which call answers which.
+inline constexpr char kNodeLives[] = "NODE_LIVES";
+inline constexpr char kNodeBanned[] = "NODE_BANNED";
+inline constexpr char kNodeReplaced[] = "NODE_REPLACED";
+inline constexpr char kNodeUnknown[] = "NODE_UNKNOWN";
+inline constexpr char kAgentIdNotAllowed[] = "AGENT_ID_NOT_ALLOWED";
 
 absl::Status CertificateNotRecorded(const PresentedCertificate& shown);
 

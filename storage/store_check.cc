@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "ca/base/status.h"
 #include "storage/audit_chain.h"
+#include "storage/node_rules.h"
 #include "storage/restore_advice.h"
 #include "storage/setting_rules.h"
 #include "storage/stored_entries.h"
@@ -49,6 +50,7 @@ absl::Status CheckStored(Tables& tables, const KeyEncryption& keys) {
   AddFinding(VerifySealedSettings(tables, keys), findings);
   AddFinding(ListTokens(tables, keys).status(), findings);
   AddFinding(ListEntries(tables, keys).status(), findings);
+  AddFinding(ListNodes(tables, keys).status(), findings);
   CheckAuditChain(tables, findings);
   tables.consistency.CheckIssuances(findings);
   if (findings.empty()) return absl::OkStatus();

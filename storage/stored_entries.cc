@@ -22,12 +22,13 @@ absl::Status PutEntry(Tables& tables, const KeyEncryption& keys, const Registrat
   // Looked up, for no index knows which rows count.
   MESHCA_ASSIGN_OR_RETURN(const std::optional<std::string> holder, tables.entries.FindHolder(entry));
   if (holder.has_value() && *holder != entry.id) {
-    return absl::AlreadyExistsError(
-        absl::StrCat("entry: another one already gives ", entry.spiffe_id.uri(), " to these selectors"));
+    return absl::AlreadyExistsError(absl::StrCat("entry: another one already gives ", entry.spiffe_id.uri(),
+                                                 " to these selectors",
+                                                 entry.ServedByAgents() ? " on these nodes" : ""));
   }
   MESHCA_ASSIGN_OR_RETURN(const std::optional<LiveEntry> old, tables.entries.FindById(entry.id));
-  const std::string mac = MacOf(entry, keys);
-  return old.has_value() ? tables.entries.Replace(old->ref, entry, mac) : tables.entries.Insert(entry, mac);
+  const RowMacs macs = MacsOf(entry, keys);
+  return old.has_value() ? tables.entries.Replace(old->ref, entry, macs) : tables.entries.Insert(entry, macs);
 }
 
 absl::StatusOr<std::vector<RegistrationEntry>> ListEntries(Tables& tables, const KeyEncryption& keys) {
@@ -45,13 +46,15 @@ absl::Status DeleteEntry(Tables& tables, absl::string_view id) {
   return deleted ? absl::OkStatus() : absl::NotFoundError(absl::StrCat("entry: no entry ", id));
 }
 
-absl::StatusOr<bool> EntryGives(Tables& tables, const KeyEncryption& keys, const std::string& id,
-                                const SpiffeId& spiffe_id, absl::Time issued_at) {
+absl::StatusOr<std::optional<RegistrationEntry>> FindGivingEntry(Tables& tables, const KeyEncryption& keys,
+                                                                 const std::string& id, const SpiffeId& spiffe_id,
+                                                                 absl::Time issued_at) {
   MESHCA_ASSIGN_OR_RETURN(std::optional<LiveEntry> row,
                           id.empty() ? tables.entries.FindByIdentity(spiffe_id) : tables.entries.FindById(id));
-  if (!row.has_value()) return false;
-  MESHCA_ASSIGN_OR_RETURN(const RegistrationEntry entry, Verified(std::move(row->entry), keys));
-  return entry.spiffe_id == spiffe_id && (id.empty() || entry.created_at <= issued_at);
+  if (!row.has_value()) return std::nullopt;
+  MESHCA_ASSIGN_OR_RETURN(RegistrationEntry entry, Verified(std::move(row->entry), keys));
+  const bool gives = entry.spiffe_id == spiffe_id && (id.empty() || entry.created_at <= issued_at);
+  return gives ? std::optional(std::move(entry)) : std::nullopt;
 }
 
 }  // namespace meshca::storage

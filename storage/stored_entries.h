@@ -1,8 +1,9 @@
-// The rules of registration entries: ids are unique, no two entries give the same SPIFFE ID to the same selectors, and
-// a row whose MAC does not fit is refused.
+// The rules of registration entries: ids are unique, no two entries give the same SPIFFE ID to the same selectors on
+// the same nodes, and a row whose MACs do not fit is refused.
 #ifndef MESHCA_STORAGE_STORED_ENTRIES_H_
 #define MESHCA_STORAGE_STORED_ENTRIES_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,11 +23,12 @@ absl::Status PutEntry(Tables& tables, const KeyEncryption& keys, const Registrat
 absl::StatusOr<std::vector<RegistrationEntry>> ListEntries(Tables& tables, const KeyEncryption& keys);
 absl::Status DeleteEntry(Tables& tables, absl::string_view id);
 
-// Whether the entry `id` gives `spiffe_id`; if `id` is "", whether any entry does. An entry `id` that was made or
-// replaced after `issued_at` does not count: it has the same id but is another entry, perhaps for other callers. If
-// `id` is "", `issued_at` is ignored.
-absl::StatusOr<bool> EntryGives(Tables& tables, const KeyEncryption& keys, const std::string& id,
-                                const SpiffeId& spiffe_id, absl::Time issued_at);
+// The entry `id` if it gives `spiffe_id`; if `id` is "", any entry without nodes that does. An entry `id` that was made
+// or replaced after `issued_at` does not count: it has the same id but is another entry, perhaps for other callers. If
+// `id` is "", `issued_at` is ignored. Whether it is for the caller's node is for the caller of this to judge.
+absl::StatusOr<std::optional<RegistrationEntry>> FindGivingEntry(Tables& tables, const KeyEncryption& keys,
+                                                                 const std::string& id, const SpiffeId& spiffe_id,
+                                                                 absl::Time issued_at);
 
 }  // namespace meshca::storage
 

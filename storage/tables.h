@@ -7,6 +7,7 @@
 #include "storage/entry_apply_table.h"
 #include "storage/entry_table.h"
 #include "storage/issuance_table.h"
+#include "storage/node_table.h"
 #include "storage/revocation_table.h"
 #include "storage/setting_table.h"
 #include "storage/subscriber_table.h"
@@ -32,6 +33,7 @@ struct Tables {
   IssuanceTable& issuances;
   RevocationTable& revocations;
   SubscriberTable& subscribers;
+  NodeTable& nodes;
   Consistency& consistency;
 };
 

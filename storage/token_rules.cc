@@ -6,6 +6,8 @@
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
 #include "ca/base/utc_text.h"
+#include "storage/inventory.h"
+#include "storage/node_rules.h"
 #include "storage/store.h"
 #include "storage/trust_macs.h"
 
@@ -19,7 +21,8 @@ absl::Status RefuseToken(absl::string_view message, absl::string_view reason) {
 }  // namespace
 
 absl::Status CreateToken(Tables& tables, const KeyEncryption& keys, const JoinToken& token) {
-  absl::Status inserted = tables.tokens.Insert(token, MacOf(token, keys));
+  MESHCA_RETURN_IF_ERROR(CheckTokenForNode(Inventory(tables, keys), token.spiffe_id));
+  absl::Status inserted = tables.tokens.Insert(token, MacsOf(token, keys));
   if (!absl::IsAlreadyExists(inserted)) return inserted;
   return absl::AlreadyExistsError(absl::StrCat("join token: ", token.id, " exists"));
 }
@@ -68,7 +71,7 @@ absl::StatusOr<Redemption> CheckRedemption(Tables& tables, const KeyEncryption& 
 absl::Status MarkTokenUsed(Tables& tables, const KeyEncryption& keys, JoinToken token, const IssuanceRecord& record) {
   token.used_key_sha256 = record.key_sha256;
   token.used_at = record.issued_at;
-  return tables.tokens.WriteUse(token, MacOf(token, keys));
+  return tables.tokens.WriteUse(token, MacsOf(token, keys).mac);
 }
 
 }  // namespace meshca::storage

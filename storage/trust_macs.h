@@ -9,6 +9,7 @@
 #include "ca/authority/key_encryption.h"
 #include "ca/authority/root_rotation.h"
 #include "ca/identity/entry_store.h"
+#include "ca/identity/node_store.h"
 #include "ca/identity/token_store.h"
 #include "storage/setting_table.h"
 #include "storage/with_mac.h"
@@ -20,14 +21,16 @@ std::string MacOf(const StoredAuthority& authority, const KeyEncryption& keys);
 std::string MacOf(const StoredBundle& bundle, const KeyEncryption& keys);
 std::string MacOf(const RootRotation& rotation, const KeyEncryption& keys);
 std::string MacOf(const SettingRow& setting, const KeyEncryption& keys);
-std::string MacOf(const JoinToken& token, const KeyEncryption& keys);
-std::string MacOf(const RegistrationEntry& entry, const KeyEncryption& keys);
+std::string MacOf(const NodeRecord& node, const KeyEncryption& keys);
+RowMacs MacsOf(const JoinToken& token, const KeyEncryption& keys);
+RowMacs MacsOf(const RegistrationEntry& entry, const KeyEncryption& keys);
 
-// Checks the row's MAC and returns the value. Errors: those of CheckRowMac (row_mac.h).
+// Checks the row's MACs and returns the value. Errors: those of CheckRowMac (row_mac.h).
 absl::StatusOr<StoredAuthority> Verified(WithMac<StoredAuthority> row, const KeyEncryption& keys);
 absl::StatusOr<StoredBundle> Verified(WithMac<StoredBundle> row, const KeyEncryption& keys);
 absl::StatusOr<RootRotation> Verified(WithMac<RootRotation> row, const KeyEncryption& keys);
 absl::StatusOr<SettingRow> Verified(WithMac<SettingRow> row, const KeyEncryption& keys);
+absl::StatusOr<NodeRecord> Verified(WithMac<NodeRecord> row, const KeyEncryption& keys);
 absl::StatusOr<JoinToken> Verified(WithMac<JoinToken> row, const KeyEncryption& keys);
 absl::StatusOr<RegistrationEntry> Verified(WithMac<RegistrationEntry> row, const KeyEncryption& keys);
 

@@ -8,6 +8,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "ca/authn/overflow_ids.h"
 #include "ca/base/status.h"
@@ -18,21 +19,42 @@ namespace {
 // Stands in a command for an ID that is not known.
 std::string AnyId(const TrustDomain& trust_domain) { return absl::StrCat(trust_domain.Id(), "/..."); }
 
+// Zero: no limit.
+absl::Duration ShorterOf(absl::Duration a, absl::Duration b) {
+  if (a <= absl::ZeroDuration()) return b;
+  return b <= absl::ZeroDuration() ? a : std::min(a, b);
+}
+
 // Names and lifetime stay with the entry's ID: a caller with several IDs may not mix them. Of several entries of one ID
 // the shortest lifetime holds, because it is within what each of them allows.
+//
+// A hint tells one identity of the caller from the others: the oldest entry that has it keeps it.
 void AddEntry(const RegistrationEntry& entry, CallerIdentity& caller) {
+  const bool hint_taken = std::any_of(caller.rights.begin(), caller.rights.end(),
+                                      [&](const IdentityRights& known) { return known.hint == entry.hint; });
+  const std::string hint = hint_taken ? "" : entry.hint;
   auto rights = std::find_if(caller.rights.begin(), caller.rights.end(),
                              [&](const IdentityRights& known) { return known.id == entry.spiffe_id; });
   if (rights == caller.rights.end()) {
     caller.ids.push_back(entry.spiffe_id);
-    rights =
-        caller.rights.insert(rights, {entry.spiffe_id, entry.dns_names, entry.ttl, {OriginKind::kEntry, entry.id}});
+    rights = caller.rights.insert(
+        rights, {entry.spiffe_id, entry.dns_names, entry.ttl, {OriginKind::kEntry, entry.id}, hint, entry.jwt_ttl});
     return;
   }
+  if (rights->hint.empty()) rights->hint = hint;
+  rights->jwt_ttl = ShorterOf(rights->jwt_ttl, entry.jwt_ttl);
   rights->dns_names.insert(rights->dns_names.end(), entry.dns_names.begin(), entry.dns_names.end());
-  if (entry.ttl <= absl::ZeroDuration()) return;
-  rights->lifetime_max =
-      rights->lifetime_max > absl::ZeroDuration() ? std::min(rights->lifetime_max, entry.ttl) : entry.ttl;
+  rights->lifetime_max = ShorterOf(rights->lifetime_max, entry.ttl);
+}
+
+// The entries that fit are for the sockets of agents.
+absl::Status ServedByAgents(uint32_t uid, const RegistrationEntry& entry) {
+  return WithReason(absl::PermissionDeniedError(absl::StrCat(
+                        "no registration entry of this socket fits uid ", uid, ": entry ", entry.id, ", which gives ",
+                        entry.spiffe_id.uri(), ", is for nodes (", absl::StrJoin(entry.nodes, ", "),
+                        "), and their agents serve it; ask the agent's socket, or make one for this host: ",
+                        EntryCommand(entry.spiffe_id.uri(), uid))),
+                    "ENTRY_FOR_NODES");
 }
 
 }  // namespace
@@ -106,10 +128,15 @@ absl::StatusOr<CallerIdentity> UnixPeerAuthenticator::Judge(const UnixPeer& peer
 
 absl::StatusOr<CallerIdentity> UnixPeerAuthenticator::Judge(const UnixPeer& peer, ProcessFacts& process) const {
   const std::shared_ptr<const EntrySnapshot> snapshot = entries_.Current();
-  const std::vector<const RegistrationEntry*> entries = snapshot->Match(process);
+  std::vector<const RegistrationEntry*> entries = snapshot->Match(process);
+  const auto first_of_agents = std::stable_partition(
+      entries.begin(), entries.end(), [](const RegistrationEntry* entry) { return !entry->ServedByAgents(); });
+  const RegistrationEntry* const of_agents = first_of_agents == entries.end() ? nullptr : *first_of_agents;
+  entries.erase(first_of_agents, entries.end());
 
   if (entries.empty()) {
-    absl::Status missing = EntryMissing(trust_domain_, peer.uid);
+    absl::Status missing =
+        of_agents == nullptr ? EntryMissing(trust_domain_, peer.uid) : ServedByAgents(peer.uid, *of_agents);
     if (process.unknown().ok()) return missing;
     // An entry rests on what could not be learned: the reader should know why before making another.
     return WithReason(absl::PermissionDeniedError(absl::StrCat(

@@ -24,7 +24,8 @@ namespace meshca {
 // be shared with containers, and each of them has a root. What the selectors rest on is believed only while the process
 // is still the one that connected (ProcessFacts).
 //
-// PermissionDenied, ENTRY_MISSING: no entry fits (says which command makes one), UNIX_PEER_UNMAPPED: none fits, and the
+// PermissionDenied, ENTRY_MISSING: no entry fits (says which command makes one), ENTRY_FOR_NODES: those that fit are
+// for the agents of nodes, and this is not a socket of theirs, UNIX_PEER_UNMAPPED: none fits, and the
 // uid is the kernel's stand-in for users without a number here (overflow_ids.h), UNIX_PEER_GONE: the process ended.
 // Answers at once from what is in memory; where an entry rests on a disk or the host's name service, on a FairPool.
 class UnixPeerAuthenticator final : public Authenticator {

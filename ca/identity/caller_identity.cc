@@ -11,6 +11,7 @@ absl::string_view AuthMethodName(AuthMethod method) {
     case AuthMethod::kClientCertificate: return "client-certificate";
     case AuthMethod::kUnixPeer: return "unix-peer";
     case AuthMethod::kServerUser: return "server-user";
+    case AuthMethod::kAgent: return "agent";
   }
   return "unknown";
 }

@@ -21,9 +21,10 @@ enum class AuthMethod {
   kClientCertificate = 3,
   kUnixPeer = 4,    // registration entry matched by peer credentials
   kServerUser = 5,  // an operator on the admin socket; in records of older versions the server's user on any socket
+  kAgent = 6,       // a node's agent, for a workload on its node
 };
 
-// "join-token", "jwt", "client-certificate", "unix-peer", "server-user": for records, logs and metrics.
+// "join-token", "jwt", "client-certificate", "unix-peer", "server-user", "agent": for records, logs and metrics.
 absl::string_view AuthMethodName(AuthMethod method);
 
 // What goes with one of a caller's identities and with no other.
@@ -32,6 +33,8 @@ struct IdentityRights {
   std::vector<std::string> dns_names;
   absl::Duration lifetime_max;  // zero: the profile's
   Origin origin = {};           // what gives the caller this identity
+  std::string hint = {};        // which of the caller's identities this is; unique among them, "" for none
+  absl::Duration jwt_ttl = absl::ZeroDuration();  // of its JWT-SVIDs; zero: the default
 
   friend bool operator==(const IdentityRights&, const IdentityRights&) = default;
 };
@@ -79,6 +82,7 @@ struct CallerIdentity {
   std::string node;
 
   // kClientCertificate: the serial number (hex) of the certificate being renewed. Makes it a renewal: served first.
+  // kAgent: that of the workload's certificate being replaced; "" for a first one.
   std::string parent_serial;
 
   // What gives the caller those of its identities that are not among `rights`. A renewal's stays empty: it has that of
@@ -87,6 +91,8 @@ struct CallerIdentity {
 
   // kClientCertificate: what the caller showed. The store issues nothing for it unless the inventory holds this very
   // certificate, for the same ID, not revoked, and what gave the right is still there.
+  // kAgent: the agent's own certificate; `node` is the agent's node, and the origin of `rights` the entry that gives
+  // the workload its identity. The store judges all three (IssuanceStore::Append).
   std::optional<PresentedCertificate> presented;
   // kClientCertificate: the JWT issuers that are configured now; a renewal whose right came from another one is
   // refused. Null: none is judged by its issuer.

@@ -57,14 +57,14 @@ class EntryApplyStore {
   // store has places for, one that was left alone for a minute gives way; ResourceExhausted: there is none.
   virtual absl::StatusOr<uint64_t> BeginApply() = 0;
   // Adds `part`; nobody sees it yet. InvalidArgument: more than kApplyEntriesMax, or an entry with the id, or with the
-  // SPIFFE ID and selectors, of one given before; `*at` is then which of `part`. Aborted: the apply gave way to
+  // SPIFFE ID, selectors and nodes, of one given before; `*at` is then which of `part`. Aborted: the apply gave way to
   // another. After an error drop the apply.
   virtual absl::Status StageEntries(uint64_t apply, std::span<const GivenEntry> part, size_t* at) = 0;
   // Makes what was given exist: creates, replaces those with the same id, leaves equal ones alone. All of it counts
   // from one moment on, or nothing does. The audit log gets a line for each entry that changes, by the actor and time
   // of `audit`, and above 200 changes a line `entry.apply` before them that says how many there are.
-  // AlreadyExists: an entry that stays has the SPIFFE ID and selectors of one given; `*at` is which of all given, in
-  // the order given. The apply is over in any case.
+  // AlreadyExists: an entry that stays has the SPIFFE ID, selectors and nodes of one given; `*at` is which of all
+  // given, in the order given. The apply is over in any case.
   virtual absl::StatusOr<EntryApplyCounts> FinishApply(uint64_t apply, const EntryApplyOptions& options,
                                                        const AuditEntry& audit, const EntryApplyListener& listener,
                                                        uint64_t* at) = 0;

@@ -18,11 +18,14 @@ struct JoinTokenTerms {
   SpiffeId spiffe_id;
   std::string node;  // "" for none
   absl::Duration ttl = absl::Minutes(10);
+  bool replace = false;  // see JoinToken::replace
 };
 
-// InvalidArgument: SPIFFE_ID_TRUST_DOMAIN (another than `trust_domain`), SPIFFE_ID_INVALID (no workload's), TOKEN_TTL
-// (outside 1 s to kTtlMax), a node of more than 253 bytes.
-absl::Status CheckJoinTokenTerms(const JoinTokenTerms& terms, const TrustDomain& trust_domain);
+// Completes and judges them. Terms with a node alone are for its agent (AgentId), and terms for an agent's ID name its
+// node. InvalidArgument: SPIFFE_ID_TRUST_DOMAIN (another than `trust_domain`), SPIFFE_ID_INVALID (no workload's, or
+// that of an agent of another node), TOKEN_TTL (outside 1 s to kTtlMax), TOKEN_REPLACE (`replace` without an agent's
+// ID), NODE_NAME (of an agent's), a node of more than 253 bytes.
+absl::Status CompleteJoinTokenTerms(const TrustDomain& trust_domain, JoinTokenTerms& terms);
 
 }  // namespace meshca
 

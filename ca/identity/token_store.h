@@ -27,6 +27,8 @@ struct JoinToken {
   std::string created_by;
   std::string used_key_sha256;  // 32 bytes once redeemed: SHA-256 of the redeemer's SubjectPublicKeyInfo; else ""
   absl::Time used_at = absl::InfinitePast();
+  // Of a token for a node's agent: it may take the node's name from a machine that lives.
+  bool replace = false;
 };
 
 // Thread-safe. Every call blocks on the database: for the pool, never for a loop.
@@ -35,7 +37,8 @@ class TokenStore {
  public:
   virtual ~TokenStore() = default;
 
-  // Durable when it returns Ok. AlreadyExists: the same secret.
+  // Durable when it returns Ok. AlreadyExists: the same secret. FailedPrecondition (NODE_BANNED): it is for the agent
+  // of a node that is banned.
   virtual absl::Status CreateToken(const JoinToken& token, const AuditEntry& audit) = 0;
   // NotFound: no token with that hash.
   virtual absl::StatusOr<JoinToken> FindToken(absl::string_view secret_sha256) = 0;

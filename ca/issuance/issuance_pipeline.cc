@@ -167,8 +167,9 @@ class IssuancePipeline::Impl {
 
   // The store's thread, or the pool's when the store refuses at once.
   void OnRecorded(JobPtr job, absl::Status status) {
-    const bool sign_again =
-        status.code() == absl::StatusCode::kAborted || status.code() == absl::StatusCode::kAlreadyExists;
+    // With a reason it is not the serial number that exists, and another signature would meet the same refusal.
+    const bool sign_again = status.code() == absl::StatusCode::kAborted ||
+                            (status.code() == absl::StatusCode::kAlreadyExists && ReasonOf(status).empty());
     if (sign_again && job->attempts < attempts_max_) {
       counters_.CountSignedAgain();
       job->stale_authority = status.code() == absl::StatusCode::kAborted;

@@ -9,6 +9,7 @@
 #include "absl/strings/strip.h"
 #include "ca/base/check.h"
 #include "ca/base/status.h"
+#include "ca/identity/node_name.h"
 #include "ca/issuance/request_policy.h"
 #include "ca/x509/dns_name.h"
 
@@ -117,6 +118,12 @@ absl::StatusOr<IssuanceRequest> JudgeRequest(SubmittedRequest submitted, const T
   const bool names_count = csr.ok() && !submitted.csr_key_alone;
   MESHCA_ASSIGN_OR_RETURN(request.spiffe_id, WantedId(submitted, names_count ? &*csr : nullptr));
   MESHCA_RETURN_IF_ERROR(CheckId(submitted.caller, request.spiffe_id, domain));
+  // The key of a node's agent is made on its node: it never is one that this process holds for a subscriber.
+  if (!csr.ok() && IsAgentId(request.spiffe_id)) {
+    return Denied("SPIFFE_ID_NOT_ALLOWED", absl::StrCat(request.spiffe_id.uri(),
+                                                        " is the identity of a node's agent, "
+                                                        "which makes its own key and asks by a CSR"));
+  }
   const auto add_all = [&](const std::vector<std::string>& names) -> absl::Status {
     for (const std::string& name : names) {
       MESHCA_RETURN_IF_ERROR(AddDnsName(submitted.caller, policy, name, request));

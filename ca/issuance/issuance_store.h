@@ -36,7 +36,7 @@ struct IssuanceRecord {
   AuthMethod method = AuthMethod::kJoinToken;
   std::string caller;         // CallerIdentity::subject
   std::string instance;       // "" where unknown
-  std::string node;           // "" where unknown
+  std::string node;           // "" where unknown; of a renewal the store takes that of the certificate renewed
   std::string parent_serial;  // hex, of the certificate it renews; ""
   // The join token this issuance redeems, or "". The redemption is part of the same transaction.
   std::string token_id;
@@ -77,6 +77,18 @@ class IssuanceStore {
   // redeemed for another key; and JudgePresented's), PermissionDenied (JudgePresented's; ENTRY_GONE: the entry that
   // gave the right was deleted meanwhile; KEY_REVOKED: the key belongs to a certificate that was revoked),
   // ResourceExhausted (queue full), Unavailable (database away, disk full, read-only, shutdown).
+  //
+  // A certificate for a node's agent (ca/identity/node_name.h) is given for a join token of that ID, or as the renewal
+  // of the one that has the node's name, and in no other way (PermissionDenied, AGENT_ID_NOT_ALLOWED). The token lets a
+  // machine have the name (NodeStore): AlreadyExists (NODE_LIVES: another machine has it and lives, and the token does
+  // not replace it; signing again does not help), Unauthenticated (NODE_REPLACED: another one joined since this token
+  // was used), PermissionDenied (NODE_BANNED). Whoever repeats a token with its key, or joins with the key that the
+  // inventory knows, is the same machine.
+  //
+  // With AuthMethod::kAgent the certificate is for a workload, and `presented` is the agent's that asks for it.
+  // PermissionDenied or Unauthenticated unless that one passes JudgePresented, its node is `node` and the origin is an
+  // entry that gives the ID and is for the node (ENTRY_GONE). The certificate that `parent_serial` names is continued
+  // if it has the same ID and node and came from the machine that has the name; CERTIFICATE_REVOKED: it was revoked.
   virtual void Append(std::shared_ptr<const IssuanceRecord> record, AppendDone done) = 0;
   void Append(IssuanceRecord record, AppendDone done) {
     Append(std::make_shared<const IssuanceRecord>(std::move(record)), std::move(done));
@@ -91,7 +103,9 @@ class IssuanceStore {
   // nothing. What Append judges of IssuanceRecord::presented is the same.
   // Unauthenticated: CERTIFICATE_NOT_RECORDED (this CA has no record of it, or one of another certificate with its
   // serial number, or for another ID), CERTIFICATE_REVOKED (it, or what it was renewed from). PermissionDenied
-  // (CERTIFICATE_ORIGIN_GONE): what gave the right is there no more; names it. Where `shown.may_be_unrecorded` and no
+  // (CERTIFICATE_ORIGIN_GONE): what gave the right is there no more; names it. For the certificate of a node's agent,
+  // and of a workload that got it through one: Unauthenticated (NODE_REPLACED: another machine has the node's name now;
+  // NODE_UNKNOWN: the node was forgotten), PermissionDenied (NODE_BANNED). Where `shown.may_be_unrecorded` and no
   // record has its serial number, the answer is an empty record with the ID alone.
   virtual absl::StatusOr<IssuanceRecord> JudgePresented(
       const PresentedCertificate& shown, const std::shared_ptr<const std::vector<std::string>>& trusted_issuers) = 0;

@@ -28,6 +28,7 @@ bool WentToServerUser(const IssuanceRecord& record, absl::Time now, uint32_t& ui
 
 // Does an entry give `right` today? One that names no uid fits by group or program: it was made for somebody who knows.
 bool Covers(const RegistrationEntry& entry, const LegacyRight& right) {
+  if (entry.ServedByAgents()) return false;
   bool names_uid = false;
   for (const std::string& selector : entry.selectors) {
     if (selector == absl::StrCat("unix:uid:", right.uid)) return true;

@@ -16,6 +16,9 @@ std::optional<absl::Status> ClientStatus(const absl::Status& error) {
     case absl::StatusCode::kDeadlineExceeded: return error;
     case absl::StatusCode::kFailedPrecondition:
     case absl::StatusCode::kAborted: return WithReason(absl::UnavailableError(error.message()), ReasonOf(error));
+    // With a reason it was meant for the caller; without, a record of ours exists already.
+    case absl::StatusCode::kAlreadyExists:
+      return ReasonOf(error).empty() ? std::nullopt : std::optional<absl::Status>(error);
     default: return std::nullopt;
   }
 }

@@ -10,7 +10,8 @@ namespace meshca::rpc {
 
 // `error` as a client of an API is told: codes that say what to do pass (Ok, InvalidArgument, Unauthenticated,
 // PermissionDenied, ResourceExhausted, Unavailable, Cancelled, DeadlineExceeded); FailedPrecondition and Aborted become
-// Unavailable with the same sentence and reason, which clients take for "again".
+// Unavailable with the same sentence and reason, which clients take for "again"; AlreadyExists passes where it has
+// a reason.
 // nullopt: its details are for the log alone, and the service says Internal.
 std::optional<absl::Status> ClientStatus(const absl::Status& error);
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,6 +22,7 @@
 #include "ca/base/judged_clock.h"
 #include "ca/identity/entry_apply_store.h"
 #include "ca/identity/entry_store.h"
+#include "ca/identity/node_store.h"
 #include "ca/identity/token_store.h"
 #include "ca/issuance/issuance_store.h"
 #include "ca/issuance/revocation_store.h"
@@ -54,6 +56,14 @@ class LiveSubscribers {
   virtual uint64_t DropRevoked() = 0;
 };
 
+// What a node's agent that is connected said last.
+struct AttachedAgent {
+  std::string version;
+  uint64_t trust_version = 0;  // that its slowest consumer holds
+  uint64_t consumers = 0;
+  uint64_t behind = 0;  // of these: they do not hold the newest trust
+};
+
 // What does not change while the server runs.
 struct ServerFacts {
   std::string version;
@@ -80,6 +90,7 @@ struct AdminContext {
 
   RotationControl* rotation = nullptr;       // null: Unimplemented
   EntryApplyStore* entry_applies = nullptr;  // null: Unimplemented
+  NodeStore* nodes = nullptr;                // null: Unimplemented
 
   // Name and address of each, real ports included.
   std::function<std::vector<std::pair<std::string, std::string>>()> listeners = {};
@@ -96,6 +107,8 @@ struct AdminContext {
   std::function<absl::Status()> readiness = {};
   // Registration entries have changed: reload what was read of them, tell the streams that wait for one.
   std::function<absl::Status()> entries_changed = {};
+  // The agent of a node, if it is connected.
+  std::function<std::optional<AttachedAgent>(absl::string_view node)> attached_agent = {};
   // A certificate was revoked, an authority tainted: whoever is connected is judged again at once. Does not wait.
   std::function<void()> judge_connections = {};
   // So many certificates were revoked.

@@ -18,7 +18,9 @@ AuditEntry Audit(const AdminContext& context, const std::string& actor, absl::st
   audit.actor = actor;
   audit.action = std::string(action);
   audit.target = entry.id;
-  audit.detail = absl::StrCat(entry.spiffe_id.uri(), " for ", absl::StrJoin(entry.selectors, " and "));
+  audit.detail =
+      absl::StrCat(entry.spiffe_id.uri(), " for ", absl::StrJoin(entry.selectors, " and "),
+                   entry.ServedByAgents() ? absl::StrCat(" on nodes ", absl::StrJoin(entry.nodes, ", ")) : "");
   return audit;
 }
 

@@ -87,6 +87,14 @@ absl::StatusOr<v1::Entry> GetEntry(const AdminContext&, const std::string& actor
 absl::StatusOr<v1::DeleteEntryResponse> DeleteEntry(const AdminContext&, const std::string& actor,
                                                     const v1::DeleteEntryRequest&);
 
+// admin_nodes.cc: Unimplemented where the context has no NodeStore.
+absl::StatusOr<v1::ListNodesResponse> ListNodes(const AdminContext&, const std::string& actor,
+                                                const v1::ListNodesRequest&);
+absl::StatusOr<v1::Node> GetNode(const AdminContext&, const std::string& actor, const v1::GetNodeRequest&);
+absl::StatusOr<v1::BanNodeResponse> BanNode(const AdminContext&, const std::string& actor, const v1::BanNodeRequest&);
+absl::StatusOr<v1::ForgetNodeResponse> ForgetNode(const AdminContext&, const std::string& actor,
+                                                  const v1::ForgetNodeRequest&);
+
 // admin_subscribers.cc
 absl::StatusOr<v1::ListSubscribersResponse> ListSubscribers(const AdminContext&, const std::string& actor,
                                                             const v1::ListSubscribersRequest&);

@@ -167,6 +167,10 @@ void AdminService::AddTo(rpc::Router& router) {
   impl_->Unary(router, "ListEntries", m::ListEntries);
   impl_->Unary(router, "GetEntry", m::GetEntry);
   impl_->Unary(router, "DeleteEntry", m::DeleteEntry);
+  impl_->Unary(router, "ListNodes", m::ListNodes);
+  impl_->Unary(router, "GetNode", m::GetNode);
+  impl_->Unary(router, "BanNode", m::BanNode);
+  impl_->Unary(router, "ForgetNode", m::ForgetNode);
   impl_->Unary(router, "ListSubscribers", m::ListSubscribers);
   impl_->Unary(router, "GetSubscriber", m::GetSubscriber);
   impl_->Unary(router, "EvictSubscriber", m::EvictSubscriber);

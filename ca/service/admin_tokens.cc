@@ -24,6 +24,7 @@ v1::JoinToken Message(const JoinToken& token, absl::Time now) {
   SetTime(token.expires_at, [&] { return message.mutable_expires_at(); });
   SetTime(token.used_at, [&] { return message.mutable_used_at(); });
   message.set_created_by(token.created_by);
+  message.set_replace(token.replace);
   return message;
 }
 
@@ -32,10 +33,13 @@ v1::JoinToken Message(const JoinToken& token, absl::Time now) {
 absl::StatusOr<v1::CreateTokenResponse> CreateToken(const AdminContext& context, const std::string& actor,
                                                     const v1::CreateTokenRequest& request) {
   JoinTokenTerms terms;
-  MESHCA_ASSIGN_OR_RETURN(terms.spiffe_id, SpiffeId::Parse(request.spiffe_id()));
+  if (!request.spiffe_id().empty()) {
+    MESHCA_ASSIGN_OR_RETURN(terms.spiffe_id, SpiffeId::Parse(request.spiffe_id()));
+  }
   terms.node = request.node();
+  terms.replace = request.replace();
   if (request.has_ttl()) terms.ttl = ToDuration(request.ttl());
-  MESHCA_RETURN_IF_ERROR(CheckJoinTokenTerms(terms, context.facts.trust_domain));
+  MESHCA_RETURN_IF_ERROR(CompleteJoinTokenTerms(context.facts.trust_domain, terms));
   const auto snapshot = context.authorities.Current();
   if (snapshot == nullptr) return absl::UnavailableError("the CA is starting");
   MESHCA_ASSIGN_OR_RETURN(const SigningAuthority root, ActiveRoot(*snapshot));
@@ -51,12 +55,14 @@ absl::StatusOr<v1::CreateTokenResponse> CreateToken(const AdminContext& context,
   token.created_at = now;
   token.expires_at = now + terms.ttl;
   token.created_by = actor;
+  token.replace = terms.replace;
   AuditEntry audit;
   audit.time = now;
   audit.actor = actor;
   audit.action = "token.create";
   audit.target = terms.spiffe_id.uri();
-  audit.detail = absl::StrCat("token ", token.id, " until ", OffsetText(token.expires_at));
+  audit.detail = absl::StrCat("token ", token.id, " until ", OffsetText(token.expires_at),
+                              token.replace ? "; replaces the machine that has the node's name" : "");
   MESHCA_RETURN_IF_ERROR(context.tokens.CreateToken(token, audit));
 
   v1::CreateTokenResponse response;

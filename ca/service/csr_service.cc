@@ -1,5 +1,6 @@
 #include "ca/service/csr_service.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -9,6 +10,7 @@
 #include "ca/base/status.h"
 #include "ca/edge/credentials.h"
 #include "ca/edge/edge_status.h"
+#include "ca/identity/node_name.h"
 #include "ca/rpc/protobuf_payload.h"
 #include "istio/v1/auth/ca.pb.h"
 
@@ -33,6 +35,22 @@ absl::StatusOr<std::string> MetadataText(const IstioCertificateRequest& request,
                       "METADATA_INVALID");
   }
   return found->second.string_value();
+}
+
+// The Agent service joins agents and signs for them; whoever comes here with what is an agent's is at the wrong door.
+absl::StatusOr<CallerIdentity> RefuseAgent(CallerIdentity caller) {
+  const auto agent = std::find_if(caller.ids.begin(), caller.ids.end(), IsAgentId);
+  if (agent == caller.ids.end()) return caller;
+  const absl::string_view node = NodeOfAgent(*agent);
+  return WithReason(
+      absl::PermissionDeniedError(
+          caller.method == AuthMethod::kJoinToken
+              ? absl::StrCat("join token ", caller.token_id, ": it lets the agent of node ", node,
+                             " join, and gives no certificate here; start the agent with it: meshca agent --server "
+                             "HOST:PORT --token-file FILE")
+              : absl::StrCat("caller (", caller.subject, "): the agent of node ", node,
+                             " renews its certificate, and has those of its workloads signed, by the agent service")),
+      "AGENT_SERVICE");
 }
 
 bool IsLifetimeOrKey(absl::string_view reason) { return reason == "LIFETIME" || reason == "KEY_TYPE"; }
@@ -113,6 +131,7 @@ void CsrService::CreateCertificate(std::shared_ptr<rpc::Call> call) {
   // Who asks comes before what is asked: a stranger learns nothing but that it is one.
   authenticator_.Authenticate(*std::move(credentials), clock_.Now(),
                               [this, call](absl::StatusOr<CallerIdentity> caller) {
+                                if (caller.ok()) caller = RefuseAgent(*std::move(caller));
                                 if (!caller.ok()) return Refuse(*call, caller.status());
                                 if (call->cancelled())
                                   return call->Finish(absl::CancelledError("the caller went away"));

@@ -26,6 +26,9 @@ v1::Entry EntryMessage(const RegistrationEntry& entry) {
   for (const std::string& name : entry.dns_names) message.add_dns_names(name);
   SetTime(entry.created_at, [&] { return message.mutable_created_at(); });
   message.set_created_by(entry.created_by);
+  for (const std::string& glob : entry.nodes) message.add_nodes(glob);
+  message.set_hint(entry.hint);
+  SetDuration(entry.jwt_ttl, message.mutable_jwt_ttl());
   return message;
 }
 
@@ -37,6 +40,9 @@ absl::StatusOr<RegistrationEntry> ReadEntryMessage(const AdminContext& context, 
   entry.dns_names.assign(message.dns_names().begin(), message.dns_names().end());
   entry.ttl = ToDuration(message.ttl());
   entry.id = message.id();
+  entry.nodes.assign(message.nodes().begin(), message.nodes().end());
+  entry.hint = message.hint();
+  entry.jwt_ttl = ToDuration(message.jwt_ttl());
   MESHCA_RETURN_IF_ERROR(CompleteEntry(context.facts.trust_domain, entry));
   entry.created_at = context.clock.Now();
   entry.created_by = actor;

@@ -173,8 +173,8 @@ std::string WarningOfProgramAlone(const v1::Entry& entry) {
 
 void BindApply(CLI::App& app, ApplyOptions& options) {
   app.add_option("-f,--file", options.files,
-                 "YAML or JSON file: `entries:`, a list of spiffe_id, selectors, ttl, dns_names, id; - is standard "
-                 "input; may be repeated")
+                 "YAML or JSON file: `entries:`, a list of spiffe_id, selectors, nodes, ttl, jwt_ttl, dns_names, "
+                 "hint, id; - is standard input; may be repeated")
       ->required()
       ->type_name("FILE")
       ->allow_extra_args(false);

@@ -25,17 +25,26 @@ struct CreateEntryOptions {
   std::vector<std::string> dns_names;
   std::string ttl;
   std::string id;
+  std::vector<std::string> nodes;
+  std::string hint;
+  std::string jwt_ttl;
 };
 
-std::string Ttl(const v1::Entry& entry) {
-  return entry.ttl().seconds() == 0 ? "-" : absl::StrCat(entry.ttl().seconds(), "s");
+std::string Seconds(const google::protobuf::Duration& duration) {
+  return duration.seconds() == 0 ? "-" : absl::StrCat(duration.seconds(), "s");
+}
+
+std::string ServedBy(const v1::Entry& entry) {
+  return entry.nodes().empty() ? "this host" : absl::StrCat("agents of ", absl::StrJoin(entry.nodes(), ", "));
 }
 
 void PrintEntryText(const v1::Entry& entry) {
-  Out("id          %s\nspiffe id   %s\nselectors   %s\nttl         %s\ndns names   %s\ncreated     %s by %s\n",
-      entry.id(), entry.spiffe_id(), absl::StrJoin(entry.selectors(), " and "), Ttl(entry),
-      entry.dns_names().empty() ? "-" : absl::StrJoin(entry.dns_names(), ", "), ShowTime(entry, "created_at"),
-      entry.created_by());
+  Out("id          %s\nspiffe id   %s\nselectors   %s\nserved by   %s\n", entry.id(), entry.spiffe_id(),
+      absl::StrJoin(entry.selectors(), " and "), ServedBy(entry));
+  Out("ttl         %s\njwt ttl     %s\ndns names   %s\nhint        %s\n", Seconds(entry.ttl()),
+      Seconds(entry.jwt_ttl()), entry.dns_names().empty() ? "-" : absl::StrJoin(entry.dns_names(), ", "),
+      entry.hint().empty() ? "-" : entry.hint());
+  Out("created     %s by %s\n", ShowTime(entry, "created_at"), entry.created_by());
 }
 
 void BindCreateEntry(CLI::App& app, CreateEntryOptions& options) {
@@ -51,6 +60,16 @@ void BindCreateEntry(CLI::App& app, CreateEntryOptions& options) {
       ->allow_extra_args(false);
   app.add_option("--ttl", options.ttl, "Longest lifetime of its certificates (default: the server's)")
       ->type_name("DURATION");
+  app.add_option(
+         "--node", options.nodes,
+         "Served by the agents of nodes that fit, such as 'web-*', and by nobody else; may be repeated (default: "
+         "by the CA's own socket)")
+      ->type_name("GLOB")
+      ->allow_extra_args(false);
+  app.add_option("--hint", options.hint, "Tells Workload API clients with several identities which this one is")
+      ->type_name("TEXT");
+  app.add_option("--jwt-ttl", options.jwt_ttl, "Lifetime of its JWT-SVIDs, at most 5m (default: 5m)")
+      ->type_name("DURATION");
   app.add_option("--id", options.id, "Id of the entry (default: made from what it says)")->type_name("ID");
 }
 
@@ -62,6 +81,11 @@ absl::Status CreateEntry(Session& session, CreateEntryOptions& options) {
   for (const std::string& selector : options.selectors) wanted.add_selectors(selector);
   for (const std::string& name : options.dns_names) wanted.add_dns_names(name);
   if (!options.ttl.empty()) MESHCA_RETURN_IF_ERROR(ReadDuration("--ttl", options.ttl, *wanted.mutable_ttl()));
+  for (const std::string& glob : options.nodes) wanted.add_nodes(glob);
+  wanted.set_hint(options.hint);
+  if (!options.jwt_ttl.empty()) {
+    MESHCA_RETURN_IF_ERROR(ReadDuration("--jwt-ttl", options.jwt_ttl, *wanted.mutable_jwt_ttl()));
+  }
   v1::Entry entry;
   MESHCA_RETURN_IF_ERROR(session.CallAdmin("CreateEntry", request, entry));
   session.Print(entry, [&] { Out("%s\n", entry.id()); });
@@ -74,9 +98,10 @@ absl::Status CreateEntry(Session& session, CreateEntryOptions& options) {
 absl::Status ListEntries(Session& session) {
   v1::ListEntriesResponse response;
   MESHCA_RETURN_IF_ERROR(session.CallAdmin("ListEntries", v1::ListEntriesRequest(), response));
-  PrintList(session, {"ID", "SPIFFE ID", "SELECTORS", "TTL"}, response.entries(),
+  PrintList(session, {"ID", "SPIFFE ID", "SELECTORS", "SERVED BY", "TTL"}, response.entries(),
             [](const v1::Entry& entry) -> std::vector<std::string> {
-              return {entry.id(), entry.spiffe_id(), absl::StrJoin(entry.selectors(), " "), Ttl(entry)};
+              return {entry.id(), entry.spiffe_id(), absl::StrJoin(entry.selectors(), " "), ServedBy(entry),
+                      Seconds(entry.ttl())};
             });
   return absl::OkStatus();
 }

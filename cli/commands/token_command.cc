@@ -26,19 +26,51 @@ struct CreateTokenOptions {
   std::string out_file;
   std::string ttl;
   std::string node;
+  bool replace = false;
 };
 
 void BindCreateToken(CLI::App& app, CreateTokenOptions& options) {
-  app.add_option("SPIFFE_ID", options.spiffe_id, "The identity that the token gives")->required();
+  app.add_option("SPIFFE_ID", options.spiffe_id, "The identity that the token gives; without one, --node says");
   app.add_option("--ttl", options.ttl, "How long it may be redeemed: 10m, 1h (default 10m)")->type_name("DURATION");
-  app.add_option("--node", options.node, "Node that its holder joins as")->type_name("NAME");
+  app.add_option("--node", options.node,
+                 "Node that its holder joins as; without a SPIFFE_ID the token is for the agent of this node")
+      ->type_name("NAME");
+  app.add_flag("--replace", options.replace,
+               "The agent may take the node's name from a machine that lives, which is refused from then on");
   app.add_option("--out", options.out_file, "Write it to this file, which only you can read, instead of printing it")
       ->type_name("FILE");
 }
 
-void PrintAdvice(const v1::CreateTokenResponse& response, const std::string& file) {
+// Where agents find this server: the port of its TLS listener, at the name of this host if it listens on all addresses.
+std::string ServerAddress(Session& session) {
+  constexpr absl::string_view kUnknown = "HOST:PORT";
+  v1::ServerStatus status;
+  if (!session.CallAdmin("GetStatus", v1::GetStatusRequest(), status).ok()) return std::string(kUnknown);
+  for (const v1::Listener& listener : status.listeners()) {
+    if (listener.name() != "grpc") continue;
+    const absl::string_view address = listener.address();
+    const size_t colon = address.rfind(':');
+    if (colon == absl::string_view::npos) continue;
+    const absl::string_view host = address.substr(0, colon);
+    if (host != "0.0.0.0" && host != "[::]") return listener.address();
+    char name[256] = {};
+    if (::gethostname(name, sizeof name - 1) != 0) continue;
+    return absl::StrCat(name, address.substr(colon));
+  }
+  return std::string(kUnknown);
+}
+
+bool IsForAgent(const CreateTokenOptions& options) { return options.spiffe_id.empty(); }
+
+void PrintAdvice(Session& session, const CreateTokenOptions& options, const v1::CreateTokenResponse& response) {
+  const std::string file = options.out_file.empty() ? "- (then paste it)" : options.out_file;
   Err("good for one key, until %s UTC; it carries the fingerprint of root %s\n",
       ShowTime(response.record(), "expires_at"), response.root_fingerprint());
+  if (IsForAgent(options)) {
+    Err("next, on node %s: meshca agent --server %s --token-file %s\n", response.record().node(),
+        ServerAddress(session), file);
+    return;
+  }
   Err("next: meshca request %s --server HOST:PORT --token-file %s --out-dir DIR\n", response.record().spiffe_id(),
       file);
 }
@@ -58,22 +90,29 @@ absl::Status KeepInFile(Session& session, v1::CreateTokenResponse& response, con
 
 // The token alone is on stdout, for a pipe: `meshca token create ID | meshca request ID --token-file - ...`.
 absl::Status CreateToken(Session& session, CreateTokenOptions& options) {
+  if (IsForAgent(options) && options.node.empty()) {
+    return UsageError("a token is for a SPIFFE_ID, or for the agent of a node: --node NAME");
+  }
+  if (options.replace && !IsForAgent(options)) {
+    return UsageError("--replace: goes with --node alone; only the agent of a node takes the name of another machine");
+  }
   v1::CreateTokenRequest request;
   request.set_spiffe_id(options.spiffe_id);
   request.set_node(options.node);
+  request.set_replace(options.replace);
   if (!options.ttl.empty()) MESHCA_RETURN_IF_ERROR(ReadDuration("--ttl", options.ttl, *request.mutable_ttl()));
   v1::CreateTokenResponse response;
   MESHCA_RETURN_IF_ERROR(session.CallAdmin("CreateToken", request, response));
   if (!options.out_file.empty()) {
     MESHCA_RETURN_IF_ERROR(KeepInFile(session, response, options.out_file));
     session.Print(response, [] {});
-    PrintAdvice(response, options.out_file);
+    PrintAdvice(session, options, response);
     return absl::OkStatus();
   }
   session.Print(response, [&] { Out("%s\n", response.token()); });
   Wipe(*response.mutable_token());
   // Where the token goes into a pipe nobody is waiting for advice.
-  if (::isatty(STDOUT_FILENO)) PrintAdvice(response, "- (then paste it)");
+  if (::isatty(STDOUT_FILENO)) PrintAdvice(session, options, response);
   return absl::OkStatus();
 }
 
@@ -82,8 +121,12 @@ absl::Status ListTokens(Session& session) {
   MESHCA_RETURN_IF_ERROR(session.CallAdmin("ListTokens", v1::ListTokensRequest(), response));
   PrintList(session, {"ID", "SPIFFE ID", "STATE", "EXPIRES (UTC)", "NODE", "CREATED BY"}, response.tokens(),
             [](const v1::JoinToken& token) -> std::vector<std::string> {
-              return {token.id(),   token.spiffe_id(), token.state(), ShowTime(token, "expires_at"),
-                      token.node(), token.created_by()};
+              return {token.id(),
+                      token.spiffe_id(),
+                      token.state(),
+                      ShowTime(token, "expires_at"),
+                      absl::StrCat(token.node(), token.replace() ? " (replaces)" : ""),
+                      token.created_by()};
             });
   return absl::OkStatus();
 }

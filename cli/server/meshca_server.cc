@@ -322,6 +322,7 @@ AdminContext MeshcaServer::AdminParts() {
   context.accept_clock = [this](const std::string& actor) { return state_->authorities->AcceptClock(actor); };
   context.readiness = [this] { return readiness_->Ready(); };
   context.entry_applies = state_->store.get();
+  context.nodes = state_->store.get();
   context.entries_changed = [this] {
     absl::Status reloaded = state_->entries.Reload(*state_->store);
     sds_->EntriesChanged();

@@ -258,7 +258,37 @@ constexpr char kVersion4[] = R"sql(
 CREATE INDEX token_expires_at ON token(expires_at);
 )sql";
 
-constexpr Migration kMigrations[] = {{1, kVersion1}, {2, kVersion2}, {3, kVersion3}, {4, kVersion4}};
+// Nodes and their agents. An earlier program would serve an entry for nodes on the CA's own socket, and renew the
+// certificates of agents that are banned: it must not open this database. `nodes` is an empty list by default.
+constexpr char kVersion5[] = R"sql(
+ALTER TABLE entry ADD COLUMN nodes BLOB NOT NULL DEFAULT x'0000000000000000';
+ALTER TABLE entry ADD COLUMN hint TEXT NOT NULL DEFAULT '';
+ALTER TABLE entry ADD COLUMN jwt_ttl INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE entry ADD COLUMN added_mac BLOB NOT NULL DEFAULT x'';  -- over the id and the three above
+DROP INDEX entry_rights;
+CREATE UNIQUE INDEX entry_rights ON entry(spiffe_id, selectors, nodes, since, until);
+
+ALTER TABLE token ADD COLUMN replace INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE token ADD COLUMN added_mac BLOB NOT NULL DEFAULT x'';  -- over the id and `replace`
+
+CREATE TABLE node(
+  name TEXT PRIMARY KEY,
+  joined_at INTEGER NOT NULL,
+  token TEXT NOT NULL,
+  line TEXT NOT NULL,  -- serial numbers in hex
+  serial TEXT NOT NULL,
+  expires_at INTEGER NOT NULL,
+  key_sha256 BLOB NOT NULL,
+  banned_at INTEGER NOT NULL,
+  banned_by TEXT NOT NULL,
+  ban_reason TEXT NOT NULL,
+  mac BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+UPDATE meta SET min_reader = 5;
+)sql";
+
+constexpr Migration kMigrations[] = {{1, kVersion1}, {2, kVersion2}, {3, kVersion3}, {4, kVersion4}, {5, kVersion5}};
 
 // The oldest schema number whose programs can use this database; as new as the database itself where it does not say.
 absl::StatusOr<int64_t> MinReader(Database& database) {

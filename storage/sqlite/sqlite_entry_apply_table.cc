@@ -57,11 +57,11 @@ absl::StatusOr<uint64_t> SqliteEntryApplyTable::CountRows(uint64_t apply) {
 }
 
 absl::Status SqliteEntryApplyTable::Stage(uint64_t apply, uint64_t place, const GivenEntry& given,
-                                          absl::string_view mac) {
-  const EntryColumns columns(given.entry, mac);
+                                          const RowMacs& macs) {
+  const EntryColumns columns(given.entry, macs);
   Query insert(database_,
-               "INSERT INTO entry(id, spiffe_id, selectors, ttl, dns_names, created_at, created_by, mac, since, place,"
-               " id_made) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+               "INSERT INTO entry(id, spiffe_id, selectors, ttl, dns_names, created_at, created_by, mac, nodes, hint,"
+               " jwt_ttl, added_mac, since, place, id_made) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   return columns.BindTo(insert).Bind(apply).Bind(place).Bind(given.id_made).Run();
 }
 
@@ -78,7 +78,8 @@ absl::StatusOr<std::vector<StagedEntry>> SqliteEntryApplyTable::ReadStaged(uint6
   std::vector<StagedEntry> staged;
   Query rows(database_,
              "SELECT ref, place, id_made, unchanged, id, spiffe_id, selectors, ttl, dns_names, created_at, created_by,"
-             " mac FROM entry WHERE since = ? AND since <> 0 AND place > ? ORDER BY place LIMIT ?");
+             " mac, nodes, hint, jwt_ttl, added_mac FROM entry WHERE since = ? AND since <> 0 AND place > ? ORDER BY "
+             "place LIMIT ?");
   rows.Bind(apply).Bind(after_place).Bind(rows_max);
   while (rows.Next()) {
     StagedEntry row;
@@ -93,8 +94,13 @@ absl::StatusOr<std::vector<StagedEntry>> SqliteEntryApplyTable::ReadStaged(uint6
   return staged;
 }
 
-absl::Status SqliteEntryApplyTable::WriteId(int64_t ref, const std::string& id, absl::string_view mac) {
-  return Query(database_, "UPDATE entry SET id = ?, mac = ? WHERE ref = ?").Bind(id).BindBlob(mac).Bind(ref).Run();
+absl::Status SqliteEntryApplyTable::WriteId(int64_t ref, const std::string& id, const RowMacs& macs) {
+  return Query(database_, "UPDATE entry SET id = ?, mac = ?, added_mac = ? WHERE ref = ?")
+      .Bind(id)
+      .BindBlob(macs.mac)
+      .BindBlob(macs.added_mac)
+      .Bind(ref)
+      .Run();
 }
 
 absl::Status SqliteEntryApplyTable::MarkUnchanged(int64_t ref) {
@@ -126,7 +132,8 @@ absl::Status SqliteEntryApplyTable::TakeAway(uint64_t apply, int64_t ref) {
 absl::StatusOr<std::vector<TakenEntry>> SqliteEntryApplyTable::ReadTaken(uint64_t apply, uint64_t rows_max) {
   std::vector<TakenEntry> taken;
   Query rows(database_,
-             "SELECT ref, id, spiffe_id, selectors, ttl, dns_names, created_at, created_by, mac FROM entry"
+             "SELECT ref, id, spiffe_id, selectors, ttl, dns_names, created_at, created_by, mac, nodes, hint,"
+             " jwt_ttl, added_mac FROM entry"
              " WHERE until = ? AND until <> 0 LIMIT ?");
   rows.Bind(apply).Bind(rows_max);
   while (rows.Next()) {

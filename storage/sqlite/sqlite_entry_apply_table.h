@@ -22,10 +22,10 @@ class SqliteEntryApplyTable final : public EntryApplyTable {
   absl::Status Visit(absl::FunctionRef<bool(uint64_t apply)> visit) override;
   absl::StatusOr<uint64_t> CountRows(uint64_t apply) override;
 
-  absl::Status Stage(uint64_t apply, uint64_t place, const GivenEntry& given, absl::string_view mac) override;
+  absl::Status Stage(uint64_t apply, uint64_t place, const GivenEntry& given, const RowMacs& macs) override;
   absl::StatusOr<std::optional<uint64_t>> FindPlace(uint64_t apply, const std::string& id) override;
   absl::StatusOr<std::vector<StagedEntry>> ReadStaged(uint64_t apply, uint64_t after_place, uint64_t rows_max) override;
-  absl::Status WriteId(int64_t ref, const std::string& id, absl::string_view mac) override;
+  absl::Status WriteId(int64_t ref, const std::string& id, const RowMacs& macs) override;
   absl::Status MarkUnchanged(int64_t ref) override;
 
   absl::StatusOr<std::vector<Absent>> ReadAbsent(uint64_t apply, int64_t after_ref, uint64_t rows_max) override;

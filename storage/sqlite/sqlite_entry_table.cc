@@ -21,8 +21,12 @@ absl::StatusOr<std::optional<LiveEntry>> ReadLive(Query& row) {
 
 }  // namespace
 
-EntryColumns::EntryColumns(const RegistrationEntry& entry, absl::string_view mac)
-    : entry_(entry), mac_(mac), selectors_(PackStrings(entry.selectors)), dns_names_(PackStrings(entry.dns_names)) {}
+EntryColumns::EntryColumns(const RegistrationEntry& entry, const RowMacs& macs)
+    : entry_(entry),
+      macs_(macs),
+      selectors_(PackStrings(entry.selectors)),
+      dns_names_(PackStrings(entry.dns_names)),
+      nodes_(PackStrings(entry.nodes)) {}
 
 Query& EntryColumns::BindTo(Query& query) const {
   return query.Bind(entry_.id)
@@ -32,7 +36,11 @@ Query& EntryColumns::BindTo(Query& query) const {
       .BindBlob(dns_names_)
       .Bind(entry_.created_at)
       .Bind(entry_.created_by)
-      .BindBlob(mac_);
+      .BindBlob(macs_.mac)
+      .BindBlob(nodes_)
+      .Bind(entry_.hint)
+      .Bind(absl::ToInt64Microseconds(entry_.jwt_ttl))
+      .BindBlob(macs_.added_mac);
 }
 
 absl::StatusOr<WithMac<RegistrationEntry>> ReadEntry(Query& row) {
@@ -48,28 +56,36 @@ absl::StatusOr<WithMac<RegistrationEntry>> ReadEntry(Query& row) {
   entry.created_at = row.Time();
   entry.created_by = row.String();
   read.mac = row.String();
+  MESHCA_ASSIGN_OR_RETURN(entry.nodes, UnpackStrings(row.Bytes()));
+  entry.hint = row.String();
+  entry.jwt_ttl = absl::Microseconds(row.Int());
+  read.added_mac = row.String();
   return read;
 }
 
-// Either way by a unique index: over the id, or over (spiffe_id, selectors).
+// Either way by a unique index: over the id, or over (spiffe_id, selectors, nodes).
 absl::StatusOr<std::optional<LiveEntry>> SqliteEntryTable::FindById(const std::string& id) {
   Query row(database_,
-            "SELECT ref, id, spiffe_id, selectors, ttl, dns_names, created_at, created_by, mac FROM live_entry"
+            "SELECT ref, id, spiffe_id, selectors, ttl, dns_names, created_at, created_by, mac, nodes,"
+            " hint, jwt_ttl, added_mac FROM live_entry"
             " WHERE id = ?");
   return ReadLive(row.Bind(id));
 }
 
 absl::StatusOr<std::optional<LiveEntry>> SqliteEntryTable::FindByIdentity(const SpiffeId& spiffe_id) {
   Query row(database_,
-            "SELECT ref, id, spiffe_id, selectors, ttl, dns_names, created_at, created_by, mac FROM live_entry"
-            " WHERE spiffe_id = ? LIMIT 1");
-  return ReadLive(row.Bind(spiffe_id.uri()));
+            "SELECT ref, id, spiffe_id, selectors, ttl, dns_names, created_at, created_by, mac, nodes,"
+            " hint, jwt_ttl, added_mac FROM live_entry"
+            " WHERE spiffe_id = ? AND nodes = ? LIMIT 1");
+  const std::string no_nodes = PackStrings({});
+  return ReadLive(row.Bind(spiffe_id.uri()).BindBlob(no_nodes));
 }
 
 absl::StatusOr<std::optional<std::string>> SqliteEntryTable::FindHolder(const RegistrationEntry& entry) {
   const std::string selectors = PackStrings(entry.selectors);
-  Query row(database_, "SELECT id FROM live_entry WHERE spiffe_id = ? AND selectors = ?");
-  row.Bind(entry.spiffe_id.uri()).BindBlob(selectors);
+  const std::string nodes = PackStrings(entry.nodes);
+  Query row(database_, "SELECT id FROM live_entry WHERE spiffe_id = ? AND selectors = ? AND nodes = ?");
+  row.Bind(entry.spiffe_id.uri()).BindBlob(selectors).BindBlob(nodes);
   if (row.Next()) return row.String();
   MESHCA_RETURN_IF_ERROR(row.status());
   return std::nullopt;
@@ -77,7 +93,8 @@ absl::StatusOr<std::optional<std::string>> SqliteEntryTable::FindHolder(const Re
 
 absl::Status SqliteEntryTable::Visit(absl::FunctionRef<absl::Status(WithMac<RegistrationEntry>)> visit) {
   Query rows(database_,
-             "SELECT id, spiffe_id, selectors, ttl, dns_names, created_at, created_by, mac FROM live_entry"
+             "SELECT id, spiffe_id, selectors, ttl, dns_names, created_at, created_by, mac, nodes,"
+             " hint, jwt_ttl, added_mac FROM live_entry"
              " ORDER BY created_at, id");
   while (rows.Next()) {
     MESHCA_ASSIGN_OR_RETURN(WithMac<RegistrationEntry> entry, ReadEntry(rows));
@@ -86,19 +103,20 @@ absl::Status SqliteEntryTable::Visit(absl::FunctionRef<absl::Status(WithMac<Regi
   return rows.status();
 }
 
-absl::Status SqliteEntryTable::Insert(const RegistrationEntry& entry, absl::string_view mac) {
-  const EntryColumns columns(entry, mac);
+absl::Status SqliteEntryTable::Insert(const RegistrationEntry& entry, const RowMacs& macs) {
+  const EntryColumns columns(entry, macs);
   Query insert(database_,
-               "INSERT INTO entry(id, spiffe_id, selectors, ttl, dns_names, created_at, created_by, mac)"
-               " VALUES(?, ?, ?, ?, ?, ?, ?, ?)");
+               "INSERT INTO entry(id, spiffe_id, selectors, ttl, dns_names, created_at, created_by, mac, nodes, hint,"
+               " jwt_ttl, added_mac) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   return columns.BindTo(insert).Run();
 }
 
-absl::Status SqliteEntryTable::Replace(int64_t ref, const RegistrationEntry& entry, absl::string_view mac) {
-  const EntryColumns columns(entry, mac);
-  Query update(database_,
-               "UPDATE entry SET id = ?, spiffe_id = ?, selectors = ?, ttl = ?, dns_names = ?,"
-               " created_at = ?, created_by = ?, mac = ? WHERE ref = ?");
+absl::Status SqliteEntryTable::Replace(int64_t ref, const RegistrationEntry& entry, const RowMacs& macs) {
+  const EntryColumns columns(entry, macs);
+  Query update(
+      database_,
+      "UPDATE entry SET id = ?, spiffe_id = ?, selectors = ?, ttl = ?, dns_names = ?,"
+      " created_at = ?, created_by = ?, mac = ?, nodes = ?, hint = ?, jwt_ttl = ?, added_mac = ? WHERE ref = ?");
   return columns.BindTo(update).Bind(ref).Run();
 }
 

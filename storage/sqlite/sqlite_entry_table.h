@@ -18,8 +18,8 @@ class SqliteEntryTable final : public EntryTable {
   absl::StatusOr<std::optional<LiveEntry>> FindByIdentity(const SpiffeId& spiffe_id) override;
   absl::StatusOr<std::optional<std::string>> FindHolder(const RegistrationEntry& entry) override;
   absl::Status Visit(absl::FunctionRef<absl::Status(WithMac<RegistrationEntry>)> visit) override;
-  absl::Status Insert(const RegistrationEntry& entry, absl::string_view mac) override;
-  absl::Status Replace(int64_t ref, const RegistrationEntry& entry, absl::string_view mac) override;
+  absl::Status Insert(const RegistrationEntry& entry, const RowMacs& macs) override;
+  absl::Status Replace(int64_t ref, const RegistrationEntry& entry, const RowMacs& macs) override;
   absl::StatusOr<bool> Delete(absl::string_view id) override;
 
  private:
@@ -27,21 +27,22 @@ class SqliteEntryTable final : public EntryTable {
 };
 
 // What an entry's row is written from, packed as its columns keep it. Lives until the query has run; the entry and the
-// MAC outlive it.
+// MACs outlive it.
 class EntryColumns {
  public:
-  EntryColumns(const RegistrationEntry& entry, absl::string_view mac);
+  EntryColumns(const RegistrationEntry& entry, const RowMacs& macs);
 
-  // Binds the columns id, spiffe_id, selectors, ttl, dns_names, created_at, created_by and mac, in this order.
+  // Binds the columns id, spiffe_id, selectors, ttl, dns_names, created_at, created_by, mac, nodes, hint, jwt_ttl and
+  // added_mac, in this order.
   Query& BindTo(Query& query) const;
 
  private:
   const RegistrationEntry& entry_;
-  const absl::string_view mac_;
-  const std::string selectors_, dns_names_;
+  const RowMacs& macs_;
+  const std::string selectors_, dns_names_, nodes_;
 };
 
-// The columns id, spiffe_id, selectors, ttl, dns_names, created_at, created_by, mac of a row.
+// The same columns of a row.
 absl::StatusOr<WithMac<RegistrationEntry>> ReadEntry(Query& row);
 
 }  // namespace meshca::storage

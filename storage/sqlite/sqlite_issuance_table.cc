@@ -96,7 +96,8 @@ absl::Status SqliteIssuanceTable::Insert(const NewIssuance& row) {
   insert.BindBlob(record.serial.bytes()).Bind(spiffe_id).Bind(row.signer).Bind(caller);
   insert.Bind(SecondsOf(record.not_before)).Bind(not_after).Bind(record.issued_at);
   insert.BindBlob(record.key_sha256).BindBlob(record.certificate_sha256);
-  BindOptional(BindOptional(insert, record.instance), record.node);
+  BindOptional(insert, record.instance);
+  row.node.empty() ? insert.BindNull() : insert.Bind(row.node);
   if (parent.has_value()) {
     insert.BindBlob(*parent);
   } else {
@@ -131,7 +132,8 @@ absl::StatusOr<std::optional<RecordedCertificate>> SqliteIssuanceTable::FindReco
   Query row(
       database_,
       "SELECT i.ref, s.uri, i.certificate_sha256, c.method, c.subject, i.token, i.parent, i.line, i.origin,"
-      " o.kind, o.reference, xc.revoked_at, xc.reason, xl.revoked_at, xl.reason, xk.revoked_at, xk.reason, i.issued_at"
+      " o.kind, o.reference, xc.revoked_at, xc.reason, xl.revoked_at, xl.reason, xk.revoked_at, xk.reason, i.issued_at,"
+      " i.node"
       " FROM issuance i CROSS JOIN spiffe_id s ON s.ref = i.spiffe_id CROSS JOIN caller c ON c.ref = i.caller"
       " LEFT JOIN origin o ON o.ref = i.origin"
       " LEFT JOIN revoked_certificate rc ON rc.serial = i.serial"
@@ -164,6 +166,7 @@ absl::StatusOr<std::optional<RecordedCertificate>> SqliteIssuanceTable::FindReco
   found.origin.reference = row.String();
   found.revocation = ReadRevocation(row, 3);
   found.issued_at = row.Time();
+  found.node = row.String();
   return found;
 }
 

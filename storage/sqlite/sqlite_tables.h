@@ -8,6 +8,7 @@
 #include "storage/sqlite/sqlite_entry_apply_table.h"
 #include "storage/sqlite/sqlite_entry_table.h"
 #include "storage/sqlite/sqlite_issuance_table.h"
+#include "storage/sqlite/sqlite_node_table.h"
 #include "storage/sqlite/sqlite_revocation_table.h"
 #include "storage/sqlite/sqlite_setting_table.h"
 #include "storage/sqlite/sqlite_subscriber_table.h"
@@ -30,9 +31,10 @@ class SqliteTables {
         issuances_(database),
         revocations_(database),
         subscribers_(database),
+        nodes_(database),
         consistency_(database),
-        tables_{trust_,   settings_,  audit_,       tokens_,      entries_,
-                applies_, issuances_, revocations_, subscribers_, consistency_} {}
+        tables_{trust_,     settings_,    audit_,       tokens_, entries_,    applies_,
+                issuances_, revocations_, subscribers_, nodes_,  consistency_} {}
   SqliteTables(const SqliteTables&) = delete;
   SqliteTables& operator=(const SqliteTables&) = delete;
 
@@ -49,6 +51,7 @@ class SqliteTables {
   SqliteIssuanceTable issuances_;
   SqliteRevocationTable revocations_;
   SqliteSubscriberTable subscribers_;
+  SqliteNodeTable nodes_;
   SqliteConsistency consistency_;
   Tables tables_;
 };

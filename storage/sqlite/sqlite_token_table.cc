@@ -22,6 +22,8 @@ WithMac<JoinToken> ReadToken(Query& row) {
   token.used_key_sha256 = row.String();
   token.used_at = row.Time();
   read.mac = row.String();
+  token.replace = row.Int() != 0;
+  read.added_mac = row.String();
   return read;
 }
 
@@ -33,10 +35,10 @@ absl::StatusOr<std::optional<WithMac<JoinToken>>> ReadOne(Query& row) {
 
 }  // namespace
 
-absl::Status SqliteTokenTable::Insert(const JoinToken& token, absl::string_view mac) {
+absl::Status SqliteTokenTable::Insert(const JoinToken& token, const RowMacs& macs) {
   return Query(database_,
-               "INSERT INTO token(id, secret_sha256, spiffe_id, node, created_at, expires_at,"
-               " created_by, used_key_sha256, used_at, mac) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+               "INSERT INTO token(id, secret_sha256, spiffe_id, node, created_at, expires_at, created_by,"
+               " used_key_sha256, used_at, mac, replace, added_mac) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
       .Bind(token.id)
       .BindBlob(token.secret_sha256)
       .Bind(token.spiffe_id.uri())
@@ -46,28 +48,30 @@ absl::Status SqliteTokenTable::Insert(const JoinToken& token, absl::string_view 
       .Bind(token.created_by)
       .BindBlob(token.used_key_sha256)
       .Bind(token.used_at)
-      .BindBlob(mac)
+      .BindBlob(macs.mac)
+      .Bind(token.replace)
+      .BindBlob(macs.added_mac)
       .Run();
 }
 
 absl::StatusOr<std::optional<WithMac<JoinToken>>> SqliteTokenTable::FindById(absl::string_view id) {
   Query row(database_,
             "SELECT id, secret_sha256, spiffe_id, node, created_at, expires_at, created_by, used_key_sha256, used_at,"
-            " mac FROM token WHERE id = ?");
+            " mac, replace, added_mac FROM token WHERE id = ?");
   return ReadOne(row.Bind(id));
 }
 
 absl::StatusOr<std::optional<WithMac<JoinToken>>> SqliteTokenTable::FindBySecret(absl::string_view secret_sha256) {
   Query row(database_,
             "SELECT id, secret_sha256, spiffe_id, node, created_at, expires_at, created_by, used_key_sha256, used_at,"
-            " mac FROM token WHERE secret_sha256 = ?");
+            " mac, replace, added_mac FROM token WHERE secret_sha256 = ?");
   return ReadOne(row.BindBlob(secret_sha256));
 }
 
 absl::Status SqliteTokenTable::Visit(absl::FunctionRef<absl::Status(WithMac<JoinToken>)> visit) {
   Query rows(database_,
              "SELECT id, secret_sha256, spiffe_id, node, created_at, expires_at, created_by, used_key_sha256, used_at,"
-             " mac FROM token ORDER BY created_at, id");
+             " mac, replace, added_mac FROM token ORDER BY created_at, id");
   while (rows.Next()) MESHCA_RETURN_IF_ERROR(visit(ReadToken(rows)));
   return rows.status();
 }
@@ -84,6 +88,10 @@ absl::Status SqliteTokenTable::WriteUse(const JoinToken& token, absl::string_vie
 absl::StatusOr<bool> SqliteTokenTable::Delete(absl::string_view id) {
   MESHCA_RETURN_IF_ERROR(Query(database_, "DELETE FROM token WHERE id = ?").Bind(id).Run());
   return database_.RowsChanged() != 0;
+}
+
+absl::Status SqliteTokenTable::DeleteOf(const SpiffeId& spiffe_id) {
+  return Query(database_, "DELETE FROM token WHERE spiffe_id = ?").Bind(spiffe_id.uri()).Run();
 }
 
 absl::Status SqliteTokenTable::DeleteAll() { return Query(database_, "DELETE FROM token").Run(); }

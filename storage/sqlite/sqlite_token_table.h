@@ -13,12 +13,13 @@ class SqliteTokenTable final : public TokenTable {
  public:
   explicit SqliteTokenTable(Database& database) : database_(database) {}
 
-  absl::Status Insert(const JoinToken& token, absl::string_view mac) override;
+  absl::Status Insert(const JoinToken& token, const RowMacs& macs) override;
   absl::StatusOr<std::optional<WithMac<JoinToken>>> FindById(absl::string_view id) override;
   absl::StatusOr<std::optional<WithMac<JoinToken>>> FindBySecret(absl::string_view secret_sha256) override;
   absl::Status Visit(absl::FunctionRef<absl::Status(WithMac<JoinToken>)> visit) override;
   absl::Status WriteUse(const JoinToken& token, absl::string_view mac) override;
   absl::StatusOr<bool> Delete(absl::string_view id) override;
+  absl::Status DeleteOf(const SpiffeId& spiffe_id) override;
   absl::Status DeleteAll() override;
   absl::StatusOr<uint64_t> Prune(absl::Time expired_before, uint64_t rows_max) override;
 

@@ -35,6 +35,9 @@ ARGUMENTS = {
     "entry apply": ["-f", "{entries}", "--dry-run"],
     "entry show": ["{entry}"],
     "entry delete": None,
+    "node show": None,  # a node joins by the agent service
+    "node ban": None,
+    "node forget": None,
     "subscriber show": None,
     "subscriber evict": ["--node", "nobody-*"],
     "sds get": ["default", "--socket", "{api}"],

@@ -22,7 +22,7 @@ bool Lives(const MemoryEntries& entries, const MemoryEntry& row) {
 }
 
 bool HaveTheSameRights(const RegistrationEntry& a, const RegistrationEntry& b) {
-  return a.spiffe_id == b.spiffe_id && a.selectors == b.selectors;
+  return a.spiffe_id == b.spiffe_id && a.selectors == b.selectors && a.nodes == b.nodes;
 }
 
 // The first living row that `fits`.
@@ -41,7 +41,9 @@ absl::StatusOr<std::optional<storage::LiveEntry>> MemoryEntryTable::FindById(con
 }
 
 absl::StatusOr<std::optional<storage::LiveEntry>> MemoryEntryTable::FindByIdentity(const SpiffeId& spiffe_id) {
-  return FindLiving(*rows_.entries, [&](const RegistrationEntry& entry) { return entry.spiffe_id == spiffe_id; });
+  return FindLiving(*rows_.entries, [&](const RegistrationEntry& entry) {
+    return entry.spiffe_id == spiffe_id && !entry.ServedByAgents();
+  });
 }
 
 absl::StatusOr<std::optional<std::string>> MemoryEntryTable::FindHolder(const RegistrationEntry& entry) {
@@ -62,14 +64,14 @@ absl::Status MemoryEntryTable::Visit(absl::FunctionRef<absl::Status(WithMac<Regi
   return absl::OkStatus();
 }
 
-absl::Status MemoryEntryTable::Insert(const RegistrationEntry& entry, absl::string_view mac) {
+absl::Status MemoryEntryTable::Insert(const RegistrationEntry& entry, const storage::RowMacs& macs) {
   MemoryEntries& entries = rows_.entries.Write();
-  entries.rows[++entries.last_ref].entry = {entry, std::string(mac)};
+  entries.rows[++entries.last_ref].entry = {entry, macs.mac, macs.added_mac};
   return absl::OkStatus();
 }
 
-absl::Status MemoryEntryTable::Replace(int64_t ref, const RegistrationEntry& entry, absl::string_view mac) {
-  rows_.entries.Write().rows[ref].entry = {entry, std::string(mac)};
+absl::Status MemoryEntryTable::Replace(int64_t ref, const RegistrationEntry& entry, const storage::RowMacs& macs) {
+  rows_.entries.Write().rows[ref].entry = {entry, macs.mac, macs.added_mac};
   return absl::OkStatus();
 }
 
@@ -118,7 +120,7 @@ absl::StatusOr<uint64_t> MemoryEntryApplyTable::CountRows(uint64_t apply) {
 }
 
 absl::Status MemoryEntryApplyTable::Stage(uint64_t apply, uint64_t place, const GivenEntry& given,
-                                          absl::string_view mac) {
+                                          const storage::RowMacs& macs) {
   for (const auto& [ref, row] : rows_.entries->rows) {
     if (row.since != apply) continue;
     if (row.entry.value.id == given.entry.id || HaveTheSameRights(row.entry.value, given.entry)) {
@@ -127,7 +129,7 @@ absl::Status MemoryEntryApplyTable::Stage(uint64_t apply, uint64_t place, const 
   }
   MemoryEntries& entries = rows_.entries.Write();
   MemoryEntry& row = entries.rows[++entries.last_ref];
-  row.entry = {given.entry, std::string(mac)};
+  row.entry = {given.entry, macs.mac, macs.added_mac};
   row.since = apply;
   row.place = place;
   row.id_made = given.id_made;
@@ -155,7 +157,7 @@ absl::StatusOr<std::vector<storage::StagedEntry>> MemoryEntryApplyTable::ReadSta
   return staged;
 }
 
-absl::Status MemoryEntryApplyTable::WriteId(int64_t ref, const std::string& id, absl::string_view mac) {
+absl::Status MemoryEntryApplyTable::WriteId(int64_t ref, const std::string& id, const storage::RowMacs& macs) {
   const uint64_t apply = rows_.entries->rows.at(ref).since;
   for (const auto& [other, row] : rows_.entries->rows) {
     if (other != ref && row.since == apply && row.entry.value.id == id) {
@@ -164,7 +166,8 @@ absl::Status MemoryEntryApplyTable::WriteId(int64_t ref, const std::string& id, 
   }
   WithMac<RegistrationEntry>& entry = rows_.entries.Write().rows[ref].entry;
   entry.value.id = id;
-  entry.mac = std::string(mac);
+  entry.mac = macs.mac;
+  entry.added_mac = macs.added_mac;
   return absl::OkStatus();
 }
 

@@ -91,6 +91,7 @@ absl::Status MemoryIssuanceTable::Insert(const storage::NewIssuance& row) {
   auto record = std::make_shared<IssuanceRecord>(row.record);
   record->origin = row.origin;
   record->line_serial = HexLower(row.line);
+  record->node = std::string(row.node);
   record->presented.reset();
   record->trusted_issuers.reset();
   CutTimes(*record);
@@ -113,6 +114,7 @@ absl::StatusOr<std::optional<storage::RecordedCertificate>> MemoryIssuanceTable:
   found.method = record.method;
   found.caller = record.caller;
   found.token_id = record.token_id;
+  found.node = record.node;
   found.parent = storage::SerialBytes(record.parent_serial).value_or("");
   found.line = storage::SerialBytes(record.line_serial).value_or("");
   found.origin = record.origin;

@@ -11,6 +11,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "ca/authority/authority_store.h"
 #include "ca/identity/audit_entry.h"
+#include "ca/identity/node_store.h"
 #include "ca/identity/token_store.h"
 #include "ca/issuance/issuance_store.h"
 #include "ca/subscribers/subscriber_record.h"
@@ -95,7 +96,8 @@ struct MemoryRows {
   SharedRows<MemoryEntries> entries;
   SharedRows<MemoryIssuances> issuances;
   SharedRows<MemoryRevocations> revocations;
-  SharedRows<std::map<std::string, SubscriberRecord>> subscribers;  // by instance
+  SharedRows<std::map<std::string, SubscriberRecord>> subscribers;        // by instance
+  SharedRows<std::map<std::string, storage::WithMac<NodeRecord>>> nodes;  // by name
   int64_t batch = 0;
 };
 

@@ -155,13 +155,13 @@ absl::Status MemoryAuditTable::Visit(absl::FunctionRef<bool(const AuditEntry&)> 
 
 // ---- tokens ----
 
-absl::Status MemoryTokenTable::Insert(const JoinToken& token, absl::string_view mac) {
+absl::Status MemoryTokenTable::Insert(const JoinToken& token, const storage::RowMacs& macs) {
   for (const auto& [id, other] : *rows_.tokens) {
     if (id == token.id || other.value.secret_sha256 == token.secret_sha256) {
       return absl::AlreadyExistsError("a row has this id or this secret");
     }
   }
-  rows_.tokens.Write()[token.id] = {token, std::string(mac)};
+  rows_.tokens.Write()[token.id] = {token, macs.mac, macs.added_mac};
   return absl::OkStatus();
 }
 
@@ -196,6 +196,11 @@ absl::StatusOr<bool> MemoryTokenTable::Delete(absl::string_view id) {
   return rows_.tokens.Write().erase(std::string(id)) != 0;
 }
 
+absl::Status MemoryTokenTable::DeleteOf(const SpiffeId& spiffe_id) {
+  std::erase_if(rows_.tokens.Write(), [&](const auto& row) { return row.second.value.spiffe_id == spiffe_id; });
+  return absl::OkStatus();
+}
+
 absl::Status MemoryTokenTable::DeleteAll() {
   rows_.tokens.Write().clear();
   return absl::OkStatus();
@@ -209,6 +214,30 @@ absl::StatusOr<uint64_t> MemoryTokenTable::Prune(absl::Time expired_before, uint
     return true;
   });
   return deleted;
+}
+
+// ---- nodes ----
+
+absl::StatusOr<std::optional<WithMac<NodeRecord>>> MemoryNodeTable::Find(absl::string_view node) {
+  const auto row = rows_.nodes->find(std::string(node));
+  if (row == rows_.nodes->end()) return std::nullopt;
+  return row->second;
+}
+
+absl::Status MemoryNodeTable::Visit(absl::FunctionRef<absl::Status(WithMac<NodeRecord>)> visit) {
+  for (const auto& [name, row] : *rows_.nodes) MESHCA_RETURN_IF_ERROR(visit(row));
+  return absl::OkStatus();
+}
+
+absl::Status MemoryNodeTable::Put(const NodeRecord& node, absl::string_view mac) {
+  NodeRecord kept = node;
+  for (absl::Time* time : {&kept.joined_at, &kept.certificate_expires, &kept.banned_at}) *time = CutToMicros(*time);
+  rows_.nodes.Write()[node.node] = {std::move(kept), std::string(mac)};
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> MemoryNodeTable::Delete(absl::string_view node) {
+  return rows_.nodes.Write().erase(std::string(node)) != 0;
 }
 
 // ---- subscribers ----

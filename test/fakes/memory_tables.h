@@ -67,12 +67,13 @@ class MemoryTokenTable final : public storage::TokenTable {
  public:
   explicit MemoryTokenTable(MemoryRows& rows) : rows_(rows) {}
 
-  absl::Status Insert(const JoinToken& token, absl::string_view mac) override;
+  absl::Status Insert(const JoinToken& token, const storage::RowMacs& macs) override;
   absl::StatusOr<std::optional<storage::WithMac<JoinToken>>> FindById(absl::string_view id) override;
   absl::StatusOr<std::optional<storage::WithMac<JoinToken>>> FindBySecret(absl::string_view secret_sha256) override;
   absl::Status Visit(absl::FunctionRef<absl::Status(storage::WithMac<JoinToken>)> visit) override;
   absl::Status WriteUse(const JoinToken& token, absl::string_view mac) override;
   absl::StatusOr<bool> Delete(absl::string_view id) override;
+  absl::Status DeleteOf(const SpiffeId& spiffe_id) override;
   absl::Status DeleteAll() override;
   absl::StatusOr<uint64_t> Prune(absl::Time expired_before, uint64_t rows_max) override;
 
@@ -92,6 +93,19 @@ class MemorySubscriberTable final : public storage::SubscriberTable {
   MemoryRows& rows_;
 };
 
+class MemoryNodeTable final : public storage::NodeTable {
+ public:
+  explicit MemoryNodeTable(MemoryRows& rows) : rows_(rows) {}
+
+  absl::StatusOr<std::optional<storage::WithMac<NodeRecord>>> Find(absl::string_view node) override;
+  absl::Status Visit(absl::FunctionRef<absl::Status(storage::WithMac<NodeRecord>)> visit) override;
+  absl::Status Put(const NodeRecord& node, absl::string_view mac) override;
+  absl::StatusOr<bool> Delete(absl::string_view node) override;
+
+ private:
+  MemoryRows& rows_;
+};
+
 class MemoryEntryTable final : public storage::EntryTable {
  public:
   explicit MemoryEntryTable(MemoryRows& rows) : rows_(rows) {}
@@ -100,8 +114,8 @@ class MemoryEntryTable final : public storage::EntryTable {
   absl::StatusOr<std::optional<storage::LiveEntry>> FindByIdentity(const SpiffeId& spiffe_id) override;
   absl::StatusOr<std::optional<std::string>> FindHolder(const RegistrationEntry& entry) override;
   absl::Status Visit(absl::FunctionRef<absl::Status(storage::WithMac<RegistrationEntry>)> visit) override;
-  absl::Status Insert(const RegistrationEntry& entry, absl::string_view mac) override;
-  absl::Status Replace(int64_t ref, const RegistrationEntry& entry, absl::string_view mac) override;
+  absl::Status Insert(const RegistrationEntry& entry, const storage::RowMacs& macs) override;
+  absl::Status Replace(int64_t ref, const RegistrationEntry& entry, const storage::RowMacs& macs) override;
   absl::StatusOr<bool> Delete(absl::string_view id) override;
 
  private:
@@ -118,11 +132,11 @@ class MemoryEntryApplyTable final : public storage::EntryApplyTable {
   absl::Status Delete(uint64_t apply) override;
   absl::Status Visit(absl::FunctionRef<bool(uint64_t apply)> visit) override;
   absl::StatusOr<uint64_t> CountRows(uint64_t apply) override;
-  absl::Status Stage(uint64_t apply, uint64_t place, const GivenEntry& given, absl::string_view mac) override;
+  absl::Status Stage(uint64_t apply, uint64_t place, const GivenEntry& given, const storage::RowMacs& macs) override;
   absl::StatusOr<std::optional<uint64_t>> FindPlace(uint64_t apply, const std::string& id) override;
   absl::StatusOr<std::vector<storage::StagedEntry>> ReadStaged(uint64_t apply, uint64_t after_place,
                                                                uint64_t rows_max) override;
-  absl::Status WriteId(int64_t ref, const std::string& id, absl::string_view mac) override;
+  absl::Status WriteId(int64_t ref, const std::string& id, const storage::RowMacs& macs) override;
   absl::Status MarkUnchanged(int64_t ref) override;
   absl::StatusOr<std::vector<Absent>> ReadAbsent(uint64_t apply, int64_t after_ref, uint64_t rows_max) override;
   absl::Status TakeAway(uint64_t apply, int64_t ref) override;
@@ -201,8 +215,9 @@ class MemoryTables {
         issuances_(rows),
         revocations_(rows),
         subscribers_(rows),
-        tables_{trust_,   settings_,  audit_,       tokens_,      entries_,
-                applies_, issuances_, revocations_, subscribers_, consistency_} {}
+        nodes_(rows),
+        tables_{trust_,     settings_,    audit_,       tokens_, entries_,    applies_,
+                issuances_, revocations_, subscribers_, nodes_,  consistency_} {}
   MemoryTables(const MemoryTables&) = delete;
   MemoryTables& operator=(const MemoryTables&) = delete;
 
@@ -218,6 +233,7 @@ class MemoryTables {
   MemoryIssuanceTable issuances_;
   MemoryRevocationTable revocations_;
   MemorySubscriberTable subscribers_;
+  MemoryNodeTable nodes_;
   MemoryConsistency consistency_;
   storage::Tables tables_;
 };

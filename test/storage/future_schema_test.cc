@@ -65,6 +65,7 @@ const auto kFuture =
     testing::Values(StoreKind{"SqliteOfALaterRelease", [] { return std::make_unique<FutureHarness>(); }});
 INSTANTIATE_TEST_SUITE_P(Future, StoreConformance, kFuture, StoreKindName);
 INSTANTIATE_TEST_SUITE_P(Future, RenewalConformance, kFuture, StoreKindName);
+INSTANTIATE_TEST_SUITE_P(Future, NodeConformance, kFuture, StoreKindName);
 INSTANTIATE_TEST_SUITE_P(Future, RevocationConformance, kFuture, StoreKindName);
 
 TEST(FutureSchema, IsRefusedWhereItSaysThatThisProgramIsTooOld) {
@@ -131,6 +132,7 @@ const MacRead kMacReads[] = {
     {"rotation", [](Store& store) { return store.LoadAuthorities().status(); }},
     {"token", [](Store& store) { return store.ListTokens().status(); }},
     {"entry", [](Store& store) { return store.ListEntries().status(); }},
+    {"node", [](Store& store) { return store.ListNodes().status(); }},
     {"setting", [](Store& store) { return store.GetSealedSetting("grace").status(); }},
 };
 
@@ -146,6 +148,14 @@ class RowMacs : public testing::TestWithParam<MacRead> {
     EXPECT_THAT(harness_.store().CommitAuthorities(change), IsOk());
     EXPECT_THAT(harness_.store().CreateToken(TestToken("t1"), TestAudit()), IsOk());
     EXPECT_THAT(harness_.store().CreateEntry(TestEntry("e1"), TestAudit()), IsOk());
+    JoinToken agent = TestToken("t2");
+    agent.spiffe_id = *SpiffeId::Parse("spiffe://cluster.local/meshca/agent/web-1");
+    EXPECT_THAT(harness_.store().CreateToken(agent, TestAudit()), IsOk());
+    RecordMaker maker;
+    IssuanceRecord joined = maker.Make(agent.spiffe_id.uri());
+    joined.method = AuthMethod::kJoinToken;
+    joined.token_id = "t2";
+    EXPECT_THAT(AppendAndWait(harness_.store(), joined), IsOk());
     EXPECT_THAT(GetParam().read(harness_.store()), IsOk());
   }
   absl::Status ReadWithMac(const std::string& expression) {
@@ -170,6 +180,35 @@ TEST_P(RowMacs, OfAnUnknownVersionAreANewerMeshcasAndNotForged) {
   EXPECT_THAT(read, StatusIs(StatusCode::kFailedPrecondition,
                              AllOf(HasSubstr("written by a newer meshca"), testing::Not(HasSubstr("by hand")))));
   EXPECT_THAT(read, HasReason("ROW_MAC_NEWER"));
+}
+
+// An entry that says something in its added columns cannot be turned into one that was written before there were any.
+TEST(AddedColumns, CannotBeTakenOutOfARow) {
+  struct Case {
+    const char* name;
+    const char* sql;
+  };
+  const Case cases[] = {
+      {"Nodes", "UPDATE entry SET nodes = x'0000000000000000', hint = '', jwt_ttl = 0, added_mac = x''"},
+      {"NodesAlone", "UPDATE entry SET nodes = x'0000000000000000'"},
+      {"Mac", "UPDATE entry SET added_mac = x''"},
+      {"JwtTtl", "UPDATE entry SET jwt_ttl = 1"},
+      {"Replace", "UPDATE token SET replace = 1"},
+      {"ReplaceWithoutMac", "UPDATE token SET replace = 1, added_mac = x''"},
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.name);
+    SqliteHarness harness;
+    RegistrationEntry entry = TestEntry("e1");
+    entry.nodes = {"web-*"};
+    ASSERT_THAT(harness.store().CreateEntry(entry, TestAudit()), IsOk());
+    ASSERT_THAT(harness.store().CreateToken(TestToken("t1"), TestAudit()), IsOk());
+    harness.Close();
+    Exec(harness.path(), c.sql);
+    ASSERT_TRUE(harness.Reopen());
+    const absl::Status read = harness.store().ListEntries().status();
+    EXPECT_THAT(read.ok() ? harness.store().ListTokens().status() : read, HasReason("ROW_MAC_MISMATCH"));
+  }
 }
 
 TEST_P(RowMacs, ThatDoNotFitAreForged) {

@@ -25,6 +25,9 @@ INSTANTIATE_TEST_SUITE_P(Memory, StoreConformance,
 INSTANTIATE_TEST_SUITE_P(Memory, RenewalConformance,
                          testing::Values(StoreKind{"Memory", [] { return std::make_unique<MemoryHarness>(); }}),
                          StoreKindName);
+INSTANTIATE_TEST_SUITE_P(Memory, NodeConformance,
+                         testing::Values(StoreKind{"Memory", [] { return std::make_unique<MemoryHarness>(); }}),
+                         StoreKindName);
 INSTANTIATE_TEST_SUITE_P(Memory, RevocationConformance,
                          testing::Values(StoreKind{"Memory", [] { return std::make_unique<MemoryHarness>(); }}),
                          StoreKindName);

@@ -145,6 +145,35 @@ TEST(MigrationFromVersion1, GivesTheTablesOfAFreshDatabase) {
   EXPECT_EQ(Strings(*OpenFile(old.path()), sql), Strings(*OpenFile(fresh.path()), sql));
 }
 
+TEST(MigrationFromVersion4, KeepsEntriesAndTokensAsTheyWere) {
+  SqliteHarness harness;
+  Activate(harness.store());
+  ASSERT_THAT(harness.store().CreateEntry(TestEntry("e1"), TestAudit()), IsOk());
+  ASSERT_THAT(harness.store().CreateToken(TestToken("t1"), TestAudit()), IsOk());
+  harness.Close();
+  TurnBackTo(harness, 4);
+  ASSERT_EQ(*OpenFile(harness.path())->Int("SELECT count(*) FROM sqlite_master WHERE name = 'node'"), 0);
+
+  ASSERT_TRUE(harness.Reopen());
+  Store& store = harness.store();
+  EXPECT_THAT(store.Check(), IsOk()) << "rows without the added columns have none of their MACs";
+  const auto entries = store.ListEntries();
+  ASSERT_THAT(entries, IsOk());
+  ASSERT_THAT(*entries, SizeIs(1));
+  EXPECT_FALSE(entries->front().ServedByAgents());
+  EXPECT_EQ(entries->front().jwt_ttl, absl::ZeroDuration());
+  EXPECT_FALSE(store.FindToken(TestToken("t1").secret_sha256)->replace);
+  EXPECT_THAT(*store.ListNodes(), SizeIs(0));
+  RegistrationEntry twice = TestEntry("e2");
+  EXPECT_THAT(store.CreateEntry(twice, TestAudit()), StatusIs(StatusCode::kAlreadyExists));
+  twice.nodes = {"web-*"};
+  EXPECT_THAT(store.CreateEntry(twice, TestAudit()), IsOk());
+  EXPECT_THAT(store.Check(), IsOk());
+  harness.Close();
+  EXPECT_EQ(*OpenFile(harness.path())->Int("SELECT min_reader FROM meta"), 5)
+      << "an earlier program would serve the second entry on its own socket";
+}
+
 TEST(Rotations, AreOneAtATimeInTheTableToo) {
   SqliteHarness harness;
   harness.Close();

@@ -15,7 +15,7 @@
 namespace meshca::storage {
 
 inline constexpr char kWeb[] = "spiffe://cluster.local/ns/default/sa/web";
-inline constexpr char kReserved[] = "spiffe://cluster.local/meshca/agent/node-1";
+inline constexpr char kReserved[] = "spiffe://cluster.local/meshca/other";
 
 using Issuers = std::shared_ptr<const std::vector<std::string>>;
 
@@ -78,6 +78,21 @@ class RenewalConformance : public StoreConformance {
   }
 
   RecordMaker maker_;
+};
+
+// Instantiated like StoreConformance, beside it.
+class NodeConformance : public RenewalConformance {
+ protected:
+  // A token for the agent of `node`.
+  void MakeToken(absl::string_view node, absl::string_view id, bool replace = false);
+  // The certificate of the agent of `node` that redeems it.
+  IssuanceRecord JoinRecord(absl::string_view node, absl::string_view token);
+  // Both, appended.
+  IssuanceRecord Join(absl::string_view node, absl::string_view token, bool replace = false);
+  // The certificate of a workload that `agent` asks for.
+  IssuanceRecord ForWorkload(const IssuanceRecord& agent, absl::string_view entry = "e1", absl::string_view id = kWeb);
+  // What asking for one answers.
+  absl::Status AskForWorkload(const IssuanceRecord& agent);
 };
 
 // Instantiated like StoreConformance, beside it.

@@ -41,6 +41,9 @@ INSTANTIATE_TEST_SUITE_P(Sqlite, StoreConformance,
 INSTANTIATE_TEST_SUITE_P(Sqlite, RenewalConformance,
                          testing::Values(StoreKind{"Sqlite", [] { return std::make_unique<SqliteHarness>(); }}),
                          StoreKindName);
+INSTANTIATE_TEST_SUITE_P(Sqlite, NodeConformance,
+                         testing::Values(StoreKind{"Sqlite", [] { return std::make_unique<SqliteHarness>(); }}),
+                         StoreKindName);
 INSTANTIATE_TEST_SUITE_P(Sqlite, RevocationConformance,
                          testing::Values(StoreKind{"Sqlite", [] { return std::make_unique<SqliteHarness>(); }}),
                          StoreKindName);

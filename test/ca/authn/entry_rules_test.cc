@@ -1,5 +1,6 @@
 #include "ca/authn/entry_rules.h"
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,49 @@ TEST(EntryRules, TheSameEntryGetsTheSameIdWhateverTheOrderOfItsSelectors) {
   named.id = "web";
   ASSERT_TRUE(CompleteEntry(TestDomain(), named).ok());
   EXPECT_EQ(named.id, "web");
+}
+
+TEST(EntryRules, NodesAreSortedAndMakeAnotherEntry) {
+  RegistrationEntry socket = WebEntry({"unix:uid:1000"});
+  RegistrationEntry nodes = socket;
+  nodes.nodes = {"web-*", "db-1", "web-*"};
+  nodes.hint = "public \xc3\xa9";
+  nodes.jwt_ttl = absl::Minutes(5);
+  for (RegistrationEntry* entry : {&socket, &nodes}) ASSERT_TRUE(CompleteEntry(TestDomain(), *entry).ok());
+  EXPECT_THAT(nodes.nodes, ElementsAre("db-1", "web-*"));
+  EXPECT_NE(nodes.id, socket.id) << "both may stand side by side";
+}
+
+TEST(EntryRules, WhatIsSaidOfNodesHintAndTokensIsBounded) {
+  struct Case {
+    const char* reason;
+    std::function<void(RegistrationEntry&)> change;
+  };
+  const Case cases[] = {
+      {"NODE_GLOB",
+       [](RegistrationEntry& entry) {
+         entry.nodes = {"web-1", "Web"};
+       }},
+      {"NODE_GLOB", [](RegistrationEntry& entry) { entry.nodes = {""}; }},
+      {"ENTRY_NODES",
+       [](RegistrationEntry& entry) {
+         for (size_t i = 0; i <= kEntryNodesMax; ++i) entry.nodes.push_back(absl::StrCat("n", i));
+       }},
+      {"ENTRY_HINT", [](RegistrationEntry& entry) { entry.hint = std::string(kEntryHintBytesMax + 1, 'h'); }},
+      {"ENTRY_HINT", [](RegistrationEntry& entry) { entry.hint = "two\nlines"; }},
+      {"ENTRY_HINT", [](RegistrationEntry& entry) { entry.hint = "\xff"; }},
+      {"JWT_TTL", [](RegistrationEntry& entry) { entry.jwt_ttl = -absl::Seconds(1); }},
+      {"JWT_TTL", [](RegistrationEntry& entry) { entry.jwt_ttl = kJwtTtlMax + absl::Seconds(1); }},
+      {"SPIFFE_ID_INVALID",
+       [](RegistrationEntry& entry) {
+         entry.spiffe_id = SpiffeId::FromParts(TestDomain(), "/meshca/agent/web-1").value();
+       }},
+  };
+  for (const Case& c : cases) {
+    RegistrationEntry entry = WebEntry({"unix:uid:1000"});
+    c.change(entry);
+    EXPECT_THAT(CompleteEntry(TestDomain(), entry), Refuses(absl::StatusCode::kInvalidArgument, c.reason, ""));
+  }
 }
 
 TEST(EntryRules, ASelectorThatFitsNobodyIsRefusedAndFoundInAnOlderEntry) {

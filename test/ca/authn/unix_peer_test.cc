@@ -239,6 +239,36 @@ TEST_F(UnixPeerTest, NobodyIsSpecialNeitherRootNorTheServersOwnUser) {
   EXPECT_FALSE(caller->any_id_of_trust_domain);
 }
 
+TEST_F(UnixPeerTest, AnEntryForNodesIsNotForTheCasOwnSocket) {
+  const UnixPeer peer = {.pid = 42, .uid = 1000, .gid = 100, .start_time = 7};
+  store_.entries = {Entry("/nodes", {"unix:uid:1000"}), Entry("/others", {"unix:uid:1001"})};
+  store_.entries[0].nodes = {"db-1", "web-*"};
+  EXPECT_THAT(Judge(peer),
+              Refuses(Code::kPermissionDenied, "ENTRY_FOR_NODES",
+                      "entry /nodes, which gives spiffe://cluster.local/nodes, is for nodes (db-1, web-*)"));
+  EXPECT_THAT(Judge({.pid = 42, .uid = 1002, .gid = 100, .start_time = 7}),
+              Refuses(Code::kPermissionDenied, "ENTRY_MISSING", "uid 1002"));
+  store_.entries.push_back(Entry("/here", {"unix:uid:1000"}));
+  EXPECT_THAT(Paths(Judge(peer)), ElementsAre("/here"));
+}
+
+TEST_F(UnixPeerTest, AHintTellsOneIdentityFromTheOthers) {
+  store_.entries = {Entry("/a", {"unix:uid:1000"}), Entry("/b", {"unix:uid:1000"}), Entry("/c", {"unix:uid:1000"}),
+                    Entry("/d", {"unix:uid:1000"})};
+  store_.entries[0].hint = store_.entries[1].hint = "public";
+  store_.entries[2].hint = "internal";
+  store_.entries[0].jwt_ttl = absl::Minutes(1);
+  store_.entries.push_back(Entry("/a", {"unix:gid:100"}));
+  store_.entries.back().jwt_ttl = absl::Seconds(20);
+  const auto caller = Judge({.pid = 42, .uid = 1000, .gid = 100, .start_time = 7});
+  ASSERT_TRUE(caller.ok());
+  std::vector<std::string> hints;
+  for (const IdentityRights& rights : caller->rights) hints.push_back(rights.hint);
+  EXPECT_THAT(hints, ElementsAre("public", "", "internal", "")) << "the oldest has it";
+  EXPECT_EQ(caller->rights[0].jwt_ttl, absl::Seconds(20)) << "the shortest of its entries";
+  EXPECT_EQ(caller->rights[1].jwt_ttl, absl::ZeroDuration());
+}
+
 TEST_F(UnixPeerTest, ARefusalNamesTheIdThatWasAskedFor) {
   const TrustDomain domain = TrustDomain::Parse("cluster.local").value();
   const SpiffeId web = SpiffeId::Parse("spiffe://cluster.local/ns/a/sa/web").value();

@@ -302,6 +302,14 @@ TEST(IssuancePipeline, ASerialSeenBeforeIsReplaced) {
   EXPECT_EQ(h.store.records().size(), 2u);
 }
 
+TEST(IssuancePipeline, WhatExistsAndIsNoSerialIsNotSignedAgain) {
+  Harness h;
+  const absl::Status lives = WithReason(absl::AlreadyExistsError("node web-1 lives"), "NODE_LIVES");
+  h.store.Answer({lives});
+  EXPECT_EQ(h.SubmitAndWait(WebRequest(Key())).status(), lives);
+  EXPECT_EQ(h.store.records().size(), 1u);
+}
+
 TEST(IssuancePipeline, GivesUpAfterABoundedNumberOfSignatures) {
   Harness h({.threads = 1, .attempts_max = 3});
   h.store.Answer(std::vector<absl::Status>(10, absl::AlreadyExistsError("serial")));

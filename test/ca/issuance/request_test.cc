@@ -160,6 +160,16 @@ TEST(JudgeRequest, AKeyOfTheCasOwnNeedsNoCsr) {
   EXPECT_THAT(judged->dns_names, ElementsAre("web.default.svc"));
 }
 
+TEST(JudgeRequest, NobodyMakesTheKeyOfANodesAgentForIt) {
+  SubmittedRequest request;
+  request.caller = WebCaller();
+  request.caller.ids = {Id("/meshca/agent/web-1")};
+  request.public_key = CsrKey().public_key();
+  const absl::Status refused = JudgeRequest(request, TestDomain()).status();
+  EXPECT_EQ(ReasonOf(refused), "SPIFFE_ID_NOT_ALLOWED");
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("makes its own key"));
+}
+
 TEST(JudgeRequest, AnIdentitysRightsAreNotAnothers) {
   SubmittedRequest request;
   request.caller = WebCaller();

@@ -26,6 +26,11 @@ TEST(ClientStatus, AnUnsafeStepIsForTheClientToTryAgain) {
   }
 }
 
+TEST(ClientStatus, WhatExistsAlreadyIsToldWhereItWasMeantToBe) {
+  const absl::Status error = WithReason(absl::AlreadyExistsError("node web-1 lives"), "NODE_LIVES");
+  EXPECT_EQ(ClientStatus(error), error);
+}
+
 TEST(ClientStatus, DetailsOfTheRestStayHere) {
   for (const StatusCode code : {StatusCode::kInternal, StatusCode::kUnknown, StatusCode::kNotFound,
                                 StatusCode::kAlreadyExists, StatusCode::kDataLoss}) {

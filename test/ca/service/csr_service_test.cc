@@ -94,6 +94,18 @@ TEST_F(CsrServiceTest, ACredentialIsAbandonedWhenItsCallerGoesAwayOrItsDeadlineP
   EXPECT_TRUE(authenticator.seen.abandoned());
 }
 
+TEST_F(CsrServiceTest, SendsAgentsToTheAgentService) {
+  for (const AuthMethod method : {AuthMethod::kJoinToken, AuthMethod::kClientCertificate}) {
+    CallerIdentity agent = Caller("/meshca/agent/web-1");
+    agent.method = method;
+    authenticator.answer = agent;
+    const absl::Status refused = Ask(Request());
+    EXPECT_THAT(refused, StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("agent of node web-1")));
+    EXPECT_THAT(refused, HasReason("AGENT_SERVICE"));
+  }
+  EXPECT_EQ(service.Stats().issued, 0u);
+}
+
 TEST_F(CsrServiceTest, ReadsNothingOfARequestThatTheQueueHasNoRoomFor) {
   IssuancePipeline full(CertificateProfile{}, {.threads = 1, .queued_bulk_max = 0}, *manager, store, clock,
                         SystemEntropy());

@@ -99,6 +99,7 @@ class ServiceTest : public testing::Test {
     context.facts.started_at = clock.Now();
     context.listeners = [] { return std::vector<std::pair<std::string, std::string>>{{"grpc", "127.0.0.1:15012"}}; };
     context.entry_applies = &store;
+    context.nodes = &store;
     context.entries_changed = [this] {
       ++entry_changes;
       return absl::OkStatus();

@@ -1,0 +1,265 @@
+#include "storage/node_rules.h"
+
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "ca/base/status.h"
+#include "ca/base/utc_text.h"
+#include "ca/identity/node_name.h"
+#include "storage/store.h"
+#include "storage/trust_macs.h"
+
+namespace meshca::storage {
+namespace {
+
+absl::Status NoSuchNode(absl::string_view node) {
+  return absl::NotFoundError(absl::StrCat("node ", node, ": no machine has joined under this name"));
+}
+
+absl::Status Banned(const NodeRecord& node) {
+  return WithReason(absl::PermissionDeniedError(absl::StrCat(
+                        "node ", node.node, ": banned since ", Rfc3339Text(node.banned_at), " by ", node.banned_by,
+                        node.ban_reason.empty() ? "" : absl::StrCat(" (", node.ban_reason, ")"),
+                        "; an operator may lift it (meshca "
+                        "node forget ",
+                        node.node, "), and a token made after that lets its agent join again")),
+                    kNodeBanned);
+}
+
+absl::Status Replaced(const NodeRecord& node) {
+  return WithReason(absl::UnauthenticatedError(absl::StrCat(
+                        "node ", node.node, ": another machine joined under this name at ", Rfc3339Text(node.joined_at),
+                        " and took it over; give this one a name of its own, and a token for that (meshca token create "
+                        "--node NAME)")),
+                    kNodeReplaced);
+}
+
+absl::Status Unknown(absl::string_view node) {
+  return WithReason(
+      absl::UnauthenticatedError(absl::StrCat("node ", node,
+                                              ": it was forgotten here, or joined before this meshca kept "
+                                              "an inventory of nodes; join again with a new token: meshca token create "
+                                              "--node ",
+                                              node)),
+      kNodeUnknown);
+}
+
+absl::Status AgentIdNotAllowed(absl::string_view what) {
+  return WithReason(absl::PermissionDeniedError(what), kAgentIdNotAllowed);
+}
+
+// Is the machine that has the name alive at `now`: does its agent hold a certificate that has not ended and is not
+// revoked?
+absl::StatusOr<bool> Lives(const Inventory& inventory, const NodeRecord& node, absl::Time now) {
+  // A certificate lives to the end of its last second.
+  if (now >= node.certificate_expires + absl::Seconds(1)) return false;
+  if (const auto serial = SerialBytes(node.certificate_serial); serial.has_value()) {
+    MESHCA_ASSIGN_OR_RETURN(const auto record, inventory.FindRecorded(*serial));
+    if (record.has_value() && record->revocation.has_value()) return false;
+  }
+  MESHCA_ASSIGN_OR_RETURN(const auto revoked, inventory.FindRevokedLine(SerialBytes(node.line_serial).value_or("")));
+  return !revoked.has_value();
+}
+
+absl::Status NodeLives(const NodeRecord& node) {
+  return WithReason(
+      absl::AlreadyExistsError(absl::StrCat(
+          "node ", node.node, ": a machine that joined at ", Rfc3339Text(node.joined_at),
+          " has this name, and its agent's certificate lives until ", Rfc3339Text(node.certificate_expires),
+          "; if this machine takes its place, join with a token that says so: meshca token create --node ", node.node,
+          " --replace")),
+      kNodeLives);
+}
+
+NodeRecord JoinedNode(absl::string_view name, const IssuanceRecord& record) {
+  NodeRecord node;
+  node.node = std::string(name);
+  node.joined_at = record.issued_at;
+  node.token_id = record.token_id;
+  node.line_serial = record.serial.ToHex();
+  return node;
+}
+
+// The tokens of a node are found by the agent's ID, which takes the trust domain.
+absl::Status DeleteTokensOf(Tables& tables, absl::string_view node) {
+  MESHCA_ASSIGN_OR_RETURN(const TrustHead head, tables.trust.ReadHead());
+  const absl::StatusOr<TrustDomain> trust_domain = TrustDomain::Parse(head.trust_domain);
+  if (!trust_domain.ok()) return absl::OkStatus();  // no authority yet, so nobody ever had an identity
+  MESHCA_ASSIGN_OR_RETURN(const SpiffeId agent, AgentId(*trust_domain, node));
+  return tables.tokens.DeleteOf(agent);
+}
+
+}  // namespace
+
+absl::StatusOr<NodeRecord> FindNode(Tables& tables, const KeyEncryption& keys, absl::string_view node) {
+  MESHCA_ASSIGN_OR_RETURN(std::optional<NodeRecord> found, Inventory(tables, keys).FindNode(node));
+  if (!found.has_value()) return NoSuchNode(node);
+  return *std::move(found);
+}
+
+absl::StatusOr<std::vector<NodeRecord>> ListNodes(Tables& tables, const KeyEncryption& keys) {
+  std::vector<NodeRecord> nodes;
+  MESHCA_RETURN_IF_ERROR(tables.nodes.Visit([&](WithMac<NodeRecord> row) -> absl::Status {
+    MESHCA_ASSIGN_OR_RETURN(NodeRecord node, Verified(std::move(row), keys));
+    nodes.push_back(std::move(node));
+    return absl::OkStatus();
+  }));
+  return nodes;
+}
+
+absl::StatusOr<NodeRecord> BanNode(Tables& tables, const KeyEncryption& keys, absl::string_view node,
+                                   absl::string_view reason, const AuditEntry& audit) {
+  MESHCA_ASSIGN_OR_RETURN(NodeRecord row, FindNode(tables, keys, node));
+  MESHCA_RETURN_IF_ERROR(DeleteTokensOf(tables, row.node));
+  if (row.banned()) return row;
+  row.banned_at = audit.time;
+  row.banned_by = audit.actor;
+  row.ban_reason = std::string(reason);
+  MESHCA_RETURN_IF_ERROR(PutNode(tables, keys, row));
+  return row;
+}
+
+absl::Status ForgetNode(Tables& tables, const KeyEncryption& keys, absl::string_view node, const AuditEntry& audit) {
+  MESHCA_ASSIGN_OR_RETURN(const NodeRecord row, FindNode(tables, keys, node));
+  MESHCA_ASSIGN_OR_RETURN(const bool lives, Lives(Inventory(tables, keys), row, audit.time));
+  if (lives && !row.banned()) {
+    return WithReason(
+        absl::FailedPreconditionError(absl::StrCat(
+            "node ", row.node, ": its agent's certificate lives until ", Rfc3339Text(row.certificate_expires),
+            "; ban it first, which takes back what it holds: meshca node ban ", row.node)),
+        kNodeLives);
+  }
+  MESHCA_RETURN_IF_ERROR(DeleteTokensOf(tables, row.node));
+  return tables.nodes.Delete(row.node).status();
+}
+
+absl::Status CheckTokenForNode(const Inventory& inventory, const SpiffeId& spiffe_id) {
+  const absl::string_view name = NodeOfAgent(spiffe_id);
+  if (name.empty()) return absl::OkStatus();
+  MESHCA_ASSIGN_OR_RETURN(const std::optional<NodeRecord> node, inventory.FindNode(name));
+  if (!node.has_value() || !node->banned()) return absl::OkStatus();
+  return WithReason(absl::FailedPreconditionError(Banned(*node).message()), kNodeBanned);
+}
+
+absl::Status CheckWayToAgentId(const IssuanceRecord& record) {
+  const SpiffeId& id = record.spiffe_id;
+  if (!IsAgentId(id)) return absl::OkStatus();
+  if (NodeOfAgent(id).empty()) {
+    return AgentIdNotAllowed(
+        absl::StrCat(id.uri(), " is no agent's identity: what stands behind /meshca/agent/ is no node's name"));
+  }
+  const bool joins = record.method == AuthMethod::kJoinToken && !record.token_id.empty();
+  const bool renews = record.method == AuthMethod::kClientCertificate && record.presented.has_value();
+  if (joins || renews) return absl::OkStatus();
+  return AgentIdNotAllowed(absl::StrCat(id.uri(),
+                                        " is the identity of a node's agent, which joins by a token made for "
+                                        "it (meshca token create --node ",
+                                        NodeOfAgent(id),
+                                        ") and renews its own "
+                                        "certificate; nobody gets it in another way"));
+}
+
+absl::StatusOr<NodeRecord> JudgeJoin(const Inventory& inventory, const IssuanceRecord& record,
+                                     const Redemption& redemption) {
+  const absl::string_view name = NodeOfAgent(record.spiffe_id);
+  if (redemption.token.spiffe_id != record.spiffe_id) {
+    return AgentIdNotAllowed(absl::StrCat("join token ", redemption.token.id, " is for ",
+                                          redemption.token.spiffe_id.uri(), ", not for ", record.spiffe_id.uri()));
+  }
+  MESHCA_ASSIGN_OR_RETURN(std::optional<NodeRecord> node, inventory.FindNode(name));
+  if (!node.has_value()) return JoinedNode(name, record);
+  if (node->banned()) return Banned(*node);
+  // Somebody whose token another machine has overtaken must not take the name back with it.
+  const bool repeats = !redemption.first;
+  if (repeats && node->token_id != record.token_id) return Replaced(*node);
+  MESHCA_ASSIGN_OR_RETURN(const auto revoked, inventory.FindRevokedLine(SerialBytes(node->line_serial).value_or("")));
+  if (repeats && revoked.has_value()) {
+    return CertificateIsRevoked({node->line_serial, "", record.spiffe_id}, *revoked);
+  }
+  const bool same_machine = repeats || node->key_sha256 == record.key_sha256;
+  if (same_machine && !revoked.has_value()) {
+    node->token_id = record.token_id;
+    return *std::move(node);
+  }
+  if (!redemption.token.replace) {
+    MESHCA_ASSIGN_OR_RETURN(const bool lives, Lives(inventory, *node, record.issued_at));
+    if (lives) return NodeLives(*node);
+  }
+  return JoinedNode(name, record);
+}
+
+NodeRecord WithNewestCertificate(NodeRecord node, const IssuanceRecord& record) {
+  node.certificate_serial = record.serial.ToHex();
+  node.certificate_expires = record.not_after;
+  node.key_sha256 = record.key_sha256;
+  return node;
+}
+
+absl::Status PutNode(Tables& tables, const KeyEncryption& keys, const NodeRecord& node) {
+  return tables.nodes.Put(node, MacOf(node, keys));
+}
+
+absl::StatusOr<NodeRecord> JudgeAgentLine(const Inventory& inventory, const PresentedCertificate& shown,
+                                          absl::string_view line) {
+  const absl::string_view name = NodeOfAgent(shown.spiffe_id);
+  MESHCA_ASSIGN_OR_RETURN(std::optional<NodeRecord> node, inventory.FindNode(name));
+  if (!node.has_value()) return Unknown(name);
+  if (node->banned()) return Banned(*node);
+  if (line != SerialBytes(node->line_serial).value_or("")) return Replaced(*node);
+  return *std::move(node);
+}
+
+absl::Status CheckNodeOfWorkload(const Inventory& inventory, const PresentedCertificate& shown, absl::string_view node,
+                                 absl::Time issued_at) {
+  MESHCA_ASSIGN_OR_RETURN(const std::optional<NodeRecord> row, inventory.FindNode(node));
+  if (!row.has_value()) return Unknown(node);
+  if (row->banned()) return Banned(*row);
+  // An earlier machine of the name got it.
+  return issued_at < row->joined_at ? Replaced(*row) : absl::OkStatus();
+}
+
+absl::StatusOr<InheritedRight> JudgeAgentRequest(const Inventory& inventory, const IssuanceRecord& record,
+                                                 const NodeRecord& agent_of) {
+  if (record.node != agent_of.node) {
+    return WithReason(absl::PermissionDeniedError(absl::StrCat("agent of node ", agent_of.node, ": asks for node ",
+                                                               record.node, "; an agent asks for its own node alone")),
+                      "NODE_NOT_ALLOWED");
+  }
+  if (record.spiffe_id.IsReserved()) {
+    return AgentIdNotAllowed(absl::StrCat("agent of node ", agent_of.node, ": ", record.spiffe_id.uri(),
+                                          " belongs to meshca itself; agents ask for workloads"));
+  }
+  InheritedRight right;
+  right.origin = record.origin;
+  right.node = record.node;
+  const std::optional<std::string> serial = SerialBytes(record.parent_serial);
+  if (!serial.has_value()) return right;
+  MESHCA_ASSIGN_OR_RETURN(const std::optional<RecordedCertificate> parent, inventory.FindRecorded(*serial));
+  const bool continued = parent.has_value() && parent->spiffe_id == record.spiffe_id.uri() &&
+                         parent->node == record.node && parent->issued_at >= agent_of.joined_at;
+  if (!continued) return right;
+  if (parent->revocation.has_value()) {
+    return CertificateIsRevoked({record.parent_serial, parent->certificate_sha256, record.spiffe_id},
+                                *parent->revocation);
+  }
+  right.line = parent->line.empty() ? parent->serial : parent->line;
+  return right;
+}
+
+absl::Status CheckEntryForNode(const Inventory& inventory, const IssuanceRecord& record) {
+  const std::string& id = record.origin.reference;
+  std::optional<RegistrationEntry> entry;
+  if (record.origin.kind == OriginKind::kEntry && !id.empty()) {
+    MESHCA_ASSIGN_OR_RETURN(entry, inventory.FindEntry(id, record.spiffe_id, absl::InfiniteFuture()));
+  }
+  if (entry.has_value() && entry->IsFor(record.node)) return absl::OkStatus();
+  return WithReason(absl::PermissionDeniedError(absl::StrCat(
+                        "registration entry ", id, ": it does not give ", record.spiffe_id.uri(),
+                        " to processes on node ", record.node, " (any more); an entry that does: meshca entry create ",
+                        record.spiffe_id.uri(), " --node ", record.node, " --selector ...")),
+                    kEntryGone);
+}
+
+}  // namespace meshca::storage
