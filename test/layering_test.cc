@@ -39,6 +39,7 @@ const std::vector<Layer>& Layers() {
       {"ca/spiffe", {"ca/base"}},
       {"ca/identity", {"ca/spiffe"}},
       {"ca/subscribers", {"ca/identity"}},
+      {"ca/agents", {"ca/subscribers"}},
       {"ca/x509", {"ca/spiffe"}},
       {"ca/jwt", {"ca/x509"}},
       {"ca/authority", {"ca/subscribers", "ca/jwt"}},  // who ordered a step stands in its record
@@ -47,7 +48,7 @@ const std::vector<Layer>& Layers() {
       {"ca/rpc/client", {"ca/base", "proto"}},
       {"ca/rpc", {"ca/base", "proto"}},  // the messages of health and reflection
       {"ca/edge", {"ca/rpc", "ca/authn"}},
-      {"ca/service", {"ca/edge", "ca/issuance", "proto"}},
+      {"ca/service", {"ca/edge", "ca/issuance", "ca/agents", "proto"}},
       {"storage", {"ca/issuance"}},
       {"sds", {"ca/edge", "ca/subscribers", "proto"}},
       {"cli/terminal", {"ca/base"}},

@@ -109,13 +109,14 @@ absl::StatusOr<IssuanceRequest> JudgeRequest(SubmittedRequest submitted, const T
       const absl::Status& why = csr.status();  // begins with "CSR: "
       return WithReason(absl::Status(why.code(), absl::StrCat("workload ", why.message())), ReasonOf(why));
     }
-    MESHCA_RETURN_IF_ERROR(JudgeCsr(*csr));
+    if (!submitted.csr_key_alone) MESHCA_RETURN_IF_ERROR(JudgeCsr(*csr));
     request.public_key = csr->public_key();
   } else {
     MESHCA_CHECK(submitted.csr.empty());  // two keys in one request: whose would be signed?
     request.public_key = submitted.public_key;
   }
-  MESHCA_ASSIGN_OR_RETURN(request.spiffe_id, WantedId(submitted, csr.ok() ? &*csr : nullptr));
+  const bool names_count = csr.ok() && !submitted.csr_key_alone;
+  MESHCA_ASSIGN_OR_RETURN(request.spiffe_id, WantedId(submitted, names_count ? &*csr : nullptr));
   MESHCA_RETURN_IF_ERROR(CheckId(submitted.caller, request.spiffe_id, domain));
   // The key of a node's agent is made on its node: it never is one that this process holds for a subscriber.
   if (!csr.ok() && IsAgentId(request.spiffe_id)) {
@@ -129,7 +130,7 @@ absl::StatusOr<IssuanceRequest> JudgeRequest(SubmittedRequest submitted, const T
     }
     return absl::OkStatus();
   };
-  if (csr.ok()) MESHCA_RETURN_IF_ERROR(add_all(csr->dns_names()));
+  if (names_count) MESHCA_RETURN_IF_ERROR(add_all(csr->dns_names()));
   MESHCA_RETURN_IF_ERROR(add_all(submitted.dns_names));
   request.lifetime = submitted.lifetime;
   request.lifetime_max = submitted.caller.LifetimeMax(request.spiffe_id);

@@ -22,6 +22,9 @@ struct SubmittedRequest {
   CallerIdentity caller;
   // PEM or DER; "" when `public_key` is given.
   std::string csr;
+  // Of the CSR its public key is taken, once it has proved possession, and nothing else: the names that it asks for are
+  // neither given nor refused.
+  bool csr_key_alone = false;
   // A key the CA made itself (SDS without an agent), so there is nothing to prove. Empty when `csr` is given.
   PublicKey public_key;
   // The ID wanted; empty: the one the CSR names, else the caller's first.

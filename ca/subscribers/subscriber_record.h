@@ -44,6 +44,9 @@ struct SubscriberRecord {
   bool IsEvicted() const { return evicted_at != absl::InfiniteFuture(); }
 };
 
+// The kind of agents of nodes, which ca/agents keeps in the same table.
+inline constexpr absl::string_view kAgentKind = "agent";
+
 // Whether instances of this kind acknowledge nothing, so that they are taken to hold what they were sent last: callers
 // of FetchSecrets ("sds-fetch-unix", "sds-fetch-mtls").
 inline bool HoldsWhatItWasSent(absl::string_view kind) { return absl::StartsWith(kind, "sds-fetch-"); }

@@ -1,0 +1,175 @@
+// All agents of nodes and what each node holds, by the agents' reports and by what the CA knows better itself.
+#ifndef MESHCA_CA_AGENTS_AGENT_LEDGER_H_
+#define MESHCA_CA_AGENTS_AGENT_LEDGER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/functional/function_ref.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "ca/agents/agent_report.h"
+#include "ca/subscribers/subscriber_instance.h"
+#include "ca/subscribers/subscriber_record.h"
+
+namespace meshca {
+
+// Names one Attach stream; unique within the process.
+enum class AgentStreamId : uint64_t { kNone = 0 };
+
+// SubscriberRecord::instance of the agent of `node`, and IssuanceRecord::instance of what is issued for its node: a
+// rotation then judges those certificates by what the agent reports, and not one by one.
+std::string AgentInstance(absl::string_view node);
+
+// Who has attached, as its certificate and its hello say.
+struct ArrivedAgent {
+  std::string node;
+  std::string spiffe_id;
+  std::string peer;     // its address, for people
+  std::string version;  // of the program, for people
+  uint32_t protocol_version = 0;
+  // A process that has just begun: it has been told no entries yet, and its node's consumers have still to come back.
+  bool fresh_process = false;
+  // Of the certificate that it showed.
+  std::string authority_id;
+  absl::Time not_after;
+};
+
+// A certificate that was issued for a node.
+struct NodeLeaf {
+  std::string authority_id;
+  absl::Time not_after;
+  bool own = false;  // the agent's own, in place of the one before
+};
+
+// One agent, for people.
+struct AgentView {
+  std::string node;
+  bool connected = false;
+  std::string version;
+  std::string peer;
+  absl::Time last_seen;
+  TrustVersion trust_version = 0;  // that everybody on the node holds
+  uint64_t consumers = 0;
+  uint64_t behind = 0;
+  uint64_t certificates = 0;
+};
+
+struct AgentStats {
+  uint64_t known = 0;
+  uint64_t connected = 0;
+  uint64_t consumers = 0;
+  uint64_t behind = 0;
+};
+
+// Each agent is one SubscriberRecord, "agent:NODE", and while it is attached there is one more for every further
+// authority that its node holds certificates under, and for every consumer that it names as behind
+// ("agent:NODE/PID/path"), so that a rotation waits for exactly those and names them. Where not all that are behind are
+// named, the agent itself counts as its slowest consumer.
+//
+// What an agent reports can hold a rotation up, and make it go on only past its own node: versions count up to what the
+// CA has published, certificates whose authority is not told count as stale ones, and a certificate that was issued
+// moments ago counts until a report can have known of it. An agent whose process is new speaks for consumers that have
+// not come back yet: for kComeBack what was remembered counts beside what it reports.
+//
+// An agent that left is remembered, with the least that its node held, until its node's certificates have ended.
+//
+// A value with one owner: no lock, no clock.
+class AgentLedger {
+ public:
+  static constexpr absl::Duration kComeBack = SubscriberInstance::kComeBack;
+  // A report may have been made before what was issued so shortly before its arrival.
+  static constexpr absl::Duration kReportLag = absl::Seconds(5);
+  // So many heartbeats may be missed before an agent counts as gone.
+  static constexpr int kHeartbeatsMissed = 3;
+
+  explicit AgentLedger(absl::Duration heartbeat);
+  ~AgentLedger();
+
+  // Takes in the rows of the last run; those of other kinds are passed over. Before anything else.
+  void Restore(std::vector<SubscriberRecord> rows);
+
+  // The newest version of what is trusted that was published.
+  void SetTrust(TrustVersion published) { published_ = published; }
+
+  struct Attachment {
+    AgentStreamId stream = AgentStreamId::kNone;
+    AgentStreamId displaced = AgentStreamId::kNone;  // the stream that the node had; it counts no more
+  };
+  // If the agent was evicted it counts again, as one that holds nothing.
+  Attachment Attach(const ArrivedAgent& agent, const Moment& now);
+  // False: the stream is not (any more) the one of its node, and what it says does not count.
+  bool Report(AgentStreamId stream, HeldReport report, const Moment& now);
+  void Leave(AgentStreamId stream, const Moment& now);
+  // A node that never attached is passed over: its certificates count one by one.
+  void Issued(absl::string_view node, const NodeLeaf& leaf, const Moment& now);
+
+  // Streams that missed too many heartbeats.
+  std::vector<AgentStreamId> FindSilent(absl::Duration since_boot) const;
+
+  // Forgets the node: everything that it holds was taken back. Its stream, which is to be ended; kNone: it had none.
+  AgentStreamId Forget(absl::string_view node);
+  // Forgets agents that left and whose certificates ended more than `skew` before `now`, a believed time. Their
+  // instances.
+  std::vector<std::string> ForgetEnded(absl::Time now, absl::Duration skew);
+
+  struct Evictions {
+    std::vector<SubscriberRecord> records;  // as they are afterwards
+    std::vector<AgentStreamId> streams;     // to be ended
+    std::vector<std::string> nodes;         // whose rows changed
+  };
+  // Whom no rotation is to wait for. An agent counts again when it attaches. A consumer counts again once its agent has
+  // stopped to name it as behind; the eviction of a consumer is forgotten with its agent's stream.
+  Evictions Evict(absl::FunctionRef<bool(const SubscriberRecord&)> chosen, const Moment& now);
+  // An eviction that did not become durable.
+  void TakeBackEviction(const std::string& node, absl::Time evicted_at);
+
+  // Who among those attached holds certificates under authorities that are `stale`.
+  struct Stale {
+    AgentStreamId stream = AgentStreamId::kNone;
+    uint64_t certificates = 0;               // of workloads
+    std::vector<std::string> authority_ids;  // theirs
+    bool own = false;                        // the agent's own certificate is one
+  };
+  std::vector<Stale> FindStale(absl::FunctionRef<bool(absl::string_view authority_id)> stale) const;
+
+  // All records, in any order.
+  std::vector<SubscriberRecord> List(absl::Duration since_boot) const;
+  std::optional<AgentView> Find(absl::string_view node, absl::Duration since_boot) const;
+  AgentStats Stats() const;
+  // Of the agent of `node`; "" where there is none.
+  std::string SpiffeIdOf(absl::string_view node) const;
+
+  // Rows that are to be saved: of those who came, left or were evicted since the last call. `reported`: also of those
+  // whose reports changed what they hold.
+  std::vector<SubscriberRecord> TakeChanges(bool reported, absl::Duration since_boot);
+  bool HasChanges() const { return !changed_.empty(); }
+  // These could not be saved: they are among the changes again.
+  void ChangeAgain(const std::vector<SubscriberRecord>& rows);
+
+ private:
+  struct Agent;
+  struct Holding;
+
+  Agent* FindByStream(AgentStreamId stream) const;
+  void Change(Agent& agent);
+  Holding HoldingOf(const Agent& agent, absl::Duration since_boot) const;
+  SubscriberRecord RowOf(const Agent& agent, absl::Duration since_boot) const;
+  void AddRecords(const Agent& agent, absl::Duration since_boot, std::vector<SubscriberRecord>& records) const;
+
+  const absl::Duration heartbeat_;
+  TrustVersion published_ = 0;
+  uint64_t last_stream_ = 0;
+  absl::flat_hash_map<std::string, std::unique_ptr<Agent>> agents_;  // by node
+  absl::flat_hash_map<AgentStreamId, std::string> streams_;          // the node of each
+  std::vector<std::string> changed_;  // nodes whose rows are to be saved, each once; some may be forgotten by now
+};
+
+}  // namespace meshca
+
+#endif  // MESHCA_CA_AGENTS_AGENT_LEDGER_H_

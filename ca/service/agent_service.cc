@@ -1,0 +1,345 @@
+#include "ca/service/agent_service.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
+#include "ca/base/log.h"
+#include "ca/base/status.h"
+#include "ca/edge/credentials.h"
+#include "ca/edge/edge_status.h"
+#include "ca/identity/node_name.h"
+#include "ca/rpc/protobuf_payload.h"
+#include "ca/service/agent_message.h"
+#include "ca/service/agent_sign.h"
+#include "ca/service/proto_time.h"
+#include "ca/x509/csr.h"
+
+namespace meshca {
+namespace {
+
+namespace v1 = agent::v1;
+
+constexpr char kJoin[] = "/meshca.agent.v1.Agent/Join";
+constexpr char kAttach[] = "/meshca.agent.v1.Agent/Attach";
+constexpr char kSign[] = "/meshca.agent.v1.Agent/Sign";
+constexpr char kMintJwt[] = "/meshca.agent.v1.Agent/MintJwt";
+
+// A CSR of its own largest size and room for everything else.
+constexpr rpc::UnaryOptions kJoinOptions{.request_bytes_max = 128 * 1024};
+// 64 CSRs for keys of any kind that is issued for take a twentieth of it.
+constexpr rpc::UnaryOptions kSignOptions{.request_bytes_max = 1024 * 1024};
+constexpr rpc::UnaryOptions kMintOptions{.request_bytes_max = 64 * 1024};
+
+constexpr absl::Duration kTick = absl::Seconds(1);
+constexpr size_t kWorkers = 4;
+// Every agent of a large mesh may come back at once; each waits for one read of the database.
+constexpr size_t kWorkersQueue = 20'000;
+constexpr int kAudiencesMax = 16;
+
+constexpr std::memory_order kRelaxed = std::memory_order_relaxed;
+
+absl::Status Invalid(absl::string_view reason, absl::string_view what) {
+  return WithReason(absl::InvalidArgumentError(what), reason);
+}
+
+// The longest that any of the node's entries for `id` gives; zero: the default, which none exceeds.
+absl::Duration JwtTtlOf(const NodeEntries& entries, absl::string_view node, const SpiffeId& id) {
+  absl::Duration longest;
+  for (const RegistrationEntry* entry : entries.EntriesOf(node)) {
+    if (entry->spiffe_id != id) continue;
+    if (entry->jwt_ttl <= absl::ZeroDuration()) return absl::ZeroDuration();
+    longest = std::max(longest, entry->jwt_ttl);
+  }
+  return longest;
+}
+
+}  // namespace
+
+AgentService::AgentService(Parts parts)
+    : parts_(parts),
+      registry_(*parts.subscribers, *parts.clock, parts.leaf_skew),
+      entries_(parts.clock->LikelyNow()),
+      gate_(*parts.certificates, *parts.issuances),
+      workers_(kWorkers, kWorkersQueue),
+      streams_({&registry_, &entries_, &gate_, &workers_, parts.clock, parts.entropy, parts.delivered_after,
+                parts.hello_within}),
+      executor_(*parts.clock) {}
+
+AgentService::~AgentService() { Shutdown(); }
+
+absl::Status AgentService::Start() {
+  MESHCA_RETURN_IF_ERROR(registry_.Load());
+  MESHCA_RETURN_IF_ERROR(RevokedChanged());
+  parts_.authorities->AddListener(
+      [this](const std::shared_ptr<const AuthoritySnapshot>& snapshot) { OnAuthorities(snapshot); });
+  OnAuthorities(parts_.authorities->Current());
+  executor_.AddDuty([this] {
+    streams_.EndSilent();
+    registry_.Tick();
+    return kTick;
+  });
+  executor_.Start();
+  return absl::OkStatus();
+}
+
+void AgentService::Shutdown() {
+  workers_.Close();
+  executor_.Shutdown();
+  registry_.Shutdown();
+}
+
+void AgentService::AddTo(rpc::Router& router) {
+  router.AddUnary(
+      kJoin, [this](std::shared_ptr<rpc::Call> call) { Join(std::move(call)); }, kJoinOptions);
+  router.AddUnary(
+      kSign, [this](std::shared_ptr<rpc::Call> call) { Sign(std::move(call)); }, kSignOptions);
+  router.AddUnary(
+      kMintJwt, [this](std::shared_ptr<rpc::Call> call) { MintJwt(std::move(call)); }, kMintOptions);
+  router.AddStream(
+      kAttach, [this](rpc::Stream& stream) { return Attach(stream); }, AgentAttach::kOptions);
+}
+
+void AgentService::OnAuthorities(const std::shared_ptr<const AuthoritySnapshot>& snapshot) {
+  if (snapshot == nullptr || snapshot->bundle == nullptr) return;
+  if (snapshot->bundle->sequence_number <= streams_.trust().version) return;
+  v1::AttachResponse message;
+  *message.mutable_trust() = TrustMessage(*snapshot->bundle);
+  // Serialised once, however many agents are attached.
+  streams_.SetTrust(snapshot->bundle->sequence_number, rpc::Frame(message));
+}
+
+// --- Join ---
+
+void AgentService::Join(std::shared_ptr<rpc::Call> call) {
+  absl::StatusOr<Credentials> credentials = CredentialsOf(*call->peer(), call->client_metadata());
+  if (!credentials.ok()) return RefuseJoin(*call, credentials.status());
+  if (credentials->client_certificate != nullptr) {
+    return RefuseJoin(*call, WithReason(absl::UnauthenticatedError("join: an agent that has a certificate renews it by "
+                                                                   "Sign; join without one"),
+                                        "CREDENTIAL_UNRECOGNISED"));
+  }
+  if (!parts_.join_tokens->Recognises(*credentials)) {
+    return RefuseJoin(
+        *call, WithReason(absl::UnauthenticatedError(absl::StrCat("join: needs ", parts_.join_tokens->accepts(),
+                                                                  "; make one: meshca token create --node NODE")),
+                          "CREDENTIAL_MISSING"));
+  }
+  credentials->abandoned = [call] { return call->cancelled(); };
+  parts_.join_tokens->Authenticate(
+      *std::move(credentials), parts_.clock->Now(),
+      [this, call](absl::StatusOr<CallerIdentity> caller) { OnJoiner(call, std::move(caller)); });
+}
+
+void AgentService::OnJoiner(const std::shared_ptr<rpc::Call>& call, absl::StatusOr<CallerIdentity> caller) {
+  if (!caller.ok()) return RefuseJoin(*call, caller.status());
+  // The node is the token's: no name in the request is read.
+  std::string node(caller->ids.empty() ? "" : NodeOfAgent(caller->ids.front()));
+  if (node.empty()) {
+    return RefuseJoin(
+        *call,
+        WithReason(absl::PermissionDeniedError(absl::StrCat(caller->subject,
+                                                            ": it is a workload's and lets no agent join; make one for "
+                                                            "a node: meshca token create --node NODE")),
+                   "NOT_A_NODE_TOKEN"));
+  }
+  if (absl::Status room = parts_.pipeline->CheckRoom(*caller); !room.ok()) return RefuseJoin(*call, room);
+  v1::JoinRequest request;
+  if (absl::Status parsed = rpc::ParseMessage(call->request(), request); !parsed.ok()) {
+    return RefuseJoin(*call, WithReason(parsed, "REQUEST_MALFORMED"));
+  }
+  if (request.csr().empty() || request.csr().size() > Csr::kBytesMax) {
+    return RefuseJoin(
+        *call, Invalid("CSR_MISSING", absl::StrCat("join: csr has ", request.csr().size(),
+                                                   " bytes; a PKCS#10 request in DER has 1 to ", Csr::kBytesMax)));
+  }
+  SubmittedRequest submitted;
+  submitted.caller = *std::move(caller);
+  submitted.caller.node = node;
+  submitted.caller.instance = AgentInstance(node);
+  submitted.spiffe_id = submitted.caller.ids.front();
+  submitted.csr = std::move(*request.mutable_csr());
+  submitted.csr_key_alone = true;
+  parts_.pipeline->Submit(std::move(submitted),
+                          [this, call, node = std::move(node),
+                           version = VersionText(request.agent_version())](absl::StatusOr<IssuedCertificate> issued) {
+                            if (issued.ok()) {
+                              LogInfo("a node's agent joined",
+                                      {{"node", node}, {"address", call->peer()->address}, {"agent_version", version}});
+                            }
+                            FinishJoin(*call, node, std::move(issued));
+                          });
+}
+
+void AgentService::FinishJoin(rpc::Call& call, const std::string& node, absl::StatusOr<IssuedCertificate> issued) {
+  if (!issued.ok()) return RefuseJoin(call, issued.status());
+  joined_.fetch_add(1, kRelaxed);
+  v1::JoinResponse response;
+  AddChain(issued->chain, response.mutable_chain());
+  const TrustBundle& bundle = *issued->authorities->bundle;
+  *response.mutable_trust() = TrustMessage(bundle);
+  response.set_node(node);
+  response.set_trust_domain(bundle.trust_domain.name());
+  call.Finish(rpc::Frame(response));
+}
+
+void AgentService::RefuseJoin(rpc::Call& call, const absl::Status& why) {
+  joins_refused_.fetch_add(1, kRelaxed);
+  call.Finish(CsrEdgeStatus(why, kJoin, *parts_.entropy));
+}
+
+// --- Attach ---
+
+std::unique_ptr<rpc::StreamHandler> AgentService::Attach(rpc::Stream& stream) {
+  absl::StatusOr<AgentCaller> agent = gate_.Identify(*stream.peer(), stream.client_metadata(), parts_.clock->Now());
+  if (!agent.ok()) {
+    stream.Finish(CsrEdgeStatus(agent.status(), kAttach, *parts_.entropy));
+    return nullptr;
+  }
+  return std::make_unique<AgentAttach>(stream, streams_, *std::move(agent));
+}
+
+// --- Sign ---
+
+void AgentService::Sign(std::shared_ptr<rpc::Call> call) {
+  const auto refuse = [&](const absl::Status& why) {
+    certificates_refused_.fetch_add(1, kRelaxed);
+    call->Finish(CsrEdgeStatus(why, kSign, *parts_.entropy));
+  };
+  absl::StatusOr<AgentCaller> agent = gate_.Identify(*call->peer(), call->client_metadata(), parts_.clock->Now());
+  if (!agent.ok()) return refuse(agent.status());
+  v1::SignRequest request;
+  if (absl::Status parsed = rpc::ParseMessage(call->request(), request); !parsed.ok()) {
+    return refuse(WithReason(parsed, "REQUEST_MALFORMED"));
+  }
+  if (request.requests_size() < 1 || request.requests_size() > AgentSignCall::kRequestsMax) {
+    return refuse(Invalid("REQUESTS", absl::StrCat("sign: the message has ", request.requests_size(),
+                                                   " requests; 1 to ", AgentSignCall::kRequestsMax, " are answered")));
+  }
+  const AgentSignCall::Parts parts{parts_.pipeline, &registry_, parts_.entropy};
+  const auto sign = std::make_shared<AgentSignCall>(parts, std::move(call), *std::move(agent),
+                                                    [this](uint64_t issued, uint64_t refused) {
+                                                      certificates_.fetch_add(issued, kRelaxed);
+                                                      certificates_refused_.fetch_add(refused, kRelaxed);
+                                                    });
+  sign->Submit(request, *entries_.Current());
+}
+
+// --- MintJwt ---
+
+void AgentService::MintJwt(std::shared_ptr<rpc::Call> call) {
+  absl::StatusOr<AgentCaller> agent = gate_.Identify(*call->peer(), call->client_metadata(), parts_.clock->Now());
+  if (!agent.ok()) return RefuseToken(*call, agent.status());
+  v1::MintJwtRequest request;
+  if (absl::Status parsed = rpc::ParseMessage(call->request(), request); !parsed.ok()) {
+    return RefuseToken(*call, WithReason(parsed, "REQUEST_MALFORMED"));
+  }
+  if (request.audiences_size() < 1 || request.audiences_size() > kAudiencesMax) {
+    return RefuseToken(*call, Invalid("AUDIENCES", absl::StrCat("a JWT-SVID is for 1 to ", kAudiencesMax,
+                                                                " audiences, not for ", request.audiences_size())));
+  }
+  absl::StatusOr<SpiffeId> id = SpiffeId::Parse(request.spiffe_id());
+  if (!id.ok()) return RefuseToken(*call, id.status());
+  const std::shared_ptr<const NodeEntries> entries = entries_.Current();
+  const RegistrationEntry* const entry = entries->Find(request.entry_id());
+  if (entry == nullptr || !entry->IsFor(agent->node) || entry->spiffe_id != *id) {
+    return RefuseToken(*call, WithReason(absl::PermissionDeniedError(
+                                             absl::StrCat("no registration entry \"", request.entry_id().substr(0, 64),
+                                                          "\" gives ", id->uri(), " to node ", agent->node)),
+                                         entry == nullptr ? "ENTRY_GONE" : "SPIFFE_ID_NOT_ALLOWED"));
+  }
+  if (parts_.jwt == nullptr) {
+    return RefuseToken(*call, WithReason(absl::UnavailableError("this CA makes no JWT-SVIDs"), "JWT_KEY_MISSING"));
+  }
+  const absl::Duration ttl = JwtTtlOf(*entries, agent->node, *id);
+  std::vector<std::string> audiences(request.audiences().begin(), request.audiences().end());
+  auto mint = [this, call, agent = *std::move(agent), id = *std::move(id), ttl, audiences = std::move(audiences)] {
+    if (call->cancelled()) return call->Finish(absl::CancelledError("the agent went away"));
+    // A token is recorded nowhere, so no transaction would refuse an agent that was revoked or banned.
+    if (absl::Status judged = gate_.Judge(agent); !judged.ok()) return RefuseToken(*call, judged);
+    const absl::StatusOr<AgentJwt> minted = parts_.jwt->Mint(id, audiences, ttl, parts_.clock->Now());
+    if (!minted.ok()) return RefuseToken(*call, minted.status());
+    tokens_.fetch_add(1, kRelaxed);
+    v1::MintJwtResponse response;
+    response.set_token(minted->token);
+    SetTime(minted->expires_at, [&] { return response.mutable_expires_at(); });
+    response.set_kid(minted->key_id);
+    call->Finish(rpc::Frame(response));
+  };
+  if (!workers_.Submit(std::move(mint))) {
+    RefuseToken(*call, WithReason(absl::UnavailableError("mint: too many requests at once; try again"), "BUSY"));
+  }
+}
+
+void AgentService::RefuseToken(rpc::Call& call, const absl::Status& why) {
+  tokens_refused_.fetch_add(1, kRelaxed);
+  call.Finish(CsrEdgeStatus(why, kMintJwt, *parts_.entropy));
+}
+
+// --- what the operator does ---
+
+void AgentService::EntriesChanged(std::shared_ptr<const NodeEntries::List> entries) {
+  entries_.Update(std::move(entries));
+}
+
+absl::Status AgentService::VisitLive(bool revoked_only, absl::FunctionRef<void(const IssuanceRecord&)> visit) {
+  IssuanceFilter filter;
+  filter.revoked_only = revoked_only;
+  filter.expires_after = parts_.clock->LikelyNow();
+  return parts_.issuances->List(filter, [&visit](const IssuanceRecord& record) {
+    if (record.method == AuthMethod::kAgent) visit(record);
+    return true;
+  });
+}
+
+absl::Status AgentService::RevokedChanged() {
+  std::vector<AgentRegistry::NodeCertificate> revoked;
+  MESHCA_RETURN_IF_ERROR(VisitLive(/*revoked_only=*/true, [&revoked](const IssuanceRecord& record) {
+    revoked.push_back({record.node, record.serial.ToHex()});
+  }));
+  registry_.SetRevoked(revoked);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<std::string>> AgentService::Renew(
+    const std::function<bool(absl::string_view spiffe_id, absl::string_view serial)>& wanted) {
+  struct Candidate {
+    AgentRegistry::NodeCertificate certificate;
+    std::string spiffe_id;
+  };
+  std::vector<Candidate> candidates;
+  absl::flat_hash_set<std::string> replaced;
+  MESHCA_RETURN_IF_ERROR(VisitLive(/*revoked_only=*/false, [&](const IssuanceRecord& record) {
+    if (!record.parent_serial.empty()) replaced.insert(record.parent_serial);
+    if (record.revoked_at != absl::InfiniteFuture()) return;
+    const std::string serial = record.serial.ToHex();
+    if (wanted(record.spiffe_id.uri(), serial)) candidates.push_back({{record.node, serial}, record.spiffe_id.uri()});
+  }));
+  std::vector<AgentRegistry::NodeCertificate> chosen;
+  for (const Candidate& candidate : candidates) {
+    // The node holds what came after it.
+    if (!replaced.contains(candidate.certificate.serial)) chosen.push_back(candidate.certificate);
+  }
+  absl::flat_hash_set<std::string> told;
+  for (const AgentRegistry::NodeCertificate& one : registry_.RenewNow(chosen)) told.insert(one.serial);
+  std::vector<std::string> ids;
+  for (const Candidate& candidate : candidates) {
+    if (told.contains(candidate.certificate.serial)) ids.push_back(candidate.spiffe_id);
+  }
+  return ids;
+}
+
+AgentServiceStats AgentService::Stats() const {
+  AgentServiceStats stats;
+  stats.joined = joined_.load(kRelaxed);
+  stats.joins_refused = joins_refused_.load(kRelaxed);
+  stats.certificates = certificates_.load(kRelaxed);
+  stats.certificates_refused = certificates_refused_.load(kRelaxed);
+  stats.tokens = tokens_.load(kRelaxed);
+  stats.tokens_refused = tokens_refused_.load(kRelaxed);
+  stats.agents = registry_.Stats();
+  return stats;
+}
+
+}  // namespace meshca

@@ -1,0 +1,127 @@
+// meshca.agent.v1.Agent: how the agents of nodes join, are told what to serve, and have certificates signed.
+#ifndef MESHCA_CA_SERVICE_AGENT_SERVICE_H_
+#define MESHCA_CA_SERVICE_AGENT_SERVICE_H_
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "ca/agents/agent_registry.h"
+#include "ca/agents/entries_feed.h"
+#include "ca/authn/authenticator.h"
+#include "ca/authority/authority_snapshot.h"
+#include "ca/base/entropy.h"
+#include "ca/base/judged_clock.h"
+#include "ca/base/serial_executor.h"
+#include "ca/edge/worker_pool.h"
+#include "ca/issuance/issuance_pipeline.h"
+#include "ca/rpc/call.h"
+#include "ca/rpc/router.h"
+#include "ca/service/agent_attach.h"
+#include "ca/service/agent_gate.h"
+#include "ca/service/jwt_mint.h"
+#include "ca/subscribers/subscriber_store.h"
+
+namespace meshca {
+
+// Since start.
+struct AgentServiceStats {
+  uint64_t joined = 0;
+  uint64_t joins_refused = 0;
+  uint64_t certificates = 0;  // through Sign
+  uint64_t certificates_refused = 0;
+  uint64_t tokens = 0;  // JWT-SVIDs
+  uint64_t tokens_refused = 0;
+  AgentStats agents;
+};
+
+// What is refused, and how, stands in agent.proto and in the parts: AgentGate (who is an agent), JudgeAgentRequest
+// (what it may ask for), AgentAttach (its stream). The rules that count are the store's, in the transaction that
+// records. Thread-safe. Handlers never block a loop.
+class AgentService {
+ public:
+  static constexpr char kName[] = "meshca.agent.v1.Agent";
+
+  // Everything outlives the service.
+  struct Parts {
+    Authenticator* join_tokens = nullptr;
+    const ClientCertificateAuthenticator* certificates = nullptr;
+    IssuancePipeline* pipeline = nullptr;
+    IssuanceStore* issuances = nullptr;
+    SubscriberStore* subscribers = nullptr;
+    AuthoritySnapshots* authorities = nullptr;
+    const JudgedClock* clock = nullptr;
+    EntropySource* entropy = nullptr;
+    JwtMint* jwt = nullptr;  // null: no JWT-SVIDs
+    absl::Duration delivered_after = absl::Seconds(60);
+    absl::Duration hello_within = absl::Seconds(10);
+    absl::Duration leaf_skew = absl::Minutes(10);  // EvidencePolicy::skew
+  };
+
+  explicit AgentService(Parts parts);
+  ~AgentService();
+
+  // Reads what is remembered of agents, follows the authorities, starts the threads. Before any server serves. Blocks
+  // on the database.
+  absl::Status Start();
+  // Behind the servers' shutdown, before that of the store. Idempotent.
+  void Shutdown();
+
+  // To a router of a TLS listener with SvidVerifier.
+  void AddTo(rpc::Router& router);
+
+  // The registration entries are these now: each agent is told what that changes for its node.
+  void EntriesChanged(std::shared_ptr<const NodeEntries::List> entries);
+  // Certificates were revoked: agents that hold them are told to stop serving them. Blocks on the database.
+  absl::Status RevokedChanged();
+  // Has agents that are attached replace the certificates of theirs that `wanted` names; returns their SPIFFE IDs.
+  // Blocks on the database.
+  absl::StatusOr<std::vector<std::string>> Renew(
+      const std::function<bool(absl::string_view spiffe_id, absl::string_view serial)>& wanted);
+
+  AgentRegistry& registry() { return registry_; }
+  const AgentRegistry& registry() const { return registry_; }
+  AgentServiceStats Stats() const;
+  // The periodic duties run now: after a jump of the clock, in tests.
+  void Wake() { executor_.Nudge(); }
+
+  // What AddTo registers; for tests.
+  void Join(std::shared_ptr<rpc::Call> call);
+  void Sign(std::shared_ptr<rpc::Call> call);
+  void MintJwt(std::shared_ptr<rpc::Call> call);
+  std::unique_ptr<rpc::StreamHandler> Attach(rpc::Stream& stream);
+
+ private:
+  void OnJoiner(const std::shared_ptr<rpc::Call>& call, absl::StatusOr<CallerIdentity> caller);
+  void FinishJoin(rpc::Call& call, const std::string& node, absl::StatusOr<IssuedCertificate> issued);
+  void RefuseJoin(rpc::Call& call, const absl::Status& why);
+  void RefuseToken(rpc::Call& call, const absl::Status& why);
+  void OnAuthorities(const std::shared_ptr<const AuthoritySnapshot>& snapshot);
+  absl::Status VisitLive(bool revoked_only, absl::FunctionRef<void(const IssuanceRecord&)> visit);
+
+  const Parts parts_;
+  AgentRegistry registry_;
+  EntriesFeed entries_;
+  const AgentGate gate_;
+  WorkerPool workers_;
+  AgentStreams streams_;
+  SerialExecutor executor_;  // what is done every second
+
+  std::atomic<uint64_t> joined_ = 0;
+  std::atomic<uint64_t> joins_refused_ = 0;
+  std::atomic<uint64_t> certificates_ = 0;
+  std::atomic<uint64_t> certificates_refused_ = 0;
+  std::atomic<uint64_t> tokens_ = 0;
+  std::atomic<uint64_t> tokens_refused_ = 0;
+};
+
+}  // namespace meshca
+
+#endif  // MESHCA_CA_SERVICE_AGENT_SERVICE_H_

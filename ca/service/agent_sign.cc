@@ -1,0 +1,176 @@
+#include "ca/service/agent_sign.h"
+
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "ca/agents/agent_ledger.h"
+#include "ca/base/status.h"
+#include "ca/edge/edge_status.h"
+#include "ca/rpc/protobuf_payload.h"
+#include "ca/service/agent_message.h"
+#include "ca/x509/csr.h"
+
+namespace meshca {
+namespace {
+
+namespace v1 = agent::v1;
+
+constexpr char kWhat[] = "/meshca.agent.v1.Agent/Sign";
+
+absl::Status Denied(absl::string_view reason, absl::string_view what) {
+  return WithReason(absl::PermissionDeniedError(what), reason);
+}
+
+absl::Status CheckCsr(const std::string& csr) {
+  if (csr.empty()) {
+    return WithReason(absl::InvalidArgumentError("csr is empty; send a PKCS#10 request in DER"), "CSR_MISSING");
+  }
+  if (csr.size() <= Csr::kBytesMax) return absl::OkStatus();
+  return WithReason(
+      absl::InvalidArgumentError(absl::StrCat("csr has ", csr.size(), " bytes; at most ", Csr::kBytesMax, " are read")),
+      "CSR_TOO_LARGE");
+}
+
+// About the agent and not about one of its requests: nothing else would be answered otherwise.
+bool IsAboutTheAgent(absl::string_view reason) {
+  return reason == "NODE_BANNED" || reason == "NODE_REPLACED" || reason == "NODE_UNKNOWN";
+}
+
+// The agent's own renewal: by its certificate, as anybody renews.
+CallerIdentity OwnCaller(const AgentCaller& agent) {
+  CallerIdentity caller = agent.identity;
+  caller.node = agent.node;
+  caller.instance = AgentInstance(agent.node);
+  return caller;
+}
+
+CallerIdentity WorkloadCaller(const AgentCaller& agent, const RegistrationEntry& entry,
+                              const std::string& parent_serial) {
+  CallerIdentity caller;
+  caller.method = AuthMethod::kAgent;
+  caller.subject = absl::StrCat("agent of node ", agent.node);
+  caller.ids = {entry.spiffe_id};
+  IdentityRights rights;
+  rights.id = entry.spiffe_id;
+  rights.dns_names = entry.dns_names;
+  rights.lifetime_max = entry.ttl;
+  rights.origin = {OriginKind::kEntry, entry.id};
+  caller.rights = {std::move(rights)};
+  caller.node = agent.node;
+  caller.instance = AgentInstance(agent.node);
+  caller.parent_serial = parent_serial;
+  caller.presented = agent.identity.presented;
+  caller.trusted_issuers = agent.identity.trusted_issuers;
+  return caller;
+}
+
+}  // namespace
+
+absl::StatusOr<SubmittedRequest> JudgeAgentRequest(const AgentCaller& agent, const NodeEntries& entries,
+                                                   const v1::CertificateRequest& request) {
+  MESHCA_RETURN_IF_ERROR(CheckCsr(request.csr()));
+  SubmittedRequest submitted;
+  MESHCA_ASSIGN_OR_RETURN(submitted.spiffe_id, SpiffeId::Parse(request.spiffe_id()));
+  submitted.csr = request.csr();
+  submitted.csr_key_alone = true;
+  if (submitted.spiffe_id == agent.id) {
+    submitted.caller = OwnCaller(agent);
+    return submitted;
+  }
+  const RegistrationEntry* const entry = entries.Find(request.entry_id());
+  if (entry == nullptr) {
+    return Denied("ENTRY_GONE", absl::StrCat("no registration entry \"", request.entry_id().substr(0, 64),
+                                             "\" for agents gives ", submitted.spiffe_id.uri(), " (any more)"));
+  }
+  if (!entry->IsFor(agent.node) || entry->spiffe_id != submitted.spiffe_id) {
+    return Denied("SPIFFE_ID_NOT_ALLOWED", absl::StrCat("registration entry ", entry->id, " does not give ",
+                                                        submitted.spiffe_id.uri(), " to node ", agent.node));
+  }
+  for (const std::string& name : entry->dns_names) {
+    // `*` stands for any name that is asked for, and is none itself.
+    if (name != "*") submitted.dns_names.push_back(name);
+  }
+  submitted.caller = WorkloadCaller(agent, *entry, request.parent_serial());
+  return submitted;
+}
+
+AgentSignCall::AgentSignCall(Parts parts, std::shared_ptr<rpc::Call> call, AgentCaller agent, Ended ended)
+    : parts_(parts), call_(std::move(call)), agent_(std::move(agent)), ended_(std::move(ended)) {}
+
+void AgentSignCall::Submit(const v1::SignRequest& request, const NodeEntries& entries) {
+  const int count = request.requests_size();
+  {
+    MutexLock lock(mutex_);
+    for (int place = 0; place < count; ++place) response_.add_results();
+    // One more, so that the call does not end while requests are still being submitted.
+    left_ = count + 1;
+  }
+  const auto submit = [&](int place, SubmittedRequest submitted) {
+    const bool own = submitted.spiffe_id == agent_.id;
+    parts_.pipeline->Submit(std::move(submitted),
+                            [self = shared_from_this(), place, own](absl::StatusOr<IssuedCertificate> issued) {
+                              self->Answer(place, own, std::move(issued));
+                            });
+  };
+  std::vector<std::pair<int, SubmittedRequest>> first_ones;
+  for (int place = 0; place < count; ++place) {
+    absl::StatusOr<SubmittedRequest> submitted = JudgeAgentRequest(agent_, entries, request.requests(place));
+    if (!submitted.ok()) {
+      Refuse(place, submitted.status());
+    } else if (submitted->caller.IsRenewal()) {
+      submit(place, *std::move(submitted));
+    } else {
+      first_ones.emplace_back(place, *std::move(submitted));
+    }
+  }
+  for (auto& [place, submitted] : first_ones) submit(place, std::move(submitted));
+  Count();
+}
+
+void AgentSignCall::Answer(int place, bool own, absl::StatusOr<IssuedCertificate> issued) {
+  if (!issued.ok()) return Refuse(place, issued.status());
+  // Before the agent can have it, so that no report of its can be older than what it reports of.
+  parts_.registry->Issued(agent_.node, {issued->record->authority_id, issued->record->not_after, own});
+  {
+    MutexLock lock(mutex_);
+    v1::CertificateResult& result = *response_.mutable_results(place);
+    AddChain(issued->chain, result.mutable_chain());
+    result.set_authority_id(issued->record->authority_id);
+  }
+  Count();
+}
+
+void AgentSignCall::Refuse(int place, const absl::Status& why) {
+  const absl::Status told = CsrEdgeStatus(why, kWhat, *parts_.entropy);
+  {
+    MutexLock lock(mutex_);
+    v1::CertificateResult& result = *response_.mutable_results(place);
+    result.set_code(static_cast<int>(told.code()));
+    result.set_message(std::string(told.message()));
+    result.set_reason(ReasonOf(told));
+    if (IsAboutTheAgent(ReasonOf(told))) agent_refused_ = told;
+  }
+  Count();
+}
+
+void AgentSignCall::Count() {
+  {
+    MutexLock lock(mutex_);
+    if (--left_ > 0) return;
+  }
+  Finish();
+}
+
+// The last one's thread; nobody else comes here.
+void AgentSignCall::Finish() {
+  MutexLock lock(mutex_);
+  uint64_t issued = 0;
+  for (const v1::CertificateResult& result : response_.results()) issued += result.code() == 0 ? 1 : 0;
+  std::move(ended_)(issued, static_cast<uint64_t>(response_.results_size()) - issued);
+  // What was issued before the agent was refused must not get lost on the way: then each stands for itself.
+  if (issued == 0 && !agent_refused_.ok()) return call_->Finish(agent_refused_);
+  call_->Finish(rpc::Frame(response_));
+}
+
+}  // namespace meshca
