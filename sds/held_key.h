@@ -1,4 +1,4 @@
-// The key of one identity of one instance, as the key ring keeps it.
+// One key and its certificate, and who holds it, as the key ring keeps them.
 #ifndef MESHCA_SDS_HELD_KEY_H_
 #define MESHCA_SDS_HELD_KEY_H_
 
@@ -7,8 +7,9 @@
 #include <string>
 #include <tuple>
 #include <utility>
-#include <vector>
 
+#include "absl/container/btree_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/time/time.h"
 #include "ca/spiffe/spiffe_id.h"
 #include "sds/key_ring.h"
@@ -16,14 +17,21 @@
 
 namespace meshca::sds {
 
-// Guarded by the ring's mutex, except `instance` and `id`, which never change.
-struct HeldKey {
-  HeldKey(std::string instance_name, SpiffeId spiffe_id)
-      : instance(std::move(instance_name)), id(std::move(spiffe_id)) {}
-  const std::string instance;
-  const SpiffeId id;
+// Who holds a key by one lease, and who is told. Immutable.
+struct KeyHolder {
+  KeyRing::Owner owner;
+  KeyRing::Listener listener;
+};
+using KeyHolderPtr = std::shared_ptr<const KeyHolder>;
 
-  std::shared_ptr<const KeyRing::Owner> owner;          // the caller that asked for it last; judged before each renewal
+// Guarded by the ring's mutex, except `id` and `shared`, which never change.
+struct HeldKey {
+  HeldKey(std::string key_name, SpiffeId spiffe_id, bool is_shared)
+      : id(std::move(spiffe_id)), shared(is_shared), name(std::move(key_name)) {}
+  const SpiffeId id;
+  const bool shared;  // its holders may be several instances
+
+  std::string name;                                     // SharedKeyName of those who may hold it
   SecretContent::Ptr current;                           // key and certificate; null: it has none yet
   absl::Time renew_at = absl::InfiniteFuture();         // wall clock time at which `current` is renewed
   absl::Duration renew_due = absl::InfiniteDuration();  // the same since boot; recomputed when the wall clock was set
@@ -44,12 +52,22 @@ struct HeldKey {
   // Some certificates were revoked while this key's next one was on its way: whether that one is among them is asked
   // before anybody gets it.
   bool unjudged = false;
-  // Registration entries changed while the certificate was on its way, or its owner was judged too long before asking
-  // for it: the owner is judged again.
+  // Registration entries changed while the certificate was on its way, or a holder was judged too long before asking
+  // for it, or was refused: the holders are judged again.
   bool recheck = false;
   uint32_t failures = 0;  // attempts without a certificate since the last one that came
-  // The listeners of its leases, each with the lease's ticket.
-  std::vector<std::pair<uint64_t, std::shared_ptr<const KeyRing::Listener>>> holders;
+
+  // One lease. `held_back`: whether it may still have the key is not known, and until it is it gets nothing.
+  struct Holding {
+    KeyHolderPtr holder;
+    bool held_back = false;
+    uint64_t served = 0;  // generation of the certificate that it was given last; 0: none
+  };
+  absl::btree_map<uint64_t, Holding> holdings;  // by the lease's ticket
+  // Instances that were given `current` and let it go: if its certificate is revoked, it ends theirs too. At most
+  // kDepartedMax.
+  absl::flat_hash_set<std::string> departed;
+  static constexpr size_t kDepartedMax = 4096;
 
  private:
   friend class KeySchedule;

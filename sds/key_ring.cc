@@ -1,19 +1,13 @@
 #include "sds/key_ring.h"
 
-#include <iterator>
 #include <optional>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "ca/base/check.h"
 #include "sds/key_ring_impl.h"
+#include "sds/key_sharing.h"
 
 namespace meshca::sds {
-namespace {
-
-std::string MapKey(absl::string_view instance, const SpiffeId& id) { return absl::StrCat(instance, "\n", id.uri()); }
-
-}  // namespace
 
 KeyRing::Impl::Impl(KeyRingOptions options, SvidSource& svids, Authenticate authenticate, Revocations revocations,
                     const JudgedClock& clock, EntropySource& entropy, SerialExecutor& executor)
@@ -30,51 +24,94 @@ KeyRing::Impl::Impl(KeyRingOptions options, SvidSource& svids, Authenticate auth
 
 void KeyRing::Impl::Drop(const HeldKeyPtr& key) {
   schedule_.Remove(key);
+  undecided_.erase(key);
   key->dropped = true;
   key->current = nullptr;
-  keys_.erase(MapKey(key->instance, key->id));
+  for (const auto& [ticket, holding] : key->holdings) held_by_.erase(ticket);
+  key->holdings.clear();
+  keys_.erase(key->name);
 }
 
-KeyRing::Impl::Listeners KeyRing::Impl::ListenersOf(const HeldKey& key) {
-  Listeners listeners;
-  for (const auto& [ticket, listener] : key.holders) listeners.push_back(listener);
-  return listeners;
+void KeyRing::Impl::Tell(const News& news) {
+  for (const auto& [holder, what] : news) holder->listener(what);
 }
 
-std::pair<HeldKeyPtr, uint64_t> KeyRing::Impl::Hold(Owner owner, const SpiffeId& id, Listener listener,
-                                                    SecretContent::Ptr* current) {
-  auto shared_listener = std::make_shared<const Listener>(std::move(listener));
-  auto shared_owner = std::make_shared<const Owner>(std::move(owner));
-  const absl::Time now = clock_.LikelyNow();
-  MutexLock lock(mutex_);
-  HeldKeyPtr& slot = keys_[MapKey(shared_owner->instance, id)];
-  if (slot == nullptr) slot = std::make_shared<HeldKey>(shared_owner->instance, id);
-  const HeldKeyPtr key = slot;
-  key->owner = std::move(shared_owner);
-  const uint64_t ticket = next_ticket_++;
-  key->holders.emplace_back(ticket, std::move(shared_listener));
-  schedule_.SetLingering(key, absl::InfiniteDuration());
-
-  const bool valid = key->current != nullptr && !key->current->ExpiredAt(now) && !IsFromAhead(*key->current);
-  *current = valid ? key->current : nullptr;
-  if (!valid && key->owner->judged_long_ago) key->recheck = true;
-  if (key->state == HeldKey::kIdle) {
-    if (!valid) {
-      schedule_.Wait(key, /*urgent=*/true);
-    } else if (!schedule_.HasTimer(*key)) {
-      Retime(key);  // nobody did while it lingered
-    }
-    executor_.Nudge();
+void KeyRing::Impl::AddNews(HeldKey& key, const absl::StatusOr<SecretContent::Ptr>& what, News& news) {
+  for (auto& [ticket, holding] : key.holdings) {
+    if (what.ok() && holding.held_back) continue;
+    if (what.ok()) holding.served = (*what)->identity().generation;
+    news.emplace_back(holding.holder, what);
   }
-  return {key, ticket};
 }
 
-void KeyRing::Impl::Release(const HeldKeyPtr& key, uint64_t ticket) {
+HeldKeyPtr KeyRing::Impl::FindOrMake(const std::string& name, const SpiffeId& id, bool shared) {
+  HeldKeyPtr& slot = keys_[name];
+  if (slot == nullptr) slot = std::make_shared<HeldKey>(name, id, shared);
+  return slot;
+}
+
+bool KeyRing::Impl::HasValid(const HeldKey& key) const {
+  return key.current != nullptr && !key.current->ExpiredAt(clock_.LikelyNow()) && !IsFromAhead(*key.current);
+}
+
+void KeyRing::Impl::Add(const HeldKeyPtr& key, uint64_t ticket, HeldKey::Holding holding) {
+  key->departed.erase(holding.holder->owner.instance);
+  key->holdings.emplace(ticket, std::move(holding));
+  held_by_[ticket] = key;
+  schedule_.SetLingering(key, absl::InfiniteDuration());
+  if (key->state != HeldKey::kIdle) return;
+  if (!HasValid(*key)) {
+    schedule_.Wait(key, /*urgent=*/true);
+  } else if (!schedule_.HasTimer(*key)) {
+    Retime(key);  // nobody did while it lingered
+  }
+  executor_.Nudge();
+}
+
+uint64_t KeyRing::Impl::Hold(Owner owner, const SpiffeId& id, Listener listener, SecretContent::Ptr* current) {
+  const std::string name = SharedKeyName(*owner.caller, owner.instance, id);
+  const bool shared = SharesKeys(*owner.caller);
+  HeldKey::Holding holding;
+  // What others may have says nothing about a caller that was judged for something else, long ago perhaps.
+  holding.held_back = owner.judged_long_ago;
+  holding.holder = std::make_shared<const KeyHolder>(KeyHolder{std::move(owner), std::move(listener)});
+  const bool held_back = holding.held_back;
+  Attempt check;
+  uint64_t ticket = 0;
+  {
+    MutexLock lock(mutex_);
+    const HeldKeyPtr key = FindOrMake(name, id, shared);
+    const bool valid = HasValid(*key);
+    *current = valid && !held_back ? key->current : nullptr;
+    if (*current != nullptr) holding.served = (*current)->identity().generation;
+    if (held_back && !valid) key->recheck = true;
+    ticket = next_ticket_++;
+    Add(key, ticket, std::move(holding));
+    if (!held_back || !valid || stopping_) return ticket;
+    check = {key, key->current->identity().serial, /*check_only=*/true, /*recheck=*/false, {ticket}, nullptr};
+    ++in_flight_;
+  }
+  executor_.Run([this, check = std::move(check)]() mutable { Begin(std::move(check)); });
+  return ticket;
+}
+
+void KeyRing::Impl::Release(uint64_t ticket) {
   const std::optional<absl::Time> now = clock_.BelievedNow();
   const absl::Duration boot = clock_.SinceBoot();
+  KeyHolderPtr holder;  // ends without the lock: its listener may own whatever it likes
   MutexLock lock(mutex_);
-  std::erase_if(key->holders, [ticket](const auto& holder) { return holder.first == ticket; });
-  if (!key->holders.empty() || key->dropped) return;
+  const auto found = held_by_.find(ticket);
+  if (found == held_by_.end()) return;
+  const HeldKeyPtr key = found->second;
+  held_by_.erase(found);
+  const auto holding = key->holdings.find(ticket);
+  holder = holding->second.holder;
+  const bool has_newest = key->current != nullptr && holding->second.served == key->current->identity().generation;
+  if (has_newest && key->departed.size() < HeldKey::kDepartedMax) {
+    key->departed.insert(holder->owner.instance);
+  }
+  key->holdings.erase(holding);
+  if (!key->holdings.empty()) return;
   key->reissue = false;
   schedule_.SetTimer(key, absl::InfiniteDuration());
   schedule_.StopWaiting(*key);
@@ -88,7 +125,7 @@ std::vector<SpiffeId> KeyRing::Impl::Renew(absl::FunctionRef<bool(const SpiffeId
   std::vector<SpiffeId> renewed;
   MutexLock lock(mutex_);
   for (const auto& [name, key] : keys_) {
-    if (key->holders.empty() || key->current == nullptr) continue;
+    if (key->holdings.empty() || key->current == nullptr) continue;
     if (!chosen(key->id, key->current->identity().serial)) continue;
     renewed.push_back(key->id);
     if (key->state == HeldKey::kWorking) {
@@ -109,7 +146,7 @@ uint64_t KeyRing::Impl::Reissue(absl::FunctionRef<bool(absl::string_view)> stale
   MutexLock lock(mutex_);
   for (const auto& [name, key] : keys_) {
     if (key->current == nullptr || !stale(key->current->identity().authority_id)) continue;
-    if (key->holders.empty()) {
+    if (key->holdings.empty()) {
       if (key->state == HeldKey::kIdle) unheld.push_back(key);
       continue;
     }
@@ -133,14 +170,18 @@ void KeyRing::Impl::Recheck() {
     if (stopping_) return;
     for (const auto& [name, key] : keys_) {
       if (key->current == nullptr) {
-        key->recheck = true;  // its owner was judged before the change, and may wait behind others
+        key->recheck = true;  // its holders were judged before the change, and may wait behind others
         continue;
       }
-      checks.push_back({key, key->owner, key->current->identity().serial, /*check_only=*/true});
+      // Who comes for a key that nobody holds is judged when it comes.
+      if (key->holdings.empty()) continue;
+      checks.push_back({key, key->current->identity().serial, /*check_only=*/true});
       ++in_flight_;
     }
   }
-  for (Attempt& check : checks) Begin(std::move(check));
+  for (Attempt& check : checks) {
+    executor_.Run([this, check = std::move(check)]() mutable { Begin(std::move(check)); });
+  }
 }
 
 KeyRingStats KeyRing::Impl::Stats() const {
@@ -154,21 +195,20 @@ KeyRingStats KeyRing::Impl::Stats() const {
 
 void KeyRing::Impl::Shutdown() {
   // Who still waits is told, and let go: a listener may own a Lease of this ring.
-  Listeners left;
-  decltype(HeldKey::holders) holders;
+  News left;
+  std::vector<KeyHolderPtr> holders;
   {
     MutexLock lock(mutex_);
     stopping_ = true;
     while (in_flight_ > 0) idle_.Wait(mutex_);
     for (const auto& [name, key] : keys_) {
-      if (key->current == nullptr) {
-        for (const auto& listener : ListenersOf(*key)) left.push_back(listener);
-      }
-      std::move(key->holders.begin(), key->holders.end(), std::back_inserter(holders));
-      key->holders.clear();
+      if (key->current == nullptr) AddNews(*key, absl::UnavailableError("SDS: the server is shutting down"), left);
+      for (const auto& [ticket, holding] : key->holdings) holders.push_back(holding.holder);
+      key->holdings.clear();
     }
+    held_by_.clear();
   }
-  for (const auto& listener : left) (*listener)(absl::UnavailableError("SDS: the server is shutting down"));
+  Tell(left);
 }
 
 KeyRing::KeyRing(KeyRingOptions options, SvidSource& svids, Authenticate authenticate, Revocations revocations,
@@ -191,27 +231,22 @@ std::vector<SpiffeId> KeyRing::Renew(absl::FunctionRef<bool(const SpiffeId&, abs
 }
 
 KeyRing::Lease KeyRing::Hold(Owner owner, const SpiffeId& id, Listener listener, SecretContent::Ptr* current) {
-  auto [key, ticket] = impl_->Hold(std::move(owner), id, std::move(listener), current);
   Lease lease;
-  lease.key_ = std::move(key);
+  lease.ticket_ = impl_->Hold(std::move(owner), id, std::move(listener), current);
   lease.ring_ = this;
-  lease.ticket_ = ticket;
   return lease;
 }
 
 KeyRing::Lease& KeyRing::Lease::operator=(Lease&& other) noexcept {
   Release();
-  key_ = std::move(other.key_);
   ring_ = other.ring_;
-  ticket_ = other.ticket_;
-  other.key_ = nullptr;
+  ticket_ = std::exchange(other.ticket_, 0);
   return *this;
 }
 
 void KeyRing::Lease::Release() {
-  if (key_ == nullptr) return;
-  ring_->impl_->Release(std::static_pointer_cast<HeldKey>(key_), ticket_);
-  key_ = nullptr;
+  if (ticket_ == 0) return;
+  ring_->impl_->Release(std::exchange(ticket_, 0));
 }
 
 }  // namespace meshca::sds

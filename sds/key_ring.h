@@ -1,5 +1,5 @@
-// The private keys, with their certificates, that this process makes for its subscribers: one key for each identity of
-// each instance, in memory only.
+// The private keys, with their certificates, that this process makes for its subscribers, in memory only. All callers
+// on Unix sockets that have the same right to an identity share one key; over mTLS each instance has a key of its own.
 #ifndef MESHCA_SDS_KEY_RING_H_
 #define MESHCA_SDS_KEY_RING_H_
 
@@ -29,9 +29,11 @@ namespace meshca::sds {
 // Whether `status` is the error that tells a holder that its certificate was revoked (reason CERTIFICATE_REVOKED).
 bool IsRevocation(const absl::Status& status);
 
-// A key is made when the first stream or fetch of its instance holds it, and renewed for as long as anybody does.
-// Before each renewal the authenticator is asked again: a caller whose entry is gone gets no further certificate. A
-// certificate that has ended, or was revoked, is handed to nobody.
+// A key is made when the first stream or fetch holds it, and renewed for as long as anybody does. Before each renewal
+// the authenticator is asked again about every holder: one whose entry is gone is told so and leaves the key, and gets
+// no further certificate; one whose rights changed goes over to the key of those that have the same (SharedKeyName).
+// The certificate is asked for on behalf of one of the others. When nobody is left the key is dropped. A certificate
+// that has ended, or was revoked, is handed to nobody.
 //
 // Timers run on the boot clock. While the wall clock is behind, or has just jumped, no certificate is renewed because
 // the wall clock says that it is time. When the wall clock was set, every renewal is timed anew, and a key whose
@@ -48,21 +50,23 @@ class KeyRing final {
   // on the executor's thread with no lock held; may run once more while its Lease ends on another thread.
   using Listener = std::function<void(const absl::StatusOr<SecretContent::Ptr>&)>;
 
-  // On whose behalf a key is made.
+  // Who holds a key, and on whose behalf it is made. The certificate of a shared key is recorded under the instance
+  // kSharedKeyInstance and the node of the holder on whose behalf it was asked for.
   struct Owner {
     std::string instance;  // CallerDirectory::InstanceOf
     std::string node;      // node id of the stream's first request
     std::shared_ptr<const SdsCaller> caller;
     // True: the caller was authenticated for an earlier request, not for the one that names this key. It is then
-    // authenticated again before a key is made.
+    // authenticated again before it gets a key, whether that is made already or not.
     bool judged_long_ago = false;
   };
 
   // Whom a ring asks about revoked certificates, and whom it tells.
   struct Revocations {
     RevocationSource* source = nullptr;  // null: nothing is ever revoked
-    // Called when a key of `instance` was dropped because its certificate was revoked. `until` is when the last
-    // certificate that the instance still has ends; InfinitePast: it has none left. No lock is held.
+    // Called for each instance that held a key, or held it last, which was dropped because its certificate was revoked.
+    // `until` is when the last certificate that the instance still has ends; InfinitePast: it has none left. No lock is
+    // held.
     std::function<void(const std::string& instance, absl::Time until)> dropped;
   };
 
@@ -74,13 +78,12 @@ class KeyRing final {
     Lease& operator=(Lease&& other) noexcept;
     ~Lease() { Release(); }
     void Release();
-    explicit operator bool() const { return key_ != nullptr; }
+    explicit operator bool() const { return ticket_ != 0; }
 
    private:
     friend class KeyRing;
-    std::shared_ptr<void> key_;
     KeyRing* ring_ = nullptr;
-    uint64_t ticket_ = 0;
+    uint64_t ticket_ = 0;  // 0: holds nothing
   };
 
   // Works on the thread of `executor`. The executor is started after this constructor; it is shut down after Shutdown
@@ -91,7 +94,7 @@ class KeyRing final {
   ~KeyRing();
 
   // Holds the key of `id` for `owner`, and from now on tells `listener` of each new one. `*current` becomes the present
-  // key if it is valid; else null, and a key is being made. The ring outlives the Lease.
+  // key if it is valid and `owner` may have it at once; else null, and `listener` is told. The ring outlives the Lease.
   Lease Hold(Owner owner, const SpiffeId& id, Listener listener, SecretContent::Ptr* current);
 
   // Replaces at once every held key for which `chosen` is true; `serial` is its certificate's, in hex. Returns the
@@ -108,8 +111,9 @@ class KeyRing final {
   // Returns how many held keys are stale now. `stale` runs with a lock held: it must not call the ring.
   uint64_t Reissue(absl::FunctionRef<bool(absl::string_view authority_id)> stale, double per_second);
 
-  // To be called when rights may have changed: asks the authenticator about the owner of every key. A key that its
-  // owner may not have any more is dropped, and its holders are told so (a final error).
+  // To be called when rights may have changed: asks the authenticator about every holder. One that may not have its key
+  // any more is told so (a final error) and holds it no longer; a key that nobody is left to hold is dropped. Whose
+  // rights changed otherwise keeps the key until its renewal.
   void Recheck();
 
   // To be called when certificates were revoked: asks the RevocationSource about the certificate of every key, and

@@ -49,21 +49,28 @@ bool KeyRing::Impl::RevokedMeanwhile(const Attempt& attempt, const std::string& 
 absl::Status KeyRing::Impl::ForHolder(const Attempt& attempt, const absl::Status& refusal) {
   // The renewal was refused before this ring heard of the revocation. Over mTLS the client's own certificate may be the
   // one that was revoked, of which the store's sentence speaks.
-  const bool over_socket = attempt.owner->caller->peer->transport == rpc::Transport::kUnix;
-  if (!IsRevocation(refusal) || !over_socket) return refusal;
+  if (!IsRevocation(refusal) || !attempt.key->shared) return refusal;
   return CertificateRevoked(attempt.key->id, attempt.parent_serial);
 }
 
-KeyRing::Impl::Ends KeyRing::Impl::EndsOf(const std::vector<std::string>& instances) const {
-  Ends ends;
-  if (instances.empty()) return ends;
-  for (const std::string& instance : instances) ends[instance] = absl::InfinitePast();
+void KeyRing::Impl::AddInstances(const HeldKey& key, Ends& ends) {
+  for (const auto& [ticket, holding] : key.holdings) ends[holding.holder->owner.instance] = absl::InfinitePast();
+  for (const std::string& instance : key.departed) ends[instance] = absl::InfinitePast();
+}
+
+void KeyRing::Impl::FindEnds(Ends& ends) const {
+  if (ends.empty()) return;
+  const auto holds_until = [&ends](const std::string& instance, absl::Time not_after) {
+    if (const auto found = ends.find(instance); found != ends.end()) found->second = std::max(found->second, not_after);
+  };
   for (const auto& [name, key] : keys_) {
-    const auto found = ends.find(key->instance);
-    if (found == ends.end() || key->current == nullptr) continue;
-    found->second = std::max(found->second, key->current->identity().not_after);
+    if (key->current == nullptr) continue;
+    const absl::Time not_after = key->current->identity().not_after;
+    for (const auto& [ticket, holding] : key->holdings) {
+      if (holding.served != 0) holds_until(holding.holder->owner.instance, not_after);
+    }
+    for (const std::string& instance : key->departed) holds_until(instance, not_after);
   }
-  return ends;
 }
 
 void KeyRing::Impl::TellEnds(const Ends& ends) const {
@@ -84,28 +91,27 @@ uint64_t KeyRing::Impl::DropRevoked() {
   }
   std::erase_if(keys, [this](const auto& key) { return !IsRevoked(key.second); });
 
-  std::vector<std::pair<Listeners, absl::Status>> told;
+  News news;
   Ends ends;
+  uint64_t dropped = 0;
   {
     MutexLock lock(mutex_);
-    std::vector<std::string> instances;
     for (const auto& [key, serial] : keys) {
       // One that came meanwhile was judged by Issued, or by the store after the revocation.
       if (key->dropped || key->current == nullptr || key->current->identity().serial != serial) continue;
-      told.emplace_back(ListenersOf(*key), CertificateRevoked(key->id, serial));
-      instances.push_back(key->instance);
+      AddNews(*key, CertificateRevoked(key->id, serial), news);
+      AddInstances(*key, ends);
       Drop(key);
+      ++dropped;
     }
-    ends = EndsOf(instances);
+    FindEnds(ends);
   }
-  if (!told.empty()) {
-    LogInfo("SDS: keys dropped, because their certificates were revoked", {{"keys", absl::StrCat(told.size())}});
+  if (dropped > 0) {
+    LogInfo("SDS: keys dropped, because their certificates were revoked", {{"keys", absl::StrCat(dropped)}});
   }
-  for (const auto& [listeners, why] : told) {
-    for (const auto& listener : listeners) (*listener)(why);
-  }
+  Tell(news);
   TellEnds(ends);
-  return told.size();
+  return dropped;
 }
 
 }  // namespace meshca::sds

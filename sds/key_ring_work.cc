@@ -1,4 +1,4 @@
-// On the executor's thread: takes what is due, asks who may have it, makes keys, asks for certificates, assembles.
+// On the executor's thread: takes what is due, makes keys, asks for certificates, assembles.
 #include <algorithm>
 #include <optional>
 #include <utility>
@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "ca/base/log.h"
 #include "ca/base/status.h"
+#include "ca/subscribers/evidence_source.h"
 #include "ca/x509/signing_key.h"
 #include "sds/key_ring_impl.h"
 #include "sds/svid_source.h"
@@ -22,7 +23,7 @@ void KeyRing::Impl::FollowClock() {
   believed_ = believed;
   if (!setting_.Changed() && !again) return;
   for (const auto& [name, key] : keys_) {
-    if (!key->holders.empty() && key->current != nullptr && key->state == HeldKey::kIdle) Retime(key);
+    if (!key->holdings.empty() && key->current != nullptr && key->state == HeldKey::kIdle) Retime(key);
   }
 }
 
@@ -50,7 +51,7 @@ std::vector<KeyRing::Impl::Attempt> KeyRing::Impl::TakeDue() {
     std::string parent_serial = key->current == nullptr ? "" : key->current->identity().serial;
     key->unjudged = false;
     const bool recheck = std::exchange(key->recheck, false);
-    attempts.push_back({key, key->owner, std::move(parent_serial), /*check_only=*/false, recheck});
+    attempts.push_back({key, std::move(parent_serial), /*check_only=*/false, recheck, {}, nullptr});
   }
   return attempts;
 }
@@ -69,48 +70,15 @@ absl::Duration KeyRing::Impl::BeginDue() {
   return wait > absl::ZeroDuration() ? wait : absl::InfiniteDuration();
 }
 
-void KeyRing::Impl::Begin(Attempt attempt) {
-  // The first certificate comes right after the caller was authenticated; each later one asks again. A client
-  // certificate is judged anew for the first one too: its stream may have stood while trust was taken away.
-  if (attempt.parent_serial.empty() && !attempt.recheck && !attempt.owner->caller->identity.presented.has_value()) {
-    CallerIdentity caller = attempt.owner->caller->identity;
-    return Submit(std::move(attempt), std::move(caller));
-  }
-  const std::shared_ptr<const Owner> owner = attempt.owner;
-  authenticate_(*owner->caller->peer,
-                [this, attempt = std::move(attempt)](absl::StatusOr<CallerIdentity> caller) mutable {
-                  executor_.Run([this, attempt = std::move(attempt), caller = std::move(caller)]() mutable {
-                    Judged(std::move(attempt), std::move(caller));
-                  });
-                });
-}
-
-void KeyRing::Impl::Judged(Attempt attempt, absl::StatusOr<CallerIdentity> caller) {
-  if (!caller.ok()) return Failed(attempt, caller.status());
-  const SdsCaller judged{*caller, attempt.owner->caller->peer, attempt.owner->caller->lineage,
-                         attempt.owner->caller->line};
-  if (!judged.MayReceiveKeyOf(attempt.key->id)) {
-    return Failed(
-        attempt, WithReason(absl::PermissionDeniedError(absl::StrCat("the caller (", caller->subject, ") may not hold ",
-                                                                     attempt.key->id.uri(), " any more")),
-                            "SPIFFE_ID_NOT_ALLOWED"));
-  }
-  if (attempt.check_only) {
-    MutexLock lock(mutex_);
-    CountEnd();
-    return;
-  }
-  Submit(std::move(attempt), *std::move(caller));
-}
-
 void KeyRing::Impl::Submit(Attempt attempt, CallerIdentity caller) {
   absl::StatusOr<std::unique_ptr<SoftwareKey>> key = SoftwareKey::Generate(options_.key_type);
   if (!key.ok()) return Failed(attempt, key.status());
   SvidRequest request;
   request.id = attempt.key->id;
   request.caller = std::move(caller);
-  request.caller.instance = attempt.owner->instance;
-  request.caller.node = attempt.owner->node;
+  // A shared key is no instance's: whoever holds it is judged by what the registry knows of it (EvidenceSource).
+  request.caller.instance = attempt.key->shared ? std::string(kSharedKeyInstance) : attempt.holder->owner.instance;
+  request.caller.node = attempt.holder->owner.node;
   if (!attempt.parent_serial.empty()) request.caller.parent_serial = attempt.parent_serial;
   const SoftwareKey& made = **key;
   svids_.Obtain(std::move(request), made,
@@ -134,7 +102,7 @@ void KeyRing::Impl::Issued(const Attempt& attempt, const SecretBytes& key_pem, a
       attempt.key->id,          std::move(svid->serial), std::move(svid->authority_id), svid->validity.not_after, 0,
       svid->validity.not_before};
   const HeldKeyPtr& key = attempt.key;
-  Listeners listeners;
+  News news;
   SecretContent::Ptr content;
   bool recheck = false;
   {
@@ -153,71 +121,87 @@ void KeyRing::Impl::Issued(const Attempt& attempt, const SecretBytes& key_pem, a
                           key->current->identity().authority_id == content->identity().authority_id);
     key->state = HeldKey::kIdle;
     key->current = content;
+    key->departed.clear();  // they hold the one before
     key->renew_at = now + renew_in;
     key->renew_due = clock_.SinceBoot() + renew_in;
     key->failures = 0;
-    key->reissue = again == HeldKey::kIfSameAuthority && at_once && !key->holders.empty();
-    if (!key->holders.empty()) {
+    key->reissue = again == HeldKey::kIfSameAuthority && at_once && !key->holdings.empty();
+    if (!key->holdings.empty()) {
       if (at_once) {
         schedule_.Wait(key, /*urgent=*/!key->reissue);
       } else {
         schedule_.SetTimer(key, key->renew_due);
       }
     }
-    if (!from_ahead) listeners = ListenersOf(*key);
+    if (!from_ahead) AddNews(*key, content, news);
     recheck = std::exchange(key->recheck, false);
     if (recheck) ++in_flight_;
   }
-  for (const auto& listener : listeners) (*listener)(content);
-  if (recheck) Begin({key, attempt.owner, content->identity().serial, /*check_only=*/true});
+  Tell(news);
+  if (recheck) Begin({key, content->identity().serial, /*check_only=*/true});
 }
 
 void KeyRing::Impl::CountEnd() {
   if (--in_flight_ == 0) idle_.NotifyAll();
 }
 
-void KeyRing::Impl::JudgeAgain() {
-  {
-    MutexLock lock(mutex_);
-    if (!judge_again_) return;
-  }
-  DropRevoked();
-}
-
 void KeyRing::Impl::Failed(const Attempt& attempt, const absl::Status& why) {
   const HeldKeyPtr& key = attempt.key;
   const absl::Time now = clock_.LikelyNow();
-  Listeners listeners;
+  News news;
   Ends ends;
   {
     MutexLock lock(mutex_);
     CountEnd();
-    if (!attempt.check_only) ++stats_.failed;
+    ++stats_.failed;
     if (key->dropped) return;
-    if (attempt.check_only && !IsFinalRefusal(why)) return;  // the judge is away: the next renewal asks again
+    key->again = HeldKey::kNo;
     if (IsFinalRefusal(why)) {
-      listeners = ListenersOf(*key);
-      Drop(key);
-      if (IsRevocation(why)) ends = EndsOf({key->instance});
+      TakeRefusal(attempt, why, news, ends);
     } else {
       key->state = HeldKey::kIdle;
-      key->again = HeldKey::kNo;
+      key->recheck |= attempt.recheck;
       ++key->failures;
-      if (key->current == nullptr || key->current->ExpiredAt(now)) listeners = ListenersOf(*key);
-      if (key->holders.empty() && key->current == nullptr) {
+      if (key->current == nullptr || key->current->ExpiredAt(now)) AddNews(*key, why, news);
+      if (key->holdings.empty() && key->current == nullptr) {
         Drop(key);
-      } else if (!key->holders.empty()) {
+      } else if (!key->holdings.empty()) {
         schedule_.SetTimer(key, clock_.SinceBoot() + RetryDelay(*key, now));
       }
     }
   }
-  LogWarning(attempt.check_only ? "SDS: identity withdrawn" : "SDS: no new certificate",
-             {{"spiffe_id", key->id.uri()},
-              {"instance", key->instance},
-              {"code", std::string(CodeName(why.code()))},
-              {"error", std::string(why.message())}});
-  for (const auto& listener : listeners) (*listener)(why);
+  LogWarning("SDS: no new certificate", {{"spiffe_id", key->id.uri()},
+                                         {"instance", attempt.holder == nullptr ? "" : attempt.holder->owner.instance},
+                                         {"code", std::string(CodeName(why.code()))},
+                                         {"error", std::string(why.message())}});
+  Tell(news);
   TellEnds(ends);
+}
+
+void KeyRing::Impl::TakeRefusal(const Attempt& attempt, const absl::Status& why, News& news, Ends& ends) {
+  const HeldKeyPtr& key = attempt.key;
+  if (!key->shared || IsRevocation(why)) {
+    AddNews(*key, why, news);
+    if (IsRevocation(why)) AddInstances(*key, ends);
+    Drop(key);
+    return FindEnds(ends);
+  }
+  // What was refused to one is refused to all who have the same right by the same name, and not to the others.
+  const std::string& subject = attempt.holder->owner.caller->identity.subject;
+  for (auto at = key->holdings.begin(); at != key->holdings.end();) {
+    if (at->second.holder->owner.caller->identity.subject != subject) {
+      ++at;
+      continue;
+    }
+    news.emplace_back(at->second.holder, why);
+    held_by_.erase(at->first);
+    at = key->holdings.erase(at);
+  }
+  if (key->holdings.empty()) return Drop(key);
+  key->state = HeldKey::kIdle;
+  key->recheck = true;
+  schedule_.Wait(key, /*urgent=*/true);
+  executor_.Nudge();
 }
 
 absl::Duration KeyRing::Impl::RetryDelay(const HeldKey& key, absl::Time now) const {

@@ -45,6 +45,7 @@ std::string BehindText(const RotationEvidence& evidence) {
 EvidenceJudge::EvidenceJudge(For step, const RotationFacts& facts, const EvidencePolicy& policy)
     : step_(step), facts_(facts), policy_(policy) {
   std::vector<const SubscriberRecord*> connected_first;
+  known_.insert(facts_.shared_key_instances.begin(), facts_.shared_key_instances.end());
   for (const SubscriberRecord& subscriber : facts_.subscribers) {
     known_.insert(subscriber.instance);
     connected_first.push_back(&subscriber);

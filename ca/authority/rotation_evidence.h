@@ -37,6 +37,8 @@ struct RotationFacts {
   absl::Time now;
   RootRotation rotation;
   std::vector<SubscriberRecord> subscribers;
+  // EvidenceSource::SharedKeyInstances.
+  std::vector<std::string> shared_key_instances;
   std::map<std::string, std::string> root_of;  // authority id -> root id, retired ones included
   bool cross_certified = true;                 // who holds only the old root can verify what the new one signs
   // In an emergency: until when subscribers that are behind hold up the step. InfiniteFuture: for as long as they are
@@ -47,8 +49,8 @@ struct RotationFacts {
 };
 
 // Finds out who is behind at a step of a rotation. The constructor judges the subscribers, by what they have
-// acknowledged. The live leaves are then given to AddLeaf one by one; a leaf whose holder is one of the subscribers is
-// ignored, because the subscriber was judged already. One thread at a time.
+// acknowledged. The live leaves are then given to AddLeaf one by one; a leaf whose holder is one of the subscribers, or
+// which several of them share, is ignored, because the subscribers were judged already. One thread at a time.
 class EvidenceJudge {
  public:
   enum class For {
@@ -83,7 +85,7 @@ class EvidenceJudge {
   const For step_;
   const RotationFacts& facts_;
   const EvidencePolicy policy_;
-  absl::flat_hash_set<absl::string_view> known_;  // instances of facts_.subscribers
+  absl::flat_hash_set<absl::string_view> known_;  // instances whose holders are among facts_.subscribers
   RotationEvidence evidence_;
 };
 

@@ -34,6 +34,7 @@ RotationFacts RotationWatch::GatherFacts(const RootRotation& rotation, absl::Tim
   facts.now = now;
   facts.rotation = rotation;
   facts.subscribers = parts_.evidence->List();
+  facts.shared_key_instances = parts_.evidence->SharedKeyInstances();
   const auto snapshot = parts_.authorities->Current();
   for (const SigningAuthority& authority : snapshot->authorities) {
     facts.root_of.emplace(authority.id, authority.root_id);

@@ -17,4 +17,12 @@ std::vector<SubscriberRecord> EvidenceUnion::List() const {
   return all;
 }
 
+std::vector<std::string> EvidenceUnion::SharedKeyInstances() const {
+  std::vector<std::string> all;
+  for (const EvidenceSource* source : sources_) {
+    for (std::string& name : source->SharedKeyInstances()) all.push_back(std::move(name));
+  }
+  return all;
+}
+
 }  // namespace meshca

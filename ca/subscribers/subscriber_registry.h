@@ -106,6 +106,7 @@ class SubscriberRegistry final : public EvidenceSource {
 
   // Sorted by SPIFFE ID, then instance.
   std::vector<SubscriberRecord> List() const override;
+  std::vector<std::string> SharedKeyInstances() const override { return {std::string(kSharedKeyInstance)}; }
   std::optional<SubscriberRecord> Find(absl::string_view instance) const;
   bool Knows(absl::string_view instance) const;
 

@@ -1,16 +1,35 @@
-// One key for each identity of each instance: kept, renewed, tried again, let go.
+// Keys: kept, renewed, tried again, let go. Who shares one is in key_sharing_test.cc.
 #include "sds/key_ring.h"
 
 #include <algorithm>
 #include <atomic>
 #include <map>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "test/sds/world.h"
 
 namespace meshca::sds {
 namespace {
+
+// A process whose uid may have spiffe://td.test/NAME and nothing else: it shares that key with nobody.
+std::shared_ptr<const rpc::Peer> TenantPeer(World& world, const std::string& name) {
+  const auto uid = static_cast<uint32_t>(10'000 + std::hash<std::string>()(name) % 1'000'000'000);
+  CallerIdentity caller;
+  caller.method = AuthMethod::kUnixPeer;
+  caller.subject = absl::StrCat("uid ", uid);
+  caller.ids = {Id("spiffe://td.test/" + name)};
+  world.authenticator.Set(uid, std::move(caller));
+  return world.UnixPeer(uid);
+}
+
+std::unique_ptr<Proxy> Tenant(World& world, int number) {
+  auto proxy = std::make_unique<Proxy>(world, TenantPeer(world, absl::StrCat("tenant-", number)), kState);
+  proxy->Ask({"default"});
+  return proxy;
+}
 
 std::unique_ptr<Proxy> Holder(World& world, int pid) {
   auto proxy = std::make_unique<Proxy>(world, world.UnixPeer(1000, pid), kState);
@@ -46,7 +65,8 @@ uint64_t Reissue(World& world, double per_second) { return world.hub->keys().Rei
 std::vector<std::string> Made(const World& world, size_t first) {
   std::vector<std::string> made;
   for (const AskedSvid& request : world.issuer.requests()) {
-    made.push_back((request.caller.IsRenewal() ? "+" : "") + request.caller.instance);
+    made.push_back(
+        absl::StrCat(request.caller.IsRenewal() ? "+" : "", absl::StripPrefix(request.id.uri(), "spiffe://td.test/")));
   }
   made.erase(made.begin(), made.begin() + static_cast<ptrdiff_t>(std::min(first, made.size())));
   return made;
@@ -57,25 +77,26 @@ class Holders {
  public:
   explicit Holders(World& world) : world_(world) {}
   // The generation of the key held at once; 0 while one is made.
-  uint64_t Hold(const std::string& instance, absl::Duration lifetime = absl::Hours(24)) {
-    Begin(instance, lifetime);
+  uint64_t Hold(const std::string& name, absl::Duration lifetime = absl::Hours(24)) {
+    Begin(name, lifetime);
     Look(world_);
     return held_;
   }
-  void Begin(const std::string& instance, absl::Duration lifetime = absl::Hours(24)) {
+  void Begin(const std::string& name, absl::Duration lifetime = absl::Hours(24)) {
     world_.issuer.SetLifetime(lifetime);
     auto caller = std::make_shared<SdsCaller>();
-    caller->peer = world_.UnixPeer(1000);
-    caller->identity.ids = {Id("spiffe://td.test/web")};
+    const SpiffeId id = Id("spiffe://td.test/" + name);
+    caller->peer = TenantPeer(world_, name);
+    caller->identity.method = AuthMethod::kUnixPeer;
+    caller->identity.ids = {id};
     SecretContent::Ptr current;
-    leases_[instance] = world_.hub->keys().Hold(
-        {instance, "node", std::move(caller)}, Id("spiffe://td.test/web"),
-        [](const absl::StatusOr<SecretContent::Ptr>&) {}, &current);
+    leases_[name] = world_.hub->keys().Hold(
+        {name, "node", std::move(caller)}, id, [](const absl::StatusOr<SecretContent::Ptr>&) {}, &current);
     held_ = current == nullptr ? 0 : current->identity().generation;
     serial_ = current == nullptr ? "" : current->identity().serial;
   }
   const std::string& serial() const { return serial_; }  // of the key that the last Hold found
-  void LetGo(const std::string& instance) { leases_.erase(instance); }
+  void LetGo(const std::string& name) { leases_.erase(name); }
 
  private:
   World& world_;
@@ -279,7 +300,7 @@ TEST(KeyRingReissue, TenThousandKeys) {
 TEST(KeyRing, RenewalsSpreadAroundHalfLife) {
   World world;
   std::vector<std::unique_ptr<Proxy>> proxies;
-  for (int i = 0; i < 40; ++i) proxies.push_back(Holder(world, 100 + i));
+  for (int i = 0; i < 40; ++i) proxies.push_back(Tenant(world, 100 + i));
   for (auto& proxy : proxies) proxy->Await(1);
   std::vector<size_t> renewed;
   for (double hours : {10.7, 11.4, 12.0, 12.6, 13.3}) {
@@ -337,7 +358,7 @@ TEST(KeyRing, AKeyLingersForThoseWhoReconnect) {
 TEST(KeyRing, LingeringIsBounded) {
   World world({.lingering_max = 10});
   for (int i = 0; i < 50; ++i) {
-    auto proxy = Holder(world, i + 1);
+    auto proxy = Tenant(world, i);
     proxy->Await(1);
   }
   EXPECT_EQ(world.hub->keys().Stats().keys, 10);
@@ -359,11 +380,11 @@ TEST(KeyRing, ALingeringKeyIsNotRenewed) {
 TEST(KeyRing, InFlightIsBoundedAndRenewalsGoFirst) {
   World world({.in_flight_max = 4});
   std::vector<std::unique_ptr<Proxy>> proxies;
-  for (int i = 0; i < 8; ++i) proxies.push_back(Holder(world, 100 + i));
+  for (int i = 0; i < 8; ++i) proxies.push_back(Tenant(world, 100 + i));
   for (auto& proxy : proxies) proxy->Await(1);
   world.issuer.HoldBack(true);
   std::vector<std::unique_ptr<Proxy>> fresh;
-  for (int i = 0; i < 8; ++i) fresh.push_back(Holder(world, 200 + i));
+  for (int i = 0; i < 8; ++i) fresh.push_back(Tenant(world, 200 + i));
   world.Until([&] { return world.issuer.submitted() == 12; }, "four under way");
   EXPECT_EQ(world.hub->keys().Renew([](const SpiffeId&, absl::string_view) { return true; }).size(), 8);
   fresh[0]->Settled();
@@ -427,7 +448,7 @@ TEST(KeyRing, WhatWasMadeWhileTheClockWasAheadIsReplacedAtOnceWhenItIsRight) {
   Look(world);
   early->Await(2);
   early->Ack();
-  auto late = Holder(world, 2);
+  auto late = Tenant(world, 2);
   late->Await(1);
   late->Ack();
   world.clock.JumpBack();

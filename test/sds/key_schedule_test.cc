@@ -15,7 +15,7 @@ const absl::Time kWall = absl::FromUnixSeconds(1767323045);
 // A key whose certificate ends `lifetime` after kStart and is renewed at half of it; zero: it has none yet.
 HeldKeyPtr Key(const std::string& name, absl::Duration lifetime = absl::ZeroDuration()) {
   const SpiffeId id = *SpiffeId::Parse("spiffe://td.test/web");
-  auto key = std::make_shared<HeldKey>(name, id);
+  auto key = std::make_shared<HeldKey>(name, id, /*is_shared=*/true);
   if (lifetime == absl::ZeroDuration()) return key;
   key->current = SecretContent::OfIdentity({id, "0a", "old", kWall + lifetime, 1}, SecretBytes::CopyOf("key"), "chain");
   key->renew_due = kStart + lifetime / 2;
@@ -25,7 +25,7 @@ HeldKeyPtr Key(const std::string& name, absl::Duration lifetime = absl::ZeroDura
 // All that wait, in turn.
 std::vector<std::string> Turns(KeySchedule& schedule) {
   std::vector<std::string> turns;
-  while (const HeldKeyPtr key = schedule.TakeWaiting()) turns.push_back(key->instance);
+  while (const HeldKeyPtr key = schedule.TakeWaiting()) turns.push_back(key->name);
   return turns;
 }
 

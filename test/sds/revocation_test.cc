@@ -44,14 +44,16 @@ INSTANTIATE_TEST_SUITE_P(Protocols, Revocation, testing::Values(kState, kDelta),
 
 TEST_P(Revocation, EndsTheStreamsThatHoldTheKeyAndSaysWhatHelps) {
   auto first = Open({"default"}), second = Open({"default", "ROOTCA"}), roots = Open({"ROOTCA"});
-  auto other = Open({"default"}, 4343);
+  auto sharing = Open({"default"}, 4343);
+  auto other = Open({"spiffe://td.test/api"}, 4444);
   Take(*first, 1);
   Take(*second, 1);
-  Take(*other, 1);
+  Take(*sharing, 1);
+  Take(*other, 1, "spiffe://td.test/api");
   const std::string serial = SerialOf();
   world.revocations.Revoke(serial);
   EXPECT_EQ(world.hub->keys().DropRevoked(), 1);
-  for (Proxy* proxy : {first.get(), second.get()}) {
+  for (Proxy* proxy : {first.get(), second.get(), sharing.get()}) {
     const absl::Status end = proxy->AwaitEnd();
     EXPECT_EQ(end.code(), absl::StatusCode::kPermissionDenied);
     EXPECT_EQ(ReasonOf(end), "CERTIFICATE_REVOKED");
@@ -61,7 +63,7 @@ TEST_P(Revocation, EndsTheStreamsThatHoldTheKeyAndSaysWhatHelps) {
     EXPECT_THAT(std::string(end.message()), HasSubstr("registration entry still fits"));
   }
   other->Settled();
-  EXPECT_FALSE(other->stream().finished.has_value()) << "another process notices nothing";
+  EXPECT_FALSE(other->stream().finished.has_value()) << "who holds another key notices nothing";
   EXPECT_FALSE(roots->stream().finished.has_value()) << "the roots are nobody's secret";
   EXPECT_EQ(world.hub->keys().Stats().keys, 1);
 }
@@ -113,14 +115,15 @@ TEST_P(Revocation, AFirstCertificateUnderWayIsJudgedBeforeAnybodyGetsIt) {
   for (const bool revoked : {false, true}) {
     world.issuer.HoldBack(true);
     const size_t before = world.issuer.submitted();
-    auto proxy = Open({"default"}, revoked ? 1 : 2);
+    const char* const name = revoked ? "spiffe://td.test/web" : "spiffe://td.test/api";
+    auto proxy = Open({name});
     world.Until([&] { return world.issuer.submitted() == before + 1; }, "the request");
     EXPECT_EQ(world.hub->keys().DropRevoked(), 0);
     if (revoked) world.revocations.RevokeEverything();
     world.issuer.HoldBack(false);
     world.issuer.Release();
     if (!revoked) {
-      Take(*proxy, 1);
+      Take(*proxy, 1, name);
       continue;
     }
     EXPECT_EQ(ReasonOf(proxy->AwaitEnd()), "CERTIFICATE_REVOKED");
@@ -225,7 +228,7 @@ TEST(RevocationQueue, AnEntryDeletedWhileTheFirstKeyWaitsIsNoticedBeforeItIsMade
   Proxy first(world, world.UnixPeer(1000, 1), kState), second(world, world.UnixPeer(1000, 2), kState);
   first.Ask({"default"});
   world.Until([&] { return world.issuer.submitted() == 1; }, "the first request");
-  second.Ask({"default"});
+  second.Ask({"spiffe://td.test/api"});
   world.Until([&] { return world.hub->keys().Stats().waiting == 1; }, "the second in the queue");
   world.authenticator.Set(1000, absl::PermissionDeniedError("no registration entry fits uid 1000"));
   world.hub->keys().Recheck();
@@ -258,6 +261,7 @@ TEST(RevocationFetch, GivesANewKeyAtOnce) {
   SecretContent::Ptr current;
   auto caller = std::make_shared<SdsCaller>();
   caller->peer = world.UnixPeer(1000);
+  caller->identity.method = AuthMethod::kUnixPeer;
   caller->identity.ids = {Id("spiffe://td.test/web")};
   {
     const KeyRing::Lease lease = world.hub->keys().Hold(

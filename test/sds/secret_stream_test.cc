@@ -68,7 +68,7 @@ TEST(SecretStream, FirstResponseWaitsUntilItIsWhole) {
   EXPECT_THAT(NamesIn(proxy.Await(1)), UnorderedElementsAre("ROOTCA", "default"));
 }
 
-TEST(SecretStream, StreamsOfAnInstanceShareOneKey) {
+TEST(SecretStream, StreamsOfAllInstancesOnTheSocketShareOneKey) {
   World world;
   Proxy one(world, world.UnixPeer(1000), kState), two(world, world.UnixPeer(1000), kDelta);
   one.Ask({"default"});
@@ -79,15 +79,16 @@ TEST(SecretStream, StreamsOfAnInstanceShareOneKey) {
   EXPECT_EQ(first.SerializeAsString(), SecretIn(second, "default").SerializeAsString());
   EXPECT_EQ(first.tls_certificate().private_key().inline_bytes(),
             SecretIn(second, "spiffe://td.test/web").tls_certificate().private_key().inline_bytes());
-  // Another process, another node, another key.
+  // Another process and another node are other instances.
   Proxy other(world, world.UnixPeer(1000, 4243), kState);
   other.Ask({"default"});
   Proxy elsewhere(world, world.UnixPeer(1000), kState);
   elsewhere.node = "node-2";
   elsewhere.Ask({"default"});
-  other.Await(1);
+  EXPECT_EQ(SecretIn(other.Await(1), "default").SerializeAsString(), first.SerializeAsString());
   elsewhere.Await(1);
-  EXPECT_EQ(world.issuer.submitted(), 3);
+  EXPECT_EQ(world.issuer.submitted(), 1);
+  EXPECT_EQ(world.registry->List().size(), 3);
 }
 
 struct DeniedCase {
@@ -435,13 +436,13 @@ TEST_P(SecretStreamBoth, ALostDatabaseIsSaidAndWhatIsThereIsServed) {
   world.issuer.FailWith(absl::UnavailableError("database: disk full"));
 
   Proxy other(world, world.UnixPeer(1000, 99), GetParam());
-  other.Ask({"default"});
+  other.Ask({"spiffe://td.test/api"});
   EXPECT_EQ(other.AwaitEnd(), absl::UnavailableError("database: disk full"));
-  Proxy same(world, world.UnixPeer(1000), GetParam());
+  Proxy same(world, world.UnixPeer(1000, 97), GetParam());
   same.Ask({"default"});
   AwaitCount(same, GetParam(), 1);
   Proxy both(world, world.UnixPeer(1000, 98), GetParam());
-  both.Ask({"default", "ROOTCA"});
+  both.Ask({"spiffe://td.test/api", "ROOTCA"});
   if (GetParam() == kState) {
     EXPECT_THAT(NamesIn(both.Await(1)), ElementsAre("ROOTCA"));
   } else {

@@ -165,12 +165,14 @@ void FakeIssuer::Obtain(SvidRequest request, const SigningKey& key, Done done) {
   absl::Status why;
   {
     MutexLock lock(mutex_);
+    const auto refused = refused_.find(request.caller.subject);
+    const absl::Status own = refused == refused_.end() ? absl::OkStatus() : refused->second;
     requests_.push_back({std::move(request.id), std::move(request.caller), key.public_key()});
     if (hold_) {
-      held_.push_back(std::move(done));
+      held_.emplace_back(own, std::move(done));
       return;
     }
-    why = why_;
+    why = own.ok() ? why_ : own;
   }
   if (!why.ok()) return std::move(done)(why);
   std::move(done)(Make());
@@ -179,6 +181,11 @@ void FakeIssuer::Obtain(SvidRequest request, const SigningKey& key, Done done) {
 void FakeIssuer::FailWith(absl::Status why) {
   MutexLock lock(mutex_);
   why_ = std::move(why);
+}
+
+void FakeIssuer::RefuseFor(const std::string& subject, absl::Status why) {
+  MutexLock lock(mutex_);
+  refused_[subject] = std::move(why);
 }
 
 void FakeIssuer::SignWith(std::string authority_id) {
@@ -192,13 +199,19 @@ void FakeIssuer::HoldBack(bool hold) {
 }
 
 void FakeIssuer::Release() {
-  std::vector<Done> held;
+  std::vector<std::pair<absl::Status, Done>> held;
   {
     MutexLock lock(mutex_);
     held = std::move(held_);
     held_.clear();
   }
-  for (Done& done : held) std::move(done)(Make());
+  for (auto& [why, done] : held) {
+    if (why.ok()) {
+      std::move(done)(Make());
+    } else {
+      std::move(done)(why);
+    }
+  }
 }
 
 size_t FakeIssuer::submitted() const {

@@ -91,7 +91,9 @@ class FakeIssuer final : public SvidSource {
   void Obtain(SvidRequest request, const SigningKey& key, Done done) override;
 
   void FailWith(absl::Status why);  // Ok: heals
-  void HoldBack(bool hold);         // Release() answers what was held
+  // What is asked for on behalf of this CallerIdentity::subject.
+  void RefuseFor(const std::string& subject, absl::Status why);
+  void HoldBack(bool hold);  // Release() answers what was held
   void Release();
   // Svid::authority_id from now on.
   void SignWith(std::string authority_id);
@@ -110,7 +112,8 @@ class FakeIssuer final : public SvidSource {
   std::string authority_id_ = "issuing-old";
   absl::Duration lifetime_ = absl::Hours(24);
   bool hold_ = false;
-  std::vector<Done> held_;
+  std::map<std::string, absl::Status> refused_;  // by subject
+  std::vector<std::pair<absl::Status, Done>> held_;
   std::vector<AskedSvid> requests_;
 };
 
