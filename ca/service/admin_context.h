@@ -16,6 +16,7 @@
 #include "ca/authority/authority_options.h"
 #include "ca/authority/authority_snapshot.h"
 #include "ca/authority/authority_store.h"
+#include "ca/authority/jwt_key_control.h"
 #include "ca/authority/rotation_control.h"
 #include "ca/base/entropy.h"
 #include "ca/base/judged_clock.h"
@@ -23,6 +24,7 @@
 #include "ca/identity/entry_store.h"
 #include "ca/identity/token_store.h"
 #include "ca/issuance/issuance_store.h"
+#include "ca/issuance/jwt_minter.h"
 #include "ca/issuance/revocation_store.h"
 #include "ca/issuance/store_maintenance.h"
 #include "ca/spiffe/trust_domain.h"
@@ -80,6 +82,8 @@ struct AdminContext {
 
   RotationControl* rotation = nullptr;       // null: Unimplemented
   EntryApplyStore* entry_applies = nullptr;  // null: Unimplemented
+  JwtKeyControl* jwt_keys = nullptr;         // null: Unimplemented, like the next
+  JwtMinter* jwt_minter = nullptr;
 
   // Name and address of each, real ports included.
   std::function<std::vector<std::pair<std::string, std::string>>()> listeners = {};

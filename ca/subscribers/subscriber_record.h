@@ -30,9 +30,10 @@ struct SubscriberRecord {
   absl::Time acknowledged_at = absl::InfinitePast();
   absl::Time certificate_expires = absl::InfinitePast();  // of the newest leaf sent to it
   std::string rejected;                                   // the text of the proxy's last NACK; "" after a later ACK
-  std::string authority_id;   // of the authority that signed the leaf `serial`; "" if that is ""
-  bool takes_bundle = false;  // a stream of it carries a trust bundle, or did when the instance left
-  bool takes_key = false;     // the same for a key
+  std::string authority_id;     // of the authority that signed the leaf `serial`; "" if that is ""
+  bool takes_bundle = false;    // a stream of it carries a trust bundle, or did when the instance left
+  bool takes_key = false;       // the same for a key
+  bool takes_jwt_keys = false;  // a stream of it carries JWT keys
   // When the operator said that the instance is gone for good (`meshca subscriber evict`), so that it counts no more.
   // InfiniteFuture: never, or it has come back since.
   absl::Time evicted_at = absl::InfiniteFuture();

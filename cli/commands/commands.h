@@ -22,6 +22,7 @@ void AddRoot(CLI::App& root, Session& session);
 void AddCert(CLI::App& root, Session& session);
 void AddToken(CLI::App& root, Session& session);
 void AddEntry(CLI::App& root, Session& session);
+void AddJwt(CLI::App& root, Session& session);
 void AddBundle(CLI::App& root, Session& session);
 void AddSubscriber(CLI::App& root, Session& session);
 void AddSds(CLI::App& root, Session& session);

@@ -35,6 +35,8 @@ ARGUMENTS = {
     "entry apply": ["-f", "{entries}", "--dry-run"],
     "entry show": ["{entry}"],
     "entry delete": None,
+    "jwt mint": [WEB, "--audience", "api"],
+    "jwt taint": None,
     "subscriber show": None,
     "subscriber evict": ["--node", "nobody-*"],
     "sds get": ["default", "--socket", "{api}"],
