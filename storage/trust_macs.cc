@@ -22,6 +22,21 @@ std::string MacOf(const StoredAuthority& authority, const KeyEncryption& keys) {
   return RowMac(keys, "authority", row);
 }
 
+std::string MacOf(const StoredJwtAuthority& authority, const KeyEncryption& keys) {
+  CanonicalBytes row;
+  row.Add(authority.key_id).Add(static_cast<uint64_t>(authority.state)).Add(static_cast<uint64_t>(authority.tainted));
+  row.Add(authority.public_key_der).Add(authority.key_reference).Add(authority.sealed_key);
+  row.Add(authority.published_sequence).Add(authority.created_at).Add(authority.activated_at);
+  row.Add(authority.replaced_at).Add(authority.retired_at);
+  return RowMac(keys, "jwt_authority", row);
+}
+
+std::string MacOf(const BundleJwtKeys& bundle_keys, const KeyEncryption& keys) {
+  CanonicalBytes row;
+  row.Add(bundle_keys.sequence_number).AddAll(bundle_keys.keys_der);
+  return RowMac(keys, "bundle_jwt_keys", row);
+}
+
 std::string MacOf(const StoredBundle& bundle, const KeyEncryption& keys) {
   CanonicalBytes row;
   row.Add(bundle.sequence_number).AddAll(bundle.roots_der).Add(bundle.published_at);
@@ -108,6 +123,17 @@ RowMacs MacsOf(const RegistrationEntry& entry, const KeyEncryption& keys) {
 
 absl::StatusOr<StoredAuthority> Verified(WithMac<StoredAuthority> row, const KeyEncryption& keys) {
   MESHCA_RETURN_IF_ERROR(CheckRowMac("authority", row.value.id, row.mac, MacOf(row.value, keys)));
+  return std::move(row.value);
+}
+
+absl::StatusOr<StoredJwtAuthority> Verified(WithMac<StoredJwtAuthority> row, const KeyEncryption& keys) {
+  MESHCA_RETURN_IF_ERROR(CheckRowMac("jwt_authority", row.value.key_id, row.mac, MacOf(row.value, keys)));
+  return std::move(row.value);
+}
+
+absl::StatusOr<BundleJwtKeys> Verified(WithMac<BundleJwtKeys> row, const KeyEncryption& keys) {
+  const std::string name = absl::StrCat(row.value.sequence_number);
+  MESHCA_RETURN_IF_ERROR(CheckRowMac("bundle_jwt_keys", name, row.mac, MacOf(row.value, keys)));
   return std::move(row.value);
 }
 

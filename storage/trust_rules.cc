@@ -1,6 +1,7 @@
 #include "storage/trust_rules.h"
 
 #include <limits>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -20,6 +21,26 @@ absl::Status CheckBundleGrows(TrustTable& trust, const StoredBundle& bundle) {
   }
   return absl::FailedPreconditionError(
       absl::StrCat("trust bundle: sequence number ", bundle.sequence_number, " is not above ", highest));
+}
+
+absl::StatusOr<std::optional<StoredBundle>> LoadNewestBundle(TrustTable& trust, const KeyEncryption& keys) {
+  MESHCA_ASSIGN_OR_RETURN(auto row, trust.FindNewestBundle());
+  if (!row.has_value()) return std::nullopt;
+  MESHCA_ASSIGN_OR_RETURN(StoredBundle bundle, Verified(*std::move(row), keys));
+  MESHCA_ASSIGN_OR_RETURN(auto jwt_row, trust.FindBundleJwtKeys(bundle.sequence_number));
+  if (jwt_row.has_value()) {
+    MESHCA_ASSIGN_OR_RETURN(BundleJwtKeys jwt_keys, Verified(*std::move(jwt_row), keys));
+    bundle.jwt_keys_der = std::move(jwt_keys.keys_der);
+  }
+  return bundle;
+}
+
+absl::Status WriteBundle(TrustTable& trust, const KeyEncryption& keys, const StoredBundle& bundle) {
+  MESHCA_RETURN_IF_ERROR(CheckBundleGrows(trust, bundle));
+  MESHCA_RETURN_IF_ERROR(trust.InsertBundle(bundle, MacOf(bundle, keys)));
+  if (bundle.jwt_keys_der.empty()) return absl::OkStatus();
+  const BundleJwtKeys jwt_keys = {bundle.sequence_number, bundle.jwt_keys_der};
+  return trust.InsertBundleJwtKeys(jwt_keys, MacOf(jwt_keys, keys));
 }
 
 absl::Status ForgetAuthority(Tables& tables, const std::string& id) {
@@ -81,10 +102,12 @@ absl::StatusOr<AuthoritiesAndBundle> LoadTrust(Tables& tables, const KeyEncrypti
     loaded.authorities.push_back(std::move(authority));
     return absl::OkStatus();
   }));
-  MESHCA_ASSIGN_OR_RETURN(auto bundle, tables.trust.FindNewestBundle());
-  if (bundle.has_value()) {
-    MESHCA_ASSIGN_OR_RETURN(loaded.bundle, Verified(*std::move(bundle), keys));
-  }
+  MESHCA_RETURN_IF_ERROR(tables.trust.VisitJwtAuthorities([&](WithMac<StoredJwtAuthority> row) -> absl::Status {
+    MESHCA_ASSIGN_OR_RETURN(StoredJwtAuthority authority, Verified(std::move(row), keys));
+    loaded.jwt_authorities.push_back(std::move(authority));
+    return absl::OkStatus();
+  }));
+  MESHCA_ASSIGN_OR_RETURN(loaded.bundle, LoadNewestBundle(tables.trust, keys));
   MESHCA_ASSIGN_OR_RETURN(auto rotation, tables.trust.FindNewestRotation());
   if (rotation.has_value()) {
     MESHCA_ASSIGN_OR_RETURN(loaded.rotation, Verified(*std::move(rotation), keys));
@@ -97,13 +120,13 @@ absl::StatusOr<uint64_t> ApplyAuthorityChange(Tables& tables, const KeyEncryptio
   if (change.audit.empty()) return absl::InvalidArgumentError("authorities: a change of trust needs an audit entry");
   MESHCA_ASSIGN_OR_RETURN(const TrustHead head, tables.trust.ReadHead());
   MESHCA_RETURN_IF_ERROR(CheckChange(head, change));
-  if (change.bundle) {
-    MESHCA_RETURN_IF_ERROR(CheckBundleGrows(tables.trust, *change.bundle));
-    MESHCA_RETURN_IF_ERROR(tables.trust.InsertBundle(*change.bundle, MacOf(*change.bundle, keys)));
-  }
+  if (change.bundle) MESHCA_RETURN_IF_ERROR(WriteBundle(tables.trust, keys, *change.bundle));
   for (const std::string& id : change.forgotten_authorities) MESHCA_RETURN_IF_ERROR(ForgetAuthority(tables, id));
   for (const StoredAuthority& authority : change.authorities) {
     MESHCA_RETURN_IF_ERROR(tables.trust.PutAuthority(authority, MacOf(authority, keys)));
+  }
+  for (const StoredJwtAuthority& authority : change.jwt_authorities) {
+    MESHCA_RETURN_IF_ERROR(tables.trust.PutJwtAuthority(authority, MacOf(authority, keys)));
   }
   MESHCA_RETURN_IF_ERROR(WriteRotations(tables, keys, change));
   for (const auto& [name, value] : change.sealed_settings) {
@@ -115,7 +138,10 @@ absl::StatusOr<uint64_t> ApplyAuthorityChange(Tables& tables, const KeyEncryptio
 }
 
 absl::Status VerifyBundles(Tables& tables, const KeyEncryption& keys) {
-  return tables.trust.VisitBundles([&](WithMac<StoredBundle> row) { return Verified(std::move(row), keys).status(); });
+  MESHCA_RETURN_IF_ERROR(
+      tables.trust.VisitBundles([&](WithMac<StoredBundle> row) { return Verified(std::move(row), keys).status(); }));
+  return tables.trust.VisitBundleJwtKeys(
+      [&](WithMac<BundleJwtKeys> row) { return Verified(std::move(row), keys).status(); });
 }
 
 absl::Status VerifyRotations(Tables& tables, const KeyEncryption& keys) {

@@ -1,5 +1,5 @@
-// The rules of authorities, bundles and rotations: a change must have been computed from the revision that it replaces,
-// bundle numbers only grow, only one rotation runs at a time, and the MAC of every row that is read must fit.
+// The rules of authorities, JWT keys, bundles and rotations: a change must have been computed from the revision that it
+// replaces, bundle numbers only grow, only one rotation runs at a time, and the MAC of every row that is read must fit.
 #ifndef MESHCA_STORAGE_TRUST_RULES_H_
 #define MESHCA_STORAGE_TRUST_RULES_H_
 
@@ -17,7 +17,7 @@ namespace meshca::storage {
 absl::StatusOr<AuthoritiesAndBundle> LoadTrust(Tables& tables, const KeyEncryption& keys);
 // See AuthorityStore::CommitAuthorities, also for the errors. Returns the new revision.
 absl::StatusOr<uint64_t> ApplyAuthorityChange(Tables& tables, const KeyEncryption& keys, const AuthorityChange& change);
-// Verifies every bundle and every rotation, old ones too. For CheckStored.
+// Verifies every bundle, with its JWT keys, and every rotation, old ones too. For CheckStored.
 absl::Status VerifyBundles(Tables& tables, const KeyEncryption& keys);
 absl::Status VerifyRotations(Tables& tables, const KeyEncryption& keys);
 

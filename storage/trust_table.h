@@ -1,10 +1,11 @@
-// Database rows of authorities, bundles and rotations, and the revision number of all three together.
+// Database rows of authorities, JWT keys, bundles and rotations, and the revision number of all of them together.
 #ifndef MESHCA_STORAGE_TRUST_TABLE_H_
 #define MESHCA_STORAGE_TRUST_TABLE_H_
 
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -28,6 +29,12 @@ struct Signer {
   AuthorityState state = AuthorityState::kRetired;
 };
 
+// The JWT keys of one bundle: a row beside the bundle's, because a release that knows none writes bundles too.
+struct BundleJwtKeys {
+  uint64_t sequence_number = 0;
+  std::vector<std::string> keys_der;  // StoredBundle::jwt_keys_der
+};
+
 // Every Visit... goes on until `visit` returns an error, which is then returned.
 class TrustTable {
  public:
@@ -45,10 +52,20 @@ class TrustTable {
   // nullopt: unknown. In a writing transaction nobody else changes its state before the transaction ends.
   virtual absl::StatusOr<std::optional<Signer>> FindSigner(const std::string& id) = 0;
 
+  // In the order in which they were first put.
+  virtual absl::Status VisitJwtAuthorities(absl::FunctionRef<absl::Status(WithMac<StoredJwtAuthority>)> visit) = 0;
+  // Inserts the row, or replaces the row with its key_id.
+  virtual absl::Status PutJwtAuthority(const StoredJwtAuthority& authority, absl::string_view mac) = 0;
+
   virtual absl::StatusOr<uint64_t> HighestBundleNumber() = 0;  // 0: there is none
   virtual absl::StatusOr<std::optional<WithMac<StoredBundle>>> FindNewestBundle() = 0;
   virtual absl::Status VisitBundles(absl::FunctionRef<absl::Status(WithMac<StoredBundle>)> visit) = 0;
+  // The three above and this leave jwt_keys_der empty, or do not look at it.
   virtual absl::Status InsertBundle(const StoredBundle& bundle, absl::string_view mac) = 0;
+  // nullopt: no JWT key was published with that bundle.
+  virtual absl::StatusOr<std::optional<WithMac<BundleJwtKeys>>> FindBundleJwtKeys(uint64_t sequence_number) = 0;
+  virtual absl::Status VisitBundleJwtKeys(absl::FunctionRef<absl::Status(WithMac<BundleJwtKeys>)> visit) = 0;
+  virtual absl::Status InsertBundleJwtKeys(const BundleJwtKeys& keys, absl::string_view mac) = 0;
 
   virtual absl::StatusOr<std::optional<WithMac<RootRotation>>> FindNewestRotation() = 0;
   virtual absl::Status VisitRotations(absl::FunctionRef<absl::Status(WithMac<RootRotation>)> visit) = 0;

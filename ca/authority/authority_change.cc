@@ -64,6 +64,7 @@ void PublishRoots(const AuthoritiesAndBundle& state, std::vector<std::string> ro
   bundle.sequence_number = state.bundle.has_value() ? state.bundle->sequence_number + 1 : 1;
   bundle.roots_der = std::move(roots);
   bundle.published_at = now;
+  if (state.bundle.has_value()) bundle.jwt_keys_der = state.bundle->jwt_keys_der;
   change.bundle = std::move(bundle);
 }
 

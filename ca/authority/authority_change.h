@@ -66,7 +66,8 @@ void RemoveRoot(std::vector<std::string>& roots, const StoredAuthority& root);
 // Whether a set of authorities may bring `root` into the bundle. False for a root that was retired or tainted here: it
 // must not come back because a file still lists it.
 bool MayBeTrusted(const AuthoritiesAndBundle& state, const Certificate& root);
-// Adds a bundle of `roots` with the next sequence number to `change`, unless these roots are published already.
+// Adds a bundle of `roots` with the next sequence number to `change`, unless these roots are published already. Its JWT
+// keys are those of the bundle before.
 void PublishRoots(const AuthoritiesAndBundle& state, std::vector<std::string> roots, absl::Time now,
                   AuthorityChange& change);
 

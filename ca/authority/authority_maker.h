@@ -1,4 +1,4 @@
-// Makes new authorities: a key in the key store, and a certificate for it.
+// Makes new authorities: a key in the key store, and a certificate for it; and keys of JWT-SVIDs.
 #ifndef MESHCA_CA_AUTHORITY_AUTHORITY_MAKER_H_
 #define MESHCA_CA_AUTHORITY_AUTHORITY_MAKER_H_
 
@@ -9,6 +9,7 @@
 #include "absl/time/time.h"
 #include "ca/authority/authority_options.h"
 #include "ca/authority/authority_store.h"
+#include "ca/authority/jwt_authority_rows.h"
 #include "ca/authority/rotation_change.h"
 #include "ca/base/entropy.h"
 #include "ca/x509/certificate.h"
@@ -45,6 +46,9 @@ class AuthorityMaker {
   // A new issuing authority with `key` under `root`, in state active since `now`. The key of `root` is opened to sign
   // this certificate, and wiped before this returns.
   absl::StatusOr<StoredAuthority> MakeIssuing(const NewKey& key, const StoredAuthority& root, absl::Time now) const;
+
+  // A new key of JWT-SVIDs, in state prepared.
+  absl::StatusOr<StoredJwtAuthority> MakeJwtKey(absl::Time now) const { return MakeJwtAuthority(keys_, now); }
 
   KeyStore& keys() const { return keys_; }
 

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "ca/authority/jwt_key_mending.h"
 #include "ca/authority/plugged_in_ca.h"
 #include "ca/authority/restore_finish.h"
 #include "ca/authority/sealed_key_store.h"
@@ -58,6 +59,7 @@ AuthorityManager::AuthorityManager(AuthorityOptions options, AuthorityStore& sto
       ledger_(options_.trust_domain, store, keys),
       clock_(clock, ledger_, options_.leaf_lifetime_max),
       active_key_(ledger_, keys),
+      active_jwt_key_(ledger_, keys),
       grace_(ledger_, clock_, options_.leaf_lifetime_max),
       adoption_(ledger_, maker_, active_key_),
       import_(ledger_, adoption_, grace_, clock_),
@@ -81,7 +83,7 @@ absl::Status AuthorityManager::Start() {
   if (issuing != nullptr && issuing->key_reference == kSealedKey) {
     MESHCA_RETURN_IF_ERROR(active_key_.Open());
   }
-  MESHCA_RETURN_IF_ERROR(BuildSnapshot(options_.trust_domain, ledger_.state(), "", nullptr).status());
+  MESHCA_RETURN_IF_ERROR(BuildSnapshot(options_.trust_domain, ledger_.state(), Signers()).status());
   RunRound();
   return absl::OkStatus();
 }
@@ -149,7 +151,7 @@ absl::Duration AuthorityManager::RunRound() {
     plan.why_not_signing = look.finding;
     plan.next_wakeup = look.now + kRoundAgainAfterErrors;
   }
-  Publish(plan, errors);
+  Publish(look, plan, errors);
   KeepErrors(errors);
   absl::Duration next = std::min(plan.next_wakeup - look.now, ClockWatch::kMarkEvery);
   if (!options_.plugged_in_folder.empty()) next = std::min(next, options_.plugged_in_poll);
@@ -161,25 +163,46 @@ RenewalPlan AuthorityManager::TakeWhatIsDue(const ClockLook& look, std::vector<s
   if (!source_.error().ok()) errors.push_back(std::string(source_.error().message()));
   AuthorityRenewal::Outcome renewed = renewal_.TakeDueSteps(look);
   if (!renewed.error.ok()) errors.push_back(absl::StrCat("authority renewal: ", renewed.error.message()));
+  if (const absl::Status mended = CommitMendedJwtKeys(ledger_, maker_, look.now); !mended.ok()) {
+    errors.push_back(absl::StrCat("keys of JWT-SVIDs: ", mended.message()));
+  }
   const RenewalPlan& plan = renewed.plan;
   if (!plan.why_not_signing.empty()) errors.push_back(absl::StrCat("cannot sign: ", plan.why_not_signing));
   errors.insert(errors.end(), plan.warnings.begin(), plan.warnings.end());
   return std::move(renewed.plan);
 }
 
-void AuthorityManager::Publish(const RenewalPlan& plan, std::vector<std::string>& errors) {
-  SnapshotPublisher::Signer signer;
-  signer.why_not = plan.why_not_signing;
-  if (const absl::Status opened = active_key_.Open(); !opened.ok()) {
-    errors.push_back(absl::StrCat("cannot sign: ", opened.message()));
-    signer.why_not = std::string(opened.message());
-  } else if (!plan.issuing_id.empty() && plan.issuing_id == active_key_.authority_id()) {
-    signer.issuing_id = plan.issuing_id;
-    signer.key = active_key_.key();
-  }
-  if (const absl::Status published = publisher_.Publish(ledger_.state(), signer, grace_.Remaining()); !published.ok()) {
+void AuthorityManager::Publish(const ClockLook& look, const RenewalPlan& plan, std::vector<std::string>& errors) {
+  const Signers signers = OpenSigners(look, plan, errors);
+  if (const absl::Status published = publisher_.Publish(ledger_.state(), signers, grace_.Remaining());
+      !published.ok()) {
     errors.push_back(std::string(published.message()));
   }
+}
+
+Signers AuthorityManager::OpenSigners(const ClockLook& look, const RenewalPlan& plan,
+                                      std::vector<std::string>& errors) {
+  Signers signers;
+  signers.why_not = plan.why_not_signing;
+  if (const absl::Status opened = active_key_.Open(); !opened.ok()) {
+    errors.push_back(absl::StrCat("cannot sign: ", opened.message()));
+    signers.why_not = std::string(opened.message());
+  } else if (!plan.issuing_id.empty() && plan.issuing_id == active_key_.authority_id()) {
+    signers.issuing_id = plan.issuing_id;
+    signers.key = active_key_.key();
+  }
+  if (const absl::Status opened = active_jwt_key_.Open(); !opened.ok()) {
+    errors.push_back(absl::StrCat("cannot sign JWT-SVIDs: ", opened.message()));
+    signers.why_no_jwt = std::string(opened.message());
+  } else if (!look.may_make) {
+    // A token dated by this clock would be refused, or good for longer than it should be.
+    signers.why_no_jwt = look.finding;
+  } else if (active_jwt_key_.signer() == nullptr) {
+    signers.why_no_jwt = "no key of JWT-SVIDs could be made yet";
+  } else {
+    signers.jwt = active_jwt_key_.signer();
+  }
+  return signers;
 }
 
 void AuthorityManager::KeepErrors(const std::vector<std::string>& errors) {

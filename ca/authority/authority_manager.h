@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "ca/authority/active_jwt_key.h"
 #include "ca/authority/active_key.h"
 #include "ca/authority/authority_ledger.h"
 #include "ca/authority/authority_maker.h"
@@ -90,7 +91,11 @@ class AuthorityManager final : public AuthoritySnapshots {
   // The part of a round that is left out while ClockLook::may_make is false.
   RenewalPlan TakeWhatIsDue(const ClockLook& look, std::vector<std::string>& errors)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
-  void Publish(const RenewalPlan& plan, std::vector<std::string>& errors) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  void Publish(const ClockLook& look, const RenewalPlan& plan, std::vector<std::string>& errors)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  // The opened keys, for a snapshot.
+  Signers OpenSigners(const ClockLook& look, const RenewalPlan& plan, std::vector<std::string>& errors)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   void KeepErrors(const std::vector<std::string>& errors) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
 
   const AuthorityOptions options_;
@@ -101,6 +106,7 @@ class AuthorityManager final : public AuthoritySnapshots {
   AuthorityLedger ledger_ ABSL_GUARDED_BY(turn_);
   ClockWatch clock_;  // its Load, Observe and Accept with turn_ held
   ActiveKey active_key_ ABSL_GUARDED_BY(turn_);
+  ActiveJwtKey active_jwt_key_ ABSL_GUARDED_BY(turn_);
   GraceKeeper grace_ ABSL_GUARDED_BY(turn_);
   SetAdoption adoption_ ABSL_GUARDED_BY(turn_);
   SetImport import_ ABSL_GUARDED_BY(turn_);

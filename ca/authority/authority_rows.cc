@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "ca/authority/jwt_authority_rows.h"
 #include "ca/authority/plugged_in_ca.h"
 #include "ca/base/status.h"
 
@@ -82,6 +83,12 @@ std::vector<StoredKey> KeysGivenUp(const AuthoritiesAndBundle& state, const Auth
                                      before.id) != change.forgotten_authorities.end();
     const bool replaced = after != change.authorities.end() && KeyOf(*after) != KeyOf(before);
     if (forgotten || replaced) gone.push_back(KeyOf(before));
+  }
+  for (const StoredJwtAuthority& before : state.jwt_authorities) {
+    const StoredJwtAuthority* const after = FindJwtKey(change.jwt_authorities, before.key_id);
+    const StoredKey key = {before.key_reference, before.sealed_key};
+    if (before.key_reference.empty() || after == nullptr) continue;
+    if (StoredKey{after->key_reference, after->sealed_key} != key) gone.push_back(key);
   }
   return gone;
 }

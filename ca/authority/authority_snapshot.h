@@ -13,6 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "ca/authority/authority_store.h"
+#include "ca/authority/jwt_authority.h"
 #include "ca/authority/root_rotation.h"
 #include "ca/authority/signing_authority.h"
 #include "ca/authority/trust_bundle.h"
@@ -46,6 +47,11 @@ struct AuthoritySnapshot {
   std::shared_ptr<const TrustBundle> bundle;
   // Every authority known, retired ones included, without private keys.
   std::vector<SigningAuthority> authorities;
+  // Every key of JWT-SVIDs known, retired ones included, the oldest first.
+  std::vector<JwtAuthority> jwt_authorities;
+  // The key that signs JWT-SVIDs. Null: none can be minted (Unavailable), and `why_no_jwt` says why, for people.
+  std::shared_ptr<const JwtSigner> jwt_signer;
+  std::string why_no_jwt;
   // The newest rotation of the root, ended or not.
   std::optional<RootRotation> rotation;
   // nullopt: every renewal needs the record of the old certificate.
@@ -58,13 +64,23 @@ struct AuthoritySnapshot {
   std::string roots_pem;
 };
 
-// Makes a snapshot of the stored `state`. `issuing_id` names the authority that signs and `key` is its opened key; "":
-// nothing signs. DataLoss: the rows contradict each other (the message names them): there is no bundle, two authorities
-// of a role are active, the active root is not the bundle's first, or an issuing authority's root is not trusted.
+// What signs: the opened keys. Nothing is there to sign certificates where `key` is null, and nothing to sign JWT-SVIDs
+// where `jwt` is null; then `why_not` and `why_no_jwt` say why, for people.
+struct Signers {
+  std::string issuing_id;  // names the authority that `key` belongs to
+  std::shared_ptr<const SigningKey> key;
+  std::string why_not;
+  std::shared_ptr<const JwtSigner> jwt;
+  std::string why_no_jwt;
+};
+
+// Makes a snapshot of the stored `state`. A JWT key signs only if the bundle holds it. DataLoss: the rows contradict
+// each other (the message names them): there is no bundle, two authorities of a role or two JWT keys are active, the
+// active root is not the bundle's first, an issuing authority's root is not trusted, or the bundle holds a JWT key that
+// is unknown or retired.
 absl::StatusOr<std::shared_ptr<const AuthoritySnapshot>> BuildSnapshot(const TrustDomain& domain,
                                                                        const AuthoritiesAndBundle& state,
-                                                                       absl::string_view issuing_id,
-                                                                       std::shared_ptr<const SigningKey> key,
+                                                                       const Signers& signers,
                                                                        std::optional<UnrecordedGrace> unrecorded = {});
 
 // Gives the newest snapshot to whoever needs it. Thread-safe.

@@ -1,4 +1,5 @@
-// The database of authorities, their sealed keys and the trust bundle. storage/ implements this interface.
+// The database of authorities and JWT keys, their sealed private keys, and the trust bundle. storage/ implements this
+// interface.
 #ifndef MESHCA_CA_AUTHORITY_AUTHORITY_STORE_H_
 #define MESHCA_CA_AUTHORITY_AUTHORITY_STORE_H_
 
@@ -34,11 +35,29 @@ struct StoredAuthority {
   absl::Time retired_at = absl::InfiniteFuture();
 };
 
+// One key that signs JWT-SVIDs as a database row: a JwtAuthority whose private key is encrypted.
+struct StoredJwtAuthority {
+  std::string key_id;  // JwtKey::key_id
+  AuthorityState state = AuthorityState::kPrepared;
+  bool tainted = false;
+  std::string public_key_der;  // SubjectPublicKeyInfo
+  // Where the private key is: see StoredAuthority. Both are "" once it is retired.
+  std::string key_reference;
+  std::string sealed_key;
+  // The number of the first bundle that held it, or of the restored one after a restore; 0: none has held it yet.
+  uint64_t published_sequence = 0;
+  absl::Time created_at;
+  absl::Time activated_at = absl::InfiniteFuture();
+  absl::Time replaced_at = absl::InfiniteFuture();  // when its successor became active
+  absl::Time retired_at = absl::InfiniteFuture();
+};
+
 // One version of the trust bundle.
 struct StoredBundle {
   uint64_t sequence_number = 0;
   std::vector<std::string> roots_der;  // the active authority's root first
   absl::Time published_at;
+  std::vector<std::string> jwt_keys_der = {};  // SubjectPublicKeyInfo of each JWT key, the oldest first
 };
 
 // Everything the CA needs to start, read in one transaction.
@@ -46,8 +65,9 @@ struct AuthoritiesAndBundle {
   uint64_t revision = 0;
   std::string trust_domain;  // "" in a fresh store
   std::vector<StoredAuthority> authorities;
-  std::optional<StoredBundle> bundle;    // the newest
-  std::optional<RootRotation> rotation;  // the newest, ended or not
+  std::vector<StoredJwtAuthority> jwt_authorities;  // the oldest first
+  std::optional<StoredBundle> bundle;               // the newest
+  std::optional<RootRotation> rotation;             // the newest, ended or not
 };
 
 // One change, applied whole or not at all.
@@ -55,9 +75,10 @@ struct AuthorityChange {
   // The revision that this change was computed from. If the store holds another one it answers Aborted: reload, and
   // compute the change again.
   uint64_t expected_revision = 0;
-  std::string trust_domain;                  // written once, at first start; must match later
-  std::vector<StoredAuthority> authorities;  // each is inserted, or replaces the row with the same id
-  std::optional<StoredBundle> bundle;        // a new version; its sequence number must be above every earlier one
+  std::string trust_domain;                              // written once, at first start; must match later
+  std::vector<StoredAuthority> authorities;              // each is inserted, or replaces the row with the same id
+  std::vector<StoredJwtAuthority> jwt_authorities = {};  // the same, by key_id
+  std::optional<StoredBundle> bundle;  // a new version; its sequence number must be above every earlier one
   // Is inserted, or replaces the row with the same number.
   std::optional<RootRotation> rotation;
   // Ids of authorities, and the number of a rotation (0: none), whose rows are deleted: an aborted rotation leaves only

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "ca/authority/authority_change.h"
+#include "ca/authority/jwt_key_change.h"
 #include "ca/authority/retire_not_before.h"
 #include "ca/authority/settings.h"
 #include "ca/authority/unrecorded_grace.h"
@@ -51,6 +52,8 @@ absl::Status FinishRestore(AuthorityLedger& ledger, const AuthorityMaker& maker,
   change.bundle = ledger.state().bundle;
   change.bundle->sequence_number = SequenceAfterRestore(ledger.state(), reason.now);
   change.bundle->published_at = reason.now;
+  MESHCA_ASSIGN_OR_RETURN(StoredJwtAuthority next, maker.MakeJwtKey(reason.now));
+  RestartJwtKeys(ledger.state(), std::move(next), reason, change);
   MESHCA_RETURN_IF_ERROR(WriteRetireNotBefore(store, clock.clock().LikelyNow() + leaf_lifetime_max));
   MESHCA_RETURN_IF_ERROR(ledger.Commit(change));
   return store.PutSealedSetting(kSettingRecovered, "");

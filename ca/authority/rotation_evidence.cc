@@ -7,24 +7,28 @@
 #include "ca/base/utc_text.h"
 
 namespace meshca {
-namespace {
 
-// When an instance that left is forgotten.
 absl::Time RememberedUntil(const SubscriberRecord& subscriber, const EvidencePolicy& policy) {
   if (subscriber.certificate_expires == absl::InfinitePast()) return subscriber.last_seen + policy.leaf_lifetime;
   return subscriber.certificate_expires + policy.skew;
 }
+
+std::string EvictionAdvice(const SubscriberRecord& subscriber) {
+  if (subscriber.connected) {
+    return absl::StrCat("connected, and has not answered; to go on without it: meshca subscriber evict '",
+                        subscriber.instance, "'");
+  }
+  return absl::StrCat("has left; if it is gone for good: meshca subscriber evict '", subscriber.instance, "'");
+}
+
+namespace {
 
 std::string Advice(const SubscriberRecord& subscriber, Laggard::Reason reason) {
   if (reason == Laggard::Reason::kRejected) return subscriber.rejected;
   if (reason == Laggard::Reason::kRootsUnobserved) {
     return "put the new root where it reads its roots, then say so with --confirm-external";
   }
-  if (subscriber.connected) {
-    return absl::StrCat("connected, and has not answered; to go on without it: meshca subscriber evict '",
-                        subscriber.instance, "'");
-  }
-  return absl::StrCat("has left; if it is gone for good: meshca subscriber evict '", subscriber.instance, "'");
+  return EvictionAdvice(subscriber);
 }
 
 }  // namespace

@@ -32,6 +32,12 @@ struct EvidencePolicy {
   absl::Duration emergency_grace = absl::Minutes(5);
 };
 
+// Until when `subscriber`, which has left, counts in a rotation: its certificate may be alive until then.
+absl::Time RememberedUntil(const SubscriberRecord& subscriber, const EvidencePolicy& policy);
+
+// What an operator can do about a connected subscriber that is behind, or about one that has left: a sentence.
+std::string EvictionAdvice(const SubscriberRecord& subscriber);
+
 // What is known at one moment. Leaves are not in it: there may be millions, so EvidenceJudge gets them one by one.
 struct RotationFacts {
   absl::Time now;

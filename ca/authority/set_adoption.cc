@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/authority/authority_rows.h"
+#include "ca/authority/jwt_key_change.h"
 #include "ca/authority/rotation_change.h"
 #include "ca/authority/sealed_key_store.h"
 #include "ca/base/status.h"
@@ -73,8 +74,14 @@ absl::Status SetAdoption::Adopt(const AuthoritySet& set, KeyPlace place, bool dr
                                 const ChangeReason& reason) {
   MESHCA_ASSIGN_OR_RETURN(AuthorityRows rows, MakeRows(set, place, reason.now));
   std::string issuing_id = rows.issuing.id;
-  MESHCA_RETURN_IF_ERROR(
-      ledger_.Commit(ChangeToRows(ledger_.state(), ledger_.trust_domain(), std::move(rows), drop_old_roots, reason)));
+  AuthorityChange change =
+      ChangeToRows(ledger_.state(), ledger_.trust_domain(), std::move(rows), drop_old_roots, reason);
+  // A trust domain begins with all that it needs, so its first bundle is whole.
+  if (!ledger_.state().bundle.has_value()) {
+    MESHCA_ASSIGN_OR_RETURN(StoredJwtAuthority first, maker_.MakeJwtKey(reason.now));
+    AddFirstJwtKey(std::move(first), reason, change);
+  }
+  MESHCA_RETURN_IF_ERROR(ledger_.Commit(change));
   if (!set.issuing.has_value()) return absl::OkStatus();
   return active_key_.Take(set.key_pkcs8, std::move(issuing_id));
 }

@@ -37,9 +37,9 @@ class SetAdoption {
   // file still lists them. Returns the beginnings of their ids, for people; "": there were none.
   std::string LeaveOutLostRoots(AuthoritySet& set) const;
 
-  // Makes `set` active at once. What was active becomes old and stays trusted; with `drop_old_roots` it is retired and
-  // leaves the bundle, which is only safe if no certificate under it is alive. FailedPrecondition: an authority of the
-  // set is tainted.
+  // Makes `set` active at once. The first set of a trust domain brings the first key of JWT-SVIDs with it. What was
+  // active becomes old and stays trusted; with `drop_old_roots` it is retired and leaves the bundle, which is only safe
+  // if no certificate under it is alive. FailedPrecondition: an authority of the set is tainted.
   absl::Status Adopt(const AuthoritySet& set, KeyPlace place, bool drop_old_roots, const ChangeReason& reason);
 
   // Begins a rotation to the root of `set`, which came from `folder`; the set's other roots are trusted at once. Ok

@@ -5,6 +5,16 @@
 #include "ca/base/status.h"
 
 namespace meshca {
+namespace {
+
+// Whether a snapshot of `state` would say and sign what `before` does.
+bool IsSame(const AuthoritySnapshot& before, const AuthoritiesAndBundle& state, const Signers& signers) {
+  if (before.revision != state.revision || (before.issuing != nullptr) != (signers.key != nullptr)) return false;
+  if (before.jwt_signer == nullptr) return signers.jwt == nullptr && before.why_no_jwt == signers.why_no_jwt;
+  return before.jwt_signer == signers.jwt;
+}
+
+}  // namespace
 
 SnapshotPublisher::SnapshotPublisher(TrustDomain trust_domain) : trust_domain_(std::move(trust_domain)) {}
 
@@ -23,20 +33,16 @@ std::string SnapshotPublisher::WhyNotSigning() const {
   return why_not_signing_;
 }
 
-absl::Status SnapshotPublisher::Publish(const AuthoritiesAndBundle& state, const Signer& signer,
+absl::Status SnapshotPublisher::Publish(const AuthoritiesAndBundle& state, const Signers& signers,
                                         std::optional<UnrecordedGrace> grace) {
   const std::shared_ptr<const AuthoritySnapshot> before = Current();
   {
     // Before the snapshot that it explains: whoever finds that nothing signs asks why.
     MutexLock lock(mutex_);
-    why_not_signing_ = signer.why_not;
+    why_not_signing_ = signers.why_not;
   }
-  const bool signs = signer.key != nullptr;
-  if (before != nullptr && before->revision == state.revision && (before->issuing != nullptr) == signs &&
-      before->unrecorded == grace) {
-    return absl::OkStatus();
-  }
-  auto snapshot = BuildSnapshot(trust_domain_, state, signer.issuing_id, signer.key, std::move(grace));
+  if (before != nullptr && IsSame(*before, state, signers) && before->unrecorded == grace) return absl::OkStatus();
+  auto snapshot = BuildSnapshot(trust_domain_, state, signers, std::move(grace));
   if (!snapshot.ok()) return snapshot.status();
   if (before != nullptr) {
     MESHCA_RETURN_IF_ERROR(CheckFollows(*before->bundle, *(*snapshot)->bundle));

@@ -13,7 +13,6 @@
 #include "ca/authority/authority_store.h"
 #include "ca/base/mutex.h"
 #include "ca/spiffe/trust_domain.h"
-#include "ca/x509/signing_key.h"
 
 namespace meshca {
 
@@ -28,17 +27,10 @@ class SnapshotPublisher final : public AuthoritySnapshots {
   // Why nothing signs while the newest snapshot has no issuing authority, for people; "" when something signs.
   std::string WhyNotSigning() const;
 
-  // The authority that signs. Either `issuing_id` and `key` are set, or neither is and `why_not` says why nothing
-  // signs.
-  struct Signer {
-    std::string issuing_id;
-    std::shared_ptr<const SigningKey> key;
-    std::string why_not;
-  };
   // Makes a snapshot of `state` and gives it to the listeners on this thread, unless it would equal the newest one.
   // DataLoss: see BuildSnapshot. Internal: its bundle may not follow the newest one (CheckFollows). After an error the
   // newest snapshot stays what it was.
-  absl::Status Publish(const AuthoritiesAndBundle& state, const Signer& signer, std::optional<UnrecordedGrace> grace);
+  absl::Status Publish(const AuthoritiesAndBundle& state, const Signers& signers, std::optional<UnrecordedGrace> grace);
 
  private:
   const TrustDomain trust_domain_;

@@ -27,6 +27,9 @@ struct JwtSvidClaims {
   absl::Time expires_at;
 };
 
+// The longest life of a JWT-SVID made here: nothing but its end takes one back.
+constexpr absl::Duration kJwtSvidLifetimeMax = absl::Minutes(5);
+
 constexpr size_t kJwtAudiencesMax = 16;
 constexpr size_t kJwtAudienceBytesMax = 256;
 

@@ -98,6 +98,7 @@ absl::StatusOr<v1::Bundle> GetBundle(const AdminContext& context, const std::str
   message.set_trust_domain(bundle.trust_domain.name());
   message.set_sequence_number(bundle.sequence_number);
   for (const Certificate& root : bundle.roots) message.add_root_ids(root.spki_sha256_hex());
+  for (const JwtKey& key : bundle.jwt_keys) message.add_jwt_key_ids(key.key_id);
   message.set_roots_pem(bundle.ToPem());
   MESHCA_ASSIGN_OR_RETURN(*message.mutable_spiffe_json(), SpiffeBundleJson(bundle, kRefreshHint));
   return message;

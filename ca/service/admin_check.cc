@@ -80,6 +80,27 @@ void CheckAuthorities(const AdminContext& context, absl::Time now, std::vector<C
   }
 }
 
+void CheckJwtKeys(const AdminContext& context, std::vector<CheckedFact>& facts) {
+  constexpr char kName[] = "keys of JWT-SVIDs";
+  if (context.jwt_keys == nullptr) return;
+  const JwtKeysReport report = context.jwt_keys->Report();
+  if (report.signing_key_id.empty()) {
+    facts.push_back({kName, State::kFailed, absl::StrCat("no JWT-SVID can be signed: ", report.why_not_signing),
+                     "mend the facts above; meshca tries again by itself"});
+  } else if (!report.error.empty()) {
+    facts.push_back({kName, State::kWarning, absl::StrCat("their rotation does not go on: ", report.error),
+                     "mend what it names; meshca tries again by itself"});
+  } else if (report.evidence.subscribers_behind > 0) {
+    facts.push_back({kName, State::kWarning, report.waiting_for, "meshca jwt keys"});
+  } else {
+    facts.push_back(
+        Ok(kName, absl::StrCat(report.signing_key_id, " signs",
+                               report.next_rotation == absl::InfiniteFuture()
+                                   ? ""
+                                   : absl::StrCat(", its successor comes ", UtcText(report.next_rotation)))));
+  }
+}
+
 // Which certificates may renew though nothing is known of them; nothing to say where each needs its record.
 void CheckUnrecorded(const AdminContext& context, std::vector<CheckedFact>& facts) {
   const auto snapshot = context.authorities.Current();
@@ -222,6 +243,7 @@ absl::StatusOr<v1::CheckResponse> Check(const AdminContext& context, const std::
   std::vector<CheckedFact> facts;
   facts.push_back(CheckClock(context));
   CheckAuthorities(context, context.clock.Now(), facts);
+  CheckJwtKeys(context, facts);
   CheckUnrecorded(context, facts);
   if (context.token_issuers) CheckTokenIssuers(context.token_issuers(), facts);
   CheckStateDir(context, facts);

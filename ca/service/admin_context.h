@@ -17,6 +17,7 @@
 #include "ca/authority/authority_options.h"
 #include "ca/authority/authority_snapshot.h"
 #include "ca/authority/authority_store.h"
+#include "ca/authority/jwt_key_control.h"
 #include "ca/authority/rotation_control.h"
 #include "ca/base/entropy.h"
 #include "ca/base/judged_clock.h"
@@ -25,6 +26,7 @@
 #include "ca/identity/node_store.h"
 #include "ca/identity/token_store.h"
 #include "ca/issuance/issuance_store.h"
+#include "ca/issuance/jwt_minter.h"
 #include "ca/issuance/revocation_store.h"
 #include "ca/issuance/store_maintenance.h"
 #include "ca/spiffe/trust_domain.h"
@@ -91,6 +93,8 @@ struct AdminContext {
   RotationControl* rotation = nullptr;       // null: Unimplemented
   EntryApplyStore* entry_applies = nullptr;  // null: Unimplemented
   NodeStore* nodes = nullptr;                // null: Unimplemented
+  JwtKeyControl* jwt_keys = nullptr;         // null: Unimplemented, like the next
+  JwtMinter* jwt_minter = nullptr;
 
   // Name and address of each, real ports included.
   std::function<std::vector<std::pair<std::string, std::string>>()> listeners = {};

@@ -54,6 +54,15 @@ absl::StatusOr<v1::RotationStatus> RollBackRotation(const AdminContext&, const s
 absl::StatusOr<v1::ListAuthoritiesResponse> TaintAuthority(const AdminContext&, const std::string& actor,
                                                            const v1::TaintAuthorityRequest&);
 
+v1::Laggard LaggardMessage(const Laggard& laggard);
+
+// admin_jwt_keys.cc: Unimplemented where the context has no JwtKeyControl or no JwtMinter.
+absl::StatusOr<v1::JwtKeys> ListJwtKeys(const AdminContext&, const std::string& actor, const v1::ListJwtKeysRequest&);
+absl::StatusOr<v1::JwtKeys> RotateJwtKeys(const AdminContext&, const std::string& actor,
+                                          const v1::RotateJwtKeysRequest&);
+absl::StatusOr<v1::JwtKeys> TaintJwtKey(const AdminContext&, const std::string& actor, const v1::TaintJwtKeyRequest&);
+absl::StatusOr<v1::MintJwtResponse> MintJwt(const AdminContext&, const std::string& actor, const v1::MintJwtRequest&);
+
 // admin_certificates.cc
 void FillCertificate(const IssuanceRecord& record, v1::CertificateRecord& message);
 // InvalidArgument quotes `text`.

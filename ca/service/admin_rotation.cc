@@ -16,22 +16,6 @@ absl::Status CheckSupported(const AdminContext& context) {
   return WithReason(absl::UnimplementedError("this server does not rotate roots"), "ROTATION_UNSUPPORTED");
 }
 
-v1::Laggard Message(const Laggard& laggard) {
-  v1::Laggard message;
-  message.set_reason(std::string(LaggardReasonName(laggard.reason)));
-  message.set_spiffe_id(laggard.spiffe_id);
-  message.set_instance(laggard.instance);
-  message.set_node(laggard.node);
-  message.set_via(laggard.via);
-  message.set_connected(laggard.connected);
-  message.set_bundle_sequence(laggard.trust_version);
-  message.set_serial(laggard.serial);
-  SetTime(laggard.since, [&] { return message.mutable_since(); });
-  SetTime(laggard.until, [&] { return message.mutable_until(); });
-  message.set_detail(laggard.detail);
-  return message;
-}
-
 void FillRotation(const RootRotation& rotation, v1::RotationStatus& status) {
   status.set_step(std::string(RotationStepName(rotation.step)));
   status.set_number(rotation.number);
@@ -60,7 +44,7 @@ void FillReport(const RotationReport& report, v1::RotationStatus& status) {
   status.set_subscribers_behind(report.evidence.subscribers_behind);
   status.set_leaves_behind(report.evidence.leaves_behind);
   status.set_reissue_left(report.reissue_left);
-  for (const Laggard& laggard : report.evidence.laggards) *status.add_laggards() = Message(laggard);
+  for (const Laggard& laggard : report.evidence.laggards) *status.add_laggards() = LaggardMessage(laggard);
   // A report that judged nothing carries no time of it.
   if (report.as_of != absl::Time()) SetTime(report.as_of, [&] { return status.mutable_as_of(); });
   status.set_waiting_for(report.waiting_for);
@@ -96,6 +80,22 @@ absl::StatusOr<RotationOptions> ReadOptions(const v1::BeginRotationRequest& requ
 
 }  // namespace
 
+v1::Laggard LaggardMessage(const Laggard& laggard) {
+  v1::Laggard message;
+  message.set_reason(std::string(LaggardReasonName(laggard.reason)));
+  message.set_spiffe_id(laggard.spiffe_id);
+  message.set_instance(laggard.instance);
+  message.set_node(laggard.node);
+  message.set_via(laggard.via);
+  message.set_connected(laggard.connected);
+  message.set_bundle_sequence(laggard.trust_version);
+  message.set_serial(laggard.serial);
+  SetTime(laggard.since, [&] { return message.mutable_since(); });
+  SetTime(laggard.until, [&] { return message.mutable_until(); });
+  message.set_detail(laggard.detail);
+  return message;
+}
+
 absl::StatusOr<v1::RotationStatus> GetRotation(const AdminContext& context, const std::string& actor,
                                                const v1::GetRotationRequest& request) {
   MESHCA_RETURN_IF_ERROR(CheckSupported(context));
@@ -128,7 +128,7 @@ absl::StatusOr<v1::RotationForecast> ForecastRotation(const AdminContext& contex
   message.set_live_leaves(forecast.live_leaves);
   message.set_subscribers_at_risk(forecast.at_risk.subscribers_behind);
   message.set_leaves_at_risk(forecast.at_risk.leaves_behind);
-  for (const Laggard& laggard : forecast.at_risk.laggards) *message.add_at_risk() = Message(laggard);
+  for (const Laggard& laggard : forecast.at_risk.laggards) *message.add_at_risk() = LaggardMessage(laggard);
   for (const std::string& warning : forecast.warnings) message.add_warnings(warning);
   return message;
 }

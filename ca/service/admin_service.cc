@@ -154,6 +154,10 @@ void AdminService::AddTo(rpc::Router& router) {
   impl_->Unary(router, "AbortRotation", m::AbortRotation);
   impl_->Unary(router, "RollBackRotation", m::RollBackRotation);
   impl_->Unary(router, "TaintAuthority", m::TaintAuthority);
+  impl_->Unary(router, "ListJwtKeys", m::ListJwtKeys);
+  impl_->Unary(router, "RotateJwtKeys", m::RotateJwtKeys);
+  impl_->Unary(router, "TaintJwtKey", m::TaintJwtKey);
+  impl_->Unary(router, "MintJwt", m::MintJwt);
   impl_->List(router, "ListCertificates", m::ListCertificates);
   impl_->Unary(router, "GetCertificate", m::GetCertificate);
   impl_->Unary(router, "RenewCertificates", m::RenewCertificates);

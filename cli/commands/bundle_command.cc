@@ -36,6 +36,7 @@ absl::Status ShowBundle(Session& session, BundleOptions& options) {
       Out("trust domain  %s\nversion       %llu\n", bundle.trust_domain(),
           static_cast<unsigned long long>(bundle.sequence_number()));
       for (const std::string& id : bundle.root_ids()) Out("root          %s\n", id);
+      for (const std::string& id : bundle.jwt_key_ids()) Out("jwt key       %s\n", id);
     });
   }
   return absl::OkStatus();

@@ -24,6 +24,7 @@ void AddCert(CLI::App& root, Session& session);
 void AddToken(CLI::App& root, Session& session);
 void AddEntry(CLI::App& root, Session& session);
 void AddNode(CLI::App& root, Session& session);
+void AddJwt(CLI::App& root, Session& session);
 void AddBundle(CLI::App& root, Session& session);
 void AddSubscriber(CLI::App& root, Session& session);
 void AddSds(CLI::App& root, Session& session);

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
+#include "ca/authority/jwt_key_driver.h"
 #include "ca/authority/reissue_budget.h"
 #include "ca/authority/rotation_driver.h"
 #include "ca/base/clock.h"
@@ -21,6 +22,7 @@
 #include "ca/edge/connection_judge.h"
 #include "ca/edge/svid_verifier.h"
 #include "ca/issuance/authority_import.h"
+#include "ca/issuance/jwt_minter.h"
 #include "ca/issuance/legacy_rights.h"
 #include "ca/issuance/readiness.h"
 #include "ca/issuance/record_pruner.h"
@@ -97,6 +99,8 @@ class MeshcaServer final : public Server {
   std::unique_ptr<SdsSubscribers> subscribers_;
   std::unique_ptr<EvidenceUnion> evidence_;
   std::unique_ptr<RotationDriver> rotation_;
+  std::unique_ptr<JwtKeyDriver> jwt_keys_;
+  std::unique_ptr<JwtMinter> jwt_minter_;
   std::shared_ptr<SvidVerifier> svid_verifier_;
   std::shared_ptr<rpc::TlsContext> tls_;
   std::unique_ptr<ServerCertificate> server_certificate_;
@@ -128,7 +132,7 @@ absl::Status MeshcaServer::StartParts() {
   maintenance_ = std::make_unique<PeriodicThread>(clock_, kLookAtClock, [this] { return Maintain(); });
   rotating_ = std::make_unique<PeriodicThread>(clock_, kLookAtClock, [this] {
     const absl::Time now = clock_.Now();
-    return rotation_->Tick(now) - now;
+    return std::min(rotation_->Tick(now), jwt_keys_->Tick(now)) - now;
   });
   // The server's own certificate and a rotation follow the authorities at once, not at the next look.
   state_->authorities->AddListener([this](const std::shared_ptr<const AuthoritySnapshot>&) {
@@ -162,6 +166,9 @@ absl::Status MeshcaServer::StartIssuance() {
   subscribers_ = std::make_unique<SdsSubscribers>(*sds_);
   evidence_ = std::make_unique<EvidenceUnion>(std::vector<const EvidenceSource*>{&sds_->subscribers()});
   rotation_ = std::make_unique<RotationDriver>(RotationParts());
+  jwt_keys_ = std::make_unique<JwtKeyDriver>(
+      JwtKeyDriver::Parts{state_->authorities.get(), evidence_.get(), {.evidence = config::ToEvidencePolicy(values)}});
+  jwt_minter_ = std::make_unique<JwtMinter>(*state_->authorities);
   return sds_->Start();
 }
 
@@ -270,6 +277,8 @@ absl::Status MeshcaServer::StartHttp() {
   sources.sds = sds_.get();
   sources.readiness = readiness_.get();
   sources.rotation = rotation_.get();
+  sources.jwt_keys = jwt_keys_.get();
+  sources.jwt_minter = jwt_minter_.get();
   sources.token_issuers = [this] { return doors_->TokenIssuers(); };
   sources.certificates_revoked = [this] { return certificates_revoked_.load(); };
   sources.plugged_in_refused = [this] { return state_->authorities->PluggedInRefused(); };
@@ -308,6 +317,8 @@ AdminContext MeshcaServer::AdminParts() {
                        store,
                        *subscribers_};
   context.rotation = rotation_.get();
+  context.jwt_keys = jwt_keys_.get();
+  context.jwt_minter = jwt_minter_.get();
   context.facts.version = kVersion;
   context.facts.trust_domain = trust_domain_;
   context.facts.state_dir = config_.values.state_dir();

@@ -131,6 +131,28 @@ void AddRotation(const RotationReport& report, MetricFamilies& out) {
             !report.frozen.empty());
 }
 
+void AddJwtKeys(const JwtKeysReport& report, MetricFamilies& out) {
+  constexpr AuthorityState kStates[] = {AuthorityState::kPrepared, AuthorityState::kActive, AuthorityState::kOld};
+  bool first = true;
+  for (const AuthorityState state : kStates) {
+    const auto count = std::count_if(report.keys.begin(), report.keys.end(),
+                                     [state](const JwtAuthority& key) { return key.state == state; });
+    out.Gauge("meshca_jwt_keys", first ? "Keys of JWT-SVIDs that are trusted." : "", static_cast<double>(count),
+              {{"state", AuthorityStateName(state)}});
+    first = false;
+  }
+  out.Gauge("meshca_jwt_signing", "1 while a key signs JWT-SVIDs.", !report.signing_key_id.empty());
+  out.Gauge("meshca_jwt_rotation_subscribers_behind", "Consumers of JWT keys that the next key waits for.",
+            static_cast<double>(report.evidence.subscribers_behind));
+}
+
+void AddJwtMinter(const JwtMinter::Stats& stats, MetricFamilies& out) {
+  out.Counter("meshca_jwt_svids_total", "JWT-SVIDs minted.", static_cast<double>(stats.minted));
+  out.Counter("meshca_jwt_svid_errors_total", "JWT-SVIDs that were not minted.", static_cast<double>(stats.refused),
+              {{"why", "request"}});
+  out.Counter("meshca_jwt_svid_errors_total", "", static_cast<double>(stats.failed), {{"why", "sign"}});
+}
+
 void AddPipeline(const PipelineStats& stats, MetricFamilies& out) {
   auto number = [](uint64_t value) { return static_cast<double>(value); };
   out.Counter("meshca_issuance_requests_total", "Requests submitted, from the CSR service and SDS.",
@@ -215,6 +237,8 @@ std::string MetricsRegistry::Render() const {
   }
   if (sources_.token_issuers) AddTokenIssuers(sources_.token_issuers(), out);
   if (sources_.rotation != nullptr) AddRotation(sources_.rotation->Report(), out);
+  if (sources_.jwt_keys != nullptr) AddJwtKeys(sources_.jwt_keys->Report(), out);
+  if (sources_.jwt_minter != nullptr) AddJwtMinter(sources_.jwt_minter->stats(), out);
   if (sources_.server_certificate != nullptr) {
     const absl::Time ends = sources_.server_certificate->ExpiresAt();
     if (ends != absl::InfinitePast()) {

@@ -11,10 +11,12 @@
 #include "ca/authn/jwt_authenticator.h"
 #include "ca/authority/authority_snapshot.h"
 #include "ca/authority/authority_store.h"
+#include "ca/authority/jwt_key_control.h"
 #include "ca/authority/rotation_control.h"
 #include "ca/base/clock.h"
 #include "ca/base/judged_clock.h"
 #include "ca/issuance/issuance_pipeline.h"
+#include "ca/issuance/jwt_minter.h"
 #include "ca/issuance/readiness.h"
 #include "ca/issuance/server_certificate.h"
 #include "ca/issuance/store_maintenance.h"
@@ -41,6 +43,8 @@ struct MetricSources {
   const sds::SdsService* sds = nullptr;
   const Readiness* readiness = nullptr;
   RotationControl* rotation = nullptr;
+  const JwtKeyControl* jwt_keys = nullptr;
+  const JwtMinter* jwt_minter = nullptr;
   // True while a plugged-in set is refused or held; an empty one is not shown.
   std::function<bool()> plugged_in_refused;
   // The issuers whose tokens are accepted; an empty one is not shown.

@@ -288,7 +288,34 @@ CREATE TABLE node(
 UPDATE meta SET min_reader = 5;
 )sql";
 
-constexpr Migration kMigrations[] = {{1, kVersion1}, {2, kVersion2}, {3, kVersion3}, {4, kVersion4}, {5, kVersion5}};
+// The keys of JWT-SVIDs. Those of a bundle stand beside it: a release that knows none publishes bundles without them,
+// which the next start of this one mends. A subscriber of before cannot have taken any.
+constexpr char kVersion6[] = R"sql(
+CREATE TABLE jwt_authority(
+  ref INTEGER PRIMARY KEY,
+  key_id TEXT NOT NULL UNIQUE,
+  state INTEGER NOT NULL,
+  tainted INTEGER NOT NULL,
+  public_key BLOB NOT NULL,
+  key_reference TEXT NOT NULL,
+  sealed_key BLOB NOT NULL,
+  published_sequence INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  activated_at INTEGER NOT NULL,
+  replaced_at INTEGER NOT NULL,
+  retired_at INTEGER NOT NULL,
+  mac BLOB NOT NULL
+) STRICT;
+CREATE TABLE bundle_jwt_keys(
+  sequence INTEGER PRIMARY KEY,
+  keys BLOB NOT NULL,
+  mac BLOB NOT NULL
+) STRICT;
+ALTER TABLE subscriber ADD COLUMN takes_jwt_keys INTEGER NOT NULL DEFAULT 0;
+)sql";
+
+constexpr Migration kMigrations[] = {{1, kVersion1}, {2, kVersion2}, {3, kVersion3},
+                                     {4, kVersion4}, {5, kVersion5}, {6, kVersion6}};
 
 // The oldest schema number whose programs can use this database; as new as the database itself where it does not say.
 absl::StatusOr<int64_t> MinReader(Database& database) {

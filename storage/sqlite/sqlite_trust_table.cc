@@ -28,6 +28,37 @@ absl::StatusOr<WithMac<StoredAuthority>> ReadAuthority(Query& row) {
   return read;
 }
 
+// The columns that ReadJwtAuthority reads: the value's members, in order, and the MAC.
+constexpr char kJwtColumns[] =
+    "key_id, state, tainted, public_key, key_reference, sealed_key, published_sequence, created_at, activated_at,"
+    " replaced_at, retired_at, mac";
+
+WithMac<StoredJwtAuthority> ReadJwtAuthority(Query& row) {
+  WithMac<StoredJwtAuthority> read;
+  StoredJwtAuthority& authority = read.value;
+  authority.key_id = row.String();
+  authority.state = static_cast<AuthorityState>(row.Int());
+  authority.tainted = row.Int() != 0;
+  authority.public_key_der = row.String();
+  authority.key_reference = row.String();
+  authority.sealed_key = row.String();
+  authority.published_sequence = row.Uint();
+  authority.created_at = row.Time();
+  authority.activated_at = row.Time();
+  authority.replaced_at = row.Time();
+  authority.retired_at = row.Time();
+  read.mac = row.String();
+  return read;
+}
+
+absl::StatusOr<WithMac<BundleJwtKeys>> ReadBundleJwtKeys(Query& row) {
+  WithMac<BundleJwtKeys> read;
+  read.value.sequence_number = row.Uint();
+  MESHCA_ASSIGN_OR_RETURN(read.value.keys_der, UnpackStrings(row.Bytes()));
+  read.mac = row.String();
+  return read;
+}
+
 absl::StatusOr<WithMac<StoredBundle>> ReadBundle(Query& row) {
   WithMac<StoredBundle> read;
   read.value.sequence_number = row.Uint();
@@ -137,6 +168,38 @@ absl::StatusOr<std::optional<Signer>> SqliteTrustTable::FindSigner(const std::st
   return signer;
 }
 
+absl::Status SqliteTrustTable::VisitJwtAuthorities(absl::FunctionRef<absl::Status(WithMac<StoredJwtAuthority>)> visit) {
+  static const std::string* sql =
+      new std::string(absl::StrCat("SELECT ", kJwtColumns, " FROM jwt_authority ORDER BY ref"));
+  Query rows(database_, sql->c_str());
+  while (rows.Next()) MESHCA_RETURN_IF_ERROR(visit(ReadJwtAuthority(rows)));
+  return rows.status();
+}
+
+absl::Status SqliteTrustTable::PutJwtAuthority(const StoredJwtAuthority& authority, absl::string_view mac) {
+  static const std::string* sql = new std::string(absl::StrCat(
+      "INSERT INTO jwt_authority(", kJwtColumns,
+      ") VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(key_id) DO UPDATE SET state = excluded.state,"
+      " tainted = excluded.tainted, public_key = excluded.public_key, key_reference = excluded.key_reference,"
+      " sealed_key = excluded.sealed_key, published_sequence = excluded.published_sequence,"
+      " created_at = excluded.created_at, activated_at = excluded.activated_at,"
+      " replaced_at = excluded.replaced_at, retired_at = excluded.retired_at, mac = excluded.mac"));
+  return Query(database_, sql->c_str())
+      .Bind(authority.key_id)
+      .Bind(static_cast<int>(authority.state))
+      .Bind(authority.tainted)
+      .BindBlob(authority.public_key_der)
+      .Bind(authority.key_reference)
+      .BindBlob(authority.sealed_key)
+      .Bind(authority.published_sequence)
+      .Bind(authority.created_at)
+      .Bind(authority.activated_at)
+      .Bind(authority.replaced_at)
+      .Bind(authority.retired_at)
+      .BindBlob(mac)
+      .Run();
+}
+
 absl::StatusOr<uint64_t> SqliteTrustTable::AnswerOf(Query& query) {
   if (!query.Next()) {
     return query.status().ok() ? absl::InternalError("database: a question was not answered") : query.status();
@@ -171,6 +234,32 @@ absl::Status SqliteTrustTable::InsertBundle(const StoredBundle& bundle, absl::st
       .Bind(bundle.sequence_number)
       .BindBlob(roots)
       .Bind(bundle.published_at)
+      .BindBlob(mac)
+      .Run();
+}
+
+absl::StatusOr<std::optional<WithMac<BundleJwtKeys>>> SqliteTrustTable::FindBundleJwtKeys(uint64_t sequence_number) {
+  Query row(database_, "SELECT sequence, keys, mac FROM bundle_jwt_keys WHERE sequence = ?");
+  row.Bind(sequence_number);
+  if (row.Next()) return ReadBundleJwtKeys(row);
+  MESHCA_RETURN_IF_ERROR(row.status());
+  return std::nullopt;
+}
+
+absl::Status SqliteTrustTable::VisitBundleJwtKeys(absl::FunctionRef<absl::Status(WithMac<BundleJwtKeys>)> visit) {
+  Query rows(database_, "SELECT sequence, keys, mac FROM bundle_jwt_keys");
+  while (rows.Next()) {
+    MESHCA_ASSIGN_OR_RETURN(WithMac<BundleJwtKeys> keys, ReadBundleJwtKeys(rows));
+    MESHCA_RETURN_IF_ERROR(visit(std::move(keys)));
+  }
+  return rows.status();
+}
+
+absl::Status SqliteTrustTable::InsertBundleJwtKeys(const BundleJwtKeys& keys, absl::string_view mac) {
+  const std::string packed = PackStrings(keys.keys_der);
+  return Query(database_, "INSERT INTO bundle_jwt_keys(sequence, keys, mac) VALUES(?, ?, ?)")
+      .Bind(keys.sequence_number)
+      .BindBlob(packed)
       .BindBlob(mac)
       .Run();
 }

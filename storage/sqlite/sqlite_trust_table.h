@@ -22,10 +22,16 @@ class SqliteTrustTable final : public TrustTable {
   absl::Status DeleteAuthority(const std::string& id) override;
   absl::StatusOr<std::optional<Signer>> FindSigner(const std::string& id) override;
 
+  absl::Status VisitJwtAuthorities(absl::FunctionRef<absl::Status(WithMac<StoredJwtAuthority>)> visit) override;
+  absl::Status PutJwtAuthority(const StoredJwtAuthority& authority, absl::string_view mac) override;
+
   absl::StatusOr<uint64_t> HighestBundleNumber() override;
   absl::StatusOr<std::optional<WithMac<StoredBundle>>> FindNewestBundle() override;
   absl::Status VisitBundles(absl::FunctionRef<absl::Status(WithMac<StoredBundle>)> visit) override;
   absl::Status InsertBundle(const StoredBundle& bundle, absl::string_view mac) override;
+  absl::StatusOr<std::optional<WithMac<BundleJwtKeys>>> FindBundleJwtKeys(uint64_t sequence_number) override;
+  absl::Status VisitBundleJwtKeys(absl::FunctionRef<absl::Status(WithMac<BundleJwtKeys>)> visit) override;
+  absl::Status InsertBundleJwtKeys(const BundleJwtKeys& keys, absl::string_view mac) override;
 
   absl::StatusOr<std::optional<WithMac<RootRotation>>> FindNewestRotation() override;
   absl::Status VisitRotations(absl::FunctionRef<absl::Status(WithMac<RootRotation>)> visit) override;

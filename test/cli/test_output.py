@@ -35,6 +35,8 @@ ARGUMENTS = {
     "entry apply": ["-f", "{entries}", "--dry-run"],
     "entry show": ["{entry}"],
     "entry delete": None,
+    "jwt mint": [WEB, "--audience", "api"],
+    "jwt taint": None,
     "node show": None,  # a node joins by the agent service
     "node ban": None,
     "node forget": None,

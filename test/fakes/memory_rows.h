@@ -40,9 +40,11 @@ class SharedRows {
 
 struct MemoryTrust {
   storage::TrustHead head;
-  std::vector<storage::WithMac<StoredAuthority>> authorities;  // in the order in which they were first put
-  std::vector<std::string> signers;                            // ids by Signer::number - 1; never shrinks
-  std::map<uint64_t, storage::WithMac<StoredBundle>> bundles;
+  std::vector<storage::WithMac<StoredAuthority>> authorities;         // in the order in which they were first put
+  std::vector<std::string> signers;                                   // ids by Signer::number - 1; never shrinks
+  std::vector<storage::WithMac<StoredJwtAuthority>> jwt_authorities;  // in the order in which they were first put
+  std::map<uint64_t, storage::WithMac<StoredBundle>> bundles;         // without their JWT keys
+  std::map<uint64_t, storage::WithMac<storage::BundleJwtKeys>> bundle_jwt_keys;
   std::map<uint64_t, storage::WithMac<RootRotation>> rotations;
 };
 

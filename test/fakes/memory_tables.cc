@@ -68,6 +68,22 @@ absl::StatusOr<std::optional<storage::Signer>> MemoryTrustTable::FindSigner(cons
   return std::nullopt;
 }
 
+absl::Status MemoryTrustTable::VisitJwtAuthorities(absl::FunctionRef<absl::Status(WithMac<StoredJwtAuthority>)> visit) {
+  return VisitAll(rows_.trust->jwt_authorities, visit);
+}
+
+absl::Status MemoryTrustTable::PutJwtAuthority(const StoredJwtAuthority& authority, absl::string_view mac) {
+  auto& rows = rows_.trust.Write().jwt_authorities;
+  const auto row =
+      std::find_if(rows.begin(), rows.end(), [&](const auto& other) { return other.value.key_id == authority.key_id; });
+  if (row == rows.end()) {
+    rows.push_back({authority, std::string(mac)});
+  } else {
+    *row = {authority, std::string(mac)};
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<uint64_t> MemoryTrustTable::HighestBundleNumber() {
   return rows_.trust->bundles.empty() ? 0 : rows_.trust->bundles.rbegin()->first;
 }
@@ -82,7 +98,26 @@ absl::Status MemoryTrustTable::VisitBundles(absl::FunctionRef<absl::Status(WithM
 }
 
 absl::Status MemoryTrustTable::InsertBundle(const StoredBundle& bundle, absl::string_view mac) {
-  rows_.trust.Write().bundles[bundle.sequence_number] = {bundle, std::string(mac)};
+  storage::WithMac<StoredBundle>& row = rows_.trust.Write().bundles[bundle.sequence_number];
+  row = {bundle, std::string(mac)};
+  row.value.jwt_keys_der.clear();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::optional<WithMac<storage::BundleJwtKeys>>> MemoryTrustTable::FindBundleJwtKeys(
+    uint64_t sequence_number) {
+  const auto row = rows_.trust->bundle_jwt_keys.find(sequence_number);
+  if (row == rows_.trust->bundle_jwt_keys.end()) return std::nullopt;
+  return row->second;
+}
+
+absl::Status MemoryTrustTable::VisitBundleJwtKeys(
+    absl::FunctionRef<absl::Status(WithMac<storage::BundleJwtKeys>)> visit) {
+  return VisitAll(rows_.trust->bundle_jwt_keys, [&](const auto& row) { return visit(row.second); });
+}
+
+absl::Status MemoryTrustTable::InsertBundleJwtKeys(const storage::BundleJwtKeys& keys, absl::string_view mac) {
+  rows_.trust.Write().bundle_jwt_keys[keys.sequence_number] = {keys, std::string(mac)};
   return absl::OkStatus();
 }
 

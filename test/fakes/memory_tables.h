@@ -23,10 +23,18 @@ class MemoryTrustTable final : public storage::TrustTable {
   absl::Status PutAuthority(const StoredAuthority& authority, absl::string_view mac) override;
   absl::Status DeleteAuthority(const std::string& id) override;
   absl::StatusOr<std::optional<storage::Signer>> FindSigner(const std::string& id) override;
+  absl::Status VisitJwtAuthorities(
+      absl::FunctionRef<absl::Status(storage::WithMac<StoredJwtAuthority>)> visit) override;
+  absl::Status PutJwtAuthority(const StoredJwtAuthority& authority, absl::string_view mac) override;
   absl::StatusOr<uint64_t> HighestBundleNumber() override;
   absl::StatusOr<std::optional<storage::WithMac<StoredBundle>>> FindNewestBundle() override;
   absl::Status VisitBundles(absl::FunctionRef<absl::Status(storage::WithMac<StoredBundle>)> visit) override;
   absl::Status InsertBundle(const StoredBundle& bundle, absl::string_view mac) override;
+  absl::StatusOr<std::optional<storage::WithMac<storage::BundleJwtKeys>>> FindBundleJwtKeys(
+      uint64_t sequence_number) override;
+  absl::Status VisitBundleJwtKeys(
+      absl::FunctionRef<absl::Status(storage::WithMac<storage::BundleJwtKeys>)> visit) override;
+  absl::Status InsertBundleJwtKeys(const storage::BundleJwtKeys& keys, absl::string_view mac) override;
   absl::StatusOr<std::optional<storage::WithMac<RootRotation>>> FindNewestRotation() override;
   absl::Status VisitRotations(absl::FunctionRef<absl::Status(storage::WithMac<RootRotation>)> visit) override;
   absl::StatusOr<uint64_t> FindRunningRotationBeside(uint64_t number) override;

@@ -54,15 +54,18 @@ void MeshSim::StartServer() {
   while (!manager_->Start().ok()) memory_.FailWrites(absl::OkStatus());
   registry_ = std::make_unique<SubscriberRegistry>(memory_, manager_->clock(), kLeaf);
   MESHCA_CHECK(registry_->Load().ok());
+  evidence_ = std::make_unique<SimEvidence>(*registry_);
   RotationDriver::Parts parts;
   parts.authorities = manager_.get();
   parts.store = &store_;
   parts.inventory = &memory_;
-  parts.evidence = registry_.get();
+  parts.evidence = evidence_.get();
   parts.reissuer = this;
   parts.policy = {absl::Seconds(2), absl::Minutes(10), kLeaf};
   parts.reissue_per_second = 10;
   parts.sleep = [this](absl::Duration time) { clock_.Advance(time); };
+  jwt_driver_ = std::make_unique<JwtKeyDriver>(JwtKeyDriver::Parts{
+      manager_.get(), evidence_.get(), {.rotate_every = absl::Hours(48), .evidence = parts.policy}});
   driver_ = std::make_unique<RotationDriver>(std::move(parts));
   // Proxies come back as they were: they send again what they hold.
   for (SimHolder& holder : holders_) {
@@ -89,11 +92,33 @@ std::set<std::string> MeshSim::PublishedRoots() const {
   return roots;
 }
 
+std::set<std::string> MeshSim::PublishedJwtKeys() const {
+  std::set<std::string> keys;
+  for (const JwtKey& key : manager_->Current()->bundle->jwt_keys) keys.insert(key.key_id);
+  return keys;
+}
+
+std::vector<SubscriberRecord> SimEvidence::List() const {
+  std::vector<SubscriberRecord> records = registry_.List();
+  for (SubscriberRecord& record : records) record.takes_jwt_keys = record.takes_bundle;
+  return records;
+}
+
+// A token of what signs now. Foreign clients may have one too.
+void MeshSim::Mint(SimHolder& holder) {
+  const auto snapshot = manager_->Current();
+  if (snapshot->jwt_signer == nullptr) return;
+  holder.token = {snapshot->jwt_signer->key_id, clock_.Now() + kJwtSvidLifetimeMax};
+  jwt_signers_.insert(holder.token->key_id);
+}
+
 // Its memory is gone, and what it had not saved.
 void MeshSim::EndServer() {
   memory_.FailWrites(absl::UnavailableError("the process died"));
   for (SimHolder& holder : holders_) holder.member.Leave(/*broken=*/true);
+  jwt_driver_.reset();
   driver_.reset();
+  evidence_.reset();
   registry_.reset();
   memory_.FailWrites(disk_full_ > 0 ? absl::UnavailableError("disk full") : absl::OkStatus());
 }
@@ -162,11 +187,13 @@ void MeshSim::Serve(SimHolder& holder) {
   if (!holder.refuses && holder.acknowledged < snapshot->bundle->sequence_number && (calm_ || Chance(0.6))) {
     holder.acknowledged = snapshot->bundle->sequence_number;
     holder.roots = PublishedRoots();
+    holder.jwt_keys = PublishedJwtKeys();
     Acknowledge(holder);
   }
 }
 
 void MeshSim::Live(SimHolder& holder) {
+  if (holder.connected && Chance(0.5)) Mint(holder);
   if (holder.foreign) {
     const bool ended = holder.leaf.has_value() && holder.leaf->not_after <= clock_.Now();
     if (!holder.leaf.has_value() || ended || Chance(0.1)) {
@@ -208,6 +235,7 @@ void MeshSim::Glitch() {
   clock_.JumpTo(then + by);
   registry_->Tick();
   driver_->Tick(clock_.Now());
+  jwt_driver_->Tick(clock_.Now());
   for (SimHolder& holder : holders_) {
     if (holder.foreign || !holder.connected || !Chance(0.1)) continue;
     holder.connected = holder.refuses = holder.reissue = false;
@@ -250,6 +278,7 @@ void MeshSim::Operate() {
     if (driver_->Begin(options, "operator").ok()) Note("begins a rotation");
   }
   if (calm_) return;
+  if (Chance(0.05) && jwt_driver_->Rotate("operator").ok()) Note("publishes the next JWT key");
   options.automatic = false;
   if (Chance(0.02) && driver_->Begin(options, "operator").ok()) Note("prepares a rotation");
   if (Chance(0.05) && driver_->Activate(false, "operator").ok()) Note("activates by hand");
@@ -265,6 +294,7 @@ void MeshSim::Operate() {
     holder.evicted = true;
     holder.leaf = std::nullopt;
     holder.roots.clear();
+    holder.jwt_keys.clear();
     Note(holder.name + " is evicted");
   }
 }
@@ -273,6 +303,7 @@ void MeshSim::Tick() {
   registry_->Tick();
   manager_->Tick(clock_.Now());
   driver_->Tick(clock_.Now());
+  jwt_driver_->Tick(clock_.Now());
   if (store_.crashed) {
     Note("the server dies at a commit");
     StartServer();
@@ -322,6 +353,26 @@ void MeshSim::LookAtPeers() {
   }
 }
 
+// Everybody who takes JWT keys can verify every token that is alive, and what signs is in the bundle.
+void MeshSim::LookAtTokens() {
+  const absl::Time truth = clock_.Now() - skipped_;
+  const auto snapshot = manager_->Current();
+  if (snapshot->jwt_signer != nullptr && !PublishedJwtKeys().contains(snapshot->jwt_signer->key_id)) {
+    Broken("a JWT key signs that nobody trusts");
+  }
+  if (snapshot->jwt_signer == nullptr && snapshot->why_no_jwt.empty()) Broken("no JWT key signs, and nobody says why");
+  for (const SimHolder& verifier : holders_) {
+    if (verifier.foreign || verifier.jwt_keys.empty()) continue;
+    if (verifier.leaf.has_value() && verifier.leaf->not_after < truth) continue;
+    for (const SimHolder& peer : holders_) {
+      if (!peer.token.has_value() || peer.token->expires_at < truth) continue;
+      if (verifier.jwt_keys.contains(peer.token->key_id)) continue;
+      Broken(absl::StrCat(verifier.name, " (bundle ", verifier.acknowledged, ") cannot verify the token of ", peer.name,
+                          ", signed by key ", peer.token->key_id));
+    }
+  }
+}
+
 void MeshSim::LookAtRotation(bool was_frozen) {
   const auto snapshot = manager_->Current();
   const std::optional<RootRotation>& now = snapshot->rotation;
@@ -348,10 +399,16 @@ void MeshSim::LookAtRotation(bool was_frozen) {
       Broken(absl::StrCat("retired authority ", row.id, " keeps its key"));
     }
   }
+  for (const StoredJwtAuthority& row : stored.jwt_authorities) {
+    if ((row.state == AuthorityState::kRetired) != (row.key_reference.empty() && row.sealed_key.empty())) {
+      Broken(absl::StrCat("JWT key ", row.key_id, " is retired and keeps its key, or has lost it before"));
+    }
+  }
 }
 
 void MeshSim::Look(bool was_frozen) {
   LookAtPeers();
+  LookAtTokens();
   LookAtRotation(was_frozen);
 }
 
@@ -361,10 +418,13 @@ std::string MeshSim::Run(int steps) {
   // Whoever vanished for good is forgotten after a leaf's life and the skew: three hours of calm are plenty.
   for (int step = 0; step < 500 && broken_.empty(); ++step) {
     Step();
-    if (step > 5 && (!last_.has_value() || last_->Ended())) return "";
+    const bool next_key_waits = !jwt_driver_->Report().waiting_for.empty();
+    if (step > 5 && (!last_.has_value() || last_->Ended()) && !next_key_waits) return "";
   }
-  if (broken_.empty())
-    Broken(absl::StrCat("it does not end: ", driver_->Report().waiting_for, driver_->Report().error));
+  if (broken_.empty()) {
+    Broken(absl::StrCat("it does not end: ", driver_->Report().waiting_for, driver_->Report().error,
+                        jwt_driver_->Report().waiting_for, jwt_driver_->Report().error));
+  }
   return broken_;
 }
 

@@ -1,5 +1,6 @@
-// A whole mesh on one thread, driven by one seed: a CA that rotates its root, subscribers that lag, vanish, refuse and
-// come back, foreign clients, operators who try everything, crashes at any commit, a full disk and clocks that jump.
+// A whole mesh on one thread, driven by one seed: a CA that rotates its root and its JWT keys, subscribers that lag,
+// vanish, refuse and come back, foreign clients, operators who try everything, crashes at any commit, a full disk and
+// clocks that jump.
 #ifndef MESHCA_TEST_SIM_MESH_SIM_H_
 #define MESHCA_TEST_SIM_MESH_SIM_H_
 
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "ca/authority/authority_manager.h"
+#include "ca/authority/jwt_key_driver.h"
 #include "ca/authority/rotation_driver.h"
 #include "ca/subscribers/subscriber_registry.h"
 #include "test/fakes/counting_entropy.h"
@@ -39,6 +41,12 @@ class CrashingStore final : public ForwardingAuthorityStore {
   MemoryStore& store_;
 };
 
+// A JWT-SVID as its holder shows it.
+struct SimToken {
+  std::string key_id;
+  absl::Time expires_at;
+};
+
 // A certificate as its holder shows it: the root it leads to, and the one the cross-certificate in its chain leads to.
 struct SimLeaf {
   std::string serial;
@@ -57,12 +65,24 @@ struct SimHolder {
   bool connected = true;
   bool refuses = false;  // answers bundles with a NACK
   bool evicted = false;
-  uint64_t acknowledged = 0;    // bundle
-  std::set<std::string> roots;  // what it verifies peers with; empty: nothing yet
-  std::optional<SimLeaf> leaf;  // what it shows its peers
-  std::optional<SimLeaf> sent;  // a key on its way to it
+  uint64_t acknowledged = 0;       // bundle
+  std::set<std::string> roots;     // what it verifies peers with; empty: nothing yet
+  std::set<std::string> jwt_keys;  // the same for tokens, by kid; foreign clients take none
+  std::optional<SimToken> token;   // what it shows its peers
+  std::optional<SimLeaf> leaf;     // what it shows its peers
+  std::optional<SimLeaf> sent;     // a key on its way to it
   bool reissue = false;
   absl::Time certificate_expires = absl::InfinitePast();
+};
+
+// Every subscriber of `registry` takes JWT keys with its roots.
+class SimEvidence final : public EvidenceSource {
+ public:
+  explicit SimEvidence(const SubscriberRegistry& registry) : registry_(registry) {}
+  std::vector<SubscriberRecord> List() const override;
+
+ private:
+  const SubscriberRegistry& registry_;
 };
 
 // Who acknowledged what is kept by the server's own registry: what that forgets, the rotation does not know.
@@ -76,6 +96,7 @@ class MeshSim final : public KeyReissuer {
   std::string Run(int steps);
 
   int rotations() const { return rotations_; }  // that ended
+  int jwt_rotations() const { return static_cast<int>(jwt_signers_.size()) - 1; }
   const std::vector<std::string>& events() const { return events_; }
 
   Progress Reissue(absl::FunctionRef<bool(absl::string_view)> stale, double per_second) override;
@@ -96,8 +117,11 @@ class MeshSim final : public KeyReissuer {
   void Tick();
   void Look(bool was_frozen);
   void LookAtPeers();
+  void LookAtTokens();
   void LookAtRotation(bool was_frozen);
   std::set<std::string> PublishedRoots() const;
+  std::set<std::string> PublishedJwtKeys() const;
+  void Mint(SimHolder& holder);
   bool Chance(double probability) { return std::bernoulli_distribution(probability)(random_); }
   void Note(std::string event);
   void Broken(std::string what);
@@ -110,7 +134,9 @@ class MeshSim final : public KeyReissuer {
   CrashingStore store_{memory_};
   std::unique_ptr<AuthorityManager> manager_;
   std::unique_ptr<SubscriberRegistry> registry_;
+  std::unique_ptr<SimEvidence> evidence_;
   std::unique_ptr<RotationDriver> driver_;
+  std::unique_ptr<JwtKeyDriver> jwt_driver_;
   std::vector<SimHolder> holders_;
   absl::Duration skipped_;  // how far the server's clock is ahead of the truth
   int disk_full_ = 0;       // steps left
@@ -118,6 +144,7 @@ class MeshSim final : public KeyReissuer {
   int named_ = 0;
   uint64_t generation_ = 0;  // of the newest key
   int rotations_ = 0;
+  std::set<std::string> jwt_signers_;  // by kid
   std::optional<RootRotation> last_;
   uint64_t last_sequence_ = 0;
   std::vector<std::string> events_;

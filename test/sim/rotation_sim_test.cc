@@ -28,18 +28,22 @@ TEST(RotationSim, NobodyIsEverCutOffAndEveryRotationEndsOrSaysWhyNot) {
   const uint64_t runs = only != 0 ? 1 : FromEnvironment("MESHCA_SIM_RUNS", kRuns);
   if (only == 0) SetLogLevel(LogLevel::kError);
   int rotations = 0;
+  int jwt_rotations = 0;
   for (uint64_t run = 1; run <= runs; ++run) {
     const uint64_t seed = only != 0 ? only : run;
     MeshSim sim(seed);
     const std::string broken = sim.Run(kSteps);
     rotations += sim.rotations();
+    jwt_rotations += sim.jwt_rotations();
     if (only != 0) {
       for (const std::string& event : sim.events()) std::printf("%s\n", event.c_str());
     }
     ASSERT_EQ(broken, "") << "replay with MESHCA_SIM_SEED=" << seed;
   }
-  std::printf("%d rotations in %d runs\n", rotations, static_cast<int>(runs));
+  std::printf("%d rotations of roots and %d of JWT keys in %d runs\n", rotations, jwt_rotations,
+              static_cast<int>(runs));
   EXPECT_GT(rotations, static_cast<int>(runs));
+  EXPECT_GT(jwt_rotations, static_cast<int>(runs));
 }
 
 }  // namespace

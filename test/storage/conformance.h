@@ -61,6 +61,8 @@ class RecordMaker {
 
 AuditEntry TestAudit(absl::string_view action = "test.deed");
 StoredAuthority TestAuthority(absl::string_view id, AuthorityState state = AuthorityState::kActive);
+// Every field differs from its default, and from its neighbours of the same type.
+StoredJwtAuthority TestJwtAuthority(absl::string_view key_id, AuthorityState state = AuthorityState::kOld);
 StoredBundle TestBundle(uint64_t sequence_number);
 JoinToken TestToken(absl::string_view id);
 RegistrationEntry TestEntry(absl::string_view id, absl::string_view selector = "unix:uid:1000");

@@ -94,6 +94,7 @@ TEST(FutureSchema, KeepsTheValuesOfItsColumnsThroughOurChanges) {
     change.expected_revision = store->LoadAuthorities()->revision;
     change.trust_domain = "cluster.local";
     change.authorities = {TestAuthority(kIssuingA)};
+    change.jwt_authorities = {TestJwtAuthority("kid")};
     change.rotation = TestRotation(1);
     change.audit = {TestAudit()};
     ASSERT_THAT(store->CommitAuthorities(change), IsOk());
@@ -105,7 +106,7 @@ TEST(FutureSchema, KeepsTheValuesOfItsColumnsThroughOurChanges) {
   write();
   harness.Close();
   MigrateToTheFuture(harness.path());
-  const std::vector<std::string> tables = {"authority", "rotation", "entry", "setting", "subscriber"};
+  const std::vector<std::string> tables = {"authority", "jwt_authority", "rotation", "entry", "setting", "subscriber"};
   for (const std::string& table : tables) {
     ASSERT_THAT(OpenFile(harness.path())->Exec(absl::StrCat("UPDATE ", table, " SET future = 'theirs'")), IsOk());
   }
@@ -130,6 +131,8 @@ const MacRead kMacReads[] = {
     {"authority", [](Store& store) { return store.LoadAuthorities().status(); }},
     {"bundle", [](Store& store) { return store.LoadAuthorities().status(); }},
     {"rotation", [](Store& store) { return store.LoadAuthorities().status(); }},
+    {"jwt_authority", [](Store& store) { return store.LoadAuthorities().status(); }},
+    {"bundle_jwt_keys", [](Store& store) { return store.LoadAuthorities().status(); }},
     {"token", [](Store& store) { return store.ListTokens().status(); }},
     {"entry", [](Store& store) { return store.ListEntries().status(); }},
     {"node", [](Store& store) { return store.ListNodes().status(); }},
@@ -143,6 +146,9 @@ class RowMacs : public testing::TestWithParam<MacRead> {
     change.expected_revision = Activate(harness_.store());
     change.trust_domain = "cluster.local";
     change.rotation = TestRotation(1);
+    change.jwt_authorities = {TestJwtAuthority("kid")};
+    change.bundle = TestBundle(2);
+    change.bundle->jwt_keys_der = {"key"};
     change.sealed_settings = {{"grace", "value"}};
     change.audit = {TestAudit()};
     EXPECT_THAT(harness_.store().CommitAuthorities(change), IsOk());

@@ -115,6 +115,8 @@ TEST(MigrationFromVersion1, KeepsEveryRow) {
   EXPECT_EQ(old.authority_id, "") << "nobody wrote it down then";
   EXPECT_TRUE(old.takes_bundle) << "nobody knows better";
   EXPECT_TRUE(old.takes_key);
+  EXPECT_FALSE(old.takes_jwt_keys) << "there were none to take";
+  EXPECT_TRUE(trust->jwt_authorities.empty());
   EXPECT_EQ(old.evicted_at, absl::InfiniteFuture());
   EXPECT_THAT(store.Check(), IsOk());
 

@@ -300,9 +300,21 @@ void AddRotations(Store& store) {
   }
 }
 
+void AddJwtKeys(Store& store) {
+  AuthorityChange change;
+  change.trust_domain = "cluster.local";
+  change.audit = {TestAudit("jwt.publish")};
+  change.expected_revision = store.LoadAuthorities()->revision;
+  change.jwt_authorities = {TestJwtAuthority("kid", AuthorityState::kRetired)};
+  change.bundle = TestBundle(2);
+  change.bundle->jwt_keys_der = {"key"};
+  ASSERT_THAT(store.CommitAuthorities(change), IsOk());
+}
+
 TEST_P(Forgery, IsDataLoss) {
   SqliteHarness harness;
   Activate(harness.store());
+  AddJwtKeys(harness.store());
   AddRotations(harness.store());
   ASSERT_THAT(harness.store().CreateToken(TestToken("t1"), TestAudit()), IsOk());
   ASSERT_THAT(harness.store().PutEntry(TestEntry("e1"), TestAudit()), IsOk());
@@ -334,8 +346,19 @@ INSTANTIATE_TEST_SUITE_P(
                     ReadAuthorities},
         ForgeryCase{"AuthorityRevived", "UPDATE authority SET state = 1", ReadAuthorities},
         ForgeryCase{"TaintRemoved", "UPDATE authority SET tainted = 1 - tainted", ReadAuthorities},
-        ForgeryCase{"RootAdded", "INSERT INTO bundle SELECT sequence + 1, roots, published_at, mac FROM bundle",
+        ForgeryCase{"RootAdded",
+                    "INSERT INTO bundle SELECT sequence + 1, roots, published_at, mac FROM bundle WHERE sequence = 2",
                     ReadAuthorities},
+        ForgeryCase{"JwtKeyInserted",
+                    "INSERT INTO jwt_authority SELECT 99, 'evil', state, tainted, public_key, key_reference,"
+                    " sealed_key, published_sequence, created_at, activated_at, replaced_at, retired_at, mac"
+                    " FROM jwt_authority LIMIT 1",
+                    ReadAuthorities},
+        ForgeryCase{"JwtKeyRevived", "UPDATE jwt_authority SET state = 2", ReadAuthorities},
+        ForgeryCase{"JwtTaintRemoved", "UPDATE jwt_authority SET tainted = 1 - tainted", ReadAuthorities},
+        ForgeryCase{"JwtKeyPublishedSooner", "UPDATE jwt_authority SET published_sequence = 1", ReadAuthorities},
+        ForgeryCase{"JwtKeyExchanged", "UPDATE jwt_authority SET public_key = X'00'", ReadAuthorities},
+        ForgeryCase{"JwtKeyTrusted", "UPDATE bundle_jwt_keys SET keys = X'0000000000000000'", ReadAuthorities},
         ForgeryCase{"RotationMovedOn", "UPDATE rotation SET step = 5 WHERE number = 2", ReadAuthorities},
         ForgeryCase{"RotationMadeAnEmergency", "UPDATE rotation SET emergency = 1 - emergency", ReadAuthorities},
         ForgeryCase{"RotationAcknowledgedSooner", "UPDATE rotation SET bundle_sequence = 1", ReadAuthorities},

@@ -60,6 +60,22 @@ StoredAuthority TestAuthority(absl::string_view id, AuthorityState state) {
   return authority;
 }
 
+StoredJwtAuthority TestJwtAuthority(absl::string_view key_id, AuthorityState state) {
+  StoredJwtAuthority authority;
+  authority.key_id = std::string(key_id);
+  authority.state = state;
+  authority.tainted = true;
+  authority.public_key_der = std::string("pub\0lic", 7);
+  authority.key_reference = "sealed";
+  authority.sealed_key = std::string("\0private", 8);
+  authority.published_sequence = 12;
+  authority.created_at = kTestNow;
+  authority.activated_at = kTestNow + absl::Seconds(1);
+  authority.replaced_at = kTestNow + absl::Seconds(2);
+  authority.retired_at = kTestNow + absl::Seconds(3);
+  return authority;
+}
+
 StoredBundle TestBundle(uint64_t sequence_number) {
   StoredBundle bundle;
   bundle.sequence_number = sequence_number;

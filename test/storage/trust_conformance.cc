@@ -69,6 +69,51 @@ TEST_P(StoreConformance, AuthoritiesComeBackWhole) {
   EXPECT_EQ(trust->bundle->published_at, kTestNow);
 }
 
+TEST_P(StoreConformance, JwtKeysComeBackWhole) {
+  EXPECT_THAT(store().LoadAuthorities()->jwt_authorities, IsEmpty());
+  AuthorityChange change = Change(Activate(store()));
+  change.jwt_authorities = {TestJwtAuthority("second"), TestJwtAuthority("first")};
+  change.bundle = TestBundle(2);
+  change.bundle->jwt_keys_der = {std::string("a\0b", 3), "c"};
+  ASSERT_THAT(store().CommitAuthorities(change), IsOk());
+  change = Change(2);
+  change.jwt_authorities = {TestJwtAuthority("second", AuthorityState::kRetired)};
+  change.jwt_authorities[0].sealed_key.clear();
+  change.jwt_authorities[0].key_reference.clear();
+  ASSERT_THAT(store().CommitAuthorities(change), IsOk());
+  harness_->Reopen();
+  auto trust = store().LoadAuthorities();
+  ASSERT_THAT(trust, IsOk());
+  ASSERT_THAT(trust->jwt_authorities, SizeIs(2));
+  const StoredJwtAuthority& second = trust->jwt_authorities[0];
+  EXPECT_EQ(second.key_id, "second") << "in the order in which they were first put";
+  EXPECT_EQ(second.state, AuthorityState::kRetired);
+  EXPECT_EQ(second.sealed_key, "");
+  EXPECT_EQ(second.key_reference, "");
+  const StoredJwtAuthority wanted = TestJwtAuthority("first");
+  const StoredJwtAuthority& first = trust->jwt_authorities[1];
+  EXPECT_EQ(first.key_id, "first");
+  EXPECT_EQ(first.state, AuthorityState::kOld);
+  EXPECT_TRUE(first.tainted);
+  EXPECT_EQ(first.public_key_der, wanted.public_key_der);
+  EXPECT_EQ(first.key_reference, wanted.key_reference);
+  EXPECT_EQ(first.sealed_key, wanted.sealed_key);
+  EXPECT_EQ(first.published_sequence, wanted.published_sequence);
+  EXPECT_EQ(first.created_at, wanted.created_at);
+  EXPECT_EQ(first.activated_at, wanted.activated_at);
+  EXPECT_EQ(first.replaced_at, wanted.replaced_at);
+  EXPECT_EQ(first.retired_at, wanted.retired_at);
+  EXPECT_EQ(trust->bundle->sequence_number, 2u);
+  EXPECT_THAT(trust->bundle->roots_der, ElementsAre("root one", "root two"));
+  EXPECT_THAT(trust->bundle->jwt_keys_der, ElementsAre(std::string("a\0b", 3), "c"));
+  EXPECT_THAT(store().Check(), IsOk());
+  // The keys of a bundle are its own: the next one has what it is given.
+  change = Change(3);
+  change.bundle = TestBundle(3);
+  ASSERT_THAT(store().CommitAuthorities(change), IsOk());
+  EXPECT_THAT(store().LoadAuthorities()->bundle->jwt_keys_der, IsEmpty());
+}
+
 TEST_P(StoreConformance, AnUnsafeChangeIsRefusedWhole) {
   const uint64_t revision = Activate(store());
   struct Case {
@@ -282,6 +327,7 @@ TEST_P(StoreConformance, SubscribersAreReplacedByInstance) {
   later.authority_id = kIssuingB;
   later.takes_bundle = true;
   later.takes_key = false;
+  later.takes_jwt_keys = true;
   later.evicted_at = kTestNow + absl::Hours(1);
   ASSERT_THAT(save({TestSubscriber("b"), TestSubscriber("a")}), IsOk());
   ASSERT_THAT(save({later}), IsOk());
@@ -294,6 +340,7 @@ TEST_P(StoreConformance, SubscribersAreReplacedByInstance) {
   EXPECT_EQ((*rows)[0].authority_id, kIssuingA);
   EXPECT_FALSE((*rows)[0].takes_bundle);
   EXPECT_TRUE((*rows)[0].takes_key);
+  EXPECT_FALSE((*rows)[0].takes_jwt_keys);
   EXPECT_EQ((*rows)[0].evicted_at, absl::InfiniteFuture());
   const SubscriberRecord& b = (*rows)[1];
   EXPECT_EQ(b.spiffe_id, later.spiffe_id);
@@ -312,6 +359,7 @@ TEST_P(StoreConformance, SubscribersAreReplacedByInstance) {
   EXPECT_EQ(b.authority_id, kIssuingB);
   EXPECT_TRUE(b.takes_bundle);
   EXPECT_FALSE(b.takes_key);
+  EXPECT_TRUE(b.takes_jwt_keys);
   EXPECT_EQ(b.evicted_at, kTestNow + absl::Hours(1));
 }
 
