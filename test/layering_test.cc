@@ -54,10 +54,11 @@ const std::vector<Layer>& Layers() {
       {"cli/terminal", {"ca/base"}},
       {"cli/config", {"ca/authn", "ca/issuance", "proto"}},
       {"cli/client", {"cli/terminal", "ca/rpc/client", "ca/issuance", "proto"}},
+      {"cli/agent", {"cli/client", "sds"}},
       {"cli/rotation", {"cli/terminal", "ca/service"}},
       {"cli/process", {"sds"}},
       {"cli/server", {"cli/config", "cli/process", "cli/terminal", "ca/service", "storage", "sds"}},
-      {"cli/agent_process", {"cli/agent", "cli/config", "cli/process", "ca/http"}},
+      {"cli/agent_process", {"cli/agent", "cli/config", "cli/process", "ca/http", "ca/service"}},
       {"cli", {"cli/agent_process", "cli/client", "cli/rotation", "cli/server"}},  // the commands
       {"test", {"cli"}},
   };

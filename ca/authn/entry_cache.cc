@@ -90,10 +90,14 @@ absl::Status EntryCache::Reload(EntryStore& store) {
   MutexLock reload(reload_);
   absl::StatusOr<std::vector<RegistrationEntry>> entries = store.ListEntries();
   if (!entries.ok()) return Annotate(entries.status(), "registration entries");
-  auto snapshot = std::make_shared<const EntrySnapshot>(*std::move(entries));
-  MutexLock lock(mutex_);
-  current_ = std::move(snapshot);
+  Publish(*std::move(entries));
   return absl::OkStatus();
+}
+
+void EntryCache::Publish(std::vector<RegistrationEntry> entries) {
+  auto snapshot = std::make_shared<const EntrySnapshot>(std::move(entries));
+  MutexLock lock(mutex_);
+  current_.swap(snapshot);
 }
 
 }  // namespace meshca

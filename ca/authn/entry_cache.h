@@ -56,6 +56,9 @@ class EntryCache {
   // last one sees every change made before it. Blocks on the database. On an error the old snapshot stays.
   absl::Status Reload(EntryStore& store);
 
+  // Publishes entries that come from elsewhere than a store: an agent is told its own by the CA.
+  void Publish(std::vector<RegistrationEntry> entries);
+
  private:
   Mutex reload_;  // held across the read, so that an older answer never replaces a newer one
   mutable Mutex mutex_;

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "ca/rpc/client/completion_thread.h"
+#include "ca/rpc/client/judging_credentials.h"
 #include "ca/rpc/client/stream_call.h"
 #include "ca/rpc/client/unary_call.h"
 
@@ -92,6 +93,12 @@ std::unique_ptr<ClientChannel> ClientChannel::ToUnixSocket(const std::string& pa
 }
 
 std::unique_ptr<ClientChannel> ClientChannel::ToTlsServer(TlsServer server, const ClientChannelOptions& options) {
+  if (server.verdict) {
+    MESHCA_CHECK(server.roots_pem.empty() && server.server_name.empty());  // the verdict would not look at them
+    const std::string address = server.address;
+    return std::make_unique<GrpcChannel>(
+        grpc::CreateCustomChannel(address, JudgingCredentials(std::move(server)), Arguments(options)), address);
+  }
   MESHCA_CHECK(!server.roots_pem.empty());  // gRPC would believe every public CA instead
   grpc::SslCredentialsOptions tls;
   tls.pem_root_certs = server.roots_pem;

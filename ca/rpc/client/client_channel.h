@@ -4,6 +4,7 @@
 #define MESHCA_CA_RPC_CLIENT_CLIENT_CHANNEL_H_
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -17,11 +18,18 @@
 
 namespace meshca::rpc {
 
-// How a TLS server is reached and believed.
+// Whether a server is believed that shows `chain_pem` (one PEM text, leaf first). The handshake has proved nothing but
+// that the server holds the leaf's key: chain, dates and names are to be judged here. Not Ok: no connection is made,
+// and the calls that wanted it end Unavailable with these words. Runs on threads of gRPC's, perhaps on several at once,
+// and must not block; what it captures is thread-safe and lives as long as the channel.
+using ServerVerdict = std::function<absl::Status(absl::string_view chain_pem)>;
+
+// How a TLS server is reached and believed: by `roots_pem` and `server_name`, or by `verdict` alone.
 struct TlsServer {
   std::string address;      // "ca.example:15012", "127.0.0.1:15012", "[::1]:15012"
-  std::string roots_pem;    // what the server's chain must end in; never empty
-  std::string server_name;  // the name its certificate must have; "": the host of `address`
+  std::string roots_pem;    // what the server's chain must end in; empty with a `verdict` and never without
+  std::string server_name;  // the name its certificate must have; "": the host of `address`. Not with a `verdict`
+  ServerVerdict verdict;
   // The client certificate (chain, PEM) and its key; both or neither.
   std::string certificate_pem;
   SecretBytes key_pem;

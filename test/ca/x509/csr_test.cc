@@ -9,6 +9,7 @@
 #include "ca/x509/csr_reader.h"
 #include "ca/x509/der.h"
 #include "ca/x509/encoding.h"
+#include "ca/x509/key_request.h"
 #include "ca/x509/signature_algorithm.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -22,6 +23,25 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 constexpr char kWeb[] = "spiffe://cluster.local/ns/default/sa/web";
+
+// --- What our own agents send ---------------------------------------------------------------------------------------
+
+TEST(KeyRequest, AsksForNothingAndProvesItsKey) {
+  for (const KeyType type : {KeyType::kEcP256, KeyType::kEcP384, KeyType::kEd25519, KeyType::kRsa2048}) {
+    const auto key = *SoftwareKey::Generate(type);
+    const auto request = MakeKeyRequest(*key);
+    ASSERT_TRUE(request.ok()) << request.status();
+    const auto csr = Csr::Parse(request->bytes());
+    ASSERT_TRUE(csr.ok()) << KeyTypeName(type) << ": " << csr.status();
+    EXPECT_EQ(csr->public_key(), key->public_key());
+    EXPECT_THAT(csr->uri_names(), IsEmpty());
+    EXPECT_THAT(csr->dns_names(), IsEmpty());
+    EXPECT_EQ(csr->common_name(), "");
+    EXPECT_FALSE(csr->asks_for_ca());
+    // OpenSSL's reader agrees.
+    EXPECT_TRUE(Csr::ParseByOpenSsl(request->bytes()).ok());
+  }
+}
 
 // --- What real tools send ------------------------------------------------------------------------------------------
 

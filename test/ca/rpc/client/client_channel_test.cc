@@ -114,6 +114,44 @@ TEST_F(ClientChannelTest, AClientCertificateIsShown) {
   EXPECT_THAT(Ask("/t.Test/Who", ""), Answers("node-1"));
 }
 
+// A server that is believed by a verdict: whatever gRPC would say of its root and name.
+class VerdictTest : public ClientChannelTest {
+ protected:
+  // Makes a channel whose verdict notes what it was shown.
+  void Connect(const std::string& address, const absl::Status& verdict) {
+    TlsServer target;
+    target.address = address;
+    const TestCertificate client = MakeCertificate("node-1");
+    target.certificate_pem = PemOf(client);
+    target.key_pem = SecretBytes(KeyPemOf(client));
+    target.verdict = [this, verdict](absl::string_view chain_pem) {
+      MutexLock lock(mutex_);
+      shown_.emplace_back(chain_pem);
+      return verdict;
+    };
+    channel_ = ClientChannel::ToTlsServer(std::move(target));
+  }
+  ~VerdictTest() override { channel_.reset(); }
+
+  Mutex mutex_;
+  std::vector<std::string> shown_ ABSL_GUARDED_BY(mutex_);
+};
+
+TEST_F(VerdictTest, SeesWhatTheServerShowsAndDecidesAlone) {
+  Connect(ServeTls(), absl::OkStatus());
+  EXPECT_THAT(Ask("/t.Test/Who", ""), Answers("node-1"));
+  MutexLock lock(mutex_);
+  EXPECT_THAT(shown_, testing::ElementsAre(PemOf(certificate_)));
+}
+
+TEST_F(VerdictTest, KeepsEveryCallFromAServerThatItRefuses) {
+  const std::string address = ServeTls();
+  Connect(address, WithReason(absl::UnauthenticatedError("it is not ours"), "NOT_OURS"));
+  const absl::Status refused = Ask("/t.Test/Who", "").status();
+  EXPECT_THAT(refused, StatusIs(absl::StatusCode::kUnavailable, HasSubstr("it is not ours")));
+  EXPECT_THAT(std::string(refused.message()), HasSubstr(address));
+}
+
 TEST_F(ClientChannelTest, AServerThatWasKilledAndCameBackIsFoundAgain) {
   ServeOnSocket({.retry_min = absl::Milliseconds(100), .retry_max = absl::Milliseconds(100)});
   ASSERT_THAT(Ask("/t.Test/Echo", "before"), Answers("before"));
