@@ -139,7 +139,18 @@ std::vector<SpiffeId> KeyRing::Impl::Renew(absl::FunctionRef<bool(const SpiffeId
   return renewed;
 }
 
-uint64_t KeyRing::Impl::Reissue(absl::FunctionRef<bool(absl::string_view)> stale, double per_second) {
+void KeyRing::Impl::VisitKeys(absl::FunctionRef<void(const KeyView&)> visit) const {
+  MutexLock lock(mutex_);
+  for (const auto& [name, key] : keys_) {
+    if (key->current == nullptr) {
+      visit({key->id, "", ""});
+    } else {
+      visit({key->id, key->current->identity().serial, key->current->identity().authority_id});
+    }
+  }
+}
+
+uint64_t KeyRing::Impl::Reissue(absl::FunctionRef<bool(absl::string_view)> stale, double per_second, size_t most) {
   MESHCA_CHECK(per_second > 0);
   const absl::Duration boot = clock_.SinceBoot();
   std::vector<HeldKeyPtr> held, unheld;
@@ -158,7 +169,7 @@ uint64_t KeyRing::Impl::Reissue(absl::FunctionRef<bool(absl::string_view)> stale
   }
   const uint64_t left = held.size();
   for (const HeldKeyPtr& key : unheld) Drop(key);
-  schedule_.Reissue(std::move(held), boot, absl::Seconds(1) / per_second);
+  schedule_.Reissue(std::move(held), boot, absl::Seconds(1) / per_second, most);
   executor_.Nudge();
   return left;
 }
@@ -222,8 +233,10 @@ uint64_t KeyRing::DropRevoked() { return impl_->DropRevoked(); }
 KeyRingStats KeyRing::Stats() const { return impl_->Stats(); }
 void KeyRing::Shutdown() { impl_->Shutdown(); }
 
-uint64_t KeyRing::Reissue(absl::FunctionRef<bool(absl::string_view)> stale, double per_second) {
-  return impl_->Reissue(stale, per_second);
+void KeyRing::VisitKeys(absl::FunctionRef<void(const KeyView&)> visit) const { impl_->VisitKeys(visit); }
+
+uint64_t KeyRing::Reissue(absl::FunctionRef<bool(absl::string_view)> stale, double per_second, size_t most) {
+  return impl_->Reissue(stale, per_second, most);
 }
 
 std::vector<SpiffeId> KeyRing::Renew(absl::FunctionRef<bool(const SpiffeId&, absl::string_view)> chosen) {

@@ -3,8 +3,10 @@
 #ifndef MESHCA_SDS_KEY_RING_H_
 #define MESHCA_SDS_KEY_RING_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -108,8 +110,19 @@ class KeyRing final {
   // again; new ones follow after the last. A key whose last attempt failed keeps the time of its next attempt. A stale
   // key that nobody holds is dropped, so nobody gets it again. Among the keys that wait for a certificate, reissues and
   // first certificates are served in order of arrival, after all renewals that are due.
-  // Returns how many held keys are stale now. `stale` runs with a lock held: it must not call the ring.
-  uint64_t Reissue(absl::FunctionRef<bool(absl::string_view authority_id)> stale, double per_second);
+  // Of those that have no time yet at most `most` are given one. Returns how many held keys are stale now. `stale` runs
+  // with a lock held: it must not call the ring.
+  uint64_t Reissue(absl::FunctionRef<bool(absl::string_view authority_id)> stale, double per_second,
+                   size_t most = std::numeric_limits<size_t>::max());
+
+  // A key in the ring, held or lingering. Serial and authority are of its certificate; "": it has none yet.
+  struct KeyView {
+    const SpiffeId& id;
+    absl::string_view serial;        // hex
+    absl::string_view authority_id;  // Svid::authority_id
+  };
+  // Visits all keys, in any order. `visit` runs with a lock held: it must not call the ring.
+  void VisitKeys(absl::FunctionRef<void(const KeyView&)> visit) const;
 
   // To be called when rights may have changed: asks the authenticator about every holder. One that may not have its key
   // any more is told so (a final error) and holds it no longer; a key that nobody is left to hold is dropped. Whose

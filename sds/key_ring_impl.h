@@ -39,7 +39,8 @@ class KeyRing::Impl {
   uint64_t Hold(Owner owner, const SpiffeId& id, Listener listener, SecretContent::Ptr* current);
   void Release(uint64_t ticket);
   std::vector<SpiffeId> Renew(absl::FunctionRef<bool(const SpiffeId&, absl::string_view)> chosen);
-  uint64_t Reissue(absl::FunctionRef<bool(absl::string_view)> stale, double per_second);
+  uint64_t Reissue(absl::FunctionRef<bool(absl::string_view)> stale, double per_second, size_t most);
+  void VisitKeys(absl::FunctionRef<void(const KeyView&)> visit) const;
   void Recheck();
   uint64_t DropRevoked();
   KeyRingStats Stats() const;

@@ -41,7 +41,7 @@ void KeySchedule::Remove(const HeldKeyPtr& key) {
   StopWaiting(*key);
 }
 
-void KeySchedule::Reissue(std::vector<HeldKeyPtr> stale, absl::Duration now, absl::Duration apart) {
+void KeySchedule::Reissue(std::vector<HeldKeyPtr> stale, absl::Duration now, absl::Duration apart, size_t most) {
   absl::Duration place = std::max(now, last_reissue_ + apart);
   for (const HeldKeyPtr& key : stale) {
     if (key->reissue && key->failures == 0 && HasTimer(*key)) place = std::max(place, key->timer_ + apart);
@@ -50,6 +50,7 @@ void KeySchedule::Reissue(std::vector<HeldKeyPtr> stale, absl::Duration now, abs
   std::sort(stale.begin(), stale.end(), [](const HeldKeyPtr& a, const HeldKeyPtr& b) {
     return a->current->identity().not_after < b->current->identity().not_after;
   });
+  if (stale.size() > most) stale.resize(most);
   for (const HeldKeyPtr& key : stale) {
     key->reissue = true;
     if (key->failures > 0) continue;

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <set>
 #include <tuple>
 #include <utility>
@@ -37,8 +38,10 @@ class KeySchedule {
 
   // Gives each key of `stale`, whose certificates are to be replaced, a timer: one key every `apart` from `now` on, the
   // certificate that ends first in front, none later than its HeldKey::renew_due. A key that has such a timer already
-  // keeps it; new ones follow after the last. A key whose last attempt failed keeps the timer of its next attempt.
-  void Reissue(std::vector<HeldKeyPtr> stale, absl::Duration now, absl::Duration apart);
+  // keeps it; at most `most` new ones follow after the last. A key whose last attempt failed keeps the timer of its
+  // next attempt.
+  void Reissue(std::vector<HeldKeyPtr> stale, absl::Duration now, absl::Duration apart,
+               size_t most = std::numeric_limits<size_t>::max());
 
   // Every key whose timer is due by `now` begins to wait. A renewal is urgent; a reissue is urgent only if the key's
   // renewal is due as well.

@@ -38,6 +38,7 @@
 #include "cli/server/inventory_certificates.h"
 #include "cli/server/key_ring_reissuer.h"
 #include "cli/server/metrics.h"
+#include "cli/server/minter_jwt_source.h"
 #include "cli/server/pipeline_svid_source.h"
 #include "cli/server/sds_subscribers.h"
 #include "cli/server/server_edge.h"
@@ -94,13 +95,14 @@ class MeshcaServer final : public Server {
   std::unique_ptr<AuthorityTrustSource> trust_source_;  // what sds_ serves from, like the next two
   std::unique_ptr<PipelineSvidSource> svid_source_;
   std::unique_ptr<InventoryCertificates> certificates_;
+  std::unique_ptr<JwtMinter> jwt_minter_;
+  std::unique_ptr<MinterJwtSource> jwt_source_;
   std::unique_ptr<sds::SdsService> sds_;
   std::unique_ptr<KeyRingReissuer> reissuer_;
   std::unique_ptr<SdsSubscribers> subscribers_;
   std::unique_ptr<EvidenceUnion> evidence_;
   std::unique_ptr<RotationDriver> rotation_;
   std::unique_ptr<JwtKeyDriver> jwt_keys_;
-  std::unique_ptr<JwtMinter> jwt_minter_;
   std::shared_ptr<SvidVerifier> svid_verifier_;
   std::shared_ptr<rpc::TlsContext> tls_;
   std::unique_ptr<ServerCertificate> server_certificate_;
@@ -161,6 +163,8 @@ absl::Status MeshcaServer::StartIssuance() {
   trust_source_ = std::make_unique<AuthorityTrustSource>(*state_->authorities);
   svid_source_ = std::make_unique<PipelineSvidSource>(*pipeline_);
   certificates_ = std::make_unique<InventoryCertificates>(*state_->store);
+  jwt_minter_ = std::make_unique<JwtMinter>(*state_->authorities);
+  jwt_source_ = std::make_unique<MinterJwtSource>(*jwt_minter_, clock_);
   sds_ = std::make_unique<sds::SdsService>(SdsParts());
   reissuer_ = std::make_unique<KeyRingReissuer>(sds_->keys());
   subscribers_ = std::make_unique<SdsSubscribers>(*sds_);
@@ -168,7 +172,6 @@ absl::Status MeshcaServer::StartIssuance() {
   rotation_ = std::make_unique<RotationDriver>(RotationParts());
   jwt_keys_ = std::make_unique<JwtKeyDriver>(
       JwtKeyDriver::Parts{state_->authorities.get(), evidence_.get(), {.evidence = config::ToEvidencePolicy(values)}});
-  jwt_minter_ = std::make_unique<JwtMinter>(*state_->authorities);
   return sds_->Start();
 }
 
@@ -194,6 +197,7 @@ sds::SdsService::Parts MeshcaServer::SdsParts() {
   parts.svids = svid_source_.get();
   parts.certificates = certificates_.get();
   parts.revocations = certificates_.get();
+  parts.jwt = jwt_source_.get();
   parts.subscribers = state_->store.get();
   parts.clock = &state_->authorities->clock();
   parts.entropy = &entropy_;

@@ -89,6 +89,17 @@ TEST(KeySchedule, PlacesAreKeptAndNoneIsLaterThanTheRenewal) {
   EXPECT_EQ(schedule.next(), kStart + absl::Minutes(10));
 }
 
+TEST(KeySchedule, APermitIsForSoManyAndNoMore) {
+  KeySchedule schedule;
+  const HeldKeyPtr a = Key("a", absl::Hours(3)), b = Key("b", absl::Hours(1)), c = Key("c", absl::Hours(2));
+  schedule.Reissue({a, b, c}, kStart, absl::Milliseconds(1), /*most=*/2);
+  schedule.TakeTimers(kStart + absl::Minutes(1));
+  EXPECT_THAT(Turns(schedule), ElementsAre("b", "c")) << "those whose certificates end first";
+  schedule.Reissue({a}, kStart + absl::Minutes(1), absl::Milliseconds(1), /*most=*/2);
+  schedule.TakeTimers(kStart + absl::Minutes(2));
+  EXPECT_THAT(Turns(schedule), ElementsAre("a"));
+}
+
 TEST(KeySchedule, AFailedAttemptKeepsItsTimer) {
   KeySchedule schedule;
   const HeldKeyPtr key = Key("a", absl::Hours(20));
