@@ -122,7 +122,7 @@ void WorkloadStream::Changed() {
 
 void WorkloadStream::Flush() {
   if (ended_ || !changed_ || !member_) return;
-  absl::StatusOr<std::optional<Message>> message = Compose();
+  absl::StatusOr<std::optional<WorkloadMessage>> message = Compose();
   if (!message.ok()) return Fail(message.status());
   if (!message->has_value()) return;
   if (!stream_.Send(std::move((*message)->payload))) return;  // OnWritable sends what is newest by then
@@ -258,10 +258,10 @@ void X509SvidStream::OnNoKey(Slot& slot, const absl::Status& why) {
   Changed();
 }
 
-absl::StatusOr<std::optional<WorkloadStream::Message>> X509SvidStream::Compose() {
+absl::StatusOr<std::optional<WorkloadMessage>> X509SvidStream::Compose() {
   const absl::Time now = hub().LikelyNow();
   std::vector<WorkloadSvid> svids;
-  Message message;
+  WorkloadMessage message;
   message.holds.trust_version = bundles().version;
   for (const Slot& slot : slots_) {
     if (slot.newest == nullptr || slot.newest->ExpiredAt(now)) {
@@ -284,9 +284,9 @@ absl::StatusOr<std::optional<WorkloadStream::Message>> X509SvidStream::Compose()
 
 // ---- Bundles
 
-absl::StatusOr<std::optional<WorkloadStream::Message>> WorkloadBundleStream::Compose() {
+absl::StatusOr<std::optional<WorkloadMessage>> WorkloadBundleStream::Compose() {
   const WorkloadBundles& made = bundles().workload;
-  Message message;
+  WorkloadMessage message;
   message.holds.trust_version = made.version;
   if (kind_ == Kind::kX509) {
     message.payload = made.x509;

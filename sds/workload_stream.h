@@ -33,6 +33,13 @@ inline constexpr size_t kWorkloadSvidsMax = 256;
 // socket has none of its own. ResourceExhausted (TOO_MANY_IDENTITIES): more than kWorkloadSvidsMax.
 absl::Status CheckHasIdentities(const SdsCaller& caller, const TrustDomain& own);
 
+// The whole state of a stream, as it is now.
+struct WorkloadMessage {
+  rpc::Payload payload;
+  Acknowledgement holds;                               // what it proves once it was delivered
+  absl::Time certificate_ends = absl::InfinitePast();  // the latest end of its certificates
+};
+
 // What the three have in common: one request, one caller, and the whole state in each message, the first at once and
 // another whenever any of it changes; versions that a slow client had no time to read are skipped. The caller is judged
 // again when registration entries change: the stream then carries what the caller may have now, and ends with
@@ -56,13 +63,6 @@ class WorkloadStream : public BundleWatcher {
   void OnDeliveryDue();
 
  protected:
-  // The whole state, as it is now.
-  struct Message {
-    rpc::Payload payload;
-    Acknowledgement holds;                               // what it proves once it was delivered
-    absl::Time certificate_ends = absl::InfinitePast();  // the latest end of its certificates
-  };
-
   // `stream` and `hub` outlive this object. `taking` is kWorkload or kWorkloadJwt; `carried`: what it carries.
   WorkloadStream(rpc::Stream& stream, SecretHub& hub, Taking taking, const Carried& carried)
       : stream_(stream), hub_(hub), taking_(taking), carried_(carried) {}
@@ -74,7 +74,7 @@ class WorkloadStream : public BundleWatcher {
   // An entitled `caller` was judged, for the first time or again. May end the stream by Fail.
   virtual void OnJudged(const SdsCaller& caller) {}
   // nullopt: it is not whole yet; Changed is called when it may be. Any error ends the stream.
-  virtual absl::StatusOr<std::optional<Message>> Compose() = 0;
+  virtual absl::StatusOr<std::optional<WorkloadMessage>> Compose() = 0;
   // The stream ends: lets go of what it holds.
   virtual void OnEnded() {}
 
@@ -146,7 +146,7 @@ class X509SvidStream final : public WorkloadStream {
 
   absl::Status CheckEntitled(const SdsCaller& caller) const override;
   void OnJudged(const SdsCaller& caller) override;
-  absl::StatusOr<std::optional<Message>> Compose() override;
+  absl::StatusOr<std::optional<WorkloadMessage>> Compose() override;
   void OnEnded() override { slots_.clear(); }
 
   void OnKey(uint64_t lease_number, const absl::StatusOr<SecretContent::Ptr>& content);
@@ -169,7 +169,7 @@ class WorkloadBundleStream final : public WorkloadStream {
         kind_(kind) {}
 
  private:
-  absl::StatusOr<std::optional<Message>> Compose() override;
+  absl::StatusOr<std::optional<WorkloadMessage>> Compose() override;
 
   const Kind kind_;
 };

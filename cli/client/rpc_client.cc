@@ -27,7 +27,7 @@ absl::Status Decode(const std::string& bytes, Message& message) {
 }
 
 rpc::ClientCallOptions ToCallOptions(const CallOptions& options) {
-  return {.timeout = options.timeout, .bearer_token = options.bearer_token};
+  return {.timeout = options.timeout, .bearer_token = options.bearer_token, .metadata = options.metadata};
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -32,6 +33,8 @@ struct CallOptions {
   absl::Duration timeout = absl::Seconds(30);
   // A bearer token for `authorization`; "" for none.
   absl::string_view bearer_token = {};
+  // Further metadata, names in lower case.
+  std::vector<std::pair<std::string, std::string>> metadata = {};
 };
 
 class WaitingStream;

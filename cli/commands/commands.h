@@ -28,6 +28,7 @@ void AddJwt(CLI::App& root, Session& session);
 void AddBundle(CLI::App& root, Session& session);
 void AddSubscriber(CLI::App& root, Session& session);
 void AddSds(CLI::App& root, Session& session);
+void AddWorkload(CLI::App& root, Session& session);
 void AddHealth(CLI::App& root, Session& session);
 void AddConfig(CLI::App& root, Session& session);
 void AddDb(CLI::App& root, Session& session);

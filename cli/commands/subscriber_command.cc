@@ -39,6 +39,7 @@ void PrintSubscriberText(const Session& session, const v1::Subscriber& one) {
         one.authority_id().empty() ? "-" : one.authority_id(), one.version_info(), ShowTime(one, "acknowledged_at"));
     Out("certificate   until %s UTC\nrejected      %s\n", ShowTime(one, "certificate_expires"),
         one.rejected().empty() ? "-" : one.rejected());
+    if (one.has_delivered_at()) Out("delivered     %s UTC\n", ShowTime(one, "delivered_at"));
     if (one.has_evicted_at()) Out("evicted       %s UTC\n", ShowTime(one, "evicted_at"));
   });
 }
@@ -46,16 +47,21 @@ void PrintSubscriberText(const Session& session, const v1::Subscriber& one) {
 absl::Status ListSubscribers(Session& session) {
   v1::ListSubscribersResponse response;
   MESHCA_RETURN_IF_ERROR(session.CallAdmin("ListSubscribers", v1::ListSubscribersRequest(), response));
-  PrintList(
-      session,
-      {"INSTANCE", "SPIFFE ID", "NODE", "KIND", "CONNECTED", "BUNDLE", "SERIAL", "ACKNOWLEDGED (UTC)", "REJECTED"},
-      response.subscribers(), [](const v1::Subscriber& one) -> std::vector<std::string> {
-        return {one.instance(), one.spiffe_id(),
-                one.node(),     one.kind(),
-                Connected(one), std::to_string(one.bundle_sequence()),
-                one.serial(),   ShowTime(one, "acknowledged_at"),
-                one.rejected()};
-      });
+  PrintList(session,
+            {"INSTANCE", "SPIFFE ID", "NODE", "KIND", "CONNECTED", "BUNDLE", "SERIAL", "ACKNOWLEDGED (UTC)",
+             "DELIVERED (UTC)", "REJECTED"},
+            response.subscribers(), [](const v1::Subscriber& one) -> std::vector<std::string> {
+              return {one.instance(),
+                      one.spiffe_id(),
+                      one.node(),
+                      one.kind(),
+                      Connected(one),
+                      std::to_string(one.bundle_sequence()),
+                      one.serial(),
+                      ShowTime(one, "acknowledged_at"),
+                      ShowTime(one, "delivered_at"),
+                      one.rejected()};
+            });
   return absl::OkStatus();
 }
 

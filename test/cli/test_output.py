@@ -44,6 +44,9 @@ ARGUMENTS = {
     "subscriber evict": ["--node", "nobody-*"],
     "sds get": ["default", "--socket", "{api}"],
     "sds watch": ["default", "--socket", "{api}"],
+    "workload x509": ["--socket", "{api}"],
+    "workload bundles": ["--socket", "{api}"],
+    "workload jwt": None,  # needs a key that signs JWT-SVIDs
     "db backup": ["{tmp}/backup.db"],
     "db restore": None,  # wants the server stopped
     "completion": ["bash"],
@@ -56,7 +59,7 @@ def commands(meshca, words=()):
     text = subprocess.run([meshca, *words, "--help"], capture_output=True, text=True, check=True).stdout
     if "Subcommands:" not in text:
         return [" ".join(words)] if words else []
-    names = re.findall(r"^  ([a-z-]+)(?: |$)", text.split("Subcommands:", 1)[1], re.M)
+    names = re.findall(r"^  ([a-z][a-z0-9-]*)(?: |$)", text.split("Subcommands:", 1)[1], re.M)
     return [name for verb in names for name in commands(meshca, (*words, verb))]
 
 

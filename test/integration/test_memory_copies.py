@@ -86,6 +86,23 @@ def test_of_an_sds_key_the_ring_alone_has_a_copy_and_after_its_end_nobody(ca, me
     wait_until(lambda: key.in_memory(ca.pid) == (0, 0), 60, lambda: f"after its end: {key.in_memory(ca.pid)}")
 
 
+def test_of_a_workload_api_key_the_ring_alone_has_a_copy_and_after_its_end_nobody(ca):
+    with grpc_messages.unix_channel(ca.api_socket) as channel:
+        call = channel.unary_stream("/SpiffeWorkloadAPI/FetchX509SVID",
+                                    request_serializer=lambda message: message.SerializeToString(),
+                                    response_deserializer=grpc_messages.message("X509SVIDResponse").FromString)
+        stream = call(grpc_messages.message("X509SVIDRequest")(), metadata=(("workload.spiffe.io", "true"),), timeout=120)
+        der = next(stream).svids[0].x509_svid_key
+        key = Key(serialization.load_der_private_key(der, None).private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+        wait_until(lambda: key.in_memory(ca.pid) == (1, 0), 60, lambda: f"while held: {key.in_memory(ca.pid)}")
+        stream.cancel()
+    wait_until(lambda: key.in_memory(ca.pid) == (1, 0), 60, lambda: f"after the stream: {key.in_memory(ca.pid)}")
+    (entry,) = [line.split()[0] for line in ca.cli("entry", "list").stdout.splitlines() if WEB in line]
+    ca.cli("entry", "delete", entry)
+    wait_until(lambda: key.in_memory(ca.pid) == (0, 0), 60, lambda: f"after its end: {key.in_memory(ca.pid)}")
+
+
 def test_of_a_join_token_nothing_is_left_once_it_was_made_and_redeemed(ca, tmp_path):
     file = tmp_path / "token"
     ca.cli("token", "create", WEB, "--out", file)

@@ -7,6 +7,8 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
@@ -54,6 +56,8 @@ struct ClientCallOptions {
   absl::Duration timeout = absl::Seconds(30);
   // A bearer token for `authorization`; "" for none.
   absl::string_view bearer_token = {};
+  // Further metadata, names in lower case.
+  std::vector<std::pair<std::string, std::string>> metadata = {};
   // Where there is no connection: true waits for one until the deadline, false ends the call with Unavailable as soon
   // as a try has failed, which is at once while the next try is being waited for.
   bool wait_for_connection = false;

@@ -43,6 +43,7 @@ void SetCallOptions(const ClientCallOptions& options, grpc::ClientContext& conte
   if (!options.bearer_token.empty()) {
     context.AddMetadata("authorization", absl::StrCat("Bearer ", options.bearer_token));
   }
+  for (const auto& [name, value] : options.metadata) context.AddMetadata(name, value);
   context.set_wait_for_ready(options.wait_for_connection);
 }
 
