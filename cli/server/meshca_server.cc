@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -25,11 +26,13 @@
 #include "ca/issuance/readiness.h"
 #include "ca/issuance/record_pruner.h"
 #include "ca/issuance/server_certificate.h"
+#include "ca/service/agent_service.h"
 #include "ca/service/certificate_standing.h"
 #include "ca/service/check_legacy_rights.h"
 #include "ca/subscribers/evidence_source.h"
 #include "ca/subscribers/subscriber_registry.h"
 #include "cli/config/convert.h"
+#include "cli/server/all_subscribers.h"
 #include "cli/server/authority_trust_source.h"
 #include "cli/server/http_routes.h"
 #include "cli/server/inventory_certificates.h"
@@ -40,6 +43,7 @@
 #include "cli/server/sds_subscribers.h"
 #include "cli/server/server_edge.h"
 #include "cli/server/server_state.h"
+#include "cli/server/shared_reissuer.h"
 
 namespace meshca::cli {
 namespace {
@@ -68,6 +72,8 @@ class MeshcaServer final : public Server {
   std::vector<std::pair<std::string, std::string>> Addresses() const;
   std::string HttpAddress() const { return http_ == nullptr ? "off" : http_->address(); }
   sds::SdsService::Parts SdsParts();
+  AgentService::Parts AgentParts();
+  void TellAgentsOfEntries();
   RotationDriver::Parts RotationParts();
   AdminContext AdminParts();
   ConnectionJudge::Parts JudgeParts();
@@ -94,7 +100,10 @@ class MeshcaServer final : public Server {
   std::unique_ptr<InventoryCertificates> certificates_;
   std::unique_ptr<sds::SdsService> sds_;
   std::unique_ptr<KeyRingReissuer> reissuer_;
-  std::unique_ptr<SdsSubscribers> subscribers_;
+  std::unique_ptr<SdsSubscribers> sds_subscribers_;
+  std::unique_ptr<AgentService> agents_;
+  std::unique_ptr<SharedReissuer> shared_reissuer_;
+  std::unique_ptr<AllSubscribers> subscribers_;
   std::unique_ptr<EvidenceUnion> evidence_;
   std::unique_ptr<RotationDriver> rotation_;
   std::shared_ptr<SvidVerifier> svid_verifier_;
@@ -159,10 +168,38 @@ absl::Status MeshcaServer::StartIssuance() {
   certificates_ = std::make_unique<InventoryCertificates>(*state_->store);
   sds_ = std::make_unique<sds::SdsService>(SdsParts());
   reissuer_ = std::make_unique<KeyRingReissuer>(sds_->keys());
-  subscribers_ = std::make_unique<SdsSubscribers>(*sds_);
-  evidence_ = std::make_unique<EvidenceUnion>(std::vector<const EvidenceSource*>{&sds_->subscribers()});
+  sds_subscribers_ = std::make_unique<SdsSubscribers>(*sds_);
+  agents_ = std::make_unique<AgentService>(AgentParts());
+  shared_reissuer_ = std::make_unique<SharedReissuer>(*reissuer_, agents_->registry());
+  subscribers_ = std::make_unique<AllSubscribers>(*sds_subscribers_, *agents_);
+  evidence_ =
+      std::make_unique<EvidenceUnion>(std::vector<const EvidenceSource*>{&sds_->subscribers(), &agents_->registry()});
   rotation_ = std::make_unique<RotationDriver>(RotationParts());
+  MESHCA_RETURN_IF_ERROR(agents_->Start());
+  TellAgentsOfEntries();
   return sds_->Start();
+}
+
+AgentService::Parts MeshcaServer::AgentParts() {
+  AgentService::Parts parts;
+  parts.join_tokens = &doors_->join_token();
+  parts.certificates = &doors_->client_certificate();
+  parts.pipeline = pipeline_.get();
+  parts.issuances = state_->store.get();
+  parts.nodes = state_->store.get();
+  parts.subscribers = state_->store.get();
+  parts.authorities = state_->authorities.get();
+  parts.clock = &state_->authorities->clock();
+  parts.entropy = &entropy_;
+  parts.leaf_skew = config::ToEvidencePolicy(config_.values).skew;
+  return parts;
+}
+
+void MeshcaServer::TellAgentsOfEntries() {
+  agents_->EntriesChanged([this] {
+    const std::shared_ptr<const EntrySnapshot> entries = state_->entries.Current();
+    return std::shared_ptr<const NodeEntries::List>(entries, &entries->entries());
+  });
 }
 
 RotationDriver::Parts MeshcaServer::RotationParts() {
@@ -172,7 +209,7 @@ RotationDriver::Parts MeshcaServer::RotationParts() {
   parts.store = state_->store.get();
   parts.inventory = state_->store.get();
   parts.evidence = evidence_.get();
-  parts.reissuer = reissuer_.get();
+  parts.reissuer = shared_reissuer_.get();
   parts.policy = config::ToEvidencePolicy(config_.values);
   parts.reissue_per_second = ReissuePerSecond(values.reissue_per_second(), CpuCount());
   parts.sleep = absl::SleepFor;
@@ -235,8 +272,9 @@ absl::Status MeshcaServer::InstallServerCertificate(const ServerIdentity& identi
 absl::Status MeshcaServer::BindListeners() {
   health_ = rpc::HealthService::Create();
   health_->Set("istio.v1.auth.IstioCertificateService", false);
+  health_->Set(AgentService::kName, false);
   admin_ = std::make_unique<AdminService>(AdminParts());
-  EdgeParts parts{csr_tls_.get(), csr_api_.get(), sds_.get(), admin_.get(), health_.get(), tls_};
+  EdgeParts parts{csr_tls_.get(), csr_api_.get(), sds_.get(), agents_.get(), admin_.get(), health_.get(), tls_};
   MESHCA_ASSIGN_OR_RETURN(edge_, BindEdge(config_, parts));
   certificate_standing_ =
       std::make_unique<CertificateStanding>(*state_->authorities, doors_->client_certificate(), *state_->store);
@@ -326,8 +364,14 @@ AdminContext MeshcaServer::AdminParts() {
   context.entries_changed = [this] {
     absl::Status reloaded = state_->entries.Reload(*state_->store);
     sds_->EntriesChanged();
+    TellAgentsOfEntries();
     judge_->JudgeEverybody();  // an entry that is gone may have given somebody his right
     return reloaded;
+  };
+  context.attached_agent = [this](absl::string_view node) -> std::optional<AttachedAgent> {
+    const std::optional<AgentView> agent = agents_->registry().Find(node);
+    if (!agent.has_value() || !agent->connected) return std::nullopt;
+    return AttachedAgent{agent->version, agent->trust_version, agent->consumers, agent->behind};
   };
   context.judge_connections = [this] { judge_->JudgeEverybody(); };
   context.count_revoked = [this](uint64_t certificates) { certificates_revoked_ += certificates; };
@@ -336,6 +380,7 @@ AdminContext MeshcaServer::AdminParts() {
 
 void MeshcaServer::OnReadiness(const absl::Status& status) {
   health_->Set("istio.v1.auth.IstioCertificateService", status.ok());
+  health_->Set(AgentService::kName, status.ok());
   if (status.ok()) {
     LogInfo("ready: signing and committing work");
   } else {
@@ -420,6 +465,7 @@ void MeshcaServer::Stop() {
   http_.reset();
   readiness_.reset();
   if (sds_ != nullptr) sds_->Shutdown();
+  if (agents_ != nullptr) agents_->Shutdown();
   if (pipeline_ != nullptr) pipeline_->Shutdown();
 }
 
