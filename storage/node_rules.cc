@@ -18,41 +18,38 @@ absl::Status NoSuchNode(absl::string_view node) {
   return absl::NotFoundError(absl::StrCat("node ", node, ": no machine has joined under this name"));
 }
 
-absl::Status Banned(const NodeRecord& node) {
-  return WithReason(absl::PermissionDeniedError(absl::StrCat(
-                        "node ", node.node, ": banned since ", Rfc3339Text(node.banned_at), " by ", node.banned_by,
-                        node.ban_reason.empty() ? "" : absl::StrCat(" (", node.ban_reason, ")"),
-                        "; an operator may lift it (meshca "
-                        "node forget ",
-                        node.node, "), and a token made after that lets its agent join again")),
-                    kNodeBanned);
-}
-
-absl::Status Replaced(const NodeRecord& node) {
-  return WithReason(absl::UnauthenticatedError(absl::StrCat(
-                        "node ", node.node, ": another machine joined under this name at ", Rfc3339Text(node.joined_at),
-                        " and took it over; give this one a name of its own, and a token for that (meshca token create "
-                        "--node NAME)")),
-                    kNodeReplaced);
-}
-
-absl::Status Unknown(absl::string_view node) {
+// By whom and why it was banned is for operators (`meshca node show`): this is told to whoever holds the key.
+absl::Status RefuseBanned(const NodeRecord& node) {
+  constexpr absl::string_view kNext = "), and a token made after that lets its agent join again";
   return WithReason(
-      absl::UnauthenticatedError(absl::StrCat("node ", node,
-                                              ": it was forgotten here, or joined before this meshca kept "
-                                              "an inventory of nodes; join again with a new token: meshca token create "
-                                              "--node ",
-                                              node)),
-      kNodeUnknown);
+      absl::PermissionDeniedError(absl::StrCat("node ", node.node, ": banned since ", Rfc3339Text(node.banned_at),
+                                               "; an operator may lift it (meshca node forget ", node.node, kNext)),
+      kNodeBanned);
 }
 
-absl::Status AgentIdNotAllowed(absl::string_view what) {
+absl::Status RefuseReplaced(const NodeRecord& node) {
+  constexpr absl::string_view kNext =
+      " and took it over; give this one a name of its own, and a token for that: meshca token create --node NAME";
+  return WithReason(
+      absl::UnauthenticatedError(absl::StrCat("node ", node.node, ": another machine joined by this name at ",
+                                              Rfc3339Text(node.joined_at), kNext)),
+      kNodeReplaced);
+}
+
+absl::Status RefuseUnknown(absl::string_view node) {
+  constexpr absl::string_view kWhy =
+      ": it was forgotten here, or joined before this meshca kept an inventory of nodes; join again with a new token: "
+      "meshca token create --node ";
+  return WithReason(absl::UnauthenticatedError(absl::StrCat("node ", node, kWhy, node)), kNodeUnknown);
+}
+
+absl::Status RefuseAgentId(absl::string_view what) {
   return WithReason(absl::PermissionDeniedError(what), kAgentIdNotAllowed);
 }
 
 // Is the machine that has the name alive at `now`: does its agent hold a certificate that has not ended and is not
 // revoked?
-absl::StatusOr<bool> Lives(const Inventory& inventory, const NodeRecord& node, absl::Time now) {
+absl::StatusOr<bool> IsAlive(const Inventory& inventory, const NodeRecord& node, absl::Time now) {
   // A certificate lives to the end of its last second.
   if (now >= node.certificate_expires + absl::Seconds(1)) return false;
   if (const auto serial = SerialBytes(node.certificate_serial); serial.has_value()) {
@@ -63,7 +60,7 @@ absl::StatusOr<bool> Lives(const Inventory& inventory, const NodeRecord& node, a
   return !revoked.has_value();
 }
 
-absl::Status NodeLives(const NodeRecord& node) {
+absl::Status RefuseSecondMachine(const NodeRecord& node) {
   return WithReason(
       absl::AlreadyExistsError(absl::StrCat(
           "node ", node.node, ": a machine that joined at ", Rfc3339Text(node.joined_at),
@@ -123,7 +120,7 @@ absl::StatusOr<NodeRecord> BanNode(Tables& tables, const KeyEncryption& keys, ab
 
 absl::Status ForgetNode(Tables& tables, const KeyEncryption& keys, absl::string_view node, const AuditEntry& audit) {
   MESHCA_ASSIGN_OR_RETURN(const NodeRecord row, FindNode(tables, keys, node));
-  MESHCA_ASSIGN_OR_RETURN(const bool lives, Lives(Inventory(tables, keys), row, audit.time));
+  MESHCA_ASSIGN_OR_RETURN(const bool lives, IsAlive(Inventory(tables, keys), row, audit.time));
   if (lives && !row.banned()) {
     return WithReason(
         absl::FailedPreconditionError(absl::StrCat(
@@ -140,52 +137,50 @@ absl::Status CheckTokenForNode(const Inventory& inventory, const SpiffeId& spiff
   if (name.empty()) return absl::OkStatus();
   MESHCA_ASSIGN_OR_RETURN(const std::optional<NodeRecord> node, inventory.FindNode(name));
   if (!node.has_value() || !node->banned()) return absl::OkStatus();
-  return WithReason(absl::FailedPreconditionError(Banned(*node).message()), kNodeBanned);
+  return WithReason(absl::FailedPreconditionError(RefuseBanned(*node).message()), kNodeBanned);
 }
 
 absl::Status CheckWayToAgentId(const IssuanceRecord& record) {
   const SpiffeId& id = record.spiffe_id;
   if (!IsAgentId(id)) return absl::OkStatus();
   if (NodeOfAgent(id).empty()) {
-    return AgentIdNotAllowed(
+    return RefuseAgentId(
         absl::StrCat(id.uri(), " is no agent's identity: what stands behind /meshca/agent/ is no node's name"));
   }
   const bool joins = record.method == AuthMethod::kJoinToken && !record.token_id.empty();
   const bool renews = record.method == AuthMethod::kClientCertificate && record.presented.has_value();
   if (joins || renews) return absl::OkStatus();
-  return AgentIdNotAllowed(absl::StrCat(id.uri(),
-                                        " is the identity of a node's agent, which joins by a token made for "
-                                        "it (meshca token create --node ",
-                                        NodeOfAgent(id),
-                                        ") and renews its own "
-                                        "certificate; nobody gets it in another way"));
+  return RefuseAgentId(absl::StrCat(id.uri(),
+                                    " is the identity of a node's agent: it joins by a token made for it, and "
+                                    "renews its own certificate; a token is made by meshca token create --node ",
+                                    NodeOfAgent(id)));
 }
 
 absl::StatusOr<NodeRecord> JudgeJoin(const Inventory& inventory, const IssuanceRecord& record,
                                      const Redemption& redemption) {
   const absl::string_view name = NodeOfAgent(record.spiffe_id);
   if (redemption.token.spiffe_id != record.spiffe_id) {
-    return AgentIdNotAllowed(absl::StrCat("join token ", redemption.token.id, " is for ",
-                                          redemption.token.spiffe_id.uri(), ", not for ", record.spiffe_id.uri()));
+    return RefuseAgentId(absl::StrCat("join token ", redemption.token.id, " is for ", redemption.token.spiffe_id.uri(),
+                                      ", not for ", record.spiffe_id.uri()));
   }
   MESHCA_ASSIGN_OR_RETURN(std::optional<NodeRecord> node, inventory.FindNode(name));
   if (!node.has_value()) return JoinedNode(name, record);
-  if (node->banned()) return Banned(*node);
+  if (node->banned()) return RefuseBanned(*node);
   // Somebody whose token another machine has overtaken must not take the name back with it.
   const bool repeats = !redemption.first;
-  if (repeats && node->token_id != record.token_id) return Replaced(*node);
+  const bool has_its_key = node->key_sha256 == record.key_sha256;
+  if (repeats && !has_its_key && node->token_id != record.token_id) return RefuseReplaced(*node);
   MESHCA_ASSIGN_OR_RETURN(const auto revoked, inventory.FindRevokedLine(SerialBytes(node->line_serial).value_or("")));
   if (repeats && revoked.has_value()) {
     return CertificateIsRevoked({node->line_serial, "", record.spiffe_id}, *revoked);
   }
-  const bool same_machine = repeats || node->key_sha256 == record.key_sha256;
-  if (same_machine && !revoked.has_value()) {
+  if ((repeats || has_its_key) && !revoked.has_value()) {
     node->token_id = record.token_id;
     return *std::move(node);
   }
   if (!redemption.token.replace) {
-    MESHCA_ASSIGN_OR_RETURN(const bool lives, Lives(inventory, *node, record.issued_at));
-    if (lives) return NodeLives(*node);
+    MESHCA_ASSIGN_OR_RETURN(const bool lives, IsAlive(inventory, *node, record.issued_at));
+    if (lives) return RefuseSecondMachine(*node);
   }
   return JoinedNode(name, record);
 }
@@ -205,19 +200,19 @@ absl::StatusOr<NodeRecord> JudgeAgentLine(const Inventory& inventory, const Pres
                                           absl::string_view line) {
   const absl::string_view name = NodeOfAgent(shown.spiffe_id);
   MESHCA_ASSIGN_OR_RETURN(std::optional<NodeRecord> node, inventory.FindNode(name));
-  if (!node.has_value()) return Unknown(name);
-  if (node->banned()) return Banned(*node);
-  if (line != SerialBytes(node->line_serial).value_or("")) return Replaced(*node);
+  if (!node.has_value()) return RefuseUnknown(name);
+  if (node->banned()) return RefuseBanned(*node);
+  if (line != SerialBytes(node->line_serial).value_or("")) return RefuseReplaced(*node);
   return *std::move(node);
 }
 
 absl::Status CheckNodeOfWorkload(const Inventory& inventory, const PresentedCertificate& shown, absl::string_view node,
                                  absl::Time issued_at) {
   MESHCA_ASSIGN_OR_RETURN(const std::optional<NodeRecord> row, inventory.FindNode(node));
-  if (!row.has_value()) return Unknown(node);
-  if (row->banned()) return Banned(*row);
+  if (!row.has_value()) return RefuseUnknown(node);
+  if (row->banned()) return RefuseBanned(*row);
   // An earlier machine of the name got it.
-  return issued_at < row->joined_at ? Replaced(*row) : absl::OkStatus();
+  return issued_at < row->joined_at ? RefuseReplaced(*row) : absl::OkStatus();
 }
 
 absl::StatusOr<InheritedRight> JudgeAgentRequest(const Inventory& inventory, const IssuanceRecord& record,
@@ -228,8 +223,8 @@ absl::StatusOr<InheritedRight> JudgeAgentRequest(const Inventory& inventory, con
                       "NODE_NOT_ALLOWED");
   }
   if (record.spiffe_id.IsReserved()) {
-    return AgentIdNotAllowed(absl::StrCat("agent of node ", agent_of.node, ": ", record.spiffe_id.uri(),
-                                          " belongs to meshca itself; agents ask for workloads"));
+    return RefuseAgentId(absl::StrCat("agent of node ", agent_of.node, ": ", record.spiffe_id.uri(),
+                                      " belongs to meshca itself; agents ask for workloads"));
   }
   InheritedRight right;
   right.origin = record.origin;
