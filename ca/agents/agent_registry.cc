@@ -69,8 +69,8 @@ AgentRegistry::Member AgentRegistry::Attach(const ArrivedAgent& agent, std::shar
     stream_of_.insert_or_assign(agent.node, attachment.stream);
   }
   if (displaced != nullptr) {
-    displaced->End(WithReason(absl::AbortedError(absl::StrCat("node ", agent.node, " has attached again, from ",
-                                                              agent.peer, "; a node has one agent")),
+    displaced->End(WithReason(absl::UnavailableError(absl::StrCat("node ", agent.node, " has attached again, from ",
+                                                                  agent.peer, "; a node has one agent")),
                               "ATTACHED_AGAIN"));
   }
   SaveChanges(/*reported=*/false);
@@ -98,6 +98,13 @@ std::optional<AgentView> AgentRegistry::Find(absl::string_view node) const {
 AgentStats AgentRegistry::Stats() const {
   MutexLock lock(mutex_);
   return ledger_.Stats();
+}
+
+uint64_t AgentRegistry::CountStale(absl::FunctionRef<bool(absl::string_view)> stale) const {
+  MutexLock lock(mutex_);
+  uint64_t count = 0;
+  for (const AgentLedger::Stale& one : ledger_.FindStale(stale)) count += one.certificates + (one.own ? 1 : 0);
+  return count;
 }
 
 uint64_t AgentRegistry::Reissue(absl::FunctionRef<bool(absl::string_view)> stale, double per_second) {

@@ -88,8 +88,10 @@ class AgentRegistry final : public EvidenceSource {
   AgentStats Stats() const;
   absl::Duration heartbeat() const { return heartbeat_; }
 
+  // How many certificates under `stale` authorities those hold that are attached, the agents' own among them.
+  uint64_t CountStale(absl::FunctionRef<bool(absl::string_view authority_id)> stale) const;
   // Grants permits for certificates under `stale` authorities, at most `per_second` in any second, and has agents whose
-  // own certificate is one of them renew it within the same budget. How many are still stale among those attached.
+  // own certificate is one of them renew it within the same budget. Returns CountStale.
   uint64_t Reissue(absl::FunctionRef<bool(absl::string_view authority_id)> stale, double per_second);
 
   // One certificate and the node that holds it.

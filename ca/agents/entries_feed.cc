@@ -6,10 +6,10 @@ EntriesFeed::EntriesFeed(absl::Time started)
     : current_(std::make_shared<const NodeEntries>(static_cast<uint64_t>(absl::ToUnixMicros(started)),
                                                    std::make_shared<const NodeEntries::List>())) {}
 
-void EntriesFeed::Update(std::shared_ptr<const NodeEntries::List> entries) {
+void EntriesFeed::Update(absl::FunctionRef<std::shared_ptr<const NodeEntries::List>()> read) {
   MutexLock update(update_);
   const std::shared_ptr<const NodeEntries> before = Current();
-  const auto after = std::make_shared<const NodeEntries>(before->revision() + 1, std::move(entries));
+  const auto after = std::make_shared<const NodeEntries>(before->revision() + 1, read());
   // The comparison of two long lists is done before anybody has to wait for the lock.
   NodeEntriesChange change(before, after);
   MutexLock lock(mutex_);

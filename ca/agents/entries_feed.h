@@ -9,6 +9,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "ca/agents/node_entries.h"
@@ -45,9 +46,10 @@ class EntriesFeed {
 
   explicit EntriesFeed(absl::Time started);
 
-  // These are the registration entries from now on. Every subscriber whose node is affected is told what changes for
+  // The registration entries are from now on what `read` returns. It is called with a lock held, so that of two updates
+  // at once the later one has read the later entries. Every subscriber whose node is affected is told what changes for
   // it; what changes alike for many is computed once.
-  void Update(std::shared_ptr<const NodeEntries::List> entries);
+  void Update(absl::FunctionRef<std::shared_ptr<const NodeEntries::List>()> read);
 
   // Never null.
   std::shared_ptr<const NodeEntries> Current() const;

@@ -193,7 +193,8 @@ void AgentAttach::OnHeld(const v1::Held& held, size_t bytes) {
     return;
   }
   if (!member_.Report(*std::move(report))) {
-    End(WithReason(absl::AbortedError("attach: this stream does not count any more; attach again"), "ATTACHED_AGAIN"));
+    End(WithReason(absl::UnavailableError("attach: this stream does not count any more; attach again"),
+                   "ATTACHED_AGAIN"));
   }
 }
 

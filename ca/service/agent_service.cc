@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "ca/base/log.h"
 #include "ca/base/status.h"
+#include "ca/base/utc_text.h"
 #include "ca/edge/credentials.h"
 #include "ca/edge/edge_status.h"
 #include "ca/identity/node_name.h"
@@ -279,26 +280,59 @@ void AgentService::RefuseToken(rpc::Call& call, const absl::Status& why) {
 
 // --- what the operator does ---
 
-void AgentService::EntriesChanged(std::shared_ptr<const NodeEntries::List> entries) {
-  entries_.Update(std::move(entries));
+void AgentService::EntriesChanged(absl::FunctionRef<std::shared_ptr<const NodeEntries::List>()> read) {
+  entries_.Update(read);
 }
 
-absl::Status AgentService::VisitLive(bool revoked_only, absl::FunctionRef<void(const IssuanceRecord&)> visit) {
-  IssuanceFilter filter;
-  filter.revoked_only = revoked_only;
+absl::Status AgentService::VisitLive(IssuanceFilter filter,
+                                     absl::FunctionRef<void(const IssuanceRecord&)> visit) const {
   filter.expires_after = parts_.clock->LikelyNow();
   return parts_.issuances->List(filter, [&visit](const IssuanceRecord& record) {
-    if (record.method == AuthMethod::kAgent) visit(record);
+    if (!record.node.empty()) visit(record);
     return true;
   });
 }
 
 absl::Status AgentService::RevokedChanged() {
   std::vector<AgentRegistry::NodeCertificate> revoked;
-  MESHCA_RETURN_IF_ERROR(VisitLive(/*revoked_only=*/true, [&revoked](const IssuanceRecord& record) {
-    revoked.push_back({record.node, record.serial.ToHex()});
+  absl::flat_hash_set<std::string> nodes;  // whose agent's own certificate is one
+  IssuanceFilter filter;
+  filter.revoked_only = true;
+  MESHCA_RETURN_IF_ERROR(VisitLive(filter, [&](const IssuanceRecord& record) {
+    if (record.method == AuthMethod::kAgent) revoked.push_back({record.node, record.serial.ToHex()});
+    if (NodeOfAgent(record.spiffe_id) == record.node) nodes.insert(record.node);
   }));
   registry_.SetRevoked(revoked);
+  MESHCA_RETURN_IF_ERROR(ForgetBanned());
+  for (const std::string& node : nodes) MESHCA_RETURN_IF_ERROR(ForgetIfNothingIsLeft(node));
+  return absl::OkStatus();
+}
+
+absl::Status AgentService::ForgetBanned() {
+  MESHCA_ASSIGN_OR_RETURN(const std::vector<NodeRecord> nodes, parts_.nodes->ListNodes());
+  for (const NodeRecord& node : nodes) {
+    if (!node.banned() || !registry_.Find(node.node).has_value()) continue;
+    registry_.Forget(
+        node.node,
+        WithReason(absl::PermissionDeniedError(absl::StrCat("node ", node.node, ": banned at ", UtcText(node.banned_at),
+                                                            node.ban_reason.empty() ? "" : ": ", node.ban_reason)),
+                   "NODE_BANNED"));
+  }
+  return absl::OkStatus();
+}
+
+// A node that has no certificate left holds nothing up.
+absl::Status AgentService::ForgetIfNothingIsLeft(const std::string& node) {
+  if (!registry_.Find(node).has_value()) return absl::OkStatus();
+  bool left = false;
+  IssuanceFilter filter;
+  filter.node = node;
+  MESHCA_RETURN_IF_ERROR(VisitLive(
+      filter, [&left](const IssuanceRecord& record) { left |= record.revoked_at == absl::InfiniteFuture(); }));
+  if (left) return absl::OkStatus();
+  registry_.Forget(node, WithReason(absl::UnauthenticatedError(absl::StrCat(
+                                        "node ", node, ": everything that it held was revoked; join again")),
+                                    "CERTIFICATE_REVOKED"));
   return absl::OkStatus();
 }
 
@@ -310,7 +344,8 @@ absl::StatusOr<std::vector<std::string>> AgentService::Renew(
   };
   std::vector<Candidate> candidates;
   absl::flat_hash_set<std::string> replaced;
-  MESHCA_RETURN_IF_ERROR(VisitLive(/*revoked_only=*/false, [&](const IssuanceRecord& record) {
+  MESHCA_RETURN_IF_ERROR(VisitLive({}, [&](const IssuanceRecord& record) {
+    if (record.method != AuthMethod::kAgent) return;
     if (!record.parent_serial.empty()) replaced.insert(record.parent_serial);
     if (record.revoked_at != absl::InfiniteFuture()) return;
     const std::string serial = record.serial.ToHex();

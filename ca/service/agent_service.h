@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -21,7 +22,9 @@
 #include "ca/base/judged_clock.h"
 #include "ca/base/serial_executor.h"
 #include "ca/edge/worker_pool.h"
+#include "ca/identity/node_store.h"
 #include "ca/issuance/issuance_pipeline.h"
+#include "ca/issuance/issuance_store.h"
 #include "ca/rpc/call.h"
 #include "ca/rpc/router.h"
 #include "ca/service/agent_attach.h"
@@ -55,6 +58,7 @@ class AgentService {
     const ClientCertificateAuthenticator* certificates = nullptr;
     IssuancePipeline* pipeline = nullptr;
     IssuanceStore* issuances = nullptr;
+    NodeStore* nodes = nullptr;
     SubscriberStore* subscribers = nullptr;
     AuthoritySnapshots* authorities = nullptr;
     const JudgedClock* clock = nullptr;
@@ -77,9 +81,11 @@ class AgentService {
   // To a router of a TLS listener with SvidVerifier.
   void AddTo(rpc::Router& router);
 
-  // The registration entries are these now: each agent is told what that changes for its node.
-  void EntriesChanged(std::shared_ptr<const NodeEntries::List> entries);
-  // Certificates were revoked: agents that hold them are told to stop serving them. Blocks on the database.
+  // The registration entries are now what `read` returns (EntriesFeed::Update): each agent is told what that changes
+  // for its node.
+  void EntriesChanged(absl::FunctionRef<std::shared_ptr<const NodeEntries::List>()> read);
+  // Certificates were revoked, or a node banned: agents that hold such certificates are told to stop serving them, and
+  // a node that was taken everything is forgotten, its stream ended. Blocks on the database.
   absl::Status RevokedChanged();
   // Has agents that are attached replace the certificates of theirs that `wanted` names; returns their SPIFFE IDs.
   // Blocks on the database.
@@ -104,7 +110,9 @@ class AgentService {
   void RefuseJoin(rpc::Call& call, const absl::Status& why);
   void RefuseToken(rpc::Call& call, const absl::Status& why);
   void OnAuthorities(const std::shared_ptr<const AuthoritySnapshot>& snapshot);
-  absl::Status VisitLive(bool revoked_only, absl::FunctionRef<void(const IssuanceRecord&)> visit);
+  absl::Status VisitLive(IssuanceFilter filter, absl::FunctionRef<void(const IssuanceRecord&)> visit) const;
+  absl::Status ForgetBanned();
+  absl::Status ForgetIfNothingIsLeft(const std::string& node);
 
   const Parts parts_;
   AgentRegistry registry_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -27,12 +28,14 @@
 #include "ca/issuance/readiness.h"
 #include "ca/issuance/record_pruner.h"
 #include "ca/issuance/server_certificate.h"
+#include "ca/service/agent_service.h"
 #include "ca/service/certificate_standing.h"
 #include "ca/service/check_legacy_rights.h"
 #include "ca/subscribers/evidence_source.h"
 #include "ca/subscribers/subscriber_registry.h"
 #include "cli/config/convert.h"
 #include "cli/process/periodic_thread.h"
+#include "cli/server/all_subscribers.h"
 #include "cli/server/authority_trust_source.h"
 #include "cli/server/http_routes.h"
 #include "cli/server/inventory_certificates.h"
@@ -43,6 +46,7 @@
 #include "cli/server/sds_subscribers.h"
 #include "cli/server/server_edge.h"
 #include "cli/server/server_state.h"
+#include "cli/server/shared_reissuer.h"
 
 namespace meshca::cli {
 namespace {
@@ -71,6 +75,8 @@ class MeshcaServer final : public Server {
   std::vector<std::pair<std::string, std::string>> Addresses() const;
   std::string HttpAddress() const { return http_ == nullptr ? "off" : http_->address(); }
   sds::SdsService::Parts SdsParts();
+  AgentService::Parts AgentParts();
+  void TellAgentsOfEntries();
   RotationDriver::Parts RotationParts();
   AdminContext AdminParts();
   ConnectionJudge::Parts JudgeParts();
@@ -99,7 +105,10 @@ class MeshcaServer final : public Server {
   std::unique_ptr<MinterJwtSource> jwt_source_;
   std::unique_ptr<sds::SdsService> sds_;
   std::unique_ptr<KeyRingReissuer> reissuer_;
-  std::unique_ptr<SdsSubscribers> subscribers_;
+  std::unique_ptr<SdsSubscribers> sds_subscribers_;
+  std::unique_ptr<AgentService> agents_;
+  std::unique_ptr<SharedReissuer> shared_reissuer_;
+  std::unique_ptr<AllSubscribers> subscribers_;
   std::unique_ptr<EvidenceUnion> evidence_;
   std::unique_ptr<RotationDriver> rotation_;
   std::unique_ptr<JwtKeyDriver> jwt_keys_;
@@ -167,12 +176,40 @@ absl::Status MeshcaServer::StartIssuance() {
   jwt_source_ = std::make_unique<MinterJwtSource>(*jwt_minter_, clock_);
   sds_ = std::make_unique<sds::SdsService>(SdsParts());
   reissuer_ = std::make_unique<KeyRingReissuer>(sds_->keys());
-  subscribers_ = std::make_unique<SdsSubscribers>(*sds_);
-  evidence_ = std::make_unique<EvidenceUnion>(std::vector<const EvidenceSource*>{&sds_->subscribers()});
+  sds_subscribers_ = std::make_unique<SdsSubscribers>(*sds_);
+  agents_ = std::make_unique<AgentService>(AgentParts());
+  shared_reissuer_ = std::make_unique<SharedReissuer>(*reissuer_, agents_->registry());
+  subscribers_ = std::make_unique<AllSubscribers>(*sds_subscribers_, *agents_);
+  evidence_ =
+      std::make_unique<EvidenceUnion>(std::vector<const EvidenceSource*>{&sds_->subscribers(), &agents_->registry()});
   rotation_ = std::make_unique<RotationDriver>(RotationParts());
   jwt_keys_ = std::make_unique<JwtKeyDriver>(
       JwtKeyDriver::Parts{state_->authorities.get(), evidence_.get(), {.evidence = config::ToEvidencePolicy(values)}});
+  MESHCA_RETURN_IF_ERROR(agents_->Start());
+  TellAgentsOfEntries();
   return sds_->Start();
+}
+
+AgentService::Parts MeshcaServer::AgentParts() {
+  AgentService::Parts parts;
+  parts.join_tokens = &doors_->join_token();
+  parts.certificates = &doors_->client_certificate();
+  parts.pipeline = pipeline_.get();
+  parts.issuances = state_->store.get();
+  parts.nodes = state_->store.get();
+  parts.subscribers = state_->store.get();
+  parts.authorities = state_->authorities.get();
+  parts.clock = &state_->authorities->clock();
+  parts.entropy = &entropy_;
+  parts.leaf_skew = config::ToEvidencePolicy(config_.values).skew;
+  return parts;
+}
+
+void MeshcaServer::TellAgentsOfEntries() {
+  agents_->EntriesChanged([this] {
+    const std::shared_ptr<const EntrySnapshot> entries = state_->entries.Current();
+    return std::shared_ptr<const NodeEntries::List>(entries, &entries->entries());
+  });
 }
 
 RotationDriver::Parts MeshcaServer::RotationParts() {
@@ -182,7 +219,7 @@ RotationDriver::Parts MeshcaServer::RotationParts() {
   parts.store = state_->store.get();
   parts.inventory = state_->store.get();
   parts.evidence = evidence_.get();
-  parts.reissuer = reissuer_.get();
+  parts.reissuer = shared_reissuer_.get();
   parts.policy = config::ToEvidencePolicy(config_.values);
   parts.reissue_per_second = ReissuePerSecond(values.reissue_per_second(), CpuCount());
   parts.sleep = absl::SleepFor;
@@ -247,8 +284,9 @@ absl::Status MeshcaServer::InstallServerCertificate(const ServerIdentity& identi
 absl::Status MeshcaServer::BindListeners() {
   health_ = rpc::HealthService::Create();
   health_->Set("istio.v1.auth.IstioCertificateService", false);
+  health_->Set(AgentService::kName, false);
   admin_ = std::make_unique<AdminService>(AdminParts());
-  EdgeParts parts{csr_tls_.get(), csr_api_.get(), sds_.get(), admin_.get(), health_.get(), tls_};
+  EdgeParts parts{csr_tls_.get(), csr_api_.get(), sds_.get(), agents_.get(), admin_.get(), health_.get(), tls_};
   MESHCA_ASSIGN_OR_RETURN(edge_, BindEdge(config_, parts));
   certificate_standing_ =
       std::make_unique<CertificateStanding>(*state_->authorities, doors_->client_certificate(), *state_->store);
@@ -342,8 +380,14 @@ AdminContext MeshcaServer::AdminParts() {
   context.entries_changed = [this] {
     absl::Status reloaded = state_->entries.Reload(*state_->store);
     sds_->EntriesChanged();
+    TellAgentsOfEntries();
     judge_->JudgeEverybody();  // an entry that is gone may have given somebody his right
     return reloaded;
+  };
+  context.attached_agent = [this](absl::string_view node) -> std::optional<AttachedAgent> {
+    const std::optional<AgentView> agent = agents_->registry().Find(node);
+    if (!agent.has_value() || !agent->connected) return std::nullopt;
+    return AttachedAgent{agent->version, agent->trust_version, agent->consumers, agent->behind};
   };
   context.judge_connections = [this] { judge_->JudgeEverybody(); };
   context.count_revoked = [this](uint64_t certificates) { certificates_revoked_ += certificates; };
@@ -352,6 +396,7 @@ AdminContext MeshcaServer::AdminParts() {
 
 void MeshcaServer::OnReadiness(const absl::Status& status) {
   health_->Set("istio.v1.auth.IstioCertificateService", status.ok());
+  health_->Set(AgentService::kName, status.ok());
   if (status.ok()) {
     LogInfo("ready: signing and committing work");
   } else {
@@ -436,6 +481,7 @@ void MeshcaServer::Stop() {
   http_.reset();
   readiness_.reset();
   if (sds_ != nullptr) sds_->Shutdown();
+  if (agents_ != nullptr) agents_->Shutdown();
   if (pipeline_ != nullptr) pipeline_->Shutdown();
 }
 

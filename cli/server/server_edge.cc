@@ -91,6 +91,7 @@ absl::StatusOr<BoundEdge> BindEdge(const config::ResolvedConfig& config, const E
   auto tls = std::make_shared<rpc::Router>();
   parts.csr_tls->AddTo(*tls);
   if (values.sds().over_mtls()) parts.sds->AddTo(*tls);
+  parts.agents->AddTo(*tls);
   rpc::ListenerOptions grpc;
   grpc.address = values.listen();
   grpc.tls = parts.tls;

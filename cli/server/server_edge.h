@@ -20,6 +20,7 @@
 #include "ca/rpc/server.h"
 #include "ca/rpc/tls_context.h"
 #include "ca/service/admin_service.h"
+#include "ca/service/agent_service.h"
 #include "ca/service/csr_service.h"
 #include "cli/config/resolve.h"
 #include "cli/server/server_state.h"
@@ -42,6 +43,7 @@ class Doors {
   Authenticator& tls() { return tls_; }  // tokens, client certificates
   Authenticator& api() { return api_; }  // both sockets: tokens, operators on the admin socket, Unix peers by entries
   Authenticator& sds() { return sds_; }  // client certificates, and the peers of both sockets: what a proxy can show
+  Authenticator& join_token() { return *join_token_; }  // join tokens and nothing else
   // Judges a client certificate by itself.
   const ClientCertificateAuthenticator& client_certificate() const { return *client_certificate_; }
 
@@ -66,6 +68,7 @@ struct EdgeParts {
   CsrService* csr_tls;
   CsrService* csr_api;
   sds::SdsService* sds;
+  AgentService* agents;
   AdminService* admin;
   rpc::HealthService* health;
   std::shared_ptr<rpc::TlsContext> tls;

@@ -144,7 +144,7 @@ TEST_F(AgentRegistryTest, ASecondStreamOfANodeEndsTheFirst) {
   AgentRegistry::Member first = registry->Attach(Node("web-1"), first_link);
   AgentRegistry::Member second = registry->Attach(Node("web-1"), std::make_shared<ToldLink>());
   ASSERT_TRUE(first_link->ended.has_value());
-  EXPECT_THAT(*first_link->ended, StatusIs(absl::StatusCode::kAborted, HasSubstr("attached again")));
+  EXPECT_THAT(*first_link->ended, StatusIs(absl::StatusCode::kUnavailable, HasSubstr("attached again")));
   EXPECT_FALSE(first.Report(Holds(5)));
   first.Leave();
   EXPECT_TRUE(second.Report(Holds(5)));

@@ -174,13 +174,13 @@ TEST(EntriesFeed, TellsSubscribersOfAffectedNodesUntilTheyLeave) {
   EntriesFeed::Subscription web_subscription = feed.Subscribe("web-1", web, &state);
   EXPECT_EQ(state->revision(), 1000u);
   const EntriesFeed::Subscription db_subscription = feed.Subscribe("db-1", db, &state);
-  feed.Update(std::make_shared<const NodeEntries::List>(NodeEntries::List{EntryFor("e", {"web-1"})}));
+  feed.Update([] { return std::make_shared<const NodeEntries::List>(NodeEntries::List{EntryFor("e", {"web-1"})}); });
   ASSERT_THAT(web->updates, SizeIs(1));
   EXPECT_EQ(web->updates[0]->revision, 1001u);
   EXPECT_THAT(db->updates, IsEmpty());
   EXPECT_THAT(Ids(feed.Current()->EntriesOf("web-1")), UnorderedElementsAre("e"));
   web_subscription = {};
-  feed.Update(std::make_shared<const NodeEntries::List>());
+  feed.Update([] { return std::make_shared<const NodeEntries::List>(); });
   EXPECT_THAT(web->updates, SizeIs(1));
 }
 

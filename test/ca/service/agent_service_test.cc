@@ -1,0 +1,253 @@
+// What an agent is given and what it is refused: Join, Sign and MintJwt over the real edge.
+#include "ca/service/agent_service.h"
+
+#include "test/ca/service/agent_fixture.h"
+
+namespace meshca {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+using Code = absl::StatusCode;
+
+class AgentServiceTest : public AgentTest {};
+
+TEST_F(AgentServiceTest, JoinsTheNodeOfTheTokenWhateverTheRequestNames) {
+  HeldIdentity identity;
+  const std::string csr =
+      MakeCsr(*identity.key, {{"spiffe://other.test/root"}, {"ca.example"}, {"someone@example"}, false});
+  const auto joined = Join(NodeToken("web-1"), csr);
+  ASSERT_THAT(joined, IsOk());
+  EXPECT_EQ(joined->node(), "web-1");
+  EXPECT_EQ(joined->trust_domain(), "cluster.local");
+  ASSERT_EQ(joined->chain_size(), 2);
+  const auto leaf = Certificate::Parse(Der(joined->chain(0)));
+  ASSERT_THAT(leaf, IsOk());
+  EXPECT_EQ(leaf->spiffe_id()->uri(), "spiffe://cluster.local/meshca/agent/web-1");
+  EXPECT_THAT(leaf->fields().dns_names, IsEmpty());
+  EXPECT_EQ(leaf->public_key(), identity.key->public_key());
+  ASSERT_EQ(joined->trust().domains_size(), 1);
+  ASSERT_EQ(joined->trust().domains(0).x509_authorities_size(), 1);
+  const auto root = Certificate::Parse(Der(joined->trust().domains(0).x509_authorities(0)));
+  EXPECT_THAT(Certificate::Parse(Der(joined->chain(1)))->VerifiesUnder(*root), IsOk());
+  EXPECT_EQ(joined->trust().version(), manager->Current()->bundle->sequence_number);
+  const auto record = store.Find(*leaf->serial());
+  ASSERT_THAT(record, IsOk());
+  EXPECT_EQ(record->node, "web-1");
+  EXPECT_EQ(record->instance, "agent:web-1");
+  EXPECT_EQ(service->Stats().joined, 1u);
+}
+
+TEST_F(AgentServiceTest, JoinsTheSameKeyAgainByTheSameTokenAndNoOther) {
+  const std::string token = NodeToken("web-1");
+  const HeldIdentity first;
+  EXPECT_THAT(Join(token, first.csr()), IsOk());
+  EXPECT_THAT(Join(token, first.csr()), IsOk());
+  EXPECT_THAT(Join(token, HeldIdentity().csr()), StatusIs(Code::kUnauthenticated, HasSubstr("token")));
+}
+
+TEST_F(AgentServiceTest, RefusesASecondMachineUnlessTheTokenReplacesTheFirst) {
+  const HeldIdentity first = Joined("web-1");
+  EXPECT_THAT(Join(NodeToken("web-1"), HeldIdentity().csr()), StatusIs(Code::kAlreadyExists, HasSubstr("--replace")));
+  Joined("web-1", /*replace=*/true);
+  // The first machine's certificate is the name's no more.
+  EXPECT_THAT(Sign(first, {Wants(HeldIdentity(), AddEntry("web", "/web", {"web-1"}))}),
+              StatusIs(Code::kUnauthenticated, HasSubstr("another machine")));
+}
+
+TEST_F(AgentServiceTest, JoinsNobodyWithoutANodesToken) {
+  EXPECT_THAT(Join(Token(*SpiffeId::FromParts(domain, "/web")), HeldIdentity().csr()),
+              StatusIs(Code::kPermissionDenied, HasSubstr("meshca token create --node")));
+  agent_v1::JoinRequest request;
+  request.set_csr(HeldIdentity().csr());
+  EXPECT_THAT(Call<agent_v1::JoinResponse>("Join", request, nullptr),
+              StatusIs(Code::kUnauthenticated, HasSubstr("meshca token create --node")));
+  EXPECT_THAT(Join("opaque", HeldIdentity().csr()), StatusIs(Code::kUnauthenticated));
+  EXPECT_THAT(Join(NodeToken("web-1"), ""), StatusIs(Code::kInvalidArgument, HasSubstr("csr has 0 bytes")));
+  EXPECT_THAT(Join(NodeToken("web-2"), "no csr"), StatusIs(Code::kInvalidArgument));
+  const HeldIdentity agent = Joined("web-3");
+  EXPECT_THAT(
+      Call<agent_v1::JoinResponse>("Join", request, &agent, {{"authorization", "Bearer " + NodeToken("web-4")}}),
+      StatusIs(Code::kUnauthenticated, HasSubstr("Sign")));
+  EXPECT_EQ(service->Stats().joins_refused, 6u);
+}
+
+// --- Sign ---
+
+TEST_F(AgentServiceTest, AnswersEachRequestAloneAndInItsPlace) {
+  const HeldIdentity agent = Joined("web-1");
+  const RegistrationEntry web = AddEntry("web", "/web", {"web-*"});
+  const RegistrationEntry db = AddEntry("db", "/db", {"db-1"});
+  RegistrationEntry gone = web;
+  gone.id = "gone";
+  RegistrationEntry other_id = web;
+  other_id.spiffe_id = db.spiffe_id;
+  RegistrationEntry reserved = web;
+  reserved.spiffe_id = *AgentId(domain, "db-1");
+  const HeldIdentity workload;
+  agent_v1::CertificateRequest no_csr = Wants(workload, web);
+  no_csr.clear_csr();
+  const auto signed_ones =
+      Sign(agent, {Wants(workload, gone), Wants(workload, web), Wants(workload, db), Wants(workload, other_id),
+                   Wants(workload, reserved), no_csr, Wants(HeldIdentity(), web)});
+  ASSERT_THAT(signed_ones, IsOk());
+  std::vector<std::string> answers;
+  for (const agent_v1::CertificateResult& result : signed_ones->results()) {
+    EXPECT_EQ(result.chain_size() > 0, result.code() == 0);
+    answers.push_back(result.code() == 0 ? "signed" : result.reason());
+  }
+  EXPECT_THAT(answers, ElementsAre("ENTRY_GONE", "signed", "SPIFFE_ID_NOT_ALLOWED", "SPIFFE_ID_NOT_ALLOWED",
+                                   "SPIFFE_ID_NOT_ALLOWED", "CSR_MISSING", "signed"));
+  EXPECT_EQ(signed_ones->results(2).code(), static_cast<int>(Code::kPermissionDenied));
+  EXPECT_THAT(signed_ones->results(2).message(), HasSubstr("to node web-1"));
+  const auto leaf = Certificate::Parse(Der(signed_ones->results(1).chain(0)));
+  EXPECT_EQ(leaf->spiffe_id()->uri(), "spiffe://cluster.local/web");
+  const auto record = store.Find(*leaf->serial());
+  ASSERT_THAT(record, IsOk());
+  EXPECT_EQ(record->method, AuthMethod::kAgent);
+  EXPECT_EQ(record->node, "web-1");
+  EXPECT_EQ(record->instance, "agent:web-1");
+  EXPECT_EQ(record->origin, (Origin{OriginKind::kEntry, "web"}));
+  EXPECT_EQ(record->authority_id, signed_ones->results(1).authority_id());
+  EXPECT_EQ(service->Stats().certificates, 2u);
+  EXPECT_EQ(service->Stats().certificates_refused, 5u);
+}
+
+TEST_F(AgentServiceTest, GivesTheNamesOfTheEntryAndNoneOfTheRequests) {
+  const HeldIdentity agent = Joined("web-1");
+  RegistrationEntry web = AddEntry("web", "/web", {"web-1"});
+  web.dns_names = {"web.example", "*"};
+  web.ttl = absl::Hours(1);
+  ASSERT_THAT(store.PutEntry(web, Audit()), IsOk());
+  TellEntries();
+  const HeldIdentity workload;
+  agent_v1::CertificateRequest request = Wants(workload, web);
+  request.set_csr(MakeCsr(*workload.key, {{"spiffe://cluster.local/db"}, {"db.example"}, {}, false}));
+  const auto response = Sign(agent, {request});
+  ASSERT_THAT(response, IsOk());
+  ASSERT_EQ(response->results(0).code(), 0) << response->results(0).message();
+  const auto leaf = Certificate::Parse(Der(response->results(0).chain(0)));
+  EXPECT_EQ(leaf->spiffe_id()->uri(), "spiffe://cluster.local/web");
+  EXPECT_THAT(leaf->fields().dns_names, ElementsAre("web.example"));
+  EXPECT_LE(leaf->validity().not_after, clock.Now() + absl::Hours(1));
+}
+
+TEST_F(AgentServiceTest, RenewsAWorkloadsCertificateInItsLine) {
+  const HeldIdentity agent = Joined("web-1");
+  const RegistrationEntry web = AddEntry("web", "/web", {"web-1"});
+  const HeldIdentity first = Signed(agent, web);
+  HeldIdentity second;
+  const auto response = Sign(agent, {Wants(second, web, first.serial())});
+  ASSERT_THAT(response, IsOk());
+  ASSERT_EQ(response->results(0).code(), 0) << response->results(0).message();
+  const auto record = store.Find(*Certificate::Parse(Der(response->results(0).chain(0)))->serial());
+  ASSERT_THAT(record, IsOk());
+  EXPECT_EQ(record->parent_serial, first.serial());
+  EXPECT_EQ(record->line_serial, first.serial());
+}
+
+TEST_F(AgentServiceTest, RenewsTheAgentsOwnCertificateWithoutAnEntry) {
+  const HeldIdentity agent = Joined("web-1");
+  HeldIdentity next;
+  agent_v1::CertificateRequest request;
+  request.set_csr(next.csr());
+  request.set_spiffe_id("spiffe://cluster.local/meshca/agent/web-1");
+  const auto response = Sign(agent, {request});
+  ASSERT_THAT(response, IsOk());
+  ASSERT_EQ(response->results(0).code(), 0) << response->results(0).message();
+  next.chain.assign(response->results(0).chain().begin(), response->results(0).chain().end());
+  const auto record = store.Find(*Certificate::Parse(Der(next.chain[0]))->serial());
+  ASSERT_THAT(record, IsOk());
+  EXPECT_EQ(record->parent_serial, agent.serial());
+  EXPECT_EQ(record->instance, "agent:web-1");
+  Signed(next, AddEntry("web", "/web", {"web-1"}));
+}
+
+TEST_F(AgentServiceTest, SignsSixtyFourTogetherAndNotMore) {
+  const HeldIdentity agent = Joined("web-1");
+  const RegistrationEntry web = AddEntry("web", "/web", {"web-1"});
+  const HeldIdentity workload;
+  std::vector<agent_v1::CertificateRequest> requests(64, Wants(workload, web));
+  const auto response = Sign(agent, requests);
+  ASSERT_THAT(response, IsOk());
+  ASSERT_EQ(response->results_size(), 64);
+  for (const auto& result : response->results()) EXPECT_EQ(result.code(), 0) << result.message();
+  requests.push_back(requests.front());
+  EXPECT_THAT(Sign(agent, requests), StatusIs(Code::kInvalidArgument, HasSubstr("65 requests")));
+  EXPECT_THAT(Sign(agent, {}), StatusIs(Code::kInvalidArgument, HasSubstr("0 requests")));
+}
+
+TEST_F(AgentServiceTest, AnswersARequestThatCouldNotBeRecorded) {
+  const HeldIdentity agent = Joined("web-1");
+  const RegistrationEntry web = AddEntry("web", "/web", {"web-1"});
+  store.FailWrites(absl::UnavailableError("disk full"));
+  const auto response = Sign(agent, {Wants(HeldIdentity(), web)});
+  store.FailWrites(absl::OkStatus());
+  ASSERT_THAT(response, IsOk());
+  EXPECT_EQ(response->results(0).code(), static_cast<int>(Code::kUnavailable));
+  EXPECT_EQ(response->results(0).chain_size(), 0);
+}
+
+TEST_F(AgentServiceTest, SignsForAgentsAlone) {
+  const RegistrationEntry web = AddEntry("web", "/web", {"web-1"});
+  const HeldIdentity workload = Signed(Joined("web-1"), web);
+  EXPECT_THAT(Sign(workload, {Wants(HeldIdentity(), web)}),
+              StatusIs(Code::kPermissionDenied, HasSubstr("is no node's agent")));
+  agent_v1::SignRequest request;
+  *request.add_requests() = Wants(HeldIdentity(), web);
+  EXPECT_THAT(Call<agent_v1::SignResponse>("Sign", request, nullptr),
+              StatusIs(Code::kUnauthenticated, HasSubstr("no client certificate")));
+  EXPECT_THAT(
+      Call<agent_v1::SignResponse>("Sign", request, nullptr, {{"authorization", "Bearer " + NodeToken("web-2")}}),
+      StatusIs(Code::kUnauthenticated, HasSubstr("Join alone")));
+}
+
+TEST_F(AgentServiceTest, RefusesABannedNodeWithWords) {
+  const HeldIdentity agent = Joined("web-1");
+  const RegistrationEntry web = AddEntry("web", "/web", {"web-1"});
+  Signed(agent, web);
+  ASSERT_THAT(store.BanNode("web-1", "stolen from the rack", Audit()), IsOk());
+  EXPECT_THAT(Sign(agent, {Wants(HeldIdentity(), web)}),
+              StatusIs(Code::kPermissionDenied, HasSubstr("stolen from the rack")));
+}
+
+// --- MintJwt ---
+
+TEST_F(AgentServiceTest, MintsForIdentitiesOfTheNodeTheLongestThatAnEntryGives) {
+  const HeldIdentity agent = Joined("web-1");
+  RegistrationEntry web = AddEntry("web", "/web", {"web-1"});
+  web.jwt_ttl = absl::Minutes(1);
+  ASSERT_THAT(store.PutEntry(web, Audit()), IsOk());
+  RegistrationEntry again = AddEntry("again", "/web", {"*"});
+  again.jwt_ttl = absl::Minutes(3);
+  ASSERT_THAT(store.PutEntry(again, Audit()), IsOk());
+  TellEntries();
+  AddEntry("db", "/db", {"db-1"});
+  agent_v1::MintJwtRequest request;
+  request.set_spiffe_id(web.spiffe_id.uri());
+  request.set_entry_id("web");
+  EXPECT_THAT(Call<agent_v1::MintJwtResponse>("MintJwt", request, &agent),
+              StatusIs(Code::kInvalidArgument, HasSubstr("audiences")));
+  request.add_audiences("shop");
+  const auto minted = Call<agent_v1::MintJwtResponse>("MintJwt", request, &agent);
+  ASSERT_THAT(minted, IsOk());
+  EXPECT_EQ(minted->token(), "spiffe://cluster.local/web for shop");
+  EXPECT_EQ(minted->kid(), "kid-1");
+  EXPECT_EQ(minted->expires_at().seconds(), absl::ToUnixSeconds(clock.Now() + absl::Minutes(5)));
+  EXPECT_EQ(mint.ttl, absl::Minutes(3));
+  request.set_entry_id("db");
+  request.set_spiffe_id("spiffe://cluster.local/db");
+  EXPECT_THAT(Call<agent_v1::MintJwtResponse>("MintJwt", request, &agent),
+              StatusIs(Code::kPermissionDenied, HasSubstr("to node web-1")));
+  request.set_entry_id("web");
+  request.set_spiffe_id(web.spiffe_id.uri());
+  ASSERT_THAT(store.BanNode("web-1", "", Audit()), IsOk());
+  EXPECT_THAT(Call<agent_v1::MintJwtResponse>("MintJwt", request, &agent),
+              StatusIs(Code::kPermissionDenied, HasSubstr("banned")));
+  EXPECT_EQ(service->Stats().tokens, 1u);
+}
+
+}  // namespace
+}  // namespace meshca
