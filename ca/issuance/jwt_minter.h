@@ -10,22 +10,15 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "ca/authority/authority_snapshot.h"
+#include "ca/issuance/jwt_mint.h"
 #include "ca/spiffe/spiffe_id.h"
 
 namespace meshca {
 
-// A JWT-SVID and what its receiver has to know of it. Who has the token has the identity until it ends: it is never
-// logged.
-struct MintedJwt {
-  std::string token;  // compact JWS
-  absl::Time expires_at;
-  std::string key_id;  // of the key that signed it
-};
-
 // Whether the caller may have the identity was judged before. Tokens are counted and not recorded one by one: they are
 // many, live for five minutes, and what takes them back is taking their key out of trust. Thread-safe; never blocks,
 // and costs one P-256 signature.
-class JwtMinter {
+class JwtMinter final : public JwtMint {
  public:
   // `authorities` outlives the minter.
   explicit JwtMinter(const AuthoritySnapshots& authorities) : authorities_(authorities) {}
@@ -37,7 +30,7 @@ class JwtMinter {
   // (JWT_LIFETIME_INVALID), or what CheckJwtAudiences refuses. Unavailable (JWT_KEY_MISSING): no key signs now; the
   // message says why. Internal: OpenSSL.
   absl::StatusOr<MintedJwt> Mint(const SpiffeId& id, const std::vector<std::string>& audiences, absl::Duration ttl_max,
-                                 absl::Time now);
+                                 absl::Time now) override;
 
   struct Stats {
     uint64_t minted = 0;

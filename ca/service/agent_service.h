@@ -25,11 +25,11 @@
 #include "ca/identity/node_store.h"
 #include "ca/issuance/issuance_pipeline.h"
 #include "ca/issuance/issuance_store.h"
+#include "ca/issuance/jwt_mint.h"
 #include "ca/rpc/call.h"
 #include "ca/rpc/router.h"
 #include "ca/service/agent_attach.h"
 #include "ca/service/agent_gate.h"
-#include "ca/service/jwt_mint.h"
 #include "ca/subscribers/subscriber_store.h"
 
 namespace meshca {

@@ -199,6 +199,7 @@ AgentService::Parts MeshcaServer::AgentParts() {
   parts.nodes = state_->store.get();
   parts.subscribers = state_->store.get();
   parts.authorities = state_->authorities.get();
+  parts.jwt = jwt_minter_.get();
   parts.clock = &state_->authorities->clock();
   parts.entropy = &entropy_;
   parts.leaf_skew = config::ToEvidencePolicy(config_.values).skew;

@@ -42,10 +42,10 @@ namespace agent_v1 = agent::v1;
 // Says what the test wants.
 class FakeMint final : public JwtMint {
  public:
-  absl::StatusOr<AgentJwt> Mint(const SpiffeId& id, const std::vector<std::string>& audiences, absl::Duration ttl_max,
+  absl::StatusOr<MintedJwt> Mint(const SpiffeId& id, const std::vector<std::string>& audiences, absl::Duration ttl_max,
                                 absl::Time now) override {
     ttl = ttl_max;
-    return AgentJwt{absl::StrCat(id.uri(), " for ", audiences.front()), now + absl::Minutes(5), "kid-1"};
+    return MintedJwt{absl::StrCat(id.uri(), " for ", audiences.front()), now + absl::Minutes(5), "kid-1"};
   }
   absl::Duration ttl;
 };
