@@ -91,6 +91,10 @@ absl::StatusOr<SubscriberRegistry::Evicted> SdsService::Evict(absl::FunctionRef<
   return impl_->registry.Evict(chosen);
 }
 
+void SdsService::SetDeliveredAfter(absl::Duration delivered_after) {
+  impl_->registry.SetDeliveredAfter(delivered_after);
+}
+
 const SubscriberRegistry& SdsService::subscribers() const { return impl_->registry; }
 
 SdsStats SdsService::Stats() const {

@@ -95,6 +95,9 @@ class SdsService {
   // See SubscriberRegistry::Evict. Blocks on the database.
   absl::StatusOr<SubscriberRegistry::Evicted> Evict(absl::FunctionRef<bool(const SubscriberRecord&)> chosen);
 
+  // See SubscriberRegistry::SetDeliveredAfter.
+  void SetDeliveredAfter(absl::Duration delivered_after);
+
   // The instances and what each of them holds; a rotation takes it for evidence.
   const SubscriberRegistry& subscribers() const;
   SdsStats Stats() const;

@@ -69,6 +69,8 @@ class SubscriberLedger {
 
   // Something with this content was written to a stream that cannot acknowledge.
   void Write(StreamId stream, Acknowledgement holds, absl::Duration since_boot);
+  // From now on for what is written; what was written keeps its time.
+  void SetDeliveredAfter(absl::Duration delivered_after) { delivered_after_ = delivered_after; }
   // What was written to the stream and has not counted yet: the oldest counts as delivered now, or all of it.
   void ConfirmDelivery(StreamId stream, absl::Time now);
   void ConfirmAllDeliveries(StreamId stream, absl::Time now);
@@ -144,7 +146,7 @@ class SubscriberLedger {
   void DropIfEmpty(Entry& entry);
 
   const absl::Duration leaf_lifetime_;
-  const absl::Duration delivered_after_;
+  absl::Duration delivered_after_;
   absl::flat_hash_map<std::string, std::unique_ptr<Entry>> entries_;
   absl::flat_hash_map<StreamId, StreamPlace> streams_;
   uint64_t last_stream_ = 0;          // the newest StreamId

@@ -82,6 +82,10 @@ void SubscriberRegistry::Tick() {
   saver_.DeleteRows(forgotten);
 }
 
+void SubscriberRegistry::SetDeliveredAfter(absl::Duration delivered_after) {
+  saver_.Change([&](SubscriberLedger& ledger) { ledger.SetDeliveredAfter(delivered_after); });
+}
+
 absl::Duration SubscriberRegistry::CheckDeliveries() {
   const Moment now = Now();
   SubscriberLedger::Due due;

@@ -129,6 +129,9 @@ class SubscriberRegistry final : public EvidenceSource {
   // whose certificates have ended, if the clock is believed now, so that a jump of the clock ends no evidence.
   void Tick();
 
+  // For what is written from now on. An agent is told by its CA.
+  void SetDeliveredAfter(absl::Duration delivered_after);
+
   // Counts as delivered what is due, or asks its stream. Returns after how long something is due again; the one timer
   // for all streams. One caller at a time.
   absl::Duration CheckDeliveries();

@@ -3,7 +3,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <atomic>
 #include <string>
 #include <utility>
 #include <vector>
@@ -116,7 +115,7 @@ class MeshcaAgent final : public Agent {
   std::string admin_socket_;
   std::unique_ptr<http::PageServer> http_;  // null where `http_listen` is off
   uint64_t reported_ = 0;                   // Look's: a number that changes with what consumers hold
-  std::atomic<bool> behind_ = false;
+  absl::Duration delivered_after_ = absl::Seconds(60);  // Look's, as the CA told it last
   mutable Mutex rejoin_mutex_;
   absl::Status rejoining_ ABSL_GUARDED_BY(rejoin_mutex_);
   std::string looked_at_ = "";  // JoinAgainWhenEnded's: the token file as it was when it was tried last
@@ -309,6 +308,8 @@ AgentCounts MeshcaAgent::Counts() const { return {View(), server_->stats(), sds_
 // What consumers acknowledge reaches the CA by this look: the number changes with every answer, stream and certificate.
 absl::Duration MeshcaAgent::Look() {
   clock_.Observe();
+  const absl::Duration delivered_after = connection_->Status().delivered_after;
+  if (std::exchange(delivered_after_, delivered_after) != delivered_after) sds_->SetDeliveredAfter(delivered_after);
   const sds::SdsStats stats = sds_->Stats();
   const uint64_t number = stats.subscribers.acknowledged + stats.subscribers.rejected + stats.subscribers.delivered +
                           stats.subscribers.known + stats.subscribers.connected + stats.subscribers.streams +

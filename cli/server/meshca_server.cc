@@ -200,6 +200,7 @@ AgentService::Parts MeshcaServer::AgentParts() {
   parts.subscribers = state_->store.get();
   parts.authorities = state_->authorities.get();
   parts.jwt = jwt_minter_.get();
+  parts.delivered_after = config::ToDuration(config_.values.rotation().delivered_after());
   parts.clock = &state_->authorities->clock();
   parts.entropy = &entropy_;
   parts.leaf_skew = config::ToEvidencePolicy(config_.values).skew;
