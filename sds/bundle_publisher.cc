@@ -36,14 +36,19 @@ void BundlePublisher::Publish(const Trust& trust) {
                                                  [bundles](BundleWatcher& watcher) { watcher.OnBundles(bundles); });
 }
 
+std::vector<rpc::TypedStreamHandle<BundleWatcher>> BundlePublisher::Watchers() const {
+  MutexLock lock(mutex_);
+  return watchers_;
+}
+
 void BundlePublisher::TellEntriesChanged() const {
-  std::vector<rpc::TypedStreamHandle<BundleWatcher>> watchers;
-  {
-    MutexLock lock(mutex_);
-    watchers = watchers_;
-  }
-  rpc::TypedStreamHandle<BundleWatcher>::PostAll(std::move(watchers),
+  rpc::TypedStreamHandle<BundleWatcher>::PostAll(Watchers(),
                                                  [](BundleWatcher& watcher) { watcher.OnEntriesChanged(); });
+}
+
+void BundlePublisher::JudgeAgain() {
+  if (!judge_later_.exchange(false)) return;
+  rpc::TypedStreamHandle<BundleWatcher>::PostAll(Watchers(), [](BundleWatcher& watcher) { watcher.OnJudgeAgain(); });
 }
 
 std::shared_ptr<const BundleSecrets> BundlePublisher::Current() const {

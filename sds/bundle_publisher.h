@@ -2,6 +2,7 @@
 #ifndef MESHCA_SDS_BUNDLE_PUBLISHER_H_
 #define MESHCA_SDS_BUNDLE_PUBLISHER_H_
 
+#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <utility>
@@ -45,6 +46,9 @@ class BundleWatcher : public EvictableStream {
   virtual void OnBundles(const std::shared_ptr<const BundleSecrets>& bundles) = 0;
   // Registration entries changed: the caller may have other rights now. Runs on the stream's own loop.
   virtual void OnEntriesChanged() {}
+  // Some watcher's caller could not be judged when entries changed, because the judge was away or had no room: it may
+  // be this one's. Runs on the stream's own loop.
+  virtual void OnJudgeAgain() {}
 };
 
 // Makes the secrets of each new `Trust` once and tells every watching stream. However many streams watch, each loop is
@@ -75,6 +79,9 @@ class BundlePublisher {
 
   // Calls OnEntriesChanged of every watcher.
   void TellEntriesChanged() const;
+  // From a watcher: its caller could not be judged. JudgeAgain then calls OnJudgeAgain of every watcher, once.
+  void JudgeLater() { judge_later_ = true; }
+  void JudgeAgain();
 
   // What was published last. Null: nothing was yet, because the CA is starting.
   std::shared_ptr<const BundleSecrets> Current() const;
@@ -85,8 +92,10 @@ class BundlePublisher {
  private:
   void Publish(const Trust& trust);
   void EndWatch(size_t place);
+  std::vector<rpc::TypedStreamHandle<BundleWatcher>> Watchers() const;
 
   TrustSource& trust_;
+  std::atomic<bool> judge_later_ = false;
 
   mutable Mutex mutex_;
   std::shared_ptr<const BundleSecrets> current_ ABSL_GUARDED_BY(mutex_);

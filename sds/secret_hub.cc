@@ -16,6 +16,7 @@ SecretHub::SecretHub(const Parts& parts)
           [this](const rpc::Peer& peer, Authenticator::Done done) { callers_.JudgeAgain(peer, std::move(done)); },
           parts.revocations, *parts.clock, *parts.entropy, executor_) {
   executor_.OnTick([this] { registry_.Tick(); });
+  executor_.OnTick([this] { bundles_.JudgeAgain(); });
   executor_.AddDuty([this] { return registry_.CheckDeliveries(); });
 }
 

@@ -73,6 +73,7 @@ void WorkloadStream::Judge() {
 void WorkloadStream::TakeJudgement(absl::StatusOr<std::shared_ptr<const SdsCaller>> caller) {
   if (ended_) return;
   judging_ = false;
+  unjudged_ = false;
   if (caller.ok()) {
     caller_ = *std::move(caller);
     if (const absl::Status entitled = CheckEntitled(*caller_); !entitled.ok()) return Fail(entitled);
@@ -81,6 +82,9 @@ void WorkloadStream::TakeJudgement(absl::StatusOr<std::shared_ptr<const SdsCalle
     Flush();
   } else if (caller_ == nullptr || !IsPassing(caller.status())) {
     return Fail(caller.status());
+  } else {
+    unjudged_ = true;
+    hub_.bundles().JudgeLater();
   }
   if (!ended_ && std::exchange(judge_again_, false)) Judge();
 }
@@ -107,6 +111,10 @@ void WorkloadStream::OnEntriesChanged() {
   } else {
     Judge();
   }
+}
+
+void WorkloadStream::OnJudgeAgain() {
+  if (!ended_ && unjudged_ && !judging_) Judge();
 }
 
 void WorkloadStream::OnBundles(const std::shared_ptr<const BundleSecrets>& bundles) {

@@ -58,6 +58,7 @@ class WorkloadStream : public BundleWatcher {
   void OnClose(const absl::Status& why) final;
   void OnBundles(const std::shared_ptr<const BundleSecrets>& bundles) final;
   void OnEntriesChanged() final;
+  void OnJudgeAgain() final;
   void OnEvicted(const absl::Status& why) final;
   // What was written first is due to count as delivered.
   void OnDeliveryDue();
@@ -114,6 +115,7 @@ class WorkloadStream : public BundleWatcher {
   bool ended_ = false;        // Finish was called
   bool judging_ = false;      // the caller is being judged
   bool judge_again_ = false;  // entries changed meanwhile
+  bool unjudged_ = false;     // entries changed, and nobody could say what that means for this caller
   bool changed_ = true;       // the state differs from what was sent last
   bool sent_something_ = false;
   std::shared_ptr<const SdsCaller> caller_;       // null: not judged yet

@@ -256,6 +256,10 @@ TEST_F(WorkloadStreamTest, AJudgeThatIsAwayTakesNothingFromAStreamThatIsOpen) {
   EXPECT_EQ(workload.Settled(), 1u);
   EXPECT_FALSE(workload.stream().finished.has_value());
   EXPECT_EQ(Open().Call().AwaitEnd().code(), absl::StatusCode::kUnavailable) << "and lets nobody new in";
+  // It is back, and is asked again without another change.
+  world_.authenticator.Set(1000, Holder({{"spiffe://td.test/api", ""}}));
+  world_.Wake();
+  EXPECT_THAT(IdsIn(workload.Await(2)), ElementsAre("spiffe://td.test/api"));
 }
 
 TEST_F(WorkloadStreamTest, AClientThatDoesNotReadGetsTheNewestStateAlone) {

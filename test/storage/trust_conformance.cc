@@ -363,6 +363,30 @@ TEST_P(StoreConformance, SubscribersAreReplacedByInstance) {
   EXPECT_EQ(b.evicted_at, kTestNow + absl::Hours(1));
 }
 
+// They have one column for the time of their proof, which those who acknowledge have too.
+TEST_P(StoreConformance, SubscribersThatCannotAcknowledgeKeepWhenTheyWereDeliveredTo) {
+  std::vector<SubscriberRecord> rows;
+  for (const absl::string_view kind : {kWorkloadApiKind, kWorkloadJwtKind}) {
+    SubscriberRecord& row = rows.emplace_back(TestSubscriber(kind));
+    row.kind = std::string(kind);
+    row.acknowledged_at = absl::InfinitePast();
+    row.delivered_at = kTestNow + absl::Seconds(3);
+    row.takes_jwt_keys = kind == kWorkloadJwtKind;
+  }
+  std::promise<absl::Status> answer;
+  store().SaveSubscribers(rows, [&](absl::Status status) { answer.set_value(std::move(status)); });
+  ASSERT_THAT(answer.get_future().get(), IsOk());
+  harness_->Reopen();
+  const auto read = store().LoadSubscribers();
+  ASSERT_THAT(read, IsOk());
+  ASSERT_THAT(*read, SizeIs(2));
+  for (const SubscriberRecord& row : *read) {
+    EXPECT_EQ(row.delivered_at, kTestNow + absl::Seconds(3)) << row.kind;
+    EXPECT_EQ(row.acknowledged_at, absl::InfinitePast());
+    EXPECT_EQ(row.takes_jwt_keys, row.kind == kWorkloadJwtKind);
+  }
+}
+
 TEST_P(StoreConformance, SubscribersAreForgottenInTheOrderOfTheirWrites) {
   std::vector<SubscriberRecord> rows;
   for (const char* instance : {"a", "b", "c", "d"}) rows.push_back(TestSubscriber(instance));

@@ -135,6 +135,19 @@ INSTANTIATE_TEST_SUITE_P(
         EvidenceCase{"ConnectedCountsHoweverOldItsCertificate", For::kActivation,
                      One([](auto& r) { r.trust_version = 7, r.certificate_expires = kNow - absl::Hours(99); }), 1, 1,
                      "not-acknowledged"},
+        EvidenceCase{"WasDeliveredBothRoots", For::kActivation, One([](auto& r) {
+                       r.kind = kWorkloadApiKind;
+                       r.acknowledged_at = absl::InfinitePast();
+                       r.delivered_at = kNow;
+                     }),
+                     1, 0, ""},
+        EvidenceCase{"TakesJwtKeysAlone", For::kActivation, One([](auto& r) {
+                       r.kind = kWorkloadJwtKind;
+                       r.takes_bundle = r.takes_key = false;
+                       r.takes_jwt_keys = true;
+                       r.trust_version = 0;
+                     }),
+                     0, 0, ""},
         EvidenceCase{"Evicted", For::kActivation,
                      One([](auto& r) { r.connected = false, r.trust_version = 7, r.evicted_at = kNow; }), 0, 0, ""},
         EvidenceCase{"TakesNothing", For::kActivation,
