@@ -1,7 +1,7 @@
-// The meshca command with fault points switched on: for tests that kill the server at every write of a rotation.
+// The meshca command with fault points switched on: for tests that kill the server at every write of a rotation of the
+// root or of the JWT keys.
 //
-// $MESHCA_FAULTS is a folder. The first time a fault point of a rotation is reached, an empty file of its name is made
-// there and the process kills itself with SIGKILL; where the file stands already, it goes on. So one rotation,
+// $MESHCA_FAULTS is a folder. The first time such a fault point is reached, an empty file of its name is made there and the process kills itself with SIGKILL; where the file stands already, it goes on. So one rotation,
 // restarted each time, dies once at every point.
 #include <fcntl.h>
 #include <signal.h>
@@ -18,7 +18,7 @@ namespace {
 
 void DieOnce(absl::string_view point) {
   const char* const folder = std::getenv("MESHCA_FAULTS");
-  if (folder == nullptr || !absl::StartsWith(point, "root.")) return;
+  if (folder == nullptr || !(absl::StartsWith(point, "root.") || absl::StartsWith(point, "jwt."))) return;
   const std::string path = std::string(folder) + "/" + std::string(point);
   const int made = open(path.c_str(), O_CREAT | O_EXCL | O_CLOEXEC | O_WRONLY, 0600);
   if (made >= 0) kill(getpid(), SIGKILL);

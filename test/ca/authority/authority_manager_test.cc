@@ -166,7 +166,7 @@ TEST_F(AuthorityManagerTest, FirstStartMakesRootAndIssuingAuthority) {
   EXPECT_EQ(root.validity().not_after, clock_.Now() + 1000 * kDay);
   EXPECT_EQ(snapshot->issuing->certificate.path_len(), 0);
   EXPECT_EQ(snapshot->issuing->certificate.validity().not_after, clock_.Now() + 80 * kDay);
-  EXPECT_THAT(AuditedActions(), ElementsAre("authority.activate", "root.activate"));
+  EXPECT_THAT(AuditedActions(), ElementsAre("authority.activate", "root.activate", "jwt.activate"));
 }
 
 TEST_F(AuthorityManagerTest, KeysAreSealedInTheStore) {

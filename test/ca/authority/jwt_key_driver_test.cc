@@ -70,6 +70,7 @@ class JwtConsumers final : public EvidenceSource, public KeyReissuer {
   std::vector<SubscriberRecord> List() const override { return records; }
   Progress Reissue(absl::FunctionRef<bool(absl::string_view)>, double) override { return {}; }
 
+  // The reference is valid until the next is added.
   SubscriberRecord& Add(const std::string& instance, TrustVersion holds, bool takes_jwt_keys = true) {
     SubscriberRecord& record = records.emplace_back();
     record.instance = instance;
@@ -170,8 +171,8 @@ TEST_F(JwtKeyDriverTest, ATrustDomainBeginsWithAKeyInItsFirstBundle) {
 }
 
 TEST_F(JwtKeyDriverTest, TheNextKeySignsWhenEverybodyHoldsItAndTheOldOneGoesWithItsLastToken) {
-  SubscriberRecord& consumer = consumers_.Add("api", 1);
   consumers_.Add("proxy", 1, /*takes_jwt_keys=*/false);
+  SubscriberRecord& consumer = consumers_.Add("api", 1);
   const std::string old = Signer();
   ASSERT_TRUE(driver_->Rotate("uid 0").ok());
   const std::string next = KeyIn(AuthorityState::kPrepared);
