@@ -24,7 +24,8 @@ constexpr rpc::UnaryOptions kFetchOptions{.request_bytes_max = 256 * 1024};
 class SdsService::Impl {
  public:
   explicit Impl(Parts parts)
-      : registry(*parts.subscribers, *parts.clock, parts.leaf_lifetime, parts.room),
+      : registry(*parts.subscribers, *parts.clock, parts.leaf_lifetime, parts.room,
+                 parts.processes == nullptr ? &kernel : parts.processes),
         hub({std::move(parts.trust_domain),
              parts.trust,
              parts.authenticator,
@@ -37,6 +38,7 @@ class SdsService::Impl {
              parts.entropy,
              parts.keys}) {}
 
+  SystemProcessWatch kernel;
   SubscriberRegistry registry;
   SecretHub hub;
 };

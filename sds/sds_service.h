@@ -55,6 +55,8 @@ class SdsService {
     absl::Duration leaf_lifetime = absl::Hours(24);  // the profile's default
     InstanceRoom::Limits room;
     KeyRingOptions keys;
+    // Tells when a subscriber's process has ended. Null: the kernel is asked.
+    ProcessWatch* processes = nullptr;
   };
   explicit SdsService(Parts parts);
   ~SdsService();
