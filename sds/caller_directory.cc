@@ -1,5 +1,6 @@
 #include "sds/caller_directory.h"
 
+#include <optional>
 #include <utility>
 
 #include "ca/base/status.h"
@@ -107,6 +108,9 @@ SubscriberRecord CallerDirectory::InstanceOf(const SdsCaller& caller, Taking tak
   record.node = std::string(node);
   record.kind = std::string(SubscriberKind(*caller.peer, taking));
   record.peer = PeerText(caller);
+  if (const std::optional<rpc::UnixCredentials>& process = caller.peer->unix_credentials; process.has_value()) {
+    record.process = {process->pid, process->pid_start_ticks};
+  }
   return record;
 }
 

@@ -47,8 +47,8 @@ class CallerDirectory {
   void JudgeAgain(const rpc::Peer& peer, Authenticator::Done done);
 
   // The instance that a stream or a fetch of `caller` with this node id belongs to. Fills the record's instance,
-  // spiffe_id, node, kind and peer only. A caller without an identity of its own is recorded under `asked`, the first
-  // SPIFFE ID that it asks for.
+  // spiffe_id, node, kind, peer and process only. A caller without an identity of its own is recorded under `asked`,
+  // the first SPIFFE ID that it asks for.
   SubscriberRecord InstanceOf(const SdsCaller& caller, Taking taking, absl::string_view node,
                               const SpiffeId& asked) const;
 

@@ -25,7 +25,8 @@ constexpr rpc::UnaryOptions kFetchOptions{.request_bytes_max = 256 * 1024};
 class SdsService::Impl {
  public:
   explicit Impl(Parts parts)
-      : registry(*parts.subscribers, *parts.clock, parts.leaf_lifetime, parts.room, parts.delivered_after),
+      : registry(*parts.subscribers, *parts.clock, parts.leaf_lifetime, parts.room, parts.delivered_after,
+                 parts.processes == nullptr ? &kernel : parts.processes),
         hub({std::move(parts.trust_domain),
              parts.trust,
              parts.authenticator,
@@ -39,6 +40,7 @@ class SdsService::Impl {
              parts.keys}),
         workload(hub, parts.jwt) {}
 
+  SystemProcessWatch kernel;
   SubscriberRegistry registry;
   SecretHub hub;
   WorkloadService workload;

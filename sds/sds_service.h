@@ -60,6 +60,8 @@ class SdsService {
     // How long a Workload API stream stays open until what was written to it counts as delivered.
     absl::Duration delivered_after = absl::Minutes(1);
     KeyRingOptions keys;
+    // Tells when a subscriber's process has ended. Null: the kernel is asked.
+    ProcessWatch* processes = nullptr;
   };
   explicit SdsService(Parts parts);
   ~SdsService();

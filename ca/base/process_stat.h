@@ -17,6 +17,13 @@ absl::StatusOr<uint64_t> ProcessStartTicks(int32_t pid);
 // Field 22 of a line of /proc/PID/stat. Errors: Internal.
 absl::StatusOr<uint64_t> StartTicksOfStat(absl::string_view line);
 
+// Whether the process `pid` that began at `start_ticks` still runs. One whose last thread has ended does not, reaped or
+// not. Reads /proc as ProcessStartTicks does. Errors: its own but NotFound; then nothing is known.
+absl::StatusOr<bool> ProcessLives(int32_t pid, uint64_t start_ticks);
+
+// The same for a line of /proc/PID/stat. Errors: Internal.
+absl::StatusOr<bool> StatLives(absl::string_view line, uint64_t start_ticks);
+
 }  // namespace meshca
 
 #endif  // MESHCA_CA_BASE_PROCESS_STAT_H_

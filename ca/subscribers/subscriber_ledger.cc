@@ -18,11 +18,13 @@ struct SubscriberLedger::Entry {
   explicit Entry(SubscriberInstance what) : instance(std::move(what)) {}
 
   SubscriberInstance instance;
-  std::optional<InstanceRoom::Place> counted_as;  // whose room it takes
-  bool changed = false;                           // in changed_
-  bool acknowledged = false;                      // and is to be saved for that, when there is time
-  uint64_t taken = 0;                             // by which call of TakeChanges, the last time
-  size_t fetches = 0;                             // calls of FetchSecrets under way
+  std::optional<InstanceRoom::Place> counted_as;            // whose room it takes
+  bool changed = false;                                     // in changed_
+  bool acknowledged = false;                                // and is to be saved for that, when there is time
+  uint64_t taken = 0;                                       // by which call of TakeChanges, the last time
+  size_t fetches = 0;                                       // calls of FetchSecrets under way
+  ProcessName process;                                      // that it ends with; not known: with none
+  absl::Duration process_ended = absl::InfiniteDuration();  // since boot: when that was seen to have ended
 };
 
 SubscriberLedger::SubscriberLedger(absl::Duration leaf_lifetime, InstanceRoom::Limits limits,
@@ -60,6 +62,7 @@ absl::StatusOr<SubscriberLedger::Entry*> SubscriberLedger::Admit(const Subscribe
   std::unique_ptr<Entry>& slot = entries_[info.instance];
   if (slot == nullptr) slot = std::make_unique<Entry>(SubscriberInstance(info.instance, now.time));
   slot->instance.Introduce(info);
+  SetProcess(*slot, info.process);
   room_.Count(slot->counted_as, PlaceOf(slot->instance.record()));
   return slot.get();
 }
@@ -155,7 +158,7 @@ void SubscriberLedger::Leave(StreamId id, bool broken, const Moment& now) {
   streams_.erase(id);
   entry->instance.Leave(*stream, broken, now);
   Change(*entry);
-  DropIfEmpty(*entry);
+  ForgetIfDone(*entry, now.since_boot);
 }
 
 absl::Status SubscriberLedger::BeginFetch(const SubscriberRecord& info, const Moment& now) {
@@ -172,19 +175,50 @@ void SubscriberLedger::Deliver(absl::string_view instance, const Delivery& deliv
   Change(*entry);
 }
 
-void SubscriberLedger::EndFetch(absl::string_view instance) {
+void SubscriberLedger::EndFetch(absl::string_view instance, absl::Duration since_boot) {
   Entry* const entry = FindEntry(instance);
   if (entry == nullptr || entry->fetches == 0) return;
   --entry->fetches;
   // It was evicted, and nothing was delivered to it since: it is not back.
   if (entry->instance.record().IsEvicted() && entry->fetches == 0) room_.Count(entry->counted_as, std::nullopt);
-  DropIfEmpty(*entry);
+  ForgetIfDone(*entry, since_boot);
 }
 
-void SubscriberLedger::DropIfEmpty(Entry& entry) {
-  if (entry.instance.may_hold() || entry.instance.HasStreams() || entry.fetches > 0) return;
+void SubscriberLedger::SetProcess(Entry& entry, const ProcessName& process) {
+  if (entry.process == process) return;
+  if (const auto found = processes_.find(entry.process); found != processes_.end()) {
+    std::erase(found->second, &entry);
+    if (found->second.empty()) processes_.erase(found);
+  }
+  entry.process = process;
+  entry.process_ended = absl::InfiniteDuration();
+  if (process.IsKnown()) processes_[process].push_back(&entry);
+}
+
+void SubscriberLedger::EndProcess(const ProcessName& process, absl::Duration since_boot) {
+  const auto found = processes_.find(process);
+  if (found == processes_.end()) return;
+  for (Entry* const entry : std::vector<Entry*>(found->second)) {
+    entry->process_ended = since_boot;
+    ForgetIfDone(*entry, since_boot);
+  }
+}
+
+void SubscriberLedger::Forget(Entry& entry) {
   room_.Count(entry.counted_as, std::nullopt);
+  SetAcknowledged(entry, false);
+  SetProcess(entry, {});
   entries_.erase(std::string(entry.instance.record().instance));
+}
+
+void SubscriberLedger::ForgetIfDone(Entry& entry, absl::Duration since_boot) {
+  if (entry.instance.HasStreams() || entry.fetches > 0) return;
+  if (!entry.instance.may_hold()) return Forget(entry);
+  if (entry.process_ended == absl::InfiniteDuration()) return;
+  // Its streams outlived it: they were somebody else's, to whom it gave its connection.
+  if (since_boot - entry.process_ended > kLastWords) return SetProcess(entry, {});
+  forgotten_.push_back(entry.instance.record().instance);
+  Forget(entry);
 }
 
 SubscriberLedger::Evictions SubscriberLedger::Evict(absl::FunctionRef<bool(const SubscriberRecord&)> chosen,
@@ -234,10 +268,7 @@ std::vector<std::string> SubscriberLedger::ForgetEnded(absl::Time now) {
     if (until <= now) forgotten.push_back(name);
   }
   for (const std::string& name : forgotten) {
-    Entry& entry = *entries_.at(name);
-    room_.Count(entry.counted_as, std::nullopt);
-    SetAcknowledged(entry, false);
-    entries_.erase(name);
+    Forget(*entries_.at(name));
   }
   for (const auto& [name, entry] : entries_) {
     if (entry->instance.DropEndedKeys(now)) Change(*entry);

@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "ca/base/process_name.h"
 #include "ca/subscribers/instance_room.h"
 #include "ca/subscribers/subscriber_instance.h"
 #include "ca/subscribers/subscriber_record.h"
@@ -35,7 +36,7 @@ struct SubscriberStats {
 
 // Holds every instance that is connected, or that left while its certificate may still be alive, evicted ones included.
 // SubscriberInstance computes what each holds. An instance that was sent nothing is not saved, and is forgotten when it
-// leaves.
+// leaves. One whose process is known is forgotten when that has ended, because nothing that it was sent is left then.
 //
 // A change of an instance puts its row on the list of rows to save (TakeChanges), except acknowledgements and
 // deliveries: they are put there by ChangeAcknowledged, unless the row is saved for another reason before. So ten
@@ -55,8 +56,8 @@ class SubscriberLedger {
   void Restore(std::vector<SubscriberRecord> rows);
 
   // A stream of `info.instance` begins; if the instance was evicted it counts again. Of `info` the fields instance,
-  // spiffe_id, node, kind and peer are used. ResourceExhausted: InstanceRoom::Admit refused an instance that is new or
-  // was evicted.
+  // spiffe_id, node, kind, peer and process are used. ResourceExhausted: InstanceRoom::Admit refused an instance that
+  // is new or was evicted.
   absl::StatusOr<StreamId> Join(const SubscriberRecord& info, EvictionNotice on_evicted, const Moment& now,
                                 DeliveryCheck check_delivery = nullptr);
   // News of a stream. They are ignored for a stream that left, or whose instance was evicted.
@@ -85,7 +86,17 @@ class SubscriberLedger {
   // EndFetch. Errors: Join's. An evicted instance counts again once something is delivered to it.
   absl::Status BeginFetch(const SubscriberRecord& info, const Moment& now);
   void Deliver(absl::string_view instance, const Delivery& delivery, absl::Time now);
-  void EndFetch(absl::string_view instance);
+  void EndFetch(absl::string_view instance, absl::Duration since_boot);
+
+  // The process has ended: its instances that have no stream and no fetch open are forgotten at once, and hold up
+  // nothing any more. Where a stream is still open, its end is on its way; if that takes longer than kLastWords,
+  // somebody else has the connection, and its holder is remembered like any other when it leaves.
+  void EndProcess(const ProcessName& process, absl::Duration since_boot);
+  static constexpr absl::Duration kLastWords = absl::Seconds(5);
+  // Whether an instance is known that ends with `process`.
+  bool HasProcess(const ProcessName& process) const { return processes_.contains(process); }
+  // The instances that were forgotten because their processes ended, since the last call: their rows are to be deleted.
+  std::vector<std::string> TakeForgotten() { return std::exchange(forgotten_, {}); }
 
   struct Evictions {
     std::vector<std::string> instances;
@@ -142,15 +153,20 @@ class SubscriberLedger {
   void Change(Entry& entry);
   void SetAcknowledged(Entry& entry, bool acknowledged);
   void CountDelivered(const StreamPlace& place, absl::Time now);
-  // Forgets the entry if nothing was sent to it and it has neither a stream nor a fetch.
-  void DropIfEmpty(Entry& entry);
+  void SetProcess(Entry& entry, const ProcessName& process);
+  // `entry` is gone.
+  void Forget(Entry& entry);
+  // Forgets the entry if it has neither a stream nor a fetch, and nothing was sent to it or its process has ended.
+  void ForgetIfDone(Entry& entry, absl::Duration since_boot);
 
   const absl::Duration leaf_lifetime_;
   absl::Duration delivered_after_;
   absl::flat_hash_map<std::string, std::unique_ptr<Entry>> entries_;
   absl::flat_hash_map<StreamId, StreamPlace> streams_;
-  uint64_t last_stream_ = 0;          // the newest StreamId
-  InstanceRoom room_;                 // evicted instances are not counted in it
+  absl::flat_hash_map<ProcessName, std::vector<Entry*>> processes_;  // the instances that end with each
+  std::vector<std::string> forgotten_;                               // see TakeForgotten
+  uint64_t last_stream_ = 0;                                         // the newest StreamId
+  InstanceRoom room_;                                                // evicted instances are not counted in it
   std::vector<std::string> changed_;  // the rows to save, each once; some instances may be forgotten by now
   size_t acknowledged_ = 0;           // entries with Entry::acknowledged
   uint64_t takes_ = 0;                // calls of TakeChanges

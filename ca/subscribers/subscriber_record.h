@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "ca/base/process_name.h"
 #include "ca/subscribers/trust_version.h"
 
 namespace meshca {
@@ -20,6 +21,9 @@ struct SubscriberRecord {
   std::string node;
   std::string kind;  // "sds-unix", "sds-mtls", "agent", "workload-api"; see HoldsWhatItWasSent, CannotAcknowledge
   std::string peer;  // for people: "pid 4242 uid 1000", "10.0.0.7:41822"
+  // The process that the instance is, when its service reports it: the instance ends with it. It is not stored. Not
+  // known: nobody sees when the instance ends.
+  ProcessName process;
   bool connected = false;
   absl::Time first_seen;
   absl::Time last_seen;

@@ -9,16 +9,45 @@
 namespace meshca {
 
 SubscriberRegistry::SubscriberRegistry(SubscriberStore& store, const JudgedClock& clock, absl::Duration leaf_lifetime,
-                                       InstanceRoom::Limits limits, absl::Duration delivered_after)
-    : clock_(clock), saver_(store, clock, leaf_lifetime, limits, delivered_after) {}
+                                       InstanceRoom::Limits limits, absl::Duration delivered_after,
+                                       ProcessWatch* processes)
+    : clock_(clock), processes_(processes), saver_(store, clock, leaf_lifetime, limits, delivered_after) {
+  if (processes_ == nullptr) return;
+  processes_->Start([this](const std::vector<ProcessName>& ended) {
+    ChangeAndDelete([&](SubscriberLedger& ledger) {
+      for (const ProcessName& process : ended) ledger.EndProcess(process, clock_.SinceBoot());
+    });
+  });
+}
+
+void SubscriberRegistry::Shutdown() {
+  if (processes_ != nullptr) processes_->Shutdown();
+  saver_.Shutdown();
+}
+
+void SubscriberRegistry::ChangeAndDelete(absl::FunctionRef<void(SubscriberLedger&)> change) {
+  std::vector<std::string> forgotten;
+  saver_.Change([&](SubscriberLedger& ledger) {
+    change(ledger);
+    forgotten = ledger.TakeForgotten();
+  });
+  saver_.DeleteRows(forgotten);
+}
+
+SubscriberRecord SubscriberRegistry::WithLivingProcess(const SubscriberRecord& info) {
+  SubscriberRecord known = info;
+  if (processes_ == nullptr || !processes_->Watch(info.process)) known.process = {};
+  return known;
+}
 
 absl::StatusOr<SubscriberRegistry::Member> SubscriberRegistry::Join(const SubscriberRecord& info,
                                                                     EvictionNotice on_evicted,
                                                                     DeliveryCheck check_delivery) {
   const Moment now = Now();
   absl::StatusOr<StreamId> stream;
+  const SubscriberRecord known = WithLivingProcess(info);
   saver_.Change([&](SubscriberLedger& ledger) {
-    stream = ledger.Join(info, std::move(on_evicted), now, std::move(check_delivery));
+    stream = ledger.Join(known, std::move(on_evicted), now, std::move(check_delivery));
   });
   MESHCA_RETURN_IF_ERROR(stream.status());
   Member member;
@@ -30,7 +59,8 @@ absl::StatusOr<SubscriberRegistry::Member> SubscriberRegistry::Join(const Subscr
 absl::StatusOr<SubscriberRegistry::Fetching> SubscriberRegistry::BeginFetch(const SubscriberRecord& info) {
   const Moment now = Now();
   absl::Status begun;
-  saver_.Change([&](SubscriberLedger& ledger) { begun = ledger.BeginFetch(info, now); });
+  const SubscriberRecord known = WithLivingProcess(info);
+  saver_.Change([&](SubscriberLedger& ledger) { begun = ledger.BeginFetch(known, now); });
   MESHCA_RETURN_IF_ERROR(begun);
   Fetching fetching;
   fetching.registry_ = this;
@@ -78,6 +108,8 @@ void SubscriberRegistry::Tick() {
   saver_.ChangeAndSaveAll([&](SubscriberLedger& ledger) {
     if (now.has_value()) forgotten = ledger.ForgetEnded(*now);
     ledger.Tidy(clock_.SinceBoot());
+    if (processes_ == nullptr) return;
+    processes_->Retain([&](const ProcessName& process) { return ledger.HasProcess(process); });
   });
   saver_.DeleteRows(forgotten);
 }
@@ -151,7 +183,7 @@ void SubscriberRegistry::Member::Leave(bool broken) {
   if (registry_ == nullptr) return;
   SubscriberRegistry& registry = *std::exchange(registry_, nullptr);
   const Moment now = registry.Now();
-  registry.saver_.Change([&](SubscriberLedger& ledger) { ledger.Leave(stream_, broken, now); });
+  registry.ChangeAndDelete([&](SubscriberLedger& ledger) { ledger.Leave(stream_, broken, now); });
 }
 
 SubscriberRegistry::Fetching& SubscriberRegistry::Fetching::operator=(Fetching&& other) noexcept {
@@ -170,7 +202,8 @@ void SubscriberRegistry::Fetching::Delivered(const Delivery& delivery) {
 void SubscriberRegistry::Fetching::End() {
   if (registry_ == nullptr) return;
   SubscriberRegistry& registry = *std::exchange(registry_, nullptr);
-  registry.saver_.Change([&](SubscriberLedger& ledger) { ledger.EndFetch(instance_); });
+  const absl::Duration now = registry.clock_.SinceBoot();
+  registry.ChangeAndDelete([&](SubscriberLedger& ledger) { ledger.EndFetch(instance_, now); });
 }
 
 }  // namespace meshca

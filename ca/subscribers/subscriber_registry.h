@@ -13,6 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "ca/base/judged_clock.h"
+#include "ca/base/process_watch.h"
 #include "ca/subscribers/evidence_source.h"
 #include "ca/subscribers/instance_room.h"
 #include "ca/subscribers/subscriber_ledger.h"
@@ -24,8 +25,9 @@ namespace meshca {
 
 // Turns what services report of their streams into evidence for a rotation. The rules are SubscriberLedger's;
 // SubscriberSaver keeps the result in the database; this class adds the clock. When an instance comes, leaves, rejects
-// or is evicted, its row is saved at once; when it only acknowledges, at the next Tick at the latest. Thread-safe;
-// calls block only where their comments say so.
+// or is evicted, its row is saved at once; when it only acknowledges, at the next Tick at the latest. An instance that
+// is a process (SubscriberRecord::process) is forgotten when a ProcessWatch sees that end. Thread-safe; calls block
+// only where their comments say so.
 class SubscriberRegistry final : public EvidenceSource {
  public:
   // The handle through which one stream reports. Ends with Leave or destruction. Used by one thread at a time.
@@ -83,12 +85,14 @@ class SubscriberRegistry final : public EvidenceSource {
     std::string instance_;
   };
 
-  // `store` and `clock` outlive the registry. An instance that left and never had a certificate is remembered for
-  // `leaf_lifetime`. What was written to a stream that cannot acknowledge counts as delivered `delivered_after` later.
+  // `store` and `clock` outlive the registry, and so does `processes` if it is not null; the registry starts it and
+  // shuts it down. An instance that left and never had a certificate is remembered for `leaf_lifetime`. What was written
+  // to a stream that cannot acknowledge counts as delivered `delivered_after` later.
   SubscriberRegistry(SubscriberStore& store, const JudgedClock& clock, absl::Duration leaf_lifetime,
-                     InstanceRoom::Limits limits = {}, absl::Duration delivered_after = absl::Minutes(1));
+                     InstanceRoom::Limits limits = {}, absl::Duration delivered_after = absl::Minutes(1),
+                     ProcessWatch* processes = nullptr);
   // All Members and Fetchings have ended before. Blocks on the database, as Shutdown does.
-  ~SubscriberRegistry() override = default;
+  ~SubscriberRegistry() override { Shutdown(); }
 
   // Reads the rows of the last run, as instances that are not connected. Called before the first Join. Blocks on the
   // database.
@@ -137,15 +141,21 @@ class SubscriberRegistry final : public EvidenceSource {
   absl::Duration CheckDeliveries();
 
   // Saves for a last time and returns when that has ended. All Members and Fetchings have ended before. Blocks on the
-  // database.
-  void Shutdown() { saver_.Shutdown(); }
+  // database. Idempotent.
+  void Shutdown();
 
   SubscriberStats Stats() const;
 
  private:
   Moment Now() const { return {clock_.LikelyNow(), clock_.SinceBoot()}; }
+  // Calls `change` and deletes the rows of instances that it forgot, because their processes have ended.
+  void ChangeAndDelete(absl::FunctionRef<void(SubscriberLedger&)> change);
+  // `info`, whose process is watched from now on. It is not known any more if it has ended: whoever comes by its
+  // connection now is another one.
+  SubscriberRecord WithLivingProcess(const SubscriberRecord& info);
 
   const JudgedClock& clock_;
+  ProcessWatch* const processes_;  // null: nobody sees processes end
   SubscriberSaver saver_;
 };
 

@@ -215,6 +215,18 @@ TEST(EvidenceOf, LeavesCountUnlessTheirSubscriberIsKnown) {
   EXPECT_FALSE(evidence.Satisfied());
 }
 
+TEST(EvidenceOf, ASharedLeafIsJudgedByItsHoldersAlone) {
+  for (const char* held_under : {"issuing-old", "issuing-new"}) {
+    RotationFacts facts = Facts(RotationStep::kDrain, {With("a", [&](auto& r) { r.authority_id = held_under; })});
+    facts.shared_key_instances = {"shared"};
+    EvidenceJudge judge(For::kRetirement, facts, Policy());
+    judge.AddLeaf(Leaf("shared", kNow + kHour));
+    const RotationEvidence evidence = std::move(judge).Take();
+    EXPECT_EQ(evidence.leaves_behind, 0u) << "it is not a stranger's";
+    EXPECT_EQ(evidence.subscribers_behind, held_under == std::string("issuing-old") ? 1u : 0u);
+  }
+}
+
 TEST(EvidenceOf, ShowsAHundredAndCountsAll) {
   const RotationFacts facts = Facts(RotationStep::kDrain, {});
   EvidenceJudge judge(For::kRetirement, facts, Policy());

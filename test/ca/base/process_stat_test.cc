@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "test/fakes/status_matchers.h"
 
 namespace meshca {
@@ -46,6 +47,32 @@ TEST(ProcessStat, KnowsThisProcessAndNoneThatDoesNotExist) {
   EXPECT_EQ(*ProcessStartTicks(::getpid()), *own);
   EXPECT_THAT(ProcessStartTicks(0x7fffffff), StatusIs(absl::StatusCode::kNotFound));
 }
+
+struct LifeCase {
+  const char* name;
+  char state;
+  int threads;
+  uint64_t began;
+  bool lives;
+};
+
+class ProcessLife : public testing::TestWithParam<LifeCase> {};
+
+TEST_P(ProcessLife, IsThatOfItsLastThread) {
+  const LifeCase& c = GetParam();
+  const std::string line = absl::StrCat("42 (x) ", std::string(1, c.state), " 1 42 42 0 -1 4 1 2 3 4 5 6 7 8 20 0 ",
+                                        c.threads, " 0 987654 1 3");
+  const absl::StatusOr<bool> lives = StatLives(line, c.began);
+  ASSERT_THAT(lives, IsOk());
+  EXPECT_EQ(*lives, c.lives);
+}
+INSTANTIATE_TEST_SUITE_P(ProcessStat, ProcessLife,
+                         testing::Values(LifeCase{"Sleeps", 'S', 1, 987654, true},
+                                         LifeCase{"Stopped", 'T', 1, 987654, true},
+                                         LifeCase{"Zombie", 'Z', 1, 987654, false},
+                                         LifeCase{"FirstThreadEnded", 'Z', 3, 987654, true},
+                                         LifeCase{"NumberOfAnother", 'S', 1, 987655, false}),
+                         [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace
 }  // namespace meshca

@@ -16,14 +16,17 @@ using testing::UnorderedElementsAre;
 
 class ListedSource final : public EvidenceSource {
  public:
+  explicit ListedSource(std::vector<std::string> shared = {}) : shared_(std::move(shared)) {}
   void Add(std::string instance, TrustVersion version) {
     records_.emplace_back();
     records_.back().instance = std::move(instance);
     records_.back().trust_version = version;
   }
   std::vector<SubscriberRecord> List() const override { return records_; }
+  std::vector<std::string> SharedKeyInstances() const override { return shared_; }
 
  private:
+  const std::vector<std::string> shared_;
   std::vector<SubscriberRecord> records_;
 };
 
@@ -39,6 +42,12 @@ TEST(EvidenceUnion, HoldsEverybodyThatAnySourceKnows) {
   EXPECT_THAT(EvidenceUnion({&none, &streams, &replica}).List(),
               UnorderedElementsAre(Holds("a", 7), Holds("b", 8), Holds("c", 6)));
   EXPECT_THAT(EvidenceUnion({}).List(), IsEmpty());
+}
+
+TEST(EvidenceUnion, KnowsTheSharedKeysOfEverySource) {
+  const ListedSource here({"shared-here"}), there({"shared-there"}), agents;
+  EXPECT_THAT(EvidenceUnion({&here, &agents, &there}).SharedKeyInstances(),
+              UnorderedElementsAre("shared-here", "shared-there"));
 }
 
 TEST(EvidenceUnion, OneThatTwoSourcesKnowCountsAsBothSay) {

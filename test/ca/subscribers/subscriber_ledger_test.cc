@@ -20,6 +20,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::IsEmpty;
+using testing::SizeIs;
 using testing::UnorderedElementsAreArray;
 
 const absl::Time kStart = absl::UnixEpoch() + absl::Hours(480'000);
@@ -82,7 +83,7 @@ class Mesh {
       delivery.keys = {{id, generation, std::to_string(generation), authority, "v", now_.time + life}};
     }
     ledger_->Deliver("i", delivery, now_.time);
-    ledger_->EndFetch("i");
+    ledger_->EndFetch("i", now_.since_boot);
   }
   SubscriberLedger::Evictions Evict(const std::string& instance = "i") {
     return ledger_->Evict([&](const SubscriberRecord& record) { return record.instance == instance; }, now_);
@@ -355,7 +356,7 @@ INSTANTIATE_TEST_SUITE_P(
                                   m.Fetch(7, 1, "old");
                                   m.Evict();
                                   ASSERT_TRUE(m.ledger().BeginFetch(ProxyInfo("i", "sds-fetch-unix"), m.now()).ok());
-                                  m.ledger().EndFetch("i");
+                                  m.ledger().EndFetch("i", m.now().since_boot);
                                 },
                                 0, "", true, true, false, true},
                     HoldingCase{"StaysEvictedOverARestart",
@@ -588,7 +589,7 @@ TEST(SubscriberLedger, OneThatWasSentNothingIsForgottenWhenItLeaves) {
   EXPECT_TRUE(mesh.ledger().Knows("i"));
   mesh.Break(stream);
   ASSERT_TRUE(mesh.ledger().BeginFetch(ProxyInfo("f", "sds-fetch-unix"), mesh.now()).ok());
-  mesh.ledger().EndFetch("f");
+  mesh.ledger().EndFetch("f", mesh.now().since_boot);
   EXPECT_THAT(mesh.ledger().List(mesh.now().since_boot), IsEmpty());
 }
 
@@ -664,7 +665,7 @@ TEST(SubscriberLedger, AFetchHasItsRoomFromTheBeginning) {
   Mesh mesh({.per_principal = 8, .per_id = 1});
   ASSERT_TRUE(mesh.ledger().BeginFetch(ProxyInfo("f", "sds-fetch-unix"), mesh.now()).ok());
   EXPECT_FALSE(mesh.ledger().Join(ProxyInfo("i"), nullptr, mesh.now()).ok());
-  mesh.ledger().EndFetch("f");
+  mesh.ledger().EndFetch("f", mesh.now().since_boot);
   EXPECT_TRUE(mesh.ledger().Join(ProxyInfo("i"), nullptr, mesh.now()).ok()) << "it was given nothing";
 }
 
@@ -774,6 +775,118 @@ TEST(Deliveries, TheSlowestOfSeveralStreamsCountsAlsoOfThoseThatTakeJwtKeysAlone
   EXPECT_TRUE(record.takes_jwt_keys && !record.takes_bundle && !record.takes_key);
   mesh.Break(two);
   EXPECT_EQ(TrustOf(mesh), 4u) << "it still runs with what it had";
+}
+
+// ---- Processes that end.
+
+constexpr ProcessName kProcess = {42, 7};
+
+SubscriberRecord OfProcess(const std::string& instance, const std::string& kind = "sds-unix") {
+  SubscriberRecord info = ProxyInfo(instance, kind);
+  info.process = kProcess;
+  return info;
+}
+
+class EndedProcess : public testing::Test {
+ protected:
+  StreamId Stream(const std::string& instance = "i") {
+    const StreamId id = *mesh_.ledger().Join(OfProcess(instance), nullptr, mesh_.now());
+    mesh_.ledger().Send(id, mesh_.now().time + absl::Hours(24));
+    mesh_.ledger().Carry(id, true, true);
+    return id;
+  }
+  void Leave(StreamId id) { mesh_.ledger().Leave(id, /*broken=*/true, mesh_.now()); }
+  void End() { mesh_.ledger().EndProcess(kProcess, mesh_.now().since_boot); }
+  std::vector<std::string> Known() {
+    std::vector<std::string> names;
+    for (const SubscriberRecord& record : mesh_.ledger().List(mesh_.now().since_boot)) names.push_back(record.instance);
+    return names;
+  }
+  Mesh mesh_;
+};
+
+TEST_F(EndedProcess, ItsInstancesAreGoneAtOnce) {
+  Leave(Stream("i"));
+  Leave(Stream("other-node-id"));
+  const StreamId other = *mesh_.ledger().Join(ProxyInfo("another-process"), nullptr, mesh_.now());
+  mesh_.ledger().Send(other, absl::InfinitePast());
+  EXPECT_THAT(Known(), SizeIs(3));
+  EXPECT_TRUE(mesh_.ledger().HasProcess(kProcess));
+  End();
+  EXPECT_THAT(Known(), ElementsAre("another-process"));
+  EXPECT_FALSE(mesh_.ledger().HasProcess(kProcess));
+  EXPECT_THAT(mesh_.ledger().TakeForgotten(), testing::UnorderedElementsAre("i", "other-node-id"));
+  EXPECT_THAT(mesh_.ledger().TakeForgotten(), IsEmpty());
+  EXPECT_THAT(mesh_.ledger().TakeChanges(10, mesh_.now().since_boot), SizeIs(1)) << "none is saved again";
+}
+
+TEST_F(EndedProcess, TheEndOfItsStreamMayComeAMomentLater) {
+  const StreamId first = Stream(), second = Stream();
+  End();
+  EXPECT_THAT(Known(), ElementsAre("i"));
+  Leave(first);
+  mesh_.Pass(SubscriberLedger::kLastWords);
+  EXPECT_THAT(Known(), ElementsAre("i")) << "an open stream counts";
+  Leave(second);
+  EXPECT_THAT(Known(), IsEmpty());
+  EXPECT_THAT(mesh_.ledger().TakeForgotten(), ElementsAre("i"));
+}
+
+TEST_F(EndedProcess, WhoHasItsConnectionCountsLikeAnyOther) {
+  const StreamId stream = Stream();
+  End();
+  mesh_.Pass(SubscriberLedger::kLastWords + absl::Seconds(1));
+  mesh_.ledger().Acknowledge(stream, {7, 1, "0a", "authority", "v"}, mesh_.now().time);
+  Leave(stream);
+  EXPECT_THAT(Known(), ElementsAre("i")) << "its holder may live on with what it has";
+  End();
+  EXPECT_THAT(Known(), ElementsAre("i"));
+  EXPECT_THAT(mesh_.ledger().TakeForgotten(), IsEmpty());
+}
+
+TEST_F(EndedProcess, WhoComesByItsConnectionAfterwardsCountsLikeAnyOther) {
+  const StreamId stream = Stream();
+  End();
+  const StreamId heir = *mesh_.ledger().Join(ProxyInfo("i"), nullptr, mesh_.now());  // whose process is not known
+  mesh_.ledger().Send(heir, absl::InfinitePast());
+  Leave(stream);
+  Leave(heir);
+  EXPECT_THAT(Known(), ElementsAre("i"));
+}
+
+TEST_F(EndedProcess, WhatItFetchedCountsNoMore) {
+  for (const bool during_the_call : {false, true}) {
+    ASSERT_TRUE(mesh_.ledger().BeginFetch(OfProcess("f", "sds-fetch-unix"), mesh_.now()).ok());
+    mesh_.ledger().Deliver("f", {.trust_version = 3, .version_info = "v", .keys = {}}, mesh_.now().time);
+    if (during_the_call) End();
+    mesh_.ledger().EndFetch("f", mesh_.now().since_boot);
+    if (!during_the_call) {
+      EXPECT_THAT(Known(), ElementsAre("f"));
+      End();
+    }
+    EXPECT_THAT(Known(), IsEmpty());
+    EXPECT_THAT(mesh_.ledger().TakeForgotten(), ElementsAre("f"));
+  }
+}
+
+TEST_F(EndedProcess, AfterARestartItIsKnownWhenItIsBack) {
+  Leave(Stream());
+  mesh_.Restart();
+  End();
+  EXPECT_THAT(Known(), ElementsAre("i")) << "the row does not say when its process began";
+  Leave(Stream());
+  End();
+  EXPECT_THAT(Known(), IsEmpty());
+}
+
+TEST_F(EndedProcess, GivesItsRoomBack) {
+  Mesh mesh({.per_principal = 8, .per_id = 1});
+  const StreamId stream = *mesh.ledger().Join(OfProcess("i"), nullptr, mesh.now());
+  mesh.ledger().Send(stream, absl::InfinitePast());
+  mesh.ledger().Leave(stream, true, mesh.now());
+  EXPECT_FALSE(mesh.ledger().Join(OfProcess("j"), nullptr, mesh.now()).ok());
+  mesh.ledger().EndProcess(kProcess, mesh.now().since_boot);
+  EXPECT_TRUE(mesh.ledger().Join(OfProcess("j"), nullptr, mesh.now()).ok());
 }
 
 }  // namespace

@@ -717,5 +717,72 @@ TEST(SubscriberRegistry, AnEvictionWaitsForItsOwnBatch) {
   EXPECT_TRUE(evicted);
 }
 
+// Says of processes what a test wants.
+class FakeProcesses final : public ProcessWatch {
+ public:
+  void Start(Ended ended) override { ended_ = std::move(ended); }
+  bool Watch(const ProcessName& process) override {
+    watched.push_back(process);
+    return alive;
+  }
+  void Retain(absl::FunctionRef<bool(const ProcessName&)> needed) override {
+    std::erase_if(watched, [&](const ProcessName& process) { return !needed(process); });
+  }
+  void Shutdown() override { ended_ = nullptr; }
+  void End(const ProcessName& process) { ended_({process}); }
+
+  std::vector<ProcessName> watched;
+  bool alive = true;
+
+ private:
+  Ended ended_;
+};
+
+struct RegistryOfProcesses {
+  Member Join() {
+    SubscriberRecord info = Info("i");
+    info.process = {42, 7};
+    Member member = *registry.Join(info);
+    member.Sent();
+    member.Carries(true, false);
+    return member;
+  }
+  FakeClock clock;
+  MemoryStore store;
+  FakeProcesses processes;
+  SubscriberRegistry registry{store, clock, absl::Hours(24), kRoomy, &processes};
+};
+
+TEST(SubscriberRegistryProcesses, OneThatEndedLeavesNothingBehind) {
+  RegistryOfProcesses r;
+  r.Join().Leave(/*broken=*/true);
+  r.registry.Tick();
+  EXPECT_THAT(r.processes.watched, testing::ElementsAre(ProcessName{42, 7})) << "while its instance is known";
+  EXPECT_THAT(*r.store.LoadSubscribers(), SizeIs(1));
+  r.processes.End({42, 7});
+  EXPECT_THAT(r.registry.List(), IsEmpty());
+  EXPECT_THAT(*r.store.LoadSubscribers(), IsEmpty());
+  r.registry.Tick();
+  EXPECT_THAT(r.processes.watched, IsEmpty());
+}
+
+TEST(SubscriberRegistryProcesses, ItsStreamMayEndAfterIt) {
+  RegistryOfProcesses r;
+  Member member = r.Join();
+  r.processes.End({42, 7});
+  EXPECT_THAT(r.registry.List(), SizeIs(1));
+  member.Leave(/*broken=*/true);
+  EXPECT_THAT(r.registry.List(), IsEmpty());
+  EXPECT_THAT(*r.store.LoadSubscribers(), IsEmpty());
+}
+
+TEST(SubscriberRegistryProcesses, WhoComesByTheConnectionOfOneThatEndedIsAnother) {
+  RegistryOfProcesses r;
+  r.processes.alive = false;
+  r.Join().Leave(/*broken=*/true);
+  r.processes.End({42, 7});
+  EXPECT_THAT(r.registry.List(), SizeIs(1));
+}
+
 }  // namespace
 }  // namespace meshca
