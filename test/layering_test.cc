@@ -53,9 +53,10 @@ const std::vector<Layer>& Layers() {
       {"cli/terminal", {"ca/base"}},
       {"cli/config", {"ca/authn", "ca/issuance", "proto"}},
       {"cli/client", {"cli/terminal", "ca/rpc/client", "ca/issuance", "proto"}},
+      {"cli/agent", {"cli/client", "sds"}},
       {"cli/rotation", {"cli/terminal", "ca/service"}},
       {"cli/server", {"cli/config", "cli/terminal", "ca/service", "storage", "sds"}},
-      {"cli", {"cli/client", "cli/rotation", "cli/server"}},  // the commands
+      {"cli", {"cli/agent", "cli/client", "cli/rotation", "cli/server"}},  // the commands
       {"test", {"cli"}},
   };
   return *layers;
