@@ -216,7 +216,6 @@ absl::Status CaConnection::TakeWelcome(const v1::AttachWelcome& welcome) {
   attached_at_ = clock_.SinceBoot();
   heartbeat_ = welcome.has_heartbeat() ? ReadDuration(welcome.heartbeat()) : kHeartbeat;
   heartbeat_ = std::clamp(heartbeat_, kHeartbeatMin, kHeartbeatMax);
-  SetStatus(CaConnectionState::kAttached, absl::OkStatus());
   {
     MutexLock lock(mutex_);
     status_.attached_last = clock_.Now();
@@ -224,6 +223,7 @@ absl::Status CaConnection::TakeWelcome(const v1::AttachWelcome& welcome) {
     status_.server_version = welcome.server_version();
     if (welcome.has_delivered_after()) status_.delivered_after = ReadDuration(welcome.delivered_after());
   }
+  SetStatus(CaConnectionState::kAttached, absl::OkStatus());
   ReportHeld();
   for (std::deque<WaitingCall> waiting = std::exchange(waiting_, {}); !waiting.empty(); waiting.pop_front()) {
     Begin(std::move(waiting.front()));

@@ -1,6 +1,8 @@
 #include "ca/rpc/client/client_channel.h"
 #include "ca/base/check.h"
+#include "ca/base/log.h"
 
+#include <grpc/support/log.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 
@@ -56,7 +58,11 @@ void SetMilliseconds(grpc::ChannelArguments& arguments, const char* name, absl::
   arguments.SetInt(name, static_cast<int>(absl::ToInt64Milliseconds(value)));
 }
 
+// gRPC writes lines of its own to stderr, as when a handshake is given up. Whoever called is told by a status.
+void LogAsDebug(gpr_log_func_args* line) { LogDebug("gRPC says", {{"line", line->message}}); }
+
 grpc::ChannelArguments Arguments(const ClientChannelOptions& options) {
+  gpr_set_log_function(&LogAsDebug);
   // The detector is on in Debian's Abseil and costs every new connection half of its time.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   grpc::ChannelArguments arguments;

@@ -750,7 +750,7 @@ struct RegistryOfProcesses {
   FakeClock clock;
   MemoryStore store;
   FakeProcesses processes;
-  SubscriberRegistry registry{store, clock, absl::Hours(24), kRoomy, &processes};
+  SubscriberRegistry registry{store, clock, absl::Hours(24), kRoomy, absl::Minutes(1), &processes};
 };
 
 TEST(SubscriberRegistryProcesses, OneThatEndedLeavesNothingBehind) {
