@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "ca/base/mutex.h"
 #include "ca/base/unique_fd.h"
 #include "ca/x509/signing_key.h"
 #include "cli/agent/own_identity.h"
@@ -26,8 +27,8 @@ namespace meshca::agent {
 //   spent-tokens      SHA-256 of the join tokens that brought a certificate, one a line in hex
 //   lock              held by the process that uses the folder
 //
-// Every call blocks on the disk. Not thread-safe: one thread at a time. Errors of all name the path; Unavailable is a
-// disk that is full or broken.
+// Every call blocks on the disk. Thread-safe: an agent that joins again does so beside its connection. Errors of all
+// name the path; Unavailable is a disk that is full or broken.
 class AgentState {
  public:
   // Makes the folder where it is missing, takes its lock, and clears away what an interrupted write has left.
@@ -59,6 +60,7 @@ class AgentState {
 
   const std::string folder_;
   const UniqueFd lock_;
+  mutable Mutex mutex_;  // held while a file is read or replaced
 };
 
 }  // namespace meshca::agent

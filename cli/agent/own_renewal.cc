@@ -33,6 +33,8 @@ absl::Duration OwnRenewal::Advance() {
     timed_ = identity->serial;
   }
   if (clock_.SinceBoot() < next_) return next_ - clock_.SinceBoot();
+  // One that has ended is of no use any more, and must not stand where the agent has joined again since.
+  if (unsaved_ != nullptr && unsaved_->validity.not_after <= clock_.LikelyNow()) unsaved_ = nullptr;
   if (unsaved_ != nullptr) Save();
   const OwnIdentityPtr now = parts_.identity.Current();
   // One that is used although it could not be written is renewed as any other.
