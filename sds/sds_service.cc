@@ -6,6 +6,7 @@
 #include "ca/base/status.h"
 #include "sds/delta_secret_stream.h"
 #include "sds/discovery_response.h"
+#include "sds/process_of_row.h"
 #include "sds/secret_fetch.h"
 #include "sds/secret_hub.h"
 #include "sds/secret_stream.h"
@@ -50,7 +51,7 @@ SdsService::SdsService(Parts parts) : impl_(std::make_unique<Impl>(std::move(par
 SdsService::~SdsService() { Shutdown(); }
 
 absl::Status SdsService::Start() {
-  MESHCA_RETURN_IF_ERROR(impl_->registry.Load());
+  MESHCA_RETURN_IF_ERROR(impl_->registry.Load(ProcessOfRow));
   impl_->hub.Start();
   return absl::OkStatus();
 }

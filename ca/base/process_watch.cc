@@ -2,7 +2,6 @@
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -14,6 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/base/check.h"
+#include "ca/base/process_limits.h"
 #include "ca/base/process_stat.h"
 
 namespace meshca {
@@ -35,11 +35,12 @@ bool ProcIsOurs() {
   return size > 0 && std::string(text, static_cast<size_t>(size)) == absl::StrCat(::getpid());
 }
 
-// A quarter at most: connections need the others.
+// Where there are few, connections may take all but a few hundred, which files and the database need.
 size_t DescriptorsMax(size_t wanted) {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return wanted;
-  return std::min<size_t>(wanted, limit.rlim_cur / 4);
+  constexpr uint64_t kPlenty = 65'536;
+  constexpr size_t kFew = 64;
+  const uint64_t limit = DescriptorLimit();
+  return std::min<uint64_t>(wanted, limit < kPlenty ? kFew : limit / 16);
 }
 
 }  // namespace

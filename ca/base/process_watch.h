@@ -43,7 +43,7 @@ class ProcessWatch {
 class SystemProcessWatch final : public ProcessWatch {
  public:
   struct Limits {
-    size_t descriptors_max = 4096;  // and never more than a quarter of those that this process may open
+    size_t descriptors_max = 4096;  // and never more than a sixteenth of RLIMIT_NOFILE; 64 where that is below 65,536
     size_t processes_max = 65'536;
     size_t looks_max = 1000;
   };

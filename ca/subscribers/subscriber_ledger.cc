@@ -195,6 +195,10 @@ void SubscriberLedger::SetProcess(Entry& entry, const ProcessName& process) {
   if (process.IsKnown()) processes_[process].push_back(&entry);
 }
 
+void SubscriberLedger::Recognise(absl::string_view instance, const ProcessName& process) {
+  if (Entry* const entry = FindEntry(instance); entry != nullptr) SetProcess(*entry, process);
+}
+
 void SubscriberLedger::EndProcess(const ProcessName& process, absl::Duration since_boot) {
   const auto found = processes_.find(process);
   if (found == processes_.end()) return;

@@ -93,6 +93,8 @@ class SubscriberLedger {
   // somebody else has the connection, and its holder is remembered like any other when it leaves.
   void EndProcess(const ProcessName& process, absl::Duration since_boot);
   static constexpr absl::Duration kLastWords = absl::Seconds(5);
+  // A restored instance is `process`.
+  void Recognise(absl::string_view instance, const ProcessName& process);
   // Whether an instance is known that ends with `process`.
   bool HasProcess(const ProcessName& process) const { return processes_.contains(process); }
   // The instances that were forgotten because their processes ended, since the last call: their rows are to be deleted.

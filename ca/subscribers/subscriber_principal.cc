@@ -3,6 +3,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 
 namespace meshca {
 namespace {
@@ -29,6 +30,15 @@ std::optional<uint32_t> SubscriberUid(const SubscriberRecord& record) {
   uint32_t uid = 0;
   if (!absl::SimpleAtoi(After(record.peer, kUid), &uid)) return std::nullopt;
   return uid;
+}
+
+std::optional<int32_t> SubscriberPid(const SubscriberRecord& record) {
+  absl::string_view text = record.peer;
+  int32_t pid = 0;
+  if (!absl::ConsumePrefix(&text, "pid ") || !absl::SimpleAtoi(text.substr(0, text.find(kUid)), &pid)) {
+    return std::nullopt;
+  }
+  return pid;
 }
 
 std::string SubscriberPrincipal(const SubscriberRecord& record) {

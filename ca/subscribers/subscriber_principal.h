@@ -20,6 +20,9 @@ std::string CertificatePeerText(absl::string_view address, absl::string_view lin
 // The uid of the peer's process; nullopt: it is not on a Unix socket, or the row does not say.
 std::optional<uint32_t> SubscriberUid(const SubscriberRecord& record);
 
+// Its pid, on the same terms.
+std::optional<int32_t> SubscriberPid(const SubscriberRecord& record);
+
 // Names the caller behind the instance, as the kernel or its client certificate proves it, whatever node id it gives:
 // "uid 1000" or "spiffe://td/web by certificate 0a1b". If the row names neither uid nor line: the SPIFFE ID alone.
 std::string SubscriberPrincipal(const SubscriberRecord& record);

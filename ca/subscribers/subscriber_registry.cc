@@ -20,6 +20,17 @@ SubscriberRegistry::SubscriberRegistry(SubscriberStore& store, const JudgedClock
   });
 }
 
+absl::Status SubscriberRegistry::Load(const ProcessOf& process_of) {
+  MESHCA_RETURN_IF_ERROR(saver_.Load());
+  if (processes_ == nullptr || !process_of) return absl::OkStatus();
+  for (const SubscriberRecord& record : List()) {
+    const ProcessName process = process_of(record);
+    if (!process.IsKnown() || !processes_->Watch(process)) continue;
+    saver_.Change([&](SubscriberLedger& ledger) { ledger.Recognise(record.instance, process); });
+  }
+  return absl::OkStatus();
+}
+
 void SubscriberRegistry::Shutdown() {
   if (processes_ != nullptr) processes_->Shutdown();
   saver_.Shutdown();

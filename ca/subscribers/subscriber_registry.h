@@ -3,6 +3,7 @@
 #define MESHCA_CA_SUBSCRIBERS_SUBSCRIBER_REGISTRY_H_
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -94,9 +95,12 @@ class SubscriberRegistry final : public EvidenceSource {
   // All Members and Fetchings have ended before. Blocks on the database, as Shutdown does.
   ~SubscriberRegistry() override { Shutdown(); }
 
-  // Reads the rows of the last run, as instances that are not connected. Called before the first Join. Blocks on the
+  // The process that a row of the last run is, if it still runs; not known in any other case.
+  using ProcessOf = std::function<ProcessName(const SubscriberRecord&)>;
+  // Reads the rows of the last run, as instances that are not connected. Those for which `process_of` knows a process
+  // end with that. Called before the first Join. Blocks on the
   // database.
-  absl::Status Load() { return saver_.Load(); }
+  absl::Status Load(const ProcessOf& process_of = nullptr);
 
   // A stream of `info.instance` begins. Of `info` the fields instance, spiffe_id, node, kind and peer are used.
   // `on_evicted` is called once if the instance is evicted while the Member lives, on the thread that calls Evict and

@@ -70,6 +70,16 @@ def test_a_rotation_does_not_wait_for_a_process_that_has_ended(server, how):
     assert "active" in rotation.root_states(ca).values()
 
 
+def test_one_that_outlives_the_server_is_known_to_the_next(server):
+    ca = server(*QUICK)
+    ca.entitle(WEB)
+    client = Client(ca, "fetch")
+    ca.restart()
+    assert len(subscribers(ca)) == 1, "it runs"
+    client.end()
+    wait_until(lambda: not subscribers(ca), 60, "it is gone")
+
+
 def test_who_still_runs_keeps_the_key_and_gets_its_successor(server):
     ca = server(*QUICK)
     ca.entitle(WEB)
