@@ -1,5 +1,5 @@
-// Any bytes as what a node's agent and its CA say to each other: both ends take them within their bounds, or refuse
-// them. Links: ca_service cli_agent_parts proto_messages
+// Any bytes as what a CA tells its agents: taken within the agent's bounds, or an error, and what was served stays.
+// Links: cli_agent_parts proto_messages
 #include <google/protobuf/stubs/logging.h>
 
 #include <cstdint>
@@ -7,82 +7,74 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
 #include "ca/authn/entry_cache.h"
 #include "ca/base/check.h"
-#include "ca/base/printable.h"
-#include "ca/service/agent_message.h"
-#include "ca/spiffe/trust_domain.h"
+#include "ca/base/log.h"
+#include "cli/agent/signed_answer.h"
 #include "cli/agent/told_entries.h"
 #include "cli/agent/trust_message.h"
 #include "meshca/agent/v1/agent.pb.h"
 
 namespace {
 
-namespace v1 = meshca::agent::v1;
-
-bool IsShown(const std::string& text) { return meshca::Printable(text) == text; }
-
-// What the CA makes of an agent's report.
-void CheckReport(const v1::Held& held) {
-  const auto report = meshca::ReadHeld(held);
-  if (!report.ok()) {
-    MESHCA_CHECK(report.status().code() == absl::StatusCode::kInvalidArgument);
-    return;
-  }
-  MESHCA_CHECK(report->behind_first.size() <= meshca::HeldReport::kBehindMax);
-  MESHCA_CHECK(report->under.size() <= meshca::HeldReport::kUnderMax);
-  for (const meshca::BehindConsumer& consumer : report->behind_first) {
-    MESHCA_CHECK(IsShown(consumer.spiffe_id) && IsShown(consumer.program));
-  }
-}
-
-void CheckAtTheCa(absl::string_view bytes) {
-  v1::AttachRequest request;
-  if (!request.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return;
-  if (request.has_held()) CheckReport(request.held());
-  if (!request.has_hello()) return;
-  const auto version = meshca::AgreeOnProtocol(request.hello().protocol_version());
-  MESHCA_CHECK(!version.ok() || *version <= meshca::kAgentProtocolVersion);
-  MESHCA_CHECK(IsShown(meshca::VersionText(request.hello().agent_version())));
-}
+using namespace meshca;         // NOLINT: an entry point of its own
+using namespace meshca::agent;  // NOLINT
 
 void CheckTrust(const v1::Trust& message) {
-  const auto trust = meshca::agent::ReadTrust(message);
+  const absl::StatusOr<std::shared_ptr<const sds::Trust>> trust = ReadTrust(message);
   if (!trust.ok()) {
     MESHCA_CHECK(trust.status().code() == absl::StatusCode::kInvalidArgument);
     return;
   }
-  MESHCA_CHECK((*trust)->version != 0 && !(*trust)->domains.empty());
-  for (const meshca::sds::DomainTrust& domain : (*trust)->domains) {
-    MESHCA_CHECK(!meshca::agent::RootsOf(domain).empty());
+  MESHCA_CHECK((*trust)->version > 0 && !(*trust)->domains.empty());
+  for (const sds::DomainTrust& domain : (*trust)->domains) {
+    MESHCA_CHECK(!domain.trust_domain.empty() && !domain.roots.empty());
+    MESHCA_CHECK(RootsOf(domain).size() == domain.roots.size());
   }
 }
 
-void CheckEntries(const v1::EntriesChange& change) {
-  static const meshca::TrustDomain& domain = *new meshca::TrustDomain(*meshca::TrustDomain::Parse("td.test"));
-  meshca::EntryCache cache;
-  meshca::agent::ToldEntries entries(cache);
+void CheckEntries(const v1::EntriesChange& change, const TrustDomain& domain) {
+  EntryCache cache;
+  ToldEntries entries(cache);
+  v1::EntriesChange first;
+  first.set_revision(1);
+  first.set_whole(true);
+  first.set_complete(true);
+  MESHCA_CHECK(entries.Apply(first, domain).ok());
   const absl::Status applied = entries.Apply(change, domain);
-  MESHCA_CHECK(applied.ok() || absl::IsInvalidArgument(applied) || absl::IsResourceExhausted(applied));
-  for (const meshca::RegistrationEntry& entry : cache.Current()->entries()) {
-    MESHCA_CHECK(entry.spiffe_id.MemberOf(domain) && !entry.spiffe_id.IsReserved());
+  if (!applied.ok()) MESHCA_CHECK(cache.Current()->entries().empty());
+  for (const RegistrationEntry& entry : cache.Current()->entries()) {
+    MESHCA_CHECK(entry.spiffe_id.MemberOf(domain) && !entry.spiffe_id.IsReserved() && !entry.selectors.empty());
   }
 }
 
-void CheckAtTheAgent(absl::string_view bytes) {
-  v1::AttachResponse response;
-  if (!response.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return;
-  if (response.has_trust()) CheckTrust(response.trust());
-  if (response.has_entries()) CheckEntries(response.entries());
+// Nothing that is not signed by the one root is ever a certificate.
+void CheckAnswer(const v1::SignResponse& response, const TrustDomain& domain) {
+  static const auto* const key = SoftwareKey::Generate(KeyType::kEcP256)->release();
+  static const auto* const id = new SpiffeId(*SpiffeId::Parse("spiffe://cluster.local/web"));
+  SignedAnswerReader reader;
+  for (const v1::CertificateResult& result : response.results()) {
+    const absl::Status refusal = RefusalOf(result);
+    MESHCA_CHECK(refusal.ok() == (result.code() == 0));
+    MESHCA_CHECK(!reader.Read(result.chain(), key->public_key(), *id, ChainVerifier(domain, {}), absl::Now()).ok());
+  }
 }
 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static const auto quiet = google::protobuf::SetLogHandler(nullptr);
-  (void)quiet;
-  const absl::string_view bytes(reinterpret_cast<const char*>(data), size);
-  CheckAtTheCa(bytes);
-  CheckAtTheAgent(bytes);
+  static const auto* const domain = [] {
+    google::protobuf::SetLogHandler(nullptr);
+    SetLogLevel(LogLevel::kError);
+    return new TrustDomain(*TrustDomain::Parse("cluster.local"));
+  }();
+  v1::AttachResponse message;
+  if (message.ParseFromArray(data, static_cast<int>(size))) {
+    if (message.has_trust()) CheckTrust(message.trust());
+    if (message.has_entries()) CheckEntries(message.entries(), *domain);
+  }
+  v1::SignResponse response;
+  if (response.ParseFromArray(data, static_cast<int>(size))) CheckAnswer(response, *domain);
   return 0;
 }
