@@ -56,7 +56,7 @@ int RunAgent(const config::ConfigInput& input) {
   absl::Status started;
   std::thread starting([&] {
     started = JoinAndServe(**agent);
-    if (!started.ok()) kill(getpid(), SIGTERM);
+    if (!started.ok() && !absl::IsCancelled(started)) kill(getpid(), SIGTERM);
   });
   WaitForStop([&] { LogInfo("an agent takes nothing of its configuration while it runs; restart it"); });
   LogInfo("stopping");
