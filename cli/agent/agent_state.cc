@@ -27,11 +27,13 @@ namespace {
 constexpr char kIdentityFile[] = "identity.pem";
 constexpr char kJoiningKeyFile[] = "joining-key.pem";
 constexpr char kTrustFile[] = "trust.bin";
+constexpr char kEntriesFile[] = "entries.bin";
 constexpr char kSpentTokensFile[] = "spent-tokens";
 constexpr char kLockFile[] = "lock";
 
 constexpr size_t kIdentityBytesMax = 256 * 1024;
 constexpr size_t kTrustBytesMax = 8 * 1024 * 1024;
+constexpr size_t kEntriesBytesMax = 256 * 1024 * 1024;
 // A token lives for a month at most: what is older than so many joinings was refused by the CA long ago.
 constexpr size_t kSpentTokensMax = 1000;
 constexpr size_t kSpentTokensBytesMax = kSpentTokensMax * 65;
@@ -144,6 +146,23 @@ absl::Status AgentState::SaveTrust(const v1::Trust& trust) {
   MutexLock lock(mutex_);
   FaultPoint("agent: before its trust is saved");
   return ReplacePrivateFile(Path(kTrustFile), trust.SerializeAsString());
+}
+
+absl::StatusOr<std::optional<v1::EntriesChange>> AgentState::LoadEntries() const {
+  MutexLock lock(mutex_);
+  const std::string path = Path(kEntriesFile);
+  MESHCA_ASSIGN_OR_RETURN(const std::optional<SecretBytes> bytes, ReadIfThere(path, kEntriesBytesMax));
+  if (!bytes.has_value()) return std::optional<v1::EntriesChange>();
+  v1::EntriesChange entries;
+  if (!entries.ParseFromArray(bytes->reveal().data(), static_cast<int>(bytes->size()))) {
+    return absl::DataLossError(absl::StrCat(path, ": is no list of entries that an agent has written"));
+  }
+  return std::optional<v1::EntriesChange>(std::move(entries));
+}
+
+absl::Status AgentState::SaveEntries(const v1::EntriesChange& entries) {
+  MutexLock lock(mutex_);
+  return ReplacePrivateFile(Path(kEntriesFile), entries.SerializeAsString());
 }
 
 absl::StatusOr<std::unique_ptr<SoftwareKey>> AgentState::JoiningKey() {

@@ -24,6 +24,7 @@ namespace meshca::agent {
 //   identity.pem      the agent's key and behind it its chain
 //   joining-key.pem   the key that is joining: there from before the first attempt until the agent has its certificate
 //   trust.bin         the highest trust that it was ever told, as the message Trust
+//   entries.bin       the entries of this node as they were told last, as one EntriesChange
 //   spent-tokens      SHA-256 of the join tokens that brought a certificate, one a line in hex
 //   lock              held by the process that uses the folder
 //
@@ -45,6 +46,10 @@ class AgentState {
   // Nothing where there is none. DataLoss as above.
   absl::StatusOr<std::optional<v1::Trust>> LoadTrust() const;
   absl::Status SaveTrust(const v1::Trust& trust);
+
+  // The same of the entries, which say after a restart who may have the trust while the CA is away.
+  absl::StatusOr<std::optional<v1::EntriesChange>> LoadEntries() const;
+  absl::Status SaveEntries(const v1::EntriesChange& entries);
 
   // The key to join with: the one of an attempt that has not ended yet, so that a lost answer can be asked for again
   // (a token is bound to the first key that shows it), else a new one. Durable when it returns.

@@ -1,5 +1,6 @@
 #include "cli/agent/told_entries.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/status/statusor.h"
@@ -26,6 +27,8 @@ absl::StatusOr<RegistrationEntry> ReadEntry(const v1::NodeEntry& told, uint64_t 
   entry.selectors.assign(told.selectors().begin(), told.selectors().end());
   entry.dns_names.assign(told.dns_names().begin(), told.dns_names().end());
   entry.ttl = DurationOf(told.ttl());
+  entry.jwt_ttl = DurationOf(told.jwt_ttl());
+  entry.hint = told.hint();
   entry.created_at = absl::UnixEpoch() + absl::Microseconds(static_cast<int64_t>(place));
   MESHCA_RETURN_IF_ERROR(CompleteEntry(trust_domain, entry));
   if (entry.spiffe_id.IsReserved()) {
@@ -49,6 +52,25 @@ absl::Status ToldEntries::Apply(const v1::EntriesChange& change, const TrustDoma
   staging_ = false;
   Publish(trust_domain, change.revision());
   return absl::OkStatus();
+}
+
+void ToldEntries::Restore(const v1::EntriesChange& saved, const TrustDomain& trust_domain) {
+  for (const v1::NodeEntry& told : saved.put()) {
+    if (!told.id().empty() && served_.size() < kEntriesMax) served_[told.id()] = {++next_place_, told};
+  }
+  Publish(trust_domain, /*revision=*/0);
+}
+
+v1::EntriesChange ToldEntries::Whole() const {
+  std::vector<const Entry*> in_order;
+  in_order.reserve(served_.size());
+  for (const auto& [id, entry] : served_) in_order.push_back(&entry);
+  std::sort(in_order.begin(), in_order.end(), [](const Entry* a, const Entry* b) { return a->place < b->place; });
+  v1::EntriesChange whole;
+  whole.set_whole(true);
+  whole.set_complete(true);
+  for (const Entry* entry : in_order) *whole.add_put() = entry->told;
+  return whole;
 }
 
 absl::Status ToldEntries::Stage(const v1::EntriesChange& change) {

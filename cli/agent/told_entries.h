@@ -26,13 +26,18 @@ namespace meshca::agent {
 // An entry that could fit nobody on this node, or is not for a workload of the trust domain, is left out and named in
 // the log: the others hold.
 //
-// Apply and ForgetPart: one thread at a time, which listeners run on. The rest: any thread.
+// Restore, Apply, Whole and ForgetPart: one thread at a time, which listeners run on. The rest: any thread.
 class ToldEntries {
  public:
   static constexpr size_t kEntriesMax = 100'000;
 
   // `cache` outlives it; nobody else writes to it.
   explicit ToldEntries(EntryCache& cache) : cache_(cache) {}
+
+  // What an earlier process was told, until the CA tells it anew: revision() stays 0. Before any Apply.
+  void Restore(const v1::EntriesChange& saved, const TrustDomain& trust_domain);
+  // What is served, in the order of telling, for Restore.
+  v1::EntriesChange Whole() const;
 
   // One message of the CA's. InvalidArgument: a change of a list that was never told whole; an entry without an id or
   // with an ID that cannot be read. ResourceExhausted: more than kEntriesMax. On an error what is served stays, and

@@ -61,7 +61,10 @@ CheckedFact ClockFact(const AgentView& view) {
 
 absl::Status Ready(const AgentView& view) {
   if (view.trust_version == 0) return absl::UnavailableError("no trust was told yet");
-  if (view.entries_revision == 0) return absl::UnavailableError("the entries of this node were not told yet");
+  if (view.connection.attached_last == absl::InfinitePast()) {
+    return absl::UnavailableError(
+        "since its start it has not reached its CA: it serves the trust of before, and can get no certificate yet");
+  }
   if (view.certificate_ended()) {
     return absl::UnavailableError(
         absl::StrCat("the agent's own certificate ended ", UtcText(view.certificate_ends), ": nothing new can be had"));

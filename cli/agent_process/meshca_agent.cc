@@ -3,6 +3,8 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <atomic>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -49,6 +51,7 @@ namespace {
 // How long what consumers have acknowledged goes unreported: while some are behind, and while nobody is.
 constexpr absl::Duration kLookWhileBehind = absl::Milliseconds(200);
 constexpr absl::Duration kLook = absl::Seconds(1);
+constexpr absl::Duration kEntriesSaveGap = absl::Seconds(5);
 // An agent whose certificate has ended looks so often whether somebody has given it a new token.
 constexpr absl::Duration kLookForToken = absl::Seconds(5);
 
@@ -73,6 +76,8 @@ class MeshcaAgent final : public Agent {
   absl::Status BindListeners();
   absl::Status StartHttp();
   sds::SdsService::Parts SdsParts();
+  void RestoreEntries();
+  void SaveEntries();
   AgentView View() const;
   AgentCounts Counts() const;
   absl::Duration Look();
@@ -113,9 +118,11 @@ class MeshcaAgent final : public Agent {
   std::unique_ptr<rpc::Server> server_;
   std::string api_socket_;
   std::string admin_socket_;
-  std::unique_ptr<http::PageServer> http_;  // null where `http_listen` is off
-  uint64_t reported_ = 0;                   // Look's: a number that changes with what consumers hold
+  std::unique_ptr<http::PageServer> http_;              // null where `http_listen` is off
+  uint64_t reported_ = 0;                               // Look's: a number that changes with what consumers hold
   absl::Duration delivered_after_ = absl::Seconds(60);  // Look's, as the CA told it last
+  std::atomic<bool> entries_unsaved_ = false;
+  absl::Duration entries_saved_at_ = -absl::InfiniteDuration();  // Look's
   mutable Mutex rejoin_mutex_;
   absl::Status rejoining_ ABSL_GUARDED_BY(rejoin_mutex_);
   std::string looked_at_ = "";  // JoinAgainWhenEnded's: the token file as it was when it was tried last
@@ -214,7 +221,10 @@ sds::SdsService::Parts MeshcaAgent::SdsParts() {
 void MeshcaAgent::MakeServingParts() {
   unix_peer_ = std::make_unique<UnixPeerAuthenticator>(trust_.trust_domain(), entry_cache_);
   sds_ = std::make_unique<sds::SdsService>(SdsParts());
-  entries_.AddListener([this] { sds_->EntriesChanged(); });
+  entries_.AddListener([this] {
+    sds_->EntriesChanged();
+    entries_unsaved_ = true;
+  });
   holdings_.Connect(*sds_);
   orders_.Connect({sds_.get(), &revocations_, jwts_.get(), own_renewal_.get(), &identity_});
   admin_ = std::make_unique<AgentAdmin>([this] { return View(); });
@@ -227,11 +237,20 @@ absl::Status MeshcaAgent::Serve() {
   MESHCA_RETURN_IF_ERROR(BindListeners());
   MESHCA_RETURN_IF_ERROR(StartHttp());
   MESHCA_RETURN_IF_ERROR(sds_->Start());
+  RestoreEntries();
   executor_.Start();
   server_->Start();
   looking_ = std::make_unique<PeriodicThread>(SystemClock(), kLook, [this] { return Look(); });
   joining_again_ = std::make_unique<PeriodicThread>(SystemClock(), kLook, [this] { return JoinAgainWhenEnded(); });
   return absl::OkStatus();
+}
+
+void MeshcaAgent::RestoreEntries() {
+  const absl::StatusOr<std::optional<agent::v1::EntriesChange>> saved = state_->LoadEntries();
+  if (!saved.ok())
+    LogWarning("entries are served once the CA has told them", {{"why", std::string(saved.status().message())}});
+  if (saved.ok() && saved->has_value()) entries_.Restore(**saved, trust_.trust_domain());
+  entries_unsaved_ = false;
 }
 
 absl::Status MeshcaAgent::BindListeners() {
@@ -310,6 +329,7 @@ absl::Duration MeshcaAgent::Look() {
   clock_.Observe();
   const absl::Duration delivered_after = connection_->Status().delivered_after;
   if (std::exchange(delivered_after_, delivered_after) != delivered_after) sds_->SetDeliveredAfter(delivered_after);
+  SaveEntries();
   const sds::SdsStats stats = sds_->Stats();
   const uint64_t number = stats.subscribers.acknowledged + stats.subscribers.rejected + stats.subscribers.delivered +
                           stats.subscribers.known + stats.subscribers.connected + stats.subscribers.streams +
@@ -319,6 +339,19 @@ absl::Duration MeshcaAgent::Look() {
   const bool changed = std::exchange(reported_, now) != now;
   if (changed) connection_->HeldChanged();
   return changed ? kLookWhileBehind : kLook;
+}
+
+// At most once in kEntriesSaveGap, however often they change.
+void MeshcaAgent::SaveEntries() {
+  if (!entries_unsaved_ || clock_.SinceBoot() - entries_saved_at_ < kEntriesSaveGap) return;
+  entries_unsaved_ = false;
+  entries_saved_at_ = clock_.SinceBoot();
+  executor_.Run([this] {
+    const absl::Status saved = state_->SaveEntries(entries_.Whole());
+    if (saved.ok()) return;
+    entries_unsaved_ = true;
+    LogWarning("this node's entries could not be saved", {{"error", std::string(saved.message())}});
+  });
 }
 
 absl::Duration MeshcaAgent::JoinAgainWhenEnded() {
