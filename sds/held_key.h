@@ -64,6 +64,8 @@ struct HeldKey {
     uint64_t served = 0;  // generation of the certificate that it was given last; 0: none
   };
   absl::btree_map<uint64_t, Holding> holdings;  // by the lease's ticket
+  // While nobody holds it: who held it last, without a listener. Null: nobody has.
+  KeyHolderPtr last;
   // Instances that were given `current` and let it go: if its certificate is revoked, it ends theirs too. At most
   // kDepartedMax.
   absl::flat_hash_set<std::string> departed;

@@ -55,6 +55,7 @@ bool KeyRing::Impl::HasValid(const HeldKey& key) const {
 }
 
 void KeyRing::Impl::Add(const HeldKeyPtr& key, uint64_t ticket, HeldKey::Holding holding) {
+  key->last = nullptr;
   key->departed.erase(holding.holder->owner.instance);
   key->holdings.emplace(ticket, std::move(holding));
   held_by_[ticket] = key;
@@ -112,6 +113,7 @@ void KeyRing::Impl::Release(uint64_t ticket) {
   }
   key->holdings.erase(holding);
   if (!key->holdings.empty()) return;
+  key->last = std::make_shared<const KeyHolder>(KeyHolder{holder->owner, nullptr});
   key->reissue = false;
   schedule_.SetTimer(key, absl::InfiniteDuration());
   schedule_.StopWaiting(*key);
@@ -184,8 +186,6 @@ void KeyRing::Impl::Recheck() {
         key->recheck = true;  // its holders were judged before the change, and may wait behind others
         continue;
       }
-      // Who comes for a key that nobody holds is judged when it comes.
-      if (key->holdings.empty()) continue;
       checks.push_back({key, key->current->identity().serial, /*check_only=*/true});
       ++in_flight_;
     }

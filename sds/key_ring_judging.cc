@@ -50,6 +50,10 @@ std::vector<KeyRing::Impl::Question> KeyRing::Impl::GatherQuestions(const Attemp
   if (attempt.only.empty()) {
     for (const auto& [ticket, holding] : attempt.key->holdings) add(ticket, holding);
   }
+  // Of a key that nobody holds the last holder is asked about: it is not kept for nobody.
+  if (attempt.check_only && attempt.only.empty() && questions.empty() && attempt.key->last != nullptr) {
+    questions.emplace_back().first = attempt.key->last;
+  }
   for (const uint64_t ticket : attempt.only) {
     if (const auto found = attempt.key->holdings.find(ticket); found != attempt.key->holdings.end()) {
       add(ticket, found->second);
@@ -217,6 +221,9 @@ void KeyRing::Impl::Decide(Round& round) {
       lost |= Apply(attempt, question, news);
       if (question.verdict == Question::kStays) stay.push_back(&question);
       if (question.verdict == Question::kUnknown) unknown = question.why;
+      // It is about one who held the key last, and has no right to it any more.
+      lost |=
+          question.tickets.empty() && question.verdict != Question::kStays && question.verdict != Question::kUnknown;
     }
     if (key->holdings.empty() && lost) {
       CountEnd();

@@ -189,6 +189,22 @@ TEST_F(SharedKey, WhenNobodyIsLeftItIsDropped) {
   EXPECT_EQ(world.hub->keys().Stats().keys, 0u);
 }
 
+TEST_F(SharedKey, OneThatNobodyHoldsIsKeptWhileItsLastHolderMayHaveIt) {
+  auto proxy = Open(1000, 1);
+  Take(*proxy, 1);
+  proxy->stream().Close(absl::UnavailableError("broken"));
+  world.hub->keys().Recheck();
+  Idle();
+  EXPECT_EQ(world.hub->keys().Stats().keys, 1u);
+  world.authenticator.Set(1000, absl::UnavailableError("nobody can say"));
+  world.hub->keys().Recheck();
+  Idle();
+  EXPECT_EQ(world.hub->keys().Stats().keys, 1u);
+  world.authenticator.Set(1000, absl::PermissionDeniedError("entry deleted"));
+  world.hub->keys().Recheck();
+  world.Until([&] { return world.hub->keys().Stats().keys == 0; }, "the key's end");
+}
+
 TEST_F(SharedKey, WhatTheIssuerRefusesOneMayBeHadForAnother) {
   world.issuer.RefuseFor("uid 1000", absl::PermissionDeniedError("entry entry-1 was deleted"));
   world.issuer.HoldBack(true);
