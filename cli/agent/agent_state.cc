@@ -143,6 +143,7 @@ absl::Status AgentState::SaveTrust(const v1::Trust& trust) {
 }
 
 absl::StatusOr<std::unique_ptr<SoftwareKey>> AgentState::JoiningKey() {
+  MutexLock lock(joining_);
   const std::string path = Path(kJoiningKeyFile);
   MESHCA_ASSIGN_OR_RETURN(const std::optional<SecretBytes> pem, ReadIfThere(path, kIdentityBytesMax));
   if (pem.has_value()) {
@@ -157,6 +158,7 @@ absl::StatusOr<std::unique_ptr<SoftwareKey>> AgentState::JoiningKey() {
 }
 
 absl::Status AgentState::EndJoining(absl::string_view token_sha256) {
+  MutexLock lock(joining_);
   const std::string path = Path(kSpentTokensFile);
   MESHCA_ASSIGN_OR_RETURN(std::vector<std::string> spent, ReadSpentTokens(path));
   spent.push_back(HexLower(token_sha256));
@@ -171,6 +173,7 @@ absl::Status AgentState::EndJoining(absl::string_view token_sha256) {
 }
 
 absl::StatusOr<bool> AgentState::IsSpent(absl::string_view token_sha256) const {
+  MutexLock lock(joining_);
   MESHCA_ASSIGN_OR_RETURN(const std::vector<std::string> spent, ReadSpentTokens(Path(kSpentTokensFile)));
   const std::string wanted = HexLower(token_sha256);
   for (const std::string& one : spent) {

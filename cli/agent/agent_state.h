@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "ca/base/mutex.h"
 #include "ca/base/unique_fd.h"
 #include "ca/x509/signing_key.h"
 #include "cli/agent/own_identity.h"
@@ -26,8 +27,8 @@ namespace meshca::agent {
 //   spent-tokens      SHA-256 of the join tokens that brought a certificate, one a line in hex
 //   lock              held by the process that uses the folder
 //
-// Every call blocks on the disk. Not thread-safe: one thread at a time. Errors of all name the path; Unavailable is a
-// disk that is full or broken.
+// Thread-safe. Every call blocks on the disk. Errors of all name the path; Unavailable is a disk that is full or
+// broken.
 class AgentState {
  public:
   // Makes the folder where it is missing, takes its lock, and clears away what an interrupted write has left.
@@ -59,6 +60,8 @@ class AgentState {
 
   const std::string folder_;
   const UniqueFd lock_;
+  // For what reads a file and then writes it; each file by itself is replaced by one rename.
+  mutable Mutex joining_;
 };
 
 }  // namespace meshca::agent

@@ -21,6 +21,7 @@ absl::Status Refused(absl::string_view reason, absl::string_view what) {
 }  // namespace
 
 absl::Status ToldTrust::Restore() {
+  MutexLock adopting(adopting_);
   MESHCA_ASSIGN_OR_RETURN(const std::optional<v1::Trust> message, state_.LoadTrust());
   if (!message.has_value()) return absl::OkStatus();
   absl::StatusOr<std::shared_ptr<const sds::Trust>> trust = ReadTrust(*message);
@@ -31,6 +32,7 @@ absl::Status ToldTrust::Restore() {
 
 absl::Status ToldTrust::Adopt(const v1::Trust& message) {
   MESHCA_ASSIGN_OR_RETURN(std::shared_ptr<const sds::Trust> trust, ReadTrust(message));
+  MutexLock adopting(adopting_);
   if (const std::shared_ptr<const sds::Trust> known = Current(); known != nullptr) {
     if (trust->version < known->version) {
       return Refused("TRUST_OLDER", absl::StrCat("it has version ", trust->version, ", and version ", known->version,
@@ -59,6 +61,7 @@ absl::Status ToldTrust::Adopt(const v1::Trust& message) {
 }
 
 absl::Status ToldTrust::SaveAgain() {
+  MutexLock adopting(adopting_);
   if (!unsaved_) return absl::OkStatus();
   MESHCA_RETURN_IF_ERROR(state_.SaveTrust(message_));
   unsaved_ = false;

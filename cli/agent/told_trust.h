@@ -21,8 +21,8 @@ namespace meshca::agent {
 // Where the disk cannot take it, it holds all the same, because a root that was taken away must not go on being
 // trusted; it is then written as soon as that works (SaveAgain).
 //
-// The functions of sds::TrustSource, trust_domain and verifier: any thread. Restore, Adopt and SaveAgain: one thread at
-// a time, which listeners run on; they block on the disk.
+// Thread-safe. Restore, Adopt and SaveAgain block on the disk, and on each other; listeners run on the threads of the
+// first two, one call at a time and in order of version.
 class ToldTrust final : public sds::TrustSource {
  public:
   // `state` outlives it. Trusts nothing before Restore or Adopt.
@@ -47,11 +47,13 @@ class ToldTrust final : public sds::TrustSource {
   TrustDomain trust_domain() const;
 
  private:
-  void Publish(const v1::Trust& message, std::shared_ptr<const sds::Trust> trust);
+  void Publish(const v1::Trust& message, std::shared_ptr<const sds::Trust> trust)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(adopting_);
 
   AgentState& state_;
-  v1::Trust message_;     // what holds, as it was told; one thread's
-  bool unsaved_ = false;  // the same thread's
+  Mutex adopting_;                                // held across the disk and the listeners
+  v1::Trust message_ ABSL_GUARDED_BY(adopting_);  // what holds, as it was told
+  bool unsaved_ ABSL_GUARDED_BY(adopting_) = false;
   mutable Mutex mutex_;
   std::shared_ptr<const sds::Trust> current_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<const ChainVerifier> verifier_ ABSL_GUARDED_BY(mutex_);
