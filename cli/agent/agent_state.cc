@@ -113,7 +113,6 @@ absl::StatusOr<std::unique_ptr<AgentState>> AgentState::Open(const std::string& 
 std::string AgentState::Path(absl::string_view name) const { return absl::StrCat(folder_, "/", name); }
 
 absl::StatusOr<OwnIdentityPtr> AgentState::LoadIdentity() const {
-  MutexLock lock(mutex_);
   const std::string path = Path(kIdentityFile);
   MESHCA_ASSIGN_OR_RETURN(const std::optional<SecretBytes> pem, ReadIfThere(path, kIdentityBytesMax));
   if (!pem.has_value()) return OwnIdentityPtr();
@@ -123,7 +122,6 @@ absl::StatusOr<OwnIdentityPtr> AgentState::LoadIdentity() const {
 }
 
 absl::Status AgentState::SaveIdentity(const OwnIdentity& identity) {
-  MutexLock lock(mutex_);
   FaultPoint("agent: before its identity is saved");
   MESHCA_RETURN_IF_ERROR(ReplacePrivateFile(Path(kIdentityFile), OwnIdentityPem(identity).reveal()));
   FaultPoint("agent: after its identity is saved");
@@ -131,7 +129,6 @@ absl::Status AgentState::SaveIdentity(const OwnIdentity& identity) {
 }
 
 absl::StatusOr<std::optional<v1::Trust>> AgentState::LoadTrust() const {
-  MutexLock lock(mutex_);
   const std::string path = Path(kTrustFile);
   MESHCA_ASSIGN_OR_RETURN(const std::optional<SecretBytes> bytes, ReadIfThere(path, kTrustBytesMax));
   if (!bytes.has_value()) return std::optional<v1::Trust>();
@@ -143,13 +140,11 @@ absl::StatusOr<std::optional<v1::Trust>> AgentState::LoadTrust() const {
 }
 
 absl::Status AgentState::SaveTrust(const v1::Trust& trust) {
-  MutexLock lock(mutex_);
   FaultPoint("agent: before its trust is saved");
   return ReplacePrivateFile(Path(kTrustFile), trust.SerializeAsString());
 }
 
 absl::StatusOr<std::optional<v1::EntriesChange>> AgentState::LoadEntries() const {
-  MutexLock lock(mutex_);
   const std::string path = Path(kEntriesFile);
   MESHCA_ASSIGN_OR_RETURN(const std::optional<SecretBytes> bytes, ReadIfThere(path, kEntriesBytesMax));
   if (!bytes.has_value()) return std::optional<v1::EntriesChange>();
@@ -161,12 +156,11 @@ absl::StatusOr<std::optional<v1::EntriesChange>> AgentState::LoadEntries() const
 }
 
 absl::Status AgentState::SaveEntries(const v1::EntriesChange& entries) {
-  MutexLock lock(mutex_);
   return ReplacePrivateFile(Path(kEntriesFile), entries.SerializeAsString());
 }
 
 absl::StatusOr<std::unique_ptr<SoftwareKey>> AgentState::JoiningKey() {
-  MutexLock lock(mutex_);
+  MutexLock lock(joining_);
   const std::string path = Path(kJoiningKeyFile);
   MESHCA_ASSIGN_OR_RETURN(const std::optional<SecretBytes> pem, ReadIfThere(path, kIdentityBytesMax));
   if (pem.has_value()) {
@@ -181,7 +175,7 @@ absl::StatusOr<std::unique_ptr<SoftwareKey>> AgentState::JoiningKey() {
 }
 
 absl::Status AgentState::EndJoining(absl::string_view token_sha256) {
-  MutexLock lock(mutex_);
+  MutexLock lock(joining_);
   const std::string path = Path(kSpentTokensFile);
   MESHCA_ASSIGN_OR_RETURN(std::vector<std::string> spent, ReadSpentTokens(path));
   spent.push_back(HexLower(token_sha256));
@@ -196,7 +190,7 @@ absl::Status AgentState::EndJoining(absl::string_view token_sha256) {
 }
 
 absl::StatusOr<bool> AgentState::IsSpent(absl::string_view token_sha256) const {
-  MutexLock lock(mutex_);
+  MutexLock lock(joining_);
   MESHCA_ASSIGN_OR_RETURN(const std::vector<std::string> spent, ReadSpentTokens(Path(kSpentTokensFile)));
   const std::string wanted = HexLower(token_sha256);
   for (const std::string& one : spent) {

@@ -28,8 +28,8 @@ namespace meshca::agent {
 //   spent-tokens      SHA-256 of the join tokens that brought a certificate, one a line in hex
 //   lock              held by the process that uses the folder
 //
-// Every call blocks on the disk. Thread-safe: an agent that joins again does so beside its connection. Errors of all
-// name the path; Unavailable is a disk that is full or broken.
+// Thread-safe. Every call blocks on the disk. Errors of all name the path; Unavailable is a disk that is full or
+// broken.
 class AgentState {
  public:
   // Makes the folder where it is missing, takes its lock, and clears away what an interrupted write has left.
@@ -65,7 +65,8 @@ class AgentState {
 
   const std::string folder_;
   const UniqueFd lock_;
-  mutable Mutex mutex_;  // held while a file is read or replaced
+  // For what reads a file and then writes it; each file by itself is replaced by one rename.
+  mutable Mutex joining_;
 };
 
 }  // namespace meshca::agent

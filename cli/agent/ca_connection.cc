@@ -250,8 +250,16 @@ void CaConnection::Fail(const absl::Status& why) {
   const absl::Status verdict = judge_->last_verdict();
   if (!welcomed && !verdict.ok()) return Wait(CaConnectionState::kNotBelieved, verdict, jitter_.Next());
   const CaConnectionState state = StateOf(why, welcomed);
-  if (state == CaConnectionState::kAway) return Wait(state, why, jitter_.Next());
+  if (state == CaConnectionState::kAway) return Wait(state, why, std::min(jitter_.Next(), LongestWait()));
   Wait(state, why, UniformDuration(entropy_, options_.refused_retry / 2, options_.refused_retry * 1.5));
+}
+
+// An agent whose certificates are short-lived must be back before they end: it waits no longer than an eighth of what
+// its own has left.
+absl::Duration CaConnection::LongestWait() const {
+  const OwnIdentityPtr own = parts_.identity.Current();
+  if (own == nullptr) return options_.retry_max;
+  return std::max(options_.retry_first, (own->validity.not_after - clock_.Now()) / 8);
 }
 
 void CaConnection::Wait(CaConnectionState state, const absl::Status& why, absl::Duration wait) {

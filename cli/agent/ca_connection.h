@@ -115,6 +115,7 @@ class CaConnection final : public CaCaller {
   void Order(const v1::AttachResponse& message);
   void Fail(const absl::Status& why);
   void Wait(CaConnectionState state, const absl::Status& why, absl::Duration wait);
+  absl::Duration LongestWait() const;
   void Drop();
   void Reattach();
   void ReportHeld();

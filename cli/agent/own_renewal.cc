@@ -32,6 +32,7 @@ absl::Duration OwnRenewal::Advance() {
     renew_at_ = identity->validity.not_before + options_.renew_at * life + UniformDuration(entropy_, -tenth, tenth);
     timed_ = identity->serial;
   }
+  ForgetWhatIsOvertaken(*identity);
   if (clock_.SinceBoot() < next_) return next_ - clock_.SinceBoot();
   // One that has ended is of no use any more, and must not stand where the agent has joined again since.
   if (unsaved_ != nullptr && unsaved_->validity.not_after <= clock_.LikelyNow()) unsaved_ = nullptr;
@@ -40,6 +41,11 @@ absl::Duration OwnRenewal::Advance() {
   // One that is used although it could not be written is renewed as any other.
   if (!asked_ && (unsaved_ == nullptr || unsaved_ == now) && IsDue(*now)) Ask(*now);
   return absl::InfiniteDuration();  // until the executor's next look
+}
+
+void OwnRenewal::ForgetWhatIsOvertaken(const OwnIdentity& identity) {
+  if (unsaved_ == nullptr || identity.serial == parent_ || identity.serial == unsaved_->serial) return;
+  unsaved_ = nullptr;
 }
 
 bool OwnRenewal::IsDue(const OwnIdentity& identity) const {
@@ -61,6 +67,7 @@ void OwnRenewal::Ask(const OwnIdentity& identity) {
   one.set_spiffe_id(identity.id.uri());
   one.set_parent_serial(identity.serial);
   asked_ = true;
+  parent_ = identity.serial;
   parts_.ca.Call(kSignMethod, request.SerializeAsString(),
                  [this, key = std::move(key), id = identity.id](absl::StatusOr<std::string> response) {
                    asked_ = false;
@@ -70,6 +77,7 @@ void OwnRenewal::Ask(const OwnIdentity& identity) {
 
 void OwnRenewal::TakeAnswer(std::shared_ptr<const SoftwareKey> key, const SpiffeId& id,
                             const absl::StatusOr<std::string>& response) {
+  if (parts_.identity.Current()->serial != parent_) return;  // the agent has joined anew
   absl::StatusOr<OwnIdentityPtr> identity = ReadAnswer(std::move(key), id, response);
   if (!identity.ok()) return NoteFailure(Annotate(identity.status(), "renewal of the agent's own certificate"));
   unsaved_ = *std::move(identity);

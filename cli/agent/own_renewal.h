@@ -33,8 +33,9 @@ struct OwnRenewalOptions {
 
 // With a new key each time, by Sign for the agent's own ID. A certificate is written to the state before it is used.
 // Where the disk cannot take it, it is kept and written as soon as that works, so that no further ones are asked for;
-// and used unwritten once the written one has ended, for an agent without a certificate serves nobody. Goes by the wall
-// clock, and does nothing while that is not to be believed.
+// and used unwritten once the written one has ended, for an agent without a certificate serves nobody. One that comes
+// after the agent has joined anew is forgotten. Goes by the wall clock, and does nothing while that is not to be
+// believed.
 //
 // A duty of the executor: everything runs there, and blocks on the disk there. RenewSoon and last_failure: any thread.
 class OwnRenewal {
@@ -59,6 +60,7 @@ class OwnRenewal {
 
  private:
   absl::Duration Advance();
+  void ForgetWhatIsOvertaken(const OwnIdentity& identity);
   bool IsDue(const OwnIdentity& identity) const;
   void Ask(const OwnIdentity& identity);
   void TakeAnswer(std::shared_ptr<const SoftwareKey> key, const SpiffeId& id,
@@ -83,7 +85,8 @@ class OwnRenewal {
   std::string timed_;                           // its serial number
   bool asked_ = false;                          // an answer is on its way
   bool soon_ = false;
-  OwnIdentityPtr unsaved_;  // null: everything is written
+  std::string parent_;      // serial number of the certificate that was asked about last
+  OwnIdentityPtr unsaved_;  // in place of `parent_`; null: everything is written
   SignedAnswerReader reader_;
 
   mutable Mutex mutex_;

@@ -33,6 +33,7 @@ absl::Status ToldTrust::Restore() {
 absl::Status ToldTrust::Adopt(const v1::Trust& message) {
   MutexLock adopting(adopting_);
   MESHCA_ASSIGN_OR_RETURN(std::shared_ptr<const sds::Trust> trust, ReadTrust(message));
+  MutexLock adopting(adopting_);
   if (const std::shared_ptr<const sds::Trust> known = Current(); known != nullptr) {
     if (trust->version < known->version) {
       return Refused("TRUST_OLDER", absl::StrCat("it has version ", trust->version, ", and version ", known->version,

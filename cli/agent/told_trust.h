@@ -21,7 +21,8 @@ namespace meshca::agent {
 // Where the disk cannot take it, it holds all the same, because a root that was taken away must not go on being
 // trusted; it is then written as soon as that works (SaveAgain).
 //
-// Thread-safe. Restore, Adopt and SaveAgain block on the disk and run one at a time; listeners run on their thread.
+// Thread-safe. Restore, Adopt and SaveAgain block on the disk, and on each other; listeners run on the threads of the
+// first two, one call at a time and in order of version.
 class ToldTrust final : public sds::TrustSource {
  public:
   // `state` outlives it. Trusts nothing before Restore or Adopt.
@@ -50,7 +51,7 @@ class ToldTrust final : public sds::TrustSource {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(adopting_);
 
   AgentState& state_;
-  Mutex adopting_;                                // held through a whole Restore, Adopt or SaveAgain
+  Mutex adopting_;                                // held across the disk and the listeners
   v1::Trust message_ ABSL_GUARDED_BY(adopting_);  // what holds, as it was told
   bool unsaved_ ABSL_GUARDED_BY(adopting_) = false;
   mutable Mutex mutex_;

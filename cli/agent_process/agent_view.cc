@@ -79,7 +79,8 @@ std::vector<CheckedFact> CheckAgent(const AgentView& view) {
                                            : absl::StrCat("version ", view.trust_version, ", ", view.roots, " roots"),
                    view.trust_version == 0 ? "mend the connection to the CA" : ""});
   facts.push_back({"entries", view.entries_revision == 0 ? State::kWarning : State::kOk,
-                   absl::StrCat(view.entries, " for node ", view.node),
+                   absl::StrCat(view.entries, " for node ", view.node,
+                                view.entries_revision == 0 ? ", as they were before the agent started" : ""),
                    view.entries_revision == 0 ? "they come with the connection to the CA" : ""});
   facts.push_back(
       {"keys", view.keys_waiting == 0 ? State::kOk : State::kWarning,

@@ -139,6 +139,29 @@ TEST_F(OwnRenewalTest, UsesAnUnsavedOneRatherThanNone) {
   EXPECT_EQ(renewed_, 1);
 }
 
+TEST_F(OwnRenewalTest, NeverTakesThePlaceOfACertificateThatTheAgentJoinedWithMeanwhile) {
+  const auto join_anew = [&] {
+    const OwnIdentityPtr joined = MakeAgent(authority_.keys(), "node-1", absl::Hours(24), clock_.Now());
+    identity_.Set(joined);
+    return joined->serial;
+  };
+  Pass(absl::Hours(15));
+  std::string joined = join_anew();
+  Grant();  // of what was asked for before
+  EXPECT_EQ(Serial(), joined);
+  EXPECT_EQ(SavedSerial(), first_->serial);
+
+  Pass(absl::Hours(15));
+  std::filesystem::rename(folder_, folder_ + ".away");
+  Grant();
+  joined = join_anew();
+  std::filesystem::rename(folder_ + ".away", folder_);
+  Pass(absl::Minutes(2));
+  EXPECT_EQ(Serial(), joined);
+  EXPECT_EQ(SavedSerial(), first_->serial);
+  EXPECT_EQ(renewed_, 0);
+}
+
 TEST_F(OwnRenewalTest, ComesSoonWhereItIsOrdered) {
   renewal_.RenewSoon();
   Settle();

@@ -27,6 +27,7 @@ AgentView Healthy() {
   view.connection.state = AgentState::kAttached;
   view.connection.server = "ca.test:15012";
   view.connection.since = absl::FromUnixSeconds(999'001);
+  view.connection.attached_last = view.connection.since;
   view.certificate_ends = view.now + absl::Hours(1);
   view.trust_version = 4;
   view.roots = 2;

@@ -130,7 +130,6 @@ TEST_P(AgentFaults, NameTheFlag) {
 INSTANTIATE_TEST_SUITE_P(
     Rules, AgentFaults,
     testing::Values(
-        AgentFault{"NoServer", {{"server", {}}}, "server: names no CA; say which: --server HOST:PORT"},
         AgentFault{"NoPort", {{"server", {"ca.example"}}}, "--server: expects HOST:PORT"},
         AgentFault{"NoHost", {{"server", {":15012"}}}, "--server: \":15012\" names no host"},
         AgentFault{"PortZero", {{"server", {"ca.example:0"}}}, "--server: nothing listens at port 0"},
