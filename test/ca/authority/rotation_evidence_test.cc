@@ -136,13 +136,13 @@ INSTANTIATE_TEST_SUITE_P(
                      One([](auto& r) { r.trust_version = 7, r.certificate_expires = kNow - absl::Hours(99); }), 1, 1,
                      "not-acknowledged"},
         EvidenceCase{"WasDeliveredBothRoots", For::kActivation, One([](auto& r) {
-                       r.kind = kWorkloadApiKind;
+                       r.kind = std::string(kWorkloadApiKind);
                        r.acknowledged_at = absl::InfinitePast();
                        r.delivered_at = kNow;
                      }),
                      1, 0, ""},
         EvidenceCase{"TakesJwtKeysAlone", For::kActivation, One([](auto& r) {
-                       r.kind = kWorkloadJwtKind;
+                       r.kind = std::string(kWorkloadJwtKind);
                        r.takes_bundle = r.takes_key = false;
                        r.takes_jwt_keys = true;
                        r.trust_version = 0;
