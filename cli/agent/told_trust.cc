@@ -31,7 +31,6 @@ absl::Status ToldTrust::Restore() {
 }
 
 absl::Status ToldTrust::Adopt(const v1::Trust& message) {
-  MutexLock adopting(adopting_);
   MESHCA_ASSIGN_OR_RETURN(std::shared_ptr<const sds::Trust> trust, ReadTrust(message));
   MutexLock adopting(adopting_);
   if (const std::shared_ptr<const sds::Trust> known = Current(); known != nullptr) {
