@@ -60,7 +60,8 @@ class TrustTable {
   virtual absl::StatusOr<uint64_t> HighestBundleNumber() = 0;  // 0: there is none
   virtual absl::StatusOr<std::optional<WithMac<StoredBundle>>> FindNewestBundle() = 0;
   virtual absl::Status VisitBundles(absl::FunctionRef<absl::Status(WithMac<StoredBundle>)> visit) = 0;
-  // The three above and this leave jwt_keys_der empty, or do not look at it.
+  // A bundle's JWT keys stand in a row of their own: the three calls above leave StoredBundle::jwt_keys_der empty, and
+  // InsertBundle does not look at it.
   virtual absl::Status InsertBundle(const StoredBundle& bundle, absl::string_view mac) = 0;
   // nullopt: no JWT key was published with that bundle.
   virtual absl::StatusOr<std::optional<WithMac<BundleJwtKeys>>> FindBundleJwtKeys(uint64_t sequence_number) = 0;

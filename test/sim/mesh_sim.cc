@@ -361,8 +361,12 @@ void MeshSim::LookAtTokens() {
     Broken("a JWT key signs that nobody trusts");
   }
   if (snapshot->jwt_signer == nullptr && snapshot->why_no_jwt.empty()) Broken("no JWT key signs, and nobody says why");
+  // Who left is remembered until its certificate has ended, as far as that was saved when the server last died. A
+  // rotation of the root has the inventory besides; tokens are in none.
+  std::set<std::string> remembered;
+  for (const SubscriberRecord& record : registry_->List()) remembered.insert(record.instance);
   for (const SimHolder& verifier : holders_) {
-    if (verifier.foreign || verifier.jwt_keys.empty()) continue;
+    if (verifier.foreign || verifier.jwt_keys.empty() || !remembered.contains(verifier.name)) continue;
     if (verifier.leaf.has_value() && verifier.leaf->not_after < truth) continue;
     for (const SimHolder& peer : holders_) {
       if (!peer.token.has_value() || peer.token->expires_at < truth) continue;
