@@ -20,16 +20,17 @@ def wait_until(condition, timeout, what):
 
 
 class Background:
-    """`command` running, its stdout lines in `lines`, its stderr in the file `stderr_path`."""
+    """`command` running, its stdout lines in `lines`, its stderr in the file `stderr_path`. It reads nothing, or from a
+    pipe what tell() writes."""
 
-    def __init__(self, command, stderr_path, env=None, cwd=None):
+    def __init__(self, command, stderr_path, env=None, cwd=None, stdin=subprocess.DEVNULL):
         self.command = [str(word) for word in command]
         self.stderr_path = stderr_path
         self.lines = []
         self._changed = threading.Condition()
         self._ended = False
         with open(stderr_path, "ab") as stderr:
-            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            self.process = subprocess.Popen(self.command, stdin=stdin, stdout=subprocess.PIPE,
                                             stderr=stderr, text=True, errors="replace", env=env, cwd=cwd)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -57,6 +58,20 @@ class Background:
                 f"{self.command[0]} printed no line starting with {prefix!r} within {timeout} s"
                 f"{' and ended' if self._ended else ''}\n{self.output()}")
             return self.lines[:index + 1]
+
+    def wait_for_count(self, count, timeout=60):
+        """Returns its first `count` stdout lines."""
+        with self._changed:
+            self._changed.wait_for(lambda: len(self.lines) >= count or self._ended, timeout)
+            assert len(self.lines) >= count, (
+                f"{self.command[0]} printed {len(self.lines)} lines, not {count}, within {timeout} s"
+                f"{' and ended' if self._ended else ''}\n{self.output()}")
+            return self.lines[:count]
+
+    def tell(self, line):
+        """Writes a line to its standard input, which was started as subprocess.PIPE."""
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
 
     def output(self):
         """What it has printed so far, for an assertion's message."""

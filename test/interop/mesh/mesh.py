@@ -1,0 +1,343 @@
+"""A mesh of services in up to six languages that all call each other, while keys are renewed and roots are rotated.
+
+usage: mesh.py MESHCA FOLDER     `cli/quickstart.sh --mesh`: a CA of its own and the services of every toolchain that is
+                                 there; exits 0 only if no connection failed. BUILD_DIR of the C++ service is MESHCA's.
+README.md beside this file has the contract of a service.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import ssl
+import subprocess
+import sys
+import time
+
+from background import Background, wait_until
+from meshca_process import MeshcaProcess
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
+BUILT = ROOT / "build" / "interop" / "mesh"
+LIFETIME_S = 30
+BUILD_TIMEOUT_S = 900
+# Leaves that are soon renewed; a stream that has held what it was told for two seconds has it.
+SERVE_OPTIONS = ("--leaf-lifetime", f"{LIFETIME_S}s", "--leaf-lifetime-max", "1h", "--rotation-skew", "0s",
+                 "--rotation-settle", "0s", "--rotation-delivered-after", "2s")
+
+
+@dataclasses.dataclass
+class Program:
+    """A built service: its command, and the executable that the kernel says it is. No two services share one, so that an
+    entry with `unix:path` tells them apart although one user runs them all."""
+    command: list
+    executable: pathlib.Path
+    env: dict = dataclasses.field(default_factory=dict)
+
+
+def build(command, folder, **env):
+    done = subprocess.run([str(word) for word in command], cwd=folder, env=dict(os.environ, **env), text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=BUILD_TIMEOUT_S)
+    assert done.returncode == 0, f"{command[0]}: {done.stdout}"
+
+
+def copied(language):
+    """The service's sources in build/interop, so that no tool leaves its files in the source tree."""
+    folder = BUILT / language
+    shutil.copytree(HERE / language, folder, dirs_exist_ok=True)
+    return folder
+
+
+def executable_of_its_own(program, path):
+    """`program` under another name: `path` is then what /proc says of who runs it."""
+    program = os.path.realpath(program)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(program, path)
+    except OSError:  # another file system, or somebody else's file
+        shutil.copy2(program, path)
+    return path
+
+
+def python_program(folder, build_dir):
+    # A copied interpreter finds its standard library by itself, and our packages by the path.
+    python = executable_of_its_own(sys.executable, folder / "python")
+    packages = os.pathsep.join(path for path in sys.path if path.endswith("site-packages"))
+    return Program([python, HERE / "python" / "service.py"], python, {"PYTHONPATH": packages})
+
+
+def cpp_program(folder, build_dir):
+    program = executable_of_its_own(build_dir / "test/interop/mesh/cpp/mesh_cpp_service", folder / "service")
+    return Program([program], program)
+
+
+def go_program(folder, build_dir):
+    program = folder / "service"
+    build(["go", "build", "-o", program, "."], copied("go"))
+    return Program([program], program)
+
+
+def rust_program(folder, build_dir):
+    sources = copied("rust")
+    build(["cargo", "build", "--quiet"], sources, CARGO_TARGET_DIR=str(sources / "target"))
+    program = executable_of_its_own(sources / "target/debug/service", folder / "service")
+    return Program([program], program)
+
+
+def node_program(folder, build_dir):
+    sources = copied("node")
+    shutil.copy2(ROOT / "proto/spiffe/workload/workload.proto", sources)
+    build(["npm", "install", "--no-audit", "--no-fund", "--silent"], sources)
+    node = executable_of_its_own(shutil.which("node"), folder / "node")
+    return Program([node, sources / "service.js"], node)
+
+
+def java_program(folder, build_dir):
+    sources = copied("java")
+    build(["mvn", "-q", "-B", "package"], sources)
+    # The launcher looks for its virtual machine beside itself.
+    home = pathlib.Path(os.path.realpath(shutil.which("java"))).parent.parent
+    java = executable_of_its_own(home / "bin" / "java", folder / "jdk" / "bin" / "java")
+    for part in ("lib", "conf"):
+        (folder / "jdk" / part).symlink_to(home / part)
+    return Program([java, "-cp", f"{sources}/target/mesh-service-1.jar:{sources}/target/dependency/*", "Service"], java)
+
+
+# Each language, what builds its service, and the tools that takes.
+PROGRAMS = {
+    "cpp": (cpp_program, ()),
+    "go": (go_program, ("go",)),
+    "java": (java_program, ("java", "javac", "mvn")),
+    "node": (node_program, ("node", "npm")),
+    "python": (python_program, ()),
+    "rust": (rust_program, ("cargo", "rustc")),
+}
+
+
+def languages_here(build_dir):
+    """Those whose toolchain is on the PATH; the C++ service is built with meshca's tests."""
+    there = [name for name, (_, tools) in PROGRAMS.items() if all(shutil.which(tool) for tool in tools)]
+    if not (build_dir / "test/interop/mesh/cpp/mesh_cpp_service").exists():
+        there.remove("cpp")
+    return there
+
+
+class Service:
+    """One of them, running."""
+
+    def __init__(self, name, spiffe_id, program, socket, folder):
+        self.name = name
+        self.spiffe_id = spiffe_id
+        self.program = program
+        self.socket = socket
+        self.stderr = folder / f"{name}.log"
+        self.background = None
+
+    def start(self, let_in):
+        env = {**os.environ, **self.program.env, "SPIFFE_ENDPOINT_SOCKET": f"unix://{self.socket}"}
+        self.background = Background([*self.program.command, *let_in], self.stderr, env, stdin=subprocess.PIPE)
+
+    def wait_ready(self, timeout=60):
+        ready = json.loads(self.background.wait_for_count(1, timeout)[0])
+        assert ready["spiffe_id"] == self.spiffe_id, f"{self.name} is {ready['spiffe_id']}, not {self.spiffe_id}"
+        self.address = ready["address"]
+
+    def add_peer(self, other):
+        self.background.tell(f"peer {other.spiffe_id} {other.address}")
+
+    def report(self):
+        lines = len(self.background.lines)
+        self.background.tell("report")
+        return json.loads(self.background.wait_for_count(lines + 1)[-1])
+
+    def finish(self):
+        """Closes its input: it ends by itself, with a last report."""
+        lines = len(self.background.lines)
+        self.background.process.stdin.close()
+        report = json.loads(self.background.wait_for_count(lines + 1, 120)[-1])
+        code = self.background.process.wait(60)
+        assert code == 0, f"{self.name} exited {code}\n{self.background.output()}"
+        return report
+
+    def kill(self):
+        if self.background and self.background.running():
+            self.background.kill()
+
+
+class Mesh:
+    """Services that have their identities from `socket`: a server's, or an agent's.
+
+    `names` are languages of PROGRAMS. The services end with the `with` block, whatever happened in it.
+    """
+
+    def __init__(self, names, folder, build_dir, socket, trust_domain="cluster.local"):
+        self.folder = pathlib.Path(folder).resolve()
+        self.trust_domain = trust_domain
+        self.services = [Service(name, f"spiffe://{trust_domain}/mesh/{name}",
+                                 PROGRAMS[name][0](self.folder / name, pathlib.Path(build_dir)), socket, self.folder)
+                         for name in names]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        for service in self.services:
+            service.kill()
+
+    def create_entries(self, cli, *options):
+        """Who may be whom. `cli(...)` runs a meshca command; `options` are more of `meshca entry create`."""
+        for service in self.services:
+            cli("entry", "create", service.spiffe_id, "--selector", f"unix:uid:{os.getuid()}", "--selector",
+                f"unix:path:{service.program.executable}", *options)
+
+    def start(self):
+        ids = [service.spiffe_id for service in self.services]
+        for service in self.services:
+            service.start(ids)
+        for service in self.services:
+            service.wait_ready()
+        for service in self.services:
+            for other in self.services:
+                service.add_peer(other)
+
+    def reports(self):
+        return {service.name: service.report() for service in self.services}
+
+    def calls(self, kind):
+        """How many calls of this kind ("ok" or "jwt_ok") there were, of the pair that had the fewest."""
+        return min(peer[kind] for report in self.reports().values() for peer in report["peers"].values())
+
+    def wait_for_calls(self, more, kind="ok", timeout=60):
+        """Until each has called each `more` times from now on."""
+        pairs = lambda: {(name, peer): counts[kind] for name, report in self.reports().items()  # noqa: E731
+                         for peer, counts in report["peers"].items()}
+        before = pairs()
+        late = lambda: {pair: count for pair, count in pairs().items() if count < before[pair] + more}  # noqa: E731
+        wait_until(lambda: not late(), timeout, lambda: f"{more} calls ({kind}) of these pairs: {late()}\n{self.complaints()}")
+
+    def wait_for_each(self, condition, what, timeout=60):
+        """Until condition(report) holds of every service's report."""
+        late = lambda: [name for name, report in self.reports().items() if not condition(report)]  # noqa: E731
+        wait_until(lambda: not late(), timeout, lambda: f"{what}: not yet {late()}\n{self.complaints()}")
+
+    def complaints(self):
+        return complaints(self.reports())
+
+    def finish(self):
+        """Ends all of them; what came of it."""
+        return {service.name: service.finish() for service in self.services}
+
+
+def complaints(reports):
+    """What failed, one line each."""
+    lines = [f"{name} -> {peer.rsplit('/', 1)[-1]}: {error}" for name, report in reports.items()
+             for peer, counts in report["peers"].items() for error in counts["errors"]]
+    lines += [f"{name} refused: {text}" for name, report in reports.items() for text in report["refusals"]]
+    return "\n".join(lines)
+
+
+def failed(reports, with_jwts):
+    """How many calls failed or were refused in all."""
+    kinds = ("failed", "jwt_failed") if with_jwts else ("failed",)
+    return sum(report["refused"] + sum(peer[kind] for peer in report["peers"].values() for kind in kinds)
+               for report in reports.values())
+
+
+def matrix(reports, with_jwts):
+    """Connections that succeeded, caller by called; a "+" before the JWT-SVIDs that were accepted."""
+    names = list(reports)
+    rows = [["calls", *names]]
+    for name in names:
+        row = [name]
+        for peer in reports[name]["peers"].values():
+            row.append(f"{peer['ok']}+{peer['jwt_ok']}" if with_jwts else str(peer["ok"]))
+        rows.append(row)
+    widths = [max(len(row[column]) for row in rows) for column in range(len(names) + 1)]
+    return ["  ".join(word.rjust(width) for word, width in zip(row, widths)) for row in rows]
+
+
+def roots_of(ca):
+    """The SHA-256 of each root that is trusted now."""
+    certificates = re.findall(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", ca.root_pem, re.S)
+    return {hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest() for pem in certificates}
+
+
+def mints_jwts(ca):
+    """Whether this meshca has keys for JWT-SVIDs."""
+    return ca.cli("jwt", "keys", check=False).returncode == 0
+
+
+def play(ca, mesh, say=print):
+    """The whole story against a server that serve_options() started: renewals, another root, another JWT key; then the
+    reports, of which none may have a failure."""
+    with_jwts = mints_jwts(ca)
+    names = [service.name for service in mesh.services]
+
+    def step(title):
+        say(f"\n== {title}")
+
+    step(f"{len(names)} services: {', '.join(names)}")
+    mesh.create_entries(ca.cli)
+    mesh.start()
+    mesh.wait_for_calls(3)
+    if with_jwts:
+        mesh.wait_for_calls(1, "jwt_ok")
+    say(f"   each has called each: {len(names) ** 2} pairs")
+
+    step(f"every key is renewed (certificates live {LIFETIME_S} s)")
+    had = {name: len(report["serials"]) for name, report in mesh.reports().items()}
+    mesh.wait_for_each(lambda report: len(report["serials"]) > min(had.values()), "a renewed certificate")
+    mesh.wait_for_calls(1)
+
+    step("meshca root rotate, under traffic")
+    old = roots_of(ca)
+    begun = time.monotonic()
+    ca.cli("root", "rotate", timeout=300)
+    new = roots_of(ca)
+    assert len(new) == 1 and not old & new, f"trusted before: {old}, and now: {new}"
+    say(f"   the old root is gone after {time.monotonic() - begun:.0f} s")
+    mesh.wait_for_each(lambda report: old | new <= set(report["roots"]), "both roots")
+    mesh.wait_for_calls(3)
+
+    if with_jwts:
+        step("meshca jwt rotate")
+        ca.cli("jwt", "rotate", timeout=300)
+        mesh.wait_for_calls(1, "jwt_ok")
+
+    reports = mesh.finish()
+    step("connections that succeeded, caller by called" + (", and JWT-SVIDs that were accepted" if with_jwts else ""))
+    for line in matrix(reports, with_jwts):
+        say("   " + line)
+    say(f"   failed: {failed(reports, with_jwts)}")
+    if failed(reports, with_jwts) and (text := complaints(reports)):
+        say(text)
+    return reports
+
+
+def main():
+    meshca, folder = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).resolve()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    begun = time.monotonic()
+    names = languages_here(meshca.parent)
+    for name in sorted(set(PROGRAMS) - set(names)):
+        print(f"no {name}: {' '.join(PROGRAMS[name][1]) or 'its program'} is not here")
+    print(f"building the services: {', '.join(names)} (some minutes the first time)", flush=True)
+    ca = MeshcaProcess(meshca, folder, folder / "state", SERVE_OPTIONS)
+    with contextlib.ExitStack() as stack:
+        stack.callback(ca.stop)
+        ca.start()
+        mesh = stack.enter_context(Mesh(names, folder, meshca.parent, ca.api_socket))
+        reports = play(ca, mesh, lambda text: print(text, flush=True))
+        if failed(reports, mints_jwts(ca)):
+            sys.exit("some calls failed")
+    print(f"\nall of it held, in {time.monotonic() - begun:.0f} s; logs and state are in {folder}")
+
+
+if __name__ == "__main__":
+    main()
