@@ -125,8 +125,9 @@ class KeyRing final {
   void VisitKeys(absl::FunctionRef<void(const KeyView&)> visit) const;
 
   // To be called when rights may have changed: asks the authenticator about every holder. One that may not have its key
-  // any more is told so (a final error) and holds it no longer; a key that nobody is left to hold is dropped. Whose
-  // rights changed otherwise keeps the key until its renewal.
+  // any more is told so (a final error) and holds it no longer; a key that nobody is left to hold is dropped, and so is
+  // one that nobody holds and whose last holder may not have it any more. Whose rights changed otherwise keeps the key
+  // until its renewal.
   void Recheck();
 
   // To be called when certificates were revoked: asks the RevocationSource about the certificate of every key, and

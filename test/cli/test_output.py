@@ -46,7 +46,7 @@ ARGUMENTS = {
     "sds watch": ["default", "--socket", "{api}"],
     "workload x509": ["--socket", "{api}"],
     "workload bundles": ["--socket", "{api}"],
-    "workload jwt": None,  # needs a key that signs JWT-SVIDs
+    "workload jwt": ["--audience", "api", "--socket", "{api}"],
     "db backup": ["{tmp}/backup.db"],
     "db restore": None,  # wants the server stopped
     "completion": ["bash"],
