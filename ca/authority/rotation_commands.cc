@@ -159,6 +159,7 @@ absl::Status RotationCommands::TakeStepNow(Act act, bool force, const std::strin
   }
   const std::string forced_by = view.evidence.Satisfied() ? "" : actor;
   MESHCA_RETURN_IF_ERROR(TakeRotationStep(authorities_, act, forced_by, view, actor));
+  watch_.JudgeAgainAtOnce();
   RefreshReport();
   return absl::OkStatus();
 }

@@ -152,8 +152,10 @@ void SubscriberInstance::SettleKeysSent() {
   record_.version_info = is_only_and_own ? oldest->version_info : "";
 }
 
-void SubscriberInstance::Certify(absl::Time not_after) {
-  record_.certificate_expires = std::max(record_.certificate_expires, not_after);
+bool SubscriberInstance::Certify(absl::Time not_after) {
+  if (not_after <= record_.certificate_expires) return false;
+  record_.certificate_expires = not_after;
+  return true;
 }
 
 bool SubscriberInstance::EndCertificates(absl::Time until) {

@@ -118,8 +118,8 @@ class SubscriberInstance {
 
   // Something was sent to it, so from now on it may hold something.
   void MayHold() { may_hold_ = true; }
-  // A certificate that ends at `not_after` was sent to it.
-  void Certify(absl::Time not_after);
+  // A certificate that ends at `not_after` was sent to it. Whether that is later than all before.
+  bool Certify(absl::Time not_after);
   // None of its certificates ends later than `until`, because later ones were revoked. False: that was known already.
   bool EndCertificates(absl::Time until);
   // Forgets the keys it was sent whose certificates have ended, if it has several. False: nothing changed.

@@ -87,8 +87,9 @@ void SubscriberLedger::Carry(StreamId id, const Carried& what) {
 void SubscriberLedger::Send(StreamId id, absl::Time certificate_ends) {
   const auto [entry, stream] = FindStream(id);
   if (entry == nullptr) return;
-  entry->instance.Certify(certificate_ends);
-  if (entry->instance.may_hold()) return;
+  // Until when it is remembered once it has left is saved before it can leave: a crash must not forget it sooner.
+  const bool longer = entry->instance.Certify(certificate_ends);
+  if (entry->instance.may_hold() && !longer) return;
   entry->instance.MayHold();
   Change(*entry);
 }

@@ -173,7 +173,7 @@ absl::Status MeshcaServer::StartIssuance() {
   svid_source_ = std::make_unique<PipelineSvidSource>(*pipeline_);
   certificates_ = std::make_unique<InventoryCertificates>(*state_->store);
   jwt_minter_ = std::make_unique<JwtMinter>(*state_->authorities);
-  jwt_source_ = std::make_unique<MinterJwtSource>(*jwt_minter_, clock_);
+  jwt_source_ = std::make_unique<MinterJwtSource>(*jwt_minter_, state_->authorities->clock());
   sds_ = std::make_unique<sds::SdsService>(SdsParts());
   reissuer_ = std::make_unique<KeyRingReissuer>(sds_->keys());
   sds_subscribers_ = std::make_unique<SdsSubscribers>(*sds_);

@@ -12,7 +12,7 @@ void MinterJwtSource::Mint(sds::JwtSvidRequest request, Done done) {
         WithReason(absl::PermissionDeniedError("the caller may not have this identity"), "SPIFFE_ID_NOT_ALLOWED"));
   }
   absl::StatusOr<MintedJwt> minted =
-      minter_.Mint(request.id, request.audiences, request.caller.JwtTtlMax(request.id), clock_.Now());
+      minter_.Mint(request.id, request.audiences, request.caller.JwtTtlMax(request.id), clock_.LikelyNow());
   if (!minted.ok()) return std::move(done)(minted.status());
   std::move(done)(sds::MintedJwtSvid{std::move(minted->token), minted->expires_at});
 }

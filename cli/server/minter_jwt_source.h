@@ -2,7 +2,7 @@
 #ifndef MESHCA_CLI_SERVER_MINTER_JWT_SOURCE_H_
 #define MESHCA_CLI_SERVER_MINTER_JWT_SOURCE_H_
 
-#include "ca/base/clock.h"
+#include "ca/base/judged_clock.h"
 #include "ca/issuance/jwt_minter.h"
 #include "sds/jwt_source.h"
 
@@ -12,13 +12,13 @@ namespace meshca::cli {
 class MinterJwtSource final : public sds::JwtSource {
  public:
   // Both outlive it.
-  MinterJwtSource(JwtMinter& minter, const Clock& clock) : minter_(minter), clock_(clock) {}
+  MinterJwtSource(JwtMinter& minter, const JudgedClock& clock) : minter_(minter), clock_(clock) {}
 
   void Mint(sds::JwtSvidRequest request, Done done) override;
 
  private:
   JwtMinter& minter_;
-  const Clock& clock_;
+  const JudgedClock& clock_;
 };
 
 }  // namespace meshca::cli
