@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "ca/authn/authenticator.h"
 #include "ca/base/status.h"
+#include "ca/base/utc_text.h"
 #include "ca/edge/credentials.h"
 #include "ca/identity/node_name.h"
 
@@ -39,7 +40,18 @@ absl::StatusOr<AgentCaller> AgentGate::Identify(const rpc::Peer& peer, const rpc
 }
 
 absl::Status AgentGate::Judge(const AgentCaller& agent) const {
+  const absl::StatusOr<NodeRecord> node = nodes_.FindNode(agent.node);
+  if (!node.ok() && !absl::IsNotFound(node.status())) return node.status();
+  if (node.ok() && node->banned()) return NodeIsBanned(*node);
   return issuances_.JudgePresented(*agent.identity.presented, agent.identity.trusted_issuers).status();
+}
+
+absl::Status NodeIsBanned(const NodeRecord& node) {
+  return WithReason(
+      absl::PermissionDeniedError(absl::StrCat("node ", node.node, ": banned since ", UtcText(node.banned_at),
+                                               "; an operator may lift it (meshca node forget ", node.node,
+                                               "), and a token that is made after that lets its agent join again")),
+      "NODE_BANNED");
 }
 
 }  // namespace meshca

@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "ca/authn/client_certificate.h"
 #include "ca/identity/caller_identity.h"
+#include "ca/identity/node_store.h"
 #include "ca/issuance/issuance_store.h"
 #include "ca/rpc/metadata.h"
 #include "ca/rpc/peer.h"
@@ -29,22 +30,27 @@ struct AgentCaller {
 // Thread-safe.
 class AgentGate {
  public:
-  // Both outlive the gate.
-  AgentGate(const ClientCertificateAuthenticator& certificates, IssuanceStore& issuances)
-      : certificates_(certificates), issuances_(issuances) {}
+  // All outlive the gate.
+  AgentGate(const ClientCertificateAuthenticator& certificates, IssuanceStore& issuances, NodeStore& nodes)
+      : certificates_(certificates), issuances_(issuances), nodes_(nodes) {}
 
   // By the connection alone; computes only. Unauthenticated (CREDENTIAL_MISSING: no client certificate; and the
   // authenticator's), PermissionDenied (NOT_AN_AGENT).
   absl::StatusOr<AgentCaller> Identify(const rpc::Peer& peer, const rpc::Metadata& metadata, absl::Time now) const;
 
-  // By the inventory: the certificate is on record and not revoked, the machine has the node's name, the node is not
-  // banned. Blocks on the database. Errors are IssuanceStore::JudgePresented's.
+  // By the inventory: the node is not banned (PermissionDenied, NODE_BANNED; said before anything else, because a ban
+  // revokes the certificate too), the certificate is on record and not revoked, its machine has the node's name. Blocks
+  // on the database. Errors are also IssuanceStore::JudgePresented's.
   absl::Status Judge(const AgentCaller& agent) const;
 
  private:
   const ClientCertificateAuthenticator& certificates_;
   IssuanceStore& issuances_;
+  NodeStore& nodes_;
 };
+
+// What whoever holds the key of a banned node's agent is told: by whom it was banned, and why, is for operators.
+absl::Status NodeIsBanned(const NodeRecord& node);
 
 }  // namespace meshca
 

@@ -7,7 +7,6 @@
 #include "absl/strings/str_cat.h"
 #include "ca/base/log.h"
 #include "ca/base/status.h"
-#include "ca/base/utc_text.h"
 #include "ca/edge/credentials.h"
 #include "ca/edge/edge_status.h"
 #include "ca/identity/node_name.h"
@@ -62,7 +61,7 @@ AgentService::AgentService(Parts parts)
     : parts_(parts),
       registry_(*parts.subscribers, *parts.clock, parts.leaf_skew),
       entries_(parts.clock->LikelyNow()),
-      gate_(*parts.certificates, *parts.issuances),
+      gate_(*parts.certificates, *parts.issuances, *parts.nodes),
       workers_(kWorkers, kWorkersQueue),
       streams_({&registry_, &entries_, &gate_, &workers_, parts.clock, parts.entropy, parts.delivered_after,
                 parts.hello_within}),
@@ -218,7 +217,7 @@ void AgentService::Sign(std::shared_ptr<rpc::Call> call) {
     return refuse(Invalid("REQUESTS", absl::StrCat("sign: the message has ", request.requests_size(),
                                                    " requests; 1 to ", AgentSignCall::kRequestsMax, " are answered")));
   }
-  const AgentSignCall::Parts parts{parts_.pipeline, &registry_, parts_.entropy};
+  const AgentSignCall::Parts parts{parts_.pipeline, &registry_, &gate_, &workers_, parts_.entropy};
   const auto sign = std::make_shared<AgentSignCall>(parts, std::move(call), *std::move(agent),
                                                     [this](uint64_t issued, uint64_t refused) {
                                                       certificates_.fetch_add(issued, kRelaxed);
@@ -312,11 +311,7 @@ absl::Status AgentService::ForgetBanned() {
   MESHCA_ASSIGN_OR_RETURN(const std::vector<NodeRecord> nodes, parts_.nodes->ListNodes());
   for (const NodeRecord& node : nodes) {
     if (!node.banned() || !registry_.Find(node.node).has_value()) continue;
-    registry_.Forget(
-        node.node,
-        WithReason(absl::PermissionDeniedError(absl::StrCat("node ", node.node, ": banned at ", UtcText(node.banned_at),
-                                                            node.ban_reason.empty() ? "" : ": ", node.ban_reason)),
-                   "NODE_BANNED"));
+    registry_.Forget(node.node, NodeIsBanned(node));
   }
   return absl::OkStatus();
 }

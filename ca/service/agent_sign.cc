@@ -32,9 +32,10 @@ absl::Status CheckCsr(const std::string& csr) {
       "CSR_TOO_LARGE");
 }
 
-// About the agent and not about one of its requests: nothing else would be answered otherwise.
-bool IsAboutTheAgent(absl::string_view reason) {
-  return reason == "NODE_BANNED" || reason == "NODE_REPLACED" || reason == "NODE_UNKNOWN";
+// Perhaps about the agent, and not about one of its requests: then no other would be answered otherwise.
+bool MayBeAboutTheAgent(absl::string_view reason) {
+  return reason == "NODE_BANNED" || reason == "NODE_REPLACED" || reason == "NODE_UNKNOWN" ||
+         reason == "CERTIFICATE_REVOKED" || reason == "CERTIFICATE_NOT_RECORDED";
 }
 
 // The agent's own renewal: by its certificate, as anybody renews.
@@ -149,7 +150,7 @@ void AgentSignCall::Refuse(int place, const absl::Status& why) {
     result.set_code(static_cast<int>(told.code()));
     result.set_message(std::string(told.message()));
     result.set_reason(ReasonOf(told));
-    if (IsAboutTheAgent(ReasonOf(told))) agent_refused_ = told;
+    agent_refused_ |= MayBeAboutTheAgent(ReasonOf(told));
   }
   Count();
 }
@@ -164,12 +165,27 @@ void AgentSignCall::Count() {
 
 // The last one's thread; nobody else comes here.
 void AgentSignCall::Finish() {
+  rpc::Payload response;
+  {
+    MutexLock lock(mutex_);
+    uint64_t issued = 0;
+    for (const v1::CertificateResult& result : response_.results()) issued += result.code() == 0 ? 1 : 0;
+    std::move(ended_)(issued, static_cast<uint64_t>(response_.results_size()) - issued);
+    // What was issued before the agent was refused must not get lost on the way: then each answer stands for itself.
+    if (issued > 0 || !agent_refused_) response = rpc::Frame(response_);
+  }
+  if (response != nullptr) return call_->Finish(std::move(response));
+  // The inventory is asked, on a thread that may wait for it: this one may be the store's own.
+  if (!parts_.workers->Submit([self = shared_from_this()] { self->FinishByTheAgentsStanding(); })) {
+    call_->Finish(absl::UnavailableError("sign: too many requests at once; try again"));
+  }
+}
+
+void AgentSignCall::FinishByTheAgentsStanding() {
+  if (const absl::Status standing = parts_.gate->Judge(agent_); !standing.ok()) {
+    return call_->Finish(CsrEdgeStatus(standing, kWhat, *parts_.entropy));
+  }
   MutexLock lock(mutex_);
-  uint64_t issued = 0;
-  for (const v1::CertificateResult& result : response_.results()) issued += result.code() == 0 ? 1 : 0;
-  std::move(ended_)(issued, static_cast<uint64_t>(response_.results_size()) - issued);
-  // What was issued before the agent was refused must not get lost on the way: then each stands for itself.
-  if (issued == 0 && !agent_refused_.ok()) return call_->Finish(agent_refused_);
   call_->Finish(rpc::Frame(response_));
 }
 

@@ -15,6 +15,7 @@
 #include "ca/agents/node_entries.h"
 #include "ca/base/entropy.h"
 #include "ca/base/mutex.h"
+#include "ca/edge/worker_pool.h"
 #include "ca/issuance/issuance_pipeline.h"
 #include "ca/rpc/call.h"
 #include "ca/service/agent_gate.h"
@@ -35,6 +36,8 @@ class AgentSignCall final : public std::enable_shared_from_this<AgentSignCall> {
   struct Parts {  // all outlive the call
     IssuancePipeline* pipeline = nullptr;
     AgentRegistry* registry = nullptr;
+    const AgentGate* gate = nullptr;
+    WorkerPool* workers = nullptr;
     EntropySource* entropy = nullptr;
   };
   // How it went: so many were issued, so many refused.
@@ -52,6 +55,7 @@ class AgentSignCall final : public std::enable_shared_from_this<AgentSignCall> {
   void Refuse(int place, const absl::Status& why);
   void Count();
   void Finish();
+  void FinishByTheAgentsStanding();
 
   const Parts parts_;
   const std::shared_ptr<rpc::Call> call_;
@@ -61,8 +65,7 @@ class AgentSignCall final : public std::enable_shared_from_this<AgentSignCall> {
   Mutex mutex_;
   agent::v1::SignResponse response_ ABSL_GUARDED_BY(mutex_);
   int left_ ABSL_GUARDED_BY(mutex_) = 0;
-  // Of a refusal that is not about a request but about the agent itself.
-  absl::Status agent_refused_ ABSL_GUARDED_BY(mutex_);
+  bool agent_refused_ ABSL_GUARDED_BY(mutex_) = false;  // perhaps: a refusal that may be about the agent itself
 };
 
 }  // namespace meshca

@@ -6,8 +6,10 @@
 namespace meshca {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 using Code = absl::StatusCode;
 
@@ -166,7 +168,8 @@ TEST_F(AgentAttachTest, PermitsReissueAndOrdersRenewals) {
   EXPECT_EQ(permit.certificates(), 3u);
   EXPECT_GT(permit.within().seconds(), 0);
 
-  const auto renewed = service->Renew([](absl::string_view id, absl::string_view) { return absl::EndsWith(id, "/web"); });
+  const auto renewed =
+      service->Renew([](absl::string_view id, absl::string_view) { return absl::EndsWith(id, "/web"); });
   ASSERT_THAT(renewed, IsOk());
   EXPECT_THAT(*renewed, ElementsAre("spiffe://cluster.local/web"));
   EXPECT_THAT(stream->Next(IsRenew).renew().serials(), ElementsAre(workload.serial()));
@@ -190,10 +193,12 @@ TEST_F(AgentAttachTest, SaysWhatWasRevokedAtOnceAndToWhoeverComesBack) {
 TEST_F(AgentAttachTest, EndsTheFirstStreamOfANodeByTheSecond) {
   const HeldIdentity agent = Joined("web-1");
   const auto first = Attached(agent);
-  const auto second = Attached(agent);
+  // The process is the same: it has entries.
+  AgentStream second(address, Tls(&agent).get());
+  second.Hello(1, /*entries_revision=*/1);
   EXPECT_THAT(first->Ended(), StatusIs(Code::kUnavailable, HasSubstr("has attached again")));
-  second->Send(Holds(Version()));
-  EXPECT_TRUE(second->RunUntil([&] { return Record("agent:web-1")->trust_version == Version(); }));
+  second.Send(Holds(Version()));
+  EXPECT_TRUE(second.RunUntil([&] { return Record("agent:web-1")->trust_version == Version(); }));
 }
 
 TEST_F(AgentAttachTest, RemembersAnAgentThatLeft) {
@@ -314,7 +319,7 @@ TEST_F(AgentAttachTest, EndsTheStreamOfANodeThatIsBannedAndWaitsForItNoMore) {
   const auto stream = Attached(agent);
   ASSERT_THAT(store.BanNode("web-1", "stolen from the rack", Audit()), IsOk());
   ASSERT_THAT(service->RevokedChanged(), IsOk());
-  EXPECT_THAT(stream->Ended(), StatusIs(Code::kPermissionDenied, HasSubstr("stolen from the rack")));
+  EXPECT_THAT(stream->Ended(), StatusIs(Code::kPermissionDenied, AllOf(HasSubstr("banned"), Not(HasSubstr("stolen")))));
   EXPECT_FALSE(Record("agent:web-1").has_value());
 }
 
@@ -342,7 +347,7 @@ TEST_F(AgentAttachTest, RefusesABannedNodeWithWords) {
   ASSERT_THAT(store.BanNode("web-1", "stolen from the rack", Audit()), IsOk());
   AgentStream stream(address, Tls(&agent).get());
   stream.Hello();
-  EXPECT_THAT(stream.Ended(), StatusIs(Code::kPermissionDenied, HasSubstr("stolen from the rack")));
+  EXPECT_THAT(stream.Ended(), StatusIs(Code::kPermissionDenied, AllOf(HasSubstr("banned"), Not(HasSubstr("stolen")))));
 }
 
 }  // namespace

@@ -6,9 +6,11 @@
 namespace meshca {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 using Code = absl::StatusCode;
 
@@ -210,7 +212,7 @@ TEST_F(AgentServiceTest, RefusesABannedNodeWithWords) {
   Signed(agent, web);
   ASSERT_THAT(store.BanNode("web-1", "stolen from the rack", Audit()), IsOk());
   EXPECT_THAT(Sign(agent, {Wants(HeldIdentity(), web)}),
-              StatusIs(Code::kPermissionDenied, HasSubstr("stolen from the rack")));
+              StatusIs(Code::kPermissionDenied, AllOf(HasSubstr("banned"), Not(HasSubstr("stolen")))));
 }
 
 // --- MintJwt ---
