@@ -124,6 +124,7 @@ SubscriberRecord AgentLedger::RowOf(const Agent& agent, absl::Duration since_boo
   SubscriberRecord row = agent.row;
   row.trust_version = holding.least;
   row.takes_bundle = true;
+  row.takes_jwt_keys = true;
   row.takes_key = !holding.authorities.empty();
   row.authority_id = holding.authorities.size() == 1 ? holding.authorities.front() : "";
   return row;
@@ -178,6 +179,7 @@ AgentLedger::Attachment AgentLedger::Attach(const ArrivedAgent& info, const Mome
   row.connected = true;
   row.last_seen = now.time;
   row.takes_bundle = true;
+  row.takes_jwt_keys = true;
   row.certificate_expires = std::max(row.certificate_expires, info.not_after);
   agent.info = info;
   agent.own_authority_id = info.authority_id;
@@ -371,6 +373,7 @@ void AgentLedger::AddRecords(const Agent& agent, absl::Duration since_boot,
     behind.last_seen = agent.row.last_seen;
     behind.trust_version = std::min(consumer.trust_version, published_);
     behind.takes_bundle = true;
+    behind.takes_jwt_keys = true;
     records.push_back(std::move(behind));
   }
 }

@@ -640,6 +640,17 @@ TEST(SubscriberLedger, RowsAreTakenInTheOrderOfTheirKeysOnceAcknowledgementsAreA
   EXPECT_THAT(mesh.Save(), ElementsAre("c"));
 }
 
+TEST(SubscriberLedger, UntilWhenItIsRememberedIsSavedBeforeItCanLeave) {
+  Mesh mesh;
+  const StreamId stream = mesh.Stream(true, true);
+  mesh.ledger().Send(stream, mesh.now().time + absl::Hours(1));
+  mesh.Save();
+  mesh.ledger().Send(stream, mesh.now().time + absl::Hours(1));
+  EXPECT_THAT(mesh.Save(), IsEmpty()) << "it is known already";
+  mesh.ledger().Send(stream, mesh.now().time + absl::Hours(2));
+  EXPECT_THAT(mesh.Save(), ElementsAre("i"));
+}
+
 // Limits: InstanceRoom has their numbers; here is who takes room.
 TEST(SubscriberLedger, EvictedOnesTakeNoRoomAndNeedSomeToComeBack) {
   Mesh mesh({.per_principal = 8, .per_id = 2});
