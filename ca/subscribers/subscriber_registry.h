@@ -87,8 +87,8 @@ class SubscriberRegistry final : public EvidenceSource {
   };
 
   // `store` and `clock` outlive the registry, and so does `processes` if it is not null; the registry starts it and
-  // shuts it down. An instance that left and never had a certificate is remembered for `leaf_lifetime`. What was written
-  // to a stream that cannot acknowledge counts as delivered `delivered_after` later.
+  // shuts it down. An instance that left and never had a certificate is remembered for `leaf_lifetime`. What was
+  // written to a stream that cannot acknowledge counts as delivered `delivered_after` later.
   SubscriberRegistry(SubscriberStore& store, const JudgedClock& clock, absl::Duration leaf_lifetime,
                      InstanceRoom::Limits limits = {}, absl::Duration delivered_after = absl::Minutes(1),
                      ProcessWatch* processes = nullptr);

@@ -1,8 +1,9 @@
 // The meshca command with fault points switched on: for tests that kill the server at every write of a rotation of the
 // root or of the JWT keys.
 //
-// $MESHCA_FAULTS is a folder. The first time such a fault point is reached, an empty file of its name is made there and the process kills itself with SIGKILL; where the file stands already, it goes on. So one rotation,
-// restarted each time, dies once at every point.
+// $MESHCA_FAULTS is a folder. The first time such a fault point is reached, an empty file of its name is made there and
+// the process kills itself with SIGKILL; where the file stands already, it goes on. So one rotation, restarted each
+// time, dies once at every point.
 #include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>

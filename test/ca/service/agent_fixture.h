@@ -43,7 +43,7 @@ namespace agent_v1 = agent::v1;
 class FakeMint final : public JwtMint {
  public:
   absl::StatusOr<MintedJwt> Mint(const SpiffeId& id, const std::vector<std::string>& audiences, absl::Duration ttl_max,
-                                absl::Time now) override {
+                                 absl::Time now) override {
     ttl = ttl_max;
     return MintedJwt{absl::StrCat(id.uri(), " for ", audiences.front()), now + absl::Minutes(5), "kid-1"};
   }
