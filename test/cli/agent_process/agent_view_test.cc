@@ -80,8 +80,14 @@ INSTANTIATE_TEST_SUITE_P(
                              FactState::kFailed, "meshca token create --node web-1"},
                     ViewCase{"RenewalFails", [](AgentView& v) { v.renewal = absl::UnavailableError("disk full"); },
                              true, "agent's certificate", FactState::kWarning, "disk full"},
-                    ViewCase{"NoEntries", [](AgentView& v) { v.entries_revision = 0; }, false, "entries",
+                    ViewCase{"EntriesOfBefore", [](AgentView& v) { v.entries_revision = 0; }, true, "entries",
                              FactState::kWarning, "connection to the CA"},
+                    ViewCase{"NeverReached",
+                             [](AgentView& v) {
+                               v.connection.state = AgentState::kAway;
+                               v.connection.attached_last = absl::InfinitePast();
+                             },
+                             false, "CA", FactState::kWarning, "reaches it"},
                     ViewCase{"NoTrust", [](AgentView& v) { v.trust_version = 0; }, false, "trust", FactState::kFailed,
                              "connection to the CA"},
                     ViewCase{"KeysWait", [](AgentView& v) { v.keys_waiting = 2; }, true, "keys", FactState::kWarning,

@@ -154,6 +154,7 @@ TEST(ResolveAgent, ASlipOfAVariableIsSaid) {
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_THAT(config->warnings,
               ElementsAre("MESHCA_AGENT_TOKEN_FIEL: no key has this name; did you mean MESHCA_AGENT_TOKEN_FILE?"));
+  input.flags.clear();
   const auto server = ResolveConfig(input);
   ASSERT_TRUE(server.ok()) << server.status();
   EXPECT_THAT(server->warnings, IsEmpty()) << "it is an agent's";

@@ -1,4 +1,4 @@
-#include "mtls.h"
+#include "test/interop/mesh/cpp/mtls.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

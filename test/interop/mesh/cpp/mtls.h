@@ -1,5 +1,6 @@
 // mTLS between SPIFFE identities: OpenSSL, and nothing else.
-#pragma once
+#ifndef MESHCA_TEST_INTEROP_MESH_CPP_MTLS_H_
+#define MESHCA_TEST_INTEROP_MESH_CPP_MTLS_H_
 
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
@@ -61,3 +62,5 @@ class MtlsConnection {
   std::unique_ptr<SSL, decltype(&SSL_free)> ssl_;
   std::string peer_id_;
 };
+
+#endif  // MESHCA_TEST_INTEROP_MESH_CPP_MTLS_H_

@@ -25,8 +25,8 @@
 #include <thread>
 #include <vector>
 
-#include "mtls.h"
-#include "workload_api.h"
+#include "test/interop/mesh/cpp/mtls.h"
+#include "test/interop/mesh/cpp/workload_api.h"
 
 namespace {
 

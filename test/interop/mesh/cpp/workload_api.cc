@@ -1,4 +1,4 @@
-#include "workload_api.h"
+#include "test/interop/mesh/cpp/workload_api.h"
 
 #include <algorithm>
 #include <chrono>

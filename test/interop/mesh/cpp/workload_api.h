@@ -1,5 +1,6 @@
 // The SPIFFE Workload API for a C++ program: gRPC C++ on proto/spiffe/workload/workload.proto, and nothing else.
-#pragma once
+#ifndef MESHCA_TEST_INTEROP_MESH_CPP_WORKLOAD_API_H_
+#define MESHCA_TEST_INTEROP_MESH_CPP_WORKLOAD_API_H_
 
 #include <grpcpp/grpcpp.h>
 
@@ -55,3 +56,5 @@ class WorkloadApi {
 
   std::thread follower_;
 };
+
+#endif  // MESHCA_TEST_INTEROP_MESH_CPP_WORKLOAD_API_H_
