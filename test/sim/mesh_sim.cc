@@ -362,15 +362,18 @@ void MeshSim::LookAtTokens() {
   }
   if (snapshot->jwt_signer == nullptr && snapshot->why_no_jwt.empty()) Broken("no JWT key signs, and nobody says why");
   // Who left is remembered until its certificate has ended, as far as that was saved when the server last died. A
-  // rotation of the root has the inventory besides; tokens are in none.
+  // rotation of the root has the inventory besides; tokens are in none. So a key signs by the evidence of those who
+  // were remembered then, and who was not gets it when it is back.
   std::set<std::string> remembered;
   for (const SubscriberRecord& record : registry_->List()) remembered.insert(record.instance);
+  if (snapshot->jwt_signer != nullptr) judged_for_.emplace(snapshot->jwt_signer->key_id, remembered);
   for (const SimHolder& verifier : holders_) {
     if (verifier.foreign || verifier.jwt_keys.empty() || !remembered.contains(verifier.name)) continue;
     if (verifier.leaf.has_value() && verifier.leaf->not_after < truth) continue;
     for (const SimHolder& peer : holders_) {
       if (!peer.token.has_value() || peer.token->expires_at < truth) continue;
       if (verifier.jwt_keys.contains(peer.token->key_id)) continue;
+      if (!judged_for_[peer.token->key_id].contains(verifier.name)) continue;
       Broken(absl::StrCat(verifier.name, " (bundle ", verifier.acknowledged, ") cannot verify the token of ", peer.name,
                           ", signed by key ", peer.token->key_id));
     }

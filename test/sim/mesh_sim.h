@@ -145,6 +145,8 @@ class MeshSim final : public KeyReissuer {
   uint64_t generation_ = 0;  // of the newest key
   int rotations_ = 0;
   std::set<std::string> jwt_signers_;  // by kid
+  // Who was remembered when the key with this kid began to sign.
+  std::map<std::string, std::set<std::string>> judged_for_;
   std::optional<RootRotation> last_;
   uint64_t last_sequence_ = 0;
   std::vector<std::string> events_;
