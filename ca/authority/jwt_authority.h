@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "ca/authority/signing_authority.h"
@@ -32,6 +33,9 @@ struct JwtAuthority {
   // Whether the bundle has to hold it.
   bool IsTrusted() const { return state != AuthorityState::kRetired; }
 };
+
+// The first of `keys` in this state; null: there is none.
+const JwtAuthority* FindInState(const std::vector<JwtAuthority>& keys, AuthorityState state);
 
 // The opened private key of the active JwtAuthority. Immutable; shared by every thread that mints.
 struct JwtSigner {

@@ -29,14 +29,8 @@ constexpr absl::Duration kSleepMax = absl::Hours(1);
 constexpr int kStepsMax = 8;
 constexpr size_t kPrefixBytesMin = 8;
 
-const JwtAuthority* FindState(const std::vector<JwtAuthority>& keys, AuthorityState state) {
-  const auto key =
-      std::find_if(keys.begin(), keys.end(), [state](const JwtAuthority& each) { return each.state == state; });
-  return key == keys.end() ? nullptr : &*key;
-}
-
 std::string PreparedId(const std::vector<JwtAuthority>& keys) {
-  const JwtAuthority* const prepared = FindState(keys, AuthorityState::kPrepared);
+  const JwtAuthority* const prepared = FindInState(keys, AuthorityState::kPrepared);
   return prepared == nullptr ? "" : prepared->key.key_id;
 }
 
@@ -160,7 +154,7 @@ absl::Status JwtKeyDriver::Taint(absl::string_view key_id_prefix, const std::str
   MESHCA_ASSIGN_OR_RETURN(const std::string key_id, FindKeyId(keys, key_id_prefix));
   // A stolen key does not wait for a clock that nobody believes.
   const absl::Time now = authorities_.clock().LikelyNow();
-  const JwtAuthority* const active = FindState(keys, AuthorityState::kActive);
+  const JwtAuthority* const active = FindInState(keys, AuthorityState::kActive);
   std::optional<StoredJwtAuthority> next;
   if (active != nullptr && active->key.key_id == key_id && PreparedId(keys).empty()) {
     MESHCA_ASSIGN_OR_RETURN(next, authorities_.maker().MakeJwtKey(now));

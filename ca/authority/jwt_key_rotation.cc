@@ -11,12 +11,6 @@ namespace {
 
 using Act = JwtKeyDecision::Act;
 
-const JwtAuthority* FindState(const std::vector<JwtAuthority>& keys, AuthorityState state) {
-  const auto key =
-      std::find_if(keys.begin(), keys.end(), [state](const JwtAuthority& each) { return each.state == state; });
-  return key == keys.end() ? nullptr : &*key;
-}
-
 Laggard MakeLaggard(const SubscriberRecord& subscriber, const JwtAuthority& prepared, absl::Time until) {
   Laggard laggard;
   laggard.reason = subscriber.rejected.empty() ? Laggard::Reason::kNotAcknowledged : Laggard::Reason::kRejected;
@@ -45,7 +39,7 @@ bool Counts(const SubscriberRecord& subscriber, const JwtKeyFacts& facts, const 
 
 RotationEvidence JudgeJwtKey(const JwtKeyFacts& facts, const EvidencePolicy& policy) {
   RotationEvidence evidence;
-  const JwtAuthority* const prepared = FindState(facts.keys, AuthorityState::kPrepared);
+  const JwtAuthority* const prepared = FindInState(facts.keys, AuthorityState::kPrepared);
   if (prepared == nullptr) return evidence;
   // Those who can still do something about it are shown first.
   for (const bool connected : {true, false}) {
@@ -71,8 +65,8 @@ absl::Time RetiresAt(absl::Time replaced_at, const JwtKeyPolicy& policy) {
 }
 
 absl::Time NextJwtRotation(const std::vector<JwtAuthority>& keys, const JwtKeyPolicy& policy) {
-  const JwtAuthority* const active = FindState(keys, AuthorityState::kActive);
-  if (active == nullptr || FindState(keys, AuthorityState::kPrepared) != nullptr) return absl::InfiniteFuture();
+  const JwtAuthority* const active = FindInState(keys, AuthorityState::kActive);
+  if (active == nullptr || FindInState(keys, AuthorityState::kPrepared) != nullptr) return absl::InfiniteFuture();
   return active->activated_at + policy.rotate_every;
 }
 
@@ -85,7 +79,7 @@ JwtKeyDecision DecideNextJwtAct(const JwtKeyFacts& facts, const RotationEvidence
     if (facts.now >= retires) return {Act::kRetire, key.key.key_id, "", facts.now};
     decision.due = std::min(decision.due, retires);
   }
-  if (const JwtAuthority* const prepared = FindState(facts.keys, AuthorityState::kPrepared); prepared != nullptr) {
+  if (const JwtAuthority* const prepared = FindInState(facts.keys, AuthorityState::kPrepared); prepared != nullptr) {
     if (!evidence.Satisfied()) {
       decision.waiting_for = absl::StrCat("the next key has to reach ", BehindText(evidence), " of JWT keys");
       if (evidence.connected_behind == 0) decision.due = std::min(decision.due, evidence.until);
