@@ -238,7 +238,7 @@ def complaints(reports):
     lines = [f"{name} -> {peer.rsplit('/', 1)[-1]}: {error}" for name, report in reports.items()
              for peer, counts in report["peers"].items() for error in counts["errors"]]
     lines += [f"{name} refused: {text}" for name, report in reports.items() for text in report["refusals"]]
-    return "\n".join(lines)
+    return "\n".join(sorted(set(lines)))
 
 
 def failed(reports, with_jwts):

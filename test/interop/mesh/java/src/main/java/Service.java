@@ -27,6 +27,7 @@ import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -223,7 +224,7 @@ public final class Service {
   private void count(Counts peer, boolean byJwt, Exception error) {
     synchronized (report) {
       if (error != null) {
-        note(peer.errors, (byJwt ? "jwt: " : "") + error);
+        note(peer.errors, (byJwt ? "jwt: " : "") + reasons(error));
       }
       if (byJwt) {
         peer.jwt_ok += error == null ? 1 : 0;
@@ -238,7 +239,7 @@ public final class Service {
   private void noteRefusal(Exception error) {
     synchronized (report) {
       ++report.refused;
-      note(report.refusals, error.toString());
+      note(report.refusals, reasons(error));
     }
   }
 
@@ -273,6 +274,12 @@ public final class Service {
     if (texts.size() < ERRORS_MAX) {
       texts.add(text);
     }
+  }
+
+  /** An exception and what caused it, in one line. */
+  private static String reasons(Throwable error) {
+    return Stream.iterate(error, Objects::nonNull, Throwable::getCause).map(Throwable::toString)
+        .collect(Collectors.joining("; because: "));
   }
 
   private static Thread daemon(Runnable work) {
