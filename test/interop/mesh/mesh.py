@@ -161,13 +161,12 @@ class Service:
         return json.loads(self.background.wait_for_count(lines + 1)[-1])
 
     def finish(self):
-        """Closes its input: it ends by itself, with a last report."""
+        """Closes its input: it ends by itself, after a last report."""
         lines = len(self.background.lines)
         self.background.process.stdin.close()
-        report = json.loads(self.background.wait_for_count(lines + 1, 120)[-1])
+        json.loads(self.background.wait_for_count(lines + 1, 120)[-1])
         code = self.background.process.wait(60)
         assert code == 0, f"{self.name} exited {code}\n{self.background.output()}"
-        return report
 
     def kill(self):
         if self.background and self.background.running():
@@ -229,8 +228,11 @@ class Mesh:
         return complaints(self.reports())
 
     def finish(self):
-        """Ends all of them; what came of it."""
-        return {service.name: service.finish() for service in self.services}
+        """What came of it while all were there; then ends them. Whoever ends last finds nobody to call."""
+        reports = self.reports()
+        for service in self.services:
+            service.finish()
+        return reports
 
 
 def complaints(reports):
