@@ -2,15 +2,16 @@
 # Builds meshca and starts a certificate authority with fresh state, in the foreground; prints what to try next.
 #   ./cli/quickstart.sh          until Ctrl-C
 #   ./cli/quickstart.sh --demo   plays the whole story by itself with two Envoys; exit code 0 only if all of it held
+#   ./cli/quickstart.sh --mesh   services in the languages whose toolchains are here call each other through it all
 # Installs the Debian packages it lacks (as root or with sudo). Everything it makes is under build/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . test/packages.sh
 
 case "${1-}" in
-  "" | --demo) ;;
-  -h | --help) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 0 ;;
-  *) echo "quickstart.sh: unknown option $1; it takes --demo or nothing" >&2; exit 2 ;;
+  "" | --demo | --mesh) ;;
+  -h | --help) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 0 ;;
+  *) echo "quickstart.sh: unknown option $1; it takes --demo, --mesh or nothing" >&2; exit 2 ;;
 esac
 
 log=build/quickstart-build.log
@@ -26,6 +27,15 @@ fi
 if [ "${1-}" = --demo ]; then
   meshca_venv build/venv test/requirements.txt
   exec env PYTHONPATH=test/support build/venv/bin/python cli/demo/demo.py build/release/meshca build/quickstart
+fi
+
+if [ "${1-}" = --mesh ]; then
+  # The C++ service is built with the tests, which need more packages than the command.
+  meshca_install test
+  meshca_venv build/venv test/requirements.txt
+  { cmake --preset release-tests && cmake --build --preset release-tests --target mesh_cpp_service; } >>"$log" 2>&1 ||
+    { echo "the C++ service was not built; see $log" >&2; exit 1; }
+  exec env PYTHONPATH=test/support build/venv/bin/python test/interop/mesh/mesh.py build/release/meshca build/quickstart
 fi
 
 state=$PWD/build/quickstart
