@@ -16,6 +16,7 @@ WEB = "spiffe://cluster.local/ns/default/sa/web"
 
 # A command that prints needs arguments; what is not here runs without. None: it prints nothing when it succeeds.
 ARGUMENTS = {
+    "agent": None,  # runs until it is stopped
     "serve": None,  # a test of its own: a server goes on
     "request": [WEB, "--out-dir", "{tmp}/out"],
     "root rotate": ["--plan"],
