@@ -106,7 +106,7 @@ CallOptions WorkloadCall(bool forever = false) {
 absl::Status Follow(RpcClient& client, absl::string_view method, const google::protobuf::Message& request,
                     google::protobuf::Message& response, bool watch, absl::FunctionRef<absl::Status()> show) {
   absl::Status shown = absl::InternalError("the server ended the stream without a message");
-  const absl::Status ended = client.ServerStream(
+  absl::Status ended = client.ServerStream(
       WorkloadMethod(method), request, response,
       [&] {
         shown = show();
@@ -128,6 +128,7 @@ std::string JsonList(const std::vector<std::string>& items) {
 
 std::string BundlesJson(const std::vector<WorkloadBundleView>& bundles) {
   std::vector<std::string> texts;
+  texts.reserve(bundles.size());
   for (const WorkloadBundleView& one : bundles) {
     texts.push_back(absl::StrCat("{\"trust_domain\":", JsonString(one.trust_domain),
                                  ",\"fingerprints\":", JsonList(one.fingerprints), ",\"pem\":", JsonString(one.pem),
