@@ -20,7 +20,7 @@ constexpr int kTlsCertificateChain = 1, kTlsPrivateKey = 2;
 constexpr int kValidationTrustedCa = 1, kValidationCustomConfig = 12;
 constexpr int kDataSourceInlineBytes = 2;
 constexpr int kTypedConfigName = 1, kTypedConfigAny = 2;
-constexpr int kAnyTypeUrl = 1, kAnyValue = 2;
+constexpr int kSecretAnyTypeUrl = 1, kSecretAnyValue = 2;
 constexpr int kSpiffeTrustDomains = 1, kSpiffeName = 1, kSpiffeBundle = 2;
 
 constexpr absl::string_view kSpiffeValidatorName = "envoy.tls.cert_validator.spiffe";
@@ -88,8 +88,8 @@ SecretContent::Ptr SecretContent::OfAllBundles(const Trust& trust) {
     AppendField(kSpiffeTrustDomains, entry, validator);
   }
   std::string any;
-  AppendField(kAnyTypeUrl, kSpiffeValidatorTypeUrl, any);
-  AppendField(kAnyValue, validator, any);
+  AppendField(kSecretAnyTypeUrl, kSpiffeValidatorTypeUrl, any);
+  AppendField(kSecretAnyValue, validator, any);
   std::string typed;
   AppendField(kTypedConfigName, kSpiffeValidatorName, typed);
   AppendField(kTypedConfigAny, any, typed);

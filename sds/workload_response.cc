@@ -22,7 +22,7 @@ using wire::FieldSize;
 constexpr int kSvids = 1, kFederatedBundles = 3;
 constexpr int kSpiffeId = 1, kX509Svid = 2, kX509SvidKey = 3, kBundle = 4, kHint = 5;
 constexpr int kJwtToken = 2, kJwtHint = 3;
-constexpr int kMapKey = 1, kMapValue = 2;
+constexpr int kBundleDomain = 1, kBundleRoots = 2;
 
 size_t HintSize(absl::string_view hint) { return hint.empty() ? 0 : FieldSize(hint.size()); }
 
@@ -86,8 +86,8 @@ rpc::Payload SerialiseX509(std::span<const WorkloadSvid> svids, const WorkloadBu
   }
   for (const WorkloadBundles::Domain& domain : federated) {
     AppendHead(kFederatedBundles, entry_size(domain), *out);
-    AppendField(kMapKey, domain.id, *out);
-    AppendField(kMapValue, domain.roots_der, *out);
+    AppendField(kBundleDomain, domain.id, *out);
+    AppendField(kBundleRoots, domain.roots_der, *out);
   }
   return wire::WipedPayload(std::move(out));
 }

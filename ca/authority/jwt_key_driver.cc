@@ -18,15 +18,15 @@ namespace {
 
 using Act = JwtKeyDecision::Act;
 
-constexpr absl::Duration kStepAgainAfterError = absl::Seconds(1);
+constexpr absl::Duration kJwtAgainAfterError = absl::Seconds(1);
 constexpr absl::Duration kLookAtFrozenClock = absl::Seconds(5);
 // Between two looks at the subscribers while a key waits for them. A twentieth of the time goes into looking at most.
 constexpr absl::Duration kLookEvery = absl::Milliseconds(250);
 constexpr absl::Duration kLookAtLeastEvery = absl::Seconds(30);
-constexpr int kIdleFactor = 20;
+constexpr int kJwtIdleFactor = 20;
 constexpr absl::Duration kSleepMax = absl::Hours(1);
 // Steps that one Tick takes: more than there can be.
-constexpr int kStepsMax = 8;
+constexpr int kJwtStepsMax = 8;
 constexpr size_t kPrefixBytesMin = 8;
 
 std::string PreparedId(const std::vector<JwtAuthority>& keys) {
@@ -60,7 +60,7 @@ JwtKeyDriver::JwtKeyDriver(Parts parts)
 
 absl::Time JwtKeyDriver::Tick(absl::Time now) {
   MutexLock lock(turn_);
-  for (int step = 0; step < kStepsMax; ++step) {
+  for (int step = 0; step < kJwtStepsMax; ++step) {
     const absl::StatusOr<absl::Time> believed = authorities_.clock_watch().BelievedNow();
     if (!believed.ok()) return now + kLookAtFrozenClock;
     const absl::Duration since_boot = authorities_.clock().SinceBoot();
@@ -75,7 +75,7 @@ absl::Time JwtKeyDriver::Tick(absl::Time now) {
     next_look_ = -absl::InfiniteDuration();
     if (const absl::Status taken = TakeStep(view); !taken.ok()) {
       KeepError(taken);
-      return now + kStepAgainAfterError;
+      return now + kJwtAgainAfterError;
     }
   }
   return now + kLookEvery;
@@ -94,7 +94,7 @@ JwtKeyDriver::View JwtKeyDriver::Look(absl::Time now) {
     view.evidence = JudgeJwtKey(view.facts, policy_.evidence);
     whole_since_ = view.evidence.Satisfied() ? std::min(whole_since_, began) : absl::InfiniteDuration();
     const absl::Duration ended = authorities_.clock().SinceBoot();
-    next_look_ = ended + std::clamp((ended - began) * kIdleFactor, kLookEvery, kLookAtLeastEvery);
+    next_look_ = ended + std::clamp((ended - began) * kJwtIdleFactor, kLookEvery, kLookAtLeastEvery);
   }
   // whole_since_ as the wall clock would have put it: a jump of that moves no rotation.
   const absl::Time satisfied_since = now - (authorities_.clock().SinceBoot() - whole_since_);

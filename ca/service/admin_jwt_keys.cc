@@ -16,7 +16,7 @@
 namespace meshca::admin_methods {
 namespace {
 
-absl::Status CheckSupported(const AdminContext& context) {
+absl::Status CheckHasJwtKeys(const AdminContext& context) {
   if (context.jwt_keys != nullptr) return absl::OkStatus();
   return WithReason(absl::UnimplementedError("this server has no keys of JWT-SVIDs"), "JWT_UNSUPPORTED");
 }
@@ -83,27 +83,27 @@ absl::StatusOr<absl::Duration> ReadTtl(const v1::MintJwtRequest& request) {
 
 absl::StatusOr<v1::JwtKeys> ListJwtKeys(const AdminContext& context, const std::string& actor,
                                         const v1::ListJwtKeysRequest& request) {
-  MESHCA_RETURN_IF_ERROR(CheckSupported(context));
+  MESHCA_RETURN_IF_ERROR(CheckHasJwtKeys(context));
   return Report(context, request.include_retired());
 }
 
 absl::StatusOr<v1::JwtKeys> RotateJwtKeys(const AdminContext& context, const std::string& actor,
                                           const v1::RotateJwtKeysRequest& request) {
-  MESHCA_RETURN_IF_ERROR(CheckSupported(context));
+  MESHCA_RETURN_IF_ERROR(CheckHasJwtKeys(context));
   MESHCA_RETURN_IF_ERROR(context.jwt_keys->Rotate(actor));
   return Report(context, /*include_retired=*/false);
 }
 
 absl::StatusOr<v1::JwtKeys> TaintJwtKey(const AdminContext& context, const std::string& actor,
                                         const v1::TaintJwtKeyRequest& request) {
-  MESHCA_RETURN_IF_ERROR(CheckSupported(context));
+  MESHCA_RETURN_IF_ERROR(CheckHasJwtKeys(context));
   MESHCA_RETURN_IF_ERROR(context.jwt_keys->Taint(request.key_id(), actor));
   return Report(context, /*include_retired=*/true);
 }
 
 absl::StatusOr<v1::MintJwtResponse> MintJwt(const AdminContext& context, const std::string& actor,
                                             const v1::MintJwtRequest& request) {
-  MESHCA_RETURN_IF_ERROR(CheckSupported(context));
+  MESHCA_RETURN_IF_ERROR(CheckHasJwtKeys(context));
   if (context.jwt_minter == nullptr) return absl::UnimplementedError("this server mints no JWT-SVIDs");
   MESHCA_ASSIGN_OR_RETURN(const SpiffeId id, ReadIdentity(context, request.spiffe_id()));
   MESHCA_ASSIGN_OR_RETURN(const absl::Duration ttl, ReadTtl(request));

@@ -83,8 +83,8 @@ absl::Status SayWhereToLook(absl::Status status, const std::string& name) {
                                           "those that have"));
 }
 
-AuditEntry Audit(const AdminContext& context, const std::string& actor, absl::string_view action,
-                 const std::string& node) {
+AuditEntry NodeAudit(const AdminContext& context, const std::string& actor, absl::string_view action,
+                     const std::string& node) {
   AuditEntry audit;
   audit.time = context.clock.LikelyNow();
   audit.actor = actor;
@@ -125,7 +125,7 @@ absl::StatusOr<v1::BanNodeResponse> BanNode(const AdminContext& context, const s
                                                               " bytes of UTF-8 without control characters")),
                       "BAN_REASON");
   }
-  AuditEntry audit = Audit(context, actor, "node.ban", request.name());
+  AuditEntry audit = NodeAudit(context, actor, "node.ban", request.name());
   audit.detail = request.reason();
   const absl::StatusOr<NodeBan> ban = nodes->BanNode(request.name(), request.reason(), audit);
   // Whatever became of this call: the ban may be written, and what came after it have failed.
@@ -145,7 +145,7 @@ absl::StatusOr<v1::ForgetNodeResponse> ForgetNode(const AdminContext& context, c
                                                   const v1::ForgetNodeRequest& request) {
   MESHCA_ASSIGN_OR_RETURN(NodeStore* const nodes, Nodes(context));
   const absl::Status forgotten =
-      nodes->ForgetNode(request.name(), Audit(context, actor, "node.forget", request.name()));
+      nodes->ForgetNode(request.name(), NodeAudit(context, actor, "node.forget", request.name()));
   if (!forgotten.ok()) return SayWhereToLook(forgotten, request.name());
   // Its agent's certificate, if one still lives, is nobody's now.
   if (context.judge_connections) context.judge_connections();

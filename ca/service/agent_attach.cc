@@ -14,7 +14,7 @@ namespace {
 
 namespace v1 = agent::v1;
 
-constexpr char kWhat[] = "/meshca.agent.v1.Agent/Attach";
+constexpr char kAttachMethod[] = "/meshca.agent.v1.Agent/Attach";
 
 // What the CA keeps for one agent beside its report: stream, registry, feed.
 constexpr size_t kStreamCharge = 4096;
@@ -147,7 +147,7 @@ void AgentAttach::OnHello(const v1::AttachHello& hello) {
 
 void AgentAttach::OnJudged(const absl::Status& verdict) {
   if (ended_) return;
-  if (!verdict.ok()) return End(CsrEdgeStatus(verdict, kWhat, *streams_.parts().entropy));
+  if (!verdict.ok()) return End(CsrEdgeStatus(verdict, kAttachMethod, *streams_.parts().entropy));
   Start();
 }
 

@@ -38,7 +38,7 @@ constexpr size_t kWorkers = 4;
 constexpr size_t kWorkersQueue = 20'000;
 constexpr int kAudiencesMax = 16;
 
-constexpr std::memory_order kRelaxed = std::memory_order_relaxed;
+constexpr std::memory_order kCounting = std::memory_order_relaxed;
 
 absl::Status Invalid(absl::string_view reason, absl::string_view what) {
   return WithReason(absl::InvalidArgumentError(what), reason);
@@ -174,7 +174,7 @@ void AgentService::OnJoiner(const std::shared_ptr<rpc::Call>& call, absl::Status
 
 void AgentService::FinishJoin(rpc::Call& call, const std::string& node, absl::StatusOr<IssuedCertificate> issued) {
   if (!issued.ok()) return RefuseJoin(call, issued.status());
-  joined_.fetch_add(1, kRelaxed);
+  joined_.fetch_add(1, kCounting);
   v1::JoinResponse response;
   AddChain(issued->chain, response.mutable_chain());
   const TrustBundle& bundle = *issued->authorities->bundle;
@@ -185,7 +185,7 @@ void AgentService::FinishJoin(rpc::Call& call, const std::string& node, absl::St
 }
 
 void AgentService::RefuseJoin(rpc::Call& call, const absl::Status& why) {
-  joins_refused_.fetch_add(1, kRelaxed);
+  joins_refused_.fetch_add(1, kCounting);
   call.Finish(CsrEdgeStatus(why, kJoin, *parts_.entropy));
 }
 
@@ -204,7 +204,7 @@ std::unique_ptr<rpc::StreamHandler> AgentService::Attach(rpc::Stream& stream) {
 
 void AgentService::Sign(std::shared_ptr<rpc::Call> call) {
   const auto refuse = [&](const absl::Status& why) {
-    certificates_refused_.fetch_add(1, kRelaxed);
+    certificates_refused_.fetch_add(1, kCounting);
     call->Finish(CsrEdgeStatus(why, kSign, *parts_.entropy));
   };
   absl::StatusOr<AgentCaller> agent = gate_.Identify(*call->peer(), call->client_metadata(), parts_.clock->Now());
@@ -220,8 +220,8 @@ void AgentService::Sign(std::shared_ptr<rpc::Call> call) {
   const AgentSignCall::Parts parts{parts_.pipeline, &registry_, &gate_, &workers_, parts_.entropy};
   const auto sign = std::make_shared<AgentSignCall>(parts, std::move(call), *std::move(agent),
                                                     [this](uint64_t issued, uint64_t refused) {
-                                                      certificates_.fetch_add(issued, kRelaxed);
-                                                      certificates_refused_.fetch_add(refused, kRelaxed);
+                                                      certificates_.fetch_add(issued, kCounting);
+                                                      certificates_refused_.fetch_add(refused, kCounting);
                                                     });
   sign->Submit(request, *entries_.Current());
 }
@@ -260,7 +260,7 @@ void AgentService::MintJwt(std::shared_ptr<rpc::Call> call) {
     if (absl::Status judged = gate_.Judge(agent); !judged.ok()) return RefuseToken(*call, judged);
     const absl::StatusOr<MintedJwt> minted = parts_.jwt->Mint(id, audiences, ttl, parts_.clock->Now());
     if (!minted.ok()) return RefuseToken(*call, minted.status());
-    tokens_.fetch_add(1, kRelaxed);
+    tokens_.fetch_add(1, kCounting);
     v1::MintJwtResponse response;
     response.set_token(minted->token);
     SetTime(minted->expires_at, [&] { return response.mutable_expires_at(); });
@@ -273,7 +273,7 @@ void AgentService::MintJwt(std::shared_ptr<rpc::Call> call) {
 }
 
 void AgentService::RefuseToken(rpc::Call& call, const absl::Status& why) {
-  tokens_refused_.fetch_add(1, kRelaxed);
+  tokens_refused_.fetch_add(1, kCounting);
   call.Finish(CsrEdgeStatus(why, kMintJwt, *parts_.entropy));
 }
 
@@ -362,12 +362,12 @@ absl::StatusOr<std::vector<std::string>> AgentService::Renew(
 
 AgentServiceStats AgentService::Stats() const {
   AgentServiceStats stats;
-  stats.joined = joined_.load(kRelaxed);
-  stats.joins_refused = joins_refused_.load(kRelaxed);
-  stats.certificates = certificates_.load(kRelaxed);
-  stats.certificates_refused = certificates_refused_.load(kRelaxed);
-  stats.tokens = tokens_.load(kRelaxed);
-  stats.tokens_refused = tokens_refused_.load(kRelaxed);
+  stats.joined = joined_.load(kCounting);
+  stats.joins_refused = joins_refused_.load(kCounting);
+  stats.certificates = certificates_.load(kCounting);
+  stats.certificates_refused = certificates_refused_.load(kCounting);
+  stats.tokens = tokens_.load(kCounting);
+  stats.tokens_refused = tokens_refused_.load(kCounting);
   stats.agents = registry_.Stats();
   return stats;
 }

@@ -16,7 +16,7 @@ namespace {
 
 namespace v1 = agent::v1;
 
-constexpr char kWhat[] = "/meshca.agent.v1.Agent/Sign";
+constexpr char kSignMethod[] = "/meshca.agent.v1.Agent/Sign";
 
 absl::Status Denied(absl::string_view reason, absl::string_view what) {
   return WithReason(absl::PermissionDeniedError(what), reason);
@@ -143,7 +143,7 @@ void AgentSignCall::Answer(int place, bool own, absl::StatusOr<IssuedCertificate
 }
 
 void AgentSignCall::Refuse(int place, const absl::Status& why) {
-  const absl::Status told = CsrEdgeStatus(why, kWhat, *parts_.entropy);
+  const absl::Status told = CsrEdgeStatus(why, kSignMethod, *parts_.entropy);
   {
     MutexLock lock(mutex_);
     v1::CertificateResult& result = *response_.mutable_results(place);
@@ -183,7 +183,7 @@ void AgentSignCall::Finish() {
 
 void AgentSignCall::FinishByTheAgentsStanding() {
   if (const absl::Status standing = parts_.gate->Judge(agent_); !standing.ok()) {
-    return call_->Finish(CsrEdgeStatus(standing, kWhat, *parts_.entropy));
+    return call_->Finish(CsrEdgeStatus(standing, kSignMethod, *parts_.entropy));
   }
   MutexLock lock(mutex_);
   call_->Finish(rpc::Frame(response_));

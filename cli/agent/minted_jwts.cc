@@ -1,6 +1,7 @@
 #include "cli/agent/minted_jwts.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -58,29 +59,30 @@ void MintedJwts::Mint(JwtWish wish, Done done) {
   if (const absl::Status fit = CheckJwtAudiences(wish.audiences); !fit.ok()) return std::move(done)(fit);
   wish.audiences = Sorted(std::move(wish.audiences));
   const std::string key = KeyOf(wish);
-  absl::StatusOr<HeldJwt> answer = absl::ResourceExhaustedError("too many JWT-SVIDs are being minted for this node");
   bool ask = false;
-  {
-    MutexLock lock(mutex_);
-    const auto held = tokens_.find(key);
-    const auto minting = minting_.find(key);
-    if (held != tokens_.end() && clock_.SinceBoot() < held->second.fresh_until) {
-      answer = held->second.token;
-    } else if (waiting_ < options_.waiting_max &&
-               (minting != minting_.end() || minting_.size() < options_.minting_max)) {
-      Minting& under_way = minting_[key];
-      ask = under_way.waiting.empty();
-      if (ask) {
-        under_way.wish = wish;
-        under_way.asked_at = clock_.SinceBoot();
-      }
-      under_way.waiting.push_back(std::move(done));
-      ++waiting_;
-      if (!ask) return;
-    }
+  std::optional<absl::StatusOr<HeldJwt>> answer = AnswerOrWait(key, wish, done, ask);
+  if (ask) Ask(key, wish);
+  if (answer.has_value()) std::move(done)(*std::move(answer));
+}
+
+std::optional<absl::StatusOr<HeldJwt>> MintedJwts::AnswerOrWait(const std::string& key, const JwtWish& wish, Done& done,
+                                                                bool& ask) {
+  MutexLock lock(mutex_);
+  const auto held = tokens_.find(key);
+  if (held != tokens_.end() && clock_.SinceBoot() < held->second.fresh_until) return held->second.token;
+  const bool under_way = minting_.contains(key);
+  if (waiting_ >= options_.waiting_max || (!under_way && minting_.size() >= options_.minting_max)) {
+    return absl::ResourceExhaustedError("too many JWT-SVIDs are being minted for this node");
   }
-  if (ask) return Ask(key, wish);
-  std::move(done)(std::move(answer));
+  Minting& minting = minting_[key];
+  ask = minting.waiting.empty();
+  if (ask) {
+    minting.wish = wish;
+    minting.asked_at = clock_.SinceBoot();
+  }
+  minting.waiting.push_back(std::move(done));
+  ++waiting_;
+  return std::nullopt;
 }
 
 void MintedJwts::Ask(const std::string& key, const JwtWish& wish) {

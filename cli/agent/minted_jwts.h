@@ -3,6 +3,7 @@
 #define MESHCA_CLI_AGENT_MINTED_JWTS_H_
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -77,6 +78,9 @@ class MintedJwts {
     std::vector<Done> waiting;
   };
 
+  // What `done` is to be told now; nullopt: it has been taken, and waits for the CA, which is to be asked where `ask`.
+  std::optional<absl::StatusOr<HeldJwt>> AnswerOrWait(const std::string& key, const JwtWish& wish, Done& done,
+                                                      bool& ask);
   void Ask(const std::string& key, const JwtWish& wish);
   void TakeAnswer(const std::string& key, const absl::StatusOr<std::string>& response);
   absl::StatusOr<Entry> ReadAnswer(const absl::StatusOr<std::string>& response, const JwtWish& wish,

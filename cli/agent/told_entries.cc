@@ -40,7 +40,7 @@ absl::StatusOr<RegistrationEntry> ReadEntry(const v1::NodeEntry& told, uint64_t 
 }  // namespace
 
 absl::Status ToldEntries::Apply(const v1::EntriesChange& change, const TrustDomain& trust_domain) {
-  const absl::Status staged = Stage(change);
+  absl::Status staged = Stage(change);
   if (!staged.ok()) {
     ForgetPart();
     MutexLock lock(mutex_);
