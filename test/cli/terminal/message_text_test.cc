@@ -18,8 +18,9 @@ TEST(MessageText, JsonHasEveryFieldWhetherSetOrNot) {
   entry.add_selectors("unix:uid:0");
   entry.mutable_ttl()->set_seconds(90);
   entry.mutable_created_at()->set_seconds(1767323045);
-  EXPECT_EQ(ToJson(entry), R"({"id":"1","spiffe_id":"","selectors":["unix:uid:0"],"ttl":"90s","dns_names":[],)"
-                           R"("created_at":"2026-01-02T03:04:05Z","created_by":"","nodes":[],"hint":"","jwt_ttl":null})");
+  EXPECT_EQ(ToJson(entry),
+            R"({"id":"1","spiffe_id":"","selectors":["unix:uid:0"],"ttl":"90s","dns_names":[],)"
+            R"("created_at":"2026-01-02T03:04:05Z","created_by":"","nodes":[],"hint":"","jwt_ttl":null})");
 }
 
 TEST(MessageText, AbsentMessagesAreNullAndNumbersAreNumbers) {
