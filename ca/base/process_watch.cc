@@ -130,8 +130,9 @@ void SystemProcessWatch::Run() {
     std::vector<uint64_t> numbers;
     bool woken = false;
     for (int i = 0; i < count; ++i) {
-      if (events[i].data.u64 != 0) {
-        numbers.push_back(events[i].data.u64);
+      const uint64_t number = events[i].data.u64;  // a copy: epoll_event is packed, and its members are not aligned
+      if (number != 0) {
+        numbers.push_back(number);
         continue;
       }
       uint64_t value = 0;
