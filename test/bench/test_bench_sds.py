@@ -64,8 +64,11 @@ def test_every_stream_acknowledges_every_change(bench, way_in, protocol):
         rows = json.loads(ca.cli("subscriber", "list", "-o", "json").stdout)
         return {row["node"]: row["bundle_sequence"] for row in rows if row["node"].startswith("bench-")}
 
-    # The last acknowledgements were sent when the load ended; the server may have yet to read them.
-    wait_until(lambda: held() == {f"bench-{number}": bundle for number in range(STREAMS)}, 60, lambda: f"{bundle}: {held()}")
+    # The last acknowledgements were sent when the load ended; the server may have yet to read them. What a process of this
+    # host held ended with it.
+    on_this_host = flags[1].startswith("unix:")
+    left = {} if on_this_host else {f"bench-{number}": bundle for number in range(STREAMS)}
+    wait_until(lambda: held() == left, 60, lambda: f"{bundle}: {held()}")
 
 
 def test_the_publication_is_asked_for_after_each_change(bench, way_in):
