@@ -109,7 +109,7 @@ class CaConnectionTest : public testing::Test {
 
   const TempFolder temp_;
   const std::unique_ptr<AgentState> state_ = *AgentState::Open(temp_ / "agent");
-  const TrustingClock clock_;
+  const TrustingClock clock_{};
   CountingEntropy entropy_;
   AgentAuthority authority_;
   ToldTrust trust_{*state_};

@@ -48,7 +48,7 @@ class JoiningTest : public testing::Test {
 
   const TempFolder temp_;
   const std::string folder_ = temp_ / "agent";
-  const TrustingClock clock_;
+  const TrustingClock clock_{};
   AgentAuthority authority_;
   const SecretBytes token_ = authority_.keys().Token();
   std::unique_ptr<AgentState> state_;

@@ -60,7 +60,7 @@ class SignBatcherTest : public testing::Test {
   const std::unique_ptr<AgentState> state_ = *AgentState::Open(temp_ / "agent");
   AgentAuthority authority_;
   ToldTrust trust_{*state_};
-  const TrustingClock clock_;
+  const TrustingClock clock_{};
   SerialExecutor executor_{clock_};
   HandCaller ca_;
   const std::unique_ptr<SoftwareKey> key_ = *SoftwareKey::Generate(KeyType::kEcP256);
