@@ -132,8 +132,8 @@ TEST_P(ProcessWatchBoth, ForgetsWhatNobodyNeeds) {
 }
 
 TEST(ProcessWatch, WhatCannotBeSeenCountsAsOneThatNeverEnds) {
+  Told told;  // outlives the thread that tells it
   SystemProcessWatch watch;
-  Told told;
   told.Start(watch);
   EXPECT_TRUE(watch.Watch({0, 7})) << "another PID namespace";
   EXPECT_TRUE(watch.Watch({::getpid(), 0})) << "/proc did not say when it began";
@@ -141,8 +141,8 @@ TEST(ProcessWatch, WhatCannotBeSeenCountsAsOneThatNeverEnds) {
 }
 
 TEST(ProcessWatch, HasAnEndToItsRoom) {
+  Told told;  // outlives the thread that tells it
   SystemProcessWatch watch({.descriptors_max = 1, .processes_max = 2});
-  Told told;
   told.Start(watch);
   Child first, second, third;
   for (const Child* child : {&first, &second, &third}) EXPECT_TRUE(watch.Watch(child->name()));
