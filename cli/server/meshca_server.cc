@@ -323,6 +323,7 @@ absl::Status MeshcaServer::StartHttp() {
   sources.rotation = rotation_.get();
   sources.jwt_keys = jwt_keys_.get();
   sources.jwt_minter = jwt_minter_.get();
+  sources.agents = agents_.get();
   sources.token_issuers = [this] { return doors_->TokenIssuers(); };
   sources.certificates_revoked = [this] { return certificates_revoked_.load(); };
   sources.plugged_in_refused = [this] { return state_->authorities->PluggedInRefused(); };

@@ -153,6 +153,24 @@ void AddJwtMinter(const JwtMinter::Stats& stats, MetricFamilies& out) {
   out.Counter("meshca_jwt_svid_errors_total", "", static_cast<double>(stats.failed), {{"why", "sign"}});
 }
 
+void AddAgents(const AgentServiceStats& stats, MetricFamilies& out) {
+  auto number = [](uint64_t value) { return static_cast<double>(value); };
+  const auto results = [&](absl::string_view name, absl::string_view help, uint64_t given, uint64_t refused) {
+    out.Counter(name, help, number(given), {{"result", "given"}});
+    out.Counter(name, "", number(refused), {{"result", "refused"}});
+  };
+  results("meshca_agent_joins_total", "Nodes that wanted to join.", stats.joined, stats.joins_refused);
+  results("meshca_agent_certificates_total", "Certificates that agents asked for.", stats.certificates,
+          stats.certificates_refused);
+  results("meshca_agent_jwt_svids_total", "JWT-SVIDs that agents asked for.", stats.tokens, stats.tokens_refused);
+  const char* help = "Agents of nodes: those that are attached, and those that left and are remembered.";
+  out.Gauge("meshca_agents", help, number(stats.agents.connected), {{"state", "attached"}});
+  out.Gauge("meshca_agents", "", number(stats.agents.known - stats.agents.connected), {{"state", "away"}});
+  out.Gauge("meshca_agent_consumers", "Consumers on the nodes of the attached agents.", number(stats.agents.consumers));
+  out.Gauge("meshca_agent_consumers_behind",
+            "Those of them whose trust bundle or certificate is older than it should be.", number(stats.agents.behind));
+}
+
 void AddPipeline(const PipelineStats& stats, MetricFamilies& out) {
   auto number = [](uint64_t value) { return static_cast<double>(value); };
   out.Counter("meshca_issuance_requests_total", "Requests submitted, from the CSR service and SDS.",
@@ -239,6 +257,7 @@ std::string MetricsRegistry::Render() const {
   if (sources_.rotation != nullptr) AddRotation(sources_.rotation->Report(), out);
   if (sources_.jwt_keys != nullptr) AddJwtKeys(sources_.jwt_keys->Report(), out);
   if (sources_.jwt_minter != nullptr) AddJwtMinter(sources_.jwt_minter->stats(), out);
+  if (sources_.agents != nullptr) AddAgents(sources_.agents->Stats(), out);
   if (sources_.server_certificate != nullptr) {
     const absl::Time ends = sources_.server_certificate->ExpiresAt();
     if (ends != absl::InfinitePast()) {

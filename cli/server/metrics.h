@@ -21,6 +21,7 @@
 #include "ca/issuance/server_certificate.h"
 #include "ca/issuance/store_maintenance.h"
 #include "ca/rpc/server.h"
+#include "ca/service/agent_service.h"
 #include "ca/service/csr_service.h"
 #include "sds/sds_service.h"
 
@@ -45,6 +46,7 @@ struct MetricSources {
   RotationControl* rotation = nullptr;
   const JwtKeyControl* jwt_keys = nullptr;
   const JwtMinter* jwt_minter = nullptr;
+  const AgentService* agents = nullptr;
   // True while a plugged-in set is refused or held; an empty one is not shown.
   std::function<bool()> plugged_in_refused;
   // The issuers whose tokens are accepted; an empty one is not shown.

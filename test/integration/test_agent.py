@@ -56,6 +56,8 @@ def test_a_node_joins_by_its_token_and_serves_the_identities_of_its_own_entries(
     assert refused.returncode == 1 and "PermissionDenied" in refused.stderr, refused.stderr
     on_the_ca = ca.cli("sds", "get", WEB, "--api-socket", ca.api_socket, check=False)
     assert on_the_ca.returncode == 1 and "PermissionDenied" in on_the_ca.stderr, "entries for nodes are not for the CA's socket"
+    assert counts(ca)['meshca_agents{state="attached"}'] == 1
+    assert counts(ca)['meshca_agent_certificates_total{result="given"}'] >= 1
     record = json.loads(ca.cli("cert", "show", serial_of(node), "-o", "json").stdout)
     assert record["node"] == "web-1" and record["auth_method"] == "agent" and record["origin_kind"] == "entry"
 
@@ -77,6 +79,12 @@ def test_an_entry_that_was_made_after_the_agent_came_is_served_a_second_later(se
     wait_until(lambda: node.cli("sds", "get", f"{WEB}0", check=False).returncode == 1, 60, node.log)
 
 
+def counts(ca):
+    """What the CA counts of agents, by the metrics' names and labels."""
+    samples = (line.rsplit(" ", 1) for line in ca.get("/metrics").splitlines() if line.startswith("meshca_agent"))
+    return {name: float(value) for name, value in samples}
+
+
 def test_a_token_is_for_one_machine(server, agent, tmp_path):
     ca = server()
     token = tmp_path / "token"
@@ -89,6 +97,9 @@ def test_a_token_is_for_one_machine(server, agent, tmp_path):
     third = agent(ca, token=token, ready=False)
     assert third.background.process.wait(60) == 1, third.background.output()
     assert "web-1" in third.log() and "--replace" in third.log(), third.log()
+    counted = counts(ca)
+    assert counted['meshca_agent_joins_total{result="given"}'] == 1
+    assert counted['meshca_agent_joins_total{result="refused"}'] == 2
 
 
 def test_a_replaced_machine_is_out(server, agent, tmp_path):
