@@ -14,12 +14,13 @@ def workload(envoy, tmp_path_factory):
     """workload(server, name, id, listeners, clusters, over="unix"|"mtls"): a running Envoy.
 
     Over the Unix socket it is who it is by a registration entry on its program's path; over mTLS by a certificate of
-    `meshca request`.
+    `meshca request`. With `agent` that socket, and that entry, are of the agent's node.
     """
     folder = tmp_path_factory.mktemp("programs")
 
-    def start(server, name, spiffe_id, listeners, clusters=(), over="unix", node=None, wait_ready=True, entry=True):
-        config = envoy_mesh.bootstrap(reach(server, name, spiffe_id, over), listeners, clusters, node_id=name)
+    def start(server, name, spiffe_id, listeners, clusters=(), over="unix", node=None, wait_ready=True, entry=True,
+              agent=None):
+        config = envoy_mesh.bootstrap(reach(server, name, spiffe_id, over, agent), listeners, clusters, node_id=name)
         config["node"].update(node or {})
         program = folder / name
         if not program.exists():
@@ -28,13 +29,14 @@ def workload(envoy, tmp_path_factory):
             except OSError:  # another file system
                 shutil.copy2(envoy_process.binary(), program)
         if over == "unix" and entry:
-            server.cli("entry", "create", spiffe_id, "--selector", f"unix:path:{program}")
+            of_node = ("--node", agent.node) if agent else ()
+            server.cli("entry", "create", spiffe_id, "--selector", f"unix:path:{program}", *of_node)
         process = envoy(config, wait_ready=wait_ready, program=program)
         return Workload(process, spiffe_id, name, folder / f"{name}-bootstrap")
 
-    def reach(server, name, spiffe_id, over):
+    def reach(server, name, spiffe_id, over, agent):
         if over == "unix":
-            return envoy_mesh.meshca_over_unix(server.api_socket)
+            return envoy_mesh.meshca_over_unix((agent or server).api_socket)
         files = folder / f"{name}-bootstrap"
         server.cli("request", spiffe_id, "--ttl", "1h", "--out-dir", files)
         return envoy_mesh.meshca_over_mtls(server.grpc, files)
