@@ -102,6 +102,34 @@ def test_a_token_is_for_one_machine(server, agent, tmp_path):
     assert counted['meshca_agent_joins_total{result="refused"}'] == 2
 
 
+def test_killed_at_any_moment_of_joining_an_agent_joins_by_the_same_token(server, agent, tmp_path):
+    """The CA may have joined it and the answer be lost: it asks again by the key that it kept, and is the same node."""
+    ca = server()
+    ca.cli("entry", "create", WEB, "--selector", ME, "--node", "*")
+    began = time.monotonic()
+    served(agent(ca, "measured"))
+    whole = time.monotonic() - began
+    joined = moment = 0
+    while joined < 4 and moment < 60:
+        token = tmp_path / f"node-{moment}"
+        ca.cli("token", "create", "--node", token.name, "--out", token)
+        state = tmp_path / f"state-{moment}"
+        killed = agent(ca, token=token, state_dir=state, ready=False)
+        deadline = time.monotonic() + whole * moment / 12
+        wait_until(lambda at=deadline: time.monotonic() >= at, 60, "the moment")
+        killed.kill()
+        joined += (state / "identity.pem").exists()
+        again = agent(ca, token=token, state_dir=state)
+        assert again.node == token.name
+        record = json.loads(ca.cli("cert", "show", served(again), "-o", "json").stdout)
+        assert record["node"] == token.name
+        again.terminate()
+        moment += 1
+    assert joined == 4, f"none of {moment} moments was behind the joining"
+    nodes = json.loads(ca.cli("node", "list", "-o", "json").stdout)
+    assert sorted(row["name"] for row in nodes) == sorted(["measured", *(f"node-{n}" for n in range(moment))])
+
+
 def test_a_replaced_machine_is_out(server, agent, tmp_path):
     ca = server()
     ca.cli("entry", "create", WEB, "--selector", ME, "--node", "web-1")
