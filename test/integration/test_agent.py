@@ -202,6 +202,25 @@ def test_the_ca_may_be_away_for_longer_than_half_of_a_lifetime(server, agent):
         watch.kill()
 
 
+def test_an_agent_whose_certificate_ended_joins_again_by_a_new_token_without_a_restart(server, agent, tmp_path):
+    ca = server("--leaf-lifetime", "30s", "--leaf-backdate", "0s")
+    ca.cli("entry", "create", WEB, "--selector", ME, "--node", "web-1")
+    token = tmp_path / "token"
+    ca.cli("token", "create", "--node", "web-1", "--out", token)
+    node = agent(ca, token=token)
+    first = served(node)
+    ca.args += ["--listen", ca.grpc]
+    ca.kill()
+    wait_until(lambda: facts(node)["agent's certificate"]["state"] == "failed", 90, lambda: json.dumps(facts(node)))
+    assert not status(node)["ready"]
+    assert "meshca token create" in json.dumps(facts(node))
+    ca.start()
+    ca.cli("token", "create", "--node", "web-1", "--replace", "--out", token)
+    wait_until(lambda: connected(node), 60, lambda: node.log() + json.dumps(status(node)))
+    wait_until(lambda: serial_of(node) not in ("", first), 60, node.log)
+    assert status(node)["ready"] and node.background.running()
+
+
 def test_a_banned_node_gets_nothing_more_and_comes_back_by_a_new_token(server, agent, tmp_path):
     ca = server()
     ca.cli("entry", "create", WEB, "--selector", ME, "--node", "web-1")
