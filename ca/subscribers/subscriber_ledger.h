@@ -90,7 +90,8 @@ class SubscriberLedger {
 
   // The process has ended: its instances that have no stream and no fetch open are forgotten at once, and hold up
   // nothing any more. Where a stream is still open, its end is on its way; if that takes longer than kLastWords,
-  // somebody else has the connection, and its holder is remembered like any other when it leaves.
+  // somebody else has the connection, and its holder is remembered like any other when it leaves. The same holds for one
+  // that had ended before it joined: what it wrote last is read after its end.
   void EndProcess(const ProcessName& process, absl::Duration since_boot);
   static constexpr absl::Duration kLastWords = absl::Seconds(5);
   // A restored instance is `process`.

@@ -27,6 +27,7 @@ absl::Status SubscriberRegistry::Load(const ProcessOf& process_of) {
     const ProcessName process = process_of(record);
     if (!process.IsKnown() || !processes_->Watch(process)) continue;
     saver_.Change([&](SubscriberLedger& ledger) { ledger.Recognise(record.instance, process); });
+    WatchProcess(process);
   }
   return absl::OkStatus();
 }
@@ -45,10 +46,9 @@ void SubscriberRegistry::ChangeAndDelete(absl::FunctionRef<void(SubscriberLedger
   saver_.DeleteRows(forgotten);
 }
 
-SubscriberRecord SubscriberRegistry::WithLivingProcess(const SubscriberRecord& info) {
-  SubscriberRecord known = info;
-  if (processes_ == nullptr || !processes_->Watch(info.process)) known.process = {};
-  return known;
+void SubscriberRegistry::WatchProcess(const ProcessName& process) {
+  if (processes_ == nullptr || processes_->Watch(process)) return;
+  ChangeAndDelete([&](SubscriberLedger& ledger) { ledger.EndProcess(process, clock_.SinceBoot()); });
 }
 
 absl::StatusOr<SubscriberRegistry::Member> SubscriberRegistry::Join(const SubscriberRecord& info,
@@ -56,11 +56,11 @@ absl::StatusOr<SubscriberRegistry::Member> SubscriberRegistry::Join(const Subscr
                                                                     DeliveryCheck check_delivery) {
   const Moment now = Now();
   absl::StatusOr<StreamId> stream;
-  const SubscriberRecord known = WithLivingProcess(info);
   saver_.Change([&](SubscriberLedger& ledger) {
-    stream = ledger.Join(known, std::move(on_evicted), now, std::move(check_delivery));
+    stream = ledger.Join(info, std::move(on_evicted), now, std::move(check_delivery));
   });
   MESHCA_RETURN_IF_ERROR(stream.status());
+  WatchProcess(info.process);
   Member member;
   member.registry_ = this;
   member.stream_ = *stream;
@@ -70,9 +70,9 @@ absl::StatusOr<SubscriberRegistry::Member> SubscriberRegistry::Join(const Subscr
 absl::StatusOr<SubscriberRegistry::Fetching> SubscriberRegistry::BeginFetch(const SubscriberRecord& info) {
   const Moment now = Now();
   absl::Status begun;
-  const SubscriberRecord known = WithLivingProcess(info);
-  saver_.Change([&](SubscriberLedger& ledger) { begun = ledger.BeginFetch(known, now); });
+  saver_.Change([&](SubscriberLedger& ledger) { begun = ledger.BeginFetch(info, now); });
   MESHCA_RETURN_IF_ERROR(begun);
+  WatchProcess(info.process);
   Fetching fetching;
   fetching.registry_ = this;
   fetching.instance_ = info.instance;

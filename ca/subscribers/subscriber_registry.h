@@ -154,9 +154,8 @@ class SubscriberRegistry final : public EvidenceSource {
   Moment Now() const { return {clock_.LikelyNow(), clock_.SinceBoot()}; }
   // Calls `change` and deletes the rows of instances that it forgot, because their processes have ended.
   void ChangeAndDelete(absl::FunctionRef<void(SubscriberLedger&)> change);
-  // `info`, whose process is watched from now on. It is not known any more if it has ended: whoever comes by its
-  // connection now is another one.
-  SubscriberRecord WithLivingProcess(const SubscriberRecord& info);
+  // Watches a process that the ledger knows already: one that ended on its way to the ledger is told by nobody else.
+  void WatchProcess(const ProcessName& process);
 
   const JudgedClock& clock_;
   ProcessWatch* const processes_;  // null: nobody sees processes end

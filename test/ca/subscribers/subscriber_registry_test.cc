@@ -723,6 +723,7 @@ class FakeProcesses final : public ProcessWatch {
   void Start(Ended ended) override { ended_ = std::move(ended); }
   bool Watch(const ProcessName& process) override {
     watched.push_back(process);
+    if (on_watch) on_watch();
     return alive;
   }
   void Retain(absl::FunctionRef<bool(const ProcessName&)> needed) override {
@@ -732,6 +733,7 @@ class FakeProcesses final : public ProcessWatch {
   void End(const ProcessName& process) { ended_({process}); }
 
   std::vector<ProcessName> watched;
+  std::function<void()> on_watch;
   bool alive = true;
 
  private:
@@ -776,11 +778,28 @@ TEST(SubscriberRegistryProcesses, ItsStreamMayEndAfterIt) {
   EXPECT_THAT(*r.store.LoadSubscribers(), IsEmpty());
 }
 
-TEST(SubscriberRegistryProcesses, WhoComesByTheConnectionOfOneThatEndedIsAnother) {
+TEST(SubscriberRegistryProcesses, OneThatHadEndedBeforeItJoinedLeavesNothingBehind) {
   RegistryOfProcesses r;
   r.processes.alive = false;
   r.Join().Leave(/*broken=*/true);
-  r.processes.End({42, 7});
+  EXPECT_THAT(r.registry.List(), IsEmpty());
+  EXPECT_THAT(*r.store.LoadSubscribers(), IsEmpty());
+}
+
+TEST(SubscriberRegistryProcesses, OneThatEndsWhileItJoinsIsNotMissed) {
+  RegistryOfProcesses r;
+  // Its end is told in the very moment in which it begins to be watched.
+  r.processes.on_watch = [&] { r.processes.End({42, 7}); };
+  r.Join().Leave(/*broken=*/true);
+  EXPECT_THAT(r.registry.List(), IsEmpty());
+}
+
+TEST(SubscriberRegistryProcesses, WhoHoldsTheConnectionOfOneThatEndedIsAnother) {
+  RegistryOfProcesses r;
+  r.processes.alive = false;
+  Member member = r.Join();
+  r.clock.Advance(SubscriberLedger::kLastWords + absl::Milliseconds(1));
+  member.Leave(/*broken=*/true);
   EXPECT_THAT(r.registry.List(), SizeIs(1));
 }
 
