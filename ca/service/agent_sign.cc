@@ -1,10 +1,12 @@
 #include "ca/service/agent_sign.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "ca/agents/agent_ledger.h"
+#include "ca/base/printable.h"
 #include "ca/base/status.h"
 #include "ca/edge/edge_status.h"
 #include "ca/rpc/protobuf_payload.h"
@@ -30,6 +32,21 @@ absl::Status CheckCsr(const std::string& csr) {
   return WithReason(
       absl::InvalidArgumentError(absl::StrCat("csr has ", csr.size(), " bytes; at most ", Csr::kBytesMax, " are read")),
       "CSR_TOO_LARGE");
+}
+
+// What is recorded as it was sent has to have its form: a thief's agent would fill the records with anything.
+absl::Status CheckParentSerial(const std::string& serial) {
+  constexpr size_t kDigitsMax = 40;  // 20 octets, RFC 5280 section 4.1.2.2
+  const bool hex = std::all_of(serial.begin(), serial.end(), [](char digit) {
+    return (digit >= '0' && digit <= '9') || (digit >= 'a' && digit <= 'f');
+  });
+  if (hex && serial.size() <= kDigitsMax && serial.size() % 2 == 0) return absl::OkStatus();
+  return WithReason(
+      absl::InvalidArgumentError(absl::StrCat("parent_serial has ", serial.size(),
+                                              " bytes; send the serial number of the certificate that is replaced, in "
+                                              "lowercase hex, at most ",
+                                              kDigitsMax, " digits, or nothing")),
+      "PARENT_SERIAL_INVALID");
 }
 
 // Perhaps about the agent, and not about one of its requests: then no other would be answered otherwise.
@@ -71,6 +88,7 @@ CallerIdentity WorkloadCaller(const AgentCaller& agent, const RegistrationEntry&
 absl::StatusOr<SubmittedRequest> JudgeAgentRequest(const AgentCaller& agent, const NodeEntries& entries,
                                                    const v1::CertificateRequest& request) {
   MESHCA_RETURN_IF_ERROR(CheckCsr(request.csr()));
+  MESHCA_RETURN_IF_ERROR(CheckParentSerial(request.parent_serial()));
   SubmittedRequest submitted;
   MESHCA_ASSIGN_OR_RETURN(submitted.spiffe_id, SpiffeId::Parse(request.spiffe_id()));
   submitted.csr = request.csr();
@@ -81,7 +99,8 @@ absl::StatusOr<SubmittedRequest> JudgeAgentRequest(const AgentCaller& agent, con
   }
   const RegistrationEntry* const entry = entries.Find(request.entry_id());
   if (entry == nullptr) {
-    return Denied("ENTRY_GONE", absl::StrCat("no registration entry \"", request.entry_id().substr(0, 64),
+    return Denied("ENTRY_GONE", absl::StrCat("no registration entry \"",
+                                             PrintableQuoted(absl::string_view(request.entry_id()).substr(0, 64)),
                                              "\" for agents gives ", submitted.spiffe_id.uri(), " (any more)"));
   }
   if (!entry->IsFor(agent.node) || entry->spiffe_id != submitted.spiffe_id) {

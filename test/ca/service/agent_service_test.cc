@@ -136,6 +136,30 @@ TEST_F(AgentServiceTest, GivesTheNamesOfTheEntryAndNoneOfTheRequests) {
   EXPECT_LE(leaf->validity().not_after, clock.Now() + absl::Hours(1));
 }
 
+TEST_F(AgentServiceTest, RecordsNoParentThatCannotBeASerialNumber) {
+  const HeldIdentity agent = Joined("web-1");
+  const RegistrationEntry web = AddEntry("web", "/web", {"web-1"});
+  const HeldIdentity workload;
+  for (const std::string& parent : {std::string(1'000'000, 'f'), std::string(42, 'f'), std::string("0A"),
+                                    std::string("abc"), std::string("\x1b[31m"), std::string(2, '\0')}) {
+    const auto response = Sign(agent, {Wants(workload, web, parent)});
+    ASSERT_THAT(response, IsOk());
+    EXPECT_EQ(response->results(0).reason(), "PARENT_SERIAL_INVALID") << response->results(0).message();
+    EXPECT_THAT(response->results(0).message(), Not(HasSubstr("\x1b")));
+  }
+  EXPECT_EQ(service->Stats().certificates, 0u);
+}
+
+TEST_F(AgentServiceTest, TellsNoControlCharacterOfAnEntryThatIsUnknown) {
+  const HeldIdentity agent = Joined("web-1");
+  RegistrationEntry unknown = AddEntry("web", "/web", {"web-1"});
+  unknown.id = "\x1b[31mgone";
+  const auto response = Sign(agent, {Wants(HeldIdentity(), unknown)});
+  ASSERT_THAT(response, IsOk());
+  EXPECT_EQ(response->results(0).reason(), "ENTRY_GONE");
+  EXPECT_THAT(response->results(0).message(), Not(HasSubstr("\x1b")));
+}
+
 TEST_F(AgentServiceTest, RenewsAWorkloadsCertificateInItsLine) {
   const HeldIdentity agent = Joined("web-1");
   const RegistrationEntry web = AddEntry("web", "/web", {"web-1"});
