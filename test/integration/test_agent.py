@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -268,6 +270,36 @@ def test_a_root_rotates_with_the_agents_consumers_as_evidence(server, agent):
         assert status(node)["bundle_roots"] == 1
     finally:
         watch.kill()
+
+
+LAST_WORDS = """
+import sys
+import raw_http2
+from hyperframe.frame import DataFrame
+headers = raw_http2.request_headers(path="/SpiffeWorkloadAPI/FetchX509SVID") + [("workload.spiffe.io", "true")]
+connection = raw_http2.Raw(sys.argv[1])
+calls = b""
+for stream in range(1, 2001, 2):
+    data = DataFrame(stream, raw_http2.EMPTY_MESSAGE)
+    data.flags.add("END_STREAM")
+    calls += connection.headers(stream, headers) + data.serialize()
+connection.send(calls)
+"""
+
+
+def test_a_process_that_asks_and_ends_at_once_leaves_nobody_to_wait_for(server, agent):
+    """What it wrote last is read when it is dead: no rotation may wait for it."""
+    ca = server("--rotation-skew", "0s", "--rotation-settle", "300ms")
+    ca.cli("entry", "create", WEB, "--selector", ME, "--node", "web-1")
+    node = agent(ca, "web-1")
+    served(node)
+    environment = {**os.environ, "PYTHONPATH": os.path.dirname(rotation.__file__)}
+    for _ in range(8):
+        subprocess.run([sys.executable, "-c", LAST_WORDS, node.api_socket], check=True, timeout=60, env=environment)
+    remembered = 'meshca_sds_subscribers{state="remembered"} 0'
+    connected_now = 'meshca_sds_subscribers{state="connected"} 0'
+    wait_until(lambda: {remembered, connected_now} <= set(node.get("/metrics").splitlines()), 60, lambda: node.get("/metrics"))
+    ca.cli("root", "rotate", timeout=120)
 
 
 def test_a_sleeping_consumer_of_a_node_is_named_with_node_and_process(server, agent):
