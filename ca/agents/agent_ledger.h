@@ -65,6 +65,7 @@ struct AgentStats {
   uint64_t connected = 0;
   uint64_t consumers = 0;
   uint64_t behind = 0;
+  uint64_t displaced = 0;  // streams that another of the same node took the place of, since start
 };
 
 // Each agent is one SubscriberRecord, "agent:NODE", and while it is attached there is one more for every further

@@ -60,6 +60,7 @@ AgentRegistry::Member AgentRegistry::Attach(const ArrivedAgent& agent, std::shar
     MutexLock lock(mutex_);
     const AgentLedger::Attachment attachment = ledger_.Attach(agent, now);
     displaced = TakeLink(attachment.displaced);
+    if (displaced != nullptr) ++displaced_;
     member.registry_ = this;
     member.stream_ = attachment.stream;
     if (const auto revoked = revoked_.find(agent.node); revoked != revoked_.end()) {
@@ -69,6 +70,11 @@ AgentRegistry::Member AgentRegistry::Attach(const ArrivedAgent& agent, std::shar
     stream_of_.insert_or_assign(agent.node, attachment.stream);
   }
   if (displaced != nullptr) {
+    // An agent whose network was away comes so, once; two that hold one certificate do it again and again.
+    LogWarning(
+        "a node's agent attached while another one was attached, which was sent away; if this goes on, two "
+        "hold one certificate: meshca node ban it, or join it again with --replace",
+        {{"node", agent.node}, {"peer", agent.peer}});
     displaced->End(WithReason(absl::UnavailableError(absl::StrCat("node ", agent.node, " has attached again, from ",
                                                                   agent.peer, "; a node has one agent")),
                               "ATTACHED_AGAIN"));
@@ -97,7 +103,9 @@ std::optional<AgentView> AgentRegistry::Find(absl::string_view node) const {
 
 AgentStats AgentRegistry::Stats() const {
   MutexLock lock(mutex_);
-  return ledger_.Stats();
+  AgentStats stats = ledger_.Stats();
+  stats.displaced = displaced_;
+  return stats;
 }
 
 uint64_t AgentRegistry::CountStale(absl::FunctionRef<bool(absl::string_view)> stale) const {

@@ -150,6 +150,7 @@ class AgentRegistry final : public EvidenceSource {
     absl::Duration renew_told;  // since boot: when it was told last to renew its own certificate
   };
   absl::flat_hash_map<AgentStreamId, Link> links_ ABSL_GUARDED_BY(mutex_);
+  uint64_t displaced_ ABSL_GUARDED_BY(mutex_) = 0;                                              // AgentStats::displaced
   absl::flat_hash_map<std::string, AgentStreamId> stream_of_ ABSL_GUARDED_BY(mutex_);           // by node
   absl::flat_hash_map<std::string, std::vector<std::string>> revoked_ ABSL_GUARDED_BY(mutex_);  // serials, by node
   size_t saving_ ABSL_GUARDED_BY(mutex_) = 0;                                                   // batches under way

@@ -166,6 +166,8 @@ void AddAgents(const AgentServiceStats& stats, MetricFamilies& out) {
   const char* help = "Agents of nodes: those that are attached, and those that left and are remembered.";
   out.Gauge("meshca_agents", help, number(stats.agents.connected), {{"state", "attached"}});
   out.Gauge("meshca_agents", "", number(stats.agents.known - stats.agents.connected), {{"state", "away"}});
+  out.Counter("meshca_agents_displaced_total", "Agents sent away because another one of their node attached.",
+              number(stats.agents.displaced));
   out.Gauge("meshca_agent_consumers", "Consumers on the nodes of the attached agents.", number(stats.agents.consumers));
   out.Gauge("meshca_agent_consumers_behind",
             "Those of them whose trust bundle or certificate is older than it should be.", number(stats.agents.behind));

@@ -59,6 +59,7 @@ def test_a_node_joins_by_its_token_and_serves_the_identities_of_its_own_entries(
     on_the_ca = ca.cli("sds", "get", WEB, "--api-socket", ca.api_socket, check=False)
     assert on_the_ca.returncode == 1 and "PermissionDenied" in on_the_ca.stderr, "entries for nodes are not for the CA's socket"
     assert counts(ca)['meshca_agents{state="attached"}'] == 1
+    assert counts(ca)["meshca_agents_displaced_total"] == 0
     assert counts(ca)['meshca_agent_certificates_total{result="given"}'] >= 1
     record = json.loads(ca.cli("cert", "show", serial_of(node), "-o", "json").stdout)
     assert record["node"] == "web-1" and record["auth_method"] == "agent" and record["origin_kind"] == "entry"

@@ -145,6 +145,7 @@ TEST_F(AgentRegistryTest, ASecondStreamOfANodeEndsTheFirst) {
   AgentRegistry::Member second = registry->Attach(Node("web-1"), std::make_shared<ToldLink>());
   ASSERT_TRUE(first_link->ended.has_value());
   EXPECT_THAT(*first_link->ended, StatusIs(absl::StatusCode::kUnavailable, HasSubstr("attached again")));
+  EXPECT_EQ(registry->Stats().displaced, 1u);
   EXPECT_FALSE(first.Report(Holds(5)));
   first.Leave();
   EXPECT_TRUE(second.Report(Holds(5)));
