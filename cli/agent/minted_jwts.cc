@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "ca/base/status.h"
@@ -140,12 +141,13 @@ absl::StatusOr<MintedJwts::Entry> MintedJwts::ReadAnswer(const absl::StatusOr<st
 
 void MintedJwts::MakeRoom() {
   if (tokens_.size() < options_.tokens_max) return;
-  const absl::Duration now = clock_.SinceBoot();
-  absl::erase_if(tokens_, [&](const auto& one) { return one.second.fresh_until <= now; });
-  if (tokens_.size() < options_.tokens_max) return;
-  // All are fresh: the one goes that would be the first to go.
-  tokens_.erase(std::min_element(tokens_.begin(), tokens_.end(), [](const auto& a, const auto& b) {
-    return a.second.fresh_until < b.second.fresh_until;
+  // One of the identity that has the most, so that no workload drives another one's tokens out: those are what it has
+  // while the CA is away. Of them the one that ends first.
+  absl::flat_hash_map<absl::string_view, size_t> of_identity;
+  for (const auto& [wish, token] : tokens_) ++of_identity[token.spiffe_id];
+  tokens_.erase(std::max_element(tokens_.begin(), tokens_.end(), [&](const auto& a, const auto& b) {
+    const size_t of_a = of_identity.at(a.second.spiffe_id), of_b = of_identity.at(b.second.spiffe_id);
+    return of_a != of_b ? of_a < of_b : a.second.fresh_until > b.second.fresh_until;
   }));
 }
 

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
 #include "test/cli/agent/agent_fixture.h"
 #include "test/fakes/fake_clock.h"
@@ -79,6 +80,18 @@ TEST_F(MintedJwtsTest, AreAskedForOnceByManyAndApartByOthers) {
     EXPECT_THAT(token.Get(), IsOk());
   }
   EXPECT_EQ(jwts_.size(), 3u);
+}
+
+TEST_F(MintedJwtsTest, OfOneIdentityDriveNoneOfAnotherOut) {
+  const std::string kept = Hold();
+  clock_.Advance(absl::Minutes(1));
+  for (int audience = 0; audience < 20; ++audience) {
+    auto token = Mint({absl::StrCat(audience)}, "spiffe://cluster.local/greedy");
+    Grant();
+    EXPECT_THAT(token.Get(), IsOk());
+  }
+  EXPECT_EQ(jwts_.size(), 3u);
+  EXPECT_EQ(Mint().Get()->token, kept);
 }
 
 TEST_F(MintedJwtsTest, TellTheCasRefusalAndKeepNothingOfIt) {
