@@ -62,7 +62,7 @@ absl::StatusOr<SubscriberLedger::Entry*> SubscriberLedger::Admit(const Subscribe
   std::unique_ptr<Entry>& slot = entries_[info.instance];
   if (slot == nullptr) slot = std::make_unique<Entry>(SubscriberInstance(info.instance, now.time));
   slot->instance.Introduce(info);
-  SetProcess(*slot, info.process);
+  SetProcess(*slot, IsOutlived(info.process, now.since_boot) ? ProcessName() : info.process);
   room_.Count(slot->counted_as, PlaceOf(slot->instance.record()));
   return slot.get();
 }
@@ -200,11 +200,29 @@ void SubscriberLedger::Recognise(absl::string_view instance, const ProcessName& 
   if (Entry* const entry = FindEntry(instance); entry != nullptr) SetProcess(*entry, process);
 }
 
+bool SubscriberLedger::IsOutlived(const ProcessName& process, absl::Duration since_boot) const {
+  const auto found = ended_.find(process);
+  return found != ended_.end() && since_boot - found->second > kLastWords;
+}
+
+absl::Duration SubscriberLedger::RememberEnd(const ProcessName& process, absl::Duration since_boot) {
+  const auto [place, added] = ended_.try_emplace(process, since_boot);
+  const absl::Duration ended = place->second;
+  if (!added) return ended;
+  ended_in_order_.push_back(process);
+  if (ended_in_order_.size() > kEndedMax) {
+    ended_.erase(ended_in_order_.front());
+    ended_in_order_.pop_front();
+  }
+  return ended;
+}
+
 void SubscriberLedger::EndProcess(const ProcessName& process, absl::Duration since_boot) {
+  const absl::Duration ended = RememberEnd(process, since_boot);
   const auto found = processes_.find(process);
   if (found == processes_.end()) return;
   for (Entry* const entry : std::vector<Entry*>(found->second)) {
-    entry->process_ended = since_boot;
+    entry->process_ended = ended;
     ForgetIfDone(*entry, since_boot);
   }
 }

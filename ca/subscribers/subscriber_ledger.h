@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -90,8 +91,9 @@ class SubscriberLedger {
 
   // The process has ended: its instances that have no stream and no fetch open are forgotten at once, and hold up
   // nothing any more. Where a stream is still open, its end is on its way; if that takes longer than kLastWords,
-  // somebody else has the connection, and its holder is remembered like any other when it leaves. The same holds for one
-  // that had ended before it joined: what it wrote last is read after its end.
+  // somebody else has the connection, and its holder is remembered like any other when it leaves. One that had ended
+  // before it joined may be what it wrote last, read after its end; whoever joins in its name later than kLastWords
+  // after its end was first told has its connection, and counts like any other from then on.
   void EndProcess(const ProcessName& process, absl::Duration since_boot);
   static constexpr absl::Duration kLastWords = absl::Seconds(5);
   // A restored instance is `process`.
@@ -157,6 +159,10 @@ class SubscriberLedger {
   void SetAcknowledged(Entry& entry, bool acknowledged);
   void CountDelivered(const StreamPlace& place, absl::Time now);
   void SetProcess(Entry& entry, const ProcessName& process);
+  // Whether what comes in the name of `process` now cannot be its last words any more.
+  bool IsOutlived(const ProcessName& process, absl::Duration since_boot) const;
+  // When the end of `process` was told first, since boot.
+  absl::Duration RememberEnd(const ProcessName& process, absl::Duration since_boot);
   // `entry` is gone.
   void Forget(Entry& entry);
   // Forgets the entry if it has neither a stream nor a fetch, and nothing was sent to it or its process has ended.
@@ -167,13 +173,17 @@ class SubscriberLedger {
   absl::flat_hash_map<std::string, std::unique_ptr<Entry>> entries_;
   absl::flat_hash_map<StreamId, StreamPlace> streams_;
   absl::flat_hash_map<ProcessName, std::vector<Entry*>> processes_;  // the instances that end with each
-  std::vector<std::string> forgotten_;                               // see TakeForgotten
-  uint64_t last_stream_ = 0;                                         // the newest StreamId
-  InstanceRoom room_;                                                // evicted instances are not counted in it
-  std::vector<std::string> changed_;  // the rows to save, each once; some instances may be forgotten by now
-  size_t acknowledged_ = 0;           // entries with Entry::acknowledged
-  uint64_t takes_ = 0;                // calls of TakeChanges
-  uint64_t acks_ = 0;                 // since start
+  // When processes ended, and in which order that was told: the newest kEndedMax.
+  static constexpr size_t kEndedMax = 4096;
+  absl::flat_hash_map<ProcessName, absl::Duration> ended_;
+  std::deque<ProcessName> ended_in_order_;
+  std::vector<std::string> forgotten_;  // see TakeForgotten
+  uint64_t last_stream_ = 0;            // the newest StreamId
+  InstanceRoom room_;                   // evicted instances are not counted in it
+  std::vector<std::string> changed_;    // the rows to save, each once; some instances may be forgotten by now
+  size_t acknowledged_ = 0;             // entries with Entry::acknowledged
+  uint64_t takes_ = 0;                  // calls of TakeChanges
+  uint64_t acks_ = 0;                   // since start
   uint64_t nacks_ = 0;
   uint64_t deliveries_ = 0;
   // When the oldest written thing of each stream is due (since boot). Streams whose check was handed out are not in it.

@@ -42,7 +42,8 @@ struct MintedJwtsOptions {
 // Who asks for the same identity and the same audiences, in whatever order, gets the same token; several who ask at one
 // time make one call. A token's age counts by the boot clock from the moment at which the CA was asked, so a wall clock
 // that is set neither prolongs nor ends it. What the CA answers is judged as any validator would (ValidateJwtSvid),
-// by the keys that this agent was told, and must be for the wished identity and for exactly the wished audiences.
+// by the keys that this agent was told, and must be for the wished identity and for exactly the wished audiences. Where
+// there is no room, the identity that has the most tokens loses the one that ends first.
 //
 // Thread-safe. Mint is cheap where the token is there.
 class MintedJwts {

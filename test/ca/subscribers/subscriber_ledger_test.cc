@@ -869,6 +869,23 @@ TEST_F(EndedProcess, WhoComesByItsConnectionAfterwardsCountsLikeAnyOther) {
   EXPECT_THAT(Known(), ElementsAre("i"));
 }
 
+TEST_F(EndedProcess, WhoFetchesInItsNameAfterItsLastWordsCountsLikeAnyOther) {
+  const auto fetch = [&] {
+    ASSERT_TRUE(mesh_.ledger().BeginFetch(OfProcess("f", "sds-fetch-unix"), mesh_.now()).ok());
+    End();
+    mesh_.ledger().Deliver("f", {.trust_version = 3, .version_info = "v", .keys = {}}, mesh_.now().time);
+    mesh_.ledger().EndFetch("f", mesh_.now().since_boot);
+  };
+  fetch();
+  EXPECT_THAT(Known(), IsEmpty());
+  mesh_.Pass(SubscriberLedger::kLastWords);
+  fetch();
+  EXPECT_THAT(Known(), IsEmpty());
+  mesh_.Pass(absl::Seconds(1));
+  fetch();
+  EXPECT_THAT(Known(), ElementsAre("f"));
+}
+
 TEST_F(EndedProcess, WhatItFetchedCountsNoMore) {
   for (const bool during_the_call : {false, true}) {
     ASSERT_TRUE(mesh_.ledger().BeginFetch(OfProcess("f", "sds-fetch-unix"), mesh_.now()).ok());

@@ -794,6 +794,16 @@ TEST(SubscriberRegistryProcesses, OneThatEndsWhileItJoinsIsNotMissed) {
   EXPECT_THAT(r.registry.List(), IsEmpty());
 }
 
+TEST(SubscriberRegistryProcesses, WhoComesByTheConnectionOfOneThatEndedIsAnotherHoweverShortlyItStays) {
+  RegistryOfProcesses r;
+  r.processes.alive = false;
+  r.Join().Leave(/*broken=*/true);
+  r.clock.Advance(SubscriberLedger::kLastWords + absl::Milliseconds(1));
+  r.Join().Leave(/*broken=*/true);
+  EXPECT_THAT(r.registry.List(), SizeIs(1));
+  EXPECT_THAT(*r.store.LoadSubscribers(), SizeIs(1));
+}
+
 TEST(SubscriberRegistryProcesses, WhoHoldsTheConnectionOfOneThatEndedIsAnother) {
   RegistryOfProcesses r;
   r.processes.alive = false;
