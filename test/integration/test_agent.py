@@ -1,5 +1,6 @@
 """A node's agent and its CA as two processes: joining, whose identities it serves, faults of either side, rotations."""
 
+import contextlib
 import json
 import os
 import signal
@@ -43,6 +44,18 @@ def serial_of(agent):
 def served(agent):
     """Its entries have come: a process of this user gets an identity."""
     return wait_until(lambda: serial_of(agent), 60, lambda: secret(agent, check=False).stderr + agent.log())
+
+
+@contextlib.contextmanager
+def watching(node, secret):
+    """A process of this user that subscribes to a secret of the node's agent, and has it: a line of JSON for each push."""
+    watch = Background([node.meshca, "sds", "watch", secret, "-o", "json", "--agent", "--state-dir", node.state_dir],
+                       node.folder / "watch.log", node.env)
+    try:
+        wait_until(lambda: watch.lines, 60, watch.output)
+        yield watch
+    finally:
+        watch.kill()
 
 
 def test_a_node_joins_by_its_token_and_serves_the_identities_of_its_own_entries(server, agent):
@@ -187,10 +200,7 @@ def test_the_ca_may_be_away_for_longer_than_half_of_a_lifetime(server, agent):
     ca.cli("entry", "create", WEB, "--selector", ME, "--node", "web-1")
     node = agent(ca, "web-1")
     served(node)
-    watch = Background([node.meshca, "sds", "watch", "default", "-o", "json", "--agent", "--state-dir", node.state_dir],
-                       node.folder / "watch.log", node.env)
-    try:
-        wait_until(lambda: watch.lines, 60, watch.output)
+    with watching(node, "default") as watch:
         first = json.loads(watch.lines[-1])["serial"]
         ca.args += ["--listen", ca.grpc]
         ca.kill()
@@ -201,8 +211,6 @@ def test_the_ca_may_be_away_for_longer_than_half_of_a_lifetime(server, agent):
         ca.start()
         wait_until(lambda: json.loads(watch.lines[-1])["serial"] != first, 60, lambda: watch.output() + node.log())
         assert watch.running(), watch.output()
-    finally:
-        watch.kill()
 
 
 def test_an_agent_whose_certificate_ended_joins_again_by_a_new_token_without_a_restart(server, agent, tmp_path):
@@ -261,16 +269,11 @@ def test_a_root_rotates_with_the_agents_consumers_as_evidence(server, agent):
     ca.cli("entry", "create", WEB, "--selector", ME, "--node", "web-1")
     node = agent(ca, "web-1")
     served(node)
-    watch = Background([node.meshca, "sds", "watch", "default", "-o", "json", "--agent", "--state-dir", node.state_dir],
-                       node.folder / "watch.log", node.env)
-    try:
-        wait_until(lambda: watch.lines, 60, watch.output)
+    with watching(node, "default") as watch:
         before = json.loads(watch.lines[-1])["serial"]
         ca.cli("root", "rotate", timeout=120)
         wait_until(lambda: json.loads(watch.lines[-1])["serial"] != before, 60, watch.output)
         assert status(node)["bundle_roots"] == 1
-    finally:
-        watch.kill()
 
 
 LAST_WORDS = """
@@ -308,10 +311,7 @@ def test_a_sleeping_consumer_of_a_node_is_named_with_node_and_process(server, ag
     ca.cli("entry", "create", WEB, "--selector", ME, "--node", "web-1")
     node = agent(ca, "web-1")
     served(node)
-    sleeper = Background([node.meshca, "sds", "watch", "ROOTCA", "-o", "json", "--agent", "--state-dir", node.state_dir],
-                         node.folder / "sleeper.log", node.env)
-    try:
-        wait_until(lambda: sleeper.lines, 60, sleeper.output)
+    with watching(node, "ROOTCA") as sleeper:
         sleeper.signal(signal.SIGSTOP)
         ca.cli("root", "rotate", "--detach")
         named = wait_until(lambda: [row for row in rotation.status(ca)["laggards"] if str(sleeper.pid) in json.dumps(row)],
@@ -319,5 +319,3 @@ def test_a_sleeping_consumer_of_a_node_is_named_with_node_and_process(server, ag
         assert named[0]["node"] == "web-1" and "meshca" in json.dumps(named[0]), named
         sleeper.signal(signal.SIGCONT)
         wait_until(lambda: rotation.status(ca)["step"] == "done", 120, lambda: json.dumps(rotation.status(ca)))
-    finally:
-        sleeper.kill()
