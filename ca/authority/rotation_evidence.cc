@@ -97,15 +97,8 @@ void EvidenceJudge::Judge(const SubscriberRecord& subscriber) {
   if (!why.has_value()) return;
   ++evidence_.subscribers_behind;
   if (subscriber.connected) ++evidence_.connected_behind;
-  Laggard laggard;
+  Laggard laggard = LaggardOf(subscriber);
   laggard.reason = *why;
-  laggard.spiffe_id = subscriber.spiffe_id;
-  laggard.instance = subscriber.instance;
-  laggard.node = subscriber.node;
-  laggard.via = subscriber.kind;
-  laggard.connected = subscriber.connected;
-  laggard.trust_version = subscriber.trust_version;
-  laggard.serial = subscriber.serial;
   laggard.since = std::max(subscriber.first_seen,
                            *why == Laggard::Reason::kOldKey ? facts_.rotation.step_at : facts_.rotation.published_at);
   laggard.until = until;
