@@ -51,6 +51,7 @@ struct RotationEvidence {
   // The first kLaggardsShown of those who are behind, subscribers before leaves. The counts include all of them.
   std::vector<Laggard> laggards;
   uint64_t connected_behind = 0;  // of subscribers_behind: those that are connected, and count until they act
+  uint64_t roots_unseen = 0;      // of `subscribers`: those that take their roots from where nobody sees them
   // When the last of all others who are behind ceases to count in any case; InfinitePast: there are no others.
   absl::Time until = absl::InfinitePast();
 
