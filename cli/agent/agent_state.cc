@@ -17,7 +17,7 @@
 #include "ca/base/fault_point.h"
 #include "ca/base/file.h"
 #include "ca/base/log.h"
-#include "ca/base/secret_access.h"
+#include "ca/base/secret_folder.h"
 #include "ca/base/status.h"
 #include "ca/x509/encoding.h"
 
@@ -38,26 +38,14 @@ constexpr size_t kEntriesBytesMax = 256 * 1024 * 1024;
 constexpr size_t kSpentTokensMax = 1000;
 constexpr size_t kSpentTokensBytesMax = kSpentTokensMax * 65;
 
-absl::Status MakeFolder(const std::string& folder) {
-  const std::string parent = FolderOf(folder);
-  int made = ::mkdir(folder.c_str(), 0700);
-  if (made != 0 && errno == ENOENT && parent != folder) {
-    MESHCA_RETURN_IF_ERROR(MakeFolder(parent));
-    made = ::mkdir(folder.c_str(), 0700);
-  }
-  if (made == 0) return SyncFolder(parent);
-  return errno == EEXIST ? absl::OkStatus() : ErrnoStatus(errno, absl::StrCat("make ", folder));
-}
-
-absl::Status PrepareFolder(const std::string& folder) {
-  MESHCA_RETURN_IF_ERROR(MakeFolder(folder));
-  const UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd.valid() && errno == ENOTDIR) return absl::InvalidArgumentError(absl::StrCat(folder, ": is not a folder"));
-  if (!fd.valid()) return ErrnoStatus(errno, absl::StrCat("open ", folder));
-  MESHCA_ASSIGN_OR_RETURN(const bool set_back, MakeAccessSafe(fd.get(), folder));
-  if (set_back)
-    LogWarning("the agent's state directory was open to others: its mode is set back", {{"folder", folder}});
-  return absl::OkStatus();
+// A CA's state directory: its keys and an agent's are two things, and so are their backups.
+absl::Status RefuseCasFolder(const std::string& folder) {
+  std::error_code error;
+  if (!std::filesystem::exists(absl::StrCat(folder, "/meshca.db"), error)) return absl::OkStatus();
+  return WithReason(
+      absl::FailedPreconditionError(absl::StrCat(
+          folder, ": is a CA's state directory (meshca.db stands in it): give the agent one of its own, --state-dir")),
+      "STATE_OF_CA");
 }
 
 absl::StatusOr<UniqueFd> LockFolder(const std::string& folder) {
@@ -103,7 +91,10 @@ absl::StatusOr<std::vector<std::string>> ReadSpentTokens(const std::string& path
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<AgentState>> AgentState::Open(const std::string& folder) {
-  MESHCA_RETURN_IF_ERROR(Annotate(PrepareFolder(folder), "state directory"));
+  MESHCA_RETURN_IF_ERROR(RefuseCasFolder(folder));
+  const std::vector<std::string> own_files = {kIdentityFile, kJoiningKeyFile, kTrustFile, kEntriesFile,
+                                              kSpentTokensFile};
+  MESHCA_RETURN_IF_ERROR(Annotate(PrepareSecretFolder(folder, own_files), "state directory"));
   absl::StatusOr<UniqueFd> lock = LockFolder(folder);
   if (!lock.ok()) return Annotate(lock.status(), "state directory");
   ClearInterruptedWrites(folder);

@@ -10,14 +10,13 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
-#include <filesystem>
-#include <system_error>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "ca/base/file.h"
 #include "ca/base/log.h"
 #include "ca/base/secret_access.h"
+#include "ca/base/secret_folder.h"
 #include "ca/base/status.h"
 
 namespace meshca::storage {
@@ -37,31 +36,14 @@ constexpr FileSystem kRefused[] = {
     {0x786f4256, "VirtualBox"},   {0xbacbacbc, "VMware"},
 };
 
-// Judges the file or folder that is really there, by secret_access.h. `ours`: it is known to be meshca's own, so that a
-// mode which lets others in may be set back; the kubelet opens all files of a volume to `fsGroup` at each mount.
-absl::Status CheckOwnerAndMode(const std::string& path, bool ours) {
+// The kubelet opens all files of a volume to `fsGroup` at each mount: a mode that lets others in is set back.
+absl::Status SetBackMode(const std::string& path) {
   const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!fd.valid()) return ErrnoStatus(errno, absl::StrCat("open ", path));
-  if (!ours) {
-    struct stat stat;
-    if (fstat(fd.get(), &stat) != 0) return ErrnoStatus(errno, absl::StrCat("stat ", path));
-    const absl::Status safe = CheckAccess(path, stat);
-    return safe.ok() ? safe : WithReason(safe, kStateOpenToOthers);
-  }
   const absl::StatusOr<bool> set_back = MakeAccessSafe(fd.get(), path);
   if (!set_back.ok()) return WithReason(set_back.status(), kStateOpenToOthers);
   if (*set_back) LogWarning("the state was open to others: its mode is set back", {{"path", path}});
   return absl::OkStatus();
-}
-
-// A folder where nothing else than a database of ours is: one that somebody named by mistake (/tmp) keeps its mode.
-bool IsOurFolder(const std::string& folder, const std::string& database) {
-  std::error_code error;
-  if (std::filesystem::exists(database, error)) return true;
-  for (std::filesystem::directory_iterator file(folder, error), end; !error && file != end; file.increment(error)) {
-    if (file->path().filename() != "lost+found") return false;
-  }
-  return !error;
 }
 
 bool Exists(const std::string& path) {
@@ -74,25 +56,13 @@ absl::Status Rename(const std::string& from, const std::string& to) {
   return ErrnoStatus(errno, absl::StrCat("rename ", from, " to ", to));
 }
 
-// A fresh user has no ~/.local/state yet: what is missing above the folder is made as well, private like the folder.
-absl::Status MakeFolder(const std::string& folder) {
-  const std::string parent = FolderOf(folder);
-  int made = mkdir(folder.c_str(), 0700);
-  if (made != 0 && errno == ENOENT && parent != folder) {
-    MESHCA_RETURN_IF_ERROR(MakeFolder(parent));
-    made = mkdir(folder.c_str(), 0700);
-  }
-  if (made == 0) return SyncFolder(parent);
-  return errno == EEXIST ? absl::OkStatus() : ErrnoStatus(errno, absl::StrCat("make ", folder));
-}
-
 absl::Status CheckFile(const std::string& path) {
   struct stat stat;
   if (lstat(path.c_str(), &stat) != 0) return ErrnoStatus(errno, absl::StrCat("stat ", path));
   if (!S_ISREG(stat.st_mode)) {
     return absl::FailedPreconditionError(absl::StrCat(path, ": is not a regular file: give --state-dir the real one"));
   }
-  return CheckOwnerAndMode(path, /*ours=*/true);
+  return SetBackMode(path);
 }
 
 }  // namespace
@@ -111,13 +81,11 @@ absl::Status CheckFileSystem(uint64_t statfs_type, const std::string& path) {
 
 absl::Status PrepareFolder(const std::string& path) {
   const std::string folder = FolderOf(path);
-  MESHCA_RETURN_IF_ERROR(Annotate(MakeFolder(folder), "state directory"));
-  struct stat stat;
-  if (::stat(folder.c_str(), &stat) != 0) return ErrnoStatus(errno, absl::StrCat("state directory: stat ", folder));
-  if (!S_ISDIR(stat.st_mode)) {
-    return absl::FailedPreconditionError(absl::StrCat("state directory: ", folder, ": is not a folder"));
+  const std::string name = path.substr(path.rfind('/') + 1);
+  if (const absl::Status safe = PrepareSecretFolder(folder, {name}); !safe.ok()) {
+    const absl::Status annotated = Annotate(safe, "state directory");
+    return absl::IsPermissionDenied(safe) ? WithReason(annotated, kStateOpenToOthers) : annotated;
   }
-  MESHCA_RETURN_IF_ERROR(Annotate(CheckOwnerAndMode(folder, IsOurFolder(folder, path)), "state directory"));
   struct statfs file_system;
   if (statfs(folder.c_str(), &file_system) != 0) return ErrnoStatus(errno, absl::StrCat("statfs ", folder));
   return Annotate(CheckFileSystem(static_cast<uint64_t>(file_system.f_type) & 0xffffffff, folder), "state directory");

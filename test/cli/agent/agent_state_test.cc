@@ -56,6 +56,28 @@ TEST_F(AgentStateTest, KeepsKeyAndCertificateOverARestartForNobodyElseToRead) {
   EXPECT_EQ(ModeOf(folder_ + "/identity.pem"), 0600u);
 }
 
+TEST_F(AgentStateTest, AFolderNamedByMistakeKeepsItsModeAndACasIsNone) {
+  const std::string shared = temp_ / "shared";
+  fs::create_directory(shared);
+  std::ofstream(shared + "/somebody's") << "x";
+  ASSERT_EQ(::chmod(shared.c_str(), 0755), 0);
+  EXPECT_THAT(AgentState::Open(shared).status(),
+              StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("chmod 700 " + shared)));
+  EXPECT_EQ(ModeOf(shared), 0755u);
+
+  const std::string of_ca = temp_ / "ca";
+  fs::create_directory(of_ca);
+  std::ofstream(of_ca + "/meshca.db") << "x";
+  EXPECT_THAT(AgentState::Open(of_ca).status(), HasReason("STATE_OF_CA"));
+
+  state_.reset();
+  ASSERT_EQ(::chmod(folder_.c_str(), 0755), 0);
+  std::ofstream(folder_ + "/identity.pem") << "";
+  ASSERT_EQ(::chmod((folder_ + "/identity.pem").c_str(), 0600), 0);
+  EXPECT_THAT(AgentState::Open(folder_), IsOk());
+  EXPECT_EQ(ModeOf(folder_), 0700u) << "its own is set back";
+}
+
 TEST_F(AgentStateTest, KeepsTheOldIdentityWhereTheNewOneCannotBeWritten) {
   const OwnIdentityPtr first = MakeAgent(keys_);
   ASSERT_THAT(state_->SaveIdentity(*first), IsOk());
