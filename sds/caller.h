@@ -44,6 +44,7 @@ absl::StatusOr<Credentials> PeerCredentials(const rpc::Peer& peer);
 // not, or on streams of the SPIFFE Workload API, with X.509-SVIDs and X.509 bundles, or with JWT bundles. A process
 // that does several counts as several instances: it may go on using what it fetched after its stream got newer.
 enum class Taking { kStream, kFetch, kWorkload, kWorkloadJwt };
+inline constexpr Taking kAllTakings[] = {Taking::kStream, Taking::kFetch, Taking::kWorkload, Taking::kWorkloadJwt};
 
 // Names the instance that a caller is: 16 hex digits, the same after a restart of this server. A hash of the node id
 // and, on a Unix socket, of the process (pid and start time; the connection too where the pid cannot be seen); over

@@ -17,7 +17,7 @@ ProcessName ProcessOfRow(const SubscriberRecord& row) {
   rpc::Peer peer;
   peer.transport = rpc::Transport::kUnix;
   peer.unix_credentials = rpc::UnixCredentials{*pid, 0, 0, *began};
-  for (const Taking taking : {Taking::kStream, Taking::kFetch}) {
+  for (const Taking taking : kAllTakings) {
     if (row.instance == InstanceKey(peer, taking, "", "", row.node)) return {*pid, *began};
   }
   return {};

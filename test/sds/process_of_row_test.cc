@@ -26,7 +26,7 @@ SubscriberRecord OwnRow(Taking taking, uint64_t later = 0) {
 
 TEST(ProcessOfRow, IsTheOneThatStillRuns) {
   const ProcessName own = {::getpid(), *ProcessStartTicks(::getpid())};
-  for (const Taking taking : {Taking::kStream, Taking::kFetch}) EXPECT_EQ(ProcessOfRow(OwnRow(taking)), own);
+  for (const Taking taking : kAllTakings) EXPECT_EQ(ProcessOfRow(OwnRow(taking)), own);
 }
 
 TEST(ProcessOfRow, IsNotKnownWhereTheNumberIsAnothersNow) {
