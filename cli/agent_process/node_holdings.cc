@@ -5,25 +5,34 @@
 #include <algorithm>
 #include <climits>
 #include <map>
+#include <optional>
 
 #include "absl/container/flat_hash_set.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
+#include "ca/base/printable.h"
 #include "ca/service/proto_time.h"
+#include "ca/subscribers/subscriber_principal.h"
 
 namespace meshca::cli {
 namespace {
 
 constexpr size_t kBehindMax = 100;  // agent.proto
 constexpr size_t kUnderMax = 16;
+constexpr size_t kProgramBytesMax = 256;
 
-// SubscriberRecord::peer is "pid 4242 uid 1000" for a process; 0: it is none, or cannot be seen.
+// 0: it is no process, or cannot be seen.
 uint32_t PidOf(const SubscriberRecord& consumer) {
-  const std::vector<absl::string_view> words = absl::StrSplit(consumer.peer, ' ');
-  uint32_t pid = 0;
-  if (words.size() < 2 || words[0] != "pid" || !absl::SimpleAtoi(words[1], &pid)) return 0;
-  return pid;
+  const std::optional<int32_t> pid = SubscriberPid(consumer);
+  return pid.has_value() && *pid > 0 ? static_cast<uint32_t>(*pid) : 0;
+}
+
+// What a stranger calls his program goes to the CA as text, and no longer than it reads.
+std::string ProgramText(absl::string_view path) {
+  std::string text = Printable(path.substr(0, kProgramBytesMax));
+  if (text.size() <= kProgramBytesMax) return text;
+  size_t end = kProgramBytesMax;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+  return text.substr(0, end);
 }
 
 // Since when, at the latest: what it holds it has held since its last answer, or since it came.
@@ -65,7 +74,7 @@ agent::v1::Held ComposeHeld(const std::vector<SubscriberRecord>& consumers, cons
     agent::v1::Behind& one = *held.add_behind_first();
     one.set_spiffe_id(consumer.spiffe_id);
     one.set_pid(PidOf(consumer));
-    if (one.pid() != 0) one.set_program(program_of(one.pid()));
+    if (one.pid() != 0) one.set_program(ProgramText(program_of(one.pid())));
     one.set_trust_version(consumer.trust_version);
     SetTime(BehindSince(consumer), [&] { return one.mutable_since(); });
     one.set_delivered(consumer.acknowledged_at == absl::InfinitePast() && CannotAcknowledge(consumer.kind));
@@ -83,13 +92,19 @@ agent::v1::Held ComposeHeld(const std::vector<SubscriberRecord>& consumers, cons
   return held;
 }
 
-agent::v1::Held NodeHoldings::Report() {
+agent::v1::Held NodeHoldings::Report() { return Compose(ProgramOf); }
+
+agent::v1::Held NodeHoldings::Count() const {
+  return Compose([](uint32_t) { return std::string(); });
+}
+
+agent::v1::Held NodeHoldings::Compose(absl::FunctionRef<std::string(uint32_t pid)> program_of) const {
   std::vector<RingKey> keys;
   sds_->keys().VisitKeys([&](const sds::KeyRing::KeyView& key) {
     if (!key.serial.empty()) keys.push_back({key.id.uri(), std::string(key.serial), std::string(key.authority_id)});
   });
   const std::shared_ptr<const sds::Trust> trust = trust_.Current();
-  return ComposeHeld(sds_->subscribers().List(), keys, trust == nullptr ? 0 : trust->version, ProgramOf);
+  return ComposeHeld(sds_->subscribers().List(), keys, trust == nullptr ? 0 : trust->version, program_of);
 }
 
 }  // namespace meshca::cli

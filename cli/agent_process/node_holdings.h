@@ -32,7 +32,7 @@ struct RingKey {
 agent::v1::Held ComposeHeld(const std::vector<SubscriberRecord>& consumers, const std::vector<RingKey>& keys,
                             TrustVersion told, absl::FunctionRef<std::string(uint32_t pid)> program_of);
 
-// Runs on the agent's executor.
+// Thread-safe after Connect.
 class NodeHoldings final : public agent::HeldSource {
  public:
   // Both outlive it. Connect before the connection to the CA begins.
@@ -40,8 +40,12 @@ class NodeHoldings final : public agent::HeldSource {
   void Connect(sds::SdsService& sds) { sds_ = &sds; }
 
   agent::v1::Held Report() override;
+  // The same counts, and nobody's program is looked up.
+  agent::v1::Held Count() const;
 
  private:
+  agent::v1::Held Compose(absl::FunctionRef<std::string(uint32_t pid)> program_of) const;
+
   const sds::TrustSource& trust_;
   sds::SdsService* sds_ = nullptr;
 };

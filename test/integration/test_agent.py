@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,10 @@ ME = f"unix:uid:{os.geteuid()}"
 
 def status(agent):
     return json.loads(agent.cli("status", "-o", "json").stdout)
+
+
+def subscribers(ca):
+    return json.loads(ca.cli("subscriber", "list", "-o", "json").stdout)
 
 
 def connected(agent):
@@ -116,6 +121,46 @@ def test_a_token_is_for_one_machine(server, agent, tmp_path):
     counted = counts(ca)
     assert counted['meshca_agent_joins_total{result="given"}'] == 1
     assert counted['meshca_agent_joins_total{result="refused"}'] == 2
+
+
+@pytest.mark.parametrize("taken", ["--api-socket", "--admin-socket", "--http-listen"])
+def test_an_agent_that_cannot_listen_says_where_and_ends(server, agent, tmp_path, taken):
+    ca = server()
+    token = tmp_path / "token"
+    ca.cli("token", "create", "--node", "web-1", "--out", token)
+    place = ca.http if taken == "--http-listen" else ca.api_socket
+    refused = agent(ca, None, taken, place, token=token, ready=False)
+    assert refused.background.process.wait(60) == 1, refused.background.output()
+    assert str(place) in refused.log(), refused.log()
+    # It joined before, and what it has is good: the same folder serves once the place is free.
+    assert agent(ca, state_dir=refused.state_dir).node == "web-1"
+
+
+def test_a_program_called_as_its_owner_likes_costs_a_node_nothing(server, agent, tmp_path):
+    """Anybody on the node may take a bundle and never answer, from a program whose path is no text, or as long as it gets."""
+    ca = server("--rotation-skew", "0s", "--rotation-settle", "300ms")
+    ca.cli("entry", "create", WEB, "--selector", ME, "--node", "web-1")
+    node = agent(ca, "web-1")
+    served(node)
+    folder = os.fsencode(tmp_path / "programs")
+    while len(folder) < 3500:
+        folder += b"/" + b"\xff" * 200
+    os.makedirs(folder)
+    program = folder + b"/meshca\n\x1b[31m"
+    shutil.copy(os.fsencode(node.meshca), program)
+    command = [os.fsdecode(program), "sds", "watch", "ROOTCA", "--agent", "--state-dir", node.state_dir]
+    sleeper = Background(command, node.folder / "watch.log", node.env)
+    try:
+        wait_until(lambda: sleeper.lines, 60, sleeper.output)
+        os.kill(sleeper.pid, signal.SIGSTOP)
+        ca.cli("root", "rotate", "--detach")
+        wait_until(lambda: any("\\xff" in one.get("peer", "") for one in subscribers(ca)), 60,
+                   lambda: f"{subscribers(ca)}\n{node.log()}")
+        assert connected(node), node.log()
+        assert "malformed" not in node.log().lower(), node.log()
+    finally:
+        sleeper.kill()
+    wait_until(lambda: rotation.status(ca)["step"] == "done", 100, lambda: rotation.status(ca))
 
 
 def test_killed_at_any_moment_of_joining_an_agent_joins_by_the_same_token(server, agent, tmp_path):

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "ca/base/printable.h"
 #include "ca/service/proto_time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -129,6 +130,34 @@ TEST(ComposeHeld, AProcessThatCannotBeSeenHasNoProgram) {
   ASSERT_THAT(held.behind_first(), SizeIs(1));
   EXPECT_EQ(held.behind_first(0).pid(), 0u);
   EXPECT_EQ(held.behind_first(0).program(), "");
+}
+
+TEST(ComposeHeld, AProgramsNameIsTextAndShort) {
+  const std::vector<std::string> paths = {"/tmp/\xff\xfe", "/tmp/\n\x1b[31m", "/" + std::string(4000, '\xff'),
+                                          "/" + std::string(300, 'p'), "/" + std::string(254, 'p') + "\u00e9\u00e9"};
+  for (const std::string& path : paths) {
+    const agent::v1::Held held = ComposeHeld({Proxy(1, "", "")}, {}, kTold, [&path](uint32_t) { return path; });
+    const std::string& shown = held.behind_first(0).program();
+    EXPECT_LE(shown.size(), 256u);
+    EXPECT_EQ(shown, Printable(shown)) << "and it is no more than it shows";
+    EXPECT_EQ(shown.substr(0, 1), "/");
+  }
+}
+
+// The CA takes messages of 256 KiB from an agent, and ends the stream of one that sends more.
+TEST(ComposeHeld, TheLongestReportThatANodesUsersCanCauseIsTaken) {
+  SubscriberRecord longest = Proxy(1, "old", std::string(64, 'a'));
+  longest.spiffe_id = "spiffe://" + std::string(255, 'd') + "/" + std::string(2048 - 265, 'p');
+  std::vector<RingKey> keys;
+  for (int i = 0; i < 16; ++i) keys.push_back({longest.spiffe_id, absl::StrCat("s", i), std::string(64, 'a' + i % 6)});
+  const agent::v1::Held held = ComposeHeld(std::vector<SubscriberRecord>(100, longest), keys, kTold,
+                                           [](uint32_t) { return std::string(4095, '\xff'); });
+  agent::v1::AttachRequest request;
+  *request.mutable_held() = held;
+  EXPECT_THAT(held.behind_first(), SizeIs(100));
+  EXPECT_LT(request.ByteSizeLong(), 256u * 1024);
+  agent::v1::AttachRequest parsed;
+  EXPECT_TRUE(parsed.ParseFromString(request.SerializeAsString()));
 }
 
 }  // namespace
