@@ -61,6 +61,10 @@ CheckedFact ClockFact(const AgentView& view) {
 
 absl::Status Ready(const AgentView& view) {
   if (view.trust_version == 0) return absl::UnavailableError("no trust was told yet");
+  // Banned, replaced, forgotten: what it held it has dropped or will not renew, and nothing new can be had.
+  if (view.connection.state == agent::CaConnectionState::kRefused) {
+    return absl::UnavailableError(view.connection.Words());
+  }
   if (view.connection.attached_last == absl::InfinitePast()) {
     return absl::UnavailableError(
         "since its start it has not reached its CA: it serves the trust of before, and can get no certificate yet");

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <optional>
 #include <string>
@@ -77,7 +78,7 @@ class MeshcaAgent final : public Agent {
   absl::Status StartHttp();
   sds::SdsService::Parts SdsParts();
   void RestoreEntries();
-  void SaveEntries();
+  void SaveEntries(absl::Duration gap);
   AgentView View() const;
   AgentCounts Counts() const;
   absl::Duration Look();
@@ -119,7 +120,7 @@ class MeshcaAgent final : public Agent {
   std::string api_socket_;
   std::string admin_socket_;
   std::unique_ptr<http::PageServer> http_;              // null where `http_listen` is off
-  uint64_t reported_ = 0;                               // Look's: a number that changes with what consumers hold
+  std::array<uint64_t, 10> reported_{};                 // Look's: numbers that change with what consumers hold
   absl::Duration delivered_after_ = absl::Seconds(60);  // Look's, as the CA told it last
   std::atomic<bool> entries_unsaved_ = false;
   absl::Duration entries_saved_at_ = -absl::InfiniteDuration();  // Look's
@@ -128,6 +129,7 @@ class MeshcaAgent final : public Agent {
   std::string looked_at_ = "";  // JoinAgainWhenEnded's: the token file as it was when it was tried last
   std::unique_ptr<PeriodicThread> looking_;
   std::unique_ptr<PeriodicThread> joining_again_;
+  bool serves_ = false;
   bool stopped_ = false;
 };
 
@@ -239,6 +241,7 @@ absl::Status MeshcaAgent::Serve() {
   MESHCA_RETURN_IF_ERROR(sds_->Start());
   RestoreEntries();
   executor_.Start();
+  serves_ = true;
   server_->Start();
   looking_ = std::make_unique<PeriodicThread>(SystemClock(), kLook, [this] { return Look(); });
   joining_again_ = std::make_unique<PeriodicThread>(SystemClock(), kLook, [this] { return JoinAgainWhenEnded(); });
@@ -312,10 +315,9 @@ AgentView MeshcaAgent::View() const {
   const sds::SdsStats sds = sds_->Stats();
   view.certificates = sds.keys.keys - std::min(sds.keys.keys, sds.keys.waiting);
   view.keys_waiting = sds.keys.waiting;
-  view.consumers = sds.subscribers.known;
-  for (const SubscriberRecord& consumer : sds_->subscribers().List()) {
-    view.consumers_behind += consumer.takes_bundle && consumer.trust_version < view.trust_version ? 1 : 0;
-  }
+  const agent::v1::Held held = holdings_.Count();
+  view.consumers = held.consumers();
+  view.consumers_behind = held.behind();
   view.listeners = {{"api", absl::StrCat("unix://", api_socket_)},
                     {"admin", absl::StrCat("unix://", admin_socket_)},
                     {"http", HttpAddress()}};
@@ -324,26 +326,34 @@ AgentView MeshcaAgent::View() const {
 
 AgentCounts MeshcaAgent::Counts() const { return {View(), server_->stats(), sds_->Stats()}; }
 
-// What consumers acknowledge reaches the CA by this look: the number changes with every answer, stream and certificate.
+// What consumers acknowledge reaches the CA by this look: a number changes with every answer, stream and certificate.
 absl::Duration MeshcaAgent::Look() {
   clock_.Observe();
   const absl::Duration delivered_after = connection_->Status().delivered_after;
   if (std::exchange(delivered_after_, delivered_after) != delivered_after) sds_->SetDeliveredAfter(delivered_after);
-  SaveEntries();
+  SaveEntries(kEntriesSaveGap);
+  health_->Set("", Ready(View()).ok());
   const sds::SdsStats stats = sds_->Stats();
-  const uint64_t number = stats.subscribers.acknowledged + stats.subscribers.rejected + stats.subscribers.delivered +
-                          stats.subscribers.known + stats.subscribers.connected + stats.subscribers.streams +
-                          stats.keys.issued + stats.keys.renewed + stats.keys.keys;
   const std::shared_ptr<const sds::Trust> trust = trust_.Current();
-  const uint64_t now = number + (trust == nullptr ? 0 : trust->version << 32U);
+  // Each number by itself: one that falls makes up for another that grows.
+  const std::array<uint64_t, 10> now = {stats.subscribers.acknowledged,
+                                        stats.subscribers.rejected,
+                                        stats.subscribers.delivered,
+                                        stats.subscribers.known,
+                                        stats.subscribers.connected,
+                                        stats.subscribers.streams,
+                                        stats.keys.issued,
+                                        stats.keys.renewed,
+                                        stats.keys.keys,
+                                        trust == nullptr ? 0 : trust->version};
   const bool changed = std::exchange(reported_, now) != now;
   if (changed) connection_->HeldChanged();
   return changed ? kLookWhileBehind : kLook;
 }
 
-// At most once in kEntriesSaveGap, however often they change.
-void MeshcaAgent::SaveEntries() {
-  if (!entries_unsaved_ || clock_.SinceBoot() - entries_saved_at_ < kEntriesSaveGap) return;
+// At most once in `gap`, however often they change.
+void MeshcaAgent::SaveEntries(absl::Duration gap) {
+  if (!entries_unsaved_ || clock_.SinceBoot() - entries_saved_at_ < gap) return;
   entries_unsaved_ = false;
   entries_saved_at_ = clock_.SinceBoot();
   executor_.Run([this] {
@@ -415,6 +425,9 @@ void MeshcaAgent::Stop() {
   if (server_ != nullptr) server_->Shutdown(config::ToDuration(config_.values.limits().shutdown_grace()));
   http_.reset();
   admin_.reset();
+  if (serves_) SaveEntries(/*gap=*/absl::ZeroDuration());
+  // What did not come to serve has an executor that never began: whoever waits for it would wait for ever.
+  if (!serves_) executor_.Shutdown();
   if (connection_ != nullptr) connection_->Shutdown();
   if (sds_ != nullptr) sds_->Shutdown();
   executor_.Shutdown();
