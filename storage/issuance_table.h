@@ -21,12 +21,14 @@ namespace meshca::storage {
 // One row to insert: the record and what the rules found out about it. Holds references, so that nothing is copied on
 // the way to the database.
 struct NewIssuance {
-  const IssuanceRecord& record;  // its origin, line_serial and node are ignored; those below are stored
+  // Its origin, line_serial, node and parent_serial are ignored: the caller's words. Those below are stored.
+  const IssuanceRecord& record;
   int64_t signer = 0;            // Signer::number
   const Origin& origin;
   int64_t origin_number = 0;  // RecordedCertificate::origin_number if `origin` is that record's, else 0
   absl::string_view line;     // bytes, see RecordedCertificate::line; "": this row begins a line, or it is not known
   absl::string_view node;     // "": none
+  absl::string_view parent;   // hex; "": none. What is no hex (records of old versions) is stored as it is
 };
 
 // Serial numbers are bytes, except where the type is SerialNumber.

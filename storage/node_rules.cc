@@ -8,6 +8,7 @@
 #include "ca/base/status.h"
 #include "ca/base/utc_text.h"
 #include "ca/identity/node_name.h"
+#include "ca/x509/encoding.h"
 #include "storage/store.h"
 #include "storage/trust_macs.h"
 
@@ -229,6 +230,8 @@ absl::StatusOr<InheritedRight> JudgeAgentRequest(const Inventory& inventory, con
   InheritedRight right;
   right.origin = record.origin;
   right.node = record.node;
+  // The agent's word for what it replaces: everybody sees serial numbers in TLS handshakes, so a stolen agent could name
+  // another node's certificate, which then would hold no rotation up any more, though its holder has nothing newer.
   const std::optional<std::string> serial = SerialBytes(record.parent_serial);
   if (!serial.has_value()) return right;
   MESHCA_ASSIGN_OR_RETURN(const std::optional<RecordedCertificate> parent, inventory.FindRecorded(*serial));
@@ -239,6 +242,7 @@ absl::StatusOr<InheritedRight> JudgeAgentRequest(const Inventory& inventory, con
     return CertificateIsRevoked({record.parent_serial, parent->certificate_sha256, record.spiffe_id},
                                 *parent->revocation);
   }
+  right.parent = HexLower(parent->serial);
   right.line = parent->line.empty() ? parent->serial : parent->line;
   return right;
 }

@@ -136,6 +136,7 @@ absl::StatusOr<InheritedRight> JudgeUnrecorded(const Inventory& inventory, const
   if (lost) return CertificateNotRecorded(shown);
   InheritedRight right;
   right.unrecorded = true;
+  right.parent = shown.serial;
   right.line = SerialBytes(shown.serial).value_or("");
   MESHCA_ASSIGN_OR_RETURN(const std::optional<Revocation> revoked, inventory.FindRevokedLine(right.line));
   if (revoked.has_value()) return CertificateIsRevoked(shown, *revoked);
@@ -163,6 +164,7 @@ absl::StatusOr<InheritedRight> JudgeRenewal(const Inventory& inventory, const Pr
   }
   MESHCA_RETURN_IF_ERROR(CheckOrigin(inventory, right.origin, *record, shown, trusted_issuers));
   right.node = std::move(record->node);
+  right.parent = HexLower(record->serial);
   if (IsAgentId(shown.spiffe_id)) {
     MESHCA_ASSIGN_OR_RETURN(right.agent_of, JudgeAgentLine(inventory, shown, right.line));
   }
@@ -199,18 +201,27 @@ absl::Status CheckFirstRight(const Inventory& inventory, const IssuanceRecord& r
                     kEntryGone);
 }
 
-absl::StatusOr<std::string> JudgeReplacement(const Inventory& inventory, const IssuanceRecord& record) {
+absl::StatusOr<InheritedRight> JudgeFirst(const Inventory& inventory, const IssuanceRecord& record) {
+  InheritedRight right;
+  right.origin = record.origin;
+  right.node = record.node;
+  right.parent = record.parent_serial;
   // Versions that asked no inventory renewed client certificates without showing them: their lines are walked.
-  if (record.presented.has_value() || record.method == AuthMethod::kClientCertificate) return std::string();
+  if (record.method == AuthMethod::kClientCertificate) return right;
   const std::optional<std::string> serial = SerialBytes(record.parent_serial);
-  if (!serial.has_value()) return std::string();
+  if (!serial.has_value()) return right;
   MESHCA_ASSIGN_OR_RETURN(const std::optional<RecordedCertificate> replaced, inventory.FindRecorded(*serial));
-  if (!replaced.has_value() || replaced->spiffe_id != record.spiffe_id.uri()) return std::string();
+  if (!replaced.has_value()) return right;  // pruned: whoever is not on record holds nothing up
+  if (replaced->spiffe_id != record.spiffe_id.uri()) {
+    right.parent.clear();
+    return right;
+  }
   if (replaced->revocation.has_value()) {
     return CertificateIsRevoked({record.parent_serial, replaced->certificate_sha256, record.spiffe_id},
                                 *replaced->revocation);
   }
-  return NamedLine(*replaced);
+  right.line = NamedLine(*replaced);
+  return right;
 }
 
 absl::StatusOr<std::string> LineOf(const Inventory& inventory, RecordedCertificate record) {

@@ -37,7 +37,7 @@ struct IssuanceRecord {
   std::string caller;         // CallerIdentity::subject
   std::string instance;       // "" where unknown
   std::string node;           // "" where unknown; of a renewal the store takes that of the certificate renewed
-  std::string parent_serial;  // hex, of the certificate it renews; ""
+  std::string parent_serial;  // hex, of the certificate it renews; "". See Append for when it is believed and kept
   // The join token this issuance redeems, or "". The redemption is part of the same transaction.
   std::string token_id;
   // What gave the right. Of a renewal the store takes it from the certificate renewed, whatever stands here.
@@ -89,6 +89,9 @@ class IssuanceStore {
   // PermissionDenied or Unauthenticated unless that one passes JudgePresented, its node is `node` and the origin is an
   // entry that gives the ID and is for the node (ENTRY_GONE). The certificate that `parent_serial` names is continued
   // if it has the same ID and node and came from the machine that has the name; CERTIFICATE_REVOKED: it was revoked.
+  //
+  // `parent_serial` is kept, and the certificate that it names counts as replaced (LeafInventory), only where it is the
+  // one that was shown or, of one that was not shown, has the same ID; of an agent, where it is continued.
   virtual void Append(std::shared_ptr<const IssuanceRecord> record, AppendDone done) = 0;
   void Append(IssuanceRecord record, AppendDone done) {
     Append(std::make_shared<const IssuanceRecord>(std::move(record)), std::move(done));

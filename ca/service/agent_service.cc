@@ -336,20 +336,26 @@ absl::StatusOr<std::vector<std::string>> AgentService::Renew(
   struct Candidate {
     AgentRegistry::NodeCertificate certificate;
     std::string spiffe_id;
+    std::string place;
   };
   std::vector<Candidate> candidates;
-  absl::flat_hash_set<std::string> replaced;
+  // A certificate takes the place of one of its own identity on its own node, whatever its agent said of it.
+  const auto place = [](const IssuanceRecord& record, absl::string_view serial) {
+    return absl::StrCat(serial, " ", record.node, " ", record.spiffe_id.uri());
+  };
+  absl::flat_hash_set<std::string> replaced;  // by `place`
   MESHCA_RETURN_IF_ERROR(VisitLive({}, [&](const IssuanceRecord& record) {
     if (record.method != AuthMethod::kAgent) return;
-    if (!record.parent_serial.empty()) replaced.insert(record.parent_serial);
+    if (!record.parent_serial.empty()) replaced.insert(place(record, record.parent_serial));
     if (record.revoked_at != absl::InfiniteFuture()) return;
     const std::string serial = record.serial.ToHex();
-    if (wanted(record.spiffe_id.uri(), serial)) candidates.push_back({{record.node, serial}, record.spiffe_id.uri()});
+    if (!wanted(record.spiffe_id.uri(), serial)) return;
+    candidates.push_back({{record.node, serial}, record.spiffe_id.uri(), place(record, serial)});
   }));
   std::vector<AgentRegistry::NodeCertificate> chosen;
   for (const Candidate& candidate : candidates) {
     // The node holds what came after it.
-    if (!replaced.contains(candidate.certificate.serial)) chosen.push_back(candidate.certificate);
+    if (!replaced.contains(candidate.place)) chosen.push_back(candidate.certificate);
   }
   absl::flat_hash_set<std::string> told;
   for (const AgentRegistry::NodeCertificate& one : registry_.RenewNow(chosen)) told.insert(one.serial);

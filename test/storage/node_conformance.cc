@@ -254,6 +254,7 @@ TEST_P(NodeConformance, ATokenThatReplacesTakesTheNameFromAMachineThatLives) {
   workload.parent_serial = old_workload.serial.ToHex();
   ASSERT_THAT(AppendAndWait(store(), workload), IsOk());
   EXPECT_EQ(store().Find(workload.serial)->line_serial, "") << "another machine's certificate is not continued";
+  EXPECT_EQ(store().Find(workload.serial)->parent_serial, "");
 }
 
 TEST_P(NodeConformance, AnAgentGetsCertificatesForTheWorkloadsOfItsNode) {
@@ -297,10 +298,13 @@ TEST_P(NodeConformance, AnAgentsParentCountsOnlyWithTheSameIdAndNode) {
     record->parent_serial = of_web.serial.ToHex();
     ASSERT_THAT(AppendAndWait(store(), *record), IsOk());
     EXPECT_EQ(store().Find(record->serial)->line_serial, "");
+    EXPECT_EQ(store().Find(record->serial)->parent_serial, "");
   }
+  EXPECT_THAT(Unreplaced(), testing::Contains(of_web.serial.ToHex())) << "its holder has nothing newer";
   IssuanceRecord unknown = ForWorkload(web);
   unknown.parent_serial = "00ff";
   EXPECT_THAT(AppendAndWait(store(), unknown), IsOk());
+  EXPECT_EQ(store().Find(unknown.serial)->parent_serial, "") << "nobody can tell whose it was";
 
   RevocationSelection selection;
   selection.serial = of_web.serial.ToHex();
