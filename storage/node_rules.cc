@@ -19,15 +19,6 @@ absl::Status NoSuchNode(absl::string_view node) {
   return absl::NotFoundError(absl::StrCat("node ", node, ": no machine has joined under this name"));
 }
 
-// By whom and why it was banned is for operators (`meshca node show`): this is told to whoever holds the key.
-absl::Status RefuseBanned(const NodeRecord& node) {
-  constexpr absl::string_view kNext = "), and a token made after that lets its agent join again";
-  return WithReason(
-      absl::PermissionDeniedError(absl::StrCat("node ", node.node, ": banned since ", Rfc3339Text(node.banned_at),
-                                               "; an operator may lift it (meshca node forget ", node.node, kNext)),
-      kNodeBanned);
-}
-
 absl::Status RefuseReplaced(const NodeRecord& node) {
   constexpr absl::string_view kNext =
       " and took it over; give this one a name of its own, and a token for that: meshca token create --node NAME";
@@ -138,7 +129,7 @@ absl::Status CheckTokenForNode(const Inventory& inventory, const SpiffeId& spiff
   if (name.empty()) return absl::OkStatus();
   MESHCA_ASSIGN_OR_RETURN(const std::optional<NodeRecord> node, inventory.FindNode(name));
   if (!node.has_value() || !node->banned()) return absl::OkStatus();
-  return WithReason(absl::FailedPreconditionError(RefuseBanned(*node).message()), kNodeBanned);
+  return WithReason(absl::FailedPreconditionError(NodeIsBanned(*node).message()), kNodeBanned);
 }
 
 absl::Status CheckWayToAgentId(const IssuanceRecord& record) {
@@ -166,7 +157,7 @@ absl::StatusOr<NodeRecord> JudgeJoin(const Inventory& inventory, const IssuanceR
   }
   MESHCA_ASSIGN_OR_RETURN(std::optional<NodeRecord> node, inventory.FindNode(name));
   if (!node.has_value()) return JoinedNode(name, record);
-  if (node->banned()) return RefuseBanned(*node);
+  if (node->banned()) return NodeIsBanned(*node);
   // Somebody whose token another machine has overtaken must not take the name back with it.
   const bool repeats = !redemption.first;
   const bool has_its_key = node->key_sha256 == record.key_sha256;
@@ -202,7 +193,7 @@ absl::StatusOr<NodeRecord> JudgeAgentLine(const Inventory& inventory, const Pres
   const absl::string_view name = NodeOfAgent(shown.spiffe_id);
   MESHCA_ASSIGN_OR_RETURN(std::optional<NodeRecord> node, inventory.FindNode(name));
   if (!node.has_value()) return RefuseUnknown(name);
-  if (node->banned()) return RefuseBanned(*node);
+  if (node->banned()) return NodeIsBanned(*node);
   if (line != SerialBytes(node->line_serial).value_or("")) return RefuseReplaced(*node);
   return *std::move(node);
 }
@@ -211,7 +202,7 @@ absl::Status CheckNodeOfWorkload(const Inventory& inventory, const PresentedCert
                                  absl::Time issued_at) {
   MESHCA_ASSIGN_OR_RETURN(const std::optional<NodeRecord> row, inventory.FindNode(node));
   if (!row.has_value()) return RefuseUnknown(node);
-  if (row->banned()) return RefuseBanned(*row);
+  if (row->banned()) return NodeIsBanned(*row);
   // An earlier machine of the name got it.
   return issued_at < row->joined_at ? RefuseReplaced(*row) : absl::OkStatus();
 }

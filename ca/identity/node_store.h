@@ -35,6 +35,12 @@ struct NodeRecord {
   friend bool operator==(const NodeRecord&, const NodeRecord&) = default;
 };
 
+// Reason of the statuses that a banned node, or whoever wants a token for it, is told.
+inline constexpr char kNodeBanned[] = "NODE_BANNED";
+// PermissionDenied (NODE_BANNED), for a node that is banned: what whoever holds its keys is told. By whom and why it was
+// banned is for operators (`meshca node show`).
+absl::Status NodeIsBanned(const NodeRecord& node);
+
 // What a ban took back.
 struct NodeBan {
   NodeRecord node;

@@ -51,7 +51,7 @@ absl::Status CheckParentSerial(const std::string& serial) {
 
 // Perhaps about the agent, and not about one of its requests: then no other would be answered otherwise.
 bool MayBeAboutTheAgent(absl::string_view reason) {
-  return reason == "NODE_BANNED" || reason == "NODE_REPLACED" || reason == "NODE_UNKNOWN" ||
+  return reason == kNodeBanned || reason == "NODE_REPLACED" || reason == "NODE_UNKNOWN" ||
          reason == "CERTIFICATE_REVOKED" || reason == "CERTIFICATE_NOT_RECORDED";
 }
 
