@@ -71,15 +71,6 @@ NodeRecord JoinedNode(absl::string_view name, const IssuanceRecord& record) {
   return node;
 }
 
-// The tokens of a node are found by the agent's ID, which takes the trust domain.
-absl::Status DeleteTokensOf(Tables& tables, absl::string_view node) {
-  MESHCA_ASSIGN_OR_RETURN(const TrustHead head, tables.trust.ReadHead());
-  const absl::StatusOr<TrustDomain> trust_domain = TrustDomain::Parse(head.trust_domain);
-  if (!trust_domain.ok()) return absl::OkStatus();  // no authority yet, so nobody ever had an identity
-  MESHCA_ASSIGN_OR_RETURN(const SpiffeId agent, AgentId(*trust_domain, node));
-  return tables.tokens.DeleteOf(agent);
-}
-
 }  // namespace
 
 absl::StatusOr<NodeRecord> FindNode(Tables& tables, const KeyEncryption& keys, absl::string_view node) {
@@ -101,7 +92,7 @@ absl::StatusOr<std::vector<NodeRecord>> ListNodes(Tables& tables, const KeyEncry
 absl::StatusOr<NodeRecord> BanNode(Tables& tables, const KeyEncryption& keys, absl::string_view node,
                                    absl::string_view reason, const AuditEntry& audit) {
   MESHCA_ASSIGN_OR_RETURN(NodeRecord row, FindNode(tables, keys, node));
-  MESHCA_RETURN_IF_ERROR(DeleteTokensOf(tables, row.node));
+  MESHCA_RETURN_IF_ERROR(tables.tokens.DeleteOfNode(row.node));
   if (row.banned()) return row;
   row.banned_at = audit.time;
   row.banned_by = audit.actor;
@@ -120,16 +111,14 @@ absl::Status ForgetNode(Tables& tables, const KeyEncryption& keys, absl::string_
             "; ban it first, which takes back what it holds: meshca node ban ", row.node)),
         kNodeLives);
   }
-  MESHCA_RETURN_IF_ERROR(DeleteTokensOf(tables, row.node));
+  MESHCA_RETURN_IF_ERROR(tables.tokens.DeleteOfNode(row.node));
   return tables.nodes.Delete(row.node).status();
 }
 
-absl::Status CheckTokenForNode(const Inventory& inventory, const SpiffeId& spiffe_id) {
-  const absl::string_view name = NodeOfAgent(spiffe_id);
-  if (name.empty()) return absl::OkStatus();
-  MESHCA_ASSIGN_OR_RETURN(const std::optional<NodeRecord> node, inventory.FindNode(name));
-  if (!node.has_value() || !node->banned()) return absl::OkStatus();
-  return WithReason(absl::FailedPreconditionError(NodeIsBanned(*node).message()), kNodeBanned);
+absl::Status CheckTokenOfNode(const Inventory& inventory, absl::string_view node) {
+  if (node.empty()) return absl::OkStatus();
+  MESHCA_ASSIGN_OR_RETURN(const std::optional<NodeRecord> row, inventory.FindNode(node));
+  return row.has_value() && row->banned() ? NodeIsBanned(*row) : absl::OkStatus();
 }
 
 absl::Status CheckWayToAgentId(const IssuanceRecord& record) {

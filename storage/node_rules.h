@@ -27,8 +27,9 @@ absl::StatusOr<NodeRecord> BanNode(Tables& tables, const KeyEncryption& keys, ab
                                    absl::string_view reason, const AuditEntry& audit);
 absl::Status ForgetNode(Tables& tables, const KeyEncryption& keys, absl::string_view node, const AuditEntry& audit);
 
-// Whether a token for `spiffe_id` may be made. FailedPrecondition (NODE_BANNED): not while its node is banned.
-absl::Status CheckTokenForNode(const Inventory& inventory, const SpiffeId& spiffe_id);
+// Whether a token for processes on `node`, or for its agent, may be redeemed. PermissionDenied (NODE_BANNED): not while
+// the node is banned. "" or a node that never joined: nothing speaks against it.
+absl::Status CheckTokenOfNode(const Inventory& inventory, absl::string_view node);
 
 // PermissionDenied (AGENT_ID_NOT_ALLOWED): `record` is for an agent's ID, and neither redeems a token nor renews.
 absl::Status CheckWayToAgentId(const IssuanceRecord& record);

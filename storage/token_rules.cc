@@ -21,7 +21,11 @@ absl::Status RefuseToken(absl::string_view message, absl::string_view reason) {
 }  // namespace
 
 absl::Status CreateToken(Tables& tables, const KeyEncryption& keys, const JoinToken& token) {
-  MESHCA_RETURN_IF_ERROR(CheckTokenForNode(Inventory(tables, keys), token.spiffe_id));
+  const absl::Status allowed = CheckTokenOfNode(Inventory(tables, keys), token.node);
+  if (ReasonOf(allowed) == kNodeBanned) {
+    return WithReason(absl::FailedPreconditionError(allowed.message()), kNodeBanned);
+  }
+  MESHCA_RETURN_IF_ERROR(allowed);
   absl::Status inserted = tables.tokens.Insert(token, MacsOf(token, keys));
   if (!absl::IsAlreadyExists(inserted)) return inserted;
   return absl::AlreadyExistsError(absl::StrCat("join token: ", token.id, " exists"));
@@ -61,6 +65,8 @@ absl::StatusOr<Redemption> CheckRedemption(Tables& tables, const KeyEncryption& 
         absl::StrCat("expired at ", OffsetText(token.expires_at), "; ask for a new one (meshca token create)"),
         kTokenExpired);
   }
+  // A ban deletes the tokens of its node. Bans of earlier versions left those of workloads.
+  MESHCA_RETURN_IF_ERROR(CheckTokenOfNode(Inventory(tables, keys), token.node));
   redemption.first = token.used_key_sha256.empty();
   if (!redemption.first && token.used_key_sha256 != record.key_sha256) {
     return RefuseToken("was used for another key; ask for a new one (meshca token create)", kTokenUsed);

@@ -58,8 +58,8 @@ class NodeStore {
   virtual absl::StatusOr<NodeRecord> FindNode(absl::string_view node) = 0;
   // By name.
   virtual absl::StatusOr<std::vector<NodeRecord>> ListNodes() = 0;
-  // From the first commit on the node's agent gets nothing more and its join tokens are gone; then everything that the
-  // node holds is revoked (RevocationStore::Revoke, privilegeWithdrawn). Durable when it returns. The time and the
+  // From the first commit on the node's agent gets nothing more and the join tokens of the node are gone, those of its
+  // workloads too; then everything that the node holds is revoked (RevocationStore::Revoke, privilegeWithdrawn). Durable when it returns. The time and the
   // actor of `audit` say since when and by whom. A node that is banned already stays banned as it was; what it holds is
   // revoked all the same, so a call that broke off may be repeated. NotFound.
   virtual absl::StatusOr<NodeBan> BanNode(absl::string_view node, absl::string_view reason,

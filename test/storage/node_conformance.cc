@@ -463,6 +463,36 @@ TEST_P(NodeConformance, ABanTakesEverythingAndLastsUntilTheNodeIsForgotten) {
   EXPECT_THAT(store().Check(), IsOk());
 }
 
+TEST_P(NodeConformance, ABanTakesTheTokensOfTheNodesWorkloads) {
+  const auto token = [](absl::string_view id, absl::string_view node) {
+    JoinToken made = TestToken(id);
+    made.node = std::string(node);
+    return made;
+  };
+  const auto redeem = [&](absl::string_view id, absl::string_view node) {
+    IssuanceRecord record = maker_.Make();
+    record.method = AuthMethod::kJoinToken;
+    record.token_id = std::string(id);
+    record.origin = {OriginKind::kJoinToken, record.token_id};
+    record.node = std::string(node);
+    record.key_sha256 = std::string(32, 'k');
+    return AppendAndWait(store(), record);
+  };
+  Join("web-1", "t1");
+  for (const auto& [id, node] : {std::pair("used", "web-1"), {"fresh", "web-1"}, {"other", "web-2"}, {"none", ""}}) {
+    ASSERT_THAT(store().CreateToken(token(id, node), TestAudit()), IsOk());
+  }
+  ASSERT_THAT(redeem("used", "web-1"), IsOk());
+  ASSERT_THAT(store().BanNode("web-1", "", TestAudit()), IsOk());
+  EXPECT_THAT(redeem("fresh", "web-1"), HasReason(kTokenUnknown));
+  EXPECT_THAT(redeem("used", "web-1"), HasReason(kTokenUnknown)) << "nor does it repeat";
+  EXPECT_THAT(*store().ListTokens(), SizeIs(2));
+  EXPECT_THAT(store().CreateToken(token("late", "web-1"), TestAudit()),
+              StatusIs(StatusCode::kFailedPrecondition, HasSubstr("node web-1: banned since")));
+  IssuanceRecord elsewhere = maker_.Make();
+  EXPECT_THAT(AppendAndWait(store(), elsewhere), IsOk());
+}
+
 TEST_P(NodeConformance, ABanAloneRefusesTheAgentAndItsWorkloads) {
   ASSERT_THAT(store().CreateEntry(EntryFor("e1", {"*"}), TestAudit()), IsOk());
   const IssuanceRecord agent = Join("web-1", "t1");
