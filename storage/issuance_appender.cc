@@ -123,7 +123,9 @@ absl::Status IssuanceAppender::Append(const IssuanceRecord& record) {
   // JudgeForAgent leaves it empty: here it is the agent's own certificate.
   if (right.agent_of) {
     agents_.clear();
-    MESHCA_RETURN_IF_ERROR(PutNode(tables_, keys_, WithNewestCertificate(*std::move(right.agent_of), record)));
+    MESHCA_ASSIGN_OR_RETURN(const NodeRecord node,
+                            WithNewestCertificate(inventory_, *std::move(right.agent_of), record));
+    MESHCA_RETURN_IF_ERROR(PutNode(tables_, keys_, node));
   }
   return right.unrecorded ? AppendAudit(tables_, UnrecordedRenewal(record)) : absl::OkStatus();
 }

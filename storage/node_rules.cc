@@ -62,6 +62,17 @@ absl::Status RefuseSecondMachine(const NodeRecord& node) {
       kNodeLives);
 }
 
+// Whether `certificate`, of this node, was given to the machine that has its name now. By the order in which
+// certificates were recorded: a wall clock that was set back before a machine took a name over would give it what was
+// given to the one before, and one that was ahead then would deny it what was given to itself.
+absl::StatusOr<bool> IsOfThisMachine(const Inventory& inventory, const NodeRecord& node,
+                                     const RecordedCertificate& certificate) {
+  if (node.joined_number != 0) return certificate.number >= node.joined_number;
+  MESHCA_ASSIGN_OR_RETURN(const auto first, inventory.FindRecorded(SerialBytes(node.line_serial).value_or("")));
+  // Pruned long after it ended, and what lives now is younger.
+  return !first.has_value() || certificate.number >= first->number;
+}
+
 NodeRecord JoinedNode(absl::string_view name, const IssuanceRecord& record) {
   NodeRecord node;
   node.node = std::string(name);
@@ -166,7 +177,12 @@ absl::StatusOr<NodeRecord> JudgeJoin(const Inventory& inventory, const IssuanceR
   return JoinedNode(name, record);
 }
 
-NodeRecord WithNewestCertificate(NodeRecord node, const IssuanceRecord& record) {
+absl::StatusOr<NodeRecord> WithNewestCertificate(const Inventory& inventory, NodeRecord node,
+                                                 const IssuanceRecord& record) {
+  if (node.joined_number == 0) {
+    MESHCA_ASSIGN_OR_RETURN(const auto first, inventory.FindRecorded(SerialBytes(node.line_serial).value_or("")));
+    if (first.has_value()) node.joined_number = first->number;
+  }
   node.certificate_serial = record.serial.ToHex();
   node.certificate_expires = record.not_after;
   node.key_sha256 = record.key_sha256;
@@ -187,13 +203,12 @@ absl::StatusOr<NodeRecord> JudgeAgentLine(const Inventory& inventory, const Pres
   return *std::move(node);
 }
 
-absl::Status CheckNodeOfWorkload(const Inventory& inventory, const PresentedCertificate& shown, absl::string_view node,
-                                 absl::Time issued_at) {
-  MESHCA_ASSIGN_OR_RETURN(const std::optional<NodeRecord> row, inventory.FindNode(node));
-  if (!row.has_value()) return RefuseUnknown(node);
-  if (row->banned()) return NodeIsBanned(*row);
-  // An earlier machine of the name got it.
-  return issued_at < row->joined_at ? RefuseReplaced(*row) : absl::OkStatus();
+absl::Status CheckNodeOfWorkload(const Inventory& inventory, const RecordedCertificate& record) {
+  MESHCA_ASSIGN_OR_RETURN(const std::optional<NodeRecord> node, inventory.FindNode(record.node));
+  if (!node.has_value()) return RefuseUnknown(record.node);
+  if (node->banned()) return NodeIsBanned(*node);
+  MESHCA_ASSIGN_OR_RETURN(const bool of_this_machine, IsOfThisMachine(inventory, *node, record));
+  return of_this_machine ? absl::OkStatus() : RefuseReplaced(*node);
 }
 
 absl::StatusOr<InheritedRight> JudgeAgentRequest(const Inventory& inventory, const IssuanceRecord& record,
@@ -210,14 +225,15 @@ absl::StatusOr<InheritedRight> JudgeAgentRequest(const Inventory& inventory, con
   InheritedRight right;
   right.origin = record.origin;
   right.node = record.node;
-  // The agent's word for what it replaces: everybody sees serial numbers in TLS handshakes, so a stolen agent could name
-  // another node's certificate, which then would hold no rotation up any more, though its holder has nothing newer.
+  // The agent's word for what it replaces: everybody sees serial numbers in TLS handshakes, so a stolen agent could
+  // name another node's certificate, which then would hold no rotation up any more, though its holder has nothing
+  // newer.
   const std::optional<std::string> serial = SerialBytes(record.parent_serial);
   if (!serial.has_value()) return right;
   MESHCA_ASSIGN_OR_RETURN(const std::optional<RecordedCertificate> parent, inventory.FindRecorded(*serial));
-  const bool continued = parent.has_value() && parent->spiffe_id == record.spiffe_id.uri() &&
-                         parent->node == record.node && parent->issued_at >= agent_of.joined_at;
-  if (!continued) return right;
+  if (!parent.has_value() || parent->spiffe_id != record.spiffe_id.uri() || parent->node != record.node) return right;
+  MESHCA_ASSIGN_OR_RETURN(const bool of_this_machine, IsOfThisMachine(inventory, agent_of, *parent));
+  if (!of_this_machine) return right;
   if (parent->revocation.has_value()) {
     return CertificateIsRevoked({record.parent_serial, parent->certificate_sha256, record.spiffe_id},
                                 *parent->revocation);

@@ -85,7 +85,7 @@ absl::Status CheckOrigin(const Inventory& inventory, const Origin& origin, const
       MESHCA_ASSIGN_OR_RETURN(const std::optional<RegistrationEntry> entry,
                               inventory.FindEntry(origin.reference, shown.spiffe_id, record.issued_at));
       if (entry.has_value() && entry->IsFor(record.node)) {
-        return CheckNodeOfWorkload(inventory, shown, record.node, record.issued_at);
+        return CheckNodeOfWorkload(inventory, record);
       }
       if (entry.has_value() && !entry->ServedByAgents()) return absl::OkStatus();
       const std::string next = absl::StrCat("make one (meshca entry create ", shown.spiffe_id.uri(),

@@ -75,8 +75,9 @@ class IssuanceStore {
   // chain leaves the process only from inside an Ok `done`. Errors: AlreadyExists (serial number seen), Aborted (its
   // authority no longer signs: sign again and resubmit), Unauthenticated (the token is unknown, expired, or was
   // redeemed for another key; and JudgePresented's), PermissionDenied (JudgePresented's; NODE_BANNED: the token is
-  // for a node that is banned; ENTRY_GONE: the entry that gave the right was deleted meanwhile; KEY_REVOKED: the key belongs to a certificate that was revoked),
-  // ResourceExhausted (queue full), Unavailable (database away, disk full, read-only, shutdown).
+  // for a node that is banned; ENTRY_GONE: the entry that gave the right was deleted meanwhile; KEY_REVOKED: the key
+  // belongs to a certificate that was revoked), ResourceExhausted (queue full), Unavailable (database away, disk full,
+  // read-only, shutdown).
   //
   // A certificate for a node's agent (ca/identity/node_name.h) is given for a join token of that ID, or as the renewal
   // of the one that has the node's name, and in no other way (PermissionDenied, AGENT_ID_NOT_ALLOWED). The token lets a

@@ -63,9 +63,7 @@ absl::StatusOr<IssuanceRecord> ReadOrDataLoss(Query& row) {
       absl::StrCat("database: an issuance is damaged: ", record.status().message(), "; ", RestoreAdvice()));
 }
 
-Query& BindOptional(Query& query, absl::string_view text) {
-  return text.empty() ? query.BindNull() : query.Bind(text);
-}
+Query& BindOptional(Query& query, absl::string_view text) { return text.empty() ? query.BindNull() : query.Bind(text); }
 
 }  // namespace
 
@@ -289,8 +287,10 @@ absl::StatusOr<uint64_t> SqliteIssuanceTable::Prune(absl::Time expired_before, u
   };
   std::vector<Row> expired;
   {
+    // The newest row stays: the next one gets the number after the highest that is there.
     Query rows(database_,
-               "SELECT ref, not_after / 60, authority FROM issuance WHERE not_after < ? ORDER BY not_after LIMIT ?");
+               "SELECT ref, not_after / 60, authority FROM issuance WHERE not_after < ?"
+               " AND ref < (SELECT max(ref) FROM issuance) ORDER BY not_after LIMIT ?");
     rows.Bind(SecondsNotBefore(expired_before)).Bind(rows_max);
     while (rows.Next()) {
       Row row{};

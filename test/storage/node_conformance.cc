@@ -257,6 +257,65 @@ TEST_P(NodeConformance, ATokenThatReplacesTakesTheNameFromAMachineThatLives) {
   EXPECT_EQ(store().Find(workload.serial)->parent_serial, "");
 }
 
+// What was given to which machine is told by the order in which it was recorded, whatever the clock says.
+TEST_P(NodeConformance, AClockThatWasSetBackGivesNothingOfTheMachineBefore) {
+  RegistrationEntry entry = EntryFor("e1", {"web-*"});
+  entry.created_at = kTestNow - absl::Hours(1);
+  ASSERT_THAT(store().CreateEntry(entry, TestAudit()), IsOk());
+  const IssuanceRecord old_agent = Join("web-1", "t1");
+  const IssuanceRecord old_workload = ForWorkload(old_agent);
+  ASSERT_THAT(AppendAndWait(store(), old_workload), IsOk());
+  MakeToken("web-1", "t2", /*replace=*/true);
+  IssuanceRecord agent = JoinRecord("web-1", "t2");
+  agent.issued_at -= absl::Minutes(5);
+  ASSERT_THAT(AppendAndWait(store(), agent), IsOk());
+  harness_->Reopen();
+  EXPECT_THAT(Renew(old_workload), HasReason(kNodeReplaced));
+  IssuanceRecord workload = ForWorkload(agent);
+  workload.issued_at = agent.issued_at;
+  workload.parent_serial = old_workload.serial.ToHex();
+  ASSERT_THAT(AppendAndWait(store(), workload), IsOk());
+  EXPECT_EQ(store().Find(workload.serial)->line_serial, "");
+  EXPECT_EQ(store().Find(workload.serial)->parent_serial, "");
+  EXPECT_THAT(Renew(workload), IsOk());
+}
+
+TEST_P(NodeConformance, AClockThatWasAheadAtTheJoiningTakesNothingFromTheMachine) {
+  ASSERT_THAT(store().CreateEntry(EntryFor("e1", {"web-*"}), TestAudit()), IsOk());
+  Join("web-1", "t1");
+  MakeToken("web-1", "t2", /*replace=*/true);
+  IssuanceRecord agent = JoinRecord("web-1", "t2");
+  agent.issued_at += absl::Minutes(5);
+  ASSERT_THAT(AppendAndWait(store(), agent), IsOk());
+  const IssuanceRecord first = ForWorkload(Renewed(agent));
+  ASSERT_THAT(AppendAndWait(store(), first), IsOk());
+  EXPECT_THAT(Renew(first), IsOk());
+  IssuanceRecord second = ForWorkload(agent);
+  second.parent_serial = first.serial.ToHex();
+  ASSERT_THAT(AppendAndWait(store(), second), IsOk());
+  EXPECT_EQ(store().Find(second.serial)->line_serial, first.serial.ToHex());
+}
+
+TEST_P(NodeConformance, AMachineKeepsWhatIsItsAfterEverythingBeforeWasPruned) {
+  ASSERT_THAT(store().CreateEntry(EntryFor("e1", {"web-*"}), TestAudit()), IsOk());
+  for (int i = 0; i < 3; ++i) ASSERT_THAT(AppendAndWait(store(), maker_.Make()), IsOk());
+  const IssuanceRecord first = Join("web-1", "t1");
+  const absl::Time later = kTestNow + absl::Hours(1000);
+  JoinToken lasting = TokenOf("web-1", "t2");
+  lasting.expires_at = later + absl::Hours(1);
+  ASSERT_THAT(store().CreateToken(lasting, TestAudit()), IsOk());
+  ASSERT_THAT(store().Prune(later, 1000), IsOk());
+  IssuanceRecord again = JoinRecord("web-1", "t2");
+  again.key_sha256 = first.key_sha256;
+  again.issued_at = later;
+  ASSERT_THAT(AppendAndWait(store(), again), IsOk());
+  ASSERT_EQ(store().FindNode("web-1")->line_serial, first.serial.ToHex()) << "it is the same machine";
+  IssuanceRecord workload = ForWorkload(again);
+  workload.issued_at = later;
+  ASSERT_THAT(AppendAndWait(store(), workload), IsOk());
+  EXPECT_THAT(Renew(workload), IsOk());
+}
+
 TEST_P(NodeConformance, AnAgentGetsCertificatesForTheWorkloadsOfItsNode) {
   ASSERT_THAT(store().CreateEntry(EntryFor("e1", {"db-*", "web-*"}), TestAudit()), IsOk());
   const IssuanceRecord agent = Join("web-1", "t1");

@@ -189,9 +189,8 @@ TEST_F(AgentAttachTest, OrdersARenewalWhateverAnotherNodeNamesAsReplaced) {
   ASSERT_THAT(of_another_id, IsOk());
   ASSERT_EQ(of_another_id->results(0).code(), 0) << of_another_id->results(0).message();
 
-  const auto renewed = service->Renew([&](absl::string_view, absl::string_view serial) {
-    return serial == absl::string_view(workload.serial());
-  });
+  const auto renewed = service->Renew(
+      [&](absl::string_view, absl::string_view serial) { return serial == absl::string_view(workload.serial()); });
   ASSERT_THAT(renewed, IsOk());
   EXPECT_THAT(*renewed, ElementsAre("spiffe://cluster.local/web"));
   EXPECT_THAT(stream->Next(IsRenew).renew().serials(), ElementsAre(workload.serial()));
