@@ -258,7 +258,7 @@ void AgentService::MintJwt(std::shared_ptr<rpc::Call> call) {
     if (call->cancelled()) return call->Finish(absl::CancelledError("the agent went away"));
     // A token is recorded nowhere, so no transaction would refuse an agent that was revoked or banned.
     if (absl::Status judged = gate_.Judge(agent); !judged.ok()) return RefuseToken(*call, judged);
-    const absl::StatusOr<MintedJwt> minted = parts_.jwt->Mint(id, audiences, ttl, parts_.clock->Now());
+    const absl::StatusOr<MintedJwt> minted = parts_.jwt->Mint(id, audiences, ttl, parts_.clock->LikelyNow());
     if (!minted.ok()) return RefuseToken(*call, minted.status());
     tokens_.fetch_add(1, kCounting);
     v1::MintJwtResponse response;

@@ -275,5 +275,20 @@ TEST_F(AgentServiceTest, MintsForIdentitiesOfTheNodeTheLongestThatAnEntryGives) 
   EXPECT_EQ(service->Stats().tokens, 1u);
 }
 
+TEST_F(AgentServiceTest, DatesNoTokenByAClockThatHasJustJumped) {
+  const HeldIdentity agent = Joined("web-1");
+  const RegistrationEntry web = AddEntry("web", "/web", {"web-1"});
+  agent_v1::MintJwtRequest request;
+  request.set_spiffe_id(web.spiffe_id.uri());
+  request.set_entry_id("web");
+  request.add_audiences("shop");
+  const absl::Time then = clock.Now();
+  // The agent's certificate still lives.
+  clock.JumpInDoubt(then + absl::Hours(1));
+  const auto minted = Call<agent_v1::MintJwtResponse>("MintJwt", request, &agent);
+  ASSERT_THAT(minted, IsOk());
+  EXPECT_EQ(minted->expires_at().seconds(), absl::ToUnixSeconds(then + absl::Minutes(5)));
+}
+
 }  // namespace
 }  // namespace meshca
