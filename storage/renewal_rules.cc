@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
 #include "ca/base/utc_text.h"
+#include "ca/identity/join_token_terms.h"
 #include "ca/identity/node_name.h"
 #include "ca/issuance/revocation_store.h"
 #include "ca/x509/encoding.h"
@@ -22,8 +23,8 @@ constexpr int kStepsMax = 5000;
 
 constexpr size_t kSerialBytesMax = 20;  // RFC 5280 §4.1.2.2
 
-std::string JoinAgain(absl::string_view spiffe_id) {
-  return absl::StrCat("join again with a token: meshca token create ", spiffe_id);
+std::string JoinAgain(const SpiffeId& spiffe_id) {
+  return absl::StrCat("join again with a token: ", NewTokenCommand(spiffe_id));
 }
 
 absl::Status OriginGone(const PresentedCertificate& shown, absl::string_view what, absl::string_view next) {
@@ -102,7 +103,7 @@ absl::Status CheckOrigin(const Inventory& inventory, const Origin& origin, const
       return OriginGone(
           shown,
           absl::StrCat("its right came from the JWT issuer ", origin.reference, ", which is not configured any more"),
-          absl::StrCat("ask with a token of an issuer that is, or ", JoinAgain(shown.spiffe_id.uri())));
+          absl::StrCat("ask with a token of an issuer that is, or ", JoinAgain(shown.spiffe_id)));
     }
     // A token is spent by its first use, and what an operator or meshca itself gave has nothing behind it that could go
     // away. These end by revocation.
@@ -253,8 +254,7 @@ absl::Status CertificateIsRevoked(const PresentedCertificate& shown, const Revoc
       absl::UnauthenticatedError(absl::StrCat(
           "client certificate ", shown.serial, " of ", shown.spiffe_id.uri(), ": revoked at ",
           Rfc3339Text(revocation.at), " (", RevocationReasonName(static_cast<RevocationReason>(revocation.reason)),
-          "), it or one of the same line of renewals or with its key; with a new key ",
-          JoinAgain(shown.spiffe_id.uri()))),
+          "), it or one of the same line of renewals or with its key; with a new key ", JoinAgain(shown.spiffe_id))),
       kCertificateRevoked);
 }
 

@@ -13,8 +13,8 @@
 #include "ca/rpc/protobuf_payload.h"
 #include "ca/service/agent_message.h"
 #include "ca/service/agent_sign.h"
+#include "ca/service/csr_bytes.h"
 #include "ca/service/proto_time.h"
-#include "ca/x509/csr.h"
 
 namespace meshca {
 namespace {
@@ -149,10 +149,8 @@ void AgentService::OnJoiner(const std::shared_ptr<rpc::Call>& call, absl::Status
   if (absl::Status parsed = rpc::ParseMessage(call->request(), request); !parsed.ok()) {
     return RefuseJoin(*call, WithReason(parsed, "REQUEST_MALFORMED"));
   }
-  if (request.csr().empty() || request.csr().size() > Csr::kBytesMax) {
-    return RefuseJoin(
-        *call, Invalid("CSR_MISSING", absl::StrCat("join: csr has ", request.csr().size(),
-                                                   " bytes; a PKCS#10 request in DER has 1 to ", Csr::kBytesMax)));
+  if (const absl::Status fits = CheckCsrBytes(request.csr(), "DER"); !fits.ok()) {
+    return RefuseJoin(*call, Annotate(fits, "join"));
   }
   SubmittedRequest submitted;
   submitted.caller = *std::move(caller);
@@ -242,12 +240,8 @@ void AgentService::MintJwt(std::shared_ptr<rpc::Call> call) {
   absl::StatusOr<SpiffeId> id = SpiffeId::Parse(request.spiffe_id());
   if (!id.ok()) return RefuseToken(*call, id.status());
   const std::shared_ptr<const NodeEntries> entries = entries_.Current();
-  const RegistrationEntry* const entry = entries->Find(request.entry_id());
-  if (entry == nullptr || !entry->IsFor(agent->node) || entry->spiffe_id != *id) {
-    return RefuseToken(*call, WithReason(absl::PermissionDeniedError(
-                                             absl::StrCat("no registration entry \"", request.entry_id().substr(0, 64),
-                                                          "\" gives ", id->uri(), " to node ", agent->node)),
-                                         entry == nullptr ? "ENTRY_GONE" : "SPIFFE_ID_NOT_ALLOWED"));
+  if (const auto entry = FindEntryForAgent(*agent, *entries, request.entry_id(), *id); !entry.ok()) {
+    return RefuseToken(*call, entry.status());
   }
   if (parts_.jwt == nullptr) {
     return RefuseToken(*call, WithReason(absl::UnavailableError("this CA makes no JWT-SVIDs"), "JWT_KEY_MISSING"));
