@@ -85,18 +85,12 @@ absl::StatusOr<InheritedRight> IssuanceAppender::JudgeRight(const IssuanceRecord
     return right;
   }
   MESHCA_RETURN_IF_ERROR(CheckEntry(record));
-  InheritedRight right;
-  right.origin = record.origin;
-  right.node = record.node;
-  if (!record.parent_serial.empty()) {
-    MESHCA_ASSIGN_OR_RETURN(right.line, JudgeReplacement(inventory_, record));
-  }
-  return right;
+  return JudgeFirst(inventory_, record);
 }
 
 absl::Status IssuanceAppender::Insert(const IssuanceRecord& record, const Signer& signer, const InheritedRight& right) {
-  absl::Status inserted =
-      tables_.issuances.Insert({record, signer.number, right.origin, right.origin_number, right.line, right.node});
+  absl::Status inserted = tables_.issuances.Insert(
+      {record, signer.number, right.origin, right.origin_number, right.line, right.node, right.parent});
   if (!absl::IsAlreadyExists(inserted)) return inserted;
   return absl::AlreadyExistsError(absl::StrCat("issuance: serial number ", record.serial.ToHex(), " is taken"));
 }
@@ -129,7 +123,9 @@ absl::Status IssuanceAppender::Append(const IssuanceRecord& record) {
   // JudgeForAgent leaves it empty: here it is the agent's own certificate.
   if (right.agent_of) {
     agents_.clear();
-    MESHCA_RETURN_IF_ERROR(PutNode(tables_, keys_, WithNewestCertificate(*std::move(right.agent_of), record)));
+    MESHCA_ASSIGN_OR_RETURN(const NodeRecord node,
+                            WithNewestCertificate(inventory_, *std::move(right.agent_of), record));
+    MESHCA_RETURN_IF_ERROR(PutNode(tables_, keys_, node));
   }
   return right.unrecorded ? AppendAudit(tables_, UnrecordedRenewal(record)) : absl::OkStatus();
 }

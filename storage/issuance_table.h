@@ -21,12 +21,14 @@ namespace meshca::storage {
 // One row to insert: the record and what the rules found out about it. Holds references, so that nothing is copied on
 // the way to the database.
 struct NewIssuance {
-  const IssuanceRecord& record;  // its origin, line_serial and node are ignored; those below are stored
-  int64_t signer = 0;            // Signer::number
+  // Its origin, line_serial, node and parent_serial are ignored: the caller's words. Those below are stored.
+  const IssuanceRecord& record;
+  int64_t signer = 0;  // Signer::number
   const Origin& origin;
   int64_t origin_number = 0;  // RecordedCertificate::origin_number if `origin` is that record's, else 0
   absl::string_view line;     // bytes, see RecordedCertificate::line; "": this row begins a line, or it is not known
   absl::string_view node;     // "": none
+  absl::string_view parent;   // hex; "": none. What is no hex (records of old versions) is stored as it is
 };
 
 // Serial numbers are bytes, except where the type is SerialNumber.
@@ -35,7 +37,8 @@ class IssuanceTable {
   virtual ~IssuanceTable() = default;
 
   // AlreadyExists: the serial number is taken, and nothing of the row is stored. A database may collect rows and
-  // counters and write them together, at the latest at the next RowWriter::BeginPart and before the commit.
+  // counters and write them together, at the latest at the next RowWriter::BeginPart, before a FindRecorded of them and
+  // before the commit.
   virtual absl::Status Insert(const NewIssuance& row) = 0;
 
   // Called for each renewal, so a database answers it by one statement.
@@ -56,7 +59,7 @@ class IssuanceTable {
   virtual absl::StatusOr<std::map<std::string, uint64_t>> CountLive(absl::Time now) = 0;
 
   // Deletes at most `rows_max` rows that expired before `expired_before`, those that expired first, and corrects the
-  // counters; returns how many it deleted.
+  // counters; returns how many it deleted. RecordedCertificate::number goes on growing all the same.
   virtual absl::StatusOr<uint64_t> Prune(absl::Time expired_before, uint64_t rows_max) = 0;
 };
 

@@ -8,6 +8,7 @@
 #include "ca/base/status.h"
 #include "ca/base/utc_text.h"
 #include "ca/identity/node_name.h"
+#include "ca/x509/encoding.h"
 #include "storage/store.h"
 #include "storage/trust_macs.h"
 
@@ -16,15 +17,6 @@ namespace {
 
 absl::Status NoSuchNode(absl::string_view node) {
   return absl::NotFoundError(absl::StrCat("node ", node, ": no machine has joined under this name"));
-}
-
-// By whom and why it was banned is for operators (`meshca node show`): this is told to whoever holds the key.
-absl::Status RefuseBanned(const NodeRecord& node) {
-  constexpr absl::string_view kNext = "), and a token made after that lets its agent join again";
-  return WithReason(
-      absl::PermissionDeniedError(absl::StrCat("node ", node.node, ": banned since ", Rfc3339Text(node.banned_at),
-                                               "; an operator may lift it (meshca node forget ", node.node, kNext)),
-      kNodeBanned);
 }
 
 absl::Status RefuseReplaced(const NodeRecord& node) {
@@ -70,6 +62,17 @@ absl::Status RefuseSecondMachine(const NodeRecord& node) {
       kNodeLives);
 }
 
+// Whether `certificate`, of this node, was given to the machine that has its name now. By the order in which
+// certificates were recorded: a wall clock that was set back before a machine took a name over would give it what was
+// given to the one before, and one that was ahead then would deny it what was given to itself.
+absl::StatusOr<bool> IsOfThisMachine(const Inventory& inventory, const NodeRecord& node,
+                                     const RecordedCertificate& certificate) {
+  if (node.joined_number != 0) return certificate.number >= node.joined_number;
+  MESHCA_ASSIGN_OR_RETURN(const auto first, inventory.FindRecorded(SerialBytes(node.line_serial).value_or("")));
+  // Pruned long after it ended, and what lives now is younger.
+  return !first.has_value() || certificate.number >= first->number;
+}
+
 NodeRecord JoinedNode(absl::string_view name, const IssuanceRecord& record) {
   NodeRecord node;
   node.node = std::string(name);
@@ -77,15 +80,6 @@ NodeRecord JoinedNode(absl::string_view name, const IssuanceRecord& record) {
   node.token_id = record.token_id;
   node.line_serial = record.serial.ToHex();
   return node;
-}
-
-// The tokens of a node are found by the agent's ID, which takes the trust domain.
-absl::Status DeleteTokensOf(Tables& tables, absl::string_view node) {
-  MESHCA_ASSIGN_OR_RETURN(const TrustHead head, tables.trust.ReadHead());
-  const absl::StatusOr<TrustDomain> trust_domain = TrustDomain::Parse(head.trust_domain);
-  if (!trust_domain.ok()) return absl::OkStatus();  // no authority yet, so nobody ever had an identity
-  MESHCA_ASSIGN_OR_RETURN(const SpiffeId agent, AgentId(*trust_domain, node));
-  return tables.tokens.DeleteOf(agent);
 }
 
 }  // namespace
@@ -109,7 +103,7 @@ absl::StatusOr<std::vector<NodeRecord>> ListNodes(Tables& tables, const KeyEncry
 absl::StatusOr<NodeRecord> BanNode(Tables& tables, const KeyEncryption& keys, absl::string_view node,
                                    absl::string_view reason, const AuditEntry& audit) {
   MESHCA_ASSIGN_OR_RETURN(NodeRecord row, FindNode(tables, keys, node));
-  MESHCA_RETURN_IF_ERROR(DeleteTokensOf(tables, row.node));
+  MESHCA_RETURN_IF_ERROR(tables.tokens.DeleteOfNode(row.node));
   if (row.banned()) return row;
   row.banned_at = audit.time;
   row.banned_by = audit.actor;
@@ -128,16 +122,14 @@ absl::Status ForgetNode(Tables& tables, const KeyEncryption& keys, absl::string_
             "; ban it first, which takes back what it holds: meshca node ban ", row.node)),
         kNodeLives);
   }
-  MESHCA_RETURN_IF_ERROR(DeleteTokensOf(tables, row.node));
+  MESHCA_RETURN_IF_ERROR(tables.tokens.DeleteOfNode(row.node));
   return tables.nodes.Delete(row.node).status();
 }
 
-absl::Status CheckTokenForNode(const Inventory& inventory, const SpiffeId& spiffe_id) {
-  const absl::string_view name = NodeOfAgent(spiffe_id);
-  if (name.empty()) return absl::OkStatus();
-  MESHCA_ASSIGN_OR_RETURN(const std::optional<NodeRecord> node, inventory.FindNode(name));
-  if (!node.has_value() || !node->banned()) return absl::OkStatus();
-  return WithReason(absl::FailedPreconditionError(RefuseBanned(*node).message()), kNodeBanned);
+absl::Status CheckTokenOfNode(const Inventory& inventory, absl::string_view node) {
+  if (node.empty()) return absl::OkStatus();
+  MESHCA_ASSIGN_OR_RETURN(const std::optional<NodeRecord> row, inventory.FindNode(node));
+  return row.has_value() && row->banned() ? NodeIsBanned(*row) : absl::OkStatus();
 }
 
 absl::Status CheckWayToAgentId(const IssuanceRecord& record) {
@@ -165,7 +157,7 @@ absl::StatusOr<NodeRecord> JudgeJoin(const Inventory& inventory, const IssuanceR
   }
   MESHCA_ASSIGN_OR_RETURN(std::optional<NodeRecord> node, inventory.FindNode(name));
   if (!node.has_value()) return JoinedNode(name, record);
-  if (node->banned()) return RefuseBanned(*node);
+  if (node->banned()) return NodeIsBanned(*node);
   // Somebody whose token another machine has overtaken must not take the name back with it.
   const bool repeats = !redemption.first;
   const bool has_its_key = node->key_sha256 == record.key_sha256;
@@ -185,7 +177,12 @@ absl::StatusOr<NodeRecord> JudgeJoin(const Inventory& inventory, const IssuanceR
   return JoinedNode(name, record);
 }
 
-NodeRecord WithNewestCertificate(NodeRecord node, const IssuanceRecord& record) {
+absl::StatusOr<NodeRecord> WithNewestCertificate(const Inventory& inventory, NodeRecord node,
+                                                 const IssuanceRecord& record) {
+  if (node.joined_number == 0) {
+    MESHCA_ASSIGN_OR_RETURN(const auto first, inventory.FindRecorded(SerialBytes(node.line_serial).value_or("")));
+    if (first.has_value()) node.joined_number = first->number;
+  }
   node.certificate_serial = record.serial.ToHex();
   node.certificate_expires = record.not_after;
   node.key_sha256 = record.key_sha256;
@@ -201,18 +198,17 @@ absl::StatusOr<NodeRecord> JudgeAgentLine(const Inventory& inventory, const Pres
   const absl::string_view name = NodeOfAgent(shown.spiffe_id);
   MESHCA_ASSIGN_OR_RETURN(std::optional<NodeRecord> node, inventory.FindNode(name));
   if (!node.has_value()) return RefuseUnknown(name);
-  if (node->banned()) return RefuseBanned(*node);
+  if (node->banned()) return NodeIsBanned(*node);
   if (line != SerialBytes(node->line_serial).value_or("")) return RefuseReplaced(*node);
   return *std::move(node);
 }
 
-absl::Status CheckNodeOfWorkload(const Inventory& inventory, const PresentedCertificate& shown, absl::string_view node,
-                                 absl::Time issued_at) {
-  MESHCA_ASSIGN_OR_RETURN(const std::optional<NodeRecord> row, inventory.FindNode(node));
-  if (!row.has_value()) return RefuseUnknown(node);
-  if (row->banned()) return RefuseBanned(*row);
-  // An earlier machine of the name got it.
-  return issued_at < row->joined_at ? RefuseReplaced(*row) : absl::OkStatus();
+absl::Status CheckNodeOfWorkload(const Inventory& inventory, const RecordedCertificate& record) {
+  MESHCA_ASSIGN_OR_RETURN(const std::optional<NodeRecord> node, inventory.FindNode(record.node));
+  if (!node.has_value()) return RefuseUnknown(record.node);
+  if (node->banned()) return NodeIsBanned(*node);
+  MESHCA_ASSIGN_OR_RETURN(const bool of_this_machine, IsOfThisMachine(inventory, *node, record));
+  return of_this_machine ? absl::OkStatus() : RefuseReplaced(*node);
 }
 
 absl::StatusOr<InheritedRight> JudgeAgentRequest(const Inventory& inventory, const IssuanceRecord& record,
@@ -229,16 +225,20 @@ absl::StatusOr<InheritedRight> JudgeAgentRequest(const Inventory& inventory, con
   InheritedRight right;
   right.origin = record.origin;
   right.node = record.node;
+  // The agent's word for what it replaces: everybody sees serial numbers in TLS handshakes, so a stolen agent could
+  // name another node's certificate, which then would hold no rotation up any more, though its holder has nothing
+  // newer.
   const std::optional<std::string> serial = SerialBytes(record.parent_serial);
   if (!serial.has_value()) return right;
   MESHCA_ASSIGN_OR_RETURN(const std::optional<RecordedCertificate> parent, inventory.FindRecorded(*serial));
-  const bool continued = parent.has_value() && parent->spiffe_id == record.spiffe_id.uri() &&
-                         parent->node == record.node && parent->issued_at >= agent_of.joined_at;
-  if (!continued) return right;
+  if (!parent.has_value() || parent->spiffe_id != record.spiffe_id.uri() || parent->node != record.node) return right;
+  MESHCA_ASSIGN_OR_RETURN(const bool of_this_machine, IsOfThisMachine(inventory, agent_of, *parent));
+  if (!of_this_machine) return right;
   if (parent->revocation.has_value()) {
     return CertificateIsRevoked({record.parent_serial, parent->certificate_sha256, record.spiffe_id},
                                 *parent->revocation);
   }
+  right.parent = HexLower(parent->serial);
   right.line = parent->line.empty() ? parent->serial : parent->line;
   return right;
 }

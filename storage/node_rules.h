@@ -27,8 +27,9 @@ absl::StatusOr<NodeRecord> BanNode(Tables& tables, const KeyEncryption& keys, ab
                                    absl::string_view reason, const AuditEntry& audit);
 absl::Status ForgetNode(Tables& tables, const KeyEncryption& keys, absl::string_view node, const AuditEntry& audit);
 
-// Whether a token for `spiffe_id` may be made. FailedPrecondition (NODE_BANNED): not while its node is banned.
-absl::Status CheckTokenForNode(const Inventory& inventory, const SpiffeId& spiffe_id);
+// Whether a token for processes on `node`, or for its agent, may be redeemed. PermissionDenied (NODE_BANNED): not while
+// the node is banned. "" or a node that never joined: nothing speaks against it.
+absl::Status CheckTokenOfNode(const Inventory& inventory, absl::string_view node);
 
 // PermissionDenied (AGENT_ID_NOT_ALLOWED): `record` is for an agent's ID, and neither redeems a token nor renews.
 absl::Status CheckWayToAgentId(const IssuanceRecord& record);
@@ -37,17 +38,17 @@ absl::Status CheckWayToAgentId(const IssuanceRecord& record);
 // IssuanceStore::Append.
 absl::StatusOr<NodeRecord> JudgeJoin(const Inventory& inventory, const IssuanceRecord& record,
                                      const Redemption& redemption);
-// The row after `record`, a certificate of the node's agent.
-NodeRecord WithNewestCertificate(NodeRecord node, const IssuanceRecord& record);
+// The row after `record`, a certificate of the node's agent, was inserted.
+absl::StatusOr<NodeRecord> WithNewestCertificate(const Inventory& inventory, NodeRecord node,
+                                                 const IssuanceRecord& record);
 absl::Status PutNode(Tables& tables, const KeyEncryption& keys, const NodeRecord& node);
 
 // For an agent that shows `shown`, a certificate of the line `line` (bytes): the row of its node. Unauthenticated
 // (NODE_REPLACED, NODE_UNKNOWN), PermissionDenied (NODE_BANNED): it is not the machine that has the name, or banned.
 absl::StatusOr<NodeRecord> JudgeAgentLine(const Inventory& inventory, const PresentedCertificate& shown,
                                           absl::string_view line);
-// For a workload that shows `shown`, which the agent of `node` got for it at `issued_at`. Errors: the same.
-absl::Status CheckNodeOfWorkload(const Inventory& inventory, const PresentedCertificate& shown, absl::string_view node,
-                                 absl::Time issued_at);
+// For a workload that shows the certificate `record`, which the agent of a node got for it. Errors: the same.
+absl::Status CheckNodeOfWorkload(const Inventory& inventory, const RecordedCertificate& record);
 // For AuthMethod::kAgent: `agent_of` is the node of the agent that asks for `record`, who has been judged. Errors:
 // those of IssuanceStore::Append, except that the entry is not looked at.
 absl::StatusOr<InheritedRight> JudgeAgentRequest(const Inventory& inventory, const IssuanceRecord& record,

@@ -19,7 +19,9 @@ struct Revocation {
 };
 
 struct RecordedCertificate {
-  int64_t number = 0;  // grows with each issuance, so it is greater than that of the certificate it renews
+  // Above 0, and greater than that of every certificate that was recorded before, also of those that are pruned: what
+  // came first is told by this, and not by a clock that may have been set.
+  int64_t number = 0;
   std::string serial;  // bytes, like `parent` and `line`
   std::string spiffe_id;
   std::string certificate_sha256;

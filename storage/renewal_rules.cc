@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
 #include "ca/base/utc_text.h"
+#include "ca/identity/join_token_terms.h"
 #include "ca/identity/node_name.h"
 #include "ca/issuance/revocation_store.h"
 #include "ca/x509/encoding.h"
@@ -22,8 +23,8 @@ constexpr int kStepsMax = 5000;
 
 constexpr size_t kSerialBytesMax = 20;  // RFC 5280 §4.1.2.2
 
-std::string JoinAgain(absl::string_view spiffe_id) {
-  return absl::StrCat("join again with a token: meshca token create ", spiffe_id);
+std::string JoinAgain(const SpiffeId& spiffe_id) {
+  return absl::StrCat("join again with a token: ", NewTokenCommand(spiffe_id));
 }
 
 absl::Status OriginGone(const PresentedCertificate& shown, absl::string_view what, absl::string_view next) {
@@ -85,7 +86,7 @@ absl::Status CheckOrigin(const Inventory& inventory, const Origin& origin, const
       MESHCA_ASSIGN_OR_RETURN(const std::optional<RegistrationEntry> entry,
                               inventory.FindEntry(origin.reference, shown.spiffe_id, record.issued_at));
       if (entry.has_value() && entry->IsFor(record.node)) {
-        return CheckNodeOfWorkload(inventory, shown, record.node, record.issued_at);
+        return CheckNodeOfWorkload(inventory, record);
       }
       if (entry.has_value() && !entry->ServedByAgents()) return absl::OkStatus();
       const std::string next = absl::StrCat("make one (meshca entry create ", shown.spiffe_id.uri(),
@@ -102,7 +103,7 @@ absl::Status CheckOrigin(const Inventory& inventory, const Origin& origin, const
       return OriginGone(
           shown,
           absl::StrCat("its right came from the JWT issuer ", origin.reference, ", which is not configured any more"),
-          absl::StrCat("ask with a token of an issuer that is, or ", JoinAgain(shown.spiffe_id.uri())));
+          absl::StrCat("ask with a token of an issuer that is, or ", JoinAgain(shown.spiffe_id)));
     }
     // A token is spent by its first use, and what an operator or meshca itself gave has nothing behind it that could go
     // away. These end by revocation.
@@ -136,6 +137,7 @@ absl::StatusOr<InheritedRight> JudgeUnrecorded(const Inventory& inventory, const
   if (lost) return CertificateNotRecorded(shown);
   InheritedRight right;
   right.unrecorded = true;
+  right.parent = shown.serial;
   right.line = SerialBytes(shown.serial).value_or("");
   MESHCA_ASSIGN_OR_RETURN(const std::optional<Revocation> revoked, inventory.FindRevokedLine(right.line));
   if (revoked.has_value()) return CertificateIsRevoked(shown, *revoked);
@@ -163,6 +165,7 @@ absl::StatusOr<InheritedRight> JudgeRenewal(const Inventory& inventory, const Pr
   }
   MESHCA_RETURN_IF_ERROR(CheckOrigin(inventory, right.origin, *record, shown, trusted_issuers));
   right.node = std::move(record->node);
+  right.parent = HexLower(record->serial);
   if (IsAgentId(shown.spiffe_id)) {
     MESHCA_ASSIGN_OR_RETURN(right.agent_of, JudgeAgentLine(inventory, shown, right.line));
   }
@@ -199,18 +202,27 @@ absl::Status CheckFirstRight(const Inventory& inventory, const IssuanceRecord& r
                     kEntryGone);
 }
 
-absl::StatusOr<std::string> JudgeReplacement(const Inventory& inventory, const IssuanceRecord& record) {
+absl::StatusOr<InheritedRight> JudgeFirst(const Inventory& inventory, const IssuanceRecord& record) {
+  InheritedRight right;
+  right.origin = record.origin;
+  right.node = record.node;
+  right.parent = record.parent_serial;
   // Versions that asked no inventory renewed client certificates without showing them: their lines are walked.
-  if (record.presented.has_value() || record.method == AuthMethod::kClientCertificate) return std::string();
+  if (record.method == AuthMethod::kClientCertificate) return right;
   const std::optional<std::string> serial = SerialBytes(record.parent_serial);
-  if (!serial.has_value()) return std::string();
+  if (!serial.has_value()) return right;
   MESHCA_ASSIGN_OR_RETURN(const std::optional<RecordedCertificate> replaced, inventory.FindRecorded(*serial));
-  if (!replaced.has_value() || replaced->spiffe_id != record.spiffe_id.uri()) return std::string();
+  if (!replaced.has_value()) return right;  // pruned: whoever is not on record holds nothing up
+  if (replaced->spiffe_id != record.spiffe_id.uri()) {
+    right.parent.clear();
+    return right;
+  }
   if (replaced->revocation.has_value()) {
     return CertificateIsRevoked({record.parent_serial, replaced->certificate_sha256, record.spiffe_id},
                                 *replaced->revocation);
   }
-  return NamedLine(*replaced);
+  right.line = NamedLine(*replaced);
+  return right;
 }
 
 absl::StatusOr<std::string> LineOf(const Inventory& inventory, RecordedCertificate record) {
@@ -242,8 +254,7 @@ absl::Status CertificateIsRevoked(const PresentedCertificate& shown, const Revoc
       absl::UnauthenticatedError(absl::StrCat(
           "client certificate ", shown.serial, " of ", shown.spiffe_id.uri(), ": revoked at ",
           Rfc3339Text(revocation.at), " (", RevocationReasonName(static_cast<RevocationReason>(revocation.reason)),
-          "), it or one of the same line of renewals or with its key; with a new key ",
-          JoinAgain(shown.spiffe_id.uri()))),
+          "), it or one of the same line of renewals or with its key; with a new key ", JoinAgain(shown.spiffe_id))),
       kCertificateRevoked);
 }
 

@@ -30,6 +30,9 @@ struct InheritedRight {
   std::string line;           // bytes; "": not known, so the renewal begins a new line
   bool unrecorded = false;    // the certificate has no record, and needed none (UnrecordedGrace)
   std::string node = {};      // of the certificate that is renewed; "": none
+  // The certificate (hex) that the new one is recorded to replace; "": none. Whoever is named here counts no more where
+  // a rotation waits for it, so it is never taken from the caller's word alone.
+  std::string parent = {};
   // Of the certificate of a node's agent: the node, whose name its machine has.
   std::optional<NodeRecord> agent_of = {};
 };
@@ -46,10 +49,11 @@ absl::StatusOr<IssuanceRecord> JudgePresented(Tables& tables, const KeyEncryptio
 // deleted entry must give nothing from then on, so the entry that `record.origin` names, if any, is looked up again.
 // PermissionDenied (ENTRY_GONE): it is gone, or gives another ID now, or to processes on nodes.
 absl::Status CheckFirstRight(const Inventory& inventory, const IssuanceRecord& record);
-// For a certificate that replaces `record.parent_serial` although the caller did not show that one: SDS renews a key
-// for a process, which is authenticated anew. Returns the line (bytes) that the new certificate continues; "": it
-// begins one. Unauthenticated (CERTIFICATE_REVOKED): the replaced certificate is revoked.
-absl::StatusOr<std::string> JudgeReplacement(const Inventory& inventory, const IssuanceRecord& record);
+// For a certificate whose caller showed none and has a right of its own, which CheckFirstRight has looked at: what is
+// to be recorded with it. It may replace `record.parent_serial` all the same: SDS renews a key for a process, which is
+// authenticated anew. A parent of another ID is none. Unauthenticated (CERTIFICATE_REVOKED): the replaced certificate
+// is revoked.
+absl::StatusOr<InheritedRight> JudgeFirst(const Inventory& inventory, const IssuanceRecord& record);
 // The line (bytes) that `record` belongs to. If the record does not say, its parents are followed to the first one.
 absl::StatusOr<std::string> LineOf(const Inventory& inventory, RecordedCertificate record);
 // PermissionDenied unless `record` has the SPIFFE ID of record.presented, the certificate that its caller showed.

@@ -43,9 +43,9 @@ inline constexpr char kCertificateRevoked[] = "CERTIFICATE_REVOKED";
 inline constexpr char kCertificateOriginGone[] = "CERTIFICATE_ORIGIN_GONE";
 inline constexpr char kKeyRevoked[] = "KEY_REVOKED";
 
-// Reasons that concern nodes and their agents; issuance_store.h and node_store.h say which call answers which.
+// Reasons that concern nodes and their agents, beside kNodeBanned (node_store.h); issuance_store.h and node_store.h say
+// which call answers which.
 inline constexpr char kNodeLives[] = "NODE_LIVES";
-inline constexpr char kNodeBanned[] = "NODE_BANNED";
 inline constexpr char kNodeReplaced[] = "NODE_REPLACED";
 inline constexpr char kNodeUnknown[] = "NODE_UNKNOWN";
 inline constexpr char kAgentIdNotAllowed[] = "AGENT_ID_NOT_ALLOWED";

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
 #include "ca/base/utc_text.h"
+#include "ca/identity/join_token_terms.h"
 #include "storage/inventory.h"
 #include "storage/node_rules.h"
 #include "storage/store.h"
@@ -21,7 +22,11 @@ absl::Status RefuseToken(absl::string_view message, absl::string_view reason) {
 }  // namespace
 
 absl::Status CreateToken(Tables& tables, const KeyEncryption& keys, const JoinToken& token) {
-  MESHCA_RETURN_IF_ERROR(CheckTokenForNode(Inventory(tables, keys), token.spiffe_id));
+  const absl::Status allowed = CheckTokenOfNode(Inventory(tables, keys), token.node);
+  if (ReasonOf(allowed) == kNodeBanned) {
+    return WithReason(absl::FailedPreconditionError(allowed.message()), kNodeBanned);
+  }
+  MESHCA_RETURN_IF_ERROR(allowed);
   absl::Status inserted = tables.tokens.Insert(token, MacsOf(token, keys));
   if (!absl::IsAlreadyExists(inserted)) return inserted;
   return absl::AlreadyExistsError(absl::StrCat("join token: ", token.id, " exists"));
@@ -51,19 +56,23 @@ absl::Status DeleteToken(Tables& tables, absl::string_view id) {
 absl::StatusOr<Redemption> CheckRedemption(Tables& tables, const KeyEncryption& keys, const IssuanceRecord& record) {
   MESHCA_ASSIGN_OR_RETURN(std::optional<WithMac<JoinToken>> row, tables.tokens.FindById(record.token_id));
   if (!row.has_value()) {
-    return RefuseToken("unknown: it was deleted; ask for a new one (meshca token create)", kTokenUnknown);
+    return RefuseToken(absl::StrCat("unknown: it was deleted; ask for a new one: ", NewTokenCommand(record.spiffe_id)),
+                       kTokenUnknown);
   }
   Redemption redemption;
   MESHCA_ASSIGN_OR_RETURN(redemption.token, Verified(*std::move(row), keys));
   const JoinToken& token = redemption.token;
   if (record.issued_at >= token.expires_at) {
-    return RefuseToken(
-        absl::StrCat("expired at ", OffsetText(token.expires_at), "; ask for a new one (meshca token create)"),
-        kTokenExpired);
+    return RefuseToken(absl::StrCat("expired at ", OffsetText(token.expires_at),
+                                    "; ask for a new one: ", NewTokenCommand(token.spiffe_id)),
+                       kTokenExpired);
   }
+  // A ban deletes the tokens of its node. Bans of earlier versions left those of workloads.
+  MESHCA_RETURN_IF_ERROR(CheckTokenOfNode(Inventory(tables, keys), token.node));
   redemption.first = token.used_key_sha256.empty();
   if (!redemption.first && token.used_key_sha256 != record.key_sha256) {
-    return RefuseToken("was used for another key; ask for a new one (meshca token create)", kTokenUsed);
+    return RefuseToken(absl::StrCat("was used for another key; ask for a new one: ", NewTokenCommand(token.spiffe_id)),
+                       kTokenUsed);
   }
   return redemption;
 }

@@ -20,7 +20,8 @@ absl::StatusOr<JoinToken> FindToken(Tables& tables, const KeyEncryption& keys, a
 absl::StatusOr<std::vector<JoinToken>> ListTokens(Tables& tables, const KeyEncryption& keys);
 absl::Status DeleteToken(Tables& tables, absl::string_view id);
 
-// Checks that `record` may redeem its token. Unauthenticated (kTokenUnknown, kTokenExpired or kTokenUsed): it may not.
+// Checks that `record` may redeem its token. Unauthenticated (kTokenUnknown, kTokenExpired or kTokenUsed),
+// PermissionDenied (kNodeBanned: the token is for processes on a node that is banned, or for its agent): it may not.
 // `first`: the token was not redeemed before; the caller then calls MarkTokenUsed after it has inserted the issuance.
 struct Redemption {
   JoinToken token;

@@ -29,8 +29,8 @@ class TokenTable {
   virtual absl::Status WriteUse(const JoinToken& token, absl::string_view mac) = 0;
   // False: there is no token with this id.
   virtual absl::StatusOr<bool> Delete(absl::string_view id) = 0;
-  // Deletes every token for `spiffe_id`.
-  virtual absl::Status DeleteOf(const SpiffeId& spiffe_id) = 0;
+  // Deletes every token whose holder joins as `node`: its agent's, and those of workloads there.
+  virtual absl::Status DeleteOfNode(absl::string_view node) = 0;
   virtual absl::Status DeleteAll() = 0;
   // Deletes at most `rows_max` tokens that expired before `expired_before`, those that expired first; returns how many.
   virtual absl::StatusOr<uint64_t> Prune(absl::Time expired_before, uint64_t rows_max) = 0;

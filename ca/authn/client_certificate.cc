@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
 #include "ca/base/utc_text.h"
+#include "ca/identity/join_token_terms.h"
 
 namespace meshca {
 namespace {
@@ -38,15 +39,15 @@ absl::StatusOr<CallerIdentity> ClientCertificateAuthenticator::Judge(const Verif
   using Code = absl::StatusCode;
   const Certificate& leaf = peer.leaf;
   const Validity& validity = leaf.validity();
+  absl::StatusOr<SpiffeId> id = leaf.spiffe_id();
   if (!validity.Contains(now)) {
     return now < validity.not_before
                ? Refused(Code::kUnauthenticated, "CERTIFICATE_NOT_YET_VALID",
                          absl::StrCat("not valid before ", Rfc3339Text(validity.not_before)))
                : Refused(Code::kUnauthenticated, "CERTIFICATE_EXPIRED",
-                         absl::StrCat("expired at ", Rfc3339Text(validity.not_after),
-                                      "; join again with a token: meshca token create SPIFFE_ID"));
+                         absl::StrCat("expired at ", Rfc3339Text(validity.not_after), "; join again with a token: ",
+                                      id.ok() ? NewTokenCommand(*id) : "meshca token create SPIFFE_ID"));
   }
-  absl::StatusOr<SpiffeId> id = leaf.spiffe_id();
   if (!id.ok()) return Refused(Code::kPermissionDenied, "CERTIFICATE_NO_SPIFFE_ID", id.status().message());
   if (!id->MemberOf(trust_domain_)) {
     return Refused(Code::kPermissionDenied, "CERTIFICATE_TRUST_DOMAIN",

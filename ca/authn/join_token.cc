@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
 #include "ca/base/utc_text.h"
+#include "ca/identity/join_token_terms.h"
 #include "ca/identity/join_token_text.h"
 
 namespace meshca {
@@ -52,13 +53,13 @@ absl::StatusOr<CallerIdentity> JoinTokenAuthenticator::Judge(const std::string& 
     return RefusedToken(
         "TOKEN_UNKNOWN",
         "join token: unknown; it was deleted, or another CA made it. Get a new one: meshca token create "
-        "SPIFFE_ID");
+        "SPIFFE_ID, or for a node's agent meshca token create --node NODE");
   }
   if (!token.ok()) return Annotate(token.status(), "join token");
   if (now >= token->expires_at) {
     return RefusedToken("TOKEN_EXPIRED",
                         absl::StrCat("join token ", token->id, ": expired at ", Rfc3339Text(token->expires_at),
-                                     "; get a new one: meshca token create ", token->spiffe_id.uri()));
+                                     "; get a new one: ", NewTokenCommand(token->spiffe_id)));
   }
   CallerIdentity caller;
   caller.method = AuthMethod::kJoinToken;

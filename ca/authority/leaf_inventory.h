@@ -40,8 +40,8 @@ class LeafInventory {
 
   // Calls `visit` for each leaf of `query` that is not revoked and was not replaced, in no order, until it returns
   // false. A leaf counts as replaced in two cases:
-  //   - a later leaf names it as its parent. The later leaf then stands in for it: it is visited if it is alive and
-  //     `query` asks for it;
+  //   - a later leaf is recorded as having replaced it (IssuanceStore::Append says when it is). The later leaf then
+  //     stands in for it: it is visited if it is alive and `query` asks for it;
   //   - its holder has moved on: there is another live leaf with the same SPIFFE ID and the same instance (not "") that
   //     `query` does not ask for, because it is under another root or, if `query` names no root, because it was issued
   //     at or after issued_before.

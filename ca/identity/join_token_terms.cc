@@ -56,4 +56,10 @@ absl::Status CompleteJoinTokenTerms(const TrustDomain& trust_domain, JoinTokenTe
   return absl::OkStatus();
 }
 
+std::string NewTokenCommand(const SpiffeId& id) {
+  const absl::string_view node = NodeOfAgent(id);
+  return node.empty() ? absl::StrCat("meshca token create ", id.uri())
+                      : absl::StrCat("meshca token create --node ", node);
+}
+
 }  // namespace meshca

@@ -27,6 +27,9 @@ struct JoinTokenTerms {
 // ID), NODE_NAME (of an agent's), a node of more than 253 bytes.
 absl::Status CompleteJoinTokenTerms(const TrustDomain& trust_domain, JoinTokenTerms& terms);
 
+// The command that makes a token for `id`, as errors tell it: by its node where that is a node's agent.
+std::string NewTokenCommand(const SpiffeId& id);
+
 }  // namespace meshca
 
 #endif  // MESHCA_CA_IDENTITY_JOIN_TOKEN_TERMS_H_

@@ -21,7 +21,7 @@ struct JoinToken {
   std::string id;             // public: hex of the first 8 bytes of the hash; what `token list` shows
   std::string secret_sha256;  // 32 bytes: SHA-256 of the token's text
   SpiffeId spiffe_id;
-  std::string node;  // node the holder joins as; "" for none
+  std::string node;  // node the holder joins as, that of an agent's ID if it has one; "" for none
   absl::Time created_at;
   absl::Time expires_at;
   std::string created_by;
@@ -37,8 +37,8 @@ class TokenStore {
  public:
   virtual ~TokenStore() = default;
 
-  // Durable when it returns Ok. AlreadyExists: the same secret. FailedPrecondition (NODE_BANNED): it is for the agent
-  // of a node that is banned.
+  // Durable when it returns Ok. AlreadyExists: the same secret. FailedPrecondition (NODE_BANNED): its node is
+  // banned.
   virtual absl::Status CreateToken(const JoinToken& token, const AuditEntry& audit) = 0;
   // NotFound: no token with that hash.
   virtual absl::StatusOr<JoinToken> FindToken(absl::string_view secret_sha256) = 0;

@@ -37,7 +37,7 @@ struct IssuanceRecord {
   std::string caller;         // CallerIdentity::subject
   std::string instance;       // "" where unknown
   std::string node;           // "" where unknown; of a renewal the store takes that of the certificate renewed
-  std::string parent_serial;  // hex, of the certificate it renews; ""
+  std::string parent_serial;  // hex, of the certificate it renews; "". See Append for when it is believed and kept
   // The join token this issuance redeems, or "". The redemption is part of the same transaction.
   std::string token_id;
   // What gave the right. Of a renewal the store takes it from the certificate renewed, whatever stands here.
@@ -74,9 +74,10 @@ class IssuanceStore {
   // refused (queue full, database broken, shutdown). On the writer thread it must not call what blocks on this store. A
   // chain leaves the process only from inside an Ok `done`. Errors: AlreadyExists (serial number seen), Aborted (its
   // authority no longer signs: sign again and resubmit), Unauthenticated (the token is unknown, expired, or was
-  // redeemed for another key; and JudgePresented's), PermissionDenied (JudgePresented's; ENTRY_GONE: the entry that
-  // gave the right was deleted meanwhile; KEY_REVOKED: the key belongs to a certificate that was revoked),
-  // ResourceExhausted (queue full), Unavailable (database away, disk full, read-only, shutdown).
+  // redeemed for another key; and JudgePresented's), PermissionDenied (JudgePresented's; NODE_BANNED: the token is
+  // for a node that is banned; ENTRY_GONE: the entry that gave the right was deleted meanwhile; KEY_REVOKED: the key
+  // belongs to a certificate that was revoked), ResourceExhausted (queue full), Unavailable (database away, disk full,
+  // read-only, shutdown).
   //
   // A certificate for a node's agent (ca/identity/node_name.h) is given for a join token of that ID, or as the renewal
   // of the one that has the node's name, and in no other way (PermissionDenied, AGENT_ID_NOT_ALLOWED). The token lets a
@@ -89,6 +90,9 @@ class IssuanceStore {
   // PermissionDenied or Unauthenticated unless that one passes JudgePresented, its node is `node` and the origin is an
   // entry that gives the ID and is for the node (ENTRY_GONE). The certificate that `parent_serial` names is continued
   // if it has the same ID and node and came from the machine that has the name; CERTIFICATE_REVOKED: it was revoked.
+  //
+  // `parent_serial` is kept, and the certificate that it names counts as replaced (LeafInventory), only where it is the
+  // one that was shown or, of one that was not shown, has the same ID; of an agent, where it is continued.
   virtual void Append(std::shared_ptr<const IssuanceRecord> record, AppendDone done) = 0;
   void Append(IssuanceRecord record, AppendDone done) {
     Append(std::make_shared<const IssuanceRecord>(std::move(record)), std::move(done));

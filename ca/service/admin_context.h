@@ -77,7 +77,7 @@ struct ServerFacts {
 
 // Everything outlives the admin service. Functions run on its own threads and may block; an empty one is not asked.
 struct AdminContext {
-  // What is given until a date, or taken from whoever lives at one, goes by its LikelyNow().
+  // What is given until a date, or taken from whoever lives at one, and what is written down, goes by its LikelyNow().
   const JudgedClock& clock;
   EntropySource& entropy;
   const AuthoritySnapshots& authorities;

@@ -18,7 +18,7 @@ absl::StatusOr<v1::BackupDatabaseResponse> BackupDatabase(const AdminContext& co
     return absl::InvalidArgumentError(absl::StrCat("path \"", request.path(), "\" is not absolute"));
   }
   AuditEntry audit;
-  audit.time = context.clock.Now();
+  audit.time = context.clock.LikelyNow();
   audit.actor = actor;
   audit.action = "database.backup";
   audit.target = request.path();

@@ -14,7 +14,7 @@ namespace {
 AuditEntry Audit(const AdminContext& context, const std::string& actor, absl::string_view action,
                  const RegistrationEntry& entry) {
   AuditEntry audit;
-  audit.time = context.clock.Now();
+  audit.time = context.clock.LikelyNow();
   audit.actor = actor;
   audit.action = std::string(action);
   audit.target = entry.id;

@@ -127,7 +127,7 @@ absl::StatusOr<v1::EvictSubscribersResponse> EvictSubscribers(const AdminContext
   for (const SubscriberRecord& record : evicted.records) *response.add_subscribers() = Message(record);
   if (!evicted.records.empty()) {
     AuditEntry audit;
-    audit.time = context.clock.Now();
+    audit.time = context.clock.LikelyNow();
     audit.actor = actor;
     audit.action = "subscriber.evict";
     audit.target = selection.text;

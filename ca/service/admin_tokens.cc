@@ -76,14 +76,15 @@ absl::StatusOr<v1::ListTokensResponse> ListTokens(const AdminContext& context, c
                                                   const v1::ListTokensRequest& request) {
   MESHCA_ASSIGN_OR_RETURN(const std::vector<JoinToken> tokens, context.tokens.ListTokens());
   v1::ListTokensResponse response;
-  for (const JoinToken& token : tokens) *response.add_tokens() = Message(token, context.clock.Now());
+  const absl::Time now = context.clock.LikelyNow();
+  for (const JoinToken& token : tokens) *response.add_tokens() = Message(token, now);
   return response;
 }
 
 absl::StatusOr<v1::DeleteTokenResponse> DeleteToken(const AdminContext& context, const std::string& actor,
                                                     const v1::DeleteTokenRequest& request) {
   AuditEntry audit;
-  audit.time = context.clock.Now();
+  audit.time = context.clock.LikelyNow();
   audit.actor = actor;
   audit.action = "token.delete";
   audit.target = request.id();

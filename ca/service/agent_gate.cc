@@ -5,7 +5,6 @@
 #include "absl/strings/str_cat.h"
 #include "ca/authn/authenticator.h"
 #include "ca/base/status.h"
-#include "ca/base/utc_text.h"
 #include "ca/edge/credentials.h"
 #include "ca/identity/node_name.h"
 
@@ -44,14 +43,6 @@ absl::Status AgentGate::Judge(const AgentCaller& agent) const {
   if (!node.ok() && !absl::IsNotFound(node.status())) return node.status();
   if (node.ok() && node->banned()) return NodeIsBanned(*node);
   return issuances_.JudgePresented(*agent.identity.presented, agent.identity.trusted_issuers).status();
-}
-
-absl::Status NodeIsBanned(const NodeRecord& node) {
-  return WithReason(
-      absl::PermissionDeniedError(absl::StrCat("node ", node.node, ": banned since ", UtcText(node.banned_at),
-                                               "; an operator may lift it (meshca node forget ", node.node,
-                                               "), and a token that is made after that lets its agent join again")),
-      "NODE_BANNED");
 }
 
 }  // namespace meshca

@@ -49,9 +49,6 @@ class AgentGate {
   NodeStore& nodes_;
 };
 
-// What whoever holds the key of a banned node's agent is told: by whom it was banned, and why, is for operators.
-absl::Status NodeIsBanned(const NodeRecord& node);
-
 }  // namespace meshca
 
 #endif  // MESHCA_CA_SERVICE_AGENT_GATE_H_

@@ -13,8 +13,8 @@
 #include "ca/rpc/protobuf_payload.h"
 #include "ca/service/agent_message.h"
 #include "ca/service/agent_sign.h"
+#include "ca/service/csr_bytes.h"
 #include "ca/service/proto_time.h"
-#include "ca/x509/csr.h"
 
 namespace meshca {
 namespace {
@@ -149,10 +149,8 @@ void AgentService::OnJoiner(const std::shared_ptr<rpc::Call>& call, absl::Status
   if (absl::Status parsed = rpc::ParseMessage(call->request(), request); !parsed.ok()) {
     return RefuseJoin(*call, WithReason(parsed, "REQUEST_MALFORMED"));
   }
-  if (request.csr().empty() || request.csr().size() > Csr::kBytesMax) {
-    return RefuseJoin(
-        *call, Invalid("CSR_MISSING", absl::StrCat("join: csr has ", request.csr().size(),
-                                                   " bytes; a PKCS#10 request in DER has 1 to ", Csr::kBytesMax)));
+  if (const absl::Status fits = CheckCsrBytes(request.csr(), "DER"); !fits.ok()) {
+    return RefuseJoin(*call, Annotate(fits, "join"));
   }
   SubmittedRequest submitted;
   submitted.caller = *std::move(caller);
@@ -242,12 +240,8 @@ void AgentService::MintJwt(std::shared_ptr<rpc::Call> call) {
   absl::StatusOr<SpiffeId> id = SpiffeId::Parse(request.spiffe_id());
   if (!id.ok()) return RefuseToken(*call, id.status());
   const std::shared_ptr<const NodeEntries> entries = entries_.Current();
-  const RegistrationEntry* const entry = entries->Find(request.entry_id());
-  if (entry == nullptr || !entry->IsFor(agent->node) || entry->spiffe_id != *id) {
-    return RefuseToken(*call, WithReason(absl::PermissionDeniedError(
-                                             absl::StrCat("no registration entry \"", request.entry_id().substr(0, 64),
-                                                          "\" gives ", id->uri(), " to node ", agent->node)),
-                                         entry == nullptr ? "ENTRY_GONE" : "SPIFFE_ID_NOT_ALLOWED"));
+  if (const auto entry = FindEntryForAgent(*agent, *entries, request.entry_id(), *id); !entry.ok()) {
+    return RefuseToken(*call, entry.status());
   }
   if (parts_.jwt == nullptr) {
     return RefuseToken(*call, WithReason(absl::UnavailableError("this CA makes no JWT-SVIDs"), "JWT_KEY_MISSING"));
@@ -258,7 +252,7 @@ void AgentService::MintJwt(std::shared_ptr<rpc::Call> call) {
     if (call->cancelled()) return call->Finish(absl::CancelledError("the agent went away"));
     // A token is recorded nowhere, so no transaction would refuse an agent that was revoked or banned.
     if (absl::Status judged = gate_.Judge(agent); !judged.ok()) return RefuseToken(*call, judged);
-    const absl::StatusOr<MintedJwt> minted = parts_.jwt->Mint(id, audiences, ttl, parts_.clock->Now());
+    const absl::StatusOr<MintedJwt> minted = parts_.jwt->Mint(id, audiences, ttl, parts_.clock->LikelyNow());
     if (!minted.ok()) return RefuseToken(*call, minted.status());
     tokens_.fetch_add(1, kCounting);
     v1::MintJwtResponse response;
@@ -336,20 +330,26 @@ absl::StatusOr<std::vector<std::string>> AgentService::Renew(
   struct Candidate {
     AgentRegistry::NodeCertificate certificate;
     std::string spiffe_id;
+    std::string place;
   };
   std::vector<Candidate> candidates;
-  absl::flat_hash_set<std::string> replaced;
+  // A certificate takes the place of one of its own identity on its own node, whatever its agent said of it.
+  const auto place = [](const IssuanceRecord& record, absl::string_view serial) {
+    return absl::StrCat(serial, " ", record.node, " ", record.spiffe_id.uri());
+  };
+  absl::flat_hash_set<std::string> replaced;  // by `place`
   MESHCA_RETURN_IF_ERROR(VisitLive({}, [&](const IssuanceRecord& record) {
     if (record.method != AuthMethod::kAgent) return;
-    if (!record.parent_serial.empty()) replaced.insert(record.parent_serial);
+    if (!record.parent_serial.empty()) replaced.insert(place(record, record.parent_serial));
     if (record.revoked_at != absl::InfiniteFuture()) return;
     const std::string serial = record.serial.ToHex();
-    if (wanted(record.spiffe_id.uri(), serial)) candidates.push_back({{record.node, serial}, record.spiffe_id.uri()});
+    if (!wanted(record.spiffe_id.uri(), serial)) return;
+    candidates.push_back({{record.node, serial}, record.spiffe_id.uri(), place(record, serial)});
   }));
   std::vector<AgentRegistry::NodeCertificate> chosen;
   for (const Candidate& candidate : candidates) {
     // The node holds what came after it.
-    if (!replaced.contains(candidate.certificate.serial)) chosen.push_back(candidate.certificate);
+    if (!replaced.contains(candidate.place)) chosen.push_back(candidate.certificate);
   }
   absl::flat_hash_set<std::string> told;
   for (const AgentRegistry::NodeCertificate& one : registry_.RenewNow(chosen)) told.insert(one.serial);

@@ -11,7 +11,7 @@
 #include "ca/edge/edge_status.h"
 #include "ca/rpc/protobuf_payload.h"
 #include "ca/service/agent_message.h"
-#include "ca/x509/csr.h"
+#include "ca/service/csr_bytes.h"
 
 namespace meshca {
 namespace {
@@ -19,20 +19,6 @@ namespace {
 namespace v1 = agent::v1;
 
 constexpr char kSignMethod[] = "/meshca.agent.v1.Agent/Sign";
-
-absl::Status Denied(absl::string_view reason, absl::string_view what) {
-  return WithReason(absl::PermissionDeniedError(what), reason);
-}
-
-absl::Status CheckCsr(const std::string& csr) {
-  if (csr.empty()) {
-    return WithReason(absl::InvalidArgumentError("csr is empty; send a PKCS#10 request in DER"), "CSR_MISSING");
-  }
-  if (csr.size() <= Csr::kBytesMax) return absl::OkStatus();
-  return WithReason(
-      absl::InvalidArgumentError(absl::StrCat("csr has ", csr.size(), " bytes; at most ", Csr::kBytesMax, " are read")),
-      "CSR_TOO_LARGE");
-}
 
 // What is recorded as it was sent has to have its form: a thief's agent would fill the records with anything.
 absl::Status CheckParentSerial(const std::string& serial) {
@@ -51,7 +37,7 @@ absl::Status CheckParentSerial(const std::string& serial) {
 
 // Perhaps about the agent, and not about one of its requests: then no other would be answered otherwise.
 bool MayBeAboutTheAgent(absl::string_view reason) {
-  return reason == "NODE_BANNED" || reason == "NODE_REPLACED" || reason == "NODE_UNKNOWN" ||
+  return reason == kNodeBanned || reason == "NODE_REPLACED" || reason == "NODE_UNKNOWN" ||
          reason == "CERTIFICATE_REVOKED" || reason == "CERTIFICATE_NOT_RECORDED";
 }
 
@@ -85,9 +71,25 @@ CallerIdentity WorkloadCaller(const AgentCaller& agent, const RegistrationEntry&
 
 }  // namespace
 
+absl::StatusOr<const RegistrationEntry*> FindEntryForAgent(const AgentCaller& agent, const NodeEntries& entries,
+                                                           absl::string_view entry_id, const SpiffeId& id) {
+  constexpr size_t kQuotedMax = 64;
+  const RegistrationEntry* const entry = entries.Find(entry_id);
+  if (entry != nullptr && entry->IsFor(agent.node) && entry->spiffe_id == id) return entry;
+  // No entry gives what is meshca's own.
+  const std::string next = id.IsReserved() ? "; it belongs to meshca itself, and agents ask for workloads"
+                                           : absl::StrCat("; an entry that does: meshca entry create ", id.uri(),
+                                                          " --node ", agent.node, " --selector ...");
+  return WithReason(
+      absl::PermissionDeniedError(absl::StrCat("registration entry \"", PrintableQuoted(entry_id.substr(0, kQuotedMax)),
+                                               "\": it does not give ", id.uri(), " to node ", agent.node,
+                                               entry == nullptr ? " (any more)" : "", next)),
+      entry == nullptr ? "ENTRY_GONE" : "SPIFFE_ID_NOT_ALLOWED");
+}
+
 absl::StatusOr<SubmittedRequest> JudgeAgentRequest(const AgentCaller& agent, const NodeEntries& entries,
                                                    const v1::CertificateRequest& request) {
-  MESHCA_RETURN_IF_ERROR(CheckCsr(request.csr()));
+  MESHCA_RETURN_IF_ERROR(CheckCsrBytes(request.csr(), "DER"));
   MESHCA_RETURN_IF_ERROR(CheckParentSerial(request.parent_serial()));
   SubmittedRequest submitted;
   MESHCA_ASSIGN_OR_RETURN(submitted.spiffe_id, SpiffeId::Parse(request.spiffe_id()));
@@ -97,16 +99,8 @@ absl::StatusOr<SubmittedRequest> JudgeAgentRequest(const AgentCaller& agent, con
     submitted.caller = OwnCaller(agent);
     return submitted;
   }
-  const RegistrationEntry* const entry = entries.Find(request.entry_id());
-  if (entry == nullptr) {
-    return Denied("ENTRY_GONE", absl::StrCat("no registration entry \"",
-                                             PrintableQuoted(absl::string_view(request.entry_id()).substr(0, 64)),
-                                             "\" for agents gives ", submitted.spiffe_id.uri(), " (any more)"));
-  }
-  if (!entry->IsFor(agent.node) || entry->spiffe_id != submitted.spiffe_id) {
-    return Denied("SPIFFE_ID_NOT_ALLOWED", absl::StrCat("registration entry ", entry->id, " does not give ",
-                                                        submitted.spiffe_id.uri(), " to node ", agent.node));
-  }
+  MESHCA_ASSIGN_OR_RETURN(const RegistrationEntry* const entry,
+                          FindEntryForAgent(agent, entries, request.entry_id(), submitted.spiffe_id));
   for (const std::string& name : entry->dns_names) {
     // `*` stands for any name that is asked for, and is none itself.
     if (name != "*") submitted.dns_names.push_back(name);

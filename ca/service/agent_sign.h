@@ -23,9 +23,14 @@
 
 namespace meshca {
 
+// The entry of this id (as the agent sent it), which gives `id` to processes on the agent's node. PermissionDenied:
+// ENTRY_GONE (no such entry, or none that agents serve), SPIFFE_ID_NOT_ALLOWED (it is not for this node, or gives
+// another identity). Lives as long as `entries`.
+absl::StatusOr<const RegistrationEntry*> FindEntryForAgent(const AgentCaller& agent, const NodeEntries& entries,
+                                                           absl::string_view entry_id, const SpiffeId& id);
 // What the pipeline is asked for `request` of `agent`, by the entries of the moment; the store judges the same again in
-// the transaction that records. InvalidArgument (CSR_MISSING, CSR_TOO_LARGE, SPIFFE_ID_INVALID), PermissionDenied
-// (ENTRY_GONE: no such entry; SPIFFE_ID_NOT_ALLOWED: it is not for this node, or gives another identity).
+// the transaction that records. InvalidArgument (CSR_MISSING, CSR_TOO_LARGE, PARENT_SERIAL_INVALID, SPIFFE_ID_INVALID),
+// PermissionDenied (FindEntryForAgent's).
 absl::StatusOr<SubmittedRequest> JudgeAgentRequest(const AgentCaller& agent, const NodeEntries& entries,
                                                    const agent::v1::CertificateRequest& request);
 

@@ -12,6 +12,7 @@
 #include "ca/edge/edge_status.h"
 #include "ca/identity/node_name.h"
 #include "ca/rpc/protobuf_payload.h"
+#include "ca/service/csr_bytes.h"
 #include "istio/v1/auth/ca.pb.h"
 
 namespace meshca {
@@ -80,14 +81,7 @@ struct CsrService::Wanted {
 absl::StatusOr<CsrService::Wanted> CsrService::Wanted::Read(absl::string_view bytes) {
   IstioCertificateRequest request;
   MESHCA_RETURN_IF_ERROR(WithReason(rpc::ParseMessage(bytes, request), "REQUEST_MALFORMED"));
-  if (request.csr().empty()) {
-    return WithReason(absl::InvalidArgumentError("csr is empty; send a PKCS#10 request in PEM"), "CSR_MISSING");
-  }
-  if (request.csr().size() > Csr::kBytesMax) {
-    return WithReason(absl::InvalidArgumentError(absl::StrCat("csr has ", request.csr().size(), " bytes; at most ",
-                                                              Csr::kBytesMax, " are read")),
-                      "CSR_TOO_LARGE");
-  }
+  MESHCA_RETURN_IF_ERROR(CheckCsrBytes(request.csr(), "PEM"));
   if (request.validity_duration() < 0) {
     return WithReason(absl::InvalidArgumentError(absl::StrCat("validity_duration is ", request.validity_duration(),
                                                               " s; it must not be negative (0: the default)")),

@@ -108,7 +108,7 @@ absl::Status EntryApply::Stage(const v1::ApplyEntriesPart& part) {
 
 absl::Status EntryApply::Finish(const v1::ApplyEntriesEnd& end) {
   AuditEntry audit;
-  audit.time = context_.clock.Now();
+  audit.time = context_.clock.LikelyNow();
   audit.actor = actor_;
   ResultSender result(answer_);
   uint64_t told = 0;

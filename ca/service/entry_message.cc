@@ -44,7 +44,9 @@ absl::StatusOr<RegistrationEntry> ReadEntryMessage(const AdminContext& context, 
   entry.hint = message.hint();
   entry.jwt_ttl = ToDuration(message.jwt_ttl());
   MESHCA_RETURN_IF_ERROR(CompleteEntry(context.facts.trust_domain, entry));
-  entry.created_at = context.clock.Now();
+  // Certificates that were issued before it are not its own: a clock that is ahead would deny it those of the next
+  // hours.
+  entry.created_at = context.clock.LikelyNow();
   entry.created_by = actor;
   return entry;
 }

@@ -314,8 +314,15 @@ CREATE TABLE bundle_jwt_keys(
 ALTER TABLE subscriber ADD COLUMN takes_jwt_keys INTEGER NOT NULL DEFAULT 0;
 )sql";
 
-constexpr Migration kMigrations[] = {{1, kVersion1}, {2, kVersion2}, {3, kVersion3},
-                                     {4, kVersion4}, {5, kVersion5}, {6, kVersion6}};
+// By the number of its first certificate a node's machine is told from the one before. An earlier program would leave
+// the number of that one in the row, and go by times: it must not open this database.
+constexpr char kVersion7[] = R"sql(
+ALTER TABLE node ADD COLUMN joined_number INTEGER NOT NULL DEFAULT 0;  -- issuance.ref; 0: see the line
+UPDATE meta SET min_reader = 7;
+)sql";
+
+constexpr Migration kMigrations[] = {{1, kVersion1}, {2, kVersion2}, {3, kVersion3}, {4, kVersion4},
+                                     {5, kVersion5}, {6, kVersion6}, {7, kVersion7}};
 
 // The oldest schema number whose programs can use this database; as new as the database itself where it does not say.
 absl::StatusOr<int64_t> MinReader(Database& database) {

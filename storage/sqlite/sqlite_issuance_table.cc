@@ -15,7 +15,7 @@ namespace {
 constexpr int64_t kSecondsPerMinute = 60;
 
 // A serial number in hex takes half the room as bytes. What is no such hex stays text.
-std::optional<std::string> HexBytes(const std::string& hex) {
+std::optional<std::string> HexBytes(absl::string_view hex) {
   auto bytes = HexDecode(hex);
   if (!bytes.ok() || bytes->empty() || HexLower(*bytes) != hex) return std::nullopt;
   return *std::move(bytes);
@@ -63,9 +63,7 @@ absl::StatusOr<IssuanceRecord> ReadOrDataLoss(Query& row) {
       absl::StrCat("database: an issuance is damaged: ", record.status().message(), "; ", RestoreAdvice()));
 }
 
-Query& BindOptional(Query& query, const std::string& text) {
-  return text.empty() ? query.BindNull() : query.Bind(text);
-}
+Query& BindOptional(Query& query, absl::string_view text) { return text.empty() ? query.BindNull() : query.Bind(text); }
 
 }  // namespace
 
@@ -88,7 +86,7 @@ absl::Status SqliteIssuanceTable::Insert(const NewIssuance& row) {
     MESHCA_ASSIGN_OR_RETURN(origin, names_.OfOrigin(row.origin));
   }
   const int64_t not_after = SecondsOf(record.not_after);
-  const std::optional<std::string> parent = HexBytes(record.parent_serial);
+  const std::optional<std::string> parent = HexBytes(row.parent);
   Query insert(database_,
                "INSERT INTO issuance(serial, spiffe_id, authority, caller, not_before, not_after, issued_at,"
                " key_sha256, certificate_sha256, instance, node, parent, token, origin, line)"
@@ -101,7 +99,7 @@ absl::Status SqliteIssuanceTable::Insert(const NewIssuance& row) {
   if (parent.has_value()) {
     insert.BindBlob(*parent);
   } else {
-    BindOptional(insert, record.parent_serial);
+    BindOptional(insert, row.parent);
   }
   BindOptional(insert, record.token_id);
   origin == 0 ? insert.BindNull() : insert.Bind(origin);
@@ -289,8 +287,10 @@ absl::StatusOr<uint64_t> SqliteIssuanceTable::Prune(absl::Time expired_before, u
   };
   std::vector<Row> expired;
   {
+    // The newest row stays: the next one gets the number after the highest that is there.
     Query rows(database_,
-               "SELECT ref, not_after / 60, authority FROM issuance WHERE not_after < ? ORDER BY not_after LIMIT ?");
+               "SELECT ref, not_after / 60, authority FROM issuance WHERE not_after < ?"
+               " AND ref < (SELECT max(ref) FROM issuance) ORDER BY not_after LIMIT ?");
     rows.Bind(SecondsNotBefore(expired_before)).Bind(rows_max);
     while (rows.Next()) {
       Row row{};

@@ -90,8 +90,8 @@ absl::StatusOr<bool> SqliteTokenTable::Delete(absl::string_view id) {
   return database_.RowsChanged() != 0;
 }
 
-absl::Status SqliteTokenTable::DeleteOf(const SpiffeId& spiffe_id) {
-  return Query(database_, "DELETE FROM token WHERE spiffe_id = ?").Bind(spiffe_id.uri()).Run();
+absl::Status SqliteTokenTable::DeleteOfNode(absl::string_view node) {
+  return Query(database_, "DELETE FROM token WHERE node = ?").Bind(node).Run();
 }
 
 absl::Status SqliteTokenTable::DeleteAll() { return Query(database_, "DELETE FROM token").Run(); }

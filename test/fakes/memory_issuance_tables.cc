@@ -92,6 +92,7 @@ absl::Status MemoryIssuanceTable::Insert(const storage::NewIssuance& row) {
   record->origin = row.origin;
   record->line_serial = HexLower(row.line);
   record->node = std::string(row.node);
+  record->parent_serial = std::string(row.parent);
   record->presented.reset();
   record->trusted_issuers.reset();
   CutTimes(*record);

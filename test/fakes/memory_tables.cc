@@ -231,8 +231,8 @@ absl::StatusOr<bool> MemoryTokenTable::Delete(absl::string_view id) {
   return rows_.tokens.Write().erase(std::string(id)) != 0;
 }
 
-absl::Status MemoryTokenTable::DeleteOf(const SpiffeId& spiffe_id) {
-  std::erase_if(rows_.tokens.Write(), [&](const auto& row) { return row.second.value.spiffe_id == spiffe_id; });
+absl::Status MemoryTokenTable::DeleteOfNode(absl::string_view node) {
+  std::erase_if(rows_.tokens.Write(), [&](const auto& row) { return row.second.value.node == node; });
   return absl::OkStatus();
 }
 

@@ -81,7 +81,7 @@ class MemoryTokenTable final : public storage::TokenTable {
   absl::Status Visit(absl::FunctionRef<absl::Status(storage::WithMac<JoinToken>)> visit) override;
   absl::Status WriteUse(const JoinToken& token, absl::string_view mac) override;
   absl::StatusOr<bool> Delete(absl::string_view id) override;
-  absl::Status DeleteOf(const SpiffeId& spiffe_id) override;
+  absl::Status DeleteOfNode(absl::string_view node) override;
   absl::Status DeleteAll() override;
   absl::StatusOr<uint64_t> Prune(absl::Time expired_before, uint64_t rows_max) override;
 

@@ -217,6 +217,29 @@ TEST(AddedColumns, CannotBeTakenOutOfARow) {
   }
 }
 
+// Nor can a node's row be made one that an earlier version wrote, or give the name to what came before.
+TEST(AddedColumns, CannotBeTakenOutOfANodesRow) {
+  for (const char* number : {"0", "joined_number - 1", "joined_number + 1"}) {
+    SCOPED_TRACE(number);
+    SqliteHarness harness;
+    Activate(harness.store());
+    JoinToken token = TestToken("t1");
+    token.spiffe_id = *SpiffeId::Parse("spiffe://cluster.local/meshca/agent/web-1");
+    ASSERT_THAT(harness.store().CreateToken(token, TestAudit()), IsOk());
+    RecordMaker maker;
+    ASSERT_THAT(AppendAndWait(harness.store(), maker.Make()), IsOk());
+    IssuanceRecord joined = maker.Make(token.spiffe_id.uri());
+    joined.method = AuthMethod::kJoinToken;
+    joined.token_id = "t1";
+    ASSERT_THAT(AppendAndWait(harness.store(), joined), IsOk());
+    EXPECT_EQ(harness.store().FindNode("web-1")->joined_number, 2);
+    harness.Close();
+    Exec(harness.path(), absl::StrCat("UPDATE node SET joined_number = ", number));
+    ASSERT_TRUE(harness.Reopen());
+    EXPECT_THAT(harness.store().FindNode("web-1"), HasReason("ROW_MAC_MISMATCH"));
+  }
+}
+
 TEST_P(RowMacs, ThatDoNotFitAreForged) {
   for (const char* mac : {"x''", "x'01'", "zeroblob(32)", "zeroblob(33)", "x'01' || zeroblob(32)", "mac || x'00'"}) {
     EXPECT_THAT(ReadWithMac(mac), HasReason("ROW_MAC_MISMATCH")) << mac;

@@ -71,7 +71,7 @@ std::vector<InventoryCase> InventoryCases() {
        {"1 web"}},
 
       {"ByParent", {{"web", kOld, ""}, {"web", kNew, "", 0}}, ByRoot("old"), {}},
-      {"ByParentOfAnotherId", {{"web", kOld, ""}, {"renamed", kNew, "", 0}}, ByRoot("old"), {}},
+      {"ByParentOfAnotherId", {{"web", kOld, ""}, {"renamed", kNew, "", 0}}, ByRoot("old"), {"0 web"}},
       {"ByParentUnderTheSameRoot", {{"web", kOld, ""}, {"web", kOld, "", 0}}, ByRoot("old"), {"1 web"}},
       {"ByParentOfAParent", {{"web", kOld, ""}, {"web", kOld, "", 0}, {"web", kNew, "", 1}}, ByRoot("old"), {}},
       {"ParentThatIsNoSerial",

@@ -11,7 +11,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "ca/base/unique_fd.h"
+#include "ca/x509/encoding.h"
 #include "storage/sqlite/schema.h"
+#include "storage/trust_macs.h"
 #include "test/fakes/status_matchers.h"
 #include "test/storage/conformance.h"
 #include "test/storage/sqlite_harness.h"
@@ -172,8 +174,59 @@ TEST(MigrationFromVersion4, KeepsEntriesAndTokensAsTheyWere) {
   EXPECT_THAT(store.CreateEntry(twice, TestAudit()), IsOk());
   EXPECT_THAT(store.Check(), IsOk());
   harness.Close();
-  EXPECT_EQ(*OpenFile(harness.path())->Int("SELECT min_reader FROM meta"), 5)
+  EXPECT_GE(*OpenFile(harness.path())->Int("SELECT min_reader FROM meta"), 5)
       << "an earlier program would serve the second entry on its own socket";
+}
+
+TEST(MigrationFromVersion6, KnowsTheMachinesOfNodesByTheirLine) {
+  SqliteHarness harness;
+  Activate(harness.store());
+  RegistrationEntry entry = TestEntry("e1");
+  entry.nodes = {"*"};
+  ASSERT_THAT(harness.store().CreateEntry(entry, TestAudit()), IsOk());
+  RecordMaker maker;
+  const auto join = [&](absl::string_view token_id) {
+    JoinToken token = TestToken(token_id);
+    token.spiffe_id = *SpiffeId::Parse("spiffe://cluster.local/meshca/agent/web-1");
+    token.node = "web-1";
+    token.replace = true;
+    EXPECT_THAT(harness.store().CreateToken(token, TestAudit()), IsOk());
+    IssuanceRecord record = maker.Make(token.spiffe_id.uri());
+    record.method = AuthMethod::kJoinToken;
+    record.token_id = token.id;
+    record.origin = {OriginKind::kJoinToken, token.id};
+    EXPECT_THAT(AppendAndWait(harness.store(), record), IsOk());
+    return record;
+  };
+  const auto workload_of = [&](const IssuanceRecord& agent) {
+    IssuanceRecord record = maker.Make();
+    record.method = AuthMethod::kAgent;
+    record.node = "web-1";
+    record.origin = {OriginKind::kEntry, "e1"};
+    record.presented = Shown(agent);
+    EXPECT_THAT(AppendAndWait(harness.store(), record), IsOk());
+    return record;
+  };
+  const IssuanceRecord before = workload_of(join("t1"));
+  const IssuanceRecord agent = join("t2");
+  const IssuanceRecord workload = workload_of(agent);
+  // A row of then: without the number, and with the MAC that it had.
+  NodeRecord row = *harness.store().FindNode("web-1");
+  const int64_t number = row.joined_number;
+  row.joined_number = 0;
+  const std::string mac = HexLower(MacOf(row, *harness.options().keys));
+  harness.Close();
+  Exec(harness.path(), absl::StrCat("UPDATE node SET joined_number = 0, mac = x'", mac, "'"));
+  TurnBackTo(harness, 6);
+  ASSERT_TRUE(harness.Reopen());
+  Store& store = harness.store();
+  EXPECT_EQ(*store.FindNode("web-1"), row);
+  EXPECT_THAT(store.JudgePresented(Shown(workload), nullptr), IsOk());
+  EXPECT_THAT(store.JudgePresented(Shown(before), nullptr), HasReason(kNodeReplaced));
+  ASSERT_THAT(AppendAndWait(store, RenewalOf(agent, maker)), IsOk());
+  EXPECT_EQ(store.FindNode("web-1")->joined_number, number) << "the next certificate of the agent writes it down";
+  EXPECT_THAT(store.JudgePresented(Shown(before), nullptr), HasReason(kNodeReplaced));
+  EXPECT_THAT(store.Check(), IsOk());
 }
 
 TEST(Rotations, AreOneAtATimeInTheTableToo) {

@@ -254,6 +254,66 @@ TEST_P(NodeConformance, ATokenThatReplacesTakesTheNameFromAMachineThatLives) {
   workload.parent_serial = old_workload.serial.ToHex();
   ASSERT_THAT(AppendAndWait(store(), workload), IsOk());
   EXPECT_EQ(store().Find(workload.serial)->line_serial, "") << "another machine's certificate is not continued";
+  EXPECT_EQ(store().Find(workload.serial)->parent_serial, "");
+}
+
+// What was given to which machine is told by the order in which it was recorded, whatever the clock says.
+TEST_P(NodeConformance, AClockThatWasSetBackGivesNothingOfTheMachineBefore) {
+  RegistrationEntry entry = EntryFor("e1", {"web-*"});
+  entry.created_at = kTestNow - absl::Hours(1);
+  ASSERT_THAT(store().CreateEntry(entry, TestAudit()), IsOk());
+  const IssuanceRecord old_agent = Join("web-1", "t1");
+  const IssuanceRecord old_workload = ForWorkload(old_agent);
+  ASSERT_THAT(AppendAndWait(store(), old_workload), IsOk());
+  MakeToken("web-1", "t2", /*replace=*/true);
+  IssuanceRecord agent = JoinRecord("web-1", "t2");
+  agent.issued_at -= absl::Minutes(5);
+  ASSERT_THAT(AppendAndWait(store(), agent), IsOk());
+  harness_->Reopen();
+  EXPECT_THAT(Renew(old_workload), HasReason(kNodeReplaced));
+  IssuanceRecord workload = ForWorkload(agent);
+  workload.issued_at = agent.issued_at;
+  workload.parent_serial = old_workload.serial.ToHex();
+  ASSERT_THAT(AppendAndWait(store(), workload), IsOk());
+  EXPECT_EQ(store().Find(workload.serial)->line_serial, "");
+  EXPECT_EQ(store().Find(workload.serial)->parent_serial, "");
+  EXPECT_THAT(Renew(workload), IsOk());
+}
+
+TEST_P(NodeConformance, AClockThatWasAheadAtTheJoiningTakesNothingFromTheMachine) {
+  ASSERT_THAT(store().CreateEntry(EntryFor("e1", {"web-*"}), TestAudit()), IsOk());
+  Join("web-1", "t1");
+  MakeToken("web-1", "t2", /*replace=*/true);
+  IssuanceRecord agent = JoinRecord("web-1", "t2");
+  agent.issued_at += absl::Minutes(5);
+  ASSERT_THAT(AppendAndWait(store(), agent), IsOk());
+  const IssuanceRecord first = ForWorkload(Renewed(agent));
+  ASSERT_THAT(AppendAndWait(store(), first), IsOk());
+  EXPECT_THAT(Renew(first), IsOk());
+  IssuanceRecord second = ForWorkload(agent);
+  second.parent_serial = first.serial.ToHex();
+  ASSERT_THAT(AppendAndWait(store(), second), IsOk());
+  EXPECT_EQ(store().Find(second.serial)->line_serial, first.serial.ToHex());
+}
+
+TEST_P(NodeConformance, AMachineKeepsWhatIsItsAfterEverythingBeforeWasPruned) {
+  ASSERT_THAT(store().CreateEntry(EntryFor("e1", {"web-*"}), TestAudit()), IsOk());
+  for (int i = 0; i < 3; ++i) ASSERT_THAT(AppendAndWait(store(), maker_.Make()), IsOk());
+  const IssuanceRecord first = Join("web-1", "t1");
+  const absl::Time later = kTestNow + absl::Hours(1000);
+  JoinToken lasting = TokenOf("web-1", "t2");
+  lasting.expires_at = later + absl::Hours(1);
+  ASSERT_THAT(store().CreateToken(lasting, TestAudit()), IsOk());
+  ASSERT_THAT(store().Prune(later, 1000), IsOk());
+  IssuanceRecord again = JoinRecord("web-1", "t2");
+  again.key_sha256 = first.key_sha256;
+  again.issued_at = later;
+  ASSERT_THAT(AppendAndWait(store(), again), IsOk());
+  ASSERT_EQ(store().FindNode("web-1")->line_serial, first.serial.ToHex()) << "it is the same machine";
+  IssuanceRecord workload = ForWorkload(again);
+  workload.issued_at = later;
+  ASSERT_THAT(AppendAndWait(store(), workload), IsOk());
+  EXPECT_THAT(Renew(workload), IsOk());
 }
 
 TEST_P(NodeConformance, AnAgentGetsCertificatesForTheWorkloadsOfItsNode) {
@@ -297,10 +357,13 @@ TEST_P(NodeConformance, AnAgentsParentCountsOnlyWithTheSameIdAndNode) {
     record->parent_serial = of_web.serial.ToHex();
     ASSERT_THAT(AppendAndWait(store(), *record), IsOk());
     EXPECT_EQ(store().Find(record->serial)->line_serial, "");
+    EXPECT_EQ(store().Find(record->serial)->parent_serial, "");
   }
+  EXPECT_THAT(Unreplaced(), testing::Contains(of_web.serial.ToHex())) << "its holder has nothing newer";
   IssuanceRecord unknown = ForWorkload(web);
   unknown.parent_serial = "00ff";
   EXPECT_THAT(AppendAndWait(store(), unknown), IsOk());
+  EXPECT_EQ(store().Find(unknown.serial)->parent_serial, "") << "nobody can tell whose it was";
 
   RevocationSelection selection;
   selection.serial = of_web.serial.ToHex();
@@ -457,6 +520,36 @@ TEST_P(NodeConformance, ABanTakesEverythingAndLastsUntilTheNodeIsForgotten) {
   const IssuanceRecord back = Join("web-1", "t4");
   EXPECT_THAT(AskForWorkload(back), IsOk());
   EXPECT_THAT(store().Check(), IsOk());
+}
+
+TEST_P(NodeConformance, ABanTakesTheTokensOfTheNodesWorkloads) {
+  const auto token = [](absl::string_view id, absl::string_view node) {
+    JoinToken made = TestToken(id);
+    made.node = std::string(node);
+    return made;
+  };
+  const auto redeem = [&](absl::string_view id, absl::string_view node) {
+    IssuanceRecord record = maker_.Make();
+    record.method = AuthMethod::kJoinToken;
+    record.token_id = std::string(id);
+    record.origin = {OriginKind::kJoinToken, record.token_id};
+    record.node = std::string(node);
+    record.key_sha256 = std::string(32, 'k');
+    return AppendAndWait(store(), record);
+  };
+  Join("web-1", "t1");
+  for (const auto& [id, node] : {std::pair("used", "web-1"), {"fresh", "web-1"}, {"other", "web-2"}, {"none", ""}}) {
+    ASSERT_THAT(store().CreateToken(token(id, node), TestAudit()), IsOk());
+  }
+  ASSERT_THAT(redeem("used", "web-1"), IsOk());
+  ASSERT_THAT(store().BanNode("web-1", "", TestAudit()), IsOk());
+  EXPECT_THAT(redeem("fresh", "web-1"), HasReason(kTokenUnknown));
+  EXPECT_THAT(redeem("used", "web-1"), HasReason(kTokenUnknown)) << "nor does it repeat";
+  EXPECT_THAT(*store().ListTokens(), SizeIs(2));
+  EXPECT_THAT(store().CreateToken(token("late", "web-1"), TestAudit()),
+              StatusIs(StatusCode::kFailedPrecondition, HasSubstr("node web-1: banned since")));
+  IssuanceRecord elsewhere = maker_.Make();
+  EXPECT_THAT(AppendAndWait(store(), elsewhere), IsOk());
 }
 
 TEST_P(NodeConformance, ABanAloneRefusesTheAgentAndItsWorkloads) {

@@ -63,11 +63,25 @@ TEST_P(RenewalConformance, WhoProvesItselfAnewKeepsTheLineAndHasTheRightOfNow) {
     EXPECT_EQ(OriginText(store().Find(next.serial)->origin), absl::StrCat("entry ", entry));
     latest = next;
   }
-  IssuanceRecord other = maker_.Make("spiffe://cluster.local/other");
-  other.method = AuthMethod::kUnixPeer;
-  other.parent_serial = first.serial.ToHex();
-  ASSERT_THAT(AppendAndWait(store(), other), IsOk());
-  EXPECT_EQ(store().Find(other.serial)->line_serial, "") << "another identity is no renewal";
+}
+
+TEST_P(RenewalConformance, AParentOfAnotherIdIsNone) {
+  const IssuanceRecord first = Issue({OriginKind::kOperator, "uid 0"});
+  for (const AuthMethod method : {AuthMethod::kUnixPeer, AuthMethod::kJwt, AuthMethod::kJoinToken}) {
+    IssuanceRecord other = maker_.Make("spiffe://cluster.local/other");
+    other.method = method;
+    other.parent_serial = first.serial.ToHex();
+    ASSERT_THAT(AppendAndWait(store(), other), IsOk());
+    EXPECT_EQ(store().Find(other.serial)->line_serial, "") << "another identity is no renewal";
+    EXPECT_EQ(store().Find(other.serial)->parent_serial, "");
+  }
+  // Whoever shows a certificate replaces that one, whatever else is said.
+  const IssuanceRecord shown = Issue({OriginKind::kOperator, "uid 0"});
+  IssuanceRecord renewal = RenewalOf(shown, maker_);
+  renewal.parent_serial = first.serial.ToHex();
+  ASSERT_THAT(AppendJudged(renewal), IsOk());
+  EXPECT_EQ(store().Find(renewal.serial)->parent_serial, shown.serial.ToHex());
+  EXPECT_THAT(Unreplaced(), testing::Contains(first.serial.ToHex()));
 }
 
 TEST_P(RenewalConformance, OnlyWhatTheInventoryHoldsIsRenewed) {

@@ -67,6 +67,19 @@ class RenewalConformance : public StoreConformance {
     EXPECT_EQ(*store().CountIssuances(), before + (appended.ok() ? 1 : 0));
     return appended;
   }
+  // The serial numbers of the certificates that a rotation would wait for.
+  std::vector<std::string> Unreplaced() {
+    LeafQuery query;
+    query.alive_at = kTestNow;
+    std::vector<std::string> serials;
+    EXPECT_THAT(store().VisitUnreplaced(query,
+                                        [&](const LiveLeaf& leaf) {
+                                          serials.push_back(leaf.serial);
+                                          return true;
+                                        }),
+                IsOk());
+    return serials;
+  }
   std::vector<AuditEntry> AuditOf(absl::string_view action) {
     std::vector<AuditEntry> entries;
     EXPECT_THAT(store().ListAudit([&](const AuditEntry& entry) {

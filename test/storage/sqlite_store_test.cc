@@ -385,6 +385,39 @@ TEST(RowMacs, OfANewerVersionAreRefusedAsSuchAndNeverBelieved) {
   EXPECT_THAT(ReadEntries(harness.store()), HasReason("ROW_MAC_NEWER"));
 }
 
+// Bans of earlier versions deleted the tokens of the node's agent alone.
+TEST(SqliteStore, RedeemsNoTokenThatABanHasLeft) {
+  SqliteHarness harness;
+  Activate(harness.store());
+  RecordMaker maker;
+  JoinToken of_agent = TestToken("t1");
+  of_agent.node = "web-1";
+  of_agent.spiffe_id = *SpiffeId::Parse("spiffe://cluster.local/meshca/agent/web-1");
+  JoinToken of_workload = TestToken("t2");
+  of_workload.node = "web-1";
+  for (const JoinToken& token : {of_agent, of_workload}) {
+    ASSERT_THAT(harness.store().CreateToken(token, TestAudit()), IsOk());
+  }
+  const auto redeem = [&](const JoinToken& token) {
+    IssuanceRecord record = maker.Make(token.spiffe_id.uri());
+    record.method = AuthMethod::kJoinToken;
+    record.token_id = token.id;
+    record.origin = {OriginKind::kJoinToken, token.id};
+    return AppendAndWait(harness.store(), record);
+  };
+  ASSERT_THAT(redeem(of_agent), IsOk());
+  harness.Close();
+  Tamper(harness.path(), "CREATE TABLE spare AS SELECT * FROM token WHERE id = 't2'");
+  ASSERT_TRUE(harness.Reopen());
+  ASSERT_THAT(harness.store().BanNode("web-1", "", TestAudit()), IsOk());
+  harness.Close();
+  Tamper(harness.path(), "INSERT INTO token SELECT * FROM spare; DROP TABLE spare");
+  ASSERT_TRUE(harness.Reopen());
+  const absl::Status refused = redeem(of_workload);
+  EXPECT_THAT(refused, StatusIs(StatusCode::kPermissionDenied, HasSubstr("node web-1: banned since")));
+  EXPECT_THAT(refused, HasReason(kNodeBanned));
+}
+
 struct DamageCase {
   const char* name;
   const char* sql;
@@ -764,9 +797,9 @@ INSTANTIATE_TEST_SUITE_P(
                                   StatusCode::kInvalidArgument, "meshca db backup"},
                     BadBackupCase{"Newer",
                                   [](const std::string& path) {
-                                    Tamper(path, "PRAGMA user_version=7; UPDATE meta SET min_reader = 7");
+                                    Tamper(path, "PRAGMA user_version=8; UPDATE meta SET min_reader = 8");
                                   },
-                                  StatusCode::kFailedPrecondition, "schema version 7"},
+                                  StatusCode::kFailedPrecondition, "schema version 8"},
                     BadBackupCase{"Forged",
                                   [](const std::string& path) { Tamper(path, "UPDATE authority SET state = 3"); },
                                   StatusCode::kDataLoss, "MAC"}),

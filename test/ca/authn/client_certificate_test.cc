@@ -94,7 +94,8 @@ TEST(ClientCertificate, IsJudgedByTheClockAtEveryCall) {
   const Validity validity = leaf.validity();
   EXPECT_TRUE(Judge(leaf, validity.not_after).ok());
   EXPECT_THAT(Judge(leaf, validity.not_after + absl::Seconds(1)),
-              Refuses(Code::kUnauthenticated, "CERTIFICATE_EXPIRED", "meshca token create"));
+              Refuses(Code::kUnauthenticated, "CERTIFICATE_EXPIRED",
+                      "meshca token create spiffe://cluster.local/ns/default/sa/web"));
   EXPECT_THAT(Judge(leaf, validity.not_before - absl::Seconds(1)),
               Refuses(Code::kUnauthenticated, "CERTIFICATE_NOT_YET_VALID", "not valid before"));
 }

@@ -198,7 +198,8 @@ TEST(JoinToken, UnknownIsUnauthenticated) {
   FakeTokens elsewhere;
   const std::string text = NewToken(elsewhere, 2);
   JoinTokenAuthenticator authenticator(store);
-  EXPECT_THAT(Ask(authenticator, text), Refuses(Code::kUnauthenticated, "TOKEN_UNKNOWN", "meshca token create"));
+  EXPECT_THAT(Ask(authenticator, text),
+              Refuses(Code::kUnauthenticated, "TOKEN_UNKNOWN", "meshca token create --node NODE"));
 }
 
 TEST(JoinToken, ExpiresToTheSecond) {

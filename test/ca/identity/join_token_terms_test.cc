@@ -72,5 +72,10 @@ INSTANTIATE_TEST_SUITE_P(
                              "SPIFFE_ID_TRUST_DOMAIN", "other.test"}),
     [](const auto& info) { return std::string(info.param.name); });
 
+TEST(NewTokenCommand, NamesTheNodeOfAnAgentAndTheIdOfAWorkload) {
+  EXPECT_EQ(NewTokenCommand(*SpiffeId::Parse(kWeb)), std::string("meshca token create ") + kWeb);
+  EXPECT_EQ(NewTokenCommand(*SpiffeId::Parse(kAgent)), "meshca token create --node web-1");
+}
+
 }  // namespace
 }  // namespace meshca

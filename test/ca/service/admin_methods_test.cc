@@ -104,6 +104,35 @@ TEST_F(AdminTest, ADeletedTokenIsGone) {
   EXPECT_THAT(DeleteToken(context, kActor, request), StatusIs(absl::StatusCode::kNotFound, HasSubstr("token list")));
 }
 
+// A clock that has jumped ahead, and may be set right in a moment, dates nothing that is kept.
+TEST_F(AdminTest, AClockThatIsDoubtedDatesNoTokenAndNoEntry) {
+  const absl::Time then = clock.Now();
+  clock.JumpInDoubt(then + absl::Hours(100));
+  const auto made = CreateToken(context, kActor, TokenFor(kWeb));
+  ASSERT_THAT(made, IsOk());
+  EXPECT_EQ(ListTokens(context, kActor, {})->tokens(0).state(), "fresh");
+  v1::DeleteTokenRequest no_token;
+  no_token.set_id(made->record().id());
+  EXPECT_THAT(DeleteToken(context, kActor, no_token), IsOk());
+  v1::CreateEntryRequest entry;
+  entry.mutable_entry()->set_spiffe_id(kWeb);
+  entry.mutable_entry()->add_selectors("unix:uid:1000");
+  const auto created = CreateEntry(context, kActor, entry);
+  ASSERT_THAT(created, IsOk());
+  EXPECT_EQ(ToTime(created->created_at()), then);
+  v1::DeleteEntryRequest no_entry;
+  no_entry.set_id(created->id());
+  EXPECT_THAT(DeleteEntry(context, kActor, no_entry), IsOk());
+  int deeds = 0;
+  ASSERT_THAT(store.ListAudit([&](const AuditEntry& deed) {
+    EXPECT_EQ(deed.time, then) << deed.action;
+    ++deeds;
+    return true;
+  }),
+              IsOk());
+  EXPECT_GE(deeds, 4);
+}
+
 struct BadToken {
   std::string name;
   std::string id;

@@ -175,6 +175,27 @@ TEST_F(AgentAttachTest, PermitsReissueAndOrdersRenewals) {
   EXPECT_THAT(stream->Next(IsRenew).renew().serials(), ElementsAre(workload.serial()));
 }
 
+TEST_F(AgentAttachTest, OrdersARenewalWhateverAnotherNodeNamesAsReplaced) {
+  const RegistrationEntry web = AddEntry("web", "/web", {"*"});
+  const RegistrationEntry db = AddEntry("db", "/db", {"*"});
+  const HeldIdentity agent = Joined("web-1");
+  const HeldIdentity workload = Signed(agent, web);
+  const auto stream = Attached(agent);
+  const HeldIdentity stolen = Joined("web-2");
+  const auto forged = Sign(stolen, {Wants(HeldIdentity(), web, workload.serial())});
+  ASSERT_THAT(forged, IsOk());
+  ASSERT_EQ(forged->results(0).code(), 0) << forged->results(0).message();
+  const auto of_another_id = Sign(agent, {Wants(HeldIdentity(), db, workload.serial())});
+  ASSERT_THAT(of_another_id, IsOk());
+  ASSERT_EQ(of_another_id->results(0).code(), 0) << of_another_id->results(0).message();
+
+  const auto renewed = service->Renew(
+      [&](absl::string_view, absl::string_view serial) { return serial == absl::string_view(workload.serial()); });
+  ASSERT_THAT(renewed, IsOk());
+  EXPECT_THAT(*renewed, ElementsAre("spiffe://cluster.local/web"));
+  EXPECT_THAT(stream->Next(IsRenew).renew().serials(), ElementsAre(workload.serial()));
+}
+
 TEST_F(AgentAttachTest, SaysWhatWasRevokedAtOnceAndToWhoeverComesBack) {
   const HeldIdentity agent = Joined("web-1");
   const HeldIdentity workload = Signed(agent, AddEntry("web", "/web", {"web-1"}));

@@ -67,13 +67,29 @@ TEST_F(AgentServiceTest, JoinsNobodyWithoutANodesToken) {
   EXPECT_THAT(Call<agent_v1::JoinResponse>("Join", request, nullptr),
               StatusIs(Code::kUnauthenticated, HasSubstr("meshca token create --node")));
   EXPECT_THAT(Join("opaque", HeldIdentity().csr()), StatusIs(Code::kUnauthenticated));
-  EXPECT_THAT(Join(NodeToken("web-1"), ""), StatusIs(Code::kInvalidArgument, HasSubstr("csr has 0 bytes")));
+  EXPECT_THAT(Join(NodeToken("web-1"), ""), StatusIs(Code::kInvalidArgument, HasSubstr("join: csr is empty")));
   EXPECT_THAT(Join(NodeToken("web-2"), "no csr"), StatusIs(Code::kInvalidArgument));
   const HeldIdentity agent = Joined("web-3");
   EXPECT_THAT(
       Call<agent_v1::JoinResponse>("Join", request, &agent, {{"authorization", "Bearer " + NodeToken("web-4")}}),
       StatusIs(Code::kUnauthenticated, HasSubstr("Sign")));
   EXPECT_EQ(service->Stats().joins_refused, 6u);
+}
+
+TEST_F(AgentServiceTest, SaysWhatAnAgentNeedsToComeBack) {
+  const std::string token = NodeToken("web-1");
+  ASSERT_THAT(Join(token, HeldIdentity().csr()), IsOk());
+  EXPECT_THAT(Join(token, HeldIdentity().csr()),
+              StatusIs(Code::kUnauthenticated, HasSubstr("meshca token create --node web-1")));
+  EXPECT_THAT(Join(NodeToken("web-2"), std::string(64 * 1024 + 1, 'x')),
+              StatusIs(Code::kInvalidArgument, HasSubstr("join: csr has 65537 bytes; at most 65536 are read")));
+  const std::string late = NodeToken("web-2");
+  const HeldIdentity agent = Joined("web-3");
+  clock.Advance(absl::Hours(25));
+  EXPECT_THAT(Join(late, HeldIdentity().csr()),
+              StatusIs(Code::kUnauthenticated, HasSubstr("meshca token create --node web-2")));
+  EXPECT_THAT(Sign(agent, {Wants(HeldIdentity(), AddEntry("web", "/web", {"web-3"}))}),
+              StatusIs(Code::kUnauthenticated, HasSubstr("meshca token create --node web-3")));
 }
 
 // --- Sign ---
@@ -103,7 +119,10 @@ TEST_F(AgentServiceTest, AnswersEachRequestAloneAndInItsPlace) {
   EXPECT_THAT(answers, ElementsAre("ENTRY_GONE", "signed", "SPIFFE_ID_NOT_ALLOWED", "SPIFFE_ID_NOT_ALLOWED",
                                    "SPIFFE_ID_NOT_ALLOWED", "CSR_MISSING", "signed"));
   EXPECT_EQ(signed_ones->results(2).code(), static_cast<int>(Code::kPermissionDenied));
-  EXPECT_THAT(signed_ones->results(2).message(), HasSubstr("to node web-1"));
+  for (const int refused : {0, 2}) {
+    EXPECT_THAT(signed_ones->results(refused).message(),
+                AllOf(HasSubstr("to node web-1"), HasSubstr("--node web-1 --selector")));
+  }
   const auto leaf = Certificate::Parse(Der(signed_ones->results(1).chain(0)));
   EXPECT_EQ(leaf->spiffe_id()->uri(), "spiffe://cluster.local/web");
   const auto record = store.Find(*leaf->serial());
@@ -267,12 +286,32 @@ TEST_F(AgentServiceTest, MintsForIdentitiesOfTheNodeTheLongestThatAnEntryGives) 
   request.set_spiffe_id("spiffe://cluster.local/db");
   EXPECT_THAT(Call<agent_v1::MintJwtResponse>("MintJwt", request, &agent),
               StatusIs(Code::kPermissionDenied, HasSubstr("to node web-1")));
+  request.set_entry_id("\x1b[31mgone");
+  EXPECT_THAT(Call<agent_v1::MintJwtResponse>("MintJwt", request, &agent),
+              StatusIs(Code::kPermissionDenied,
+                       AllOf(HasSubstr("meshca entry create spiffe://cluster.local/db --node web-1 --selector"),
+                             Not(HasSubstr("\x1b")))));
   request.set_entry_id("web");
   request.set_spiffe_id(web.spiffe_id.uri());
   ASSERT_THAT(store.BanNode("web-1", "", Audit()), IsOk());
   EXPECT_THAT(Call<agent_v1::MintJwtResponse>("MintJwt", request, &agent),
               StatusIs(Code::kPermissionDenied, HasSubstr("banned")));
   EXPECT_EQ(service->Stats().tokens, 1u);
+}
+
+TEST_F(AgentServiceTest, DatesNoTokenByAClockThatHasJustJumped) {
+  const HeldIdentity agent = Joined("web-1");
+  const RegistrationEntry web = AddEntry("web", "/web", {"web-1"});
+  agent_v1::MintJwtRequest request;
+  request.set_spiffe_id(web.spiffe_id.uri());
+  request.set_entry_id("web");
+  request.add_audiences("shop");
+  const absl::Time then = clock.Now();
+  // The agent's certificate still lives.
+  clock.JumpInDoubt(then + absl::Hours(1));
+  const auto minted = Call<agent_v1::MintJwtResponse>("MintJwt", request, &agent);
+  ASSERT_THAT(minted, IsOk());
+  EXPECT_EQ(minted->expires_at().seconds(), absl::ToUnixSeconds(then + absl::Minutes(5)));
 }
 
 }  // namespace
