@@ -2,6 +2,7 @@
 #ifndef MESHCA_CA_SUBSCRIBERS_SUBSCRIBER_RECORD_H_
 #define MESHCA_CA_SUBSCRIBERS_SUBSCRIBER_RECORD_H_
 
+#include <cstdint>
 #include <string>
 
 #include "absl/strings/match.h"
@@ -45,11 +46,19 @@ struct SubscriberRecord {
   // InfiniteFuture: never, or it has come back since.
   absl::Time evicted_at = absl::InfiniteFuture();
 
+  // Of an agent: how many times another agent of its node took its place while it was connected, and when last.
+  uint64_t displaced = 0;
+  absl::Time displaced_at = absl::InfinitePast();
+
   bool IsEvicted() const { return evicted_at != absl::InfiniteFuture(); }
 };
 
 // The kind of agents of nodes, which ca/agents keeps in the same table.
 inline constexpr absl::string_view kAgentKind = "agent";
+// The kind of the rows by which ca/agents remembers that a consumer on a node was evicted.
+inline constexpr absl::string_view kAgentConsumerKind = "agent-consumer";
+// Whether ca/agents keeps the rows of this kind.
+inline bool IsKeptByAgents(absl::string_view kind) { return kind == kAgentKind || kind == kAgentConsumerKind; }
 
 // Whether instances of this kind acknowledge nothing, so that they are taken to hold what they were sent last: callers
 // of FetchSecrets ("sds-fetch-unix", "sds-fetch-mtls").

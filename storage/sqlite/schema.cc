@@ -321,8 +321,14 @@ ALTER TABLE node ADD COLUMN joined_number INTEGER NOT NULL DEFAULT 0;  -- issuan
 UPDATE meta SET min_reader = 7;
 )sql";
 
+// How often an agent's place was taken by another one of its node; displaced_at is absl::InfinitePast by default.
+constexpr char kVersion8[] = R"sql(
+ALTER TABLE subscriber ADD COLUMN displaced INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE subscriber ADD COLUMN displaced_at INTEGER NOT NULL DEFAULT -9223372036854775808;
+)sql";
+
 constexpr Migration kMigrations[] = {{1, kVersion1}, {2, kVersion2}, {3, kVersion3}, {4, kVersion4},
-                                     {5, kVersion5}, {6, kVersion6}, {7, kVersion7}};
+                                     {5, kVersion5}, {6, kVersion6}, {7, kVersion7}, {8, kVersion8}};
 
 // The oldest schema number whose programs can use this database; as new as the database itself where it does not say.
 absl::StatusOr<int64_t> MinReader(Database& database) {
