@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.parse
 
 import grpc
@@ -25,8 +24,10 @@ WEB = "spiffe://cluster.local/ns/default/sa/web"
 THEIRS = "spiffe://cluster.local/ns/default/sa/hoarder"
 HOARDER = 65533
 SHARE = 32 * 2**20  # bytes: half of what an agent holds for all by default
-WITHIN = 60  # seconds, for one call with its new connection: who is shut out waits for ever; an idle machine needs 0.01
-MEDIAN_MAX = 2  # seconds: two busy cores need a tenth
+WITHIN = 120  # seconds, for one call with its new connection: who is shut out waits for ever; an idle machine needs 0.01
+# Of CPU that the agent spends meanwhile, on whomever. A round of its loop has 0.01, and a new connection needs a few; when
+# all that had come before it was served first it was 10 and more. This process has to get its turn of the machine as well.
+CPU_MEDIAN_MAX, CPU_MAX = 0.2, 3.0
 
 
 @pytest.fixture
@@ -49,36 +50,42 @@ def hoarder(socket, connections, streams):
         process.wait(10)
 
 
-def fetch(socket):
-    """What another user gets by a new connection; seconds."""
-    began = time.monotonic()
-    with grpc_messages.unix_channel(socket) as channel:
+def fetch(node):
+    """Another user gets an SVID by a new connection. Seconds of the agent's CPU until then: on a busy machine the clock
+    would tell of the machine."""
+    began = node.background.cpu_seconds()
+    with grpc_messages.unix_channel(node.api_socket) as channel:
         call = channel.unary_stream(stream_hoarder.FETCH,
                                     request_serializer=lambda message: message.SerializeToString(),
                                     response_deserializer=grpc_messages.message("X509SVIDResponse").FromString)
         stream = call(grpc_messages.message("X509SVIDRequest")(), metadata=(("workload.spiffe.io", "true"),),
-                      timeout=WITHIN)
+                      timeout=WITHIN, wait_for_ready=True)
         assert next(stream).svids[0].spiffe_id == WEB
         stream.cancel()
-    return time.monotonic() - began
+    return node.background.cpu_seconds() - began
 
 
-def ask_as(uid, socket):
-    """A call by a connection of that user: grpc-status and grpc-message."""
+def refusal_as(uid, socket):
+    """That user makes 200 calls by a new connection: grpc-message of the first that is refused; "" where none is."""
     os.seteuid(uid)  # the kernel tells the server who called connect()
     try:
-        connection = raw_http2.Raw(socket, timeout=WITHIN)
+        connection = raw_http2.Raw(socket, timeout=5)
     finally:
         os.seteuid(0)
-    connection.send(stream_hoarder.calls(connection, 1))
-    answer = {}
-    for frame in connection.frames():
-        if isinstance(frame, HeadersFrame):
-            answer.update(connection.decoder.decode(bytes(frame.data)))
+    connection.send(stream_hoarder.calls(connection, 200))
+    try:
+        for frame in connection.frames():
+            if not isinstance(frame, HeadersFrame):
+                continue
+            answer = dict(connection.decoder.decode(bytes(frame.data)))
             if "END_STREAM" in frame.flags:
-                break
-    connection.close()
-    return answer.get("grpc-status"), urllib.parse.unquote(answer.get("grpc-message", ""))
+                assert answer["grpc-status"] == str(grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]), answer
+                return urllib.parse.unquote(answer["grpc-message"])
+    except TimeoutError:
+        pass
+    finally:
+        connection.close()
+    return ""
 
 
 def metric(node, name):
@@ -98,24 +105,26 @@ def test_a_uid_that_opens_every_call_it_can_get_and_reads_nothing_shuts_no_other
 
     def is_served():
         with contextlib.suppress(grpc.RpcError):
-            return fetch(node.api_socket)
+            return fetch(node)
 
     wait_until(is_served, 60, node.log)
-    quiet = sorted(fetch(node.api_socket) for _ in range(5))
+    quiet = sorted(fetch(node) for _ in range(5))
     with hoarder(node.api_socket, 3_000, 30) as hoarding:
-        coming = [fetch(node.api_socket)]  # while the calls come
+        coming = [fetch(node)]  # while the calls come
         while metric(node, REFUSED) == 0:
-            coming.append(fetch(node.api_socket))
+            coming.append(fetch(node))
         assert hoarding.stdout.readline() == "full 3000\n"
-        times = sorted(fetch(node.api_socket) for _ in range(20))
-        print(f"a new connection and its first SVID: quiet median {quiet[2]:.3f} s, while the calls came longest "
-              f"{max(coming):.3f} s of {len(coming)}, beside them median {times[10]:.3f} s, longest {times[-1]:.3f} s; "
+        times = sorted(fetch(node) for _ in range(20))
+        print(f"CPU of the agent until a new connection has its SVID: quiet median {quiet[2]:.3f} s, while the calls came "
+              f"longest {max(coming):.3f} s of {len(coming)}, beside them median {times[10]:.3f} s, longest {times[-1]:.3f} s; "
+              f"{node.background.cpu_seconds():.1f} s in all, "
               f"{metric(node, 'meshca_rpc_streams_open'):.0f} streams, "
               f"{metric(node, 'meshca_rpc_buffered_bytes') / 2**20:.1f} MiB held, "
               f"{metric(node, 'process_resident_memory_bytes') / 2**20:.0f} MiB resident")
-        assert times[10] < MEDIAN_MAX
+        assert times[10] < CPU_MEDIAN_MAX
+        assert max(coming) < CPU_MAX and times[-1] < CPU_MAX
         assert SHARE * 0.9 < metric(node, "meshca_rpc_buffered_bytes") < SHARE * 1.05
-        code, told = ask_as(HOARDER, node.api_socket)
-        assert code == "8" and f"uid {HOARDER} holds" in told and "read the answers that wait" in told, told
+        told = wait_until(lambda: refusal_as(HOARDER, node.api_socket), 60, node.log)
+        assert f"uid {HOARDER} holds" in told and "read the answers that wait" in told, told
         assert re.search(rf'limit=buffered_bytes caller="?uid {HOARDER}', node.log()), node.log()
     wait_until(lambda: metric(node, "meshca_rpc_buffered_bytes") < SHARE / 100, 60, node.log)
