@@ -168,10 +168,9 @@ void DiscoveryStream::Refuse(const std::string& name) {
 
 bool DiscoveryStream::Charge(size_t bytes) {
   if (ended_) return false;
-  if (!stream_.HoldBytes(charge_ + bytes)) {
+  if (const absl::Status held = stream_.HoldBytes(charge_ + bytes); !held.ok()) {
     Fail(WithReason(absl::ResourceExhaustedError(
-                        "SDS: the streams of this caller, or of all callers, hold too much memory: name fewer secrets, "
-                        "or open fewer streams (limits.buffered_mib_max)"),
+                        absl::StrCat("SDS: ", held.message(), "; name fewer secrets, or open fewer streams")),
                     "TOO_MUCH_HELD"));
     return false;
   }
@@ -182,7 +181,7 @@ bool DiscoveryStream::Charge(size_t bytes) {
 void DiscoveryStream::Uncharge(size_t bytes) {
   if (bytes == 0 || ended_) return;  // at its end the edge takes back all of it
   charge_ -= bytes;
-  stream_.HoldBytes(charge_);
+  stream_.HoldBytes(charge_).IgnoreError();  // less always fits
 }
 
 bool DiscoveryStream::Join(const SpiffeId& asked) {

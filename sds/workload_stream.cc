@@ -153,11 +153,8 @@ void WorkloadStream::OnHalfClose() {
 }
 
 bool WorkloadStream::Charge(size_t bytes) {
-  if (!stream_.HoldBytes(charge_ + bytes)) {
-    Fail(
-        WithReason(absl::ResourceExhaustedError("Workload API: the streams of this caller, or of all callers, hold too "
-                                                "much memory: open fewer streams (limits.buffered_mib_max)"),
-                   "TOO_MUCH_HELD"));
+  if (const absl::Status held = stream_.HoldBytes(charge_ + bytes); !held.ok()) {
+    Fail(WithReason(Annotate(held, "Workload API"), "TOO_MUCH_HELD"));
     return false;
   }
   charge_ += bytes;
@@ -167,7 +164,7 @@ bool WorkloadStream::Charge(size_t bytes) {
 void WorkloadStream::Uncharge(size_t bytes) {
   if (bytes == 0 || ended_) return;  // at its end the edge takes back all of it
   charge_ -= bytes;
-  stream_.HoldBytes(charge_);
+  stream_.HoldBytes(charge_).IgnoreError();  // less always fits
 }
 
 void WorkloadStream::Fail(const absl::Status& why) {

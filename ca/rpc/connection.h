@@ -12,6 +12,7 @@
 
 #include "ca/rpc/channel.h"
 #include "ca/rpc/edge.h"
+#include "ca/rpc/fair_budget.h"
 #include "ca/rpc/loop.h"
 #include "ca/rpc/peer.h"
 #include "ca/rpc/server_stream.h"
@@ -37,6 +38,7 @@ class Connection final : public EventTarget, public Timer, public Residents::Ent
   // ---- from the loop
   void Start();
   void OnEvents(uint32_t events) override;
+  const void* Taker() const override { return source_.get(); }
   void OnTimer() override;
   void OnDeferred();
   // The step of a paced handshake may run.
@@ -67,23 +69,30 @@ class Connection final : public EventTarget, public Timer, public Residents::Ent
   bool draining() const { return drain_ != DrainState::kNo; }
   bool dead() const { return state_ == State::kDead; }
   void MarkDirty();
-  // Buffer budget of connection, source and process. False, and nothing reserved, when one is exhausted.
-  bool ReserveRequest(size_t bytes);
+  // Buffer budget of connection, source and process. Nothing is reserved unless it kFits.
+  Fit ReserveRequest(size_t bytes);
   void ReleaseRequest(size_t bytes);
   // What a call keeps of its request headers.
-  bool ReserveMetadata(size_t bytes);
+  Fit ReserveMetadata(size_t bytes);
   void ReleaseMetadata(size_t bytes);
-  bool ReserveAnswer(size_t bytes);
+  Fit ReserveAnswer(size_t bytes);
   void ReleaseAnswer(size_t bytes);
   // What the handlers of its streams keep.
-  bool ReserveHeld(size_t bytes);
+  Fit ReserveHeld(size_t bytes);
   void ReleaseHeld(size_t bytes);
+  // One more open call of source and process. False: it is refused with `refusal`, and counted.
+  bool ReserveCall(absl::Status& refusal);
+  void ReleaseCall() { loop_.edge().streams.GiveBack(source_->streams, 1); }
+  // ResourceExhausted, for a client: whose part of the buffer budget is used up, and what to do. `fit` is not kFits.
+  absl::Status TooMuchHeld(Fit fit) const;
   // One more message waits for the client. What the next Flush leaves over starts the watch on whether it reads.
   void OnMessageWaits();
   void OnMessagesGone(size_t count) { waiting_messages_ -= count; }
   void NotifyWritable(ServerStream& stream);
   // A source that goes on calling after it was told to slow down is cut as one that resets.
   void CountRefusedCall() { CountReset(); }
+  // A header beyond header_bytes_max was decoded.
+  void CountExcessHeader();
   void CountLimit(LimitKind kind) { loop_.stats().Count(kind); }
   // Counts it, and says so in the log, once a minute.
   void CountShutOut(LimitKind kind);
@@ -124,8 +133,10 @@ class Connection final : public EventTarget, public Timer, public Residents::Ent
   bool WritePending();
   bool GatherOutput(std::string& out);
   void KeepRest(absl::string_view rest);
-  bool ReserveShared(size_t bytes);
-  void ReleaseShared(size_t bytes);
+  Fit ReserveShared(size_t bytes) {
+    return loop_.edge().buffered_bytes.Take(source_->buffered_bytes, bytes, privileged());
+  }
+  void ReleaseShared(size_t bytes) { loop_.edge().buffered_bytes.GiveBack(source_->buffered_bytes, bytes); }
   void RunWritable();
   void SessionFailed(ssize_t error);
   void FinalGoaway();

@@ -5,6 +5,7 @@
 #include <span>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "ca/base/log.h"
 #include "ca/rpc/connection.h"
 
@@ -239,6 +240,7 @@ void Connection::Readable() {
 void Connection::SessionFailed(ssize_t error) {
   if (out_of_memory_) return Cut(LimitKind::kSessionBytes);
   if (error == NGHTTP2_ERR_FLOODED) return Cut(LimitKind::kControlFrames);
+  if (error == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS) return Cut(LimitKind::kHeaderBytes);
   Close();
 }
 
@@ -284,7 +286,7 @@ bool Connection::WritePending() {
 
 void Connection::KeepRest(absl::string_view rest) {
   // Bytes of frames already begun: they cannot be refused any more, only the connection can.
-  if (!ReserveShared(rest.size())) return Cut(LimitKind::kBufferedBytes);
+  if (ReserveShared(rest.size()) != Fit::kFits) return Cut(LimitKind::kBufferedBytes);
   pending_.assign(rest.data(), rest.size());
   Progress();
 }
@@ -352,30 +354,11 @@ void Connection::OnMessageWaits() {
 
 // ---- the buffer budget
 
-bool Connection::ReserveShared(size_t bytes) {
-  Edge& edge = loop_.edge();
-  const size_t max = edge.BufferedBytesMax(privileged());
-  if (source_->buffered_bytes.fetch_add(bytes, std::memory_order_relaxed) + bytes > edge.source.buffered_bytes_max) {
-    source_->buffered_bytes.fetch_sub(bytes, std::memory_order_relaxed);
-    return false;
-  }
-  if (edge.buffered_bytes.fetch_add(bytes, std::memory_order_relaxed) + bytes > max) {
-    source_->buffered_bytes.fetch_sub(bytes, std::memory_order_relaxed);
-    edge.buffered_bytes.fetch_sub(bytes, std::memory_order_relaxed);
-    return false;
-  }
-  return true;
-}
-
-void Connection::ReleaseShared(size_t bytes) {
-  source_->buffered_bytes.fetch_sub(bytes, std::memory_order_relaxed);
-  loop_.edge().buffered_bytes.fetch_sub(bytes, std::memory_order_relaxed);
-}
-
-bool Connection::ReserveRequest(size_t bytes) {
-  if (request_bytes_ + bytes > limits().request_bytes_max || !ReserveShared(bytes)) return false;
-  request_bytes_ += bytes;
-  return true;
+Fit Connection::ReserveRequest(size_t bytes) {
+  if (request_bytes_ + bytes > limits().request_bytes_max) return Fit::kConnectionFull;
+  const Fit fit = ReserveShared(bytes);
+  if (fit == Fit::kFits) request_bytes_ += bytes;
+  return fit;
 }
 
 void Connection::ReleaseRequest(size_t bytes) {
@@ -383,13 +366,14 @@ void Connection::ReleaseRequest(size_t bytes) {
   ReleaseShared(bytes);
 }
 
-bool Connection::ReserveMetadata(size_t bytes) { return ReserveShared(bytes); }
+Fit Connection::ReserveMetadata(size_t bytes) { return ReserveShared(bytes); }
 void Connection::ReleaseMetadata(size_t bytes) { ReleaseShared(bytes); }
 
-bool Connection::ReserveHeld(size_t bytes) {
-  if (held_bytes_ + bytes > limits().held_bytes_max || !ReserveShared(bytes)) return false;
-  held_bytes_ += bytes;
-  return true;
+Fit Connection::ReserveHeld(size_t bytes) {
+  if (held_bytes_ + bytes > limits().held_bytes_max) return Fit::kConnectionFull;
+  const Fit fit = ReserveShared(bytes);
+  if (fit == Fit::kFits) held_bytes_ += bytes;
+  return fit;
 }
 
 void Connection::ReleaseHeld(size_t bytes) {
@@ -397,7 +381,47 @@ void Connection::ReleaseHeld(size_t bytes) {
   ReleaseShared(bytes);
 }
 
-bool Connection::ReserveAnswer(size_t bytes) { return ReserveShared(bytes); }
+Fit Connection::ReserveAnswer(size_t bytes) { return ReserveShared(bytes); }
 void Connection::ReleaseAnswer(size_t bytes) { ReleaseShared(bytes); }
+
+absl::Status Connection::TooMuchHeld(Fit fit) const {
+  if (fit == Fit::kConnectionFull) {
+    return absl::ResourceExhaustedError(
+        "one connection has all that is kept for it: finish or end some of its calls, or use several connections");
+  }
+  const FairBudget& budget = loop_.edge().buffered_bytes;
+  const size_t held = source_->buffered_bytes.load(std::memory_order_relaxed);
+  if (fit == Fit::kShareUsed) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        source_->name, " holds ", held, " of the ", budget.share(),
+        " bytes that one caller may: read the answers that wait, end calls, or raise limits.buffered_mib_max"));
+  }
+  return absl::ResourceExhaustedError(
+      absl::StrCat("all callers together use up limits.buffered_mib_max; the rest is for callers that hold at most ",
+                   budget.little(), " bytes, and ", source_->name, " holds ", held, ": end calls, or try again later"));
+}
+
+// ---- open calls
+
+bool Connection::ReserveCall(absl::Status& refusal) {
+  FairBudget& budget = loop_.edge().streams;
+  const Fit fit = budget.Take(source_->streams, 1, privileged());
+  if (fit == Fit::kFits) return true;
+  const size_t open = source_->streams.load(std::memory_order_relaxed);
+  if (fit == Fit::kShareUsed) {
+    CountShutOut(LimitKind::kStreamsPerSource);
+    refusal = absl::ResourceExhaustedError(absl::StrCat(source_->name, " has ", open,
+                                                        " calls open, as many as one caller may: end some, or raise "
+                                                        "limits.streams_max"));
+  } else {
+    CountShutOut(LimitKind::kStreamsGlobal);
+    refusal = absl::ResourceExhaustedError(absl::StrCat(
+        "all callers together use up limits.streams_max; the rest is for callers with at most ", budget.little(),
+        " open calls, and ", source_->name, " has ", open, ": end some, or try again later"));
+  }
+  // The answer may wait for a client that does not read, and the stream with it: there is no end to those either.
+  CountRefusedCall();
+  return false;
+}
 
 }  // namespace meshca::rpc

@@ -17,6 +17,7 @@
 #include "ca/base/unique_fd.h"
 #include "ca/rpc/client_mistakes.h"
 #include "ca/rpc/connection_plan.h"
+#include "ca/rpc/fair_budget.h"
 #include "ca/rpc/limits.h"
 #include "ca/rpc/server.h"
 #include "ca/rpc/shut_out_log.h"
@@ -36,8 +37,8 @@ struct Edge {
   // Places promised to newcomers for which another loop has yet to end a connection.
   std::atomic<uint32_t> places_owed{0};
   std::atomic<uint32_t> handshakes{0};
-  std::atomic<uint32_t> streams{0};
-  std::atomic<size_t> buffered_bytes{0};
+  FairBudget streams;         // calls that were let in and are open
+  FairBudget buffered_bytes;  // see GlobalLimits::buffered_bytes_max
   std::atomic<uint64_t> connection_ids{0};
   ClientMistakeLog mistakes;
 
@@ -49,11 +50,6 @@ struct Edge {
       total += connections[static_cast<size_t>(room)].load(std::memory_order_relaxed);
     }
     return total;
-  }
-  // Privileged listeners may go an eighth beyond what the others can use up.
-  uint32_t StreamsMax(bool privileged) const { return global.streams_max + (privileged ? global.streams_max / 8 : 0); }
-  size_t BufferedBytesMax(bool privileged) const {
-    return global.buffered_bytes_max + (privileged ? global.buffered_bytes_max / 8 : 0);
   }
 };
 

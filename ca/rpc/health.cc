@@ -94,8 +94,8 @@ class Health final : public HealthService {
       absl::Status parsed = ParseMessage(message, request);
       if (parsed.ok() && watching_) parsed = absl::InvalidArgumentError("Watch takes one request");
       if (!parsed.ok()) return stream_.Finish(parsed);
-      if (!stream_.HoldBytes(request.service().size())) {
-        return stream_.Finish(absl::ResourceExhaustedError("too many bytes are kept for open streams"));
+      if (const absl::Status held = stream_.HoldBytes(request.service().size()); !held.ok()) {
+        return stream_.Finish(held);
       }
       watching_ = true;
       service_ = request.service();

@@ -270,6 +270,10 @@ bool Connection::Charge(TokenBucket& own, const RateLimit& own_limit, TokenBucke
   return false;
 }
 
+void Connection::CountExcessHeader() {
+  if (!control_frames_.Charge(limits().control_frames, loop_.now_ns())) Cut(LimitKind::kControlFrames);
+}
+
 bool Connection::CountReset() {
   return Charge(resets_, limits().resets, source_->resets, loop_.edge().source.resets, LimitKind::kResets);
 }

@@ -40,8 +40,12 @@ struct ConnectionLimits {
 
   // SETTINGS_MAX_CONCURRENT_STREAMS. More: REFUSED_STREAM, counted as a reset.
   uint32_t streams_max = 1024;
-  // Names, values and 32 a header (RFC 9113 §6.5.2). More: ResourceExhausted; four times as much: cut.
+  // Names, values and 32 a header (RFC 9113 §6.5.2). More: the call is ResourceExhausted, and counts as a reset;
+  // nothing of the headers beyond is kept, and each counts among the control frames.
   uint32_t header_bytes_max = 16 * 1024;
+  // The same, of one header block. More: cut. Above what continuations_max lets through of headers that are not
+  // repeated.
+  uint32_t header_bytes_cut = 256 * 1024;
   // Request bytes of unfinished messages. The call that would exceed it: ResourceExhausted.
   size_t request_bytes_max = 8 * 1024 * 1024;
   // What the handlers of its streams keep for them (Stream::HoldBytes), such as the names of an SDS subscription. The
@@ -55,9 +59,9 @@ struct ConnectionLimits {
   RateLimit pings = {100, 5};
   // SETTINGS. More: cut.
   RateLimit settings = {50, 2};
-  // WINDOW_UPDATE, PRIORITY, empty DATA and unknown frames. More: cut.
+  // WINDOW_UPDATE, PRIORITY, empty DATA and unknown frames, headers beyond header_bytes_max. More: cut.
   RateLimit control_frames = {20'000, 5'000};
-  // CONTINUATION frames of one header block. More: cut.
+  // CONTINUATION frames of one header block, of up to 16 KiB like the HEADERS before them. More: cut.
   uint32_t continuations_max = 8;
 };
 
@@ -72,7 +76,8 @@ struct SourceLimits {
   uint32_t connections_max = 12'288;
   // TLS handshakes in progress; further connections wait for their turn.
   uint32_t handshakes_max = 256;
-  // Streams open at the same time over all its connections. More: ResourceExhausted.
+  // Calls open at the same time over all its connections. Never more than half of GlobalLimits::streams_max
+  // (FairBudget). More: ResourceExhausted, and each such answer counts as a reset.
   uint32_t streams_max = 100'000;
   // Streams begun, whatever becomes of them. More: ResourceExhausted, or 429 where the request is none of gRPC's, and
   // each such answer counts as a reset.
@@ -84,8 +89,8 @@ struct SourceLimits {
   // Failed handshakes. More: the handshakes of the source are paced (PacedLanes): together with those of all others in
   // this state they have a third of a loop's time.
   RateLimit handshake_failures = {2'000, 200};
-  // Unread answers, unfinished requests, metadata of open calls and what streams keep together. The call that would
-  // exceed it: ResourceExhausted.
+  // Unread answers, unfinished requests, metadata of open calls and what streams keep together. Never more than half of
+  // GlobalLimits::buffered_bytes_max (FairBudget). The call that would exceed it: ResourceExhausted.
   size_t buffered_bytes_max = 64 * 1024 * 1024;
 };
 
@@ -101,8 +106,9 @@ struct GlobalLimits {
   uint32_t descriptors_kept = 256;
   // TLS handshakes in progress; further connections wait for their turn.
   uint32_t handshakes_max = 1'024;
-  // Calls open at the same time, at about 1 KiB each. More: ResourceExhausted. Privileged listeners may go an eighth
-  // beyond, here and with the bytes, so that nobody fills up what operators need.
+  // Calls open at the same time, at about 1 KiB each. More: ResourceExhausted. Here and with the bytes no source has
+  // more than half, the last quarter is for sources that have little, and privileged listeners may go an eighth beyond,
+  // so that nobody fills up what operators need (FairBudget).
   uint32_t streams_max = 262'144;
   // Unread answers, unfinished requests, metadata of open calls and what streams keep together. The call that would
   // exceed it: ResourceExhausted. Payloads shared by several streams count once, with the stream that holds them alone.

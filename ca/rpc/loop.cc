@@ -17,7 +17,11 @@
 namespace meshca::rpc {
 namespace {
 
-constexpr int kEventsPerRound = 64;
+// After this long a round serves no second connection of any source, and runs no more tasks: what comes meanwhile gets
+// its turn in the next one.
+constexpr int64_t kRoundNs = 4'000'000;
+// Tasks between two looks at the clock.
+constexpr size_t kTasksAtOnce = 16;
 // Answers wait no longer than this for the other connections of their round.
 constexpr int64_t kFlushEveryNs = 500'000;
 constexpr int64_t kWaitingRetryNs = 20'000'000;
@@ -56,7 +60,7 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::Create(Edge& edge) {
 }
 
 Loop::Loop(Edge& edge, UniqueFd epoll, std::shared_ptr<Mailbox> mailbox)
-    : edge_(edge), epoll_(std::move(epoll)), mailbox_(std::move(mailbox)), lanes_(Seed()) {
+    : edge_(edge), epoll_(std::move(epoll)), mailbox_(std::move(mailbox)), lanes_(Seed()), events_(kEventsPerRound) {
   Watch(mailbox_->event_fd(), *this, EPOLLIN);
 }
 
@@ -108,6 +112,7 @@ void Loop::Run() {
   for (auto& [id, connection] : connections_) connection->Abandon();
   connections_.clear();
   timers_.Cancel(*this);
+  tasks_.clear();  // unrun, as those that the mailbox still has
   mailbox_->Close();
   mailbox_->Leave();
 }
@@ -115,7 +120,7 @@ void Loop::Run() {
 void Loop::Wait() {
   int timeout_ms = -1;
   int64_t due = std::min(timers_.next_due(), drain_end_ns_);
-  if (!deferred_.empty() || !dirty_.empty()) {
+  if (!deferred_.empty() || !dirty_.empty() || !tasks_.empty()) {
     timeout_ms = 0;
   } else if (due != TimerHeap::kNever) {
     const int64_t left = due - MonotonicNanos();
@@ -125,13 +130,25 @@ void Loop::Wait() {
     const int lanes_ms = lanes_.Ready(MonotonicNanos()) ? 0 : 1;
     timeout_ms = timeout_ms < 0 ? lanes_ms : std::min(timeout_ms, lanes_ms);
   }
-  epoll_event events[kEventsPerRound];
-  const int count = epoll_wait(epoll_.get(), events, kEventsPerRound, timeout_ms);
+  const int count = epoll_wait(epoll_.get(), events_.data(), static_cast<int>(events_.size()), timeout_ms);
   now_ns_ = MonotonicNanos();
   handshake_turns_ = kHandshakesPerRound;
+  if (count > 0) ServeReady({events_.data(), static_cast<size_t>(count)});
+}
+
+void Loop::ServeReady(std::span<const epoll_event> ready) {
+  // epoll tells again of whoever was passed over, in the same order. Chance decides where to begin, so that no
+  // connection is the last of its source each time.
+  const size_t first = cut_short_ ? lanes_.Chance() % ready.size() : 0;
+  cut_short_ = false;
+  const int64_t began_ns = now_ns_;
   int64_t flushed_ns = now_ns_;
-  for (int i = 0; i < count; ++i) {
-    static_cast<EventTarget*>(events[i].data.ptr)->OnEvents(events[i].events);
+  for (const Turns::Ready& one : turns_.Arrange(ready, first)) {
+    if (one.turn > 0 && now_ns_ - began_ns > kRoundNs) {
+      cut_short_ = true;
+      return;
+    }
+    one.target->OnEvents(one.events);
     now_ns_ = MonotonicNanos();
     if (now_ns_ - flushed_ns < kFlushEveryNs) continue;
     FlushDirty();
@@ -140,9 +157,14 @@ void Loop::Wait() {
 }
 
 void Loop::RunTasks() {
-  mailbox_->Take(tasks_);
-  for (Mailbox::Task& task : tasks_) std::move(task)();
+  if (tasks_.empty()) mailbox_->Take(tasks_);
+  const int64_t until_ns = tasks_.size() > kTasksAtOnce ? MonotonicNanos() + kRoundNs : 0;
+  while (tasks_done_ < tasks_.size()) {
+    std::move(tasks_[tasks_done_++])();
+    if (tasks_done_ % kTasksAtOnce == 0 && tasks_done_ < tasks_.size() && MonotonicNanos() > until_ns) return;
+  }
   tasks_.clear();
+  tasks_done_ = 0;
   if (tasks_.capacity() > 4096) tasks_.shrink_to_fit();
 }
 

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -24,19 +25,11 @@
 #include "ca/rpc/peer.h"
 #include "ca/rpc/residents.h"
 #include "ca/rpc/timer_heap.h"
+#include "ca/rpc/turns.h"
 
 namespace meshca::rpc {
 
 class Connection;
-
-// What epoll wakes.
-class EventTarget {
- public:
-  virtual void OnEvents(uint32_t events) = 0;
-
- protected:
-  ~EventTarget() = default;
-};
 
 // Apart from Create, Start, Join, connections() and the mailbox, everything is the loop thread's.
 class Loop final : private EventTarget, private Timer {
@@ -44,6 +37,8 @@ class Loop final : private EventTarget, private Timer {
   // Handshake steps in one round of the loop: one costs up to a millisecond, and calls wait meanwhile.
   static constexpr int kHandshakesPerRound = 4;
   static constexpr size_t kReadBytes = 32 * 1024;
+  // What epoll tells at once. All of it, most often: only who is known to be ready can have a turn.
+  static constexpr size_t kEventsPerRound = 1024;
 
   // `edge` outlives the loop. Errors: Internal (descriptors).
   static absl::StatusOr<std::unique_ptr<Loop>> Create(Edge& edge);
@@ -107,6 +102,7 @@ class Loop final : private EventTarget, private Timer {
   void OnTimer() override;                  // handshakes that wait for a turn freed on another loop
   void Run();
   void Wait();
+  void ServeReady(std::span<const epoll_event> ready);
   void RunTasks();
   void RunDeferred();
   void RunPaced();
@@ -129,7 +125,11 @@ class Loop final : private EventTarget, private Timer {
   PacedLanes lanes_;
   absl::flat_hash_set<Connection*> handshaking_;  // those that hold one of their source's turns
   absl::flat_hash_map<uint64_t, std::unique_ptr<Connection>> connections_;
+  std::vector<epoll_event> events_;
+  Turns turns_;
+  bool cut_short_ = false;  // the last round did not serve all that was ready
   std::vector<Mailbox::Task> tasks_;
+  size_t tasks_done_ = 0;  // of tasks_
   std::vector<Connection*> dirty_;
   std::vector<Connection*> dead_;
   std::deque<uint64_t> deferred_;  // by id: they may die first

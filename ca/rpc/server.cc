@@ -72,6 +72,8 @@ class EdgeServer final : public Server {
   explicit EdgeServer(const ServerOptions& options) {
     edge_.global = options.global;
     edge_.source = options.source;
+    edge_.streams.Part(options.global.streams_max, options.source.streams_max);
+    edge_.buffered_bytes.Part(options.global.buffered_bytes_max, options.source.buffered_bytes_max);
     edge_.clock = options.clock;
   }
 
@@ -179,7 +181,7 @@ class EdgeServer final : public Server {
       total.connections_privileged_max = edge_.plan.privileged_max;
     }
     total.handshakes_open = edge_.handshakes.load(std::memory_order_relaxed);
-    total.buffered_bytes = edge_.buffered_bytes.load(std::memory_order_relaxed);
+    total.buffered_bytes = edge_.buffered_bytes.used();
     return total;
   }
 

@@ -42,11 +42,13 @@ void ServerStream::Malformed() {
 }
 
 void ServerStream::OnTrailer(absl::string_view name, absl::string_view value) {
-  // What a client says in trailers means nothing to gRPC, but they must be well-formed.
+  // What a client says in trailers means nothing to gRPC, but they must be well-formed, and come to an end.
+  if (!CountHeader(name, value)) return;
   if (!malformed_ && check_.OnTrailer(name, value) == RequestCheck::Verdict::kMalformed) Malformed();
 }
 
 void ServerStream::OnTrailersEnd(bool ends) {
+  if (connection_->dead()) return;
   if (!malformed_ && !check_.OnTrailersEnd(ends)) Malformed();
 }
 
@@ -54,13 +56,26 @@ void ServerStream::OnDataEnd() {
   if (!malformed_ && !check_.OnEnd()) Malformed();
 }
 
-void ServerStream::OnHeader(absl::string_view name, absl::string_view value) {
+// The rest of a block that is too long is decoded all the same: what HPACK remembers of it the next requests of the
+// connection rest on. So it costs the stream alone, within bounds: of the bytes on the wire (continuations_max), of
+// what they come to (one byte may stand for 4 KB) and of the headers, each of which counts as a control frame.
+bool ServerStream::CountHeader(absl::string_view name, absl::string_view value) {
   header_bytes_ += static_cast<uint32_t>(name.size() + value.size()) + kHeaderOverhead;
-  const uint32_t limit = connection_->limits().header_bytes_max;
-  if (header_bytes_ > limit) {
-    // HPACK lets one byte on the wire stand for 4 KB here: read on to answer, but not without end.
-    if (header_bytes_ > 4 * limit) return connection_->Cut(LimitKind::kHeaderBytes);
-    headers_too_large_ = true;
+  const ConnectionLimits& limits = connection_->limits();
+  if (header_bytes_ <= limits.header_bytes_max) return true;
+  headers_too_large_ = true;
+  if (header_bytes_ > limits.header_bytes_cut) {
+    connection_->Cut(LimitKind::kHeaderBytes);
+  } else {
+    connection_->CountExcessHeader();
+  }
+  return false;
+}
+
+void ServerStream::OnHeader(absl::string_view name, absl::string_view value) {
+  if (!CountHeader(name, value)) {
+    // Nothing of it is kept any more, but whether the answer has to be gRPC's.
+    if (name == "content-type") grpc_ = IsGrpcContentType(value);
     return;
   }
   if (malformed_) return;
@@ -99,14 +114,12 @@ void ServerStream::OnTimeout(absl::string_view value) {
 }
 
 void ServerStream::AddClientMetadata(absl::string_view name, absl::string_view value) {
-  if (metadata_refused_) return;
+  if (metadata_fit_ != Fit::kFits) return;
   // Kept while the call is open, and HPACK makes it cheap to send: without the budget, calls that do nothing else would
   // fill the memory.
   const size_t charge = name.size() + value.size() + kHeaderOverhead;
-  if (!connection_->ReserveMetadata(charge)) {
-    metadata_refused_ = true;
-    return;
-  }
+  metadata_fit_ = connection_->ReserveMetadata(charge);
+  if (metadata_fit_ != Fit::kFits) return;
   metadata_charge_ += static_cast<uint32_t>(charge);
   if (!absl::EndsWith(name, "-bin")) return client_metadata_.AddUnchecked(name, value);
   for (absl::string_view part : absl::StrSplit(value, ',')) {
@@ -123,12 +136,14 @@ absl::Status ServerStream::Judge() {
   const Router& router = *connection_->listener().options.router;
   if (headers_too_large_) {
     connection_->CountLimit(LimitKind::kHeaderBytes);
+    connection_->CountRefusedCall();
     return absl::ResourceExhaustedError(
-        absl::StrCat("the request headers are longer than ", connection_->limits().header_bytes_max, " bytes"));
+        absl::StrCat("the request headers are ", header_bytes_, " bytes long (names, values and 32 for each), and ",
+                     connection_->limits().header_bytes_max, " are taken: send less metadata"));
   }
-  if (metadata_refused_) {
+  if (metadata_fit_ != Fit::kFits) {
     connection_->CountShutOut(LimitKind::kBufferedBytes);
-    return absl::ResourceExhaustedError("too many bytes of metadata of open calls");
+    return Annotate(connection_->TooMuchHeld(metadata_fit_), "metadata of open calls");
   }
   if (bad_timeout_) return absl::InternalError("grpc-timeout is malformed");
   if (bad_metadata_) return absl::InternalError("a binary metadata value is not base64");
@@ -141,20 +156,9 @@ absl::Status ServerStream::Judge() {
   }
   if (compressed_) return absl::UnimplementedError("compressed messages are not supported");
   if (connection_->loop().draining()) return absl::UnavailableError("the server is shutting down");
-  Edge& edge = connection_->loop().edge();
-  Source& source = connection_->source();
-  counts_in_source_ = true;
-  const bool fits_globally =
-      edge.streams.fetch_add(1, std::memory_order_relaxed) < edge.StreamsMax(connection_->privileged());
-  if (source.streams.fetch_add(1, std::memory_order_relaxed) >= edge.source.streams_max) {
-    connection_->CountShutOut(LimitKind::kStreamsPerSource);
-    return absl::ResourceExhaustedError("too many open calls from this source");
-  }
-  if (!fits_globally) {
-    connection_->CountShutOut(LimitKind::kStreamsGlobal);
-    return absl::ResourceExhaustedError("too many open calls");
-  }
-  return absl::OkStatus();
+  absl::Status refusal;
+  counts_in_source_ = connection_->ReserveCall(refusal);
+  return refusal;
 }
 
 void ServerStream::OnHeadersEnd(bool ends) {
@@ -168,7 +172,7 @@ void ServerStream::OnHeadersEnd(bool ends) {
   counters_->open.Add();
   if (!within_rate_) return RefuseOverRate();
   if (!post_) return AnswerHttp("405");
-  if (!grpc_) return AnswerHttp("415");
+  if (!grpc_) return AnswerHttp(headers_too_large_ ? "431" : "415");
   absl::Status verdict = Judge();
   if (connection_->dead()) return;
   status_ = absl::OkStatus();
@@ -229,9 +233,9 @@ void ServerStream::OnData(absl::string_view data) {
 }
 
 void ServerStream::OnUnaryData(absl::string_view data) {
-  if (!connection_->ReserveRequest(data.size())) {
+  if (const Fit fit = connection_->ReserveRequest(data.size()); fit != Fit::kFits) {
     connection_->CountShutOut(LimitKind::kBufferedBytes);
-    return End(absl::ResourceExhaustedError("too many bytes of unfinished requests"));
+    return End(Annotate(connection_->TooMuchHeld(fit), "unfinished requests"));
   }
   in_charge_ += data.size();
   const bool had_prefix = in_.size() >= kFramePrefixBytes;
@@ -266,9 +270,9 @@ void ServerStream::OnStreamData(absl::string_view data) {
     // Up to the end of the prefix, then up to the end of the message.
     const size_t wanted = view.size() < kFramePrefixBytes || direct ? kFramePrefixBytes : kFramePrefixBytes + length;
     size_t take = direct ? data.size() : std::min(data.size(), wanted - in_.size());
-    if (!connection_->ReserveRequest(take)) {
+    if (const Fit fit = connection_->ReserveRequest(take); fit != Fit::kFits) {
       connection_->CountShutOut(LimitKind::kBufferedBytes);
-      return End(absl::ResourceExhaustedError("too many bytes of unfinished messages"));
+      return End(Annotate(connection_->TooMuchHeld(fit), "unfinished messages"));
     }
     in_charge_ += take;
     in_.append(data.data(), take);
@@ -377,16 +381,13 @@ void ServerStream::OnClosed(uint32_t http2_error, const absl::Status& lost) {
   on_cancel_ = nullptr;
   DropInput();
   if (metadata_charge_ > 0) connection_->ReleaseMetadata(std::exchange(metadata_charge_, 0));
-  if (counts_in_source_) {
-    connection_->source().streams.fetch_sub(1, std::memory_order_relaxed);
-    connection_->loop().edge().streams.fetch_sub(1, std::memory_order_relaxed);
-  }
+  if (counts_in_source_) connection_->ReleaseCall();
   if (handler_) {
     handler_->OnClose(why);
     handler_.reset();
   }
-  DropOutput();  // after OnClose, which may ask whether anything was left unwritten
-  HoldBytes(0);  // what the handler kept is gone with it
+  DropOutput();                // after OnClose, which may ask whether anything was left unwritten
+  HoldBytes(0).IgnoreError();  // what the handler kept is gone with it
   connection_ = nullptr;
 }
 

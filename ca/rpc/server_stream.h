@@ -11,6 +11,7 @@
 #include <string>
 
 #include "absl/container/inlined_vector.h"
+#include "ca/rpc/fair_budget.h"
 #include "ca/rpc/loop_stats.h"
 #include "ca/rpc/mailbox.h"
 #include "ca/rpc/request_check.h"
@@ -81,7 +82,7 @@ class ServerStream final : public Stream,
   void SendInitialMetadata() override;
   void AddInitialMetadata(absl::string_view name, absl::string_view value) override;
   void AddTrailingMetadata(absl::string_view name, absl::string_view value) override;
-  bool HoldBytes(size_t bytes) override;
+  absl::Status HoldBytes(size_t bytes) override;
   size_t queued_messages() const override { return out_.size(); }
   absl::string_view method() const override { return method_->path; }
   const std::shared_ptr<const Peer>& peer() const override { return peer_; }
@@ -109,6 +110,8 @@ class ServerStream final : public Stream,
     uint32_t charge;  // what it holds of the buffer budget
   };
 
+  // Adds to header_bytes_. False: there are too many by now, and this header is not looked at.
+  bool CountHeader(absl::string_view name, absl::string_view value);
   // The request breaks HTTP/2's rules: the stream is reset, and nothing more of it is read.
   void Malformed();
   // What is wrong with the request's headers; Ok starts the call.
@@ -153,9 +156,9 @@ class ServerStream final : public Stream,
   bool compressed_ : 1 = false;
   bool bad_timeout_ : 1 = false;
   bool bad_metadata_ : 1 = false;
-  bool metadata_refused_ : 1 = false;  // the buffer budget had no room
   bool malformed_ : 1 = false;
   bool within_rate_ : 1;
+  Fit metadata_fit_ = Fit::kFits;  // whether the buffer budget had room for client_metadata_
   RequestCheck check_;
   std::atomic<bool> cancelled_{false};
 

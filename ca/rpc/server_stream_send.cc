@@ -7,6 +7,7 @@
 #include "absl/container/inlined_vector.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "ca/base/status.h"
 #include "ca/rpc/connection.h"
 #include "ca/rpc/grpc_wire.h"
 #include "ca/rpc/server_stream.h"
@@ -88,9 +89,9 @@ bool ServerStream::Send(Payload message) {
     return false;
   }
   const auto charge = message.use_count() > 1 ? kSharedPayloadCharge : static_cast<uint32_t>(message->size());
-  if (!connection_->ReserveAnswer(charge)) {
+  if (const Fit fit = connection_->ReserveAnswer(charge); fit != Fit::kFits) {
     connection_->CountShutOut(LimitKind::kBufferedBytes);
-    End(absl::ResourceExhaustedError("too many bytes wait for clients that do not read"));
+    End(Annotate(connection_->TooMuchHeld(fit), "answers that were not read"));
     return true;
   }
   Enqueue(std::move(message), charge);
@@ -229,9 +230,9 @@ void ServerStream::DeliverAnswer() {
   }
   const auto charge =
       answer_.payload.use_count() > 1 ? kSharedPayloadCharge : static_cast<uint32_t>(answer_.payload->size());
-  if (!connection_->ReserveAnswer(charge)) {
+  if (const Fit fit = connection_->ReserveAnswer(charge); fit != Fit::kFits) {
     connection_->CountShutOut(LimitKind::kBufferedBytes);
-    return End(absl::ResourceExhaustedError("too many bytes wait for clients that do not read"));
+    return End(Annotate(connection_->TooMuchHeld(fit), "answers that were not read"));
   }
   finished_ = true;
   CountEnd(absl::StatusCode::kOk);

@@ -61,7 +61,8 @@ struct Source {
   std::atomic<uint32_t> handshakes{0};
   // Connections that wait for one of the source's handshakes to end.
   std::atomic<uint32_t> handshake_waiters{0};
-  std::atomic<uint32_t> streams{0};
+  // What it has of Edge::streams and Edge::buffered_bytes.
+  std::atomic<size_t> streams{0};
   std::atomic<size_t> buffered_bytes{0};
   std::atomic<int64_t> last_seen_ns{0};
   TokenBucket calls;

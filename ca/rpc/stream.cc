@@ -12,15 +12,18 @@ namespace meshca::rpc {
 
 StreamHandle ServerStream::handle() { return StreamHandle(shared_from_this()); }
 
-bool ServerStream::HoldBytes(size_t bytes) {
-  if (connection_ == nullptr) return true;
-  if (bytes > held_charge_ && !connection_->ReserveHeld(bytes - held_charge_)) {
-    connection_->CountLimit(LimitKind::kBufferedBytes);
-    return false;
+absl::Status ServerStream::HoldBytes(size_t bytes) {
+  if (connection_ == nullptr) return absl::OkStatus();
+  if (bytes > held_charge_) {
+    if (const Fit fit = connection_->ReserveHeld(bytes - held_charge_); fit != Fit::kFits) {
+      connection_->CountShutOut(LimitKind::kBufferedBytes);
+      return connection_->TooMuchHeld(fit);
+    }
+  } else if (bytes < held_charge_) {
+    connection_->ReleaseHeld(held_charge_ - bytes);
   }
-  if (bytes < held_charge_) connection_->ReleaseHeld(held_charge_ - bytes);
   held_charge_ = bytes;
-  return true;
+  return absl::OkStatus();
 }
 
 void ServerStream::Post(absl::AnyInvocable<void(StreamHandler&) &&> visit) {

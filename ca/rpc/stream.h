@@ -102,10 +102,10 @@ class Stream {
   virtual void AddTrailingMetadata(absl::string_view name, absl::string_view value) = 0;
 
   // Charges `bytes` in all, in place of what was charged before, for what the handler keeps because of this stream, to
-  // the buffer budget of connection, source and process; the stream's end gives it back. False, and the charge as it
-  // was, when one of them is exhausted: then the handler keeps no more, and most often ends the stream
-  // (ResourceExhausted). Less always fits. When the stream is over: true.
-  virtual bool HoldBytes(size_t bytes) = 0;
+  // the buffer budget of connection, source and process; the stream's end gives it back. ResourceExhausted, and the
+  // charge as it was, when one of them is used up: then the handler keeps no more, and most often ends the stream with
+  // this status, which names the caller and says what to do. Less always fits. When the stream is over: Ok.
+  virtual absl::Status HoldBytes(size_t bytes) = 0;
 
   // Messages queued and not yet handed to the socket.
   virtual size_t queued_messages() const = 0;

@@ -199,8 +199,9 @@ void AgentAttach::OnHeld(const v1::Held& held, size_t bytes) {
 }
 
 bool AgentAttach::Charge(size_t report_bytes) {
-  if (stream_.HoldBytes(kStreamCharge + report_bytes)) return true;
-  End(WithReason(absl::ResourceExhaustedError("attach: no memory left for what this agent reports"), "NO_MEMORY"));
+  const absl::Status held = stream_.HoldBytes(kStreamCharge + report_bytes);
+  if (held.ok()) return true;
+  End(WithReason(Annotate(held, "attach"), "NO_MEMORY"));
   return false;
 }
 

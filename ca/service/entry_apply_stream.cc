@@ -58,7 +58,7 @@ void EntryApplyStream::Answer(rpc::Payload message) {
   pending_bytes_ += message->size();
   pending_.push_back(std::move(message));
   Drain();
-  if (pending_.empty() || stream_.HoldBytes(pending_bytes_)) return;
+  if (pending_.empty() || stream_.HoldBytes(pending_bytes_).ok()) return;
   apply_->Abandon();
   pending_.clear();
   stream_.Finish(WithReason(absl::ResourceExhaustedError("the client does not read what became of its entries: if the "
@@ -78,7 +78,7 @@ void EntryApplyStream::Drain() {
     pending_bytes_ -= pending_.front()->size();
     pending_.pop_front();
   }
-  if (pending_.empty()) stream_.HoldBytes(0);
+  if (pending_.empty()) stream_.HoldBytes(0).IgnoreError();
   if (end_ && pending_.empty()) stream_.Finish(*end_);
 }
 

@@ -342,6 +342,16 @@ std::vector<SubscriberRecord> SubscriberLedger::TakeChanges(size_t max, absl::Du
   return rows;
 }
 
+void SubscriberLedger::DropChanges() {
+  for (const std::string& name : changed_) {
+    Entry* const entry = FindEntry(name);
+    if (entry == nullptr) continue;  // forgotten since
+    entry->changed = false;
+    SetAcknowledged(*entry, false);
+  }
+  changed_.clear();
+}
+
 SubscriberLedger::Whereabouts SubscriberLedger::RowsOf(const std::vector<std::string>& instances,
                                                        absl::Time evicted_at) const {
   Whereabouts rows;

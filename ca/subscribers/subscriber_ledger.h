@@ -130,6 +130,8 @@ class SubscriberLedger {
   bool HasChanges() const { return !changed_.empty(); }
   // Takes at most `max` rows from the front of the list of rows to save.
   std::vector<SubscriberRecord> TakeChanges(size_t max, absl::Duration since_boot);
+  // Empties the list of rows to save, and computes none of them.
+  void DropChanges();
   // About the rows of those `instances` that are still evicted since `evicted_at`.
   struct Whereabouts {
     bool waiting = false;     // at least one is on the list of rows to save

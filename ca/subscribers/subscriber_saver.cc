@@ -58,6 +58,10 @@ void SubscriberSaver::ReadLedger(absl::FunctionRef<void(SubscriberLedger&)> look
 
 std::vector<SubscriberRecord> SubscriberSaver::TakeBatch() {
   if (saving_ || failing_ || !ledger_.HasChanges()) return {};
+  if (!store_.KeepsRows()) {
+    ledger_.DropChanges();
+    return {};
+  }
   std::vector<SubscriberRecord> batch = ledger_.TakeChanges(kBatchMax, clock_.SinceBoot());
   saving_ = !batch.empty();
   return batch;

@@ -28,6 +28,9 @@ class SubscriberStore {
   // Queues the deletion of these instances' rows, after everything queued before, and returns. Rows that do not exist
   // are not an error. `done` as above.
   virtual void DeleteSubscribers(std::vector<std::string> instances, SaveDone done) = 0;
+  // Whether there is a place where rows go. Where there is none nobody makes them: a store that is done at once would
+  // else be given a row for each change, and what an instance with ten thousand streams holds is long work to compute.
+  virtual bool KeepsRows() const { return true; }
 };
 
 }  // namespace meshca

@@ -21,6 +21,7 @@ class ForgetfulSubscriberStore final : public SubscriberStore {
   void DeleteSubscribers(std::vector<std::string> instances, SaveDone done) override {
     std::move(done)(absl::OkStatus());
   }
+  bool KeepsRows() const override { return false; }
 };
 
 }  // namespace meshca::cli

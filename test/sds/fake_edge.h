@@ -102,11 +102,11 @@ class FakeStream final : public rpc::Stream {
   void SendInitialMetadata() override {}
   void AddInitialMetadata(absl::string_view, absl::string_view) override {}
   void AddTrailingMetadata(absl::string_view, absl::string_view) override {}
-  bool HoldBytes(size_t bytes) override {
-    if (bytes > std::max(held, held_max)) return false;
+  absl::Status HoldBytes(size_t bytes) override {
+    if (bytes > std::max(held, held_max)) return absl::ResourceExhaustedError("uid 1 holds all that it may");
     held = bytes;
     held_most = std::max(held_most, held);
-    return true;
+    return absl::OkStatus();
   }
   size_t queued_messages() const override { return queued; }
   absl::string_view method() const override { return "/test"; }

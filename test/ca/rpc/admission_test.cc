@@ -12,6 +12,8 @@
 namespace meshca::rpc {
 namespace {
 
+using testing::HasSubstr;
+
 // Accepts every certificate; who it is, its common name says. Names up to a dot are one client: "web.1" and "web.2".
 class PrefixVerifier final : public ClientVerifier {
  public:
@@ -163,15 +165,15 @@ TEST_F(ReserveTest, OpenCallsOfThePublicShutNoOperatorOut) {
   options.global.streams_max = 16;
   ServeBoth(options);
   H2Client crowd(api_);
-  for (int i = 0; i < 16; ++i) crowd.Open("/t.Test/Chat");
-  ASSERT_TRUE(crowd.RunUntil([this] { return server_->stats().streams_open == 16; }));
+  for (int i = 0; i < 8; ++i) crowd.Open("/t.Test/Chat");
+  ASSERT_TRUE(crowd.RunUntil([this] { return server_->stats().streams_open == 8; }));
   EXPECT_EQ(H2Client(api_).Call("/t.Test/Echo", "x").status(), 8);
   EXPECT_EQ(H2Client(admin_).Call("/t.Test/Echo", "x").status(), 0);
 }
 
 TEST_F(ReserveTest, BytesOfThePublicShutNoOperatorOut) {
   ServerOptions options = {.loops = 1};
-  options.global.buffered_bytes_max = 80'000;
+  options.global.buffered_bytes_max = 160'000;
   ServeBoth(options);
   H2Client crowd(api_);
   for (int i = 0; i < 7; ++i) crowd.Open("/t.Test/Chat", {{"x-large", std::string(11'000, 'm')}});
@@ -185,10 +187,13 @@ TEST_F(ReserveTest, BytesOfThePublicShutNoOperatorOut) {
 
 class CrowdTest : public AdmissionTest {
  protected:
-  // 16 public places; by a Unix socket and by TCP without TLS, where nobody can prove anything.
+  // 16 public places, 8 open calls and 160,000 bytes; by a Unix socket and by TCP without TLS, where nobody can prove
+  // anything.
   CrowdTest() {
     ServerOptions options = {.loops = 1};
     options.global.connections_max = 16;
+    options.global.streams_max = 8;
+    options.global.buffered_bytes_max = 160'000;
     server_ = *Server::Create(options);
     const auto router = std::make_shared<const Router>(std::move(router_));
     for (std::string* address : {&socket_, &tcp_}) {
@@ -231,6 +236,35 @@ TEST_F(CrowdTest, StrangersDisplaceNobodyWhoHasProvenWhoHeIsBeyondTheirOwnEighth
   EXPECT_TRUE(refused.WaitEnd()) << "all 16 are taken, and two are the strangers' own";
   EXPECT_EQ(Limit(LimitKind::kGaveWay), 0u);
   for (auto& client : proven) EXPECT_TRUE(Serves(*client));
+}
+
+// ---- open calls and bytes are parted as well
+
+TEST_F(CrowdTest, OpenCallsOfOneSourceLeaveOthersTheirPart) {
+  H2Client crowd(socket_);
+  for (int i = 0; i < 6; ++i) crowd.Open("/t.Test/Chat");
+  ASSERT_TRUE(crowd.RunUntil([this] { return Limit(LimitKind::kStreamsPerSource) == 2; })) << "four are half";
+  H2Client others(tcp_);
+  for (int i = 0; i < 2; ++i) others.Open("/t.Test/Chat");
+  const Reply& refused = others.Call("/t.Test/Echo", "x");
+  EXPECT_EQ(refused.status(), 8);
+  EXPECT_THAT(refused.Find("grpc-message"),
+              HasSubstr("the rest is for callers with at most 1 open calls, and loopback has 2"));
+  EXPECT_EQ(Limit(LimitKind::kStreamsGlobal), 1u);
+}
+
+TEST_F(CrowdTest, BytesOfOneSourceLeaveOthersTheirPart) {
+  const Headers large = {{"x-large", std::string(12'000, 'm')}};
+  H2Client crowd(socket_);
+  std::vector<int32_t> calls;
+  for (int i = 0; i < 4; ++i) calls.push_back(crowd.Open("/t.Test/Chat", large));
+  ASSERT_TRUE(crowd.RunUntil([this] { return server_->stats().buffered_bytes > 48'000; }));
+  for (int i = 0; i < 4; ++i) crowd.SendMessage(calls[i], "hold 9000");
+  ASSERT_TRUE(crowd.RunUntil([&] { return crowd.reply(calls[3]).messages().size() == 1; }));
+  EXPECT_EQ(crowd.reply(calls[2]).messages(), std::vector<std::string>{"held"});
+  EXPECT_EQ(crowd.reply(calls[3]).messages(), std::vector<std::string>{"no room"}) << "80,000 are half";
+  H2Client others(tcp_);
+  EXPECT_EQ(others.Call("/t.Test/Echo", "x", large).status(), 0);
 }
 
 // ---- who has proven who he is

@@ -203,7 +203,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Framed("x"),
                     "200",
                     8,
-                    "longer than 16384"}),
+                    "and 16384 are taken"}),
     [](const auto& info) { return std::string(info.param.name); });
 
 TEST_F(CallTest, CompressionRefusedNamesWhatIsUnderstood) {

@@ -30,7 +30,7 @@ void ChatHandler::OnMessage(absl::string_view message) {
       if (!stream_.Send(Frame(std::string(10'000, 'x')))) break;
     }
   } else if (absl::ConsumePrefix(&message, "hold ") && absl::SimpleAtoi(message, &count)) {
-    stream_.Send(Frame(stream_.HoldBytes(static_cast<size_t>(count)) ? "held" : "no room"));
+    stream_.Send(Frame(stream_.HoldBytes(static_cast<size_t>(count)).ok() ? "held" : "no room"));
   } else {
     stream_.Send(Frame(message));
   }

@@ -9,6 +9,9 @@
 namespace meshca::rpc {
 namespace {
 
+using testing::AllOf;
+using testing::HasSubstr;
+
 class LimitsTest : public EdgeTest {
  protected:
   std::string ServeWith(const ConnectionLimits& limits, ServerOptions server = {.loops = 1}) {
@@ -92,14 +95,76 @@ TEST_F(LimitsTest, ControlFrames) {
   ExpectCut(client, LimitKind::kControlFrames);
 }
 
+// `count` headers of 600 bytes each: x-`first` and so on.
+Headers LargeHeaders(int count, int first = 0) {
+  Headers headers;
+  for (int i = first; i < first + count; ++i) headers.emplace_back(absl::StrCat("x-", i), std::string(600, 'b'));
+  return headers;
+}
+
 TEST_F(LimitsTest, HeaderBomb) {
   ConnectionLimits limits;
   limits.header_bytes_max = 4'096;
+  limits.header_bytes_cut = 16'384;
   H2Client client(ServeWith(limits));
-  Headers bomb;
-  for (int i = 0; i < 40; ++i) bomb.emplace_back(absl::StrCat("x-", i), std::string(600, 'b'));
-  client.Open("/t.Test/Echo", bomb);
+  client.Open("/t.Test/Echo", LargeHeaders(40));
   ExpectCut(client, LimitKind::kHeaderBytes);
+}
+
+TEST_F(LimitsTest, TooMuchMetadataEndsItsCallAndNoOther) {
+  ConnectionLimits limits;
+  limits.header_bytes_max = 4'096;
+  H2Client client(ServeWith(limits));
+  const int32_t chat = client.Open("/t.Test/Chat");
+  client.SendMessage(chat, "before");
+  ASSERT_TRUE(client.WaitMessages(chat, 1));
+  const Reply& refused = client.Call("/t.Test/Echo", "x", LargeHeaders(90));
+  EXPECT_EQ(refused.status(), 8);
+  EXPECT_THAT(refused.Find("grpc-message"),
+              HasSubstr("bytes long (names, values and 32 for each), and 4096 are taken"));
+  EXPECT_EQ(refused.error_code, 0u) << "an answer, no reset";
+  EXPECT_EQ(Limit(LimitKind::kHeaderBytes), 1u);
+  // HPACK remembers the last of those that nobody looked at, and both ends go on from that.
+  Headers echo = LargeHeaders(3, 87);
+  echo.emplace_back("x-echo", echo[2].second);
+  const Reply& served = client.Call("/t.Test/Echo", "y", echo);
+  EXPECT_EQ(served.status(), 0);
+  EXPECT_EQ(served.Find("x-echo"), echo[2].second);
+  client.SendMessage(chat, "after");
+  ASSERT_TRUE(client.WaitMessages(chat, 2));
+  EXPECT_EQ(client.goaways(), 0);
+}
+
+TEST_F(LimitsTest, WhoSendsTooMuchMetadataAgainAndAgainIsCut) {
+  ConnectionLimits limits;
+  limits.header_bytes_max = 4'096;
+  limits.resets = {20, 1};
+  H2Client client(ServeWith(limits));
+  for (int i = 0; i < 100 && !client.ended(); ++i) {
+    const int32_t stream = client.Open("/t.Test/Echo", LargeHeaders(10));
+    client.RunUntil([&] { return client.reply(stream).closed; });
+  }
+  ExpectCut(client, LimitKind::kResets);
+}
+
+TEST_F(LimitsTest, EachHeaderBeyondTheLimitIsAControlFrame) {
+  ConnectionLimits limits;
+  limits.header_bytes_max = 4'096;
+  limits.control_frames = {50, 1};
+  H2Client client(ServeWith(limits));
+  client.Open("/t.Test/Echo", LargeHeaders(90));
+  ExpectCut(client, LimitKind::kControlFrames);
+}
+
+TEST_F(LimitsTest, TooMuchMetadataOfWhatIsNoGrpcIs431) {
+  ConnectionLimits limits;
+  limits.header_bytes_max = 4'096;
+  H2Client client(ServeWith(limits));
+  Headers headers = LargeHeaders(20);
+  headers.emplace_back("content-type", "text/html");
+  const int32_t stream = client.Open("/t.Test/Echo", headers, /*end_stream=*/true);
+  ASSERT_TRUE(client.WaitClosed(stream));
+  EXPECT_EQ(client.reply(stream).Find(":status"), "431");
 }
 
 TEST_F(LimitsTest, WhatTheSessionHolds) {
@@ -151,13 +216,28 @@ TEST_F(LimitsTest, OpenCallsOfASource) {
   first.Open("/t.Test/Chat");
   first.Open("/t.Test/Chat");
   ASSERT_TRUE(first.RunUntil([this] { return server_->stats().streams_open == 2; }));
-  EXPECT_EQ(second.Call("/t.Test/Echo", "x").status(), 8);
+  const Reply refused = second.Call("/t.Test/Echo", "x");
+  EXPECT_EQ(refused.status(), 8);
+  EXPECT_EQ(refused.Find("grpc-message"),
+            "loopback has 2 calls open, as many as one caller may: end some, or raise limits.streams_max");
   EXPECT_EQ(Limit(LimitKind::kStreamsPerSource), 1u);
 }
 
-TEST_F(LimitsTest, OpenCallsOfAll) {
+TEST_F(LimitsTest, WhoseCallsAreRefusedAgainAndAgainIsCut) {
   ServerOptions server = {.loops = 1};
-  server.global.streams_max = 2;
+  server.source.streams_max = 2;
+  ConnectionLimits limits;
+  limits.resets = {20, 1};
+  const std::string address = ServeWith(limits, server);
+  H2Client client(address);
+  for (int i = 0; i < 100; ++i) client.Open("/t.Test/Chat");
+  EXPECT_TRUE(client.WaitEnd());
+  EXPECT_EQ(client.goaway_text(), LimitName(LimitKind::kResets));
+}
+
+TEST_F(LimitsTest, OneSourceHasHalfOfTheOpenCallsOfAll) {
+  ServerOptions server = {.loops = 1};
+  server.global.streams_max = 4;
   const std::string address = ServeWith({}, server);
   H2Client first(address);
   const int32_t stream = first.Open("/t.Test/Chat");
@@ -165,7 +245,7 @@ TEST_F(LimitsTest, OpenCallsOfAll) {
   ASSERT_TRUE(first.RunUntil([this] { return server_->stats().streams_open == 2; }));
   H2Client second(address);
   EXPECT_EQ(second.Call("/t.Test/Echo", "x").status(), 8);
-  EXPECT_EQ(Limit(LimitKind::kStreamsGlobal), 1u);
+  EXPECT_EQ(Limit(LimitKind::kStreamsPerSource), 1u);
   first.Reset(stream);
   ASSERT_TRUE(first.RunUntil([this] { return server_->stats().streams_open == 1; }));
   EXPECT_EQ(second.Call("/t.Test/Echo", "x").status(), 0) << "what has ended makes room";
@@ -173,7 +253,7 @@ TEST_F(LimitsTest, OpenCallsOfAll) {
 
 TEST_F(LimitsTest, MetadataOfOpenCalls) {
   ServerOptions server = {.loops = 1};
-  server.global.buffered_bytes_max = 100'000;
+  server.global.buffered_bytes_max = 200'000;
   H2Client client(ServeWith({}, server));
   const Headers large = {{"x-large", std::string(10'000, 'm')}};
   std::vector<int32_t> streams;
@@ -181,6 +261,8 @@ TEST_F(LimitsTest, MetadataOfOpenCalls) {
   ASSERT_TRUE(client.RunUntil([this] { return Limit(LimitKind::kBufferedBytes) == 3; }));
   ASSERT_TRUE(client.WaitClosed(streams[11]));
   EXPECT_EQ(client.reply(streams[11]).status(), 8);
+  EXPECT_THAT(client.reply(streams[11]).Find("grpc-message"),
+              AllOf(HasSubstr("metadata of open calls: loopback holds "), HasSubstr("of the 100000 bytes")));
   EXPECT_GT(server_->stats().buffered_bytes, 90'000u);
   EXPECT_EQ(H2Client(address_).Call("/t.Test/Echo", "x").status(), 0) << "small calls still fit";
   for (int i = 0; i < 9; ++i) client.Reset(streams[i]);

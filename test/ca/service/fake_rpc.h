@@ -134,7 +134,9 @@ class FakeStream final : public rpc::Stream {
   void SendInitialMetadata() override {}
   void AddInitialMetadata(absl::string_view, absl::string_view) override {}
   void AddTrailingMetadata(absl::string_view, absl::string_view) override {}
-  bool HoldBytes(size_t bytes) override { return bytes <= held_max; }
+  absl::Status HoldBytes(size_t bytes) override {
+    return bytes <= held_max ? absl::OkStatus() : absl::ResourceExhaustedError("uid 1 holds all that it may");
+  }
   size_t held_max = 64 * 1024 * 1024;
   size_t queued_messages() const override { return queue_.size(); }
   absl::string_view method() const override { return "/test/List"; }

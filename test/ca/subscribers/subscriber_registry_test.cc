@@ -115,6 +115,21 @@ class LateStore final : public SubscriberStore {
   SaveDone waiting_ ABSL_GUARDED_BY(mutex_);
 };
 
+// A place without rows.
+class NoStore final : public SubscriberStore {
+ public:
+  void SaveSubscribers(std::vector<SubscriberRecord> rows, SaveDone done) override {
+    given += rows.size();
+    std::move(done)(absl::OkStatus());
+  }
+  absl::StatusOr<std::vector<SubscriberRecord>> LoadSubscribers() override { return std::vector<SubscriberRecord>(); }
+  void DeleteSubscribers(std::vector<std::string> instances, SaveDone done) override {
+    std::move(done)(absl::OkStatus());
+  }
+  bool KeepsRows() const override { return false; }
+  size_t given = 0;
+};
+
 Acknowledgement Bundle(uint64_t sequence) { return {sequence, 0, "", "", "v"}; }
 Acknowledgement KeyOf(uint64_t generation, std::string authority_id = "issuing") {
   return {0, generation, std::to_string(generation), std::move(authority_id), "v" + std::to_string(generation)};
@@ -811,6 +826,26 @@ TEST(SubscriberRegistryProcesses, WhoHoldsTheConnectionOfOneThatEndedIsAnother) 
   r.clock.Advance(SubscriberLedger::kLastWords + absl::Milliseconds(1));
   member.Leave(/*broken=*/true);
   EXPECT_THAT(r.registry.List(), SizeIs(1));
+}
+
+TEST(SubscriberRegistry, NoRowIsMadeForAStoreThatKeepsNone) {
+  FakeClock clock;
+  NoStore store;
+  SubscriberRegistry registry(store, clock, absl::Hours(24), kRoomy);
+  std::vector<Member> members;
+  for (int i = 0; i < 3; ++i) {
+    members.push_back(Served(registry, "i", nullptr));
+    members.back().Carries(true, false);
+    members.back().Acknowledged(Bundle(5));
+  }
+  EXPECT_EQ(registry.Find("i")->trust_version, 5) << "what it holds is known all the same";
+  registry.Tick();
+  EXPECT_EQ(registry.Stats().unsaved, 0);
+  const auto evicted = registry.Evict([](const SubscriberRecord&) { return true; });
+  ASSERT_TRUE(evicted.ok()) << "it waits for no row: " << evicted.status();
+  EXPECT_EQ(evicted->records.size(), 1);
+  members.clear();
+  EXPECT_EQ(store.given, 0);
 }
 
 }  // namespace
