@@ -28,6 +28,7 @@ constexpr char kIdentityFile[] = "identity.pem";
 constexpr char kJoiningKeyFile[] = "joining-key.pem";
 constexpr char kTrustFile[] = "trust.bin";
 constexpr char kEntriesFile[] = "entries.bin";
+constexpr char kKeptKeysFile[] = "kept-keys.key";
 constexpr char kSpentTokensFile[] = "spent-tokens";
 constexpr char kLockFile[] = "lock";
 
@@ -157,6 +158,10 @@ absl::StatusOr<std::optional<v1::EntriesChange>> AgentState::LoadEntries() const
 
 absl::Status AgentState::SaveEntries(const v1::EntriesChange& entries) {
   return ReplacePrivateFile(Path(kEntriesFile), entries.SerializeAsString());
+}
+
+absl::StatusOr<KeyEncryption> AgentState::KeepingKey(bool create) const {
+  return KeyEncryption::FromFile(Path(kKeptKeysFile), create);
 }
 
 absl::StatusOr<std::unique_ptr<SoftwareKey>> AgentState::JoiningKey() {

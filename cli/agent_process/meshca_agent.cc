@@ -36,6 +36,7 @@
 #include "cli/agent_process/agent_pages.h"
 #include "cli/agent_process/agent_view.h"
 #include "cli/agent_process/forgetful_subscriber_store.h"
+#include "cli/agent_process/key_keeper.h"
 #include "cli/agent_process/node_holdings.h"
 #include "cli/agent_process/told_jwt_source.h"
 #include "cli/agent_process/told_revocations.h"
@@ -58,8 +59,9 @@ constexpr absl::Duration kLookForToken = absl::Seconds(5);
 // Members stand in order of construction; Stop takes down what runs, the destructors the rest in reverse.
 class MeshcaAgent final : public Agent {
  public:
-  MeshcaAgent(config::ResolvedAgentConfig config, std::unique_ptr<agent::AgentState> state)
-      : config_(std::move(config)), state_(std::move(state)), trust_(*state_) {}
+  MeshcaAgent(config::ResolvedAgentConfig config, std::unique_ptr<agent::AgentState> state,
+              std::vector<StoredDescriptor> stored)
+      : config_(std::move(config)), state_(std::move(state)), trust_(*state_), stored_(std::move(stored)) {}
   ~MeshcaAgent() override { Stop(); }
 
   absl::Status Restore();
@@ -94,6 +96,7 @@ class MeshcaAgent final : public Agent {
   agent::ToldTrust trust_;
   agent::OwnIdentityHolder identity_;
   bool joined_now_ = false;
+  std::vector<StoredDescriptor> stored_;  // until the keeper has them
 
   Mutex joining_mutex_;
   std::shared_ptr<agent::Joining> joining_ ABSL_GUARDED_BY(joining_mutex_);  // null: none is under way
@@ -113,6 +116,7 @@ class MeshcaAgent final : public Agent {
   std::unique_ptr<ToldJwtSource> jwt_source_;
   std::unique_ptr<UnixPeerAuthenticator> unix_peer_;
   std::unique_ptr<sds::SdsService> sds_;
+  std::unique_ptr<KeyKeeper> keeper_;
   std::unique_ptr<AgentAdmin> admin_;
   std::unique_ptr<rpc::HealthService> health_;
   std::unique_ptr<rpc::Server> server_;
@@ -121,12 +125,14 @@ class MeshcaAgent final : public Agent {
   std::unique_ptr<http::PageServer> http_;              // null where `http_listen` is off
   uint64_t reported_ = 0;                               // Look's: a number that changes with what consumers hold
   absl::Duration delivered_after_ = absl::Seconds(60);  // Look's, as the CA told it last
+  absl::Time attached_last_ = absl::InfinitePast();     // Look's
   std::atomic<bool> entries_unsaved_ = false;
   absl::Duration entries_saved_at_ = -absl::InfiniteDuration();  // Look's
   mutable Mutex rejoin_mutex_;
   absl::Status rejoining_ ABSL_GUARDED_BY(rejoin_mutex_);
   std::string looked_at_ = "";  // JoinAgainWhenEnded's: the token file as it was when it was tried last
   std::unique_ptr<PeriodicThread> looking_;
+  std::unique_ptr<PeriodicThread> keeping_;
   std::unique_ptr<PeriodicThread> joining_again_;
   bool stopped_ = false;
 };
@@ -221,6 +227,8 @@ sds::SdsService::Parts MeshcaAgent::SdsParts() {
 void MeshcaAgent::MakeServingParts() {
   unix_peer_ = std::make_unique<UnixPeerAuthenticator>(trust_.trust_domain(), entry_cache_);
   sds_ = std::make_unique<sds::SdsService>(SdsParts());
+  keeper_ = std::make_unique<KeyKeeper>(KeyKeeper::Parts{*state_, trust_, identity_, clock_, sds_->keys()},
+                                        std::exchange(stored_, {}));
   entries_.AddListener([this] {
     sds_->EntriesChanged();
     entries_unsaved_ = true;
@@ -238,9 +246,11 @@ absl::Status MeshcaAgent::Serve() {
   MESHCA_RETURN_IF_ERROR(StartHttp());
   MESHCA_RETURN_IF_ERROR(sds_->Start());
   RestoreEntries();
+  keeper_->Restore();
   executor_.Start();
   server_->Start();
   looking_ = std::make_unique<PeriodicThread>(SystemClock(), kLook, [this] { return Look(); });
+  keeping_ = std::make_unique<PeriodicThread>(SystemClock(), kLook, [this] { return keeper_->Keep(); });
   joining_again_ = std::make_unique<PeriodicThread>(SystemClock(), kLook, [this] { return JoinAgainWhenEnded(); });
   return absl::OkStatus();
 }
@@ -312,6 +322,7 @@ AgentView MeshcaAgent::View() const {
   const sds::SdsStats sds = sds_->Stats();
   view.certificates = sds.keys.keys - std::min(sds.keys.keys, sds.keys.waiting);
   view.keys_waiting = sds.keys.waiting;
+  view.kept = keeper_->View();
   view.consumers = sds.subscribers.known;
   for (const SubscriberRecord& consumer : sds_->subscribers().List()) {
     view.consumers_behind += consumer.takes_bundle && consumer.trust_version < view.trust_version ? 1 : 0;
@@ -327,8 +338,11 @@ AgentCounts MeshcaAgent::Counts() const { return {View(), server_->stats(), sds_
 // What consumers acknowledge reaches the CA by this look: the number changes with every answer, stream and certificate.
 absl::Duration MeshcaAgent::Look() {
   clock_.Observe();
-  const absl::Duration delivered_after = connection_->Status().delivered_after;
+  const agent::CaConnectionStatus connection = connection_->Status();
+  const absl::Duration delivered_after = connection.delivered_after;
   if (std::exchange(delivered_after_, delivered_after) != delivered_after) sds_->SetDeliveredAfter(delivered_after);
+  // What was refused or unreachable before may be had from whoever welcomes this agent now.
+  if (std::exchange(attached_last_, connection.attached_last) != connection.attached_last) sds_->keys().TryAgain();
   SaveEntries();
   const sds::SdsStats stats = sds_->Stats();
   const uint64_t number = stats.subscribers.acknowledged + stats.subscribers.rejected + stats.subscribers.delivered +
@@ -411,20 +425,24 @@ void MeshcaAgent::Stop() {
   CancelJoin();
   if (joining_again_ != nullptr) joining_again_->Stop();
   if (looking_ != nullptr) looking_->Stop();
+  if (keeping_ != nullptr) keeping_->Stop();
   if (health_ != nullptr) health_->Retire();
   if (server_ != nullptr) server_->Shutdown(config::ToDuration(config_.values.limits().shutdown_grace()));
   http_.reset();
   admin_.reset();
   if (connection_ != nullptr) connection_->Shutdown();
+  // What came since the last look; nothing comes any more.
+  if (keeping_ != nullptr) keeper_->Keep();
   if (sds_ != nullptr) sds_->Shutdown();
   executor_.Shutdown();
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Agent>> Agent::Open(config::ResolvedAgentConfig config) {
+absl::StatusOr<std::unique_ptr<Agent>> Agent::Open(config::ResolvedAgentConfig config,
+                                                   std::vector<StoredDescriptor> stored) {
   MESHCA_ASSIGN_OR_RETURN(std::unique_ptr<agent::AgentState> state, agent::AgentState::Open(config.values.state_dir()));
-  auto agent = std::make_unique<MeshcaAgent>(std::move(config), std::move(state));
+  auto agent = std::make_unique<MeshcaAgent>(std::move(config), std::move(state), std::move(stored));
   MESHCA_RETURN_IF_ERROR(agent->Restore());
   return agent;
 }
