@@ -17,10 +17,21 @@ namespace {
 // The seals themselves included: no later seal tells two of them apart.
 constexpr int kAllSeals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
 
+// MFD_NOEXEC_SEAL, which the headers of an older system do not have: a kernel may be set to make no memfd that could be
+// executed (vm.memfd_noexec).
+constexpr unsigned kNeverExecuted = 0x0008;
+
+UniqueFd MakeMemory(const std::string& name) {
+  constexpr unsigned kFlags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+  UniqueFd fd(::memfd_create(name.c_str(), kFlags | kNeverExecuted));
+  if (!fd.valid() && errno == EINVAL) fd = UniqueFd(::memfd_create(name.c_str(), kFlags));  // Linux before 6.3
+  return fd;
+}
+
 }  // namespace
 
 absl::StatusOr<UniqueFd> MakeSealedMemory(const std::string& name, absl::string_view bytes) {
-  UniqueFd fd(::memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  UniqueFd fd = MakeMemory(name);
   if (!fd.valid()) return ErrnoStatus(errno, "memfd_create");
   for (absl::string_view left = bytes; !left.empty();) {
     const ssize_t written = ::write(fd.get(), left.data(), left.size());

@@ -187,11 +187,25 @@ absl::Status AgentState::EndJoining(absl::string_view token_sha256) {
   if (spent.size() > kSpentTokensMax) spent.erase(spent.begin());
   MESHCA_RETURN_IF_ERROR(ReplacePrivateFile(path, absl::StrCat(absl::StrJoin(spent, "\n"), "\n")));
   FaultPoint("agent: after its token is marked as spent");
-  // The key lives on in identity.pem.
+  return RemoveJoiningKey();
+}
+
+// It lives on in identity.pem.
+absl::Status AgentState::RemoveJoiningKey() {
   if (::unlink(Path(kJoiningKeyFile).c_str()) != 0 && errno != ENOENT) {
     return ErrnoStatus(errno, absl::StrCat("remove ", Path(kJoiningKeyFile)));
   }
   return SyncFolder(folder_);
+}
+
+absl::Status AgentState::EndJoiningOf(const OwnIdentity& identity) {
+  MutexLock lock(joining_);
+  MESHCA_ASSIGN_OR_RETURN(const std::optional<SecretBytes> pem, ReadIfThere(Path(kJoiningKeyFile), kIdentityBytesMax));
+  if (!pem.has_value()) return absl::OkStatus();
+  const absl::StatusOr<std::unique_ptr<SoftwareKey>> key = SoftwareKey::FromPem(pem->reveal());
+  // Another key is one that is joining again, where the identity has ended.
+  if (!key.ok() || !((*key)->public_key() == identity.key->public_key())) return absl::OkStatus();
+  return RemoveJoiningKey();
 }
 
 absl::StatusOr<bool> AgentState::IsSpent(absl::string_view token_sha256) const {

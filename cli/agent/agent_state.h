@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -62,11 +63,15 @@ class AgentState {
   // To be called once the certificate that the token (32 bytes, SHA-256 of its text) brought is saved: the token is
   // spent, and its key no longer a joining one.
   absl::Status EndJoining(absl::string_view token_sha256);
+  // To be called for the identity that was loaded. Where an earlier process ended between saving it and EndJoining, its
+  // key still stands beside it as a joining one: it is removed, for the next joining makes a key of its own.
+  absl::Status EndJoiningOf(const OwnIdentity& identity);
   absl::StatusOr<bool> IsSpent(absl::string_view token_sha256) const;
 
  private:
   AgentState(std::string folder, UniqueFd lock) : folder_(std::move(folder)), lock_(std::move(lock)) {}
   std::string Path(absl::string_view name) const;
+  absl::Status RemoveJoiningKey() ABSL_EXCLUSIVE_LOCKS_REQUIRED(joining_);
 
   const std::string folder_;
   const UniqueFd lock_;

@@ -149,6 +149,10 @@ absl::Status MeshcaAgent::Restore() {
                                          identity->node, " --replace)")),
         "STATE_INCOMPLETE");
   }
+  if (identity != nullptr) {
+    const absl::Status ended = state_->EndJoiningOf(*identity);
+    if (!ended.ok()) LogWarning("a key that has joined cannot be removed", {{"error", std::string(ended.message())}});
+  }
   identity_.Set(std::move(identity));
   return absl::OkStatus();
 }
@@ -342,7 +346,10 @@ absl::Duration MeshcaAgent::Look() {
   const absl::Duration delivered_after = connection.delivered_after;
   if (std::exchange(delivered_after_, delivered_after) != delivered_after) sds_->SetDeliveredAfter(delivered_after);
   // What was refused or unreachable before may be had from whoever welcomes this agent now.
-  if (std::exchange(attached_last_, connection.attached_last) != connection.attached_last) sds_->keys().TryAgain();
+  if (std::exchange(attached_last_, connection.attached_last) != connection.attached_last) {
+    own_renewal_->TryAgain();
+    sds_->keys().TryAgain();
+  }
   SaveEntries();
   const sds::SdsStats stats = sds_->Stats();
   const uint64_t number = stats.subscribers.acknowledged + stats.subscribers.rejected + stats.subscribers.delivered +

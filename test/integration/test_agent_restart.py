@@ -10,11 +10,10 @@ import json
 import os
 
 import grpc
-import grpc_messages
 import pytest
 from background import wait_until
-from cryptography import x509
 from service_manager import ServiceManager
+from workload_api import leaf_of, served, svids
 
 WEB = "spiffe://cluster.local/ns/default/sa/web"
 DB = "spiffe://cluster.local/ns/default/sa/db"
@@ -26,30 +25,6 @@ def manager(tmp_path):
     made = ServiceManager(tmp_path, room=2)
     yield made
     made.close()
-
-
-def svids(node, timeout=60):
-    """What a workload of this user gets now, by the Workload API: {SPIFFE ID: (serial's certificate, key)}."""
-    with grpc_messages.unix_channel(node.api_socket) as channel:
-        call = channel.unary_stream("/SpiffeWorkloadAPI/FetchX509SVID",
-                                    request_serializer=lambda message: message.SerializeToString(),
-                                    response_deserializer=grpc_messages.message("X509SVIDResponse").FromString)
-        stream = call(grpc_messages.message("X509SVIDRequest")(), metadata=(("workload.spiffe.io", "true"),),
-                      timeout=timeout)
-        answer = next(stream)
-        stream.cancel()
-        return {svid.spiffe_id: (svid.x509_svid, svid.x509_svid_key) for svid in answer.svids}
-
-
-def served(node, count=1):
-    """The identities of this user, once all of them have come."""
-
-    def all_of_them():
-        with contextlib.suppress(grpc.RpcError):
-            got = svids(node)
-            return got if len(got) == count else None
-
-    return wait_until(all_of_them, 60, node.log)
 
 
 def kept(node):
@@ -232,7 +207,7 @@ def test_what_ended_meanwhile_is_not_served(server, agent, manager):
     ca.kill()
     (chain, _) = served(node)[WEB]
     node.kill()
-    leaf = x509.load_der_x509_certificate(chain[:4 + int.from_bytes(chain[2:4], "big")])
-    wait_until(lambda: datetime.datetime.now(datetime.timezone.utc) > leaf.not_valid_after_utc, 60, "the end")
+    end = leaf_of(chain).not_valid_after_utc
+    wait_until(lambda: datetime.datetime.now(datetime.timezone.utc) > end, 60, "the end")
     manager.start(node)
     assert "its certificate ended 20" in node.log(), node.log()
