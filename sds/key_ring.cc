@@ -25,6 +25,7 @@ KeyRing::Impl::Impl(KeyRingOptions options, SvidSource& svids, Authenticate auth
 void KeyRing::Impl::Drop(const HeldKeyPtr& key) {
   schedule_.Remove(key);
   undecided_.erase(key);
+  if (key->current != nullptr) ++stats_.changes;
   key->dropped = true;
   key->current = nullptr;
   for (const auto& [ticket, holding] : key->holdings) held_by_.erase(ticket);
@@ -228,6 +229,9 @@ KeyRing::KeyRing(KeyRingOptions options, SvidSource& svids, Authenticate authent
                                    executor)) {}
 KeyRing::~KeyRing() { impl_->Shutdown(); }
 
+std::vector<KeyRing::SharedKey> KeyRing::SharedKeys() const { return impl_->SharedKeys(); }
+void KeyRing::Restore(RestoredKey key) { impl_->Restore(std::move(key)); }
+void KeyRing::TryAgain() { impl_->TryAgain(); }
 void KeyRing::Recheck() { impl_->Recheck(); }
 uint64_t KeyRing::DropRevoked() { return impl_->DropRevoked(); }
 KeyRingStats KeyRing::Stats() const { return impl_->Stats(); }

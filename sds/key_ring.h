@@ -18,6 +18,7 @@
 #include "ca/authn/authenticator.h"
 #include "ca/base/entropy.h"
 #include "ca/base/judged_clock.h"
+#include "ca/base/secret.h"
 #include "ca/base/serial_executor.h"
 #include "ca/spiffe/spiffe_id.h"
 #include "sds/caller.h"
@@ -123,6 +124,33 @@ class KeyRing final {
   };
   // Visits all keys, in any order. `visit` runs with a lock held: it must not call the ring.
   void VisitKeys(absl::FunctionRef<void(const KeyView&)> visit) const;
+
+  // A key that callers on Unix sockets share, with what its next owner needs to go on with it.
+  struct SharedKey {
+    std::string name;            // SharedKeyName of those who may hold it
+    SecretContent::Ptr content;  // of kIdentity; not ended
+    absl::Time renew_at;         // by the wall clock
+  };
+  // All of them that have a certificate which has not ended, held or lingering. The contents are the ring's own: no
+  // private key is copied.
+  std::vector<SharedKey> SharedKeys() const;
+
+  // What an earlier process had in its ring as SharedKey. `svid` is for the key, was verified, and is valid.
+  struct RestoredKey {
+    std::string name;
+    SpiffeId id;
+    SecretBytes key_pem;  // PKCS#8
+    Svid svid;
+    absl::Time renew_at;
+  };
+  // Takes the key over: it lingers (KeyRingOptions::linger) until somebody comes who may have it, as if its last holder
+  // had let it go now. So nobody is given it whom the entries of today do not give it. Nothing happens where there is a
+  // key of that name already. Before anybody is served.
+  void Restore(RestoredKey key);
+
+  // To be called when what failed before may succeed now: a held key whose last attempt brought no certificate gets its
+  // next one within a second, spread at random, instead of when KeyRingOptions::retry_max says.
+  void TryAgain();
 
   // To be called when rights may have changed: asks the authenticator about every holder. One that may not have its key
   // any more is told so (a final error) and holds it no longer; a key that nobody is left to hold is dropped, and so is

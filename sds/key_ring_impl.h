@@ -28,7 +28,8 @@ namespace meshca::sds {
 // The PermissionDenied (reason CERTIFICATE_REVOKED) that the holder of a revoked certificate is told.
 absl::Status CertificateRevoked(const SpiffeId& id, absl::string_view serial);
 
-// The public calls are in key_ring.cc, the work on the executor's thread in key_ring_work.cc, how holders are judged in
+// The public calls are in key_ring.cc, the work on the executor's thread in key_ring_work.cc, what
+// outlives a process in key_ring_handover.cc, how holders are judged in
 // key_ring_judging.cc, and what follows from a revocation in key_ring_revocation.cc.
 class KeyRing::Impl {
  public:
@@ -41,6 +42,9 @@ class KeyRing::Impl {
   std::vector<SpiffeId> Renew(absl::FunctionRef<bool(const SpiffeId&, absl::string_view)> chosen);
   uint64_t Reissue(absl::FunctionRef<bool(absl::string_view)> stale, double per_second, size_t most);
   void VisitKeys(absl::FunctionRef<void(const KeyView&)> visit) const;
+  std::vector<SharedKey> SharedKeys() const;
+  void Restore(RestoredKey key);
+  void TryAgain();
   void Recheck();
   uint64_t DropRevoked();
   KeyRingStats Stats() const;

@@ -37,6 +37,9 @@ struct KeyRingStats {
   uint64_t issued = 0;     // first certificates, since start
   uint64_t renewed = 0;    // later ones
   uint64_t failed = 0;     // attempts that brought no certificate
+  // Grows with each certificate that came and each key that was dropped, since start: equal numbers mean that
+  // KeyRing::SharedKeys returns the same.
+  uint64_t changes = 0;
 };
 
 }  // namespace meshca::sds

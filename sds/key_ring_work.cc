@@ -114,6 +114,7 @@ void KeyRing::Impl::Issued(const Attempt& attempt, const SecretBytes& key_pem, a
     content = SecretContent::OfIdentity(std::move(identity), key_pem, chain);
     CountEnd();
     ++(attempt.parent_serial.empty() ? stats_.issued : stats_.renewed);
+    ++stats_.changes;
     if (key->dropped) return;
     const auto again = std::exchange(key->again, HeldKey::kNo);
     // Signed before the clock was set back, answered afterwards.

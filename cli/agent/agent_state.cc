@@ -28,6 +28,7 @@ constexpr char kIdentityFile[] = "identity.pem";
 constexpr char kJoiningKeyFile[] = "joining-key.pem";
 constexpr char kTrustFile[] = "trust.bin";
 constexpr char kEntriesFile[] = "entries.bin";
+constexpr char kKeptKeysFile[] = "kept-keys.key";
 constexpr char kSpentTokensFile[] = "spent-tokens";
 constexpr char kLockFile[] = "lock";
 
@@ -150,6 +151,10 @@ absl::Status AgentState::SaveEntries(const v1::EntriesChange& entries) {
   return ReplacePrivateFile(Path(kEntriesFile), entries.SerializeAsString());
 }
 
+absl::StatusOr<KeyEncryption> AgentState::KeepingKey(bool create) const {
+  return KeyEncryption::FromFile(Path(kKeptKeysFile), create);
+}
+
 absl::StatusOr<std::unique_ptr<SoftwareKey>> AgentState::JoiningKey() {
   MutexLock lock(joining_);
   const std::string path = Path(kJoiningKeyFile);
@@ -187,6 +192,16 @@ absl::Status AgentState::RemoveJoiningKey() {
     return ErrnoStatus(errno, absl::StrCat("remove ", Path(kJoiningKeyFile)));
   }
   return SyncFolder(folder_);
+}
+
+absl::Status AgentState::EndJoiningOf(const OwnIdentity& identity) {
+  MutexLock lock(joining_);
+  MESHCA_ASSIGN_OR_RETURN(const std::optional<SecretBytes> pem, ReadIfThere(Path(kJoiningKeyFile), kIdentityBytesMax));
+  if (!pem.has_value()) return absl::OkStatus();
+  const absl::StatusOr<std::unique_ptr<SoftwareKey>> key = SoftwareKey::FromPem(pem->reveal());
+  // Another key is one that is joining again, where the identity has ended.
+  if (!key.ok() || !((*key)->public_key() == identity.key->public_key())) return absl::OkStatus();
+  return RemoveJoiningKey();
 }
 
 absl::StatusOr<bool> AgentState::IsSpent(absl::string_view token_sha256) const {

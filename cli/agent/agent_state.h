@@ -1,5 +1,5 @@
 // What an agent keeps on disk: its own key and certificate, the trust that it was told last, and which join tokens it
-// has spent. Keys of workloads are never written.
+// has spent. Keys of workloads are never written; of what seals them for the agent's next process the key is.
 #ifndef MESHCA_CLI_AGENT_AGENT_STATE_H_
 #define MESHCA_CLI_AGENT_AGENT_STATE_H_
 
@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "ca/authority/key_encryption.h"
 #include "ca/base/mutex.h"
 #include "ca/base/unique_fd.h"
 #include "ca/x509/signing_key.h"
@@ -26,8 +27,9 @@ namespace meshca::agent {
 //   joining-key.pem   the key that is joining: there from before the first attempt until the agent has its certificate
 //   trust.bin         the highest trust that it was ever told, as the message Trust
 //   entries.bin       the entries of this node as they were told last, as one EntriesChange
-//   spent-tokens      SHA-256 of the join tokens that brought a certificate, one a line in hex
-//   lock              held by the process that uses the folder
+//   kept-keys.key     under which the keys of this node's workloads are sealed where a service manager keeps them
+//   (kept_keys.h) spent-tokens      SHA-256 of the join tokens that brought a certificate, one a line in hex lock held
+//   by the process that uses the folder
 //
 // Thread-safe. Every call blocks on the disk. Errors of all name the path; Unavailable is a disk that is full or
 // broken.
@@ -52,6 +54,9 @@ class AgentState {
   absl::StatusOr<std::optional<v1::EntriesChange>> LoadEntries() const;
   absl::Status SaveEntries(const v1::EntriesChange& entries);
 
+  // Opens what an earlier process has sealed. `create`: makes the key where there is none, else NotFound.
+  absl::StatusOr<KeyEncryption> KeepingKey(bool create) const;
+
   // The key to join with: the one of an attempt that has not ended yet, so that a lost answer can be asked for again
   // (a token is bound to the first key that shows it), else a new one. Durable when it returns.
   absl::StatusOr<std::unique_ptr<SoftwareKey>> JoiningKey();
@@ -60,6 +65,9 @@ class AgentState {
   absl::Status EndJoining(absl::string_view token_sha256);
   // The same where no token brought it.
   absl::Status ForgetJoiningKey();
+  // To be called for the identity that was loaded. Where an earlier process ended between saving it and EndJoining, its
+  // key still stands beside it as a joining one: it is removed, for the next joining makes a key of its own.
+  absl::Status EndJoiningOf(const OwnIdentity& identity);
   absl::StatusOr<bool> IsSpent(absl::string_view token_sha256) const;
 
  private:

@@ -212,6 +212,7 @@ absl::Status CaConnection::TakeWelcome(const v1::AttachWelcome& welcome) {
         version, ", and this agent speaks ", options_.protocol_oldest, " to ", options_.protocol_newest));
   }
   attachment_->welcomed = true;
+  failed_tries_ = 0;
   phase_ = Phase::kAttached;
   attached_at_ = clock_.SinceBoot();
   heartbeat_ = welcome.has_heartbeat() ? ReadDuration(welcome.heartbeat()) : kHeartbeat;
@@ -247,6 +248,7 @@ void CaConnection::Fail(const absl::Status& why) {
   const bool welcomed = attachment_->welcomed;
   if (welcomed && clock_.SinceBoot() - attached_at_ >= options_.retry_max) jitter_.Reset();
   server_ = (server_ + 1) % options_.servers.size();
+  if (!welcomed) ++failed_tries_;  // a server that ends a connection may be restarting
   const absl::Status verdict = judge_->last_verdict();
   if (!welcomed && !verdict.ok()) return Wait(CaConnectionState::kNotBelieved, verdict, jitter_.Next());
   const CaConnectionState state = StateOf(why, welcomed);
@@ -267,7 +269,7 @@ void CaConnection::Wait(CaConnectionState state, const absl::Status& why, absl::
   Drop();
   phase_ = Phase::kWaiting;
   next_ = clock_.SinceBoot() + wait;
-  if (state != CaConnectionState::kAway) EndWaitingCalls(/*all=*/true);
+  if (state != CaConnectionState::kAway || IsKnownAway()) EndWaitingCalls(/*all=*/true);
 }
 
 void CaConnection::Drop() {
@@ -317,8 +319,9 @@ void CaConnection::Call(const char* method, std::string request, Done done) {
 void CaConnection::CallOrWait(WaitingCall call) {
   if (phase_ == Phase::kAttached) return Begin(std::move(call));
   const CaConnectionState state = Status().state;
-  if (state != CaConnectionState::kConnecting && state != CaConnectionState::kAway &&
-      state != CaConnectionState::kAttached) {
+  const bool may_wait = state == CaConnectionState::kConnecting || state == CaConnectionState::kAttached ||
+                        (state == CaConnectionState::kAway && !IsKnownAway());
+  if (!may_wait) {
     return std::move(call.done)(WhyNotConnected());
   }
   if (waiting_.size() >= options_.waiting_max) {

@@ -80,7 +80,9 @@ class CaConnection final : public CaCaller {
                SerialExecutor& executor);
   ~CaConnection() override;
 
-  // CaCaller. At most options.waiting_max calls wait for a connection: ResourceExhausted.
+  // CaCaller. A call waits for a connection only until each server was tried once since the start, or since a
+  // connection was lost: then the CA is known to be away, and who asks is told so at once, with since when, instead of
+  // by a deadline of his own. At most options.waiting_max calls wait: ResourceExhausted.
   void Call(const char* method, std::string request, Done done) override;
 
   // Any thread, cheap: what HeldSource reports has changed. Several calls make one report.
@@ -122,6 +124,7 @@ class CaConnection final : public CaCaller {
   void Begin(WaitingCall call);
   void CallOrWait(WaitingCall call);
   void EndWaitingCalls(bool all);
+  bool IsKnownAway() const { return failed_tries_ >= options_.servers.size(); }
   absl::Status WhyNotConnected() const;
   void SetStatus(CaConnectionState state, const absl::Status& why);
 
@@ -144,6 +147,7 @@ class CaConnection final : public CaCaller {
   absl::Duration heartbeat_ = absl::ZeroDuration();
   absl::Duration reported_at_ = absl::ZeroDuration();
   absl::Duration identity_changed_at_ = absl::InfiniteDuration();  // Infinite: it has not changed since Connect
+  size_t failed_tries_ = 0;                                        // since the start, or since a welcome
   uint32_t calls_ = 0;                                             // under way
   std::deque<WaitingCall> waiting_;
 

@@ -118,6 +118,14 @@ void MintedJwts::TakeAnswer(const std::string& key, const absl::StatusOr<std::st
 
 absl::StatusOr<MintedJwts::Entry> MintedJwts::ReadAnswer(const absl::StatusOr<std::string>& response,
                                                          const JwtWish& wish, absl::Duration asked_at) const {
+  if (absl::IsUnavailable(response.status())) {
+    return WithReason(
+        absl::UnavailableError(absl::StrCat("no JWT-SVID of ", wish.id.uri(),
+                                            " for these audiences is at hand, and none can be minted now; X.509-SVIDs "
+                                            "and bundles are served: ",
+                                            response.status().message())),
+        ReasonOf(response.status()));
+  }
   if (!response.ok()) return response.status();
   v1::MintJwtResponse answer;
   if (!answer.ParseFromString(*response)) return NotBelieved("it cannot be read");

@@ -148,7 +148,9 @@ void OwnRenewal::Use(OwnIdentityPtr identity) {
 }
 
 void OwnRenewal::NoteFailure(const absl::Status& why) {
-  next_ = clock_.SinceBoot() + jitter_.Next();
+  // The nearer the end, the more often: an agent whose certificate has ended needs a new token, and a person.
+  const absl::Duration left = parts_.identity.Current()->validity.not_after - clock_.LikelyNow();
+  next_ = clock_.SinceBoot() + std::min(jitter_.Next(), std::max(options_.retry_first, left / 8));
   LogWarning("the agent's own certificate is not renewed yet", {{"why", std::string(why.message())}});
   MutexLock lock(mutex_);
   last_failure_ = why;
@@ -159,6 +161,10 @@ void OwnRenewal::RenewSoon() {
     soon_ = true;
     next_ = absl::ZeroDuration();
   });
+}
+
+void OwnRenewal::TryAgain() {
+  executor_.Run([this] { next_ = absl::ZeroDuration(); });
 }
 
 absl::Status OwnRenewal::last_failure() const {

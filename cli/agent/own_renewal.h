@@ -26,7 +26,8 @@ struct OwnRenewalOptions {
   // The fraction of the certificate's life after which it is renewed, up to a tenth earlier or later, so that a fleet
   // that joined together does not renew together.
   double renew_at = 0.5;
-  // The waits between attempts that failed (FullJitter).
+  // The waits between attempts that failed (FullJitter); none is longer than an eighth of what the certificate has
+  // left.
   absl::Duration retry_first = absl::Seconds(2);
   absl::Duration retry_max = absl::Minutes(2);
 };
@@ -37,7 +38,8 @@ struct OwnRenewalOptions {
 // after the agent has joined anew is forgotten. Goes by the wall clock, and does nothing while that is not to be
 // believed.
 //
-// A duty of the executor: everything runs there, and blocks on the disk there. RenewSoon and last_failure: any thread.
+// A duty of the executor: everything runs there, and blocks on the disk there. RenewSoon, TryAgain and last_failure:
+// any thread.
 class OwnRenewal {
  public:
   struct Parts {
@@ -54,6 +56,9 @@ class OwnRenewal {
 
   // Renews now, whatever the certificate's age.
   void RenewSoon();
+
+  // A CA has welcomed the agent: what failed before is tried now, and not after its wait.
+  void TryAgain();
 
   // Why the last attempt brought no certificate, or why the last certificate could not be saved; Ok: it did.
   absl::Status last_failure() const;

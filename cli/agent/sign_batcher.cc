@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "ca/base/fault_point.h"
 #include "ca/base/status.h"
 #include "ca/x509/key_request.h"
 
@@ -40,6 +41,7 @@ void SignBatcher::SendWhatMayGo() {
       batch.push_back(std::move(waiting_.front()));
     }
     ++in_flight_;
+    FaultPoint("agent: before it asks for certificates");
     ca_.Call(kSignMethod, request.SerializeAsString(),
              [this, batch = std::move(batch)](absl::StatusOr<std::string> response) mutable {
                --in_flight_;
@@ -50,6 +52,7 @@ void SignBatcher::SendWhatMayGo() {
 }
 
 void SignBatcher::TakeAnswer(Batch batch, const absl::StatusOr<std::string>& response) {
+  if (response.ok()) FaultPoint("agent: after certificates have come");
   v1::SignResponse answer;
   absl::Status whole;
   if (!response.ok()) {

@@ -14,18 +14,6 @@ namespace {
 
 using Chain = google::protobuf::RepeatedPtrField<std::string>;
 
-absl::Status Invalid(absl::string_view what) {
-  return WithReason(absl::InternalError(absl::StrCat("the CA's answer is not used: ", what)), "ANSWER_INVALID");
-}
-
-absl::Status NotTrusted(const absl::Status& why, absl::Time now) {
-  return WithReason(
-      absl::UnavailableError(absl::StrCat("the CA's answer is not used: ", why.message(),
-                                          "; this agent goes by the trust that it was told last, and by its clock (",
-                                          Rfc3339Text(now), ")")),
-      "ANSWER_NOT_TRUSTED");
-}
-
 std::string IssuersDer(const Chain& chain) {
   std::string der;
   for (int i = 1; i < chain.size(); ++i) absl::StrAppend(&der, chain[i]);
@@ -41,6 +29,18 @@ absl::Status RefusalOf(const v1::CertificateResult& result) {
   absl::Status refusal(known ? static_cast<absl::StatusCode>(result.code()) : absl::StatusCode::kInternal,
                        result.message());
   return result.reason().empty() ? refusal : WithReason(std::move(refusal), result.reason());
+}
+
+absl::Status SignedAnswerReader::Invalid(absl::string_view why) const {
+  return WithReason(absl::InternalError(absl::StrCat(what_, " is not used: ", why)), "ANSWER_INVALID");
+}
+
+absl::Status SignedAnswerReader::NotTrusted(const absl::Status& why, absl::Time now) const {
+  return WithReason(
+      absl::UnavailableError(absl::StrCat(what_, " is not used: ", why.message(),
+                                          "; this agent goes by the trust that it was told last, and by its clock (",
+                                          Rfc3339Text(now), ")")),
+      "ANSWER_NOT_TRUSTED");
 }
 
 absl::StatusOr<SignedAnswerReader::Issuers> SignedAnswerReader::IssuersOf(const Chain& chain, const Certificate& leaf) {

@@ -22,6 +22,9 @@ absl::Status RefusalOf(const v1::CertificateResult& result);
 // Reads chains whose issuers are mostly the same: those are parsed and encoded once. Not thread-safe.
 class SignedAnswerReader {
  public:
+  // `what` is read, as errors call it.
+  explicit SignedAnswerReader(std::string what = "the CA's answer") : what_(std::move(what)) {}
+
   // `chain` (DER, leaf first, root left out) as an Svid. It must be for `key` and `id`, each certificate signed by the
   // next, and its path to a root of `verifier` valid at `now`.
   // Internal (reason ANSWER_INVALID) says which of these does not hold. Unavailable (reason ANSWER_NOT_TRUSTED): it
@@ -30,6 +33,9 @@ class SignedAnswerReader {
                                  const SpiffeId& id, const ChainVerifier& verifier, absl::Time now);
 
  private:
+  absl::Status Invalid(absl::string_view why) const;
+  absl::Status NotTrusted(const absl::Status& why, absl::Time now) const;
+
   struct Issuers {
     std::vector<Certificate> certificates;
     std::shared_ptr<const std::vector<std::string>> pem;
@@ -37,6 +43,7 @@ class SignedAnswerReader {
   absl::StatusOr<Issuers> IssuersOf(const google::protobuf::RepeatedPtrField<std::string>& chain,
                                     const Certificate& leaf);
 
+  const std::string what_;
   std::string last_der_;  // of last_, one behind the other
   Issuers last_;
 };

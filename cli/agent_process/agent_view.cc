@@ -57,6 +57,42 @@ CheckedFact ClockFact(const AgentView& view) {
           "let NTP keep it right; what is held goes on being served meanwhile"};
 }
 
+CheckedFact KeysFact(const AgentView& view) {
+  CheckedFact fact{
+      "keys", State::kOk,
+      absl::StrCat(view.certificates, " certificates held for workloads, ", view.keys_waiting, " waited for"), ""};
+  if (view.connection.state != agent::CaConnectionState::kAttached) {
+    absl::StrAppend(&fact.detail, "; no other certificate or JWT-SVID can be had since ",
+                    UtcText(view.connection.since), ", until the CA is back");
+  }
+  if (view.keys_waiting == 0) return fact;
+  fact.state = State::kWarning;
+  fact.mend = "mend the connection to the CA; the log says what it refuses";
+  return fact;
+}
+
+// Whether workloads keep their identities where the agent is started again while the CA is away.
+CheckedFact KeptKeysFact(const AgentView& view) {
+  const KeptKeysView& kept = view.kept;
+  CheckedFact fact{"keys over a restart", State::kOk, "", ""};
+  if (!kept.on) {
+    fact.detail =
+        "not kept: no service manager started this agent. Started again while the CA is away, it has no keys for "
+        "workloads until the CA is back";
+    return fact;
+  }
+  fact.detail = kept.kept == 0 ? "none yet"
+                               : absl::StrCat(kept.kept, " kept by the service manager since ", UtcText(kept.kept_at));
+  if (kept.restored > 0) absl::StrAppend(&fact.detail, "; ", kept.restored, " came from the process before");
+  if (kept.refused > 0)
+    absl::StrAppend(&fact.detail, "; ", kept.refused, " of the process before are not served again");
+  if (kept.failure.ok()) return fact;
+  fact.state = State::kWarning;
+  absl::StrAppend(&fact.detail, "; the newest are not: ", kept.failure.message());
+  fact.mend = "mend what it names; it is tried again and again";
+  return fact;
+}
+
 }  // namespace
 
 absl::Status Ready(const AgentView& view) {
@@ -67,7 +103,9 @@ absl::Status Ready(const AgentView& view) {
   }
   if (view.connection.attached_last == absl::InfinitePast()) {
     return absl::UnavailableError(
-        "since its start it has not reached its CA: it serves the trust of before, and can get no certificate yet");
+        absl::StrCat("since its start it has not reached its CA: it serves the trust of before",
+                     view.kept.restored == 0 ? "" : absl::StrCat(" and ", view.kept.restored, " keys that were kept"),
+                     ", and can get no certificate yet"));
   }
   if (view.certificate_ended()) {
     return absl::UnavailableError(
@@ -86,10 +124,8 @@ std::vector<CheckedFact> CheckAgent(const AgentView& view) {
                    absl::StrCat(view.entries, " for node ", view.node,
                                 view.entries_revision == 0 ? ", as they were before the agent started" : ""),
                    view.entries_revision == 0 ? "they come with the connection to the CA" : ""});
-  facts.push_back(
-      {"keys", view.keys_waiting == 0 ? State::kOk : State::kWarning,
-       absl::StrCat(view.certificates, " certificates held for workloads, ", view.keys_waiting, " waited for"),
-       view.keys_waiting == 0 ? "" : "mend the connection to the CA; the log says what it refuses"});
+  facts.push_back(KeysFact(view));
+  facts.push_back(KeptKeysFact(view));
   return facts;
 }
 

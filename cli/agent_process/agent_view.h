@@ -12,6 +12,7 @@
 #include "ca/base/checked_fact.h"
 #include "ca/subscribers/trust_version.h"
 #include "cli/agent/ca_connection_status.h"
+#include "cli/agent_process/key_keeper.h"
 #include "meshca/admin/v1/admin.pb.h"
 
 namespace meshca::cli {
@@ -36,6 +37,7 @@ struct AgentView {
   uint64_t entries = 0;
   uint64_t certificates = 0;  // held for workloads
   uint64_t keys_waiting = 0;  // that wait for a certificate
+  KeptKeysView kept;
   uint64_t consumers = 0;
   uint64_t consumers_behind = 0;
   std::vector<std::pair<std::string, std::string>> listeners;  // name, address

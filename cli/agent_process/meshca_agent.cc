@@ -40,6 +40,7 @@
 #include "cli/agent_process/agent_pages.h"
 #include "cli/agent_process/agent_view.h"
 #include "cli/agent_process/forgetful_subscriber_store.h"
+#include "cli/agent_process/key_keeper.h"
 #include "cli/agent_process/node_holdings.h"
 #include "cli/agent_process/told_jwt_source.h"
 #include "cli/agent_process/told_revocations.h"
@@ -62,8 +63,9 @@ constexpr absl::Duration kLookForToken = absl::Seconds(5);
 // Members stand in order of construction; Stop takes down what runs, the destructors the rest in reverse.
 class MeshcaAgent final : public Agent {
  public:
-  MeshcaAgent(config::ResolvedAgentConfig config, std::unique_ptr<agent::AgentState> state)
-      : config_(std::move(config)), state_(std::move(state)), trust_(*state_) {}
+  MeshcaAgent(config::ResolvedAgentConfig config, std::unique_ptr<agent::AgentState> state,
+              std::vector<StoredDescriptor> stored)
+      : config_(std::move(config)), state_(std::move(state)), trust_(*state_), stored_(std::move(stored)) {}
   ~MeshcaAgent() override { Stop(); }
 
   absl::Status Restore();
@@ -103,6 +105,7 @@ class MeshcaAgent final : public Agent {
   agent::ToldTrust trust_;
   agent::OwnIdentityHolder identity_;
   bool joined_now_ = false;
+  std::vector<StoredDescriptor> stored_;  // until the keeper has them
 
   Mutex joining_mutex_;
   std::shared_ptr<agent::Joining> joining_ ABSL_GUARDED_BY(joining_mutex_);  // null: none is under way
@@ -122,6 +125,7 @@ class MeshcaAgent final : public Agent {
   std::unique_ptr<ToldJwtSource> jwt_source_;
   std::unique_ptr<UnixPeerAuthenticator> unix_peer_;
   std::unique_ptr<sds::SdsService> sds_;
+  std::unique_ptr<KeyKeeper> keeper_;
   std::unique_ptr<AgentAdmin> admin_;
   std::unique_ptr<rpc::HealthService> health_;
   std::unique_ptr<rpc::Server> server_;
@@ -130,6 +134,7 @@ class MeshcaAgent final : public Agent {
   std::unique_ptr<http::PageServer> http_;              // null where `http_listen` is off
   std::array<uint64_t, 10> reported_{};                 // Look's: numbers that change with what consumers hold
   absl::Duration delivered_after_ = absl::Seconds(60);  // Look's, as the CA told it last
+  absl::Time attached_last_ = absl::InfinitePast();     // Look's
   std::atomic<bool> entries_unsaved_ = false;
   absl::Duration entries_saved_at_ = -absl::InfiniteDuration();  // Look's
   mutable Mutex rejoin_mutex_;
@@ -141,6 +146,7 @@ class MeshcaAgent final : public Agent {
   absl::Duration by_key_at_ = absl::ZeroDuration();
   absl::Status by_key_said_;
   std::unique_ptr<PeriodicThread> looking_;
+  std::unique_ptr<PeriodicThread> keeping_;
   std::unique_ptr<PeriodicThread> joining_again_;
   bool serves_ = false;
   bool stopped_ = false;
@@ -157,6 +163,10 @@ absl::Status MeshcaAgent::Restore() {
                                          "folder, and join again by a new token (meshca token create --node ",
                                          identity->node, " --replace)")),
         "STATE_INCOMPLETE");
+  }
+  if (identity != nullptr) {
+    const absl::Status ended = state_->EndJoiningOf(*identity);
+    if (!ended.ok()) LogWarning("a key that has joined cannot be removed", {{"error", std::string(ended.message())}});
   }
   identity_.Set(std::move(identity));
   return absl::OkStatus();
@@ -240,6 +250,8 @@ sds::SdsService::Parts MeshcaAgent::SdsParts() {
 void MeshcaAgent::MakeServingParts() {
   unix_peer_ = std::make_unique<UnixPeerAuthenticator>(trust_.trust_domain(), entry_cache_);
   sds_ = std::make_unique<sds::SdsService>(SdsParts());
+  keeper_ = std::make_unique<KeyKeeper>(KeyKeeper::Parts{*state_, trust_, identity_, clock_, sds_->keys()},
+                                        std::exchange(stored_, {}));
   entries_.AddListener([this] {
     sds_->EntriesChanged();
     entries_unsaved_ = true;
@@ -257,10 +269,12 @@ absl::Status MeshcaAgent::Serve() {
   MESHCA_RETURN_IF_ERROR(StartHttp());
   MESHCA_RETURN_IF_ERROR(sds_->Start());
   RestoreEntries();
+  keeper_->Restore();
   executor_.Start();
   serves_ = true;
   server_->Start();
   looking_ = std::make_unique<PeriodicThread>(SystemClock(), kLook, [this] { return Look(); });
+  keeping_ = std::make_unique<PeriodicThread>(SystemClock(), kLook, [this] { return keeper_->Keep(); });
   joining_again_ = std::make_unique<PeriodicThread>(SystemClock(), kLook, [this] { return JoinAgainWhenEnded(); });
   return absl::OkStatus();
 }
@@ -335,6 +349,7 @@ AgentView MeshcaAgent::View() const {
   const agent::v1::Held held = holdings_.Count();
   view.consumers = held.consumers();
   view.consumers_behind = held.behind();
+  view.kept = keeper_->View();
   view.listeners = {{"api", absl::StrCat("unix://", api_socket_)},
                     {"admin", absl::StrCat("unix://", admin_socket_)},
                     {"http", HttpAddress()}};
@@ -346,8 +361,14 @@ AgentCounts MeshcaAgent::Counts() const { return {View(), server_->stats(), sds_
 // What consumers acknowledge reaches the CA by this look: a number changes with every answer, stream and certificate.
 absl::Duration MeshcaAgent::Look() {
   clock_.Observe();
-  const absl::Duration delivered_after = connection_->Status().delivered_after;
+  const agent::CaConnectionStatus connection = connection_->Status();
+  const absl::Duration delivered_after = connection.delivered_after;
   if (std::exchange(delivered_after_, delivered_after) != delivered_after) sds_->SetDeliveredAfter(delivered_after);
+  // What was refused or unreachable before may be had from whoever welcomes this agent now.
+  if (std::exchange(attached_last_, connection.attached_last) != connection.attached_last) {
+    own_renewal_->TryAgain();
+    sds_->keys().TryAgain();
+  }
   SaveEntries(kEntriesSaveGap);
   health_->Set("", Ready(View()).ok());
   const sds::SdsStats stats = sds_->Stats();
@@ -472,6 +493,7 @@ void MeshcaAgent::Stop() {
   CancelJoin();
   if (joining_again_ != nullptr) joining_again_->Stop();
   if (looking_ != nullptr) looking_->Stop();
+  if (keeping_ != nullptr) keeping_->Stop();
   if (health_ != nullptr) health_->Retire();
   if (server_ != nullptr) server_->Shutdown(config::ToDuration(config_.values.limits().shutdown_grace()));
   http_.reset();
@@ -480,15 +502,18 @@ void MeshcaAgent::Stop() {
   // What did not come to serve has an executor that never began: whoever waits for it would wait for ever.
   if (!serves_) executor_.Shutdown();
   if (connection_ != nullptr) connection_->Shutdown();
+  // What came since the last look; nothing comes any more.
+  if (keeping_ != nullptr) keeper_->Keep();
   if (sds_ != nullptr) sds_->Shutdown();
   executor_.Shutdown();
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Agent>> Agent::Open(config::ResolvedAgentConfig config) {
+absl::StatusOr<std::unique_ptr<Agent>> Agent::Open(config::ResolvedAgentConfig config,
+                                                   std::vector<StoredDescriptor> stored) {
   MESHCA_ASSIGN_OR_RETURN(std::unique_ptr<agent::AgentState> state, agent::AgentState::Open(config.values.state_dir()));
-  auto agent = std::make_unique<MeshcaAgent>(std::move(config), std::move(state));
+  auto agent = std::make_unique<MeshcaAgent>(std::move(config), std::move(state), std::move(stored));
   MESHCA_RETURN_IF_ERROR(agent->Restore());
   return agent;
 }

@@ -3,11 +3,13 @@
 #define MESHCA_CLI_AGENT_PROCESS_MESHCA_AGENT_H_
 
 #include <memory>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "cli/agent_process/agent_screen.h"
 #include "cli/config/resolve_agent.h"
+#include "cli/process/service_manager.h"
 
 namespace meshca::cli {
 
@@ -15,7 +17,9 @@ namespace meshca::cli {
 class Agent {
  public:
   // Opens the state directory, making what a fresh one lacks. Errors: agent::AgentState's; each says what to do.
-  static absl::StatusOr<std::unique_ptr<Agent>> Open(config::ResolvedAgentConfig config);
+  // `stored`: what the service manager kept for this process.
+  static absl::StatusOr<std::unique_ptr<Agent>> Open(config::ResolvedAgentConfig config,
+                                                     std::vector<StoredDescriptor> stored = {});
 
   virtual ~Agent() = default;
 

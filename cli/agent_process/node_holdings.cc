@@ -78,7 +78,8 @@ agent::v1::Held ComposeHeld(const std::vector<SubscriberRecord>& consumers, cons
     one.set_trust_version(consumer.trust_version);
     SetTime(BehindSince(consumer), [&] { return one.mutable_since(); });
     if (old_key) one.set_authority_id(consumer.authority_id);
-    one.set_delivered(consumer.acknowledged_at == absl::InfinitePast() && CannotAcknowledge(consumer.kind));
+    // To one that came a moment ago nothing has been delivered yet.
+    one.set_delivered(consumer.delivered_at != absl::InfinitePast() && CannotAcknowledge(consumer.kind));
   }
   held.set_behind(behind);
   held.set_trust_version(slowest);

@@ -7,6 +7,7 @@
 #include <memory>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "absl/synchronization/mutex.h"
 #include "ca/base/log.h"
@@ -14,6 +15,7 @@
 #include "cli/agent_process/meshca_agent.h"
 #include "cli/config/convert.h"
 #include "cli/config/resolve_agent.h"
+#include "cli/process/service_manager.h"
 #include "cli/process/service_process.h"
 #include "cli/terminal/output.h"
 #include "google/protobuf/stubs/logging.h"
@@ -48,6 +50,8 @@ void Reload(const config::ConfigInput& input, Agent& agent) {
 }  // namespace
 
 int RunAgent(const config::ConfigInput& input) {
+  // Before anything is opened: what the manager hands over stands under the first numbers.
+  std::vector<StoredDescriptor> stored = TakeStoredDescriptors();
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);  // see RunServer
   google::protobuf::SetLogHandler(nullptr);
   absl::StatusOr<config::ResolvedAgentConfig> config = config::ResolveAgentConfig(input);
@@ -60,7 +64,7 @@ int RunAgent(const config::ConfigInput& input) {
   ConfigureLog(config::ToLogFormat(config->values.log().format()), config::ToLogLevel(config->values.log().level()));
   for (const std::string& warning : config->warnings) LogWarning(warning);
 
-  absl::StatusOr<std::unique_ptr<Agent>> agent = Agent::Open(*std::move(config));
+  absl::StatusOr<std::unique_ptr<Agent>> agent = Agent::Open(*std::move(config), std::move(stored));
   if (!agent.ok()) return Fail(agent.status());
   absl::Status started;
   std::thread starting([&] {

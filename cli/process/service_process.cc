@@ -3,19 +3,14 @@
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
 #include <cerrno>
 #include <csignal>
-#include <cstdlib>
-#include <cstring>
 
-#include "absl/strings/string_view.h"
 #include "ca/base/process_limits.h"
 #include "ca/base/status.h"
-#include "ca/base/unique_fd.h"
+#include "cli/process/service_manager.h"
 
 namespace meshca::cli {
 namespace {
@@ -70,21 +65,6 @@ void WaitForStop(absl::FunctionRef<void()> reload) {
   }
 }
 
-void NotifyReady() {
-  const char* path = std::getenv("NOTIFY_SOCKET");
-  if (path == nullptr || (path[0] != '/' && path[0] != '@')) return;
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  size_t length = std::strlen(path);
-  if (length >= sizeof address.sun_path) return;
-  std::memcpy(address.sun_path, path, length);
-  if (path[0] == '@') address.sun_path[0] = '\0';
-  UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  constexpr absl::string_view kReady = "READY=1";
-  if (socket.valid()) {
-    sendto(socket.get(), kReady.data(), kReady.size(), MSG_NOSIGNAL, reinterpret_cast<sockaddr*>(&address),
-           static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + length));
-  }
-}
+void NotifyReady() { NotifyManager("READY=1").IgnoreError(); }
 
 }  // namespace meshca::cli

@@ -1,5 +1,5 @@
 // The meshca command with fault points switched on: for tests that kill the server at every write of a rotation of the
-// root or of the JWT keys.
+// root or of the JWT keys, or an agent at every step of joining, signing and renewing.
 //
 // $MESHCA_FAULTS is a folder. The first time such a fault point is reached, an empty file of its name is made there and
 // the process kills itself with SIGKILL; where the file stands already, it goes on. So one rotation, restarted each
@@ -19,7 +19,9 @@ namespace {
 
 void DieOnce(absl::string_view point) {
   const char* const folder = std::getenv("MESHCA_FAULTS");
-  if (folder == nullptr || !(absl::StartsWith(point, "root.") || absl::StartsWith(point, "jwt."))) return;
+  if (folder == nullptr) return;
+  if (!absl::StartsWith(point, "root.") && !absl::StartsWith(point, "jwt.") && !absl::StartsWith(point, "agent: "))
+    return;
   const std::string path = std::string(folder) + "/" + std::string(point);
   const int made = open(path.c_str(), O_CREAT | O_EXCL | O_CLOEXEC | O_WRONLY, 0600);
   if (made >= 0) kill(getpid(), SIGKILL);

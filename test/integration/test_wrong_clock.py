@@ -1,7 +1,6 @@
 """A running server whose wall clock is wrong for a while: Debian's faketime moves it, the boot clock stays as it is."""
 
 import datetime
-import glob
 import json
 import os
 import re
@@ -13,45 +12,23 @@ import grpc_messages
 import pytest
 from background import Background, wait_until
 from cryptography import x509
+from moved_clock import MovedClock, faketime_library
 from sds_stream import Stream, secrets
 
 WEB = "spiffe://cluster.local/ns/test/sa/web"
 WRONG_SECONDS = 8
 
 
-def faketime_library():
-    (library,) = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
-    return library
-
-
-class Clock:
-    """The wall clock of one server: real time, and what is added to it."""
-
-    def __init__(self, folder):
-        self.file = folder / "faketime"
-        self.set("+0")
-
-    def set(self, offset):
-        # Replaced at once: the server reads it with every look at its clock.
-        new = self.file.with_suffix(".new")
-        new.write_text(offset + "\n", encoding="utf-8")
-        os.replace(new, self.file)
-
-    def env(self):
-        return {"LD_PRELOAD": faketime_library(), "FAKETIME_TIMESTAMP_FILE": str(self.file), "FAKETIME_NO_CACHE": "1",
-                "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-
-
 @pytest.fixture
 def clock(tmp_path):
-    return Clock(tmp_path)
+    return MovedClock(tmp_path)
 
 
 @pytest.fixture
 def ca(server, clock):
     made = server(env=clock.env())
     # What a user types goes by the true time.
-    made.env = {key: value for key, value in made.env.items() if key not in clock.env()}
+    made.env = clock.without(made.env)
     made.cli("entry", "create", WEB, "--selector", f"unix:uid:{os.getuid()}")
     return made
 

@@ -23,7 +23,7 @@ class Background:
     """`command` running, its stdout lines in `lines`, its stderr in the file `stderr_path`. It reads nothing, or from a
     pipe what tell() writes."""
 
-    def __init__(self, command, stderr_path, env=None, cwd=None, stdin=subprocess.DEVNULL):
+    def __init__(self, command, stderr_path, env=None, cwd=None, stdin=subprocess.DEVNULL, pass_fds=()):
         self.command = [str(word) for word in command]
         self.stderr_path = stderr_path
         self.lines = []
@@ -31,7 +31,7 @@ class Background:
         self._ended = False
         with open(stderr_path, "ab") as stderr:
             self.process = subprocess.Popen(self.command, stdin=stdin, stdout=subprocess.PIPE,
-                                            stderr=stderr, text=True, errors="replace", env=env, cwd=cwd)
+                                            stderr=stderr, text=True, errors="replace", env=env, cwd=cwd, pass_fds=pass_fds)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 

@@ -31,6 +31,8 @@ class ServedProcess:
             path.write_text(config, encoding="utf-8")
             self.args += ["--config", str(path)]
         self.background = None
+        self.launcher = []  # a command that starts it: service_manager.py
+        self.pass_fds = ()
 
     def command(self):
         raise NotImplementedError
@@ -43,7 +45,8 @@ class ServedProcess:
 
     def start(self, timeout=60, ready=True):
         """Starts it and, with `ready`, waits for the whole first screen: it serves from then on."""
-        self.background = Background(self.command(), self.folder / "stderr.log", self.env, self.folder)
+        self.background = Background([*self.launcher, *self.command()], self.folder / "stderr.log", self.env, self.folder,
+                                     pass_fds=self.pass_fds)
         if ready:
             self.wait_ready(timeout)
         return self

@@ -105,6 +105,20 @@ TEST_F(AgentStateTest, JoinsWithOneKeyUntilTheTokenIsSpent) {
   EXPECT_FALSE((*state_->JoiningKey())->public_key() == (*key)->public_key());
 }
 
+TEST_F(AgentStateTest, LeavesNoKeyThatHasJoinedBesideTheIdentity) {
+  std::shared_ptr<const SoftwareKey> key = *state_->JoiningKey();
+  ASSERT_THAT(state_->EndJoiningOf(*MakeAgent(keys_)), IsOk());
+  EXPECT_TRUE(fs::exists(folder_ + "/joining-key.pem")) << "it is another one that joins";
+  std::vector<Certificate> chain;
+  for (std::string& der : keys_.Leaf(key->public_key(), "spiffe://cluster.local/meshca/agent/node-1")) {
+    chain.push_back(*Certificate::Parse(Der(std::move(der))));
+  }
+  const OwnIdentityPtr joined = *MakeOwnIdentity(std::move(key), *CertificateChain::Make(chain));
+  ASSERT_THAT(state_->EndJoiningOf(*joined), IsOk());
+  EXPECT_FALSE(fs::exists(folder_ + "/joining-key.pem"));
+  EXPECT_THAT(state_->EndJoiningOf(*joined), IsOk());
+}
+
 TEST_F(AgentStateTest, IsOneAgentsAlone) {
   EXPECT_THAT(AgentState::Open(folder_), StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("another agent")));
   EXPECT_THAT(AgentState::Open(folder_), HasReason("STATE_IN_USE"));

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "ca/base/entropy.h"
@@ -190,17 +191,44 @@ TEST_F(CaConnectionTest, ManyChangesAreFewReports) {
 }
 
 TEST_F(CaConnectionTest, GetsCertificatesOverTheSameConnectionAndWaitsForIt) {
-  const std::string address = authority_.Serve();
-  authority_.Kill();
-  Start({address});
-  ASSERT_TRUE(Reaches(CaConnectionState::kAway));
+  AwaitedCounter asked, release;
+  authority_.script.hello = [&](const v1::AttachHello&) {
+    asked.Add();
+    EXPECT_TRUE(release.Await(1));
+    return absl::OkStatus();
+  };
+  Start({authority_.Serve()});
+  ASSERT_TRUE(asked.Await(1));
   sds::SvidRequest request;
   request.id = *SpiffeId::Parse("spiffe://cluster.local/web");
   Awaited<absl::StatusOr<sds::Svid>> early;
   batcher_->Obtain(std::move(request), *key_, early.Setter());
-  authority_.Serve("", address);
+  release.Add();
   EXPECT_THAT(early.Get(), IsOk());
   EXPECT_THAT(Obtain(), IsOk());
+}
+
+TEST_F(CaConnectionTest, SaysAtOnceThatTheCaIsKnownToBeAway) {
+  const ClosedPort first, second;
+  options_.call_wait = absl::InfiniteDuration();
+  Start({first.address(), second.address()});
+  EXPECT_THAT(Obtain(), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("without its CA")));  // waits for both tries
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_THAT(Obtain(), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("goes on being served")));
+  }
+}
+
+TEST_F(CaConnectionTest, WaitsForAServerThatEndedItsConnection) {
+  Start({authority_.Serve()});
+  ASSERT_TRUE(Reaches(CaConnectionState::kAttached));
+  for (int i = 0; i < 10; ++i) {
+    authority_.EndStream(absl::UnavailableError("restarting"));
+    // What was under way ends with the connection; nobody hears of a CA that is away.
+    const absl::StatusOr<sds::Svid> obtained = Obtain();
+    EXPECT_TRUE(obtained.ok() || !absl::StrContains(obtained.status().message(), "without its CA")) << obtained.status();
+    ASSERT_TRUE(authority_.hellos_seen.Await(i + 2));
+    ASSERT_TRUE(Reaches(CaConnectionState::kAttached));
+  }
 }
 
 TEST_F(CaConnectionTest, ComesBackToAServerThatWasKilledAndSaysWhatItKnows) {

@@ -122,6 +122,38 @@ TEST_F(OwnRenewalTest, KeepsTheKeyOfALostAnswerThatTheCaMayKnow) {
   EXPECT_FALSE((*state_->JoiningKey())->public_key() == lost) << "it is the agent's own now";
 }
 
+TEST_F(OwnRenewalTest, TriesMoreOftenTheNearerTheEndIs) {
+  Pass(absl::Hours(15));
+  for (int i = 0; i < 12; ++i) {  // the waits have grown to two minutes at most
+    ASSERT_EQ(ca_.open(), 1u);
+    Answer(absl::UnavailableError("the CA is away"));
+    Pass(absl::Minutes(2));
+  }
+  clock_.Advance(first_->validity.not_after - clock_.Now() - absl::Minutes(2));
+  Settle();
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_EQ(ca_.open(), 1u) << i;
+    Answer(absl::UnavailableError("the CA is away"));
+    Pass(absl::Seconds(15));
+  }
+}
+
+TEST_F(OwnRenewalTest, TriesAgainAtOnceWhereACaHasWelcomedTheAgent) {
+  Pass(absl::Hours(15));
+  for (int i = 0; i < 12; ++i) {
+    ASSERT_EQ(ca_.open(), 1u);
+    Answer(absl::UnavailableError("the CA is away"));
+    renewal_.TryAgain();
+    Settle();
+  }
+  ASSERT_EQ(ca_.open(), 1u);
+  Grant();
+  EXPECT_EQ(renewed_, 1);
+  renewal_.TryAgain();
+  Settle();
+  EXPECT_EQ(ca_.open(), 0u) << "it is not due";
+}
+
 TEST_F(OwnRenewalTest, UsesNoCertificateThatItCouldNotSaveAndAsksForNoOther) {
   Pass(absl::Hours(15));
   std::filesystem::rename(folder_, folder_ + ".away");

@@ -11,6 +11,7 @@
 namespace meshca::cli {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using AgentState = agent::CaConnectionState;
@@ -92,9 +93,45 @@ INSTANTIATE_TEST_SUITE_P(
                              "connection to the CA"},
                     ViewCase{"KeysWait", [](AgentView& v) { v.keys_waiting = 2; }, true, "keys", FactState::kWarning,
                              "2 waited for"},
+                    ViewCase{"KeysAreNotKept",
+                             [](AgentView& v) {
+                               v.kept.on = true;
+                               v.kept.failure = absl::UnavailableError("the service manager does not hear");
+                             },
+                             true, "keys over a restart", FactState::kWarning, "does not hear"},
                     ViewCase{"Clock", [](AgentView& v) { v.clock_believed = false; }, true, "clock", FactState::kFailed,
                              "NTP"}),
     [](const auto& info) { return info.param.name; });
+
+std::string DetailOf(const AgentView& view, absl::string_view name) {
+  for (const CheckedFact& fact : CheckAgent(view)) {
+    if (fact.name == name) return fact.detail;
+  }
+  return "";
+}
+
+TEST(CheckAgentKeys, SaysWhatCannotBeHadAndSinceWhen) {
+  AgentView view = Healthy();
+  EXPECT_THAT(DetailOf(view, "keys"), Not(HasSubstr("can be had")));
+  view.connection.state = AgentState::kAway;
+  EXPECT_THAT(DetailOf(view, "keys"), HasSubstr("no other certificate or JWT-SVID can be had since 1970-01-12"));
+}
+
+TEST(CheckAgentKeys, SaysWhatIsKeptOverARestart) {
+  AgentView view = Healthy();
+  EXPECT_THAT(DetailOf(view, "keys over a restart"), HasSubstr("not kept: no service manager"));
+  view.kept.on = true;
+  EXPECT_THAT(DetailOf(view, "keys over a restart"), HasSubstr("none yet"));
+  view.kept.kept = 3;
+  view.kept.kept_at = view.now;
+  view.kept.restored = 2;
+  view.kept.refused = 1;
+  EXPECT_THAT(DetailOf(view, "keys over a restart"),
+              AllOf(HasSubstr("3 kept by the service manager since 1970"), HasSubstr("2 came from the process before"),
+                    HasSubstr("1 of the process before are not served again")));
+  view.connection.attached_last = absl::InfinitePast();
+  EXPECT_THAT(std::string(Ready(view).message()), HasSubstr("and 2 keys that were kept"));
+}
 
 TEST(AgentStatusMessage, HasTheConnectionOrWhyThereIsNone) {
   admin::v1::ServerStatus status = StatusMessage(Healthy());

@@ -76,6 +76,20 @@ TEST(ComposeHeld, WhoHoldsOlderTrustIsNamedByProcessAndProgram) {
   EXPECT_FALSE(held.behind_first(0).delivered());
 }
 
+TEST(ComposeHeld, OfAWorkloadApiClientItSaysDeliveredOnceSomethingWas) {
+  SubscriberRecord client = Proxy(5, "", "");
+  client.kind = std::string(kWorkloadApiKind);
+  agent::v1::Held held = Compose({client});
+  ASSERT_THAT(held.behind_first(), SizeIs(1));
+  EXPECT_FALSE(held.behind_first(0).delivered());
+  EXPECT_EQ(ToTime(held.behind_first(0).since()), client.first_seen);
+  client.delivered_at = absl::FromUnixSeconds(300);
+  held = Compose({client});
+  ASSERT_THAT(held.behind_first(), SizeIs(1));
+  EXPECT_TRUE(held.behind_first(0).delivered());
+  EXPECT_EQ(ToTime(held.behind_first(0).since()), client.delivered_at);
+}
+
 TEST(ComposeHeld, WhoHasNotAnsweredTheNewestCertificateHoldsTheOldOneStill) {
   const agent::v1::Held held = Compose({Proxy(kTold, "aa", "old")}, {{"spiffe://td/web", "bb", "new"}});
   EXPECT_EQ(held.behind(), 1u);
