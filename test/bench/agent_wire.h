@@ -22,8 +22,8 @@ EvpPkeyPtr MakeP256Key();
 // A PKCS#10 request for `key`, DER. It names nobody: the CA takes its key alone.
 std::string CsrOf(EVP_PKEY* key);
 
-// serialNumber of a DER certificate, as the CA writes it: lower-case hex. Reads no further than that, because a load that
-// parsed each certificate would be busier than the CA. InvalidArgument: no certificate.
+// serialNumber of a DER certificate, as the CA writes it: lower-case hex. Reads no further than that, because a load
+// that parsed each certificate would be busier than the CA. InvalidArgument: no certificate.
 absl::StatusOr<std::string> SerialOf(absl::string_view certificate);
 
 // Ok: the answer's leaf is for the key of `csr`, names `spiffe_id` and nothing else, and leads by way of the rest to a

@@ -49,9 +49,8 @@ int RunAgents(Flags& flags) {
   AgentsOutcome outcome;
   outcome.failure = ReadTokens(flags.tokens_file, options.load.tokens);
   if (outcome.failure.ok()) {
-    outcome = MeasureAgents(options, [](absl::string_view phase) {
-      std::cerr << "meshca-bench agents: " << phase << std::endl;
-    });
+    outcome = MeasureAgents(
+        options, [](absl::string_view phase) { std::cerr << "meshca-bench agents: " << phase << std::endl; });
   }
   if (flags.json) {
     std::cout << ToJson(outcome.report).dump(1) << std::endl;
@@ -71,16 +70,20 @@ CLI::App* AddAgentsCommand(CLI::App& tool, int& exit_code) {
   CLI::App* const command = tool.add_subcommand(
       "agents", "Agents of nodes: what they cost a CA, how it bears that all restart, how a new root reaches them");
   command->add_option("--address", options.load.server.address, "HOST:PORT of the CA's gRPC port")->required();
-  command->add_option("--root", options.load.server.root_file, "PEM of the CA's root")->required()->check(
-      CLI::ExistingFile);
+  command->add_option("--root", options.load.server.root_file, "PEM of the CA's root")
+      ->required()
+      ->check(CLI::ExistingFile);
   command->add_option("--server-name", options.load.server.server_name, "The CA's TLS name, where HOST is not it");
   command->add_option("--tokens", flags->tokens_file, "File of join tokens, one a line: as many agents join")
       ->required()
       ->check(CLI::ExistingFile);
-  command->add_option("--consumers", options.load.consumers, "Consumers that each agent reports")->capture_default_str();
+  command->add_option("--consumers", options.load.consumers, "Consumers that each agent reports")
+      ->capture_default_str();
   command->add_option("--at-once", options.load.at_once, "Connections that are being made at one time")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  command->add_option("--warm-up", options.warm_up, "Certificates that a few agents ask for before memory is looked at")
+      ->check(CLI::NonNegativeNumber);
   AddDuration(*command, "--idle", options.idle, "A window in which nothing changes; 0s");
   command->add_option("--sign-rounds", options.sign_rounds, "Rounds of Sign calls as fast as answers come")
       ->check(CLI::NonNegativeNumber);

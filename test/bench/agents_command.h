@@ -19,6 +19,7 @@ namespace meshca::bench {
 struct AgentsOptions {
   AgentsLoadOptions load;
   absl::Duration wait = absl::Minutes(2);  // for each phase
+  size_t warm_up = 0;                      // certificates that a few agents ask for before memory is looked at
   absl::Duration idle;                     // a window in which nothing changes; zero: none
   int sign_rounds = 0;
   size_t sign_calls = 100, sign_batch = 64, sign_in_flight = 4;

@@ -24,7 +24,8 @@ constexpr int kEventsPerTurn = 256;
 constexpr uint64_t kExtra = ~uint64_t{0};  // in place of an agent
 constexpr size_t kOtherDescriptors = 64;   // beside the sockets
 constexpr uint32_t kStream = 0;            // the Attach stream or the Join call of a connection; Sign calls count up
-constexpr size_t kBatchMax = 64;           // agent.proto
+constexpr size_t kWarmUpAgents = 8;
+constexpr size_t kBatchMax = 64;  // agent.proto
 // As `meshca agent`: news is gathered for so long before it is reported.
 constexpr absl::Duration kReportGap = absl::Milliseconds(200);
 constexpr absl::Duration kRetry = absl::Seconds(1);
@@ -34,8 +35,8 @@ constexpr char kAttachPath[] = "/meshca.agent.v1.Agent/Attach";
 constexpr char kSignPath[] = "/meshca.agent.v1.Agent/Sign";
 
 std::vector<nghttp2_nv> Headers(absl::string_view path, absl::string_view authority) {
-  return {Header(":method", "POST"),         Header(":scheme", "https"), Header(":path", path),
-          Header(":authority", authority),   Header("te", "trailers"),   Header("content-type", "application/grpc")};
+  return {Header(":method", "POST"),       Header(":scheme", "https"), Header(":path", path),
+          Header(":authority", authority), Header("te", "trailers"),   Header("content-type", "application/grpc")};
 }
 
 X509Ptr ParseCertificate(const std::string& der) {
@@ -88,9 +89,9 @@ struct AgentsLoad::Agent {
   Purpose purpose = Purpose::kJoin;
   bool at_purpose = false;
   bool settled = false;
-  bool drop = false;       // its connection, as soon as nobody stands in it
-  bool connect = false;    // anew, after that
-  bool renewed = false;    // shows its new certificate as soon as no call is open
+  bool drop = false;     // its connection, as soon as nobody stands in it
+  bool connect = false;  // anew, after that
+  bool renewed = false;  // shows its new certificate as soon as no call is open
   bool report_due = false;
   absl::Time reported_at;
 };
@@ -146,8 +147,21 @@ absl::Status AgentsLoad::Connect(absl::Time deadline) {
   return ConnectAll(Purpose::kConnect, deadline, [this] { return at_purpose_ == agents_.size(); });
 }
 
+absl::StatusOr<size_t> AgentsLoad::WarmUp(size_t certificates, absl::Time deadline) {
+  const size_t count = std::min(kWarmUpAgents, agents_.size());
+  for (size_t i = 0; i < count; ++i) {
+    agents_[i]->purpose = Purpose::kAttach;
+    ConnectAgain(*agents_[i]);
+  }
+  MESHCA_ASSIGN_OR_RETURN(const bool attached, ServeUntil([&] { return settled_ == count; }, deadline));
+  if (!attached) return absl::DeadlineExceededError(absl::StrCat("agents did not attach; ", counts_.first_error));
+  MESHCA_RETURN_IF_ERROR(SignBatches(certificates / kBatchMax, kBatchMax, count / 2 + 1, deadline));
+  return count;
+}
+
 absl::Status AgentsLoad::Attach(absl::Time deadline) {
   for (const auto& agent : agents_) {
+    if (agent->link != nullptr && agent->purpose == Purpose::kAttach) continue;
     agent->purpose = Purpose::kAttach;
     if (agent->link == nullptr) {
       ConnectAgain(*agent);
@@ -175,8 +189,12 @@ absl::Status AgentsLoad::Restart(absl::Time deadline) {
 absl::Status AgentsLoad::ConnectAll(Purpose purpose, absl::Time deadline, absl::FunctionRef<bool()> done) {
   at_purpose_ = 0;
   for (const auto& agent : agents_) {
+    agent->at_purpose = agent->link != nullptr;
+    if (agent->at_purpose) {
+      ++at_purpose_;
+      continue;
+    }
     agent->purpose = purpose;
-    agent->at_purpose = false;
     ConnectAgain(*agent);
   }
   MESHCA_ASSIGN_OR_RETURN(const bool all, ServeUntil(done, deadline));
@@ -478,8 +496,7 @@ absl::Status AgentsLoad::TakeJoin(Agent& agent, absl::string_view message) {
   return absl::OkStatus();
 }
 
-absl::Status AgentsLoad::SetOwnCertificate(Agent& agent,
-                                           const google::protobuf::RepeatedPtrField<std::string>& chain) {
+absl::Status AgentsLoad::SetOwnCertificate(Agent& agent, const google::protobuf::RepeatedPtrField<std::string>& chain) {
   if (chain.empty()) return NoCertificate();
   agent.certificate = ParseCertificate(chain.Get(0));
   if (agent.certificate == nullptr) return NoCertificate();

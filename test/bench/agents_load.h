@@ -44,8 +44,8 @@ struct AgentsCounts {
   LatencyHistogram sign;  // of Sign calls
 };
 
-// One thread; nothing is served but inside its calls. What fails is counted, and tried again a second later, as agents do
-// (without their jitter: the numbers of two runs are to be comparable).
+// One thread; nothing is served but inside its calls. What fails is counted, and tried again a second later, as agents
+// do (without their jitter: the numbers of two runs are to be comparable).
 class AgentsLoad {
  public:
   // Raises the limit of open files. Errors: TlsTarget::Create's; FailedPrecondition (limits); InvalidArgument.
@@ -53,7 +53,10 @@ class AgentsLoad {
   ~AgentsLoad();
 
   // Each of these ends when all agents are that far. Errors: DeadlineExceeded, with how many are; the system's.
-  absl::Status Join(absl::Time deadline);     // they have certificates and no connection
+  absl::Status Join(absl::Time deadline);  // they have certificates and no connection
+  // A few of them attach before the others and ask for `certificates` beside their own, so that what the CA takes up by
+  // signing is not mistaken for what agents take. Returns how many they are.
+  absl::StatusOr<size_t> WarmUp(size_t certificates, absl::Time deadline);
   absl::Status Connect(absl::Time deadline);  // mTLS connections on which nobody has said anything
   absl::Status Attach(absl::Time deadline);   // attached, told everything, every certificate signed
   // All processes start again at once: connections are made anew, every certificate is asked for again. Until settled.

@@ -53,6 +53,10 @@ class Run {
   // From nothing to agents that are attached and hold their certificates.
   absl::Status Settle() {
     MESHCA_ASSIGN_OR_RETURN(report_.join, Phase("join", [&](absl::Time deadline) { return load_->Join(deadline); }));
+    if (options_.warm_up > 0) {
+      load_->MakeRequests(options_.warm_up);
+      MESHCA_ASSIGN_OR_RETURN(report_.warm_up_agents, load_->WarmUp(options_.warm_up, absl::Now() + options_.wait));
+    }
     MESHCA_RETURN_IF_ERROR(Rest(report_.before));
     MESHCA_ASSIGN_OR_RETURN(report_.connect,
                             Phase("connect", [&](absl::Time deadline) { return load_->Connect(deadline); }));

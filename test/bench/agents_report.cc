@@ -44,8 +44,8 @@ Json ToJson(const AgentsPhase& phase, size_t agents) {
   if (!phase.arithmetic) return json;
   json["arithmetic_us"] = absl::ToDoubleMicroseconds(*phase.arithmetic);
   const Json& cpu_us = json["cpu_us_per_certificate"];
-  json["ratio"] = cpu_us.is_null() ? Json(nullptr)
-                                   : Json(cpu_us.get<double>() / absl::ToDoubleMicroseconds(*phase.arithmetic));
+  json["ratio"] =
+      cpu_us.is_null() ? Json(nullptr) : Json(cpu_us.get<double>() / absl::ToDoubleMicroseconds(*phase.arithmetic));
   return json;
 }
 
@@ -63,7 +63,8 @@ Json All(const std::vector<AgentsPhase>& phases, size_t agents) {
 Json MemoryToJson(const AgentsReport& report) {
   if (!report.before || !report.connected || !report.attached) return nullptr;
   const auto per_agent = [&](const ProcessMemory& from, const ProcessMemory& to) {
-    return static_cast<double>(to.private_bytes - from.private_bytes) / 1024 / static_cast<double>(report.agents);
+    return static_cast<double>(to.private_bytes - from.private_bytes) / 1024 /
+           static_cast<double>(report.agents - report.warm_up_agents);
   };
   return {{"private_kib_before", report.before->private_bytes / 1024},
           {"private_kib_connected", report.connected->private_bytes / 1024},
@@ -78,7 +79,8 @@ Json IdleToJson(const AgentsReport& report) {
   json["cpu_ms_per_agent_hour"] = nullptr;
   if (report.idle->server_cpu) {
     json["cpu_ms_per_agent_hour"] = absl::ToDoubleMilliseconds(*report.idle->server_cpu) /
-                                    static_cast<double>(report.agents) * absl::FDivDuration(absl::Hours(1), report.idle->wall);
+                                    static_cast<double>(report.agents) *
+                                    absl::FDivDuration(absl::Hours(1), report.idle->wall);
   }
   return json;
 }
@@ -120,7 +122,8 @@ Json ToJson(const AgentsReport& report) {
 
 void PrintForPeople(const AgentsReport& report, std::ostream& out) {
   const Json json = ToJson(report);
-  out << absl::StrFormat("%d agents of %d consumers, %d certificates held\n", report.agents, report.consumers, report.held);
+  out << absl::StrFormat("%d agents of %d consumers, %d certificates held\n", report.agents, report.consumers,
+                         report.held);
   for (const char* name : {"join", "connect", "attach", "idle", "change"}) PrintPhase(name, json.at(name), out);
   for (const Json& phase : json.at("sign")) PrintPhase("sign", phase, out);
   for (const Json& phase : json.at("restarts")) PrintPhase("restart", phase, out);

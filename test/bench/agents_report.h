@@ -27,7 +27,8 @@ struct AgentsPhase {
 struct AgentsReport {
   size_t agents = 0;
   uint32_t consumers = 0;
-  uint64_t held = 0;  // certificates of workloads, all agents together
+  size_t warm_up_agents = 0;  // that were attached before `before` was looked at
+  uint64_t held = 0;          // certificates of workloads, all agents together
   std::optional<AgentsPhase> join, connect, attach, idle;
   std::optional<ProcessMemory> before, connected, attached;  // the server at rest
   std::vector<AgentsPhase> sign;

@@ -5,6 +5,7 @@
 
 #include "test/bench/agents_command.h"
 #include "test/bench/csr_command.h"
+#include "test/bench/jwt_command.h"
 #include "test/bench/sds_command.h"
 
 int main(int argc, char** argv) {
@@ -17,6 +18,7 @@ int main(int argc, char** argv) {
   meshca::bench::AddCsrCommand(tool, exit_code);
   meshca::bench::AddSdsCommand(tool, exit_code);
   meshca::bench::AddAgentsCommand(tool, exit_code);
+  meshca::bench::AddJwtCommand(tool, exit_code);
   try {
     tool.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -1,4 +1,5 @@
-// What one agent of a node knows and wants, without keys and without a connection: a value that messages of the CA change.
+// What one agent of a node knows and wants, without keys and without a connection: a value that messages of the CA
+// change.
 #ifndef MESHCA_TEST_BENCH_SIMULATED_AGENT_H_
 #define MESHCA_TEST_BENCH_SIMULATED_AGENT_H_
 

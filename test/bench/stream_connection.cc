@@ -143,8 +143,8 @@ void StreamConnection::Open(uint32_t number, std::span<const nghttp2_nv> headers
 
 bool StreamConnection::Send(uint32_t number, absl::string_view framed) {
   // A connection has a stream for the whole of its life and at most a few calls: looking through them costs nothing.
-  const auto found = std::find_if(streams_.begin(), streams_.end(),
-                                  [number](const auto& stream) { return stream->number == number; });
+  const auto found =
+      std::find_if(streams_.begin(), streams_.end(), [number](const auto& stream) { return stream->number == number; });
   if (found == streams_.end() || number == kEnded) return false;
   (*found)->out.append(framed.data(), framed.size());
   nghttp2_session_resume_data(session_.get(), (*found)->id);

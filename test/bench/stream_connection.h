@@ -85,7 +85,7 @@ class StreamConnection {
   std::unique_ptr<nghttp2_session, SessionDelete> session_;
   std::vector<std::unique_ptr<Stream>> streams_;  // open, or ended since the last Flush
   bool some_ended_ = false;
-  std::vector<Stream*> answered_;                 // answers not all written yet
+  std::vector<Stream*> answered_;  // answers not all written yet
   std::string unsent_;
 };
 
