@@ -52,7 +52,7 @@ absl::Time RotationDriver::Tick(absl::Time now) {
   // What went wrong stands until the step was judged again.
   if (!last.ok() || *last != Advanced::kNotJudged) reporter_.KeepError(last.status());
   if (!watch_.FindRunning().has_value()) return now + absl::Hours(1);
-  return now + (last.ok() ? watch_.UntilNextJudgement() : kStepAgainAfterError);
+  return now + (last.ok() ? watch_.UntilNextTurn() : kStepAgainAfterError);
 }
 
 absl::StatusOr<RotationDriver::Advanced> RotationDriver::Advance() {
@@ -60,7 +60,10 @@ absl::StatusOr<RotationDriver::Advanced> RotationDriver::Advance() {
   if (!rotation.has_value()) return Advanced::kWaits;
   const absl::StatusOr<absl::Time> now = watch_.BelievedNow();
   if (!now.ok()) return Advanced::kWaits;
-  if (watch_.WasJustJudged(*rotation)) return Advanced::kNotJudged;
+  if (watch_.WasJustJudged(*rotation)) {
+    watch_.GoOnReplacingKeys(*rotation);
+    return Advanced::kNotJudged;
+  }
   MESHCA_ASSIGN_OR_RETURN(const RotationView view, watch_.JudgeStep(*rotation, *now));
   MESHCA_ASSIGN_OR_RETURN(const absl::Time retire_not_before, ReadRetireNotBefore(store_));
   const RotationDecision decision = watch_.DecideNext(view, retire_not_before);

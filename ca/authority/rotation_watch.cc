@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
 
@@ -60,11 +61,7 @@ absl::StatusOr<RotationView> RotationWatch::JudgeStep(const RootRotation& rotati
   const absl::Duration began = clock().SinceBoot();
   view.facts = GatherFacts(rotation, now);
   if (rotation.step == RotationStep::kReissue || rotation.step == RotationStep::kDrain) {
-    const auto is_under_old_root = [&view](absl::string_view authority_id) {
-      const auto root = view.facts.root_of.find(std::string(authority_id));
-      return root != view.facts.root_of.end() && root->second == view.facts.rotation.old_root_id;
-    };
-    view.reissue_left = parts_.reissuer->Reissue(is_under_old_root, parts_.reissue_per_second).left;
+    view.reissue_left = ReplaceKeys(rotation);
   }
   if (const auto needed = EvidenceFor(rotation.step); needed.has_value()) {
     MESHCA_ASSIGN_OR_RETURN(view.evidence, GatherEvidence(*needed, view.facts));
@@ -76,12 +73,31 @@ absl::StatusOr<RotationView> RotationWatch::JudgeStep(const RootRotation& rotati
     first_judged_ = began;
     reissue_at_first_ = view.reissue_left;
   }
+  reissue_left_ = view.reissue_left;
   SetEndsOfWaiting(view.reissue_left, view.facts);
   number_ = rotation.number;
   step_ = rotation.step;
   if (other_step || !view.evidence.Satisfied()) whole_since_ = absl::InfiniteDuration();
   if (view.evidence.Satisfied()) whole_since_ = std::min(whole_since_, began);
   return view;
+}
+
+void RotationWatch::GoOnReplacingKeys(const RootRotation& rotation) {
+  if (reissue_left_ == 0 || number_ != rotation.number || step_ != rotation.step) return;
+  reissue_left_ = ReplaceKeys(rotation);
+  if (reissue_left_ == 0) JudgeAgainAtOnce();
+}
+
+uint64_t RotationWatch::ReplaceKeys(const RootRotation& rotation) const {
+  const auto snapshot = parts_.authorities->Current();
+  absl::flat_hash_set<absl::string_view> under_old_root;
+  for (const SigningAuthority& authority : snapshot->authorities) {
+    if (authority.root_id == rotation.old_root_id) under_old_root.insert(authority.id);
+  }
+  const auto stale = [&under_old_root](absl::string_view authority_id) {
+    return under_old_root.contains(authority_id);
+  };
+  return parts_.reissuer->Reissue(stale, parts_.reissue_per_second).left;
 }
 
 // The time since boot counts, and only while this process runs: neither a clock that jumps nor a server that was down
@@ -127,7 +143,8 @@ bool RotationWatch::WasJustJudged(const RootRotation& rotation) const {
   return clock().SinceBoot() < next_judgement_ && number_ == rotation.number && step_ == rotation.step;
 }
 
-absl::Duration RotationWatch::UntilNextJudgement() const {
+absl::Duration RotationWatch::UntilNextTurn() const {
+  if (reissue_left_ > 0) return kJudgeEvery;
   return std::max(next_judgement_ - clock().SinceBoot(), kJudgeEvery);
 }
 

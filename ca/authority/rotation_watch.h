@@ -60,6 +60,9 @@ class RotationWatch {
   // Judges the present step of `rotation`, and remembers since when its evidence is complete. In the steps reissue and
   // drain it also schedules the replacement of stale keys. Blocks on the inventory and returns its errors.
   absl::StatusOr<RotationView> JudgeStep(const RootRotation& rotation, absl::Time now);
+  // Goes on with that replacement between two judgements, without reading the inventory: the pace of the budget must
+  // not depend on how long that takes. When nothing is left, the step is judged at once.
+  void GoOnReplacingKeys(const RootRotation& rotation);
   // DecideNextAct for `view`, which is the newest that JudgeStep returned.
   RotationDecision DecideNext(const RotationView& view, absl::Time retire_not_before) const;
   // How much longer the evidence of the newest view has to stay complete; zero or less: long enough. Infinite: it is
@@ -71,7 +74,8 @@ class RotationWatch {
   // Whether the step was judged so recently that it is not worth doing again yet: an inventory of millions of leaves
   // takes seconds to read.
   bool WasJustJudged(const RootRotation& rotation) const;
-  absl::Duration UntilNextJudgement() const;
+  // Until the next judgement, or until the next keys may be replaced.
+  absl::Duration UntilNextTurn() const;
   // Makes WasJustJudged false: a step was taken, or an operator gave a command.
   void JudgeAgainAtOnce() { next_judgement_ = -absl::InfiniteDuration(); }
 
@@ -79,6 +83,8 @@ class RotationWatch {
   const Clock& clock() const { return parts_.clock->clock(); }
   // Sets facts.grace_ends and facts.reissue_ends of an emergency.
   void SetEndsOfWaiting(uint64_t reissue_left, RotationFacts& facts) const;
+  // How many keys are left after it.
+  uint64_t ReplaceKeys(const RootRotation& rotation) const;
 
   const Parts parts_;
   // About the step that was judged last. Times are since boot, so a jump of the wall clock does not move them.
@@ -87,6 +93,7 @@ class RotationWatch {
   absl::Duration whole_since_ = absl::InfiniteDuration();  // since when its evidence is complete, without a gap
   absl::Duration first_judged_;                            // when this process judged it first
   uint64_t reissue_at_first_ = 0;                          // keys that had to be replaced at that time
+  uint64_t reissue_left_ = 0;                              // keys that had to be replaced when they were counted last
   absl::Duration next_judgement_ = -absl::InfiniteDuration();
 };
 

@@ -79,6 +79,9 @@ void ToldTrust::Publish(const v1::Trust& message, std::shared_ptr<const sds::Tru
     verifier_ = std::move(verifier);
     listeners = listeners_;
   }
+  LogInfo("trust taken", {{"version", absl::StrCat(trust->version)},
+                          {"roots", absl::StrCat(own.roots.size())},
+                          {"jwt_keys", absl::StrCat(own.jwt_keys.size())}});
   for (const Listener& listener : listeners) listener(trust);
 }
 

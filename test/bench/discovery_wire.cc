@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 #include "envoy/service/discovery/v3/discovery.pb.h"
+#include "spiffe/workload/workload.pb.h"
 
 namespace meshca::bench {
 namespace {
@@ -108,6 +109,20 @@ absl::StatusOr<std::vector<std::string>> ParseAndCheck(absl::string_view bytes, 
   return NamesIn(response, nonce);
 }
 
+absl::StatusOr<std::vector<std::string>> CheckSvids(absl::string_view bytes) {
+  X509SVIDResponse response;
+  if (!response.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return absl::InvalidArgumentError("a response that is no protobuf");
+  }
+  for (const X509SVID& svid : response.svids()) {
+    if (svid.spiffe_id().empty() || svid.x509_svid().empty() || svid.x509_svid_key().empty() || svid.bundle().empty()) {
+      return absl::InvalidArgumentError(absl::StrCat("the SVID of \"", svid.spiffe_id(), "\" is not whole"));
+    }
+  }
+  if (response.svids().empty()) return absl::InvalidArgumentError("a response without an SVID");
+  return std::vector<std::string>{kX509Svid};
+}
+
 }  // namespace
 
 absl::StatusOr<ResponseHead> ReadHead(absl::string_view response) {
@@ -132,6 +147,7 @@ absl::StatusOr<ResponseHead> ReadHead(absl::string_view response) {
 }
 
 absl::StatusOr<std::vector<std::string>> CheckWhole(Discovery discovery, absl::string_view response) {
+  if (discovery == Discovery::kWorkloadX509) return CheckSvids(response);
   const absl::StatusOr<ResponseHead> head = ReadHead(response);
   if (!head.ok()) return head.status();
   if (discovery == Discovery::kDelta) return ParseAndCheck<DeltaDiscoveryResponse>(response, head->nonce);
@@ -140,6 +156,7 @@ absl::StatusOr<std::vector<std::string>> CheckWhole(Discovery discovery, absl::s
 
 SubscriptionRequests::SubscriptionRequests(Discovery discovery, const std::vector<std::string>& resources)
     : discovery_(discovery), resources_(resources) {
+  if (discovery_ == Discovery::kWorkloadX509) return;
   if (discovery_ == Discovery::kDelta) {
     DeltaDiscoveryRequest request;
     request.set_type_url(kSecretTypeUrl);
@@ -155,7 +172,9 @@ SubscriptionRequests::SubscriptionRequests(Discovery discovery, const std::vecto
 
 std::string SubscriptionRequests::Subscribe(const std::string& node_id) const {
   std::string message;
-  if (discovery_ == Discovery::kDelta) {
+  if (discovery_ == Discovery::kWorkloadX509) {
+    message = X509SVIDRequest().SerializeAsString();
+  } else if (discovery_ == Discovery::kDelta) {
     DeltaDiscoveryRequest request;
     request.mutable_node()->set_id(node_id);
     request.set_type_url(kSecretTypeUrl);
@@ -174,6 +193,7 @@ std::string SubscriptionRequests::Subscribe(const std::string& node_id) const {
 }
 
 void SubscriptionRequests::AppendAck(const ResponseHead& response, std::string& out) const {
+  if (discovery_ == Discovery::kWorkloadX509) return;
   const bool state = discovery_ == Discovery::kStateOfTheWorld;
   const size_t version_bytes = state ? FieldSize(response.version) : 0;
   AppendPrefix(ack_part_.size() + version_bytes + FieldSize(response.nonce), out);

@@ -3,7 +3,9 @@
 #include <CLI/CLI.hpp>
 #include <csignal>
 
+#include "test/bench/agents_command.h"
 #include "test/bench/csr_command.h"
+#include "test/bench/jwt_command.h"
 #include "test/bench/sds_command.h"
 
 int main(int argc, char** argv) {
@@ -15,6 +17,8 @@ int main(int argc, char** argv) {
   tool.require_subcommand(1);
   meshca::bench::AddCsrCommand(tool, exit_code);
   meshca::bench::AddSdsCommand(tool, exit_code);
+  meshca::bench::AddAgentsCommand(tool, exit_code);
+  meshca::bench::AddJwtCommand(tool, exit_code);
   try {
     tool.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -12,6 +12,7 @@ namespace {
 struct Flags {
   SdsOptions options;
   bool delta = false;
+  bool workload_api = false;
   bool json = false;
 };
 
@@ -30,7 +31,9 @@ void AddDuration(CLI::App& command, const std::string& name, absl::Duration& val
 
 int RunSds(Flags& flags) {
   SdsOptions& options = flags.options;
-  options.load.discovery = flags.delta ? Discovery::kDelta : Discovery::kStateOfTheWorld;
+  options.load.discovery = flags.workload_api ? Discovery::kWorkloadX509
+                           : flags.delta      ? Discovery::kDelta
+                                              : Discovery::kStateOfTheWorld;
   const SdsOutcome outcome = MeasureSds(options, [&](absl::string_view line) {
     if (!flags.json) std::cerr << line << std::endl;
   });
@@ -65,6 +68,9 @@ CLI::App* AddSdsCommand(CLI::App& tool, int& exit_code) {
   command->add_option("--resource", options.load.resources, "A secret to subscribe to, each stream to all; ROOTCA")
       ->allow_extra_args(false);
   command->add_flag("--delta", flags->delta, "DeltaSecrets instead of StreamSecrets");
+  command->add_flag("--workload-api", flags->workload_api, "FetchX509SVID of the SPIFFE Workload API instead of SDS")
+      ->excludes("--delta")
+      ->excludes("--resource");
   command->add_option("--node-id-prefix", options.load.node_id_prefix, "Node ids: this and the stream's number")
       ->capture_default_str();
   command->add_option("--changes", options.changes, "Changes to measure")

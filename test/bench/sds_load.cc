@@ -29,6 +29,15 @@ uint64_t HashOf(absl::string_view version) {
   return hash == 0 ? 1 : hash;
 }
 
+const char* PathOf(Discovery discovery) {
+  switch (discovery) {
+    case Discovery::kStateOfTheWorld: return "/envoy.service.secret.v3.SecretDiscoveryService/StreamSecrets";
+    case Discovery::kDelta: return "/envoy.service.secret.v3.SecretDiscoveryService/DeltaSecrets";
+    case Discovery::kWorkloadX509: return "/SpiffeWorkloadAPI/FetchX509SVID";
+  }
+  return "";
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<SdsLoad>> SdsLoad::Create(SdsLoadOptions options) {
@@ -36,6 +45,7 @@ absl::StatusOr<std::unique_ptr<SdsLoad>> SdsLoad::Create(SdsLoadOptions options)
   if (options.streams < 1 || options.connections < 1 || options.connections > options.streams) {
     return absl::InvalidArgumentError("there must be streams, and no more connections than streams");
   }
+  if (options.discovery == Discovery::kWorkloadX509) options.resources = {kX509Svid};
   if (options.resources.empty()) return absl::InvalidArgumentError("name a secret to subscribe to");
   MESHCA_RETURN_IF_ERROR(AllowDescriptors(options.connections + kOtherDescriptors));
   MESHCA_ASSIGN_OR_RETURN(Dialler dialler, Dialler::Create(options.server));
@@ -49,11 +59,11 @@ SdsLoad::SdsLoad(SdsLoadOptions options, Dialler dialler)
       dialler_(std::move(dialler)),
       requests_(options_.discovery, options_.resources),
       epoll_(epoll_create1(EPOLL_CLOEXEC)),
-      path_(absl::StrCat("/envoy.service.secret.v3.SecretDiscoveryService/",
-                         options_.discovery == Discovery::kDelta ? "DeltaSecrets" : "StreamSecrets")) {
+      path_(PathOf(options_.discovery)) {
   headers_ = {Header(":method", "POST"), Header(":scheme", dialler_.tls() ? "https" : "http"),
               Header(":path", path_),    Header(":authority", dialler_.authority()),
               Header("te", "trailers"),  Header("content-type", "application/grpc")};
+  if (options_.discovery == Discovery::kWorkloadX509) headers_.push_back(Header("workload.spiffe.io", "true"));
   streams_.resize(options_.streams);
   connections_.reserve(options_.connections);
 }
@@ -147,7 +157,9 @@ void SdsLoad::OnMessage(uint32_t number, absl::string_view message, std::string&
   Stream& stream = streams_[number];
   if (stream.ended) return;
   ++responses_;
-  const absl::StatusOr<ResponseHead> head = ReadHead(message);
+  // Of the Workload API the whole message is what differs from one state to the next.
+  const bool has_head = options_.discovery != Discovery::kWorkloadX509;
+  const absl::StatusOr<ResponseHead> head = has_head ? ReadHead(message) : ResponseHead{message, ""};
   if (!head.ok()) return Broken(stream, head.status());
   if (stream.missing > 0 || number % kCheckOneIn == 0) TakeWhole(stream, message);
   if (stream.ended) return;
@@ -163,6 +175,7 @@ void SdsLoad::OnMessage(uint32_t number, absl::string_view message, std::string&
     change_bytes_ += message.size();
   }
   requests_.AppendAck(*head, answer);
+  if (answer.empty()) OnAnswered(number);  // there is nothing to answer: what was received is held
 }
 
 // Everything asked for is there, and nothing else.

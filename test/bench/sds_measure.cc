@@ -159,7 +159,7 @@ class Run {
 SdsOutcome MeasureSds(const SdsOptions& options, const std::function<void(absl::string_view)>& progress) {
   SdsOutcome outcome;
   outcome.report.address = options.load.server.address;
-  outcome.report.delta = options.load.discovery == Discovery::kDelta;
+  outcome.report.protocol = options.load.discovery;
   outcome.report.streams = options.load.streams;
   outcome.report.resources = options.load.resources;
   Run run(options, progress, outcome.report);

@@ -95,6 +95,15 @@ Json OverallCpu(const SdsReport& report) {
   return acknowledgements == 0 ? Json(nullptr) : MaybeUsPer(report.overall_cpu, acknowledgements);
 }
 
+const char* ProtocolText(Discovery protocol) {
+  switch (protocol) {
+    case Discovery::kStateOfTheWorld: return "state of the world";
+    case Discovery::kDelta: return "delta";
+    case Discovery::kWorkloadX509: return "Workload API";
+  }
+  return "";
+}
+
 std::string Number(const Json& value, const char* unit) {
   return value.is_null() ? "unknown" : absl::StrFormat("%.2f %s", value.get<double>(), unit);
 }
@@ -107,7 +116,7 @@ Json ToJson(const SdsReport& report) {
   Json medians = Json::object();
   for (const char* name : kMedians) medians[name] = Median(changes, name);
   return {{"address", report.address},
-          {"protocol", report.delta ? "delta" : "state of the world"},
+          {"protocol", ProtocolText(report.protocol)},
           {"streams", report.streams},
           {"connections", report.connections},
           {"resources", report.resources},
@@ -125,8 +134,7 @@ void PrintForPeople(const SdsReport& report, std::ostream& out) {
   const Json json = ToJson(report);
   const Json& median = json.at("median");
   out << absl::StrFormat("%d streams on %d connections to %s, %s, %s\n", report.streams, report.connections,
-                         report.address, report.delta ? "delta" : "state of the world",
-                         absl::StrJoin(report.resources, " + "));
+                         report.address, ProtocolText(report.protocol), absl::StrJoin(report.resources, " + "));
   out << absl::StrFormat("ready          %.0f ms\n", Ms(report.ready));
   if (const Json& memory = json.at("server_memory"); !memory.is_null()) {
     out << absl::StrFormat("server memory  %.2f KiB resident, %.2f KiB private a stream\n",

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "test/bench/discovery_wire.h"
 #include "test/bench/process_meter.h"
 
 namespace meshca::bench {
@@ -30,7 +31,7 @@ struct ChangeReport {
 
 struct SdsReport {
   std::string address;
-  bool delta = false;
+  Discovery protocol = Discovery::kStateOfTheWorld;
   int streams = 0;
   int connections = 0;
   std::vector<std::string> resources;

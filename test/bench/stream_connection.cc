@@ -35,6 +35,14 @@ size_t MessageBytes(absl::string_view prefix) {
 
 }  // namespace
 
+std::string Framed(absl::string_view message) {
+  std::string framed(1, '\0');
+  framed.reserve(kPrefixBytes + message.size());
+  for (int shift = 24; shift >= 0; shift -= 8) framed.push_back(static_cast<char>(message.size() >> shift));
+  framed.append(message.data(), message.size());
+  return framed;
+}
+
 nghttp2_nv Header(absl::string_view name, absl::string_view value) {
   const auto bytes = [](absl::string_view text) {
     return reinterpret_cast<uint8_t*>(const_cast<char*>(text.data()));  // nghttp2's C interface; it only reads
@@ -82,13 +90,15 @@ struct StreamCallbacks {
     return 0;
   }
 
-  static ssize_t ReadBody(nghttp2_session*, int32_t, uint8_t* buffer, size_t length, uint32_t*,
+  static ssize_t ReadBody(nghttp2_session*, int32_t, uint8_t* buffer, size_t length, uint32_t* flags,
                           nghttp2_data_source* source, void*) {
+    const Stream& stream = *static_cast<Stream*>(source->ptr);
     std::string& out = static_cast<Stream*>(source->ptr)->out;
-    if (out.empty()) return NGHTTP2_ERR_DEFERRED;
+    if (out.empty() && !stream.only) return NGHTTP2_ERR_DEFERRED;
     const size_t size = std::min(length, out.size());
     std::memcpy(buffer, out.data(), size);
     out.erase(0, size);
+    if (out.empty() && stream.only) *flags |= NGHTTP2_DATA_FLAG_EOF;
     return static_cast<ssize_t>(size);
   }
 
@@ -118,15 +128,27 @@ StreamConnection::StreamConnection(Dialled dialled, StreamEvents& events)
 
 StreamConnection::~StreamConnection() = default;
 
-void StreamConnection::Open(uint32_t number, std::span<const nghttp2_nv> headers, std::string first) {
+void StreamConnection::Open(uint32_t number, std::span<const nghttp2_nv> headers, std::string first, bool only) {
   streams_.push_back(std::make_unique<Stream>());
   Stream& stream = *streams_.back();
   stream.number = number;
+  stream.only = only;
   stream.out = std::move(first);
   nghttp2_data_provider provider = {};
   provider.source.ptr = &stream;
   provider.read_callback = &StreamCallbacks::ReadBody;
-  MESHCA_CHECK(nghttp2_submit_request(session_.get(), nullptr, headers.data(), headers.size(), &provider, &stream) > 0);
+  stream.id = nghttp2_submit_request(session_.get(), nullptr, headers.data(), headers.size(), &provider, &stream);
+  MESHCA_CHECK(stream.id > 0);
+}
+
+bool StreamConnection::Send(uint32_t number, absl::string_view framed) {
+  // A connection has a stream for the whole of its life and at most a few calls: looking through them costs nothing.
+  const auto found =
+      std::find_if(streams_.begin(), streams_.end(), [number](const auto& stream) { return stream->number == number; });
+  if (found == streams_.end() || number == kEnded) return false;
+  (*found)->out.append(framed.data(), framed.size());
+  nghttp2_session_resume_data(session_.get(), (*found)->id);
+  return true;
 }
 
 ssize_t StreamConnection::Read(std::span<char> buffer) {
@@ -161,7 +183,15 @@ absl::Status StreamConnection::Lost(absl::string_view why) {
 
 void StreamConnection::End(Stream& stream, const absl::Status& status) {
   const uint32_t number = std::exchange(stream.number, kEnded);
+  some_ended_ = true;
   if (number != kEnded) events_.OnEnd(number, status);
+}
+
+// Outside nghttp2's callbacks, which hold pointers to streams.
+void StreamConnection::ForgetEnded() {
+  if (!std::exchange(some_ended_, false)) return;
+  std::erase_if(answered_, [](const Stream* stream) { return stream->number == kEnded; });
+  std::erase_if(streams_, [](const auto& stream) { return stream->number == kEnded; });
 }
 
 absl::Status StreamConnection::OnReadable() {
@@ -236,6 +266,7 @@ absl::Status StreamConnection::Flush() {
     if (stream->number != kEnded) events_.OnAnswered(stream->number);
   }
   std::erase_if(answered_, [](const Stream* stream) { return !stream->answered; });
+  ForgetEnded();
   return absl::OkStatus();
 }
 

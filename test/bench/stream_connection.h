@@ -43,8 +43,11 @@ class StreamConnection {
   // Epoll was told to wait for room: the owner's note.
   bool watches_room = false;
 
-  // Opens a stream that `number` names; `first` is its first message, framed. `headers` live until it returns.
-  void Open(uint32_t number, std::span<const nghttp2_nv> headers, std::string first);
+  // Opens a stream that `number` names; `first` is its first message, framed, and with `only` its last one too: a unary
+  // call. `headers` live until it returns. Sent at the next Flush().
+  void Open(uint32_t number, std::span<const nghttp2_nv> headers, std::string first, bool only = false);
+  // One more framed message on an open stream; sent at the next Flush(). False: the stream has ended.
+  bool Send(uint32_t number, absl::string_view framed);
 
   // Reads what is there, answers and writes. Errors: Unavailable (the connection ended, or broke HTTP/2): all its
   // streams have ended then.
@@ -54,6 +57,8 @@ class StreamConnection {
  private:
   struct Stream {
     uint32_t number = 0;
+    int32_t id = 0;         // HTTP/2's
+    bool only = false;      // nothing follows what is in `out`
     bool answered = false;  // in answered_
     std::string in;         // a message that is not whole yet
     std::string out;        // not given to nghttp2 yet
@@ -72,17 +77,22 @@ class StreamConnection {
   bool OnData(Stream& stream, absl::string_view data);
   void Deliver(Stream& stream, absl::string_view message);
   void End(Stream& stream, const absl::Status& status);
+  void ForgetEnded();
 
   UniqueFd socket_;
   OpenSslPtr<SSL, SSL_free> ssl_;
   StreamEvents& events_;
   std::unique_ptr<nghttp2_session, SessionDelete> session_;
-  std::vector<std::unique_ptr<Stream>> streams_;  // open or ended
-  std::vector<Stream*> answered_;                 // answers not all written yet
+  std::vector<std::unique_ptr<Stream>> streams_;  // open, or ended since the last Flush
+  bool some_ended_ = false;
+  std::vector<Stream*> answered_;  // answers not all written yet
   std::string unsent_;
 };
 
 nghttp2_nv Header(absl::string_view name, absl::string_view value);
+
+// A serialised message with the prefix that gRPC puts before each.
+std::string Framed(absl::string_view message);
 
 }  // namespace meshca::bench
 

@@ -109,6 +109,8 @@ absl::Status TlsTarget::PrepareVerification() {
   return absl::OkStatus();
 }
 
+void TlsTarget::AddRoot(X509* root) { X509_STORE_add_cert(SSL_CTX_get_cert_store(context_.get()), root); }
+
 absl::Status TlsTarget::FindServer() {
   addrinfo hints = {};
   hints.ai_socktype = SOCK_STREAM;

@@ -47,6 +47,9 @@ class TlsTarget {
   // Starts a connection and returns without waiting. Errors: the system's (no descriptor, no port left), with a reason.
   absl::StatusOr<TlsSocket> StartConnection();
 
+  // The server's chain may end in this root too. Takes a reference.
+  void AddRoot(X509* root);
+
   const std::string& authority() const { return options_.address; }
 
  private:

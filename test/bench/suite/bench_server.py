@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "test" / "support"))
 
+from agent_process import AgentProcess  # noqa: E402
 from meshca_process import MeshcaProcess  # noqa: E402
 
 WORKLOAD = "spiffe://cluster.local/ns/bench/sa/load"
@@ -93,16 +94,7 @@ class BenchServer(MeshcaProcess):
         return ["--cert", folder / "cert-chain.pem", "--key", folder / "key.pem"]
 
     def resting_bytes(self):
-        """Resident memory once the server is at rest: two looks a tenth of a second apart that agree. The kernel tells nobody
-        of a change, so they are looks; one that never rests has no figure."""
-        before = -1
-        for _ in range(300):
-            now = self.background.resident_bytes()
-            if now == before:
-                return now
-            before = now
-            time.sleep(0.1)
-        raise SystemExit(f"the server's memory did not come to rest in 30 s: {before} bytes at last")
+        return resting_bytes(self.background)
 
     def metric(self, name):
         """The sum of a metric's samples on /metrics."""
@@ -110,6 +102,47 @@ class BenchServer(MeshcaProcess):
         if not lines:
             raise SystemExit(f"/metrics has no {name}")
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
+
+
+def resting_bytes(background):
+    """Resident memory once a process is at rest: two looks a tenth of a second apart that agree. The kernel tells nobody of a
+    change, so they are looks; one that never rests has no figure."""
+    before = -1
+    for _ in range(300):
+        now = background.resident_bytes()
+        if now == before:
+            return now
+        before = now
+        time.sleep(0.1)
+    raise SystemExit(f"the process's memory did not come to rest in 30 s: {before} bytes at last")
+
+
+class BenchAgent(AgentProcess):
+    """The `meshca agent` of a node of `ca`, on the server's core. By `with`: it serves WORKLOAD to this user then."""
+
+    LIMITS = ("--limits-calls-per-second-per-source", "10000000")
+
+    def __init__(self, ca, folder):
+        self.build = ca.build
+        folder = pathlib.Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        ca.cli("token", "create", "--node", "bench-node", "--out", folder / "token")
+        ca.cli("entry", "create", WORKLOAD, "--selector", f"unix:uid:{os.geteuid()}", "--node", "bench-node")
+        super().__init__(self.build / "meshca", folder, folder / "state",
+                         ["--server", ca.grpc, "--token-file", str(folder / "token"), *self.LIMITS])
+
+    def __enter__(self):
+        with on_core(cores()[0]):
+            self.start(60)
+        deadline = time.monotonic() + 60
+        while self.cli("workload", "x509", check=False).returncode != 0:
+            if time.monotonic() > deadline:
+                raise SystemExit(f"the agent serves nothing after a minute\n{self.log()}")
+            time.sleep(0.1)
+        return self
+
+    def __exit__(self, *ignored):
+        self.terminate()
 
 
 def seed(server, rows, *words):

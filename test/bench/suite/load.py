@@ -11,11 +11,12 @@ class LoadError(Exception):
     """The load could not measure, or an answer was none that counts."""
 
 
-def _run(server, words):
+def run(server, words):
+    """The report of `meshca-bench WORDS` about `server`: what it costs is read from that process."""
     tool = server.build / "test/bench/meshca-bench"
     command = [str(word) for word in (tool, *words, "--server-pid", server.pid, "--json")]
     with on_core(cores()[1]):
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300,
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900,
                               stdin=subprocess.DEVNULL)
     if done.returncode != 0 or not done.stdout:
         raise LoadError(f"{' '.join(command)} exited {done.returncode}\n{done.stderr}\n{server.background.output()}")
@@ -25,7 +26,7 @@ def _run(server, words):
 def certificates(server, *words, identity=None, errors_allowed=False):
     """`meshca-bench csr`: the report's rounds."""
     identity = identity or ["--token-file", server.folder / "token"]
-    report = _run(server, ["csr", "--address", server.grpc, "--root", server.root_file(), "--id", WORKLOAD, *identity,
+    report = run(server, ["csr", "--address", server.grpc, "--root", server.root_file(), "--id", WORKLOAD, *identity,
                            "--yardstick", *words])
     for one in report["rounds"]:
         if (one["errors"] or one["not_sent"]) and not errors_allowed:
@@ -43,7 +44,7 @@ def streams(server, *words):
     published = f"grep -E 'root.(publish|abort) ' {log} | tail -1 | cut -d' ' -f1"
     change = [word for step in ("prepare", "abort")
               for word in ("--trigger", f"{server.meshca} root {step} --state-dir {server.state_dir}")]
-    report = _run(server, ["sds", "--address", f"unix:{server.api_socket}", *change,
+    report = run(server, ["sds", "--address", f"unix:{server.api_socket}", *change,
                            "--published-at-command", published, *words])
     if report["ended_streams_by_code"]:
         raise LoadError(f"streams ended: {report['ended_streams_by_code']}")

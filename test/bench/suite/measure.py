@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import agent_rows
 import database_rows
 import issuance_rows
 import overload_rows
@@ -28,6 +29,9 @@ GROUPS = (
     (stream_rows.memory, ("stream-own", "stream-shared")),
     (stream_rows.fan_out, ("push-1000", "push-10000", "push-cpu", "push-cpu-shared")),
     (database_rows.pruning, ("pruning",)),
+    (agent_rows.simulated, ("agent-memory", "agent-idle-cpu", "sign-batches", "agents-rotation", "agents-restart")),
+    (agent_rows.real, ("agent-idle", "agent-full", "agent-stream", "agent-push", "agent-push-commit", "jwt-minted",
+                       "jwt-again")),
     (overload_rows.overload, ("overload-rate", "overload-refusal", "overload-health")),
 )
 NAMES = [name for _, names in GROUPS for name in names]

@@ -6,8 +6,8 @@ namespace meshca {
 namespace {
 
 TEST(ReissueBudget, GrowsWithTheCoresUnlessTheOperatorGaveANumber) {
-  EXPECT_EQ(ReissuePerSecond(/*wanted=*/0, /*cores=*/1), 500);
-  EXPECT_EQ(ReissuePerSecond(/*wanted=*/0, /*cores=*/16), 8000);
+  EXPECT_EQ(ReissuePerSecond(/*wanted=*/0, /*cores=*/1), 1000);
+  EXPECT_EQ(ReissuePerSecond(/*wanted=*/0, /*cores=*/16), 16'000);
   EXPECT_EQ(ReissuePerSecond(/*wanted=*/7, /*cores=*/16), 7);
 }
 

@@ -1,5 +1,6 @@
 #include "ca/authority/rotation_driver.h"
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,10 +23,32 @@ using testing::HasSubstr;
 class Subscribers final : public EvidenceSource, public KeyReissuer {
  public:
   std::vector<SubscriberRecord> List() const override { return records; }
-  Progress Reissue(absl::FunctionRef<bool(absl::string_view)>, double) override { return {left}; }
+  Progress Reissue(absl::FunctionRef<bool(absl::string_view)>, double) override {
+    left -= std::min(left, replaced_a_turn);
+    return {left};
+  }
 
   std::vector<SubscriberRecord> records;
   uint64_t left = 0;  // keys to be replaced
+  uint64_t replaced_a_turn = 0;
+};
+
+// One so full that reading it takes `takes` of the clock.
+class FullInventory final : public LeafInventory {
+ public:
+  FullInventory(LeafInventory& real, FakeClock& clock) : real_(real), clock_(clock) {}
+  absl::Status VisitUnreplaced(const LeafQuery& query, absl::FunctionRef<bool(const LiveLeaf&)> visit) override {
+    ++reads;
+    clock_.Advance(takes);
+    return real_.VisitUnreplaced(query, visit);
+  }
+
+  absl::Duration takes;
+  int reads = 0;
+
+ private:
+  LeafInventory& real_;
+  FakeClock& clock_;
 };
 
 // Takes bundle and key, and has never acknowledged anything.
@@ -58,7 +81,7 @@ class RotationDriverTest : public testing::Test {
     RotationDriver::Parts parts;
     parts.authorities = manager_.get();
     parts.store = &store_;
-    parts.inventory = &store_;
+    parts.inventory = &inventory_;
     parts.evidence = &subscribers_;
     parts.reissuer = &subscribers_;
     parts.reissue_per_second = 10;
@@ -94,6 +117,7 @@ class RotationDriverTest : public testing::Test {
   CountingEntropy entropy_;
   FakeKeyStore keys_;
   MemoryStore store_;
+  FullInventory inventory_{store_, clock_};
   Subscribers subscribers_;
   std::unique_ptr<AuthorityManager> manager_;
   std::unique_ptr<RotationDriver> driver_;
@@ -373,6 +397,21 @@ TEST_F(RotationDriverTest, AKeyThatIsNeverReplacedHoldsUpAnEmergencyForItsTurnAn
   while (Step() == RotationStep::kDistribute) Pass(absl::Seconds(1));
   EXPECT_EQ(Step(), RotationStep::kReissue);
   EXPECT_EQ(TimeAtStep(), kGrace + absl::Seconds(10)) << "100 keys at 10 a second";
+}
+
+TEST_F(RotationDriverTest, KeysAreReplacedAtTheirPaceHoweverLongTheInventoryTakesToRead) {
+  subscribers_.left = 40;
+  ASSERT_TRUE(driver_->Begin({}, "uid 0").ok());
+  while (Step() == RotationStep::kDistribute) Pass(absl::Seconds(1));
+  ASSERT_EQ(Step(), RotationStep::kReissue);
+  inventory_.takes = absl::Seconds(1);  // and so it is read every 20 s
+  Pass(absl::Seconds(30));
+  inventory_.reads = 0;
+  subscribers_.replaced_a_turn = 1;
+  for (int turn = 0; turn < 41 && Step() == RotationStep::kReissue; ++turn) Pass(absl::Milliseconds(250));
+  EXPECT_EQ(subscribers_.left, 0);
+  EXPECT_EQ(Step(), RotationStep::kDrain) << "the last one has been replaced: nothing is left to wait for";
+  EXPECT_LE(inventory_.reads, 2);
 }
 
 }  // namespace
