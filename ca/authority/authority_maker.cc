@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "ca/authority/authority_rows.h"
+#include "ca/authority/cross_certificate.h"
 #include "ca/base/status.h"
 #include "ca/x509/authority_builder.h"
 
@@ -47,8 +48,8 @@ absl::Status AuthorityMaker::CrossCertify(const AuthoritiesAndBundle& state, abs
   return absl::OkStatus();
 }
 
-absl::StatusOr<StoredAuthority> AuthorityMaker::MakeIssuing(const NewKey& key, const StoredAuthority& root,
-                                                            absl::Time now) const {
+absl::StatusOr<StoredAuthority> AuthorityMaker::MakeIssuing(const NewKey& key, const AuthoritiesAndBundle& state,
+                                                            const StoredAuthority& root, absl::Time now) const {
   MESHCA_ASSIGN_OR_RETURN(const SigningAuthority parent, ToAuthority(root));
   absl::StatusOr<Certificate> certificate;
   {
@@ -57,8 +58,8 @@ absl::StatusOr<StoredAuthority> AuthorityMaker::MakeIssuing(const NewKey& key, c
                                options_.issuing_lifetime, entropy_);
   }
   if (!certificate.ok()) return Annotate(certificate.status(), "new issuing authority");
-  StoredAuthority row =
-      MakeRow(AuthorityRole::kIssuing, AuthorityState::kActive, *certificate, parent.upstream, root.id, now);
+  StoredAuthority row = MakeRow(AuthorityRole::kIssuing, AuthorityState::kActive, *certificate, {}, root.id, now);
+  for (std::string& der : UpstreamOfSuccessor(state, root)) row.chain_der.push_back(std::move(der));
   MESHCA_RETURN_IF_ERROR(PutKey(key, row));
   return row;
 }

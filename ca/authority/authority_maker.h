@@ -43,9 +43,11 @@ class AuthorityMaker {
   // root's key, its certificate has ended, or its pathLenConstraint leaves no room.
   absl::Status CrossCertify(const AuthoritiesAndBundle& state, absl::Time now, NewRoot& root) const;
 
-  // A new issuing authority with `key` under `root`, in state active since `now`. The key of `root` is opened to sign
-  // this certificate, and wiped before this returns.
-  absl::StatusOr<StoredAuthority> MakeIssuing(const NewKey& key, const StoredAuthority& root, absl::Time now) const;
+  // A new issuing authority with `key` under `root`, in state active since `now`; its chain is as that of the authority
+  // which it follows in `state` (UpstreamOfSuccessor). The key of `root` is opened to sign this certificate, and wiped
+  // before this returns.
+  absl::StatusOr<StoredAuthority> MakeIssuing(const NewKey& key, const AuthoritiesAndBundle& state,
+                                              const StoredAuthority& root, absl::Time now) const;
 
   // A new key of JWT-SVIDs, in state prepared.
   absl::StatusOr<StoredJwtAuthority> MakeJwtKey(absl::Time now) const { return MakeJwtAuthority(keys_, now); }

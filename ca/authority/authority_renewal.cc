@@ -49,7 +49,8 @@ absl::Status AuthorityRenewal::TakeStep(const RenewalStep& step, absl::Time now,
   if (key == nullptr) {
     MESHCA_ASSIGN_OR_RETURN(key, maker_.GenerateKey());
   }
-  MESHCA_ASSIGN_OR_RETURN(StoredAuthority issuing, maker_.MakeIssuing(*key, *FindById(state, step.authority_id), now));
+  MESHCA_ASSIGN_OR_RETURN(StoredAuthority issuing,
+                          maker_.MakeIssuing(*key, state, *FindById(state, step.authority_id), now));
   MESHCA_RETURN_IF_ERROR(ledger_.Commit(ChangeIssuing(state, ledger_.trust_domain(), std::move(issuing), reason)));
   key = nullptr;  // a second issuing authority gets a key of its own
   return absl::OkStatus();

@@ -12,15 +12,8 @@ namespace {
 using Act = JwtKeyDecision::Act;
 
 Laggard MakeLaggard(const SubscriberRecord& subscriber, const JwtAuthority& prepared, absl::Time until) {
-  Laggard laggard;
+  Laggard laggard = LaggardOf(subscriber);
   laggard.reason = subscriber.rejected.empty() ? Laggard::Reason::kNotAcknowledged : Laggard::Reason::kRejected;
-  laggard.spiffe_id = subscriber.spiffe_id;
-  laggard.instance = subscriber.instance;
-  laggard.node = subscriber.node;
-  laggard.via = subscriber.kind;
-  laggard.connected = subscriber.connected;
-  laggard.trust_version = subscriber.trust_version;
-  laggard.serial = subscriber.serial;
   laggard.since = std::max(subscriber.first_seen, prepared.created_at);
   laggard.until = until;
   laggard.detail = subscriber.rejected.empty() ? EvictionAdvice(subscriber) : subscriber.rejected;

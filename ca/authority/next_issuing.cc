@@ -21,7 +21,7 @@ absl::StatusOr<StoredAuthority> NextIssuing::RowFor(const AuthoritiesAndBundle& 
   const StoredAuthority* root = FindById(state, root_id_);
   if (root == nullptr) return absl::DataLossError(absl::StrCat("root ", root_id_, " is not in the database"));
   if (!root->key_reference.empty()) {
-    if (key_ != nullptr) return maker_->MakeIssuing(*key_, *root, now);
+    if (key_ != nullptr) return maker_->MakeIssuing(*key_, state, *root, now);
     // Another server has taken in the root's key since the snapshot was made.
     return absl::AbortedError(absl::StrCat("the key of root ", root_id_.substr(0, 16), " has just come: try again"));
   }

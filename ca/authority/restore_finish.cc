@@ -30,7 +30,7 @@ absl::StatusOr<AuthorityChange> ReplaceIssuing(const AuthorityLedger& ledger, co
     return change;
   }
   MESHCA_ASSIGN_OR_RETURN(const std::unique_ptr<NewKey> key, maker.GenerateKey());
-  MESHCA_ASSIGN_OR_RETURN(StoredAuthority issuing, maker.MakeIssuing(*key, *root, reason.now));
+  MESHCA_ASSIGN_OR_RETURN(StoredAuthority issuing, maker.MakeIssuing(*key, state, *root, reason.now));
   return ChangeIssuing(state, ledger.trust_domain(), std::move(issuing), reason);
 }
 

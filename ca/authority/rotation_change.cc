@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/authority/authority_rows.h"
+#include "ca/authority/cross_certificate.h"
 #include "ca/base/status.h"
 
 namespace meshca {
@@ -88,18 +89,6 @@ void HandOver(const AuthoritiesAndBundle& state, const StoredAuthority& next, St
   PublishRoots(state, RootsWithFirst(state, next.chain_der.front()), reason.now, change);
 }
 
-// `row` without the certificates that lead from its root's key to another root.
-StoredAuthority WithoutCross(StoredAuthority row, const StoredAuthority& root) {
-  if (row.id == root.id) {
-    row.chain_der.resize(1);
-    return row;
-  }
-  for (size_t i = 1; i < root.chain_der.size(); ++i) {
-    if (!row.chain_der.empty() && row.chain_der.size() > 1) std::erase(row.chain_der, root.chain_der[i]);
-  }
-  return row;
-}
-
 }  // namespace
 
 const RootRotation* RunningRotation(const AuthoritiesAndBundle& state) {
@@ -119,8 +108,6 @@ const StoredAuthority* UsableIssuing(const AuthoritiesAndBundle& state, const st
   }
   return newest;
 }
-
-bool IsCrossCertified(const StoredAuthority& root) { return root.chain_der.size() > 1; }
 
 absl::StatusOr<AuthorityChange> PrepareRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
                                                 NewRoot root, const RotationOptions& options,
@@ -180,13 +167,14 @@ absl::StatusOr<AuthorityChange> PublishRotation(const AuthoritiesAndBundle& stat
 }
 
 absl::StatusOr<AuthorityChange> ActivateRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
-                                                 StoredAuthority issuing, const std::string& forced,
+                                                 StoredAuthority issuing, LeafChains chains, const std::string& forced,
                                                  const ChangeReason& reason) {
   if (!IsAt(state, {RotationStep::kDistribute})) return RefuseStep(state, "activate the new root");
   AuthorityChange change = MoveToStep(state, domain, RotationStep::kReissue, "root.activate", reason);
   RememberForced(forced, change);
   const StoredAuthority* next = FindById(state, change.rotation->new_root_id);
   if (next == nullptr) return NewRootIsMissing();
+  if (chains == LeafChains::kWithoutCross) issuing = WithoutCross(std::move(issuing), *next);
   HandOver(state, *next, std::move(issuing), reason, change);
   return change;
 }

@@ -28,8 +28,8 @@ struct NewRoot {
   std::optional<StoredAuthority> issuing;
 };
 
-// Whether the chain of `root` holds a cross-certificate: a certificate for its key by another root.
-bool IsCrossCertified(const StoredAuthority& root);
+// Whether the leaves that a new root's issuing authority signs carry the root's cross-certificate, if it has one.
+enum class LeafChains { kWithoutCross, kWithCross };
 
 // -> prepare: stores the new root and the rotation, publishes nothing. In an emergency the present root and all
 // authorities under it are tainted. FailedPrecondition: a rotation runs already (ROTATION_RUNS), no root is active, or
@@ -40,11 +40,11 @@ absl::StatusOr<AuthorityChange> PrepareRotation(const AuthoritiesAndBundle& stat
 // prepare -> distribute: the bundle holds both roots, the old one first.
 absl::StatusOr<AuthorityChange> PublishRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
                                                 const ChangeReason& reason);
-// distribute -> reissue: `issuing`, under the new root, signs from now on; the new root comes first in the bundle.
-// `forced` is added to RootRotation::forced: "" if the evidence was complete, else who forced the step and whom it cut
-// off.
+// distribute -> reissue: `issuing`, under the new root, signs from now on, with `chains` behind its leaves; the new
+// root comes first in the bundle. `forced` is added to RootRotation::forced: "" if the evidence was complete, else who
+// forced the step and whom it cut off.
 absl::StatusOr<AuthorityChange> ActivateRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
-                                                 StoredAuthority issuing, const std::string& forced,
+                                                 StoredAuthority issuing, LeafChains chains, const std::string& forced,
                                                  const ChangeReason& reason);
 // reissue -> drain.
 absl::StatusOr<AuthorityChange> DrainRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,

@@ -93,19 +93,13 @@ void EvidenceJudge::Judge(const SubscriberRecord& subscriber) {
   // Who left will ask for the bundle of the day when it comes back.
   if ((step_ == For::kEnd || Hurried()) && !subscriber.connected) return;
   ++evidence_.subscribers;
+  if (!subscriber.takes_bundle && !facts_.rotation.external_confirmed) ++evidence_.roots_unseen;
   const std::optional<Laggard::Reason> why = WhyBehind(subscriber);
   if (!why.has_value()) return;
   ++evidence_.subscribers_behind;
   if (subscriber.connected) ++evidence_.connected_behind;
-  Laggard laggard;
+  Laggard laggard = LaggardOf(subscriber);
   laggard.reason = *why;
-  laggard.spiffe_id = subscriber.spiffe_id;
-  laggard.instance = subscriber.instance;
-  laggard.node = subscriber.node;
-  laggard.via = subscriber.kind;
-  laggard.connected = subscriber.connected;
-  laggard.trust_version = subscriber.trust_version;
-  laggard.serial = subscriber.serial;
   laggard.since = std::max(subscriber.first_seen,
                            *why == Laggard::Reason::kOldKey ? facts_.rotation.step_at : facts_.rotation.published_at);
   laggard.until = until;
@@ -151,6 +145,10 @@ void EvidenceJudge::AddLeaf(const LiveLeaf& leaf) {
 void EvidenceJudge::Add(Laggard laggard) {
   if (laggard.until != absl::InfiniteFuture()) evidence_.until = std::max(evidence_.until, laggard.until);
   if (evidence_.laggards.size() < RotationEvidence::kLaggardsShown) evidence_.laggards.push_back(std::move(laggard));
+}
+
+bool MayHoldOldRootAlone(const RotationFacts& facts, const RotationEvidence& evidence) {
+  return facts.rotation.emergency || !evidence.Satisfied() || evidence.roots_unseen > 0;
 }
 
 absl::string_view ForcedByName(ForcedBy by) {

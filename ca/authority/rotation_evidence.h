@@ -95,6 +95,11 @@ class EvidenceJudge {
   RotationEvidence evidence_;
 };
 
+// Whether somebody may hold the old root alone when the new one begins to sign on this evidence of an activation, and
+// needs the cross-certificate to verify leaves: the evidence is not complete, the emergency did not ask everybody, or a
+// subscriber takes its roots from elsewhere.
+bool MayHoldOldRootAlone(const RotationFacts& facts, const RotationEvidence& evidence);
+
 // Why an automatic step is taken although its evidence is not complete.
 enum class ForcedBy { kNothing, kDeadline, kEmergencyGrace };
 absl::string_view ForcedByName(ForcedBy by);  // "", "the deadline", "the emergency grace", for RootRotation::forced

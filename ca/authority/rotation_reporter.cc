@@ -3,6 +3,7 @@
 #include <optional>
 #include <utility>
 
+#include "ca/authority/cross_certificate.h"
 #include "ca/base/log.h"
 
 namespace meshca {
@@ -63,6 +64,14 @@ RotationReport RotationReporter::MakeReport(const AuthoritySnapshot& snapshot, a
     report.warnings.push_back(
         "the old root cannot certify the new one (its key is not held, or its pathLenConstraint leaves no room): who "
         "holds the old root alone cannot verify new certificates");
+  }
+  if (LeavesCarryCross(snapshot)) {
+    report.warnings.push_back(
+        "somebody may hold the old root alone (an emergency, a forced step, or roots taken from elsewhere), so new "
+        "chains "
+        "carry the new root's cross-certificate: verifiers in Java that are fed by the Workload API refuse such a "
+        "chain "
+        "after the retirement, until its holder renews");
   }
   return report;
 }

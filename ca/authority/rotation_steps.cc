@@ -48,6 +48,8 @@ absl::Status TakeRotationStep(AuthorityManager& authorities, Act act, absl::stri
   const std::string forced = forced_by.empty() ? "" : ForcedText(ForcedActName(act), view.evidence, forced_by, now);
   const std::string judged = absl::StrCat(view.evidence.subscribers, " subscribers judged, none behind");
   const ChangeReason reason = {actor, forced.empty() ? judged : forced, now};
+  const LeafChains chains =
+      MayHoldOldRootAlone(view.facts, view.evidence) ? LeafChains::kWithCross : LeafChains::kWithoutCross;
   std::optional<NextIssuing> next;
   if (act == Act::kActivate) {
     MESHCA_ASSIGN_OR_RETURN(
@@ -58,7 +60,7 @@ absl::Status TakeRotationStep(AuthorityManager& authorities, Act act, absl::stri
       case Act::kPublish: return PublishRotation(state, domain, {actor, "the bundle holds both roots", now});
       case Act::kActivate: {
         MESHCA_ASSIGN_OR_RETURN(StoredAuthority issuing, next->RowFor(state, now));
-        return ActivateRotation(state, domain, std::move(issuing), forced, reason);
+        return ActivateRotation(state, domain, std::move(issuing), chains, forced, reason);
       }
       case Act::kDrain: return DrainRotation(state, domain, {actor, "every key held here was replaced", now});
       case Act::kRetire: return RetireRotation(state, domain, forced, reason);

@@ -138,7 +138,7 @@ absl::StatusOr<AuthorityRows> SetAdoption::MakeRows(const AuthoritySet& set, Key
   }
   if (!set.issuing.has_value()) {
     MESHCA_ASSIGN_OR_RETURN(const std::unique_ptr<NewKey> key, maker_.GenerateKey());
-    MESHCA_ASSIGN_OR_RETURN(rows.issuing, maker_.MakeIssuing(*key, rows.root, now));
+    MESHCA_ASSIGN_OR_RETURN(rows.issuing, maker_.MakeIssuing(*key, ledger_.state(), rows.root, now));
   }
   for (const Certificate& root : set.more_roots) rows.more_roots_der.push_back(root.der().bytes());
   return rows;

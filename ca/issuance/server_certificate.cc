@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "ca/authority/cross_certificate.h"
 #include "ca/base/log.h"
 #include "ca/base/status.h"
 #include "ca/base/typed_address.h"
@@ -62,11 +63,12 @@ absl::StatusOr<Certificate> FindRoot(const AuthoritySnapshot& snapshot, absl::st
 }
 
 // What follows the leaf: the authorities, then the self-signed roots they lead to, so that a client which holds no more
-// than a fingerprint finds it. While a rotation runs those are two, and both stand behind the cross-certificate: some
-// verifiers stop at the first self-signed certificate they meet.
+// than a fingerprint finds it. While a rotation runs those are two, and both stand behind the cross-certificate,
+// whether the leaves' chains carry it or not: some verifiers stop at the first self-signed certificate they meet.
 absl::StatusOr<std::vector<Certificate>> ChainAfterLeaf(const AuthoritySnapshot& snapshot) {
   std::vector<Certificate> chain = snapshot.chain_tail;
-  if (snapshot.rotation.has_value() && !snapshot.rotation->Ended() && !snapshot.issuing->upstream.empty()) {
+  if (const std::vector<Certificate> cross = FindCross(snapshot); !cross.empty()) {
+    if (!LeavesCarryCross(snapshot)) chain.insert(chain.end(), cross.begin(), cross.end());
     if (auto old_root = FindRoot(snapshot, snapshot.rotation->old_root_id); old_root.ok()) {
       chain.push_back(*std::move(old_root));
     }
@@ -150,7 +152,7 @@ bool ServerCertificate::IsDue(const AuthoritySnapshot& snapshot, absl::Time now)
   if (now < validity.not_before || now >= renew_at_) return true;
   if (snapshot.issuing != nullptr && snapshot.issuing->root_id != root_id_ && !MustStay(snapshot)) return true;
   // The rotation has ended: the way to the old root leaves the chain.
-  if (snapshot.issuing != nullptr && crossed_ && snapshot.issuing->upstream.empty()) return true;
+  if (snapshot.issuing != nullptr && crossed_ && FindCross(snapshot).empty()) return true;
   for (const SigningAuthority& authority : snapshot.authorities) {
     if (authority.id == authority_id_ && authority.state == AuthorityState::kRetired) return true;
   }
@@ -161,7 +163,7 @@ bool ServerCertificate::IsDue(const AuthoritySnapshot& snapshot, absl::Time now)
 // one; without it the certificate stays where it is until the old root is retired.
 bool ServerCertificate::MustStay(const AuthoritySnapshot& snapshot) const {
   return snapshot.rotation.has_value() && !snapshot.rotation->Ended() && snapshot.rotation->old_root_id == root_id_ &&
-         snapshot.rotation->step != RotationStep::kRetire && snapshot.issuing->upstream.empty();
+         snapshot.rotation->step != RotationStep::kRetire && FindCross(snapshot).empty();
 }
 
 absl::Status ServerCertificate::RenewWithRetries(absl::Time now) {
@@ -211,7 +213,7 @@ absl::Status ServerCertificate::Renew(const AuthoritySnapshot& snapshot, absl::T
   renew_at_ = now + std::max(kRenewNotBefore, (leaf_.validity().not_after - now) / 2);
   authority_id_ = issuing.id;
   root_id_ = issuing.root_id;
-  crossed_ = snapshot.rotation.has_value() && !snapshot.rotation->Ended() && !issuing.upstream.empty();
+  crossed_ = !FindCross(snapshot).empty();
   LogInfo("server certificate renewed",
           {{"serial", leaf_.serial_hex()}, {"until", OffsetText(leaf_.validity().not_after)}});
   return absl::OkStatus();

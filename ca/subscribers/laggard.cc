@@ -4,6 +4,18 @@
 #include "ca/base/utc_text.h"
 
 namespace meshca {
+Laggard LaggardOf(const SubscriberRecord& subscriber) {
+  Laggard laggard;
+  laggard.spiffe_id = subscriber.spiffe_id;
+  laggard.instance = subscriber.instance;
+  laggard.node = subscriber.node;
+  laggard.via = subscriber.kind;
+  laggard.connected = subscriber.connected;
+  laggard.trust_version = subscriber.trust_version;
+  laggard.serial = subscriber.serial;
+  return laggard;
+}
+
 absl::string_view LaggardReasonName(Laggard::Reason reason) {
   switch (reason) {
     case Laggard::Reason::kNotAcknowledged: return "not-acknowledged";

@@ -9,6 +9,7 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "ca/subscribers/subscriber_record.h"
 #include "ca/subscribers/trust_version.h"
 
 namespace meshca {
@@ -36,6 +37,8 @@ struct Laggard {
   std::string detail;          // for people: what to do, or the NACK's text
 };
 
+// What a subscriber says of itself. Why, since when and until when it is behind is left to whoever judged it.
+Laggard LaggardOf(const SubscriberRecord& subscriber);
 absl::string_view LaggardReasonName(Laggard::Reason reason);  // "not-acknowledged", ...
 // "spiffe://td/web on node-1 (pid 4242): holds bundle 3 of 4 since 20:15:00Z; ...": one line for people.
 std::string LaggardText(const Laggard& laggard);
@@ -48,6 +51,7 @@ struct RotationEvidence {
   // The first kLaggardsShown of those who are behind, subscribers before leaves. The counts include all of them.
   std::vector<Laggard> laggards;
   uint64_t connected_behind = 0;  // of subscribers_behind: those that are connected, and count until they act
+  uint64_t roots_unseen = 0;      // of `subscribers`: those that take their roots from where nobody sees them
   // When the last of all others who are behind ceases to count in any case; InfinitePast: there are no others.
   absl::Time until = absl::InfinitePast();
 

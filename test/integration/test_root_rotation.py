@@ -280,18 +280,20 @@ def java_verifier():
             VERIFIERS / "Verify.java"]
 
 
-def accepts(verifier, roots, chain):
-    return subprocess.run([*verifier, roots, chain], capture_output=True, text=True, check=False).returncode == 0
+def accepts(verifier, roots, chain, *how):
+    return subprocess.run([*verifier, roots, chain, *how], capture_output=True, text=True, check=False).returncode == 0
 
 
 def check_cross_signing(server, tmp_path, accepts_chain):
-    """In the overlap who holds the old root alone accepts new leaves; afterwards a stolen old key is worth nothing."""
+    """Where somebody may hold the old root alone its holders accept new leaves in the overlap; afterwards a stolen old
+    key is worth nothing."""
     known = KnownRoot(tmp_path / "known")
     ca = server(*QUICK)
     ca.cli("root", "import", known.folder)
+    request(ca, tmp_path / "before", "--ttl", "10m")
     ca.cli("root", "prepare")
     assert len(certificates.load_all(ca.root_pem)) == 2
-    ca.cli("root", "activate")
+    ca.cli("root", "activate", "--force")
     overlap = request(ca, tmp_path / "overlap")
     # leaf, issuing authority under the new root, the new root's key certified by the old one
     assert len(certificates.load_all((overlap / "cert-chain.pem").read_bytes())) == 3
@@ -301,8 +303,9 @@ def check_cross_signing(server, tmp_path, accepts_chain):
     new_root.write_bytes(roots[0].public_bytes(Encoding.PEM))
     assert accepts_chain(known.pem, overlap / "cert-chain.pem")
     assert accepts_chain(new_root, overlap / "cert-chain.pem")
+    assert any("hold the old root alone" in warning for warning in rotation.status(ca)["warnings"])
 
-    ca.cli("root", "retire")
+    ca.cli("root", "retire", "--force")
     wait_until(lambda: rotation.status(ca)["step"] == "done", 60, lambda: rotation.status(ca))
     after = request(ca, tmp_path / "after")
     assert len(certificates.load_all((after / "cert-chain.pem").read_bytes())) == 2
@@ -315,6 +318,22 @@ def check_cross_signing(server, tmp_path, accepts_chain):
     everything.write_bytes(stolen.read_bytes() + (overlap / "cert-chain.pem").read_bytes() +
                            (overlap / "root-cert.pem").read_bytes())
     assert not accepts_chain(new_root, everything)
+
+
+def test_a_chain_that_java_verifies_stays_good_when_the_old_root_goes(server, tmp_path, java_verifier):
+    """On complete evidence everybody holds the new root when it begins to sign, so no chain leads to the old one: Java
+    would refuse such a chain from the retirement on."""
+    ca = server(*QUICK)
+    ca.cli("root", "prepare")
+    ca.cli("root", "activate")
+    overlap = request(ca, tmp_path / "overlap", "--ttl", "10m")
+    chain = overlap / "cert-chain.pem"
+    assert len(certificates.load_all(chain.read_bytes())) == 2
+    assert not rotation.status(ca).get("warnings")
+    new_root = tmp_path / "new-root.pem"
+    new_root.write_bytes(certificates.load_all((overlap / "root-cert.pem").read_bytes())[0].public_bytes(Encoding.PEM))
+    assert accepts(java_verifier, overlap / "root-cert.pem", chain, "as-it-comes")
+    assert accepts(java_verifier, new_root, chain, "as-it-comes")
 
 
 def test_cross_signing_by_openssl(server, tmp_path):

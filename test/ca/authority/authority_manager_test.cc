@@ -683,7 +683,8 @@ TEST_F(PluggedInManager, IstiosPublishedRootRotationGoesThrough) {
   const TrustDomain& domain = options_.trust_domain;
   change([&](const AuthoritiesAndBundle& s) { return PublishRotation(s, domain, reason); });
   change([&](const AuthoritiesAndBundle& s) {
-    return ActivateRotation(s, domain, *UsableIssuing(s, b_root.id(), clock_.Now()), "", reason);
+    return ActivateRotation(s, domain, *UsableIssuing(s, b_root.id(), clock_.Now()), LeafChains::kWithCross, "",
+                            reason);
   });
   EXPECT_EQ(manager->Current()->issuing->id, b.id());
   EXPECT_EQ(manager->LastError(), "");
@@ -716,7 +717,8 @@ TEST_F(PluggedInManager, RetiringARootTakesEveryCertificateOfItsKeyOutOfTheBundl
   for (const auto& step : std::vector<std::function<absl::StatusOr<AuthorityChange>(const AuthoritiesAndBundle&)>>{
            [&](const auto& s) { return PublishRotation(s, domain, reason); },
            [&](const auto& s) {
-             return ActivateRotation(s, domain, *UsableIssuing(s, b_root.id(), clock_.Now()), "", reason);
+             return ActivateRotation(s, domain, *UsableIssuing(s, b_root.id(), clock_.Now()), LeafChains::kWithCross,
+                                     "", reason);
            },
            [&](const auto& s) { return RetireRotation(s, domain, "", reason); }}) {
     const absl::Status changed = manager->Change(step);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "ca/authority/cross_certificate.h"
 #include "ca/base/status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -136,7 +137,9 @@ const std::vector<Act>& Acts() {
        "distribute"},
       {"Activate",
        {"distribute"},
-       [](State state) { return ActivateRotation(state, Domain(), NewIssuing(kPrepared), "", kReason); },
+       [](State state) {
+         return ActivateRotation(state, Domain(), NewIssuing(kPrepared), LeafChains::kWithCross, "", kReason);
+       },
        "root.activate",
        "reissue"},
       {"Drain",
@@ -399,11 +402,33 @@ TEST(RotationChange, WhatIsPublishedAlreadyTakesNoNewNumber) {
 TEST(RotationChange, OtherRootsKeepTheirPlaceInTheBundle) {
   AuthoritiesAndBundle state = StateAt("distribute");
   state.bundle->roots_der = {"der of O", "der of X", "der of N"};
-  const AuthorityChange activated = *ActivateRotation(state, Domain(), NewIssuing(kPrepared), "", kReason);
+  const AuthorityChange activated =
+      *ActivateRotation(state, Domain(), NewIssuing(kPrepared), LeafChains::kWithCross, "", kReason);
   EXPECT_THAT(activated.bundle->roots_der, ElementsAre("der of N", "der of O", "der of X"));
   state = StateAt("drain");
   state.bundle->roots_der = {"der of N", "der of O", "der of X"};
   EXPECT_THAT(RetireRotation(state, Domain(), "", kReason)->bundle->roots_der, ElementsAre("der of N", "der of X"));
+}
+
+TEST(RotationChange, OnlyTheRootsOwnRowCarriesACrossCertificateThatNobodyNeeds) {
+  const AuthorityChange change =
+      *ActivateRotation(StateAt("distribute"), Domain(), NewIssuing(kPrepared), LeafChains::kWithoutCross, "", kReason);
+  EXPECT_THAT(Written(change, "N").chain_der, ElementsAre("der of N", "der of N by O"));
+  EXPECT_THAT(Written(change, "n1").chain_der, ElementsAre("der of n1"));
+}
+
+TEST(RotationChange, ASuccessorsChainIsAsThatOfTheOneItFollows) {
+  AuthoritiesAndBundle state = StateAt("drain");
+  EXPECT_THAT(UpstreamOfSuccessor(state, NewRoot(kActive)), ElementsAre("der of N by O"));
+  for (StoredAuthority& row : state.authorities) {
+    if (row.id == "n1") row.chain_der.resize(1);
+  }
+  EXPECT_THAT(UpstreamOfSuccessor(state, NewRoot(kActive)), IsEmpty());
+  // A prepared one has signed nothing yet.
+  state.authorities.push_back(NewIssuing(kPrepared));
+  EXPECT_THAT(UpstreamOfSuccessor(state, NewRoot(kActive)), IsEmpty());
+  EXPECT_THAT(UpstreamOfSuccessor(StateAt("distribute"), NewRoot(kPrepared)), ElementsAre("der of N by O"));
+  EXPECT_THAT(UpstreamOfSuccessor(state, Root("O", kOld)), IsEmpty());
 }
 
 TEST(RotationChange, ChainsLoseTheCrossCertificateWithTheOldRoot) {
@@ -421,8 +446,12 @@ TEST(RotationChange, WithoutACrossCertificateTheNewChainsStayAsTheyAre) {
 
 TEST(RotationChange, WhatWasForcedIsRememberedInOrder) {
   AuthoritiesAndBundle state = StateAt("distribute");
-  EXPECT_EQ(ActivateRotation(state, Domain(), NewIssuing(kPrepared), "", kReason)->rotation->forced, "");
-  EXPECT_EQ(ActivateRotation(state, Domain(), NewIssuing(kPrepared), "first", kReason)->rotation->forced, "first");
+  EXPECT_EQ(
+      ActivateRotation(state, Domain(), NewIssuing(kPrepared), LeafChains::kWithCross, "", kReason)->rotation->forced,
+      "");
+  EXPECT_EQ(ActivateRotation(state, Domain(), NewIssuing(kPrepared), LeafChains::kWithCross, "first", kReason)
+                ->rotation->forced,
+            "first");
   state = StateAt("drain");
   state.rotation->forced = "first";
   EXPECT_EQ(RetireRotation(state, Domain(), "second", kReason)->rotation->forced, "first; second");
@@ -478,10 +507,11 @@ TEST(RotationChange, ARotationWhoseRootIsMissingIsDataLoss) {
   for (const char* name : {"prepare", "distribute", "drain"}) {
     AuthoritiesAndBundle state = StateAt(name);
     std::erase_if(state.authorities, [](const StoredAuthority& row) { return row.id == "N"; });
-    const absl::Status status = name == std::string("prepare") ? PublishRotation(state, Domain(), kReason).status()
-                                : name == std::string("distribute")
-                                    ? ActivateRotation(state, Domain(), NewIssuing(kPrepared), "", kReason).status()
-                                    : RetireRotation(state, Domain(), "", kReason).status();
+    const absl::Status status =
+        name == std::string("prepare") ? PublishRotation(state, Domain(), kReason).status()
+        : name == std::string("distribute")
+            ? ActivateRotation(state, Domain(), NewIssuing(kPrepared), LeafChains::kWithCross, "", kReason).status()
+            : RetireRotation(state, Domain(), "", kReason).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << name << ": " << status;
   }
 }

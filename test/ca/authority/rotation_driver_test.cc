@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "ca/authority/cross_certificate.h"
 #include "ca/base/status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -110,11 +111,66 @@ TEST_F(RotationDriverTest, GoesFromStepToStepAndKeepsTheChainsOfEach) {
   Pass();
   EXPECT_NE(manager_->Current()->issuing->root_id, old_root);
   EXPECT_EQ(manager_->Current()->bundle->roots[1].spki_sha256_hex(), old_root);
-  EXPECT_EQ(ChainOfIssuing(), 2u) << "the issuing authority, and the new root certified by the old one";
+  EXPECT_EQ(ChainOfIssuing(), 1u) << "everybody holds the new root: nobody needs the way round by the old one";
   for (int look = 0; look < 5; ++look) Pass();
   EXPECT_EQ(Step(), RotationStep::kDone);
   EXPECT_EQ(manager_->Current()->bundle->roots.size(), 1u);
   EXPECT_EQ(ChainOfIssuing(), 1u);
+}
+
+TEST_F(RotationDriverTest, LeavesCarryTheCrossCertificateWhereSomebodyMayNeedIt) {
+  SubscriberRecord reads_a_file = Silent(clock_.Now());
+  reads_a_file.takes_bundle = false;
+  subscribers_.records = {reads_a_file};
+  ASSERT_TRUE(driver_->Begin({}, "uid 0").ok());
+  EXPECT_THAT(driver_->Report().warnings, testing::IsEmpty());
+  Look();
+  Pass();
+  EXPECT_NE(Step(), RotationStep::kDistribute);
+  EXPECT_EQ(ChainOfIssuing(), 2u) << "the issuing authority, and the new root certified by the old one";
+  EXPECT_TRUE(LeavesCarryCross(*manager_->Current()));
+  EXPECT_THAT(driver_->Report().warnings, testing::ElementsAre(HasSubstr("may hold the old root alone")));
+  // Whatever signs next under this root stands like the one that it follows.
+  ASSERT_TRUE(driver_->Rollback("uid 0").ok());
+  EXPECT_EQ(ChainOfIssuing(), 1u);
+  ASSERT_TRUE(driver_->Rollback("uid 0").ok());
+  EXPECT_EQ(ChainOfIssuing(), 2u);
+  subscribers_.records.clear();
+  for (int look = 0; look < 8; ++look) Pass();
+  EXPECT_EQ(Step(), RotationStep::kDone);
+  EXPECT_EQ(ChainOfIssuing(), 1u);
+  EXPECT_THAT(FindCross(*manager_->Current()), testing::IsEmpty());
+}
+
+TEST_F(RotationDriverTest, AfterARollbackTheChainsStayAsShortAsTheyWere) {
+  ASSERT_TRUE(driver_->Begin({}, "uid 0").ok());
+  subscribers_.left = 1;  // so that it stays where it can be rolled back
+  Look();
+  Pass();
+  ASSERT_EQ(Step(), RotationStep::kReissue);
+  ASSERT_EQ(ChainOfIssuing(), 1u);
+  ASSERT_TRUE(driver_->Rollback("uid 0").ok());
+  ASSERT_TRUE(driver_->Rollback("uid 0").ok());
+  EXPECT_EQ(ChainOfIssuing(), 1u);
+  EXPECT_THAT(FindCross(*manager_->Current()), testing::SizeIs(1)) << "for the CA's own certificate";
+}
+
+TEST_F(RotationDriverTest, AnEmergencysLeavesCarryTheCrossCertificate) {
+  subscribers_.left = 1;
+  ASSERT_TRUE(driver_->Begin(Emergency(), "uid 0").ok());
+  Look();
+  Pass();
+  ASSERT_EQ(Step(), RotationStep::kReissue);
+  EXPECT_EQ(ChainOfIssuing(), 2u) << "it asked nobody who has left";
+}
+
+TEST_F(RotationDriverTest, AForcedActivationsLeavesCarryTheCrossCertificate) {
+  subscribers_.records = {Silent(clock_.Now())};
+  RotationOptions by_hand;
+  by_hand.automatic = false;
+  ASSERT_TRUE(driver_->Begin(by_hand, "uid 0").ok());
+  ASSERT_TRUE(driver_->Activate(/*force=*/true, "uid 0").ok());
+  EXPECT_EQ(ChainOfIssuing(), 2u) << "somebody has not acknowledged the new root";
 }
 
 TEST_F(RotationDriverTest, ASecondOneIsRefusedAndOneByHandIsTakenOver) {

@@ -202,6 +202,25 @@ INSTANTIATE_TEST_SUITE_P(
                      1, 1, "not-acknowledged"}),
     [](const auto& info) { return std::string(info.param.name); });
 
+TEST(EvidenceOf, SaysWhetherSomebodyMayHoldTheOldRootAlone) {
+  const auto may = [](const RotationFacts& facts) {
+    return MayHoldOldRootAlone(facts, EvidenceJudge(For::kActivation, facts, Policy()).Take());
+  };
+  RotationFacts facts = Facts(RotationStep::kDistribute, {Envoy("a")});
+  EXPECT_FALSE(may(facts));
+  facts.rotation.emergency = true;
+  EXPECT_TRUE(may(facts)) << "who has left was not asked";
+  facts = Facts(RotationStep::kDistribute, {With("a", [](auto& r) { r.trust_version = 7; })});
+  EXPECT_TRUE(may(facts)) << "its activation would be forced";
+  facts = Facts(RotationStep::kDistribute, {Envoy("a"), With("b", [](auto& r) { r.takes_bundle = false; })});
+  EXPECT_TRUE(may(facts)) << "nobody knows which roots it reads";
+  facts.rotation.external_confirmed = true;
+  EXPECT_FALSE(may(facts));
+  facts.rotation.external_confirmed = false;
+  facts.subscribers[1].evicted_at = kNow;
+  EXPECT_FALSE(may(facts));
+}
+
 TEST(EvidenceOf, LeavesCountUnlessTheirSubscriberIsKnown) {
   const RotationFacts facts = Facts(RotationStep::kDrain, {With("a", [](auto& r) { r.authority_id = "issuing-new"; })});
   EvidenceJudge judge(For::kRetirement, facts, Policy());
