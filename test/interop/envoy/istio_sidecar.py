@@ -132,7 +132,8 @@ class Sidecar(EnvoyProcess):
                                      self.folder / "pilot-agent.log", env, self.folder)
         self.admin = f"127.0.0.1:{admin_port}"
         if wait_ready:
-            wait_until(lambda: self.ready() or not self.background.running(), 60, lambda: "Envoy ready\n" + self.background.output())
+            wait_until(lambda: self.ready() or not self.background.running(), 60,
+                       lambda: "Envoy ready\n" + self.background.output())
             assert self.background.running(), self.background.output()
         return self
 
