@@ -2,7 +2,7 @@
 # Builds meshca and starts a certificate authority with fresh state, in the foreground; prints what to try next.
 #   ./cli/quickstart.sh          until Ctrl-C
 #   ./cli/quickstart.sh --demo   plays the whole story by itself with two Envoys; exit code 0 only if all of it held
-#   ./cli/quickstart.sh --mesh   services in the languages whose toolchains are here call each other through it all
+#   ./cli/quickstart.sh --mesh   an agent, and services in the languages whose toolchains are here: mTLS through it all
 # Installs the Debian packages it lacks (as root or with sudo). Everything it makes is under build/.
 set -euo pipefail
 cd "$(dirname "$0")/.."

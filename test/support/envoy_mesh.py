@@ -54,23 +54,23 @@ def meshca_over_mtls(address, folder):
             "load_assignment": {"cluster_name": "meshca", **_endpoint(_socket_address(host, int(port)))}}
 
 
-def sds_secret(name, delta=False):
-    """An SdsSecretConfig for `name` from the cluster "meshca"."""
+def sds_secret(name, delta=False, source="meshca"):
+    """An SdsSecretConfig for `name` from the cluster `source`."""
     # Envoy is ready when it has the secret, and not when it has waited for 15 s in vain.
     return {"name": name, "sds_config": {
         "resource_api_version": "V3", "initial_fetch_timeout": "0s",
         "api_config_source": {"api_type": "DELTA_GRPC" if delta else "GRPC", "transport_api_version": "V3",
-                              "grpc_services": [{"envoy_grpc": {"cluster_name": "meshca"}}]}}}
+                              "grpc_services": [{"envoy_grpc": {"cluster_name": source}}]}}}
 
 
-def mtls(peer_id, delta=False, key_name="default", roots_name="ROOTCA"):
-    """A CommonTlsContext that presents one secret and accepts one SPIFFE ID."""
+def mtls(peer_id, delta=False, key_name="default", roots_name="ROOTCA", source="meshca"):
+    """A CommonTlsContext that presents one secret and accepts one SPIFFE ID; both secrets come from the cluster `source`."""
     return {
-        "tls_certificate_sds_secret_configs": [sds_secret(key_name, delta)],
+        "tls_certificate_sds_secret_configs": [sds_secret(key_name, delta, source)],
         "combined_validation_context": {
             "default_validation_context": {
                 "match_typed_subject_alt_names": [{"san_type": "URI", "matcher": {"exact": peer_id}}]},
-            "validation_context_sds_secret_config": sds_secret(roots_name, delta)}}
+            "validation_context_sds_secret_config": sds_secret(roots_name, delta, source)}}
 
 
 def _http_listener(name, virtual_host, transport_socket=None):

@@ -1,7 +1,8 @@
 """A mesh of services in up to six languages that all call each other, while keys are renewed and roots are rotated.
 
-usage: mesh.py MESHCA FOLDER     `cli/quickstart.sh --mesh`: a CA of its own and the services of every toolchain that is
-                                 there; exits 0 only if no connection failed. BUILD_DIR of the C++ service is MESHCA's.
+usage: mesh.py MESHCA FOLDER     `cli/quickstart.sh --mesh`: a CA and a node's agent of its own, and the services of every
+                                 toolchain that is there; exits 0 only if no connection failed. The C++ service is the
+                                 one that was built beside MESHCA.
 README.md beside this file has the contract of a service.
 """
 
@@ -17,18 +18,25 @@ import ssl
 import subprocess
 import sys
 import time
+from concurrent import futures
 
+from agent_process import AgentProcess
 from background import Background, wait_until
 from meshca_process import MeshcaProcess
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 BUILT = ROOT / "build" / "interop" / "mesh"
-LIFETIME_S = 30
+NODE = "mesh-node"
 BUILD_TIMEOUT_S = 900
-# Leaves that are soon renewed; a stream that has held what it was told for two seconds has it.
-SERVE_OPTIONS = ("--leaf-lifetime", f"{LIFETIME_S}s", "--leaf-lifetime-max", "1h", "--rotation-skew", "0s",
-                 "--rotation-settle", "0s", "--rotation-delivered-after", "2s")
+LIFETIME_S = 30  # of the services' certificates: soon renewed
+# The agent's own certificate outlives the play. A stream that has held what it was told for two seconds has it.
+SERVE_OPTIONS = ("--leaf-lifetime", "30m", "--leaf-lifetime-max", "1h", "--rotation-skew", "0s", "--rotation-settle", "0s",
+                 "--rotation-delivered-after", "2s")
+# For play(): the CA is away for more than half of a certificate's life. What is left of it afterwards is more than the
+# 30 s that an agent which has tried in vain for so long waits at the most until it tries again.
+OUTAGE_LIFETIME_S = 120
+OUTAGE_S = 66
 
 
 @dataclasses.dataclass
@@ -119,15 +127,13 @@ PROGRAMS = {
 }
 
 
-# Java's verifier takes a peer's chain literally (CertPathValidator). What meshca signs while two roots are trusted ends
-# with the new root certified by the old one, and once the old one has gone Java refuses such a chain until its holder has
-# renewed. So the Java service takes no part where the root is rotated.
-NOT_THROUGH_A_NEW_ROOT = {"java"}
-
-
 def programs(names, folder, build_dir):
     """Builds the services of these languages; their executables are in `folder`, each in one of its own."""
-    return {name: PROGRAMS[name][0](pathlib.Path(folder).resolve() / name, pathlib.Path(build_dir)) for name in names}
+    folder, build_dir = pathlib.Path(folder).resolve(), pathlib.Path(build_dir)
+    # Two at a time: one compiles while another's packages come over the network.
+    with futures.ThreadPoolExecutor(2) as pool:
+        jobs = {name: pool.submit(PROGRAMS[name][0], folder / name, build_dir) for name in names}
+        return {name: job.result() for name, job in jobs.items()}
 
 
 def languages_here(build_dir):
@@ -249,22 +255,18 @@ def complaints(reports):
     return "\n".join(sorted(set(lines)))
 
 
-def failed(reports, with_jwts):
+def failed(reports):
     """How many calls failed or were refused in all."""
-    kinds = ("failed", "jwt_failed") if with_jwts else ("failed",)
-    return sum(report["refused"] + sum(peer[kind] for peer in report["peers"].values() for kind in kinds)
+    return sum(report["refused"] + sum(peer["failed"] + peer["jwt_failed"] for peer in report["peers"].values())
                for report in reports.values())
 
 
-def matrix(reports, with_jwts):
-    """Connections that succeeded, caller by called; a "+" before the JWT-SVIDs that were accepted."""
+def matrix(reports):
+    """Connections that succeeded, caller by called; behind a "+" the JWT-SVIDs that were accepted."""
     names = list(reports)
     rows = [["calls", *names]]
     for name in names:
-        row = [name]
-        for peer in reports[name]["peers"].values():
-            row.append(f"{peer['ok']}+{peer['jwt_ok']}" if with_jwts else str(peer["ok"]))
-        rows.append(row)
+        rows.append([name, *(f"{peer['ok']}+{peer['jwt_ok']}" for peer in reports[name]["peers"].values())])
     widths = [max(len(row[column]) for row in rows) for column in range(len(names) + 1)]
     return ["  ".join(word.rjust(width) for word, width in zip(row, widths)) for row in rows]
 
@@ -275,32 +277,41 @@ def roots_of(ca):
     return {hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest() for pem in certificates}
 
 
-def mints_jwts(ca):
-    """Whether this meshca has keys for JWT-SVIDs."""
-    return ca.cli("jwt", "keys", check=False).returncode == 0
-
-
-def play(ca, mesh, say=print):
-    """The whole story against a server that was started with SERVE_OPTIONS: renewals, another root, another JWT key; then the
-    reports, of which none may have a failure."""
-    with_jwts = mints_jwts(ca)
+def play(ca, node, mesh, lifetime_s=LIFETIME_S, away_s=0, say=print):
+    """The whole story, against a server with SERVE_OPTIONS and an agent of it: renewals, where `away_s` says so a CA that is
+    away for so long, another root, another JWT key; then the reports, of which none may have a failure."""
     names = [service.name for service in mesh.services]
 
     def step(title):
         say(f"\n== {title}")
 
-    step(f"{len(names)} services: {', '.join(names)}")
-    mesh.create_entries(ca.cli)
+    def renewed_after(begin=lambda: None):
+        had = {serial for report in mesh.reports().values() for serial in report["serials"]}
+        begin()
+        mesh.wait_for_each(lambda report: set(report["serials"]) - had, "a renewed certificate", max(60, lifetime_s))
+        mesh.wait_for_calls(1)
+
+    step(f"{len(names)} services with one agent: {', '.join(names)}")
+    mesh.create_entries(ca.cli, "--node", node.node, "--ttl", f"{lifetime_s}s")
     mesh.start()
     mesh.wait_for_calls(3)
-    if with_jwts:
-        mesh.wait_for_calls(1, "jwt_ok")
+    mesh.wait_for_calls(1, "jwt_ok")
     say(f"   each has called each: {len(names) ** 2} pairs")
 
-    step(f"every key is renewed (certificates live {LIFETIME_S} s)")
-    had = {serial for report in mesh.reports().values() for serial in report["serials"]}
-    mesh.wait_for_each(lambda report: set(report["serials"]) - had, "a renewed certificate")
-    mesh.wait_for_calls(1)
+    if away_s:
+        step(f"every key is renewed by meshca cert renew, and the CA goes away for {away_s} s (certificates live {lifetime_s} s)")
+        renewed_after(lambda: ca.cli("cert", "renew", "--id", f"{os.path.dirname(mesh.services[0].spiffe_id)}/*"))
+        ca.args += ["--listen", ca.grpc]  # where the agent looks for it
+        ca.kill()
+        gone = time.monotonic()
+        mesh.wait_for_calls(1)
+        mesh.wait_for_calls(1, "jwt_ok")
+        wait_until(lambda: time.monotonic() - gone > away_s, away_s, "the outage")
+        step("the CA is back: every key is renewed")
+        renewed_after(ca.start)
+    else:
+        step(f"every key is renewed (certificates live {lifetime_s} s)")
+        renewed_after()
 
     step("meshca root rotate, under traffic")
     old = roots_of(ca)
@@ -312,41 +323,52 @@ def play(ca, mesh, say=print):
     mesh.wait_for_each(lambda report: old | new <= set(report["roots"]), "both roots")
     mesh.wait_for_calls(3)
 
-    if with_jwts:
-        step("meshca jwt rotate")
-        ca.cli("jwt", "rotate", timeout=300)
-        mesh.wait_for_calls(1, "jwt_ok")
+    step("meshca jwt rotate")
+    ca.cli("jwt", "rotate", timeout=300)
+    mesh.wait_for_calls(1, "jwt_ok")
+
+    step("every key is renewed again, under the new root")
+    renewed_after()
 
     reports = mesh.finish()
-    step("connections that succeeded, caller by called" + (", and JWT-SVIDs that were accepted" if with_jwts else ""))
-    for line in matrix(reports, with_jwts):
+    step("connections that succeeded, caller by called, and JWT-SVIDs that were accepted")
+    for line in matrix(reports):
         say("   " + line)
-    say(f"   failed: {failed(reports, with_jwts)}")
-    if failed(reports, with_jwts) and (text := complaints(reports)):
+    say(f"   failed: {failed(reports)}")
+    if failed(reports) and (text := complaints(reports)):
         say(text)
     return reports
+
+
+def agent_of(ca, folder):
+    """A node's agent of this server, not started yet."""
+    token = folder / "join-token"
+    ca.cli("token", "create", "--node", NODE, "--out", token)
+    return AgentProcess(ca.meshca, folder, folder / "state", ("--server", ca.grpc, "--token-file", token))
 
 
 def main():
     meshca, folder = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).resolve()
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folders = [folder / name for name in ("ca", "agent", "services")]
+    for each in folders:
+        each.mkdir(parents=True)
     begun = time.monotonic()
-    here = languages_here(meshca.parent)
-    names = [name for name in here if name not in NOT_THROUGH_A_NEW_ROOT]
-    for name in sorted(set(here) - set(names)):
-        print(f"no {name}: its verifier refuses peers between a root's rotation and their next renewal")
-    for name in sorted(set(PROGRAMS) - set(here)):
+    names = languages_here(meshca.parent)
+    for name in sorted(set(PROGRAMS) - set(names)):
         print(f"no {name}: {' '.join(PROGRAMS[name][1]) or 'its program'} is not here")
     print(f"building the services: {', '.join(names)} (some minutes the first time)", flush=True)
-    built = programs(names, folder / "services", meshca.parent)
-    ca = MeshcaProcess(meshca, folder, folder / "state", SERVE_OPTIONS)
+    built = programs(names, folders[2], meshca.parent)
+    ca = MeshcaProcess(meshca, folders[0], folders[0] / "state", SERVE_OPTIONS)
     with contextlib.ExitStack() as stack:
         stack.callback(ca.stop)
         ca.start()
-        mesh = stack.enter_context(Mesh(built, folder, ca.api_socket))
-        reports = play(ca, mesh, lambda text: print(text, flush=True))
-        if failed(reports, mints_jwts(ca)):
+        node = agent_of(ca, folders[1])
+        stack.callback(node.stop)
+        node.start()
+        mesh = stack.enter_context(Mesh(built, folders[2], node.api_socket))
+        reports = play(ca, node, mesh, say=lambda text: print(text, flush=True))
+        if failed(reports):
             sys.exit("some calls failed")
     print(f"\nall of it held, in {time.monotonic() - begun:.0f} s; logs and state are in {folder}")
 

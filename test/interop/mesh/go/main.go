@@ -1,4 +1,5 @@
-// A service in a mesh, in Go: identity and mTLS by go-spiffe. README.md in the folder above has the contract.
+// A service in a mesh, in Go: identity and mTLS by go-spiffe. README.md in the folder above has the contract; report.go
+// counts for it.
 //
 //	SPIFFE_ENDPOINT_SOCKET=unix:///run/meshca/api.sock service SPIFFE_ID...
 package main
@@ -8,7 +9,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -29,26 +29,8 @@ const (
 	pause        = 100 * time.Millisecond // between two calls
 	jwtEvery     = 10                     // rounds over all peers
 	timeout      = 30 * time.Second
-	errorsMax    = 5
 	lineBytesMax = 16384
 )
-
-// counts is what came of the calls to one peer.
-type counts struct {
-	OK        int      `json:"ok"`
-	Failed    int      `json:"failed"`
-	JWTOK     int      `json:"jwt_ok"`
-	JWTFailed int      `json:"jwt_failed"`
-	Errors    []string `json:"errors"`
-}
-
-type report struct {
-	Peers    map[string]*counts `json:"peers"`
-	Refused  int                `json:"refused"`
-	Refusals []string           `json:"refusals"`
-	Serials  []string           `json:"serials"`
-	Roots    []string           `json:"roots"`
-}
 
 type peer struct {
 	id      spiffeid.ID
@@ -56,25 +38,42 @@ type peer struct {
 }
 
 type service struct {
-	id   spiffeid.ID
-	x509 *workloadapi.X509Source // both follow the Workload API by themselves
-	jwt  *workloadapi.JWTSource
+	id     spiffeid.ID
+	x509   *workloadapi.X509Source // both follow the Workload API by themselves
+	jwt    *workloadapi.JWTSource
+	report *report
 
-	mutex    sync.Mutex // guards what is below
-	peers    []peer
-	reported report
+	mutex sync.Mutex // guards peers
+	peers []peer
+}
+
+// newService waits until the process has an identity.
+func newService(ctx context.Context) (*service, error) {
+	x509, err := workloadapi.NewX509Source(ctx)
+	if err != nil {
+		return nil, err
+	}
+	jwt, err := workloadapi.NewJWTSource(ctx)
+	if err != nil {
+		return nil, err
+	}
+	svid, err := x509.GetX509SVID()
+	if err != nil {
+		return nil, err
+	}
+	return &service{id: svid.ID, x509: x509, jwt: jwt, report: newReport()}, nil
 }
 
 // --- the server
 
-// listen serves whoever presents one of the SPIFFE IDs in letIn.
-func (s *service) listen(letIn []spiffeid.ID) (net.Listener, error) {
+// listen serves whoever presents one of the SPIFFE IDs in letIn; returns the address.
+func (s *service) listen(letIn []spiffeid.ID) (string, error) {
 	config := tlsconfig.MTLSServerConfig(s.x509, s.x509, tlsconfig.AuthorizeOneOf(letIn...))
 	// A resumed connection would be let in by a certificate of the past.
 	config.SessionTicketsDisabled = true
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", config)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	go func() {
 		for {
@@ -83,16 +82,16 @@ func (s *service) listen(letIn []spiffeid.ID) (net.Listener, error) {
 				return
 			}
 			go func() {
-				if err := s.serve(tls.Server(connection, config)); err != nil {
-					s.noteRefusal(err)
+				if err := s.serve(connection); err != nil {
+					s.report.countRefusal(err)
 				}
 			}()
 		}
 	}()
-	return listener, nil
+	return listener.Addr().String(), nil
 }
 
-func (s *service) serve(connection *tls.Conn) error {
+func (s *service) serve(connection net.Conn) error {
 	defer connection.Close()
 	connection.SetDeadline(time.Now().Add(timeout))
 	request, err := readLine(connection) // the handshake comes with it
@@ -156,71 +155,58 @@ func expect(id spiffeid.ID) func(string, error) error {
 	}
 }
 
+func readLine(connection net.Conn) (string, error) {
+	line, err := bufio.NewReader(io.LimitReader(connection, lineBytesMax)).ReadString('\n')
+	if err != nil {
+		return "", fmt.Errorf("no line from the peer: %w", err)
+	}
+	return strings.TrimSuffix(line, "\n"), nil
+}
+
+// --- what it does all day
+
+// callPeers calls one peer after the other until ctx ends.
 func (s *service) callPeers(ctx context.Context) {
-	tick := time.NewTicker(pause)
-	defer tick.Stop()
 	for round := 0; ; round++ {
 		s.mutex.Lock()
 		peers := s.peers
 		s.mutex.Unlock()
 		for _, to := range peers {
-			if round%jwtEvery == 0 {
-				s.count(to, true, s.helloByJWT(to))
+			byJWT := round%jwtEvery == 0
+			if byJWT {
+				s.report.count(to.id.String(), byJWT, s.helloByJWT(to))
 			} else {
-				s.count(to, false, s.hello(to))
+				s.report.count(to.id.String(), byJWT, s.hello(to))
 			}
-			select {
-			case <-ctx.Done():
+			if !wait(ctx) {
 				return
-			case <-tick.C:
 			}
 		}
-		if len(peers) == 0 {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
+		if len(peers) == 0 && !wait(ctx) {
+			return
 		}
 	}
 }
 
-// --- what it is told and tells
+// wait is false when ctx has ended.
+func wait(ctx context.Context) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(pause):
+		return true
+	}
+}
 
 func (s *service) addPeer(to peer) {
+	s.report.addPeer(to.id.String())
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	s.peers = append(s.peers[:len(s.peers):len(s.peers)], to)
-	s.reported.Peers[to.id.String()] = &counts{Errors: []string{}}
 }
 
-func (s *service) count(to peer, byJWT bool, err error) {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	c := s.reported.Peers[to.id.String()]
-	switch {
-	case byJWT && err == nil:
-		c.JWTOK++
-	case byJWT:
-		c.JWTFailed++
-		note(&c.Errors, fmt.Errorf("jwt: %w", err))
-	case err == nil:
-		c.OK++
-	default:
-		c.Failed++
-		note(&c.Errors, err)
-	}
-}
-
-func (s *service) noteRefusal(err error) {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	s.reported.Refused++
-	note(&s.reported.Refusals, err)
-}
-
-// rememberUpdates keeps which serial numbers and roots there were; nothing of the mesh needs it.
-func (s *service) rememberUpdates(ctx context.Context) {
+// reportUpdates tells the report of each renewed key and each new root.
+func (s *service) reportUpdates(ctx context.Context) {
 	for {
 		svid, err := s.x509.GetX509SVID()
 		if err != nil {
@@ -230,51 +216,15 @@ func (s *service) rememberUpdates(ctx context.Context) {
 		if err != nil {
 			return
 		}
-		s.mutex.Lock()
-		remember(&s.reported.Serials, fmt.Sprintf("%x", svid.Certificates[0].SerialNumber))
+		var roots []string
 		for _, root := range bundle.X509Authorities() {
-			remember(&s.reported.Roots, fmt.Sprintf("%x", sha256.Sum256(root.Raw)))
+			roots = append(roots, fmt.Sprintf("%x", sha256.Sum256(root.Raw)))
 		}
-		s.mutex.Unlock()
+		s.report.sawUpdate(fmt.Sprintf("%x", svid.Certificates[0].SerialNumber), roots)
 		if s.x509.WaitUntilUpdated(ctx) != nil {
 			return
 		}
 	}
-}
-
-func (s *service) tellReport() {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	tell(s.reported)
-}
-
-func tell(value any) {
-	if err := json.NewEncoder(os.Stdout).Encode(value); err != nil {
-		log.Fatal(err)
-	}
-}
-
-func remember(seen *[]string, value string) {
-	for _, known := range *seen {
-		if known == value {
-			return
-		}
-	}
-	*seen = append(*seen, value)
-}
-
-func note(texts *[]string, err error) {
-	if len(*texts) < errorsMax {
-		*texts = append(*texts, err.Error())
-	}
-}
-
-func readLine(connection net.Conn) (string, error) {
-	line, err := bufio.NewReader(io.LimitReader(connection, lineBytesMax)).ReadString('\n')
-	if err != nil {
-		return "", fmt.Errorf("no line from the peer: %w", err)
-	}
-	return strings.TrimSuffix(line, "\n"), nil
 }
 
 func run(ctx context.Context) error {
@@ -286,35 +236,19 @@ func run(ctx context.Context) error {
 		}
 		letIn = append(letIn, id)
 	}
-
-	// Both wait until the process has an identity.
-	x509, err := workloadapi.NewX509Source(ctx)
+	s, err := newService(ctx)
 	if err != nil {
 		return err
 	}
-	defer x509.Close()
-	jwt, err := workloadapi.NewJWTSource(ctx)
+	address, err := s.listen(letIn)
 	if err != nil {
 		return err
 	}
-	defer jwt.Close()
-	svid, err := x509.GetX509SVID()
-	if err != nil {
-		return err
-	}
-
-	s := &service{id: svid.ID, x509: x509, jwt: jwt, reported: report{
-		Peers: map[string]*counts{}, Refusals: []string{}, Serials: []string{}, Roots: []string{}}}
-	listener, err := s.listen(letIn)
-	if err != nil {
-		return err
-	}
-	defer listener.Close()
-	tell(map[string]string{"spiffe_id": s.id.String(), "address": listener.Addr().String()})
+	tell(map[string]string{"spiffe_id": s.id.String(), "address": address})
 
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	go s.rememberUpdates(ctx)
+	go s.reportUpdates(ctx)
 	calls := make(chan struct{})
 	go func() {
 		defer close(calls)
@@ -331,14 +265,14 @@ func run(ctx context.Context) error {
 			}
 			s.addPeer(peer{id, words[2]})
 		case len(words) == 1 && words[0] == "report":
-			s.tellReport()
+			s.report.tell()
 		default:
 			return errors.New("cannot read this line: " + input.Text())
 		}
 	}
 	stop()
 	<-calls
-	s.tellReport()
+	s.report.tell()
 	return input.Err()
 }
 

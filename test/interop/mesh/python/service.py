@@ -69,6 +69,11 @@ class Service:
             for root in identity.roots:
                 remember(self.roots, hashlib.sha256(root.public_bytes(Encoding.DER)).hexdigest())
 
+    def close(self):
+        """Ends the streams of the Workload API, whose threads would keep the process alive."""
+        self.x509.close()
+        self.jwt.close()
+
     # --- the server
 
     def listen(self):
@@ -205,6 +210,7 @@ def main():
     stop.set()
     calls.join()
     tell(service.report())
+    service.close()
 
 
 if __name__ == "__main__":

@@ -1,16 +1,18 @@
 //! A service in a mesh, in Rust: identity by `spiffe`, mTLS by rustls with `spiffe-rustls`. README.md in the folder above
-//! has the contract.
+//! has the contract; report.rs counts for it.
 //!
 //!     SPIFFE_ENDPOINT_SOCKET=unix:///run/meshca/api.sock service SPIFFE_ID...
 
-use std::collections::BTreeMap;
+mod report;
+
 use std::error::Error;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde_json::{json, Value};
+use report::Report;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use spiffe::{JwtSource, JwtSvid, SpiffeId, X509Source};
 use spiffe_rustls::{authorizer, mtls_client, mtls_server};
@@ -23,42 +25,23 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 const PAUSE: Duration = Duration::from_millis(100); // between two calls
 const JWT_EVERY: usize = 10; // rounds over all peers
 const TIMEOUT: Duration = Duration::from_secs(30);
-const ERRORS_MAX: usize = 5;
 const LINE_BYTES_MAX: u64 = 16384;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// One peer that is called: how, and what came of it.
+/// Whom to call, and how.
 struct Peer {
     id: String,
     address: String,
     connector: TlsConnector, // accepts this peer's SPIFFE ID alone
-    counts: Mutex<Counts>,
-}
-
-#[derive(Default)]
-struct Counts {
-    ok: u64,
-    failed: u64,
-    jwt_ok: u64,
-    jwt_failed: u64,
-    errors: Vec<String>,
-}
-
-#[derive(Default)]
-struct Seen {
-    refused: u64,
-    refusals: Vec<String>,
-    serials: Vec<String>,
-    roots: Vec<String>,
 }
 
 struct Service {
     id: SpiffeId,
     x509: X509Source, // both follow the Workload API by themselves
     jwt: JwtSource,
-    peers: Mutex<BTreeMap<String, Arc<Peer>>>,
-    seen: Mutex<Seen>,
+    report: Report,
+    peers: Mutex<Vec<Arc<Peer>>>,
     stopping: AtomicBool,
 }
 
@@ -68,7 +51,7 @@ impl Service {
         let x509 = X509Source::new().await?;
         let jwt = JwtSource::new().await?;
         let id = x509.svid()?.spiffe_id().clone();
-        Ok(Self { id, x509, jwt, peers: Mutex::default(), seen: Mutex::default(), stopping: AtomicBool::new(false) })
+        Ok(Self { id, x509, jwt, report: Report::default(), peers: Mutex::default(), stopping: AtomicBool::new(false) })
     }
 
     // --- the server
@@ -86,9 +69,7 @@ impl Service {
                 let (service, acceptor) = (Arc::clone(&service), acceptor.clone());
                 tokio::spawn(async move {
                     if let Err(error) = within_time(service.serve(acceptor, socket)).await {
-                        let mut seen = service.seen.lock().unwrap();
-                        seen.refused += 1;
-                        note(&mut seen.refusals, &error.to_string());
+                        service.report.count_refusal(error.to_string());
                     }
                 });
             }
@@ -133,87 +114,54 @@ impl Service {
         expect(&self.call(peer, &format!("jwt {}", svid.token())).await?, &self.id.to_string())
     }
 
+    // --- what it does all day
+
+    /// Calls one peer after the other until it is told to stop.
     async fn call_peers(&self) {
         for round in 0.. {
-            let peers: Vec<_> = self.peers.lock().unwrap().values().cloned().collect();
+            let by_jwt = round % JWT_EVERY == 0;
+            let peers = self.peers.lock().unwrap().clone();
             for peer in &peers {
-                let by_jwt = round % JWT_EVERY == 0;
                 let result = match by_jwt {
                     true => within_time(self.hello_by_jwt(peer)).await,
                     false => within_time(self.hello(peer)).await,
                 };
-                peer.count(by_jwt, result);
-                if self.stopping.load(Ordering::Relaxed) {
+                self.report.count(&peer.id, by_jwt, result.err().map(|error| error.to_string()));
+                if self.pause_or_stop().await {
                     return;
                 }
-                tokio::time::sleep(PAUSE).await;
             }
-            if peers.is_empty() {
-                if self.stopping.load(Ordering::Relaxed) {
-                    return;
-                }
-                tokio::time::sleep(PAUSE).await;
+            if peers.is_empty() && self.pause_or_stop().await {
+                return;
             }
         }
     }
 
-    // --- what it is told and tells
+    async fn pause_or_stop(&self) -> bool {
+        tokio::time::sleep(PAUSE).await;
+        self.stopping.load(Ordering::Relaxed)
+    }
 
     fn add_peer(&self, id: &str, address: &str) -> Result<(), Failure> {
         let config = mtls_client(self.x509.clone()).authorize(authorizer::exact([id])?).build()?;
         let connector = TlsConnector::from(Arc::new(config));
-        let peer = Peer { id: id.to_owned(), address: address.to_owned(), connector, counts: Mutex::default() };
-        self.peers.lock().unwrap().insert(id.to_owned(), Arc::new(peer));
+        self.report.add_peer(id);
+        self.peers.lock().unwrap().push(Arc::new(Peer { id: id.to_owned(), address: address.to_owned(), connector }));
         Ok(())
     }
 
-    /// Keeps which serial numbers and roots there were; nothing of the mesh needs it.
-    async fn remember_updates(&self) -> Result<(), Failure> {
+    /// Tells the report of each renewed key and each new root.
+    async fn report_updates(&self) -> Result<(), Failure> {
         let mut updates = self.x509.updated();
         loop {
             let context = self.x509.x509_context()?;
             let svid = context.default_svid().ok_or("no X.509-SVID")?;
             let (_, leaf) = X509Certificate::from_der(svid.cert_chain()[0].as_bytes())?;
-            let serial = hex(&leaf.tbs_certificate.serial.to_bytes_be());
             let bundle = context.bundle_set().get(self.id.trust_domain()).ok_or("no roots")?;
-            {
-                let mut seen = self.seen.lock().unwrap();
-                remember(&mut seen.serials, serial);
-                for root in bundle.authorities() {
-                    remember(&mut seen.roots, hex(&Sha256::digest(root.as_bytes())));
-                }
-            }
+            let roots = bundle.authorities().iter().map(|root| hex(&Sha256::digest(root.as_bytes())));
+            self.report.saw_update(hex(&leaf.tbs_certificate.serial.to_bytes_be()), roots);
             updates.changed().await?;
         }
-    }
-
-    fn report(&self) -> Value {
-        let peers: serde_json::Map<_, _> =
-            self.peers.lock().unwrap().values().map(|peer| (peer.id.clone(), peer.report())).collect();
-        let seen = self.seen.lock().unwrap();
-        json!({"peers": peers, "refused": seen.refused, "refusals": seen.refusals, "serials": seen.serials,
-               "roots": seen.roots})
-    }
-}
-
-impl Peer {
-    fn count(&self, by_jwt: bool, result: Result<(), Failure>) {
-        let mut counts = self.counts.lock().unwrap();
-        match (by_jwt, result.is_ok()) {
-            (false, true) => counts.ok += 1,
-            (false, false) => counts.failed += 1,
-            (true, true) => counts.jwt_ok += 1,
-            (true, false) => counts.jwt_failed += 1,
-        }
-        if let Err(error) = result {
-            note(&mut counts.errors, &format!("{}{error}", if by_jwt { "jwt: " } else { "" }));
-        }
-    }
-
-    fn report(&self) -> Value {
-        let counts = self.counts.lock().unwrap();
-        json!({"ok": counts.ok, "failed": counts.failed, "jwt_ok": counts.jwt_ok, "jwt_failed": counts.jwt_failed,
-               "errors": counts.errors})
     }
 }
 
@@ -221,18 +169,6 @@ fn expect(told: &str, expected: &str) -> Result<(), Failure> {
     match told == expected {
         true => Ok(()),
         false => Err(format!("answered {told:?}").into()),
-    }
-}
-
-fn remember(seen: &mut Vec<String>, value: String) {
-    if !seen.contains(&value) {
-        seen.push(value);
-    }
-}
-
-fn note(texts: &mut Vec<String>, text: &str) {
-    if texts.len() < ERRORS_MAX {
-        texts.push(text.to_owned());
     }
 }
 
@@ -260,8 +196,8 @@ async fn main() -> Result<(), Failure> {
     let service = Arc::new(Service::new().await?);
     let address = service.listen(std::env::args().skip(1).collect()).await?;
     println!("{}", json!({"spiffe_id": service.id.to_string(), "address": address}));
-    let remembering = Arc::clone(&service);
-    tokio::spawn(async move { remembering.remember_updates().await });
+    let following = Arc::clone(&service);
+    tokio::spawn(async move { following.report_updates().await });
     let calling = Arc::clone(&service);
     let calls = tokio::spawn(async move { calling.call_peers().await });
 
@@ -269,12 +205,12 @@ async fn main() -> Result<(), Failure> {
     while let Some(line) = input.next_line().await? {
         match line.split(' ').collect::<Vec<_>>()[..] {
             ["peer", id, address] => service.add_peer(id, address)?,
-            ["report"] => println!("{}", service.report()),
+            ["report"] => service.report.tell(),
             _ => return Err(format!("cannot read this line: {line}").into()),
         }
     }
     service.stopping.store(true, Ordering::Relaxed);
     calls.await?;
-    println!("{}", service.report());
+    service.report.tell();
     Ok(())
 }

@@ -1,4 +1,3 @@
-import com.google.gson.Gson;
 import io.spiffe.provider.SpiffeKeyManager;
 import io.spiffe.provider.SpiffeTrustManager;
 import io.spiffe.spiffeid.SpiffeId;
@@ -21,14 +20,11 @@ import java.security.GeneralSecurityException;
 import java.security.MessageDigest;
 import java.security.cert.X509Certificate;
 import java.util.ArrayList;
-import java.util.Collection;
 import java.util.HexFormat;
-import java.util.LinkedHashMap;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import java.util.Set;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.stream.Collectors;
@@ -39,8 +35,8 @@ import javax.net.ssl.SSLSocket;
 import javax.net.ssl.TrustManager;
 
 /**
- * A service in a mesh, in Java: identity and verification by java-spiffe, TLS by JSSE. README.md in the folder above has the
- * contract.
+ * A service in a mesh, in Java: identity and verification by java-spiffe, TLS by JSSE. test/interop/mesh/README.md
+ * has the contract; Report.java counts for it.
  *
  * <p>SPIFFE_ENDPOINT_SOCKET=unix:///run/meshca/api.sock java Service SPIFFE_ID...
  */
@@ -48,39 +44,17 @@ public final class Service {
   private static final long PAUSE_MS = 100; // between two calls
   private static final int JWT_EVERY = 10; // rounds over all peers
   private static final int TIMEOUT_MS = 30_000;
-  private static final int ERRORS_MAX = 5;
   private static final int LINE_BYTES_MAX = 16_384;
 
-  /** What came of the calls to one peer; the names are those of the report. */
-  private static final class Counts {
-    private final transient SpiffeId id;
-    private final transient InetSocketAddress address;
-    private int ok;
-    private int failed;
-    private int jwt_ok;
-    private int jwt_failed;
-    private final List<String> errors = new ArrayList<>();
-
-    private Counts(SpiffeId id, InetSocketAddress address) {
-      this.id = id;
-      this.address = address;
-    }
-  }
-
-  /** What the service prints when it is asked for a report. */
-  private static final class Report {
-    private final Map<String, Counts> peers = new LinkedHashMap<>();
-    private int refused;
-    private final List<String> refusals = new ArrayList<>();
-    private final Set<String> serials = new LinkedHashSet<>();
-    private final Set<String> roots = new LinkedHashSet<>();
-  }
+  /** Whom to call, and where. */
+  private record Peer(SpiffeId id, InetSocketAddress address) {}
 
   private final Set<SpiffeId> letIn;
   private final X509Source x509; // both follow the Workload API by themselves
   private final JwtSource jwt;
   private final SpiffeId id;
-  private final Report report = new Report(); // guarded by itself
+  private final Report report = new Report();
+  private final List<Peer> peers = new CopyOnWriteArrayList<>();
   private volatile boolean stopping;
 
   /** Waits until the process has an identity. */
@@ -116,7 +90,7 @@ public final class Service {
           Socket socket = listener.accept();
           threads.execute(() -> serve(socket));
         } catch (IOException error) {
-          noteRefusal(error);
+          report.countRefusal(error);
         }
       }
     }).start();
@@ -133,7 +107,7 @@ public final class Service {
         writeLine(socket, answer(readLine(socket)));
       }
     } catch (Exception error) {
-      noteRefusal(error);
+      report.countRefusal(error);
     }
   }
 
@@ -152,7 +126,7 @@ public final class Service {
   // --- the client
 
   /** One request by a new connection; throws unless the server's certificate has the peer's SPIFFE ID. */
-  private String call(Counts peer, String request) throws Exception {
+  private String call(Peer peer, String request) throws Exception {
     Socket plain = new Socket();
     try (plain) {
       plain.connect(peer.address, TIMEOUT_MS);
@@ -165,11 +139,11 @@ public final class Service {
     }
   }
 
-  private void hello(Counts peer) throws Exception {
+  private void hello(Peer peer) throws Exception {
     expect(call(peer, "hello"), peer.id);
   }
 
-  private void helloByJwt(Counts peer) throws Exception {
+  private void helloByJwt(Peer peer) throws Exception {
     expect(call(peer, "jwt " + jwt.fetchJwtSvid(peer.id.toString()).getToken()), id);
   }
 
@@ -179,14 +153,13 @@ public final class Service {
     }
   }
 
+  // --- what it does all day
+
+  /** Calls one peer after the other until it is told to stop. */
   private void callPeers() {
     for (int round = 0; !stopping; ++round) {
-      List<Counts> peers;
-      synchronized (report) {
-        peers = List.copyOf(report.peers.values());
-      }
-      for (Counts peer : peers) {
-        boolean byJwt = round % JWT_EVERY == 0;
+      boolean byJwt = round % JWT_EVERY == 0;
+      for (Peer peer : peers) {
         Exception error = null;
         try {
           if (byJwt) {
@@ -197,8 +170,8 @@ public final class Service {
         } catch (Exception caught) {
           error = caught;
         }
-        count(peer, byJwt, error);
-        rememberUpdates();
+        report.count(peer.id.toString(), byJwt, error);
+        reportUpdates();
         if (stopping) {
           return;
         }
@@ -210,76 +183,27 @@ public final class Service {
     }
   }
 
-  // --- what it is told and tells
-
   private void addPeer(String spiffeId, String address) {
     int colon = address.lastIndexOf(':');
     InetSocketAddress to =
         new InetSocketAddress(address.substring(0, colon), Integer.parseInt(address.substring(colon + 1)));
-    synchronized (report) {
-      report.peers.put(spiffeId, new Counts(SpiffeId.parse(spiffeId), to));
-    }
+    report.addPeer(spiffeId);
+    peers.add(new Peer(SpiffeId.parse(spiffeId), to));
   }
 
-  private void count(Counts peer, boolean byJwt, Exception error) {
-    synchronized (report) {
-      if (error != null) {
-        note(peer.errors, (byJwt ? "jwt: " : "") + reasons(error));
-      }
-      if (byJwt) {
-        peer.jwt_ok += error == null ? 1 : 0;
-        peer.jwt_failed += error == null ? 0 : 1;
-      } else {
-        peer.ok += error == null ? 1 : 0;
-        peer.failed += error == null ? 0 : 1;
-      }
-    }
-  }
-
-  private void noteRefusal(Exception error) {
-    synchronized (report) {
-      ++report.refused;
-      note(report.refusals, reasons(error));
-    }
-  }
-
-  /** Keeps which serial numbers and roots there were; nothing of the mesh needs it. */
-  private void rememberUpdates() {
+  /** Tells the report of a renewed key and of a new root. */
+  private void reportUpdates() {
     try {
       X509Certificate leaf = x509.getX509Svid().getLeaf();
-      Collection<X509Certificate> roots = x509.getBundleForTrustDomain(id.getTrustDomain()).getX509Authorities();
-      synchronized (report) {
-        report.serials.add(leaf.getSerialNumber().toString(16));
-        for (X509Certificate root : roots) {
-          byte[] digest = MessageDigest.getInstance("SHA-256").digest(root.getEncoded());
-          report.roots.add(HexFormat.of().formatHex(digest));
-        }
+      List<String> roots = new ArrayList<>();
+      for (X509Certificate root : x509.getBundleForTrustDomain(id.getTrustDomain()).getX509Authorities()) {
+        byte[] digest = MessageDigest.getInstance("SHA-256").digest(root.getEncoded());
+        roots.add(HexFormat.of().formatHex(digest));
       }
+      report.sawUpdate(leaf.getSerialNumber().toString(16), roots);
     } catch (Exception error) {
-      noteRefusal(error);
+      report.countRefusal(error);
     }
-  }
-
-  private void tellReport() {
-    synchronized (report) {
-      tell(report);
-    }
-  }
-
-  private static void tell(Object value) {
-    System.out.println(new Gson().toJson(value));
-  }
-
-  private static void note(List<String> texts, String text) {
-    if (texts.size() < ERRORS_MAX) {
-      texts.add(text);
-    }
-  }
-
-  /** An exception and what caused it, in one line. */
-  private static String reasons(Throwable error) {
-    return Stream.iterate(error, Objects::nonNull, Throwable::getCause).map(Throwable::toString)
-        .collect(Collectors.joining("; because: "));
   }
 
   private static Thread daemon(Runnable work) {
@@ -314,7 +238,7 @@ public final class Service {
 
   public static void main(String[] ids) throws Exception {
     Service service = new Service(Stream.of(ids).map(SpiffeId::parse).collect(Collectors.toSet()));
-    tell(Map.of("spiffe_id", service.id.toString(), "address", service.listen()));
+    Report.tell(Map.of("spiffe_id", service.id.toString(), "address", service.listen()));
     Thread calls = daemon(service::callPeers);
     calls.start();
     BufferedReader input = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
@@ -322,13 +246,13 @@ public final class Service {
       String[] words = line.split(" ");
       switch (words[0]) {
         case "peer" -> service.addPeer(words[1], words[2]);
-        case "report" -> service.tellReport();
+        case "report" -> service.report.tell();
         default -> throw new IOException("cannot read this line: " + line);
       }
     }
     service.stopping = true;
     calls.join();
-    service.tellReport();
+    service.report.tell();
     System.exit(0); // the streams of updates would go on
   }
 }
