@@ -215,11 +215,13 @@ sds::SdsService::Parts MeshcaAgent::SdsParts() {
   parts.entropy = &entropy_;
   parts.keys.key_type = config::ToKeyType(config_.values.keys().key_type());
   parts.keys.renew_at = config_.values.keys().renew_at_percent() / 100.0;
+  parts.entry_advice.node = identity_.Current()->node;
   return parts;
 }
 
 void MeshcaAgent::MakeServingParts() {
-  unix_peer_ = std::make_unique<UnixPeerAuthenticator>(trust_.trust_domain(), entry_cache_);
+  unix_peer_ = std::make_unique<UnixPeerAuthenticator>(trust_.trust_domain(), entry_cache_,
+                                                       EntryAdvice{identity_.Current()->node});
   sds_ = std::make_unique<sds::SdsService>(SdsParts());
   entries_.AddListener([this] {
     sds_->EntriesChanged();
