@@ -17,6 +17,7 @@
 #include "ca/base/fault_point.h"
 #include "ca/base/file.h"
 #include "ca/base/log.h"
+#include "ca/base/private_folder.h"
 #include "ca/base/secret_access.h"
 #include "ca/base/status.h"
 #include "ca/x509/encoding.h"
@@ -38,19 +39,8 @@ constexpr size_t kEntriesBytesMax = 256 * 1024 * 1024;
 constexpr size_t kSpentTokensMax = 1000;
 constexpr size_t kSpentTokensBytesMax = kSpentTokensMax * 65;
 
-absl::Status MakeFolder(const std::string& folder) {
-  const std::string parent = FolderOf(folder);
-  int made = ::mkdir(folder.c_str(), 0700);
-  if (made != 0 && errno == ENOENT && parent != folder) {
-    MESHCA_RETURN_IF_ERROR(MakeFolder(parent));
-    made = ::mkdir(folder.c_str(), 0700);
-  }
-  if (made == 0) return SyncFolder(parent);
-  return errno == EEXIST ? absl::OkStatus() : ErrnoStatus(errno, absl::StrCat("make ", folder));
-}
-
 absl::Status PrepareFolder(const std::string& folder) {
-  MESHCA_RETURN_IF_ERROR(MakeFolder(folder));
+  MESHCA_RETURN_IF_ERROR(MakePrivateFolder(folder));
   const UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd.valid() && errno == ENOTDIR) return absl::InvalidArgumentError(absl::StrCat(folder, ": is not a folder"));
   if (!fd.valid()) return ErrnoStatus(errno, absl::StrCat("open ", folder));

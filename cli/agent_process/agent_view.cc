@@ -1,6 +1,7 @@
 #include "cli/agent_process/agent_view.h"
 
 #include "absl/strings/str_cat.h"
+#include "ca/base/counted.h"
 #include "ca/base/status.h"
 #include "ca/base/utc_text.h"
 #include "ca/service/proto_time.h"
@@ -75,17 +76,18 @@ absl::Status Ready(const AgentView& view) {
 std::vector<CheckedFact> CheckAgent(const AgentView& view) {
   std::vector<CheckedFact> facts = {ClockFact(view), ConnectionFact(view), CertificateFact(view)};
   facts.push_back({"trust", view.trust_version == 0 ? State::kFailed : State::kOk,
-                   view.trust_version == 0 ? "none was told yet"
-                                           : absl::StrCat("version ", view.trust_version, ", ", view.roots, " roots"),
+                   view.trust_version == 0
+                       ? "none was told yet"
+                       : absl::StrCat("version ", view.trust_version, ", ", Counted(view.roots, "root")),
                    view.trust_version == 0 ? "mend the connection to the CA" : ""});
   facts.push_back({"entries", view.entries_revision == 0 ? State::kWarning : State::kOk,
                    absl::StrCat(view.entries, " for node ", view.node,
                                 view.entries_revision == 0 ? ", as they were before the agent started" : ""),
                    view.entries_revision == 0 ? "they come with the connection to the CA" : ""});
-  facts.push_back(
-      {"keys", view.keys_waiting == 0 ? State::kOk : State::kWarning,
-       absl::StrCat(view.certificates, " certificates held for workloads, ", view.keys_waiting, " waited for"),
-       view.keys_waiting == 0 ? "" : "mend the connection to the CA; the log says what it refuses"});
+  facts.push_back({"keys", view.keys_waiting == 0 ? State::kOk : State::kWarning,
+                   absl::StrCat(Counted(view.certificates, "certificate"), " held for workloads, ", view.keys_waiting,
+                                " waited for"),
+                   view.keys_waiting == 0 ? "" : "mend the connection to the CA; the log says what it refuses"});
   return facts;
 }
 

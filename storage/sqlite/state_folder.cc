@@ -17,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "ca/base/file.h"
 #include "ca/base/log.h"
+#include "ca/base/private_folder.h"
 #include "ca/base/secret_access.h"
 #include "ca/base/status.h"
 
@@ -75,17 +76,6 @@ absl::Status Rename(const std::string& from, const std::string& to) {
 }
 
 // A fresh user has no ~/.local/state yet: what is missing above the folder is made as well, private like the folder.
-absl::Status MakeFolder(const std::string& folder) {
-  const std::string parent = FolderOf(folder);
-  int made = mkdir(folder.c_str(), 0700);
-  if (made != 0 && errno == ENOENT && parent != folder) {
-    MESHCA_RETURN_IF_ERROR(MakeFolder(parent));
-    made = mkdir(folder.c_str(), 0700);
-  }
-  if (made == 0) return SyncFolder(parent);
-  return errno == EEXIST ? absl::OkStatus() : ErrnoStatus(errno, absl::StrCat("make ", folder));
-}
-
 absl::Status CheckFile(const std::string& path) {
   struct stat stat;
   if (lstat(path.c_str(), &stat) != 0) return ErrnoStatus(errno, absl::StrCat("stat ", path));
@@ -111,7 +101,7 @@ absl::Status CheckFileSystem(uint64_t statfs_type, const std::string& path) {
 
 absl::Status PrepareFolder(const std::string& path) {
   const std::string folder = FolderOf(path);
-  MESHCA_RETURN_IF_ERROR(Annotate(MakeFolder(folder), "state directory"));
+  MESHCA_RETURN_IF_ERROR(Annotate(MakePrivateFolder(folder), "state directory"));
   struct stat stat;
   if (::stat(folder.c_str(), &stat) != 0) return ErrnoStatus(errno, absl::StrCat("state directory: stat ", folder));
   if (!S_ISDIR(stat.st_mode)) {

@@ -96,6 +96,16 @@ INSTANTIATE_TEST_SUITE_P(
                              "NTP"}),
     [](const auto& info) { return info.param.name; });
 
+TEST(AgentView, CountsAsPeopleDo) {
+  AgentView view = Healthy();
+  view.roots = 1;
+  view.certificates = 1;
+  std::string said;
+  for (const CheckedFact& fact : CheckAgent(view)) said += fact.detail + "\n";
+  EXPECT_THAT(said, HasSubstr("version 4, 1 root\n"));
+  EXPECT_THAT(said, HasSubstr("1 certificate held for workloads"));
+}
+
 TEST(AgentStatusMessage, HasTheConnectionOrWhyThereIsNone) {
   admin::v1::ServerStatus status = StatusMessage(Healthy());
   EXPECT_TRUE(status.ready());
