@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <memory>
@@ -57,12 +58,15 @@ int RunAgent(const config::ConfigInput& input) {
   absl::StatusOr<std::unique_ptr<Agent>> agent = Agent::Open(*std::move(config));
   if (!agent.ok()) return Fail(agent.status());
   absl::Status started;
+  std::atomic<bool> failed = false;  // to start: nobody has asked it to stop
   std::thread starting([&] {
     started = JoinAndServe(**agent);
-    if (!started.ok() && !absl::IsCancelled(started)) kill(getpid(), SIGTERM);
+    if (started.ok() || absl::IsCancelled(started)) return;
+    failed = true;
+    kill(getpid(), SIGTERM);
   });
   WaitForStop([&] { LogInfo("an agent takes nothing of its configuration while it runs; restart it"); });
-  LogInfo("stopping");
+  if (!failed) LogInfo("stopping");
   (*agent)->CancelJoin();
   starting.join();
   (*agent)->Stop();
