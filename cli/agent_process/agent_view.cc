@@ -13,7 +13,7 @@ using State = CheckedFact::State;
 
 std::string NewTokenCommand(const AgentView& view) {
   return absl::StrCat("on the CA's host: meshca token create --node ", view.node,
-                      " --out token; put it where token_file is");
+                      " --out token; put it where token_file is, or start the agent again with --token-file token");
 }
 
 CheckedFact ConnectionFact(const AgentView& view) {

@@ -361,7 +361,7 @@ absl::Duration MeshcaAgent::JoinAgainWhenEnded() {
   if (own->validity.not_after > clock_.LikelyNow()) return kLookForToken;
   const std::string& path = config_.values.token_file();
   struct stat file {};
-  if (path.empty() || stat(path.c_str(), &file) != 0) return kLookForToken;
+  if (path.empty() || path == kStandardInput || stat(path.c_str(), &file) != 0) return kLookForToken;
   // The same file is not tried twice: a token that was refused once is refused again.
   const std::string seen =
       absl::StrCat(file.st_ino, " ", file.st_size, " ", file.st_mtim.tv_sec, ".", file.st_mtim.tv_nsec);

@@ -31,9 +31,6 @@ struct Gathered {
 // `faults`, so that all of it is told at once. Errors: the file's (loader.h).
 absl::Status Gather(const ConfigInput& input, Gathered gathered, Faults& faults);
 
-// `path` if it is absolute or empty, else below `folder`.
-std::string Absolute(absl::string_view path, absl::string_view folder);
-
 // The value of an environment variable; "" where it is not set.
 std::string Variable(const ConfigInput& input, const std::string& name);
 

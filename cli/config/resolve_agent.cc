@@ -10,6 +10,7 @@
 #include "cli/config/gather.h"
 #include "cli/config/rules.h"
 #include "cli/config/to_yaml.h"
+#include "cli/config/value.h"
 
 namespace meshca::config {
 namespace {
