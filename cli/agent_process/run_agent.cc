@@ -47,9 +47,6 @@ int RunAgent(const config::ConfigInput& input) {
   google::protobuf::SetLogHandler(nullptr);
   absl::StatusOr<config::ResolvedAgentConfig> config = config::ResolveAgentConfig(input);
   if (!config.ok()) return Fail(config.status());
-  if (config->values.server().empty()) {
-    return Fail(absl::InvalidArgumentError("no CA is named; say which: --server HOST:PORT (or `server` in the file)"));
-  }
   if (absl::Status status = HardenProcess(); !status.ok()) return Fail(status);
   BlockSignals();
   ConfigureLog(config::ToLogFormat(config->values.log().format()), config::ToLogLevel(config->values.log().level()));

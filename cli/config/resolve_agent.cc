@@ -47,7 +47,13 @@ absl::StatusOr<ResolvedAgentConfig> GatherAgent(const ConfigInput& input) {
   return config;
 }
 
-void CheckServers(const v1::AgentConfig& values, Rules& rules) {
+void CheckServers(const ResolvedAgentConfig& config, Rules& rules, Faults& faults) {
+  const v1::AgentConfig& values = config.values;
+  if (values.server().empty()) {
+    faults.Add({}, config.config_file.empty() ? "server" : absl::StrCat(config.config_file, ": server"),
+               absl::StrCat("no CA is named; say which: --server HOST:PORT, ",
+                            FindConfigFlag("server", Program::kAgent)->environment, ", or the key `server`"));
+  }
   std::set<std::string> seen;
   for (int i = 0; i < values.server_size(); ++i) {
     const std::string& server = values.server(i);
@@ -67,7 +73,7 @@ absl::StatusOr<ResolvedAgentConfig> ResolveAgentConfig(const ConfigInput& input)
   MESHCA_ASSIGN_OR_RETURN(ResolvedAgentConfig config, GatherAgent(input));
   Faults faults("");
   Rules rules(config.origins, faults);
-  CheckServers(config.values, rules);
+  CheckServers(config, rules, faults);
   if (config.values.http_listen() != "off") {
     rules.Check("http_listen", CheckAddress(config.values.http_listen(), "http"));
   }
