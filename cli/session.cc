@@ -57,18 +57,13 @@ config::ConfigInput Session::Input() const {
 
 absl::StatusOr<config::ResolvedConfig> Session::Paths() const { return config::ResolvePaths(Input()); }
 
-absl::StatusOr<HostPlaces> Session::Places() const {
-  if (agent) {
-    MESHCA_ASSIGN_OR_RETURN(const config::ResolvedAgentConfig config, config::ResolveAgentPaths(Input()));
-    return HostPlaces{config.values.state_dir(), config.values.admin_socket(), config.values.api_socket()};
-  }
-  MESHCA_ASSIGN_OR_RETURN(const config::ResolvedConfig config, Paths());
-  return HostPlaces{config.values.state_dir(), config.values.admin_socket(), config.values.api_socket()};
+absl::StatusOr<config::HostPlaces> Session::Places() const {
+  return config::FindHostPlaces(Input(), agent ? config::Program::kAgent : config::Program::kServer);
 }
 
 absl::StatusOr<RpcClient*> Session::Admin() {
   if (admin_ == nullptr) {
-    MESHCA_ASSIGN_OR_RETURN(const HostPlaces places, Places());
+    MESHCA_ASSIGN_OR_RETURN(const config::HostPlaces places, Places());
     MESHCA_RETURN_IF_ERROR(CheckSocket(places.admin_socket, "--admin-socket", agent));
     admin_ = RpcClient::Unix(places.admin_socket);
   }
@@ -82,7 +77,7 @@ absl::Status Session::CallAdmin(absl::string_view method, const Message& request
 }
 
 absl::StatusOr<std::string> Session::ApiSocket() const {
-  MESHCA_ASSIGN_OR_RETURN(HostPlaces places, Places());
+  MESHCA_ASSIGN_OR_RETURN(config::HostPlaces places, Places());
   MESHCA_RETURN_IF_ERROR(CheckSocket(places.api_socket, "--api-socket", agent));
   return std::move(places.api_socket);
 }

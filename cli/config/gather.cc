@@ -128,6 +128,11 @@ std::string DefaultStateDir(const ConfigInput& input, absl::string_view name) {
   return home.empty() ? "" : Absolute(absl::StrCat(".local/state/", name), home);
 }
 
+SocketPlaces SocketsOfRoot(const ConfigInput& input, Program program) {
+  if (program == Program::kAgent) return {input.run_folder + "/agent/admin.sock", input.run_folder + "/agent/api.sock"};
+  return {input.run_folder + "/admin.sock", input.run_folder + "/public/api.sock"};
+}
+
 void TakeScheme(absl::string_view scheme, std::string& address) {
   if (absl::StatusOr<std::string> bare = WithoutScheme(address, scheme); bare.ok()) address = *std::move(bare);
 }

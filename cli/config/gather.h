@@ -38,6 +38,13 @@ std::string Variable(const ConfigInput& input, const std::string& name);
 // is unset too.
 std::string DefaultStateDir(const ConfigInput& input, absl::string_view name);
 
+// Where a program that root runs has its sockets unless it is told otherwise.
+struct SocketPlaces {
+  std::string admin;
+  std::string api;
+};
+SocketPlaces SocketsOfRoot(const ConfigInput& input, Program program);
+
 // `listen` and its like are pasted as URLs too: takes `scheme` off. What is no address stays as it is, for validation
 // to say so: commands that only look for a socket do not mind.
 void TakeScheme(absl::string_view scheme, std::string& address);

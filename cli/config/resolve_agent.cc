@@ -26,13 +26,11 @@ void ApplyAgentPaths(const ConfigInput& input, v1::AgentConfig& values, Faults& 
   // As for a server: a state directory of one's own brings its sockets along.
   const std::string runtime = Variable(input, "XDG_RUNTIME_DIR");
   std::string folder = values.state_dir();
-  if (values.state_dir() == usual && input.is_root) {
-    folder = "/run/meshca/agent";
-  } else if (values.state_dir() == usual && absl::StartsWith(runtime, "/")) {
-    folder = Absolute("meshca/agent", runtime);
-  }
-  if (!values.has_admin_socket()) values.set_admin_socket(Absolute("admin.sock", folder));
-  if (!values.has_api_socket()) values.set_api_socket(Absolute("api.sock", folder));
+  if (values.state_dir() == usual && absl::StartsWith(runtime, "/")) folder = Absolute("meshca/agent", runtime);
+  SocketPlaces sockets{Absolute("admin.sock", folder), Absolute("api.sock", folder)};
+  if (values.state_dir() == usual && input.is_root) sockets = SocketsOfRoot(input, Program::kAgent);
+  if (!values.has_admin_socket()) values.set_admin_socket(sockets.admin);
+  if (!values.has_api_socket()) values.set_api_socket(sockets.api);
 }
 
 absl::StatusOr<ResolvedAgentConfig> GatherAgent(const ConfigInput& input) {
