@@ -70,10 +70,15 @@ absl::StatusOr<RpcClient*> Session::Admin() {
   return admin_.get();
 }
 
+absl::Status Session::Told(absl::Status status) const {
+  if (!agent || !absl::IsUnimplemented(status)) return status;
+  return absl::UnimplementedError("the agent has no answer to this: ask the CA, on its host and without --agent");
+}
+
 absl::Status Session::CallAdmin(absl::string_view method, const Message& request, Message& response,
                                 const CallOptions& options) {
   MESHCA_ASSIGN_OR_RETURN(RpcClient* const admin, Admin());
-  return admin->Unary(absl::StrCat("/meshca.admin.v1.Admin/", method), request, response, options);
+  return Told(admin->Unary(absl::StrCat("/meshca.admin.v1.Admin/", method), request, response, options));
 }
 
 absl::StatusOr<std::string> Session::ApiSocket() const {

@@ -45,14 +45,17 @@ class Session {
 
   // The global options as configuration flags; `flags` of a command are added to them.
   config::ConfigInput Input() const;
-  // Where this machine's server has its state and sockets, by flags, environment, file and defaults.
+  // Where this machine's server has its state and sockets, by flags, environment, file and defaults. With `agent`
+  // UsageError: an agent has no database.
   absl::StatusOr<config::ResolvedConfig> Paths() const;
   // The same of the program that this run talks to: the server, or with `agent` the agent.
   absl::StatusOr<config::HostPlaces> Places() const;
 
   // The admin API of the server (with `agent`: of the agent, which has part of it) on this host; the same client each
-  // time. Unavailable says how to start or find one.
+  // time. Unavailable says how to start or find one. Whoever makes calls by it passes their statuses through Told.
   absl::StatusOr<RpcClient*> Admin();
+  // What a person is told of a call's `status`: with `agent`, a method that agents do not have is the CA's.
+  absl::Status Told(absl::Status status) const;
   // One call of it: `method` is the name alone ("CreateToken").
   absl::Status CallAdmin(absl::string_view method, const google::protobuf::Message& request,
                          google::protobuf::Message& response, const CallOptions& options = {});

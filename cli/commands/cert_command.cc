@@ -101,7 +101,7 @@ absl::Status ListCertificates(Session& session, FilterOptions& options) {
       },
       {.timeout = absl::InfiniteDuration()});
   if (!status.ok()) printer.Abandon();
-  return status;
+  return session.Told(status);
 }
 
 std::string Revoked(const v1::CertificateRecord& record) {
