@@ -41,8 +41,10 @@
 #include "cli/agent_process/told_revocations.h"
 #include "cli/client/secret_file.h"
 #include "cli/config/convert.h"
+#include "cli/config/host_places.h"
 #include "cli/process/periodic_thread.h"
 #include "cli/process/socket_listeners.h"
+#include "cli/process/socket_reach.h"
 #include "sds/sds_service.h"
 
 namespace meshca::cli {
@@ -395,10 +397,8 @@ AgentScreen MeshcaAgent::Screen() const {
   screen.http_address = HttpAddress();
   screen.api_socket = api_socket_;
   screen.admin_socket = admin_socket_;
-  const auto origin = config_.origins.find("state_dir");
-  if (origin != config_.origins.end() && origin->second.kind != config::OriginKind::kDefault) {
-    screen.state_dir_flag = absl::StrCat(" --state-dir ", screen.state_dir);
-  }
+  screen.api_socket_shut = WhyOthersCannotReach(api_socket_);
+  screen.place_flag = config::FlagToFind(config_.origins, "api_socket", api_socket_, screen.state_dir);
   return screen;
 }
 
