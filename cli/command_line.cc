@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
@@ -26,20 +27,23 @@ constexpr AddCommand kCommands[] = {AddServe, AddAgent,  AddStatus, AddCheck, Ad
 
 void AddGlobalOptions(CLI::App& root, Session& session) {
   const std::string group = "Global options (anywhere on the line)";
-  root.add_option("--config", session.config_file, "Configuration file, YAML (MESHCA_CONFIG)")
+  root.add_option("--config", session.config_file,
+                  "Configuration file, YAML (MESHCA_CONFIG; of the agent MESHCA_AGENT_CONFIG)")
       ->type_name("FILE")
       ->group(group);
-  root.add_option("--state-dir", session.state_dir, "Folder of the server's state, with its sockets (MESHCA_STATE_DIR)")
+  root.add_option("--state-dir", session.state_dir,
+                  "Folder of its state, with its sockets (MESHCA_STATE_DIR; of the agent MESHCA_AGENT_STATE_DIR)")
       ->type_name("DIR")
       ->group(group);
-  root.add_option("--admin-socket", session.admin_socket, "The server's admin socket (MESHCA_ADMIN_SOCKET)")
+  root.add_option("--admin-socket", session.admin_socket,
+                  "Its admin socket (MESHCA_ADMIN_SOCKET; of the agent MESHCA_AGENT_ADMIN_SOCKET)")
       ->type_name("PATH")
       ->group(group);
-  root.add_option("--api-socket", session.api_socket, "The server's socket for workloads (MESHCA_API_SOCKET)")
+  root.add_option("--api-socket", session.api_socket,
+                  "Its socket for workloads (MESHCA_API_SOCKET; of the agent MESHCA_AGENT_API_SOCKET)")
       ->type_name("PATH")
       ->group(group);
-  root.add_flag("--agent", session.agent,
-                "Talk to the agent of this host (meshca agent), not to the server; MESHCA_AGENT_... then name places")
+  root.add_flag("--agent", session.agent, "Talk to the agent of this host (meshca agent), not to the server")
       ->group(group);
   static const std::map<std::string, OutputFormat> formats = {
       {"table", OutputFormat::kTable}, {"json", OutputFormat::kJson}, {"yaml", OutputFormat::kYaml}};
@@ -58,7 +62,15 @@ void AddGlobalOptions(CLI::App& root, Session& session) {
       ->group(group);
 }
 
-// The deepest subcommand that was named: whose help to show beside a mistake.
+// Each command that is run says where the options are that its help does not list.
+void PointToGlobalOptions(CLI::App& app) {
+  const std::vector<CLI::App*> below = app.get_subcommands([](const CLI::App*) { return true; });
+  for (CLI::App* command : below) PointToGlobalOptions(*command);
+  if (!below.empty() || app.get_parent() == nullptr || !app.get_footer().empty()) return;
+  app.footer("Global options, such as --agent and --state-dir, stand here too: meshca --help");
+}
+
+// The deepest subcommand that was named: to whose help a mistake points.
 const CLI::App* DeepestParsed(const CLI::App* app) {
   const auto subcommands = app->get_subcommands();
   return subcommands.empty() ? app : DeepestParsed(subcommands.front());
@@ -69,18 +81,19 @@ std::string FullName(const CLI::App* app) {
                                       : absl::StrCat(FullName(app->get_parent()), " ", app->get_name());
 }
 
-// What CLI11 says, or, where a word is no command, which commands there are.
-std::string Mistake(const CLI::App& app, const CLI::ParseError& error) {
+// What CLI11 says, or, where `app` wants a command and got none, which there are. A word that `app` does not know falls
+// through to the tree's `root`.
+std::string Mistake(const CLI::App& root, const CLI::App& app, const CLI::ParseError& error) {
   if (app.get_require_subcommand_min() == 0 || !app.get_subcommands().empty()) return error.what();
-  for (const std::string& word : app.remaining()) {
-    if (word.empty() || word.front() == '-') continue;
-    std::string names;
-    for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
-      absl::StrAppend(&names, names.empty() ? "" : ", ", command->get_name());
-    }
-    return absl::StrCat("there is no \"", word, "\"; there are ", names);
+  std::string names;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    absl::StrAppend(&names, names.empty() ? "" : ", ", command->get_name());
   }
-  return error.what();
+  const std::vector<std::string> unknown = root.remaining(/*recurse=*/true);
+  if (unknown.empty()) return absl::StrCat("a command is missing; there are ", names);
+  const bool option = absl::StartsWith(unknown.front(), "-");
+  return absl::StrCat("there is no ", option ? "option " : "", "\"", unknown.front(), "\"",
+                      option ? "" : absl::StrCat("; there are ", names));
 }
 
 // The sentence, with the reason behind its first line: it is for the search box and the bug report, and the lines below
@@ -107,6 +120,7 @@ std::unique_ptr<CLI::App> BuildTree(Session& session) {
   root->set_help_flag("-h,--help", "This text; for a command: its options");
   AddGlobalOptions(*root, session);
   for (const AddCommand add : kCommands) add(*root, session);
+  PointToGlobalOptions(*root);
   root->footer("meshca COMMAND --help says more. Exit codes: 0 ok, 1 failed, 2 usage, 3 refused as unsafe.");
   return root;
 }
@@ -119,12 +133,12 @@ int ParseAndRun(int argc, const char* const* argv) {
   try {
     root->parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
-    PutRaw(stdout, DeepestParsed(root.get())->help());
+    PutRaw(stdout, root->help());  // of the command that was named, by its full name
     return kExitOk;
   } catch (const CLI::ParseError& error) {
     const CLI::App* const app = DeepestParsed(root.get());
     const std::string name = FullName(app);
-    Err("%s: %s\nTry `%s --help`.\n", name, Mistake(*app, error), name);
+    Err("%s: %s\nTry `%s --help`.\n", name, Mistake(*root, *app, error), name);
     return kExitUsage;
   }
   const absl::Status status = session.action();

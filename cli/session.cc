@@ -12,7 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
 #include "ca/base/unique_fd.h"
-#include "cli/config/resolve_agent.h"
+#include "cli/process/socket_reach.h"
 #include "cli/terminal/message_text.h"
 #include "cli/terminal/output.h"
 
@@ -21,6 +21,23 @@ namespace meshca::cli {
 using google::protobuf::Message;
 
 absl::Status UsageError(absl::string_view message) { return WithReason(absl::InvalidArgumentError(message), "USAGE"); }
+
+namespace {
+
+// The admin socket is for few, so the reader should be one of them; every other is for everybody, so its place is
+// wrong.
+absl::Status NoPermission(const std::string& path, absl::string_view flag, bool agent) {
+  const std::string shut = WhyOthersCannotReach(path);
+  if (flag == "--admin-socket" || shut.empty()) {
+    return absl::PermissionDeniedError(
+        absl::StrCat(path, ": permission denied; run this as the user that it runs as, as root, or in group meshca"));
+  }
+  return absl::PermissionDeniedError(
+      absl::StrCat(path, ": permission denied: ", shut, "; this socket is for every user of the host: start the ",
+                   agent ? "agent" : "server", " with --api-socket PATH outside of that folder"));
+}
+
+}  // namespace
 
 absl::Status CheckSocket(const std::string& path, absl::string_view flag, bool agent) {
   sockaddr_un address = {};
@@ -39,9 +56,7 @@ absl::Status CheckSocket(const std::string& path, absl::string_view flag, bool a
       return absl::UnavailableError(absl::StrCat("no meshca ", agent ? "agent" : "server", " listens at ", path,
                                                  "; start one with `meshca ", agent ? "agent" : "serve",
                                                  "`, or say where it is with --state-dir DIR or ", flag, " PATH"));
-    case EACCES:
-      return absl::PermissionDeniedError(
-          absl::StrCat(path, ": permission denied; run this as the user that it runs as, as root, or in group meshca"));
+    case EACCES: return NoPermission(path, flag, agent);
     default: return ErrnoStatus(error, path);
   }
 }
@@ -55,34 +70,37 @@ config::ConfigInput Session::Input() const {
   return input;
 }
 
-absl::StatusOr<config::ResolvedConfig> Session::Paths() const { return config::ResolvePaths(Input()); }
+absl::StatusOr<config::ResolvedConfig> Session::Paths() const {
+  if (agent) return UsageError("--agent: the database is the CA's; ask without --agent, on the CA's host");
+  return config::ResolvePaths(Input());
+}
 
-absl::StatusOr<HostPlaces> Session::Places() const {
-  if (agent) {
-    MESHCA_ASSIGN_OR_RETURN(const config::ResolvedAgentConfig config, config::ResolveAgentPaths(Input()));
-    return HostPlaces{config.values.state_dir(), config.values.admin_socket(), config.values.api_socket()};
-  }
-  MESHCA_ASSIGN_OR_RETURN(const config::ResolvedConfig config, Paths());
-  return HostPlaces{config.values.state_dir(), config.values.admin_socket(), config.values.api_socket()};
+absl::StatusOr<config::HostPlaces> Session::Places() const {
+  return config::FindHostPlaces(Input(), agent ? config::Program::kAgent : config::Program::kServer);
 }
 
 absl::StatusOr<RpcClient*> Session::Admin() {
   if (admin_ == nullptr) {
-    MESHCA_ASSIGN_OR_RETURN(const HostPlaces places, Places());
+    MESHCA_ASSIGN_OR_RETURN(const config::HostPlaces places, Places());
     MESHCA_RETURN_IF_ERROR(CheckSocket(places.admin_socket, "--admin-socket", agent));
     admin_ = RpcClient::Unix(places.admin_socket);
   }
   return admin_.get();
 }
 
+absl::Status Session::Told(absl::Status status) const {
+  if (!agent || !absl::IsUnimplemented(status)) return status;
+  return absl::UnimplementedError("the agent has no answer to this: ask the CA, on its host and without --agent");
+}
+
 absl::Status Session::CallAdmin(absl::string_view method, const Message& request, Message& response,
                                 const CallOptions& options) {
   MESHCA_ASSIGN_OR_RETURN(RpcClient* const admin, Admin());
-  return admin->Unary(absl::StrCat("/meshca.admin.v1.Admin/", method), request, response, options);
+  return Told(admin->Unary(absl::StrCat("/meshca.admin.v1.Admin/", method), request, response, options));
 }
 
 absl::StatusOr<std::string> Session::ApiSocket() const {
-  MESHCA_ASSIGN_OR_RETURN(HostPlaces places, Places());
+  MESHCA_ASSIGN_OR_RETURN(config::HostPlaces places, Places());
   MESHCA_RETURN_IF_ERROR(CheckSocket(places.api_socket, "--api-socket", agent));
   return std::move(places.api_socket);
 }

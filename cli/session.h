@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "cli/client/rpc_client.h"
+#include "cli/config/host_places.h"
 #include "cli/config/resolve.h"
 #include "cli/terminal/list_printer.h"
 
@@ -26,13 +27,6 @@ inline constexpr int kExitRefused = 3;  // an unsafe step, refused; `--force` wh
 
 // A mistake on the command line, found after it was parsed: exit code 2.
 absl::Status UsageError(absl::string_view message);
-
-// Where a server or an agent of this host has its state and its sockets.
-struct HostPlaces {
-  std::string state_dir;
-  std::string admin_socket;
-  std::string api_socket;
-};
 
 // Filled by the parser, read by the command that was chosen. One thread.
 class Session {
@@ -51,14 +45,17 @@ class Session {
 
   // The global options as configuration flags; `flags` of a command are added to them.
   config::ConfigInput Input() const;
-  // Where this machine's server has its state and sockets, by flags, environment, file and defaults.
+  // Where this machine's server has its state and sockets, by flags, environment, file and defaults. With `agent`
+  // UsageError: an agent has no database.
   absl::StatusOr<config::ResolvedConfig> Paths() const;
   // The same of the program that this run talks to: the server, or with `agent` the agent.
-  absl::StatusOr<HostPlaces> Places() const;
+  absl::StatusOr<config::HostPlaces> Places() const;
 
   // The admin API of the server (with `agent`: of the agent, which has part of it) on this host; the same client each
-  // time. Unavailable says how to start or find one.
+  // time. Unavailable says how to start or find one. Whoever makes calls by it passes their statuses through Told.
   absl::StatusOr<RpcClient*> Admin();
+  // What a person is told of a call's `status`: with `agent`, a method that agents do not have is the CA's.
+  absl::Status Told(absl::Status status) const;
   // One call of it: `method` is the name alone ("CreateToken").
   absl::Status CallAdmin(absl::string_view method, const google::protobuf::Message& request,
                          google::protobuf::Message& response, const CallOptions& options = {});

@@ -117,7 +117,7 @@ void DiscoveryStream::Subscribe(const std::string& name, bool again) {
     if (again) OnRefused(name);
     return;
   }
-  absl::StatusOr<ResolvedName> resolved = ResolveName(name, *caller_, hub_.trust_domain());
+  absl::StatusOr<ResolvedName> resolved = ResolveName(name, *caller_, hub_.trust_domain(), hub_.entry_advice());
   if (!resolved.ok()) return Refuse(name);
   if (resolved->kind == SecretKind::kIdentity) return SubscribeToKey(*std::move(resolved));
   SubscribeToBundle(*std::move(resolved));
@@ -212,7 +212,7 @@ bool DiscoveryStream::FinishIfNothingLeft(absl::FunctionRef<absl::Status()> why)
 
 absl::Status DiscoveryStream::FindRefusal(const std::vector<std::string>& names) const {
   for (const std::string& name : names) {
-    const absl::StatusOr<ResolvedName> resolved = ResolveName(name, *caller_, hub_.trust_domain());
+    const absl::StatusOr<ResolvedName> resolved = ResolveName(name, *caller_, hub_.trust_domain(), hub_.entry_advice());
     if (!resolved.ok()) return resolved.status();
   }
   return WithReason(

@@ -38,7 +38,8 @@ class SdsService::Impl {
              &registry,
              parts.clock,
              parts.entropy,
-             parts.keys}),
+             parts.keys,
+             parts.entry_advice}),
         workload(hub, parts.jwt) {}
 
   SystemProcessWatch kernel;

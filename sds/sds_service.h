@@ -17,6 +17,7 @@
 #include "ca/authn/authenticator.h"
 #include "ca/base/entropy.h"
 #include "ca/base/judged_clock.h"
+#include "ca/identity/entry_advice.h"
 #include "ca/rpc/router.h"
 #include "ca/spiffe/spiffe_id.h"
 #include "ca/spiffe/trust_domain.h"
@@ -60,6 +61,7 @@ class SdsService {
     // How long a Workload API stream stays open until what was written to it counts as delivered.
     absl::Duration delivered_after = absl::Minutes(1);
     KeyRingOptions keys;
+    EntryAdvice entry_advice = {};  // of the host whose socket it is served on
     // Tells when a subscriber's process has ended. Null: the kernel is asked.
     ProcessWatch* processes = nullptr;
   };

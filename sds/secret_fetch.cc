@@ -52,7 +52,7 @@ class Fetch : public std::enable_shared_from_this<Fetch> {
     absl::Status denied;
     std::vector<std::shared_ptr<const SecretSnapshot>> secrets;
     for (const std::string& text : ask.names) {
-      absl::StatusOr<ResolvedName> name = ResolveName(text, *caller, hub_.trust_domain());
+      absl::StatusOr<ResolvedName> name = ResolveName(text, *caller, hub_.trust_domain(), hub_.entry_advice());
       if (!name.ok()) {
         if (denied.ok()) denied = name.status();
         continue;

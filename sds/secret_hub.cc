@@ -6,6 +6,7 @@ namespace meshca::sds {
 
 SecretHub::SecretHub(const Parts& parts)
     : trust_domain_(parts.trust_domain),
+      entry_advice_(parts.entry_advice),
       clock_(*parts.clock),
       registry_(*parts.registry),
       executor_(*parts.clock),

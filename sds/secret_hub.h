@@ -7,6 +7,7 @@
 #include "ca/base/entropy.h"
 #include "ca/base/judged_clock.h"
 #include "ca/base/serial_executor.h"
+#include "ca/identity/entry_advice.h"
 #include "ca/spiffe/trust_domain.h"
 #include "ca/subscribers/subscriber_registry.h"
 #include "sds/bundle_publisher.h"
@@ -33,6 +34,7 @@ class SecretHub {
     const JudgedClock* clock;
     EntropySource* entropy;
     KeyRingOptions keys;
+    EntryAdvice entry_advice = {};  // of this host
   };
 
   // What `parts` points at lives until Shutdown returned and the last stream closed; `clock`, `entropy` outlive the
@@ -47,6 +49,8 @@ class SecretHub {
   void Shutdown();
 
   const TrustDomain& trust_domain() const { return trust_domain_; }
+  // What a caller on this host is told of the entry that it lacks.
+  const EntryAdvice& entry_advice() const { return entry_advice_; }
   // The time that decides whether a certificate has ended and must not be sent. A clock that jumps does not move it.
   absl::Time LikelyNow() const { return clock_.LikelyNow(); }
   BundlePublisher& bundles() { return bundles_; }
@@ -57,6 +61,7 @@ class SecretHub {
 
  private:
   const TrustDomain trust_domain_;
+  const EntryAdvice entry_advice_;
   const JudgedClock& clock_;
   SubscriberRegistry& registry_;
   SerialExecutor executor_;

@@ -14,7 +14,7 @@ absl::Status Denied(absl::string_view name, absl::string_view why, absl::string_
   return WithReason(absl::PermissionDeniedError(absl::StrCat("secret ", QuoteName(name), ": ", why)), reason);
 }
 
-absl::StatusOr<ResolvedName> Default(const SdsCaller& caller, const TrustDomain& own) {
+absl::StatusOr<ResolvedName> Default(const SdsCaller& caller, const TrustDomain& own, const EntryAdvice& advice) {
   if (const SpiffeId* id = caller.DefaultId(); id != nullptr) {
     if (!caller.MayReceiveKeyOf(*id)) {
       return Denied(kDefaultName, absl::StrCat("this connection may not carry the key of ", id->uri()),
@@ -23,13 +23,13 @@ absl::StatusOr<ResolvedName> Default(const SdsCaller& caller, const TrustDomain&
     return ResolvedName{std::string(kDefaultName), SecretKind::kIdentity, *id, {}};
   }
   if (caller.peer->unix_credentials.has_value()) {
-    return Annotate(EntryMissing(own, caller.peer->unix_credentials->uid), "secret \"default\"");
+    return Annotate(EntryMissing(own, advice, caller.peer->unix_credentials->uid), "secret \"default\"");
   }
   return Denied(kDefaultName, "the caller has no identity of its own", "ENTRY_MISSING");
 }
 
 absl::StatusOr<ResolvedName> Identity(absl::string_view name, SpiffeId id, const SdsCaller& caller,
-                                      const TrustDomain& own) {
+                                      const TrustDomain& own, const EntryAdvice& advice) {
   if (!id.MemberOf(own)) {
     return Denied(name, absl::StrCat("this CA signs for ", own.Id(), " only"), "SPIFFE_ID_NOT_ALLOWED");
   }
@@ -37,10 +37,11 @@ absl::StatusOr<ResolvedName> Identity(absl::string_view name, SpiffeId id, const
     const auto& peer = caller.peer->unix_credentials;
     const bool entry_helps =
         peer.has_value() && !id.IsReserved() && OverflowIds::OfKernel().UidFault(peer->uid).empty();
-    return Denied(name,
-                  absl::StrCat("the caller (", caller.identity.subject, ") may not hold this identity",
-                               entry_helps ? absl::StrCat("; let it: ", EntryCommand(id.uri(), peer->uid)) : ""),
-                  "SPIFFE_ID_NOT_ALLOWED");
+    return Denied(
+        name,
+        absl::StrCat("the caller (", caller.identity.subject, ") may not hold this identity", entry_helps ? "; " : "",
+                     entry_helps ? advice.Say("let it", id.uri(), UidSelector(peer->uid)) : ""),
+        "SPIFFE_ID_NOT_ALLOWED");
   }
   return ResolvedName{std::string(name), SecretKind::kIdentity, std::move(id), {}};
 }
@@ -52,8 +53,9 @@ std::string QuoteName(absl::string_view name) {
   return absl::StrCat("\"", absl::CHexEscape(name.substr(0, kShown)), name.size() > kShown ? "...\"" : "\"");
 }
 
-absl::StatusOr<ResolvedName> ResolveName(absl::string_view name, const SdsCaller& caller, const TrustDomain& own) {
-  if (name == kDefaultName) return Default(caller, own);
+absl::StatusOr<ResolvedName> ResolveName(absl::string_view name, const SdsCaller& caller, const TrustDomain& own,
+                                         const EntryAdvice& advice) {
+  if (name == kDefaultName) return Default(caller, own, advice);
   if (name == kRootCaName) return ResolvedName{std::string(name), SecretKind::kBundle, {}, own};
   if (name == kAllName) return ResolvedName{std::string(name), SecretKind::kAllBundles, {}, own};
   if (!absl::StartsWithIgnoreCase(name, "spiffe://")) {
@@ -62,7 +64,7 @@ absl::StatusOr<ResolvedName> ResolveName(absl::string_view name, const SdsCaller
   }
   absl::StatusOr<SpiffeId> id = SpiffeId::Parse(name);
   if (!id.ok()) return Denied(name, id.status().message(), "SECRET_UNKNOWN");
-  if (id->has_path()) return Identity(name, *std::move(id), caller, own);
+  if (id->has_path()) return Identity(name, *std::move(id), caller, own, advice);
   if (!id->MemberOf(own)) {
     return Denied(name, absl::StrCat("no bundle of this trust domain is known here; ", own.Id(), " is"),
                   "TRUST_DOMAIN_UNKNOWN");

@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "ca/identity/entry_advice.h"
 #include "ca/spiffe/spiffe_id.h"
 #include "ca/spiffe/trust_domain.h"
 #include "sds/caller.h"
@@ -31,11 +32,12 @@ struct ResolvedName {
   TrustDomain trust_domain;  // for kBundle
 };
 
-// Decides what `name` stands for when `caller` asks; `own` is the CA's trust domain. Pure.
-// Errors: PermissionDenied, with the name in the message. Reasons: ENTRY_MISSING (`default` for a caller without an
-// identity of its own; on a Unix socket the message has the command that makes an entry), SPIFFE_ID_NOT_ALLOWED,
-// TRUST_DOMAIN_UNKNOWN, SECRET_UNKNOWN (no such name; the message lists the names there are).
-absl::StatusOr<ResolvedName> ResolveName(absl::string_view name, const SdsCaller& caller, const TrustDomain& own);
+// Decides what `name` stands for when `caller` asks; `own` is the CA's trust domain, `advice` of the host whose socket
+// it is. Pure. Errors: PermissionDenied, with the name in the message. Reasons: ENTRY_MISSING (`default` for a caller
+// without an identity of its own; on a Unix socket the message has the command that makes an entry),
+// SPIFFE_ID_NOT_ALLOWED, TRUST_DOMAIN_UNKNOWN, SECRET_UNKNOWN (no such name; the message lists the names there are).
+absl::StatusOr<ResolvedName> ResolveName(absl::string_view name, const SdsCaller& caller, const TrustDomain& own,
+                                         const EntryAdvice& advice);
 
 // Callers are authenticated before their names are looked at, so a refusal for want of an entry (EntryMissing) does not
 // know which identity is wanted. Returns that refusal with the first identity among `names` in the command that it

@@ -9,7 +9,6 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
-#include "ca/authn/unix_peer.h"
 #include "ca/base/mutex.h"
 #include "ca/base/secret.h"
 #include "ca/base/status.h"
@@ -98,11 +97,11 @@ class JwtFetch : public std::enable_shared_from_this<JwtFetch> {
 };
 
 // The identities that `ask` is for.
-absl::StatusOr<std::vector<SpiffeId>> WantedIds(const JwtSvidAsk& ask, const SdsCaller& caller,
-                                                const TrustDomain& own) {
+absl::StatusOr<std::vector<SpiffeId>> WantedIds(const JwtSvidAsk& ask, const SdsCaller& caller, const SecretHub& hub) {
+  const TrustDomain& own = hub.trust_domain();
   const std::vector<SpiffeId>& has = caller.identity.ids;
   if (!ask.id.has_value()) {
-    MESHCA_RETURN_IF_ERROR(CheckHasIdentities(caller, own));
+    MESHCA_RETURN_IF_ERROR(CheckHasIdentities(caller, own, hub.entry_advice()));
     return has;
   }
   if (std::find(has.begin(), has.end(), *ask.id) != has.end()) return std::vector<SpiffeId>{*ask.id};
@@ -110,7 +109,8 @@ absl::StatusOr<std::vector<SpiffeId>> WantedIds(const JwtSvidAsk& ask, const Sds
   const bool entry_helps = process.has_value() && ask.id->MemberOf(own) && !ask.id->IsReserved();
   return WithReason(absl::PermissionDeniedError(absl::StrCat(
                         "FetchJWTSVID: the caller (", caller.identity.subject, ") may not hold ", ask.id->uri(),
-                        entry_helps ? absl::StrCat("; let it: ", EntryCommand(ask.id->uri(), process->uid)) : "")),
+                        entry_helps ? "; " : "",
+                        entry_helps ? hub.entry_advice().Say("let it", ask.id->uri(), UidSelector(process->uid)) : "")),
                     "SPIFFE_ID_NOT_ALLOWED");
 }
 
@@ -160,7 +160,7 @@ void FetchJwtSvids(const WorkloadJwtParts& parts, std::shared_ptr<rpc::Call> cal
   if (!ask.ok()) return call->Finish(ask.status());
   RunForCaller(
       parts, std::move(call), [parts, ask = *std::move(ask)](std::shared_ptr<rpc::Call> call, const SdsCaller& caller) {
-        absl::StatusOr<std::vector<SpiffeId>> ids = WantedIds(ask, caller, parts.hub->trust_domain());
+        absl::StatusOr<std::vector<SpiffeId>> ids = WantedIds(ask, caller, *parts.hub);
         if (!ids.ok()) return call->Finish(ToldStatus(ids.status()));
         if (parts.source == nullptr) {
           return call->Finish(

@@ -31,11 +31,11 @@ bool IsPassing(const absl::Status& status) {
 
 }  // namespace
 
-absl::Status CheckHasIdentities(const SdsCaller& caller, const TrustDomain& own) {
+absl::Status CheckHasIdentities(const SdsCaller& caller, const TrustDomain& own, const EntryAdvice& advice) {
   const size_t count = caller.identity.ids.size();
   if (count == 0) {
     const auto& process = caller.peer->unix_credentials;
-    if (process.has_value()) return EntryMissing(own, process->uid);
+    if (process.has_value()) return EntryMissing(own, advice, process->uid);
     return WithReason(absl::PermissionDeniedError("Workload API: it is served on a Unix socket"), "NOT_A_UNIX_SOCKET");
   }
   if (count <= kWorkloadSvidsMax) return absl::OkStatus();
@@ -190,7 +190,7 @@ void WorkloadStream::OnClose(const absl::Status& why) {
 // ---- FetchX509SVID
 
 absl::Status X509SvidStream::CheckEntitled(const SdsCaller& caller) const {
-  return CheckHasIdentities(caller, hub().trust_domain());
+  return CheckHasIdentities(caller, hub().trust_domain(), hub().entry_advice());
 }
 
 void X509SvidStream::OnJudged(const SdsCaller& caller) {

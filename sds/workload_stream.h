@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "ca/identity/entry_advice.h"
 #include "ca/rpc/stream.h"
 #include "ca/spiffe/spiffe_id.h"
 #include "ca/spiffe/trust_domain.h"
@@ -31,7 +32,7 @@ inline constexpr size_t kWorkloadSvidsMax = 256;
 
 // PermissionDenied (EntryMissing, with the command that helps): `caller` has no identity, as an operator on the admin
 // socket has none of its own. ResourceExhausted (TOO_MANY_IDENTITIES): more than kWorkloadSvidsMax.
-absl::Status CheckHasIdentities(const SdsCaller& caller, const TrustDomain& own);
+absl::Status CheckHasIdentities(const SdsCaller& caller, const TrustDomain& own, const EntryAdvice& advice);
 
 // The whole state of a stream, as it is now.
 struct WorkloadMessage {

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
 #include "ca/base/utc_text.h"
+#include "ca/identity/entry_advice.h"
 #include "ca/identity/node_key.h"
 #include "ca/identity/node_name.h"
 #include "ca/x509/encoding.h"
@@ -290,8 +291,8 @@ absl::Status CheckEntryForNode(const Inventory& inventory, const IssuanceRecord&
   if (entry.has_value() && entry->IsFor(record.node)) return absl::OkStatus();
   return WithReason(absl::PermissionDeniedError(absl::StrCat(
                         "registration entry ", id, ": it does not give ", record.spiffe_id.uri(),
-                        " to processes on node ", record.node, " (any more); an entry that does: meshca entry create ",
-                        record.spiffe_id.uri(), " --node ", record.node, " --selector ...")),
+                        " to processes on node ", record.node, " (any more); ",
+                        EntryAdvice{record.node}.Say("make one that does", record.spiffe_id.uri(), kAnySelector))),
                     kEntryGone);
 }
 

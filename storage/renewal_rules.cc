@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
 #include "ca/base/utc_text.h"
+#include "ca/identity/entry_advice.h"
 #include "ca/identity/join_token_terms.h"
 #include "ca/identity/node_name.h"
 #include "ca/issuance/revocation_store.h"
@@ -90,8 +91,9 @@ absl::Status CheckOrigin(const Inventory& inventory, const Origin& origin, const
         return CheckNodeOfWorkload(inventory, record);
       }
       if (entry.has_value() && !entry->ServedByAgents()) return absl::OkStatus();
-      const std::string next = absl::StrCat("make one (meshca entry create ", shown.spiffe_id.uri(),
-                                            " --selector ...) and ask for a certificate on the API socket");
+      const std::string next =
+          absl::StrCat("ask for a certificate on the API socket once there is another; ",
+                       EntryAdvice{record.node}.Say("make one", shown.spiffe_id.uri(), kAnySelector));
       if (origin.reference.empty())
         return OriginGone(shown, "no registration entry gives this identity any more", next);
       return OriginGone(
@@ -198,8 +200,8 @@ absl::Status CheckFirstRight(const Inventory& inventory, const IssuanceRecord& r
   return WithReason(absl::PermissionDeniedError(absl::StrCat(
                         "registration entry ", id, ", which gave ", record.spiffe_id.uri(),
                         " to this caller, was deleted before the certificate was recorded, so none is given; ask again "
-                        "if another entry gives it, or make one: meshca entry create ",
-                        record.spiffe_id.uri(), " --selector ...")),
+                        "if another entry gives it, or ",
+                        EntryAdvice().Say("make one", record.spiffe_id.uri(), kAnySelector))),
                     kEntryGone);
 }
 

@@ -52,16 +52,12 @@ absl::Status ServedByAgents(uint32_t uid, const RegistrationEntry& entry) {
   return WithReason(absl::PermissionDeniedError(absl::StrCat(
                         "no registration entry of this socket fits uid ", uid, ": entry ", entry.id, ", which gives ",
                         entry.spiffe_id.uri(), ", is for nodes (", absl::StrJoin(entry.nodes, ", "),
-                        "), and their agents serve it; ask the agent's socket, or make one for this host: ",
-                        EntryCommand(entry.spiffe_id.uri(), uid))),
+                        "), and their agents serve it; ask the agent's socket, or ",
+                        EntryAdvice().Say("make one for this host", entry.spiffe_id.uri(), UidSelector(uid)))),
                     "ENTRY_FOR_NODES");
 }
 
 }  // namespace
-
-std::string EntryCommand(absl::string_view spiffe_id, uint32_t uid) {
-  return absl::StrCat("meshca entry create ", spiffe_id, " --selector unix:uid:", uid);
-}
 
 std::string UnixInstance(const UnixPeer& peer) {
   // Processes of a PID namespace that the kernel cannot show us all have pid 0: one renewal must not stand in for the
@@ -70,14 +66,15 @@ std::string UnixInstance(const UnixPeer& peer) {
   return absl::StrCat("pid ", peer.pid, " start ", peer.start_time);
 }
 
-absl::Status EntryMissing(const TrustDomain& trust_domain, uint32_t uid) {
+absl::Status EntryMissing(const TrustDomain& trust_domain, const EntryAdvice& advice, uint32_t uid) {
   if (const std::string fault = OverflowIds::OfKernel().UidFault(uid); !fault.empty()) {
     return WithReason(absl::PermissionDeniedError(absl::StrCat("no registration entry fits: ", fault)),
                       "UNIX_PEER_UNMAPPED");
   }
-  return WithReason(absl::PermissionDeniedError(absl::StrCat("no registration entry fits uid ", uid,
-                                                             "; make one: ", EntryCommand(AnyId(trust_domain), uid))),
-                    "ENTRY_MISSING");
+  return WithReason(
+      absl::PermissionDeniedError(absl::StrCat("no registration entry fits uid ", uid, "; ",
+                                               advice.Say("make one", AnyId(trust_domain), UidSelector(uid)))),
+      "ENTRY_MISSING");
 }
 
 absl::Status NameWantedId(const absl::Status& refusal, const TrustDomain& trust_domain, const SpiffeId& wanted) {
@@ -90,10 +87,11 @@ absl::Status NameWantedId(const absl::Status& refusal, const TrustDomain& trust_
       ReasonOf(refusal));
 }
 
-UnixPeerAuthenticator::UnixPeerAuthenticator(TrustDomain trust_domain, const EntryCache& entries,
+UnixPeerAuthenticator::UnixPeerAuthenticator(TrustDomain trust_domain, const EntryCache& entries, EntryAdvice advice,
                                              const ProcessTable& processes, const NameService& names)
     : trust_domain_(std::move(trust_domain)),
       entries_(entries),
+      advice_(std::move(advice)),
       processes_(processes),
       names_(names),
       pool_({.what = "callers of the Unix socket"}) {}
@@ -136,7 +134,7 @@ absl::StatusOr<CallerIdentity> UnixPeerAuthenticator::Judge(const UnixPeer& peer
 
   if (entries.empty()) {
     absl::Status missing =
-        of_agents == nullptr ? EntryMissing(trust_domain_, peer.uid) : ServedByAgents(peer.uid, *of_agents);
+        of_agents == nullptr ? EntryMissing(trust_domain_, advice_, peer.uid) : ServedByAgents(peer.uid, *of_agents);
     if (process.unknown().ok()) return missing;
     // An entry rests on what could not be learned: the reader should know why before making another.
     return WithReason(absl::PermissionDeniedError(absl::StrCat(

@@ -14,6 +14,7 @@
 #include "ca/authn/host_names.h"
 #include "ca/authn/process.h"
 #include "ca/authn/process_facts.h"
+#include "ca/identity/entry_advice.h"
 #include "ca/spiffe/spiffe_id.h"
 #include "ca/spiffe/trust_domain.h"
 
@@ -30,8 +31,8 @@ namespace meshca {
 // Answers at once from what is in memory; where an entry rests on a disk or the host's name service, on a FairPool.
 class UnixPeerAuthenticator final : public Authenticator {
  public:
-  // References outlive the authenticator.
-  UnixPeerAuthenticator(TrustDomain trust_domain, const EntryCache& entries,
+  // References outlive the authenticator. `advice`: of the host whose socket it judges callers of.
+  UnixPeerAuthenticator(TrustDomain trust_domain, const EntryCache& entries, EntryAdvice advice = {},
                         const ProcessTable& processes = SystemProcessTable(),
                         const NameService& names = SystemNameService());
 
@@ -50,21 +51,19 @@ class UnixPeerAuthenticator final : public Authenticator {
 
   const TrustDomain trust_domain_;
   const EntryCache& entries_;
+  const EntryAdvice advice_;
   const ProcessTable& processes_;
   mutable HostNames names_;
   FairPool pool_;  // last: its work uses the others
 };
 
 // PermissionDenied for a uid that no entry fits: "no registration entry fits uid 1000; make one: meshca entry create
-// spiffe://TD/... --selector unix:uid:1000" (ENTRY_MISSING, UNIX_PEER_UNMAPPED).
-absl::Status EntryMissing(const TrustDomain& trust_domain, uint32_t uid);
+// spiffe://TD/... --selector unix:uid:1000", as `advice` says it (ENTRY_MISSING, UNIX_PEER_UNMAPPED).
+absl::Status EntryMissing(const TrustDomain& trust_domain, const EntryAdvice& advice, uint32_t uid);
 
 // The same refusal with the identity that was asked for in its command, for whoever knows it. Any other status as it
 // is.
 absl::Status NameWantedId(const absl::Status& refusal, const TrustDomain& trust_domain, const SpiffeId& wanted);
-
-// "meshca entry create spiffe://TD/web --selector unix:uid:1000".
-std::string EntryCommand(absl::string_view spiffe_id, uint32_t uid);
 
 // CallerIdentity::instance of a process: "pid 42 start 7".
 std::string UnixInstance(const UnixPeer& peer);

@@ -28,14 +28,13 @@ absl::Status MakeFolder(const std::string& folder) {
     made = ::mkdir(folder.c_str(), 0700);
   }
   if (made == 0) return SyncFolder(parent);
-  if (errno == EEXIST) return absl::OkStatus();
-  const absl::Status status = ErrnoStatus(errno, absl::StrCat("make ", folder));
-  if (!absl::IsPermissionDenied(status)) return status;
-  return absl::PermissionDeniedError(
-      absl::StrCat(status.message(),
-                   ": give --state-dir a folder of this user's, or make that one and give it to him "
-                   "(install -d -m 0700 -o USER ",
-                   folder, ")"));
+  const int error = errno;
+  if (error == EEXIST) return absl::OkStatus();
+  const absl::Status failed = ErrnoStatus(error, absl::StrCat("make ", folder));
+  if (error != EACCES && error != EPERM && error != EROFS) return failed;
+  return absl::Status(failed.code(),
+                      absl::StrCat(failed.message(),
+                                   "; make it for the user that this runs as, or name another place: --state-dir DIR"));
 }
 
 // A write that was interrupted leaves a longer name.

@@ -9,6 +9,7 @@
 #include "absl/strings/strip.h"
 #include "ca/base/check.h"
 #include "ca/base/status.h"
+#include "ca/identity/entry_advice.h"
 #include "ca/identity/node_name.h"
 #include "ca/issuance/request_policy.h"
 #include "ca/x509/dns_name.h"
@@ -64,10 +65,10 @@ absl::Status CheckId(const CallerIdentity& caller, const SpiffeId& id, const Tru
   absl::string_view uid = caller.subject;
   const bool entry_helps =
       caller.method == AuthMethod::kUnixPeer && absl::ConsumePrefix(&uid, "uid ") && !id.IsReserved();
-  return Denied("SPIFFE_ID_NOT_ALLOWED", absl::StrCat("caller (", caller.subject, ") may not hold ", id.uri(),
-                                                      entry_helps ? absl::StrCat("; let it: meshca entry create ",
-                                                                                 id.uri(), " --selector unix:uid:", uid)
-                                                                  : ""));
+  const std::string selector = absl::StrCat("unix:uid:", uid);
+  return Denied("SPIFFE_ID_NOT_ALLOWED",
+                absl::StrCat("caller (", caller.subject, ") may not hold ", id.uri(), entry_helps ? "; " : "",
+                             entry_helps ? EntryAdvice().Say("let it", id.uri(), selector) : ""));
 }
 
 // Adds `name`, lower-case and once, if the caller or the rules of the ID allow it.

@@ -2,12 +2,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/authn/overflow_ids.h"
-#include "ca/authn/unix_peer.h"
+#include "ca/identity/entry_advice.h"
 
 namespace meshca {
 
 std::string LegacyRightAdvice(const LegacyRight& right) {
-  if (OverflowIds::OfKernel().UidFault(right.uid).empty()) return EntryCommand(right.spiffe_id, right.uid);
+  if (OverflowIds::OfKernel().UidFault(right.uid).empty()) {
+    return EntryAdvice().Command(right.spiffe_id, UidSelector(right.uid));
+  }
   return absl::StrCat("run ", right.spiffe_id, " as a user of its own instead of uid ", right.uid,
                       ", and make an entry for that");
 }

@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "ca/base/utc_text.h"
+#include "cli/process/socket_reach.h"
 
 namespace meshca::cli {
 
@@ -14,7 +15,8 @@ std::string AgentScreen::ToText() const {
                   DateText(certificate_ends), "\n");
   absl::StrAppend(&text, "HTTP         ", http_address, http_address == "off" ? " (probes: meshca health --agent)" : "",
                   "  admin  unix://", admin_socket, "\n");
-  absl::StrAppend(&text, "next         meshca workload x509 --agent", state_dir_flag, "\n");
+  absl::StrAppend(&text, ShutSocketNote(api_socket_shut));
+  absl::StrAppend(&text, "next         meshca workload x509 --agent", place_flag, "\n");
   return text;
 }
 

@@ -21,9 +21,11 @@ struct AgentScreen {
   std::string http_address;  // "off": none is served
   std::string api_socket;
   std::string admin_socket;
-  std::string state_dir_flag;  // " --state-dir DIR" where commands need it to find the sockets, else ""
+  std::string api_socket_shut = "";  // why other users cannot reach the API socket (socket_reach.h); "": they can
+  std::string place_flag = "";       // what the next command needs to find this process: config::FlagToFind
 
   // Five lines that scripts may read: each begins with its word, values are as given, the last begins with "next".
+  // Before that one stands a line "note" where the API socket is shut to other users.
   std::string ToText() const;
 };
 

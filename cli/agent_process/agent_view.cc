@@ -1,6 +1,7 @@
 #include "cli/agent_process/agent_view.h"
 
 #include "absl/strings/str_cat.h"
+#include "ca/base/counted.h"
 #include "ca/base/status.h"
 #include "ca/base/utc_text.h"
 #include "ca/service/proto_time.h"
@@ -12,7 +13,7 @@ using State = CheckedFact::State;
 
 std::string NewTokenCommand(const AgentView& view) {
   return absl::StrCat("on the CA's host: meshca token create --node ", view.node,
-                      " --out token; put it where token_file is");
+                      " --out token; put it where token_file is, or start the agent again with --token-file token");
 }
 
 CheckedFact ConnectionFact(const AgentView& view) {
@@ -117,8 +118,9 @@ absl::Status Ready(const AgentView& view) {
 std::vector<CheckedFact> CheckAgent(const AgentView& view) {
   std::vector<CheckedFact> facts = {ClockFact(view), ConnectionFact(view), CertificateFact(view)};
   facts.push_back({"trust", view.trust_version == 0 ? State::kFailed : State::kOk,
-                   view.trust_version == 0 ? "none was told yet"
-                                           : absl::StrCat("version ", view.trust_version, ", ", view.roots, " roots"),
+                   view.trust_version == 0
+                       ? "none was told yet"
+                       : absl::StrCat("version ", view.trust_version, ", ", Counted(view.roots, "root")),
                    view.trust_version == 0 ? "mend the connection to the CA" : ""});
   facts.push_back({"entries", view.entries_revision == 0 ? State::kWarning : State::kOk,
                    absl::StrCat(view.entries, " for node ", view.node,

@@ -46,8 +46,10 @@
 #include "cli/agent_process/told_revocations.h"
 #include "cli/client/secret_file.h"
 #include "cli/config/convert.h"
+#include "cli/config/host_places.h"
 #include "cli/process/periodic_thread.h"
 #include "cli/process/socket_listeners.h"
+#include "cli/process/socket_reach.h"
 #include "sds/sds_service.h"
 
 namespace meshca::cli {
@@ -244,11 +246,13 @@ sds::SdsService::Parts MeshcaAgent::SdsParts() {
   parts.entropy = &entropy_;
   parts.keys.key_type = config::ToKeyType(config_.values.keys().key_type());
   parts.keys.renew_at = config_.values.keys().renew_at_percent() / 100.0;
+  parts.entry_advice.node = identity_.Current()->node;
   return parts;
 }
 
 void MeshcaAgent::MakeServingParts() {
-  unix_peer_ = std::make_unique<UnixPeerAuthenticator>(trust_.trust_domain(), entry_cache_);
+  unix_peer_ = std::make_unique<UnixPeerAuthenticator>(trust_.trust_domain(), entry_cache_,
+                                                       EntryAdvice{identity_.Current()->node});
   sds_ = std::make_unique<sds::SdsService>(SdsParts());
   keeper_ = std::make_unique<KeyKeeper>(KeyKeeper::Parts{*state_, trust_, identity_, clock_, sds_->keys()},
                                         std::exchange(stored_, {}));
@@ -430,7 +434,7 @@ absl::Duration MeshcaAgent::JoinAgainWhenEnded() {
 bool MeshcaAgent::TokenIsNew() {
   const std::string& path = config_.values.token_file();
   struct stat file {};
-  if (path.empty() || stat(path.c_str(), &file) != 0) return false;
+  if (path.empty() || path == kStandardInput || stat(path.c_str(), &file) != 0) return false;
   const std::string seen =
       absl::StrCat(file.st_ino, " ", file.st_size, " ", file.st_mtim.tv_sec, ".", file.st_mtim.tv_nsec);
   return std::exchange(looked_at_, seen) != seen;
@@ -468,10 +472,8 @@ AgentScreen MeshcaAgent::Screen() const {
   screen.http_address = HttpAddress();
   screen.api_socket = api_socket_;
   screen.admin_socket = admin_socket_;
-  const auto origin = config_.origins.find("state_dir");
-  if (origin != config_.origins.end() && origin->second.kind != config::OriginKind::kDefault) {
-    screen.state_dir_flag = absl::StrCat(" --state-dir ", screen.state_dir);
-  }
+  screen.api_socket_shut = WhyOthersCannotReach(api_socket_);
+  screen.place_flag = config::FlagToFind(config_.origins, "api_socket", api_socket_, screen.state_dir);
   return screen;
 }
 

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <memory>
@@ -56,9 +57,6 @@ int RunAgent(const config::ConfigInput& input) {
   google::protobuf::SetLogHandler(nullptr);
   absl::StatusOr<config::ResolvedAgentConfig> config = config::ResolveAgentConfig(input);
   if (!config.ok()) return Fail(config.status());
-  if (config->values.server().empty()) {
-    return Fail(absl::InvalidArgumentError("no CA is named; say which: --server HOST:PORT (or `server` in the file)"));
-  }
   if (absl::Status status = HardenProcess(); !status.ok()) return Fail(status);
   BlockSignals();
   ConfigureLog(config::ToLogFormat(config->values.log().format()), config::ToLogLevel(config->values.log().level()));
@@ -67,12 +65,15 @@ int RunAgent(const config::ConfigInput& input) {
   absl::StatusOr<std::unique_ptr<Agent>> agent = Agent::Open(*std::move(config), std::move(stored));
   if (!agent.ok()) return Fail(agent.status());
   absl::Status started;
+  std::atomic<bool> failed = false;  // to start: nobody has asked it to stop
   std::thread starting([&] {
     started = JoinAndServe(**agent);
-    if (!started.ok() && !absl::IsCancelled(started)) kill(getpid(), SIGTERM);
+    if (started.ok() || absl::IsCancelled(started)) return;
+    failed = true;
+    kill(getpid(), SIGTERM);
   });
   WaitForStop([&] { Reload(input, **agent); });
-  LogInfo("stopping");
+  if (!failed) LogInfo("stopping");
   (*agent)->CancelJoin();
   starting.join();
   (*agent)->Stop();

@@ -73,7 +73,7 @@ absl::StatusOr<SecretBytes> ReadToEnd(const std::string& name, int fd) {
 }  // namespace
 
 absl::StatusOr<SecretBytes> ReadSecretFile(const std::string& path) {
-  if (path == "-") {
+  if (path == kStandardInput) {
     MESHCA_RETURN_IF_ERROR(CheckKind("standard input", STDIN_FILENO, /*is_stdin=*/true));
     return ReadToEnd("standard input", STDIN_FILENO);
   }

@@ -6,11 +6,15 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "ca/base/secret.h"
 
 namespace meshca::cli {
 
-// The text in `path` without the white space around it; "-" is standard input. A pipe is read to its end, so the
+// Stands for standard input where a file is named. What came by it can be read once.
+inline constexpr absl::string_view kStandardInput = "-";
+
+// The text in `path` without the white space around it; kStandardInput is that. A pipe is read to its end, so the
 // command waits for who writes it. A regular file is judged by secret_access.h: what others may read is named on
 // stderr, and set back where it is ours. InvalidArgument: a folder or device, nothing in it, more than a token holds,
 // or what CheckBareText names around it. PermissionDenied: it is somebody else's. Else as errno says; all name the

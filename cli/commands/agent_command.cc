@@ -10,6 +10,13 @@
 namespace meshca::cli {
 namespace {
 
+void BindAgent(CLI::App& app, ConfigOptions& options) {
+  BindConfigOptions(config::Program::kAgent, app, options);
+  app.footer(
+      "A node joins by a token, once. On the CA's host: meshca token create --node NODE --out token\n"
+      "Bring it here: meshca agent --server HOST:PORT --token-file token");
+}
+
 absl::Status RunAgentCommand(Session& session, ConfigOptions& options) {
   config::ConfigInput input = session.Input();
   options.AddTo(input);
@@ -21,8 +28,8 @@ absl::Status RunAgentCommand(Session& session, ConfigOptions& options) {
 
 void AddAgent(CLI::App& root, Session& session) {
   AddVerb<ConfigOptions>(root, session, "agent",
-                         "Run a node's agent: SDS and the SPIFFE Workload API, with keys made on the node",
-                         BindAgentConfigOptions, RunAgentCommand);
+                         "Run a node's agent: SDS and the SPIFFE Workload API, with keys made on the node", BindAgent,
+                         RunAgentCommand);
 }
 
 }  // namespace meshca::cli

@@ -33,7 +33,7 @@ absl::Status ListAuditRecords(Session& session) {
                                             },
                                             {.timeout = absl::InfiniteDuration()});
   if (!status.ok()) printer.Abandon();
-  return status;
+  return session.Told(status);
 }
 
 }  // namespace

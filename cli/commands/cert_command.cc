@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
+#include "ca/base/counted.h"
 #include "ca/base/status.h"
 #include "cli/commands/cert_revoke_command.h"
 #include "cli/commands/commands.h"
@@ -100,7 +101,7 @@ absl::Status ListCertificates(Session& session, FilterOptions& options) {
       },
       {.timeout = absl::InfiniteDuration()});
   if (!status.ok()) printer.Abandon();
-  return status;
+  return session.Told(status);
 }
 
 std::string Revoked(const v1::CertificateRecord& record) {
@@ -143,8 +144,7 @@ absl::Status Renew(Session& session, RenewOptions& options) {
   v1::RenewCertificatesResponse response;
   MESHCA_RETURN_IF_ERROR(session.CallAdmin("RenewCertificates", request, response));
   session.Print(response, [&] {
-    Out("renewing %llu %s:\n", static_cast<unsigned long long>(response.renewed()),
-        response.renewed() == 1 ? "key" : "keys");
+    Out("renewing %s:\n", Counted(response.renewed(), "key"));
     for (const std::string& id : response.spiffe_ids()) Out("  %s\n", id);
   });
   return absl::OkStatus();

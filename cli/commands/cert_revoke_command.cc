@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "ca/base/counted.h"
 #include "ca/base/exactly_one.h"
 #include "ca/base/printable.h"
 #include "ca/base/status.h"
@@ -69,10 +70,6 @@ absl::StatusOr<v1::RevokeCertificatesRequest> ReadOptions(const RevokeOptions& o
   return request;
 }
 
-std::string Count(uint64_t count, absl::string_view one, absl::string_view many) {
-  return absl::StrCat(count, " ", count == 1 ? one : many);
-}
-
 void PrintTable(const v1::RevokeCertificatesResponse& response) {
   Table table({"SERIAL", "SPIFFE ID", "EXPIRES (UTC)", "NODE", "ORIGIN"}, stdout);
   for (const v1::CertificateRecord& record : response.records()) {
@@ -83,8 +80,8 @@ void PrintTable(const v1::RevokeCertificatesResponse& response) {
 
 // "3 certificates (2 lines of renewals)".
 std::string What(const v1::RevokeCertificatesResponse& response) {
-  return absl::StrCat(Count(response.certificates(), "certificate", "certificates"), " (",
-                      Count(response.lines(), "line of renewals", "lines of renewals"), ")");
+  return absl::StrCat(Counted(response.certificates(), "certificate"), " (",
+                      Counted(response.lines(), "line of renewals", "lines of renewals"), ")");
 }
 
 // Until when a proxy can go on with what it holds.
@@ -129,7 +126,7 @@ void PrintDryRun(const v1::RevokeCertificatesResponse& response) {
 void PrintRevoked(const v1::RevokeCertificatesResponse& response) {
   Out("revoked %s; their connections are cut\n", What(response));
   if (response.keys_dropped() > 0) {
-    Out("%s of SDS subscribers dropped; their streams end\n", Count(response.keys_dropped(), "key", "keys"));
+    Out("%s of SDS subscribers dropped; their streams end\n", Counted(response.keys_dropped(), "key"));
   }
 }
 

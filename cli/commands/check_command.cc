@@ -20,6 +20,7 @@
 #include "cli/commands/commands.h"
 #include "cli/commands/subcommand.h"
 #include "cli/config/resolve_agent.h"
+#include "cli/process/socket_reach.h"
 #include "cli/terminal/output.h"
 #include "cli/terminal/people_time.h"
 #include "grpc/health/v1/health.pb.h"
@@ -41,6 +42,15 @@ void AddCheckLine(v1::CheckResponse& response, const std::string& name, const ab
   fact.set_state(status.ok() ? "ok" : "failed");
   fact.set_detail(status.ok() ? detail : std::string(status.message()));
   if (!status.ok()) fact.set_mend(mend);
+}
+
+void AddWarning(v1::CheckResponse& response, const std::string& name, const std::string& detail,
+                const std::string& mend) {
+  v1::Fact& fact = *response.add_facts();
+  fact.set_name(name);
+  fact.set_state("warning");
+  fact.set_detail(detail);
+  fact.set_mend(mend);
 }
 
 // A listener on every address is asked on this host's own.
@@ -113,6 +123,10 @@ void CheckListeners(const v1::ServerStatus& status, v1::CheckResponse& response)
       api_socket = std::string(absl::StripPrefix(address, "unix://"));
       AddCheckLine(response, "API socket", AskHealth(api_socket, "").status(), api_socket,
                    "restart it; nothing else may use its path");
+      if (const std::string shut = WhyOthersCannotReach(api_socket); !shut.empty()) {
+        AddWarning(response, "API socket's place", absl::StrCat("no other user reaches it: ", shut),
+                   "where workloads run as users of their own, start it with --api-socket PATH elsewhere");
+      }
     } else if (listener.name() == "http" && address == "off") {
       AddCheckLine(response, "HTTP", CheckReadyByGrpc(api_socket, status.has_agent() ? "" : kCsrService),
                    absl::StrCat("off; probes ask gRPC health, which answers SERVING: meshca health ",
@@ -125,20 +139,16 @@ void CheckListeners(const v1::ServerStatus& status, v1::CheckResponse& response)
   }
 }
 
-void CheckServer(Session& session, v1::CheckResponse& response) {
-  v1::ServerStatus status;
-  const absl::Status asked =
-      session.CallAdmin("GetStatus", v1::GetStatusRequest(), status, {.timeout = absl::Seconds(20)});
+// `status` is what it answered, if it did.
+void CheckServer(Session& session, const absl::Status& asked, const v1::ServerStatus& status,
+                 v1::CheckResponse& response) {
   AddCheckLine(response, session.agent ? "agent" : "server", asked,
                absl::StrCat("meshca ", status.version(), ", trust domain ", status.trust_domain()),
                session.agent ? "start it: meshca agent" : "start it: meshca serve");
   if (!asked.ok()) return;
   if (status.version() != kVersion) {
-    v1::Fact& fact = *response.add_facts();
-    fact.set_name("version");
-    fact.set_state("warning");
-    fact.set_detail(absl::StrCat("it is ", status.version(), ", this command ", kVersion));
-    fact.set_mend("restart it after an upgrade");
+    AddWarning(response, "version", absl::StrCat("it is ", status.version(), ", this command ", kVersion),
+               "restart it after an upgrade");
   }
   CheckListeners(status, response);
   v1::CheckResponse server;
@@ -152,10 +162,15 @@ const char* Colour(const std::string& state) {
   return state == "ok" ? "\033[32m" : state == "warning" ? "\033[33m" : "\033[31m";
 }
 
-// Whether the configuration can be used; `file` is the one that it is read from.
-absl::Status CheckConfiguration(const Session& session, std::string& file) {
+// Whether the configuration can be used; `file` is the one that it is read from. An agent that runs (`status`) was told
+// its servers, perhaps by flags that are not seen here.
+absl::Status CheckConfiguration(const Session& session, const v1::ServerStatus& status, std::string& file) {
   if (session.agent) {
-    MESHCA_ASSIGN_OR_RETURN(const auto config, config::ResolveAgentConfig(session.Input()));
+    config::ConfigInput input = session.Input();
+    MESHCA_ASSIGN_OR_RETURN(const auto places, config::ResolveAgentPaths(input));
+    const auto& servers = status.agent().servers();
+    if (places.values.server().empty() && !servers.empty()) input.flags["server"] = {servers.begin(), servers.end()};
+    MESHCA_ASSIGN_OR_RETURN(const auto config, config::ResolveAgentConfig(input));
     file = config.config_file;
   } else {
     MESHCA_ASSIGN_OR_RETURN(const auto config, config::ResolveConfig(session.Input()));
@@ -187,10 +202,13 @@ absl::Status RunCheck(Session& session, CheckOptions& options) {
   if (options.accept_clock) return AcceptClock(session);
   v1::CheckResponse response;
   std::string file;
-  const absl::Status configuration = CheckConfiguration(session, file);
+  v1::ServerStatus status;
+  const absl::Status asked =
+      session.CallAdmin("GetStatus", v1::GetStatusRequest(), status, {.timeout = absl::Seconds(20)});
+  const absl::Status configuration = CheckConfiguration(session, status, file);
   AddCheckLine(response, "configuration", configuration, file.empty() ? "defaults and flags" : file,
                absl::StrCat("mend what it names, then: meshca config validate", session.agent ? " --agent" : ""));
-  CheckServer(session, response);
+  CheckServer(session, asked, status, response);
   size_t failed = 0;
   for (const v1::Fact& fact : response.facts()) failed += fact.state() == "failed" ? 1 : 0;
   session.Print(response, [&] {

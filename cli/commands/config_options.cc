@@ -18,14 +18,20 @@ void ConfigOptions::AddTo(config::ConfigInput& input) const {
 
 namespace {
 
-void Bind(config::Program program, CLI::App& app, ConfigOptions& options) {
+constexpr char kGroup[] = "Configuration (also as environment variable and in the file)";
+
+// What becomes of the keys that are global options already.
+enum class GlobalKeys { kListed, kLeftOut };
+
+void Bind(config::Program program, GlobalKeys global_keys, CLI::App& app, ConfigOptions& options) {
   for (const config::ConfigFlag& flag : config::ConfigFlags(program)) {
-    if (flag.key == "state_dir" || flag.key == "admin_socket" || flag.key == "api_socket") continue;
+    const bool is_global = flag.key == "state_dir" || flag.key == "admin_socket" || flag.key == "api_socket";
+    if (is_global && global_keys == GlobalKeys::kLeftOut) continue;
     if (app.get_option_no_throw(flag.flag) != nullptr) continue;  // both configurations have it
     std::vector<std::string>& values = options.values[flag.key];
     const std::string help = absl::StrCat(flag.help, " (", flag.environment, ")");
     CLI::Option* option = app.add_option(flag.flag, values, help);
-    option->group("Configuration (also as environment variable and in the file)")->type_name(flag.type);
+    option->group(kGroup)->type_name(flag.type);
     // A flag that is given once is one value; only lists may stand several times.
     if (!flag.repeated) option->take_last()->expected(1);
     if (flag.repeated) option->allow_extra_args(false);
@@ -35,13 +41,17 @@ void Bind(config::Program program, CLI::App& app, ConfigOptions& options) {
 
 }  // namespace
 
-void BindConfigOptions(CLI::App& app, ConfigOptions& options) { Bind(config::Program::kServer, app, options); }
-
-void BindAgentConfigOptions(CLI::App& app, ConfigOptions& options) { Bind(config::Program::kAgent, app, options); }
+void BindConfigOptions(config::Program program, CLI::App& app, ConfigOptions& options) {
+  app.add_option("--config", options.file,
+                 absl::StrCat("Configuration file, YAML (", config::ConfigFileVariable(program), ")"))
+      ->type_name("FILE")
+      ->group(kGroup);
+  Bind(program, GlobalKeys::kListed, app, options);
+}
 
 void BindAllConfigOptions(CLI::App& app, ConfigOptions& options) {
-  BindConfigOptions(app, options);
-  BindAgentConfigOptions(app, options);
+  Bind(config::Program::kServer, GlobalKeys::kLeftOut, app, options);
+  Bind(config::Program::kAgent, GlobalKeys::kLeftOut, app, options);
 }
 
 }  // namespace meshca::cli

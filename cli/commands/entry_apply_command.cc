@@ -213,14 +213,16 @@ absl::Status ApplyEntryFiles(Session& session, ApplyOptions& options) {
         sent = sender.Add(entry);
         return sent.ok();
       });
-      MESHCA_RETURN_IF_ERROR(sent);
+      MESHCA_RETURN_IF_ERROR(session.Told(sent));
       MESHCA_RETURN_IF_ERROR(read);
       wanted.set_prune(wanted.prune() || rest.prune());
       wanted.set_dry_run(wanted.dry_run() || rest.dry_run());
     }
     wanted.set_prune(wanted.prune() || options.prune);
     wanted.set_dry_run(wanted.dry_run() || options.dry_run);
-    MESHCA_ASSIGN_OR_RETURN(response, sender.End(wanted.prune(), wanted.dry_run()));
+    absl::StatusOr<v1::ApplyEntriesResponse> ended = sender.End(wanted.prune(), wanted.dry_run());
+    if (!ended.ok()) return session.Told(ended.status());
+    response = *std::move(ended);
   }
   session.Print(response, [&] { PrintSummary(response, wanted.dry_run()); });
   for (const std::string& warning : warnings) Err("%s\n", warning);

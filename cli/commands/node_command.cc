@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
+#include "ca/base/counted.h"
 #include "ca/base/status.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/subcommand.h"
@@ -49,8 +50,8 @@ void SayWhatToDoAboutTwo(const std::string& names) {
 void PrintNodeText(const v1::Node& node) {
   Out("name         %s\nstate        %s\nagent        %s\n", node.name(), node.state(), Agent(node));
   Out("joined       %s UTC, by token %s\n", ShowTime(node, "joined_at"), node.token_id());
-  Out("certificate  %s, until %s UTC\nlive         %llu certificates\n", node.certificate_serial(),
-      ShowTime(node, "certificate_not_after"), static_cast<unsigned long long>(node.live_certificates()));
+  Out("certificate  %s, until %s UTC\nlive         %s\n", node.certificate_serial(),
+      ShowTime(node, "certificate_not_after"), Counted(node.live_certificates(), "certificate"));
   Out("trust        %s\nconsumers    %s\n", Trust(node), Consumers(node));
   if (node.displaced() > 0) {
     Out("displaced    %llu %s, last %s UTC, by another agent of this node\n",
@@ -118,9 +119,8 @@ absl::Status BanNode(Session& session, BanNodeOptions& options) {
   v1::BanNodeResponse response;
   MESHCA_RETURN_IF_ERROR(session.CallAdmin("BanNode", request, response, {.timeout = kNodeTimeout}));
   session.Print(response, [&] {
-    Out("banned node %s: its agent gets nothing more, and %llu certificates of it and of the workloads on it are "
-        "revoked\n",
-        response.node().name(), static_cast<unsigned long long>(response.certificates()));
+    Out("banned node %s: its agent gets nothing more; revoked: %s of it and of the workloads on it\n",
+        response.node().name(), Counted(response.certificates(), "certificate"));
   });
   Err("until it ends each certificate stays good with those who verify it alone; lift the ban: meshca node forget %s\n",
       response.node().name());

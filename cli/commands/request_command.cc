@@ -182,7 +182,8 @@ absl::Status RunRequest(Session& session, RequestOptions& options) {
   MESHCA_ASSIGN_OR_RETURN(Pem csr, AsUsage(BuildCsr(*key, id, options.dns_names), "--dns"));
   request.set_csr(std::move(csr).Release());
   istio::v1::auth::IstioCertificateResponse response;
-  MESHCA_RETURN_IF_ERROR(connection.client->Unary(kMethod, request, response, {.bearer_token = bearer.reveal()}));
+  MESHCA_RETURN_IF_ERROR(
+      session.Told(connection.client->Unary(kMethod, request, response, {.bearer_token = bearer.reveal()})));
   MESHCA_ASSIGN_OR_RETURN(const IssuedAnswer answer,
                           CheckAnswer({response.cert_chain().begin(), response.cert_chain().end()}, key->public_key(),
                                       id, connection.trusted_roots, absl::Now()));

@@ -11,6 +11,11 @@
 namespace meshca::cli {
 namespace {
 
+void BindServe(CLI::App& app, ConfigOptions& options) {
+  BindConfigOptions(config::Program::kServer, app, options);
+  app.footer("Other machines reach the CA where it listens on more than the loopback: --listen :15012");
+}
+
 absl::Status Serve(Session& session, ConfigOptions& options) {
   config::ConfigInput input = session.Input();
   options.AddTo(input);
@@ -22,7 +27,7 @@ absl::Status Serve(Session& session, ConfigOptions& options) {
 
 void AddServe(CLI::App& root, Session& session) {
   AddVerb<ConfigOptions>(root, session, "serve", "Run the certificate authority: CSR service, SDS, admin API",
-                         BindConfigOptions, Serve);
+                         BindServe, Serve);
 }
 
 }  // namespace meshca::cli

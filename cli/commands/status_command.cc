@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "ca/base/counted.h"
 #include "ca/base/status.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/subcommand.h"
@@ -36,11 +37,10 @@ void PrintAgentText(const v1::ServerStatus& status) {
   Line("servers", absl::StrJoin(agent.servers(), ", "));
   Line("trust", agent.trust_version() == 0
                     ? std::string("none yet")
-                    : absl::StrCat("version ", agent.trust_version(), ", ", status.bundle_roots(),
-                                   status.bundle_roots() == 1 ? " root" : " roots"));
+                    : absl::StrCat("version ", agent.trust_version(), ", ", Counted(status.bundle_roots(), "root")));
   Line("entries", absl::StrCat(agent.entries(), " for this node, revision ", agent.entries_revision()));
   Line("certificates", absl::StrCat(agent.certificates(), " held for workloads"));
-  Line("consumers", absl::StrCat(agent.consumers(), " streams, ", agent.consumers_behind(), " behind"));
+  Line("consumers", absl::StrCat(agent.consumers(), " known, ", agent.consumers_behind(), " behind"));
   PrintListeners(status);
   Line("state", status.state_dir());
 }
@@ -66,8 +66,7 @@ void PrintStatusText(const v1::ServerStatus& status) {
     Line("unrecorded", absl::StrCat("certificates without a record may renew until ", ShowTime(renewal, "until"),
                                     " UTC, if signed by ", authorities, " (", renewal.why(), ")"));
   }
-  Line("bundle", absl::StrCat("version ", status.bundle_sequence(), ", ", status.bundle_roots(),
-                              status.bundle_roots() == 1 ? " root" : " roots"));
+  Line("bundle", absl::StrCat("version ", status.bundle_sequence(), ", ", Counted(status.bundle_roots(), "root")));
   Line("certificates",
        absl::StrCat(status.certificates_live(), " live, ", status.certificates_recorded(), " recorded"));
   Line("subscribers",

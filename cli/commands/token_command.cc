@@ -5,9 +5,11 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "ca/base/secret.h"
 #include "ca/base/status.h"
+#include "cli/client/address.h"
 #include "cli/client/secret_file.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/durations.h"
@@ -41,23 +43,28 @@ void BindCreateToken(CLI::App& app, CreateTokenOptions& options) {
       ->type_name("FILE");
 }
 
-// Where agents find this server: the port of its TLS listener, at the name of this host if it listens on all addresses.
-std::string ServerAddress(Session& session) {
-  constexpr absl::string_view kUnknown = "HOST:PORT";
+// Where others find this server.
+struct ServerAddress {
+  std::string text = "HOST:PORT";
+  bool this_host_only = false;  // it listens on the loopback
+};
+
+// The port of its TLS listener, at the name of this host if it listens on all addresses.
+ServerAddress FindServerAddress(Session& session) {
+  ServerAddress found;
   v1::ServerStatus status;
-  if (!session.CallAdmin("GetStatus", v1::GetStatusRequest(), status).ok()) return std::string(kUnknown);
+  if (!session.CallAdmin("GetStatus", v1::GetStatusRequest(), status).ok()) return found;
   for (const v1::Listener& listener : status.listeners()) {
     if (listener.name() != "grpc") continue;
-    const absl::string_view address = listener.address();
-    const size_t colon = address.rfind(':');
-    if (colon == absl::string_view::npos) continue;
-    const absl::string_view host = address.substr(0, colon);
-    if (host != "0.0.0.0" && host != "[::]") return listener.address();
+    const std::string host = HostOf(listener.address());
+    found.text = listener.address();
+    found.this_host_only = absl::StartsWith(host, "127.") || host == "::1" || host == "localhost";
     char name[256] = {};
-    if (::gethostname(name, sizeof name - 1) != 0) continue;
-    return absl::StrCat(name, address.substr(colon));
+    if ((host == "0.0.0.0" || host == "::") && ::gethostname(name, sizeof name - 1) == 0) {
+      found.text = absl::StrCat(name, ":", PortOf(listener.address()));
+    }
   }
-  return std::string(kUnknown);
+  return found;
 }
 
 bool IsForAgent(const CreateTokenOptions& options) { return options.spiffe_id.empty(); }
@@ -66,13 +73,17 @@ void PrintAdvice(Session& session, const CreateTokenOptions& options, const v1::
   const std::string file = options.out_file.empty() ? "- (then paste it)" : options.out_file;
   Err("good for one key, until %s UTC; it carries the fingerprint of root %s\n",
       ShowTime(response.record(), "expires_at"), response.root_fingerprint());
+  const ServerAddress server = FindServerAddress(session);
   if (IsForAgent(options)) {
-    Err("next, on node %s: meshca agent --server %s --token-file %s\n", response.record().node(),
-        ServerAddress(session), file);
-    return;
+    Err("next, on node %s: meshca agent --server %s --token-file %s\n", response.record().node(), server.text, file);
+  } else {
+    Err("next: meshca request %s --server %s --token-file %s --out-dir DIR\n", response.record().spiffe_id(),
+        server.text, file);
   }
-  Err("next: meshca request %s --server HOST:PORT --token-file %s --out-dir DIR\n", response.record().spiffe_id(),
-      file);
+  if (server.this_host_only) {
+    Err("this CA listens on this host only (%s): for other machines, meshca serve --listen :%s\n", server.text,
+        PortOf(server.text));
+  }
 }
 
 // The token goes into the file and nowhere else. One that could not be written is taken back: nobody has it.

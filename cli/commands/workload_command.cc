@@ -38,9 +38,10 @@ struct WorkloadJwtOptions {
 };
 
 void BindEndpoint(CLI::App& app, std::string& socket) {
-  app.add_option(
-         "--socket", socket,
-         "Socket of the Workload API (default: SPIFFE_ENDPOINT_SOCKET, else the API socket of this host's server)")
+  app.add_option("--socket", socket,
+                 "Socket of the Workload API (default: with --agent, --api-socket or --state-dir the API socket that "
+                 "these name; "
+                 "else SPIFFE_ENDPOINT_SOCKET; else the API socket of this host's server)")
       ->type_name("PATH");
 }
 
@@ -80,9 +81,8 @@ absl::StatusOr<std::string> EndpointSocket(const Session& session, const std::st
     return path;
   }
   const char* const variable = std::getenv(kEndpointVariable);
-  if (variable == nullptr || *variable == '\0' || !session.api_socket.empty() || !session.state_dir.empty()) {
-    return session.ApiSocket();
-  }
+  const bool told = session.agent || !session.api_socket.empty() || !session.state_dir.empty();
+  if (told || variable == nullptr || *variable == '\0') return session.ApiSocket();
   MESHCA_ASSIGN_OR_RETURN(std::string path, PathOfEndpoint(variable, kEndpointVariable));
   MESHCA_RETURN_IF_ERROR(CheckSocket(path, kEndpointVariable));
   return path;

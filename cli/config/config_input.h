@@ -18,6 +18,7 @@ struct ConfigInput {
   std::map<std::string, std::string> environment;
   bool is_root = false;
   std::string working_directory;
+  std::string run_folder = "/run/meshca";  // root's programs have their sockets below it
 
   // Environment, user and folder of this process.
   static ConfigInput OfProcess();

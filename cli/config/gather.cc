@@ -50,7 +50,7 @@ void SetKey(const ConfigFlag& flag, const std::vector<std::string>& values, cons
   }
   if (!flag.repeated && items.size() > 1) return faults.Add({}, origin.where, "is given twice");
   for (std::string& item : items) {
-    if (flag.type == "path") item = Absolute(item, input.working_directory);
+    item = PlacePath(item, *field, input.working_directory);
     if (flag.is_bool && item.empty()) item = "true";
     if (absl::Status status = SetFromText(item, *field, *message); !status.ok()) {
       faults.Add({}, origin.where, status.message());
@@ -114,11 +114,6 @@ void ApplyDefaults(Gathered& gathered) {
 
 }  // namespace
 
-std::string Absolute(absl::string_view path, absl::string_view folder) {
-  if (path.empty() || path[0] == '/') return std::string(path);
-  return absl::StrCat(folder, absl::EndsWith(folder, "/") ? "" : "/", path);
-}
-
 std::string Variable(const ConfigInput& input, const std::string& name) {
   const auto it = input.environment.find(name);
   return it == input.environment.end() ? "" : it->second;
@@ -131,6 +126,11 @@ std::string DefaultStateDir(const ConfigInput& input, absl::string_view name) {
   if (absl::StartsWith(xdg, "/")) return Absolute(name, xdg);
   const std::string home = Variable(input, "HOME");
   return home.empty() ? "" : Absolute(absl::StrCat(".local/state/", name), home);
+}
+
+SocketPlaces SocketsOfRoot(const ConfigInput& input, Program program) {
+  if (program == Program::kAgent) return {input.run_folder + "/agent/admin.sock", input.run_folder + "/agent/api.sock"};
+  return {input.run_folder + "/admin.sock", input.run_folder + "/public/api.sock"};
 }
 
 void TakeScheme(absl::string_view scheme, std::string& address) {

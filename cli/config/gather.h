@@ -31,15 +31,19 @@ struct Gathered {
 // `faults`, so that all of it is told at once. Errors: the file's (loader.h).
 absl::Status Gather(const ConfigInput& input, Gathered gathered, Faults& faults);
 
-// `path` if it is absolute or empty, else below `folder`.
-std::string Absolute(absl::string_view path, absl::string_view folder);
-
 // The value of an environment variable; "" where it is not set.
 std::string Variable(const ConfigInput& input, const std::string& name);
 
 // Where state goes when nobody says: /var/lib/NAME for root, else below $XDG_STATE_HOME or ~/.local/state; "" when HOME
 // is unset too.
 std::string DefaultStateDir(const ConfigInput& input, absl::string_view name);
+
+// Where a program that root runs has its sockets unless it is told otherwise.
+struct SocketPlaces {
+  std::string admin;
+  std::string api;
+};
+SocketPlaces SocketsOfRoot(const ConfigInput& input, Program program);
 
 // `listen` and its like are pasted as URLs too: takes `scheme` off. What is no address stays as it is, for validation
 // to say so: commands that only look for a socket do not mind.

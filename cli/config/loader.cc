@@ -126,11 +126,7 @@ class Walk {
     if (bare && node.quoted) {
       return faults_.Add(node.place, path, absl::StrCat("expects ", TypeText(field), ", not text in quotes"));
     }
-    std::string text = node.text;
-    if (OptionsOf(field).path() && !text.empty() && text[0] != '/' && !folder_.empty()) {
-      text = absl::StrCat(folder_, absl::EndsWith(folder_, "/") ? "" : "/", text);
-    }
-    if (absl::Status status = SetFromText(text, field, message); !status.ok()) {
+    if (absl::Status status = SetFromText(PlacePath(node.text, field, folder_), field, message); !status.ok()) {
       faults_.Add(node.place, path, status.message());
     }
   }

@@ -26,8 +26,9 @@ void ApplyPaths(const ConfigInput& input, ResolvedConfig& config, Faults& faults
   std::string admin = Absolute("admin.sock", values.state_dir());
   std::string api = Absolute("api.sock", values.state_dir());
   if (values.state_dir() == usual && input.is_root) {
-    admin = "/run/meshca/admin.sock";
-    api = "/run/meshca/public/api.sock";
+    const SocketPlaces roots = SocketsOfRoot(input, Program::kServer);
+    admin = roots.admin;
+    api = roots.api;
   } else if (values.state_dir() == usual && absl::StartsWith(runtime, "/")) {
     admin = Absolute("meshca/admin.sock", runtime);
     api = Absolute("meshca/api.sock", runtime);

@@ -10,6 +10,7 @@
 #include "cli/config/gather.h"
 #include "cli/config/rules.h"
 #include "cli/config/to_yaml.h"
+#include "cli/config/value.h"
 
 namespace meshca::config {
 namespace {
@@ -25,13 +26,11 @@ void ApplyAgentPaths(const ConfigInput& input, v1::AgentConfig& values, Faults& 
   // As for a server: a state directory of one's own brings its sockets along.
   const std::string runtime = Variable(input, "XDG_RUNTIME_DIR");
   std::string folder = values.state_dir();
-  if (values.state_dir() == usual && input.is_root) {
-    folder = "/run/meshca/agent";
-  } else if (values.state_dir() == usual && absl::StartsWith(runtime, "/")) {
-    folder = Absolute("meshca/agent", runtime);
-  }
-  if (!values.has_admin_socket()) values.set_admin_socket(Absolute("admin.sock", folder));
-  if (!values.has_api_socket()) values.set_api_socket(Absolute("api.sock", folder));
+  if (values.state_dir() == usual && absl::StartsWith(runtime, "/")) folder = Absolute("meshca/agent", runtime);
+  SocketPlaces sockets{Absolute("admin.sock", folder), Absolute("api.sock", folder)};
+  if (values.state_dir() == usual && input.is_root) sockets = SocketsOfRoot(input, Program::kAgent);
+  if (!values.has_admin_socket()) values.set_admin_socket(sockets.admin);
+  if (!values.has_api_socket()) values.set_api_socket(sockets.api);
 }
 
 absl::StatusOr<ResolvedAgentConfig> GatherAgent(const ConfigInput& input) {
@@ -46,7 +45,13 @@ absl::StatusOr<ResolvedAgentConfig> GatherAgent(const ConfigInput& input) {
   return config;
 }
 
-void CheckServers(const v1::AgentConfig& values, Rules& rules) {
+void CheckServers(const ResolvedAgentConfig& config, Rules& rules, Faults& faults) {
+  const v1::AgentConfig& values = config.values;
+  if (values.server().empty()) {
+    faults.Add({}, config.config_file.empty() ? "server" : absl::StrCat(config.config_file, ": server"),
+               absl::StrCat("no CA is named; say which: --server HOST:PORT, ",
+                            FindConfigFlag("server", Program::kAgent)->environment, ", or the key `server`"));
+  }
   std::set<std::string> seen;
   for (int i = 0; i < values.server_size(); ++i) {
     const std::string& server = values.server(i);
@@ -66,7 +71,7 @@ absl::StatusOr<ResolvedAgentConfig> ResolveAgentConfig(const ConfigInput& input)
   MESHCA_ASSIGN_OR_RETURN(ResolvedAgentConfig config, GatherAgent(input));
   Faults faults("");
   Rules rules(config.origins, faults);
-  CheckServers(config.values, rules);
+  CheckServers(config, rules, faults);
   if (config.values.http_listen() != "off") {
     rules.Check("http_listen", CheckAddress(config.values.http_listen(), "http"));
   }

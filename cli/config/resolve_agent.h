@@ -13,8 +13,8 @@
 
 namespace meshca::config {
 
-// As ResolvedConfig is for `meshca serve`. Everything is set but perhaps `server`, without which no agent runs, and
-// `token_file`, which one that has joined does not need.
+// As ResolvedConfig is for `meshca serve`. Everything is set but perhaps `token_file`, which an agent that has joined
+// does not need.
 struct ResolvedAgentConfig {
   v1::AgentConfig values;
   Origins origins;
@@ -25,13 +25,14 @@ struct ResolvedAgentConfig {
   std::string ToYaml(bool show_origin) const;
 };
 
-// Errors: ResolveConfig's. The rules: addresses (of servers too), no server twice, socket paths.
+// Errors: ResolveConfig's. The rules: a server at least, none twice, addresses (of servers too), socket paths.
 absl::StatusOr<ResolvedAgentConfig> ResolveAgentConfig(const ConfigInput& input);
 
 // What a SIGHUP finds.
 ConfigChanges ReloadableDiff(const ResolvedAgentConfig& before, const ResolvedAgentConfig& after);
 
-// For commands that only talk to an agent on this host: no rule is checked but the sockets' paths.
+// For commands that only talk to an agent on this host: no rule is checked but the sockets' paths, and no server needs
+// to be named.
 absl::StatusOr<ResolvedAgentConfig> ResolveAgentPaths(const ConfigInput& input);
 
 }  // namespace meshca::config

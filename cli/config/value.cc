@@ -166,6 +166,17 @@ std::string TypeText(const pb::FieldDescriptor& field) {
   }
 }
 
+std::string Absolute(absl::string_view path, absl::string_view folder) {
+  if (path.empty() || path[0] == '/' || folder.empty()) return std::string(path);
+  return absl::StrCat(folder, absl::EndsWith(folder, "/") ? "" : "/", path);
+}
+
+std::string PlacePath(absl::string_view text, const pb::FieldDescriptor& field, absl::string_view folder) {
+  const v1::KeyOptions& options = field.options().GetExtension(v1::key);
+  if (!options.path() || (options.standard_input() && text == "-")) return std::string(text);
+  return Absolute(text, folder);
+}
+
 absl::Status SetFromText(absl::string_view text, const pb::FieldDescriptor& field, pb::Message& message) {
   const v1::KeyOptions& options = field.options().GetExtension(v1::key);
   const pb::Reflection& reflection = *message.GetReflection();

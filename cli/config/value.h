@@ -31,6 +31,12 @@ bool IsScalar(const google::protobuf::FieldDescriptor& field);
 // What such a field takes, for messages and help: "text", "number", "true|false", "duration", "text|json", "path".
 std::string TypeText(const google::protobuf::FieldDescriptor& field);
 
+// `path` if it is absolute or empty, else below `folder`; as it is where `folder` is "".
+std::string Absolute(absl::string_view path, absl::string_view folder);
+// The value of `field` that `text` stands for, which was written where relative paths begin at `folder`: a path becomes
+// absolute, but for "-" where that is standard input (KeyOptions.standard_input). Any other text is itself.
+std::string PlacePath(absl::string_view text, const google::protobuf::FieldDescriptor& field, absl::string_view folder);
+
 // Sets the scalar field, or appends to the repeated one, from text. InvalidArgument without the key's name: "expects a
 // duration such as 90s, 24h or 30d, not "soon"". Bounds (KeyOptions) are checked.
 absl::Status SetFromText(absl::string_view text, const google::protobuf::FieldDescriptor& field,

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
+#include "ca/base/counted.h"
 #include "ca/base/printable.h"
 #include "ca/base/utc_text.h"
 #include "ca/service/proto_time.h"
@@ -34,20 +35,14 @@ std::string StepText(const v1::RotationStatus& status) {
   return number == 0 ? status.step() : absl::StrCat(status.step(), " (step ", number, " of ", kSteps.size(), ")");
 }
 
-std::string Count(uint64_t number, absl::string_view one, absl::string_view many) {
-  return absl::StrCat(number, " ", number == 1 ? one : many);
-}
-
 // "2 of 40 subscribers and 12 certificates are behind".
 std::string BehindText(const v1::RotationStatus& status) {
   std::vector<std::string> parts;
   if (status.subscribers_behind() > 0) {
-    parts.push_back(
-        absl::StrCat(status.subscribers_behind(), " of ", Count(status.subscribers(), "subscriber", "subscribers")));
+    parts.push_back(absl::StrCat(status.subscribers_behind(), " of ", Counted(status.subscribers(), "subscriber")));
   }
-  if (status.leaves_behind() > 0) parts.push_back(Count(status.leaves_behind(), "certificate", "certificates"));
-  if (parts.empty())
-    return absl::StrCat("nobody is behind (", Count(status.subscribers(), "subscriber", "subscribers"), ")");
+  if (status.leaves_behind() > 0) parts.push_back(Counted(status.leaves_behind(), "certificate"));
+  if (parts.empty()) return absl::StrCat("nobody is behind (", Counted(status.subscribers(), "subscriber"), ")");
   const bool one = status.subscribers_behind() + status.leaves_behind() == 1;
   return absl::StrCat(absl::StrJoin(parts, " and "), one ? " is behind" : " are behind");
 }
@@ -82,7 +77,7 @@ void PrintProgress(const v1::RotationStatus& status, std::FILE* out) {
   Line(out, "progress",
        absl::StrCat(BehindText(status),
                     status.has_as_of() ? absl::StrCat(", as of ", UtcText(ToTime(status.as_of()))) : ""));
-  if (status.reissue_left() > 0) Line(out, "re-issue", Count(status.reissue_left(), "key to go", "keys to go"));
+  if (status.reissue_left() > 0) Line(out, "re-issue", Counted(status.reissue_left(), "key to go", "keys to go"));
   LineUnlessEmpty(out, "waiting", status.waiting_for());
   Line(out, "ends", EndText(status));
   if (status.has_grace_ends()) {
@@ -252,8 +247,7 @@ std::vector<std::string> RotationLines(const v1::RotationStatus& status, size_t 
   std::vector<std::string> lines = {
       absl::StrCat("rotation ", status.number(), ": ", StepText(status), ", for ", ShortDuration(age)),
       absl::StrCat(ProgressBar(RotationPart(status), kBarCells), "  ", BehindText(status))};
-  if (status.reissue_left() > 0)
-    lines.push_back(absl::StrCat(Count(status.reissue_left(), "key", "keys"), " to re-issue"));
+  if (status.reissue_left() > 0) lines.push_back(absl::StrCat(Counted(status.reissue_left(), "key"), " to re-issue"));
   if (!status.waiting_for().empty()) lines.push_back(status.waiting_for());
   if (status.running()) lines.push_back(absl::StrCat("ends ", EndText(status)));
   if (!status.frozen().empty()) lines.push_back(absl::StrCat("FROZEN: ", status.frozen()));
@@ -298,17 +292,16 @@ void PrintForecast(const v1::RotationForecast& forecast, std::FILE* out) {
       forecast.has_total() ? absl::StrCat("about ", ShortDuration(ToDuration(forecast.total())))
                            : "nobody can know: somebody who is connected has to act first");
   Line(out, "concerns",
-       absl::StrCat(Count(forecast.subscribers(), "subscriber", "subscribers"), " and ",
-                    Count(forecast.live_leaves(), "live certificate", "live certificates")));
+       absl::StrCat(Counted(forecast.subscribers(), "subscriber"), " and ",
+                    Counted(forecast.live_leaves(), "live certificate")));
   for (const std::string& warning : forecast.warnings()) Line(out, "warning", warning);
   const uint64_t at_risk = forecast.subscribers_at_risk() + forecast.leaves_at_risk();
   if (at_risk == 0) {
     Line(out, "at risk", "nobody, even if it were forced through at once");
   } else {
     Line(out, "at risk",
-         absl::StrCat("forced through at once it would break ",
-                      Count(forecast.subscribers_at_risk(), "subscriber", "subscribers"), " and ",
-                      Count(forecast.leaves_at_risk(), "certificate", "certificates"), "; unforced it waits for them"));
+         absl::StrCat("forced through at once it would break ", Counted(forecast.subscribers_at_risk(), "subscriber"),
+                      " and ", Counted(forecast.leaves_at_risk(), "certificate"), "; unforced it waits for them"));
     const v1::RotationStatus no_rotation;
     for (const v1::Laggard& each : forecast.at_risk()) {
       v1::Laggard who = each;

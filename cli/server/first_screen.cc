@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "ca/base/utc_text.h"
+#include "cli/process/socket_reach.h"
 
 namespace meshca::cli {
 
@@ -14,7 +15,8 @@ std::string FirstScreen::ToText() const {
   absl::StrAppend(&text, "CSR service  ", grpc_address, "  SDS  unix://", api_socket, "\n");
   absl::StrAppend(&text, "HTTP         ", http_address, http_address == "off" ? " (probes: meshca health)" : "",
                   "  admin  unix://", admin_socket, "\n");
-  absl::StrAppend(&text, "next         meshca request spiffe://", trust_domain, "/demo --out-dir demo", state_dir_flag,
+  absl::StrAppend(&text, ShutSocketNote(api_socket_shut));
+  absl::StrAppend(&text, "next         meshca request spiffe://", trust_domain, "/demo --out-dir demo", place_flag,
                   "\n");
   return text;
 }

@@ -34,7 +34,9 @@
 #include "ca/subscribers/evidence_source.h"
 #include "ca/subscribers/subscriber_registry.h"
 #include "cli/config/convert.h"
+#include "cli/config/host_places.h"
 #include "cli/process/periodic_thread.h"
+#include "cli/process/socket_reach.h"
 #include "cli/server/all_subscribers.h"
 #include "cli/server/authority_trust_source.h"
 #include "cli/server/http_routes.h"
@@ -453,10 +455,9 @@ FirstScreen MeshcaServer::Screen() const {
   screen.http_address = HttpAddress();
   screen.api_socket = edge_.api_socket;
   screen.admin_socket = edge_.admin_socket;
-  const auto origin = config_.origins.find("state_dir");
-  if (origin != config_.origins.end() && origin->second.kind != config::OriginKind::kDefault) {
-    screen.state_dir_flag = absl::StrCat(" --state-dir ", screen.state_dir);
-  }
+  screen.api_socket_shut = WhyOthersCannotReach(screen.api_socket);
+  // The command that comes next goes by the admin socket.
+  screen.place_flag = config::FlagToFind(config_.origins, "admin_socket", screen.admin_socket, screen.state_dir);
   return screen;
 }
 

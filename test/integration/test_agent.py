@@ -87,7 +87,12 @@ def test_an_entry_that_was_made_after_the_agent_came_is_served_a_second_later(se
     ca = server()
     node = agent(ca, "web-1")
     wait_until(lambda: connected(node), 60, node.log)
-    assert "meshca entry create" in secret(node, check=False).stderr
+    # Whoever is refused on a node is told the command that helps there: an entry without the node is for the CA's host.
+    selected = f"--selector {ME} --node web-1"
+    for words in (("sds", "get", "default"), ("workload", "x509"), ("workload", "jwt", "--audience", "db")):
+        refused = node.cli(*words, check=False).stderr
+        assert f"on the CA's host: meshca entry create spiffe://cluster.local/... {selected}" in refused, refused
+    assert f"meshca entry create {WEB} {selected}" in node.cli("sds", "get", WEB, check=False).stderr
     in_time = 0
     for number in range(5):
         ca.cli("entry", "create", f"{WEB}{number}", "--selector", ME, "--node", "web-1")
@@ -95,6 +100,9 @@ def test_an_entry_that_was_made_after_the_agent_came_is_served_a_second_later(se
         in_time += node.cli("sds", "get", f"{WEB}{number}", check=False).returncode == 0
         wait_until(lambda n=number: node.cli("sds", "get", f"{WEB}{n}", check=False).returncode == 0, 60, node.log)
     assert in_time >= 3, "the machine may stand still for a second, but not each time"
+    for words in (("sds", "get", DB), ("workload", "jwt", "--audience", "db", "--id", DB)):
+        refused = node.cli(*words, check=False).stderr
+        assert f"let it, on the CA's host: meshca entry create {DB} {selected}" in refused, refused
     entries = json.loads(ca.cli("entry", "list", "-o", "json").stdout)
     ca.cli("entry", "delete", next(entry["id"] for entry in entries if entry["spiffe_id"] == f"{WEB}0"))
     wait_until(lambda: node.cli("sds", "get", f"{WEB}0", check=False).returncode == 1, 60, node.log)

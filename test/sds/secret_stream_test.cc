@@ -112,6 +112,19 @@ TEST_P(SecretStreamDenied, EndsWithPermissionDenied) {
   EXPECT_THAT(world.registry->List(), IsEmpty());
 }
 
+TEST(SecretStreamOfAnAgent, TellsADeniedCallerTheCommandThatNamesTheNode) {
+  World world({}, EntryAdvice{"web-3"});
+  const auto denied = [&world](uint32_t uid, const std::string& name) {
+    Proxy proxy(world, world.UnixPeer(uid), kState);
+    proxy.Ask({name});
+    return std::string(proxy.AwaitEnd().message());
+  };
+  EXPECT_THAT(denied(1000, "spiffe://td.test/db"),
+              HasSubstr("let it, on the CA's host: meshca entry create spiffe://td.test/db --selector unix:uid:1000 "
+                        "--node web-3"));
+  EXPECT_THAT(denied(0, "default"), HasSubstr("--selector unix:uid:0 --node web-3"));
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Names, SecretStreamDenied,
     testing::Combine(

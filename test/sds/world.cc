@@ -119,7 +119,7 @@ void FakeAuthenticator::Authenticate(Credentials credentials, absl::Time now, Do
     caller.presented = PresentedCertificate{leaf.serial_hex(), leaf.sha256(), *leaf.spiffe_id()};
     return std::move(done)(std::move(caller));
   }
-  absl::StatusOr<CallerIdentity> caller = EntryMissing(Domain("td.test"), credentials.unix_peer->uid);
+  absl::StatusOr<CallerIdentity> caller = EntryMissing(Domain("td.test"), {}, credentials.unix_peer->uid);
   {
     MutexLock lock(mutex_);
     ++asked_;
@@ -224,7 +224,7 @@ std::vector<AskedSvid> FakeIssuer::requests() const {
   return requests_;
 }
 
-World::World(KeyRingOptions keys) {
+World::World(KeyRingOptions keys, EntryAdvice advice) {
   authenticator.Set(1000, Caller({Id("spiffe://td.test/web"), Id("spiffe://td.test/api")}, false));
   authenticator.Set(0, Caller({}, true));
   trust.Publish({RootA()});
@@ -248,6 +248,7 @@ World::World(KeyRingOptions keys) {
   parts.clock = &clock;
   parts.entropy = &entropy;
   parts.keys = keys;
+  parts.entry_advice = std::move(advice);
   hub = std::make_unique<SecretHub>(parts);
   hub->Start();
 }

@@ -139,7 +139,8 @@ class World {
  public:
   // uid 1000 holds spiffe://td.test/web and /api, uid 0 is an operator without an ID of its own, uid 2000 holds
   // nothing.
-  explicit World(KeyRingOptions keys = {});
+  // `advice`: of the host whose socket it is.
+  explicit World(KeyRingOptions keys = {}, EntryAdvice advice = {});
   ~World();
 
   std::shared_ptr<const rpc::Peer> UnixPeer(uint32_t uid, int pid = 4242);

@@ -583,6 +583,10 @@ TEST_P(NodeConformance, AWorkloadsRightEndsWhereItsEntryLeavesItsNode) {
   const IssuanceRecord workload = ForWorkload(agent);
   ASSERT_THAT(AppendAndWait(store(), workload), IsOk());
   ASSERT_THAT(store().PutEntry(EntryFor("e1", {"db-*"}), TestAudit()), IsOk());
+  for (const absl::Status& refused : {AskForWorkload(agent), Renew(workload)}) {
+    EXPECT_THAT(refused.message(), HasSubstr("on the CA's host: meshca entry create spiffe://"));
+    EXPECT_THAT(refused.message(), HasSubstr("--selector ... --node web-1")) << "one without it is for the CA's socket";
+  }
   EXPECT_THAT(AskForWorkload(agent), HasReason(kEntryGone));
   EXPECT_THAT(Renew(workload), HasReason(kCertificateOriginGone));
   ASSERT_THAT(store().PutEntry(EntryFor("e1", {"web-1"}), TestAudit()), IsOk());

@@ -117,13 +117,13 @@ class UnixPeerTest : public testing::Test {
  protected:
   absl::StatusOr<CallerIdentity> Judge(UnixPeer peer) {
     EXPECT_TRUE(cache_.Reload(store_).ok());
-    UnixPeerAuthenticator authenticator(TrustDomain::Parse("cluster.local").value(), cache_, processes_, names_);
+    UnixPeerAuthenticator authenticator(TrustDomain::Parse("cluster.local").value(), cache_, {}, processes_, names_);
     return authenticator.Judge(peer);
   }
   // The same peer at the admin socket.
   CallerIdentity JudgeOperator(UnixPeer peer) {
     EXPECT_TRUE(cache_.Reload(store_).ok());
-    UnixPeerAuthenticator entries(TrustDomain::Parse("cluster.local").value(), cache_, processes_, names_);
+    UnixPeerAuthenticator entries(TrustDomain::Parse("cluster.local").value(), cache_, {}, processes_, names_);
     return OperatorAuthenticator(entries).Judge(peer);
   }
   static std::vector<std::string> Paths(const absl::StatusOr<CallerIdentity>& caller) {
@@ -173,6 +173,19 @@ TEST_F(UnixPeerTest, NoEntryNamesTheCommandThatMakesOne) {
                       "no registration entry fits uid 1000; make one: meshca entry create spiffe://cluster.local/... "
                       "--selector unix:uid:1000"));
   EXPECT_EQ(processes_.reads, 0) << "no entry asks for a path";
+}
+
+TEST_F(UnixPeerTest, OnANodeTheCommandNamesTheNode) {
+  const TrustDomain domain = TrustDomain::Parse("cluster.local").value();
+  UnixPeerAuthenticator authenticator(domain, cache_, EntryAdvice{"web-3"}, processes_, names_);
+  const auto refused = authenticator.Judge({.pid = 42, .uid = 1000, .gid = 100, .start_time = 7});
+  EXPECT_THAT(refused, Refuses(Code::kPermissionDenied, "ENTRY_MISSING",
+                               "make one, on the CA's host: meshca entry create spiffe://cluster.local/... --selector "
+                               "unix:uid:1000 --node web-3"));
+  const SpiffeId web = SpiffeId::Parse("spiffe://cluster.local/web").value();
+  EXPECT_THAT(absl::StatusOr<CallerIdentity>(NameWantedId(refused.status(), domain, web)),
+              Refuses(Code::kPermissionDenied, "ENTRY_MISSING",
+                      "meshca entry create spiffe://cluster.local/web --selector unix:uid:1000 --node web-3"));
 }
 
 TEST_F(UnixPeerTest, AReusedPidIsNotTheProcessThatConnected) {
@@ -378,7 +391,7 @@ TEST_F(UnixPeerTest, AUnitOfTheSystemIsASelector) {
 class UnixPeerThreadTest : public UnixPeerTest {
  protected:
   void SetUp() override {
-    authenticator_.emplace(TrustDomain::Parse("cluster.local").value(), cache_, processes_, names_);
+    authenticator_.emplace(TrustDomain::Parse("cluster.local").value(), cache_, {}, processes_, names_);
   }
   bool AnsweredAtOnce(std::vector<RegistrationEntry> entries, std::vector<std::string>* paths) {
     store_.entries = std::move(entries);

@@ -133,6 +133,16 @@ TEST(CheckAgentKeys, SaysWhatIsKeptOverARestart) {
   EXPECT_THAT(std::string(Ready(view).message()), HasSubstr("and 2 keys that were kept"));
 }
 
+TEST(AgentView, CountsAsPeopleDo) {
+  AgentView view = Healthy();
+  view.roots = 1;
+  view.certificates = 1;
+  std::string said;
+  for (const CheckedFact& fact : CheckAgent(view)) said += fact.detail + "\n";
+  EXPECT_THAT(said, HasSubstr("version 4, 1 root\n"));
+  EXPECT_THAT(said, HasSubstr("1 certificate held for workloads"));
+}
+
 TEST(AgentStatusMessage, HasTheConnectionOrWhyThereIsNone) {
   admin::v1::ServerStatus status = StatusMessage(Healthy());
   EXPECT_TRUE(status.ready());
@@ -170,13 +180,16 @@ TEST(AgentFirstScreen, IsReadLineByLine) {
   screen.http_address = "off";
   screen.api_socket = "/s/api.sock";
   screen.admin_socket = "/s/admin.sock";
-  screen.state_dir_flag = " --state-dir /s";
+  screen.place_flag = " --api-socket /s/api.sock";
   EXPECT_EQ(screen.ToText(),
             "meshca 1.2.3  agent of node web-1  trust domain td.test\n"
             "CA           a.test:1 b.test:1  root 3f9a\n"
             "SDS, Workload API  unix:///s/api.sock  state /s  certificate until 2027-01-15\n"
             "HTTP         off (probes: meshca health --agent)  admin  unix:///s/admin.sock\n"
-            "next         meshca workload x509 --agent --state-dir /s\n");
+            "next         meshca workload x509 --agent --api-socket /s/api.sock\n");
+  screen.api_socket_shut = "/s (mode 0700) lets no other user pass";
+  EXPECT_THAT(screen.ToText(), HasSubstr("\nnote         no other user reaches the API socket: /s (mode 0700) lets no "
+                                         "other user pass; --api-socket PATH puts it elsewhere\nnext "));
 }
 
 }  // namespace

@@ -141,6 +141,40 @@ INSTANTIATE_TEST_SUITE_P(
         AgentFault{"Percent", {{"keys.renew_at_percent", {"95"}}}, "--keys-renew-at-percent: "}),
     [](const auto& info) { return std::string(info.param.name); });
 
+TEST(ResolveAgent, WithoutAServerIsNoConfiguration) {
+  ConfigInput input = AgentUser();
+  input.flags.clear();
+  EXPECT_THAT(ResolveAgentConfig(input),
+              Refuses(AgentCode::kInvalidArgument, "CONFIG_INVALID", "server: no CA is named; say which: --server"));
+  EXPECT_TRUE(ResolveAgentPaths(input).ok()) << "whoever looks for a socket needs no CA";
+  char pattern[] = "/tmp/meshca-agent-config-XXXXXX";
+  const int fd = mkstemp(pattern);
+  ASSERT_EQ(write(fd, "log: {level: debug}\n", 20), 20);
+  close(fd);
+  input.config_file = pattern;
+  EXPECT_THAT(ResolveAgentConfig(input), Refuses(AgentCode::kInvalidArgument, "CONFIG_INVALID",
+                                                 std::string(pattern) + ": server: no CA is named"));
+  unlink(pattern);
+}
+
+TEST(ResolveAgent, StandardInputIsNoPath) {
+  ConfigInput input = AgentUser();
+  input.flags["token_file"] = {"-"};
+  auto config = ResolveAgentConfig(input);
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->values.token_file(), "-");
+  v1::AgentConfig again;
+  Origins origins;
+  ASSERT_TRUE(LoadYaml(config->ToYaml(false), "shown", "/folder", again, origins).ok());
+  EXPECT_EQ(again.token_file(), "-") << "from a file, too";
+  input.flags["token_file"] = {"token"};
+  input.flags["state_dir"] = {"-"};
+  config = ResolveAgentConfig(input);
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->values.token_file(), "/home/node/token");
+  EXPECT_EQ(config->values.state_dir(), "/home/node/-") << "what is no file to read is a path";
+}
+
 TEST(ResolveAgent, PathsDoNotMindAnAddress) {
   ConfigInput input = AgentUser();
   input.flags["server"] = {"ca.example"};
