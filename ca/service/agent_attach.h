@@ -20,13 +20,13 @@
 #include "ca/base/clock.h"
 #include "ca/base/entropy.h"
 #include "ca/base/mutex.h"
-#include "ca/edge/worker_pool.h"
 #include "ca/rpc/router.h"
 #include "ca/rpc/stream.h"
 #include "ca/rpc/token_bucket.h"
 #include "ca/rpc/typed_stream_handle.h"
 #include "ca/service/agent_gate.h"
 #include "ca/service/agent_message.h"
+#include "ca/service/agent_workers.h"
 #include "meshca/agent/v1/agent.pb.h"
 
 namespace meshca {
@@ -40,7 +40,7 @@ class AgentStreams {
     AgentRegistry* registry = nullptr;
     EntriesFeed* entries = nullptr;
     const AgentGate* gate = nullptr;
-    WorkerPool* workers = nullptr;  // where agents are judged
+    AgentWorkers* workers = nullptr;  // where agents are judged
     const Clock* clock = nullptr;
     EntropySource* entropy = nullptr;
     absl::Duration delivered_after = absl::Seconds(60);
@@ -97,8 +97,8 @@ class AgentAttach final : public rpc::StreamHandler {
   void OnWritable() override { Pump(); }
   void OnClose(const absl::Status& status) override;
 
-  // Loop thread, by posting.
-  void OnJudged(const absl::Status& verdict);
+  // Loop thread, by posting. `verdicts`: AgentRegistry::verdicts() before the agent was judged.
+  void OnJudged(const absl::Status& verdict, uint64_t verdicts);
   void OfferTrust();
   void OfferEntries(std::shared_ptr<const EntriesUpdate> update);
   void Order(rpc::Payload message);
@@ -109,7 +109,8 @@ class AgentAttach final : public rpc::StreamHandler {
 
   void OnHello(const agent::v1::AttachHello& hello);
   void OnHeld(const agent::v1::Held& held, size_t bytes);
-  void Start();
+  void Judge();
+  void Start(uint64_t verdicts);
   bool Charge(size_t report_bytes);
   void Pump();
   bool PumpEntries();

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "ca/base/log.h"
+#include "ca/base/printable.h"
 #include "ca/base/status.h"
 #include "ca/edge/credentials.h"
 #include "ca/edge/edge_status.h"
@@ -36,9 +36,6 @@ constexpr rpc::UnaryOptions kSignOptions{.request_bytes_max = 1024 * 1024};
 constexpr rpc::UnaryOptions kMintOptions{.request_bytes_max = 64 * 1024};
 
 constexpr absl::Duration kTick = absl::Seconds(1);
-constexpr size_t kWorkers = 4;
-// Every agent of a large mesh may come back at once; each waits for one read of the database.
-constexpr size_t kWorkersQueue = 20'000;
 constexpr int kAudiencesMax = 16;
 
 constexpr std::memory_order kCounting = std::memory_order_relaxed;
@@ -73,22 +70,26 @@ AgentService::AgentService(Parts parts)
       registry_(*parts.subscribers, *parts.clock, parts.leaf_skew),
       entries_(parts.clock->LikelyNow()),
       gate_(*parts.certificates, *parts.issuances, *parts.nodes),
-      workers_(kWorkers, kWorkersQueue),
       streams_({&registry_, &entries_, &gate_, &workers_, parts.clock, parts.entropy, parts.delivered_after,
                 parts.hello_within}),
+      revocations_({&registry_, parts.issuances, parts.nodes, parts.clock}),
       executor_(*parts.clock) {}
 
 AgentService::~AgentService() { Shutdown(); }
 
 absl::Status AgentService::Start() {
   MESHCA_RETURN_IF_ERROR(registry_.Load());
-  MESHCA_RETURN_IF_ERROR(RevokedChanged());
+  MESHCA_RETURN_IF_ERROR(revocations_.Tell());
   parts_.authorities->AddListener(
       [this](const std::shared_ptr<const AuthoritySnapshot>& snapshot) { OnAuthorities(snapshot); });
   OnAuthorities(parts_.authorities->Current());
   executor_.AddDuty([this] {
     streams_.EndSilent();
     registry_.Tick();
+    return kTick;
+  });
+  executor_.AddDuty([this] {
+    revocations_.TellIfDue();
     return kTick;
   });
   executor_.Start();
@@ -267,13 +268,17 @@ void AgentService::Sign(std::shared_ptr<rpc::Call> call) {
     return refuse(Invalid("REQUESTS", absl::StrCat("sign: the message has ", request.requests_size(),
                                                    " requests; 1 to ", AgentSignCall::kRequestsMax, " are answered")));
   }
-  const AgentSignCall::Parts parts{parts_.pipeline, &registry_, &gate_, &workers_, parts_.entropy};
-  const auto sign = std::make_shared<AgentSignCall>(parts, std::move(call), *std::move(agent),
+  absl::StatusOr<AgentShares::SignPlace> place =
+      shares_.TakeSignPlace(agent->node, AsksForItselfAlone(*agent, request), parts_.clock->SinceBoot());
+  if (!place.ok()) return refuse(place.status());
+  const AgentSignCall::Parts parts{parts_.pipeline, &registry_, &entries_,    &gate_,
+                                   &shares_,        &workers_,  parts_.clock, parts_.entropy};
+  const auto sign = std::make_shared<AgentSignCall>(parts, std::move(call), *std::move(agent), *std::move(place),
                                                     [this](uint64_t issued, uint64_t refused) {
                                                       certificates_.fetch_add(issued, kCounting);
                                                       certificates_refused_.fetch_add(refused, kCounting);
                                                     });
-  sign->Submit(request, *entries_.Current());
+  sign->Start(std::move(request));
 }
 
 // --- MintJwt ---
@@ -291,31 +296,35 @@ void AgentService::MintJwt(std::shared_ptr<rpc::Call> call) {
   }
   absl::StatusOr<SpiffeId> id = SpiffeId::Parse(request.spiffe_id());
   if (!id.ok()) return RefuseToken(*call, id.status());
-  const std::shared_ptr<const NodeEntries> entries = entries_.Current();
-  if (const auto entry = FindEntryForAgent(*agent, *entries, request.entry_id(), *id); !entry.ok()) {
-    return RefuseToken(*call, entry.status());
-  }
   if (parts_.jwt == nullptr) {
     return RefuseToken(*call, WithReason(absl::UnavailableError("this CA makes no JWT-SVIDs"), "JWT_KEY_MISSING"));
   }
-  const absl::Duration ttl = JwtTtlOf(*entries, agent->node, *id);
-  std::vector<std::string> audiences(request.audiences().begin(), request.audiences().end());
-  auto mint = [this, call, agent = *std::move(agent), id = *std::move(id), ttl, audiences = std::move(audiences)] {
-    if (call->cancelled()) return call->Finish(absl::CancelledError("the agent went away"));
-    // A token is recorded nowhere, so no transaction would refuse an agent that was revoked or banned.
-    if (absl::Status judged = gate_.Judge(agent); !judged.ok()) return RefuseToken(*call, judged);
-    const absl::StatusOr<MintedJwt> minted = parts_.jwt->Mint(id, audiences, ttl, parts_.clock->LikelyNow());
-    if (!minted.ok()) return RefuseToken(*call, minted.status());
-    tokens_.fetch_add(1, kCounting);
-    v1::MintJwtResponse response;
-    response.set_token(minted->token);
-    SetTime(minted->expires_at, [&] { return response.mutable_expires_at(); });
-    response.set_kid(minted->key_id);
-    call->Finish(rpc::Frame(response));
-  };
-  if (!workers_.Submit(std::move(mint))) {
-    RefuseToken(*call, WithReason(absl::UnavailableError("mint: too many requests at once; try again"), "BUSY"));
+  const std::string node = agent->node;
+  const absl::Status room = workers_.Submit(node, [this, call, agent = *std::move(agent), id = *std::move(id),
+                                                   request = std::move(request)] { Mint(*call, agent, id, request); });
+  if (!room.ok()) RefuseToken(*call, room);
+}
+
+void AgentService::Mint(rpc::Call& call, const AgentCaller& agent, const SpiffeId& id,
+                        const v1::MintJwtRequest& request) {
+  if (call.cancelled()) return call.Finish(absl::CancelledError("the agent went away"));
+  // A token is recorded nowhere, so no transaction would refuse an agent that was revoked or banned, or an entry that
+  // was deleted while the call waited.
+  if (absl::Status judged = gate_.Judge(agent); !judged.ok()) return RefuseToken(call, judged);
+  const std::shared_ptr<const NodeEntries> entries = entries_.Current();
+  if (const auto entry = FindEntryForAgent(agent, *entries, request.entry_id(), id); !entry.ok()) {
+    return RefuseToken(call, entry.status());
   }
+  const std::vector<std::string> audiences(request.audiences().begin(), request.audiences().end());
+  const absl::StatusOr<MintedJwt> minted =
+      parts_.jwt->Mint(id, audiences, JwtTtlOf(*entries, agent.node, id), parts_.clock->LikelyNow());
+  if (!minted.ok()) return RefuseToken(call, minted.status());
+  tokens_.fetch_add(1, kCounting);
+  v1::MintJwtResponse response;
+  response.set_token(minted->token);
+  SetTime(minted->expires_at, [&] { return response.mutable_expires_at(); });
+  response.set_kid(minted->key_id);
+  call.Finish(rpc::Frame(response));
 }
 
 void AgentService::RefuseToken(rpc::Call& call, const absl::Status& why) {
@@ -329,87 +338,11 @@ void AgentService::EntriesChanged(absl::FunctionRef<std::shared_ptr<const NodeEn
   entries_.Update(read);
 }
 
-absl::Status AgentService::VisitLive(IssuanceFilter filter,
-                                     absl::FunctionRef<void(const IssuanceRecord&)> visit) const {
-  filter.expires_after = parts_.clock->LikelyNow();
-  return parts_.issuances->List(filter, [&visit](const IssuanceRecord& record) {
-    if (!record.node.empty()) visit(record);
-    return true;
-  });
-}
-
-absl::Status AgentService::RevokedChanged() {
-  std::vector<AgentRegistry::NodeCertificate> revoked;
-  absl::flat_hash_set<std::string> nodes;  // whose agent's own certificate is one
-  IssuanceFilter filter;
-  filter.revoked_only = true;
-  MESHCA_RETURN_IF_ERROR(VisitLive(filter, [&](const IssuanceRecord& record) {
-    if (record.method == AuthMethod::kAgent) revoked.push_back({record.node, record.serial.ToHex()});
-    if (NodeOfAgent(record.spiffe_id) == record.node) nodes.insert(record.node);
-  }));
-  registry_.SetRevoked(revoked);
-  MESHCA_RETURN_IF_ERROR(ForgetBanned());
-  for (const std::string& node : nodes) MESHCA_RETURN_IF_ERROR(ForgetIfNothingIsLeft(node));
-  return absl::OkStatus();
-}
-
-absl::Status AgentService::ForgetBanned() {
-  MESHCA_ASSIGN_OR_RETURN(const std::vector<NodeRecord> nodes, parts_.nodes->ListNodes());
-  for (const NodeRecord& node : nodes) {
-    if (!node.banned() || !registry_.Find(node.node).has_value()) continue;
-    registry_.Forget(node.node, NodeIsBanned(node));
-  }
-  return absl::OkStatus();
-}
-
-// A node that has no certificate left holds nothing up.
-absl::Status AgentService::ForgetIfNothingIsLeft(const std::string& node) {
-  if (!registry_.Find(node).has_value()) return absl::OkStatus();
-  bool left = false;
-  IssuanceFilter filter;
-  filter.node = node;
-  MESHCA_RETURN_IF_ERROR(VisitLive(
-      filter, [&left](const IssuanceRecord& record) { left |= record.revoked_at == absl::InfiniteFuture(); }));
-  if (left) return absl::OkStatus();
-  registry_.Forget(node, WithReason(absl::UnauthenticatedError(absl::StrCat(
-                                        "node ", node, ": everything that it held was revoked; join again")),
-                                    "CERTIFICATE_REVOKED"));
-  return absl::OkStatus();
-}
+absl::Status AgentService::RevokedChanged() { return revocations_.TellBy(executor_); }
 
 absl::StatusOr<std::vector<std::string>> AgentService::Renew(
     const std::function<bool(absl::string_view spiffe_id, absl::string_view serial)>& wanted) {
-  struct Candidate {
-    AgentRegistry::NodeCertificate certificate;
-    std::string spiffe_id;
-    std::string place;
-  };
-  std::vector<Candidate> candidates;
-  // A certificate takes the place of one of its own identity on its own node, whatever its agent said of it.
-  const auto place = [](const IssuanceRecord& record, absl::string_view serial) {
-    return absl::StrCat(serial, " ", record.node, " ", record.spiffe_id.uri());
-  };
-  absl::flat_hash_set<std::string> replaced;  // by `place`
-  MESHCA_RETURN_IF_ERROR(VisitLive({}, [&](const IssuanceRecord& record) {
-    if (record.method != AuthMethod::kAgent) return;
-    if (!record.parent_serial.empty()) replaced.insert(place(record, record.parent_serial));
-    if (record.revoked_at != absl::InfiniteFuture()) return;
-    const std::string serial = record.serial.ToHex();
-    if (!wanted(record.spiffe_id.uri(), serial)) return;
-    candidates.push_back({{record.node, serial}, record.spiffe_id.uri(), place(record, serial)});
-  }));
-  std::vector<AgentRegistry::NodeCertificate> chosen;
-  for (const Candidate& candidate : candidates) {
-    // The node holds what came after it.
-    if (!replaced.contains(candidate.place)) chosen.push_back(candidate.certificate);
-  }
-  absl::flat_hash_set<std::string> told;
-  for (const AgentRegistry::NodeCertificate& one : registry_.RenewNow(chosen)) told.insert(one.serial);
-  std::vector<std::string> ids;
-  for (const Candidate& candidate : candidates) {
-    if (told.contains(candidate.certificate.serial)) ids.push_back(candidate.spiffe_id);
-  }
-  return ids;
+  return revocations_.Renew(wanted);
 }
 
 AgentServiceStats AgentService::Stats() const {

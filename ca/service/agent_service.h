@@ -22,7 +22,6 @@
 #include "ca/base/entropy.h"
 #include "ca/base/judged_clock.h"
 #include "ca/base/serial_executor.h"
-#include "ca/edge/worker_pool.h"
 #include "ca/identity/node_store.h"
 #include "ca/issuance/issuance_pipeline.h"
 #include "ca/issuance/issuance_store.h"
@@ -31,6 +30,9 @@
 #include "ca/rpc/router.h"
 #include "ca/service/agent_attach.h"
 #include "ca/service/agent_gate.h"
+#include "ca/service/agent_revocations.h"
+#include "ca/service/agent_shares.h"
+#include "ca/service/agent_workers.h"
 #include "ca/subscribers/subscriber_store.h"
 
 namespace meshca {
@@ -89,7 +91,8 @@ class AgentService {
   // for its node.
   void EntriesChanged(absl::FunctionRef<std::shared_ptr<const NodeEntries::List>()> read);
   // Certificates were revoked, or a node banned: agents that hold such certificates are told to stop serving them, and
-  // a node that was taken everything is forgotten, its stream ended. Blocks on the database.
+  // a node that was taken everything is forgotten, its stream ended. Blocks on the database. After Start. An error,
+  // which is logged: not all is told yet; it is tried again every second until it is.
   absl::Status RevokedChanged();
   // Has agents that are attached replace the certificates of theirs that `wanted` names; returns their SPIFFE IDs.
   // Blocks on the database.
@@ -117,18 +120,18 @@ class AgentService {
   void OnJoiner(const std::shared_ptr<rpc::Call>& call, JoinWay way, absl::StatusOr<CallerIdentity> caller);
   void FinishJoin(rpc::Call& call, JoinWay way, const std::string& node, absl::StatusOr<IssuedCertificate> issued);
   void RefuseJoin(rpc::Call& call, JoinWay way, const absl::Status& why);
+  void Mint(rpc::Call& call, const AgentCaller& agent, const SpiffeId& id, const agent::v1::MintJwtRequest& request);
   void RefuseToken(rpc::Call& call, const absl::Status& why);
   void OnAuthorities(const std::shared_ptr<const AuthoritySnapshot>& snapshot);
-  absl::Status VisitLive(IssuanceFilter filter, absl::FunctionRef<void(const IssuanceRecord&)> visit) const;
-  absl::Status ForgetBanned();
-  absl::Status ForgetIfNothingIsLeft(const std::string& node);
 
   const Parts parts_;
   AgentRegistry registry_;
   EntriesFeed entries_;
   const AgentGate gate_;
-  WorkerPool workers_;
+  AgentShares shares_;
+  AgentWorkers workers_;
   AgentStreams streams_;
+  AgentRevocations revocations_;
   SerialExecutor executor_;  // what is done every second
 
   std::atomic<uint64_t> joined_ = 0;

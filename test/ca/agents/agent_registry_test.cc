@@ -57,8 +57,10 @@ class ToldLink final : public AgentLink {
     renew_ids.insert(renew_ids.end(), ids.begin(), ids.end());
     renew_serials.insert(renew_serials.end(), certificates.begin(), certificates.end());
   }
-  void StopServing(const std::vector<std::string>& certificates, absl::string_view) override {
+  void StopServing(const std::vector<std::string>& certificates, const std::vector<std::string>& ids,
+                   absl::string_view) override {
     stopped.insert(stopped.end(), certificates.begin(), certificates.end());
+    stopped_ids.insert(stopped_ids.end(), ids.begin(), ids.end());
   }
   void End(const absl::Status& why) override { ended = why; }
 
@@ -67,6 +69,7 @@ class ToldLink final : public AgentLink {
   std::vector<std::string> renew_ids;
   std::vector<std::string> renew_serials;
   std::vector<std::string> stopped;
+  std::vector<std::string> stopped_ids;
   std::optional<absl::Status> ended;
 };
 
@@ -173,16 +176,16 @@ TEST_F(AgentRegistryTest, SharesTheBudgetAmongThoseThatHoldStaleCertificates) {
   stale.Report(Holds(5, {{"old", 30}, {"new", 1}}));
   fresh.Report(Holds(5, {{"new", 7}}));
   const auto is_stale = [](absl::string_view id) { return id == "old"; };
-  EXPECT_EQ(registry->Reissue(is_stale, 20), 30u);
+  EXPECT_EQ(registry->Reissue(is_stale, 80), 30u);
   EXPECT_EQ(stale_link->permitted, 20u);
   EXPECT_THAT(stale_link->authority_ids, ElementsAre("old"));
   EXPECT_EQ(fresh_link->permitted, 0u);
   clock.Advance(absl::Seconds(1));
   stale.Report(Holds(5, {{"old", 10}, {"new", 21}}));
-  EXPECT_EQ(registry->Reissue(is_stale, 20), 10u);
+  EXPECT_EQ(registry->Reissue(is_stale, 80), 10u);
   EXPECT_EQ(stale_link->permitted, 30u);
   stale.Report(Holds(5, {{"new", 31}}));
-  EXPECT_EQ(registry->Reissue(is_stale, 20), 0u);
+  EXPECT_EQ(registry->Reissue(is_stale, 80), 0u);
 }
 
 TEST_F(AgentRegistryTest, HasAgentsRenewTheirOwnCertificateWithinTheSameBudget) {
@@ -196,15 +199,40 @@ TEST_F(AgentRegistryTest, HasAgentsRenewTheirOwnCertificateWithinTheSameBudget) 
     members.back().Report(Holds(5));
   }
   const auto is_stale = [](absl::string_view id) { return id == "old"; };
-  EXPECT_EQ(registry->Reissue(is_stale, 2), 3u);
+  EXPECT_EQ(registry->Reissue(is_stale, 8), 3u);
   EXPECT_THAT(links[0]->renew_ids, ElementsAre("spiffe://td.test/meshca/agent/web-0"));
   EXPECT_THAT(links[1]->renew_ids, SizeIs(1));
   EXPECT_THAT(links[2]->renew_ids, IsEmpty());
   clock.Advance(absl::Seconds(1));
+  // What is issued is not held yet: the agent shows it once it is.
   registry->Issued("web-0", {"new", clock.Now() + absl::Hours(24), true});
-  EXPECT_EQ(registry->Reissue(is_stale, 2), 2u);
+  EXPECT_EQ(registry->CountStale(is_stale), 3u);
+  members[0] = registry->Attach(Node("web-0"), links[0]);
+  EXPECT_EQ(registry->Reissue(is_stale, 8), 2u);
   EXPECT_THAT(links[2]->renew_ids, SizeIs(1));
   EXPECT_EQ(links[0]->permitted + links[1]->permitted + links[2]->permitted, 0u);
+}
+
+TEST_F(AgentRegistryTest, TellsAnAgentAgainToRenewWhileItShowsTheOldCertificate) {
+  const auto link = std::make_shared<ToldLink>();
+  ArrivedAgent agent = Node("web-1");
+  agent.authority_id = "old";
+  AgentRegistry::Member member = registry->Attach(agent, link);
+  const auto is_stale = [](absl::string_view id) { return id == "old"; };
+  EXPECT_EQ(registry->Reissue(is_stale, 10), 1u);
+  EXPECT_THAT(link->renew_ids, SizeIs(1));
+  // Signed, and the answer is lost.
+  registry->Issued("web-1", {"new", clock.Now() + absl::Hours(24), true});
+  clock.Advance(absl::Seconds(59));
+  EXPECT_EQ(registry->Reissue(is_stale, 10), 1u);
+  EXPECT_THAT(link->renew_ids, SizeIs(1));
+  clock.Advance(absl::Seconds(1));
+  EXPECT_EQ(registry->Reissue(is_stale, 10), 1u);
+  EXPECT_THAT(link->renew_ids, SizeIs(2));
+  // It shows the one that was issued the second time.
+  agent.authority_id = "new";
+  member = registry->Attach(agent, link);
+  EXPECT_EQ(registry->Reissue(is_stale, 10), 0u);
 }
 
 TEST_F(AgentRegistryTest, TellsOfRevokedCertificatesOnceAndWhoeverAttachesLater) {
@@ -212,11 +240,23 @@ TEST_F(AgentRegistryTest, TellsOfRevokedCertificatesOnceAndWhoeverAttachesLater)
   AgentRegistry::Member member = registry->Attach(Node("web-1"), link);
   registry->SetRevoked({{"web-1", "0a"}, {"web-2", "0b"}});
   EXPECT_THAT(link->stopped, ElementsAre("0a"));
-  registry->SetRevoked({{"web-1", "0a"}, {"web-1", "0c"}, {"web-2", "0b"}});
-  EXPECT_THAT(link->stopped, ElementsAre("0a", "0c"));
+  const std::string web = "spiffe://td.test/web";
+  registry->SetRevoked({{"web-1", "0a"}, {"web-1", "0c", web}, {"web-1", "0d", web}, {"web-2", "0b"}});
+  EXPECT_THAT(link->stopped, ElementsAre("0a", "0c", "0d"));
+  EXPECT_THAT(link->stopped_ids, ElementsAre(web));
   const auto later = std::make_shared<ToldLink>();
   const AgentRegistry::Member other = registry->Attach(Node("web-2"), later);
   EXPECT_THAT(later->stopped, ElementsAre("0b"));
+}
+
+TEST_F(AgentRegistryTest, AttachesNobodyByAVerdictOlderThanARevocation) {
+  const uint64_t judged = registry->verdicts();
+  registry->OutdateVerdicts();
+  const auto link = std::make_shared<ToldLink>();
+  EXPECT_FALSE(registry->Attach(Node("web-1"), link, judged));
+  EXPECT_THAT(registry->List(), IsEmpty());
+  EXPECT_TRUE(registry->Attach(Node("web-1"), link, registry->verdicts()));
+  EXPECT_THAT(registry->List(), SizeIs(1));
 }
 
 TEST_F(AgentRegistryTest, TellsThoseAttachedToRenew) {
