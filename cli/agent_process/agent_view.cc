@@ -59,11 +59,10 @@ CheckedFact ClockFact(const AgentView& view) {
 }
 
 CheckedFact KeysFact(const AgentView& view) {
-  CheckedFact fact{
-      "keys", State::kOk,
-      absl::StrCat(Counted(view.certificates, "certificate"), " held for workloads, ", view.keys_waiting,
-                   " waited for"),
-      ""};
+  CheckedFact fact{"keys", State::kOk,
+                   absl::StrCat(Counted(view.certificates, "certificate"), " held for workloads, ", view.keys_waiting,
+                                " waited for"),
+                   ""};
   if (view.connection.state != agent::CaConnectionState::kAttached) {
     absl::StrAppend(&fact.detail, "; no other certificate or JWT-SVID can be had since ",
                     UtcText(view.connection.since), ", until the CA is back");

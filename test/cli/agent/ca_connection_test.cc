@@ -225,7 +225,8 @@ TEST_F(CaConnectionTest, WaitsForAServerThatEndedItsConnection) {
     authority_.EndStream(absl::UnavailableError("restarting"));
     // What was under way ends with the connection; nobody hears of a CA that is away.
     const absl::StatusOr<sds::Svid> obtained = Obtain();
-    EXPECT_TRUE(obtained.ok() || !absl::StrContains(obtained.status().message(), "without its CA")) << obtained.status();
+    EXPECT_TRUE(obtained.ok() || !absl::StrContains(obtained.status().message(), "without its CA"))
+        << obtained.status();
     ASSERT_TRUE(authority_.hellos_seen.Await(i + 2));
     ASSERT_TRUE(Reaches(CaConnectionState::kAttached));
   }
