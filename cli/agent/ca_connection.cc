@@ -366,6 +366,7 @@ void CaConnection::SetStatus(CaConnectionState state, const absl::Status& why) {
     if (changed) status_.since = clock_.Now();
     status_.state = state;
     status_.why = why;
+    if (const OwnIdentityPtr own = parts_.identity.Current(); own != nullptr) status_.node = own->node;
     now = status_;
   }
   if (!changed) return;

@@ -19,8 +19,9 @@ std::string StateWords(const CaConnectionStatus& status) {
                           " is not believed to be the CA: ", status.why.message());
     case CaConnectionState::kRefused:
       return absl::StrCat("refused by the CA at ", status.server, since, ": ", status.why.message(),
-                          ". An agent that shall serve this node again needs a new token: meshca token create --node "
-                          "NODE --replace");
+                          ". To serve this node again it needs a new token, once the node is forgotten where it was "
+                          "banned: on the CA's host, meshca token create --node ",
+                          status.node.empty() ? "NODE" : status.node, " --replace");
     case CaConnectionState::kNoVersion:
       return absl::StrCat("without its CA", since, ": ", status.why.message(), ". Bring both to neighbouring versions");
     case CaConnectionState::kExpired:

@@ -29,6 +29,7 @@ struct CaConnectionStatus {
   CaConnectionState state = CaConnectionState::kConnecting;
   absl::Time since = absl::InfinitePast();  // of the state
   std::string server;                       // the address of the connection, or of the last try
+  std::string node;                         // whose agent this is
   absl::Status why;                         // why it is not attached; Ok: it is, or was not tried yet
   absl::Time attached_last = absl::InfinitePast();
   // Told in the last welcome; 0 and "" before there was one.

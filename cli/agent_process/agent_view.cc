@@ -30,7 +30,10 @@ CheckedFact ConnectionFact(const AgentView& view) {
       fact.mend = "see what listens there, and whether `server` names the CA";
       break;
     case agent::CaConnectionState::kNoVersion: fact.mend = "upgrade the older of the two"; break;
-    default: fact.mend = absl::StrCat("on the CA's host: meshca node show ", view.node); break;
+    default:
+      fact.mend = absl::StrCat("on the CA's host: meshca node show ", view.node);
+      if (!view.rejoining.ok()) absl::StrAppend(&fact.detail, "; ", view.rejoining.message());
+      break;
   }
   fact.state = State::kFailed;
   return fact;

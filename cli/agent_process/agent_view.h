@@ -30,7 +30,7 @@ struct AgentView {
   absl::Time certificate_begins;
   absl::Time certificate_ends;  // of the agent's own certificate
   absl::Status renewal;         // why it could not be renewed, or saved, last; Ok: it was
-  absl::Status rejoining;       // why an agent whose certificate ended has not joined again; Ok: nothing is wrong
+  absl::Status rejoining;       // Membership::LastError
   TrustVersion trust_version = 0;
   uint32_t roots = 0;  // of its own trust domain
   uint64_t entries_revision = 0;

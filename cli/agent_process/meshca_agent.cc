@@ -1,7 +1,5 @@
 #include "cli/agent_process/meshca_agent.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -10,7 +8,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "ca/authn/entry_cache.h"
@@ -27,8 +24,6 @@
 #include "ca/rpc/server.h"
 #include "cli/agent/agent_state.h"
 #include "cli/agent/ca_connection.h"
-#include "cli/agent/full_jitter.h"
-#include "cli/agent/joining.h"
 #include "cli/agent/minted_jwts.h"
 #include "cli/agent/own_renewal.h"
 #include "cli/agent/sign_batcher.h"
@@ -41,10 +36,10 @@
 #include "cli/agent_process/agent_view.h"
 #include "cli/agent_process/forgetful_subscriber_store.h"
 #include "cli/agent_process/key_keeper.h"
+#include "cli/agent_process/membership.h"
 #include "cli/agent_process/node_holdings.h"
 #include "cli/agent_process/told_jwt_source.h"
 #include "cli/agent_process/told_revocations.h"
-#include "cli/client/secret_file.h"
 #include "cli/config/convert.h"
 #include "cli/config/host_places.h"
 #include "cli/process/periodic_thread.h"
@@ -59,9 +54,6 @@ namespace {
 constexpr absl::Duration kLookWhileBehind = absl::Milliseconds(200);
 constexpr absl::Duration kLook = absl::Seconds(1);
 constexpr absl::Duration kEntriesSaveGap = absl::Seconds(5);
-// An agent whose certificate has ended looks so often whether somebody has given it a new token.
-constexpr absl::Duration kLookForToken = absl::Seconds(5);
-
 // Members stand in order of construction; Stop takes down what runs, the destructors the rest in reverse.
 class MeshcaAgent final : public Agent {
  public:
@@ -71,16 +63,14 @@ class MeshcaAgent final : public Agent {
   ~MeshcaAgent() override { Stop(); }
 
   absl::Status Restore();
-  absl::Status Join() override;
+  absl::Status Join() override { return membership_.Join(); }
   absl::Status Serve() override;
   AgentScreen Screen() const override;
   void Reload(const config::ResolvedAgentConfig& next) override;
-  void CancelJoin() override;
+  void CancelJoin() override { membership_.Cancel(); }
   void Stop() override;
 
  private:
-  absl::Status JoinByToken();
-  absl::Status JoinBy(absl::FunctionRef<absl::StatusOr<agent::OwnIdentityPtr>(agent::Joining&)> run);
   void MakeClientParts();
   void MakeServingParts();
   absl::Status BindListeners();
@@ -91,10 +81,6 @@ class MeshcaAgent final : public Agent {
   AgentView View() const;
   AgentCounts Counts() const;
   absl::Duration Look();
-  absl::Duration JoinAgainWhenEnded();
-  bool TokenIsNew();
-  absl::Status JoinAgainByKey(const agent::OwnIdentity& ended);
-  std::string WhereATokenIsLookedFor() const;
   std::vector<std::string> Servers() const { return {config_.values.server().begin(), config_.values.server().end()}; }
   std::string HttpAddress() const { return http_ == nullptr ? "off" : http_->address(); }
 
@@ -106,12 +92,9 @@ class MeshcaAgent final : public Agent {
   GuardedClock clock_{SystemClock(), absl::InfiniteDuration()};
   agent::ToldTrust trust_;
   agent::OwnIdentityHolder identity_;
-  bool joined_now_ = false;
   std::vector<StoredDescriptor> stored_;  // until the keeper has them
 
-  Mutex joining_mutex_;
-  std::shared_ptr<agent::Joining> joining_ ABSL_GUARDED_BY(joining_mutex_);  // null: none is under way
-  bool stopping_ ABSL_GUARDED_BY(joining_mutex_) = false;
+  Membership membership_{{Servers(), config_.values.token_file()}, {*state_, trust_, identity_, clock_, entropy_}};
 
   EntryCache entry_cache_;
   agent::ToldEntries entries_{entry_cache_};
@@ -139,14 +122,6 @@ class MeshcaAgent final : public Agent {
   absl::Time attached_last_ = absl::InfinitePast();     // Look's
   std::atomic<bool> entries_unsaved_ = false;
   absl::Duration entries_saved_at_ = -absl::InfiniteDuration();  // Look's
-  mutable Mutex rejoin_mutex_;
-  absl::Status rejoining_ ABSL_GUARDED_BY(rejoin_mutex_);
-  // JoinAgainWhenEnded's: the token file as it was when it was tried last; when the key is tried again, and what came
-  // of it last.
-  std::string looked_at_ = "";
-  agent::FullJitter by_key_{kLookForToken, absl::Minutes(1), entropy_};
-  absl::Duration by_key_at_ = absl::ZeroDuration();
-  absl::Status by_key_said_;
   std::unique_ptr<PeriodicThread> looking_;
   std::unique_ptr<PeriodicThread> keeping_;
   std::unique_ptr<PeriodicThread> joining_again_;
@@ -171,50 +146,6 @@ absl::Status MeshcaAgent::Restore() {
     if (!ended.ok()) LogWarning("a key that has joined cannot be removed", {{"error", std::string(ended.message())}});
   }
   identity_.Set(std::move(identity));
-  return absl::OkStatus();
-}
-
-absl::Status MeshcaAgent::Join() {
-  if (identity_.Current() != nullptr) return absl::OkStatus();
-  if (!config_.values.has_token_file()) {
-    return WithReason(
-        absl::FailedPreconditionError(absl::StrCat(
-            "this agent has not joined yet (nothing in ", state_->folder(),
-            "), and has no token to join by: on the CA's host, meshca token create --node NODE --out token; "
-            "then --token-file token here")),
-        "TOKEN_MISSING");
-  }
-  MESHCA_RETURN_IF_ERROR(JoinByToken());
-  joined_now_ = true;
-  return absl::OkStatus();
-}
-
-absl::Status MeshcaAgent::JoinByToken() {
-  MESHCA_ASSIGN_OR_RETURN(const SecretBytes token, ReadSecretFile(config_.values.token_file()));
-  return JoinBy([&token](agent::Joining& joining) { return joining.Run(token); });
-}
-
-absl::Status MeshcaAgent::JoinBy(absl::FunctionRef<absl::StatusOr<agent::OwnIdentityPtr>(agent::Joining&)> run) {
-  agent::JoiningOptions options;
-  options.servers = Servers();
-  options.agent_version = kVersion;
-  auto joining = std::make_shared<agent::Joining>(
-      std::move(options), *state_, trust_, SystemClock(), entropy_, [](const absl::Status& why) {
-        LogWarning("not joined yet; it is tried again", {{"why", std::string(why.message())}});
-      });
-  {
-    MutexLock lock(joining_mutex_);
-    if (stopping_) return absl::CancelledError("stopped");
-    joining_ = joining;
-  }
-  absl::StatusOr<agent::OwnIdentityPtr> joined = run(*joining);
-  {
-    MutexLock lock(joining_mutex_);
-    joining_ = nullptr;
-  }
-  MESHCA_RETURN_IF_ERROR(joined.status());
-  LogInfo("joined", {{"node", (*joined)->node}, {"spiffe_id", (*joined)->id.uri()}});
-  identity_.Set(*std::move(joined));
   return absl::OkStatus();
 }
 
@@ -279,7 +210,10 @@ absl::Status MeshcaAgent::Serve() {
   server_->Start();
   looking_ = std::make_unique<PeriodicThread>(SystemClock(), kLook, [this] { return Look(); });
   keeping_ = std::make_unique<PeriodicThread>(SystemClock(), kLook, [this] { return keeper_->Keep(); });
-  joining_again_ = std::make_unique<PeriodicThread>(SystemClock(), kLook, [this] { return JoinAgainWhenEnded(); });
+  joining_again_ = std::make_unique<PeriodicThread>(SystemClock(), kLook, [this] {
+    if (membership_.JoinAgainWhereNeeded(connection_->Status())) connection_->IdentityChanged();
+    return Membership::kLook;
+  });
   return absl::OkStatus();
 }
 
@@ -337,10 +271,7 @@ AgentView MeshcaAgent::View() const {
   view.certificate_begins = own->validity.not_before;
   view.certificate_ends = own->validity.not_after;
   view.renewal = own_renewal_->last_failure();
-  {
-    MutexLock lock(rejoin_mutex_);
-    view.rejoining = rejoining_;
-  }
+  view.rejoining = membership_.LastError();
   const std::shared_ptr<const sds::Trust> trust = trust_.Current();
   view.trust_domain = trust->domains.front().trust_domain.name();
   view.trust_version = trust->version;
@@ -406,57 +337,6 @@ void MeshcaAgent::SaveEntries(absl::Duration gap) {
   });
 }
 
-absl::Duration MeshcaAgent::JoinAgainWhenEnded() {
-  const agent::OwnIdentityPtr own = identity_.Current();
-  if (own->validity.not_after > clock_.LikelyNow()) return kLookForToken;
-  absl::Status joined = TokenIsNew() ? JoinByToken() : JoinAgainByKey(*own);
-  if (joined.ok()) {
-    by_key_.Reset();
-    by_key_at_ = absl::ZeroDuration();
-    connection_->IdentityChanged();
-  } else if (!absl::IsCancelled(joined)) {
-    joined = absl::Status(joined.code(), absl::StrCat(joined.message(), "; ", WhereATokenIsLookedFor()));
-  }
-  bool news = false;
-  {
-    MutexLock lock(rejoin_mutex_);
-    news = rejoining_ != joined;
-    rejoining_ = joined;
-  }
-  if (!joined.ok() && !absl::IsCancelled(joined) && news) {
-    LogError("the agent's certificate has ended, and it could not join again",
-             {{"why", std::string(joined.message())}});
-  }
-  return kLookForToken;
-}
-
-// The same file is not tried twice: a token that was refused once is refused again.
-bool MeshcaAgent::TokenIsNew() {
-  const std::string& path = config_.values.token_file();
-  struct stat file {};
-  if (path.empty() || path == kStandardInput || stat(path.c_str(), &file) != 0) return false;
-  const std::string seen =
-      absl::StrCat(file.st_ino, " ", file.st_size, " ", file.st_mtim.tv_sec, ".", file.st_mtim.tv_nsec);
-  return std::exchange(looked_at_, seen) != seen;
-}
-
-// Not at each look: what the CA refused it goes on refusing, until an operator does something.
-absl::Status MeshcaAgent::JoinAgainByKey(const agent::OwnIdentity& ended) {
-  if (clock_.SinceBoot() < by_key_at_) return by_key_said_;
-  by_key_said_ = JoinBy([&ended](agent::Joining& joining) { return joining.RunByKey(ended); });
-  by_key_at_ = clock_.SinceBoot() + by_key_.Next();
-  return by_key_said_;
-}
-
-std::string MeshcaAgent::WhereATokenIsLookedFor() const {
-  const std::string& path = config_.values.token_file();
-  const std::string command = absl::StrCat("on the CA's host: meshca token create --node ", identity_.Current()->node,
-                                           " --replace --out token");
-  if (path.empty()) return absl::StrCat(command, "; then start this agent with --token-file token");
-  return absl::StrCat(command, "; then put it at ", path, ", where this agent looks for a new one every ",
-                      absl::FormatDuration(kLookForToken));
-}
-
 AgentScreen MeshcaAgent::Screen() const {
   const agent::OwnIdentityPtr own = identity_.Current();
   const std::shared_ptr<const sds::Trust> trust = trust_.Current();
@@ -467,7 +347,7 @@ AgentScreen MeshcaAgent::Screen() const {
   screen.servers = Servers();
   screen.root_fingerprint = agent::RootsOf(trust->domains.front()).front().spki_sha256_hex();
   screen.certificate_ends = own->validity.not_after;
-  screen.joined_now = joined_now_;
+  screen.joined_now = membership_.joined_now();
   screen.state_dir = config_.values.state_dir();
   screen.http_address = HttpAddress();
   screen.api_socket = api_socket_;
@@ -482,12 +362,6 @@ void MeshcaAgent::Reload(const config::ResolvedAgentConfig& next) {
   SetLogLevel(config::ToLogLevel(next.values.log().level()));
   LogInfo("configuration read again", {{"changed", absl::StrJoin(changes.reloadable, " ")},
                                        {"waiting_for_a_restart", absl::StrJoin(changes.restart, " ")}});
-}
-
-void MeshcaAgent::CancelJoin() {
-  MutexLock lock(joining_mutex_);
-  stopping_ = true;
-  if (joining_ != nullptr) joining_->Stop();
 }
 
 void MeshcaAgent::Stop() {

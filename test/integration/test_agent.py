@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 
 import pytest
 import rotation
@@ -20,6 +21,15 @@ ME = f"unix:uid:{os.geteuid()}"
 
 def status(agent):
     return json.loads(agent.cli("status", "-o", "json").stdout)
+
+
+def ready(node):
+    """What its readiness probe is told; "" where it is ready."""
+    try:
+        node.get("/readyz")
+        return ""
+    except urllib.error.HTTPError as refused:
+        return refused.read().decode()
 
 
 def subscribers(ca):
@@ -389,8 +399,33 @@ def test_a_banned_node_gets_nothing_more_and_comes_back_by_a_new_token(server, a
     assert "banned" in json.dumps(facts(node)), facts(node)
     refused = ca.cli("token", "create", "--node", "web-1", "--out", tmp_path / "token", check=False)
     assert refused.returncode == 3 and "node forget" in refused.stderr, refused.stderr
+    assert "refused" in ready(node), "nothing can be had from it, and probes say so"
+    assert "NOT_SERVING" in node.cli("health", check=False).stdout
     ca.cli("node", "forget", "web-1")
-    served(agent(ca, "web-1"))
+    # The same agent, running: a new token where it looks is enough.
+    ca.cli("token", "create", "--node", "web-1", "--out", node.folder / "token")
+    wait_until(lambda: connected(node), 60, node.log)
+    assert served(node) != serial
+    # And an agent that is started with the state of before, and a new token.
+    ca.cli("node", "ban", "web-1", "--reason", "again")
+    wait_until(lambda: not connected(node), 60, lambda: json.dumps(status(node)))
+    node.terminate()
+    ca.cli("node", "forget", "web-1")
+    ca.cli("token", "create", "--node", "web-1", "--out", tmp_path / "token")
+    again = agent(ca, state_dir=node.state_dir, token=tmp_path / "token")
+    assert "has joined already" in again.log() and str(tmp_path / "token") in again.log(), again.log()
+    wait_until(lambda: connected(again), 60, again.log)
+    served(again)
+
+
+def test_a_token_for_another_node_is_not_taken_in_silence(server, agent, tmp_path):
+    ca = server()
+    node = agent(ca, "web-1")
+    node.terminate()
+    ca.cli("token", "create", "--node", "other", "--out", tmp_path / "token")
+    again = agent(ca, state_dir=node.state_dir, token=tmp_path / "token")
+    assert again.node == "web-1"
+    assert "has joined already" in again.log() and "another state directory" in again.log(), again.log()
 
 
 def test_status_check_probes_and_metrics_of_an_agent(server, agent):
