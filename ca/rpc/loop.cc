@@ -157,15 +157,24 @@ void Loop::ServeReady(std::span<const epoll_event> ready) {
 }
 
 void Loop::RunTasks() {
-  if (tasks_.empty()) mailbox_->Take(tasks_);
+  const bool some_were_left = !tasks_.empty();
+  if (!some_were_left) mailbox_->Take(tasks_);
+  if (!RunTaken() || !some_were_left) return;
+  // The mailbox's word that there are more may have come while some were left, and comes once.
+  mailbox_->Take(tasks_);
+  RunTaken();
+}
+
+bool Loop::RunTaken() {
   const int64_t until_ns = tasks_.size() > kTasksAtOnce ? MonotonicNanos() + kRoundNs : 0;
   while (tasks_done_ < tasks_.size()) {
     std::move(tasks_[tasks_done_++])();
-    if (tasks_done_ % kTasksAtOnce == 0 && tasks_done_ < tasks_.size() && MonotonicNanos() > until_ns) return;
+    if (tasks_done_ % kTasksAtOnce == 0 && tasks_done_ < tasks_.size() && MonotonicNanos() > until_ns) return false;
   }
   tasks_.clear();
   tasks_done_ = 0;
   if (tasks_.capacity() > 4096) tasks_.shrink_to_fit();
+  return true;
 }
 
 void Loop::RunDeferred() {

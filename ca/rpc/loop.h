@@ -104,6 +104,8 @@ class Loop final : private EventTarget, private Timer {
   void Wait();
   void ServeReady(std::span<const epoll_event> ready);
   void RunTasks();
+  // Runs those of tasks_; false when its time was up before the last.
+  bool RunTaken();
   void RunDeferred();
   void RunPaced();
   void FlushDirty();

@@ -1,4 +1,5 @@
 // Streaming calls: messages both ways, ends of every kind, flow control, fan-out.
+#include <atomic>
 #include <string>
 
 #include "test/ca/rpc/edge_fixture.h"
@@ -165,6 +166,24 @@ TEST_F(StreamTest, PostAllSharesOnePayloadWithManyStreams) {
       EXPECT_EQ(clients[i]->reply(stream).messages()[0].size(), 3'000u);
     }
   }
+}
+
+TEST_F(StreamTest, WhatIsPostedWhileALongQueueRunsIsRunAsWell) {
+  H2Client client(Serve({}, {.loops = 1}));
+  client.Open("/t.Test/Chat");
+  ASSERT_TRUE(client.RunUntil([this] { return Handles().size() == 1; }));
+  const StreamHandle handle = Handles()[0];
+  // Many rounds of the loop, each of which leaves some of them.
+  std::atomic<int> run{0};
+  for (int i = 0; i < 100; ++i) {
+    handle.Post([&run](StreamHandler&) {
+      absl::SleepFor(absl::Milliseconds(1));
+      ++run;
+    });
+  }
+  ASSERT_TRUE(Eventually([&run] { return run >= 20; }));
+  handle.Post([&run](StreamHandler&) { ++run; });
+  EXPECT_TRUE(Eventually([&run] { return run == 101; })) << run;
 }
 
 TEST_F(StreamTest, AClientThatGivesNoWindowMeetsTheQueueLimitAndThenCatchesUp) {
