@@ -1,5 +1,5 @@
-// Any bytes as what an agent kept for its next process, and as what is sealed in it: never a key that no root vouches
-// for. Links: cli_agent_parts proto_messages
+// Any bytes as what an agent kept for its next process, and as what is sealed in it: never a key of its own word.
+// Links: cli_agent_parts proto_messages
 #include <google/protobuf/stubs/logging.h>
 
 #include <cstdint>

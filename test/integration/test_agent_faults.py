@@ -117,6 +117,7 @@ def dying(build_dir, tmp_path):
         one.close()
 
 
+@pytest.mark.timeout(600)
 def test_killed_at_every_step_of_joining_signing_and_renewing(server, dying):
     """Started again each time it died, it goes on where it was: one node, one identity, no certificate without a record."""
     ca = server()
