@@ -54,7 +54,7 @@ class Run {
   absl::Status Settle() {
     MESHCA_ASSIGN_OR_RETURN(report_.join, Phase("join", [&](absl::Time deadline) { return load_->Join(deadline); }));
     if (options_.warm_up > 0) {
-      load_->MakeRequests(options_.warm_up);
+      MESHCA_RETURN_IF_ERROR(Prepare(options_.warm_up));
       MESHCA_ASSIGN_OR_RETURN(report_.warm_up_agents, load_->WarmUp(options_.warm_up, absl::Now() + options_.wait));
     }
     MESHCA_RETURN_IF_ERROR(Rest(report_.before));
@@ -94,6 +94,17 @@ class Run {
     return load_->ServeUntil([] { return false; }, absl::Now() + time).status();
   }
 
+  // Makes keys and requests without letting the agents fall silent meanwhile.
+  absl::Status Prepare(size_t count) {
+    constexpr size_t kSlice = 200;
+    for (size_t ready = kSlice; ready < count; ready += kSlice) {
+      load_->MakeRequests(ready);
+      MESHCA_RETURN_IF_ERROR(Serve(absl::Milliseconds(1)));
+    }
+    load_->MakeRequests(count);
+    return absl::OkStatus();
+  }
+
   // Serves on until the server has nothing left to do for what it was asked.
   absl::Status Rest(std::optional<ProcessMemory>& memory) {
     if (!meter_) return Serve(kRestInterval);
@@ -115,7 +126,7 @@ class Run {
   }
 
   absl::Status Sign() {
-    load_->MakeRequests(options_.sign_calls * options_.sign_batch);
+    MESHCA_RETURN_IF_ERROR(Prepare(options_.sign_calls * options_.sign_batch));
     const absl::Duration before = P256VerifyAndSign(kYardstick);
     MESHCA_ASSIGN_OR_RETURN(AgentsPhase phase, Phase("sign", [&](absl::Time deadline) {
                               return load_->SignBatches(options_.sign_calls, options_.sign_batch,
@@ -127,7 +138,7 @@ class Run {
   }
 
   absl::Status Change() {
-    load_->MakeRequests(std::min<size_t>(kKeysAhead, load_->held()));
+    MESHCA_RETURN_IF_ERROR(Prepare(std::min<size_t>(kKeysAhead, load_->held())));
     load_->FallAsleep(options_.asleep);
     MESHCA_ASSIGN_OR_RETURN(report_.change, Phase("change", [&](absl::Time deadline) { return Follow(deadline); }));
     return absl::OkStatus();
@@ -165,7 +176,7 @@ class Run {
   }
 
   absl::Status Restart() {
-    load_->MakeRequests(load_->held());
+    MESHCA_RETURN_IF_ERROR(Prepare(load_->held()));
     MESHCA_ASSIGN_OR_RETURN(AgentsPhase phase,
                             Phase("restart", [&](absl::Time deadline) { return load_->Restart(deadline); }));
     report_.restarts.push_back(std::move(phase));

@@ -34,7 +34,7 @@ struct Flags {
 
 // CPU time of one MintJwtSvid, here: without the call that asks for it.
 absl::Duration MintTime() {
-  const auto key = SoftwareKey::Generate(KeyType::kEcdsaP256);
+  const auto key = SoftwareKey::Generate(KeyType::kEcP256);
   MESHCA_CHECK(key.ok());
   JwtSvidClaims claims;
   claims.subject = SpiffeId::Parse("spiffe://cluster.local/ns/bench/sa/load").value();
