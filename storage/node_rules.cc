@@ -186,7 +186,7 @@ absl::StatusOr<InheritedRight> JudgeJoinByKey(const Inventory& inventory, const 
   }
   MESHCA_ASSIGN_OR_RETURN(std::optional<NodeRecord> node, inventory.FindNode(name));
   if (!node.has_value()) return NodeKeyIsNotNewest(name);
-  if (node->banned()) return RefuseBanned(*node);
+  if (node->banned()) return NodeIsBanned(*node);
   MESHCA_RETURN_IF_ERROR(JudgeNodeKey(*node, *record.node_key, record.key_sha256, record.issued_at));
   // The newest certificate may have been pruned; the name of its line stays.
   const std::string line = SerialBytes(node->line_serial).value_or("");

@@ -7,6 +7,7 @@
 #include "cli/config/faults.h"
 #include "cli/config/gather.h"
 #include "cli/config/validate.h"
+#include "cli/config/value.h"
 
 namespace meshca::config {
 namespace {
