@@ -1,5 +1,5 @@
-// Any bytes as what a node's agent says to its CA: a hello and a report within their bounds, or a refusal; and a proof
-// of its key, which without a signature is none. Links: ca_service proto_messages
+// Any bytes as what an agent says to its CA: within bounds or refused, and without a signature no proof of a key.
+// Links: ca_service proto_messages
 #include <google/protobuf/stubs/logging.h>
 
 #include <cstdint>

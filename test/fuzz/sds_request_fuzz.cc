@@ -46,7 +46,7 @@ void CheckAsk(const absl::StatusOr<DiscoveryAsk>& ask) {
   }();
   for (const std::string& name : ask->names) {
     MESHCA_CHECK(name.size() <= meshca::sds::kNameBytesMax);
-    const auto resolved = meshca::sds::ResolveName(name, caller, domain);
+    const auto resolved = meshca::sds::ResolveName(name, caller, domain, {});
     if (!resolved.ok()) {
       MESHCA_CHECK(resolved.status().code() == absl::StatusCode::kPermissionDenied);
       MESHCA_CHECK(resolved.status().message().size() < 4096);
