@@ -53,7 +53,7 @@ class KeyRing final {
   using Listener = std::function<void(const absl::StatusOr<SecretContent::Ptr>&)>;
 
   // Who holds a key, and on whose behalf it is made. The certificate of a shared key is recorded under the instance
-  // kSharedKeyInstance and the node of the holder on whose behalf it was asked for.
+  // kSharedKeyInstance, and under no node: it is that of all who share it.
   struct Owner {
     std::string instance;  // CallerDirectory::InstanceOf
     std::string node;      // node id of the stream's first request

@@ -76,9 +76,11 @@ void KeyRing::Impl::Submit(Attempt attempt, CallerIdentity caller) {
   SvidRequest request;
   request.id = attempt.key->id;
   request.caller = std::move(caller);
-  // A shared key is no instance's: whoever holds it is judged by what the registry knows of it (EvidenceSource).
+  // A shared key is no instance's: whoever holds it is judged by what the registry knows of it (EvidenceSource). Nor is
+  // it a node's: what the first holder calls its node is a word that nobody proved, and revoking that node's
+  // certificates would take the key from all who share it.
   request.caller.instance = attempt.key->shared ? std::string(kSharedKeyInstance) : attempt.holder->owner.instance;
-  request.caller.node = attempt.holder->owner.node;
+  request.caller.node = attempt.key->shared ? "" : attempt.holder->owner.node;
   if (!attempt.parent_serial.empty()) request.caller.parent_serial = attempt.parent_serial;
   const SoftwareKey& made = **key;
   svids_.Obtain(std::move(request), made,
