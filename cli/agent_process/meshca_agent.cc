@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/authn/entry_cache.h"
+#include "absl/strings/str_join.h"
 #include "ca/authn/unix_peer.h"
 #include "ca/authority/guarded_clock.h"
 #include "ca/base/clock.h"
@@ -69,6 +70,7 @@ class MeshcaAgent final : public Agent {
   AgentScreen Screen() const override;
   void CancelJoin() override;
   void Stop() override;
+  void Reload(const config::ResolvedAgentConfig& next) override;
 
  private:
   absl::Status JoinByToken();
@@ -443,3 +445,10 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Open(config::ResolvedAgentConfig c
 }
 
 }  // namespace meshca::cli
+void MeshcaAgent::Reload(const config::ResolvedAgentConfig& next) {
+  const config::ConfigChanges changes = config::ReloadableDiff(config_, next);
+  SetLogLevel(config::ToLogLevel(next.values.log().level()));
+  LogInfo("configuration read again", {{"changed", absl::StrJoin(changes.reloadable, " ")},
+                                       {"waiting_for_a_restart", absl::StrJoin(changes.restart, " ")}});
+}
+

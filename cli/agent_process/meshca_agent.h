@@ -11,7 +11,7 @@
 
 namespace meshca::cli {
 
-// One thread at a time, but for CancelJoin. From Serve on it serves on its own threads.
+// One thread at a time, but for Reload and CancelJoin. From Serve on it serves on its own threads.
 class Agent {
  public:
   // Opens the state directory, making what a fresh one lacks. Errors: agent::AgentState's; each says what to do.
@@ -29,6 +29,9 @@ class Agent {
 
   // What holds now, real ports included. After Serve.
   virtual AgentScreen Screen() const = 0;
+
+  // Any thread: takes the keys of `next` that may change while it runs and logs which of the others wait for a restart.
+  virtual void Reload(const config::ResolvedAgentConfig& next) = 0;
 
   // Any thread: ends the Join under way, and every later one, with Cancelled.
   virtual void CancelJoin() = 0;

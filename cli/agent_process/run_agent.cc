@@ -39,6 +39,12 @@ absl::Status JoinAndServe(Agent& agent) {
   return absl::OkStatus();
 }
 
+void Reload(const config::ConfigInput& input, Agent& agent) {
+  const absl::StatusOr<config::ResolvedAgentConfig> next = config::ResolveAgentConfig(input);
+  if (next.ok()) return agent.Reload(*next);
+  LogError("the configuration stays as it was", {{"error", std::string(next.status().message())}});
+}
+
 }  // namespace
 
 int RunAgent(const config::ConfigInput& input) {
@@ -61,7 +67,7 @@ int RunAgent(const config::ConfigInput& input) {
     started = JoinAndServe(**agent);
     if (!started.ok() && !absl::IsCancelled(started)) kill(getpid(), SIGTERM);
   });
-  WaitForStop([&] { LogInfo("an agent takes nothing of its configuration while it runs; restart it"); });
+  WaitForStop([&] { Reload(input, **agent); });
   LogInfo("stopping");
   (*agent)->CancelJoin();
   starting.join();

@@ -6,8 +6,9 @@
 
 namespace meshca::cli {
 
-// Runs the agent in this process until SIGTERM or SIGINT. Prints the first screen on stdout when it serves, errors on
-// stderr. Returns the exit code. Call before any other thread exists.
+// Runs the agent in this process until SIGTERM or SIGINT; SIGHUP reads the configuration again, from `input`. Prints
+// the first screen on stdout when it serves, errors on stderr. Returns the exit code. Call before any other thread
+// exists.
 int RunAgent(const config::ConfigInput& input);
 
 }  // namespace meshca::cli

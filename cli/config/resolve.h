@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "cli/config/changes.h"
 #include "cli/config/config_input.h"
 #include "cli/config/value_origin.h"
 #include "meshca/config/v1/config.pb.h"
@@ -46,10 +47,6 @@ absl::StatusOr<ResolvedConfig> ResolvePaths(const ConfigInput& input);
 absl::Status Validate(const ResolvedConfig& config);
 
 // What a SIGHUP finds.
-struct ConfigChanges {
-  std::vector<std::string> reloadable;  // keys whose new value holds from now on
-  std::vector<std::string> restart;     // keys whose new value waits for a restart
-};
 ConfigChanges ReloadableDiff(const ResolvedConfig& before, const ResolvedConfig& after);
 
 }  // namespace meshca::config

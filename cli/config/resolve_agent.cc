@@ -75,6 +75,10 @@ absl::StatusOr<ResolvedAgentConfig> ResolveAgentConfig(const ConfigInput& input)
   return config;
 }
 
+ConfigChanges ReloadableDiff(const ResolvedAgentConfig& before, const ResolvedAgentConfig& after) {
+  return CompareConfigs(before.values, after.values);
+}
+
 absl::StatusOr<ResolvedAgentConfig> ResolveAgentPaths(const ConfigInput& input) {
   MESHCA_ASSIGN_OR_RETURN(ResolvedAgentConfig config, GatherAgent(input));
   Faults faults("");

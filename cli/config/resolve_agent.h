@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "cli/config/changes.h"
 #include "cli/config/config_input.h"
 #include "cli/config/value_origin.h"
 #include "meshca/config/v1/agent_config.pb.h"
@@ -26,6 +27,9 @@ struct ResolvedAgentConfig {
 
 // Errors: ResolveConfig's. The rules: addresses (of servers too), no server twice, socket paths.
 absl::StatusOr<ResolvedAgentConfig> ResolveAgentConfig(const ConfigInput& input);
+
+// What a SIGHUP finds.
+ConfigChanges ReloadableDiff(const ResolvedAgentConfig& before, const ResolvedAgentConfig& after);
 
 // For commands that only talk to an agent on this host: no rule is checked but the sockets' paths.
 absl::StatusOr<ResolvedAgentConfig> ResolveAgentPaths(const ConfigInput& input);
