@@ -76,6 +76,7 @@ absl::StatusOr<InheritedRight> IssuanceAppender::JudgeForAgent(const IssuanceRec
 
 absl::StatusOr<InheritedRight> IssuanceAppender::JudgeRight(const IssuanceRecord& record) {
   if (record.method == AuthMethod::kAgent) return JudgeForAgent(record);
+  if (record.method == AuthMethod::kNodeKey) return JudgeJoinByKey(inventory_, record);
   MESHCA_RETURN_IF_ERROR(CheckWayToAgentId(record));
   if (record.presented.has_value()) {
     MESHCA_RETURN_IF_ERROR(CheckSameId(record));
@@ -126,12 +127,15 @@ absl::Status IssuanceAppender::Append(const IssuanceRecord& record) {
   if (redemption && redemption->first) {
     MESHCA_RETURN_IF_ERROR(MarkTokenUsed(tables_, keys_, std::move(redemption->token), record));
   }
+  std::optional<AuditEntry> deed;
+  if (right.unrecorded) deed = UnrecordedRenewal(record);
+  if (record.method == AuthMethod::kNodeKey) deed = JoinedByKey(*right.agent_of, record);
   // JudgeForAgent leaves it empty: here it is the agent's own certificate.
   if (right.agent_of) {
     agents_.clear();
     MESHCA_RETURN_IF_ERROR(PutNode(tables_, keys_, WithNewestCertificate(*std::move(right.agent_of), record)));
   }
-  return right.unrecorded ? AppendAudit(tables_, UnrecordedRenewal(record)) : absl::OkStatus();
+  return deed.has_value() ? AppendAudit(tables_, *deed) : absl::OkStatus();
 }
 
 absl::StatusOr<IssuanceRecord> FindIssuance(Tables& tables, const SerialNumber& serial) {

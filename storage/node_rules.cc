@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
 #include "ca/base/utc_text.h"
+#include "ca/identity/node_key.h"
 #include "ca/identity/node_name.h"
 #include "storage/store.h"
 #include "storage/trust_macs.h"
@@ -183,6 +184,43 @@ absl::StatusOr<NodeRecord> JudgeJoin(const Inventory& inventory, const IssuanceR
     if (lives) return RefuseSecondMachine(*node);
   }
   return JoinedNode(name, record);
+}
+
+absl::StatusOr<InheritedRight> JudgeJoinByKey(const Inventory& inventory, const IssuanceRecord& record) {
+  const absl::string_view name = NodeOfAgent(record.spiffe_id);
+  if (name.empty() || !record.node_key.has_value()) {
+    return RefuseAgentId(absl::StrCat(record.spiffe_id.uri(), ": no key of a node's agent gives it"));
+  }
+  MESHCA_ASSIGN_OR_RETURN(std::optional<NodeRecord> node, inventory.FindNode(name));
+  if (!node.has_value()) return NodeKeyIsNotNewest(name);
+  if (node->banned()) return RefuseBanned(*node);
+  MESHCA_RETURN_IF_ERROR(JudgeNodeKey(*node, *record.node_key, record.key_sha256, record.issued_at));
+  // The newest certificate may have been pruned; the name of its line stays.
+  const std::string line = SerialBytes(node->line_serial).value_or("");
+  MESHCA_ASSIGN_OR_RETURN(std::optional<Revocation> revoked, inventory.FindRevokedLine(line));
+  if (const auto serial = SerialBytes(node->certificate_serial); !revoked.has_value() && serial.has_value()) {
+    MESHCA_ASSIGN_OR_RETURN(const auto newest, inventory.FindRecorded(*serial));
+    if (newest.has_value()) revoked = newest->revocation;
+  }
+  if (revoked.has_value()) return CertificateIsRevoked({node->certificate_serial, "", record.spiffe_id}, *revoked);
+  InheritedRight right;
+  right.origin = {OriginKind::kJoinToken, node->token_id};
+  right.line = line;
+  right.node = node->node;
+  right.agent_of = *std::move(node);
+  return right;
+}
+
+std::optional<AuditEntry> JoinedByKey(const NodeRecord& before, const IssuanceRecord& record) {
+  if (before.key_sha256 == record.key_sha256) return std::nullopt;
+  AuditEntry entry;
+  entry.time = record.issued_at;
+  entry.actor = record.caller;
+  entry.action = "node.join-by-key";
+  entry.target = absl::StrCat("node ", before.node);
+  entry.detail = absl::StrCat("certificate ", record.serial.ToHex(), " for a new key, by the key of certificate ",
+                              before.certificate_serial, ", which ended at ", Rfc3339Text(before.certificate_expires));
+  return entry;
 }
 
 NodeRecord WithNewestCertificate(NodeRecord node, const IssuanceRecord& record) {

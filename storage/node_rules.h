@@ -2,6 +2,7 @@
 #ifndef MESHCA_STORAGE_NODE_RULES_H_
 #define MESHCA_STORAGE_NODE_RULES_H_
 
+#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -37,6 +38,12 @@ absl::Status CheckWayToAgentId(const IssuanceRecord& record);
 // IssuanceStore::Append.
 absl::StatusOr<NodeRecord> JudgeJoin(const Inventory& inventory, const IssuanceRecord& record,
                                      const Redemption& redemption);
+// For AuthMethod::kNodeKey: the right of an agent to another certificate by the key of its last one. Errors: those of
+// IssuanceStore::Append.
+absl::StatusOr<InheritedRight> JudgeJoinByKey(const Inventory& inventory, const IssuanceRecord& record);
+// What the audit log says of an agent that joined by its key; nothing where the answer before was lost, and the same
+// new key gets another certificate. `before` is the row that JudgeJoinByKey found.
+std::optional<AuditEntry> JoinedByKey(const NodeRecord& before, const IssuanceRecord& record);
 // The row after `record`, a certificate of the node's agent.
 NodeRecord WithNewestCertificate(NodeRecord node, const IssuanceRecord& record);
 absl::Status PutNode(Tables& tables, const KeyEncryption& keys, const NodeRecord& node);

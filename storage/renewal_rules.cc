@@ -49,6 +49,7 @@ Origin OriginOfOldRecord(const RecordedCertificate& record) {
       return {OriginKind::kJwtIssuer, std::string(rest.substr(0, rest.find(" sub=")))};
     }
     case AuthMethod::kAgent:
+    case AuthMethod::kNodeKey:
     case AuthMethod::kClientCertificate: break;
   }
   return {};

@@ -12,6 +12,7 @@ absl::string_view AuthMethodName(AuthMethod method) {
     case AuthMethod::kUnixPeer: return "unix-peer";
     case AuthMethod::kServerUser: return "server-user";
     case AuthMethod::kAgent: return "agent";
+    case AuthMethod::kNodeKey: return "node-key";
   }
   return "unknown";
 }

@@ -22,9 +22,11 @@ enum class AuthMethod {
   kUnixPeer = 4,    // registration entry matched by peer credentials
   kServerUser = 5,  // an operator on the admin socket; in records of older versions the server's user on any socket
   kAgent = 6,       // a node's agent, for a workload on its node
+  kNodeKey = 7,     // a node's agent whose certificate has ended, by the key of that certificate
 };
 
-// "join-token", "jwt", "client-certificate", "unix-peer", "server-user", "agent": for records, logs and metrics.
+// "join-token", "jwt", "client-certificate", "unix-peer", "server-user", "agent", "node-key": for records, logs and
+// metrics.
 absl::string_view AuthMethodName(AuthMethod method);
 
 // What goes with one of a caller's identities and with no other.
@@ -57,6 +59,15 @@ struct PresentedCertificate {
   friend bool operator==(const PresentedCertificate&, const PresentedCertificate&) = default;
 };
 
+// A key of a node's agent whose possession was proved, as the inventory is asked about it: it has to be the key of the
+// newest certificate that the node's agent was given, and that certificate must have ended no longer ago than `grace`.
+struct ProvenNodeKey {
+  std::string sha256;  // 32 bytes, of the SubjectPublicKeyInfo
+  absl::Duration grace;
+
+  friend bool operator==(const ProvenNodeKey&, const ProvenNodeKey&) = default;
+};
+
 // One authenticated caller and what it may have. Made only by an authenticator (ca/authn); holds no secret.
 struct CallerIdentity {
   AuthMethod method = AuthMethod::kJoinToken;
@@ -84,6 +95,7 @@ struct CallerIdentity {
 
   // kClientCertificate: the serial number (hex) of the certificate being renewed. Makes it a renewal: served first.
   // kAgent: that of the workload's certificate being replaced; "" for a first one.
+  // kNodeKey: that of the agent's certificate that has ended.
   std::string parent_serial;
 
   // What gives the caller those of its identities that are not among `rights`. A renewal's stays empty: it has that of
@@ -98,6 +110,9 @@ struct CallerIdentity {
   // kClientCertificate: the JWT issuers that are configured now; a renewal whose right came from another one is
   // refused. Null: none is judged by its issuer.
   std::shared_ptr<const std::vector<std::string>> trusted_issuers;
+
+  // kNodeKey: what the caller proved. The store judges it again in the transaction that records the issuance.
+  std::optional<ProvenNodeKey> node_key;
 
   // kJoinToken: the token (by its public id) to redeem in the same transaction as the issuance.
   std::string token_id;

@@ -47,9 +47,10 @@ struct IssuanceRecord {
   // When it was revoked, and why (RevocationReason); given by the store.
   absl::Time revoked_at = absl::InfiniteFuture();
   int revocation_reason = 0;
-  // Not stored: what CallerIdentity says of both. Judged in the same transaction.
+  // Not stored: what CallerIdentity says of these. Judged in the same transaction.
   std::optional<PresentedCertificate> presented;
   std::shared_ptr<const std::vector<std::string>> trusted_issuers;
+  std::optional<ProvenNodeKey> node_key;
 };
 
 // Which records to list; a default filter lists all. Every condition given must hold.
@@ -84,6 +85,11 @@ class IssuanceStore {
   // not replace it; signing again does not help), Unauthenticated (NODE_REPLACED: another one joined since this token
   // was used), PermissionDenied (NODE_BANNED). Whoever repeats a token with its key, or joins with the key that the
   // inventory knows, is the same machine.
+  //
+  // With AuthMethod::kNodeKey the agent of a node gets another certificate by the key of its last one
+  // (ca/identity/node_key.h); `node_key` says what it proved. Errors: JudgeNodeKey's and NODE_BANNED; Unauthenticated
+  // (NODE_KEY_NOT_NEWEST: also where the node was forgotten; CERTIFICATE_REVOKED: the last certificate, its line or its
+  // key was taken back). What brings a new key is in the audit log.
   //
   // With AuthMethod::kAgent the certificate is for a workload, and `presented` is the agent's that asks for it.
   // PermissionDenied or Unauthenticated unless that one passes JudgePresented, its node is `node` and the origin is an

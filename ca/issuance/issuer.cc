@@ -60,6 +60,7 @@ std::shared_ptr<const IssuanceRecord> MakeRecord(const IssuanceRequest& request,
   record.origin = request.caller.OriginOf(request.spiffe_id);
   record.presented = request.caller.presented;
   record.trusted_issuers = request.caller.trusted_issuers;
+  record.node_key = request.caller.node_key;
   return made;
 }
 

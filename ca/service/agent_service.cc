@@ -22,12 +22,15 @@ namespace {
 namespace v1 = agent::v1;
 
 constexpr char kJoin[] = "/meshca.agent.v1.Agent/Join";
+constexpr char kChallenge[] = "/meshca.agent.v1.Agent/Challenge";
 constexpr char kAttach[] = "/meshca.agent.v1.Agent/Attach";
 constexpr char kSign[] = "/meshca.agent.v1.Agent/Sign";
 constexpr char kMintJwt[] = "/meshca.agent.v1.Agent/MintJwt";
 
 // A CSR of its own largest size and room for everything else.
 constexpr rpc::UnaryOptions kJoinOptions{.request_bytes_max = 128 * 1024};
+// It asks for nothing but a challenge.
+constexpr rpc::UnaryOptions kChallengeOptions{.request_bytes_max = 1024};
 // 64 CSRs for keys of any kind that is issued for take a twentieth of it.
 constexpr rpc::UnaryOptions kSignOptions{.request_bytes_max = 1024 * 1024};
 constexpr rpc::UnaryOptions kMintOptions{.request_bytes_max = 64 * 1024};
@@ -42,6 +45,14 @@ constexpr std::memory_order kCounting = std::memory_order_relaxed;
 
 absl::Status Invalid(absl::string_view reason, absl::string_view what) {
   return WithReason(absl::InvalidArgumentError(what), reason);
+}
+
+NodeKeyClaim ReadClaim(const v1::JoinRequest& request) {
+  const v1::NodeKeyProof& shown = request.proof();
+  NodeKeyClaim claim;
+  claim.proof = {shown.node(), shown.public_key(), shown.challenge(), shown.signature_algorithm(), shown.signature()};
+  claim.csr = request.csr();
+  return claim;
 }
 
 // The longest that any of the node's entries for `id` gives; zero: the default, which none exceeds.
@@ -85,6 +96,7 @@ absl::Status AgentService::Start() {
 }
 
 void AgentService::Shutdown() {
+  if (parts_.node_keys != nullptr) parts_.node_keys->Stop();
   workers_.Close();
   executor_.Shutdown();
   registry_.Shutdown();
@@ -93,6 +105,8 @@ void AgentService::Shutdown() {
 void AgentService::AddTo(rpc::Router& router) {
   router.AddUnary(
       kJoin, [this](std::shared_ptr<rpc::Call> call) { Join(std::move(call)); }, kJoinOptions);
+  router.AddUnary(
+      kChallenge, [this](std::shared_ptr<rpc::Call> call) { Challenge(std::move(call)); }, kChallengeOptions);
   router.AddUnary(
       kSign, [this](std::shared_ptr<rpc::Call> call) { Sign(std::move(call)); }, kSignOptions);
   router.AddUnary(
@@ -112,47 +126,80 @@ void AgentService::OnAuthorities(const std::shared_ptr<const AuthoritySnapshot>&
 
 // --- Join ---
 
-void AgentService::Join(std::shared_ptr<rpc::Call> call) {
-  absl::StatusOr<Credentials> credentials = CredentialsOf(*call->peer(), call->client_metadata());
-  if (!credentials.ok()) return RefuseJoin(*call, credentials.status());
-  if (credentials->client_certificate != nullptr) {
-    return RefuseJoin(*call, WithReason(absl::UnauthenticatedError("join: an agent that has a certificate renews it by "
-                                                                   "Sign; join without one"),
-                                        "CREDENTIAL_UNRECOGNISED"));
+void AgentService::Challenge(std::shared_ptr<rpc::Call> call) {
+  v1::ChallengeResponse response;
+  if (parts_.node_keys != nullptr && parts_.node_keys->offered()) {
+    response.set_challenge(parts_.node_keys->MakeChallenge(call->peer()->connection_id));
+    SetDuration(parts_.node_keys->grace(), response.mutable_rejoin_grace());
   }
-  if (!parts_.join_tokens->Recognises(*credentials)) {
-    return RefuseJoin(
-        *call, WithReason(absl::UnauthenticatedError(absl::StrCat("join: needs ", parts_.join_tokens->accepts(),
-                                                                  "; make one: meshca token create --node NODE")),
-                          "CREDENTIAL_MISSING"));
-  }
-  credentials->abandoned = [call] { return call->cancelled(); };
-  parts_.join_tokens->Authenticate(
-      *std::move(credentials), parts_.clock->Now(),
-      [this, call](absl::StatusOr<CallerIdentity> caller) { OnJoiner(call, std::move(caller)); });
+  call->Finish(rpc::Frame(response));
 }
 
-void AgentService::OnJoiner(const std::shared_ptr<rpc::Call>& call, absl::StatusOr<CallerIdentity> caller) {
-  if (!caller.ok()) return RefuseJoin(*call, caller.status());
-  // The node is the token's: no name in the request is read.
+void AgentService::Join(std::shared_ptr<rpc::Call> call) {
+  absl::StatusOr<Credentials> credentials = CredentialsOf(*call->peer(), call->client_metadata());
+  if (!credentials.ok()) return RefuseJoin(*call, JoinWay::kToken, credentials.status());
+  if (credentials->client_certificate != nullptr) {
+    return RefuseJoin(*call, JoinWay::kToken,
+                      WithReason(absl::UnauthenticatedError("join: an agent that has a certificate renews it by "
+                                                            "Sign; join without one"),
+                                 "CREDENTIAL_UNRECOGNISED"));
+  }
+  if (parts_.join_tokens->Recognises(*credentials)) return JoinByToken(call, *std::move(credentials));
+  v1::JoinRequest request;
+  if (credentials->bearer_token.empty() && rpc::ParseMessage(call->request(), request).ok() && request.has_proof()) {
+    return JoinByKey(call, *credentials, request);
+  }
+  RefuseJoin(*call, JoinWay::kToken,
+             WithReason(absl::UnauthenticatedError(absl::StrCat("join: needs ", parts_.join_tokens->accepts(),
+                                                                "; make one: meshca token create --node NODE")),
+                        "CREDENTIAL_MISSING"));
+}
+
+void AgentService::JoinByToken(const std::shared_ptr<rpc::Call>& call, Credentials credentials) {
+  credentials.abandoned = [call] { return call->cancelled(); };
+  parts_.join_tokens->Authenticate(
+      std::move(credentials), parts_.clock->Now(),
+      [this, call](absl::StatusOr<CallerIdentity> caller) { OnJoiner(call, JoinWay::kToken, std::move(caller)); });
+}
+
+void AgentService::JoinByKey(const std::shared_ptr<rpc::Call>& call, const Credentials& credentials,
+                             const v1::JoinRequest& request) {
+  if (parts_.node_keys == nullptr) {
+    return RefuseJoin(*call, JoinWay::kKey,
+                      WithReason(absl::UnauthenticatedError("join: this CA lets no agent join by its key; make a "
+                                                            "token: meshca token create --node NODE"),
+                                 "REJOIN_OFF"));
+  }
+  NodeKeyClaim claim = ReadClaim(request);
+  claim.connection_id = call->peer()->connection_id;
+  claim.source = credentials.source;
+  claim.abandoned = [call] { return call->cancelled(); };
+  parts_.node_keys->Authenticate(std::move(claim), [this, call](absl::StatusOr<CallerIdentity> caller) {
+    OnJoiner(call, JoinWay::kKey, std::move(caller));
+  });
+}
+
+void AgentService::OnJoiner(const std::shared_ptr<rpc::Call>& call, JoinWay way,
+                            absl::StatusOr<CallerIdentity> caller) {
+  const auto refuse = [&](const absl::Status& why) { RefuseJoin(*call, way, why); };
+  if (!caller.ok()) return refuse(caller.status());
+  // The node is the token's, or the one that the inventory knows the key of: no name in the CSR is read.
   std::string node(caller->ids.empty() ? "" : NodeOfAgent(caller->ids.front()));
   if (node.empty()) {
-    return RefuseJoin(
-        *call,
+    return refuse(
         WithReason(absl::PermissionDeniedError(absl::StrCat(caller->subject,
                                                             ": it is a workload's and lets no agent join; make one for "
                                                             "a node: meshca token create --node NODE")),
                    "NOT_A_NODE_TOKEN"));
   }
-  if (absl::Status room = parts_.pipeline->CheckRoom(*caller); !room.ok()) return RefuseJoin(*call, room);
+  if (absl::Status room = parts_.pipeline->CheckRoom(*caller); !room.ok()) return refuse(room);
   v1::JoinRequest request;
   if (absl::Status parsed = rpc::ParseMessage(call->request(), request); !parsed.ok()) {
-    return RefuseJoin(*call, WithReason(parsed, "REQUEST_MALFORMED"));
+    return refuse(WithReason(parsed, "REQUEST_MALFORMED"));
   }
   if (request.csr().empty() || request.csr().size() > Csr::kBytesMax) {
-    return RefuseJoin(
-        *call, Invalid("CSR_MISSING", absl::StrCat("join: csr has ", request.csr().size(),
-                                                   " bytes; a PKCS#10 request in DER has 1 to ", Csr::kBytesMax)));
+    return refuse(Invalid("CSR_MISSING", absl::StrCat("join: csr has ", request.csr().size(),
+                                                      " bytes; a PKCS#10 request in DER has 1 to ", Csr::kBytesMax)));
   }
   SubmittedRequest submitted;
   submitted.caller = *std::move(caller);
@@ -161,20 +208,23 @@ void AgentService::OnJoiner(const std::shared_ptr<rpc::Call>& call, absl::Status
   submitted.spiffe_id = submitted.caller.ids.front();
   submitted.csr = std::move(*request.mutable_csr());
   submitted.csr_key_alone = true;
-  parts_.pipeline->Submit(std::move(submitted),
-                          [this, call, node = std::move(node),
-                           version = VersionText(request.agent_version())](absl::StatusOr<IssuedCertificate> issued) {
-                            if (issued.ok()) {
-                              LogInfo("a node's agent joined",
-                                      {{"node", node}, {"address", call->peer()->address}, {"agent_version", version}});
-                            }
-                            FinishJoin(*call, node, std::move(issued));
-                          });
+  auto answer = [this, call, way, node = std::move(node),
+                 version = VersionText(request.agent_version())](absl::StatusOr<IssuedCertificate> issued) {
+    if (issued.ok()) {
+      LogInfo(way == JoinWay::kKey ? "a node's agent whose certificate had ended joined again by its key"
+                                   : "a node's agent joined",
+              {{"node", node}, {"address", call->peer()->address}, {"agent_version", version}});
+    }
+    FinishJoin(*call, way, node, std::move(issued));
+  };
+  parts_.pipeline->Submit(std::move(submitted), std::move(answer));
 }
 
-void AgentService::FinishJoin(rpc::Call& call, const std::string& node, absl::StatusOr<IssuedCertificate> issued) {
-  if (!issued.ok()) return RefuseJoin(call, issued.status());
+void AgentService::FinishJoin(rpc::Call& call, JoinWay way, const std::string& node,
+                              absl::StatusOr<IssuedCertificate> issued) {
+  if (!issued.ok()) return RefuseJoin(call, way, issued.status());
   joined_.fetch_add(1, kCounting);
+  if (way == JoinWay::kKey) joined_by_key_.fetch_add(1, kCounting);
   v1::JoinResponse response;
   AddChain(issued->chain, response.mutable_chain());
   const TrustBundle& bundle = *issued->authorities->bundle;
@@ -184,8 +234,9 @@ void AgentService::FinishJoin(rpc::Call& call, const std::string& node, absl::St
   call.Finish(rpc::Frame(response));
 }
 
-void AgentService::RefuseJoin(rpc::Call& call, const absl::Status& why) {
+void AgentService::RefuseJoin(rpc::Call& call, JoinWay way, const absl::Status& why) {
   joins_refused_.fetch_add(1, kCounting);
+  if (way == JoinWay::kKey) joins_by_key_refused_.fetch_add(1, kCounting);
   call.Finish(CsrEdgeStatus(why, kJoin, *parts_.entropy));
 }
 
@@ -364,6 +415,8 @@ AgentServiceStats AgentService::Stats() const {
   AgentServiceStats stats;
   stats.joined = joined_.load(kCounting);
   stats.joins_refused = joins_refused_.load(kCounting);
+  stats.joined_by_key = joined_by_key_.load(kCounting);
+  stats.joins_by_key_refused = joins_by_key_refused_.load(kCounting);
   stats.certificates = certificates_.load(kCounting);
   stats.certificates_refused = certificates_refused_.load(kCounting);
   stats.tokens = tokens_.load(kCounting);

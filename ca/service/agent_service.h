@@ -17,6 +17,7 @@
 #include "ca/agents/agent_registry.h"
 #include "ca/agents/entries_feed.h"
 #include "ca/authn/authenticator.h"
+#include "ca/authn/node_key_authenticator.h"
 #include "ca/authority/authority_snapshot.h"
 #include "ca/base/entropy.h"
 #include "ca/base/judged_clock.h"
@@ -38,6 +39,8 @@ namespace meshca {
 struct AgentServiceStats {
   uint64_t joined = 0;
   uint64_t joins_refused = 0;
+  uint64_t joined_by_key = 0;  // of both: by the key of a certificate that had ended
+  uint64_t joins_by_key_refused = 0;
   uint64_t certificates = 0;  // through Sign
   uint64_t certificates_refused = 0;
   uint64_t tokens = 0;  // JWT-SVIDs
@@ -55,6 +58,7 @@ class AgentService {
   // Everything outlives the service.
   struct Parts {
     Authenticator* join_tokens = nullptr;
+    NodeKeyAuthenticator* node_keys = nullptr;  // null: no agent joins by its key
     const ClientCertificateAuthenticator* certificates = nullptr;
     IssuancePipeline* pipeline = nullptr;
     IssuanceStore* issuances = nullptr;
@@ -100,14 +104,19 @@ class AgentService {
 
   // What AddTo registers; for tests.
   void Join(std::shared_ptr<rpc::Call> call);
+  void Challenge(std::shared_ptr<rpc::Call> call);
   void Sign(std::shared_ptr<rpc::Call> call);
   void MintJwt(std::shared_ptr<rpc::Call> call);
   std::unique_ptr<rpc::StreamHandler> Attach(rpc::Stream& stream);
 
  private:
-  void OnJoiner(const std::shared_ptr<rpc::Call>& call, absl::StatusOr<CallerIdentity> caller);
-  void FinishJoin(rpc::Call& call, const std::string& node, absl::StatusOr<IssuedCertificate> issued);
-  void RefuseJoin(rpc::Call& call, const absl::Status& why);
+  enum class JoinWay { kToken, kKey };
+  void JoinByToken(const std::shared_ptr<rpc::Call>& call, Credentials credentials);
+  void JoinByKey(const std::shared_ptr<rpc::Call>& call, const Credentials& credentials,
+                 const agent::v1::JoinRequest& request);
+  void OnJoiner(const std::shared_ptr<rpc::Call>& call, JoinWay way, absl::StatusOr<CallerIdentity> caller);
+  void FinishJoin(rpc::Call& call, JoinWay way, const std::string& node, absl::StatusOr<IssuedCertificate> issued);
+  void RefuseJoin(rpc::Call& call, JoinWay way, const absl::Status& why);
   void RefuseToken(rpc::Call& call, const absl::Status& why);
   void OnAuthorities(const std::shared_ptr<const AuthoritySnapshot>& snapshot);
   absl::Status VisitLive(IssuanceFilter filter, absl::FunctionRef<void(const IssuanceRecord&)> visit) const;
@@ -124,6 +133,8 @@ class AgentService {
 
   std::atomic<uint64_t> joined_ = 0;
   std::atomic<uint64_t> joins_refused_ = 0;
+  std::atomic<uint64_t> joined_by_key_ = 0;
+  std::atomic<uint64_t> joins_by_key_refused_ = 0;
   std::atomic<uint64_t> certificates_ = 0;
   std::atomic<uint64_t> certificates_refused_ = 0;
   std::atomic<uint64_t> tokens_ = 0;

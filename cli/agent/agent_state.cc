@@ -173,6 +173,15 @@ absl::Status AgentState::EndJoining(absl::string_view token_sha256) {
   if (spent.size() > kSpentTokensMax) spent.erase(spent.begin());
   MESHCA_RETURN_IF_ERROR(ReplacePrivateFile(path, absl::StrCat(absl::StrJoin(spent, "\n"), "\n")));
   FaultPoint("agent: after its token is marked as spent");
+  return RemoveJoiningKey();
+}
+
+absl::Status AgentState::ForgetJoiningKey() {
+  MutexLock lock(joining_);
+  return RemoveJoiningKey();
+}
+
+absl::Status AgentState::RemoveJoiningKey() {
   // The key lives on in identity.pem.
   if (::unlink(Path(kJoiningKeyFile).c_str()) != 0 && errno != ENOENT) {
     return ErrnoStatus(errno, absl::StrCat("remove ", Path(kJoiningKeyFile)));

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -57,11 +58,14 @@ class AgentState {
   // To be called once the certificate that the token (32 bytes, SHA-256 of its text) brought is saved: the token is
   // spent, and its key no longer a joining one.
   absl::Status EndJoining(absl::string_view token_sha256);
+  // The same where no token brought it.
+  absl::Status ForgetJoiningKey();
   absl::StatusOr<bool> IsSpent(absl::string_view token_sha256) const;
 
  private:
   AgentState(std::string folder, UniqueFd lock) : folder_(std::move(folder)), lock_(std::move(lock)) {}
   std::string Path(absl::string_view name) const;
+  absl::Status RemoveJoiningKey() ABSL_EXCLUSIVE_LOCKS_REQUIRED(joining_);
 
   const std::string folder_;
   const UniqueFd lock_;

@@ -11,6 +11,7 @@
 namespace meshca::agent {
 
 inline constexpr char kJoinMethod[] = "/meshca.agent.v1.Agent/Join";
+inline constexpr char kChallengeMethod[] = "/meshca.agent.v1.Agent/Challenge";
 inline constexpr char kAttachMethod[] = "/meshca.agent.v1.Agent/Attach";
 inline constexpr char kSignMethod[] = "/meshca.agent.v1.Agent/Sign";
 inline constexpr char kMintJwtMethod[] = "/meshca.agent.v1.Agent/MintJwt";

@@ -136,8 +136,8 @@ void CaConnection::Connect() {
             ? "it has not joined: give it a token of meshca token create --node NODE"
             : absl::StrCat("its certificate is valid from ", UtcText(identity->validity.not_before), " until ",
                            UtcText(identity->validity.not_after), ", and this machine's clock says ",
-                           UtcText(clock_.Now()), ". Let it join again: meshca token create --node ", identity->node,
-                           " --replace"));
+                           UtcText(clock_.Now()), ". It joins again by its key where the CA lets it; else by a token: ",
+                           "meshca token create --node ", identity->node, " --replace"));
     return Wait(CaConnectionState::kExpired, why, options_.refused_retry);
   }
   const std::string& server = options_.servers[server_];

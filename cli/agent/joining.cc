@@ -9,6 +9,7 @@
 #include "ca/base/log.h"
 #include "ca/base/status.h"
 #include "ca/identity/join_token_text.h"
+#include "ca/identity/node_key.h"
 #include "ca/rpc/client/client_channel.h"
 #include "ca/x509/encoding.h"
 #include "ca/x509/key_request.h"
@@ -35,6 +36,13 @@ bool HasRoot(const sds::DomainTrust& domain, const std::string& root_spki_sha256
 bool IsMendedByWaiting(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) || absl::IsResourceExhausted(status) ||
          absl::IsAborted(status);
+}
+
+std::unique_ptr<rpc::ClientChannel> OpenChannel(const std::string& server, const std::shared_ptr<ServerJudge>& judge) {
+  rpc::TlsServer target;
+  target.address = server;
+  target.verdict = ServerJudge::VerdictOf(judge);
+  return rpc::ClientChannel::ToTlsServer(std::move(target));
 }
 
 absl::Status Stopped() { return absl::CancelledError("the agent was stopped before it had joined"); }
@@ -119,35 +127,119 @@ absl::StatusOr<OwnIdentityPtr> Joining::Ask(const std::string& server, const Sec
   v1::JoinRequest request;
   request.set_csr(std::move(csr).Release());
   request.set_agent_version(options_.agent_version);
-  const absl::StatusOr<std::string> response = CallJoin(server, judge, token, request.SerializeAsString());
+  const std::unique_ptr<rpc::ClientChannel> channel = OpenChannel(server, judge);
+  const absl::StatusOr<std::string> response =
+      CallAndWait(*channel, *judge, kJoinMethod, request.SerializeAsString(),
+                  {.timeout = options_.call_timeout, .bearer_token = token.reveal()});
+  channel->Shutdown();
   if (!response.ok()) return response.status();
   v1::JoinResponse answer;
   if (!answer.ParseFromString(*response)) return absl::InternalError("the CA's answer cannot be read");
   return TakeAnswer(answer, judge->trust_domain(), root, key);
 }
 
-absl::StatusOr<std::string> Joining::CallJoin(const std::string& server, const std::shared_ptr<ServerJudge>& judge,
-                                              const SecretBytes& token, const std::string& request) {
-  rpc::TlsServer target;
-  target.address = server;
-  target.verdict = ServerJudge::VerdictOf(judge);
-  const std::unique_ptr<rpc::ClientChannel> channel = rpc::ClientChannel::ToTlsServer(std::move(target));
+absl::StatusOr<std::string> Joining::CallAndWait(rpc::ClientChannel& channel, const ServerJudge& judge,
+                                                 const char* method, const std::string& request,
+                                                 const rpc::ClientCallOptions& call) {
   std::optional<absl::StatusOr<std::string>> response;
-  channel->CallUnary(kJoinMethod, request, {.timeout = options_.call_timeout, .bearer_token = token.reveal()},
-                     [&](absl::StatusOr<std::string> got) {
-                       MutexLock lock(mutex_);
-                       response = std::move(got);
-                       changed_.NotifyAll();
-                     });
+  channel.CallUnary(method, request, call, [&](absl::StatusOr<std::string> got) {
+    MutexLock lock(mutex_);
+    response = std::move(got);
+    changed_.NotifyAll();
+  });
+  bool stopped = false;
   {
     MutexLock lock(mutex_);
     while (!response.has_value() && !stopped_) changed_.Wait(mutex_);
+    stopped = stopped_;
   }
-  channel->Shutdown();  // `response` is here at the latest
+  if (stopped) channel.Shutdown();  // `response` is here at the latest
   MutexLock lock(mutex_);
-  if (stopped_) return Stopped();
-  const absl::Status verdict = judge->last_verdict();
+  if (stopped) return Stopped();
+  const absl::Status verdict = judge.last_verdict();
   return verdict.ok() ? *std::move(response) : absl::StatusOr<std::string>(verdict);
+}
+
+// --- by the key of a certificate that has ended ---
+
+absl::StatusOr<OwnIdentityPtr> Joining::RunByKey(const OwnIdentity& ended) {
+  MESHCA_ASSIGN_OR_RETURN(const std::shared_ptr<const SoftwareKey> key, KeyToJoinAgainWith(ended));
+  absl::Status told;
+  for (const std::string& server : options_.servers) {
+    absl::StatusOr<OwnIdentityPtr> joined = AskByKey(server, ended, key);
+    if (joined.ok()) {
+      const absl::Status forgotten = state_.ForgetJoiningKey();
+      // It is the key of the agent's certificate now, and the next joining passes over it.
+      if (!forgotten.ok()) LogWarning("a joining key stays", {{"error", std::string(forgotten.message())}});
+      return joined;
+    }
+    if (absl::IsCancelled(joined.status())) return joined.status();
+    // What a CA says of this agent is worth more than that another server does not answer.
+    if (told.ok() || IsMendedByWaiting(told)) told = Annotate(joined.status(), server);
+  }
+  return told;
+}
+
+absl::StatusOr<std::shared_ptr<const SoftwareKey>> Joining::KeyToJoinAgainWith(const OwnIdentity& ended) {
+  MESHCA_ASSIGN_OR_RETURN(std::shared_ptr<const SoftwareKey> key, state_.JoiningKey());
+  if (key->public_key() != ended.key->public_key()) return key;
+  // Left where the joining before ended between two writes.
+  MESHCA_RETURN_IF_ERROR(state_.ForgetJoiningKey());
+  MESHCA_ASSIGN_OR_RETURN(key, state_.JoiningKey());
+  return key;
+}
+
+absl::StatusOr<OwnIdentityPtr> Joining::AskByKey(const std::string& server, const OwnIdentity& ended,
+                                                 const std::shared_ptr<const SoftwareKey>& key) {
+  const std::shared_ptr<const ChainVerifier> verifier = trust_.verifier();
+  if (verifier == nullptr) return absl::FailedPreconditionError("this agent has no trust to know its CA by");
+  const auto judge = std::make_shared<ServerJudge>(verifier, server, clock_);
+  const std::unique_ptr<rpc::ClientChannel> channel = OpenChannel(server, judge);
+  absl::StatusOr<v1::JoinResponse> answer = CallJoinByKey(*channel, *judge, ended, *ended.key, *key);
+  if (ReasonOf(answer.status()) == "NODE_KEY_NOT_NEWEST") {
+    // The CA may have heard of the new key, and its answer be lost.
+    const absl::StatusOr<v1::JoinResponse> repeated = CallJoinByKey(*channel, *judge, ended, *key, *key);
+    if (repeated.ok()) answer = repeated;
+  }
+  channel->Shutdown();
+  if (!answer.ok()) return answer.status();
+  return TakeAnswer(*answer, judge->trust_domain(), /*root=*/"", key);
+}
+
+absl::StatusOr<v1::JoinResponse> Joining::CallJoinByKey(rpc::ClientChannel& channel, const ServerJudge& judge,
+                                                        const OwnIdentity& ended, const SoftwareKey& proving,
+                                                        const SoftwareKey& key) {
+  const absl::StatusOr<std::string> given = CallAndWait(
+      channel, judge, kChallengeMethod, v1::ChallengeRequest().SerializeAsString(), {.timeout = options_.call_timeout});
+  if (!given.ok() && !absl::IsUnimplemented(given.status())) return given.status();
+  v1::ChallengeResponse challenge;
+  if (given.ok() && !challenge.ParseFromString(*given)) return absl::InternalError("the CA's answer cannot be read");
+  if (challenge.challenge().empty()) {
+    return Refused(absl::StatusCode::kFailedPrecondition, "REJOIN_NOT_OFFERED",
+                   absl::StrCat("the CA lets no agent join again by its key (",
+                                given.ok() ? "agents.rejoin_grace is 0 there" : "it is older than that", ")"));
+  }
+  MESHCA_ASSIGN_OR_RETURN(Der csr, MakeKeyRequest(key));
+  v1::JoinRequest request;
+  request.set_csr(std::move(csr).Release());
+  request.set_agent_version(options_.agent_version);
+  v1::NodeKeyProof& proof = *request.mutable_proof();
+  proof.set_node(ended.node);
+  proof.set_public_key(std::string(proving.public_key().spki()));
+  proof.set_challenge(challenge.challenge());
+  proof.set_signature_algorithm(std::string(proving.signature_algorithm()));
+  MESHCA_ASSIGN_OR_RETURN(
+      *proof.mutable_signature(),
+      proving.Sign(NodeKeyStatement(ended.id.trust_domain(), ended.node, challenge.challenge(), request.csr())));
+  const absl::StatusOr<std::string> response =
+      CallAndWait(channel, judge, kJoinMethod, request.SerializeAsString(), {.timeout = options_.call_timeout});
+  if (!response.ok()) return response.status();
+  v1::JoinResponse answer;
+  if (!answer.ParseFromString(*response)) return absl::InternalError("the CA's answer cannot be read");
+  if (answer.node() != ended.node) {
+    return absl::InternalError(absl::StrCat("the CA answered for node ", answer.node(), ", not for ", ended.node));
+  }
+  return answer;
 }
 
 absl::StatusOr<OwnIdentityPtr> Joining::TakeAnswer(const v1::JoinResponse& answer, const TrustDomain& server_domain,

@@ -1,4 +1,4 @@
-// How an agent becomes one: by a join token.
+// How an agent becomes one: by a join token; and one again, by the key of a certificate that has ended.
 #ifndef MESHCA_CLI_AGENT_JOINING_H_
 #define MESHCA_CLI_AGENT_JOINING_H_
 
@@ -55,6 +55,15 @@ class Joining {
   // made with --replace), Internal (the CA's answer is not what was asked for), Cancelled (Stop), and the state's.
   absl::StatusOr<OwnIdentityPtr> Run(const SecretBytes& token);
 
+  // Once through the servers: another certificate by the key of `ended`, this agent's own that has ended, for a new
+  // key. What it returns is saved, and so is the trust. An answer that was lost is asked for again: by the new key,
+  // which the CA knows by then and which was kept.
+  //
+  // Errors: FailedPrecondition (REJOIN_NOT_OFFERED: the CA that answered lets no agent do so), Unauthenticated
+  // (ServerJudge's; the CA's word: the key or the time), PermissionDenied (the node is banned), Unavailable and the
+  // like where no server answered, Internal, Cancelled (Stop), and the state's.
+  absl::StatusOr<OwnIdentityPtr> RunByKey(const OwnIdentity& ended);
+
   // Any thread. Run returns soon, and every later one at once.
   void Stop();
 
@@ -63,8 +72,14 @@ class Joining {
                                            const std::shared_ptr<const SoftwareKey>& key, bool& may_be_mended);
   absl::StatusOr<OwnIdentityPtr> Ask(const std::string& server, const SecretBytes& token, const std::string& root,
                                      const std::shared_ptr<const SoftwareKey>& key);
-  absl::StatusOr<std::string> CallJoin(const std::string& server, const std::shared_ptr<ServerJudge>& judge,
-                                       const SecretBytes& token, const std::string& request);
+  absl::StatusOr<OwnIdentityPtr> AskByKey(const std::string& server, const OwnIdentity& ended,
+                                          const std::shared_ptr<const SoftwareKey>& key);
+  absl::StatusOr<v1::JoinResponse> CallJoinByKey(rpc::ClientChannel& channel, const ServerJudge& judge,
+                                                 const OwnIdentity& ended, const SoftwareKey& proving,
+                                                 const SoftwareKey& key);
+  absl::StatusOr<std::shared_ptr<const SoftwareKey>> KeyToJoinAgainWith(const OwnIdentity& ended);
+  absl::StatusOr<std::string> CallAndWait(rpc::ClientChannel& channel, const ServerJudge& judge, const char* method,
+                                          const std::string& request, const rpc::ClientCallOptions& call);
   absl::StatusOr<OwnIdentityPtr> TakeAnswer(const v1::JoinResponse& answer, const TrustDomain& server_domain,
                                             const std::string& root, std::shared_ptr<const SoftwareKey> key);
   bool WaitUnlessStopped(absl::Duration wait);

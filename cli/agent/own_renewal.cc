@@ -56,7 +56,7 @@ bool OwnRenewal::IsDue(const OwnIdentity& identity) const {
 }
 
 void OwnRenewal::Ask(const OwnIdentity& identity) {
-  absl::StatusOr<std::unique_ptr<SoftwareKey>> made = SoftwareKey::Generate(KeyType::kEcP256);
+  absl::StatusOr<std::shared_ptr<const SoftwareKey>> made = NewKey(identity);
   if (!made.ok()) return NoteFailure(made.status());
   std::shared_ptr<const SoftwareKey> key = *std::move(made);
   absl::StatusOr<Der> csr = MakeKeyRequest(*key);
@@ -73,6 +73,25 @@ void OwnRenewal::Ask(const OwnIdentity& identity) {
                    asked_ = false;
                    TakeAnswer(key, id, response);
                  });
+}
+
+// Kept on disk until its certificate is: where the CA recorded it and the answer was lost, it is the key that the CA
+// knows this agent by, and after the certificate's end the only one to join again by.
+absl::StatusOr<std::shared_ptr<const SoftwareKey>> OwnRenewal::NewKey(const OwnIdentity& identity) {
+  absl::StatusOr<std::unique_ptr<SoftwareKey>> kept = parts_.state.JoiningKey();
+  if (kept.ok() && (*kept)->public_key() == identity.key->public_key()) {
+    // Left by a process that ended between two writes.
+    const absl::Status forgotten = parts_.state.ForgetJoiningKey();
+    if (forgotten.ok()) {
+      kept = parts_.state.JoiningKey();
+    } else {
+      kept = forgotten;
+    }
+  }
+  // A full disk keeps no agent from renewing.
+  if (!kept.ok()) kept = SoftwareKey::Generate(KeyType::kEcP256);
+  if (!kept.ok()) return kept.status();
+  return std::shared_ptr<const SoftwareKey>(*std::move(kept));
 }
 
 void OwnRenewal::TakeAnswer(std::shared_ptr<const SoftwareKey> key, const SpiffeId& id,
@@ -108,6 +127,8 @@ void OwnRenewal::Save() {
       MutexLock lock(mutex_);
       last_failure_ = absl::OkStatus();
     }
+    // Where it cannot be removed, the next renewal passes over it.
+    (void)parts_.state.ForgetJoiningKey();
     const OwnIdentityPtr identity = std::exchange(unsaved_, nullptr);
     if (parts_.identity.Current() != identity) Use(identity);
     return;

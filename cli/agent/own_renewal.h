@@ -63,6 +63,7 @@ class OwnRenewal {
   void ForgetWhatIsOvertaken(const OwnIdentity& identity);
   bool IsDue(const OwnIdentity& identity) const;
   void Ask(const OwnIdentity& identity);
+  absl::StatusOr<std::shared_ptr<const SoftwareKey>> NewKey(const OwnIdentity& identity);
   void TakeAnswer(std::shared_ptr<const SoftwareKey> key, const SpiffeId& id,
                   const absl::StatusOr<std::string>& response);
   absl::StatusOr<OwnIdentityPtr> ReadAnswer(std::shared_ptr<const SoftwareKey> key, const SpiffeId& id,

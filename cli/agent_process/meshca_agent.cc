@@ -10,9 +10,10 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
-#include "ca/authn/entry_cache.h"
 #include "absl/strings/str_join.h"
+#include "ca/authn/entry_cache.h"
 #include "ca/authn/unix_peer.h"
 #include "ca/authority/guarded_clock.h"
 #include "ca/base/clock.h"
@@ -26,6 +27,7 @@
 #include "ca/rpc/server.h"
 #include "cli/agent/agent_state.h"
 #include "cli/agent/ca_connection.h"
+#include "cli/agent/full_jitter.h"
 #include "cli/agent/joining.h"
 #include "cli/agent/minted_jwts.h"
 #include "cli/agent/own_renewal.h"
@@ -68,12 +70,13 @@ class MeshcaAgent final : public Agent {
   absl::Status Join() override;
   absl::Status Serve() override;
   AgentScreen Screen() const override;
+  void Reload(const config::ResolvedAgentConfig& next) override;
   void CancelJoin() override;
   void Stop() override;
-  void Reload(const config::ResolvedAgentConfig& next) override;
 
  private:
   absl::Status JoinByToken();
+  absl::Status JoinBy(absl::FunctionRef<absl::StatusOr<agent::OwnIdentityPtr>(agent::Joining&)> run);
   void MakeClientParts();
   void MakeServingParts();
   absl::Status BindListeners();
@@ -85,6 +88,9 @@ class MeshcaAgent final : public Agent {
   AgentCounts Counts() const;
   absl::Duration Look();
   absl::Duration JoinAgainWhenEnded();
+  bool TokenIsNew();
+  absl::Status JoinAgainByKey(const agent::OwnIdentity& ended);
+  std::string WhereATokenIsLookedFor() const;
   std::vector<std::string> Servers() const { return {config_.values.server().begin(), config_.values.server().end()}; }
   std::string HttpAddress() const { return http_ == nullptr ? "off" : http_->address(); }
 
@@ -128,7 +134,12 @@ class MeshcaAgent final : public Agent {
   absl::Duration entries_saved_at_ = -absl::InfiniteDuration();  // Look's
   mutable Mutex rejoin_mutex_;
   absl::Status rejoining_ ABSL_GUARDED_BY(rejoin_mutex_);
-  std::string looked_at_ = "";  // JoinAgainWhenEnded's: the token file as it was when it was tried last
+  // JoinAgainWhenEnded's: the token file as it was when it was tried last; when the key is tried again, and what came
+  // of it last.
+  std::string looked_at_ = "";
+  agent::FullJitter by_key_{kLookForToken, absl::Minutes(1), entropy_};
+  absl::Duration by_key_at_ = absl::ZeroDuration();
+  absl::Status by_key_said_;
   std::unique_ptr<PeriodicThread> looking_;
   std::unique_ptr<PeriodicThread> joining_again_;
   bool serves_ = false;
@@ -168,6 +179,10 @@ absl::Status MeshcaAgent::Join() {
 
 absl::Status MeshcaAgent::JoinByToken() {
   MESHCA_ASSIGN_OR_RETURN(const SecretBytes token, ReadSecretFile(config_.values.token_file()));
+  return JoinBy([&token](agent::Joining& joining) { return joining.Run(token); });
+}
+
+absl::Status MeshcaAgent::JoinBy(absl::FunctionRef<absl::StatusOr<agent::OwnIdentityPtr>(agent::Joining&)> run) {
   agent::JoiningOptions options;
   options.servers = Servers();
   options.agent_version = kVersion;
@@ -180,7 +195,7 @@ absl::Status MeshcaAgent::JoinByToken() {
     if (stopping_) return absl::CancelledError("stopped");
     joining_ = joining;
   }
-  absl::StatusOr<agent::OwnIdentityPtr> joined = joining->Run(token);
+  absl::StatusOr<agent::OwnIdentityPtr> joined = run(*joining);
   {
     MutexLock lock(joining_mutex_);
     joining_ = nullptr;
@@ -369,25 +384,52 @@ void MeshcaAgent::SaveEntries(absl::Duration gap) {
 absl::Duration MeshcaAgent::JoinAgainWhenEnded() {
   const agent::OwnIdentityPtr own = identity_.Current();
   if (own->validity.not_after > clock_.LikelyNow()) return kLookForToken;
-  const std::string& path = config_.values.token_file();
-  struct stat file {};
-  if (path.empty() || stat(path.c_str(), &file) != 0) return kLookForToken;
-  // The same file is not tried twice: a token that was refused once is refused again.
-  const std::string seen =
-      absl::StrCat(file.st_ino, " ", file.st_size, " ", file.st_mtim.tv_sec, ".", file.st_mtim.tv_nsec);
-  if (std::exchange(looked_at_, seen) == seen) return kLookForToken;
-  const absl::Status joined = JoinByToken();
+  absl::Status joined = TokenIsNew() ? JoinByToken() : JoinAgainByKey(*own);
+  if (joined.ok()) {
+    by_key_.Reset();
+    by_key_at_ = absl::ZeroDuration();
+    connection_->IdentityChanged();
+  } else if (!absl::IsCancelled(joined)) {
+    joined = absl::Status(joined.code(), absl::StrCat(joined.message(), "; ", WhereATokenIsLookedFor()));
+  }
+  bool news = false;
   {
     MutexLock lock(rejoin_mutex_);
+    news = rejoining_ != joined;
     rejoining_ = joined;
   }
-  if (joined.ok()) {
-    connection_->IdentityChanged();
-  } else {
+  if (!joined.ok() && !absl::IsCancelled(joined) && news) {
     LogError("the agent's certificate has ended, and it could not join again",
-             {{"why", std::string(joined.message())}, {"token_file", path}});
+             {{"why", std::string(joined.message())}});
   }
   return kLookForToken;
+}
+
+// The same file is not tried twice: a token that was refused once is refused again.
+bool MeshcaAgent::TokenIsNew() {
+  const std::string& path = config_.values.token_file();
+  struct stat file {};
+  if (path.empty() || stat(path.c_str(), &file) != 0) return false;
+  const std::string seen =
+      absl::StrCat(file.st_ino, " ", file.st_size, " ", file.st_mtim.tv_sec, ".", file.st_mtim.tv_nsec);
+  return std::exchange(looked_at_, seen) != seen;
+}
+
+// Not at each look: what the CA refused it goes on refusing, until an operator does something.
+absl::Status MeshcaAgent::JoinAgainByKey(const agent::OwnIdentity& ended) {
+  if (clock_.SinceBoot() < by_key_at_) return by_key_said_;
+  by_key_said_ = JoinBy([&ended](agent::Joining& joining) { return joining.RunByKey(ended); });
+  by_key_at_ = clock_.SinceBoot() + by_key_.Next();
+  return by_key_said_;
+}
+
+std::string MeshcaAgent::WhereATokenIsLookedFor() const {
+  const std::string& path = config_.values.token_file();
+  const std::string command = absl::StrCat("on the CA's host: meshca token create --node ", identity_.Current()->node,
+                                           " --replace --out token");
+  if (path.empty()) return absl::StrCat(command, "; then start this agent with --token-file token");
+  return absl::StrCat(command, "; then put it at ", path, ", where this agent looks for a new one every ",
+                      absl::FormatDuration(kLookForToken));
 }
 
 AgentScreen MeshcaAgent::Screen() const {
@@ -410,6 +452,13 @@ AgentScreen MeshcaAgent::Screen() const {
     screen.state_dir_flag = absl::StrCat(" --state-dir ", screen.state_dir);
   }
   return screen;
+}
+
+void MeshcaAgent::Reload(const config::ResolvedAgentConfig& next) {
+  const config::ConfigChanges changes = config::ReloadableDiff(config_, next);
+  SetLogLevel(config::ToLogLevel(next.values.log().level()));
+  LogInfo("configuration read again", {{"changed", absl::StrJoin(changes.reloadable, " ")},
+                                       {"waiting_for_a_restart", absl::StrJoin(changes.restart, " ")}});
 }
 
 void MeshcaAgent::CancelJoin() {
@@ -445,10 +494,3 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Open(config::ResolvedAgentConfig c
 }
 
 }  // namespace meshca::cli
-void MeshcaAgent::Reload(const config::ResolvedAgentConfig& next) {
-  const config::ConfigChanges changes = config::ReloadableDiff(config_, next);
-  SetLogLevel(config::ToLogLevel(next.values.log().level()));
-  LogInfo("configuration read again", {{"changed", absl::StrJoin(changes.reloadable, " ")},
-                                       {"waiting_for_a_restart", absl::StrJoin(changes.restart, " ")}});
-}
-

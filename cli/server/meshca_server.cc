@@ -106,6 +106,7 @@ class MeshcaServer final : public Server {
   std::unique_ptr<sds::SdsService> sds_;
   std::unique_ptr<KeyRingReissuer> reissuer_;
   std::unique_ptr<SdsSubscribers> sds_subscribers_;
+  std::unique_ptr<NodeKeyAuthenticator> node_keys_;
   std::unique_ptr<AgentService> agents_;
   std::unique_ptr<SharedReissuer> shared_reissuer_;
   std::unique_ptr<AllSubscribers> subscribers_;
@@ -177,6 +178,9 @@ absl::Status MeshcaServer::StartIssuance() {
   sds_ = std::make_unique<sds::SdsService>(SdsParts());
   reissuer_ = std::make_unique<KeyRingReissuer>(sds_->keys());
   sds_subscribers_ = std::make_unique<SdsSubscribers>(*sds_);
+  node_keys_ = std::make_unique<NodeKeyAuthenticator>(
+      *state_->store, trust_domain_, state_->authorities->clock(), entropy_,
+      NodeKeyAuthenticator::Options{.grace = config::ToDuration(config_.values.agents().rejoin_grace())});
   agents_ = std::make_unique<AgentService>(AgentParts());
   shared_reissuer_ = std::make_unique<SharedReissuer>(*reissuer_, agents_->registry());
   subscribers_ = std::make_unique<AllSubscribers>(*sds_subscribers_, *agents_);
@@ -193,6 +197,7 @@ absl::Status MeshcaServer::StartIssuance() {
 AgentService::Parts MeshcaServer::AgentParts() {
   AgentService::Parts parts;
   parts.join_tokens = &doors_->join_token();
+  parts.node_keys = node_keys_.get();
   parts.certificates = &doors_->client_certificate();
   parts.pipeline = pipeline_.get();
   parts.issuances = state_->store.get();

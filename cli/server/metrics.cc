@@ -160,6 +160,9 @@ void AddAgents(const AgentServiceStats& stats, MetricFamilies& out) {
     out.Counter(name, "", number(refused), {{"result", "refused"}});
   };
   results("meshca_agent_joins_total", "Nodes that wanted to join.", stats.joined, stats.joins_refused);
+  results("meshca_agent_joins_by_key_total",
+          "Those of them that came by the key of a certificate that had ended (agents.rejoin_grace).",
+          stats.joined_by_key, stats.joins_by_key_refused);
   results("meshca_agent_certificates_total", "Certificates that agents asked for.", stats.certificates,
           stats.certificates_refused);
   results("meshca_agent_jwt_svids_total", "JWT-SVIDs that agents asked for.", stats.tokens, stats.tokens_refused);

@@ -131,6 +131,12 @@ AgentAuthority::AgentAuthority(std::shared_ptr<const AuthorityKeys> keys) : keys
     for (const v1::CertificateRequest& one : request.requests()) *response.add_results() = Signed(one);
     return response;
   };
+  script.challenge = [] {
+    v1::ChallengeResponse response;
+    response.set_challenge("sign this");
+    response.mutable_rejoin_grace()->set_seconds(3600);
+    return response;
+  };
   script.mint = [this](const v1::MintJwtRequest& request) { return keys_->Jwt(request); };
   script.hello = [](const v1::AttachHello&) { return absl::OkStatus(); };
   script.first = {Welcome(), TrustMessage(keys_->Trust())};
@@ -167,6 +173,9 @@ std::shared_ptr<const rpc::Router> AgentAuthority::MakeRouter() {
         joins_seen.Add();
         return script.join(request, bearer);
       }));
+  router.AddUnary("/meshca.agent.v1.Agent/Challenge",
+                  Answering<v1::ChallengeRequest, v1::ChallengeResponse>(
+                      [this](const rpc::Call&, const v1::ChallengeRequest&) { return script.challenge(); }));
   router.AddUnary("/meshca.agent.v1.Agent/Sign", Answering<v1::SignRequest, v1::SignResponse>(
                                                      [this](const rpc::Call&, const v1::SignRequest& request) {
                                                        {

@@ -62,6 +62,7 @@ class AgentAuthority {
   struct Script {
     // Each has an answer of its own: a certificate, a token, Ok.
     std::function<absl::StatusOr<v1::JoinResponse>(const v1::JoinRequest&, const std::string& bearer)> join;
+    std::function<absl::StatusOr<v1::ChallengeResponse>()> challenge;
     std::function<absl::StatusOr<v1::SignResponse>(const v1::SignRequest&)> sign;
     std::function<absl::StatusOr<v1::MintJwtResponse>(const v1::MintJwtRequest&)> mint;
     std::function<absl::Status(const v1::AttachHello&)> hello;

@@ -226,6 +226,124 @@ TEST_P(NodeConformance, WhoRepeatsWithItsKeyIsTheSameMachine) {
   EXPECT_THAT(AppendAndWait(store(), old_key), HasReason(kNodeLives)) << "the machine has another key now";
 }
 
+std::vector<AuditEntry> JoiningsByKey(Store& store) {
+  std::vector<AuditEntry> deeds;
+  EXPECT_THAT(store.ListAudit([&](const AuditEntry& entry) {
+    if (entry.action == "node.join-by-key") deeds.push_back(entry);
+    return true;
+  }),
+              IsOk());
+  return deeds;
+}
+
+// A request for a certificate by the key of the agent's last one, `last`, when that ended a minute ago.
+IssuanceRecord ByKeyOf(const IssuanceRecord& last, IssuanceRecord record) {
+  record.method = AuthMethod::kNodeKey;
+  record.token_id = "";
+  record.caller = "agent of node web-1";
+  record.parent_serial = last.serial.ToHex();
+  record.issued_at = last.not_after + absl::Minutes(1);
+  record.not_after = record.issued_at + absl::Hours(1);
+  record.node_key = ProvenNodeKey{last.key_sha256, absl::Hours(1)};
+  return record;
+}
+
+TEST_P(NodeConformance, AnAgentWhoseCertificateEndedJoinsByItsKey) {
+  const IssuanceRecord first = Join("web-1", "t1");
+  IssuanceRecord last = Renewed(first);
+  const IssuanceRecord again = ByKeyOf(last, JoinRecord("web-1", ""));
+  ASSERT_THAT(AppendAndWait(store(), again), IsOk());
+  harness_->Reopen();
+  const auto node = store().FindNode("web-1");
+  ASSERT_THAT(node, IsOk());
+  EXPECT_EQ(node->joined_at, first.issued_at) << "it is the same machine";
+  EXPECT_EQ(node->line_serial, first.serial.ToHex());
+  EXPECT_EQ(node->certificate_serial, again.serial.ToHex());
+  EXPECT_EQ(node->key_sha256, again.key_sha256);
+  const auto written = store().Find(again.serial);
+  ASSERT_THAT(written, IsOk());
+  EXPECT_EQ(written->method, AuthMethod::kNodeKey);
+  EXPECT_EQ(written->node, "web-1");
+  EXPECT_EQ(written->line_serial, first.serial.ToHex());
+  EXPECT_EQ(OriginText(written->origin), "join-token t1");
+  EXPECT_THAT(Renew(again), IsOk());
+  const std::vector<AuditEntry> deeds = JoiningsByKey(store());
+  ASSERT_THAT(deeds, SizeIs(1));
+  EXPECT_EQ(deeds.front().target, "node web-1");
+  EXPECT_THAT(deeds.front().detail, AllOf(HasSubstr(again.serial.ToHex()), HasSubstr(last.serial.ToHex())));
+  EXPECT_THAT(store().Check(), IsOk());
+}
+
+TEST_P(NodeConformance, ALostAnswerToAJoiningByKeyIsRepeatedByTheNewKey) {
+  const IssuanceRecord first = Join("web-1", "t1");
+  const IssuanceRecord lost = ByKeyOf(first, JoinRecord("web-1", ""));
+  ASSERT_THAT(AppendAndWait(store(), lost), IsOk());
+  IssuanceRecord repeated = ByKeyOf(first, JoinRecord("web-1", ""));
+  repeated.key_sha256 = lost.key_sha256;
+  EXPECT_THAT(AppendAndWait(store(), repeated), HasReason("NODE_KEY_NOT_NEWEST")) << "the old key counts no more";
+  repeated.node_key->sha256 = lost.key_sha256;
+  ASSERT_THAT(AppendAndWait(store(), repeated), IsOk());
+  EXPECT_THAT(JoiningsByKey(store()), SizeIs(1)) << "the repetition brought nobody anything new";
+  EXPECT_EQ(store().FindNode("web-1")->certificate_serial, repeated.serial.ToHex());
+}
+
+TEST_P(NodeConformance, NothingElseJoinsByAKey) {
+  const IssuanceRecord first = Join("web-1", "t1");
+  const IssuanceRecord last = Renewed(first);
+  Join("web-2", "t2");
+  struct Case {
+    const char* name;
+    const char* reason;
+    std::function<void(IssuanceRecord&)> change;
+  };
+  const Case cases[] = {
+      {"WithAnOlderKey", "NODE_KEY_NOT_NEWEST",
+       [&](IssuanceRecord& record) { record.node_key->sha256 = first.key_sha256; }},
+      {"WithAnotherNodesKey", "NODE_KEY_NOT_NEWEST",
+       [](IssuanceRecord& record) { record.spiffe_id = AgentOf("web-2"); }},
+      {"ForANodeThatNeverJoined", "NODE_KEY_NOT_NEWEST",
+       [](IssuanceRecord& record) { record.spiffe_id = AgentOf("web-3"); }},
+      {"WithoutAProof", kAgentIdNotAllowed, [](IssuanceRecord& record) { record.node_key.reset(); }},
+      {"ForAWorkload", kAgentIdNotAllowed, [](IssuanceRecord& record) { record.spiffe_id = *SpiffeId::Parse(kDb); }},
+      {"WhileTheCertificateLives", "REJOIN_TOO_EARLY",
+       [&](IssuanceRecord& record) { record.issued_at = last.not_after; }},
+      {"AfterTheGrace", "REJOIN_TOO_LATE",
+       [&](IssuanceRecord& record) { record.issued_at = last.not_after + absl::Hours(1) + absl::Seconds(1); }},
+      {"WithoutGrace", "REJOIN_TOO_LATE",
+       [](IssuanceRecord& record) { record.node_key->grace = absl::ZeroDuration(); }},
+  };
+  const uint64_t before = *store().CountIssuances();
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.name);
+    IssuanceRecord record = ByKeyOf(last, JoinRecord("web-1", ""));
+    c.change(record);
+    const absl::Status refused = AppendAndWait(store(), record);
+    EXPECT_THAT(refused, HasReason(c.reason)) << refused;
+    EXPECT_FALSE(refused.ok());
+  }
+  EXPECT_EQ(*store().CountIssuances(), before);
+  EXPECT_EQ(store().FindNode("web-1")->key_sha256, last.key_sha256);
+}
+
+TEST_P(NodeConformance, NobodyWhoWasTakenEverythingJoinsByTheKeyOfBefore) {
+  const IssuanceRecord banned = Join("web-1", "t1");
+  ASSERT_THAT(store().BanNode("web-1", "stolen", TestAudit()), IsOk());
+  EXPECT_THAT(AppendAndWait(store(), ByKeyOf(banned, JoinRecord("web-1", ""))), HasReason(kNodeBanned));
+  ASSERT_THAT(store().ForgetNode("web-1", TestAudit()), IsOk());
+  EXPECT_THAT(AppendAndWait(store(), ByKeyOf(banned, JoinRecord("web-1", ""))), HasReason("NODE_KEY_NOT_NEWEST"));
+
+  const IssuanceRecord replaced = Join("web-1", "t2");
+  const IssuanceRecord other_machine = Join("web-1", "t3", /*replace=*/true);
+  EXPECT_THAT(AppendAndWait(store(), ByKeyOf(replaced, JoinRecord("web-1", ""))), HasReason("NODE_KEY_NOT_NEWEST"));
+
+  RevocationSelection selection;
+  selection.serial = other_machine.serial.ToHex();
+  ASSERT_THAT(store().Revoke(selection, RevocationReason::kKeyCompromise, false, TestAudit(),
+                             [](const IssuanceRecord&) { return true; }),
+              IsOk());
+  EXPECT_THAT(AppendAndWait(store(), ByKeyOf(other_machine, JoinRecord("web-1", ""))), HasReason(kCertificateRevoked));
+}
+
 TEST_P(NodeConformance, ATokenThatReplacesTakesTheNameFromAMachineThatLives) {
   ASSERT_THAT(store().CreateEntry(EntryFor("e1", {"web-*"}), TestAudit()), IsOk());
   const IssuanceRecord old_agent = Join("web-1", "t1");

@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "ca/authn/join_token.h"
+#include "ca/authn/node_key_authenticator.h"
 #include "ca/authority/authority_manager.h"
 #include "ca/authority/authority_standing.h"
 #include "ca/base/entropy.h"
@@ -136,6 +137,7 @@ class AgentTest : public testing::Test {
     certificates = std::make_unique<ClientCertificateAuthenticator>(domain, *standing);
     AgentService::Parts parts;
     parts.join_tokens = &join_tokens;
+    parts.node_keys = &node_keys;
     parts.certificates = certificates.get();
     parts.pipeline = pipeline.get();
     parts.issuances = &store;
@@ -222,6 +224,26 @@ class AgentTest : public testing::Test {
     request.set_csr(csr);
     return Call<agent_v1::JoinResponse>("Join", request, nullptr, {{"authorization", "Bearer " + token}});
   }
+  // Asks for a challenge, and joins with it by the key `proving`, for the key of `csr`; both on one connection.
+  absl::StatusOr<agent_v1::JoinResponse> JoinByKey(const std::string& node, const SoftwareKey& proving,
+                                                   const std::string& csr) {
+    const rpc::SslContextPtr tls = Tls(nullptr);
+    rpc::H2Client client(address, tls.get());
+    EXPECT_TRUE(client.connected()) << client.error();
+    const auto given = AnswerOf<agent_v1::ChallengeResponse>(client.Call("/meshca.agent.v1.Agent/Challenge", ""));
+    if (!given.ok()) return given.status();
+    EXPECT_EQ(given->rejoin_grace().seconds(), 2 * 3600);
+    agent_v1::JoinRequest request;
+    request.set_csr(csr);
+    agent_v1::NodeKeyProof& proof = *request.mutable_proof();
+    proof.set_node(node);
+    proof.set_public_key(std::string(proving.public_key().spki()));
+    proof.set_challenge(given->challenge());
+    proof.set_signature_algorithm(std::string(proving.signature_algorithm()));
+    proof.set_signature(*proving.Sign(NodeKeyStatement(domain, node, given->challenge(), csr)));
+    return AnswerOf<agent_v1::JoinResponse>(client.Call("/meshca.agent.v1.Agent/Join", request.SerializeAsString()));
+  }
+
   // The agent of a node that has joined.
   HeldIdentity Joined(const std::string& node, bool replace = false) {
     HeldIdentity identity;
@@ -287,6 +309,7 @@ class AgentTest : public testing::Test {
   FakeKeyStore keys;
   FakeMint mint;
   JoinTokenAuthenticator join_tokens{store};
+  NodeKeyAuthenticator node_keys{store, domain, clock, SystemEntropy(), {.grace = absl::Hours(2)}};
   std::unique_ptr<AuthorityManager> manager;
   std::unique_ptr<IssuancePipeline> pipeline;
   std::unique_ptr<AuthorityStanding> standing;

@@ -76,6 +76,48 @@ TEST_F(AgentServiceTest, JoinsNobodyWithoutANodesToken) {
   EXPECT_EQ(service->Stats().joins_refused, 6u);
 }
 
+// --- Join, by the key of a certificate that has ended ---
+
+TEST_F(AgentServiceTest, JoinsAnAgentWhoseCertificateEndedByItsKeyAndNoOther) {
+  const HeldIdentity agent = Joined("web-1");
+  HeldIdentity next;
+  EXPECT_THAT(JoinByKey("web-1", *agent.key, next.csr()), StatusIs(Code::kUnavailable, HasSubstr("lives until")));
+  clock.Advance(absl::Hours(25));
+  EXPECT_THAT(JoinByKey("web-1", *HeldIdentity().key, next.csr()),
+              StatusIs(Code::kUnauthenticated, HasSubstr("meshca token create --node web-1")));
+  EXPECT_THAT(JoinByKey("web-2", *agent.key, next.csr()), StatusIs(Code::kUnauthenticated));
+  EXPECT_THAT(JoinByKey("web-1", *agent.key, ""), StatusIs(Code::kInvalidArgument, HasSubstr("csr has 0 bytes")));
+  const auto joined = JoinByKey("web-1", *agent.key, next.csr());
+  ASSERT_THAT(joined, IsOk());
+  EXPECT_EQ(joined->node(), "web-1");
+  EXPECT_EQ(joined->trust().domains_size(), 1);
+  const auto leaf = Certificate::Parse(Der(joined->chain(0)));
+  ASSERT_THAT(leaf, IsOk());
+  EXPECT_EQ(leaf->spiffe_id()->uri(), "spiffe://cluster.local/meshca/agent/web-1");
+  EXPECT_EQ(leaf->public_key(), next.key->public_key());
+  const auto record = store.Find(*leaf->serial());
+  ASSERT_THAT(record, IsOk());
+  EXPECT_EQ(record->method, AuthMethod::kNodeKey);
+  EXPECT_EQ(record->instance, "agent:web-1");
+  EXPECT_THAT(JoinByKey("web-1", *agent.key, HeldIdentity().csr()), StatusIs(Code::kUnauthenticated))
+      << "the key that was replaced";
+  EXPECT_EQ(service->Stats().joined_by_key, 1u);
+  EXPECT_EQ(service->Stats().joins_by_key_refused, 5u);
+  EXPECT_EQ(service->Stats().joined, 2u);
+}
+
+TEST_F(AgentServiceTest, JoinsByAKeyNobodyTooLateAndNoNodeThatIsBanned) {
+  const HeldIdentity late = Joined("web-1");
+  const HeldIdentity banned = Joined("web-2");
+  ASSERT_THAT(store.BanNode("web-2", "stolen", Audit()), IsOk());
+  clock.Advance(absl::Hours(25));
+  EXPECT_THAT(JoinByKey("web-2", *banned.key, HeldIdentity().csr()),
+              StatusIs(Code::kPermissionDenied, HasSubstr("banned")));
+  clock.Advance(absl::Hours(2));
+  EXPECT_THAT(JoinByKey("web-1", *late.key, HeldIdentity().csr()),
+              StatusIs(Code::kUnauthenticated, HasSubstr("agents.rejoin_grace (2h)")));
+}
+
 // --- Sign ---
 
 TEST_F(AgentServiceTest, AnswersEachRequestAloneAndInItsPlace) {

@@ -12,6 +12,7 @@
 #include "ca/base/status.h"
 #include "ca/base/tcp_listen.h"
 #include "ca/base/unique_fd.h"
+#include "ca/identity/node_key.h"
 #include "test/cli/agent/agent_fixture.h"
 #include "test/fakes/closed_port.h"
 #include "test/fakes/status_matchers.h"
@@ -44,6 +45,19 @@ class JoiningTest : public testing::Test {
     Joining joining(options, *state_, *trust_, clock_, SystemEntropy(),
                     [this](const absl::Status& why) { tried_.push_back(why); });
     return joining.Run(token);
+  }
+
+  absl::StatusOr<OwnIdentityPtr> JoinByKey(const std::vector<std::string>& servers, const OwnIdentity& ended) {
+    JoiningOptions options;
+    options.servers = servers;
+    return Joining(options, *state_, *trust_, clock_, SystemEntropy()).RunByKey(ended);
+  }
+  // Its certificate has ended, and it knows the trust.
+  OwnIdentityPtr Ended() {
+    EXPECT_THAT(trust_->Adopt(authority_.keys().Trust()), IsOk());
+    OwnIdentityPtr ended = MakeAgent(authority_.keys(), "node-1", absl::Minutes(1), absl::Now() - absl::Hours(2));
+    EXPECT_THAT(state_->SaveIdentity(*ended), IsOk());
+    return ended;
   }
 
   const TempFolder temp_;
@@ -203,6 +217,91 @@ TEST_F(JoiningTest, IsStoppedAtOnceWhateverItWaitsFor) {
   UniqueFd taken;
   stop_after(BoundAddress(silent.get()),
              [&](AwaitedCounter&) { taken = UniqueFd(::accept(silent.get(), nullptr, nullptr)); });
+}
+
+// --- by the key of a certificate that has ended ---
+
+// Whether `proof` is `key`'s over this request.
+bool IsProofOf(const SoftwareKey& key, const v1::JoinRequest& request) {
+  const v1::NodeKeyProof& proof = request.proof();
+  const std::string statement =
+      NodeKeyStatement(*TrustDomain::Parse("cluster.local"), proof.node(), proof.challenge(), request.csr());
+  return proof.node() == "node-1" && proof.challenge() == "sign this" &&
+         proof.public_key() == key.public_key().spki() &&
+         key.public_key().Verify(proof.signature_algorithm(), statement, proof.signature()).ok();
+}
+
+TEST_F(JoiningTest, ByItsKeyGetsAnotherCertificateForANewKey) {
+  const OwnIdentityPtr ended = Ended();
+  bool proved = false;
+  authority_.script.join = [&](const v1::JoinRequest& request, const std::string& bearer) {
+    proved = bearer.empty() && IsProofOf(*ended->key, request);
+    return authority_.Joined(request);
+  };
+  const auto joined = JoinByKey({authority_.Serve()}, *ended);
+  ASSERT_THAT(joined, IsOk());
+  EXPECT_TRUE(proved);
+  EXPECT_EQ((*joined)->node, "node-1");
+  EXPECT_NE((*joined)->key->public_key(), ended->key->public_key());
+  Restart();
+  EXPECT_EQ((*state_->LoadIdentity())->serial, (*joined)->serial);
+  EXPECT_NE((*state_->JoiningKey())->public_key(), (*joined)->key->public_key()) << "the joining is over";
+}
+
+TEST_F(JoiningTest, ByItsKeySaysWhatTheCaRefuses) {
+  const OwnIdentityPtr ended = Ended();
+  authority_.script.challenge = [] { return v1::ChallengeResponse(); };
+  EXPECT_THAT(JoinByKey({authority_.Serve()}, *ended), HasReason("REJOIN_NOT_OFFERED"));
+  authority_.Kill();
+  authority_.script.challenge = [] { return absl::UnimplementedError("an older CA"); };
+  EXPECT_THAT(JoinByKey({authority_.Serve()}, *ended), HasReason("REJOIN_NOT_OFFERED"));
+  EXPECT_EQ(authority_.joins_seen.count(), 0) << "nothing was signed for it";
+  authority_.Kill();
+  authority_.script.challenge = AgentAuthority().script.challenge;
+  authority_.script.join = [](const v1::JoinRequest&, const std::string&) -> absl::StatusOr<v1::JoinResponse> {
+    return WithReason(absl::UnauthenticatedError("too late"), "REJOIN_TOO_LATE");
+  };
+  const ClosedPort closed;
+  EXPECT_THAT(JoinByKey({authority_.Serve(), closed.address()}, *ended), HasReason("REJOIN_TOO_LATE"))
+      << "it is worth more than that another server is away";
+  EXPECT_THAT(JoinByKey({closed.address()}, *ended), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_EQ((*state_->LoadIdentity())->serial, ended->serial);
+}
+
+TEST_F(JoiningTest, ByItsKeyRepeatsALostAnswerByTheNewKey) {
+  const OwnIdentityPtr ended = Ended();
+  authority_.script.join = [](const v1::JoinRequest&, const std::string&) -> absl::StatusOr<v1::JoinResponse> {
+    return absl::InternalError("lost");
+  };
+  std::string address = authority_.Serve();
+  EXPECT_THAT(JoinByKey({address}, *ended), StatusIs(absl::StatusCode::kInternal));
+  authority_.Kill();
+  Restart();
+  const auto new_key = state_->JoiningKey();
+  // As the CA is that has recorded the new key.
+  authority_.script.join = [&](const v1::JoinRequest& request, const std::string&) -> absl::StatusOr<v1::JoinResponse> {
+    if (IsProofOf(**new_key, request)) return authority_.Joined(request);
+    return WithReason(absl::UnauthenticatedError("a newer one"), "NODE_KEY_NOT_NEWEST");
+  };
+  address = authority_.Serve();
+  const auto joined = JoinByKey({address}, *ended);
+  ASSERT_THAT(joined, IsOk());
+  EXPECT_EQ((*joined)->key->public_key(), (*new_key)->public_key());
+  const auto keys = authority_.joining_keys();
+  EXPECT_THAT(keys, testing::Each(keys.front()));
+}
+
+TEST_F(JoiningTest, ByItsKeyBelievesTheCaAlone) {
+  const OwnIdentityPtr ended = Ended();
+  EXPECT_THAT(JoinByKey({authority_.Serve("spiffe://cluster.local/web")}, *ended), HasReason("SERVER_IDENTITY"));
+  AgentAuthority stranger;
+  EXPECT_THAT(JoinByKey({stranger.Serve()}, *ended), StatusIs(absl::StatusCode::kUnauthenticated));
+  EXPECT_EQ(authority_.joins_seen.count() + stranger.joins_seen.count(), 0);
+  authority_.Kill();
+  authority_.script.join = [&](const v1::JoinRequest& request, const std::string&) {
+    return authority_.Joined(request, "node-2");
+  };
+  EXPECT_THAT(JoinByKey({authority_.Serve()}, *ended), StatusIs(absl::StatusCode::kInternal, HasSubstr("node-2")));
 }
 
 }  // namespace

@@ -108,6 +108,20 @@ TEST_F(OwnRenewalTest, TriesAgainWithPatienceAndNeverBeyondTheEnd) {
   EXPECT_EQ(ca_.open(), 0u);
 }
 
+TEST_F(OwnRenewalTest, KeepsTheKeyOfALostAnswerThatTheCaMayKnow) {
+  const auto asked_for = [this] { return Csr::Parse(ca_.Read<v1::SignRequest>().requests(0).csr())->public_key(); };
+  Pass(absl::Hours(15));
+  const PublicKey lost = asked_for();
+  EXPECT_TRUE((*state_->JoiningKey())->public_key() == lost) << "by it the agent could join again";
+  Answer(absl::UnavailableError("the CA is away"));
+  Pass(absl::Minutes(2));
+  ASSERT_EQ(ca_.open(), 1u);
+  EXPECT_TRUE(asked_for() == lost);
+  Grant();
+  EXPECT_TRUE(identity_.Current()->key->public_key() == lost);
+  EXPECT_FALSE((*state_->JoiningKey())->public_key() == lost) << "it is the agent's own now";
+}
+
 TEST_F(OwnRenewalTest, UsesNoCertificateThatItCouldNotSaveAndAsksForNoOther) {
   Pass(absl::Hours(15));
   std::filesystem::rename(folder_, folder_ + ".away");
