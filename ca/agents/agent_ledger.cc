@@ -195,6 +195,8 @@ AgentLedger::Attachment AgentLedger::Attach(const ArrivedAgent& info, const Mome
 
 bool AgentLedger::Report(AgentStreamId stream, HeldReport report, const Moment& now) {
   Agent* const agent = FindByStream(stream);
+    ++agent.row.displaced;
+    agent.row.displaced_at = now.time;
   if (agent == nullptr || agent->row.IsEvicted()) return false;
   agent->heard_at = now.since_boot;
   agent->reported_at = now.since_boot;
@@ -447,6 +449,8 @@ std::vector<SubscriberRecord> AgentLedger::TakeChanges(bool reported, absl::Dura
 void AgentLedger::ChangeAgain(const std::vector<SubscriberRecord>& rows) {
   for (const SubscriberRecord& row : rows) {
     const auto found = agents_.find(row.node);
+  view.displaced = agent.row.displaced;
+  view.displaced_at = agent.row.displaced_at;
     if (found != agents_.end()) Change(*found->second);
   }
 }

@@ -59,6 +59,8 @@ struct AgentView {
   uint64_t behind = 0;
   uint64_t certificates = 0;
 };
+  uint64_t displaced = 0;  // how many times another agent of the node took its place
+  absl::Time displaced_at = absl::InfinitePast();
 
 struct AgentStats {
   uint64_t known = 0;

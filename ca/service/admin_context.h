@@ -58,12 +58,16 @@ class LiveSubscribers {
   virtual uint64_t DropRevoked() = 0;
 };
 
-// What a node's agent that is connected said last.
+// A node's agent as it is remembered, and what it said last if it is connected.
 struct AttachedAgent {
+  bool connected = false;
   std::string version;
   uint64_t trust_version = 0;  // that its slowest consumer holds
   uint64_t consumers = 0;
   uint64_t behind = 0;  // of these: they do not hold the newest trust
+  // How many times another agent of the node took the place of one that was connected, and when last.
+  uint64_t displaced = 0;
+  absl::Time displaced_at = absl::InfinitePast();
 };
 
 // What does not change while the server runs.
@@ -111,7 +115,7 @@ struct AdminContext {
   std::function<absl::Status()> readiness = {};
   // Registration entries have changed: reload what was read of them, tell the streams that wait for one.
   std::function<absl::Status()> entries_changed = {};
-  // The agent of a node, if it is connected.
+  // The agent of a node, if it is connected or remembered.
   std::function<std::optional<AttachedAgent>(absl::string_view node)> attached_agent = {};
   // A certificate was revoked, an authority tainted: whoever is connected is judged again at once. Does not wait.
   std::function<void()> judge_connections = {};

@@ -67,6 +67,9 @@ absl::StatusOr<v1::Node> NodeMessage(const AdminContext& context, const NodeReco
   message.set_ban_reason(node.ban_reason);
   if (!context.attached_agent) return message;
   if (const std::optional<AttachedAgent> agent = context.attached_agent(node.node); agent.has_value()) {
+    message.set_displaced(agent->displaced);
+    SetTime(agent->displaced_at, [&] { return message.mutable_displaced_at(); });
+    if (!agent->connected) return message;
     message.set_connected(true);
     message.set_version(agent->version);
     message.set_trust_version(agent->trust_version);

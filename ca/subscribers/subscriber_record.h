@@ -2,6 +2,7 @@
 #ifndef MESHCA_CA_SUBSCRIBERS_SUBSCRIBER_RECORD_H_
 #define MESHCA_CA_SUBSCRIBERS_SUBSCRIBER_RECORD_H_
 
+#include <cstdint>
 #include <string>
 
 #include "absl/strings/match.h"
@@ -44,6 +45,10 @@ struct SubscriberRecord {
   // When the operator said that the instance is gone for good (`meshca subscriber evict`), so that it counts no more.
   // InfiniteFuture: never, or it has come back since.
   absl::Time evicted_at = absl::InfiniteFuture();
+
+  // Of an agent: how many times another agent of its node took its place while it was connected, and when last.
+  uint64_t displaced = 0;
+  absl::Time displaced_at = absl::InfinitePast();
 
   bool IsEvicted() const { return evicted_at != absl::InfiniteFuture(); }
 };

@@ -1,9 +1,11 @@
 // meshca node list|show|ban|forget
+#include <algorithm>
 #include <cstdio>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/time.h"
 #include "ca/base/status.h"
 #include "cli/commands/commands.h"
@@ -33,12 +35,28 @@ std::string Consumers(const v1::Node& node) {
                             : absl::StrCat(node.consumers(), ", ", node.behind(), " behind");
 }
 
+// Another agent of the node took the place of one that was connected. A machine whose network broke does so when it
+// comes back, so once is nothing to worry about.
+bool MayBeTwo(const v1::Node& node) { return node.displaced() > 1; }
+
+void SayWhatToDoAboutTwo(const std::string& names) {
+  Err("another agent took the place of the connected one again and again on %s: two machines may hold one certificate. "
+      "See who attaches from where in the server's log; then `meshca node ban NODE`, `node forget NODE`, and join the "
+      "right one by a new token, or only join it anew: `meshca token create --node NODE --replace`\n",
+      names);
+}
+
 void PrintNodeText(const v1::Node& node) {
   Out("name         %s\nstate        %s\nagent        %s\n", node.name(), node.state(), Agent(node));
   Out("joined       %s UTC, by token %s\n", ShowTime(node, "joined_at"), node.token_id());
   Out("certificate  %s, until %s UTC\nlive         %llu certificates\n", node.certificate_serial(),
       ShowTime(node, "certificate_not_after"), static_cast<unsigned long long>(node.live_certificates()));
   Out("trust        %s\nconsumers    %s\n", Trust(node), Consumers(node));
+  if (node.displaced() > 0) {
+    Out("displaced    %llu %s, last %s UTC, by another agent of this node\n",
+        static_cast<unsigned long long>(node.displaced()), node.displaced() == 1 ? "time" : "times",
+        ShowTime(node, "displaced_at"));
+  }
   if (!node.has_banned_at()) return;
   Out("banned       %s UTC by %s%s\n", ShowTime(node, "banned_at"), node.banned_by(),
       node.ban_reason().empty() ? "" : absl::StrCat(": ", node.ban_reason()));
@@ -48,7 +66,8 @@ absl::Status ListNodes(Session& session) {
   v1::ListNodesResponse response;
   MESHCA_RETURN_IF_ERROR(session.CallAdmin("ListNodes", v1::ListNodesRequest(), response, {.timeout = kNodeTimeout}));
   PrintList(session,
-            {"NODE", "STATE", "CONNECTED", "JOINED (UTC)", "CERTIFICATE UNTIL (UTC)", "LIVE", "TRUST", "CONSUMERS"},
+            {"NODE", "STATE", "CONNECTED", "JOINED (UTC)", "CERTIFICATE UNTIL (UTC)", "LIVE", "TRUST", "CONSUMERS",
+             "DISPLACED"},
             response.nodes(), [](const v1::Node& node) -> std::vector<std::string> {
               return {node.name(),
                       node.state(),
@@ -57,8 +76,18 @@ absl::Status ListNodes(Session& session) {
                       ShowTime(node, "certificate_not_after"),
                       absl::StrCat(node.live_certificates()),
                       Trust(node),
-                      Consumers(node)};
+                      Consumers(node),
+                      node.displaced() == 0 ? "-" : absl::StrCat(node.displaced())};
             });
+  std::vector<std::string> two;
+  for (const v1::Node& node : response.nodes()) {
+    if (MayBeTwo(node)) two.push_back(node.name());
+  }
+  constexpr size_t kNamed = 5;
+  if (two.empty()) return absl::OkStatus();
+  const size_t more = two.size() - std::min(two.size(), kNamed);
+  two.resize(two.size() - more);
+  SayWhatToDoAboutTwo(absl::StrCat(absl::StrJoin(two, ", "), more == 0 ? "" : absl::StrCat(" and ", more, " more")));
   return absl::OkStatus();
 }
 
@@ -68,6 +97,7 @@ absl::Status ShowNode(Session& session, const std::string& name) {
   v1::Node node;
   MESHCA_RETURN_IF_ERROR(session.CallAdmin("GetNode", request, node, {.timeout = kNodeTimeout}));
   session.Print(node, [&] { PrintNodeText(node); });
+  if (MayBeTwo(node)) SayWhatToDoAboutTwo(node.name());
   return absl::OkStatus();
 }
 

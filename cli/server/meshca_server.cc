@@ -394,8 +394,9 @@ AdminContext MeshcaServer::AdminParts() {
   };
   context.attached_agent = [this](absl::string_view node) -> std::optional<AttachedAgent> {
     const std::optional<AgentView> agent = agents_->registry().Find(node);
-    if (!agent.has_value() || !agent->connected) return std::nullopt;
-    return AttachedAgent{agent->version, agent->trust_version, agent->consumers, agent->behind};
+    if (!agent.has_value()) return std::nullopt;
+    return AttachedAgent{agent->connected, agent->version,   agent->trust_version, agent->consumers,
+                         agent->behind,    agent->displaced, agent->displaced_at};
   };
   context.judge_connections = [this] { judge_->JudgeEverybody(); };
   context.count_revoked = [this](uint64_t certificates) { certificates_revoked_ += certificates; };

@@ -314,8 +314,14 @@ CREATE TABLE bundle_jwt_keys(
 ALTER TABLE subscriber ADD COLUMN takes_jwt_keys INTEGER NOT NULL DEFAULT 0;
 )sql";
 
-constexpr Migration kMigrations[] = {{1, kVersion1}, {2, kVersion2}, {3, kVersion3},
-                                     {4, kVersion4}, {5, kVersion5}, {6, kVersion6}};
+// How often an agent's place was taken by another one of its node; displaced_at is absl::InfinitePast by default.
+constexpr char kVersion7[] = R"sql(
+ALTER TABLE subscriber ADD COLUMN displaced INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE subscriber ADD COLUMN displaced_at INTEGER NOT NULL DEFAULT -9223372036854775808;
+)sql";
+
+constexpr Migration kMigrations[] = {{1, kVersion1}, {2, kVersion2}, {3, kVersion3}, {4, kVersion4},
+                                     {5, kVersion5}, {6, kVersion6}, {7, kVersion7}};
 
 // The oldest schema number whose programs can use this database; as new as the database itself where it does not say.
 absl::StatusOr<int64_t> MinReader(Database& database) {

@@ -12,16 +12,17 @@ absl::Status SqliteSubscriberTable::Put(const SubscriberRecord& record) {
   return Query(database_,
                "INSERT INTO subscriber(instance, spiffe_id, node, kind, peer, connected, first_seen, last_seen,"
                " bundle_sequence, serial, version_info, acknowledged_at, certificate_expires, rejected,"
-               " authority_id, takes_bundle, takes_key, evicted_at, takes_jwt_keys) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, "
-               "?, ?,"
-               " ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(instance) DO UPDATE SET spiffe_id = excluded.spiffe_id, node ="
+               " authority_id, takes_bundle, takes_key, evicted_at, takes_jwt_keys, displaced, displaced_at)"
+               " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(instance) DO UPDATE "
+               "SET spiffe_id = excluded.spiffe_id, node ="
                " excluded.node, kind = excluded.kind, peer = excluded.peer, connected = excluded.connected,"
                " first_seen = excluded.first_seen, last_seen = excluded.last_seen, bundle_sequence ="
                " excluded.bundle_sequence, serial = excluded.serial, version_info = excluded.version_info,"
                " acknowledged_at = excluded.acknowledged_at, certificate_expires = excluded.certificate_expires,"
                " rejected = excluded.rejected, authority_id = excluded.authority_id, takes_bundle ="
                " excluded.takes_bundle, takes_key = excluded.takes_key, evicted_at = excluded.evicted_at,"
-               " takes_jwt_keys = excluded.takes_jwt_keys")
+               " takes_jwt_keys = excluded.takes_jwt_keys, displaced = excluded.displaced, displaced_at ="
+               " excluded.displaced_at")
       .Bind(record.instance)
       .Bind(record.spiffe_id)
       .Bind(record.node)
@@ -42,6 +43,8 @@ absl::Status SqliteSubscriberTable::Put(const SubscriberRecord& record) {
       .Bind(record.takes_key)
       .Bind(record.evicted_at)
       .Bind(record.takes_jwt_keys)
+      .Bind(record.displaced)
+      .Bind(record.displaced_at)
       .Run();
 }
 
@@ -50,7 +53,7 @@ absl::StatusOr<std::vector<SubscriberRecord>> SqliteSubscriberTable::ReadAll() {
   Query rows(database_,
              "SELECT instance, spiffe_id, node, kind, peer, connected, first_seen, last_seen, bundle_sequence, serial,"
              " version_info, acknowledged_at, certificate_expires, rejected, authority_id, takes_bundle, takes_key,"
-             " evicted_at, takes_jwt_keys FROM subscriber ORDER BY instance");
+             " evicted_at, takes_jwt_keys, displaced, displaced_at FROM subscriber ORDER BY instance");
   while (rows.Next()) {
     SubscriberRecord record;
     record.instance = rows.String();
@@ -72,6 +75,8 @@ absl::StatusOr<std::vector<SubscriberRecord>> SqliteSubscriberTable::ReadAll() {
     record.takes_key = rows.Int() != 0;
     record.evicted_at = rows.Time();
     record.takes_jwt_keys = rows.Int() != 0;
+    record.displaced = rows.Uint();
+    record.displaced_at = rows.Time();
     if (CannotAcknowledge(record.kind)) {
       record.delivered_at = std::exchange(record.acknowledged_at, absl::InfinitePast());
     }

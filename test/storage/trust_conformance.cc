@@ -329,6 +329,8 @@ TEST_P(StoreConformance, SubscribersAreReplacedByInstance) {
   later.takes_key = false;
   later.takes_jwt_keys = true;
   later.evicted_at = kTestNow + absl::Hours(1);
+  later.displaced = 3;
+  later.displaced_at = kTestNow - absl::Hours(2);
   ASSERT_THAT(save({TestSubscriber("b"), TestSubscriber("a")}), IsOk());
   ASSERT_THAT(save({later}), IsOk());
   ASSERT_THAT(save({}), IsOk());
@@ -342,6 +344,8 @@ TEST_P(StoreConformance, SubscribersAreReplacedByInstance) {
   EXPECT_TRUE((*rows)[0].takes_key);
   EXPECT_FALSE((*rows)[0].takes_jwt_keys);
   EXPECT_EQ((*rows)[0].evicted_at, absl::InfiniteFuture());
+  EXPECT_EQ((*rows)[0].displaced, 0u);
+  EXPECT_EQ((*rows)[0].displaced_at, absl::InfinitePast());
   const SubscriberRecord& b = (*rows)[1];
   EXPECT_EQ(b.spiffe_id, later.spiffe_id);
   EXPECT_EQ(b.node, later.node);
@@ -361,6 +365,8 @@ TEST_P(StoreConformance, SubscribersAreReplacedByInstance) {
   EXPECT_FALSE(b.takes_key);
   EXPECT_TRUE(b.takes_jwt_keys);
   EXPECT_EQ(b.evicted_at, kTestNow + absl::Hours(1));
+  EXPECT_EQ(b.displaced, 3u);
+  EXPECT_EQ(b.displaced_at, kTestNow - absl::Hours(2));
 }
 
 // They have one column for the time of their proof, which those who acknowledge have too.

@@ -268,6 +268,24 @@ TEST(AgentLedger, FindsThoseThatMissedThreeHeartbeats) {
 // --- rows ---
 
 TEST(AgentLedger, SavesWhoComesAndLeavesAtOnceAndReportsWhenAsked) {
+TEST(AgentLedger, RemembersHowOftenAnotherAgentTookThePlaceOfOne) {
+  AgentLedger ledger(kBeat);
+  ledger.Attach(Agent(), At(0));
+  EXPECT_EQ(ledger.Find("web-1", At(0).since_boot)->displaced, 0u);
+  ledger.Attach(Agent(), At(1));
+  const auto third = ledger.Attach(Agent(), At(7));
+  ledger.Leave(third.stream, At(8));
+  // Whoever comes back takes nobody's place.
+  ledger.Attach(Agent(), At(9));
+  EXPECT_EQ(ledger.Find("web-1", At(9).since_boot)->displaced, 2u);
+  EXPECT_EQ(ledger.Find("web-1", At(9).since_boot)->displaced_at, At(7).time);
+
+  AgentLedger after(kBeat);
+  after.Restore(ledger.TakeChanges(false, At(9).since_boot));
+  EXPECT_EQ(after.Find("web-1", At(10).since_boot)->displaced, 2u);
+  EXPECT_EQ(after.Find("web-1", At(10).since_boot)->displaced_at, At(7).time);
+}
+
   AgentLedger ledger(kBeat);
   ledger.SetTrust(5);
   const auto attached = ledger.Attach(Agent(), At(0));

@@ -139,7 +139,7 @@ TEST_F(AdminNodesTest, NodesAreShownWithWhatTheyHold) {
 
   context.attached_agent = [](absl::string_view name) -> std::optional<AttachedAgent> {
     if (name != "web-1") return std::nullopt;
-    return AttachedAgent{"1.2", 7, 30, 2};
+    return AttachedAgent{true, "1.2", 7, 30, 2};
   };
   const auto attached = Get("web-1");
   EXPECT_TRUE(attached->connected());
