@@ -25,6 +25,8 @@ uint64_t Accounted(const HeldReport& report) {
   return certificates;
 }
 
+bool NamesAllBehind(const HeldReport& report) { return report.behind <= report.behind_first.size(); }
+
 // "agent:web-1/4242/ns/default/sa/web".
 std::string ConsumerInstance(absl::string_view node, const BehindConsumer& consumer) {
   const absl::StatusOr<SpiffeId> id = SpiffeId::Parse(consumer.spiffe_id);
@@ -63,9 +65,13 @@ struct AgentLedger::Agent {
     absl::Duration at;
   };
   std::vector<Recent> issued;  // the newest certificate under each of a few authorities
-  absl::flat_hash_set<std::string> evicted_consumers;
-  bool changed = false;                   // its row is to be saved
-  std::optional<SubscriberRecord> taken;  // as it was saved last
+  struct EvictedConsumer {
+    SubscriberRecord row;
+    bool saved = false;
+  };
+  absl::flat_hash_map<std::string, EvictedConsumer> evicted_consumers;  // by instance
+  bool changed = false;                                                 // its row is to be saved
+  std::optional<SubscriberRecord> taken;                                // as it was saved last
 
   bool attached() const { return stream != AgentStreamId::kNone; }
 };
@@ -76,6 +82,15 @@ struct AgentLedger::Holding {
   TrustVersion least = 0;                // everybody
   std::vector<std::string> authorities;  // each once, the agent's own first; "": certificates of unknown ones
 };
+
+uint64_t AgentLedger::OfEvicted(const Agent& agent, const std::string& authority_id) {
+  if (agent.evicted_consumers.empty()) return 0;
+  return static_cast<uint64_t>(std::count_if(
+      agent.report->behind_first.begin(), agent.report->behind_first.end(), [&](const BehindConsumer& consumer) {
+        return consumer.authority_id == authority_id &&
+               agent.evicted_consumers.contains(ConsumerInstance(agent.row.node, consumer));
+      }));
+}
 
 AgentLedger::AgentLedger(absl::Duration heartbeat) : heartbeat_(heartbeat) {}
 AgentLedger::~AgentLedger() = default;
@@ -93,14 +108,16 @@ AgentLedger::Holding AgentLedger::HoldingOf(const Agent& agent, absl::Duration s
     const HeldReport& report = *agent.report;
     const TrustVersion own = std::min(report.own_trust_version, published_);
     const TrustVersion slowest = report.consumers == 0 ? own : std::min(report.trust_version, published_);
-    const bool all_named = report.behind <= report.behind_first.size();
+    const bool all_named = NamesAllBehind(report);
     holding.agent = all_named ? own : std::min(own, slowest);
-    holding.least = std::min(own, slowest);
+    // The slowest consumer may be one that was evicted: then the names say what the others hold.
+    holding.least = all_named && !agent.evicted_consumers.empty() ? own : std::min(own, slowest);
     for (const BehindConsumer& consumer : report.behind_first) {
+      if (agent.evicted_consumers.contains(ConsumerInstance(agent.row.node, consumer))) continue;
       holding.least = std::min(holding.least, consumer.trust_version);
     }
     for (const HeldUnder& under : report.under) {
-      if (under.certificates > 0) AddOnce(under.authority_id, holding.authorities);
+      if (under.certificates > OfEvicted(agent, under.authority_id)) AddOnce(under.authority_id, holding.authorities);
     }
     if (Accounted(report) < report.certificates) AddOnce("", holding.authorities);
     for (const Agent::Recent& recent : agent.issued) {
@@ -131,7 +148,9 @@ SubscriberRecord AgentLedger::RowOf(const Agent& agent, absl::Duration since_boo
 }
 
 void AgentLedger::Restore(std::vector<SubscriberRecord> rows) {
+  std::vector<SubscriberRecord> consumers;
   for (SubscriberRecord& row : rows) {
+    if (row.kind == kAgentConsumerKind) consumers.push_back(row);
     if (row.kind != kAgentKind) continue;
     auto agent = std::make_unique<Agent>();
     row.connected = false;
@@ -142,6 +161,15 @@ void AgentLedger::Restore(std::vector<SubscriberRecord> rows) {
     agent->row = std::move(row);
     std::string node = agent->row.node;
     agents_.insert_or_assign(std::move(node), std::move(agent));
+  }
+  for (SubscriberRecord& row : consumers) {
+    const auto found = agents_.find(row.node);
+    if (found == agents_.end() || found->second->evicted_consumers.size() >= kEvictedConsumersMax) {
+      forgotten_.push_back(row.instance);
+      continue;
+    }
+    std::string instance = row.instance;
+    found->second->evicted_consumers.emplace(std::move(instance), Agent::EvictedConsumer{std::move(row), true});
   }
 }
 
@@ -167,6 +195,8 @@ AgentLedger::Attachment AgentLedger::Attach(const ArrivedAgent& info, const Mome
   if (agent.attached()) {
     attachment.displaced = agent.stream;
     Leave(agent.stream, now);
+    ++agent.row.displaced;
+    agent.row.displaced_at = now.time;
   }
   SubscriberRecord& row = agent.row;
   if (row.IsEvicted()) {
@@ -195,21 +225,26 @@ AgentLedger::Attachment AgentLedger::Attach(const ArrivedAgent& info, const Mome
 
 bool AgentLedger::Report(AgentStreamId stream, HeldReport report, const Moment& now) {
   Agent* const agent = FindByStream(stream);
-    ++agent.row.displaced;
-    agent.row.displaced_at = now.time;
   if (agent == nullptr || agent->row.IsEvicted()) return false;
   agent->heard_at = now.since_boot;
   agent->reported_at = now.since_boot;
   agent->row.last_seen = now.time;
-  if (!agent->evicted_consumers.empty()) {
-    absl::flat_hash_set<std::string> named;
-    for (const BehindConsumer& consumer : report.behind_first) {
-      named.insert(ConsumerInstance(agent->row.node, consumer));
-    }
-    absl::erase_if(agent->evicted_consumers, [&named](const std::string& name) { return !named.contains(name); });
-  }
   agent->report = std::move(report);
+  EndEvictions(*agent, now.since_boot);
   return true;
+}
+
+void AgentLedger::EndEvictions(Agent& agent, absl::Duration since_boot) {
+  if (agent.evicted_consumers.empty() || !NamesAllBehind(*agent.report) || since_boot < agent.comes_back_until) return;
+  absl::flat_hash_set<std::string> named;
+  for (const BehindConsumer& consumer : agent.report->behind_first) {
+    named.insert(ConsumerInstance(agent.row.node, consumer));
+  }
+  absl::erase_if(agent.evicted_consumers, [&](const auto& evicted) {
+    if (named.contains(evicted.first)) return false;
+    forgotten_.push_back(evicted.first);
+    return true;
+  });
 }
 
 void AgentLedger::Leave(AgentStreamId stream, const Moment& now) {
@@ -222,7 +257,6 @@ void AgentLedger::Leave(AgentStreamId stream, const Moment& now) {
   agent->stream = AgentStreamId::kNone;
   agent->report.reset();
   agent->issued.clear();
-  agent->evicted_consumers.clear();
   // The row has it from here on.
   agent->own_authority_id.clear();
   Change(*agent);
@@ -263,20 +297,24 @@ AgentStreamId AgentLedger::Forget(absl::string_view node) {
   const auto found = agents_.find(node);
   if (found == agents_.end()) return AgentStreamId::kNone;
   const AgentStreamId stream = found->second->stream;
+  AddForgotten(*found->second);
   streams_.erase(stream);
   agents_.erase(found);
   return stream;
 }
 
-std::vector<std::string> AgentLedger::ForgetEnded(absl::Time now, absl::Duration skew) {
-  std::vector<std::string> forgotten;
+void AgentLedger::ForgetEnded(absl::Time now, absl::Duration skew) {
   absl::erase_if(agents_, [&](const auto& one) {
     const Agent& agent = *one.second;
     if (agent.attached() || agent.row.certificate_expires + skew > now) return false;
-    forgotten.push_back(agent.row.instance);
+    AddForgotten(agent);
     return true;
   });
-  return forgotten;
+}
+
+void AgentLedger::AddForgotten(const Agent& agent) {
+  forgotten_.push_back(agent.row.instance);
+  for (const auto& [instance, evicted] : agent.evicted_consumers) forgotten_.push_back(instance);
 }
 
 AgentLedger::Evictions AgentLedger::Evict(absl::FunctionRef<bool(const SubscriberRecord&)> chosen, const Moment& now) {
@@ -287,13 +325,19 @@ AgentLedger::Evictions AgentLedger::Evict(absl::FunctionRef<bool(const Subscribe
     AddRecords(*agent, now.since_boot, records);
     bool whole = false;
     for (SubscriberRecord& record : records) {
-      if (!chosen(record)) continue;
+      if (record.IsEvicted() || !chosen(record)) continue;
       if (!IsConsumer(node, record)) {
         whole = true;
         continue;
       }
-      agent->evicted_consumers.insert(record.instance);
+      if (agent->evicted_consumers.size() >= kEvictedConsumersMax) continue;
       record.evicted_at = now.time;
+      SubscriberRecord& row = agent->evicted_consumers[record.instance].row;
+      std::erase(forgotten_, record.instance);  // of an eviction before that has ended
+      row = record;
+      row.kind = std::string(kAgentConsumerKind);
+      Change(*agent);
+      if (evictions.nodes.empty() || evictions.nodes.back() != node) evictions.nodes.push_back(node);
       evictions.records.push_back(std::move(record));
     }
     if (!whole) continue;
@@ -302,15 +346,21 @@ AgentLedger::Evictions AgentLedger::Evict(absl::FunctionRef<bool(const Subscribe
     agent->row.evicted_at = now.time;
     Change(*agent);
     evictions.records.push_back(agent->row);
-    evictions.nodes.push_back(node);
+    if (evictions.nodes.empty() || evictions.nodes.back() != node) evictions.nodes.push_back(node);
   }
   return evictions;
 }
 
 void AgentLedger::TakeBackEviction(const std::string& node, absl::Time evicted_at) {
   const auto found = agents_.find(node);
-  if (found == agents_.end() || found->second->row.evicted_at != evicted_at) return;
+  if (found == agents_.end()) return;
+  absl::erase_if(found->second->evicted_consumers, [&](const auto& evicted) {
+    if (evicted.second.row.evicted_at != evicted_at) return false;
+    forgotten_.push_back(evicted.first);  // it may be saved after all
+    return true;
+  });
   SubscriberRecord& row = found->second->row;
+  if (row.evicted_at != evicted_at) return;
   row.evicted_at = absl::InfiniteFuture();
   row.trust_version = 0;
 }
@@ -365,7 +415,8 @@ void AgentLedger::AddRecords(const Agent& agent, absl::Duration since_boot,
   for (const BehindConsumer& consumer : agent.report->behind_first) {
     SubscriberRecord behind;
     behind.instance = ConsumerInstance(agent.row.node, consumer);
-    if (agent.evicted_consumers.contains(behind.instance)) continue;
+    const auto evicted = agent.evicted_consumers.find(behind.instance);
+    if (evicted != agent.evicted_consumers.end()) behind.evicted_at = evicted->second.row.evicted_at;
     behind.spiffe_id = consumer.spiffe_id;
     behind.node = agent.row.node;
     behind.kind = std::string(kAgentKind);
@@ -398,6 +449,8 @@ std::optional<AgentView> AgentLedger::Find(absl::string_view node, absl::Duratio
   view.peer = agent.row.peer;
   view.last_seen = agent.row.last_seen;
   view.trust_version = RowOf(agent, since_boot).trust_version;
+  view.displaced = agent.row.displaced;
+  view.displaced_at = agent.row.displaced_at;
   if (agent.report.has_value()) {
     view.consumers = agent.report->consumers;
     view.behind = agent.report->behind;
@@ -427,6 +480,7 @@ AgentStats AgentLedger::Stats() const {
 std::vector<SubscriberRecord> AgentLedger::TakeChanges(bool reported, absl::Duration since_boot) {
   std::vector<SubscriberRecord> rows;
   const auto take = [&](Agent& agent) {
+    TakeEvictions(agent, rows);
     SubscriberRecord row = agent.row.IsEvicted() ? agent.row : RowOf(agent, since_boot);
     const bool differs = !agent.taken.has_value() || agent.taken->trust_version != row.trust_version ||
                          agent.taken->authority_id != row.authority_id || agent.taken->takes_key != row.takes_key ||
@@ -446,12 +500,19 @@ std::vector<SubscriberRecord> AgentLedger::TakeChanges(bool reported, absl::Dura
   return rows;
 }
 
+void AgentLedger::TakeEvictions(Agent& agent, std::vector<SubscriberRecord>& rows) {
+  for (auto& [instance, evicted] : agent.evicted_consumers) {
+    if (!std::exchange(evicted.saved, true)) rows.push_back(evicted.row);
+  }
+}
+
 void AgentLedger::ChangeAgain(const std::vector<SubscriberRecord>& rows) {
   for (const SubscriberRecord& row : rows) {
     const auto found = agents_.find(row.node);
-  view.displaced = agent.row.displaced;
-  view.displaced_at = agent.row.displaced_at;
-    if (found != agents_.end()) Change(*found->second);
+    if (found == agents_.end()) continue;
+    Change(*found->second);
+    const auto evicted = found->second->evicted_consumers.find(row.instance);
+    if (evicted != found->second->evicted_consumers.end()) evicted->second.saved = false;
   }
 }
 

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -58,9 +59,9 @@ struct AgentView {
   uint64_t consumers = 0;
   uint64_t behind = 0;
   uint64_t certificates = 0;
-};
   uint64_t displaced = 0;  // how many times another agent of the node took its place
   absl::Time displaced_at = absl::InfinitePast();
+};
 
 struct AgentStats {
   uint64_t known = 0;
@@ -82,6 +83,9 @@ struct AgentStats {
 //
 // An agent that left is remembered, with the least that its node held, until its node's certificates have ended.
 //
+// A consumer that was evicted counts for nothing until its agent, which has to know better by then, names it as behind
+// no more: it has acknowledged, or is gone. That is remembered beside its agent, by a row of its own.
+//
 // A value with one owner: no lock, no clock.
 class AgentLedger {
  public:
@@ -93,6 +97,9 @@ class AgentLedger {
 
   explicit AgentLedger(absl::Duration heartbeat);
   ~AgentLedger();
+
+  // So many evictions of consumers are remembered for a node; more are not made.
+  static constexpr size_t kEvictedConsumersMax = 1000;
 
   // Takes in the rows of the last run; those of other kinds are passed over. Before anything else.
   void Restore(std::vector<SubscriberRecord> rows);
@@ -117,9 +124,8 @@ class AgentLedger {
 
   // Forgets the node: everything that it holds was taken back. Its stream, which is to be ended; kNone: it had none.
   AgentStreamId Forget(absl::string_view node);
-  // Forgets agents that left and whose certificates ended more than `skew` before `now`, a believed time. Their
-  // instances.
-  std::vector<std::string> ForgetEnded(absl::Time now, absl::Duration skew);
+  // Forgets agents that left and whose certificates ended more than `skew` before `now`, a believed time.
+  void ForgetEnded(absl::Time now, absl::Duration skew);
 
   struct Evictions {
     std::vector<SubscriberRecord> records;  // as they are afterwards
@@ -127,9 +133,10 @@ class AgentLedger {
     std::vector<std::string> nodes;         // whose rows changed
   };
   // Whom no rotation is to wait for. An agent counts again when it attaches. A consumer counts again once its agent has
-  // stopped to name it as behind; the eviction of a consumer is forgotten with its agent's stream.
+  // stopped to name it as behind: where all that are behind are named, and a new process of the agent has heard of its
+  // consumers again (kComeBack).
   Evictions Evict(absl::FunctionRef<bool(const SubscriberRecord&)> chosen, const Moment& now);
-  // An eviction that did not become durable.
+  // What was evicted at that time on a node, and did not become durable.
   void TakeBackEviction(const std::string& node, absl::Time evicted_at);
 
   // Who among those attached holds certificates under authorities that are `stale`.
@@ -152,6 +159,8 @@ class AgentLedger {
   // whose reports changed what they hold.
   std::vector<SubscriberRecord> TakeChanges(bool reported, absl::Duration since_boot);
   bool HasChanges() const { return !changed_.empty(); }
+  // Instances whose rows are to be deleted: of those forgotten since the last call. In memory nothing is left of them.
+  std::vector<std::string> TakeForgotten() { return std::exchange(forgotten_, {}); }
   // These could not be saved: they are among the changes again.
   void ChangeAgain(const std::vector<SubscriberRecord>& rows);
 
@@ -164,13 +173,20 @@ class AgentLedger {
   Holding HoldingOf(const Agent& agent, absl::Duration since_boot) const;
   SubscriberRecord RowOf(const Agent& agent, absl::Duration since_boot) const;
   void AddRecords(const Agent& agent, absl::Duration since_boot, std::vector<SubscriberRecord>& records) const;
+  // How many certificates under the authority its evicted consumers hold.
+  static uint64_t OfEvicted(const Agent& agent, const std::string& authority_id);
+  // By the agent's report: evictions of consumers that are behind no more end.
+  void EndEvictions(Agent& agent, absl::Duration since_boot);
+  void TakeEvictions(Agent& agent, std::vector<SubscriberRecord>& rows);
+  void AddForgotten(const Agent& agent);
 
   const absl::Duration heartbeat_;
   TrustVersion published_ = 0;
   uint64_t last_stream_ = 0;
   absl::flat_hash_map<std::string, std::unique_ptr<Agent>> agents_;  // by node
   absl::flat_hash_map<AgentStreamId, std::string> streams_;          // the node of each
-  std::vector<std::string> changed_;  // nodes whose rows are to be saved, each once; some may be forgotten by now
+  std::vector<std::string> changed_;    // nodes whose rows are to be saved, each once; some may be forgotten by now
+  std::vector<std::string> forgotten_;  // TakeForgotten
 };
 
 }  // namespace meshca

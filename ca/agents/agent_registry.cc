@@ -203,19 +203,21 @@ absl::StatusOr<AgentRegistry::Evicted> AgentRegistry::Evict(absl::FunctionRef<bo
     if (link != nullptr) link->End(absl::UnavailableError("evicted by an operator; attach again to be counted again"));
   }
   if (failed && !evictions.nodes.empty()) {
-    return absl::UnavailableError("the eviction of agents could not be saved; try again once the database writes");
+    return absl::UnavailableError("the eviction could not be saved; try again once the database writes");
   }
   return Evicted{std::move(evictions.records), evictions.streams.size()};
 }
 
 void AgentRegistry::Forget(absl::string_view node, const absl::Status& why) {
   std::shared_ptr<AgentLink> link;
+  std::vector<std::string> forgotten;
   {
     MutexLock lock(mutex_);
     link = TakeLink(ledger_.Forget(node));
+    forgotten = ledger_.TakeForgotten();
   }
   if (link != nullptr) link->End(why);
-  store_.DeleteSubscribers({AgentInstance(node)}, [](const absl::Status&) {});
+  if (!forgotten.empty()) store_.DeleteSubscribers(std::move(forgotten), [](const absl::Status&) {});
 }
 
 void AgentRegistry::Tick() {
@@ -229,7 +231,8 @@ void AgentRegistry::Tick() {
       ledger_.Leave(stream, now);
       silent.push_back(TakeLink(stream));
     }
-    if (believed.has_value()) forgotten = ledger_.ForgetEnded(*believed, skew_);
+    if (believed.has_value()) ledger_.ForgetEnded(*believed, skew_);
+    forgotten = ledger_.TakeForgotten();
     failing_ = false;
   }
   for (const std::shared_ptr<AgentLink>& link : silent) {

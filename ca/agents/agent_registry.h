@@ -109,8 +109,8 @@ class AgentRegistry final : public EvidenceSource {
     std::vector<SubscriberRecord> records;
     uint64_t ended = 0;  // how many agents were attached; their streams are being ended
   };
-  // See AgentLedger::Evict. Of agents it is durable when Ok. `chosen` runs with a lock held: it must not call the
-  // registry. Blocks on the database. Unavailable: not saved, and nobody is evicted but consumers.
+  // See AgentLedger::Evict. Durable when Ok. `chosen` runs with a lock held: it must not call the registry. Blocks on
+  // the database. Unavailable: not saved, and nobody is evicted.
   absl::StatusOr<Evicted> Evict(absl::FunctionRef<bool(const SubscriberRecord&)> chosen);
 
   // The node was banned or forgotten: everything that it holds was taken back, and nothing waits for it. Its stream is

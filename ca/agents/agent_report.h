@@ -20,6 +20,7 @@ struct BehindConsumer {
   TrustVersion trust_version = 0;  // that it holds
   absl::Time since;                // since when it is behind
   bool delivered = false;          // written to it, and never acknowledged
+  std::string authority_id;  // of the certificate that it holds in place of a newer one, counted in `under`; or ""
 };
 
 // Certificates that the node holds under one authority.

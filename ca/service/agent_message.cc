@@ -47,6 +47,10 @@ absl::StatusOr<BehindConsumer> ReadBehind(const v1::Behind& behind) {
   consumer.trust_version = behind.trust_version();
   consumer.since = behind.has_since() ? ToTime(behind.since()) : absl::UnixEpoch();
   consumer.delivered = behind.delivered();
+  if (!behind.authority_id().empty() && !IsAuthorityId(behind.authority_id())) {
+    return Malformed("behind_first: authority_id is no lower-case SHA-256 in hex");
+  }
+  consumer.authority_id = behind.authority_id();
   return consumer;
 }
 

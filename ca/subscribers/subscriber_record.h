@@ -55,6 +55,10 @@ struct SubscriberRecord {
 
 // The kind of agents of nodes, which ca/agents keeps in the same table.
 inline constexpr absl::string_view kAgentKind = "agent";
+// The kind of the rows by which ca/agents remembers that a consumer on a node was evicted.
+inline constexpr absl::string_view kAgentConsumerKind = "agent-consumer";
+// Whether ca/agents keeps the rows of this kind.
+inline bool IsKeptByAgents(absl::string_view kind) { return kind == kAgentKind || kind == kAgentConsumerKind; }
 
 // Whether instances of this kind acknowledge nothing, so that they are taken to hold what they were sent last: callers
 // of FetchSecrets ("sds-fetch-unix", "sds-fetch-mtls").

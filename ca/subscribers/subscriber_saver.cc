@@ -22,7 +22,7 @@ SubscriberSaver::SubscriberSaver(SubscriberStore& store, const Clock& clock, abs
 absl::Status SubscriberSaver::Load() {
   MESHCA_ASSIGN_OR_RETURN(std::vector<SubscriberRecord> rows, store_.LoadSubscribers());
   // Those of agents are AgentRegistry's.
-  rows.erase(std::remove_if(rows.begin(), rows.end(), [](const auto& row) { return row.kind == kAgentKind; }),
+  rows.erase(std::remove_if(rows.begin(), rows.end(), [](const auto& row) { return IsKeptByAgents(row.kind); }),
              rows.end());
   MutexLock lock(mutex_);
   ledger_.Restore(std::move(rows));

@@ -77,6 +77,7 @@ agent::v1::Held ComposeHeld(const std::vector<SubscriberRecord>& consumers, cons
     if (one.pid() != 0) one.set_program(ProgramText(program_of(one.pid())));
     one.set_trust_version(consumer.trust_version);
     SetTime(BehindSince(consumer), [&] { return one.mutable_since(); });
+    if (old_key) one.set_authority_id(consumer.authority_id);
     one.set_delivered(consumer.acknowledged_at == absl::InfinitePast() && CannotAcknowledge(consumer.kind));
   }
   held.set_behind(behind);

@@ -25,7 +25,7 @@ namespace v1 = ::meshca::admin::v1;
 constexpr absl::Duration kEvictTimeout = absl::Minutes(1);
 
 std::string Connected(const v1::Subscriber& one) {
-  return one.connected() ? "yes" : one.has_evicted_at() ? "no, evicted" : "no";
+  return absl::StrCat(one.connected() ? "yes" : "no", one.has_evicted_at() ? ", evicted" : "");
 }
 
 void PrintSubscriberText(const Session& session, const v1::Subscriber& one) {

@@ -271,10 +271,102 @@ def test_an_agent_whose_certificate_ended_joins_again_by_a_new_token_without_a_r
     assert not status(node)["ready"]
     assert "meshca token create" in json.dumps(facts(node))
     ca.start()
+    # By its key alone it may not, and it says so and where it looks for a token.
+    wait_until(lambda: "agents.rejoin_grace is 0" in json.dumps(facts(node)), 90, lambda: json.dumps(facts(node)))
+    assert str(token) in json.dumps(facts(node))
     ca.cli("token", "create", "--node", "web-1", "--replace", "--out", token)
     wait_until(lambda: connected(node), 60, lambda: node.log() + json.dumps(status(node)))
     wait_until(lambda: serial_of(node) not in ("", first), 60, node.log)
     assert status(node)["ready"] and node.background.running()
+
+
+def test_an_agent_whose_certificate_ended_joins_again_by_its_key_where_the_ca_lets_it(server, agent):
+    ca = server("--leaf-lifetime", "30s", "--leaf-backdate", "0s", "--agents-rejoin-grace", "1h")
+    ca.cli("entry", "create", WEB, "--selector", ME, "--node", "web-1")
+    node = agent(ca, "web-1")
+    first = served(node)
+    before = json.loads(ca.cli("node", "show", "web-1", "-o", "json").stdout)
+    ca.args += ["--listen", ca.grpc]
+    ca.kill()
+    wait_until(lambda: facts(node)["agent's certificate"]["state"] == "failed", 90, lambda: json.dumps(facts(node)))
+    ca.start()
+    wait_until(lambda: connected(node), 90, lambda: node.log() + json.dumps(status(node)))
+    wait_until(lambda: serial_of(node) not in ("", first), 60, node.log)
+    assert status(node)["ready"] and node.background.running()
+    assert counts(ca)['meshca_agent_joins_by_key_total{result="given"}'] == 1
+    after = json.loads(ca.cli("node", "show", "web-1", "-o", "json").stdout)
+    assert after["joined_at"] == before["joined_at"] and after["token_id"] == before["token_id"], "it is the same machine"
+    audit = [one for one in json.loads(ca.cli("audit", "list", "-o", "json").stdout) if one["action"] == "node.join-by-key"]
+    assert [one["target"] for one in audit] == ["node web-1"] and before["certificate_serial"] in audit[0]["detail"], audit
+    # Once its node is banned no key of it brings anything.
+    ca.cli("node", "ban", "web-1")
+    wait_until(lambda: counts(ca)['meshca_agent_joins_by_key_total{result="refused"}'] > 0, 90, node.log)
+    wait_until(lambda: "banned" in facts(node)["agent's certificate"]["detail"], 60, lambda: json.dumps(facts(node)))
+    assert counts(ca)['meshca_agent_joins_by_key_total{result="given"}'] == 1
+
+
+def test_a_consumer_that_was_evicted_stays_out_until_it_wakes(server, agent):
+    ca = server("--rotation-skew", "0s", "--rotation-settle", "300ms", "--listen", "127.0.0.1:0")
+    ca.cli("entry", "create", WEB, "--selector", ME, "--node", "web-1")
+    node = agent(ca, "web-1")
+    served(node)
+    with watching(node, "ROOTCA") as sleeper:
+        sleeper.signal(signal.SIGSTOP)
+        ca.cli("root", "rotate", "--detach")
+        named = wait_until(lambda: [row for row in rotation.status(ca)["laggards"] if str(sleeper.pid) in json.dumps(row)],
+                           60, lambda: json.dumps(rotation.status(ca)))
+        instance = named[0]["instance"]
+        ca.cli("subscriber", "evict", instance)
+        # Neither the agent, which goes on naming it, nor a restart of the CA brings it back.
+        ca.args += ["--listen", ca.grpc]
+        ca.kill()
+        ca.start()
+        wait_until(lambda: rotation.status(ca)["step"] == "done", 120, lambda: json.dumps(rotation.status(ca)))
+        sleeper.signal(signal.SIGCONT)
+
+        def evicted():
+            rows = json.loads(ca.cli("subscriber", "list", "-o", "json").stdout)
+            return [row for row in rows if row["instance"] == instance]
+
+        wait_until(lambda: not evicted(), 60, lambda: json.dumps(evicted()))
+
+
+def test_two_agents_with_one_certificate_are_told_of(server, agent, tmp_path):
+    ca = server("--listen", "127.0.0.1:0")
+    first = agent(ca, "web-1")
+    wait_until(lambda: connected(first), 60, first.log)
+    shown = ca.cli("node", "show", "web-1")
+    assert "displaced" not in shown.stdout + shown.stderr
+    stolen = tmp_path / "stolen"
+    shutil.copytree(first.state_dir, stolen, ignore=shutil.ignore_patterns("*.sock", "lock"))
+    agent(ca, state_dir=stolen)
+
+    def displaced():
+        return json.loads(ca.cli("node", "show", "web-1", "-o", "json").stdout)["displaced"]
+
+    seen = wait_until(lambda: displaced() > 1 and displaced(), 60, first.log)
+    shown = ca.cli("node", "show", "web-1")
+    assert "displaced" in shown.stdout and "meshca node ban" in shown.stderr.replace("`", ""), shown.stdout + shown.stderr
+    assert "web-1" in ca.cli("node", "list").stderr
+    ca.args += ["--listen", ca.grpc]
+    ca.kill()
+    ca.start()
+    assert displaced() >= seen
+
+
+def test_an_agent_takes_its_log_level_anew_and_says_what_waits_for_a_restart(server, agent):
+    ca = server()
+    node = agent(ca, "web-1", config="log: {level: info}\nlimits: {streams_max: 1000}\n")
+    config = node.folder / "meshca.yaml"
+    config.write_text("log: {level: debug}\nlimits: {streams_max: 2000}\n", encoding="ascii")
+    node.background.signal(signal.SIGHUP)
+    wait_until(lambda: "configuration read again" in node.log(), 60, node.log)
+    line = next(line for line in node.log().splitlines() if "configuration read again" in line)
+    assert "log.level" in line and "limits.streams_max" in line.split("waiting_for_a_restart")[1], line
+    config.write_text("log: {level: loud}\n", encoding="ascii")
+    node.background.signal(signal.SIGHUP)
+    wait_until(lambda: "the configuration stays as it was" in node.log(), 60, node.log)
+    assert node.background.running()
 
 
 def test_a_banned_node_gets_nothing_more_and_comes_back_by_a_new_token(server, agent, tmp_path):

@@ -125,6 +125,16 @@ INSTANTIATE_TEST_SUITE_P(
         ReportCase{"AnAuthorityOfNoCertificate", Under(AllHold(5), 0, {{"new", 0}}), {{"agent:web-1", {5, "old"}}}}),
     [](const auto& info) { return std::string(info.param.name); });
 
+// Instances that a rotation waits for.
+std::vector<std::string> Counting(const AgentLedger& ledger, const Moment& now) {
+  std::vector<std::string> counting;
+  for (const SubscriberRecord& record : ledger.List(now.since_boot)) {
+    if (!record.IsEvicted()) counting.push_back(record.instance);
+  }
+  std::sort(counting.begin(), counting.end());
+  return counting;
+}
+
 TEST(AgentLedger, HoldsNothingBeforeItsFirstReport) {
   AgentLedger ledger(kBeat);
   ledger.SetTrust(5);
@@ -202,16 +212,18 @@ TEST(AgentLedger, RemembersWhoLeftWithTheLeastThatItsNodeHeld) {
   EXPECT_TRUE(records[0].takes_key);
   EXPECT_EQ(records[0].authority_id, "");  // two: as if it were an old one
   EXPECT_EQ(records[0].certificate_expires, kStart + absl::Hours(30));
-  EXPECT_THAT(ledger.ForgetEnded(kStart + absl::Hours(30), absl::Minutes(10)), IsEmpty());
-  EXPECT_THAT(ledger.ForgetEnded(kStart + absl::Hours(30) + absl::Minutes(10), absl::Minutes(10)),
-              ElementsAre("agent:web-1"));
+  ledger.ForgetEnded(kStart + absl::Hours(30), absl::Minutes(10));
+  EXPECT_THAT(ledger.TakeForgotten(), IsEmpty());
+  ledger.ForgetEnded(kStart + absl::Hours(30) + absl::Minutes(10), absl::Minutes(10));
+  EXPECT_THAT(ledger.TakeForgotten(), ElementsAre("agent:web-1"));
   EXPECT_THAT(ledger.List(At(22).since_boot), IsEmpty());
 }
 
 TEST(AgentLedger, NeverForgetsWhoIsAttached) {
   AgentLedger ledger(kBeat);
   ledger.Attach(Agent(), At(0));
-  EXPECT_THAT(ledger.ForgetEnded(kStart + absl::Hours(1000), absl::Minutes(10)), IsEmpty());
+  ledger.ForgetEnded(kStart + absl::Hours(1000), absl::Minutes(10));
+  EXPECT_THAT(ledger.TakeForgotten(), IsEmpty());
 }
 
 TEST(AgentLedger, BelievesAtOnceAnAgentWhoseStreamAloneBroke) {
@@ -256,18 +268,6 @@ TEST(AgentLedger, EndsTheFirstStreamOfANodeByTheSecond) {
   EXPECT_EQ(ledger.Stats().connected, 1u);
 }
 
-TEST(AgentLedger, FindsThoseThatMissedThreeHeartbeats) {
-  AgentLedger ledger(kBeat);
-  const auto talks = ledger.Attach(Agent("talks"), At(0));
-  const auto silent = ledger.Attach(Agent("silent"), At(0));
-  ledger.Report(talks.stream, AllHold(1), At(10));
-  EXPECT_THAT(ledger.FindSilent(At(44).since_boot), IsEmpty());
-  EXPECT_THAT(ledger.FindSilent(At(45).since_boot), ElementsAre(silent.stream));
-}
-
-// --- rows ---
-
-TEST(AgentLedger, SavesWhoComesAndLeavesAtOnceAndReportsWhenAsked) {
 TEST(AgentLedger, RemembersHowOftenAnotherAgentTookThePlaceOfOne) {
   AgentLedger ledger(kBeat);
   ledger.Attach(Agent(), At(0));
@@ -286,6 +286,18 @@ TEST(AgentLedger, RemembersHowOftenAnotherAgentTookThePlaceOfOne) {
   EXPECT_EQ(after.Find("web-1", At(10).since_boot)->displaced_at, At(7).time);
 }
 
+TEST(AgentLedger, FindsThoseThatMissedThreeHeartbeats) {
+  AgentLedger ledger(kBeat);
+  const auto talks = ledger.Attach(Agent("talks"), At(0));
+  const auto silent = ledger.Attach(Agent("silent"), At(0));
+  ledger.Report(talks.stream, AllHold(1), At(10));
+  EXPECT_THAT(ledger.FindSilent(At(44).since_boot), IsEmpty());
+  EXPECT_THAT(ledger.FindSilent(At(45).since_boot), ElementsAre(silent.stream));
+}
+
+// --- rows ---
+
+TEST(AgentLedger, SavesWhoComesAndLeavesAtOnceAndReportsWhenAsked) {
   AgentLedger ledger(kBeat);
   ledger.SetTrust(5);
   const auto attached = ledger.Attach(Agent(), At(0));
@@ -351,13 +363,115 @@ TEST(AgentLedger, GoesOnWithoutAConsumerThatWasEvicted) {
       ledger.Evict([](const SubscriberRecord& record) { return record.instance == "agent:web-1/1/web"; }, At(2));
   EXPECT_THAT(evictions.streams, IsEmpty());
   EXPECT_THAT(evictions.records, SizeIs(1));
-  EXPECT_THAT(Judged(ledger, At(2)), Not(Contains(testing::Key("agent:web-1/1/web"))));
+  EXPECT_THAT(Counting(ledger, At(2)), ElementsAre("agent:web-1", "agent:web-1/2/web"));
   ledger.Report(attached.stream, two_sleep, At(3));
-  EXPECT_THAT(Judged(ledger, At(3)), Not(Contains(testing::Key("agent:web-1/1/web"))));
+  EXPECT_THAT(Counting(ledger, At(3)), ElementsAre("agent:web-1", "agent:web-1/2/web"));
+  EXPECT_THAT(ledger.Evict([](const SubscriberRecord& record) { return record.instance == "agent:web-1/1/web"; }, At(3))
+                  .records,
+              IsEmpty())
+      << "it is evicted already";
   // It woke, and sleeps again.
   ledger.Report(attached.stream, AllHold(5), At(4));
+  EXPECT_THAT(ledger.TakeForgotten(), ElementsAre("agent:web-1/1/web"));
   ledger.Report(attached.stream, two_sleep, At(5));
-  EXPECT_THAT(Judged(ledger, At(5)), Contains(testing::Key("agent:web-1/1/web")));
+  EXPECT_THAT(Counting(ledger, At(5)), ElementsAre("agent:web-1", "agent:web-1/1/web", "agent:web-1/2/web"));
+  // What is evicted again before the row of the first time was deleted keeps its new one.
+  const auto first_one = [](const SubscriberRecord& record) { return record.instance == "agent:web-1/1/web"; };
+  EXPECT_THAT(ledger.Evict(first_one, At(6)).records, SizeIs(1));
+  ledger.Report(attached.stream, AllHold(5), At(7));
+  ledger.Report(attached.stream, two_sleep, At(8));
+  EXPECT_THAT(ledger.Evict(first_one, At(9)).records, SizeIs(1));
+  EXPECT_THAT(ledger.TakeForgotten(), IsEmpty());
+}
+
+TEST(AgentLedger, AnEvictedConsumerStaysOutThroughNewStreamsAndARestart) {
+  const HeldReport sleeps = With(AllHold(5), {Behind(1, 3)}, 1, 3);
+  AgentLedger ledger(kBeat);
+  ledger.SetTrust(5);
+  const auto attached = ledger.Attach(Agent(), At(0));
+  ledger.Report(attached.stream, sleeps, At(1));
+  ledger.Evict([](const SubscriberRecord& record) { return record.instance == "agent:web-1/1/web"; }, At(2));
+  ledger.Leave(attached.stream, At(3));
+  EXPECT_EQ(Judged(ledger, At(3)), (decltype(Judged(ledger, At(3))){{"agent:web-1", {5, "old"}}}))
+      << "nor does its node count as holding what it holds";
+  const auto again = ledger.Attach(Agent(), At(4));
+  ledger.Report(again.stream, sleeps, At(5));
+  EXPECT_THAT(Counting(ledger, At(5)), ElementsAre("agent:web-1"));
+  std::vector<SubscriberRecord> rows = ledger.TakeChanges(false, At(5).since_boot);
+  ASSERT_THAT(rows, SizeIs(2));
+  EXPECT_THAT(ledger.TakeChanges(true, At(5).since_boot), IsEmpty()) << "once";
+
+  AgentLedger after(kBeat);
+  SubscriberRecord of_nobody = rows.front();
+  of_nobody.instance = "agent:gone/1/web";
+  of_nobody.node = "gone";
+  rows.push_back(of_nobody);
+  after.Restore(rows);
+  after.SetTrust(5);
+  EXPECT_THAT(after.TakeForgotten(), ElementsAre("agent:gone/1/web"));
+  const auto restarted = after.Attach(Agent(), At(6));
+  after.Report(restarted.stream, sleeps, At(7));
+  EXPECT_THAT(Counting(after, At(7)), ElementsAre("agent:web-1"));
+  EXPECT_EQ(Judged(after, At(7)).at("agent:web-1").first, 5u);
+  EXPECT_EQ(after.Forget("web-1"), restarted.stream);
+  EXPECT_THAT(after.TakeForgotten(), UnorderedElementsAre("agent:web-1", "agent:web-1/1/web"));
+}
+
+TEST(AgentLedger, AnEvictionOutlastsReportsThatCannotKnowOfItsConsumer) {
+  AgentLedger ledger(kBeat);
+  ledger.SetTrust(5);
+  const auto first = ledger.Attach(Agent(), At(0));
+  ledger.Report(first.stream, With(AllHold(5), {Behind(1, 3)}, 1, 3), At(1));
+  ledger.Evict([](const SubscriberRecord& record) { return record.instance == "agent:web-1/1/web"; }, At(2));
+  // More sleep than are named: it may be one of the others.
+  ledger.Report(first.stream, With(AllHold(5), {Behind(2, 3)}, 2, 3), At(3));
+  EXPECT_THAT(ledger.TakeForgotten(), IsEmpty());
+  // A new process of the agent: its consumers have still to come back.
+  ArrivedAgent agent = Agent();
+  agent.fresh_process = true;
+  const auto second = ledger.Attach(agent, At(4));
+  ledger.Report(second.stream, AllHold(5, 0), At(5));
+  EXPECT_THAT(ledger.TakeForgotten(), IsEmpty());
+  ledger.Report(second.stream, With(AllHold(5), {Behind(1, 3)}, 1, 3), At(6));
+  EXPECT_THAT(Counting(ledger, At(6)), ElementsAre("agent:web-1"));
+  ledger.Report(second.stream, AllHold(5, 0), At(65));
+  EXPECT_THAT(ledger.TakeForgotten(), ElementsAre("agent:web-1/1/web"));
+}
+
+TEST(AgentLedger, TheOldCertificateOfAnEvictedConsumerHoldsNothingUp) {
+  AgentLedger ledger(kBeat);
+  ledger.SetTrust(5);
+  ArrivedAgent agent = Agent();
+  agent.authority_id = "new";
+  const auto attached = ledger.Attach(agent, At(0));
+  BehindConsumer one = Behind(1, 5);
+  BehindConsumer other = Behind(2, 5);
+  one.authority_id = other.authority_id = "old";
+  const HeldReport report = Under(With(AllHold(5), {one, other}, 2, 5), 2, {{"new", 2}, {"old", 2}});
+  ledger.Report(attached.stream, report, At(1));
+  const auto evict = [&](const char* instance) {
+    ledger.Evict([&](const SubscriberRecord& record) { return record.instance == instance; }, At(2));
+  };
+  evict("agent:web-1/1/web");
+  EXPECT_THAT(Judged(ledger, At(2)), Contains(testing::Key("agent:web-1/under/old"))) << "the other holds one too";
+  evict("agent:web-1/2/web");
+  EXPECT_THAT(Judged(ledger, At(2)), Not(Contains(testing::Key("agent:web-1/under/old"))));
+  EXPECT_EQ(Judged(ledger, At(2)).at("agent:web-1").second, "new");
+}
+
+TEST(AgentLedger, RemembersABoundedNumberOfEvictions) {
+  AgentLedger ledger(kBeat);
+  ledger.SetTrust(5);
+  const auto attached = ledger.Attach(Agent(), At(0));
+  size_t evicted = 0;
+  for (uint32_t round = 0; round < 12; ++round) {
+    std::vector<BehindConsumer> sleep;
+    for (uint32_t i = 1; i <= HeldReport::kBehindMax; ++i) sleep.push_back(Behind(round * 1000 + i, 3));
+    ledger.Report(attached.stream, With(AllHold(5), sleep, 5000, 3), At(round));
+    const auto consumers = [](const SubscriberRecord& record) { return record.instance != "agent:web-1"; };
+    evicted += ledger.Evict(consumers, At(round)).records.size();
+  }
+  EXPECT_EQ(evicted, AgentLedger::kEvictedConsumersMax);
 }
 
 TEST(AgentLedger, ForgetsANodeThatWasTakenEverything) {

@@ -249,6 +249,27 @@ TEST_F(AgentRegistryTest, EvictsNobodyWhereThatCannotBeSaved) {
   store.broken = absl::OkStatus();
 }
 
+TEST_F(AgentRegistryTest, EvictsAConsumerDurablyOrNot) {
+  AgentRegistry::Member member = registry->Attach(Node("web-1"), std::make_shared<ToldLink>());
+  HeldReport report = Holds(4);
+  report.behind = 1;
+  report.behind_first.resize(1);
+  report.behind_first[0].pid = 4242;
+  member.Report(report);
+  const auto consumer = [](const SubscriberRecord& record) { return record.instance == "agent:web-1/4242"; };
+  store.broken = absl::UnavailableError("disk full");
+  EXPECT_THAT(registry->Evict(consumer), StatusIs(absl::StatusCode::kUnavailable));
+  for (const SubscriberRecord& record : registry->List()) EXPECT_FALSE(record.IsEvicted()) << record.instance;
+  store.broken = absl::OkStatus();
+  ASSERT_THAT(registry->Evict(consumer), IsOk());
+  EXPECT_TRUE(Row("agent:web-1/4242").IsEvicted());
+  EXPECT_EQ(Row("agent:web-1/4242").kind, kAgentConsumerKind);
+  // It has acknowledged.
+  member.Report(Holds(4));
+  registry->Tick();
+  EXPECT_EQ(Row("agent:web-1/4242").instance, "");
+}
+
 TEST_F(AgentRegistryTest, SavesByTheNextTickWhatCouldNotBeSaved) {
   store.broken = absl::UnavailableError("disk full");
   AgentRegistry::Member member = registry->Attach(Node("web-1"), std::make_shared<ToldLink>());

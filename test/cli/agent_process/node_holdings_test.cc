@@ -79,6 +79,7 @@ TEST(ComposeHeld, WhoHoldsOlderTrustIsNamedByProcessAndProgram) {
 TEST(ComposeHeld, WhoHasNotAnsweredTheNewestCertificateHoldsTheOldOneStill) {
   const agent::v1::Held held = Compose({Proxy(kTold, "aa", "old")}, {{"spiffe://td/web", "bb", "new"}});
   EXPECT_EQ(held.behind(), 1u);
+  EXPECT_EQ(held.behind_first(0).authority_id(), "old") << "so that its eviction takes it out of these";
   EXPECT_THAT(UnderOf(held), ElementsAre("new 1", "old 1")) << "it is drained no sooner than its last holder";
 }
 
