@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "ca/base/log.h"
@@ -17,6 +18,16 @@ constexpr size_t kBatchMax = 1000;
 constexpr absl::Duration kRenewWait = absl::Minutes(1);
 
 constexpr absl::string_view kRevokedText = "revoked by an operator of the CA";
+
+void StopServing(const std::vector<AgentRegistry::NodeCertificate>& revoked, AgentLink& link) {
+  std::vector<std::string> serials;
+  absl::btree_set<std::string> spiffe_ids;
+  for (const AgentRegistry::NodeCertificate& one : revoked) {
+    serials.push_back(one.serial);
+    if (!one.spiffe_id.empty()) spiffe_ids.insert(one.spiffe_id);
+  }
+  link.StopServing(serials, {spiffe_ids.begin(), spiffe_ids.end()}, kRevokedText);
+}
 
 }  // namespace
 
@@ -52,19 +63,31 @@ std::shared_ptr<AgentLink> AgentRegistry::TakeLink(AgentStreamId stream) {
   return link;
 }
 
-AgentRegistry::Member AgentRegistry::Attach(const ArrivedAgent& agent, std::shared_ptr<AgentLink> link) {
+void AgentRegistry::OutdateVerdicts() {
+  MutexLock lock(mutex_);
+  ++verdicts_;
+}
+
+uint64_t AgentRegistry::verdicts() const {
+  MutexLock lock(mutex_);
+  return verdicts_;
+}
+
+AgentRegistry::Member AgentRegistry::Attach(const ArrivedAgent& agent, std::shared_ptr<AgentLink> link,
+                                            std::optional<uint64_t> judged) {
   const Moment now = Now();
   Member member;
   std::shared_ptr<AgentLink> displaced;
   {
     MutexLock lock(mutex_);
+    if (judged.has_value() && *judged != verdicts_) return member;
     const AgentLedger::Attachment attachment = ledger_.Attach(agent, now);
     displaced = TakeLink(attachment.displaced);
     if (displaced != nullptr) ++displaced_;
     member.registry_ = this;
     member.stream_ = attachment.stream;
     if (const auto revoked = revoked_.find(agent.node); revoked != revoked_.end()) {
-      link->StopServing(revoked->second, kRevokedText);
+      StopServing(revoked->second, *link);
     }
     links_.emplace(attachment.stream, Link{agent.node, std::move(link), -absl::InfiniteDuration()});
     stream_of_.insert_or_assign(agent.node, attachment.stream);
@@ -159,19 +182,20 @@ std::vector<AgentRegistry::NodeCertificate> AgentRegistry::RenewNow(const std::v
 }
 
 void AgentRegistry::SetRevoked(const std::vector<NodeCertificate>& revoked) {
-  absl::flat_hash_map<std::string, std::vector<std::string>> by_node;
-  for (const NodeCertificate& one : revoked) by_node[one.node].push_back(one.serial);
+  absl::flat_hash_map<std::string, std::vector<NodeCertificate>> by_node;
+  for (const NodeCertificate& one : revoked) by_node[one.node].push_back(one);
   MutexLock lock(mutex_);
-  for (const auto& [node, serials] : by_node) {
+  for (const auto& [node, certificates] : by_node) {
     const auto stream = stream_of_.find(node);
     if (stream == stream_of_.end()) continue;
-    std::vector<std::string> news = serials;
+    std::vector<NodeCertificate> news = certificates;
     if (const auto before = revoked_.find(node); before != revoked_.end()) {
-      const absl::flat_hash_set<std::string> told(before->second.begin(), before->second.end());
-      news.erase(std::remove_if(news.begin(), news.end(), [&](const auto& serial) { return told.contains(serial); }),
+      absl::flat_hash_set<absl::string_view> told;
+      for (const NodeCertificate& one : before->second) told.insert(one.serial);
+      news.erase(std::remove_if(news.begin(), news.end(), [&](const auto& one) { return told.contains(one.serial); }),
                  news.end());
     }
-    if (!news.empty()) LinkOf(stream->second)->StopServing(news, kRevokedText);
+    if (!news.empty()) StopServing(news, *LinkOf(stream->second));
   }
   revoked_ = std::move(by_node);
 }

@@ -34,8 +34,9 @@ class AgentLink {
   virtual void PermitReissue(const std::vector<std::string>& authority_ids, uint64_t certificates) = 0;
   // New keys and certificates at once, for these identities and in place of these certificates.
   virtual void RenewNow(const std::vector<std::string>& spiffe_ids, const std::vector<std::string>& serials) = 0;
-  // Taken back.
-  virtual void StopServing(const std::vector<std::string>& serials, absl::string_view reason) = 0;
+  // These certificates, of these identities, were taken back.
+  virtual void StopServing(const std::vector<std::string>& serials, const std::vector<std::string>& spiffe_ids,
+                           absl::string_view reason) = 0;
   // The stream ends. Nothing that it still says counts.
   virtual void End(const absl::Status& why) = 0;
 };
@@ -79,7 +80,15 @@ class AgentRegistry final : public EvidenceSource {
   void SetTrust(TrustVersion published);
 
   // The stream of a node begins; one that the node had is ended.
-  Member Attach(const ArrivedAgent& agent, std::shared_ptr<AgentLink> link);
+  // `judged` is what verdicts() was before the agent was judged; nullopt: nobody has to judge it. An empty Member: that
+  // verdict is outdated, and nothing has happened; judge the agent again.
+  Member Attach(const ArrivedAgent& agent, std::shared_ptr<AgentLink> link,
+                std::optional<uint64_t> judged = std::nullopt);
+  // Certificates were revoked or nodes banned, durably: verdicts on agents that were reached before count no more. A
+  // node that is forgotten afterwards stays so, because nobody attaches by an older verdict.
+  void OutdateVerdicts();
+  // Names the verdicts that are reached from now on.
+  uint64_t verdicts() const;
   // A certificate was issued for `node`.
   void Issued(absl::string_view node, const NodeLeaf& leaf);
 
@@ -97,7 +106,8 @@ class AgentRegistry final : public EvidenceSource {
   // One certificate and the node that holds it.
   struct NodeCertificate {
     std::string node;
-    std::string serial;  // hex
+    std::string serial;          // hex
+    std::string spiffe_id = {};  // whose it is, for SetRevoked
   };
   // Tells those of the agents that are attached to renew these. Whose agent was told.
   std::vector<NodeCertificate> RenewNow(const std::vector<NodeCertificate>& certificates);
@@ -150,10 +160,11 @@ class AgentRegistry final : public EvidenceSource {
     absl::Duration renew_told;  // since boot: when it was told last to renew its own certificate
   };
   absl::flat_hash_map<AgentStreamId, Link> links_ ABSL_GUARDED_BY(mutex_);
-  uint64_t displaced_ ABSL_GUARDED_BY(mutex_) = 0;                                              // AgentStats::displaced
-  absl::flat_hash_map<std::string, AgentStreamId> stream_of_ ABSL_GUARDED_BY(mutex_);           // by node
-  absl::flat_hash_map<std::string, std::vector<std::string>> revoked_ ABSL_GUARDED_BY(mutex_);  // serials, by node
-  size_t saving_ ABSL_GUARDED_BY(mutex_) = 0;                                                   // batches under way
+  uint64_t verdicts_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t displaced_ ABSL_GUARDED_BY(mutex_) = 0;                                     // AgentStats::displaced
+  absl::flat_hash_map<std::string, AgentStreamId> stream_of_ ABSL_GUARDED_BY(mutex_);  // by node
+  absl::flat_hash_map<std::string, std::vector<NodeCertificate>> revoked_ ABSL_GUARDED_BY(mutex_);  // by node
+  size_t saving_ ABSL_GUARDED_BY(mutex_) = 0;                                                       // batches under way
   bool failing_ ABSL_GUARDED_BY(mutex_) = false;  // the last save failed: the next is the Tick's
 };
 

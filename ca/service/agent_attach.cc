@@ -90,8 +90,9 @@ class AgentAttach::Link final : public AgentLink, public EntriesFeed::Listener {
   void RenewNow(const std::vector<std::string>& spiffe_ids, const std::vector<std::string>& serials) override {
     PostOrder(RenewMessage(spiffe_ids, serials));
   }
-  void StopServing(const std::vector<std::string>& serials, absl::string_view reason) override {
-    PostOrder(StopMessage(serials, reason));
+  void StopServing(const std::vector<std::string>& serials, const std::vector<std::string>& spiffe_ids,
+                   absl::string_view reason) override {
+    PostOrder(StopMessage(serials, spiffe_ids, reason));
   }
   void End(const absl::Status& why) override {
     stream_.Post([why](AgentAttach& stream) { stream.End(why); });
@@ -135,23 +136,29 @@ void AgentAttach::OnHello(const v1::AttachHello& hello) {
   hello_ = hello;
   hello_->set_agent_version(VersionText(hello.agent_version()));
   streams_.Greeted(number_);
-  // The certificate was believed by its path; whether it was issued, and not taken back, is in the database.
+  Judge();
+}
+
+// The certificate was believed by its path; whether it was issued, and not taken back, is in the database.
+void AgentAttach::Judge() {
   auto verdict = [this_handle = rpc::TypedStreamHandle<AgentAttach>(stream_, *this), agent = agent_,
-                  gate = streams_.parts().gate]() mutable {
-    this_handle.Post([judged = gate->Judge(agent)](AgentAttach& stream) { stream.OnJudged(judged); });
+                  gate = streams_.parts().gate, registry = streams_.parts().registry]() mutable {
+    const uint64_t verdicts = registry->verdicts();
+    this_handle.Post(
+        [verdicts, judged = gate->Judge(agent)](AgentAttach& stream) { stream.OnJudged(judged, verdicts); });
   };
   if (!streams_.parts().workers->Submit(std::move(verdict))) {
     End(WithReason(absl::UnavailableError("attach: too many agents at once; try again"), "BUSY"));
   }
 }
 
-void AgentAttach::OnJudged(const absl::Status& verdict) {
+void AgentAttach::OnJudged(const absl::Status& verdict, uint64_t verdicts) {
   if (ended_) return;
   if (!verdict.ok()) return End(CsrEdgeStatus(verdict, kAttachMethod, *streams_.parts().entropy));
-  Start();
+  Start(verdicts);
 }
 
-void AgentAttach::Start() {
+void AgentAttach::Start(uint64_t verdicts) {
   if (!early_.has_value() && !Charge(0)) return;
   const AgentStreams::Parts& parts = streams_.parts();
   ArrivedAgent arrived;
@@ -170,10 +177,13 @@ void AgentAttach::Start() {
                 {"told", absl::StrCat(hello_->trust_version())},
                 {"ours", absl::StrCat(trust.version)}});
   }
-  // Always the first message: whatever else there is to say waits behind it.
-  orders_.push_back(rpc::Frame(WelcomeMessage(protocol_version_, parts.registry->heartbeat(), parts.delivered_after)));
   const auto link = std::make_shared<Link>(rpc::TypedStreamHandle<AgentAttach>(stream_, *this));
-  member_ = parts.registry->Attach(arrived, link);
+  member_ = parts.registry->Attach(arrived, link, verdicts);
+  // A ban or a revocation came between the verdict and here. It may be about this agent, whose node was forgotten then.
+  if (!member_) return Judge();
+  // Always the first message: whatever else there is to say waits behind it, and what the registry has just ordered
+  // comes by a post.
+  orders_.push_back(rpc::Frame(WelcomeMessage(protocol_version_, parts.registry->heartbeat(), parts.delivered_after)));
   if (early_.has_value()) member_.Report(*std::exchange(early_, std::nullopt));
   std::shared_ptr<const NodeEntries> entries;
   subscription_ = parts.entries->Subscribe(agent_.node, link, &entries);

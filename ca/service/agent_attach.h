@@ -97,8 +97,8 @@ class AgentAttach final : public rpc::StreamHandler {
   void OnWritable() override { Pump(); }
   void OnClose(const absl::Status& status) override;
 
-  // Loop thread, by posting.
-  void OnJudged(const absl::Status& verdict);
+  // Loop thread, by posting. `verdicts`: AgentRegistry::verdicts() before the agent was judged.
+  void OnJudged(const absl::Status& verdict, uint64_t verdicts);
   void OfferTrust();
   void OfferEntries(std::shared_ptr<const EntriesUpdate> update);
   void Order(rpc::Payload message);
@@ -109,7 +109,8 @@ class AgentAttach final : public rpc::StreamHandler {
 
   void OnHello(const agent::v1::AttachHello& hello);
   void OnHeld(const agent::v1::Held& held, size_t bytes);
-  void Start();
+  void Judge();
+  void Start(uint64_t verdicts);
   bool Charge(size_t report_bytes);
   void Pump();
   bool PumpEntries();

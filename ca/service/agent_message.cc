@@ -160,10 +160,12 @@ v1::AttachResponse RenewMessage(const std::vector<std::string>& spiffe_ids, cons
   return message;
 }
 
-v1::AttachResponse StopMessage(const std::vector<std::string>& serials, absl::string_view reason) {
+v1::AttachResponse StopMessage(const std::vector<std::string>& serials, const std::vector<std::string>& spiffe_ids,
+                               absl::string_view reason) {
   v1::AttachResponse message;
   v1::StopServing& stop = *message.mutable_stop();
   for (const std::string& serial : serials) stop.add_serials(serial);
+  for (const std::string& id : spiffe_ids) stop.add_spiffe_ids(id);
   stop.set_reason(std::string(reason));
   return message;
 }

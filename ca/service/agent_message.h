@@ -44,7 +44,8 @@ agent::v1::AttachResponse PermitMessage(const std::vector<std::string>& authorit
                                         absl::Duration within);
 agent::v1::AttachResponse RenewMessage(const std::vector<std::string>& spiffe_ids,
                                        const std::vector<std::string>& serials);
-agent::v1::AttachResponse StopMessage(const std::vector<std::string>& serials, absl::string_view reason);
+agent::v1::AttachResponse StopMessage(const std::vector<std::string>& serials,
+                                      const std::vector<std::string>& spiffe_ids, absl::string_view reason);
 
 // DER, leaf first, the root left out.
 void AddChain(const CertificateChain& chain, google::protobuf::RepeatedPtrField<std::string>* field);

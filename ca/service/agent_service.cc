@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "ca/base/log.h"
 #include "ca/base/status.h"
@@ -65,19 +64,24 @@ AgentService::AgentService(Parts parts)
       workers_(kWorkers, kWorkersQueue),
       streams_({&registry_, &entries_, &gate_, &workers_, parts.clock, parts.entropy, parts.delivered_after,
                 parts.hello_within}),
+      revocations_({&registry_, parts.issuances, parts.nodes, parts.clock}),
       executor_(*parts.clock) {}
 
 AgentService::~AgentService() { Shutdown(); }
 
 absl::Status AgentService::Start() {
   MESHCA_RETURN_IF_ERROR(registry_.Load());
-  MESHCA_RETURN_IF_ERROR(RevokedChanged());
+  MESHCA_RETURN_IF_ERROR(revocations_.Tell());
   parts_.authorities->AddListener(
       [this](const std::shared_ptr<const AuthoritySnapshot>& snapshot) { OnAuthorities(snapshot); });
   OnAuthorities(parts_.authorities->Current());
   executor_.AddDuty([this] {
     streams_.EndSilent();
     registry_.Tick();
+    return kTick;
+  });
+  executor_.AddDuty([this] {
+    revocations_.TellIfDue();
     return kTick;
   });
   executor_.Start();
@@ -283,81 +287,11 @@ void AgentService::EntriesChanged(absl::FunctionRef<std::shared_ptr<const NodeEn
   entries_.Update(read);
 }
 
-absl::Status AgentService::VisitLive(IssuanceFilter filter,
-                                     absl::FunctionRef<void(const IssuanceRecord&)> visit) const {
-  filter.expires_after = parts_.clock->LikelyNow();
-  return parts_.issuances->List(filter, [&visit](const IssuanceRecord& record) {
-    if (!record.node.empty()) visit(record);
-    return true;
-  });
-}
-
-absl::Status AgentService::RevokedChanged() {
-  std::vector<AgentRegistry::NodeCertificate> revoked;
-  absl::flat_hash_set<std::string> nodes;  // whose agent's own certificate is one
-  IssuanceFilter filter;
-  filter.revoked_only = true;
-  MESHCA_RETURN_IF_ERROR(VisitLive(filter, [&](const IssuanceRecord& record) {
-    if (record.method == AuthMethod::kAgent) revoked.push_back({record.node, record.serial.ToHex()});
-    if (NodeOfAgent(record.spiffe_id) == record.node) nodes.insert(record.node);
-  }));
-  registry_.SetRevoked(revoked);
-  MESHCA_RETURN_IF_ERROR(ForgetBanned());
-  for (const std::string& node : nodes) MESHCA_RETURN_IF_ERROR(ForgetIfNothingIsLeft(node));
-  return absl::OkStatus();
-}
-
-absl::Status AgentService::ForgetBanned() {
-  MESHCA_ASSIGN_OR_RETURN(const std::vector<NodeRecord> nodes, parts_.nodes->ListNodes());
-  for (const NodeRecord& node : nodes) {
-    if (!node.banned() || !registry_.Find(node.node).has_value()) continue;
-    registry_.Forget(node.node, NodeIsBanned(node));
-  }
-  return absl::OkStatus();
-}
-
-// A node that has no certificate left holds nothing up.
-absl::Status AgentService::ForgetIfNothingIsLeft(const std::string& node) {
-  if (!registry_.Find(node).has_value()) return absl::OkStatus();
-  bool left = false;
-  IssuanceFilter filter;
-  filter.node = node;
-  MESHCA_RETURN_IF_ERROR(VisitLive(
-      filter, [&left](const IssuanceRecord& record) { left |= record.revoked_at == absl::InfiniteFuture(); }));
-  if (left) return absl::OkStatus();
-  registry_.Forget(node, WithReason(absl::UnauthenticatedError(absl::StrCat(
-                                        "node ", node, ": everything that it held was revoked; join again")),
-                                    "CERTIFICATE_REVOKED"));
-  return absl::OkStatus();
-}
+absl::Status AgentService::RevokedChanged() { return revocations_.TellBy(executor_); }
 
 absl::StatusOr<std::vector<std::string>> AgentService::Renew(
     const std::function<bool(absl::string_view spiffe_id, absl::string_view serial)>& wanted) {
-  struct Candidate {
-    AgentRegistry::NodeCertificate certificate;
-    std::string spiffe_id;
-  };
-  std::vector<Candidate> candidates;
-  absl::flat_hash_set<std::string> replaced;
-  MESHCA_RETURN_IF_ERROR(VisitLive({}, [&](const IssuanceRecord& record) {
-    if (record.method != AuthMethod::kAgent) return;
-    if (!record.parent_serial.empty()) replaced.insert(record.parent_serial);
-    if (record.revoked_at != absl::InfiniteFuture()) return;
-    const std::string serial = record.serial.ToHex();
-    if (wanted(record.spiffe_id.uri(), serial)) candidates.push_back({{record.node, serial}, record.spiffe_id.uri()});
-  }));
-  std::vector<AgentRegistry::NodeCertificate> chosen;
-  for (const Candidate& candidate : candidates) {
-    // The node holds what came after it.
-    if (!replaced.contains(candidate.certificate.serial)) chosen.push_back(candidate.certificate);
-  }
-  absl::flat_hash_set<std::string> told;
-  for (const AgentRegistry::NodeCertificate& one : registry_.RenewNow(chosen)) told.insert(one.serial);
-  std::vector<std::string> ids;
-  for (const Candidate& candidate : candidates) {
-    if (told.contains(candidate.certificate.serial)) ids.push_back(candidate.spiffe_id);
-  }
-  return ids;
+  return revocations_.Renew(wanted);
 }
 
 AgentServiceStats AgentService::Stats() const {

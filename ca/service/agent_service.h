@@ -30,6 +30,7 @@
 #include "ca/rpc/router.h"
 #include "ca/service/agent_attach.h"
 #include "ca/service/agent_gate.h"
+#include "ca/service/agent_revocations.h"
 #include "ca/subscribers/subscriber_store.h"
 
 namespace meshca {
@@ -85,7 +86,8 @@ class AgentService {
   // for its node.
   void EntriesChanged(absl::FunctionRef<std::shared_ptr<const NodeEntries::List>()> read);
   // Certificates were revoked, or a node banned: agents that hold such certificates are told to stop serving them, and
-  // a node that was taken everything is forgotten, its stream ended. Blocks on the database.
+  // a node that was taken everything is forgotten, its stream ended. Blocks on the database. After Start. An error,
+  // which is logged: not all is told yet; it is tried again every second until it is.
   absl::Status RevokedChanged();
   // Has agents that are attached replace the certificates of theirs that `wanted` names; returns their SPIFFE IDs.
   // Blocks on the database.
@@ -110,9 +112,6 @@ class AgentService {
   void RefuseJoin(rpc::Call& call, const absl::Status& why);
   void RefuseToken(rpc::Call& call, const absl::Status& why);
   void OnAuthorities(const std::shared_ptr<const AuthoritySnapshot>& snapshot);
-  absl::Status VisitLive(IssuanceFilter filter, absl::FunctionRef<void(const IssuanceRecord&)> visit) const;
-  absl::Status ForgetBanned();
-  absl::Status ForgetIfNothingIsLeft(const std::string& node);
 
   const Parts parts_;
   AgentRegistry registry_;
@@ -120,6 +119,7 @@ class AgentService {
   const AgentGate gate_;
   WorkerPool workers_;
   AgentStreams streams_;
+  AgentRevocations revocations_;
   SerialExecutor executor_;  // what is done every second
 
   std::atomic<uint64_t> joined_ = 0;

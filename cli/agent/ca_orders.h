@@ -23,7 +23,8 @@ class CaOrders {
  public:
   virtual ~CaOrders() = default;
 
-  // Drop these keys, end their streams, and ask for none of them again. `reason` is for people.
+  // Drop the keys with these certificates, end their streams, and ask for none of them again. Of the identities
+  // JWT-SVIDs alone are dropped: a certificate that came after those is theirs still. `reason` is for people.
   virtual void StopServing(const ChosenKeys& keys, const std::string& reason) = 0;
 
   // New keys and certificates at once, outside any permit.

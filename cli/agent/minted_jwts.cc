@@ -175,7 +175,10 @@ void MintedJwts::StopServing(const std::vector<std::string>& spiffe_ids, const s
     absl::erase_if(minting_, [](const auto& one) { return one.second.waiting.empty(); });
     waiting_ -= waiting.size();
   }
-  for (Done& done : waiting) std::move(done)(absl::PermissionDeniedError(reason));
+  for (Done& done : waiting) {
+    std::move(done)(absl::UnavailableError(absl::StrCat(
+        "certificates of this identity were taken back while the token was minted (", reason, "); ask again")));
+  }
 }
 
 size_t MintedJwts::size() const {

@@ -60,8 +60,8 @@ class MintedJwts {
   // agent's to ask), Unavailable (no connection; or JWT_NOT_BELIEVED: the answer is not what was asked for).
   void Mint(JwtWish wish, Done done);
 
-  // The tokens of these identities are handed out no more; who waits for one of them is told PermissionDenied with
-  // `reason`.
+  // The tokens of these identities are handed out no more; who waits for one of them is told Unavailable with `reason`:
+  // whether there is still a right to one, the CA says when it is asked again.
   void StopServing(const std::vector<std::string>& spiffe_ids, const std::string& reason);
 
   size_t size() const;  // tokens

@@ -7,16 +7,12 @@
 namespace meshca::cli {
 
 void AgentOrders::StopServing(const agent::ChosenKeys& keys, const std::string& reason) {
-  std::vector<std::string> serials = keys.serials;
-  parts_.sds->keys().VisitKeys([&](const sds::KeyRing::KeyView& key) {
-    if (keys.Contains(key.id.uri(), std::string(key.serial))) serials.emplace_back(key.serial);
-  });
-  parts_.revocations->Add(serials);
+  parts_.revocations->Add(keys.serials);
   parts_.jwts->StopServing(keys.spiffe_ids, reason);
   const uint64_t dropped = parts_.sds->DropRevoked();
-  LogWarning(
-      "the CA took certificates of this node back",
-      {{"certificates", std::to_string(serials.size())}, {"keys_dropped", std::to_string(dropped)}, {"why", reason}});
+  LogWarning("the CA took certificates of this node back", {{"certificates", std::to_string(keys.serials.size())},
+                                                            {"keys_dropped", std::to_string(dropped)},
+                                                            {"why", reason}});
 }
 
 void AgentOrders::RenewNow(const agent::ChosenKeys& keys) {

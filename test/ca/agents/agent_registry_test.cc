@@ -57,8 +57,10 @@ class ToldLink final : public AgentLink {
     renew_ids.insert(renew_ids.end(), ids.begin(), ids.end());
     renew_serials.insert(renew_serials.end(), certificates.begin(), certificates.end());
   }
-  void StopServing(const std::vector<std::string>& certificates, absl::string_view) override {
+  void StopServing(const std::vector<std::string>& certificates, const std::vector<std::string>& ids,
+                   absl::string_view) override {
     stopped.insert(stopped.end(), certificates.begin(), certificates.end());
+    stopped_ids.insert(stopped_ids.end(), ids.begin(), ids.end());
   }
   void End(const absl::Status& why) override { ended = why; }
 
@@ -67,6 +69,7 @@ class ToldLink final : public AgentLink {
   std::vector<std::string> renew_ids;
   std::vector<std::string> renew_serials;
   std::vector<std::string> stopped;
+  std::vector<std::string> stopped_ids;
   std::optional<absl::Status> ended;
 };
 
@@ -212,11 +215,23 @@ TEST_F(AgentRegistryTest, TellsOfRevokedCertificatesOnceAndWhoeverAttachesLater)
   AgentRegistry::Member member = registry->Attach(Node("web-1"), link);
   registry->SetRevoked({{"web-1", "0a"}, {"web-2", "0b"}});
   EXPECT_THAT(link->stopped, ElementsAre("0a"));
-  registry->SetRevoked({{"web-1", "0a"}, {"web-1", "0c"}, {"web-2", "0b"}});
-  EXPECT_THAT(link->stopped, ElementsAre("0a", "0c"));
+  const std::string web = "spiffe://td.test/web";
+  registry->SetRevoked({{"web-1", "0a"}, {"web-1", "0c", web}, {"web-1", "0d", web}, {"web-2", "0b"}});
+  EXPECT_THAT(link->stopped, ElementsAre("0a", "0c", "0d"));
+  EXPECT_THAT(link->stopped_ids, ElementsAre(web));
   const auto later = std::make_shared<ToldLink>();
   const AgentRegistry::Member other = registry->Attach(Node("web-2"), later);
   EXPECT_THAT(later->stopped, ElementsAre("0b"));
+}
+
+TEST_F(AgentRegistryTest, AttachesNobodyByAVerdictOlderThanARevocation) {
+  const uint64_t judged = registry->verdicts();
+  registry->OutdateVerdicts();
+  const auto link = std::make_shared<ToldLink>();
+  EXPECT_FALSE(registry->Attach(Node("web-1"), link, judged));
+  EXPECT_THAT(registry->List(), IsEmpty());
+  EXPECT_TRUE(registry->Attach(Node("web-1"), link, registry->verdicts()));
+  EXPECT_THAT(registry->List(), SizeIs(1));
 }
 
 TEST_F(AgentRegistryTest, TellsThoseAttachedToRenew) {

@@ -185,7 +185,9 @@ TEST_F(AgentAttachTest, SaysWhatWasRevokedAtOnceAndToWhoeverComesBack) {
                            [](const IssuanceRecord&) { return true; }),
               IsOk());
   ASSERT_THAT(service->RevokedChanged(), IsOk());
-  EXPECT_THAT(stream->Next(IsStop).stop().serials(), ElementsAre(workload.serial()));
+  const agent_v1::StopServing stop = stream->Next(IsStop).stop();
+  EXPECT_THAT(stop.serials(), ElementsAre(workload.serial()));
+  EXPECT_THAT(stop.spiffe_ids(), ElementsAre("spiffe://cluster.local/web"));
   const auto again = Attached(agent);
   EXPECT_THAT(again->Next(IsStop).stop().serials(), ElementsAre(workload.serial()));
 }
@@ -341,6 +343,48 @@ TEST_F(AgentAttachTest, WaitsNoMoreForANodeWhoseCertificatesAreAllRevoked) {
   revoke(workload.serial());
   EXPECT_FALSE(Record("agent:web-1").has_value());
   EXPECT_THAT(stream->Ended(), StatusIs(Code::kUnauthenticated, HasSubstr("join again")));
+}
+
+TEST_F(AgentAttachTest, NeverAttachesANodeThatWasBannedWhileItWasJudged) {
+  const HeldIdentity agent = Joined("web-1");
+  // Its agent is judged, and found to be one; then comes the ban, and only then the stream's turn to attach.
+  bool first = true;
+  issuances.behind_judged = [&](const PresentedCertificate&) {
+    if (!std::exchange(first, false)) return;
+    EXPECT_THAT(store.BanNode("web-1", "stolen from the rack", Audit()), IsOk());
+    EXPECT_THAT(service->RevokedChanged(), IsOk());
+  };
+  AgentStream stream(address, Tls(&agent).get());
+  stream.Hello();
+  EXPECT_THAT(stream.Ended(), StatusIs(Code::kPermissionDenied, HasSubstr("banned")));
+  EXPECT_FALSE(Record("agent:web-1").has_value());
+}
+
+TEST_F(AgentAttachTest, AttachesAnAgentThatWasJudgedWhileAnotherNodeWasBanned) {
+  const HeldIdentity agent = Joined("web-1");
+  Joined("web-2");
+  bool first = true;
+  issuances.behind_judged = [&](const PresentedCertificate&) {
+    if (!std::exchange(first, false)) return;
+    EXPECT_THAT(store.BanNode("web-2", "stolen from the rack", Audit()), IsOk());
+    EXPECT_THAT(service->RevokedChanged(), IsOk());
+  };
+  Attached(agent);
+  EXPECT_TRUE(Record("agent:web-1").has_value());
+}
+
+TEST_F(AgentAttachTest, TellsAgainByItselfWhatCouldNotBeTold) {
+  const HeldIdentity agent = Joined("web-1");
+  const auto stream = Attached(agent);
+  ASSERT_THAT(store.BanNode("web-1", "stolen from the rack", Audit()), IsOk());
+  std::atomic<int> failures = 0;
+  issuances.before_list = [&] {
+    return failures.fetch_add(1) == 0 ? absl::UnavailableError("disk full") : absl::OkStatus();
+  };
+  // The operator's call; nobody makes another one.
+  EXPECT_THAT(service->RevokedChanged(), StatusIs(Code::kUnavailable, HasSubstr("disk full")));
+  EXPECT_THAT(stream->Ended(), StatusIs(Code::kPermissionDenied, HasSubstr("banned")));
+  EXPECT_FALSE(Record("agent:web-1").has_value());
 }
 
 TEST_F(AgentAttachTest, RefusesABannedNodeWithWords) {

@@ -50,6 +50,39 @@ class FakeMint final : public JwtMint {
   absl::Duration ttl;
 };
 
+// Hands everything on to the store, with a test's hooks before and behind. Hooks are set while nothing calls.
+class HookedIssuances final : public IssuanceStore {
+ public:
+  explicit HookedIssuances(IssuanceStore& store) : store_(store) {}
+
+  std::function<absl::Status()> before_list;                       // an error is the answer
+  std::function<void(const PresentedCertificate&)> before_judged;  // on the threads that judge, like the next
+  std::function<void(const PresentedCertificate&)> behind_judged;
+
+  void Append(std::shared_ptr<const IssuanceRecord> record, AppendDone done) override {
+    store_.Append(std::move(record), std::move(done));
+  }
+  absl::StatusOr<IssuanceRecord> Find(const SerialNumber& serial) override { return store_.Find(serial); }
+  absl::Status List(const IssuanceFilter& filter, absl::FunctionRef<bool(const IssuanceRecord&)> visit) override {
+    if (before_list) {
+      if (absl::Status status = before_list(); !status.ok()) return status;
+    }
+    return store_.List(filter, visit);
+  }
+  absl::StatusOr<IssuanceRecord> JudgePresented(
+      const PresentedCertificate& shown,
+      const std::shared_ptr<const std::vector<std::string>>& trusted_issuers) override {
+    if (before_judged) before_judged(shown);
+    absl::StatusOr<IssuanceRecord> judged = store_.JudgePresented(shown, trusted_issuers);
+    if (behind_judged) behind_judged(shown);
+    return judged;
+  }
+  absl::StatusOr<uint64_t> CountIssuances() override { return store_.CountIssuances(); }
+
+ private:
+  IssuanceStore& store_;
+};
+
 // A key and the chain that was issued for it, as one end of TLS.
 struct HeldIdentity {
   std::unique_ptr<SoftwareKey> key = *SoftwareKey::Generate(KeyType::kEcP256);
@@ -138,7 +171,7 @@ class AgentTest : public testing::Test {
     parts.join_tokens = &join_tokens;
     parts.certificates = certificates.get();
     parts.pipeline = pipeline.get();
-    parts.issuances = &store;
+    parts.issuances = &issuances;
     parts.nodes = &store;
     parts.subscribers = &store;
     parts.authorities = manager.get();
@@ -283,6 +316,7 @@ class AgentTest : public testing::Test {
   // The real time: TLS goes by it.
   FakeClock clock{absl::Now()};
   MemoryStore store;
+  HookedIssuances issuances{store};
   const TrustDomain domain = *TrustDomain::Parse("cluster.local");
   FakeKeyStore keys;
   FakeMint mint;

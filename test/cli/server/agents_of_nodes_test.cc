@@ -26,7 +26,7 @@ class CountingLink final : public AgentLink {
  public:
   void PermitReissue(const std::vector<std::string>&, uint64_t certificates) override { permitted += certificates; }
   void RenewNow(const std::vector<std::string>&, const std::vector<std::string>&) override {}
-  void StopServing(const std::vector<std::string>&, absl::string_view) override {}
+  void StopServing(const std::vector<std::string>&, const std::vector<std::string>&, absl::string_view) override {}
   void End(const absl::Status&) override {}
   uint64_t permitted = 0;
 };
