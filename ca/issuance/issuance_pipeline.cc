@@ -26,6 +26,7 @@ constexpr absl::Duration kAuthorityPoll = absl::Milliseconds(2);
 enum Lane : size_t { kAgain, kRenewals, kBulk, kLanes };
 
 Lane LaneOf(const CallerIdentity& caller) { return caller.IsRenewal() ? kRenewals : kBulk; }
+Lane LaneOf(const SubmittedRequest& request) { return request.with_first_ones ? kBulk : LaneOf(request.caller); }
 
 absl::Status ShuttingDown() {
   return WithReason(absl::UnavailableError("issuance: the CA is shutting down; retry elsewhere or later"),
@@ -83,8 +84,8 @@ class IssuancePipeline::Impl {
 
   void Submit(SubmittedRequest request, Done done) {
     auto job = std::make_unique<Job>();
-    const Lane lane = LaneOf(request.caller);
-    job->renewal = lane == kRenewals;
+    job->renewal = request.caller.IsRenewal();
+    const Lane lane = LaneOf(request);
     job->submitted = std::move(request);
     job->done = std::move(done);
     job->submitted_at = clock_.SinceBoot();

@@ -71,10 +71,10 @@ class IssuancePipeline {
                    IssuanceStore& store, const Clock& clock, EntropySource& entropy);
   ~IssuancePipeline();
 
-  // Queues `request` and returns; never blocks. Renewals (CallerIdentity::IsRenewal) go before all others and have a
-  // queue of their own. Errors, beside those of JudgeRequest and Issuer::Issue: ResourceExhausted (queue full; reason
-  // QUEUE_FULL), Unavailable (database away, no active authority, shutting down), Unauthenticated (the token was
-  // redeemed by somebody else).
+  // Queues `request` and returns; never blocks. Renewals (CallerIdentity::IsRenewal, unless with_first_ones) go before
+  // all others and have a queue of their own. Errors, beside those of JudgeRequest and Issuer::Issue: ResourceExhausted
+  // (queue full; reason QUEUE_FULL), Unavailable (database away, no active authority, shutting down), Unauthenticated
+  // (the token was redeemed by somebody else).
   void Submit(SubmittedRequest request, Done done);
 
   // Would Submit refuse a request of `caller` at once? Then with that error, and counted: a request that will be turned

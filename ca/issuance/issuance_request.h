@@ -33,6 +33,9 @@ struct SubmittedRequest {
   std::vector<std::string> dns_names;
   // Zero: the default.
   absl::Duration lifetime;
+  // A renewal (CallerIdentity::IsRenewal) that goes with the first ones and not before them: that it is one is the
+  // caller's word, and others must not wait for it.
+  bool with_first_ones = false;
 };
 
 // Judged: the caller may hold this identity and these names, and has proved possession of the key.

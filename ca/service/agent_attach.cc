@@ -147,8 +147,8 @@ void AgentAttach::Judge() {
     this_handle.Post(
         [verdicts, judged = gate->Judge(agent)](AgentAttach& stream) { stream.OnJudged(judged, verdicts); });
   };
-  if (!streams_.parts().workers->Submit(std::move(verdict))) {
-    End(WithReason(absl::UnavailableError("attach: too many agents at once; try again"), "BUSY"));
+  if (const absl::Status room = streams_.parts().workers->Submit(agent_.node, std::move(verdict)); !room.ok()) {
+    End(room);
   }
 }
 

@@ -20,13 +20,13 @@
 #include "ca/base/clock.h"
 #include "ca/base/entropy.h"
 #include "ca/base/mutex.h"
-#include "ca/edge/worker_pool.h"
 #include "ca/rpc/router.h"
 #include "ca/rpc/stream.h"
 #include "ca/rpc/token_bucket.h"
 #include "ca/rpc/typed_stream_handle.h"
 #include "ca/service/agent_gate.h"
 #include "ca/service/agent_message.h"
+#include "ca/service/agent_workers.h"
 #include "meshca/agent/v1/agent.pb.h"
 
 namespace meshca {
@@ -40,7 +40,7 @@ class AgentStreams {
     AgentRegistry* registry = nullptr;
     EntriesFeed* entries = nullptr;
     const AgentGate* gate = nullptr;
-    WorkerPool* workers = nullptr;  // where agents are judged
+    AgentWorkers* workers = nullptr;  // where agents are judged
     const Clock* clock = nullptr;
     EntropySource* entropy = nullptr;
     absl::Duration delivered_after = absl::Seconds(60);

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/base/log.h"
+#include "ca/base/printable.h"
 #include "ca/base/status.h"
 #include "ca/edge/credentials.h"
 #include "ca/edge/edge_status.h"
@@ -32,9 +33,6 @@ constexpr rpc::UnaryOptions kSignOptions{.request_bytes_max = 1024 * 1024};
 constexpr rpc::UnaryOptions kMintOptions{.request_bytes_max = 64 * 1024};
 
 constexpr absl::Duration kTick = absl::Seconds(1);
-constexpr size_t kWorkers = 4;
-// Every agent of a large mesh may come back at once; each waits for one read of the database.
-constexpr size_t kWorkersQueue = 20'000;
 constexpr int kAudiencesMax = 16;
 
 constexpr std::memory_order kCounting = std::memory_order_relaxed;
@@ -61,7 +59,6 @@ AgentService::AgentService(Parts parts)
       registry_(*parts.subscribers, *parts.clock, parts.leaf_skew),
       entries_(parts.clock->LikelyNow()),
       gate_(*parts.certificates, *parts.issuances, *parts.nodes),
-      workers_(kWorkers, kWorkersQueue),
       streams_({&registry_, &entries_, &gate_, &workers_, parts.clock, parts.entropy, parts.delivered_after,
                 parts.hello_within}),
       revocations_({&registry_, parts.issuances, parts.nodes, parts.clock}),
@@ -221,13 +218,17 @@ void AgentService::Sign(std::shared_ptr<rpc::Call> call) {
     return refuse(Invalid("REQUESTS", absl::StrCat("sign: the message has ", request.requests_size(),
                                                    " requests; 1 to ", AgentSignCall::kRequestsMax, " are answered")));
   }
-  const AgentSignCall::Parts parts{parts_.pipeline, &registry_, &gate_, &workers_, parts_.entropy};
-  const auto sign = std::make_shared<AgentSignCall>(parts, std::move(call), *std::move(agent),
+  absl::StatusOr<AgentShares::SignPlace> place =
+      shares_.TakeSignPlace(agent->node, AsksForItselfAlone(*agent, request), parts_.clock->SinceBoot());
+  if (!place.ok()) return refuse(place.status());
+  const AgentSignCall::Parts parts{parts_.pipeline, &registry_, &entries_,    &gate_,
+                                   &shares_,        &workers_,  parts_.clock, parts_.entropy};
+  const auto sign = std::make_shared<AgentSignCall>(parts, std::move(call), *std::move(agent), *std::move(place),
                                                     [this](uint64_t issued, uint64_t refused) {
                                                       certificates_.fetch_add(issued, kCounting);
                                                       certificates_refused_.fetch_add(refused, kCounting);
                                                     });
-  sign->Submit(request, *entries_.Current());
+  sign->Start(std::move(request));
 }
 
 // --- MintJwt ---
@@ -245,35 +246,40 @@ void AgentService::MintJwt(std::shared_ptr<rpc::Call> call) {
   }
   absl::StatusOr<SpiffeId> id = SpiffeId::Parse(request.spiffe_id());
   if (!id.ok()) return RefuseToken(*call, id.status());
-  const std::shared_ptr<const NodeEntries> entries = entries_.Current();
-  const RegistrationEntry* const entry = entries->Find(request.entry_id());
-  if (entry == nullptr || !entry->IsFor(agent->node) || entry->spiffe_id != *id) {
-    return RefuseToken(*call, WithReason(absl::PermissionDeniedError(
-                                             absl::StrCat("no registration entry \"", request.entry_id().substr(0, 64),
-                                                          "\" gives ", id->uri(), " to node ", agent->node)),
-                                         entry == nullptr ? "ENTRY_GONE" : "SPIFFE_ID_NOT_ALLOWED"));
-  }
   if (parts_.jwt == nullptr) {
     return RefuseToken(*call, WithReason(absl::UnavailableError("this CA makes no JWT-SVIDs"), "JWT_KEY_MISSING"));
   }
-  const absl::Duration ttl = JwtTtlOf(*entries, agent->node, *id);
-  std::vector<std::string> audiences(request.audiences().begin(), request.audiences().end());
-  auto mint = [this, call, agent = *std::move(agent), id = *std::move(id), ttl, audiences = std::move(audiences)] {
-    if (call->cancelled()) return call->Finish(absl::CancelledError("the agent went away"));
-    // A token is recorded nowhere, so no transaction would refuse an agent that was revoked or banned.
-    if (absl::Status judged = gate_.Judge(agent); !judged.ok()) return RefuseToken(*call, judged);
-    const absl::StatusOr<MintedJwt> minted = parts_.jwt->Mint(id, audiences, ttl, parts_.clock->Now());
-    if (!minted.ok()) return RefuseToken(*call, minted.status());
-    tokens_.fetch_add(1, kCounting);
-    v1::MintJwtResponse response;
-    response.set_token(minted->token);
-    SetTime(minted->expires_at, [&] { return response.mutable_expires_at(); });
-    response.set_kid(minted->key_id);
-    call->Finish(rpc::Frame(response));
-  };
-  if (!workers_.Submit(std::move(mint))) {
-    RefuseToken(*call, WithReason(absl::UnavailableError("mint: too many requests at once; try again"), "BUSY"));
+  const std::string node = agent->node;
+  const absl::Status room = workers_.Submit(node, [this, call, agent = *std::move(agent), id = *std::move(id),
+                                                   request = std::move(request)] { Mint(*call, agent, id, request); });
+  if (!room.ok()) RefuseToken(*call, room);
+}
+
+void AgentService::Mint(rpc::Call& call, const AgentCaller& agent, const SpiffeId& id,
+                        const v1::MintJwtRequest& request) {
+  if (call.cancelled()) return call.Finish(absl::CancelledError("the agent went away"));
+  // A token is recorded nowhere, so no transaction would refuse an agent that was revoked or banned, or an entry that
+  // was deleted while the call waited.
+  if (absl::Status judged = gate_.Judge(agent); !judged.ok()) return RefuseToken(call, judged);
+  const std::shared_ptr<const NodeEntries> entries = entries_.Current();
+  const RegistrationEntry* const entry = entries->Find(request.entry_id());
+  if (entry == nullptr || !entry->IsFor(agent.node) || entry->spiffe_id != id) {
+    return RefuseToken(call, WithReason(absl::PermissionDeniedError(absl::StrCat(
+                                            "no registration entry \"",
+                                            PrintableQuoted(absl::string_view(request.entry_id()).substr(0, 64)),
+                                            "\" gives ", id.uri(), " to node ", agent.node)),
+                                        entry == nullptr ? "ENTRY_GONE" : "SPIFFE_ID_NOT_ALLOWED"));
   }
+  const std::vector<std::string> audiences(request.audiences().begin(), request.audiences().end());
+  const absl::StatusOr<MintedJwt> minted =
+      parts_.jwt->Mint(id, audiences, JwtTtlOf(*entries, agent.node, id), parts_.clock->Now());
+  if (!minted.ok()) return RefuseToken(call, minted.status());
+  tokens_.fetch_add(1, kCounting);
+  v1::MintJwtResponse response;
+  response.set_token(minted->token);
+  SetTime(minted->expires_at, [&] { return response.mutable_expires_at(); });
+  response.set_kid(minted->key_id);
+  call.Finish(rpc::Frame(response));
 }
 
 void AgentService::RefuseToken(rpc::Call& call, const absl::Status& why) {

@@ -21,7 +21,6 @@
 #include "ca/base/entropy.h"
 #include "ca/base/judged_clock.h"
 #include "ca/base/serial_executor.h"
-#include "ca/edge/worker_pool.h"
 #include "ca/identity/node_store.h"
 #include "ca/issuance/issuance_pipeline.h"
 #include "ca/issuance/issuance_store.h"
@@ -31,6 +30,8 @@
 #include "ca/service/agent_attach.h"
 #include "ca/service/agent_gate.h"
 #include "ca/service/agent_revocations.h"
+#include "ca/service/agent_shares.h"
+#include "ca/service/agent_workers.h"
 #include "ca/subscribers/subscriber_store.h"
 
 namespace meshca {
@@ -110,6 +111,7 @@ class AgentService {
   void OnJoiner(const std::shared_ptr<rpc::Call>& call, absl::StatusOr<CallerIdentity> caller);
   void FinishJoin(rpc::Call& call, const std::string& node, absl::StatusOr<IssuedCertificate> issued);
   void RefuseJoin(rpc::Call& call, const absl::Status& why);
+  void Mint(rpc::Call& call, const AgentCaller& agent, const SpiffeId& id, const agent::v1::MintJwtRequest& request);
   void RefuseToken(rpc::Call& call, const absl::Status& why);
   void OnAuthorities(const std::shared_ptr<const AuthoritySnapshot>& snapshot);
 
@@ -117,7 +119,8 @@ class AgentService {
   AgentRegistry registry_;
   EntriesFeed entries_;
   const AgentGate gate_;
-  WorkerPool workers_;
+  AgentShares shares_;
+  AgentWorkers workers_;
   AgentStreams streams_;
   AgentRevocations revocations_;
   SerialExecutor executor_;  // what is done every second

@@ -115,10 +115,48 @@ absl::StatusOr<SubmittedRequest> JudgeAgentRequest(const AgentCaller& agent, con
   return submitted;
 }
 
-AgentSignCall::AgentSignCall(Parts parts, std::shared_ptr<rpc::Call> call, AgentCaller agent, Ended ended)
-    : parts_(parts), call_(std::move(call)), agent_(std::move(agent)), ended_(std::move(ended)) {}
+bool AsksForItselfAlone(const AgentCaller& agent, const v1::SignRequest& request) {
+  return request.requests_size() == 1 && request.requests(0).spiffe_id() == agent.id.uri();
+}
 
-void AgentSignCall::Submit(const v1::SignRequest& request, const NodeEntries& entries) {
+AgentSignCall::AgentSignCall(Parts parts, std::shared_ptr<rpc::Call> call, AgentCaller agent,
+                             AgentShares::SignPlace place, Ended ended)
+    : parts_(parts),
+      call_(std::move(call)),
+      agent_(std::move(agent)),
+      place_(std::move(place)),
+      ended_(std::move(ended)) {}
+
+void AgentSignCall::Start(v1::SignRequest request) {
+  if (parts_.shares->MayBeServed(agent_, parts_.registry->verdicts(), parts_.clock->SinceBoot())) {
+    return Submit(request);
+  }
+  // The store judges the agent in the transaction that records. By then 64 signatures were verified and 64 made, which
+  // an agent that was banned, on a connection that it has just opened, must not be able to cause again and again.
+  const int requests = request.requests_size();
+  const absl::Status room = parts_.workers->Submit(
+      agent_.node, [self = shared_from_this(), request = std::move(request)] { self->JudgeAndSubmit(request); });
+  if (!room.ok()) Fail(room, requests);
+}
+
+void AgentSignCall::JudgeAndSubmit(const v1::SignRequest& request) {
+  if (call_->cancelled()) return Fail(absl::CancelledError("the agent went away"), request.requests_size());
+  const uint64_t verdicts = parts_.registry->verdicts();
+  if (const absl::Status judged = parts_.gate->Judge(agent_); !judged.ok()) {
+    return Fail(judged, request.requests_size());
+  }
+  parts_.shares->RememberServed(agent_, verdicts, parts_.clock->SinceBoot());
+  Submit(request);
+}
+
+void AgentSignCall::Fail(const absl::Status& why, int requests) {
+  std::move(ended_)(0, static_cast<uint64_t>(requests));
+  place_.GiveBack();
+  call_->Finish(CsrEdgeStatus(why, kSignMethod, *parts_.entropy));
+}
+
+void AgentSignCall::Submit(const v1::SignRequest& request) {
+  const std::shared_ptr<const NodeEntries> entries = parts_.entries->Current();
   const int count = request.requests_size();
   {
     MutexLock lock(mutex_);
@@ -126,25 +164,23 @@ void AgentSignCall::Submit(const v1::SignRequest& request, const NodeEntries& en
     // One more, so that the call does not end while requests are still being submitted.
     left_ = count + 1;
   }
-  const auto submit = [&](int place, SubmittedRequest submitted) {
-    const bool own = submitted.spiffe_id == agent_.id;
-    parts_.pipeline->Submit(std::move(submitted),
-                            [self = shared_from_this(), place, own](absl::StatusOr<IssuedCertificate> issued) {
-                              self->Answer(place, own, std::move(issued));
-                            });
-  };
-  std::vector<std::pair<int, SubmittedRequest>> first_ones;
+  const absl::Duration now = parts_.clock->SinceBoot();
+  std::vector<std::pair<SubmittedRequest, IssuancePipeline::Done>> submissions;
+  submissions.reserve(static_cast<size_t>(count));
   for (int place = 0; place < count; ++place) {
-    absl::StatusOr<SubmittedRequest> submitted = JudgeAgentRequest(agent_, entries, request.requests(place));
+    absl::StatusOr<SubmittedRequest> submitted = JudgeAgentRequest(agent_, *entries, request.requests(place));
     if (!submitted.ok()) {
       Refuse(place, submitted.status());
-    } else if (submitted->caller.IsRenewal()) {
-      submit(place, *std::move(submitted));
-    } else {
-      first_ones.emplace_back(place, *std::move(submitted));
+      continue;
     }
+    submitted->with_first_ones = !submitted->caller.IsRenewal() || !parts_.shares->TakeRenewal(agent_.node, now);
+    const bool own = submitted->spiffe_id == agent_.id;
+    submissions.push_back(
+        {*std::move(submitted), [self = shared_from_this(), place, own](absl::StatusOr<IssuedCertificate> issued) {
+           self->Answer(place, own, std::move(issued));
+         }});
   }
-  for (auto& [place, submitted] : first_ones) submit(place, std::move(submitted));
+  for (auto& [submitted, done] : submissions) parts_.pipeline->Submit(std::move(submitted), std::move(done));
   Count();
 }
 
@@ -193,11 +229,13 @@ void AgentSignCall::Finish() {
     // What was issued before the agent was refused must not get lost on the way: then each answer stands for itself.
     if (issued > 0 || !agent_refused_) response = rpc::Frame(response_);
   }
+  // Before the answer leaves: the agent's next call may come at once.
+  place_.GiveBack();
   if (response != nullptr) return call_->Finish(std::move(response));
   // The inventory is asked, on a thread that may wait for it: this one may be the store's own.
-  if (!parts_.workers->Submit([self = shared_from_this()] { self->FinishByTheAgentsStanding(); })) {
-    call_->Finish(absl::UnavailableError("sign: too many requests at once; try again"));
-  }
+  const absl::Status room =
+      parts_.workers->Submit(agent_.node, [self = shared_from_this()] { self->FinishByTheAgentsStanding(); });
+  if (!room.ok()) call_->Finish(CsrEdgeStatus(room, kSignMethod, *parts_.entropy));
 }
 
 void AgentSignCall::FinishByTheAgentsStanding() {

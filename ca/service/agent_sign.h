@@ -12,13 +12,16 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "ca/agents/agent_registry.h"
+#include "ca/agents/entries_feed.h"
 #include "ca/agents/node_entries.h"
+#include "ca/base/clock.h"
 #include "ca/base/entropy.h"
 #include "ca/base/mutex.h"
-#include "ca/edge/worker_pool.h"
 #include "ca/issuance/issuance_pipeline.h"
 #include "ca/rpc/call.h"
 #include "ca/service/agent_gate.h"
+#include "ca/service/agent_shares.h"
+#include "ca/service/agent_workers.h"
 #include "meshca/agent/v1/agent.pb.h"
 
 namespace meshca {
@@ -29,27 +32,40 @@ namespace meshca {
 absl::StatusOr<SubmittedRequest> JudgeAgentRequest(const AgentCaller& agent, const NodeEntries& entries,
                                                    const agent::v1::CertificateRequest& request);
 
-// Collects the answers and finishes the call with the last one. Shared by its requests' callbacks. Thread-safe.
+// Does `request` ask for nothing but the own certificate of `agent`?
+bool AsksForItselfAlone(const AgentCaller& agent, const agent::v1::SignRequest& request);
+
+// Judges the agent, unless that was done just now, has everything signed, collects the answers and finishes the call
+// with the last one. Shared by its requests' callbacks. Thread-safe.
 class AgentSignCall final : public std::enable_shared_from_this<AgentSignCall> {
  public:
   static constexpr int kRequestsMax = 64;
   struct Parts {  // all outlive the call
     IssuancePipeline* pipeline = nullptr;
     AgentRegistry* registry = nullptr;
+    const EntriesFeed* entries = nullptr;
     const AgentGate* gate = nullptr;
-    WorkerPool* workers = nullptr;
+    AgentShares* shares = nullptr;
+    AgentWorkers* workers = nullptr;
+    const Clock* clock = nullptr;
     EntropySource* entropy = nullptr;
   };
   // How it went: so many were issued, so many refused.
   using Ended = absl::AnyInvocable<void(uint64_t issued, uint64_t refused) &&>;
 
-  AgentSignCall(Parts parts, std::shared_ptr<rpc::Call> call, AgentCaller agent, Ended ended);
+  AgentSignCall(Parts parts, std::shared_ptr<rpc::Call> call, AgentCaller agent, AgentShares::SignPlace place,
+                Ended ended);
 
-  // Once. Gives everything to the pipeline at once, so that it is recorded together; renewals before what is asked for
-  // for the first time. Does not block.
-  void Submit(const agent::v1::SignRequest& request, const NodeEntries& entries);
+  // Once. Does not block.
+  void Start(agent::v1::SignRequest request);
 
  private:
+  void JudgeAndSubmit(const agent::v1::SignRequest& request);
+  // Gives everything to the pipeline at once, so that it is recorded together; renewals before what is asked for for
+  // the first time.
+  void Submit(const agent::v1::SignRequest& request);
+  // The whole call, which has `requests` of them.
+  void Fail(const absl::Status& why, int requests);
   // `own`: it was the agent's own certificate.
   void Answer(int place, bool own, absl::StatusOr<IssuedCertificate> issued);
   void Refuse(int place, const absl::Status& why);
@@ -60,6 +76,7 @@ class AgentSignCall final : public std::enable_shared_from_this<AgentSignCall> {
   const Parts parts_;
   const std::shared_ptr<rpc::Call> call_;
   const AgentCaller agent_;
+  AgentShares::SignPlace place_;  // given back by whoever answers the call
   Ended ended_;
 
   Mutex mutex_;

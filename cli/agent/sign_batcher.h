@@ -22,8 +22,8 @@ namespace meshca::agent {
 struct SignBatcherOptions {
   // Of one message; the protocol allows 64.
   size_t batch_max = 64;
-  // Messages under way at once. Beyond the first, only full ones are sent.
-  size_t in_flight_max = 4;
+  // Messages under way at once, as many as the CA takes of one node. Beyond the first, only full ones are sent.
+  size_t in_flight_max = 2;
   // Requests that wait for their turn; more are told ResourceExhausted.
   size_t waiting_max = 4096;
 };

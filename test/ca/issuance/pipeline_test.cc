@@ -280,6 +280,38 @@ TEST(IssuancePipeline, AFullQueueAnswersAtOnceAndRenewalsHaveRoomOfTheirOwn) {
   EXPECT_EQ(h.pipeline.Stats().renewals_issued, 1u);
 }
 
+TEST(IssuancePipeline, ARenewalThatGoesWithTheFirstOnesWaitsItsTurn) {
+  Harness h({.threads = 1});
+  Event entered, leave;
+  std::atomic<bool> first{true};
+  h.store.OnAppend([&](const IssuanceRecord&) {
+    if (!first.exchange(false)) return;
+    entered.Set();
+    leave.Wait();
+  });
+  std::vector<std::string> order;
+  Mutex mutex;
+  const auto submit = [&](const std::string& name, bool renewal, bool with_first_ones) {
+    SubmittedRequest request = WebRequest(Key());
+    if (renewal) request.caller.parent_serial = "00ff";
+    request.with_first_ones = with_first_ones;
+    h.pipeline.Submit(std::move(request), [&mutex, &order, name](Result result) {
+      EXPECT_TRUE(result.ok()) << result.status();
+      MutexLock lock(mutex);
+      order.push_back(name);
+    });
+  };
+  submit("busy", false, false);
+  entered.Wait();
+  submit("first one", false, false);
+  submit("claimed renewal", true, true);
+  submit("renewal", true, false);
+  leave.Set();
+  h.pipeline.Shutdown();
+  EXPECT_THAT(order, testing::ElementsAre("busy", "renewal", "first one", "claimed renewal"));
+  EXPECT_EQ(h.pipeline.Stats().renewals_issued, 2u);
+}
+
 TEST(IssuancePipeline, SignsAgainWithTheNewestAuthorityWhenAnActivationOvertakesARecord) {
   Harness h;
   const auto next = NewSnapshot(h.clock.Now(), 2);

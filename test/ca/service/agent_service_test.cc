@@ -239,7 +239,119 @@ TEST_F(AgentServiceTest, RefusesABannedNodeWithWords) {
               StatusIs(Code::kPermissionDenied, AllOf(HasSubstr("banned"), Not(HasSubstr("stolen")))));
 }
 
+// Signatures cost more than one look into the inventory.
+TEST_F(AgentServiceTest, SignsNothingForABannedNodeNotEvenInVain) {
+  const HeldIdentity agent = Joined("web-1");
+  const RegistrationEntry web = AddEntry("web", "/web", {"web-1"});
+  Signed(agent, web);
+  ASSERT_THAT(store.BanNode("web-1", "stolen from the rack", Audit()), IsOk());
+  ASSERT_THAT(service->RevokedChanged(), IsOk());
+  const uint64_t submitted = pipeline->Stats().submitted;
+  EXPECT_THAT(Sign(agent, std::vector<agent_v1::CertificateRequest>(64, Wants(HeldIdentity(), web))),
+              StatusIs(Code::kPermissionDenied, HasSubstr("banned")));
+  EXPECT_EQ(pipeline->Stats().submitted, submitted);
+  EXPECT_EQ(service->Stats().certificates_refused, 64u);
+}
+
+TEST_F(AgentServiceTest, SignsTwoCallsOfANodeAtATimeAndSaysSo) {
+  const HeldIdentity agent = Joined("web-1");
+  const HeldIdentity other = Joined("web-2");
+  const RegistrationEntry web = AddEntry("web", "/web", {"web-*"});
+  agent_v1::SignRequest request;
+  *request.add_requests() = Wants(HeldIdentity(), web);
+  agent_v1::SignRequest own;
+  own.add_requests()->set_csr(HeldIdentity().csr());
+  own.mutable_requests(0)->set_spiffe_id("spiffe://cluster.local/meshca/agent/web-1");
+  store.HoldAppends(1000);
+  const rpc::SslContextPtr tls = Tls(&agent);
+  rpc::H2Client client(address, tls.get());
+  const std::string method = "/meshca.agent.v1.Agent/Sign";
+  const std::vector<int32_t> admitted = {client.Start(method, request.SerializeAsString()),
+                                         client.Start(method, request.SerializeAsString()),
+                                         client.Start(method, own.SerializeAsString())};
+  const rpc::Reply refused = client.Call(method, request.SerializeAsString());
+  EXPECT_EQ(refused.status(), static_cast<int>(Code::kResourceExhausted));
+  EXPECT_THAT(refused.Find("grpc-message"), HasSubstr("2 calls of node web-1"));
+  for (const int32_t stream : admitted) EXPECT_FALSE(client.reply(stream).closed);
+  // Its share alone is used up.
+  const rpc::SslContextPtr other_tls = Tls(&other);
+  rpc::H2Client other_client(address, other_tls.get());
+  const int32_t others = other_client.Start(method, request.SerializeAsString());
+  EXPECT_TRUE(other_client.RunUntil([&] { return pipeline->Stats().in_flight == 4; }));
+  store.ReleaseAppends();
+  for (const int32_t stream : admitted) {
+    ASSERT_TRUE(client.WaitClosed(stream));
+    EXPECT_EQ(client.reply(stream).status(), 0) << client.reply(stream).Find("grpc-message");
+  }
+  ASSERT_TRUE(other_client.WaitClosed(others));
+  EXPECT_EQ(other_client.reply(others).status(), 0);
+  EXPECT_THAT(AnswerOf<agent_v1::SignResponse>(client.Call(method, request.SerializeAsString())), IsOk());
+}
+
 // --- MintJwt ---
+
+TEST_F(AgentServiceTest, ServesNodesInTurnsHoweverMuchOneOfThemAsksFor) {
+  const HeldIdentity greedy = Joined("web-1");
+  const HeldIdentity other = Joined("web-2");
+  const RegistrationEntry web = AddEntry("web", "/web", {"web-*"});
+  agent_v1::MintJwtRequest request;
+  request.set_spiffe_id(web.spiffe_id.uri());
+  request.set_entry_id("web");
+  request.add_audiences("shop");
+  Mutex mutex;
+  CondVar changed;
+  bool open = false;
+  std::vector<std::string> judged;  // whose, in order
+  issuances.before_judged = [&](const PresentedCertificate& shown) {
+    MutexLock lock(mutex);
+    judged.push_back(shown.serial);
+    while (!open) changed.Wait(mutex);
+  };
+  const std::string method = "/meshca.agent.v1.Agent/MintJwt";
+  const auto ask = [&](rpc::H2Client& client, int times) {
+    std::vector<int32_t> calls;
+    for (int i = 0; i < times; ++i) calls.push_back(client.Start(method, request.SerializeAsString()));
+    // Once a later call of the connection is answered those before it are waiting.
+    client.Call("/meshca.agent.v1.Agent/Sign", "");
+    return calls;
+  };
+  const rpc::SslContextPtr greedy_tls = Tls(&greedy);
+  const rpc::SslContextPtr other_tls = Tls(&other);
+  rpc::H2Client greedy_client(address, greedy_tls.get());
+  rpc::H2Client other_client(address, other_tls.get());
+  const std::vector<int32_t> many = ask(greedy_client, 60);
+  const std::vector<int32_t> one = ask(other_client, 1);
+  {
+    MutexLock lock(mutex);
+    open = true;
+  }
+  changed.NotifyAll();
+  for (const int32_t stream : many) {
+    ASSERT_TRUE(greedy_client.WaitClosed(stream));
+    EXPECT_EQ(greedy_client.reply(stream).status(), 0);
+  }
+  ASSERT_TRUE(other_client.WaitClosed(one[0]));
+  EXPECT_EQ(other_client.reply(one[0]).status(), 0);
+  MutexLock lock(mutex);
+  const auto turn = std::find(judged.begin(), judged.end(), other.serial()) - judged.begin();
+  // Behind the four that were under way, and one of the other node for each thread.
+  EXPECT_LE(turn, 8);
+}
+
+TEST_F(AgentServiceTest, MintsNothingByAnEntryThatWasDeletedWhileTheCallWaited) {
+  const HeldIdentity agent = Joined("web-1");
+  const RegistrationEntry web = AddEntry("web", "/web", {"web-1"});
+  issuances.before_judged = [&](const PresentedCertificate&) {
+    service->EntriesChanged([] { return std::make_shared<const NodeEntries::List>(); });
+  };
+  agent_v1::MintJwtRequest request;
+  request.set_spiffe_id(web.spiffe_id.uri());
+  request.set_entry_id("web");
+  request.add_audiences("shop");
+  EXPECT_THAT(Call<agent_v1::MintJwtResponse>("MintJwt", request, &agent),
+              StatusIs(Code::kPermissionDenied, HasSubstr("no registration entry \"web\"")));
+  EXPECT_EQ(service->Stats().tokens, 0u);
+}
 
 TEST_F(AgentServiceTest, MintsForIdentitiesOfTheNodeTheLongestThatAnEntryGives) {
   const HeldIdentity agent = Joined("web-1");
