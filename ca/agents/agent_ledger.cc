@@ -57,7 +57,14 @@ struct AgentLedger::Agent {
   absl::Duration heard_at;           // when the stream said something last
   absl::Duration reported_at;
   absl::Duration comes_back_until;  // until when `row` counts beside the reports
-  std::string own_authority_id;
+  std::string own_authority_id;     // of the certificate that the stream showed
+  // Of those that were issued for the agent itself and that no stream has shown yet. It may never get them, or not use
+  // them (a lost answer, a full disk), and it may do so at any time until they end. Each authority once.
+  struct OwnIssued {
+    std::string authority_id;
+    absl::Duration until;  // since boot
+  };
+  std::vector<OwnIssued> own_issued;
   struct Recent {
     std::string authority_id;
     absl::Duration at;
@@ -88,6 +95,9 @@ void AgentLedger::Change(Agent& agent) {
 AgentLedger::Holding AgentLedger::HoldingOf(const Agent& agent, absl::Duration since_boot) const {
   Holding holding;
   if (!agent.own_authority_id.empty()) holding.authorities.push_back(agent.own_authority_id);
+  for (const Agent::OwnIssued& issued : agent.own_issued) {
+    if (since_boot < issued.until) AddOnce(issued.authority_id, holding.authorities);
+  }
   const bool remembered = !agent.attached() || !agent.report.has_value() || since_boot < agent.comes_back_until;
   if (agent.attached() && agent.report.has_value()) {
     const HeldReport& report = *agent.report;
@@ -183,6 +193,11 @@ AgentLedger::Attachment AgentLedger::Attach(const ArrivedAgent& info, const Mome
   row.certificate_expires = std::max(row.certificate_expires, info.not_after);
   agent.info = info;
   agent.own_authority_id = info.authority_id;
+  // What is shown is the newest that it has. Where that is none of those issued meanwhile, they are still under way.
+  const bool shows_issued =
+      std::any_of(agent.own_issued.begin(), agent.own_issued.end(),
+                  [&](const Agent::OwnIssued& issued) { return issued.authority_id == info.authority_id; });
+  if (shows_issued) agent.own_issued.clear();
   agent.report.reset();
   agent.heard_at = now.since_boot;
   agent.comes_back_until = known && info.fresh_process ? now.since_boot + kComeBack : absl::ZeroDuration();
@@ -231,8 +246,13 @@ void AgentLedger::Issued(absl::string_view node, const NodeLeaf& leaf, const Mom
   if (found == agents_.end()) return;
   Agent& agent = *found->second;
   agent.row.certificate_expires = std::max(agent.row.certificate_expires, leaf.not_after);
-  if (leaf.own && agent.attached()) {
-    agent.own_authority_id = leaf.authority_id;
+  if (leaf.own) {
+    std::vector<Agent::OwnIssued>& issued = agent.own_issued;
+    issued.erase(std::remove_if(issued.begin(), issued.end(),
+                                [&](const Agent::OwnIssued& one) { return one.authority_id == leaf.authority_id; }),
+                 issued.end());
+    if (issued.size() >= HeldReport::kUnderMax) issued.erase(issued.begin());
+    issued.push_back({leaf.authority_id, now.since_boot + (leaf.not_after - now.time)});
     return;
   }
   const auto known = std::find_if(agent.issued.begin(), agent.issued.end(), [&](const Agent::Recent& recent) {
@@ -327,6 +347,8 @@ std::vector<AgentLedger::Stale> AgentLedger::FindStale(absl::FunctionRef<bool(ab
     Stale one;
     one.stream = agent->stream;
     one.own = !agent->own_authority_id.empty() && is_stale(agent->own_authority_id);
+    // One that was issued and is not shown: once the agent has a newer one, and shows that, it counts no more.
+    for (const Agent::OwnIssued& issued : agent->own_issued) one.own |= is_stale(issued.authority_id);
     if (agent->report.has_value()) {
       for (const HeldUnder& under : agent->report->under) {
         if (under.certificates == 0 || !is_stale(under.authority_id)) continue;

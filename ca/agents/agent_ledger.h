@@ -44,7 +44,7 @@ struct ArrivedAgent {
 struct NodeLeaf {
   std::string authority_id;
   absl::Time not_after;
-  bool own = false;  // the agent's own, in place of the one before
+  bool own = false;  // the agent's own; in place of the one before once a stream shows it
 };
 
 // One agent, for people.
@@ -77,6 +77,9 @@ struct AgentStats {
 // CA has published, certificates whose authority is not told count as stale ones, and a certificate that was issued
 // moments ago counts until a report can have known of it. An agent whose process is new speaks for consumers that have
 // not come back yet: for kComeBack what was remembered counts beside what it reports.
+//
+// The agent's own certificate is the one that its stream showed. One that was issued since counts beside it until a
+// stream shows that one: the answer may be lost, or the agent unable to keep it.
 //
 // An agent that left is remembered, with the least that its node held, until its node's certificates have ended.
 //
@@ -135,7 +138,7 @@ class AgentLedger {
     AgentStreamId stream = AgentStreamId::kNone;
     uint64_t certificates = 0;               // of workloads
     std::vector<std::string> authority_ids;  // theirs
-    bool own = false;                        // the agent's own certificate is one
+    bool own = false;                        // the agent's own is one: it shows it, or may have it and not show it yet
   };
   std::vector<Stale> FindStale(absl::FunctionRef<bool(absl::string_view authority_id)> stale) const;
 

@@ -143,21 +143,24 @@ uint64_t AgentRegistry::Reissue(absl::FunctionRef<bool(absl::string_view)> stale
   MutexLock lock(mutex_);
   const std::vector<AgentLedger::Stale> found = ledger_.FindStale(stale);
   uint64_t left = 0;
+  const auto may_be_told = [since_boot](const Link& link) { return link.renew_told + kRenewWait <= since_boot; };
   std::vector<PermitShare::Want> wants;
   absl::flat_hash_map<AgentStreamId, const AgentLedger::Stale*> by_stream;
   for (const AgentLedger::Stale& one : found) {
     left += one.certificates + (one.own ? 1 : 0);
     by_stream.emplace(one.stream, &one);
-    // Its own certificate takes from the same budget, in its turn.
-    const uint64_t wanted = one.certificates + (one.own ? 1 : 0);
-    wants.push_back({one.stream, wanted});
+    // Its own certificate takes from the same budget, in its turn, and once in kRenewWait.
+    const auto link = links_.find(one.stream);
+    const bool tell = one.own && link != links_.end() && may_be_told(link->second);
+    const uint64_t wanted = one.certificates + (tell ? 1 : 0);
+    if (wanted > 0) wants.push_back({one.stream, wanted});
   }
   for (const PermitShare::Grant& grant : permits_.Share(std::move(wants), per_second, since_boot)) {
     const auto link = links_.find(grant.stream);
     if (link == links_.end()) continue;
     const AgentLedger::Stale& one = *by_stream.at(grant.stream);
     uint64_t certificates = grant.certificates;
-    if (one.own && link->second.renew_told + kRenewWait <= since_boot) {
+    if (one.own && may_be_told(link->second)) {
       link->second.renew_told = since_boot;
       link->second.link->RenewNow({ledger_.SpiffeIdOf(link->second.node)}, {});
       --certificates;

@@ -100,7 +100,8 @@ class AgentRegistry final : public EvidenceSource {
   // How many certificates under `stale` authorities those hold that are attached, the agents' own among them.
   uint64_t CountStale(absl::FunctionRef<bool(absl::string_view authority_id)> stale) const;
   // Grants permits for certificates under `stale` authorities, at most `per_second` in any second, and has agents whose
-  // own certificate is one of them renew it within the same budget. Returns CountStale.
+  // own certificate is one of them renew it within the same budget. They are told so again after a minute, until they
+  // show another one. Returns CountStale.
   uint64_t Reissue(absl::FunctionRef<bool(absl::string_view authority_id)> stale, double per_second);
 
   // One certificate and the node that holds it.

@@ -15,6 +15,7 @@ using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::Not;
+using ::testing::Pair;
 using ::testing::SizeIs;
 using ::testing::UnorderedElementsAre;
 
@@ -159,7 +160,8 @@ TEST(AgentLedger, CountsACertificateThatNoReportCanHaveKnownOf) {
   EXPECT_THAT(Judged(ledger, At(16)), SizeIs(1));
 }
 
-TEST(AgentLedger, TakesTheAgentsOwnCertificateByWhatWasIssued) {
+// The CA has signed; whether the agent has the answer, and could keep it, is known when it shows the certificate.
+TEST(AgentLedger, TakesTheAgentsOwnCertificateByWhatItShows) {
   AgentLedger ledger(kBeat);
   ledger.SetTrust(5);
   const auto attached = ledger.Attach(Agent(), At(0));
@@ -168,8 +170,33 @@ TEST(AgentLedger, TakesTheAgentsOwnCertificateByWhatWasIssued) {
   ASSERT_THAT(ledger.FindStale(stale), SizeIs(1));
   EXPECT_TRUE(ledger.FindStale(stale)[0].own);
   ledger.Issued("web-1", {"new", kStart + absl::Hours(48), true}, At(2));
+  ledger.Report(attached.stream, AllHold(5), At(60));
+  EXPECT_THAT(ledger.FindStale(stale), SizeIs(1));
+  EXPECT_THAT(Judged(ledger, At(60)), UnorderedElementsAre(Pair("agent:web-1", Pair(5u, "old")),
+                                                           Pair("agent:web-1/under/new", Pair(5u, "new"))));
+  // It comes back with the old one: the answer was lost, or its disk was full.
+  const auto again = ledger.Attach(Agent(), At(61));
+  ledger.Report(again.stream, AllHold(5), At(62));
+  EXPECT_THAT(ledger.FindStale(stale), SizeIs(1));
+  EXPECT_THAT(Judged(ledger, At(62)), SizeIs(2));
+  ArrivedAgent renewed = Agent();
+  renewed.authority_id = "new";
+  const auto last = ledger.Attach(renewed, At(63));
+  ledger.Report(last.stream, AllHold(5), At(64));
   EXPECT_THAT(ledger.FindStale(stale), IsEmpty());
-  EXPECT_EQ(Judged(ledger, At(2)).at("agent:web-1").second, "new");
+  EXPECT_THAT(Judged(ledger, At(64)), ElementsAre(Pair("agent:web-1", Pair(5u, "new"))));
+}
+
+// The agent is remembered with both while it is away.
+TEST(AgentLedger, CountsACertificateOfTheAgentsThatItNeverShowedUntilThatEnds) {
+  AgentLedger ledger(kBeat);
+  ledger.SetTrust(5);
+  const auto attached = ledger.Attach(Agent(), At(0));
+  ledger.Report(attached.stream, AllHold(5), At(1));
+  ledger.Issued("web-1", {"older", kStart + absl::Hours(1), true}, At(2));
+  EXPECT_TRUE(ledger.FindStale([](absl::string_view id) { return id == "older"; })[0].own);
+  EXPECT_THAT(Judged(ledger, At(absl::Minutes(59))), SizeIs(2));
+  EXPECT_THAT(Judged(ledger, At(absl::Minutes(61))), SizeIs(1));
 }
 
 TEST(AgentLedger, CountsWhatIsStaleItself) {

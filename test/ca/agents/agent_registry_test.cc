@@ -204,10 +204,35 @@ TEST_F(AgentRegistryTest, HasAgentsRenewTheirOwnCertificateWithinTheSameBudget) 
   EXPECT_THAT(links[1]->renew_ids, SizeIs(1));
   EXPECT_THAT(links[2]->renew_ids, IsEmpty());
   clock.Advance(absl::Seconds(1));
+  // What is issued is not held yet: the agent shows it once it is.
   registry->Issued("web-0", {"new", clock.Now() + absl::Hours(24), true});
+  EXPECT_EQ(registry->CountStale(is_stale), 3u);
+  members[0] = registry->Attach(Node("web-0"), links[0]);
   EXPECT_EQ(registry->Reissue(is_stale, 2), 2u);
   EXPECT_THAT(links[2]->renew_ids, SizeIs(1));
   EXPECT_EQ(links[0]->permitted + links[1]->permitted + links[2]->permitted, 0u);
+}
+
+TEST_F(AgentRegistryTest, TellsAnAgentAgainToRenewWhileItShowsTheOldCertificate) {
+  const auto link = std::make_shared<ToldLink>();
+  ArrivedAgent agent = Node("web-1");
+  agent.authority_id = "old";
+  AgentRegistry::Member member = registry->Attach(agent, link);
+  const auto is_stale = [](absl::string_view id) { return id == "old"; };
+  EXPECT_EQ(registry->Reissue(is_stale, 10), 1u);
+  EXPECT_THAT(link->renew_ids, SizeIs(1));
+  // Signed, and the answer is lost.
+  registry->Issued("web-1", {"new", clock.Now() + absl::Hours(24), true});
+  clock.Advance(absl::Seconds(59));
+  EXPECT_EQ(registry->Reissue(is_stale, 10), 1u);
+  EXPECT_THAT(link->renew_ids, SizeIs(1));
+  clock.Advance(absl::Seconds(1));
+  EXPECT_EQ(registry->Reissue(is_stale, 10), 1u);
+  EXPECT_THAT(link->renew_ids, SizeIs(2));
+  // It shows the one that was issued the second time.
+  agent.authority_id = "new";
+  member = registry->Attach(agent, link);
+  EXPECT_EQ(registry->Reissue(is_stale, 10), 0u);
 }
 
 TEST_F(AgentRegistryTest, TellsOfRevokedCertificatesOnceAndWhoeverAttachesLater) {
