@@ -89,6 +89,7 @@ std::shared_ptr<const EntrySnapshot> EntryCache::Current() const {
 absl::Status EntryCache::Reload(EntryStore& store) {
   MutexLock reload(reload_);
   absl::StatusOr<std::vector<RegistrationEntry>> entries = store.ListEntries();
+  stale_.store(!entries.ok(), std::memory_order_release);
   if (!entries.ok()) return Annotate(entries.status(), "registration entries");
   Publish(*std::move(entries));
   return absl::OkStatus();

@@ -2,6 +2,7 @@
 #ifndef MESHCA_CA_AUTHN_ENTRY_CACHE_H_
 #define MESHCA_CA_AUTHN_ENTRY_CACHE_H_
 
+#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -55,11 +56,14 @@ class EntryCache {
   // Reads all entries and publishes them. Whoever changes entries calls it afterwards; calls run one at a time, so the
   // last one sees every change made before it. Blocks on the database. On an error the old snapshot stays.
   absl::Status Reload(EntryStore& store);
+  // The last Reload failed, so what is in memory may be older than what was committed: reload again soon.
+  bool stale() const { return stale_.load(std::memory_order_acquire); }
 
   // Publishes entries that come from elsewhere than a store: an agent is told its own by the CA.
   void Publish(std::vector<RegistrationEntry> entries);
 
  private:
+  std::atomic<bool> stale_{false};
   Mutex reload_;  // held across the read, so that an older answer never replaces a newer one
   mutable Mutex mutex_;
   std::shared_ptr<const EntrySnapshot> current_ ABSL_GUARDED_BY(mutex_) =

@@ -53,6 +53,8 @@ namespace {
 
 // How long a jump of the wall clock may go unnoticed.
 constexpr absl::Duration kLookAtClock = absl::Seconds(1);
+// Between two tries to read the registration entries again, after one that failed.
+constexpr absl::Duration kReadAgain = absl::Seconds(1);
 
 // Members stand in order of construction; Stop takes down what runs, the destructors the rest in reverse.
 class MeshcaServer final : public Server {
@@ -77,6 +79,8 @@ class MeshcaServer final : public Server {
   sds::SdsService::Parts SdsParts();
   AgentService::Parts AgentParts();
   void TellAgentsOfEntries();
+  // Reads the registration entries and tells everybody who serves by them.
+  absl::Status TakeEntries();
   RotationDriver::Parts RotationParts();
   AdminContext AdminParts();
   ConnectionJudge::Parts JudgeParts();
@@ -381,11 +385,9 @@ AdminContext MeshcaServer::AdminParts() {
   context.entry_applies = state_->store.get();
   context.nodes = state_->store.get();
   context.entries_changed = [this] {
-    absl::Status reloaded = state_->entries.Reload(*state_->store);
-    sds_->EntriesChanged();
-    TellAgentsOfEntries();
-    judge_->JudgeEverybody();  // an entry that is gone may have given somebody his right
-    return reloaded;
+    absl::Status taken = TakeEntries();
+    if (!taken.ok()) maintenance_->Wake();  // reads them again until it succeeds
+    return taken;
   };
   context.attached_agent = [this](absl::string_view node) -> std::optional<AttachedAgent> {
     const std::optional<AgentView> agent = agents_->registry().Find(node);
@@ -395,6 +397,14 @@ AdminContext MeshcaServer::AdminParts() {
   context.judge_connections = [this] { judge_->JudgeEverybody(); };
   context.count_revoked = [this](uint64_t certificates) { certificates_revoked_ += certificates; };
   return context;
+}
+
+absl::Status MeshcaServer::TakeEntries() {
+  absl::Status reloaded = state_->entries.Reload(*state_->store);
+  sds_->EntriesChanged();
+  TellAgentsOfEntries();
+  judge_->JudgeEverybody();  // an entry that is gone may have given somebody his right
+  return reloaded;
 }
 
 void MeshcaServer::OnReadiness(const absl::Status& status) {
@@ -430,7 +440,10 @@ absl::Duration MeshcaServer::Maintain() {
     LogError("the CA's own server certificate could not be renewed; the one before it goes on",
              {{"error", error.ToString()}});
   }
-  return std::min({authorities, certificate, pruner_->Tick()});
+  const absl::Duration wait = std::min({authorities, certificate, pruner_->Tick()});
+  // A change of the entries was committed and could not be read: what was there before it is served until it is.
+  const bool read = !state_->entries.stale() || TakeEntries().ok();
+  return read ? wait : std::min(wait, kReadAgain);
 }
 
 FirstScreen MeshcaServer::Screen() const {
