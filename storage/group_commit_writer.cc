@@ -30,29 +30,45 @@ GroupCommitWriter::GroupCommitWriter(WriteSink& sink, const WriterLimits& limits
 GroupCommitWriter::~GroupCommitWriter() { Close(); }
 
 void GroupCommitWriter::Submit(WriteJobPtr job) {
-  absl::Status queued = TryQueue(job);
-  if (!queued.ok()) job->Done(std::move(queued));
+  std::vector<WriteJobPtr> alone;
+  alone.push_back(std::move(job));
+  SubmitTogether(std::move(alone));
 }
 
-absl::Status GroupCommitWriter::TryQueue(WriteJobPtr& job) {
-  const size_t lane = LaneOf(*job);
-  const size_t bytes = job->bytes();
+void GroupCommitWriter::SubmitTogether(std::vector<WriteJobPtr> jobs) {
+  std::vector<std::pair<WriteJobPtr, absl::Status>> refused;
   bool wake = false;
   {
     MutexLock lock(mutex_);
-    if (closed_) return Closed();
-    if (!broken_.ok()) return AsUnavailable(broken_);
-    if (jobs_[lane] >= limits_.jobs_max[lane] || bytes_[lane] + bytes > limits_.bytes_max[lane]) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat("database: the queue is full (", jobs_[lane], " writes wait); retry with backoff"));
+    const size_t first = queue_.size();
+    size_t rows = 0;
+    for (WriteJobPtr& job : jobs) {
+      absl::Status room = CheckRoom(*job);
+      if (!room.ok()) {
+        refused.emplace_back(std::move(job), std::move(room));
+        continue;
+      }
+      ++jobs_[LaneOf(*job)];
+      bytes_[LaneOf(*job)] += job->bytes();
+      rows += job->rows();
+      queue_.push_back({std::move(job), 0});
     }
-    ++jobs_[lane];
-    bytes_[lane] += bytes;
-    queue_.push_back(std::move(job));
-    wake = waiting_;
+    if (queue_.size() > first) queue_[first].rows_together = rows;
+    wake = waiting_ && queue_.size() > first;
   }
   if (wake) wake_.NotifyOne();
-  return absl::OkStatus();
+  for (auto& [job, why] : refused) job->Done(std::move(why));
+}
+
+absl::Status GroupCommitWriter::CheckRoom(const WriteJob& job) const {
+  const size_t lane = LaneOf(job);
+  if (closed_) return Closed();
+  if (!broken_.ok()) return AsUnavailable(broken_);
+  if (jobs_[lane] < limits_.jobs_max[lane] && bytes_[lane] + job.bytes() <= limits_.bytes_max[lane]) {
+    return absl::OkStatus();
+  }
+  return absl::ResourceExhaustedError(
+      absl::StrCat("database: the queue is full (", jobs_[lane], " writes wait); retry with backoff"));
 }
 
 absl::Status GroupCommitWriter::RecoverNow() {
@@ -114,8 +130,9 @@ std::vector<WriteJobPtr> GroupCommitWriter::NextBatch() {
   }
   retry_now_ = false;
   size_t rows = 0;
-  while (!queue_.empty() && (batch.empty() || rows + queue_.front()->rows() <= limits_.batch_rows_max)) {
-    WriteJobPtr& job = queue_.front();
+  const auto fits = [&](size_t together) { return together == 0 || rows + together <= limits_.batch_rows_max; };
+  while (!queue_.empty() && (batch.empty() || fits(queue_.front().rows_together))) {
+    WriteJobPtr& job = queue_.front().job;
     rows += job->rows();
     --jobs_[LaneOf(*job)];
     bytes_[LaneOf(*job)] -= job->bytes();

@@ -43,7 +43,7 @@ struct WriterLimits {
   // The most that may wait, by WriteLane.
   std::array<size_t, kWriteLanes> jobs_max = {1024, 65536, 4096};
   std::array<size_t, kWriteLanes> bytes_max = {64 << 20, 64 << 20, 64 << 20};
-  size_t batch_rows_max = 1000;  // a single larger job is a batch of its own
+  size_t batch_rows_max = 1000;  // a single larger job, or larger jobs that belong together, are a batch of their own
   // The time between two attempts to recover a broken database: doubles from retry_min to retry_max.
   absl::Duration retry_min = absl::Milliseconds(100);
   absl::Duration retry_max = absl::Seconds(5);
@@ -58,6 +58,7 @@ class GroupCommitWriter final : public WriteQueue {
   ~GroupCommitWriter() override;  // Close()
 
   void Submit(WriteJobPtr job) override;
+  void SubmitTogether(std::vector<WriteJobPtr> jobs) override;
   // Attempts a recovery at once, without waiting for the backoff. Ok at once if the database is not broken.
   absl::Status RecoverNow() override;
 
@@ -68,8 +69,14 @@ class GroupCommitWriter final : public WriteQueue {
   bool OnWriterThread() const override { return std::this_thread::get_id() == thread_.get_id(); }
 
  private:
-  // Queues `job` and returns Ok, or returns an error and leaves `job` to the caller.
-  absl::Status TryQueue(WriteJobPtr& job);
+  struct Queued {
+    WriteJobPtr job;
+    // Of the job and of those behind it that belong to the same transaction; 0: it belongs to the one of the job
+    // before.
+    size_t rows_together;
+  };
+  // Why `job` cannot be queued now.
+  absl::Status CheckRoom(const WriteJob& job) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Run();
   // Waits for and takes the next batch, in order; empty: closed and nothing is left, or it is time to recover.
   std::vector<WriteJobPtr> NextBatch();
@@ -84,7 +91,7 @@ class GroupCommitWriter final : public WriteQueue {
   mutable Mutex mutex_;
   CondVar wake_;       // wakes the writer for a job, Close or RecoverNow
   CondVar recovered_;  // wakes RecoverNow when an attempt has ended
-  std::deque<WriteJobPtr> queue_ ABSL_GUARDED_BY(mutex_);
+  std::deque<Queued> queue_ ABSL_GUARDED_BY(mutex_);
   std::array<size_t, kWriteLanes> jobs_ ABSL_GUARDED_BY(mutex_) = {};
   std::array<size_t, kWriteLanes> bytes_ ABSL_GUARDED_BY(mutex_) = {};
   bool waiting_ ABSL_GUARDED_BY(mutex_) = false;

@@ -39,6 +39,15 @@ void RowStore::Append(std::shared_ptr<const IssuanceRecord> record, AppendDone d
   queue_->Submit(std::make_unique<AppendJob>(std::move(record), std::move(done)));
 }
 
+void RowStore::AppendTogether(std::vector<Appended> records) {
+  std::vector<WriteJobPtr> jobs;
+  jobs.reserve(records.size());
+  for (Appended& one : records) {
+    jobs.push_back(std::make_unique<AppendJob>(std::move(one.record), std::move(one.done)));
+  }
+  queue_->SubmitTogether(std::move(jobs));
+}
+
 absl::StatusOr<IssuanceRecord> RowStore::Find(const SerialNumber& serial) {
   return transactions_.Ask<IssuanceRecord>([&](Tables& tables) { return FindIssuance(tables, serial); });
 }

@@ -50,6 +50,7 @@ class RowStore : public Store {
 
   using IssuanceStore::Append;
   void Append(std::shared_ptr<const IssuanceRecord> record, AppendDone done) override;
+  void AppendTogether(std::vector<Appended> records) override;
   absl::StatusOr<IssuanceRecord> Find(const SerialNumber& serial) override;
   absl::Status List(const IssuanceFilter& filter, absl::FunctionRef<bool(const IssuanceRecord&)> visit) override;
   absl::StatusOr<IssuanceRecord> JudgePresented(

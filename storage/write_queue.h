@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "absl/status/status.h"
 
@@ -44,6 +45,8 @@ class WriteQueue {
   // Queues `job` and returns. Its Done runs on the writer's thread, or at once on the caller's if the job is refused:
   // ResourceExhausted (its lane is full), Unavailable (the database is broken, or the queue closed).
   virtual void Submit(WriteJobPtr job) = 0;
+  // The same for all of `jobs`; those that are queued are written in one transaction, each with an outcome of its own.
+  virtual void SubmitTogether(std::vector<WriteJobPtr> jobs) = 0;
   // Blocks until recovery of a broken database was tried again. Ok: it can be written. Not on the writer's thread.
   virtual absl::Status RecoverNow() = 0;
   virtual WriteStats stats() const = 0;

@@ -1,6 +1,7 @@
 #include "ca/issuance/issuance_pipeline.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <limits>
 #include <thread>
@@ -45,7 +46,9 @@ absl::Status NothingSigns() {
 
 size_t ThreadCount(size_t wanted) { return wanted > 0 ? wanted : static_cast<size_t>(CpuCount()); }
 
-// One request on its way. Owned by the queue, a pool thread, or the store's callback, never by two.
+class Group;
+
+// One request on its way. Owned by the queue, a pool thread, its group, or the store's callback, never by two.
 struct Job {
   SubmittedRequest submitted;
   IssuancePipeline::Done done;
@@ -57,8 +60,29 @@ struct Job {
   IssuanceRequest request;       // once judged
   SignedLeaf leaf;               // once signed
   std::shared_ptr<const AuthoritySnapshot> authorities;
+  std::shared_ptr<Group> group;  // null: it is recorded alone
 };
+
 using JobPtr = std::unique_ptr<Job>;
+
+// Requests whose records go to the store together. Shared by those that are not signed yet. Thread-safe.
+class Group {
+ public:
+  explicit Group(size_t size) : unsigned_(size) {}
+
+  // One of them is signed (`job`), or will not be (null). All that are signed, once that was the last one.
+  std::vector<JobPtr> Take(JobPtr job) {
+    MutexLock lock(mutex_);
+    if (job != nullptr) signed_.push_back(std::move(job));
+    if (--unsigned_ > 0) return {};
+    return std::exchange(signed_, {});
+  }
+
+ private:
+  Mutex mutex_;
+  size_t unsigned_ ABSL_GUARDED_BY(mutex_);
+  std::vector<JobPtr> signed_ ABSL_GUARDED_BY(mutex_);
+};
 
 }  // namespace
 
@@ -82,8 +106,23 @@ class IssuancePipeline::Impl {
 
   ~Impl() { Shutdown(); }
 
-  void Submit(SubmittedRequest request, Done done) {
+  void SubmitTogether(std::vector<Submission> submissions) {
+    // Renewals must not wait for what they go before.
+    std::array<size_t, kLanes> sizes = {};
+    for (const Submission& one : submissions) ++sizes[LaneOf(one.request)];
+    std::array<std::shared_ptr<Group>, kLanes> groups;
+    for (size_t lane = 0; lane < kLanes; ++lane) {
+      if (sizes[lane] > 1) groups[lane] = std::make_shared<Group>(sizes[lane]);
+    }
+    for (Submission& one : submissions) {
+      const Lane lane = LaneOf(one.request);
+      Submit(std::move(one.request), std::move(one.done), groups[lane]);
+    }
+  }
+
+  void Submit(SubmittedRequest request, Done done, std::shared_ptr<Group> group) {
     auto job = std::make_unique<Job>();
+    job->group = std::move(group);
     job->renewal = request.caller.IsRenewal();
     const Lane lane = LaneOf(request);
     job->submitted = std::move(request);
@@ -97,7 +136,7 @@ class IssuancePipeline::Impl {
     if (queue_.TryPush(job, lane)) return;
     const bool closing = closing_.load(std::memory_order_acquire);
     if (!closing) counters_.CountQueueFull();
-    Finish(std::move(job), closing ? ShuttingDown() : QueueFull());
+    Refuse(std::move(job), closing ? ShuttingDown() : QueueFull());
   }
 
   absl::Status CheckRoom(const CallerIdentity& caller) {
@@ -144,13 +183,38 @@ class IssuancePipeline::Impl {
     if (job->attempts > 0) WaitForOtherAuthority(*job);
     if (absl::Status status = Sign(*job); !status.ok()) {
       counters_.CountRefused(status);
-      Finish(std::move(job), std::move(status));
+      Refuse(std::move(job), std::move(status));
       return;
     }
+    // Signed again it is recorded alone: the others of its group have their answers by then.
+    if (const std::shared_ptr<Group> group = std::exchange(job->group, nullptr); group != nullptr) {
+      return RecordTogether(group->Take(std::move(job)));
+    }
+    IssuanceStore::Appended alone = RecordOf(std::move(job));
+    store_.Append(std::move(alone.record), std::move(alone.done));
+  }
+
+  IssuanceStore::Appended RecordOf(JobPtr job) {
     std::shared_ptr<const IssuanceRecord> record = job->leaf.record;
-    store_.Append(std::move(record), [this, job = std::move(job)](absl::Status status) mutable {
-      OnRecorded(std::move(job), std::move(status));
-    });
+    return {std::move(record), [this, job = std::move(job)](absl::Status status) mutable {
+              OnRecorded(std::move(job), std::move(status));
+            }};
+  }
+
+  void RecordTogether(std::vector<JobPtr> jobs) {
+    if (jobs.empty()) return;
+    std::vector<IssuanceStore::Appended> records;
+    records.reserve(jobs.size());
+    for (JobPtr& job : jobs) records.push_back(RecordOf(std::move(job)));
+    store_.AppendTogether(std::move(records));
+  }
+
+  // Before it was signed.
+  void Refuse(JobPtr job, absl::Status why) {
+    const std::shared_ptr<Group> group = std::exchange(job->group, nullptr);
+    // The others are recorded first: once the last callback has run, Shutdown may destroy everything here.
+    if (group != nullptr) RecordTogether(group->Take(nullptr));
+    Finish(std::move(job), std::move(why));
   }
 
   absl::Status Sign(Job& job) {
@@ -237,7 +301,11 @@ IssuancePipeline::IssuancePipeline(CertificateProfile profile, PipelineOptions o
 IssuancePipeline::~IssuancePipeline() = default;
 
 void IssuancePipeline::Submit(SubmittedRequest request, Done done) {
-  impl_->Submit(std::move(request), std::move(done));
+  impl_->Submit(std::move(request), std::move(done), nullptr);
+}
+
+void IssuancePipeline::SubmitTogether(std::vector<Submission> submissions) {
+  impl_->SubmitTogether(std::move(submissions));
 }
 
 absl::Status IssuancePipeline::CheckRoom(const CallerIdentity& caller) { return impl_->CheckRoom(caller); }

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
@@ -76,6 +77,13 @@ class IssuancePipeline {
   // (queue full; reason QUEUE_FULL), Unavailable (database away, no active authority, shutting down), Unauthenticated
   // (the token was redeemed by somebody else).
   void Submit(SubmittedRequest request, Done done);
+  struct Submission {
+    SubmittedRequest request;
+    Done done;
+  };
+  // The same for each of them, and the records of those that wait in the same queue are given to the store together
+  // once the last one is signed. Each has its own outcome.
+  void SubmitTogether(std::vector<Submission> submissions);
 
   // Would Submit refuse a request of `caller` at once? Then with that error, and counted: a request that will be turned
   // away need not be read first. Ok promises nothing.

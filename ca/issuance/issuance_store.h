@@ -93,6 +93,14 @@ class IssuanceStore {
   void Append(IssuanceRecord record, AppendDone done) {
     Append(std::make_shared<const IssuanceRecord>(std::move(record)), std::move(done));
   }
+  struct Appended {
+    std::shared_ptr<const IssuanceRecord> record;
+    AppendDone done;
+  };
+  // Append for each of them; a store with a cost for each transaction records them in one. Each has its own outcome.
+  virtual void AppendTogether(std::vector<Appended> records) {
+    for (Appended& one : records) Append(std::move(one.record), std::move(one.done));
+  }
 
   // The calls below block on the database: for the pool, never for a loop. Errors: Unavailable.
   // NotFound: no such serial.

@@ -165,7 +165,7 @@ void AgentSignCall::Submit(const v1::SignRequest& request) {
     left_ = count + 1;
   }
   const absl::Duration now = parts_.clock->SinceBoot();
-  std::vector<std::pair<SubmittedRequest, IssuancePipeline::Done>> submissions;
+  std::vector<IssuancePipeline::Submission> submissions;
   submissions.reserve(static_cast<size_t>(count));
   for (int place = 0; place < count; ++place) {
     absl::StatusOr<SubmittedRequest> submitted = JudgeAgentRequest(agent_, *entries, request.requests(place));
@@ -180,7 +180,7 @@ void AgentSignCall::Submit(const v1::SignRequest& request) {
            self->Answer(place, own, std::move(issued));
          }});
   }
-  for (auto& [submitted, done] : submissions) parts_.pipeline->Submit(std::move(submitted), std::move(done));
+  parts_.pipeline->SubmitTogether(std::move(submissions));
   Count();
 }
 

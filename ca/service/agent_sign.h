@@ -61,8 +61,8 @@ class AgentSignCall final : public std::enable_shared_from_this<AgentSignCall> {
 
  private:
   void JudgeAndSubmit(const agent::v1::SignRequest& request);
-  // Gives everything to the pipeline at once, so that it is recorded together; renewals before what is asked for for
-  // the first time.
+  // Gives everything to the pipeline at once, so that it is recorded together: renewals in one transaction, what is
+  // asked for for the first time in another one.
   void Submit(const agent::v1::SignRequest& request);
   // The whole call, which has `requests` of them.
   void Fail(const absl::Status& why, int requests);

@@ -58,20 +58,48 @@ InlineQueue::~InlineQueue() {
 }
 
 void InlineQueue::Submit(storage::WriteJobPtr job) {
-  const absl::Status refused = faults_->HoldBack(job);
-  if (!refused.ok()) return job->Done(refused);
-  if (job != nullptr) Write(std::move(job));
+  std::vector<storage::WriteJobPtr> alone;
+  alone.push_back(std::move(job));
+  SubmitTogether(std::move(alone));
 }
 
-void InlineQueue::Write(storage::WriteJobPtr job) {
-  absl::Status result = faults_->Befall(*job);
-  if (result.ok()) {
-    MutexLock lock(database_);
-    const absl::Status written = sink_.Write({&job, 1}, {&result, 1});
-    if (!written.ok()) result = written;
-    if (result.ok() && job->lane() == storage::WriteLane::kIssuance) ++written_;
+void InlineQueue::SubmitTogether(std::vector<storage::WriteJobPtr> jobs) {
+  std::vector<storage::WriteJobPtr> together;
+  for (storage::WriteJobPtr& job : jobs) {
+    const absl::Status refused = faults_->HoldBack(job);
+    if (!refused.ok()) {
+      job->Done(refused);
+    } else if (job != nullptr) {
+      together.push_back(std::move(job));
+    }
   }
-  job->Done(std::move(result));
+  Write(std::move(together));
+}
+
+void InlineQueue::Write(std::vector<storage::WriteJobPtr> jobs) {
+  std::vector<storage::WriteJobPtr> written;
+  for (storage::WriteJobPtr& job : jobs) {
+    const absl::Status befallen = faults_->Befall(*job);
+    if (befallen.ok()) {
+      written.push_back(std::move(job));
+    } else {
+      job->Done(befallen);
+    }
+  }
+  if (written.empty()) return;
+  std::vector<absl::Status> results(written.size());
+  {
+    MutexLock lock(database_);
+    const absl::Status whole = sink_.Write(written, results);
+    uint64_t issuances = 0;
+    for (size_t i = 0; i < written.size(); ++i) {
+      if (!whole.ok()) results[i] = whole;
+      if (results[i].ok() && written[i]->lane() == storage::WriteLane::kIssuance) ++issuances;
+    }
+    written_ += issuances;
+    batches_ += issuances > 0 ? 1 : 0;
+  }
+  for (size_t i = 0; i < written.size(); ++i) written[i]->Done(std::move(results[i]));
 }
 
 storage::WriteStats InlineQueue::stats() const {
@@ -79,7 +107,8 @@ storage::WriteStats InlineQueue::stats() const {
   stats.writable = faults_->broken();
   stats.queued_jobs = faults_->held();
   MutexLock lock(database_);
-  stats.batches = stats.rows = written_;
+  stats.rows = written_;
+  stats.batches = batches_;
   return stats;
 }
 

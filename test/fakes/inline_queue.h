@@ -1,4 +1,4 @@
-// A write queue without a thread: every job is a transaction of its own, on its caller's thread.
+// A write queue without a thread: what is submitted is a transaction of its own, on its caller's thread.
 #ifndef MESHCA_TEST_FAKES_INLINE_QUEUE_H_
 #define MESHCA_TEST_FAKES_INLINE_QUEUE_H_
 
@@ -51,18 +51,20 @@ class InlineQueue final : public storage::WriteQueue {
   ~InlineQueue() override;
 
   void Submit(storage::WriteJobPtr job) override;
+  void SubmitTogether(std::vector<storage::WriteJobPtr> jobs) override;
   absl::Status RecoverNow() override { return faults_->broken(); }
   storage::WriteStats stats() const override;
   bool OnWriterThread() const override { return false; }
 
-  // Writes `job`, whatever is held back.
-  void Write(storage::WriteJobPtr job);
+  // Writes `jobs` as one transaction, whatever is held back.
+  void Write(std::vector<storage::WriteJobPtr> jobs);
 
  private:
   storage::WriteSink& sink_;
   Mutex& database_;
   const std::shared_ptr<QueueFaults> faults_;
   uint64_t written_ ABSL_GUARDED_BY(database_) = 0;  // issuances
+  uint64_t batches_ ABSL_GUARDED_BY(database_) = 0;  // in so many transactions
 };
 
 }  // namespace meshca

@@ -42,7 +42,11 @@ MemoryStore::MemoryStore(Parts parts)
 MemoryStore::~MemoryStore() = default;
 
 void MemoryStore::ReleaseAppends() {
-  for (storage::WriteJobPtr& job : faults_->Release()) queue_.Write(std::move(job));
+  for (storage::WriteJobPtr& job : faults_->Release()) {
+    std::vector<storage::WriteJobPtr> alone;
+    alone.push_back(std::move(job));
+    queue_.Write(std::move(alone));
+  }
 }
 
 }  // namespace meshca

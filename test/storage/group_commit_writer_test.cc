@@ -148,6 +148,34 @@ TEST_F(GroupCommitWriterTest, WhatArrivesDuringACommitIsTheNextBatch) {
   EXPECT_EQ(writer_->stats().batches, 5u);
 }
 
+TEST_F(GroupCommitWriterTest, WhatBelongsTogetherIsOneBatch) {
+  limits_.batch_rows_max = 4;
+  Start();
+  sink_.Hold();
+  std::vector<std::future<absl::Status>> answers;
+  answers.push_back(Submit());
+  sink_.AwaitHeld(1);
+  const auto submit_together = [&](size_t count) {
+    std::vector<WriteJobPtr> jobs;
+    for (size_t i = 0; i < count; ++i) {
+      std::promise<absl::Status> answer;
+      answers.push_back(answer.get_future());
+      jobs.push_back(std::make_unique<TestJob>(WriteLane::kIssuance, 1, 100, absl::OkStatus(), std::move(answer)));
+    }
+    writer_->SubmitTogether(std::move(jobs));
+  };
+  answers.push_back(Submit());
+  answers.push_back(Submit());
+  submit_together(3);  // does not fit behind the two
+  answers.push_back(Submit());
+  submit_together(6);  // larger than a batch
+  answers.push_back(Submit());
+  submit_together(0);
+  sink_.Release();
+  for (auto& answer : answers) EXPECT_THAT(answer.get(), IsOk());
+  EXPECT_THAT(sink_.batches(), ElementsAre(1, 2, 4, 6, 1));
+}
+
 TEST_F(GroupCommitWriterTest, ABadRowFailsAlone) {
   Start();
   sink_.Hold();

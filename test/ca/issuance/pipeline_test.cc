@@ -312,6 +312,28 @@ TEST(IssuancePipeline, ARenewalThatGoesWithTheFirstOnesWaitsItsTurn) {
   EXPECT_EQ(h.pipeline.Stats().renewals_issued, 2u);
 }
 
+TEST(IssuancePipeline, GivesTheStoreTogetherWhatWasSubmittedTogether) {
+  Harness h({.threads = 2});
+  std::vector<IssuancePipeline::Submission> submissions;
+  Mutex mutex;
+  std::vector<std::string> outcomes(6);
+  for (size_t i = 0; i < 6; ++i) {
+    SubmittedRequest request = WebRequest(Key());
+    if (i == 1) request.csr = "no csr";
+    if (i >= 4) request.caller.parent_serial = "00ff";
+    submissions.push_back({std::move(request), [&mutex, &outcomes, i](Result result) {
+                             MutexLock lock(mutex);
+                             outcomes[i] = result.ok() ? "issued" : std::string(ReasonOf(result.status()));
+                           }});
+  }
+  h.pipeline.SubmitTogether(std::move(submissions));
+  h.pipeline.Shutdown();
+  EXPECT_THAT(outcomes,
+              testing::ElementsAre("issued", testing::StartsWith("CSR_"), "issued", "issued", "issued", "issued"));
+  // Renewals wait for no first ones.
+  EXPECT_THAT(h.store.together(), testing::UnorderedElementsAre(2u, 3u));
+}
+
 TEST(IssuancePipeline, SignsAgainWithTheNewestAuthorityWhenAnActivationOvertakesARecord) {
   Harness h;
   const auto next = NewSnapshot(h.clock.Now(), 2);

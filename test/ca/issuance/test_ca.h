@@ -94,6 +94,19 @@ class ScriptedStore final : public IssuanceStore {
     return records_;
   }
 
+  // How many records came together, each time that some did.
+  std::vector<size_t> together() const {
+    MutexLock lock(mutex_);
+    return together_;
+  }
+
+  void AppendTogether(std::vector<Appended> records) override {
+    {
+      MutexLock lock(mutex_);
+      together_.push_back(records.size());
+    }
+    IssuanceStore::AppendTogether(std::move(records));
+  }
   void Append(std::shared_ptr<const IssuanceRecord> shared, AppendDone done) override {
     const IssuanceRecord& record = *shared;
     absl::Status status;
@@ -133,6 +146,7 @@ class ScriptedStore final : public IssuanceStore {
   bool hold_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<std::pair<absl::Status, AppendDone>> held_ ABSL_GUARDED_BY(mutex_);
   std::vector<IssuanceRecord> records_ ABSL_GUARDED_BY(mutex_);
+  std::vector<size_t> together_ ABSL_GUARDED_BY(mutex_);
 };
 
 // What a CSR asks for.

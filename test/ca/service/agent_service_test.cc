@@ -200,6 +200,12 @@ TEST_F(AgentServiceTest, SignsSixtyFourTogetherAndNotMore) {
   ASSERT_THAT(response, IsOk());
   ASSERT_EQ(response->results_size(), 64);
   for (const auto& result : response->results()) EXPECT_EQ(result.code(), 0) << result.message();
+  // One transaction, and not as many as the writer happened to find at a time.
+  const uint64_t batches = store.Health().batches;
+  requests.back().set_entry_id("gone");
+  ASSERT_THAT(Sign(agent, requests), IsOk());
+  EXPECT_EQ(service->Stats().certificates, 64u + 63u);
+  EXPECT_EQ(store.Health().batches, batches + 1);
   requests.push_back(requests.front());
   EXPECT_THAT(Sign(agent, requests), StatusIs(Code::kInvalidArgument, HasSubstr("65 requests")));
   EXPECT_THAT(Sign(agent, {}), StatusIs(Code::kInvalidArgument, HasSubstr("0 requests")));
