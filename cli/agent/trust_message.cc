@@ -44,7 +44,6 @@ absl::StatusOr<std::vector<JwtKey>> ReadJwtKeys(const v1::TrustDomainKeys& keys)
   }
   std::vector<JwtKey> read;
   for (const v1::JwtAuthority& authority : keys.jwt_authorities()) {
-    if (authority.tainted()) continue;
     if (authority.kid().empty() || authority.kid().size() > kKidBytesMax) {
       return absl::InvalidArgumentError("a JWT key has no kid, or one that is too long");
     }

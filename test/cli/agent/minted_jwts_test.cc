@@ -137,9 +137,9 @@ TEST_F(MintedJwtsTest, GoWithTheKeyThatSignedThem) {
   EXPECT_EQ(jwts_.size(), 1u);
   ASSERT_THAT(trust_.Adopt(keys_.Trust(2)), IsOk());
   EXPECT_EQ(jwts_.size(), 1u);
-  v1::Trust tainted = keys_.Trust(3);
-  tainted.mutable_domains(0)->mutable_jwt_authorities(0)->set_tainted(true);
-  ASSERT_THAT(trust_.Adopt(tainted), IsOk());
+  v1::Trust without = keys_.Trust(3);
+  without.mutable_domains(0)->clear_jwt_authorities();
+  ASSERT_THAT(trust_.Adopt(without), IsOk());
   EXPECT_EQ(jwts_.size(), 0u);
 }
 

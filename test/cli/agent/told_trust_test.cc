@@ -16,7 +16,6 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 
 class ToldTrustTest : public testing::Test {
  protected:
@@ -82,13 +81,6 @@ TEST_F(ToldTrustTest, HoldsAlthoughTheDiskCannotTakeItAndIsWrittenWhenItCan) {
   ASSERT_THAT(trust_->SaveAgain(), IsOk());
   Restart();
   EXPECT_EQ(trust_->Current()->version, 6u);
-}
-
-TEST_F(ToldTrustTest, LeavesTaintedJwtKeysOut) {
-  v1::Trust trust = keys_.Trust(1);
-  trust.mutable_domains(0)->mutable_jwt_authorities(0)->set_tainted(true);
-  ASSERT_THAT(trust_->Adopt(trust), IsOk());
-  EXPECT_THAT(trust_->Current()->domains.front().jwt_keys, IsEmpty());
 }
 
 struct MalformedTrust {
