@@ -3,6 +3,7 @@
 #define MESHCA_CA_AGENTS_PERMIT_SHARE_H_
 
 #include <cstdint>
+#include <deque>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -11,9 +12,9 @@
 
 namespace meshca {
 
-// Hands out permits so that no more than the budget's certificates are asked for in any second, whoever asks. Agents
-// take turns. What an agent was granted and has not reported as done is not granted again until it has had ample time.
-// A value with one owner: no lock, no clock.
+// Hands out permits so that no more than the budget's certificates are granted in any second, the first one included,
+// whoever asks; an agent spreads what it was granted over kWithin. Agents take turns. What an agent was granted and has
+// not reported as done is not granted again until it has had ample time. A value with one owner: no lock, no clock.
 class PermitShare {
  public:
   // Every permit is for this long.
@@ -41,7 +42,15 @@ class PermitShare {
   };
   void Settle(const std::vector<Want>& wants, absl::Duration since_boot);
 
+  // What may be granted now: beside the pace, the budget of a second less what was granted within the last one.
+  void Refill(double per_second, absl::Duration since_boot);
+
   double left_ = 0;  // certificates that may be granted now
+  struct Past {
+    absl::Duration at;
+    uint64_t certificates = 0;
+  };
+  std::deque<Past> past_;  // grants of the last kWithin
   absl::Duration filled_at_ = -absl::InfiniteDuration();
   AgentStreamId last_ = AgentStreamId::kNone;  // whose turn it was last
   absl::flat_hash_map<AgentStreamId, Given> given_;

@@ -176,16 +176,16 @@ TEST_F(AgentRegistryTest, SharesTheBudgetAmongThoseThatHoldStaleCertificates) {
   stale.Report(Holds(5, {{"old", 30}, {"new", 1}}));
   fresh.Report(Holds(5, {{"new", 7}}));
   const auto is_stale = [](absl::string_view id) { return id == "old"; };
-  EXPECT_EQ(registry->Reissue(is_stale, 20), 30u);
+  EXPECT_EQ(registry->Reissue(is_stale, 80), 30u);
   EXPECT_EQ(stale_link->permitted, 20u);
   EXPECT_THAT(stale_link->authority_ids, ElementsAre("old"));
   EXPECT_EQ(fresh_link->permitted, 0u);
   clock.Advance(absl::Seconds(1));
   stale.Report(Holds(5, {{"old", 10}, {"new", 21}}));
-  EXPECT_EQ(registry->Reissue(is_stale, 20), 10u);
+  EXPECT_EQ(registry->Reissue(is_stale, 80), 10u);
   EXPECT_EQ(stale_link->permitted, 30u);
   stale.Report(Holds(5, {{"new", 31}}));
-  EXPECT_EQ(registry->Reissue(is_stale, 20), 0u);
+  EXPECT_EQ(registry->Reissue(is_stale, 80), 0u);
 }
 
 TEST_F(AgentRegistryTest, HasAgentsRenewTheirOwnCertificateWithinTheSameBudget) {
@@ -199,7 +199,7 @@ TEST_F(AgentRegistryTest, HasAgentsRenewTheirOwnCertificateWithinTheSameBudget) 
     members.back().Report(Holds(5));
   }
   const auto is_stale = [](absl::string_view id) { return id == "old"; };
-  EXPECT_EQ(registry->Reissue(is_stale, 2), 3u);
+  EXPECT_EQ(registry->Reissue(is_stale, 8), 3u);
   EXPECT_THAT(links[0]->renew_ids, ElementsAre("spiffe://td.test/meshca/agent/web-0"));
   EXPECT_THAT(links[1]->renew_ids, SizeIs(1));
   EXPECT_THAT(links[2]->renew_ids, IsEmpty());
@@ -208,7 +208,7 @@ TEST_F(AgentRegistryTest, HasAgentsRenewTheirOwnCertificateWithinTheSameBudget) 
   registry->Issued("web-0", {"new", clock.Now() + absl::Hours(24), true});
   EXPECT_EQ(registry->CountStale(is_stale), 3u);
   members[0] = registry->Attach(Node("web-0"), links[0]);
-  EXPECT_EQ(registry->Reissue(is_stale, 2), 2u);
+  EXPECT_EQ(registry->Reissue(is_stale, 8), 2u);
   EXPECT_THAT(links[2]->renew_ids, SizeIs(1));
   EXPECT_EQ(links[0]->permitted + links[1]->permitted + links[2]->permitted, 0u);
 }

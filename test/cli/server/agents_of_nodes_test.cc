@@ -53,14 +53,14 @@ TEST(SharedReissuer, PartsTheBudgetByWhatEachHasLeft) {
   report.certificates = 15;
   report.under = {{"old", 15}};
   member.Report(report);
-  EXPECT_EQ(reissuer.Reissue(is_old, 10).left, 20u);
-  EXPECT_EQ(own.rate, 2.5);
+  EXPECT_EQ(reissuer.Reissue(is_old, 40).left, 20u);
+  EXPECT_EQ(own.rate, 10);
   EXPECT_EQ(link->permitted, 7u);
 
   // Nothing is left of its own: the agents have the whole budget.
   own.left = 0;
   clock.Advance(absl::Seconds(30));
-  EXPECT_EQ(reissuer.Reissue(is_old, 10).left, 15u);
+  EXPECT_EQ(reissuer.Reissue(is_old, 40).left, 15u);
   EXPECT_EQ(link->permitted, 17u);
 }
 
