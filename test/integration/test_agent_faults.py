@@ -400,25 +400,3 @@ def valid_now(got):
     now = datetime.datetime.now(datetime.timezone.utc)
     leaves = [leaf_of(chain) for chain, _ in got.values()]
     return all(leaf.not_valid_before_utc <= now < leaf.not_valid_after_utc for leaf in leaves)
-
-
-@pytest.mark.parametrize("offset", ["+3600", "-3600"])
-def test_started_with_a_clock_an_hour_off_it_says_so_and_needs_no_new_token(server, agent, clock, offset):
-    """By such a clock its own certificate has ended, or has not begun; nothing is thrown away because of it."""
-    ca = server("--leaf-lifetime", "30m")
-    ca.cli("entry", "create", WEB, "--selector", ME, "--node", "web-1")
-    node = agent(ca, "web-1")
-    served(node)
-    certificate = own_serial(node)
-    node.terminate()
-    plain = dict(node.env)
-    node.env.update(clock.env())
-    clock.set(offset)
-    node.start()
-    node.env = plain
-    wait_until(lambda: "this machine's clock says" in json.dumps(facts(node)["CA"]), 60, lambda: json.dumps(facts(node)))
-    assert not status(node)["agent"].get("connected_to")
-    assert own_serial(node) == certificate
-    clock.set("+0")
-    wait_until(lambda: status(node)["agent"].get("connected_to"), 150, lambda: node.log() + json.dumps(facts(node)))
-    assert valid_now(served(node))
