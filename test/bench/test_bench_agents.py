@@ -54,7 +54,7 @@ def test_a_rotation_waits_for_the_agents_sleeper_and_replaces_every_certificate(
     root = f"{ca.meshca} root %s --state-dir {ca.state_dir}"
     code, report, errors = agents(
         bench, ca, "--trigger", root % "rotate", "--asleep", 1,
-        "--asleep-until", f"{root % 'status'} | grep bench-0 | grep -q 'pid 4242 /usr/bin/sleeping-consumer'", "--restarts", 1)
+        "--asleep-until", f"{root % 'status'} | grep -q 'agent:bench-0/4242/'", "--restarts", 1)
     assert code == 0, errors
     assert report["held"] == AGENTS * ENTRIES
     assert report["asleep_seconds"] > 0

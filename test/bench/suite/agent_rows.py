@@ -32,7 +32,7 @@ def simulated(bench):
                      command % "rotate"]
             if number == 0:  # One consumer sleeps until `root status` names its node and its process.
                 words += ["--asleep", 1, "--asleep-until",
-                          f"{command % 'status'} | grep bench-0 | grep -q 'pid 4242'"]
+                          f"{command % 'status'} | grep -q 'agent:bench-0/4242/'"]
             reports.append(_scene(server, *words))
     awake = reports[1:]
     rows = {
