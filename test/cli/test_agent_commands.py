@@ -89,13 +89,14 @@ def one_agent(meshca, tmp_path_factory):
 
 
 def test_the_next_command_of_a_first_screen_finds_the_socket(server, agent, tmp_path):
-    ca = server("--admin-socket", tmp_path / "ca" / "admin.sock")
-    words = next_command(ca)
+    moved = server("--admin-socket", tmp_path / "ca" / "admin.sock")
+    words = next_command(moved)
     assert words[-2:] == ["--admin-socket", str(tmp_path / "ca" / "admin.sock")]
-    done = run(ca, words[1:], cwd=tmp_path)
+    done = run(moved, words[1:], cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    ca = server()
     node = agent(ca, "web-1", "--api-socket", tmp_path / "node" / "api.sock")
-    ca.cli("entry", "create", WEB, "--selector", UID, "--node", "web-1", "--admin-socket", tmp_path / "ca" / "admin.sock")
+    ca.cli("entry", "create", WEB, "--selector", UID, "--node", "web-1")
     words = next_command(node)
     assert words == ["meshca", "workload", "x509", "--agent", "--api-socket", str(tmp_path / "node" / "api.sock")]
     assert WEB in wait_until(lambda: run(node, words[1:]).stdout, 60, node.log)
