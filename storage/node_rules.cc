@@ -200,6 +200,7 @@ absl::StatusOr<InheritedRight> JudgeJoinByKey(const Inventory& inventory, const 
   right.origin = {OriginKind::kJoinToken, node->token_id};
   right.line = line;
   right.node = node->node;
+  right.parent = node->certificate_serial;
   right.agent_of = *std::move(node);
   return right;
 }

@@ -23,6 +23,10 @@ std::string EvictionAdvice(const SubscriberRecord& subscriber) {
 
 namespace {
 
+// A CSR that was being answered while both roots were published was answered with the bundle of before, and its record
+// may bear a later time: the publication's own commit, and the record's, take their time on a slow disk.
+constexpr int kInFlight = 10;
+
 std::string Advice(const SubscriberRecord& subscriber, Laggard::Reason reason) {
   if (reason == Laggard::Reason::kRejected) return subscriber.rejected;
   if (reason == Laggard::Reason::kRootsUnobserved) {
@@ -115,7 +119,7 @@ std::optional<LeafQuery> EvidenceJudge::Query(const std::string& own_spiffe_id) 
   if (step_ == For::kRetirement) {
     query.root_id = facts_.rotation.old_root_id;
   } else {
-    query.issued_before = facts_.rotation.published_at;
+    query.issued_before = facts_.rotation.published_at + kInFlight * policy_.settle;
   }
   return query;
 }

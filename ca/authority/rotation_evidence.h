@@ -60,7 +60,8 @@ struct RotationFacts {
 class EvidenceJudge {
  public:
   enum class For {
-    // To activate: every instance holds a bundle with both roots, and no leaf from before that bundle was published is
+    // To activate: every instance holds a bundle with both roots, and no leaf from before that bundle was published, or
+    // from so shortly after it (ten times the settling time) that its answer may have held the bundle of before, is
     // alive. In an emergency with a cross-certificate only connected instances are asked, and no leaves.
     kActivation,
     // To retire: besides, every instance that takes a key holds one under the new root, and no live leaf is under the

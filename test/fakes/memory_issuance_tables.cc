@@ -95,6 +95,7 @@ absl::Status MemoryIssuanceTable::Insert(const storage::NewIssuance& row) {
   record->parent_serial = std::string(row.parent);
   record->presented.reset();
   record->trusted_issuers.reset();
+  record->node_key.reset();
   CutTimes(*record);
   MemoryIssuances& issuances = rows_.issuances.Write();
   issuances.rows.push_back({++issuances.last_number, record});

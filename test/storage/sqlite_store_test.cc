@@ -797,9 +797,9 @@ INSTANTIATE_TEST_SUITE_P(
                                   StatusCode::kInvalidArgument, "meshca db backup"},
                     BadBackupCase{"Newer",
                                   [](const std::string& path) {
-                                    Tamper(path, "PRAGMA user_version=8; UPDATE meta SET min_reader = 8");
+                                    Tamper(path, "PRAGMA user_version=9; UPDATE meta SET min_reader = 9");
                                   },
-                                  StatusCode::kFailedPrecondition, "schema version 8"},
+                                  StatusCode::kFailedPrecondition, "schema version 9"},
                     BadBackupCase{"Forged",
                                   [](const std::string& path) { Tamper(path, "UPDATE authority SET state = 3"); },
                                   StatusCode::kDataLoss, "MAC"}),

@@ -73,7 +73,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(ViewCase{"Well", [](AgentView&) {}, true, "", FactState::kOk, ""},
                     ViewCase{"CaAway", [](AgentView& v) { v.connection.state = AgentState::kAway; }, true, "CA",
                              FactState::kWarning, "goes on being served"},
-                    ViewCase{"Refused", [](AgentView& v) { v.connection.state = AgentState::kRefused; }, true, "CA",
+                    ViewCase{"Refused", [](AgentView& v) { v.connection.state = AgentState::kRefused; }, false, "CA",
                              FactState::kFailed, "meshca node show web-1"},
                     ViewCase{"NotBelieved", [](AgentView& v) { v.connection.state = AgentState::kNotBelieved; }, true,
                              "CA", FactState::kFailed, "not believed"},
