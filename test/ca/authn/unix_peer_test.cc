@@ -391,7 +391,7 @@ TEST_F(UnixPeerTest, AUnitOfTheSystemIsASelector) {
 class UnixPeerThreadTest : public UnixPeerTest {
  protected:
   void SetUp() override {
-    authenticator_.emplace(TrustDomain::Parse("cluster.local").value(), cache_, {}, processes_, names_);
+    authenticator_.emplace(TrustDomain::Parse("cluster.local").value(), cache_, EntryAdvice(), processes_, names_);
   }
   bool AnsweredAtOnce(std::vector<RegistrationEntry> entries, std::vector<std::string>* paths) {
     store_.entries = std::move(entries);
