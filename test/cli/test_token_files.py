@@ -65,7 +65,7 @@ def test_the_documented_flow_by_a_file_shows_the_token_to_nobody(server, tmp_pat
     assert done.returncode == 0, done.stderr
     assert file.stat().st_mode & 0o777 == 0o600
     for one in made:
-        assert one.stdout == "" and f"meshca request {WEB} --server HOST:PORT --token-file {file}" in one.stderr
+        assert one.stdout == "" and f"meshca request {WEB} --server {ca.grpc} --token-file {file}" in one.stderr
     said = "".join(one.stdout + one.stderr for one in [*made, done]) + ca.log()
     for token in tokens:
         assert token.startswith("meshca-jt1.")
