@@ -30,7 +30,7 @@ absl::Status MakeFolder(const std::string& folder) {
   if (made == 0) return SyncFolder(parent);
   const int error = errno;
   if (error == EEXIST) return absl::OkStatus();
-  const absl::Status failed = ErrnoStatus(error, absl::StrCat("make ", folder));
+  absl::Status failed = ErrnoStatus(error, absl::StrCat("make ", folder));
   if (error != EACCES && error != EPERM && error != EROFS) return failed;
   return absl::Status(failed.code(),
                       absl::StrCat(failed.message(),

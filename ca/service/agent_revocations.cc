@@ -122,7 +122,8 @@ absl::StatusOr<std::vector<std::string>> AgentRevocations::Renew(
   };
   absl::flat_hash_set<std::string> replaced;  // by `place`
   MESHCA_RETURN_IF_ERROR(VisitLive({}, [&](const IssuanceRecord& record) {
-    if (record.method != AuthMethod::kAgent) return;
+    // What an agent asked for, and its own.
+    if (record.method != AuthMethod::kAgent && NodeOfAgent(record.spiffe_id).empty()) return;
     if (!record.parent_serial.empty()) replaced.insert(place(record, record.parent_serial));
     if (record.revoked_at != absl::InfiniteFuture()) return;
     const std::string serial = record.serial.ToHex();

@@ -310,7 +310,8 @@ def test_an_agent_whose_certificate_ended_joins_again_by_its_key_where_the_ca_le
     ca.start()
     wait_until(lambda: connected(node), 90, lambda: node.log() + json.dumps(status(node)))
     wait_until(lambda: serial_of(node) not in ("", first), 60, node.log)
-    assert status(node)["ready"] and node.background.running()
+    wait_until(lambda: status(node)["ready"], 60, lambda: json.dumps(status(node)))
+    assert node.background.running()
     assert counts(ca)['meshca_agent_joins_by_key_total{result="given"}'] == 1
     after = json.loads(ca.cli("node", "show", "web-1", "-o", "json").stdout)
     assert after["joined_at"] == before["joined_at"] and after["token_id"] == before["token_id"], "it is the same machine"
@@ -434,7 +435,9 @@ def test_status_check_probes_and_metrics_of_an_agent(server, agent):
     wait_until(lambda: connected(node), 60, node.log)
     told = node.cli("status").stdout
     assert "agent  ready" in told and "web-1" in told and ca.grpc in told, told
-    assert {fact["state"] for fact in facts(node).values()} == {"ok"}, facts(node)
+    # Its socket lies in a folder of this test's user alone, which is said.
+    states = {name: fact["state"] for name, fact in facts(node).items()}
+    assert states.pop("API socket's place") in ("ok", "warning") and set(states.values()) == {"ok"}, facts(node)
     node.cli("health")
     assert node.get("/readyz") == "ok\n"
     metrics = node.get("/metrics")

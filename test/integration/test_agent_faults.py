@@ -305,9 +305,9 @@ def small_disk(tmp_path):
     subprocess.run([*rights, "umount", "-l", str(folder)], check=True)
 
 
-def test_on_a_full_disk_it_serves_renews_and_takes_a_new_root(server, agent, small_disk, tmp_path):
-    """What cannot be written is kept in memory and said, and written once there is room; no restart brings back the old
-    root."""
+def test_on_a_full_disk_it_serves_and_holds_a_new_root_up_until_there_is_room(server, agent, small_disk, tmp_path):
+    """What cannot be written is said, a new certificate of the agent's own is not used before it is written, and all of it
+    is once there is room; no restart brings back the old root."""
     ca = server("--rotation-skew", "0s", "--rotation-settle", "300ms", "--listen", "127.0.0.1:0")
     manager = ServiceManager(tmp_path, room=2)
     with contextlib.closing(manager):
@@ -320,6 +320,13 @@ def test_on_a_full_disk_it_serves_renews_and_takes_a_new_root(server, agent, sma
         wait_until(lambda: facts(node)["keys over a restart"]["state"] == "warning", 60, lambda: json.dumps(facts(node)))
         old_trust = (node.state_dir / "trust.bin").read_bytes()
         ca.cli("root", "rotate", "--detach")
+        # The agent still shows the certificate that the disk has, so the old root stays, and it is named.
+        wait_until(lambda: svids(node) and [late["instance"] for late in rotation.status(ca)["laggards"]] == ["agent:web-1"]
+                   and rotation.status(ca)["step"] in ("reissue", "drain"), 60,
+                   lambda: json.dumps(rotation.status(ca)) + node.log())
+        assert "could not be saved" in node.log(), node.log()
+        assert (node.state_dir / "trust.bin").read_bytes() == old_trust, "the disk was full all that time"
+        os.unlink(ballast)
         # This process is a workload that has the old root until it fetches again.
         wait_until(lambda: svids(node) and rotation.status(ca)["step"] == "done", 180,
                    lambda: json.dumps(rotation.status(ca)) + node.log())
@@ -327,9 +334,6 @@ def test_on_a_full_disk_it_serves_renews_and_takes_a_new_root(server, agent, sma
         wait_until(lambda: status(node)["bundle_roots"] == 1, 60, lambda: json.dumps(status(node)))
         after = served(node)
         assert after != before and serial_of(after[WEB][0]) in recorded(ca)
-        assert (node.state_dir / "trust.bin").read_bytes() == old_trust, "the disk was full all that time"
-        assert "could not be saved" in node.log(), node.log()
-        os.unlink(ballast)
         wait_until(lambda: (node.state_dir / "trust.bin").read_bytes() != old_trust, 60, node.log)
         wait_until(lambda: facts(node)["keys over a restart"]["state"] == "ok" and manager.names(), 60,
                    lambda: json.dumps(facts(node)))

@@ -111,8 +111,13 @@ def test_a_foreign_certificate_holds_the_rotation_until_it_is_renewed(server, tm
     ca.cli("root", "prepare")
     refused = ca.cli("root", "activate", check=False)
     assert refused.returncode == 3 and WEB in refused.stderr, refused.stderr
-    renew()
-    ca.cli("root", "activate")
+
+    def activated():
+        renew()
+        return ca.cli("root", "activate", check=False).returncode == 0
+
+    # What was signed just after the publication may have been answered with the bundle of before.
+    wait_until(activated, 60, lambda: rotation.status(ca))
     kept = ca.cli("root", "retire", check=False)
     assert kept.returncode == 3 and WEB in kept.stderr, kept.stderr
     renew()
