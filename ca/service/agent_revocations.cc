@@ -114,6 +114,7 @@ absl::StatusOr<std::vector<std::string>> AgentRevocations::Renew(
     AgentRegistry::NodeCertificate certificate;
     std::string spiffe_id;
     std::string place;
+    bool is_own = false;  // the agent's
   };
   std::vector<Candidate> candidates;
   // A certificate takes the place of one of its own identity on its own node, whatever its agent said of it.
@@ -122,24 +123,27 @@ absl::StatusOr<std::vector<std::string>> AgentRevocations::Renew(
   };
   absl::flat_hash_set<std::string> replaced;  // by `place`
   MESHCA_RETURN_IF_ERROR(VisitLive({}, [&](const IssuanceRecord& record) {
-    // What an agent asked for, and its own.
-    if (record.method != AuthMethod::kAgent && NodeOfAgent(record.spiffe_id).empty()) return;
+    const bool is_own = !NodeOfAgent(record.spiffe_id).empty();
+    if (record.method != AuthMethod::kAgent && !is_own) return;
     if (!record.parent_serial.empty()) replaced.insert(place(record, record.parent_serial));
     if (record.revoked_at != absl::InfiniteFuture()) return;
     const std::string serial = record.serial.ToHex();
     if (!wanted(record.spiffe_id.uri(), serial)) return;
-    candidates.push_back({{record.node, serial}, record.spiffe_id.uri(), place(record, serial)});
+    candidates.push_back({{record.node, serial}, record.spiffe_id.uri(), place(record, serial), is_own});
   }));
   std::vector<AgentRegistry::NodeCertificate> chosen;
   for (const Candidate& candidate : candidates) {
-    // The node holds what came after it.
-    if (!replaced.contains(candidate.place)) chosen.push_back(candidate.certificate);
+    // The node holds what came after it. Not so an agent whose answer was lost: it shows its own of before.
+    if (candidate.is_own || !replaced.contains(candidate.place)) chosen.push_back(candidate.certificate);
   }
   absl::flat_hash_set<std::string> told;
   for (const AgentRegistry::NodeCertificate& one : parts_.registry->RenewNow(chosen)) told.insert(one.serial);
+  absl::flat_hash_set<std::string> own;
   std::vector<std::string> ids;
   for (const Candidate& candidate : candidates) {
-    if (told.contains(candidate.certificate.serial)) ids.push_back(candidate.spiffe_id);
+    if (!told.contains(candidate.certificate.serial)) continue;
+    // An agent that was told of two of its own makes one of them new.
+    if (!candidate.is_own || own.insert(candidate.spiffe_id).second) ids.push_back(candidate.spiffe_id);
   }
   return ids;
 }

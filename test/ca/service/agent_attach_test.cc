@@ -402,10 +402,12 @@ TEST_F(AgentAttachTest, TellsAgainByItselfWhatCouldNotBeTold) {
   issuances.before_list = [&] {
     return failures.fetch_add(1) == 0 ? absl::UnavailableError("disk full") : absl::OkStatus();
   };
-  // The operator's call; nobody makes another one.
-  EXPECT_THAT(service->RevokedChanged(), StatusIs(Code::kUnavailable, HasSubstr("disk full")));
+  // The operator's call; nobody makes another one. Its thread may have tried again before this returns.
+  const absl::Status told = service->RevokedChanged();
+  EXPECT_TRUE(told.ok() || absl::IsUnavailable(told)) << told;
   EXPECT_THAT(stream->Ended(), StatusIs(Code::kPermissionDenied, HasSubstr("banned")));
   EXPECT_FALSE(Record("agent:web-1").has_value());
+  EXPECT_GE(failures, 2);
 }
 
 TEST_F(AgentAttachTest, RefusesABannedNodeWithWords) {
