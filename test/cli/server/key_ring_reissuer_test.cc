@@ -32,7 +32,9 @@ TEST(KeyRingReissuer, CountsTheHeldKeysOfTheAuthoritiesThatAreStale) {
   OldSigner signer;
   SerialExecutor executor(clock);
   sds::KeyRing keys(
-      {}, signer, [](const rpc::Peer&, Authenticator::Done) {}, {}, clock, entropy, executor);
+      {}, signer,
+      [](const rpc::Peer&, Authenticator::Done done) { std::move(done)(absl::UnavailableError("nobody is known")); },
+      {}, clock, entropy, executor);
   executor.Start();
   auto caller = std::make_shared<sds::SdsCaller>();
   caller->peer = std::make_shared<rpc::Peer>();

@@ -61,9 +61,10 @@ def roots(envoy):
 
 @pytest.mark.all_only
 @pytest.mark.timeout(1200)  # the first build downloads and compiles for minutes
-def test_no_request_of_two_sidecars_fails_through_a_renewal_and_a_new_root(server, agent, sidecar, tmp_path):
+def test_no_request_of_two_sidecars_fails_through_a_renewal_and_a_new_root(server, agent, sidecar, tmp_path_factory):
     ca = server(*QUICK)
-    socket = tmp_path / "node" / istio_sidecar.WORKLOAD_SOCKET
+    # A socket's path has room for 107 bytes, and Istio takes 49 of them.
+    socket = tmp_path_factory.mktemp("n") / istio_sidecar.WORKLOAD_SOCKET
     socket.parent.mkdir(parents=True)
     node = agent(ca, "node-1", "--api-socket", socket)
     assert node.api_socket == str(socket)
