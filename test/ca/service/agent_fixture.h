@@ -21,6 +21,7 @@
 #include "ca/authority/authority_standing.h"
 #include "ca/base/entropy.h"
 #include "ca/base/log.h"
+#include "ca/base/mutex.h"
 #include "ca/base/process_limits.h"
 #include "ca/identity/join_token_text.h"
 #include "ca/identity/node_name.h"
@@ -40,15 +41,26 @@ namespace meshca {
 
 namespace agent_v1 = agent::v1;
 
-// Says what the test wants.
+// Says what the test wants. Thread-safe: each node's requests have a thread of their own.
 class FakeMint final : public JwtMint {
  public:
   absl::StatusOr<MintedJwt> Mint(const SpiffeId& id, const std::vector<std::string>& audiences, absl::Duration ttl_max,
                                  absl::Time now) override {
-    ttl = ttl_max;
+    {
+      MutexLock lock(mutex_);
+      ttl_ = ttl_max;
+    }
     return MintedJwt{absl::StrCat(id.uri(), " for ", audiences.front()), now + absl::Minutes(5), "kid-1"};
   }
-  absl::Duration ttl;
+  // Asked for last.
+  absl::Duration ttl() {
+    MutexLock lock(mutex_);
+    return ttl_;
+  }
+
+ private:
+  Mutex mutex_;
+  absl::Duration ttl_ ABSL_GUARDED_BY(mutex_);
 };
 
 // Hands everything on to the store, with a test's hooks before and behind. Hooks are set while nothing calls.

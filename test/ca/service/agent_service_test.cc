@@ -441,7 +441,7 @@ TEST_F(AgentServiceTest, MintsForIdentitiesOfTheNodeTheLongestThatAnEntryGives) 
   EXPECT_EQ(minted->token(), "spiffe://cluster.local/web for shop");
   EXPECT_EQ(minted->kid(), "kid-1");
   EXPECT_EQ(minted->expires_at().seconds(), absl::ToUnixSeconds(clock.Now() + absl::Minutes(5)));
-  EXPECT_EQ(mint.ttl, absl::Minutes(3));
+  EXPECT_EQ(mint.ttl(), absl::Minutes(3));
   request.set_entry_id("db");
   request.set_spiffe_id("spiffe://cluster.local/db");
   EXPECT_THAT(Call<agent_v1::MintJwtResponse>("MintJwt", request, &agent),
