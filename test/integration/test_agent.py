@@ -295,7 +295,8 @@ def test_an_agent_whose_certificate_ended_joins_again_by_a_new_token_without_a_r
     ca.cli("token", "create", "--node", "web-1", "--replace", "--out", token)
     wait_until(lambda: connected(node), 60, lambda: node.log() + json.dumps(status(node)))
     wait_until(lambda: serial_of(node) not in ("", first), 60, node.log)
-    assert status(node)["ready"] and node.background.running()
+    wait_until(lambda: status(node)["ready"], 60, lambda: json.dumps(status(node)))
+    assert node.background.running()
 
 
 def test_an_agent_whose_certificate_ended_joins_again_by_its_key_where_the_ca_lets_it(server, agent):
@@ -438,7 +439,7 @@ def test_status_check_probes_and_metrics_of_an_agent(server, agent):
     # Its socket lies in a folder of this test's user alone, which is said.
     states = {name: fact["state"] for name, fact in facts(node).items()}
     assert states.pop("API socket's place") in ("ok", "warning") and set(states.values()) == {"ok"}, facts(node)
-    node.cli("health")
+    wait_until(lambda: node.cli("health", check=False).returncode == 0, 60, node.log)  # it follows within a second
     assert node.get("/readyz") == "ok\n"
     metrics = node.get("/metrics")
     assert 'meshca_agent_connection{state="attached"} 1' in metrics
