@@ -2,12 +2,10 @@
 
 import contextlib
 import datetime
-import errno
 import json
 import os
 import random
 import re
-import subprocess
 import threading
 import time
 
@@ -21,6 +19,7 @@ from background import wait_until
 from moved_clock import MovedClock
 from sds_stream import DISCOVERY, SERVICE
 from service_manager import ServiceManager
+from small_disk import fill, mounted
 from workload_api import jwt_svids, leaf_of, served, svids
 
 WEB = "spiffe://cluster.local/ns/default/sa/web"
@@ -281,28 +280,10 @@ def test_an_identity_without_a_certificate_is_refused_at_once_while_the_ca_is_aw
 # ---- Its disk full
 
 
-def fill(path):
-    with open(path, "wb", buffering=0) as file:
-        try:
-            while file.write(b"x" * 4096) == 4096:
-                pass
-        except OSError as error:
-            assert error.errno == errno.ENOSPC
-
-
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of its own, 1 MiB, to fill. Mounting is root's, or sudo's where that asks for no password."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    rights = [] if os.geteuid() == 0 else ["sudo", "-n"]
-    options = f"size=1m,mode=0700,uid={os.geteuid()}"
-    mounted = subprocess.run([*rights, "mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)],
-                             capture_output=True, text=True)
-    if mounted.returncode != 0:
-        pytest.fail(f"cannot mount a tmpfs to fill: {mounted.stderr.strip()} (run as root, or with sudo's leave)")
-    yield folder
-    subprocess.run([*rights, "umount", "-l", str(folder)], check=True)
+    with mounted(tmp_path / "disk", "1m") as folder:
+        yield folder
 
 
 def test_on_a_full_disk_it_serves_and_holds_a_new_root_up_until_there_is_room(server, agent, small_disk, tmp_path):

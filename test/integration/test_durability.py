@@ -1,7 +1,6 @@
 """No certificate leaves without a durable record, whatever happens to the server or its disk."""
 
 import contextlib
-import errno
 import json
 import os
 import random
@@ -15,6 +14,7 @@ import grpc_messages
 import pytest
 from background import wait_until
 from sds_stream import Stream, secrets
+from small_disk import fill, mounted
 
 CREATE = "/istio.v1.auth.IstioCertificateService/CreateCertificate"
 WEB = "spiffe://cluster.local/ns/test/sa/web"
@@ -90,17 +90,8 @@ def test_kill_under_load_loses_nothing(server):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of its own, 8 MiB, to fill. Mounting is root's, or sudo's where that asks for no password."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    rights = [] if os.geteuid() == 0 else ["sudo", "-n"]
-    options = f"size=8m,mode=0700,uid={os.geteuid()}"
-    mounted = subprocess.run([*rights, "mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)],
-                             capture_output=True, text=True)
-    if mounted.returncode != 0:
-        pytest.fail(f"cannot mount a tmpfs to fill: {mounted.stderr.strip()} (run as root, or with sudo's leave)")
-    yield folder
-    subprocess.run([*rights, "umount", "-l", str(folder)], check=True)
+    with mounted(tmp_path / "disk", "8m") as folder:
+        yield folder
 
 
 def issue(ca, name):
@@ -116,15 +107,6 @@ def is_ready(ca):
         return True
     except urllib.error.HTTPError:
         return False
-
-
-def fill(path):
-    with open(path, "wb", buffering=0) as file:
-        try:
-            while file.write(b"x" * 4096) == 4096:
-                pass
-        except OSError as error:
-            assert error.errno == errno.ENOSPC
 
 
 def issue_until_refused(ca, issued):
