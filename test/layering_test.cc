@@ -45,6 +45,7 @@ const std::vector<Layer>& Layers() {
       {"ca/authority", {"ca/subscribers", "ca/jwt"}},  // who ordered a step stands in its record
       {"ca/issuance", {"ca/authority"}},
       {"ca/authn", {"ca/http", "ca/identity", "ca/jwt"}},
+      {"ca/kubernetes", {"ca/http"}},
       {"ca/rpc/client", {"ca/base", "proto"}},
       {"ca/rpc", {"ca/base", "proto"}},  // the messages of health and reflection
       {"ca/edge", {"ca/rpc", "ca/authn"}},
@@ -76,7 +77,7 @@ const std::map<std::string, std::vector<std::string>>& OwnedHeaders() {
       {"prometheus/", {"cli/process", "test"}},
       {"grpcpp/", {"ca/rpc/client", "test"}},
       {"grpc/", {"ca/rpc/client", "test"}},
-      {"boost/", {"ca/http"}},
+      {"boost/", {"ca/http", "ca/kubernetes"}},
       {"openssl/ssl.h", {"ca/http", "ca/rpc", "cli/client", "test"}},
   };
   return *owned;

@@ -299,7 +299,8 @@ absl::StatusOr<std::unique_ptr<JwksSource>> OpenJwksSource(const JwksLocation& l
   MESHCA_RETURN_IF_ERROR(ParseFetchUrl(start).status());
   std::function<void()> cancel;
   if (!options.get) {
-    MESHCA_ASSIGN_OR_RETURN(std::shared_ptr<http::Client> client, http::Client::Create({.ca_file = location.ca_file}));
+    MESHCA_ASSIGN_OR_RETURN(std::shared_ptr<http::Client> client,
+                            http::Client::Create({.tls = http::ClientTls::Believing(location.ca_file)}));
     cancel = [client] { client->Stop(); };
     options.get = [client = std::move(client)](const std::string& url) {
       HttpGetOptions get;

@@ -207,8 +207,7 @@ void Client::Impl::OpenConnection(Call& call) {
   call.connection = std::make_shared<Connection>(*loop_, url.Origin());
   call.connection->call = &call;
   SetPart(call, call.options.connect_timeout, "no connection");
-  const Wire::Trust trust{options_.ca_file};
-  call.connection->wire.Connect(url.host, url.port, url.https ? &trust : nullptr,
+  call.connection->wire.Connect(url.host, url.port, url.https ? &options_.tls : nullptr,
                                 [this, connection = call.connection](absl::Status status) {
                                   if (!status.ok()) return Finish(*connection->call, std::move(status));
                                   ReceiveNext(connection);

@@ -12,13 +12,14 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "ca/http/client_tls.h"
 #include "ca/http/http_message.h"
 #include "ca/http/url.h"
 
 namespace meshca::http {
 
 struct ClientOptions {
-  std::string ca_file;  // PEM, for https, read again for each connection; "": the system's certificates
+  ClientTls tls;  // for https
   // Connections without a call, kept for the next one.
   size_t idle_per_origin_max = 4;
   size_t idle_max = 32;

@@ -1,9 +1,14 @@
 #include "ca/http/tls_settings.h"
 
+#include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/x509_vfy.h>
 
+#include <string>
 #include <utility>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
 #include "ca/base/typed_address.h"
 
@@ -34,6 +39,62 @@ absl::StatusOr<X509Ptr> ParseDer(absl::string_view der) {
   return certificate;
 }
 
+// A bundle of every public CA has a quarter of that.
+constexpr size_t kPemBytesMax = 1 << 20;
+
+std::string NameOf(const PemSource& source, const char* in_memory) {
+  return source.file.empty() ? in_memory : source.file;
+}
+
+absl::StatusOr<std::vector<X509Ptr>> ReadCertificates(const PemSource& source) {
+  MESHCA_ASSIGN_OR_RETURN(const SecretBytes pem, source.Read(FileSecrecy::kPublic));
+  const BioPtr bio(BIO_new_mem_buf(pem.reveal().data(), static_cast<int>(pem.size())));
+  if (bio == nullptr) return OpenSslError("BIO_new_mem_buf");
+  std::vector<X509Ptr> certificates;
+  while (X509* const certificate = PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)) {
+    certificates.emplace_back(certificate);
+  }
+  ERR_clear_error();
+  if (certificates.empty()) return absl::InvalidArgumentError("holds no certificate in PEM");
+  return certificates;
+}
+
+absl::Status Believe(SSL_CTX* context, const PemSource& ca) {
+  MESHCA_ASSIGN_OR_RETURN(const std::vector<X509Ptr> roots, ReadCertificates(ca));
+  for (const X509Ptr& root : roots) {
+    if (X509_STORE_add_cert(SSL_CTX_get_cert_store(context), root.get()) != 1) return OpenSslError("a certificate");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<EvpPkeyPtr> ReadKey(const PemSource& source) {
+  MESHCA_ASSIGN_OR_RETURN(const SecretBytes pem, source.Read(FileSecrecy::kSecret));
+  const BioPtr bio(BIO_new_mem_buf(pem.reveal().data(), static_cast<int>(pem.size())));
+  if (bio == nullptr) return OpenSslError("BIO_new_mem_buf");
+  // A passphrase would be asked for at the terminal.
+  const auto no_passphrase = [](char*, int, int, void*) { return -1; };
+  EvpPkeyPtr key(PEM_read_bio_PrivateKey(bio.get(), nullptr, no_passphrase, nullptr));
+  ERR_clear_error();
+  if (key == nullptr) return absl::InvalidArgumentError("holds no private key in PEM, or one behind a passphrase");
+  return key;
+}
+
+absl::Status Show(SSL_CTX* context, const ClientTls& tls) {
+  const std::string name = NameOf(tls.certificate, "the client's certificate");
+  const std::string key_name = NameOf(tls.key, "the client's key");
+  const absl::StatusOr<std::vector<X509Ptr>> chain = ReadCertificates(tls.certificate);
+  if (!chain.ok()) return Annotate(chain.status(), name);
+  const absl::StatusOr<EvpPkeyPtr> key = ReadKey(tls.key);
+  if (!key.ok()) return Annotate(key.status(), key_name);
+  if (SSL_CTX_use_certificate(context, chain->front().get()) != 1) return Annotate(OpenSslError("a certificate"), name);
+  for (size_t i = 1; i < chain->size(); ++i) {
+    if (SSL_CTX_add1_chain_cert(context, (*chain)[i].get()) != 1) return Annotate(OpenSslError("a certificate"), name);
+  }
+  if (SSL_CTX_use_PrivateKey(context, key->get()) == 1) return absl::OkStatus();
+  ERR_clear_error();
+  return absl::InvalidArgumentError(absl::StrCat(key_name, " is not the key of ", name));
+}
+
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const TlsIdentity>> TlsIdentity::Create(std::span<const std::string> chain_der,
@@ -54,14 +115,23 @@ absl::StatusOr<std::shared_ptr<const TlsIdentity>> TlsIdentity::Create(std::span
   return identity;
 }
 
-absl::StatusOr<SslCtxPtr> MakeClientContext(const std::string& ca_file) {
+absl::StatusOr<SecretBytes> PemSource::Read(FileSecrecy secrecy) const {
+  if (bytes != nullptr) return bytes->Clone();
+  MESHCA_ASSIGN_OR_RETURN(std::string text, ReadFile(file, kPemBytesMax, secrecy));
+  return SecretBytes(std::move(text));
+}
+
+absl::StatusOr<SslCtxPtr> MakeClientContext(const ClientTls& tls) {
   SslCtxPtr context(SSL_CTX_new(TLS_client_method()));
   if (context == nullptr) return OpenSslError("SSL_CTX_new");
   SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
   SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
-  const int trusted = ca_file.empty() ? SSL_CTX_set_default_verify_paths(context.get())
-                                      : SSL_CTX_load_verify_file(context.get(), ca_file.c_str());
-  if (trusted != 1) return Annotate(OpenSslError("certificates to believe"), ca_file);
+  if (tls.ca.empty()) {
+    if (SSL_CTX_set_default_verify_paths(context.get()) != 1) return OpenSslError("the system's certificates");
+  } else {
+    MESHCA_RETURN_IF_ERROR(Annotate(Believe(context.get(), tls.ca), NameOf(tls.ca, "the CA's certificates")));
+  }
+  if (!tls.certificate.empty()) MESHCA_RETURN_IF_ERROR(Show(context.get(), tls));
   if (SSL_CTX_set_alpn_protos(context.get(), kAlpn, sizeof kAlpn) != 0) return OpenSslError("SSL_CTX_set_alpn_protos");
   return context;
 }

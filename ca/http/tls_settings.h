@@ -10,15 +10,17 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "ca/base/openssl_ptr.h"
+#include "ca/http/client_tls.h"
 #include "ca/http/tls_identity.h"
 
 namespace meshca::http {
 
 using SslCtxPtr = OpenSslPtr<SSL_CTX, SSL_CTX_free>;
 
-// A client's: TLS 1.2 or later, the server's certificate verified under `ca_file` (PEM; "": the system's certificates),
-// ALPN http/1.1. Reads the file. Internal names it.
-absl::StatusOr<SslCtxPtr> MakeClientContext(const std::string& ca_file);
+// A client's: TLS 1.2 or later, the server's certificate verified under `tls.ca`, ALPN http/1.1. Reads the files of
+// `tls`: their errors name them. InvalidArgument: what they hold is no PEM of that kind, or the key is not the
+// certificate's.
+absl::StatusOr<SslCtxPtr> MakeClientContext(const ClientTls& tls);
 
 // Makes the handshake fail unless the certificate is one of `host`, a name or an address without brackets. Internal.
 absl::Status ExpectServer(SSL* ssl, const std::string& host);

@@ -83,27 +83,27 @@ struct Wire::Core : std::enable_shared_from_this<Core> {
     return absl::InternalError(absl::StrCat("TLS: ", text));
   }
 
-  void ConnectTo(const std::vector<tcp::endpoint>& endpoints, std::unique_ptr<Trust> trust, std::string host,
+  void ConnectTo(const std::vector<tcp::endpoint>& endpoints, std::unique_ptr<ClientTls> tls, std::string host,
                  Done done) {
     targets = endpoints;
     asio::async_connect(
         socket, targets,
-        [self = shared_from_this(), trust = std::move(trust), host = std::move(host), done = std::move(done)](
+        [self = shared_from_this(), tls = std::move(tls), host = std::move(host), done = std::move(done)](
             const AsioError& error, const tcp::endpoint&) mutable {
           if (self->closed) return;
           if (error) {
             return std::move(done)(absl::UnavailableError(ErrnoStatus(error.value(), "connect").message()));
           }
           self->socket.set_option(tcp::no_delay(true), self->ignored);
-          if (trust == nullptr) return std::move(done)(absl::OkStatus());
-          const absl::Status begun = self->BeginClientTls(*trust, host);
+          if (tls == nullptr) return std::move(done)(absl::OkStatus());
+          const absl::Status begun = self->BeginClientTls(*tls, host);
           if (!begun.ok()) return std::move(done)(begun);
           self->ShakeHands(asio::ssl::stream_base::client, std::move(done));
         });
   }
-  absl::Status BeginClientTls(const Trust& trust, const std::string& host) {
+  absl::Status BeginClientTls(const ClientTls& shown, const std::string& host) {
     // Read anew for each connection: a file that was renewed counts from the next one on.
-    MESHCA_ASSIGN_OR_RETURN(const SslCtxPtr context, MakeClientContext(trust.ca_file));
+    MESHCA_ASSIGN_OR_RETURN(const SslCtxPtr context, MakeClientContext(shown));
     ssl = SSL_new(context.get());
     if (ssl == nullptr) return OpenSslError("SSL_new");
     is_client = true;
@@ -151,8 +151,8 @@ void Wire::Reset() {
   core_->Close();
 }
 
-void Wire::Connect(const std::string& host, int port, const Trust* trust, Done done) {
-  auto kept = trust == nullptr ? nullptr : std::make_unique<Trust>(*trust);
+void Wire::Connect(const std::string& host, int port, const ClientTls* tls, Done done) {
+  auto kept = tls == nullptr ? nullptr : std::make_unique<ClientTls>(*tls);
   AsioError error;
   const asio::ip::address address = asio::ip::make_address(host, error);
   if (!error) {

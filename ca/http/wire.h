@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "ca/base/unique_fd.h"
+#include "ca/http/client_tls.h"
 #include "ca/http/event_loop.h"
 
 namespace meshca::http {
@@ -26,18 +27,13 @@ class Wire {
   using Done = absl::AnyInvocable<void(absl::Status) &&>;
   using Received = absl::AnyInvocable<void(absl::StatusOr<absl::string_view>) &&>;
 
-  // What a client's TLS rests on.
-  struct Trust {
-    std::string ca_file;  // PEM; "": the system's certificates
-  };
-
   // `loop` outlives the wire. Not connected yet.
   Wire(EventLoop& loop, size_t receive_bytes);
   ~Wire();  // closes
 
   // A client: finds the host (a name, or an address without brackets), connects to the first of its addresses that
-  // takes it, and does the handshake where `trust` is given.
-  void Connect(const std::string& host, int port, const Trust* trust, Done done);
+  // takes it, and does the handshake where `tls` is given.
+  void Connect(const std::string& host, int port, const ClientTls* tls, Done done);
   // A server: does the handshake of an accepted connection. `tls` outlives the wire.
   void Handshake(const ServerTls& tls, Done done);
 

@@ -82,7 +82,7 @@ constexpr HttpGetOptions kPatient = {.timeout = absl::Minutes(2)};
 // A GET by a client of its own, which believes `ca_file`.
 absl::StatusOr<std::string> Get(const std::string& url, const HttpGetOptions& options = kPatient,
                                 const std::string& ca_file = "") {
-  return HttpGet(*http::Client::Create({.ca_file = ca_file}).value(), url, options);
+  return HttpGet(*http::Client::Create({.tls = http::ClientTls::Believing(ca_file)}).value(), url, options);
 }
 
 TEST(HttpGet, GivesTheBodyOf200Alone) {

@@ -292,7 +292,7 @@ class HttpsServer : public testing::Test {
     EVP_PKEY_up_ref(key->evp());
     return TlsIdentity::Create(std::vector<std::string>{leaf.der().bytes()}, EvpPkeyPtr(key->evp())).value();
   }
-  std::unique_ptr<Client> NewClient() { return Client::Create({.ca_file = ca_file()}).value(); }
+  std::unique_ptr<Client> NewClient() { return Client::Create({.tls = ClientTls::Believing(ca_file())}).value(); }
 
   const TrustDomain domain_ = TrustDomain::Parse("cluster.local").value();
   std::string folder_;

@@ -1,0 +1,56 @@
+// JSON read piece by piece, as it comes over the wire: a list of 100,000 pods never stands in memory.
+#ifndef MESHCA_CA_KUBERNETES_JSON_STREAM_H_
+#define MESHCA_CA_KUBERNETES_JSON_STREAM_H_
+
+#include <cstddef>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+
+namespace meshca::kubernetes {
+
+// What is told of a value and all that is inside it, in the order of the text. Texts are good during the call alone.
+class JsonEvents {
+ public:
+  virtual ~JsonEvents() = default;
+
+  virtual void OnObjectBegin() = 0;
+  virtual void OnObjectEnd() = 0;
+  virtual void OnArrayBegin() = 0;
+  virtual void OnArrayEnd() = 0;
+  virtual void OnKey(absl::string_view name) = 0;
+  // A string: its UTF-8, escapes resolved.
+  virtual void OnText(absl::string_view text) = 0;
+  // A number, true, false or null.
+  virtual void OnNumber(double value) = 0;
+  virtual void OnBool(bool value) = 0;
+  virtual void OnNull() = 0;
+};
+
+// Reads one value after another (a watch's answer is a row of objects). Holds no more than the nesting and one key or
+// text of at most kTextBytesMax; what is longer is told shortened to its beginning, never held. One thread at a time.
+class JsonStream {
+ public:
+  // Managed fields and annotations may be 256 KiB; nothing that is read here is longer than a chain of certificates.
+  static constexpr size_t kTextBytesMax = 512 * 1024;
+  static constexpr size_t kDepthMax = 64;
+
+  // `events` outlives the stream.
+  explicit JsonStream(JsonEvents& events);
+  ~JsonStream();
+
+  // The next bytes; they may begin and end anywhere. InvalidArgument says what is no JSON, or that it is nested deeper
+  // than kDepthMax; whatever comes after that is refused too.
+  absl::Status Take(absl::string_view piece);
+  // Nothing more comes. InvalidArgument: in the middle of a value.
+  absl::Status End();
+
+ private:
+  class Impl;
+  const std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace meshca::kubernetes
+
+#endif  // MESHCA_CA_KUBERNETES_JSON_STREAM_H_

@@ -1,0 +1,75 @@
+// The few fields of an object that somebody wants, picked out of its JSON as it passes by.
+#ifndef MESHCA_CA_KUBERNETES_PICKED_FIELDS_H_
+#define MESHCA_CA_KUBERNETES_PICKED_FIELDS_H_
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "ca/kubernetes/json_stream.h"
+
+namespace meshca::kubernetes {
+
+// What was found of one object. A value.
+class PickedFields {
+ public:
+  explicit PickedFields(size_t fields = 0) : found_(fields) {}
+
+  // The text of field `index` (FieldPicker's `paths`); "": the object has none. Numbers and booleans are texts too.
+  absl::string_view Text(size_t index) const {
+    return found_[index].empty() ? absl::string_view() : found_[index].front().second;
+  }
+  // Of a path with "*": each member's name and text. Of a path with "[]": the elements, their names empty.
+  const std::vector<std::pair<std::string, std::string>>& All(size_t index) const { return found_[index]; }
+
+  void Add(size_t index, absl::string_view name, std::string text) {
+    found_[index].emplace_back(std::string(name), std::move(text));
+  }
+
+ private:
+  std::vector<std::vector<std::pair<std::string, std::string>>> found_;
+};
+
+// Takes the events of one object, from its OnObjectBegin to its OnObjectEnd.
+class FieldPicker final : public JsonEvents {
+ public:
+  // How many texts of a path with "*" or "[]" are kept of one object: the API server bounds them by its size alone.
+  static constexpr size_t kOfOnePathMax = 1024;
+
+  // "metadata.name", "metadata.labels.*", "status.conditions[].type". Names with a dot in them cannot be written.
+  explicit FieldPicker(const std::vector<std::string>& paths);
+  ~FieldPicker() override;
+
+  // Of the object that has passed; begins anew.
+  PickedFields Take();
+
+  void OnObjectBegin() override;
+  void OnObjectEnd() override;
+  void OnArrayBegin() override;
+  void OnArrayEnd() override;
+  void OnKey(absl::string_view name) override;
+  void OnText(absl::string_view text) override;
+  void OnNumber(double value) override;
+  void OnBool(bool value) override;
+  void OnNull() override;
+
+ private:
+  struct Node;
+  // The node of the value that begins now; null: nobody wants it.
+  const Node* Entered() const;
+  void Keep(absl::string_view text);
+
+  const size_t fields_;
+  std::unique_ptr<const Node> root_;
+  std::vector<const Node*> open_;  // of the objects and arrays around, outermost first; null: nobody wants it
+  const Node* member_ = nullptr;   // of the member that was named last
+  std::string member_name_;
+  PickedFields picked_;
+};
+
+}  // namespace meshca::kubernetes
+
+#endif  // MESHCA_CA_KUBERNETES_PICKED_FIELDS_H_

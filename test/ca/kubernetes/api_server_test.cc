@@ -1,0 +1,167 @@
+#include "ca/kubernetes/api_server.h"
+
+#include <atomic>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "test/ca/http/patience.h"
+#include "test/ca/kubernetes/fake_api_server.h"
+#include "test/fakes/temp_folder.h"
+
+namespace meshca::kubernetes {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+ApiCall ListOfPods() {
+  ApiCall call;
+  call.verb = "list";
+  call.resource = Pods();
+  return call;
+}
+
+absl::StatusOr<std::string> Ask(ApiServer& server, const ApiCall& call) {
+  return server.Call(call, 64 * 1024, 2 * http::kPatience);
+}
+
+TEST(Resource, HasThePathOfItsGroupAndPlace) {
+  EXPECT_EQ(Pods().Path(), "/api/v1/pods");
+  EXPECT_EQ(Pods().Path("kube-system", "a/b"), "/api/v1/namespaces/kube-system/pods/a%2Fb");
+  const Resource requests = {"certificates.k8s.io", "v1", "podcertificaterequests"};
+  EXPECT_EQ(requests.Path("ns", "r", "status"),
+            "/apis/certificates.k8s.io/v1/namespaces/ns/podcertificaterequests/r/status");
+  EXPECT_EQ(requests.Text("status"), "podcertificaterequests.certificates.k8s.io/status");
+  EXPECT_EQ(Pods().Text(), "pods");
+}
+
+TEST(ApiServer, SaysWhoAsksForWhat) {
+  std::string head;
+  http::ScriptedServer scripted([&head](http::ScriptedPeer& peer, int) {
+    head = peer.ReadHead();
+    peer.Send(HttpAnswer(201, "{}"));
+    peer.AwaitEnd();
+  });
+  const auto server = ConnectTo(scripted, "t0ken\n");
+  ApiCall call;
+  call.verb = "create";
+  call.resource = TokenReviews();
+  call.body = "{\"spec\":{}}";
+  ASSERT_EQ(Ask(*server, call).value(), "{}");
+  EXPECT_THAT(head, StartsWith("POST /prefix/apis/authentication.k8s.io/v1/tokenreviews HTTP/1.1\r\n"));
+  EXPECT_THAT(head, AllOf(HasSubstr("Authorization: Bearer t0ken\r\n"), HasSubstr("Content-Type: application/json\r\n"),
+                          HasSubstr("Content-Length: 11\r\n")));
+}
+
+TEST(ApiServer, ReadsItsTokenAgainForEachCall) {
+  TempFolder folder;
+  std::vector<std::string> seen;
+  http::ScriptedServer scripted([&seen](http::ScriptedPeer& peer, int) {
+    for (std::string head = peer.ReadHead(); !head.empty(); head = peer.ReadHead()) {
+      seen.push_back(head);
+      peer.Send(HttpAnswer(200, "{}"));
+    }
+  });
+  ApiServerOptions options;
+  options.url = scripted.url();
+  options.token.file = folder.Write("token", "first");
+  const auto server = ApiServer::Create(std::move(options)).value();
+  ASSERT_TRUE(Ask(*server, ListOfPods()).ok());
+  folder.Write("token", "second");
+  ASSERT_TRUE(Ask(*server, ListOfPods()).ok());
+  EXPECT_THAT(seen, testing::ElementsAre(HasSubstr("Bearer first\r\n"), HasSubstr("Bearer second\r\n")));
+}
+
+struct RefusalCase {
+  int status;
+  const char* body;
+  absl::StatusCode code;
+  const char* says;
+};
+
+class ApiServerRefusals : public testing::TestWithParam<RefusalCase> {};
+
+TEST_P(ApiServerRefusals, HaveACodeAndSayWhatToDo) {
+  http::ScriptedServer scripted([](http::ScriptedPeer& peer, int) {
+    while (!peer.ReadHead().empty()) peer.Send(HttpAnswer(GetParam().status, GetParam().body));
+  });
+  const auto server = ConnectTo(scripted, "t0ken");
+  ApiCall call = ListOfPods();
+  call.verb = "create";
+  call.namespace_name = "web";
+  call.subresource = "status";
+  const absl::Status status = Ask(*server, call).status();
+  EXPECT_EQ(status.code(), GetParam().code) << status;
+  EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("create pods/status in namespace web"),
+                                                   HasSubstr(GetParam().says), Not(HasSubstr("t0ken"))));
+  // A stream says the same.
+  std::string streamed;
+  absl::Notification ended;
+  ApiServer::Streamed handler;
+  handler.on_piece = [](absl::string_view) { return absl::InternalError("a refusal is no piece"); };
+  handler.on_end = [&](absl::Status end) {
+    streamed = std::string(end.message());
+    ended.Notify();
+  };
+  server->Stream(call, http::PatientCall(), std::move(handler));
+  ended.WaitForNotification();
+  EXPECT_EQ(streamed, status.message());
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Each, ApiServerRefusals,
+    testing::Values(
+        RefusalCase{401, R"({"message":"Unauthorized"})", absl::StatusCode::kUnauthenticated,
+                    "its token is not believed, or has ended"},
+        RefusalCase{403, R"({"message":"User \"x\" cannot"})", absl::StatusCode::kPermissionDenied,
+                    "lacks this rule, or part of it: {apiGroups: [\"\"], resources: [pods/status], verbs: [create]}"},
+        RefusalCase{404, "not json", absl::StatusCode::kNotFound, "HTTP 404: not json"},
+        RefusalCase{409, R"({"reason":"AlreadyExists","message":"there"})", absl::StatusCode::kAlreadyExists, "there"},
+        RefusalCase{409, R"({"reason":"Conflict","message":"changed"})", absl::StatusCode::kAborted, "changed"},
+        RefusalCase{410, R"({"message":"too old"})", absl::StatusCode::kOutOfRange, "too old"},
+        RefusalCase{422, R"({"message":"bad\u001b[31m field"})", absl::StatusCode::kInvalidArgument, "bad\\u{1b}[31m"},
+        RefusalCase{429, R"({"message":"slow down"})", absl::StatusCode::kResourceExhausted, "slow down"},
+        RefusalCase{503, "", absl::StatusCode::kUnavailable, "HTTP 503"}));
+
+TEST(ApiServer, RemembersHowLongToLeaveItAlone) {
+  http::ScriptedServer scripted([](http::ScriptedPeer& peer, int) {
+    peer.ReadHead();
+    peer.Send(HttpAnswer(429, "", "Retry-After: 7\r\n"));
+    peer.AwaitEnd();
+  });
+  const auto server = ConnectTo(scripted);
+  EXPECT_EQ(server->RetryAfter(), absl::ZeroDuration());
+  EXPECT_FALSE(Ask(*server, ListOfPods()).ok());
+  EXPECT_EQ(server->RetryAfter(), absl::Seconds(7));
+}
+
+TEST(InClusterOptions, TakesThePodsOwnFilesAndSaysWhatIsMissing) {
+  TempFolder folder;
+  std::map<std::string, std::string> environment;
+  const auto get_env = [&environment](const char* name) -> const char* {
+    const auto found = environment.find(name);
+    return found == environment.end() ? nullptr : found->second.c_str();
+  };
+  const auto options = [&] { return InClusterOptions(get_env, folder.path()); };
+  EXPECT_THAT(std::string(options().status().message()), HasSubstr("name a kubeconfig file"));
+  environment = {{"KUBERNETES_SERVICE_HOST", "fd00::1"}, {"KUBERNETES_SERVICE_PORT", "6443"}};
+  EXPECT_THAT(std::string(options().status().message()),
+              AllOf(HasSubstr(folder.Path("token")), HasSubstr("automountServiceAccountToken")));
+  folder.Write("token", "t");
+  folder.Write("ca.crt", "c");
+  folder.Write("namespace", "meshca-system\n");
+  const auto found = options();
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ(found->url.Origin(), "https://[fd00::1]:6443");
+  EXPECT_EQ(found->namespace_name, "meshca-system");
+  EXPECT_EQ(found->tls.ca.file, folder.Path("ca.crt"));
+}
+
+}  // namespace
+}  // namespace meshca::kubernetes
