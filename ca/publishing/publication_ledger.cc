@@ -1,0 +1,222 @@
+#include "ca/publishing/publication_ledger.h"
+
+#include <algorithm>
+#include <cmath>
+#include <iterator>
+
+#include "absl/strings/str_cat.h"
+
+namespace meshca {
+namespace {
+
+// A rotation publishes three contents one after another; what is older counts as nothing.
+constexpr size_t kRemembered = 8;
+
+}  // namespace
+
+void PublicationLedger::SetContent(TrustVersion version, std::string content, absl::Duration now) {
+  if (!contents_.empty() && contents_.back().text == content) {
+    contents_.back().version = version;
+    return;
+  }
+  contents_.push_back({version, std::move(content)});
+  ++newest_;
+  if (contents_.size() > kRemembered) contents_.pop_front();
+  for (auto& [place, object] : objects_) {
+    // What was waited for in vain was about another content.
+    object.next_try = now;
+    object.failures = 0;
+    object.fault.clear();
+  }
+  SettleAll();
+}
+
+const std::string& PublicationLedger::content() const {
+  static const std::string none;
+  return contents_.empty() ? none : contents_.back().text;
+}
+
+void PublicationLedger::BeginPlaces() {
+  for (auto& [place, object] : objects_) object.listed = false;
+}
+
+void PublicationLedger::EndPlaces() {
+  places_listed_ = true;
+  for (auto& [place, object] : objects_) object.is_place &= object.listed;
+  SettleAll();
+}
+
+void PublicationLedger::AddPlace(const std::string& place, absl::Duration now) {
+  const auto [object, is_new] = objects_.try_emplace(place);
+  object->second.listed = true;
+  if (!object->second.is_place) object->second.next_try = now;
+  object->second.is_place = true;
+  Settle(object);
+}
+
+void PublicationLedger::RemovePlace(const std::string& place) {
+  const auto object = objects_.find(place);
+  if (object == objects_.end()) return;
+  object->second.is_place = false;
+  Settle(object);
+}
+
+void PublicationLedger::BeginSeen() {
+  for (auto& [place, object] : objects_) object.seen_now = false;
+}
+
+void PublicationLedger::EndSeen(absl::Duration now) {
+  seen_listed_ = true;
+  for (auto& [place, object] : objects_) {
+    if (object.there && !object.seen_now) {
+      object.there = false;
+      Show(object, 0, now);
+    }
+  }
+  SettleAll();
+}
+
+void PublicationLedger::Seen(const std::string& place, absl::string_view content, absl::Duration now) {
+  const auto [object, is_new] = objects_.try_emplace(place);
+  object->second.seen_now = true;
+  object->second.there = true;
+  uint64_t number = 0;
+  for (size_t back = 0; back < contents_.size() && number == 0; ++back) {
+    if (contents_[contents_.size() - 1 - back].text == content) number = newest_ - back;
+  }
+  Show(object->second, number, now);
+  Settle(object);
+}
+
+void PublicationLedger::SeenGone(const std::string& place, absl::Duration now) {
+  const auto object = objects_.find(place);
+  if (object == objects_.end()) return;
+  object->second.there = false;
+  Show(object->second, 0, now);
+  Settle(object);
+}
+
+// What the object shows from now on.
+void PublicationLedger::Show(Object& object, uint64_t number, absl::Duration now) {
+  if (number == newest_ && newest_ != 0) {
+    // A fault that is over; that somebody contests the object is not over before a while has passed.
+    object.fault.clear();
+    if (now - object.written_at > options_.contest) object.failures = 0;
+  }
+  if (number == object.content) return;
+  const bool was_current = object.content == newest_ && newest_ != 0;
+  // Who reads a content that is not ours may believe nothing of what we published.
+  object.held_before = number == 0 ? 0 : HeldBy(object, now);
+  object.content = number;
+  object.seen_at = now;
+  if (!was_current || !object.is_place) return;
+  // Somebody else changed it.
+  if (now - object.written_at > options_.contest) object.failures = 0;
+  object.next_try = now + (object.failures == 0 ? absl::ZeroDuration() : Backoff(object));
+  if (object.failures++ > 0) {
+    object.fault = absl::StrCat("somebody else has changed it ", object.failures,
+                                " times, each time within a minute of its being written; find who does (its "
+                                "metadata.managedFields say), and end that");
+  }
+}
+
+std::vector<std::string> PublicationLedger::TakeDue(absl::Duration now, size_t max) {
+  std::vector<std::string> taken;
+  if (!complete()) return taken;
+  while (taken.size() < max && !due_.empty() && due_.begin()->first <= now) {
+    const auto object = objects_.find(due_.begin()->second);
+    object->second.being_written = true;
+    taken.push_back(object->first);
+    Settle(object);
+  }
+  return taken;
+}
+
+absl::Duration PublicationLedger::NextDue() const {
+  return !complete() || due_.empty() ? absl::InfiniteDuration() : due_.begin()->first;
+}
+
+void PublicationLedger::Written(const std::string& place, absl::Duration now) {
+  const auto object = objects_.find(place);
+  if (object == objects_.end()) return;
+  object->second.being_written = false;
+  object->second.written_at = now;
+  object->second.fault.clear();
+  object->second.next_try = now + options_.seen_within;
+  Settle(object);
+}
+
+void PublicationLedger::Failed(const std::string& place, std::string why, absl::Duration wait, double spread,
+                               absl::Duration now) {
+  const auto object = objects_.find(place);
+  if (object == objects_.end()) return;
+  object->second.being_written = false;
+  object->second.next_try = now + std::max(wait, Backoff(object->second) * (0.5 + spread / 2));
+  ++object->second.failures;
+  object->second.fault = std::move(why);
+  Settle(object);
+}
+
+std::vector<Publication> PublicationLedger::List(absl::Duration now) const {
+  std::vector<Publication> all;
+  for (const auto& [place, object] : objects_) {
+    if (!object.is_place) continue;
+    Publication& one = all.emplace_back();
+    one.place = place;
+    one.held = HeldBy(object, now);
+    one.written = VersionOf(object.content);
+    one.held_at = object.seen_at + options_.mount_delay;
+    one.fault = object.fault;
+  }
+  return all;
+}
+
+size_t PublicationLedger::places() const {
+  return static_cast<size_t>(
+      std::count_if(objects_.begin(), objects_.end(), [](const auto& object) { return object.second.is_place; }));
+}
+
+const PublicationLedger::Content* PublicationLedger::Find(uint64_t number) const {
+  const uint64_t oldest = newest_ + 1 - contents_.size();
+  return number == 0 || number < oldest ? nullptr : &contents_[number - oldest];
+}
+
+TrustVersion PublicationLedger::VersionOf(uint64_t number) const {
+  const Content* const content = Find(number);
+  return content == nullptr ? 0 : content->version;
+}
+
+TrustVersion PublicationLedger::HeldBy(const Object& object, absl::Duration now) const {
+  const TrustVersion shown = VersionOf(object.content);
+  return now >= object.seen_at + options_.mount_delay ? shown : std::min(shown, object.held_before);
+}
+
+absl::Duration PublicationLedger::Backoff(const Object& object) const {
+  constexpr uint32_t kDoublingsMax = 20;
+  return std::min(options_.retry_last, options_.retry_first * std::exp2(std::min(object.failures, kDoublingsMax)));
+}
+
+void PublicationLedger::Settle(Objects::iterator object) {
+  Object& state = object->second;
+  const bool behind = state.is_place && (newest_ == 0 || state.content != newest_);
+  behind_ += behind ? 1 : 0;
+  behind_ -= std::exchange(state.behind, behind) ? 1 : 0;
+  const bool to_write = behind && newest_ != 0 && !state.being_written;
+  const absl::Duration due = to_write ? state.next_try : absl::InfiniteDuration();
+  if (due != state.due) {
+    if (state.due != absl::InfiniteDuration()) due_.erase({state.due, object->first});
+    if (due != absl::InfiniteDuration()) due_.emplace(due, object->first);
+    state.due = due;
+  }
+  if (!state.is_place && !state.there && !state.being_written) objects_.erase(object);
+}
+
+void PublicationLedger::SettleAll() {
+  for (auto object = objects_.begin(); object != objects_.end();) {
+    const std::string place = object->first;
+    Settle(object);
+    object = objects_.upper_bound(place);
+  }
+}
+
+}  // namespace meshca

@@ -1,0 +1,209 @@
+#include "ca/publishing/publication_ledger.h"
+
+#include <gmock/gmock.h>
+
+namespace meshca {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
+
+constexpr absl::Duration kNow = absl::Hours(5);
+
+// A ledger whose two lists have come to their end: places a and b, no object there.
+class PublicationLedgerTest : public testing::Test {
+ protected:
+  PublicationLedgerTest() {
+    ledger.BeginPlaces();
+    ledger.AddPlace("a", kNow);
+    ledger.AddPlace("b", kNow);
+    ledger.EndPlaces();
+    ledger.BeginSeen();
+    ledger.EndSeen(kNow);
+    ledger.SetContent(1, "one", kNow);
+  }
+  void WriteAll(absl::Duration now) {
+    for (const std::string& place : ledger.TakeDue(now, 100)) {
+      ledger.Written(place, now);
+      ledger.Seen(place, ledger.content(), now);
+    }
+  }
+  Publication Of(const std::string& place, absl::Duration now) const {
+    for (Publication& one : ledger.List(now)) {
+      if (one.place == place) return one;
+    }
+    ADD_FAILURE() << place << " is no place";
+    return {};
+  }
+
+  PublicationOptions options;
+  PublicationLedger ledger{options};
+};
+
+TEST(PublicationLedgerStart, NothingIsDueBeforeBothListsAreRead) {
+  PublicationLedger ledger{PublicationOptions()};
+  ledger.SetContent(1, "one", kNow);
+  ledger.BeginPlaces();
+  ledger.AddPlace("a", kNow);
+  ledger.EndPlaces();
+  EXPECT_THAT(ledger.TakeDue(kNow, 10), IsEmpty()) << "it may be there already";
+  EXPECT_EQ(ledger.NextDue(), absl::InfiniteDuration());
+  ledger.BeginSeen();
+  ledger.Seen("a", "one", kNow);
+  ledger.EndSeen(kNow);
+  EXPECT_THAT(ledger.TakeDue(kNow, 10), IsEmpty()) << "and it was";
+  EXPECT_EQ(ledger.behind(), 0u);
+}
+
+TEST(PublicationLedgerStart, NothingIsDueWithoutAContent) {
+  PublicationLedger ledger{PublicationOptions()};
+  ledger.BeginSeen();
+  ledger.EndSeen(kNow);
+  ledger.BeginPlaces();
+  ledger.AddPlace("a", kNow);
+  ledger.EndPlaces();
+  EXPECT_THAT(ledger.TakeDue(kNow, 10), IsEmpty());
+  EXPECT_EQ(ledger.behind(), 1u);
+  ledger.SetContent(1, "one", kNow);
+  EXPECT_THAT(ledger.TakeDue(kNow, 10), ElementsAre("a"));
+}
+
+TEST_F(PublicationLedgerTest, EveryPlaceIsWrittenOnceAndNoMoreThanAskedFor) {
+  EXPECT_THAT(ledger.TakeDue(kNow, 1), ElementsAre("a"));
+  EXPECT_THAT(ledger.TakeDue(kNow, 5), ElementsAre("b"));
+  EXPECT_THAT(ledger.TakeDue(kNow, 5), IsEmpty());
+  ledger.Written("a", kNow);
+  ledger.Seen("a", "one", kNow);
+  EXPECT_EQ(ledger.behind(), 1u);
+  EXPECT_EQ(ledger.NextDue(), absl::InfiniteDuration());
+}
+
+TEST_F(PublicationLedgerTest, ItIsHeldOnceEveryReaderHasHadTimeToReadIt) {
+  WriteAll(kNow);
+  EXPECT_EQ(Of("a", kNow).written, 1u);
+  EXPECT_EQ(Of("a", kNow).held, 0u);
+  EXPECT_EQ(Of("a", kNow).held_at, kNow + options.mount_delay);
+  EXPECT_EQ(Of("a", kNow + options.mount_delay).held, 1u);
+  const absl::Duration later = kNow + absl::Hours(1);
+  ledger.SetContent(2, "two", later);
+  WriteAll(later);
+  EXPECT_EQ(Of("a", later).held, 1u) << "they still have the one before";
+  EXPECT_EQ(Of("a", later + options.mount_delay).held, 2u);
+}
+
+TEST_F(PublicationLedgerTest, AVersionWithTheSameContentIsHeldWhereThatIs) {
+  WriteAll(kNow);
+  const absl::Duration later = kNow + absl::Hours(1);
+  ledger.SetContent(7, "one", later);
+  EXPECT_THAT(ledger.TakeDue(later, 10), IsEmpty());
+  EXPECT_EQ(Of("a", later).held, 7u);
+}
+
+TEST_F(PublicationLedgerTest, WhatSomebodyEditsOrDeletesIsRepairedAtOnceAndBelievedNoMore) {
+  WriteAll(kNow);
+  const absl::Duration later = kNow + absl::Hours(1);
+  ledger.Seen("a", "mine", later);
+  ledger.SeenGone("b", later);
+  EXPECT_EQ(Of("a", later).held, 0u) << "whoever reads it may have read that";
+  EXPECT_THAT(ledger.TakeDue(later, 10), UnorderedElementsAre("a", "b"));
+  ledger.Written("a", later);
+  ledger.Seen("a", "one", later);
+  EXPECT_EQ(Of("a", later + absl::Minutes(1)).held, 0u);
+  EXPECT_EQ(Of("a", later + options.mount_delay).held, 1u);
+  EXPECT_EQ(Of("a", later).fault, "");
+}
+
+TEST_F(PublicationLedgerTest, WhoEditsItAgainAndAgainIsNotFoughtWithAllMightAndIsNamed) {
+  WriteAll(kNow);
+  absl::Duration now = kNow + absl::Hours(1);
+  int writes = 0;
+  for (int round = 0; round < 600; ++round, now += absl::Milliseconds(500)) {
+    ledger.Seen("a", "mine", now);
+    for (const std::string& place : ledger.TakeDue(now, 10)) {
+      ++writes;
+      ledger.Written(place, now);
+      ledger.Seen(place, "one", now);
+    }
+  }
+  EXPECT_LT(writes, 25) << "in five minutes";
+  EXPECT_GT(writes, 5);
+  ledger.Seen("a", "mine", now);
+  EXPECT_THAT(Of("a", now).fault, HasSubstr("managedFields"));
+  // Who has stopped is forgiven.
+  now += absl::Minutes(1);
+  WriteAll(now);
+  now += absl::Minutes(2);
+  ledger.Seen("a", "mine", now);
+  EXPECT_THAT(ledger.TakeDue(now, 10), ElementsAre("a"));
+}
+
+TEST_F(PublicationLedgerTest, AWriteThatFailedIsTriedAgainLaterAndLater) {
+  absl::Duration now = kNow;
+  absl::Duration waited;
+  for (int round = 0; round < 12; ++round) {
+    ASSERT_EQ(ledger.TakeDue(now, 1).size(), 1u);
+    ledger.Failed("a", "no right to patch", absl::ZeroDuration(), 1, now);
+    EXPECT_EQ(Of("a", now).fault, "no right to patch");
+    for (const std::string& place : ledger.TakeDue(now, 10)) ledger.Written(place, now), ledger.Seen(place, "one", now);
+    EXPECT_GE(ledger.NextDue() - now, waited);
+    waited = ledger.NextDue() - now;
+    now = ledger.NextDue();
+  }
+  EXPECT_EQ(waited, options.retry_last);
+  ASSERT_EQ(ledger.TakeDue(now, 1).size(), 1u);
+  ledger.Failed("a", "too many requests", absl::Minutes(2), 0, now);
+  EXPECT_EQ(ledger.NextDue(), now + absl::Minutes(2)) << "a server's wish counts";
+  // What is to stand there now is another thing.
+  ledger.SetContent(2, "two", now);
+  EXPECT_THAT(ledger.TakeDue(now, 10), UnorderedElementsAre("a", "b"));
+}
+
+TEST_F(PublicationLedgerTest, WhatWasWrittenAndIsNeverSeenIsWrittenAgain) {
+  ASSERT_EQ(ledger.TakeDue(kNow, 10).size(), 2u);
+  ledger.Written("a", kNow);
+  EXPECT_THAT(ledger.TakeDue(kNow + options.seen_within / 2, 10), IsEmpty());
+  EXPECT_THAT(ledger.TakeDue(kNow + options.seen_within, 10), ElementsAre("a"));
+}
+
+TEST_F(PublicationLedgerTest, APlaceThatIsGoneIsNeitherWrittenNorWaitedFor) {
+  ledger.RemovePlace("a");
+  EXPECT_THAT(ledger.TakeDue(kNow, 10), ElementsAre("b"));
+  EXPECT_EQ(ledger.places(), 1u);
+  // It ends while it is written: what comes of that is nobody's.
+  ledger.RemovePlace("b");
+  ledger.Failed("b", "the namespace is being deleted", absl::ZeroDuration(), 0, kNow);
+  EXPECT_EQ(ledger.places(), 0u);
+  EXPECT_EQ(ledger.behind(), 0u);
+  EXPECT_EQ(ledger.NextDue(), absl::InfiniteDuration());
+  ledger.AddPlace("b", kNow);
+  EXPECT_THAT(ledger.TakeDue(kNow, 10), ElementsAre("b"));
+}
+
+TEST_F(PublicationLedgerTest, WhatANewListDoesNotHaveIsGone) {
+  WriteAll(kNow);
+  ledger.BeginSeen();
+  ledger.Seen("a", "one", kNow);
+  ledger.EndSeen(kNow);
+  EXPECT_THAT(ledger.TakeDue(kNow, 10), ElementsAre("b"));
+  ledger.BeginPlaces();
+  ledger.AddPlace("a", kNow);
+  ledger.AddPlace("c", kNow);
+  ledger.EndPlaces();
+  EXPECT_EQ(ledger.places(), 2u);
+  EXPECT_THAT(ledger.TakeDue(kNow, 10), ElementsAre("c"));
+}
+
+TEST_F(PublicationLedgerTest, AnOlderContentThatIsRememberedCountsAsItsVersion) {
+  WriteAll(kNow);
+  const absl::Duration later = kNow + absl::Hours(1);
+  ledger.SetContent(2, "two", later);
+  EXPECT_EQ(Of("a", later).held, 1u);
+  EXPECT_EQ(Of("a", later).written, 1u);
+  for (TrustVersion version = 3; version < 20; ++version) ledger.SetContent(version, std::to_string(version), later);
+  EXPECT_EQ(Of("a", later).held, 0u) << "too old to be remembered";
+}
+
+}  // namespace
+}  // namespace meshca
