@@ -46,6 +46,7 @@ const std::vector<Layer>& Layers() {
       {"ca/issuance", {"ca/authority"}},
       {"ca/authn", {"ca/http", "ca/identity", "ca/jwt"}},
       {"ca/kubernetes", {"ca/http"}},
+      {"ca/publishing", {"ca/kubernetes", "ca/subscribers"}},
       {"ca/rpc/client", {"ca/base", "proto"}},
       {"ca/rpc", {"ca/base", "proto"}},  // the messages of health and reflection
       {"ca/edge", {"ca/rpc", "ca/authn"}},

@@ -32,6 +32,8 @@ std::string Advice(const SubscriberRecord& subscriber, Laggard::Reason reason) {
   if (reason == Laggard::Reason::kRootsUnobserved) {
     return "put the new root where it reads its roots, then say so with --confirm-external";
   }
+  // Nobody can evict what others mount; it is written again until it is as it should be.
+  if (subscriber.kind == kPublishedKind) return subscriber.version_info;
   return EvictionAdvice(subscriber);
 }
 

@@ -146,15 +146,17 @@ void PublicationLedger::Written(const std::string& place, absl::Duration now) {
   Settle(object);
 }
 
-void PublicationLedger::Failed(const std::string& place, std::string why, absl::Duration wait, double spread,
+bool PublicationLedger::Failed(const std::string& place, std::string why, absl::Duration wait, double spread,
                                absl::Duration now) {
   const auto object = objects_.find(place);
-  if (object == objects_.end()) return;
+  if (object == objects_.end()) return false;
   object->second.being_written = false;
   object->second.next_try = now + std::max(wait, Backoff(object->second) * (0.5 + spread / 2));
   ++object->second.failures;
+  const bool is_news = object->second.is_place && object->second.fault != why;
   object->second.fault = std::move(why);
   Settle(object);
+  return is_news;
 }
 
 std::vector<Publication> PublicationLedger::List(absl::Duration now) const {

@@ -73,7 +73,8 @@ class PublicationLedger {
   void Written(const std::string& place, absl::Duration now);
   // `why` is for people. Not tried again before `wait` (a server's wish) and the ledger's own wait are over; `spread`,
   // between 0 and 1, keeps those that failed together from trying together.
-  void Failed(const std::string& place, std::string why, absl::Duration wait, double spread, absl::Duration now);
+  // Whether this is news: a failure with the same words is none.
+  bool Failed(const std::string& place, std::string why, absl::Duration wait, double spread, absl::Duration now);
 
   // In the order of their names.
   std::vector<Publication> List(absl::Duration now) const;

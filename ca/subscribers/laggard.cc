@@ -4,6 +4,18 @@
 #include "ca/base/utc_text.h"
 
 namespace meshca {
+namespace {
+
+std::string WhoText(const Laggard& laggard) {
+  if (laggard.via == kPublishedKind) return laggard.instance;
+  std::string text = laggard.spiffe_id.empty() ? "(no identity)" : laggard.spiffe_id;
+  if (!laggard.node.empty()) absl::StrAppend(&text, " on ", laggard.node);
+  if (!laggard.instance.empty()) absl::StrAppend(&text, " (", laggard.instance, ")");
+  return text;
+}
+
+}  // namespace
+
 Laggard LaggardOf(const SubscriberRecord& subscriber) {
   Laggard laggard;
   laggard.spiffe_id = subscriber.spiffe_id;
@@ -28,9 +40,7 @@ absl::string_view LaggardReasonName(Laggard::Reason reason) {
 }
 
 std::string LaggardText(const Laggard& laggard) {
-  std::string text = laggard.spiffe_id.empty() ? "(no identity)" : laggard.spiffe_id;
-  if (!laggard.node.empty()) absl::StrAppend(&text, " on ", laggard.node);
-  if (!laggard.instance.empty()) absl::StrAppend(&text, " (", laggard.instance, ")");
+  std::string text = WhoText(laggard);
   switch (laggard.reason) {
     case Laggard::Reason::kNotAcknowledged: absl::StrAppend(&text, ": holds bundle ", laggard.trust_version); break;
     case Laggard::Reason::kRejected: absl::StrAppend(&text, ": rejected the bundle"); break;

@@ -20,7 +20,8 @@ struct SubscriberRecord {
   std::string instance;  // unique key; made by the service that it is a subscriber of
   std::string spiffe_id;
   std::string node;
-  std::string kind;  // "sds-unix", "sds-mtls", "agent", "workload-api"; see HoldsWhatItWasSent, CannotAcknowledge
+  std::string
+      kind;  // "sds-unix", "sds-mtls", "agent", "workload-api", "published"; see HoldsWhatItWasSent, CannotAcknowledge
   std::string peer;  // for people: "pid 4242 uid 1000", "10.0.0.7:41822"
   // The process that the instance is, when its service reports it: the instance ends with it. It is not stored. Not
   // known: nobody sees when the instance ends.
@@ -67,6 +68,10 @@ inline bool HoldsWhatItWasSent(absl::string_view kind) { return absl::StartsWith
 // Kinds of subscribers of the SPIFFE Workload API, whose streams carry X.509-SVIDs and X.509 bundles, or JWT bundles.
 inline constexpr absl::string_view kWorkloadApiKind = "workload-api";
 inline constexpr absl::string_view kWorkloadJwtKind = "workload-jwt";
+
+// The kind of objects outside of this process in which the roots are published (ca/publishing). `instance` is the
+// object's name for people, and `version_info` says what it shows and from when that counts.
+inline constexpr absl::string_view kPublishedKind = "published";
 
 // Whether the protocol of this kind has streams and no acknowledgements: what was written to such a stream counts as
 // delivered when the stream is still open some time later (SubscriberRegistry::Member::Wrote).

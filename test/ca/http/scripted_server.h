@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -40,6 +41,24 @@ class ScriptedPeer {
     std::string head = received_.substr(0, end);
     received_.erase(0, end);
     return head;
+  }
+  // The body of the request with this head, which says how long it is.
+  std::string ReadBody(const std::string& head) {
+    const std::string kLength = "content-length: ";
+    const std::string lower = absl::AsciiStrToLower(head);
+    size_t length = 0;
+    if (const size_t at = lower.find(kLength); at != std::string::npos) {
+      (void)absl::SimpleAtoi(lower.substr(at + kLength.size(), lower.find("\r", at) - at - kLength.size()), &length);
+    }
+    char bytes[4096];
+    while (received_.size() < length) {
+      const ssize_t count = ::recv(fd_.get(), bytes, sizeof bytes, 0);
+      if (count <= 0) return "";
+      received_.append(bytes, static_cast<size_t>(count));
+    }
+    std::string body = received_.substr(0, length);
+    received_.erase(0, length);
+    return body;
   }
   void Send(const std::string& bytes) { (void)!::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL); }
   // Waits until the client has ended the connection.

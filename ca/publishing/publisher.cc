@@ -1,0 +1,282 @@
+#include "ca/publishing/publisher.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "ca/base/log.h"
+#include "ca/base/utc_text.h"
+#include "ca/kubernetes/api_refusal.h"
+
+namespace meshca {
+namespace {
+
+constexpr size_t kAnswerBytesMax = 4 * 1024 * 1024;
+constexpr char kTerminating[] = "Terminating";
+
+// The object's own fields, in the order of ObjectPaths.
+enum ObjectField { kObjectNamespace, kObjectContent };
+enum NamespaceField { kNamespaceName, kNamespacePhase };
+
+kubernetes::ListWatchOptions FollowObjects(const PublishedKind& kind) {
+  kubernetes::ListWatchOptions options;
+  options.resource = kind.resource;
+  // RBAC can name the one object only where the selector does too.
+  options.field_selector = absl::StrCat("metadata.name=", kind.name);
+  options.paths = {"metadata.namespace", kind.content_path};
+  return options;
+}
+
+kubernetes::ListWatchOptions FollowNamespaces() {
+  kubernetes::ListWatchOptions options;
+  options.resource = kubernetes::Namespaces();
+  options.paths = {"metadata.name", "status.phase"};
+  return options;
+}
+
+absl::Duration WaitAskedFor(const absl::Status& status) {
+  const std::optional<kubernetes::ApiRefusal> refusal = kubernetes::RefusalOf(status);
+  return refusal.has_value() ? refusal->retry_after : absl::ZeroDuration();
+}
+
+}  // namespace
+
+// What stands in the objects.
+class Publisher::Objects final : public kubernetes::ObjectSink {
+ public:
+  explicit Objects(Publisher& publisher) : publisher_(publisher) {}
+
+  void OnListBegin() override {
+    MutexLock lock(publisher_.mutex_);
+    publisher_.ledger_.BeginSeen();
+  }
+  void OnListEnd() override {
+    MutexLock lock(publisher_.mutex_);
+    publisher_.ledger_.EndSeen(publisher_.clock_.SinceBoot());
+    publisher_.executor_.Nudge();
+  }
+  void OnObject(const kubernetes::PickedFields& object) override {
+    MutexLock lock(publisher_.mutex_);
+    publisher_.ledger_.Seen(std::string(object.Text(kObjectNamespace)), object.Text(kObjectContent),
+                            publisher_.clock_.SinceBoot());
+    publisher_.executor_.Nudge();
+  }
+  void OnGone(const kubernetes::PickedFields& object) override {
+    MutexLock lock(publisher_.mutex_);
+    publisher_.ledger_.SeenGone(std::string(object.Text(kObjectNamespace)), publisher_.clock_.SinceBoot());
+    publisher_.executor_.Nudge();
+  }
+
+ private:
+  Publisher& publisher_;
+};
+
+// Where they are to stand.
+class Publisher::Namespaces final : public kubernetes::ObjectSink {
+ public:
+  explicit Namespaces(Publisher& publisher) : publisher_(publisher) {}
+
+  void OnListBegin() override {
+    MutexLock lock(publisher_.mutex_);
+    publisher_.ledger_.BeginPlaces();
+  }
+  void OnListEnd() override {
+    MutexLock lock(publisher_.mutex_);
+    publisher_.ledger_.EndPlaces();
+    publisher_.executor_.Nudge();
+  }
+  void OnObject(const kubernetes::PickedFields& object) override {
+    const std::string name(object.Text(kNamespaceName));
+    // Nothing can be created in a namespace that ends, and what stands there goes with it.
+    const bool ends = object.Text(kNamespacePhase) == kTerminating;
+    MutexLock lock(publisher_.mutex_);
+    if (ends || !publisher_.options_.namespaces->Has(name)) return publisher_.ledger_.RemovePlace(name);
+    publisher_.ledger_.AddPlace(name, publisher_.clock_.SinceBoot());
+    publisher_.executor_.Nudge();
+  }
+  void OnGone(const kubernetes::PickedFields& object) override {
+    MutexLock lock(publisher_.mutex_);
+    publisher_.ledger_.RemovePlace(std::string(object.Text(kNamespaceName)));
+  }
+
+ private:
+  Publisher& publisher_;
+};
+
+Publisher::Publisher(PublisherOptions options, kubernetes::ApiServer& server, const JudgedClock& clock,
+                     EntropySource& entropy)
+    : options_(std::move(options)),
+      server_(server),
+      clock_(clock),
+      entropy_(entropy),
+      since_(clock.LikelyNow()),
+      objects_(std::make_unique<Objects>(*this)),
+      namespaces_(std::make_unique<Namespaces>(*this)),
+      ledger_(options_.publication),
+      executor_(clock) {}
+
+Publisher::~Publisher() { Shutdown(); }
+
+void Publisher::Start() {
+  if (!options_.namespaces.has_value()) {
+    MutexLock lock(mutex_);
+    ledger_.BeginPlaces();
+    ledger_.AddPlace("", clock_.SinceBoot());
+    ledger_.EndPlaces();
+  }
+  executor_.AddDuty([this] { return Write(); });
+  executor_.Start();
+  objects_watch_ =
+      std::make_unique<kubernetes::ListWatch>(FollowObjects(options_.kind), server_, *objects_, clock_, entropy_);
+  if (!options_.namespaces.has_value()) return;
+  namespaces_watch_ =
+      std::make_unique<kubernetes::ListWatch>(FollowNamespaces(), server_, *namespaces_, clock_, entropy_);
+}
+
+void Publisher::SetRoots(TrustVersion version, std::string pem) {
+  MutexLock lock(mutex_);
+  ledger_.SetContent(version, std::move(pem), clock_.SinceBoot());
+  executor_.Nudge();
+}
+
+// The executor's duty: begins the writes that are due.
+absl::Duration Publisher::Write() {
+  std::vector<std::string> due;
+  std::string content;
+  absl::Duration next;
+  {
+    MutexLock lock(mutex_);
+    if (stopping_) return SerialExecutor::kLook;
+    const absl::Duration now = clock_.SinceBoot();
+    due = ledger_.TakeDue(now, options_.writes_at_once - std::min(options_.writes_at_once, writes_.size()));
+    for (const std::string& place : due) writes_.emplace(place, std::nullopt);
+    content = ledger_.content();
+    // A write that ends nudges, so a full house needs no time.
+    next = writes_.size() >= options_.writes_at_once ? absl::InfiniteDuration() : ledger_.NextDue() - now;
+  }
+  for (const std::string& place : due) Publish(place, content);
+  return next;
+}
+
+void Publisher::Publish(const std::string& place, const std::string& content) {
+  const kubernetes::ApiServer::CallId call =
+      server_.Send(options_.kind.CallToPublish(place, content), kAnswerBytesMax, options_.write_timeout,
+                   [this, place](const absl::StatusOr<std::string>& answer) { OnWritten(place, answer.status()); });
+  bool ends = false;
+  {
+    MutexLock lock(mutex_);
+    const auto write = writes_.find(place);
+    if (write == writes_.end()) return;  // it has ended by now
+    write->second = call;
+    ends = stopping_;
+  }
+  if (ends) server_.Cancel(call);
+}
+
+void Publisher::OnWritten(const std::string& place, const absl::Status& status) {
+  MutexLock lock(mutex_);
+  const absl::Duration now = clock_.SinceBoot();
+  if (status.ok()) {
+    ++written_;
+    ledger_.Written(place, now);
+  } else {
+    ++failed_;
+    const double spread = UniformDuration(entropy_, absl::ZeroDuration(), absl::Seconds(1)) / absl::Seconds(1);
+    if (ledger_.Failed(place, std::string(status.message()), WaitAskedFor(status), spread, now) && !stopping_) {
+      LogWarning("the roots could not be published",
+                 {{"object", InstanceOf(place)}, {"error", std::string(status.message())}});
+    }
+  }
+  executor_.Nudge();
+  writes_.erase(place);
+  ended_.NotifyAll();
+}
+
+std::string Publisher::InstanceOf(const std::string& place) const {
+  return absl::StrCat(options_.kind.described, " ", place, place.empty() ? "" : "/", options_.kind.name);
+}
+
+SubscriberRecord Publisher::RecordOf(const Publication& one, absl::Duration now) const {
+  SubscriberRecord record;
+  record.instance = InstanceOf(one.place);
+  record.kind = std::string(kPublishedKind);
+  record.peer = server_.options().described;
+  // It does not leave by itself: it counts for as long as it is to be there.
+  record.connected = true;
+  record.first_seen = since_;
+  record.last_seen = clock_.LikelyNow();
+  record.trust_version = one.held;
+  record.takes_bundle = true;
+  record.rejected = one.fault;
+  if (one.written == 0) {
+    record.version_info = "does not show the roots yet; it is being written";
+  } else if (one.held < one.written) {
+    record.version_info = absl::StrCat("shows version ", one.written, ", which counts as held at ",
+                                       TimeOfDayText(record.last_seen + (one.held_at - now)),
+                                       ", when whoever mounts it has had the time to read it");
+  } else {
+    record.version_info = absl::StrCat("shows version ", one.written);
+  }
+  return record;
+}
+
+SubscriberRecord Publisher::RecordOfAll(std::string why) const {
+  SubscriberRecord record = RecordOf({}, absl::ZeroDuration());
+  record.instance = absl::StrCat("every ", options_.kind.described, " ", options_.kind.name);
+  record.version_info = "not known: they are still being listed";
+  record.rejected = std::move(why);
+  return record;
+}
+
+std::vector<SubscriberRecord> Publisher::List() const {
+  const absl::Status watching = Watching();
+  MutexLock lock(mutex_);
+  if (!ledger_.complete()) return {RecordOfAll(std::string(watching.message()))};
+  const absl::Duration now = clock_.SinceBoot();
+  std::vector<SubscriberRecord> records;
+  for (const Publication& one : ledger_.List(now)) records.push_back(RecordOf(one, now));
+  return records;
+}
+
+absl::Status Publisher::Watching() const {
+  for (const kubernetes::ListWatch* const watch : {objects_watch_.get(), namespaces_watch_.get()}) {
+    if (watch == nullptr) continue;
+    if (absl::Status error = watch->LastError(); !error.ok()) return error;
+  }
+  return absl::OkStatus();
+}
+
+PublisherStatus Publisher::Status() const {
+  PublisherStatus status;
+  status.watching = Watching();
+  for (const kubernetes::ListWatch* const watch : {objects_watch_.get(), namespaces_watch_.get()}) {
+    if (watch != nullptr) status.age = std::max(status.age, watch->Age());
+  }
+  MutexLock lock(mutex_);
+  status.places = ledger_.places();
+  status.behind = ledger_.behind();
+  status.written = written_;
+  status.failed = failed_;
+  return status;
+}
+
+void Publisher::Shutdown() {
+  std::vector<kubernetes::ApiServer::CallId> under_way;
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+    for (const auto& [place, call] : writes_) {
+      if (call.has_value()) under_way.push_back(*call);
+    }
+  }
+  for (const kubernetes::ApiServer::CallId call : under_way) server_.Cancel(call);
+  if (objects_watch_ != nullptr) objects_watch_->Stop();
+  if (namespaces_watch_ != nullptr) namespaces_watch_->Stop();
+  {
+    MutexLock lock(mutex_);
+    while (!writes_.empty()) ended_.Wait(mutex_);
+  }
+  executor_.Shutdown();
+}
+
+}  // namespace meshca

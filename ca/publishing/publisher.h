@@ -1,0 +1,101 @@
+// Publishes the roots in Kubernetes objects, keeps them as they are to be, and knows who has them.
+#ifndef MESHCA_CA_PUBLISHING_PUBLISHER_H_
+#define MESHCA_CA_PUBLISHING_PUBLISHER_H_
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "ca/base/entropy.h"
+#include "ca/base/judged_clock.h"
+#include "ca/base/mutex.h"
+#include "ca/base/serial_executor.h"
+#include "ca/kubernetes/api_server.h"
+#include "ca/kubernetes/list_watch.h"
+#include "ca/publishing/namespace_choice.h"
+#include "ca/publishing/publication_ledger.h"
+#include "ca/publishing/published_kind.h"
+#include "ca/subscribers/evidence_source.h"
+
+namespace meshca {
+
+struct PublisherOptions {
+  PublishedKind kind;
+  std::optional<NamespaceChoice> namespaces;  // nullopt: the kind is in no namespace
+  PublicationOptions publication;
+  size_t writes_at_once = 16;
+  absl::Duration write_timeout = absl::Seconds(30);
+};
+
+struct PublisherStatus {
+  size_t places = 0;
+  size_t behind = 0;      // of these: do not show what they are to
+  absl::Duration age;     // of what is known (ListWatch::Age)
+  absl::Status watching;  // why the objects or the namespaces are not followed at the moment; Ok: they are
+  uint64_t written = 0;   // since the start
+  uint64_t failed = 0;
+};
+
+// Every object is a subscriber of the roots, by the kind "published": it holds a version once it shows it and whoever
+// mounts it has had the time to read it (PublicationOptions::mount_delay). Thread-safe.
+class Publisher final : public EvidenceSource {
+ public:
+  // Everything outlives it. Nothing is read or written before Start.
+  Publisher(PublisherOptions options, kubernetes::ApiServer& server, const JudgedClock& clock, EntropySource& entropy);
+  ~Publisher() override;  // Shutdown
+
+  void Start();
+  // `pem` is to stand there from now on.
+  void SetRoots(TrustVersion version, std::string pem);
+
+  // Until the objects and the namespaces were listed, one record that holds nothing stands for them all.
+  std::vector<SubscriberRecord> List() const override;
+  PublisherStatus Status() const;
+
+  // Ends the writes that are under way; nothing is written or followed any more when it returns. Idempotent; not on the
+  // API server's client thread.
+  void Shutdown();
+
+ private:
+  class Objects;
+  class Namespaces;
+
+  absl::Duration Write();
+  void Publish(const std::string& place, const std::string& content);
+  void OnWritten(const std::string& place, const absl::Status& status);
+  SubscriberRecord RecordOf(const Publication& one, absl::Duration now) const;
+  SubscriberRecord RecordOfAll(std::string why) const;
+  absl::Status Watching() const;
+  std::string InstanceOf(const std::string& place) const;
+
+  const PublisherOptions options_;
+  kubernetes::ApiServer& server_;
+  const JudgedClock& clock_;
+  EntropySource& entropy_;
+  const absl::Time since_;  // List's first_seen
+
+  const std::unique_ptr<Objects> objects_;
+  const std::unique_ptr<Namespaces> namespaces_;
+
+  mutable Mutex mutex_;
+  CondVar ended_;  // a write has
+  PublicationLedger ledger_ ABSL_GUARDED_BY(mutex_);
+  // Of the writes that are under way, by place; nullopt: it has only just been sent.
+  absl::flat_hash_map<std::string, std::optional<kubernetes::ApiServer::CallId>> writes_ ABSL_GUARDED_BY(mutex_);
+  uint64_t written_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t failed_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+
+  SerialExecutor executor_;
+  std::unique_ptr<kubernetes::ListWatch> objects_watch_;
+  std::unique_ptr<kubernetes::ListWatch> namespaces_watch_;
+};
+
+}  // namespace meshca
+
+#endif  // MESHCA_CA_PUBLISHING_PUBLISHER_H_

@@ -1,0 +1,149 @@
+#include "ca/publishing/publisher.h"
+
+#include <gmock/gmock.h>
+
+#include <algorithm>
+
+#include "ca/base/entropy.h"
+#include "test/ca/publishing/small_cluster.h"
+#include "test/fakes/fake_clock.h"
+
+namespace meshca {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+using Contents = std::map<std::string, std::string>;
+
+std::function<bool(const Contents&)> Shows(Contents wanted) {
+  return [wanted = std::move(wanted)](const Contents& there) { return there == wanted; };
+}
+
+class PublisherTest : public testing::Test {
+ protected:
+  void Start() {
+    PublisherOptions options;
+    options.kind = RootsConfigMap("istio-ca-root-cert", "root-cert.pem");
+    options.namespaces = NamespaceChoice({}, {"kube-public"});
+    server = cluster.Connect();
+    publisher = std::make_unique<Publisher>(std::move(options), *server, clock, SystemEntropy());
+    publisher->Start();
+  }
+  // Until `done` says so of the publisher's records, a minute long.
+  bool Await(const std::function<bool(const std::vector<SubscriberRecord>&)>& done) {
+    const absl::Time end = absl::Now() + absl::Minutes(1);
+    while (absl::Now() < end) {
+      if (done(publisher->List())) return true;
+      absl::SleepFor(absl::Milliseconds(5));
+    }
+    return false;
+  }
+  bool AwaitHeld(size_t places, TrustVersion version) {
+    return Await([&](const auto& records) {
+      return records.size() == places && std::all_of(records.begin(), records.end(), [&](const SubscriberRecord& one) {
+               return one.trust_version == version;
+             });
+    });
+  }
+
+  // Every object shows `version`, and the publisher has seen it.
+  bool AwaitShown(TrustVersion version) {
+    return Await([&](const auto& records) {
+      return std::all_of(records.begin(), records.end(), [&](const SubscriberRecord& one) {
+        return absl::StartsWith(one.version_info, absl::StrCat("shows version ", version));
+      });
+    });
+  }
+
+  SmallCluster cluster;
+  FakeClock clock;
+  std::unique_ptr<kubernetes::ApiServer> server;
+  std::unique_ptr<Publisher> publisher;
+};
+
+TEST_F(PublisherTest, PublishesInEveryNamespaceAndIsHeldOnceAllHadTheTimeToReadIt) {
+  for (const char* name : {"web", "db", "kube-public"}) cluster.AddNamespace(name);
+  cluster.AddNamespace("old", "Terminating");
+  Start();
+  publisher->SetRoots(3, "three");
+  ASSERT_TRUE(cluster.Await(Shows({{"web", "three"}, {"db", "three"}})));
+  ASSERT_TRUE(AwaitShown(3));
+  EXPECT_EQ(publisher->List().size(), 2u);
+  EXPECT_THAT(publisher->List().front().version_info, HasSubstr("counts as held at 03:06:05"));
+  EXPECT_EQ(publisher->List().front().trust_version, 0u);
+  clock.Advance(absl::Minutes(2));
+  EXPECT_TRUE(AwaitHeld(2, 3));
+  const SubscriberRecord record = publisher->List().front();
+  EXPECT_EQ(record.instance, "ConfigMap db/istio-ca-root-cert");
+  EXPECT_EQ(record.kind, kPublishedKind);
+  EXPECT_TRUE(record.connected && record.takes_bundle && !record.takes_key);
+  cluster.AddNamespace("new");
+  ASSERT_TRUE(cluster.Await(Shows({{"web", "three"}, {"db", "three"}, {"new", "three"}})));
+  EXPECT_EQ(publisher->Status().failed, 0u);
+}
+
+TEST_F(PublisherTest, RepairsWhatSomebodyEditsOrDeletes) {
+  cluster.AddNamespace("web");
+  Start();
+  publisher->SetRoots(1, "one");
+  ASSERT_TRUE(AwaitShown(1));
+  clock.Advance(absl::Minutes(2));
+  ASSERT_TRUE(AwaitHeld(1, 1));
+  clock.Advance(absl::Hours(1));
+  const int before = cluster.applies();
+  cluster.SetConfigMap("web", "a stranger's root");
+  ASSERT_TRUE(cluster.Await(Shows({{"web", "one"}})));
+  EXPECT_EQ(cluster.applies(), before + 1);
+  ASSERT_TRUE(AwaitHeld(1, 0)) << "it counts anew";
+}
+
+TEST_F(PublisherTest, WhatCannotBeWrittenIsNamedWithTheReasonAndTriedAgain) {
+  cluster.AddNamespace("web");
+  cluster.RefuseWrites(kubernetes::HttpAnswer(
+      403,
+      R"({"kind":"Status","reason":"Forbidden","message":"User \"meshca\" cannot patch resource \"configmaps\""})"));
+  Start();
+  publisher->SetRoots(1, "one");
+  ASSERT_TRUE(Await([](const auto& records) { return records.size() == 1 && !records.front().rejected.empty(); }));
+  const SubscriberRecord record = publisher->List().front();
+  EXPECT_EQ(record.instance, "ConfigMap web/istio-ca-root-cert");
+  EXPECT_EQ(record.trust_version, 0u);
+  EXPECT_THAT(record.rejected, AllOf(HasSubstr("configmaps"), HasSubstr("verbs: [create, patch]")));
+  cluster.RefuseWrites("");
+  // Nobody waits for the clock of a test: it goes on until the next attempt is due.
+  ASSERT_TRUE(Await([this](const auto& records) {
+    clock.Advance(absl::Minutes(1));
+    return records.size() == 1 && records.front().trust_version == 1;
+  }));
+}
+
+TEST_F(PublisherTest, BeforeAllIsListedOneRecordStandsForThemAllAndNothingIsWritten) {
+  cluster.AddNamespace("web");
+  cluster.HoldLists(true);
+  Start();
+  publisher->SetRoots(1, "one");
+  const std::vector<SubscriberRecord> records = publisher->List();
+  ASSERT_THAT(records, SizeIs(1));
+  EXPECT_EQ(records.front().instance, "every ConfigMap istio-ca-root-cert");
+  EXPECT_EQ(records.front().trust_version, 0u);
+  EXPECT_TRUE(records.front().takes_bundle) << "a rotation waits for it";
+  EXPECT_EQ(cluster.applies(), 0);
+  cluster.HoldLists(false);
+  ASSERT_TRUE(cluster.Await(Shows({{"web", "one"}})));
+}
+
+TEST_F(PublisherTest, EndsWhileAWriteIsUnderWay) {
+  cluster.AddNamespace("web");
+  cluster.RefuseWrites("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{");
+  Start();
+  publisher->SetRoots(1, "one");
+  ASSERT_TRUE(Await([this](const auto&) { return cluster.applies() > 0; }));
+  publisher->Shutdown();
+  publisher->Shutdown();
+  EXPECT_EQ(publisher->Status().failed, 1u);
+}
+
+}  // namespace
+}  // namespace meshca

@@ -1,0 +1,164 @@
+// A Kubernetes API server of namespaces and ConfigMaps alone: lists, watches and applies.
+#ifndef MESHCA_TEST_CA_PUBLISHING_SMALL_CLUSTER_H_
+#define MESHCA_TEST_CA_PUBLISHING_SMALL_CLUSTER_H_
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "ca/base/mutex.h"
+#include "ca/base/printable.h"
+#include "ca/kubernetes/picked_fields.h"
+#include "test/ca/http/scripted_server.h"
+#include "test/ca/kubernetes/fake_api_server.h"
+
+namespace meshca {
+
+class SmallCluster {
+ public:
+  SmallCluster() : server_(std::make_unique<http::ScriptedServer>([this](auto& peer, int) { Serve(peer); })) {}
+  ~SmallCluster() {
+    {
+      MutexLock lock(mutex_);
+      ending_ = true;
+      changed_.NotifyAll();
+    }
+    server_.reset();
+  }
+
+  std::unique_ptr<kubernetes::ApiServer> Connect() { return kubernetes::ConnectTo(*server_); }
+
+  void AddNamespace(const std::string& name, const std::string& phase = "Active") {
+    Set("namespaces", name,
+        absl::StrCat(R"({"metadata":{"name":")", name, R"("},"status":{"phase":")", phase, R"("}})"));
+  }
+  // Somebody else writes it.
+  void SetConfigMap(const std::string& namespace_name, const std::string& content) {
+    Set("configmaps", namespace_name,
+        absl::StrCat(R"({"metadata":{"namespace":")", namespace_name, R"("},"data":{"root-cert.pem":)",
+                     JsonString(content), "}}"));
+  }
+  void Delete(const std::string& resource, const std::string& key) {
+    MutexLock lock(mutex_);
+    Kind& kind = kinds_[resource];
+    kind.log.push_back(absl::StrCat(R"({"type":"DELETED","object":)", kind.objects[key], "}\n"));
+    kind.objects.erase(key);
+    changed_.NotifyAll();
+  }
+  // How applies are answered from now on: "" as they should be, else by this whole answer.
+  void RefuseWrites(std::string answer) {
+    MutexLock lock(mutex_);
+    refusal_ = std::move(answer);
+  }
+  void HoldLists(bool hold) {
+    MutexLock lock(mutex_);
+    held_ = hold;
+    changed_.NotifyAll();
+  }
+  // False: it did not come to that within a minute. `done` is called with the content of all ConfigMaps, by namespace.
+  bool Await(const std::function<bool(const std::map<std::string, std::string>&)>& done) {
+    MutexLock lock(mutex_);
+    const absl::Time end = absl::Now() + absl::Minutes(1);
+    while (!done(contents_)) {
+      if (!changed_.WaitFor(mutex_, end - absl::Now()) && absl::Now() >= end) return false;
+    }
+    return true;
+  }
+  int applies() {
+    MutexLock lock(mutex_);
+    return applies_;
+  }
+
+ private:
+  struct Kind {
+    std::map<std::string, std::string> objects;  // JSON, by the key of Set
+    std::vector<std::string> log;                // events, as a watch sends them; the resource version is its length
+  };
+
+  void Set(const std::string& resource, const std::string& key, const std::string& json) {
+    MutexLock lock(mutex_);
+    SetLocked(resource, key, json);
+  }
+  void SetLocked(const std::string& resource, const std::string& key, const std::string& json)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    Kind& kind = kinds_[resource];
+    kind.objects[key] = json;
+    const std::string version = absl::StrCat(R"({"metadata":{"resourceVersion":")", kind.log.size() + 1, R"(",)");
+    kind.log.push_back(absl::StrCat(R"({"type":"MODIFIED","object":)", version,
+                                    json.substr(std::string(R"({"metadata":{)").size()), "}\n"));
+    if (resource == "configmaps") {
+      contents_[key] = std::string(kubernetes::PickFields(json, {R"(data.root-cert\.pem)"})->Text(0));
+    }
+    changed_.NotifyAll();
+  }
+
+  void Serve(http::ScriptedPeer& peer) {
+    for (std::string head = peer.ReadHead(); !head.empty(); head = peer.ReadHead()) {
+      const std::string target = std::vector<std::string>(absl::StrSplit(head, ' '))[1];
+      const std::string resource = absl::StrContains(target, "configmaps") ? "configmaps" : "namespaces";
+      if (absl::StartsWith(head, "PATCH ")) {
+        Apply(peer, target, peer.ReadBody(head));
+      } else if (absl::StrContains(target, "watch=")) {
+        return Watch(peer, kinds_[resource], target);
+      } else {
+        List(peer, resource);
+      }
+    }
+  }
+  void List(http::ScriptedPeer& peer, const std::string& resource) {
+    MutexLock lock(mutex_);
+    while (held_ && !ending_) changed_.Wait(mutex_);
+    const auto append = [](std::string* out, const auto& object) { out->append(object.second); };
+    peer.Send(kubernetes::HttpAnswer(
+        200, absl::StrCat(R"({"kind":"List","metadata":{"resourceVersion":")", kinds_[resource].log.size(),
+                          R"("},"items":[)", absl::StrJoin(kinds_[resource].objects, ",", append), "]}")));
+  }
+  void Watch(http::ScriptedPeer& peer, Kind& kind, const std::string& target) {
+    const std::string kFrom = "resourceVersion=";
+    size_t sent = 0;
+    (void)absl::SimpleAtoi(
+        std::vector<std::string>(absl::StrSplit(target.substr(target.find(kFrom) + kFrom.size()), '&'))[0], &sent);
+    peer.Send(kubernetes::kChunkedHead);
+    MutexLock lock(mutex_);
+    while (!ending_) {
+      for (; sent < kind.log.size(); ++sent) peer.Send(kubernetes::Chunk(kind.log[sent]));
+      changed_.Wait(mutex_);
+    }
+  }
+  void Apply(http::ScriptedPeer& peer, const std::string& target, const std::string& body) {
+    // .../namespaces/NAMESPACE/configmaps/...
+    const std::vector<std::string> parts = absl::StrSplit(target, '/');
+    const std::string place = *(std::find(parts.begin(), parts.end(), "namespaces") + 1);
+    MutexLock lock(mutex_);
+    ++applies_;
+    changed_.NotifyAll();
+    if (!refusal_.empty()) return peer.Send(refusal_);
+    const std::string content(kubernetes::PickFields(body, {R"(data.root-cert\.pem)"})->Text(0));
+    SetLocked("configmaps", place,
+              absl::StrCat(R"({"metadata":{"namespace":")", place, R"("},"data":{"root-cert.pem":)",
+                           JsonString(content), "}}"));
+    peer.Send(kubernetes::HttpAnswer(200, "{}"));
+  }
+
+  Mutex mutex_;
+  CondVar changed_;
+  std::map<std::string, Kind> kinds_ = {{"configmaps", {}}, {"namespaces", {}}};
+  std::map<std::string, std::string> contents_ ABSL_GUARDED_BY(mutex_);
+  std::string refusal_ ABSL_GUARDED_BY(mutex_);
+  int applies_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool held_ ABSL_GUARDED_BY(mutex_) = false;
+  bool ending_ ABSL_GUARDED_BY(mutex_) = false;
+  std::unique_ptr<http::ScriptedServer> server_;
+};
+
+}  // namespace meshca
+
+#endif  // MESHCA_TEST_CA_PUBLISHING_SMALL_CLUSTER_H_
