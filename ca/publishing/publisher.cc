@@ -18,7 +18,7 @@ constexpr char kTerminating[] = "Terminating";
 enum ObjectField { kObjectNamespace, kObjectContent };
 enum NamespaceField { kNamespaceName, kNamespacePhase };
 
-kubernetes::ListWatchOptions FollowObjects(const PublishedKind& kind) {
+kubernetes::ListWatchOptions ToFollow(const PublishedKind& kind) {
   kubernetes::ListWatchOptions options;
   options.resource = kind.resource;
   // RBAC can name the one object only where the selector does too.
@@ -27,7 +27,7 @@ kubernetes::ListWatchOptions FollowObjects(const PublishedKind& kind) {
   return options;
 }
 
-kubernetes::ListWatchOptions FollowNamespaces() {
+kubernetes::ListWatchOptions ToFollowNamespaces() {
   kubernetes::ListWatchOptions options;
   options.resource = kubernetes::Namespaces();
   options.paths = {"metadata.name", "status.phase"};
@@ -124,13 +124,21 @@ void Publisher::Start() {
     ledger_.AddPlace("", clock_.SinceBoot());
     ledger_.EndPlaces();
   }
-  executor_.AddDuty([this] { return Write(); });
+  executor_.AddDuty([this] { return Work(); });
+  FollowObjects(0);
+  if (options_.namespaces.has_value()) {
+    namespaces_watch_ =
+        std::make_unique<kubernetes::ListWatch>(ToFollowNamespaces(), server_, *namespaces_, clock_, entropy_);
+  }
   executor_.Start();
-  objects_watch_ =
-      std::make_unique<kubernetes::ListWatch>(FollowObjects(options_.kind), server_, *objects_, clock_, entropy_);
-  if (!options_.namespaces.has_value()) return;
-  namespaces_watch_ =
-      std::make_unique<kubernetes::ListWatch>(FollowNamespaces(), server_, *namespaces_, clock_, entropy_);
+}
+
+void Publisher::FollowObjects(size_t kind) {
+  auto watch =
+      std::make_shared<kubernetes::ListWatch>(ToFollow(options_.kinds[kind]), server_, *objects_, clock_, entropy_);
+  MutexLock lock(mutex_);
+  kind_ = kind;
+  objects_watch_ = std::move(watch);
 }
 
 void Publisher::SetRoots(TrustVersion version, std::string pem) {
@@ -139,14 +147,50 @@ void Publisher::SetRoots(TrustVersion version, std::string pem) {
   executor_.Nudge();
 }
 
-// The executor's duty: begins the writes that are due.
+// The executor's duty.
+absl::Duration Publisher::Work() {
+  LookForServedKind();
+  return Write();
+}
+
+// A list of objects whose API is not served is answered by NotFound.
+void Publisher::LookForServedKind() {
+  const std::shared_ptr<kubernetes::ListWatch> watch = objects_watch();
+  if (watch == nullptr) {
+    if (clock_.SinceBoot() >= look_again_) FollowObjects(0);
+    return;
+  }
+  if (!absl::IsNotFound(watch->LastError())) {
+    if (watch->lists() == 0) return;
+    MutexLock lock(mutex_);
+    unserved_ = false;
+    return;
+  }
+  watch->Stop();
+  size_t next;
+  {
+    MutexLock lock(mutex_);
+    next = kind_ + 1;
+  }
+  if (next < options_.kinds.size()) return FollowObjects(next);
+  look_again_ = clock_.SinceBoot() + options_.look_again;
+  MutexLock lock(mutex_);
+  objects_watch_ = nullptr;
+  if (std::exchange(unserved_, true)) return;
+  LogWarning("the API server serves no object of this kind: the roots are not published there",
+             {{"object", InstanceOf("")}, {"error", std::string(watch->LastError().message())}});
+}
+
+// Begins the writes that are due.
 absl::Duration Publisher::Write() {
   std::vector<std::string> due;
   std::string content;
+  const PublishedKind* kind = nullptr;
   absl::Duration next;
   {
     MutexLock lock(mutex_);
-    if (stopping_) return SerialExecutor::kLook;
+    if (stopping_ || objects_watch_ == nullptr) return SerialExecutor::kLook;
+    kind = &options_.kinds[kind_];
     const absl::Duration now = clock_.SinceBoot();
     due = ledger_.TakeDue(now, options_.writes_at_once - std::min(options_.writes_at_once, writes_.size()));
     for (const std::string& place : due) writes_.emplace(place, std::nullopt);
@@ -154,13 +198,13 @@ absl::Duration Publisher::Write() {
     // A write that ends nudges, so a full house needs no time.
     next = writes_.size() >= options_.writes_at_once ? absl::InfiniteDuration() : ledger_.NextDue() - now;
   }
-  for (const std::string& place : due) Publish(place, content);
+  for (const std::string& place : due) Publish(*kind, place, content);
   return next;
 }
 
-void Publisher::Publish(const std::string& place, const std::string& content) {
+void Publisher::Publish(const PublishedKind& kind, const std::string& place, const std::string& content) {
   const kubernetes::ApiServer::CallId call =
-      server_.Send(options_.kind.CallToPublish(place, content), kAnswerBytesMax, options_.write_timeout,
+      server_.Send(kind.CallToPublish(place, content), kAnswerBytesMax, options_.write_timeout,
                    [this, place](const absl::StatusOr<std::string>& answer) { OnWritten(place, answer.status()); });
   bool ends = false;
   {
@@ -193,7 +237,7 @@ void Publisher::OnWritten(const std::string& place, const absl::Status& status) 
 }
 
 std::string Publisher::InstanceOf(const std::string& place) const {
-  return absl::StrCat(options_.kind.described, " ", place, place.empty() ? "" : "/", options_.kind.name);
+  return absl::StrCat(kind().described, " ", place, place.empty() ? "" : "/", kind().name);
 }
 
 SubscriberRecord Publisher::RecordOf(const Publication& one, absl::Duration now) const {
@@ -222,7 +266,7 @@ SubscriberRecord Publisher::RecordOf(const Publication& one, absl::Duration now)
 
 SubscriberRecord Publisher::RecordOfAll(std::string why) const {
   SubscriberRecord record = RecordOf({}, absl::ZeroDuration());
-  record.instance = absl::StrCat("every ", options_.kind.described, " ", options_.kind.name);
+  record.instance = absl::StrCat("every ", kind().described, " ", kind().name);
   record.version_info = "not known: they are still being listed";
   record.rejected = std::move(why);
   return record;
@@ -231,6 +275,7 @@ SubscriberRecord Publisher::RecordOfAll(std::string why) const {
 std::vector<SubscriberRecord> Publisher::List() const {
   const absl::Status watching = Watching();
   MutexLock lock(mutex_);
+  if (unserved_) return {};
   if (!ledger_.complete()) return {RecordOfAll(std::string(watching.message()))};
   const absl::Duration now = clock_.SinceBoot();
   std::vector<SubscriberRecord> records;
@@ -238,8 +283,14 @@ std::vector<SubscriberRecord> Publisher::List() const {
   return records;
 }
 
+std::shared_ptr<kubernetes::ListWatch> Publisher::objects_watch() const {
+  MutexLock lock(mutex_);
+  return objects_watch_;
+}
+
 absl::Status Publisher::Watching() const {
-  for (const kubernetes::ListWatch* const watch : {objects_watch_.get(), namespaces_watch_.get()}) {
+  const std::shared_ptr<kubernetes::ListWatch> objects = objects_watch();
+  for (const kubernetes::ListWatch* const watch : {objects.get(), namespaces_watch_.get()}) {
     if (watch == nullptr) continue;
     if (absl::Status error = watch->LastError(); !error.ok()) return error;
   }
@@ -248,11 +299,14 @@ absl::Status Publisher::Watching() const {
 
 PublisherStatus Publisher::Status() const {
   PublisherStatus status;
+  status.object = InstanceOf("");
   status.watching = Watching();
-  for (const kubernetes::ListWatch* const watch : {objects_watch_.get(), namespaces_watch_.get()}) {
+  const std::shared_ptr<kubernetes::ListWatch> objects = objects_watch();
+  for (const kubernetes::ListWatch* const watch : {objects.get(), namespaces_watch_.get()}) {
     if (watch != nullptr) status.age = std::max(status.age, watch->Age());
   }
   MutexLock lock(mutex_);
+  status.unserved = unserved_;
   status.places = ledger_.places();
   status.behind = ledger_.behind();
   status.written = written_;
@@ -270,13 +324,14 @@ void Publisher::Shutdown() {
     }
   }
   for (const kubernetes::ApiServer::CallId call : under_way) server_.Cancel(call);
-  if (objects_watch_ != nullptr) objects_watch_->Stop();
+  // Before the watch: it begins new ones.
+  executor_.Shutdown();
+  if (const std::shared_ptr<kubernetes::ListWatch> watch = objects_watch(); watch != nullptr) watch->Stop();
   if (namespaces_watch_ != nullptr) namespaces_watch_->Stop();
   {
     MutexLock lock(mutex_);
     while (!writes_.empty()) ended_.Wait(mutex_);
   }
-  executor_.Shutdown();
 }
 
 }  // namespace meshca

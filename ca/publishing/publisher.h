@@ -25,14 +25,19 @@
 namespace meshca {
 
 struct PublisherOptions {
-  PublishedKind kind;
+  // One object by the versions of its API, the preferred one first: the first that the API server serves is used.
+  std::vector<PublishedKind> kinds;
   std::optional<NamespaceChoice> namespaces;  // nullopt: the kind is in no namespace
   PublicationOptions publication;
   size_t writes_at_once = 16;
   absl::Duration write_timeout = absl::Seconds(30);
+  // An API that is not served is looked for again after this: a cluster may be upgraded.
+  absl::Duration look_again = absl::Minutes(10);
 };
 
 struct PublisherStatus {
+  std::string object;     // "ConfigMap istio-ca-root-cert"
+  bool unserved = false;  // the API server serves no version of its API, so there is nothing to publish in
   size_t places = 0;
   size_t behind = 0;      // of these: do not show what they are to
   absl::Duration age;     // of what is known (ListWatch::Age)
@@ -53,7 +58,8 @@ class Publisher final : public EvidenceSource {
   // `pem` is to stand there from now on.
   void SetRoots(TrustVersion version, std::string pem);
 
-  // Until the objects and the namespaces were listed, one record that holds nothing stands for them all.
+  // Until the objects and the namespaces were listed, one record that holds nothing stands for them all. Where their
+  // API is not served, nobody can take the roots from there, and there is none.
   std::vector<SubscriberRecord> List() const override;
   PublisherStatus Status() const;
 
@@ -65,13 +71,19 @@ class Publisher final : public EvidenceSource {
   class Objects;
   class Namespaces;
 
+  absl::Duration Work();
+  void LookForServedKind();
+  void FollowObjects(size_t kind);
   absl::Duration Write();
-  void Publish(const std::string& place, const std::string& content);
+  void Publish(const PublishedKind& kind, const std::string& place, const std::string& content);
   void OnWritten(const std::string& place, const absl::Status& status);
   SubscriberRecord RecordOf(const Publication& one, absl::Duration now) const;
   SubscriberRecord RecordOfAll(std::string why) const;
   absl::Status Watching() const;
+  std::shared_ptr<kubernetes::ListWatch> objects_watch() const ABSL_LOCKS_EXCLUDED(mutex_);
   std::string InstanceOf(const std::string& place) const;
+
+  const PublishedKind& kind() const { return options_.kinds.front(); }  // for what all versions have in common
 
   const PublisherOptions options_;
   kubernetes::ApiServer& server_;
@@ -91,9 +103,14 @@ class Publisher final : public EvidenceSource {
   uint64_t failed_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
 
+  size_t kind_ ABSL_GUARDED_BY(mutex_) = 0;  // of options_.kinds, that is used or tried
+  bool unserved_ ABSL_GUARDED_BY(mutex_) = false;
+  // null: of kinds that are not served.
+  std::shared_ptr<kubernetes::ListWatch> objects_watch_ ABSL_GUARDED_BY(mutex_);
+
+  absl::Duration look_again_ = absl::InfiniteDuration();  // the executor's; since boot
   SerialExecutor executor_;
-  std::unique_ptr<kubernetes::ListWatch> objects_watch_;
-  std::unique_ptr<kubernetes::ListWatch> namespaces_watch_;
+  std::unique_ptr<kubernetes::ListWatch> namespaces_watch_;  // made by Start
 };
 
 }  // namespace meshca

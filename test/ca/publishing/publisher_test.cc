@@ -23,9 +23,14 @@ std::function<bool(const Contents&)> Shows(Contents wanted) {
 
 class PublisherTest : public testing::Test {
  protected:
-  void Start() {
+  static PublishedKind ConfigMapOf(const std::string& version) {
+    PublishedKind kind = RootsConfigMap("istio-ca-root-cert", "root-cert.pem");
+    kind.resource.version = version;
+    return kind;
+  }
+  void Start(const std::vector<std::string>& versions = {"v1"}) {
     PublisherOptions options;
-    options.kind = RootsConfigMap("istio-ca-root-cert", "root-cert.pem");
+    for (const std::string& version : versions) options.kinds.push_back(ConfigMapOf(version));
     options.namespaces = NamespaceChoice({}, {"kube-public"});
     server = cluster.Connect();
     publisher = std::make_unique<Publisher>(std::move(options), *server, clock, SystemEntropy());
@@ -132,6 +137,26 @@ TEST_F(PublisherTest, BeforeAllIsListedOneRecordStandsForThemAllAndNothingIsWrit
   EXPECT_EQ(cluster.applies(), 0);
   cluster.HoldLists(false);
   ASSERT_TRUE(cluster.Await(Shows({{"web", "one"}})));
+}
+
+TEST_F(PublisherTest, TakesTheFirstVersionThatTheApiServerServes) {
+  cluster.AddNamespace("web");
+  Start({"v3", "v2", "v1"});
+  publisher->SetRoots(1, "one");
+  ASSERT_TRUE(cluster.Await(Shows({{"web", "one"}})));
+  EXPECT_FALSE(publisher->Status().unserved);
+}
+
+TEST_F(PublisherTest, WhatNoApiServesHoldsNothingUpAndIsLookedForAgain) {
+  cluster.AddNamespace("web");
+  Start({"v3", "v2"});
+  publisher->SetRoots(1, "one");
+  EXPECT_THAT(publisher->List(), SizeIs(1)) << "it may be there";
+  ASSERT_TRUE(Await([](const auto& records) { return records.empty(); }));
+  EXPECT_TRUE(publisher->Status().unserved);
+  clock.Advance(absl::Minutes(11));
+  const int before = cluster.not_served();
+  ASSERT_TRUE(Await([&](const auto&) { return cluster.not_served() >= before + 2; }));
 }
 
 TEST_F(PublisherTest, EndsWhileAWriteIsUnderWay) {

@@ -2,6 +2,7 @@
 #ifndef MESHCA_TEST_CA_PUBLISHING_SMALL_CLUSTER_H_
 #define MESHCA_TEST_CA_PUBLISHING_SMALL_CLUSTER_H_
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -72,6 +73,7 @@ class SmallCluster {
     }
     return true;
   }
+  int not_served() const { return not_served_; }  // requests for what it does not serve
   int applies() {
     MutexLock lock(mutex_);
     return applies_;
@@ -104,7 +106,11 @@ class SmallCluster {
     for (std::string head = peer.ReadHead(); !head.empty(); head = peer.ReadHead()) {
       const std::string target = std::vector<std::string>(absl::StrSplit(head, ' '))[1];
       const std::string resource = absl::StrContains(target, "configmaps") ? "configmaps" : "namespaces";
-      if (absl::StartsWith(head, "PATCH ")) {
+      // Of the core group it serves v1 alone.
+      if (!absl::StrContains(target, "/api/v1/")) {
+        ++not_served_;
+        peer.Send(kubernetes::HttpAnswer(404, "404 page not found\n"));
+      } else if (absl::StartsWith(head, "PATCH ")) {
         Apply(peer, target, peer.ReadBody(head));
       } else if (absl::StrContains(target, "watch=")) {
         return Watch(peer, kinds_[resource], target);
@@ -148,6 +154,7 @@ class SmallCluster {
     peer.Send(kubernetes::HttpAnswer(200, "{}"));
   }
 
+  std::atomic<int> not_served_ = 0;
   Mutex mutex_;
   CondVar changed_;
   std::map<std::string, Kind> kinds_ = {{"configmaps", {}}, {"namespaces", {}}};
