@@ -42,23 +42,29 @@ class ScriptedPeer {
     received_.erase(0, end);
     return head;
   }
-  // The body of the request with this head, which says how long it is.
-  std::string ReadBody(const std::string& head) {
-    const std::string kLength = "content-length: ";
-    const std::string lower = absl::AsciiStrToLower(head);
-    size_t length = 0;
-    if (const size_t at = lower.find(kLength); at != std::string::npos) {
-      (void)absl::SimpleAtoi(lower.substr(at + kLength.size(), lower.find("\r", at) - at - kLength.size()), &length);
-    }
-    char bytes[4096];
-    while (received_.size() < length) {
+  // The next bytes: a request's body; shorter when the client has ended the connection.
+  std::string ReadBody(size_t size) {
+    while (received_.size() < size) {
+      char bytes[4096];
       const ssize_t count = ::recv(fd_.get(), bytes, sizeof bytes, 0);
-      if (count <= 0) return "";
+      if (count <= 0) break;
       received_.append(bytes, static_cast<size_t>(count));
     }
-    std::string body = received_.substr(0, length);
-    received_.erase(0, length);
+    std::string body = received_.substr(0, size);
+    received_.erase(0, body.size());
     return body;
+  }
+  // Ends the connection, whatever the client was promised.
+  void Break() { ::shutdown(fd_.get(), SHUT_RDWR); }
+  // The body of the request with this head, which says how long it is.
+  std::string BodyOf(const std::string& head) {
+    const std::string name = "content-length: ";
+    const std::string lower = absl::AsciiStrToLower(head);
+    size_t length = 0;
+    if (const size_t at = lower.find(name); at != std::string::npos) {
+      (void)absl::SimpleAtoi(lower.substr(at + name.size(), lower.find("\r", at) - at - name.size()), &length);
+    }
+    return ReadBody(length);
   }
   void Send(const std::string& bytes) { (void)!::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL); }
   // Waits until the client has ended the connection.

@@ -111,7 +111,7 @@ class SmallCluster {
         ++not_served_;
         peer.Send(kubernetes::HttpAnswer(404, "404 page not found\n"));
       } else if (absl::StartsWith(head, "PATCH ")) {
-        Apply(peer, target, peer.ReadBody(head));
+        Apply(peer, target, peer.BodyOf(head));
       } else if (absl::StrContains(target, "watch=")) {
         return Watch(peer, kinds_[resource], target);
       } else {
