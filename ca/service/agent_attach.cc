@@ -183,7 +183,8 @@ void AgentAttach::Start(uint64_t verdicts) {
   if (!member_) return Judge();
   // Always the first message: whatever else there is to say waits behind it, and what the registry has just ordered
   // comes by a post.
-  orders_.push_back(rpc::Frame(WelcomeMessage(protocol_version_, parts.registry->heartbeat(), parts.delivered_after)));
+  orders_.push_back(rpc::Frame(WelcomeMessage(protocol_version_, parts.registry->heartbeat(), parts.delivered_after,
+                                              parts.clock->BelievedNow())));
   if (early_.has_value()) member_.Report(*std::exchange(early_, std::nullopt));
   std::shared_ptr<const NodeEntries> entries;
   subscription_ = parts.entries->Subscribe(agent_.node, link, &entries);

@@ -17,8 +17,8 @@
 #include "absl/time/time.h"
 #include "ca/agents/agent_registry.h"
 #include "ca/agents/entries_feed.h"
-#include "ca/base/clock.h"
 #include "ca/base/entropy.h"
+#include "ca/base/judged_clock.h"
 #include "ca/base/mutex.h"
 #include "ca/rpc/router.h"
 #include "ca/rpc/stream.h"
@@ -41,7 +41,7 @@ class AgentStreams {
     EntriesFeed* entries = nullptr;
     const AgentGate* gate = nullptr;
     AgentWorkers* workers = nullptr;  // where agents are judged
-    const Clock* clock = nullptr;
+    const JudgedClock* clock = nullptr;
     EntropySource* entropy = nullptr;
     absl::Duration delivered_after = absl::Seconds(60);
     absl::Duration hello_within = absl::Seconds(10);

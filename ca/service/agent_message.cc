@@ -116,13 +116,15 @@ v1::Trust TrustMessage(const TrustBundle& bundle) {
   return trust;
 }
 
-v1::AttachResponse WelcomeMessage(uint32_t protocol_version, absl::Duration heartbeat, absl::Duration delivered_after) {
+v1::AttachResponse WelcomeMessage(uint32_t protocol_version, absl::Duration heartbeat, absl::Duration delivered_after,
+                                  std::optional<absl::Time> now) {
   v1::AttachResponse message;
   v1::AttachWelcome& welcome = *message.mutable_welcome();
   welcome.set_protocol_version(protocol_version);
   welcome.set_server_version(std::string(kVersion));
   SetDuration(heartbeat, welcome.mutable_heartbeat());
   SetDuration(delivered_after, welcome.mutable_delivered_after());
+  if (now.has_value()) SetTime(*now, [&] { return welcome.mutable_now(); });
   return message;
 }
 

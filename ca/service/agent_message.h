@@ -37,8 +37,9 @@ absl::StatusOr<HeldReport> ReadHeld(const agent::v1::Held& held);
 std::string VersionText(absl::string_view version);
 
 agent::v1::Trust TrustMessage(const TrustBundle& bundle);
+// `now`: the CA's time, where it believes its clock.
 agent::v1::AttachResponse WelcomeMessage(uint32_t protocol_version, absl::Duration heartbeat,
-                                         absl::Duration delivered_after);
+                                         absl::Duration delivered_after, std::optional<absl::Time> now);
 agent::v1::AttachResponse EntriesMessage(const EntriesUpdate& update, const EntriesPart& part);
 agent::v1::AttachResponse PermitMessage(const std::vector<std::string>& authority_ids, uint64_t certificates,
                                         absl::Duration within);

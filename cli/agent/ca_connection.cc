@@ -27,6 +27,10 @@ absl::Duration ReadDuration(const google::protobuf::Duration& duration) {
   return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
 }
 
+absl::Time ReadTime(const google::protobuf::Timestamp& time) {
+  return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
+}
+
 ChosenKeys Chosen(const google::protobuf::RepeatedPtrField<std::string>& ids,
                   const google::protobuf::RepeatedPtrField<std::string>& serials) {
   return {{ids.begin(), ids.end()}, {serials.begin(), serials.end()}};
@@ -223,6 +227,7 @@ absl::Status CaConnection::TakeWelcome(const v1::AttachWelcome& welcome) {
     status_.protocol_version = version;
     status_.server_version = welcome.server_version();
     if (welcome.has_delivered_after()) status_.delivered_after = ReadDuration(welcome.delivered_after());
+    if (welcome.has_now()) status_.ca_time_at_boot = ReadTime(welcome.now()) - attached_at_;
   }
   SetStatus(CaConnectionState::kAttached, absl::OkStatus());
   ReportHeld();

@@ -47,6 +47,11 @@ absl::string_view CaConnectionStateName(CaConnectionState state) {
   return "";
 }
 
+std::optional<absl::Duration> CaConnectionStatus::ClockAhead(const Clock& clock) const {
+  if (!ca_time_at_boot.has_value()) return std::nullopt;
+  return clock.Now() - (*ca_time_at_boot + clock.SinceBoot());
+}
+
 std::string CaConnectionStatus::Words() const {
   const std::string words = StateWords(*this);
   return trust_refused.ok() ? words : absl::StrCat(words, "; ", trust_refused.message());

@@ -3,11 +3,13 @@
 #define MESHCA_CLI_AGENT_CA_CONNECTION_STATUS_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "ca/base/clock.h"
 
 namespace meshca::agent {
 
@@ -36,8 +38,14 @@ struct CaConnectionStatus {
   uint32_t protocol_version = 0;
   std::string server_version;
   absl::Duration delivered_after = absl::Seconds(60);
+  // What the CA's clock showed when this machine booted, as the last welcome says: with the time since boot it gives
+  // the CA's time. Absent where no CA that believes its own clock has welcomed this agent.
+  std::optional<absl::Time> ca_time_at_boot;
   // The last trust that was told and not taken, since the agent started; Ok: every one was.
   absl::Status trust_refused;
+
+  // How far the wall clock is ahead of the CA's. nullopt: the CA's time is not known.
+  std::optional<absl::Duration> ClockAhead(const Clock& clock) const;
 
   // One sentence for people: what the state is, since when, why, and what to do where something can be done.
   std::string Words() const;

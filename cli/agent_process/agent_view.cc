@@ -1,6 +1,7 @@
 #include "cli/agent_process/agent_view.h"
 
 #include "absl/strings/str_cat.h"
+#include "ca/authority/clock_guard.h"
 #include "ca/base/counted.h"
 #include "ca/base/status.h"
 #include "ca/base/utc_text.h"
@@ -55,10 +56,20 @@ CheckedFact CertificateFact(const AgentView& view) {
 }
 
 CheckedFact ClockFact(const AgentView& view) {
-  if (view.clock_believed) return {"clock", State::kOk, UtcText(view.now), ""};
-  return {"clock", State::kFailed,
-          absl::StrCat(UtcText(view.now), " cannot be believed: it moved otherwise than the time since boot"),
-          "let NTP keep it right; what is held goes on being served meanwhile"};
+  CheckedFact fact{"clock", State::kOk, UtcText(view.now), ""};
+  const absl::Duration apart = absl::Trunc(absl::AbsDuration(view.clock_ahead), absl::Seconds(1));
+  if (apart > ClockGuard::kJumpSlack) {
+    const bool ahead = view.clock_ahead > absl::ZeroDuration();
+    absl::StrAppend(&fact.detail, "; the machine's clock is ", absl::FormatDuration(apart),
+                    ahead ? " ahead of the CA's" : " behind the CA's");
+    fact.state = State::kWarning;
+  }
+  if (!view.clock_believed) {
+    absl::StrAppend(&fact.detail, "; it cannot be believed: it moved otherwise than the time since boot");
+    fact.state = State::kFailed;
+  }
+  if (fact.state != State::kOk) fact.mend = "let NTP keep it right; what is held goes on being served meanwhile";
+  return fact;
 }
 
 CheckedFact KeysFact(const AgentView& view) {

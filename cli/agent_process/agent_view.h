@@ -25,6 +25,7 @@ struct AgentView {
   absl::Time started_at;
   absl::Time now;
   bool clock_believed = true;
+  absl::Duration clock_ahead;  // of the CA's; 0 where that is not known
   std::vector<std::string> servers;
   agent::CaConnectionStatus connection;
   absl::Time certificate_begins;

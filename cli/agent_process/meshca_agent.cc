@@ -12,6 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "ca/authn/entry_cache.h"
 #include "ca/authn/unix_peer.h"
+#include "ca/authority/clock_guard.h"
 #include "ca/authority/guarded_clock.h"
 #include "ca/base/clock.h"
 #include "ca/base/entropy.h"
@@ -81,6 +82,7 @@ class MeshcaAgent final : public Agent {
   AgentView View() const;
   AgentCounts Counts() const;
   absl::Duration Look();
+  bool BelieveClockByTheCa(const agent::CaConnectionStatus& connection);
   std::vector<std::string> Servers() const { return {config_.values.server().begin(), config_.values.server().end()}; }
   std::string HttpAddress() const { return http_ == nullptr ? "off" : http_->address(); }
 
@@ -88,7 +90,7 @@ class MeshcaAgent final : public Agent {
   EntropySource& entropy_ = SystemEntropy();
   const config::ResolvedAgentConfig config_;
   const std::unique_ptr<agent::AgentState> state_;
-  // A jump since the start is noticed; what was before is not known to an agent, whose CA judges the time anyway.
+  // A jump since the start is noticed; what was before is not known to an agent. Its CA says when the clock is right.
   GuardedClock clock_{SystemClock(), absl::InfiniteDuration()};
   agent::ToldTrust trust_;
   agent::OwnIdentityHolder identity_;
@@ -266,6 +268,7 @@ AgentView MeshcaAgent::View() const {
   view.state_dir = config_.values.state_dir();
   view.servers = Servers();
   view.connection = connection_->Status();
+  view.clock_ahead = view.connection.ClockAhead(clock_).value_or(absl::ZeroDuration());
   const agent::OwnIdentityPtr own = identity_.Current();
   view.node = own->node;
   view.certificate_begins = own->validity.not_before;
@@ -299,8 +302,9 @@ absl::Duration MeshcaAgent::Look() {
   const agent::CaConnectionStatus connection = connection_->Status();
   const absl::Duration delivered_after = connection.delivered_after;
   if (std::exchange(delivered_after_, delivered_after) != delivered_after) sds_->SetDeliveredAfter(delivered_after);
-  // What was refused or unreachable before may be had from whoever welcomes this agent now.
-  if (std::exchange(attached_last_, connection.attached_last) != connection.attached_last) {
+  // What was refused or unreachable before may be had from whoever welcomes this agent now, and by a right clock.
+  const bool welcomed = std::exchange(attached_last_, connection.attached_last) != connection.attached_last;
+  if (BelieveClockByTheCa(connection) || welcomed) {
     own_renewal_->TryAgain();
     sds_->keys().TryAgain();
   }
@@ -322,6 +326,17 @@ absl::Duration MeshcaAgent::Look() {
   const bool changed = std::exchange(reported_, now) != now;
   if (changed) connection_->HeldChanged();
   return changed ? kLookWhileBehind : kLook;
+}
+
+// One that was wrong when this agent began, or that moved, is right where it shows the CA's time: without the CA an
+// hour ahead at the start would hold everything up for an hour once it is corrected.
+bool MeshcaAgent::BelieveClockByTheCa(const agent::CaConnectionStatus& connection) {
+  const std::optional<absl::Duration> ahead = connection.ClockAhead(clock_);
+  if (clock_.BelievedNow().has_value() || !ahead.has_value() || absl::AbsDuration(*ahead) > ClockGuard::kJumpSlack)
+    return false;
+  clock_.Accept();
+  LogInfo("this machine's clock shows the CA's time and is believed again");
+  return true;
 }
 
 // At most once in `gap`, however often they change.

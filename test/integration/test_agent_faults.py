@@ -381,6 +381,28 @@ def test_a_clock_that_is_moved_by_an_hour_ends_nothing(server, agent, clock, off
     assert valid_now(served(node, 2))
 
 
+@pytest.mark.parametrize("offset", ["+3600", "-3600"])
+def test_started_with_a_clock_an_hour_off_it_serves_as_soon_as_the_clock_is_right(server, agent, clock, offset):
+    """By such a clock its own certificate has ended, or has not begun; nothing is thrown away because of it."""
+    ca = server("--leaf-lifetime", "30m")
+    ca.cli("entry", "create", WEB, "--selector", ME, "--node", "web-1")
+    node = agent(ca, "web-1")
+    served(node)
+    certificate = own_serial(node)
+    node.terminate()
+    clock.set(offset)
+    node.env.update(clock.env())
+    node.start()
+    node.env = clock.without(node.env)
+    wait_until(lambda: "this machine's clock says" in json.dumps(facts(node)["CA"]), 60, lambda: json.dumps(facts(node)))
+    assert not status(node)["agent"].get("connected_to")
+    assert own_serial(node) == certificate
+    clock.set("+0")
+    wait_until(lambda: status(node)["agent"].get("connected_to"), 150, lambda: node.log() + json.dumps(facts(node)))
+    wait_until(lambda: facts(node)["clock"]["state"] == "ok", 30, lambda: json.dumps(facts(node)))
+    assert valid_now(served(node))
+
+
 def valid_now(got):
     now = datetime.datetime.now(datetime.timezone.utc)
     leaves = [leaf_of(chain) for chain, _ in got.values()]

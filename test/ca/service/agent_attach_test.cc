@@ -57,6 +57,7 @@ TEST_F(AgentAttachTest, WelcomesAndTellsTrustAndEntriesWhole) {
   EXPECT_EQ(welcome.protocol_version(), 1u);
   EXPECT_EQ(welcome.heartbeat().seconds(), 15);
   EXPECT_EQ(welcome.delivered_after().seconds(), 60);
+  EXPECT_EQ(welcome.now().seconds(), absl::ToUnixSeconds(clock.Now()));
   const agent_v1::Trust trust = stream.Next([](const auto&) { return true; }).trust();
   EXPECT_EQ(trust.version(), Version());
   ASSERT_EQ(trust.domains_size(), 1);

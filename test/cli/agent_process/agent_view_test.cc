@@ -100,7 +100,9 @@ INSTANTIATE_TEST_SUITE_P(
                              },
                              true, "keys over a restart", FactState::kWarning, "does not hear"},
                     ViewCase{"Clock", [](AgentView& v) { v.clock_believed = false; }, true, "clock", FactState::kFailed,
-                             "NTP"}),
+                             "NTP"},
+                    ViewCase{"ClockAhead", [](AgentView& v) { v.clock_ahead = absl::Hours(1); }, true, "clock",
+                             FactState::kWarning, "NTP"}),
     [](const auto& info) { return info.param.name; });
 
 std::string DetailOf(const AgentView& view, absl::string_view name) {
@@ -115,6 +117,17 @@ TEST(CheckAgentKeys, SaysWhatCannotBeHadAndSinceWhen) {
   EXPECT_THAT(DetailOf(view, "keys"), Not(HasSubstr("can be had")));
   view.connection.state = AgentState::kAway;
   EXPECT_THAT(DetailOf(view, "keys"), HasSubstr("no other certificate or JWT-SVID can be had since 1970-01-12"));
+}
+
+TEST(CheckAgentClock, SaysHowFarItIsFromTheCas) {
+  AgentView view = Healthy();
+  view.clock_ahead = absl::Seconds(59);
+  EXPECT_THAT(DetailOf(view, "clock"), Not(HasSubstr("the CA's")));
+  view.clock_ahead = absl::Hours(1);
+  EXPECT_THAT(DetailOf(view, "clock"), HasSubstr("1h ahead of the CA's"));
+  view.clock_ahead = -absl::Minutes(2);
+  view.clock_believed = false;
+  EXPECT_THAT(DetailOf(view, "clock"), AllOf(HasSubstr("2m behind the CA's"), HasSubstr("cannot be believed")));
 }
 
 TEST(CheckAgentKeys, SaysWhatIsKeptOverARestart) {
