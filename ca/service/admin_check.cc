@@ -251,6 +251,9 @@ absl::StatusOr<v1::CheckResponse> Check(const AdminContext& context, const std::
   CheckEntries(context, facts);
   CheckLegacyRights(context, facts);
   CheckSubscribers(context, facts);
+  if (context.cluster_facts) {
+    for (CheckedFact& fact : context.cluster_facts()) facts.push_back(std::move(fact));
+  }
   const absl::Status ready = context.readiness ? context.readiness() : absl::OkStatus();
   facts.push_back(ready.ok() ? Ok("readiness", "signs and commits")
                              : CheckedFact{"readiness", State::kFailed, std::string(ready.message()),

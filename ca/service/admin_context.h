@@ -19,6 +19,7 @@
 #include "ca/authority/authority_store.h"
 #include "ca/authority/jwt_key_control.h"
 #include "ca/authority/rotation_control.h"
+#include "ca/base/checked_fact.h"
 #include "ca/base/entropy.h"
 #include "ca/base/judged_clock.h"
 #include "ca/identity/entry_apply_store.h"
@@ -117,6 +118,8 @@ struct AdminContext {
   std::function<absl::Status()> entries_changed = {};
   // The agent of a node, if it is connected or remembered.
   std::function<std::optional<AttachedAgent>(absl::string_view node)> attached_agent = {};
+  // What `meshca check` says of the Kubernetes cluster; empty: there is none.
+  std::function<std::vector<CheckedFact>()> cluster_facts = {};
   // A certificate was revoked, an authority tainted: whoever is connected is judged again at once. Does not wait.
   std::function<void()> judge_connections = {};
   // So many certificates were revoked.

@@ -21,6 +21,10 @@ absl::StatusOr<std::vector<SubscriberRecord>> AllSubscribers::List() {
   MESHCA_ASSIGN_OR_RETURN(std::vector<SubscriberRecord> records, sds_.List());
   std::vector<SubscriberRecord> agents = agents_.registry().List();
   std::move(agents.begin(), agents.end(), std::back_inserter(records));
+  if (published_ != nullptr) {
+    std::vector<SubscriberRecord> published = published_->List();
+    std::move(published.begin(), published.end(), std::back_inserter(records));
+  }
   std::sort(records.begin(), records.end(), ComesBefore);
   return records;
 }

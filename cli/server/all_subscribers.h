@@ -1,4 +1,5 @@
-// What the admin service asks of everybody who holds what this CA signed: SDS and the agents of nodes.
+// What the admin service asks of everybody who holds what this CA signed or trusts: SDS, the agents of nodes, and the
+// objects of a cluster.
 #ifndef MESHCA_CLI_SERVER_ALL_SUBSCRIBERS_H_
 #define MESHCA_CLI_SERVER_ALL_SUBSCRIBERS_H_
 
@@ -10,14 +11,16 @@
 #include "absl/status/statusor.h"
 #include "ca/service/admin_context.h"
 #include "ca/service/agent_service.h"
+#include "ca/subscribers/evidence_source.h"
 
 namespace meshca::cli {
 
-// Asks both. Thread-safe.
+// Asks all of them. Thread-safe.
 class AllSubscribers final : public LiveSubscribers {
  public:
-  // Both outlive it.
-  AllSubscribers(LiveSubscribers& sds, AgentService& agents) : sds_(sds), agents_(agents) {}
+  // All outlive it. `published`: the objects that the roots stand in; null: there are none.
+  AllSubscribers(LiveSubscribers& sds, AgentService& agents, const EvidenceSource* published)
+      : sds_(sds), agents_(agents), published_(published) {}
 
   absl::StatusOr<std::vector<SubscriberRecord>> List() override;
   std::vector<std::string> Renew(const Wanted& wanted) override;
@@ -27,6 +30,7 @@ class AllSubscribers final : public LiveSubscribers {
  private:
   LiveSubscribers& sds_;
   AgentService& agents_;
+  const EvidenceSource* const published_;
 };
 
 }  // namespace meshca::cli

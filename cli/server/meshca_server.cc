@@ -42,6 +42,7 @@
 #include "cli/server/http_routes.h"
 #include "cli/server/inventory_certificates.h"
 #include "cli/server/key_ring_reissuer.h"
+#include "cli/server/kubernetes_side.h"
 #include "cli/server/metrics.h"
 #include "cli/server/minter_jwt_source.h"
 #include "cli/server/pipeline_svid_source.h"
@@ -73,6 +74,7 @@ class MeshcaServer final : public Server {
 
  private:
   absl::Status StartIssuance();
+  absl::Status StartKubernetes();
   absl::Status StartTls();
   absl::Status BindListeners();
   absl::Status StartHttp();
@@ -115,6 +117,7 @@ class MeshcaServer final : public Server {
   std::unique_ptr<NodeKeyAuthenticator> node_keys_;
   std::unique_ptr<AgentService> agents_;
   std::unique_ptr<SharedReissuer> shared_reissuer_;
+  std::unique_ptr<KubernetesSide> kubernetes_;  // null: there is no cluster
   std::unique_ptr<AllSubscribers> subscribers_;
   std::unique_ptr<EvidenceUnion> evidence_;
   std::unique_ptr<RotationDriver> rotation_;
@@ -189,15 +192,28 @@ absl::Status MeshcaServer::StartIssuance() {
       NodeKeyAuthenticator::Options{.grace = config::ToDuration(config_.values.agents().rejoin_grace())});
   agents_ = std::make_unique<AgentService>(AgentParts());
   shared_reissuer_ = std::make_unique<SharedReissuer>(*reissuer_, agents_->registry());
-  subscribers_ = std::make_unique<AllSubscribers>(*sds_subscribers_, *agents_);
-  evidence_ =
-      std::make_unique<EvidenceUnion>(std::vector<const EvidenceSource*>{&sds_->subscribers(), &agents_->registry()});
+  MESHCA_RETURN_IF_ERROR(StartKubernetes());
+  subscribers_ = std::make_unique<AllSubscribers>(*sds_subscribers_, *agents_, kubernetes_.get());
+  std::vector<const EvidenceSource*> evidence = {&sds_->subscribers(), &agents_->registry()};
+  if (kubernetes_ != nullptr) evidence.push_back(kubernetes_.get());
+  evidence_ = std::make_unique<EvidenceUnion>(std::move(evidence));
   rotation_ = std::make_unique<RotationDriver>(RotationParts());
   jwt_keys_ = std::make_unique<JwtKeyDriver>(
       JwtKeyDriver::Parts{state_->authorities.get(), evidence_.get(), {.evidence = config::ToEvidencePolicy(values)}});
   MESHCA_RETURN_IF_ERROR(agents_->Start());
   TellAgentsOfEntries();
   return sds_->Start();
+}
+
+absl::Status MeshcaServer::StartKubernetes() {
+  MESHCA_ASSIGN_OR_RETURN(kubernetes_, KubernetesSide::Open(config_, state_->authorities->clock(), entropy_));
+  if (kubernetes_ == nullptr) return absl::OkStatus();
+  state_->authorities->AddListener([this](const std::shared_ptr<const AuthoritySnapshot>& snapshot) {
+    if (snapshot != nullptr) kubernetes_->OnAuthorities(*snapshot);
+  });
+  kubernetes_->OnAuthorities(*state_->authorities->Current());
+  kubernetes_->Start();
+  return absl::OkStatus();
 }
 
 AgentService::Parts MeshcaServer::AgentParts() {
@@ -335,6 +351,7 @@ absl::Status MeshcaServer::StartHttp() {
   sources.jwt_keys = jwt_keys_.get();
   sources.jwt_minter = jwt_minter_.get();
   sources.agents = agents_.get();
+  sources.kubernetes = kubernetes_.get();
   sources.token_issuers = [this] { return doors_->TokenIssuers(); };
   sources.certificates_revoked = [this] { return certificates_revoked_.load(); };
   sources.plugged_in_refused = [this] { return state_->authorities->PluggedInRefused(); };
@@ -402,6 +419,7 @@ AdminContext MeshcaServer::AdminParts() {
     return AttachedAgent{agent->connected, agent->version,   agent->trust_version, agent->consumers,
                          agent->behind,    agent->displaced, agent->displaced_at};
   };
+  if (kubernetes_ != nullptr) context.cluster_facts = [this] { return kubernetes_->Check(); };
   context.judge_connections = [this] { judge_->JudgeEverybody(); };
   context.count_revoked = [this](uint64_t certificates) { certificates_revoked_ += certificates; };
   return context;
@@ -505,6 +523,7 @@ void MeshcaServer::Stop() {
   readiness_.reset();
   if (sds_ != nullptr) sds_->Shutdown();
   if (agents_ != nullptr) agents_->Shutdown();
+  if (kubernetes_ != nullptr) kubernetes_->Shutdown();
   if (pipeline_ != nullptr) pipeline_->Shutdown();
 }
 

@@ -238,6 +238,24 @@ void AddLag(const sds::SdsService& sds, const TrustBundle& bundle, absl::Time no
             behind == 0 ? 0 : std::max(0.0, absl::ToDoubleSeconds(now - bundle.published_at)));
 }
 
+void AddKubernetes(const KubernetesSide& kubernetes, MetricFamilies& out) {
+  for (const kubernetes::CallCount& count : kubernetes.Calls()) {
+    out.Counter("meshca_kubernetes_calls_total", "Calls of the Kubernetes API that were begun.",
+                static_cast<double>(count.calls), {{"verb", count.verb}, {"resource", count.resource}});
+    out.Counter("meshca_kubernetes_calls_failed_total", "Calls of the Kubernetes API that ended with an error.",
+                static_cast<double>(count.failed), {{"verb", count.verb}, {"resource", count.resource}});
+  }
+  for (const PublisherStatus& one : kubernetes.Published()) {
+    const MetricLabels labels = {{"object", one.object}};
+    out.Gauge("meshca_kubernetes_published_objects", "Objects that the roots are to stand in.",
+              static_cast<double>(one.places), labels);
+    out.Gauge("meshca_kubernetes_published_objects_behind", "Of these: those that do not show the roots of now.",
+              static_cast<double>(one.behind), labels);
+    out.Gauge("meshca_kubernetes_watch_age_seconds", "How old what is known of them is.",
+              absl::ToDoubleSeconds(one.age), labels);
+  }
+}
+
 }  // namespace
 
 std::string MetricsRegistry::Render() const {
@@ -263,6 +281,7 @@ std::string MetricsRegistry::Render() const {
   if (sources_.jwt_keys != nullptr) AddJwtKeys(sources_.jwt_keys->Report(), out);
   if (sources_.jwt_minter != nullptr) AddJwtMinter(sources_.jwt_minter->stats(), out);
   if (sources_.agents != nullptr) AddAgents(sources_.agents->Stats(), out);
+  if (sources_.kubernetes != nullptr) AddKubernetes(*sources_.kubernetes, out);
   if (sources_.server_certificate != nullptr) {
     const absl::Time ends = sources_.server_certificate->ExpiresAt();
     if (ends != absl::InfinitePast()) {

@@ -23,6 +23,7 @@
 #include "ca/rpc/server.h"
 #include "ca/service/agent_service.h"
 #include "ca/service/csr_service.h"
+#include "cli/server/kubernetes_side.h"
 #include "sds/sds_service.h"
 
 namespace meshca::cli {
@@ -47,6 +48,7 @@ struct MetricSources {
   const JwtKeyControl* jwt_keys = nullptr;
   const JwtMinter* jwt_minter = nullptr;
   const AgentService* agents = nullptr;
+  const KubernetesSide* kubernetes = nullptr;
   // True while a plugged-in set is refused or held; an empty one is not shown.
   std::function<bool()> plugged_in_refused;
   // The issuers whose tokens are accepted; an empty one is not shown.

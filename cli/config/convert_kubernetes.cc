@@ -1,0 +1,51 @@
+#include "cli/config/convert_kubernetes.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "ca/base/status.h"
+#include "cli/config/convert.h"
+#include "cli/config/kubeconfig.h"
+
+namespace meshca::config {
+
+bool ServesKubernetes(const Origins& origins) {
+  const std::string section = "kubernetes.";
+  return std::any_of(origins.lower_bound(section), origins.end(), [&](const auto& one) {
+    return absl::StartsWith(one.first, section) && one.second.kind != OriginKind::kDefault;
+  });
+}
+
+absl::StatusOr<kubernetes::ApiServerOptions> ToApiServer(const v1::Kubernetes& kubernetes) {
+  if (!kubernetes.kubeconfig().empty()) return ReadKubeconfig(kubernetes.kubeconfig());
+  absl::StatusOr<kubernetes::ApiServerOptions> in_cluster =
+      kubernetes::InClusterOptions([](const char* name) -> const char* { return std::getenv(name); });
+  if (in_cluster.ok()) return in_cluster;
+  return Annotate(in_cluster.status(), "kubernetes.kubeconfig names no file");
+}
+
+std::vector<PublisherOptions> ToPublishers(const v1::Kubernetes& kubernetes) {
+  std::vector<PublisherOptions> all;
+  if (const v1::RootsConfigMap& map = kubernetes.roots_config_map(); !map.name().empty()) {
+    std::set<std::string> except(map.except().begin(), map.except().end());
+    if (except.empty()) except = {"kube-public", "kube-node-lease", "local-path-storage"};
+    PublisherOptions& options = all.emplace_back();
+    options.kinds = {RootsConfigMap(map.name(), map.key())};
+    options.namespaces.emplace(std::set<std::string>(map.namespaces().begin(), map.namespaces().end()),
+                               std::move(except));
+  }
+  if (const v1::RootsTrustBundle& bundle = kubernetes.cluster_trust_bundle(); !bundle.name().empty()) {
+    PublisherOptions& options = all.emplace_back();
+    for (const char* version : {"v1", "v1beta1"}) {
+      options.kinds.push_back(RootsClusterTrustBundle(bundle.name(), bundle.signer_name(), version));
+    }
+  }
+  for (PublisherOptions& options : all) options.publication.mount_delay = ToDuration(kubernetes.mount_delay());
+  return all;
+}
+
+}  // namespace meshca::config

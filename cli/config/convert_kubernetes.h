@@ -1,0 +1,27 @@
+// From the configuration's `kubernetes` to the types of ca/kubernetes and ca/publishing.
+#ifndef MESHCA_CLI_CONFIG_CONVERT_KUBERNETES_H_
+#define MESHCA_CLI_CONFIG_CONVERT_KUBERNETES_H_
+
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "ca/kubernetes/api_server_options.h"
+#include "ca/publishing/publisher.h"
+#include "cli/config/value_origin.h"
+#include "meshca/config/v1/config.pb.h"
+
+namespace meshca::config {
+
+// Does it work for a Kubernetes cluster? A key of `kubernetes` that somebody has given says so.
+bool ServesKubernetes(const Origins& origins);
+
+// Where the cluster is and who this is to it. FailedPrecondition: no kubeconfig is named, and this is no pod. Errors of
+// ReadKubeconfig.
+absl::StatusOr<kubernetes::ApiServerOptions> ToApiServer(const v1::Kubernetes& kubernetes);
+
+// In what the roots are published; empty: in nothing.
+std::vector<PublisherOptions> ToPublishers(const v1::Kubernetes& kubernetes);
+
+}  // namespace meshca::config
+
+#endif  // MESHCA_CLI_CONFIG_CONVERT_KUBERNETES_H_

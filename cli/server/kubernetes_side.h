@@ -1,0 +1,55 @@
+// What a server does for a Kubernetes cluster: the connection to its API server, and what is published there.
+#ifndef MESHCA_CLI_SERVER_KUBERNETES_SIDE_H_
+#define MESHCA_CLI_SERVER_KUBERNETES_SIDE_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "ca/authority/authority_snapshot.h"
+#include "ca/base/checked_fact.h"
+#include "ca/base/entropy.h"
+#include "ca/base/judged_clock.h"
+#include "ca/kubernetes/api_server.h"
+#include "ca/publishing/publisher.h"
+#include "ca/subscribers/evidence_source.h"
+#include "cli/config/resolve.h"
+
+namespace meshca::cli {
+
+// Thread-safe; Open, Start and Shutdown are one thread's.
+class KubernetesSide final : public EvidenceSource {
+ public:
+  // Null: the configuration has no `kubernetes`. Calls nobody yet, so an API server that is away stops no start. Errors
+  // of config::ToApiServer.
+  static absl::StatusOr<std::unique_ptr<KubernetesSide>> Open(const config::ResolvedConfig& config,
+                                                              const JudgedClock& clock, EntropySource& entropy);
+  ~KubernetesSide() override;  // Shutdown
+
+  void Start();
+  // What is trusted has changed, or is told for the first time.
+  void OnAuthorities(const AuthoritySnapshot& snapshot);
+
+  // Every published object.
+  std::vector<SubscriberRecord> List() const override;
+
+  // For `meshca check`.
+  std::vector<CheckedFact> Check() const;
+  // For metrics.
+  std::vector<kubernetes::CallCount> Calls() const { return server_->CallCounts(); }
+  std::vector<PublisherStatus> Published() const;
+
+  // Idempotent. Nothing is called any more when it returns.
+  void Shutdown();
+
+ private:
+  explicit KubernetesSide(std::unique_ptr<kubernetes::ApiServer> server) : server_(std::move(server)) {}
+
+  const std::unique_ptr<kubernetes::ApiServer> server_;
+  std::vector<std::unique_ptr<Publisher>> publishers_;
+};
+
+}  // namespace meshca::cli
+
+#endif  // MESHCA_CLI_SERVER_KUBERNETES_SIDE_H_
