@@ -31,6 +31,7 @@ RBAC = "rbac.authorization.k8s.io/v1"
 # Every call but those by which the API server, the controllers and this module look after themselves.
 AUDIT_POLICY = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": [
     {"level": "None", "users": ["system:apiserver", *CONTROLLERS]},
+    {"level": "None", "userGroups": ["system:serviceaccounts:kube-system"]},
     {"level": "None", "nonResourceURLs": ["/healthz*", "/livez*", "/readyz*"]},
     {"level": "Metadata"}]}
 
@@ -171,7 +172,8 @@ class KubernetesCluster:
         features = [f"--feature-gates={self.features}"] if self.features else []
         self.controller_manager = self.run(
             "kube-controller-manager", "kube-controller-manager", "--kubeconfig", self.kubeconfig(*CONTROLLERS),
-            "--secure-port=0", "--leader-elect=false", f"--controllers={self.controllers}",
+            # Its own rights are few: each controller has those of its account.
+            "--use-service-account-credentials", "--secure-port=0", "--leader-elect=false", f"--controllers={self.controllers}",
             "--root-ca-file", self.ca_file, "--service-account-private-key-file", self.keys.path("accounts.key"),
             "--cluster-signing-cert-file", self.ca_file, "--cluster-signing-key-file", self.keys.path("ca.key"), *features)
         self.wait_for_namespace("default", timeout)
@@ -246,8 +248,9 @@ class KubernetesCluster:
         return made
 
     def wait_for_namespace(self, name, timeout=60):
-        self.admin.wait_for("v1/ServiceAccount", "default", bool, name, timeout, "the controllers made it")
-        self.admin.wait_for("v1/ConfigMap", "kube-root-ca.crt", bool, name, timeout, "the controllers made it")
+        what = lambda: "the controllers made it\n" + self.controller_manager.output()  # noqa: E731
+        self.admin.wait_for("v1/ServiceAccount", "default", bool, name, timeout, what)
+        self.admin.wait_for("v1/ConfigMap", "kube-root-ca.crt", bool, name, timeout, what)
 
     def create_account(self, namespace, name, rules=(), namespace_rules=()):
         """A service account that may do what `rules` say, in the whole cluster, and `namespace_rules`, in its namespace:
