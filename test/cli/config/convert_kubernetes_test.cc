@@ -1,0 +1,84 @@
+#include "cli/config/convert_kubernetes.h"
+
+#include <cstdlib>
+#include <fstream>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "cli/config/resolve.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "test/fakes/temp_folder.h"
+
+namespace meshca::config {
+namespace {
+
+using testing::HasSubstr;
+
+class ConvertKubernetesTest : public testing::Test {
+ protected:
+  ResolvedConfig Resolve(absl::string_view yaml) {
+    ConfigInput input;
+    input.environment = {{"HOME", "/home/u"}};
+    input.working_directory = "/home/ca";
+    input.config_file = folder_.path() + "/m.yaml";
+    std::ofstream(input.config_file) << yaml;
+    absl::StatusOr<ResolvedConfig> config = ResolveConfig(input);
+    EXPECT_TRUE(config.ok()) << config.status();
+    return *std::move(config);
+  }
+
+  TempFolder folder_;
+};
+
+TEST_F(ConvertKubernetesTest, IsOffUntilAKeyOfItIsGiven) {
+  const ResolvedConfig none = Resolve("trust_domain: a.test\n");
+  EXPECT_FALSE(ServesKubernetes(none.origins)) << "its defaults alone turn nothing on";
+  EXPECT_TRUE(ToPublishers(none.values.kubernetes()).empty());
+  EXPECT_TRUE(ServesKubernetes(Resolve("kubernetes: {mount_delay: 1m}\n").origins));
+  EXPECT_TRUE(ServesKubernetes(Resolve("kubernetes: {roots_config_map: {name: roots}}\n").origins));
+}
+
+TEST_F(ConvertKubernetesTest, PublishesInWhatIsNamed) {
+  const ResolvedConfig config = Resolve(R"(
+kubernetes:
+  roots_config_map: {name: istio-ca-root-cert}
+  cluster_trust_bundle: {name: "istio.io:istiod-ca:root-cert"}
+  mount_delay: 30s
+)");
+  const std::vector<PublisherOptions> publishers = ToPublishers(config.values.kubernetes());
+  ASSERT_EQ(publishers.size(), 2u);
+  ASSERT_EQ(publishers[0].kinds.size(), 1u);
+  EXPECT_EQ(publishers[0].kinds[0].name, "istio-ca-root-cert");
+  EXPECT_EQ(publishers[0].kinds[0].content_path, R"(data.root-cert\.pem)");
+  EXPECT_EQ(publishers[0].publication.mount_delay, absl::Seconds(30));
+  ASSERT_TRUE(publishers[0].namespaces.has_value());
+  EXPECT_TRUE(publishers[0].namespaces->Has("kube-system"));
+  for (const char* name : {"kube-public", "kube-node-lease", "local-path-storage"}) {
+    EXPECT_FALSE(publishers[0].namespaces->Has(name)) << name;
+  }
+  ASSERT_EQ(publishers[1].kinds.size(), 2u);
+  EXPECT_EQ(publishers[1].kinds[0].resource.version, "v1");
+  EXPECT_EQ(publishers[1].kinds[1].resource.version, "v1beta1");
+  EXPECT_FALSE(publishers[1].namespaces.has_value());
+}
+
+TEST_F(ConvertKubernetesTest, NamespacesMayBeChosen) {
+  const ResolvedConfig config =
+      Resolve("kubernetes: {roots_config_map: {name: roots, namespaces: [web, db], except: [db]}}\n");
+  const std::vector<PublisherOptions> publishers = ToPublishers(config.values.kubernetes());
+  ASSERT_EQ(publishers.size(), 1u);
+  EXPECT_TRUE(publishers[0].namespaces->Has("web"));
+  EXPECT_FALSE(publishers[0].namespaces->Has("db"));
+  EXPECT_FALSE(publishers[0].namespaces->Has("kube-system"));
+}
+
+TEST_F(ConvertKubernetesTest, WithoutAKubeconfigOutsideOfAPodSaysWhatToDo) {
+  unsetenv("KUBERNETES_SERVICE_HOST");
+  const absl::Status status = ToApiServer(v1::Kubernetes()).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("kubernetes.kubeconfig"));
+}
+
+}  // namespace
+}  // namespace meshca::config
