@@ -105,6 +105,27 @@ TEST_F(ClientTlsTest, ACertificateIsShownToAServerThatAsksForOne) {
   EXPECT_FALSE(get(ClientTls::Believing(tls_.ca.file)).ok());
 }
 
+// The kubelet puts a new CA or certificate in the old one's place.
+TEST_F(ClientTlsTest, FilesThatChangeCountFromTheNextConnectionOn) {
+  const ScriptedServer server([this](ScriptedPeer& peer, int) { ServeOverTls(peer, folder_.path()); });
+  Write("ca.pem", "none yet");
+  ClientTls tls = tls_;
+  tls.ca.file = folder_ / "ca.pem";
+  const auto client = Client::Create({.tls = tls}).value();
+  const auto get = [&] {
+    ClientRequest request;
+    request.url = server.url();
+    request.url.https = true;
+    return client->Fetch(std::move(request), PatientCall()).status();
+  };
+  EXPECT_THAT(std::string(get().message()), HasSubstr(folder_ / "ca.pem"));
+  std::filesystem::rename(folder_ / "root.pem", folder_ / "ca.pem");
+  std::filesystem::copy_file(folder_ / "ca.pem", folder_ / "root.pem");
+  EXPECT_EQ(get(), absl::OkStatus());
+  std::filesystem::remove(folder_ / "ca.pem");
+  EXPECT_FALSE(get().ok());
+}
+
 TEST_F(ClientTlsTest, WhatCannotBeShownIsNamed) {
   EXPECT_EQ(CheckClientTls(tls_), absl::OkStatus());
   EXPECT_EQ(CheckClientTls({}), absl::OkStatus()) << "the system's certificates";
