@@ -3,6 +3,7 @@
 
 #include <openssl/ssl.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -67,6 +68,8 @@ class ClientTlsTest : public testing::Test {
 
 // Serves a connection over TLS, and asks for a certificate under the root.
 void ServeOverTls(ScriptedPeer& peer, const std::string& folder) {
+  // OpenSSL writes to a client that has ended the connection as well.
+  std::signal(SIGPIPE, SIG_IGN);
   const OpenSslPtr<SSL_CTX, SSL_CTX_free> context(SSL_CTX_new(TLS_server_method()));
   SSL_CTX_use_certificate_file(context.get(), (folder + "/leaf.pem").c_str(), SSL_FILETYPE_PEM);
   SSL_CTX_use_PrivateKey_file(context.get(), (folder + "/key.pem").c_str(), SSL_FILETYPE_PEM);
@@ -103,6 +106,27 @@ TEST_F(ClientTlsTest, ACertificateIsShownToAServerThatAsksForOne) {
   in_memory.key = InMemory(tls_.key.file);
   EXPECT_EQ(get(in_memory).status(), absl::OkStatus());
   EXPECT_FALSE(get(ClientTls::Believing(tls_.ca.file)).ok());
+}
+
+// The kubelet puts a new CA or certificate in the old one's place.
+TEST_F(ClientTlsTest, FilesThatChangeCountFromTheNextConnectionOn) {
+  const ScriptedServer server([this](ScriptedPeer& peer, int) { ServeOverTls(peer, folder_.path()); });
+  Write("ca.pem", "none yet");
+  ClientTls tls = tls_;
+  tls.ca.file = folder_ / "ca.pem";
+  const auto client = Client::Create({.tls = tls}).value();
+  const auto get = [&] {
+    ClientRequest request;
+    request.url = server.url();
+    request.url.https = true;
+    return client->Fetch(std::move(request), PatientCall()).status();
+  };
+  EXPECT_THAT(std::string(get().message()), HasSubstr(folder_ / "ca.pem"));
+  std::filesystem::rename(folder_ / "root.pem", folder_ / "ca.pem");
+  std::filesystem::copy_file(folder_ / "ca.pem", folder_ / "root.pem");
+  EXPECT_EQ(get(), absl::OkStatus());
+  std::filesystem::remove(folder_ / "ca.pem");
+  EXPECT_FALSE(get().ok());
 }
 
 TEST_F(ClientTlsTest, WhatCannotBeShownIsNamed) {
