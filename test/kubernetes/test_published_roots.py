@@ -60,12 +60,12 @@ def facts(ca):
 
 def laggards(ca):
     """Who holds up the rotation, as text."""
-    return json.dumps(status(ca).get("rotation", {}))
+    return json.dumps(status(ca)["laggards"])
 
 
 def test_every_namespace_has_the_roots_and_an_edit_is_repaired(server, cluster, account, namespace):
     ca = server(config=configuration(account()))
-    roots = ca.root_pem()
+    roots = ca.root_pem
     wait_until(lambda: published(cluster, namespace) == roots, 60, ca.log)
     config_map = cluster.admin.get("v1/ConfigMap", CONFIG_MAP, namespace)
     assert config_map["metadata"]["labels"]["istio.io/config"] == "true"
@@ -86,7 +86,7 @@ def test_every_namespace_has_the_roots_and_an_edit_is_repaired(server, cluster, 
 
 def test_a_rotation_waits_for_what_cannot_be_written_and_names_it_with_the_right_to_add(server, cluster, account, namespace):
     ca = server(config=configuration(account(name="in-rotation")))
-    before = ca.root_pem()
+    before = ca.root_pem
     wait_until(lambda: published(cluster, namespace) is not None, 60, ca.log)
     # From now on nothing can be written in any namespace.
     role = cluster.admin.get("rbac.authorization.k8s.io/v1/ClusterRole", "default-in-rotation")
