@@ -52,6 +52,7 @@ Origin OriginOfOldRecord(const RecordedCertificate& record) {
     }
     case AuthMethod::kAgent:
     case AuthMethod::kNodeKey:
+    case AuthMethod::kServiceAccount:
     case AuthMethod::kClientCertificate: break;
   }
   return {};

@@ -19,14 +19,15 @@ enum class AuthMethod {
   kJoinToken = 1,
   kJwt = 2,
   kClientCertificate = 3,
-  kUnixPeer = 4,    // registration entry matched by peer credentials
-  kServerUser = 5,  // an operator on the admin socket; in records of older versions the server's user on any socket
-  kAgent = 6,       // a node's agent, for a workload on its node
-  kNodeKey = 7,     // a node's agent whose certificate has ended, by the key of that certificate
+  kUnixPeer = 4,        // registration entry matched by peer credentials
+  kServerUser = 5,      // an operator on the admin socket; in records of older versions the server's user on any socket
+  kAgent = 6,           // a node's agent, for a workload on its node
+  kNodeKey = 7,         // a node's agent whose certificate has ended, by the key of that certificate
+  kServiceAccount = 8,  // the token of a Kubernetes service account
 };
 
-// "join-token", "jwt", "client-certificate", "unix-peer", "server-user", "agent", "node-key": for records, logs and
-// metrics.
+// "join-token", "jwt", "client-certificate", "unix-peer", "server-user", "agent", "node-key", "service-account": for
+// records, logs and metrics.
 absl::string_view AuthMethodName(AuthMethod method);
 
 // What goes with one of a caller's identities and with no other.
