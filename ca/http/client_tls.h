@@ -28,9 +28,11 @@ struct ClientTls {
   // Shown to a server that asks for one; both or neither.
   PemSource certificate;  // the leaf, then what stands above it
   PemSource key;
+  // The name, or the address, that the server's certificate has to have; "": the host of the URL.
+  std::string server_name;
 
   // "": the system's certificates.
-  static ClientTls Believing(std::string ca_file) { return {{std::move(ca_file), nullptr}, {}, {}}; }
+  static ClientTls Believing(std::string ca_file) { return {{std::move(ca_file), nullptr}, {}, {}, {}}; }
 };
 
 }  // namespace meshca::http

@@ -108,7 +108,7 @@ struct Wire::Core : std::enable_shared_from_this<Core> {
     if (ssl == nullptr) return OpenSslError("SSL_new");
     is_client = true;
     tls.emplace(socket, ssl);  // takes it
-    return ExpectServer(ssl, host);
+    return ExpectServer(ssl, shown.server_name.empty() ? host : shown.server_name);
   }
   void ShakeHands(asio::ssl::stream_base::handshake_type type, Done done) {
     tls->async_handshake(type, Unless(std::move(done), [](Core& core, const AsioError& error, size_t) {

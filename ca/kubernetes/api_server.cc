@@ -1,105 +1,65 @@
 #include "ca/kubernetes/api_server.h"
 
+#include <algorithm>
+#include <map>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "ca/base/file.h"
-#include "ca/base/printable.h"
+#include "ca/base/mutex.h"
 #include "ca/base/status.h"
-#include "ca/kubernetes/picked_fields.h"
+#include "ca/kubernetes/api_refusal.h"
 
 namespace meshca::kubernetes {
 namespace {
 
-constexpr size_t kTokenBytesMax = 64 * 1024;
-// Of an error: the API server's own words.
-constexpr size_t kErrorBodyBytesMax = 64 * 1024;
-constexpr size_t kWordsShown = 512;
+// Of a refusal: the API server's own words.
+constexpr size_t kRefusalBytesMax = 64 * 1024;
+// A service address behind which nobody is swallows the first packet; more than this would hold up a retry.
 constexpr absl::Duration kConnectTimeout = absl::Seconds(5);
 
-const char* MethodOf(absl::string_view verb) {
-  if (verb == "create") return "POST";
-  if (verb == "update") return "PUT";
-  if (verb == "patch") return "PATCH";
-  if (verb == "delete") return "DELETE";
-  return "GET";
-}
+bool IsGood(int http_status) { return http_status / 100 == 2; }
 
-// What the API server says of a refusal: a Status object, mostly.
-struct Refusal {
-  std::string reason;
-  std::string message;
-};
-
-Refusal ReadRefusal(absl::string_view body) {
-  FieldPicker picker({"reason", "message"});
-  JsonStream stream(picker);
-  if (!stream.Take(body).ok()) return {"", Printable(body.substr(0, kWordsShown))};
-  const PickedFields fields = picker.Take();
-  return {std::string(fields.Text(0)), Printable(fields.Text(1).substr(0, kWordsShown))};
-}
-
-// The rule that would let a role do it, as YAML on one line.
-std::string RuleFor(const ApiCall& call) {
-  return absl::StrCat("{apiGroups: [\"", call.resource.group, "\"], resources: [", call.resource.plural,
-                      call.subresource.empty() ? "" : "/", call.subresource, "], verbs: [", call.verb, "]}");
-}
-
-std::string WhatOf(const ApiCall& call) {
-  return absl::StrCat(call.verb, " ", call.resource.Text(call.subresource), call.name.empty() ? "" : " ", call.name,
-                      call.namespace_name.empty() ? "" : " in namespace ", call.namespace_name);
-}
-
-absl::StatusCode CodeOf(int status, absl::string_view verb, absl::string_view reason) {
-  switch (status) {
-    case 400:
-    case 422: return absl::StatusCode::kInvalidArgument;
-    case 401: return absl::StatusCode::kUnauthenticated;
-    case 403: return absl::StatusCode::kPermissionDenied;
-    case 404: return absl::StatusCode::kNotFound;
-    case 409: return verb == "create" && reason == "AlreadyExists" ? absl::StatusCode::kAlreadyExists
-                                                                   : absl::StatusCode::kAborted;
-    case 410: return absl::StatusCode::kOutOfRange;
-    case 429: return absl::StatusCode::kResourceExhausted;
-    default: return status >= 500 ? absl::StatusCode::kUnavailable : absl::StatusCode::kInternal;
-  }
+// An answer that is no HTTP, breaks off or is too long is InvalidArgument to the HTTP client. To whoever called the API
+// it is an API server that is not in order, and nothing of his own.
+absl::Status WithoutBlame(const absl::Status& status) {
+  if (!absl::IsInvalidArgument(status)) return status;
+  return absl::UnavailableError(absl::StrCat("its answer: ", status.message()));
 }
 
 }  // namespace
 
-absl::StatusOr<ApiServerOptions> InClusterOptions(const std::function<const char*(const char*)>& get_env,
-                                                  const std::string& folder) {
-  const char* const host = get_env("KUBERNETES_SERVICE_HOST");
-  const char* const port = get_env("KUBERNETES_SERVICE_PORT");
-  if (host == nullptr || port == nullptr) {
-    return absl::FailedPreconditionError(
-        "KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set, so this is no pod: name a kubeconfig file");
+// Counts calls by verb and resource. Thread-safe.
+class ApiServer::Counter {
+ public:
+  void Begin(const ApiCall& call) {
+    MutexLock lock(mutex_);
+    ++counts_[KeyOf(call)].begun;
   }
-  ApiServerOptions options;
-  const bool is_ipv6 = absl::StrContains(host, ':');
-  MESHCA_ASSIGN_OR_RETURN(
-      options.url, http::Url::Parse(absl::StrCat("https://", is_ipv6 ? "[" : "", host, is_ipv6 ? "]" : "", ":", port)));
-  options.tls.ca.file = absl::StrCat(folder, "/ca.crt");
-  options.token.file = absl::StrCat(folder, "/token");
-  for (const std::string& needed : {options.token.file, options.tls.ca.file}) {
-    const absl::Status readable = ReadFile(needed, kTokenBytesMax, FileSecrecy::kPublic).status();
-    if (!readable.ok()) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          readable.message(), ": the pod needs its service account's token (automountServiceAccountToken: true)"));
-    }
+  void Fail(const ApiCall& call) {
+    MutexLock lock(mutex_);
+    ++counts_[KeyOf(call)].failed;
   }
-  options.namespace_name = "default";
-  if (const auto named = ReadFile(absl::StrCat(folder, "/namespace"), kTokenBytesMax, FileSecrecy::kPublic);
-      named.ok()) {
-    options.namespace_name = std::string(absl::StripAsciiWhitespace(*named));
+  std::vector<CallCount> All() const {
+    MutexLock lock(mutex_);
+    std::vector<CallCount> all;
+    for (const auto& [key, count] : counts_) all.push_back({key.first, key.second, count.begun, count.failed});
+    return all;
   }
-  options.described = "in-cluster";
-  return options;
-}
+
+ private:
+  using Key = std::pair<std::string, std::string>;
+  struct Count {
+    uint64_t begun = 0;
+    uint64_t failed = 0;
+  };
+  static Key KeyOf(const ApiCall& call) { return {call.verb, call.resource.Text(call.subresource)}; }
+
+  mutable Mutex mutex_;
+  std::map<Key, Count> counts_ ABSL_GUARDED_BY(mutex_);
+};
 
 absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Create(ApiServerOptions options) {
   http::ClientOptions client;
@@ -109,100 +69,136 @@ absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Create(ApiServerOptions op
 }
 
 ApiServer::ApiServer(ApiServerOptions options, std::unique_ptr<http::Client> client)
-    : options_(std::move(options)), client_(std::move(client)) {}
+    : options_(std::move(options)), counter_(std::make_unique<Counter>()), client_(std::move(client)) {}
+
+ApiServer::~ApiServer() { Stop(); }
 
 absl::StatusOr<http::ClientRequest> ApiServer::RequestOf(const ApiCall& call) const {
   http::ClientRequest request;
-  request.method = MethodOf(call.verb);
+  request.method = call.Method();
   request.url = options_.url;
-  const absl::string_view before = absl::StripSuffix(options_.url.target, "/");
-  request.url.target = absl::StrCat(before, call.resource.Path(call.namespace_name, call.name, call.subresource),
-                                    call.query.empty() ? "" : "?", call.query);
+  request.url.target = absl::StrCat(absl::StripSuffix(options_.url.target, "/"), call.Target());
   request.headers.Add("Accept", "application/json");
   request.body = call.body;
   if (!call.body.empty()) {
     request.headers.Add("Content-Type", call.content_type.empty() ? "application/json" : call.content_type);
   }
   if (options_.token.empty()) return request;
-  // Public: the kubelet gives the file the pod's group, and others in the pod are not our business.
+  // kPublic: the kubelet lets a pod's whole group read the token, and nobody outside of the pod sees its volume.
   MESHCA_ASSIGN_OR_RETURN(const SecretBytes token, options_.token.Read(FileSecrecy::kPublic));
   request.headers.Add("Authorization", absl::StrCat("Bearer ", absl::StripAsciiWhitespace(token.reveal())));
   return request;
 }
 
-absl::Status ApiServer::Explain(const ApiCall& call, absl::Status status) const {
+absl::Status ApiServer::Refused(const ApiCall& call, const http::Response& head, absl::string_view body) const {
+  const absl::Status status = RefusalStatus(call, head, body);
+  if (head.status != 401) return status;
+  const bool by_token = !options_.token.empty();
+  const std::string& file = by_token ? options_.token.file : options_.tls.certificate.file;
+  absl::Status told(
+      status.code(),
+      absl::StrCat(status.message(), "; ", options_.described, ": its ", by_token ? "token" : "client certificate",
+                   file.empty() ? "" : " ", file, " is not believed, or has ended: ",
+                   file.empty() ? "put a new one there and reload the configuration"
+                                : "put a new one there, it is read again for the next call"));
+  status.ForEachPayload([&told](absl::string_view url, const absl::Cord& payload) { told.SetPayload(url, payload); });
+  return told;
+}
+
+absl::Status ApiServer::Ended(const ApiCall& call, const absl::Status& status) const {
   if (status.ok()) return status;
-  return Annotate(status, absl::StrCat("API server ", options_.url.Origin(), ": ", WhatOf(call)));
+  counter_->Fail(call);
+  return Annotate(status, absl::StrCat("API server ", options_.url.Origin(), ": ", call.Text()));
 }
 
-absl::Status ApiServer::StatusOf(const ApiCall& call, const http::Response& head, absl::string_view body) {
-  const Refusal refusal = ReadRefusal(body);
-  int64_t seconds = 0;
-  if (const std::string* const after = head.headers.Find("Retry-After");
-      after != nullptr && absl::SimpleAtoi(*after, &seconds)) {
-    retry_after_s_ = seconds;
-  }
-  std::string text = absl::StrCat("HTTP ", head.status, refusal.message.empty() ? "" : ": ", refusal.message);
-  if (head.status == 403) {
-    absl::StrAppend(&text, "; the role of meshca lacks this rule, or part of it: ", RuleFor(call));
-  }
-  if (head.status == 401) {
-    absl::StrAppend(&text, "; ", options_.described, ": ",
-                    options_.token.empty() ? "its client certificate is not believed, or has ended"
-                                           : "its token is not believed, or has ended",
-                    ": put a new one there, it is read again");
-  }
-  return absl::Status(CodeOf(head.status, call.verb, refusal.reason), text);
-}
-
-absl::StatusOr<std::string> ApiServer::Call(const ApiCall& call, size_t bytes_max, absl::Duration timeout) {
+ApiServer::CallId ApiServer::Send(const ApiCall& call, size_t bytes_max, absl::Duration timeout, Done done) {
+  counter_->Begin(call);
   absl::StatusOr<http::ClientRequest> request = RequestOf(call);
-  if (!request.ok()) return Explain(call, request.status());
+  if (!request.ok()) {
+    std::move(done)(Ended(call, request.status()));
+    return 0;
+  }
+  ApiCall named = call;
+  named.body.clear();
   http::CallOptions options;
   options.timeout = timeout;
   options.connect_timeout = std::min(timeout, kConnectTimeout);
-  options.body_bytes_max = std::max(bytes_max, kErrorBodyBytesMax);
-  absl::StatusOr<http::Response> response = client_->Fetch(*std::move(request), options);
-  if (!response.ok()) return Explain(call, response.status());
-  if (response->status / 100 != 2) return Explain(call, StatusOf(call, *response, response->body));
-  return std::move(response->body);
+  options.body_bytes_max = std::max(bytes_max, kRefusalBytesMax);
+  return client_->Send(*std::move(request), options,
+                       [this, bytes_max, call = std::move(named),
+                        done = std::move(done)](absl::StatusOr<http::Response> response) mutable {
+                         absl::Status status = WithoutBlame(response.status());
+                         if (status.ok() && !IsGood(response->status))
+                           status = Refused(call, *response, response->body);
+                         if (status.ok() && response->body.size() > bytes_max) {
+                           status =
+                               absl::UnavailableError(absl::StrCat("its answer has more than ", bytes_max, " bytes"));
+                         }
+                         if (!status.ok()) return std::move(done)(Ended(call, status));
+                         std::move(done)(std::move(response->body));
+                       });
 }
 
-http::Client::CallId ApiServer::Stream(const ApiCall& call, const http::CallOptions& options, Streamed streamed) {
+absl::StatusOr<std::string> ApiServer::Call(const ApiCall& call, size_t bytes_max, absl::Duration timeout) {
+  struct Answer {
+    Mutex mutex;
+    CondVar changed;
+    bool has_come ABSL_GUARDED_BY(mutex) = false;
+    absl::StatusOr<std::string> value ABSL_GUARDED_BY(mutex);
+  };
+  Answer answer;
+  Send(call, bytes_max, timeout, [&answer](absl::StatusOr<std::string> value) {
+    MutexLock lock(answer.mutex);
+    answer.value = std::move(value);
+    answer.has_come = true;
+    answer.changed.NotifyAll();
+  });
+  MutexLock lock(answer.mutex);
+  while (!answer.has_come) answer.changed.Wait(answer.mutex);
+  return std::move(answer.value);
+}
+
+ApiServer::CallId ApiServer::Stream(const ApiCall& call, const http::CallOptions& options, Streamed streamed) {
+  counter_->Begin(call);
   absl::StatusOr<http::ClientRequest> request = RequestOf(call);
   if (!request.ok()) {
-    std::move(streamed.on_end)(Explain(call, request.status()));
+    std::move(streamed.on_end)(Ended(call, request.status()));
     return 0;
   }
   struct State {
     ApiCall call;
     Streamed streamed;
     http::Response head;
-    std::string refusal;  // the body of an answer other than 2xx
+    std::string refusal;    // the beginning of the body of an answer other than 2xx
+    absl::Status by_piece;  // what on_piece refused
   };
   auto state = std::make_shared<State>();
   state->call = call;
   state->call.body.clear();
   state->streamed = std::move(streamed);
   http::StreamHandler handler;
-  handler.on_head = [state](const http::Response& head) { state->head = head; };
+  handler.on_head = [state](const http::Response& head) {
+    state->head = head;
+    if (IsGood(head.status) && state->streamed.on_begin != nullptr) state->streamed.on_begin();
+  };
   handler.on_piece = [state](absl::string_view piece) {
-    if (state->head.status / 100 == 2) return state->streamed.on_piece(piece);
-    const size_t room = kErrorBodyBytesMax - state->refusal.size();
-    state->refusal.append(piece.substr(0, room));
+    if (IsGood(state->head.status)) return state->by_piece = state->streamed.on_piece(piece);
+    const size_t room = kRefusalBytesMax - state->refusal.size();
+    absl::StrAppend(&state->refusal, piece.substr(0, room));
     return absl::OkStatus();
   };
-  handler.on_end = [this, state](absl::Status status) {
-    if (state->head.status != 0 && state->head.status / 100 != 2) {
-      status = StatusOf(state->call, state->head, state->refusal);
+  handler.on_end = [this, state](const absl::Status& status) {
+    absl::Status end = !state->by_piece.ok() ? state->by_piece : WithoutBlame(status);
+    if (state->head.status != 0 && !IsGood(state->head.status) && !absl::IsCancelled(status)) {
+      end = Refused(state->call, state->head, state->refusal);
     }
-    std::move(state->streamed.on_end)(Explain(state->call, std::move(status)));
+    std::move(state->streamed.on_end)(Ended(state->call, end));
   };
   return client_->Stream(*std::move(request), options, std::move(handler));
 }
 
-void ApiServer::Cancel(http::Client::CallId call) { client_->Cancel(call); }
-absl::Duration ApiServer::RetryAfter() const { return absl::Seconds(retry_after_s_.load()); }
+void ApiServer::Cancel(CallId call) { client_->Cancel(call); }
 void ApiServer::Stop() { client_->Stop(); }
+std::vector<CallCount> ApiServer::CallCounts() const { return counter_->All(); }
 
 }  // namespace meshca::kubernetes

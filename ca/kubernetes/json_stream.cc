@@ -2,9 +2,12 @@
 
 #include <boost/json/basic_parser_impl.hpp>
 #include <boost/json/src.hpp>
+
+#include <algorithm>
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 
 namespace meshca::kubernetes {
 namespace {
@@ -38,16 +41,16 @@ class Adapter {
     return parts_.clear(), true;
   }
   bool on_number_part(json::string_view, json::error_code&) { return true; }
-  bool on_int64(int64_t value, json::string_view, json::error_code&) { return Number(static_cast<double>(value)); }
-  bool on_uint64(uint64_t value, json::string_view, json::error_code&) { return Number(static_cast<double>(value)); }
-  bool on_double(double value, json::string_view, json::error_code&) { return Number(value); }
+  bool on_int64(int64_t value, json::string_view, json::error_code&) { return Number(absl::StrCat(value)); }
+  bool on_uint64(uint64_t value, json::string_view, json::error_code&) { return Number(absl::StrCat(value)); }
+  bool on_double(double value, json::string_view, json::error_code&) { return Number(absl::StrFormat("%.17g", value)); }
   bool on_bool(bool value, json::error_code&) { return events_.OnBool(value), true; }
   bool on_null(json::error_code&) { return events_.OnNull(), true; }
   bool on_comment_part(json::string_view, json::error_code&) { return true; }
   bool on_comment(json::string_view, json::error_code&) { return true; }
 
  private:
-  bool Number(double value) { return events_.OnNumber(value), true; }
+  bool Number(const std::string& text) { return events_.OnNumber(text), true; }
   void Keep(json::string_view part) {
     const size_t room = JsonStream::kTextBytesMax - parts_.size();
     parts_.append(part.data(), std::min(part.size(), room));

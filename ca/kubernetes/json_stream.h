@@ -22,14 +22,15 @@ class JsonEvents {
   virtual void OnKey(absl::string_view name) = 0;
   // A string: its UTF-8, escapes resolved.
   virtual void OnText(absl::string_view text) = 0;
-  // A number, true, false or null.
-  virtual void OnNumber(double value) = 0;
+  // A whole number of 64 bits in decimal digits; another one so that it reads back to the same.
+  virtual void OnNumber(absl::string_view text) = 0;
   virtual void OnBool(bool value) = 0;
   virtual void OnNull() = 0;
 };
 
 // Reads one value after another (a watch's answer is a row of objects). Holds no more than the nesting and one key or
-// text of at most kTextBytesMax; what is longer is told shortened to its beginning, never held. One thread at a time.
+// text of at most kTextBytesMax; of what is longer only that beginning is held and told. A name that stands twice in an
+// object is told twice. One thread at a time.
 class JsonStream {
  public:
   // Managed fields and annotations may be 256 KiB; nothing that is read here is longer than a chain of certificates.

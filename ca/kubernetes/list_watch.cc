@@ -1,26 +1,28 @@
 #include "ca/kubernetes/list_watch.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "ca/base/log.h"
+#include "ca/base/printable.h"
 #include "ca/base/status.h"
+#include "ca/kubernetes/api_refusal.h"
 
 namespace meshca::kubernetes {
 namespace {
 // A pause doubles no further than this many times: it has long been the longest.
 constexpr int kDoublingsMax = 20;
+// A watch that ends sooner, without an event, is no watch.
+constexpr absl::Duration kShortWatch = absl::Seconds(1);
 }  // namespace
 
 ListWatch::ListWatch(ListWatchOptions options, ApiServer& server, ObjectSink& sink, const Clock& clock,
                      EntropySource& entropy)
-    : options_(std::move(options)),
-      server_(server),
-      sink_(sink),
-      clock_(clock),
-      entropy_(entropy),
-      thread_([this] { Run(); }) {}
+    : options_(std::move(options)), server_(server), sink_(sink), clock_(clock), entropy_(entropy), thread_([this] {
+        Run();
+      }) {}
 
 ListWatch::~ListWatch() { Stop(); }
 
@@ -55,32 +57,65 @@ bool ListWatch::Stopping() const {
 }
 
 void ListWatch::Heard() {
-  MutexLock lock(mutex_);
-  heard_ = clock_.SinceBoot();
-  error_ = absl::OkStatus();
+  bool is_back = false;
+  {
+    MutexLock lock(mutex_);
+    heard_ = clock_.SinceBoot();
+    is_back = !error_.ok();
+    error_ = absl::OkStatus();
+  }
+  if (is_back) LogInfo("kubernetes: the watch goes on", {{"resource", options_.resource.Text()}});
 }
 
 void ListWatch::Run() {
   while (!Stopping()) {
-    const absl::Status status = resource_version_.empty() ? List() : Watch();
-    if (status.ok()) {
-      failures_ = 0;
-      continue;
-    }
-    // What the watch stood on is no longer kept over there: everything is listed again. An object that cannot be read
-    // may be mended by that, too.
-    if (absl::IsOutOfRange(status) || absl::IsInvalidArgument(status)) resource_version_.clear();
+    const absl::Status status = resource_version_.empty() ? ListPage() : Watch();
+    if (status.ok()) continue;
+    Recover(status);
     PauseAfter(status);
   }
 }
 
-absl::Status ListWatch::List() {
-  sink_.OnListBegin();
-  std::string next_page;
-  do {
-    MESHCA_RETURN_IF_ERROR(ListPage(next_page));
-    if (Stopping()) return absl::OkStatus();
-  } while (!next_page.empty());
+void ListWatch::Recover(const absl::Status& status) {
+  // A version of the future is one of before the cluster's data was restored from a backup.
+  const std::optional<ApiRefusal> refusal = RefusalOf(status);
+  const bool is_of_the_future = refusal.has_value() && refusal->cause == "ResourceVersionTooLarge";
+  // What could not be read may be something else when it is listed again.
+  if (absl::IsOutOfRange(status) || absl::IsInvalidArgument(status) || absl::IsNotFound(status) || is_of_the_future) {
+    resource_version_.clear();
+    next_page_.clear();
+  }
+}
+
+std::string ListWatch::Selectors() const {
+  std::string query;
+  if (!options_.field_selector.empty()) {
+    absl::StrAppend(&query, "&fieldSelector=", PercentEncode(options_.field_selector));
+  }
+  if (!options_.label_selector.empty()) {
+    absl::StrAppend(&query, "&labelSelector=", PercentEncode(options_.label_selector));
+  }
+  return query;
+}
+
+absl::Status ListWatch::ListPage() {
+  const bool is_first = next_page_.empty();
+  if (is_first) sink_.OnListBegin();
+  std::string query = absl::StrCat("limit=", options_.page, Selectors());
+  if (!is_first) absl::StrAppend(&query, "&continue=", PercentEncode(next_page_));
+  ListReader reader(options_.paths, [this](const PickedFields& object) { sink_.OnObject(object); });
+  http::CallOptions call;
+  call.timeout = options_.list_timeout;
+  call.connect_timeout = options_.connect_timeout;
+  MESHCA_RETURN_IF_ERROR(StreamAndWait(
+      "list", query, call, [] {}, [&reader](absl::string_view piece) { return reader.Take(piece); }));
+  MESHCA_RETURN_IF_ERROR(Annotate(reader.End(), absl::StrCat("list ", options_.resource.Text())));
+  // All pages are of one moment, so another page is progress. The first one alone is not: a watch that cannot go on
+  // from any list would otherwise have everything listed again and again without a pause.
+  if (!is_first) failures_ = 0;
+  next_page_ = reader.next_page();
+  if (!next_page_.empty() || Stopping()) return absl::OkStatus();
+  resource_version_ = reader.resource_version();
   sink_.OnListEnd();
   Heard();
   MutexLock lock(mutex_);
@@ -88,51 +123,49 @@ absl::Status ListWatch::List() {
   return absl::OkStatus();
 }
 
-absl::Status ListWatch::ListPage(std::string& next_page) {
-  std::string query = absl::StrCat("limit=", options_.page);
-  if (!options_.field_selector.empty()) {
-    absl::StrAppend(&query, "&fieldSelector=", PercentEncode(options_.field_selector));
-  }
-  if (!next_page.empty()) absl::StrAppend(&query, "&continue=", PercentEncode(next_page));
-  ListReader reader(options_.paths, [this](const PickedFields& object) { sink_.OnObject(object); });
-  http::CallOptions call;
-  call.timeout = options_.list_timeout;
-  MESHCA_RETURN_IF_ERROR(
-      StreamAndWait("list", query, call, [&reader](absl::string_view piece) { return reader.Take(piece); }));
-  MESHCA_RETURN_IF_ERROR(reader.End());
-  next_page = reader.next_page();
-  // Between two pages nothing is watched from: only the whole list is one moment.
-  if (next_page.empty()) resource_version_ = reader.resource_version();
-  return absl::OkStatus();
-}
-
 absl::Status ListWatch::Watch() {
-  // Not all watches of all clients at once.
+  // Up to twice as long, so that not all watches of all clients end at once.
   const absl::Duration time = UniformDuration(entropy_, options_.watch_time, 2 * options_.watch_time);
-  std::string query =
-      absl::StrCat("watch=true&allowWatchBookmarks=true&timeoutSeconds=", absl::ToInt64Seconds(absl::Ceil(time, absl::Seconds(1))),
-                   "&resourceVersion=", PercentEncode(resource_version_));
-  if (!options_.field_selector.empty()) {
-    absl::StrAppend(&query, "&fieldSelector=", PercentEncode(options_.field_selector));
-  }
+  const std::string query = absl::StrCat(
+      "watch=true&allowWatchBookmarks=true&timeoutSeconds=", std::max<int64_t>(1, absl::ToInt64Seconds(time)),
+      "&resourceVersion=", PercentEncode(resource_version_), Selectors());
   http::CallOptions call;
-  call.timeout = time + options_.silence;
+  call.timeout = options_.connect_timeout + time + options_.silence;
+  call.connect_timeout = options_.connect_timeout;
   call.silence_timeout = options_.silence;
+  bool has_begun = false;
+  bool had_event = false;
   absl::Status refused;
-  WatchReader reader(options_.paths, [this, &refused](WatchEvent event) {
-    if (refused.ok()) refused = OnEvent(std::move(event));
+  WatchReader reader(options_.paths, [&](WatchEvent event) {
+    if (!refused.ok()) return;
+    refused = OnEvent(std::move(event));
+    had_event = refused.ok();
   });
-  const absl::Status ended = StreamAndWait("watch", query, call, [&](absl::string_view piece) {
-    MESHCA_RETURN_IF_ERROR(reader.Take(piece));
-    return refused;
+  const absl::Duration began = clock_.SinceBoot();
+  const auto begin = [this, &has_begun] {
+    has_begun = true;
+    Heard();
+  };
+  const absl::Status ended = StreamAndWait("watch", query, call, begin, [&](absl::string_view piece) {
+    const absl::Status taken = reader.Take(piece);
+    return refused.ok() ? taken : refused;
   });
-  return refused.ok() ? ended : refused;
+  const bool is_short = clock_.SinceBoot() - began < kShortWatch;
+  if (has_begun && !is_short) failures_ = 0;
+  // Nothing that a quiet resource would not do too: there, some API servers send no bookmarks either.
+  if (absl::IsDeadlineExceeded(ended) && has_begun && !is_short) return absl::OkStatus();
+  if (ended.ok() && is_short && !had_event) {
+    return absl::UnavailableError(absl::StrCat("API server ", server_.options().url.Origin(), ": watch ",
+                                               options_.resource.Text(), ": it ended at once, without an event"));
+  }
+  return ended;
 }
 
 absl::Status ListWatch::OnEvent(WatchEvent event) {
   if (event.kind == WatchEvent::Kind::kError) {
-    const std::string text = absl::StrCat("the watch was ended by ", event.code, ": ", event.message);
-    return event.code == 410 ? absl::OutOfRangeError(text) : absl::UnavailableError(text);
+    const std::string text = absl::StrCat("the watch was ended by ", event.code, ": ", Printable(event.message));
+    // 504: the version that was asked for is one of the future.
+    return event.code == 410 || event.code == 504 ? absl::OutOfRangeError(text) : absl::UnavailableError(text);
   }
   if (event.kind == WatchEvent::Kind::kDeleted) {
     sink_.OnGone(event.object);
@@ -140,19 +173,22 @@ absl::Status ListWatch::OnEvent(WatchEvent event) {
     sink_.OnObject(event.object);
   }
   if (!event.resource_version.empty()) resource_version_ = std::move(event.resource_version);
+  failures_ = 0;
   Heard();
   return absl::OkStatus();
 }
 
 absl::Status ListWatch::StreamAndWait(const std::string& verb, const std::string& query,
-                                      const http::CallOptions& options,
+                                      const http::CallOptions& options, std::function<void()> begun,
                                       std::function<absl::Status(absl::string_view)> take) {
   ApiCall call;
   call.verb = verb;
   call.resource = options_.resource;
+  call.namespace_name = options_.namespace_name;
   call.query = query;
   std::optional<absl::Status> ended;
   ApiServer::Streamed streamed;
+  streamed.on_begin = std::move(begun);
   streamed.on_piece = std::move(take);
   streamed.on_end = [this, &ended](absl::Status status) {
     MutexLock lock(mutex_);
@@ -173,7 +209,8 @@ void ListWatch::PauseAfter(const absl::Status& status) {
   const absl::Duration longest =
       std::min(options_.retry_last, options_.retry_first * (1 << std::min(failures_++, kDoublingsMax)));
   absl::Duration pause = UniformDuration(entropy_, absl::ZeroDuration(), longest);
-  if (absl::IsResourceExhausted(status)) pause = std::max(pause, server_.RetryAfter());
+  const std::optional<ApiRefusal> refusal = RefusalOf(status);
+  if (refusal.has_value()) pause = std::max(pause, refusal->retry_after);
   bool is_news = false;
   {
     MutexLock lock(mutex_);
@@ -182,7 +219,8 @@ void ListWatch::PauseAfter(const absl::Status& status) {
     error_ = status;
   }
   if (is_news) {
-    LogWarning("kubernetes: watch interrupted", {{"resource", options_.resource.Text()}, {"error", status.message()}});
+    LogWarning("kubernetes: the watch is interrupted, and is tried again",
+               {{"resource", options_.resource.Text()}, {"error", std::string(status.message())}});
   }
   MutexLock lock(mutex_);
   const absl::Duration until = clock_.SinceBoot() + pause;

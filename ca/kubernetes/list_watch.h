@@ -21,45 +21,55 @@
 
 namespace meshca::kubernetes {
 
-// Who is told. One call at a time, on the API server's client thread: short.
+// Who is told of the objects. One call at a time, each seeing what the one before did: OnListBegin and OnListEnd on the
+// ListWatch's own thread, the others on the API server's client thread, which all calls wait for. So: short.
 class ObjectSink {
  public:
   virtual ~ObjectSink() = default;
 
-  // From here to OnListEnd every object there is comes by OnObject; what did not come is gone. A list that fails is
-  // followed by another OnListBegin.
+  // From here to OnListEnd every object there is comes by OnObject, some perhaps twice; what did not come is gone. A
+  // list that has to begin anew does so with another OnListBegin.
   virtual void OnListBegin() = 0;
   virtual void OnListEnd() = 0;
-  // The object is there, as it is now.
+  // The object is there, as it is now: in a list, or added or changed since then.
   virtual void OnObject(const PickedFields& object) = 0;
+  // It was deleted, or no longer fits the selectors; `object` is its last state.
   virtual void OnGone(const PickedFields& object) = 0;
 };
 
 struct ListWatchOptions {
   Resource resource;
+  std::string namespace_name;      // "": all namespaces, or of a resource that has none
   std::string field_selector;      // "spec.signerName=meshca.io/workload"; "": all
+  std::string label_selector;      // "istio.io/config=true"; "": all
   std::vector<std::string> paths;  // what of each object is told (FieldPicker)
   int page = 500;                  // objects asked for at once
+  absl::Duration connect_timeout = absl::Seconds(10);
   absl::Duration list_timeout = absl::Minutes(1);  // of one page
-  // The API server ends a watch after this, or up to twice as long; a bookmark comes every minute or so, so a watch
-  // that is silent for `silence` hangs.
+  // The API server is asked to end a watch after this, or up to twice as long. A bookmark comes every minute or so, so
+  // a watch on which no byte comes for `silence` is taken to hang, and is begun anew at once.
   absl::Duration watch_time = absl::Minutes(5);
   absl::Duration silence = absl::Seconds(90);
-  // Between attempts that fail: from the first, twice as long each time, up to the last, full jitter.
+  // Between attempts that fail: up to the first, up to twice as long each time, up to the last; and never less than the
+  // API server asks for (Retry-After).
   absl::Duration retry_first = absl::Milliseconds(200);
   absl::Duration retry_last = absl::Seconds(30);
 };
 
-// Has a thread of its own, which waits. Thread-safe.
+// Goes on by itself after whatever fails, until it is stopped: a page that failed is asked for again, a watch that
+// ended goes on from the last event; everything is listed again only where the API server no longer keeps what the next
+// page or the watch would go on from (410), or answers what cannot be read. Holds one object at a time. Has a thread of
+// its own, which waits. Thread-safe.
 class ListWatch {
  public:
   // Everything outlives it. Begins at once.
   ListWatch(ListWatchOptions options, ApiServer& server, ObjectSink& sink, const Clock& clock, EntropySource& entropy);
   ~ListWatch();  // Stop
 
-  // What is known is as old as this: since the API server was last heard of it. InfiniteDuration: never listed.
+  // What is known is as old as this: the time since a list was whole, an event or a bookmark came, or the API server
+  // took a watch up. Where it is well, seldom more than `silence`. InfiniteDuration: never listed.
   absl::Duration Age() const;
-  // Why it does not go on at the moment; Ok: it does.
+  // Why it does not go on at the moment, by ApiServer's errors; Ok: it does.
   absl::Status LastError() const;
   uint64_t lists() const;  // how often all was listed
 
@@ -69,14 +79,17 @@ class ListWatch {
 
  private:
   void Run();
-  absl::Status List() ABSL_LOCKS_EXCLUDED(mutex_);
-  absl::Status ListPage(std::string& next_page) ABSL_LOCKS_EXCLUDED(mutex_);
+  std::string Selectors() const;
+  absl::Status ListPage() ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Watch() ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status OnEvent(WatchEvent event);
-  // Waits for the end of the answer; the bytes go to `take`.
+  // Waits for the end of the answer, whose bytes go to `take`; `begun`: its head has come.
   absl::Status StreamAndWait(const std::string& verb, const std::string& query, const http::CallOptions& options,
-                             std::function<absl::Status(absl::string_view)> take) ABSL_LOCKS_EXCLUDED(mutex_);
+                             std::function<void()> begun, std::function<absl::Status(absl::string_view)> take)
+      ABSL_LOCKS_EXCLUDED(mutex_);
   void Heard() ABSL_LOCKS_EXCLUDED(mutex_);
+  // What goes on from where, after an error.
+  void Recover(const absl::Status& status);
   void PauseAfter(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
   bool Stopping() const ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -86,8 +99,10 @@ class ListWatch {
   const Clock& clock_;
   EntropySource& entropy_;
 
-  std::string resource_version_;  // where the watch goes on; "": list first. Its thread, or the client's while it waits
-  int failures_ = 0;              // in a row; its thread alone
+  // Of its own thread, and of the client's while that one waits.
+  std::string resource_version_;  // where the watch goes on; "": list first
+  std::string next_page_;         // where the list goes on; "": at its beginning
+  int failures_ = 0;              // in a row
 
   mutable Mutex mutex_;
   mutable CondVar changed_;

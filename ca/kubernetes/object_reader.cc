@@ -25,8 +25,8 @@ std::vector<std::string> WithOwn(std::vector<std::string> paths) {
 
 std::optional<WatchEvent::Kind> KindOf(absl::string_view type) {
   static const auto* const kinds = new std::map<absl::string_view, WatchEvent::Kind>{
-      {"ADDED", WatchEvent::Kind::kAdded},       {"MODIFIED", WatchEvent::Kind::kModified},
-      {"DELETED", WatchEvent::Kind::kDeleted},   {"BOOKMARK", WatchEvent::Kind::kBookmark},
+      {"ADDED", WatchEvent::Kind::kAdded},     {"MODIFIED", WatchEvent::Kind::kModified},
+      {"DELETED", WatchEvent::Kind::kDeleted}, {"BOOKMARK", WatchEvent::Kind::kBookmark},
       {"ERROR", WatchEvent::Kind::kError},
   };
   const auto found = kinds->find(type);
@@ -90,8 +90,8 @@ void ListReader::OnText(absl::string_view text) {
   if (key_ == "continue") next_page_.assign(text.data(), text.size());
 }
 
-void ListReader::OnNumber(double value) {
-  if (InItem()) picker_.OnNumber(value);
+void ListReader::OnNumber(absl::string_view text) {
+  if (InItem()) picker_.OnNumber(text);
 }
 void ListReader::OnBool(bool value) {
   if (InItem()) picker_.OnBool(value);
@@ -113,9 +113,10 @@ absl::Status WatchReader::Take(absl::string_view piece) {
 
 void WatchReader::Emit() {
   const std::optional<WatchEvent::Kind> kind = KindOf(type_);
-  if (!kind.has_value()) {
-    broken_ = absl::InvalidArgumentError(
-        absl::StrCat("a watch's event of the unknown kind \"", Printable(type_.substr(0, 40)), "\""));
+  if (!kind.has_value() || !saw_object_) {
+    broken_ = absl::InvalidArgumentError(kind.has_value() ? absl::StrCat("a watch's event without an object: ", type_)
+                                                          : absl::StrCat("a watch's event of the unknown kind \"",
+                                                                         Printable(type_.substr(0, 40)), "\""));
     return;
   }
   WatchEvent event;
@@ -125,12 +126,13 @@ void WatchReader::Emit() {
   if (!absl::SimpleAtoi(event.object.Text(fields_ + 1), &event.code)) event.code = 0;
   event.message = std::string(event.object.Text(fields_ + 2));
   type_.clear();
+  saw_object_ = false;
   on_event_(std::move(event));
 }
 
 void WatchReader::OnObjectBegin() {
   ++depth_;
-  if (depth_ == 2 && key_ == "object") in_object_ = true;
+  if (depth_ == 2 && key_ == "object") in_object_ = saw_object_ = true;
   if (in_object_) picker_.OnObjectBegin();
 }
 
@@ -160,8 +162,8 @@ void WatchReader::OnText(absl::string_view text) {
   if (depth_ == 1 && key_ == "type") type_.assign(text.data(), text.size());
 }
 
-void WatchReader::OnNumber(double value) {
-  if (in_object_) picker_.OnNumber(value);
+void WatchReader::OnNumber(absl::string_view text) {
+  if (in_object_) picker_.OnNumber(text);
 }
 void WatchReader::OnBool(bool value) {
   if (in_object_) picker_.OnBool(value);

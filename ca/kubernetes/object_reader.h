@@ -13,7 +13,8 @@
 
 namespace meshca::kubernetes {
 
-// Reads one page of a list: {"metadata": {...}, "items": [...]}. One thread at a time.
+// Reads one page of a list: {"metadata": {...}, "items": [...]}. Holds one object's fields at a time. One thread at a
+// time.
 class ListReader final : public JsonEvents {
  public:
   // `on_object` is told of each element of `items`, with the fields at `paths`.
@@ -33,7 +34,7 @@ class ListReader final : public JsonEvents {
   void OnArrayEnd() override;
   void OnKey(absl::string_view name) override;
   void OnText(absl::string_view text) override;
-  void OnNumber(double value) override;
+  void OnNumber(absl::string_view text) override;
   void OnBool(bool value) override;
   void OnNull() override;
 
@@ -70,7 +71,8 @@ class WatchReader final : public JsonEvents {
  public:
   WatchReader(const std::vector<std::string>& paths, std::function<void(WatchEvent)> on_event);
 
-  // InvalidArgument: no JSON, or an event of a kind that the API does not have.
+  // InvalidArgument: no JSON, or an event without an object or of a kind that the API does not have; nothing is told
+  // of what follows. An event that is cut off by the watch's end is not told, and no error.
   absl::Status Take(absl::string_view piece);
 
   void OnObjectBegin() override;
@@ -79,7 +81,7 @@ class WatchReader final : public JsonEvents {
   void OnArrayEnd() override;
   void OnKey(absl::string_view name) override;
   void OnText(absl::string_view text) override;
-  void OnNumber(double value) override;
+  void OnNumber(absl::string_view text) override;
   void OnBool(bool value) override;
   void OnNull() override;
 
@@ -92,6 +94,7 @@ class WatchReader final : public JsonEvents {
   JsonStream stream_;
   int depth_ = 0;
   bool in_object_ = false;
+  bool saw_object_ = false;  // of the event that is being read
   std::string key_;
   std::string type_;
   absl::Status broken_;

@@ -2,20 +2,35 @@
 
 #include <map>
 
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "ca/base/status.h"
 
 namespace meshca::kubernetes {
 namespace {
 constexpr int kNoField = -1;
+
+// The names that a path is made of.
+std::vector<std::string> NamesOf(absl::string_view path) {
+  std::vector<std::string> names(1);
+  for (size_t i = 0; i < path.size(); ++i) {
+    if (path[i] == '\\' && i + 1 < path.size()) {
+      names.back().push_back(path[++i]);
+    } else if (path[i] == '.') {
+      names.emplace_back();
+    } else {
+      names.back().push_back(path[i]);
+    }
+  }
+  return names;
+}
+
 }  // namespace
 
 // A value that leads to a field, or is one. "*" is any member, "[]" any element.
 struct FieldPicker::Node {
   int field = kNoField;
   bool is_array = false;
+  bool is_any_member = false;  // its texts keep the names under which they stand
   std::map<std::string, std::unique_ptr<Node>, std::less<>> below;
 
   const Node* Find(absl::string_view name) const {
@@ -34,9 +49,11 @@ FieldPicker::FieldPicker(const std::vector<std::string>& paths) : fields_(paths.
   auto root = std::make_unique<Node>();
   for (size_t i = 0; i < paths.size(); ++i) {
     Node* node = root.get();
-    for (absl::string_view part : absl::StrSplit(paths[i], '.')) {
+    for (const std::string& name : NamesOf(paths[i])) {
+      absl::string_view part = name;
       const bool each = absl::ConsumeSuffix(&part, "[]");
       node = &node->Below(part);
+      node->is_any_member = part == "*";
       if (!each) continue;
       node->is_array = true;
       node = &node->Below("[]");
@@ -51,6 +68,7 @@ FieldPicker::~FieldPicker() = default;
 PickedFields FieldPicker::Take() {
   open_.clear();
   member_ = nullptr;
+  picked_bytes_ = 0;
   return std::exchange(picked_, PickedFields(fields_));
 }
 
@@ -84,16 +102,60 @@ void FieldPicker::OnKey(absl::string_view name) {
 }
 
 void FieldPicker::OnText(absl::string_view text) { Keep(text); }
-void FieldPicker::OnNumber(double value) { Keep(absl::StrCat(value)); }
+void FieldPicker::OnNumber(absl::string_view text) { Keep(text); }
 void FieldPicker::OnBool(bool value) { Keep(value ? "true" : "false"); }
-void FieldPicker::OnNull() { Keep(""); }
+void FieldPicker::OnNull() {}
 
 void FieldPicker::Keep(absl::string_view text) {
   const Node* const node = Entered();
   if (node == nullptr || node->field == kNoField || open_.empty()) return;
   const auto index = static_cast<size_t>(node->field);
-  if (text.empty() || picked_.All(index).size() >= kOfOnePathMax) return;
-  picked_.Add(index, open_.back()->is_array ? absl::string_view() : absl::string_view(member_name_), std::string(text));
+  const absl::string_view name = node->is_any_member ? absl::string_view(member_name_) : absl::string_view();
+  const size_t bytes = text.size() + name.size();
+  if (picked_.All(index).size() >= kOfOnePathMax || bytes > kOfOneObjectBytesMax - picked_bytes_) return;
+  picked_bytes_ += bytes;
+  picked_.Add(index, name, std::string(text));
+}
+
+namespace {
+
+// Passes the first object on, and notes what came.
+class WholeObject final : public JsonEvents {
+ public:
+  explicit WholeObject(FieldPicker& picker) : picker_(picker) {}
+  bool is_one_object() const { return objects_ == 1 && others_ == 0; }
+
+  void OnObjectBegin() override { Begin(objects_), picker_.OnObjectBegin(); }
+  void OnObjectEnd() override { --depth_, picker_.OnObjectEnd(); }
+  void OnArrayBegin() override { Begin(others_), picker_.OnArrayBegin(); }
+  void OnArrayEnd() override { --depth_, picker_.OnArrayEnd(); }
+  void OnKey(absl::string_view name) override { picker_.OnKey(name); }
+  void OnText(absl::string_view text) override { picker_.OnText(text); }
+  void OnNumber(absl::string_view text) override { picker_.OnNumber(text); }
+  void OnBool(bool value) override { picker_.OnBool(value); }
+  void OnNull() override { picker_.OnNull(); }
+
+ private:
+  void Begin(int& of_this_kind) {
+    if (depth_++ == 0) ++of_this_kind;
+  }
+
+  FieldPicker& picker_;
+  int depth_ = 0;
+  int objects_ = 0;  // at the top
+  int others_ = 0;
+};
+
+}  // namespace
+
+absl::StatusOr<PickedFields> PickFields(absl::string_view json, const std::vector<std::string>& paths) {
+  FieldPicker picker(paths);
+  WholeObject object(picker);
+  JsonStream stream(object);
+  MESHCA_RETURN_IF_ERROR(stream.Take(json));
+  MESHCA_RETURN_IF_ERROR(stream.End());
+  if (!object.is_one_object()) return absl::InvalidArgumentError("is not one JSON object");
+  return picker.Take();
 }
 
 }  // namespace meshca::kubernetes

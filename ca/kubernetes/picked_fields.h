@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "ca/kubernetes/json_stream.h"
 
@@ -18,11 +19,13 @@ class PickedFields {
  public:
   explicit PickedFields(size_t fields = 0) : found_(fields) {}
 
-  // The text of field `index` (FieldPicker's `paths`); "": the object has none. Numbers and booleans are texts too.
+  // The first text of field `index` (FieldPicker's `paths`); "": the object has none, or null, or no plain value there.
+  // Numbers and booleans are texts too.
   absl::string_view Text(size_t index) const {
     return found_[index].empty() ? absl::string_view() : found_[index].front().second;
   }
-  // Of a path with "*": each member's name and text. Of a path with "[]": the elements, their names empty.
+  // All texts of field `index`, in the order of the object. Of a path that ends in "*": each member's name and text,
+  // which may be empty. Of others the names are empty.
   const std::vector<std::pair<std::string, std::string>>& All(size_t index) const { return found_[index]; }
 
   void Add(size_t index, absl::string_view name, std::string text) {
@@ -36,10 +39,14 @@ class PickedFields {
 // Takes the events of one object, from its OnObjectBegin to its OnObjectEnd.
 class FieldPicker final : public JsonEvents {
  public:
-  // How many texts of a path with "*" or "[]" are kept of one object: the API server bounds them by its size alone.
+  // How many texts of a path with "*" or "[]" are kept of one object. What is beyond the limits is left out.
   static constexpr size_t kOfOnePathMax = 1024;
 
-  // "metadata.name", "metadata.labels.*", "status.conditions[].type". Names with a dot in them cannot be written.
+  // And how many bytes of texts are kept of one object: more than the API server stores of any.
+  static constexpr size_t kOfOneObjectBytesMax = 4 * 1024 * 1024;
+
+  // "metadata.name", "metadata.labels.*" (each member), "status.conditions[].type" (of each element). A dot that
+  // belongs to a name is written `\.`: "metadata.annotations.istio\.io/rev".
   explicit FieldPicker(const std::vector<std::string>& paths);
   ~FieldPicker() override;
 
@@ -52,7 +59,7 @@ class FieldPicker final : public JsonEvents {
   void OnArrayEnd() override;
   void OnKey(absl::string_view name) override;
   void OnText(absl::string_view text) override;
-  void OnNumber(double value) override;
+  void OnNumber(absl::string_view text) override;
   void OnBool(bool value) override;
   void OnNull() override;
 
@@ -68,7 +75,11 @@ class FieldPicker final : public JsonEvents {
   const Node* member_ = nullptr;   // of the member that was named last
   std::string member_name_;
   PickedFields picked_;
+  size_t picked_bytes_ = 0;
 };
+
+// The fields at `paths` of the one object that `json` is. InvalidArgument: it is none.
+absl::StatusOr<PickedFields> PickFields(absl::string_view json, const std::vector<std::string>& paths);
 
 }  // namespace meshca::kubernetes
 

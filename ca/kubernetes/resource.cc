@@ -38,6 +38,8 @@ std::string Resource::Text(absl::string_view subresource) const {
 Resource Pods() { return {"", "v1", "pods"}; }
 Resource Namespaces() { return {"", "v1", "namespaces"}; }
 Resource ServiceAccounts() { return {"", "v1", "serviceaccounts"}; }
+Resource ConfigMaps() { return {"", "v1", "configmaps"}; }
+Resource Secrets() { return {"", "v1", "secrets"}; }
 Resource TokenReviews() { return {"authentication.k8s.io", "v1", "tokenreviews"}; }
 
 }  // namespace meshca::kubernetes

@@ -14,7 +14,7 @@ struct Resource {
   std::string version;
   std::string plural;
 
-  // The path of the objects of `namespace_name` (""; of all namespaces, or of a resource that has none): with `name` of
+  // The path of the objects of `namespace_name` ("": of all namespaces, or of a resource that has none): with `name` of
   // one object, with `subresource` that part of it.
   std::string Path(absl::string_view namespace_name = "", absl::string_view name = "",
                    absl::string_view subresource = "") const;
@@ -22,10 +22,12 @@ struct Resource {
   std::string Text(absl::string_view subresource = "") const;
 };
 
-// What is read here.
+// What is read and written here.
 Resource Pods();
 Resource Namespaces();
 Resource ServiceAccounts();
+Resource ConfigMaps();
+Resource Secrets();
 Resource TokenReviews();
 
 // `text` as one part of a path or the value of a query.

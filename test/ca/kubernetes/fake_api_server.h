@@ -17,7 +17,9 @@ inline std::string HttpAnswer(int status, const std::string& body, const std::st
 }
 
 // One piece of an answer that does not end.
-inline std::string Chunk(const std::string& bytes) { return absl::StrCat(absl::Hex(bytes.size()), "\r\n", bytes, "\r\n"); }
+inline std::string Chunk(const std::string& bytes) {
+  return absl::StrCat(absl::Hex(bytes.size()), "\r\n", bytes, "\r\n");
+}
 inline const char* const kChunkedHead = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
 
 inline std::unique_ptr<ApiServer> ConnectTo(const http::ScriptedServer& server, const std::string& token = "") {

@@ -18,8 +18,9 @@ using ::testing::IsEmpty;
 using ::testing::Pair;
 using ::testing::SizeIs;
 
-const std::vector<std::string> kPaths = {"metadata.name", "metadata.labels.*", "spec.nodeName",
-                                         "status.conditions[].type", "spec.hostNetwork", "metadata.generation"};
+const std::vector<std::string> kPaths = {"metadata.name",    "metadata.labels.*",
+                                         "spec.nodeName",    "status.conditions[].type",
+                                         "spec.hostNetwork", "metadata.generation"};
 
 constexpr char kPods[] = R"({"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"42","continue":"page 2",
   "remainingItemCount":7},"items":[
@@ -40,7 +41,8 @@ struct List {
 List ReadList(absl::string_view text, size_t size) {
   List list;
   ListReader reader(kPaths, [&list](PickedFields object) { list.objects.push_back(std::move(object)); });
-  for (size_t at = 0; at < text.size() && list.status.ok(); at += size) list.status = reader.Take(text.substr(at, size));
+  for (size_t at = 0; at < text.size() && list.status.ok(); at += size)
+    list.status = reader.Take(text.substr(at, size));
   if (list.status.ok()) list.status = reader.End();
   list.version = reader.resource_version();
   list.next = reader.next_page();
@@ -90,9 +92,8 @@ TEST(ListReader, IsBoundedWhateverItIsSent) {
   EXPECT_LE(list.objects[0].Text(0).size(), JsonStream::kTextBytesMax);
   std::string labels;
   for (int i = 0; i < 5000; ++i) absl::StrAppend(&labels, i == 0 ? "" : ",", "\"l", i, "\":\"v\"");
-  const List many = ReadList(absl::StrCat(R"({"metadata":{"resourceVersion":"1"},"items":[{"metadata":{"labels":{)",
-                                          labels, "}}}]}"),
-                             1000);
+  const List many = ReadList(
+      absl::StrCat(R"({"metadata":{"resourceVersion":"1"},"items":[{"metadata":{"labels":{)", labels, "}}}]}"), 1000);
   ASSERT_THAT(many.objects, SizeIs(1));
   EXPECT_THAT(many.objects[0].All(1), SizeIs(FieldPicker::kOfOnePathMax));
 }

@@ -1,0 +1,131 @@
+#include "ca/kubernetes/api_refusal.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "absl/strings/cord.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "ca/base/printable.h"
+#include "ca/kubernetes/picked_fields.h"
+
+namespace meshca::kubernetes {
+namespace {
+
+constexpr char kPayload[] = "meshca/kubernetes-refusal";
+// Of the API server's words, in an error.
+constexpr size_t kWordsShown = 512;
+// Of a reason or a cause: CamelCase words, all of them short.
+constexpr size_t kReasonBytesMax = 64;
+
+struct StatusObject {
+  bool is_status = false;  // else it is something else, such as a proxy's page
+  std::string reason;
+  std::string cause;
+  std::string message;
+};
+
+std::string Shortened(absl::string_view text, size_t bytes) { return std::string(text.substr(0, bytes)); }
+
+StatusObject ReadStatusObject(absl::string_view body) {
+  FieldPicker picker({"kind", "reason", "details.causes[].reason", "message"});
+  JsonStream stream(picker);
+  StatusObject object;
+  if (!stream.Take(body).ok()) {
+    object.message = Printable(body.substr(0, kWordsShown));
+    return object;
+  }
+  const PickedFields fields = picker.Take();
+  object.is_status = fields.Text(0) == "Status";
+  object.reason = Printable(Shortened(fields.Text(1), kReasonBytesMax));
+  object.cause = Printable(Shortened(fields.Text(2), kReasonBytesMax));
+  object.message = Printable(Shortened(fields.Text(3), kWordsShown));
+  return object;
+}
+
+absl::StatusCode CodeOf(int status, const ApiCall& call, const StatusObject& object) {
+  switch (status) {
+    case 400:
+    case 422: return absl::StatusCode::kInvalidArgument;
+    case 401: return absl::StatusCode::kUnauthenticated;
+    case 403:
+      // A namespace that is being deleted takes nothing new; no role changes that.
+      return object.cause == "NamespaceTerminating" ? absl::StatusCode::kFailedPrecondition
+                                                    : absl::StatusCode::kPermissionDenied;
+    case 404: return absl::StatusCode::kNotFound;
+    case 409:
+      return call.verb == "create" && object.reason == "AlreadyExists" ? absl::StatusCode::kAlreadyExists
+                                                                       : absl::StatusCode::kAborted;
+    case 410: return absl::StatusCode::kOutOfRange;
+    case 429: return absl::StatusCode::kResourceExhausted;
+    default: return status >= 500 ? absl::StatusCode::kUnavailable : absl::StatusCode::kInternal;
+  }
+}
+
+// Not every 403 is RBAC's: quotas and admission plugins refuse by it too. Those by RBAC read `pods is forbidden: User
+// "x" cannot list resource "pods" in API group "" at the cluster scope`. An answer that says nothing may be one.
+bool IsByRbac(const StatusObject& object) {
+  return object.message.empty() || !object.is_status ||
+         (absl::StrContains(object.message, "User ") && absl::StrContains(object.message, " cannot "));
+}
+
+// What the reader can do about it, beside what the API server says; "": nothing that is known here.
+std::string Advice(int status, const ApiCall& call, const StatusObject& object) {
+  if (status == 403 && object.cause != "NamespaceTerminating" && IsByRbac(object)) {
+    return absl::StrCat("; add this rule to the ClusterRole of meshca: ", call.RbacRule());
+  }
+  // Of an object that is missing the API server says so by a Status; of an API that it does not serve, by a page.
+  if (status == 404 && !object.is_status) {
+    return absl::StrCat("; the API server does not serve ", call.resource.Text(), " in version ",
+                        call.resource.version);
+  }
+  return "";
+}
+
+absl::Duration RetryAfterOf(const http::Response& head) {
+  const std::string* const after = head.headers.Find("Retry-After");
+  int64_t seconds = 0;  // the API server writes seconds, never a date
+  if (after == nullptr || !absl::SimpleAtoi(*after, &seconds) || seconds < 0) return absl::ZeroDuration();
+  return std::min(absl::Seconds(seconds), ApiRefusal::kRetryAfterMax);
+}
+
+}  // namespace
+
+std::optional<ApiRefusal> RefusalOf(const absl::Status& status) {
+  const absl::optional<absl::Cord> payload = status.GetPayload(kPayload);
+  if (!payload.has_value()) return std::nullopt;
+  const std::string text(*payload);
+  const std::vector<std::string> parts = absl::StrSplit(text, '\n');
+  ApiRefusal refusal;
+  int64_t seconds = 0;
+  if (parts.size() != 4 || !absl::SimpleAtoi(parts[0], &refusal.http_status) || !absl::SimpleAtoi(parts[1], &seconds)) {
+    return std::nullopt;
+  }
+  refusal.retry_after = absl::Seconds(seconds);
+  refusal.reason = parts[2];
+  refusal.cause = parts[3];
+  return refusal;
+}
+
+absl::Status RefusalStatus(const ApiCall& call, const http::Response& head, absl::string_view body) {
+  const StatusObject object = ReadStatusObject(body);
+  std::string text = absl::StrCat("HTTP ", head.status);
+  if (!object.reason.empty()) absl::StrAppend(&text, " ", object.reason);
+  // A decoder's or a webhook's words may quote what it was given.
+  if (call.body_is_secret && head.status != 401 && head.status != 403) {
+    absl::StrAppend(&text, ": the API server's words are not shown, for they may quote what is secret");
+  } else if (!object.message.empty()) {
+    absl::StrAppend(&text, ": ", object.message);
+  }
+  absl::StrAppend(&text, Advice(head.status, call, object));
+  absl::Status status(CodeOf(head.status, call, object), text);
+  // Printable text has no line's end in it.
+  status.SetPayload(kPayload, absl::Cord(absl::StrCat(head.status, "\n", absl::ToInt64Seconds(RetryAfterOf(head)), "\n",
+                                                      object.reason, "\n", object.cause)));
+  return status;
+}
+
+}  // namespace meshca::kubernetes

@@ -1,0 +1,37 @@
+// What the API server says when it refuses a call: its Status object, as an absl::Status with all that programs need.
+#ifndef MESHCA_CA_KUBERNETES_API_REFUSAL_H_
+#define MESHCA_CA_KUBERNETES_API_REFUSAL_H_
+
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "ca/http/http_message.h"
+#include "ca/kubernetes/api_call.h"
+
+namespace meshca::kubernetes {
+
+// What a program may want to know of a refusal, beside its code. A value.
+struct ApiRefusal {
+  // A server that asks for more is asked again after this all the same.
+  static constexpr absl::Duration kRetryAfterMax = absl::Minutes(2);
+
+  int http_status = 0;
+  std::string reason;  // of the Status object: "AlreadyExists", "Invalid"; "": the answer was none
+  std::string cause;   // the first of its causes: "NamespaceTerminating", "FieldManagerConflict"; "": it has none
+  absl::Duration retry_after;  // how long to leave the API server alone (Retry-After); zero: it did not say
+};
+
+// The refusal behind the error of a call; nullopt: no answer came, or one that was no refusal.
+std::optional<ApiRefusal> RefusalOf(const absl::Status& status);
+
+// The error of `call` whose answer has the status and the headers of `head`, and `body`, which may have been cut short.
+// The code is as api_server.h says; the message has the API server's words, and of a refusal by RBAC the rule to add.
+// The refusal rides along (RefusalOf).
+absl::Status RefusalStatus(const ApiCall& call, const http::Response& head, absl::string_view body);
+
+}  // namespace meshca::kubernetes
+
+#endif  // MESHCA_CA_KUBERNETES_API_REFUSAL_H_
