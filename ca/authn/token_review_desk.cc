@@ -244,7 +244,7 @@ class TokenReviewDesk::State : public std::enable_shared_from_this<State> {
       said_ = std::string(status.message());
     }
     LogWarning("kubernetes: the API server was asked about a service account token and gave no answer",
-               {{"error", status.message()}});
+               {{"error", std::string(status.message())}});
   }
 
   const TokenReviewLimits limits_;
