@@ -31,7 +31,9 @@ class FakePods final : public KnownPods {
   }
   void PutAccount(const AccountName& account, const std::string& uid) {
     MutexLock lock(mutex_);
-    if (const auto found = accounts_.find(account.Text()); found != accounts_.end()) gone_.insert(found->second);
+    if (const auto found = accounts_.find(account.Text()); found != accounts_.end() && found->second != uid) {
+      gone_.insert(found->second);
+    }
     accounts_[account.Text()] = uid;
     ++changes_;
   }

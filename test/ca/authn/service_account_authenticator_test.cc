@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <future>
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
@@ -90,7 +91,12 @@ class ServiceAccountTest : public testing::Test {
     return answer;
   }
   Verdict Ask(absl::string_view token, absl::Time now = kJwtNow) { return Begin(token, "192.0.2.7", now).get(); }
-  Verdict Ask(const PodToken& token, absl::Time now = kJwtNow) { return Ask(maker_.Token(token.Claims()), now); }
+  // The same text each time: a signature is another one whenever it is made.
+  Verdict Ask(const PodToken& token, absl::Time now = kJwtNow) {
+    std::string& text = texts_[token.Claims()];
+    if (text.empty()) text = maker_.Token(token.Claims());
+    return Ask(text, now);
+  }
   static std::vector<std::string> Uris(const Verdict& caller) {
     std::vector<std::string> uris;
     if (caller.ok()) {
@@ -101,6 +107,7 @@ class ServiceAccountTest : public testing::Test {
 
   std::string issuer_ = "https://kubernetes.test";
   const JwtMaker maker_;
+  std::map<std::string, std::string> texts_;
   FakeClock clock_;
   FakePods pods_;
   FakeReviewer reviewer_;
