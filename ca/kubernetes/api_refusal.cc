@@ -115,7 +115,8 @@ absl::Status RefusalStatus(const ApiCall& call, const http::Response& head, absl
   std::string text = absl::StrCat("HTTP ", head.status);
   if (!object.reason.empty()) absl::StrAppend(&text, " ", object.reason);
   // A decoder's or a webhook's words may quote what it was given.
-  if (call.body_is_secret && head.status != 401 && head.status != 403) {
+  const bool quotes_nothing = object.is_status && (head.status == 401 || (head.status == 403 && IsByRbac(object)));
+  if (call.body_is_secret && !quotes_nothing) {
     absl::StrAppend(&text, ": the API server's words are not shown, for they may quote what is secret");
   } else if (!object.message.empty()) {
     absl::StrAppend(&text, ": ", object.message);

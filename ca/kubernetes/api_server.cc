@@ -26,7 +26,17 @@ bool IsGood(int http_status) { return http_status / 100 == 2; }
 // it is an API server that is not in order, and nothing of his own.
 absl::Status WithoutBlame(const absl::Status& status) {
   if (!absl::IsInvalidArgument(status)) return status;
-  return absl::UnavailableError(absl::StrCat("its answer: ", status.message()));
+  return absl::UnavailableError(status.message());
+}
+
+// What the API server did not believe, and what to do.
+std::string WhoWeAre(const ApiServerOptions& options) {
+  const bool by_token = !options.token.empty();
+  if (!by_token && options.tls.certificate.empty()) return "there is no token and no client certificate: add one";
+  const std::string& file = by_token ? options.token.file : options.tls.certificate.file;
+  return absl::StrCat("its ", by_token ? "token" : "client certificate", file.empty() ? "" : " ", file,
+                      " is not believed, or has ended: put a new one there",
+                      file.empty() ? " and start anew" : ", it is read again");
 }
 
 }  // namespace
@@ -93,14 +103,7 @@ absl::StatusOr<http::ClientRequest> ApiServer::RequestOf(const ApiCall& call) co
 absl::Status ApiServer::Refused(const ApiCall& call, const http::Response& head, absl::string_view body) const {
   const absl::Status status = RefusalStatus(call, head, body);
   if (head.status != 401) return status;
-  const bool by_token = !options_.token.empty();
-  const std::string& file = by_token ? options_.token.file : options_.tls.certificate.file;
-  absl::Status told(
-      status.code(),
-      absl::StrCat(status.message(), "; ", options_.described, ": its ", by_token ? "token" : "client certificate",
-                   file.empty() ? "" : " ", file, " is not believed, or has ended: ",
-                   file.empty() ? "put a new one there and reload the configuration"
-                                : "put a new one there, it is read again for the next call"));
+  absl::Status told(status.code(), absl::StrCat(status.message(), "; ", options_.described, ": ", WhoWeAre(options_)));
   status.ForEachPayload([&told](absl::string_view url, const absl::Cord& payload) { told.SetPayload(url, payload); });
   return told;
 }

@@ -87,6 +87,10 @@ void ListWatch::Recover(const absl::Status& status) {
   }
 }
 
+std::string ListWatch::Doing(absl::string_view verb) const {
+  return absl::StrCat("API server ", server_.options().url.Origin(), ": ", verb, " ", options_.resource.Text());
+}
+
 std::string ListWatch::Selectors() const {
   std::string query;
   if (!options_.field_selector.empty()) {
@@ -109,7 +113,7 @@ absl::Status ListWatch::ListPage() {
   call.connect_timeout = options_.connect_timeout;
   MESHCA_RETURN_IF_ERROR(StreamAndWait(
       "list", query, call, [] {}, [&reader](absl::string_view piece) { return reader.Take(piece); }));
-  MESHCA_RETURN_IF_ERROR(Annotate(reader.End(), absl::StrCat("list ", options_.resource.Text())));
+  MESHCA_RETURN_IF_ERROR(Annotate(reader.End(), Doing("list")));
   // All pages are of one moment, so another page is progress. The first one alone is not: a watch that cannot go on
   // from any list would otherwise have everything listed again and again without a pause.
   if (!is_first) failures_ = 0;
@@ -155,8 +159,7 @@ absl::Status ListWatch::Watch() {
   // Nothing that a quiet resource would not do too: there, some API servers send no bookmarks either.
   if (absl::IsDeadlineExceeded(ended) && has_begun && !is_short) return absl::OkStatus();
   if (ended.ok() && is_short && !had_event) {
-    return absl::UnavailableError(absl::StrCat("API server ", server_.options().url.Origin(), ": watch ",
-                                               options_.resource.Text(), ": it ended at once, without an event"));
+    return Annotate(absl::UnavailableError("it ended at once, without an event"), Doing("watch"));
   }
   return ended;
 }

@@ -11,6 +11,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "ca/base/clock.h"
 #include "ca/base/entropy.h"
@@ -80,6 +81,8 @@ class ListWatch {
  private:
   void Run();
   std::string Selectors() const;
+  // Of an error that the API server did not give: "API server https://...: list pods".
+  std::string Doing(absl::string_view verb) const;
   absl::Status ListPage() ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Watch() ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status OnEvent(WatchEvent event);

@@ -41,6 +41,20 @@ class ScriptedPeer {
     received_.erase(0, end);
     return head;
   }
+  // The next bytes: a request's body; shorter when the client has ended the connection.
+  std::string ReadBody(size_t size) {
+    while (received_.size() < size) {
+      char bytes[4096];
+      const ssize_t count = ::recv(fd_.get(), bytes, sizeof bytes, 0);
+      if (count <= 0) break;
+      received_.append(bytes, static_cast<size_t>(count));
+    }
+    std::string body = received_.substr(0, size);
+    received_.erase(0, body.size());
+    return body;
+  }
+  // Ends the connection, whatever the client was promised.
+  void Break() { ::shutdown(fd_.get(), SHUT_RDWR); }
   void Send(const std::string& bytes) { (void)!::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL); }
   // Waits until the client has ended the connection.
   void AwaitEnd() {

@@ -22,18 +22,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-ApiCall ListOfPods() {
-  ApiCall call;
-  call.verb = "list";
-  call.resource = Pods();
-  return call;
-}
-
 void WriteTo(const std::string& path, const std::string& text) { std::ofstream(path) << text; }
-
-absl::StatusOr<std::string> Ask(ApiServer& server, const ApiCall& call) {
-  return server.Call(call, 64 * 1024, 2 * http::kPatience);
-}
 
 TEST(Resource, HasThePathOfItsGroupAndPlace) {
   EXPECT_EQ(Pods().Path(), "/api/v1/pods");
@@ -83,6 +72,77 @@ TEST(ApiServer, ReadsItsTokenAgainForEachCall) {
   EXPECT_THAT(seen, testing::ElementsAre(HasSubstr("Bearer first\r\n"), HasSubstr("Bearer second\r\n")));
 }
 
+TEST(ApiServer, SaysWhatOfItsOwnIsNotBelieved) {
+  TempFolder folder;
+  http::ScriptedServer scripted([](http::ScriptedPeer& peer, int) {
+    while (!peer.ReadHead().empty()) peer.Send(HttpAnswer(401, StatusOf(401, "Unauthorized", "Unauthorized")));
+  });
+  const auto message = [&](ApiServerOptions options) {
+    options.url = scripted.url();
+    options.described = "in-cluster";
+    return std::string(Ask(*ApiServer::Create(std::move(options)).value(), ListOfPods()).status().message());
+  };
+  ApiServerOptions options;
+  EXPECT_THAT(message(options), HasSubstr("in-cluster: there is no token and no client certificate: add one"));
+  options.tls.certificate.file = folder / "tls.crt";
+  EXPECT_THAT(message(options), HasSubstr(absl::StrCat("its client certificate ", folder / "tls.crt", " is not")));
+  options.token.file = folder / "token";
+  EXPECT_THAT(message(options), AllOf(HasSubstr(folder / "token"), HasSubstr("No such file")));
+  WriteTo(folder / "token", "hush");
+  EXPECT_THAT(message(options), AllOf(HasSubstr(absl::StrCat("its token ", folder / "token", " is not believed")),
+                                      HasSubstr("it is read again"), Not(HasSubstr("hush"))));
+}
+
+TEST(ApiServer, AnAnswerThatBreaksOffOrIsNoneIsTheApiServersFault) {
+  http::ScriptedServer scripted([](http::ScriptedPeer& peer, int number) {
+    peer.ReadHead();
+    if (number == 0) peer.Send("SSH-2.0-x\r\n\r\n");
+    if (number == 1) peer.Send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{");
+    if (number == 2) peer.Send(HttpAnswer(200, std::string(200 * 1024, ' ')));
+    if (number == 3) peer.Send(HttpAnswer(200, std::string(65, ' ')));
+  });
+  const auto server = ConnectTo(scripted);
+  for (int i = 0; i < 4; ++i) {
+    const absl::Status status = server->Call(ListOfPods(), 64, 2 * http::kPatience).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+  }
+  EXPECT_EQ(scripted.connections(), 4);
+}
+
+TEST(ApiServer, CountsCallsByVerbAndResource) {
+  http::ScriptedServer scripted([](http::ScriptedPeer& peer, int) {
+    for (int status = 200; !peer.ReadHead().empty(); status = 404) peer.Send(HttpAnswer(status, "{}"));
+  });
+  const auto server = ConnectTo(scripted);
+  EXPECT_TRUE(server->CallCounts().empty());
+  EXPECT_TRUE(Ask(*server, ListOfPods()).ok());
+  EXPECT_FALSE(Ask(*server, ListOfPods()).ok());
+  EXPECT_FALSE(Ask(*server, CallToGet(ConfigMaps(), "a", "b")).ok());
+  std::vector<std::string> lines;
+  for (const CallCount& count : server->CallCounts()) {
+    lines.push_back(absl::StrCat(count.verb, " ", count.resource, " ", count.calls, " ", count.failed));
+  }
+  EXPECT_THAT(lines, testing::ElementsAre("get configmaps 1 1", "list pods 2 1"));
+}
+
+TEST(ApiServer, AnswersLaterWhereNobodyMayWait) {
+  RecordingApiServer recorder;
+  const auto server = ConnectTo(recorder.server());
+  absl::Notification answered;
+  absl::StatusOr<std::string> body;
+  server->Send(ListOfPods(), 1024, 2 * http::kPatience, [&](absl::StatusOr<std::string> answer) {
+    body = std::move(answer);
+    answered.Notify();
+  });
+  answered.WaitForNotification();
+  EXPECT_EQ(body.value(), "{}");
+  server->Stop();
+  bool refused = false;
+  server->Send(ListOfPods(), 1024, absl::Seconds(1),
+               [&](const absl::StatusOr<std::string>& answer) { refused = absl::IsUnavailable(answer.status()); });
+  EXPECT_TRUE(refused) << "at once";
+}
+
 struct RefusalCase {
   int status;
   const char* body;
@@ -123,9 +183,10 @@ INSTANTIATE_TEST_SUITE_P(
     Each, ApiServerRefusals,
     testing::Values(
         RefusalCase{401, R"({"message":"Unauthorized"})", absl::StatusCode::kUnauthenticated,
-                    "its token is not believed, or has ended"},
+                    "a test's configuration: its token is not believed, or has ended"},
         RefusalCase{403, R"({"message":"User \"x\" cannot"})", absl::StatusCode::kPermissionDenied,
-                    "add this rule to the ClusterRole of meshca: {apiGroups: [\"\"], resources: [pods/status], verbs: [create]}"},
+                    "add this rule to the ClusterRole of meshca: {apiGroups: [\"\"], resources: [pods/status], verbs: "
+                    "[create]}"},
         RefusalCase{404, "not json", absl::StatusCode::kNotFound, "HTTP 404: not json"},
         RefusalCase{409, R"({"reason":"AlreadyExists","message":"there"})", absl::StatusCode::kAlreadyExists, "there"},
         RefusalCase{409, R"({"reason":"Conflict","message":"changed"})", absl::StatusCode::kAborted, "changed"},

@@ -1,0 +1,93 @@
+#include "ca/kubernetes/api_refusal.h"
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "ca/kubernetes/token_review.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "test/ca/kubernetes/fake_api_server.h"
+
+namespace meshca::kubernetes {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+const Resource kRequests = {"certificates.k8s.io", "v1", "podcertificaterequests"};
+
+absl::Status Refuse(int http_status, const std::string& body, const ApiCall& call = CallToGet(kRequests, "web", "r"),
+                    const http::Headers& headers = {}) {
+  return RefusalStatus(call, http::Response{http_status, headers, ""}, body);
+}
+
+std::string MessageOf(const absl::Status& status) { return std::string(status.message()); }
+
+TEST(ApiRefusal, KeepsWhatProgramsWantToKnow) {
+  const auto busy =
+      RefusalOf(Refuse(429, StatusOf(429, "TooManyRequests", "later", "C"), ListOfPods(), {{"retry-after", "7"}}));
+  ASSERT_TRUE(busy.has_value());
+  EXPECT_EQ(busy->http_status, 429);
+  EXPECT_EQ(busy->reason, "TooManyRequests");
+  EXPECT_EQ(busy->cause, "C");
+  EXPECT_EQ(busy->retry_after, absl::Seconds(7));
+  EXPECT_FALSE(RefusalOf(absl::NotFoundError("")).has_value());
+}
+
+TEST(ApiRefusal, BelievesNoEndlessRetryAfter) {
+  const auto after = [](const std::string& text) {
+    return RefusalOf(Refuse(503, "", ListOfPods(), {{"Retry-After", text}}))->retry_after;
+  };
+  EXPECT_EQ(after("99999999999999"), ApiRefusal::kRetryAfterMax);
+  EXPECT_EQ(after("99999999999999999999999"), absl::ZeroDuration());
+  EXPECT_EQ(after("-1"), absl::ZeroDuration());
+  EXPECT_EQ(after("Sun, 06 Nov 1994 08:49:37 GMT"), absl::ZeroDuration());
+}
+
+TEST(ApiRefusal, NamesTheRuleOnlyWhereOneIsMissing) {
+  const std::string rule = R"(add this rule to the ClusterRole of meshca: {apiGroups: ["certificates.k8s.io"], )"
+                           R"(resources: [podcertificaterequests], verbs: [get]})";
+  const std::string by_rbac = R"(x is forbidden: User \"m\" cannot get resource \"x\" in API group \"\")";
+  EXPECT_THAT(MessageOf(Refuse(403, StatusOf(403, "Forbidden", by_rbac))),
+              AllOf(HasSubstr("User \"m\""), HasSubstr(rule)));
+  EXPECT_THAT(MessageOf(Refuse(403, "")), HasSubstr(rule)) << "for all that is known it may be that";
+  EXPECT_THAT(MessageOf(Refuse(403, "Forbidden")), HasSubstr(rule));
+  EXPECT_THAT(MessageOf(Refuse(403, StatusOf(403, "Forbidden", "exceeded quota: objects"))),
+              AllOf(HasSubstr("quota"), Not(HasSubstr("apiGroups"))));
+  const absl::Status ending = Refuse(
+      403, StatusOf(403, "Forbidden", "x is forbidden: namespace web is being terminated", "NamespaceTerminating"));
+  EXPECT_EQ(ending.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(MessageOf(ending), AllOf(HasSubstr("being terminated"), Not(HasSubstr("apiGroups"))));
+}
+
+TEST(ApiRefusal, TellsAnApiThatIsNotServedFromAnObjectThatIsNotThere) {
+  EXPECT_THAT(MessageOf(Refuse(404, "404 page not found\n")),
+              HasSubstr("the API server does not serve podcertificaterequests.certificates.k8s.io in version v1"));
+  EXPECT_THAT(MessageOf(Refuse(404, StatusOf(404, "NotFound", "x not found"))),
+              AllOf(HasSubstr("x not found"), Not(HasSubstr("does not serve"))));
+}
+
+TEST(ApiRefusal, DoesNotRepeatWhatMayQuoteASecret) {
+  const ApiCall review = CallToReviewToken("hush-hush", {"a"});
+  for (const std::string& body : {StatusOf(400, "BadRequest", "cannot read hush-hush"), std::string("hush-hush")}) {
+    const absl::Status status = Refuse(400, body, review);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(MessageOf(status), AllOf(HasSubstr("HTTP 400"), HasSubstr("are not shown"), Not(HasSubstr("hush"))));
+    EXPECT_THAT(MessageOf(Refuse(400, body)), HasSubstr("hush"));
+  }
+}
+
+TEST(ApiRefusal, IsShortAndPrintableWhateverTheApiServerSays) {
+  const std::string endless(100'000, 'x');
+  for (const std::string& body : {StatusOf(500, endless, endless, endless), endless, std::string(1000, '['),
+                                  StatusOf(500, "a\\nb", "c\\u0007\\nd", "e\\nf")}) {
+    const absl::Status status = Refuse(500, body);
+    EXPECT_LT(status.message().size(), 1024u);
+    EXPECT_THAT(MessageOf(status), Not(HasSubstr("\n")));
+    EXPECT_TRUE(RefusalOf(status).has_value());
+  }
+}
+
+}  // namespace
+}  // namespace meshca::kubernetes
