@@ -1,5 +1,7 @@
 #include "ca/authn/awaited_pods.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -16,7 +18,7 @@ AwaitedPods::~AwaitedPods() { Stop(); }
 absl::Status AwaitedPods::Await(absl::string_view source, std::function<bool()> is_known, Done done) {
   MutexLock lock(mutex_);
   if (stopping_) return absl::UnavailableError("the server is shutting down");
-  if (waiting_.size() >= options_.places_max) {
+  if (places_taken_ >= options_.places_max) {
     return WithReason(absl::ResourceExhaustedError("too many callers wait for their pods to be known; retry with "
                                                    "backoff"),
                       "AUTHENTICATION_QUEUE_FULL");
@@ -30,6 +32,7 @@ absl::Status AwaitedPods::Await(absl::string_view source, std::function<bool()> 
                       "AUTHENTICATION_SHARE_USED");
   }
   ++places;
+  ++places_taken_;
   waiting_.push_back(Waiting{std::string(source), std::move(is_known), std::move(done),
                              SystemClock().SinceBoot() + options_.patience});
   is_fresh_ = true;
@@ -37,47 +40,56 @@ absl::Status AwaitedPods::Await(absl::string_view source, std::function<bool()> 
   return absl::OkStatus();
 }
 
-void AwaitedPods::GiveBack(const std::string& source) {
-  const auto found = places_.find(source);
-  if (--found->second == 0) places_.erase(found);
-}
-
-std::deque<AwaitedPods::Waiting> AwaitedPods::TakeReady() {
-  std::deque<Waiting> ready;
-  const absl::Duration now = SystemClock().SinceBoot();
+AwaitedPods::Look AwaitedPods::AwaitLook() {
+  Look look;
+  MutexLock lock(mutex_);
+  while (!stopping_ && waiting_.empty()) changed_.Wait(mutex_);
+  // However many come, or change: all that wait are looked at once an interval.
+  if (!stopping_) changed_.WaitFor(mutex_, options_.interval);
+  look.stopping = stopping_;
   // Read before the pods are: what changes in between is looked at again.
   const uint64_t changes = pods_.Changes();
-  const bool look = std::exchange(is_fresh_, false) || changes != looked_at_;
+  look.may_be_known = std::exchange(is_fresh_, false) || changes != looked_at_;
   looked_at_ = changes;
+  look.waiting.swap(waiting_);
+  return look;
+}
+
+std::deque<AwaitedPods::Waiting> AwaitedPods::TakeReady(Look& look) const {
+  std::deque<Waiting> ready;
   std::deque<Waiting> left;
-  for (; !waiting_.empty(); waiting_.pop_front()) {
-    Waiting& first = waiting_.front();
-    const bool over = stopping_ || now >= first.until;
-    if (!over && !look) break;
-    if (over || first.is_known()) {
-      GiveBack(first.source);
-      ready.push_back(std::move(first));
-    } else {
-      left.push_back(std::move(first));
-    }
+  const absl::Duration now = SystemClock().SinceBoot();
+  while (!look.waiting.empty()) {
+    Waiting& first = look.waiting.front();
+    const bool over = look.stopping || now >= first.until;
+    if (!over && !look.may_be_known) break;
+    (over || first.is_known() ? ready : left).push_back(std::move(first));
+    look.waiting.pop_front();
   }
-  if (waiting_.empty()) waiting_ = std::move(left);
+  std::move(look.waiting.begin(), look.waiting.end(), std::back_inserter(left));
+  look.waiting = std::move(left);
   return ready;
 }
 
+void AwaitedPods::PutBack(std::deque<Waiting> left, const std::deque<Waiting>& ready) {
+  MutexLock lock(mutex_);
+  std::move(waiting_.begin(), waiting_.end(), std::back_inserter(left));
+  waiting_ = std::move(left);
+  places_taken_ -= ready.size();
+  for (const Waiting& each : ready) {
+    const auto found = places_.find(each.source);
+    if (--found->second == 0) places_.erase(found);
+  }
+}
+
+// Looks without the lock: whoever comes meanwhile does not wait for that.
 void AwaitedPods::Run() {
   for (;;) {
-    std::deque<Waiting> ready;
-    bool stop = false;
-    {
-      MutexLock lock(mutex_);
-      while (!stopping_ && waiting_.empty()) changed_.Wait(mutex_);
-      if (!stopping_ && !is_fresh_) changed_.WaitFor(mutex_, options_.interval);
-      ready = TakeReady();
-      stop = stopping_ && waiting_.empty();
-    }
+    Look look = AwaitLook();
+    std::deque<Waiting> ready = TakeReady(look);
+    PutBack(std::move(look.waiting), ready);
     for (Waiting& each : ready) std::move(each.done)();
-    if (stop) return;
+    if (look.stopping) return;
   }
 }
 
@@ -92,7 +104,7 @@ void AwaitedPods::Stop() {
 
 size_t AwaitedPods::waiting() const {
   MutexLock lock(mutex_);
-  return waiting_.size();
+  return places_taken_;
 }
 
 }  // namespace meshca

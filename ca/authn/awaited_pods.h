@@ -54,15 +54,25 @@ class AwaitedPods {
     absl::Duration until;  // since boot
   };
   void Run();
-  // Those who need not wait any more.
-  std::deque<Waiting> TakeReady() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void GiveBack(const std::string& source) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Waits until there may be something to look at. Takes all that wait, and says how to look at them.
+  struct Look {
+    std::deque<Waiting> waiting;
+    bool stopping = false;
+    bool may_be_known = false;  // what is known changed, or somebody came since the last look
+  };
+  Look AwaitLook() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Those who need not wait any more; the others stay in `look`.
+  std::deque<Waiting> TakeReady(Look& look) const;
+  // Gives back the places of `ready`, and puts those that were left where they were.
+  void PutBack(std::deque<Waiting> left, const std::deque<Waiting>& ready) ABSL_LOCKS_EXCLUDED(mutex_);
 
   const Options options_;
   const KnownPods& pods_;
   mutable Mutex mutex_;
   CondVar changed_;
-  std::deque<Waiting> waiting_ ABSL_GUARDED_BY(mutex_);  // who came first is in front, and so is whose patience ends
+  // Who came first is in front, and so is whose patience ends. While the thread looks, those that came since.
+  std::deque<Waiting> waiting_ ABSL_GUARDED_BY(mutex_);
+  size_t places_taken_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::flat_hash_map<std::string, size_t> places_ ABSL_GUARDED_BY(mutex_);  // by source
   uint64_t looked_at_ ABSL_GUARDED_BY(mutex_) = 0;  // KnownPods::Changes, when all that waits was looked at
   bool is_fresh_ ABSL_GUARDED_BY(mutex_) = false;   // somebody came since

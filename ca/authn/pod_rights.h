@@ -3,6 +3,7 @@
 #define MESHCA_CA_AUTHN_POD_RIGHTS_H_
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -19,9 +20,10 @@ namespace meshca {
 // account is trusted no more. Thread-safe.
 class PodRights final : public PodOriginJudge {
  public:
-  // `issuer` says whose tokens count ("": the API server has not said so yet). `pods` and `clock` outlive it.
-  PodRights(std::function<std::string()> issuer, std::vector<AccountName> trusted_node_accounts, const KnownPods& pods,
-            const Clock& clock);
+  // `issuer` says whose tokens count ("": the API server has not said so yet). Holds `pods`, for records that wait to
+  // be written hold it. `clock` outlives it.
+  PodRights(std::function<std::string()> issuer, std::vector<AccountName> trusted_node_accounts,
+            std::shared_ptr<const KnownPods> pods, const Clock& clock);
 
   absl::Status CheckPodOrigin(const PodOrigin& origin) const override;
 
@@ -33,7 +35,7 @@ class PodRights final : public PodOriginJudge {
 
   const std::function<std::string()> issuer_;
   const std::vector<AccountName> trusted_node_accounts_;
-  const KnownPods& pods_;
+  const std::shared_ptr<const KnownPods> pods_;
   const Clock& clock_;
 };
 

@@ -55,7 +55,7 @@ struct ServiceAccountOptions {
 // JWKS_UNAVAILABLE (the issuer is not known yet). ResourceExhausted: FairPool's, AwaitedPods'.
 class ServiceAccountAuthenticator final : public Authenticator {
  public:
-  // `pods`, `reviewer` and `clock` outlive it.
+  // `keys` stop with it. `pods`, `reviewer` and `clock` outlive it.
   ServiceAccountAuthenticator(ServiceAccountOptions options, std::shared_ptr<JwksSource> keys, const KnownPods& pods,
                               TokenReviewer& reviewer, const Clock& clock);
   // Those who wait for anything are answered first.

@@ -52,8 +52,8 @@ class TokenReviewDesk::State : public std::enable_shared_from_this<State> {
         clock_(clock),
         answers_(limits.answers_max),
         refusals_(limits.answers_max),
-        tokens_(static_cast<double>(limits.burst)),
-        filled_at_(clock.SinceBoot()) {}
+        budget_(static_cast<double>(limits.burst)),
+        budget_at_(clock.SinceBoot()) {}
 
   void Ask(Question question, absl::Time now, Done done) {
     std::optional<absl::Status> answer;
@@ -84,6 +84,9 @@ class TokenReviewDesk::State : public std::enable_shared_from_this<State> {
       by_source_.clear();
     }
     for (Asker& each : left) std::move(each.done)(absl::UnavailableError("the server is shutting down"));
+    // Whoever is being told of an answer may use what ends next.
+    MutexLock lock(mutex_);
+    while (telling_ > 0) told_.Wait(mutex_);
   }
 
   uint64_t calls() const {
@@ -118,25 +121,29 @@ class TokenReviewDesk::State : public std::enable_shared_from_this<State> {
 
   absl::Status CheckRoom(const Question& question) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (stopping_) return absl::UnavailableError("the server is shutting down");
-    if (askers_ >= limits_.waiting_max) return Busy(absl::StrCat(askers_, " callers wait for its answers"));
+    // Anybody can send a token with a signature that nobody here can verify: those leave half of everything to others.
+    const size_t waiting_max = question.signature_verified ? limits_.waiting_max : limits_.waiting_max / 2;
+    if (askers_ >= waiting_max) return Busy(absl::StrCat(askers_, " callers wait for its answers"));
     const auto places = by_source_.find(question.source);
     if (places != by_source_.end() && places->second >= limits_.waiting_per_source_max) {
       return Busy(absl::StrCat(places->second, " callers of this source wait for its answers"));
     }
-    if (!pending_.contains(question.token_sha256) && !TakeFromBudget()) {
+    const double reserve = question.signature_verified ? 0 : static_cast<double>(limits_.burst) / 2;
+    if (!pending_.contains(question.token_sha256) && !TakeFromBudget(reserve)) {
       return Busy(absl::StrCat("it is asked at most ", limits_.per_second, " times a second"));
     }
     return absl::OkStatus();
   }
 
-  bool TakeFromBudget() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+  // One call, unless that leaves less than `reserve`.
+  bool TakeFromBudget(double reserve) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (limits_.per_second <= 0) return true;
     const absl::Duration now = clock_.SinceBoot();
-    tokens_ = std::min(static_cast<double>(limits_.burst),
-                       tokens_ + absl::ToDoubleSeconds(now - filled_at_) * limits_.per_second);
-    filled_at_ = now;
-    if (tokens_ < 1) return false;
-    tokens_ -= 1;
+    budget_ = std::min(static_cast<double>(limits_.burst),
+                       budget_ + absl::ToDoubleSeconds(now - budget_at_) * limits_.per_second);
+    budget_at_ = now;
+    if (budget_ < 1 + reserve) return false;
+    budget_ -= 1;
     return true;
   }
 
@@ -184,11 +191,14 @@ class TokenReviewDesk::State : public std::enable_shared_from_this<State> {
       }
       askers = std::move(pending.askers);
       next = TakeNext(late);
+      ++telling_;
     }
     if (!answer.ok()) SayOnce(answer.status());
     for (Asker& each : late) std::move(each.done)(Busy("too many others were asked about first"));
     for (Asker& each : askers) std::move(each.done)(verdict.has_value() ? verdict->ToStatus() : NoAnswer());
     if (next.has_value()) Start(*std::move(next));
+    MutexLock lock(mutex_);
+    if (--telling_ == 0) told_.NotifyAll();
   }
 
   RememberedAnswer JudgeAndRemember(const std::string& hash, const Pending& pending, const TokenReviewAnswer& answer) {
@@ -262,9 +272,11 @@ class TokenReviewDesk::State : public std::enable_shared_from_this<State> {
   size_t askers_ ABSL_GUARDED_BY(mutex_) = 0;
   size_t under_way_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t calls_ ABSL_GUARDED_BY(mutex_) = 0;
-  double tokens_ ABSL_GUARDED_BY(mutex_);
-  absl::Duration filled_at_ ABSL_GUARDED_BY(mutex_);  // since boot
+  double budget_ ABSL_GUARDED_BY(mutex_);
+  absl::Duration budget_at_ ABSL_GUARDED_BY(mutex_);  // since boot
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  CondVar told_;
+  size_t telling_ ABSL_GUARDED_BY(mutex_) = 0;  // threads inside OnAnswer, after the lock
   std::string said_ ABSL_GUARDED_BY(mutex_);
 };
 

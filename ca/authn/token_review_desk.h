@@ -34,8 +34,9 @@ struct TokenReviewLimits {
   size_t answers_max = 16'384;
 };
 
-// Callers with the same token share one call and its answer. Signatures that were verified go first: whoever sends
-// garbage in many tokens waits behind those. Thread-safe; has no thread of its own.
+// Callers with the same token share one call and its answer. Tokens whose signature was verified go first, and the
+// others, which anybody may make, leave them half of the places and of the calls. Thread-safe; has no thread of its
+// own.
 class TokenReviewDesk {
  public:
   using Done = absl::AnyInvocable<void(absl::Status) &&>;
@@ -60,7 +61,8 @@ class TokenReviewDesk {
   // or the turn did not come in time).
   void Ask(Question question, absl::Time now, Done done);
 
-  // Answers whoever waits, Unavailable. Idempotent.
+  // Answers whoever waits, Unavailable; when this returns nobody is told anything any more. Idempotent; not inside a
+  // `done`.
   void Stop();
 
   // Calls made so far. For metrics.

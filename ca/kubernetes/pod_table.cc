@@ -104,9 +104,13 @@ KnownPod PodTable::PodIn(const Slot& slot) const {
   pod.name = slot.name.get();
   pod.account = AccountOf(accounts_.Text(slot.account));
   pod.node = std::string(nodes_.Text(slot.node));
+  FillEnd(slot, pod);
+  return pod;
+}
+
+void PodTable::FillEnd(const Slot& slot, KnownPod& pod) {
   pod.ended = slot.ended;
   if (slot.deleted_at != kNotDeleted) pod.deleted_at = absl::FromUnixSeconds(slot.deleted_at);
-  return pod;
 }
 
 std::optional<KnownPod> PodTable::Find(const CompactUid& uid) const {
@@ -135,10 +139,11 @@ std::vector<AccountName> PodTable::AccountsOn(absl::string_view node, absl::Time
   for (Index index = first_on_node_[number]; index != kNoPod; index = slots_[index].next) {
     const Slot& slot = slots_[index];
     if (std::find(seen.begin(), seen.end(), slot.account) != seen.end()) continue;
-    KnownPod pod = PodIn(slot);
-    if (!Lives(pod, now)) continue;
+    KnownPod ends;
+    FillEnd(slot, ends);
+    if (!Lives(ends, now)) continue;
     seen.push_back(slot.account);
-    accounts.push_back(std::move(pod.account));
+    accounts.push_back(AccountOf(accounts_.Text(slot.account)));
   }
   return accounts;
 }

@@ -72,6 +72,8 @@ class PodTable {
   void LinkToNode(Index index);
   void UnlinkFromNode(Index index);
   KnownPod PodIn(const Slot& slot) const;
+  // Whether and when it ends, alone: without the texts.
+  static void FillEnd(const Slot& slot, KnownPod& pod);
 
   NameTable accounts_;
   NameTable nodes_;

@@ -1,5 +1,6 @@
 #include "ca/authn/pod_rights.h"
 
+#include <memory>
 #include <string>
 
 #include "gmock/gmock.h"
@@ -22,6 +23,7 @@ class PodRightsTest : public testing::Test {
     pods_.PutAccount({"istio-system", "ztunnel"}, "zt-account");
   }
   absl::Status Check(const PodOrigin& origin) const { return rights_.CheckPodOrigin(origin); }
+  std::shared_ptr<const KnownPods> Borrowed() const { return {std::shared_ptr<void>(), &pods_}; }
   void Away() { pods_.SetAge(absl::Hours(1)); }
 
   const PodToken front_{.account_uid = "front-account", .pod_uid = "front-pod"};
@@ -37,7 +39,7 @@ class PodRightsTest : public testing::Test {
   std::string issuer_ = cluster_;
   FakeClock clock_;
   FakePods pods_;
-  PodRights rights_{[this] { return issuer_; }, {{"istio-system", "ztunnel"}}, pods_, clock_};
+  PodRights rights_{[this] { return issuer_; }, {{"istio-system", "ztunnel"}}, Borrowed(), clock_};
 };
 
 TEST_F(PodRightsTest, HoldWhileWhatGaveThemIsThere) {
@@ -87,7 +89,7 @@ TEST_F(PodRightsTest, OfANodesProxyEndWithItAndWithWhomItStoodFor) {
   PodOrigin of_stranger = on_behalf_;
   of_stranger.account = "stranger";
   EXPECT_THAT(Check(of_stranger), Refuses(Code::kPermissionDenied, "", "web/stranger on node node-1"));
-  const PodRights none_trusted([this] { return issuer_; }, {}, pods_, clock_);
+  const PodRights none_trusted([this] { return issuer_; }, {}, Borrowed(), clock_);
   EXPECT_THAT(none_trusted.CheckPodOrigin(on_behalf_), Refuses(Code::kPermissionDenied, "", "trusted_node_accounts"));
   pods_.Delete("zt-pod");
   EXPECT_THAT(Check(on_behalf_), Refuses(Code::kPermissionDenied, "", "pod zt-pod, which was deleted"));

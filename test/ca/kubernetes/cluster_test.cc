@@ -1,4 +1,4 @@
-#include "ca/kubernetes/cluster_pods.h"
+#include "ca/kubernetes/cluster.h"
 
 #include <atomic>
 #include <memory>
@@ -11,8 +11,10 @@
 #include "absl/time/clock.h"
 #include "ca/kubernetes/api_token_reviewer.h"
 #include "ca/kubernetes/cluster_issuer.h"
+#include "ca/kubernetes/cluster_pods.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "test/ca/authn/fake_cluster.h"
 #include "test/ca/http/patience.h"
 #include "test/ca/jwt/jwt_maker.h"
 #include "test/ca/kubernetes/fake_api_server.h"
@@ -85,6 +87,87 @@ TEST(ClusterPods, KnowWhatTheirWatchesTell) {
   ASSERT_TRUE(ComesTrue([&] { return pods.IsGone(ScriptedCluster::kUid); }));
   EXPECT_FALSE(pods.FindPod(ScriptedCluster::kUid).has_value());
   pods.Stop();
+}
+
+// An API server with a key set, a pod, and an opinion on every other token.
+TEST(Cluster, JudgesTokensByItsOwnPodsAndAsksInDoubt) {
+  const JwtMaker maker;
+  std::atomic<int> reviews = 0;
+  const PodToken token{.account_uid = "0b5d2b6e-9c1f-4e55-8a3d-000000000002",
+                       .pod = "front-1",
+                       .pod_uid = ScriptedCluster::kUid,
+                       .begins = absl::Now(),
+                       .ends = absl::Now() + absl::Hours(1)};
+  PodToken unbound = token;
+  unbound.pod_uid = "";
+  http::ScriptedServer scripted([&](http::ScriptedPeer& peer, int) {
+    for (std::string head = peer.ReadHead(); !head.empty(); head = peer.ReadHead()) {
+      if (absl::StrContains(head, "watch=true")) {
+        peer.Send(kChunkedHead);
+        peer.AwaitEnd();
+        return;
+      }
+      std::string body = ListOf(ScriptedCluster::kNamespace);
+      if (absl::StrContains(head, "/pods?")) body = ListOf(ScriptedCluster::kPod);
+      if (absl::StrContains(head, "/serviceaccounts?")) body = ListOf(ScriptedCluster::kAccount);
+      if (absl::StrContains(head, "openid-configuration")) body = R"({"issuer":"https://kubernetes.test"})";
+      if (absl::StrContains(head, "/openid/v1/jwks")) body = maker.JwksText();
+      const bool is_review = absl::StartsWith(head, "POST ");
+      if (is_review) {
+        ++reviews;
+        body = R"({"kind":"TokenReview","status":{"authenticated":true,"audiences":["istio-ca"],"user":{"username":)"
+               R"("system:serviceaccount:web:front","uid":"0b5d2b6e-9c1f-4e55-8a3d-000000000002"}}})";
+      }
+      peer.Send(HttpAnswer(is_review ? 201 : 200, body));
+      // The question's body is not read: what comes next comes on another connection.
+      if (is_review) return peer.AwaitEnd();
+    }
+  });
+  ClusterOptions options;
+  options.api_server.url = scripted.url("/");
+  options.api_server.described = "a test's configuration";
+  options.tokens.audiences = {"istio-ca"};
+  options.tokens.spiffe_id =
+      ServiceAccountTemplate::Parse(ServiceAccountTemplate::kDefault, TrustDomain::Parse("cluster.local").value())
+          .value();
+  CountingEntropy entropy;
+  auto cluster = Cluster::Open(std::move(options), SystemClock(), entropy).value();
+  ASSERT_TRUE(ComesTrue([&] {
+    const ClusterReport report = cluster->Report();
+    return !report.issuer.empty() && report.keys.keys != nullptr && report.watch_age < absl::InfiniteDuration();
+  }));
+  std::shared_ptr<Authenticator> authenticator = Cluster::AuthenticatorOf(cluster);
+  const auto ask = [&](const PodToken& asked) {
+    Credentials credentials;
+    credentials.bearer_token = SecretBytes::CopyOf(maker.Token(asked.Claims()));
+    absl::Notification ended;
+    absl::StatusOr<CallerIdentity> result;
+    authenticator->Authenticate(std::move(credentials), absl::Now(), [&](absl::StatusOr<CallerIdentity> caller) {
+      result = std::move(caller);
+      ended.Notify();
+    });
+    ended.WaitForNotification();
+    return result;
+  };
+  const auto caller = ask(token);
+  ASSERT_TRUE(caller.ok()) << caller.status();
+  EXPECT_EQ(caller->ids.front().uri(), "spiffe://cluster.local/ns/web/sa/front");
+  EXPECT_EQ(reviews, 0);
+  const auto reviewed = ask(unbound);
+  EXPECT_TRUE(reviewed.ok()) << reviewed.status();
+  EXPECT_EQ(reviews, 1);
+  const ClusterReport report = cluster->Report();
+  EXPECT_EQ(report.pods, 1u);
+  EXPECT_EQ(report.token_reviews, 1u);
+  EXPECT_EQ(report.signatures_verified, 2u);
+  EXPECT_THAT(report.api_server, HasSubstr("a test's configuration"));
+  const auto rights = cluster->rights();
+  const PodOrigin origin = PodOrigin::From(caller->origin).value();
+  EXPECT_TRUE(rights->CheckPodOrigin(origin).ok());
+  cluster.reset();
+  EXPECT_TRUE(ask(token).ok()) << "whoever holds the authenticator holds the cluster";
+  authenticator.reset();
+  EXPECT_TRUE(rights->CheckPodOrigin(origin).ok()) << "it knows what was known";
 }
 
 // What the API server's answer with this HTTP status and body comes to.
