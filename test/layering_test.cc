@@ -53,7 +53,7 @@ const std::vector<Layer>& Layers() {
       {"storage", {"ca/issuance"}},
       {"sds", {"ca/edge", "ca/subscribers", "proto"}},
       {"cli/terminal", {"ca/base"}},
-      {"cli/config", {"ca/authn", "ca/issuance", "proto"}},
+      {"cli/config", {"ca/authn", "ca/issuance", "ca/kubernetes", "proto"}},
       {"cli/client", {"cli/terminal", "ca/rpc/client", "ca/issuance", "proto"}},
       {"cli/agent", {"cli/client", "sds"}},
       {"cli/rotation", {"cli/terminal", "ca/service"}},

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "ca/base/file.h"
 #include "ca/base/secret.h"
@@ -34,6 +35,10 @@ struct ClientTls {
   // "": the system's certificates.
   static ClientTls Believing(std::string ca_file) { return {{std::move(ca_file), nullptr}, {}, {}, {}}; }
 };
+
+// Reads what `tls` names, as every connection will. Errors name the file, or which of the texts in memory it is:
+// ReadFile's; InvalidArgument: no PEM of that kind, or a key that is not the certificate's.
+absl::Status CheckClientTls(const ClientTls& tls);
 
 }  // namespace meshca::http
 

@@ -136,6 +136,8 @@ absl::StatusOr<SslCtxPtr> MakeClientContext(const ClientTls& tls) {
   return context;
 }
 
+absl::Status CheckClientTls(const ClientTls& tls) { return MakeClientContext(tls).status(); }
+
 absl::Status ExpectServer(SSL* ssl, const std::string& host) {
   const bool named = IsIpAddress(host)
                          ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host.c_str()) == 1

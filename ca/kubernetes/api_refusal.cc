@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/cord.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -35,7 +36,7 @@ StatusObject ReadStatusObject(absl::string_view body) {
   JsonStream stream(picker);
   StatusObject object;
   if (!stream.Take(body).ok()) {
-    object.message = Printable(body.substr(0, kWordsShown));
+    object.message = Printable(absl::StripAsciiWhitespace(body.substr(0, kWordsShown)));
     return object;
   }
   const PickedFields fields = picker.Take();

@@ -16,6 +16,9 @@ namespace {
 constexpr int kDoublingsMax = 20;
 // A watch that ends sooner, without an event, is no watch.
 constexpr absl::Duration kShortWatch = absl::Seconds(1);
+// After so many silent watches in a row everything is listed again: an API server whose data was restored from a backup
+// says nothing, not even bookmarks, on a watch from a version that lies in its future.
+constexpr int kSilentWatchesMax = 2;
 }  // namespace
 
 ListWatch::ListWatch(ListWatchOptions options, ApiServer& server, ObjectSink& sink, const Clock& clock,
@@ -57,10 +60,18 @@ bool ListWatch::Stopping() const {
 }
 
 void ListWatch::Heard() {
-  bool is_back = false;
+  silent_watches_ = 0;
   {
     MutexLock lock(mutex_);
     heard_ = clock_.SinceBoot();
+  }
+  GoesOn();
+}
+
+void ListWatch::GoesOn() {
+  bool is_back = false;
+  {
+    MutexLock lock(mutex_);
     is_back = !error_.ok();
     error_ = absl::OkStatus();
   }
@@ -148,7 +159,7 @@ absl::Status ListWatch::Watch() {
   const absl::Duration began = clock_.SinceBoot();
   const auto begin = [this, &has_begun] {
     has_begun = true;
-    Heard();
+    GoesOn();
   };
   const absl::Status ended = StreamAndWait("watch", query, call, begin, [&](absl::string_view piece) {
     const absl::Status taken = reader.Take(piece);
@@ -156,8 +167,11 @@ absl::Status ListWatch::Watch() {
   });
   const bool is_short = clock_.SinceBoot() - began < kShortWatch;
   if (has_begun && !is_short) failures_ = 0;
-  // Nothing that a quiet resource would not do too: there, some API servers send no bookmarks either.
-  if (absl::IsDeadlineExceeded(ended) && has_begun && !is_short) return absl::OkStatus();
+  // A quiet resource is as silent, where the API server sends no bookmarks of it: so this is no error.
+  if (absl::IsDeadlineExceeded(ended) && has_begun && !is_short) {
+    if (++silent_watches_ >= kSilentWatchesMax) resource_version_.clear();
+    return absl::OkStatus();
+  }
   if (ended.ok() && is_short && !had_event) {
     return Annotate(absl::UnavailableError("it ended at once, without an event"), Doing("watch"));
   }

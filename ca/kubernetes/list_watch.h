@@ -48,7 +48,8 @@ struct ListWatchOptions {
   absl::Duration connect_timeout = absl::Seconds(10);
   absl::Duration list_timeout = absl::Minutes(1);  // of one page
   // The API server is asked to end a watch after this, or up to twice as long. A bookmark comes every minute or so, so
-  // a watch on which no byte comes for `silence` is taken to hang, and is begun anew at once.
+  // a watch on which no byte comes for `silence` is taken to hang, and is begun anew at once; after two in a row
+  // everything is listed again.
   absl::Duration watch_time = absl::Minutes(5);
   absl::Duration silence = absl::Seconds(90);
   // Between attempts that fail: up to the first, up to twice as long each time, up to the last; and never less than the
@@ -67,8 +68,8 @@ class ListWatch {
   ListWatch(ListWatchOptions options, ApiServer& server, ObjectSink& sink, const Clock& clock, EntropySource& entropy);
   ~ListWatch();  // Stop
 
-  // What is known is as old as this: the time since a list was whole, an event or a bookmark came, or the API server
-  // took a watch up. Where it is well, seldom more than `silence`. InfiniteDuration: never listed.
+  // What is known is as old as this: the time since a list was whole, or an event or a bookmark came. Where all is well
+  // it is seldom more than a minute, and never much more than twice `silence`. InfiniteDuration: never listed.
   absl::Duration Age() const;
   // Why it does not go on at the moment, by ApiServer's errors; Ok: it does.
   absl::Status LastError() const;
@@ -90,7 +91,10 @@ class ListWatch {
   absl::Status StreamAndWait(const std::string& verb, const std::string& query, const http::CallOptions& options,
                              std::function<void()> begun, std::function<absl::Status(absl::string_view)> take)
       ABSL_LOCKS_EXCLUDED(mutex_);
+  // What is known is what the API server knows now.
   void Heard() ABSL_LOCKS_EXCLUDED(mutex_);
+  // The last error is over.
+  void GoesOn() ABSL_LOCKS_EXCLUDED(mutex_);
   // What goes on from where, after an error.
   void Recover(const absl::Status& status);
   void PauseAfter(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -106,6 +110,7 @@ class ListWatch {
   std::string resource_version_;  // where the watch goes on; "": list first
   std::string next_page_;         // where the list goes on; "": at its beginning
   int failures_ = 0;              // in a row
+  int silent_watches_ = 0;        // in a row
 
   mutable Mutex mutex_;
   mutable CondVar changed_;

@@ -319,6 +319,21 @@ TEST_F(HttpsServer, ServesOurOwnClientOnOneConnection) {
   EXPECT_FALSE(client->Fetch(RequestTo(*server, "GET", "", "http"), PatientCall()).ok()) << "plain HTTP to a TLS port";
 }
 
+// An API server behind a tunnel has another name in its certificate than the one it is reached by.
+TEST_F(HttpsServer, IsBelievedUnderTheNameThatTheClientExpects) {
+  FunctionHandler handler(Echo);
+  ServerOptions options = PatientServer();
+  options.identity = [identity = IdentityFor("127.0.0.2")] { return identity; };
+  const auto server = Server::Start("127.0.0.1:0", handler, options).value();
+  for (const char* name : {"", "127.0.0.3", "example.test", "127.0.0.2"}) {
+    ClientTls tls = ClientTls::Believing(ca_file());
+    tls.server_name = name;
+    const auto client = Client::Create({.tls = tls}).value();
+    const auto answer = client->Fetch(RequestTo(*server, "GET", "", "https"), PatientCall());
+    EXPECT_EQ(answer.ok(), tls.server_name == "127.0.0.2") << name << ": " << answer.status();
+  }
+}
+
 TEST_F(HttpsServer, ShowsTheCertificateOfTheMomentAtEachHandshake) {
   FunctionHandler handler(Echo);
   ServerOptions options = PatientServer();

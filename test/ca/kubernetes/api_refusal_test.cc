@@ -63,7 +63,8 @@ TEST(ApiRefusal, NamesTheRuleOnlyWhereOneIsMissing) {
 
 TEST(ApiRefusal, TellsAnApiThatIsNotServedFromAnObjectThatIsNotThere) {
   EXPECT_THAT(MessageOf(Refuse(404, "404 page not found\n")),
-              HasSubstr("the API server does not serve podcertificaterequests.certificates.k8s.io in version v1"));
+              HasSubstr("HTTP 404: 404 page not found; the API server does not serve "
+                        "podcertificaterequests.certificates.k8s.io in version v1"));
   EXPECT_THAT(MessageOf(Refuse(404, StatusOf(404, "NotFound", "x not found"))),
               AllOf(HasSubstr("x not found"), Not(HasSubstr("does not serve"))));
 }

@@ -98,6 +98,39 @@ TEST(ListReader, IsBoundedWhateverItIsSent) {
   EXPECT_THAT(many.objects[0].All(1), SizeIs(FieldPicker::kOfOnePathMax));
 }
 
+TEST(PickFields, TakesNamesWithDotsWholeNumbersAndEmptyTexts) {
+  const auto fields = PickFields(
+      R"({"metadata":{"annotations":{"istio.io/rev":"1-31","other":"x"},"labels":{"empty":"","n":null},"generation":
+          12345678901234},"spec":{"big":18446744073709551615,"part":0.1,"less":-7,"list":["","b"]}})",
+      {R"(metadata.annotations.istio\.io/rev)", "metadata.labels.*", "metadata.generation", "spec.big", "spec.part",
+       "spec.less", "spec.list[]", "metadata.annotations"});
+  ASSERT_TRUE(fields.ok()) << fields.status();
+  EXPECT_EQ(fields->Text(0), "1-31");
+  EXPECT_THAT(fields->All(1), ElementsAre(Pair("empty", "")));
+  EXPECT_EQ(fields->Text(2), "12345678901234");
+  EXPECT_EQ(fields->Text(3), "18446744073709551615");
+  EXPECT_EQ(std::stod(std::string(fields->Text(4))), 0.1);
+  EXPECT_EQ(fields->Text(5), "-7");
+  EXPECT_THAT(fields->All(6), ElementsAre(Pair("", ""), Pair("", "b")));
+  EXPECT_EQ(fields->Text(7), "") << "a mapping is no text";
+}
+
+TEST(PickFields, TakesOneObjectAndNothingElse) {
+  EXPECT_TRUE(PickFields(" {} \n", {"a"}).ok());
+  for (const char* text : {"", "[]", "1 ", "{}{}", "[{}]", "{}[]", "{\"a\":", "{'a':1}"}) {
+    EXPECT_EQ(PickFields(text, {"a"}).status().code(), absl::StatusCode::kInvalidArgument) << text;
+  }
+}
+
+TEST(PickFields, KeepsNoMoreOfOneObjectThanTheApiServerStores) {
+  const std::string half(JsonStream::kTextBytesMax, 'x');
+  std::string json = "{\"a\":[\"" + half + "\"";
+  for (int i = 0; i < 20; ++i) absl::StrAppend(&json, ",\"", half, "\"");
+  const auto fields = PickFields(json + "]}", {"a[]"});
+  ASSERT_TRUE(fields.ok()) << fields.status();
+  EXPECT_THAT(fields->All(0), SizeIs(FieldPicker::kOfOneObjectBytesMax / JsonStream::kTextBytesMax));
+}
+
 constexpr char kWatch[] = R"({"type":"ADDED","object":{"metadata":{"name":"a","resourceVersion":"5"}}}
 {"type":"MODIFIED","object":{"metadata":{"name":"a","resourceVersion":"6"},"type":"mine"}}
 {"object":{"metadata":{"resourceVersion":"7","name":"b"}},"type":"DELETED"}
@@ -124,6 +157,15 @@ TEST(WatchReader, ReadsOneEventAfterAnotherHoweverTheTextIsCut) {
     EXPECT_EQ(events[4].code, 410);
     EXPECT_EQ(events[4].message, "too old resource version");
   }
+}
+
+TEST(WatchReader, AnEventWithoutAnObjectIsAnError) {
+  int events = 0;
+  WatchReader reader(kPaths, [&events](const WatchEvent&) { ++events; });
+  const absl::Status status =
+      reader.Take(R"({"type":"ADDED","object":{"metadata":{"name":"a"}}} {"type":"DELETED","object":"a"})");
+  EXPECT_THAT(std::string(status.message()), HasSubstr("without an object: DELETED"));
+  EXPECT_EQ(events, 1);
 }
 
 TEST(WatchReader, AnUnknownEventIsAnErrorThatNamesIt) {
