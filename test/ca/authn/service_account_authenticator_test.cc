@@ -254,6 +254,17 @@ TEST_F(ServiceAccountTest, APodThatTheWatchDoesNotTellOfIsReviewedOnceForAll) {
   EXPECT_THAT(Ask(text, kJwtNow + absl::Seconds(59)), Refuses(Code::kUnauthenticated, "POD_GONE", ""));
 }
 
+TEST_F(ServiceAccountTest, ThePodMayGoWhileTheApiServerIsAsked) {
+  options_.patience.patience = absl::ZeroDuration();
+  const PodToken token;
+  reviewer_.KeepQuestions();
+  std::future<Verdict> answer = Begin(maker_.Token(token.Claims()));
+  reviewer_.AwaitQuestions(1);
+  pods_.Delete(token.pod_uid);
+  reviewer_.AnswerFirst(token.AsReviewed());  // as an API server does for some seconds
+  EXPECT_THAT(answer.get(), Refuses(Code::kUnauthenticated, "POD_GONE", ""));
+}
+
 TEST_F(ServiceAccountTest, AnAnswerIsRememberedForAMinuteAndNeverPastTheEnd) {
   PodToken token{.pod_uid = "", .ends = kJwtNow + absl::Seconds(90)};
   reviewer_.AnswerAtOnce(token.AsReviewed());
@@ -488,6 +499,30 @@ TEST(TokenReviewDesk, SpendsABudgetThatFillsUpAgain) {
   clock.Advance(absl::Hours(1));
   ask(10);
   EXPECT_EQ(reviewer.calls(), 8);
+}
+
+TEST(TokenReviewDesk, KeepsHalfOfItsBudgetAndPlacesForVerifiedTokens) {
+  FakeReviewer reviewer;
+  FakeClock clock;
+  TokenReviewDesk desk({.waiting_max = 12, .per_second = 1, .burst = 8}, {"istio-ca"}, reviewer, clock);
+  std::vector<std::string> reasons;
+  const auto ask = [&](const std::string& hash, bool verified) {
+    desk.Ask(QuestionOf(hash, hash, verified), kJwtNow,
+             [&reasons](const absl::Status& status) { reasons.push_back(ReasonOf(status)); });
+  };
+  for (int i = 0; i < 20; ++i) ask(absl::StrCat("garbage-", i), false);
+  EXPECT_EQ(reviewer.calls(), 4);
+  EXPECT_EQ(reasons.size(), 16u);
+  for (int i = 0; i < 20; ++i) ask(absl::StrCat("good-", i), true);
+  EXPECT_EQ(reviewer.calls(), 8);
+  EXPECT_EQ(reasons.size(), 32u);
+  EXPECT_THAT(reasons, testing::Each("TOKEN_REVIEWS_BUSY"));
+  ask("good-0", false);
+  EXPECT_EQ(reasons.size(), 33u) << "eight wait, which is more than half of the places";
+  ask("good-0", true);
+  EXPECT_EQ(reasons.size(), 33u) << "the question is asked already";
+  desk.Stop();
+  EXPECT_EQ(reasons.size(), 42u);
 }
 
 TEST(TokenReviewDesk, RemembersABoundedNumberOfAnswers) {
