@@ -20,6 +20,13 @@ FairPool::Options PoolOfTokens(FairPool::Options options) {
   return options;
 }
 
+// Whoever wants every token reviewed wants as many reviews as there are tokens.
+TokenReviewLimits LimitsOf(const ServiceAccountOptions& options) {
+  TokenReviewLimits limits = options.reviews;
+  if (options.always_review) limits.per_second = 0;
+  return limits;
+}
+
 }  // namespace
 
 struct ServiceAccountAuthenticator::Waiting {
@@ -43,7 +50,7 @@ ServiceAccountAuthenticator::ServiceAccountAuthenticator(ServiceAccountOptions o
           absl::StrCat("a Kubernetes service account token for audience ", absl::StrJoin(options_.audiences, " or "))),
       keys_(std::move(keys)),
       pods_(pods),
-      desk_(options_.reviews, options_.audiences, reviewer, clock),
+      desk_(LimitsOf(options_), options_.audiences, reviewer, clock),
       awaited_(options_.patience, pods),
       pool_(PoolOfTokens(options_.pool)) {}
 

@@ -348,6 +348,10 @@ TEST_F(ServiceAccountTest, AlwaysReviewAsksAboutKnownPodsToo) {
   EXPECT_THAT(Ask(JwtMaker().Token(token.Claims())), Refuses(Code::kUnauthenticated, "JWT_SIGNATURE_INVALID", ""))
       << "garbage is refused here";
   EXPECT_EQ(reviewer_.calls(), 2);
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_TRUE(Ask(PodToken{.more = absl::StrCat(R"(,"jti":")", i, "\"")}).ok()) << "its number has no limit";
+  }
+  EXPECT_EQ(reviewer_.calls(), 102);
 }
 
 TEST_F(ServiceAccountTest, ATrustedNodeAccountHoldsTheIdentitiesOfItsNode) {
