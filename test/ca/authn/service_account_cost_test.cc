@@ -97,7 +97,7 @@ TEST(ServiceAccountCost, IsLittleBesideTheSignature) {
     }
     ASSERT_TRUE(good.Await(kTokens));
     const absl::Duration all = CpuOfProcess() - before;
-    best = std::min(best, all / bare);
+    best = std::min(best, absl::FDivDuration(all, bare));
   }
   EXPECT_EQ(reviewer.calls(), 0);
   EXPECT_LE(best, 1.3);
