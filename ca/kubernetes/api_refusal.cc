@@ -10,6 +10,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "ca/base/printable.h"
 #include "ca/kubernetes/picked_fields.h"
 
@@ -21,6 +22,7 @@ constexpr char kPayload[] = "meshca/kubernetes-refusal";
 constexpr size_t kWordsShown = 512;
 // Of a reason or a cause: CamelCase words, all of them short.
 constexpr size_t kReasonBytesMax = 64;
+constexpr char kRuleMissing[] = "; add this rule to the ClusterRole of meshca: ";
 
 struct StatusObject {
   bool is_status = false;  // else it is something else, such as a proxy's page
@@ -73,10 +75,32 @@ bool IsByRbac(const StatusObject& object) {
          (absl::StrContains(object.message, "User ") && absl::StrContains(object.message, " cannot "));
 }
 
+// The rule that lets a role speak for a signer; "": the refusal is about something else. Kubernetes says it in two
+// ways: `user not permitted to attest for signerName "x"` and, by 422, `User "u" is not permitted to "sign" for signer
+// "x"`.
+std::string SignerRule(absl::string_view message) {
+  constexpr absl::string_view kBefore = "not permitted to ";
+  const size_t at = message.find(kBefore);
+  if (at == absl::string_view::npos) return "";
+  const std::vector<absl::string_view> words = absl::StrSplit(message.substr(at + kBefore.size()), ' ');
+  const absl::string_view verb = absl::StripSuffix(absl::StripPrefix(words[0], "\""), "\"");
+  const auto named = std::find_if(words.begin(), words.end(),
+                                  [](absl::string_view word) { return word == "signer" || word == "signerName"; });
+  if (named == words.end() || named + 1 == words.end()) return "";
+  absl::string_view signer = *(named + 1);
+  if (!absl::ConsumePrefix(&signer, "\"")) return "";
+  return absl::StrCat("{apiGroups: [\"certificates.k8s.io\"], resources: [signers], resourceNames: [\"",
+                      signer.substr(0, signer.find('"')), "\"], verbs: [", verb, "]}");
+}
+
 // What the reader can do about it, beside what the API server says; "": nothing that is known here.
 std::string Advice(int status, const ApiCall& call, const StatusObject& object) {
+  // Of a call whose body is secret no word of the answer is repeated, not even a signer's name.
+  if ((status == 403 || status == 422) && !call.body_is_secret) {
+    if (const std::string rule = SignerRule(object.message); !rule.empty()) return absl::StrCat(kRuleMissing, rule);
+  }
   if (status == 403 && object.cause != "NamespaceTerminating" && IsByRbac(object)) {
-    return absl::StrCat("; add this rule to the ClusterRole of meshca: ", call.RbacRule());
+    return absl::StrCat(kRuleMissing, call.RbacRule());
   }
   // Of an object that is missing the API server says so by a Status; of an API that it does not serve, by a page.
   if (status == 404 && !object.is_status) {

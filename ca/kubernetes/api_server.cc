@@ -101,7 +101,7 @@ absl::StatusOr<http::ClientRequest> ApiServer::RequestOf(const ApiCall& call) co
 }
 
 absl::Status ApiServer::Refused(const ApiCall& call, const http::Response& head, absl::string_view body) const {
-  const absl::Status status = RefusalStatus(call, head, body);
+  absl::Status status = RefusalStatus(call, head, body);
   if (head.status != 401) return status;
   absl::Status told(status.code(), absl::StrCat(status.message(), "; ", options_.described, ": ", WhoWeAre(options_)));
   status.ForEachPayload([&told](absl::string_view url, const absl::Cord& payload) { told.SetPayload(url, payload); });

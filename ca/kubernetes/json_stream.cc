@@ -17,10 +17,12 @@ namespace json = boost::json;
 // Boost.JSON's events as ours: its texts come in parts where they do not stand in one piece.
 class Adapter {
  public:
+  // NOLINTBEGIN(readability-identifier-naming): names that Boost asks for.
   static constexpr size_t max_object_size = size_t(-1);
   static constexpr size_t max_array_size = size_t(-1);
   static constexpr size_t max_key_size = size_t(-1);
   static constexpr size_t max_string_size = size_t(-1);
+  // NOLINTEND(readability-identifier-naming)
 
   explicit Adapter(JsonEvents& events) : events_(events) {}
 

@@ -161,7 +161,7 @@ absl::Status ListWatch::Watch() {
     has_begun = true;
     GoesOn();
   };
-  const absl::Status ended = StreamAndWait("watch", query, call, begin, [&](absl::string_view piece) {
+  absl::Status ended = StreamAndWait("watch", query, call, begin, [&](absl::string_view piece) {
     const absl::Status taken = reader.Take(piece);
     return refused.ok() ? taken : refused;
   });

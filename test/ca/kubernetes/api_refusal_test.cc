@@ -61,6 +61,29 @@ TEST(ApiRefusal, NamesTheRuleOnlyWhereOneIsMissing) {
   EXPECT_THAT(MessageOf(ending), AllOf(HasSubstr("being terminated"), Not(HasSubstr("apiGroups"))));
 }
 
+TEST(ApiRefusal, NamesTheRuleOfASigner) {
+  const auto rule = [](const std::string& signer, const std::string& verb) {
+    return absl::StrCat(R"(: {apiGroups: ["certificates.k8s.io"], resources: [signers], resourceNames: [")", signer,
+                        R"("], verbs: [)", verb, "]}");
+  };
+  EXPECT_THAT(
+      MessageOf(Refuse(
+          403, StatusOf(403, "Forbidden", R"(x is forbidden: user not permitted to attest for signerName \"a.b/c\")"))),
+      HasSubstr(rule("a.b/c", "attest")));
+  EXPECT_THAT(MessageOf(Refuse(403, StatusOf(403, "Forbidden",
+                                             R"(user not permitted to approve requests with signerName \"a.b/c\")"))),
+              HasSubstr(rule("a.b/c", "approve")));
+  EXPECT_THAT(
+      MessageOf(Refuse(422, StatusOf(422, "Invalid",
+                                     R"(spec.signerName: Forbidden: User \"u\" is not permitted to \"sign\" for )"
+                                     R"(signer \"meshca.io/workload\", and more)"))),
+      HasSubstr(rule("meshca.io/workload", "sign")));
+  for (const char* other : {"not permitted to", "not permitted to sign", "not permitted to sign signer",
+                            "not permitted to sign signer x", "signer \\\"x\\\""}) {
+    EXPECT_THAT(MessageOf(Refuse(422, StatusOf(422, "Invalid", other))), Not(HasSubstr("apiGroups"))) << other;
+  }
+}
+
 TEST(ApiRefusal, TellsAnApiThatIsNotServedFromAnObjectThatIsNotThere) {
   EXPECT_THAT(MessageOf(Refuse(404, "404 page not found\n")),
               HasSubstr("HTTP 404: 404 page not found; the API server does not serve "

@@ -1,17 +1,16 @@
 #include "ca/kubernetes/api_server.h"
 
-#include <atomic>
 #include <fstream>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "absl/strings/match.h"
-#include "absl/synchronization/notification.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "test/ca/http/patience.h"
 #include "test/ca/kubernetes/fake_api_server.h"
+#include "test/fakes/awaited_counter.h"
 #include "test/fakes/temp_folder.h"
 
 namespace meshca::kubernetes {
@@ -128,13 +127,13 @@ TEST(ApiServer, CountsCallsByVerbAndResource) {
 TEST(ApiServer, AnswersLaterWhereNobodyMayWait) {
   RecordingApiServer recorder;
   const auto server = ConnectTo(recorder.server());
-  absl::Notification answered;
+  AwaitedCounter answered;
   absl::StatusOr<std::string> body;
   server->Send(ListOfPods(), 1024, 2 * http::kPatience, [&](absl::StatusOr<std::string> answer) {
     body = std::move(answer);
-    answered.Notify();
+    answered.Add();
   });
-  answered.WaitForNotification();
+  ASSERT_TRUE(answered.Await(1));
   EXPECT_EQ(body.value(), "{}");
   server->Stop();
   bool refused = false;
@@ -167,15 +166,15 @@ TEST_P(ApiServerRefusals, HaveACodeAndSayWhatToDo) {
                                                    HasSubstr(GetParam().says), Not(HasSubstr("t0ken"))));
   // A stream says the same.
   std::string streamed;
-  absl::Notification ended;
+  AwaitedCounter ended;
   ApiServer::Streamed handler;
   handler.on_piece = [](absl::string_view) { return absl::InternalError("a refusal is no piece"); };
   handler.on_end = [&](absl::Status end) {
     streamed = std::string(end.message());
-    ended.Notify();
+    ended.Add();
   };
   server->Stream(call, http::PatientCall(), std::move(handler));
-  ended.WaitForNotification();
+  ASSERT_TRUE(ended.Await(1));
   EXPECT_EQ(streamed, status.message());
 }
 
