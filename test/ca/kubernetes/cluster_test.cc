@@ -7,7 +7,6 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "ca/kubernetes/api_token_reviewer.h"
 #include "ca/kubernetes/cluster_issuer.h"
@@ -18,6 +17,7 @@
 #include "test/ca/http/patience.h"
 #include "test/ca/jwt/jwt_maker.h"
 #include "test/ca/kubernetes/fake_api_server.h"
+#include "test/fakes/awaited_counter.h"
 #include "test/fakes/counting_entropy.h"
 
 namespace meshca::kubernetes {
@@ -43,14 +43,14 @@ std::string ListOf(const std::string& items) {
 
 // A cluster of one pod, whose watches say nothing more until `pod_goes`.
 struct ScriptedCluster {
-  absl::Notification pod_goes;
+  AwaitedCounter pod_goes;
   http::ScriptedServer server{[this](http::ScriptedPeer& peer, int) {
     for (std::string head = peer.ReadHead(); !head.empty(); head = peer.ReadHead()) {
       const bool of_pods = absl::StrContains(head, "/pods?");
       if (absl::StrContains(head, "watch=true")) {
         peer.Send(kChunkedHead);
         if (of_pods) {
-          pod_goes.WaitForNotification();
+          if (!pod_goes.Await(1)) return;
           peer.Send(Chunk(absl::StrCat(R"({"type":"DELETED","object":)", kPod, "}\n")));
         }
         peer.AwaitEnd();
@@ -83,7 +83,7 @@ TEST(ClusterPods, KnowWhatTheirWatchesTell) {
   EXPECT_EQ(pods.AccountUid({"web", "front"}), "0b5d2b6e-9c1f-4e55-8a3d-000000000002");
   EXPECT_THAT(pods.AccountsOn("node-1", absl::Now()), ElementsAre(AccountName{"web", "front"}));
   EXPECT_EQ(pods.directory().LabelsOf(ScriptedCluster::kUid).size(), 1u);
-  cluster.pod_goes.Notify();
+  cluster.pod_goes.Add();
   ASSERT_TRUE(ComesTrue([&] { return pods.IsGone(ScriptedCluster::kUid); }));
   EXPECT_FALSE(pods.FindPod(ScriptedCluster::kUid).has_value());
   pods.Stop();
@@ -140,13 +140,13 @@ TEST(Cluster, JudgesTokensByItsOwnPodsAndAsksInDoubt) {
   const auto ask = [&](const PodToken& asked) {
     Credentials credentials;
     credentials.bearer_token = SecretBytes::CopyOf(maker.Token(asked.Claims()));
-    absl::Notification ended;
+    AwaitedCounter ended;
     absl::StatusOr<CallerIdentity> result;
     authenticator->Authenticate(std::move(credentials), absl::Now(), [&](absl::StatusOr<CallerIdentity> caller) {
       result = std::move(caller);
-      ended.Notify();
+      ended.Add();
     });
-    ended.WaitForNotification();
+    EXPECT_TRUE(ended.Await(1));
     return result;
   };
   const auto caller = ask(token);
@@ -179,13 +179,13 @@ absl::StatusOr<TokenReviewAnswer> ReviewAnsweredBy(int status, const std::string
   });
   const auto api = ConnectTo(scripted);
   ApiTokenReviewer reviewer(*api, http::kPatience);
-  absl::Notification ended;
+  AwaitedCounter ended;
   absl::StatusOr<TokenReviewAnswer> result;
   reviewer.Review("t0ken", {"istio-ca"}, [&](absl::StatusOr<TokenReviewAnswer> answer) {
     result = std::move(answer);
-    ended.Notify();
+    ended.Add();
   });
-  ended.WaitForNotification();
+  EXPECT_TRUE(ended.Await(1));
   return result;
 }
 
