@@ -25,11 +25,11 @@ class CallerCertificates {
   virtual ~CallerCertificates() = default;
 
   // May a caller who shows this certificate be served now? The TLS handshake has proved the path and the possession of
-  // the key. Here it is judged whether the CA issued the certificate and has not revoked it. `trusted_issuers`: see
+  // the key. Here it is judged whether the CA issued the certificate and has not revoked it. `trusted_origins`: see
   // CallerIdentity. Errors: Unauthenticated or PermissionDenied (no, with the reason); Unavailable (cannot be said
   // now).
-  virtual absl::StatusOr<CertificateAncestry> Judge(
-      const PresentedCertificate& shown, const std::shared_ptr<const std::vector<std::string>>& trusted_issuers) = 0;
+  virtual absl::StatusOr<CertificateAncestry> Judge(const PresentedCertificate& shown,
+                                                    const std::shared_ptr<const TrustedOrigins>& trusted_origins) = 0;
 
   // The serial number (hex) of the certificate that the certificate `serial` (hex) renewed; "": it renewed none.
   // Errors: NotFound (no such certificate), InvalidArgument (not a serial number), Unavailable (ask again).

@@ -58,7 +58,7 @@ absl::Status CallerDirectory::FollowCertificate(SdsCaller& caller, absl::string_
     return absl::InternalError("SDS: an authenticator named a TLS peer and not its certificate");
   }
   MESHCA_ASSIGN_OR_RETURN(CertificateAncestry own,
-                          parts_.certificates->Judge(*caller.identity.presented, caller.identity.trusted_issuers));
+                          parts_.certificates->Judge(*caller.identity.presented, caller.identity.trusted_origins));
   const std::string& serial = caller.identity.parent_serial;
   caller.lineage = FindLineage(caller, serial, own.parent_serial, node);
   caller.line = own.line_serial.empty() ? serial : own.line_serial;

@@ -81,7 +81,7 @@ absl::StatusOr<InheritedRight> IssuanceAppender::JudgeRight(const IssuanceRecord
   if (record.presented.has_value()) {
     MESHCA_RETURN_IF_ERROR(CheckSameId(record));
     MESHCA_ASSIGN_OR_RETURN(InheritedRight right,
-                            JudgeRenewal(inventory_, *record.presented, record.trusted_issuers.get()));
+                            JudgeRenewal(inventory_, *record.presented, record.trusted_origins.get()));
     if (right.node.empty()) right.node = record.node;
     return right;
   }

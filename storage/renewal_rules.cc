@@ -9,6 +9,7 @@
 #include "ca/identity/entry_advice.h"
 #include "ca/identity/join_token_terms.h"
 #include "ca/identity/node_name.h"
+#include "ca/identity/pod_origin.h"
 #include "ca/issuance/revocation_store.h"
 #include "ca/x509/encoding.h"
 #include "storage/issuance_appender.h"
@@ -52,6 +53,7 @@ Origin OriginOfOldRecord(const RecordedCertificate& record) {
     }
     case AuthMethod::kAgent:
     case AuthMethod::kNodeKey:
+    case AuthMethod::kServiceAccount:
     case AuthMethod::kClientCertificate: break;
   }
   return {};
@@ -80,9 +82,22 @@ absl::StatusOr<InheritedRight> RightOf(const Inventory& inventory, RecordedCerti
   return InheritedRight{{}, 0, record.serial};
 }
 
+absl::Status CheckPod(const Origin& origin, const PresentedCertificate& shown, const TrustedOrigins* trusted_origins) {
+  if (trusted_origins == nullptr) return absl::OkStatus();
+  constexpr absl::string_view kNext = "ask with the service account token of a pod that lives";
+  const std::optional<PodOrigin> pod = PodOrigin::From(origin);
+  if (!pod.has_value()) return OriginGone(shown, "its record does not say which pod gave it the right", kNext);
+  if (trusted_origins->pods == nullptr) {
+    return OriginGone(shown, "its right came from a pod, and no Kubernetes cluster is configured any more", kNext);
+  }
+  const absl::Status there = trusted_origins->pods->CheckPodOrigin(*pod);
+  if (absl::IsPermissionDenied(there)) return OriginGone(shown, there.message(), kNext);
+  return there.ok() ? there : Annotate(there, absl::StrCat("client certificate ", shown.serial));
+}
+
 // `record` is of the certificate `shown`, and `origin` what gave its line the right.
 absl::Status CheckOrigin(const Inventory& inventory, const Origin& origin, const RecordedCertificate& record,
-                         const PresentedCertificate& shown, const std::vector<std::string>* trusted_issuers) {
+                         const PresentedCertificate& shown, const TrustedOrigins* trusted_origins) {
   switch (origin.kind) {
     case OriginKind::kEntry: {
       MESHCA_ASSIGN_OR_RETURN(const std::optional<RegistrationEntry> entry,
@@ -100,14 +115,16 @@ absl::Status CheckOrigin(const Inventory& inventory, const Origin& origin, const
           shown, absl::StrCat("its registration entry ", origin.reference, " is gone, or was replaced since"), next);
     }
     case OriginKind::kJwtIssuer: {
-      if (trusted_issuers == nullptr) return absl::OkStatus();
-      const auto known = std::find(trusted_issuers->begin(), trusted_issuers->end(), origin.reference);
-      if (known != trusted_issuers->end()) return absl::OkStatus();
+      if (trusted_origins == nullptr) return absl::OkStatus();
+      const std::vector<std::string>& issuers = trusted_origins->jwt_issuers;
+      const auto known = std::find(issuers.begin(), issuers.end(), origin.reference);
+      if (known != issuers.end()) return absl::OkStatus();
       return OriginGone(
           shown,
           absl::StrCat("its right came from the JWT issuer ", origin.reference, ", which is not configured any more"),
           absl::StrCat("ask with a token of an issuer that is, or ", JoinAgain(shown.spiffe_id)));
     }
+    case OriginKind::kPod: return CheckPod(origin, shown, trusted_origins);
     // A token is spent by its first use, and what an operator or meshca itself gave has nothing behind it that could go
     // away. These end by revocation.
     case OriginKind::kJoinToken:
@@ -150,7 +167,7 @@ absl::StatusOr<InheritedRight> JudgeUnrecorded(const Inventory& inventory, const
 }  // namespace
 
 absl::StatusOr<InheritedRight> JudgeRenewal(const Inventory& inventory, const PresentedCertificate& shown,
-                                            const std::vector<std::string>* trusted_issuers) {
+                                            const TrustedOrigins* trusted_origins) {
   std::optional<RecordedCertificate> record;
   if (const auto serial = SerialBytes(shown.serial); serial.has_value()) {
     MESHCA_ASSIGN_OR_RETURN(record, inventory.FindRecorded(*serial));
@@ -166,7 +183,7 @@ absl::StatusOr<InheritedRight> JudgeRenewal(const Inventory& inventory, const Pr
     MESHCA_ASSIGN_OR_RETURN(const std::optional<Revocation> revoked, inventory.FindRevokedLine(right.line));
     if (revoked.has_value()) return CertificateIsRevoked(shown, *revoked);
   }
-  MESHCA_RETURN_IF_ERROR(CheckOrigin(inventory, right.origin, *record, shown, trusted_issuers));
+  MESHCA_RETURN_IF_ERROR(CheckOrigin(inventory, right.origin, *record, shown, trusted_origins));
   right.node = std::move(record->node);
   right.parent = HexLower(record->serial);
   if (IsAgentId(shown.spiffe_id)) {
@@ -177,8 +194,8 @@ absl::StatusOr<InheritedRight> JudgeRenewal(const Inventory& inventory, const Pr
 
 absl::StatusOr<IssuanceRecord> JudgePresented(Tables& tables, const KeyEncryption& keys,
                                               const PresentedCertificate& shown,
-                                              const std::vector<std::string>* trusted_issuers) {
-  MESHCA_ASSIGN_OR_RETURN(InheritedRight right, JudgeRenewal(Inventory(tables, keys), shown, trusted_issuers));
+                                              const TrustedOrigins* trusted_origins) {
+  MESHCA_ASSIGN_OR_RETURN(InheritedRight right, JudgeRenewal(Inventory(tables, keys), shown, trusted_origins));
   IssuanceRecord record;
   record.spiffe_id = shown.spiffe_id;
   if (right.unrecorded) return record;

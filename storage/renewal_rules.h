@@ -14,6 +14,7 @@
 #include "ca/identity/caller_identity.h"
 #include "ca/identity/node_store.h"
 #include "ca/identity/origin.h"
+#include "ca/identity/trusted_origins.h"
 #include "ca/issuance/issuance_store.h"
 #include "storage/inventory.h"
 #include "storage/tables.h"
@@ -38,13 +39,12 @@ struct InheritedRight {
 };
 
 // Judges whether a caller that shows `shown` may be served. Errors: those of IssuanceStore::JudgePresented. If
-// `trusted_issuers` is null, JWT issuers are not checked.
+// `trusted_origins` is null, JWT issuers and pods are not checked.
 absl::StatusOr<InheritedRight> JudgeRenewal(const Inventory& inventory, const PresentedCertificate& shown,
-                                            const std::vector<std::string>* trusted_issuers);
+                                            const TrustedOrigins* trusted_origins);
 // See IssuanceStore::JudgePresented. Runs inside a reading transaction of the caller.
 absl::StatusOr<IssuanceRecord> JudgePresented(Tables& tables, const KeyEncryption& keys,
-                                              const PresentedCertificate& shown,
-                                              const std::vector<std::string>* trusted_issuers);
+                                              const PresentedCertificate& shown, const TrustedOrigins* trusted_origins);
 // For a certificate whose caller showed none. The caller was authenticated by registration entries a moment ago; a
 // deleted entry must give nothing from then on, so the entry that `record.origin` names, if any, is looked up again.
 // PermissionDenied (ENTRY_GONE): it is gone, or gives another ID now, or to processes on nodes.

@@ -60,10 +60,10 @@ absl::StatusOr<uint64_t> RowStore::CountIssuances() {
   return transactions_.Ask<uint64_t>([](Tables& tables) { return tables.issuances.Count(); });
 }
 
-absl::StatusOr<IssuanceRecord> RowStore::JudgePresented(
-    const PresentedCertificate& shown, const std::shared_ptr<const std::vector<std::string>>& trusted_issuers) {
+absl::StatusOr<IssuanceRecord> RowStore::JudgePresented(const PresentedCertificate& shown,
+                                                        const std::shared_ptr<const TrustedOrigins>& trusted_origins) {
   return transactions_.Ask<IssuanceRecord>(
-      [&](Tables& tables) { return storage::JudgePresented(tables, keys(), shown, trusted_issuers.get()); });
+      [&](Tables& tables) { return storage::JudgePresented(tables, keys(), shown, trusted_origins.get()); });
 }
 
 absl::StatusOr<RevocationResult> RowStore::Revoke(const RevocationSelection& selection, RevocationReason reason,

@@ -53,9 +53,8 @@ class RowStore : public Store {
   void AppendTogether(std::vector<Appended> records) override;
   absl::StatusOr<IssuanceRecord> Find(const SerialNumber& serial) override;
   absl::Status List(const IssuanceFilter& filter, absl::FunctionRef<bool(const IssuanceRecord&)> visit) override;
-  absl::StatusOr<IssuanceRecord> JudgePresented(
-      const PresentedCertificate& shown,
-      const std::shared_ptr<const std::vector<std::string>>& trusted_issuers) override;
+  absl::StatusOr<IssuanceRecord> JudgePresented(const PresentedCertificate& shown,
+                                                const std::shared_ptr<const TrustedOrigins>& trusted_origins) override;
   absl::StatusOr<uint64_t> CountIssuances() override;
 
   absl::StatusOr<RevocationResult> Revoke(const RevocationSelection& selection, RevocationReason reason, bool dry_run,

@@ -45,7 +45,7 @@ const std::vector<Layer>& Layers() {
       {"ca/authority", {"ca/subscribers", "ca/jwt"}},  // who ordered a step stands in its record
       {"ca/issuance", {"ca/authority"}},
       {"ca/authn", {"ca/http", "ca/identity", "ca/jwt"}},
-      {"ca/kubernetes", {"ca/http"}},
+      {"ca/kubernetes", {"ca/authn"}},
       {"ca/publishing", {"ca/kubernetes", "ca/subscribers"}},
       {"ca/rpc/client", {"ca/base", "proto"}},
       {"ca/rpc", {"ca/base", "proto"}},  // the messages of health and reflection

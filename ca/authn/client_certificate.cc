@@ -24,15 +24,15 @@ void ClientCertificateAuthenticator::Authenticate(Credentials credentials, absl:
   std::move(done)(Judge(*credentials.client_certificate, now));
 }
 
-void ClientCertificateAuthenticator::SetTrustedIssuers(std::vector<std::string> issuers) {
-  auto next = std::make_shared<const std::vector<std::string>>(std::move(issuers));
+void ClientCertificateAuthenticator::SetTrustedOrigins(TrustedOrigins origins) {
+  auto next = std::make_shared<const TrustedOrigins>(std::move(origins));
   MutexLock lock(mutex_);
-  trusted_issuers_ = std::move(next);
+  trusted_origins_ = std::move(next);
 }
 
-std::shared_ptr<const std::vector<std::string>> ClientCertificateAuthenticator::trusted_issuers() const {
+std::shared_ptr<const TrustedOrigins> ClientCertificateAuthenticator::trusted_origins() const {
   MutexLock lock(mutex_);
-  return trusted_issuers_;
+  return trusted_origins_;
 }
 
 absl::StatusOr<CallerIdentity> ClientCertificateAuthenticator::Judge(const VerifiedPeer& peer, absl::Time now) const {
@@ -61,7 +61,7 @@ absl::StatusOr<CallerIdentity> ClientCertificateAuthenticator::Judge(const Verif
   const bool may_be_unrecorded = standing->may_be_unrecorded && !id->IsReserved();
   caller.presented = PresentedCertificate{leaf.serial_hex(), leaf.sha256(), *id, may_be_unrecorded};
   if (may_be_unrecorded) caller.presented->authority_ids = peer.authority_ids;
-  caller.trusted_issuers = trusted_issuers();
+  caller.trusted_origins = trusted_origins();
   caller.method = AuthMethod::kClientCertificate;
   caller.subject = absl::StrCat("certificate of ", id->uri());
   caller.ids = {*std::move(id)};

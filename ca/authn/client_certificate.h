@@ -3,9 +3,6 @@
 #define MESHCA_CA_AUTHN_CLIENT_CERTIFICATE_H_
 
 #include <memory>
-#include <string>
-#include <vector>
-
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -13,6 +10,7 @@
 #include "absl/time/time.h"
 #include "ca/authn/authenticator.h"
 #include "ca/base/mutex.h"
+#include "ca/identity/trusted_origins.h"
 #include "ca/spiffe/trust_domain.h"
 #include "ca/x509/chain_verifier.h"
 #include "ca/x509/path_standing.h"
@@ -39,17 +37,17 @@ class ClientCertificateAuthenticator final : public Authenticator {
   // The judgement itself; computes only.
   absl::StatusOr<CallerIdentity> Judge(const VerifiedPeer& peer, absl::Time now) const;
 
-  // The JWT issuers that are configured from now on (CallerIdentity::trusted_issuers). Before the first call none is
-  // judged by its issuer.
-  void SetTrustedIssuers(std::vector<std::string> issuers);
+  // What can give a right from now on (CallerIdentity::trusted_origins). Before the first call nobody is judged by
+  // that.
+  void SetTrustedOrigins(TrustedOrigins origins);
 
  private:
-  std::shared_ptr<const std::vector<std::string>> trusted_issuers() const;
+  std::shared_ptr<const TrustedOrigins> trusted_origins() const;
 
   const TrustDomain trust_domain_;
   const PathStanding& standing_;
   mutable Mutex mutex_;
-  std::shared_ptr<const std::vector<std::string>> trusted_issuers_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<const TrustedOrigins> trusted_origins_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace meshca

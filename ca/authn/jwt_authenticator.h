@@ -16,8 +16,8 @@
 #include "ca/authn/claim_template.h"
 #include "ca/authn/fair_pool.h"
 #include "ca/authn/jwks_source.h"
-#include "ca/authn/jwt_cache.h"
 #include "ca/authn/refused_tokens.h"
+#include "ca/authn/token_cache.h"
 #include "ca/jwt/jwt.h"
 
 namespace meshca {
@@ -84,7 +84,7 @@ class JwtAuthenticator final : public Authenticator {
 
   std::vector<JwtIssuer> issuers_;
   std::string accepts_;
-  JwtCache cache_;
+  TokenCache<CallerIdentity> cache_;
   RefusedTokens refused_;
   std::atomic<uint64_t> signatures_verified_ = 0;
   std::atomic<bool> stopping_ = false;

@@ -13,6 +13,7 @@ absl::string_view AuthMethodName(AuthMethod method) {
     case AuthMethod::kServerUser: return "server-user";
     case AuthMethod::kAgent: return "agent";
     case AuthMethod::kNodeKey: return "node-key";
+    case AuthMethod::kServiceAccount: return "service-account";
   }
   return "unknown";
 }

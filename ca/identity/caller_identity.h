@@ -10,6 +10,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "ca/identity/origin.h"
+#include "ca/identity/trusted_origins.h"
 #include "ca/spiffe/spiffe_id.h"
 
 namespace meshca {
@@ -19,14 +20,15 @@ enum class AuthMethod {
   kJoinToken = 1,
   kJwt = 2,
   kClientCertificate = 3,
-  kUnixPeer = 4,    // registration entry matched by peer credentials
-  kServerUser = 5,  // an operator on the admin socket; in records of older versions the server's user on any socket
-  kAgent = 6,       // a node's agent, for a workload on its node
-  kNodeKey = 7,     // a node's agent whose certificate has ended, by the key of that certificate
+  kUnixPeer = 4,        // registration entry matched by peer credentials
+  kServerUser = 5,      // an operator on the admin socket; in records of older versions the server's user on any socket
+  kAgent = 6,           // a node's agent, for a workload on its node
+  kNodeKey = 7,         // a node's agent whose certificate has ended, by the key of that certificate
+  kServiceAccount = 8,  // the token of a Kubernetes service account
 };
 
-// "join-token", "jwt", "client-certificate", "unix-peer", "server-user", "agent", "node-key": for records, logs and
-// metrics.
+// "join-token", "jwt", "client-certificate", "unix-peer", "server-user", "agent", "node-key", "service-account": for
+// records, logs and metrics.
 absl::string_view AuthMethodName(AuthMethod method);
 
 // What goes with one of a caller's identities and with no other.
@@ -107,9 +109,9 @@ struct CallerIdentity {
   // kAgent: the agent's own certificate; `node` is the agent's node, and the origin of `rights` the entry that gives
   // the workload its identity. The store judges all three (IssuanceStore::Append).
   std::optional<PresentedCertificate> presented;
-  // kClientCertificate: the JWT issuers that are configured now; a renewal whose right came from another one is
-  // refused. Null: none is judged by its issuer.
-  std::shared_ptr<const std::vector<std::string>> trusted_issuers;
+  // kClientCertificate: the JWT issuers that are configured now, and the judge of pods; a renewal whose right came from
+  // another issuer, or from a pod that is gone, is refused. Null: none is judged by these.
+  std::shared_ptr<const TrustedOrigins> trusted_origins;
 
   // kNodeKey: what the caller proved. The store judges it again in the transaction that records the issuance.
   std::optional<ProvenNodeKey> node_key;

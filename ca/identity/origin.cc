@@ -12,6 +12,7 @@ absl::string_view OriginKindName(OriginKind kind) {
     case OriginKind::kJwtIssuer: return "jwt-issuer";
     case OriginKind::kOperator: return "operator";
     case OriginKind::kPublished: return "published";
+    case OriginKind::kPod: return "pod";
   }
   return "unknown";
 }

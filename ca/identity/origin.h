@@ -16,9 +16,10 @@ enum class OriginKind {
   kJwtIssuer = 3,  // a token of a JWT issuer: the issuer's URL
   kOperator = 4,   // somebody with the admin socket: "uid 0"
   kPublished = 5,  // meshca itself, for what it serves or publishes: "meshca"
+  kPod = 6,        // the token of a Kubernetes service account: PodOrigin::Reference
 };
 
-// "unknown", "entry", "join-token", "jwt-issuer", "operator", "published": for records, logs and people.
+// "unknown", "entry", "join-token", "jwt-issuer", "operator", "published", "pod": for records, logs and people.
 absl::string_view OriginKindName(OriginKind kind);
 
 // Where the right to an identity comes from. A certificate's renewals have the origin of the first one, and each of

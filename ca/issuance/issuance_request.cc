@@ -66,6 +66,13 @@ absl::Status CheckId(const CallerIdentity& caller, const SpiffeId& id, const Tru
   const bool entry_helps =
       caller.method == AuthMethod::kUnixPeer && absl::ConsumePrefix(&uid, "uid ") && !id.IsReserved();
   const std::string selector = absl::StrCat("unix:uid:", uid);
+  if (caller.method == AuthMethod::kServiceAccount) {
+    return Denied(
+        "SPIFFE_ID_NOT_ALLOWED",
+        absl::StrCat("caller (", caller.subject, ") may not hold ", id.uri(),
+                     "; a service account holds its own identity, and one of kubernetes.trusted_node_accounts "
+                     "those of the pods that live on the node of the pod that asks"));
+  }
   return Denied("SPIFFE_ID_NOT_ALLOWED",
                 absl::StrCat("caller (", caller.subject, ") may not hold ", id.uri(), entry_helps ? "; " : "",
                              entry_helps ? EntryAdvice().Say("let it", id.uri(), selector) : ""));

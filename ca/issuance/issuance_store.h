@@ -49,7 +49,7 @@ struct IssuanceRecord {
   int revocation_reason = 0;
   // Not stored: what CallerIdentity says of these. Judged in the same transaction.
   std::optional<PresentedCertificate> presented;
-  std::shared_ptr<const std::vector<std::string>> trusted_issuers;
+  std::shared_ptr<const TrustedOrigins> trusted_origins;
   std::optional<ProvenNodeKey> node_key;
 };
 
@@ -126,7 +126,7 @@ class IssuanceStore {
   // NODE_UNKNOWN: the node was forgotten), PermissionDenied (NODE_BANNED). Where `shown.may_be_unrecorded` and no
   // record has its serial number, the answer is an empty record with the ID alone.
   virtual absl::StatusOr<IssuanceRecord> JudgePresented(
-      const PresentedCertificate& shown, const std::shared_ptr<const std::vector<std::string>>& trusted_issuers) = 0;
+      const PresentedCertificate& shown, const std::shared_ptr<const TrustedOrigins>& trusted_origins) = 0;
   // Records in the store, pruned ones not counted.
   virtual absl::StatusOr<uint64_t> CountIssuances() = 0;
 };

@@ -59,7 +59,7 @@ std::shared_ptr<const IssuanceRecord> MakeRecord(const IssuanceRequest& request,
   record.token_id = request.caller.token_id;
   record.origin = request.caller.OriginOf(request.spiffe_id);
   record.presented = request.caller.presented;
-  record.trusted_issuers = request.caller.trusted_issuers;
+  record.trusted_origins = request.caller.trusted_origins;
   record.node_key = request.caller.node_key;
   return made;
 }

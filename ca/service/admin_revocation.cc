@@ -1,4 +1,5 @@
 // Taking identities back.
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -13,6 +14,7 @@
 #include "ca/base/exactly_one.h"
 #include "ca/base/status.h"
 #include "ca/base/utc_text.h"
+#include "ca/identity/pod_origin.h"
 #include "ca/service/admin_methods.h"
 
 namespace meshca::admin_methods {
@@ -111,6 +113,10 @@ class StandingRights {
       entries_of_.erase(found);
     }
     if (record.origin.kind == OriginKind::kJwtIssuer) Tell(record.origin, id);
+    // Any pod of the account, not only the one that had this certificate.
+    if (const std::optional<PodOrigin> pod = PodOrigin::From(record.origin); pod.has_value()) {
+      Tell({OriginKind::kPod, absl::StrCat("of service account ", pod->namespace_name, "/", pod->account)}, id);
+    }
   }
 
  private:

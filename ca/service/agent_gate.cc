@@ -42,7 +42,7 @@ absl::Status AgentGate::Judge(const AgentCaller& agent) const {
   const absl::StatusOr<NodeRecord> node = nodes_.FindNode(agent.node);
   if (!node.ok() && !absl::IsNotFound(node.status())) return node.status();
   if (node.ok() && node->banned()) return NodeIsBanned(*node);
-  return issuances_.JudgePresented(*agent.identity.presented, agent.identity.trusted_issuers).status();
+  return issuances_.JudgePresented(*agent.identity.presented, agent.identity.trusted_origins).status();
 }
 
 }  // namespace meshca

@@ -65,7 +65,7 @@ CallerIdentity WorkloadCaller(const AgentCaller& agent, const RegistrationEntry&
   caller.instance = AgentInstance(agent.node);
   caller.parent_serial = parent_serial;
   caller.presented = agent.identity.presented;
-  caller.trusted_issuers = agent.identity.trusted_issuers;
+  caller.trusted_origins = agent.identity.trusted_origins;
   return caller;
 }
 

@@ -22,7 +22,7 @@ std::shared_ptr<SvidVerifier> FollowBundle(AuthoritySnapshots& authorities) {
 absl::Status CertificateStanding::Judge(const VerifiedPeer& peer, absl::Time now) {
   const absl::StatusOr<CallerIdentity> caller = authenticator_.Judge(peer, now);
   if (!caller.ok()) return caller.status();
-  return issuances_.JudgePresented(*caller->presented, caller->trusted_issuers).status();
+  return issuances_.JudgePresented(*caller->presented, caller->trusted_origins).status();
 }
 
 void CertificateStanding::Watch(Listener listener) {

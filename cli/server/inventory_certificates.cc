@@ -8,8 +8,8 @@
 namespace meshca::cli {
 
 absl::StatusOr<sds::CertificateAncestry> InventoryCertificates::Judge(
-    const PresentedCertificate& shown, const std::shared_ptr<const std::vector<std::string>>& trusted_issuers) {
-  MESHCA_ASSIGN_OR_RETURN(IssuanceRecord record, issuances_.JudgePresented(shown, trusted_issuers));
+    const PresentedCertificate& shown, const std::shared_ptr<const TrustedOrigins>& trusted_origins) {
+  MESHCA_ASSIGN_OR_RETURN(IssuanceRecord record, issuances_.JudgePresented(shown, trusted_origins));
   return sds::CertificateAncestry{std::move(record.parent_serial), std::move(record.line_serial)};
 }
 

@@ -21,9 +21,8 @@ class InventoryCertificates final : public sds::CallerCertificates, public sds::
   // `issuances` outlives it.
   explicit InventoryCertificates(IssuanceStore& issuances) : issuances_(issuances) {}
 
-  absl::StatusOr<sds::CertificateAncestry> Judge(
-      const PresentedCertificate& shown,
-      const std::shared_ptr<const std::vector<std::string>>& trusted_issuers) override;
+  absl::StatusOr<sds::CertificateAncestry> Judge(const PresentedCertificate& shown,
+                                                 const std::shared_ptr<const TrustedOrigins>& trusted_origins) override;
   absl::StatusOr<std::string> ParentOf(absl::string_view serial) override;
   absl::StatusOr<bool> IsRevoked(absl::string_view serial) override;
 

@@ -77,7 +77,7 @@ absl::Status Doors::Reload(const config::ResolvedConfig& config) {
   api.push_back(unix_peer_);  // last: it recognises every caller of a socket, whatever else the caller sent
   tls_.Replace(std::move(tls));
   api_.Replace(std::move(api));
-  client_certificate_->SetTrustedIssuers(std::move(issuer_names));
+  client_certificate_->SetTrustedOrigins({std::move(issuer_names), nullptr});
   return absl::OkStatus();
 }
 

@@ -84,9 +84,9 @@ absl::StatusOr<int64_t> NameNumbers::OfOrigin(const Origin& origin) {
                                .Run());
     ref = database_.LastInsertRow();
   }
-  // A token gives one certificate, and its renewals take the number from that one: remembered, a thousand tokens would
-  // only drive out the entries and issuers that come back.
-  if (origin.kind != OriginKind::kJoinToken) origins_.emplace(std::move(name), ref);
+  // A token or a pod gives one certificate or a few, and its renewals take the number from that one: remembered, a
+  // thousand of them would only drive out the entries and issuers that come back.
+  if (origin.kind != OriginKind::kJoinToken && origin.kind != OriginKind::kPod) origins_.emplace(std::move(name), ref);
   return ref;
 }
 

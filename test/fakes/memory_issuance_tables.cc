@@ -94,7 +94,7 @@ absl::Status MemoryIssuanceTable::Insert(const storage::NewIssuance& row) {
   record->node = std::string(row.node);
   record->parent_serial = std::string(row.parent);
   record->presented.reset();
-  record->trusted_issuers.reset();
+  record->trusted_origins.reset();
   record->node_key.reset();
   CutTimes(*record);
   MemoryIssuances& issuances = rows_.issuances.Write();

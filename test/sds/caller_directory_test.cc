@@ -19,7 +19,7 @@ namespace {
 class FakeCertificates final : public CallerCertificates {
  public:
   absl::StatusOr<CertificateAncestry> Judge(const PresentedCertificate& shown,
-                                            const std::shared_ptr<const std::vector<std::string>>&) override {
+                                            const std::shared_ptr<const TrustedOrigins>&) override {
     asked_on = std::this_thread::get_id();
     if (!why.ok()) return why;
     return CertificateAncestry{parents[shown.serial], line};

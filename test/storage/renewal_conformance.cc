@@ -19,8 +19,26 @@ using absl::StatusCode;
 using testing::AllOf;
 using testing::HasSubstr;
 
-Issuers IssuersOf(std::vector<std::string> issuers) {
-  return std::make_shared<const std::vector<std::string>>(std::move(issuers));
+Origins IssuersOf(std::vector<std::string> issuers) {
+  return std::make_shared<const TrustedOrigins>(TrustedOrigins{std::move(issuers), nullptr});
+}
+
+// Says of every pod what it is told to say.
+class SettledPods final : public PodOriginJudge {
+ public:
+  explicit SettledPods(absl::Status answer) : answer_(std::move(answer)) {}
+  absl::Status CheckPodOrigin(const PodOrigin& origin) const override {
+    EXPECT_EQ(origin.pod_uid, "pod-uid");
+    return answer_;
+  }
+
+ private:
+  const absl::Status answer_;
+};
+
+Origins PodsSaying(absl::Status answer) {
+  return std::make_shared<const TrustedOrigins>(
+      TrustedOrigins{{}, std::make_shared<const SettledPods>(std::move(answer))});
 }
 
 TEST_P(RenewalConformance, ARenewalHasTheOriginAndTheLineOfTheFirst) {
@@ -195,11 +213,28 @@ TEST_P(RenewalConformance, EndWithTheJwtIssuerThatGaveTheRight) {
   const IssuanceRecord issued = Issue({OriginKind::kJwtIssuer, "https://issuer.test"});
   EXPECT_THAT(Renew(issued), IsOk()) << "nobody said which are configured";
   EXPECT_THAT(Renew(issued, IssuersOf({"https://other.test", "https://issuer.test"})), IsOk());
-  for (const Issuers& issuers : {IssuersOf({}), IssuersOf({"https://issuer.test.evil"})}) {
+  for (const Origins& issuers : {IssuersOf({}), IssuersOf({"https://issuer.test.evil"})}) {
     const absl::Status refused = Renew(issued, issuers);
     EXPECT_THAT(refused, StatusIs(StatusCode::kPermissionDenied, HasSubstr("https://issuer.test")));
     EXPECT_THAT(refused, HasReason(kCertificateOriginGone));
   }
+}
+
+TEST_P(RenewalConformance, EndWithThePodThatGaveTheRight) {
+  const PodOrigin pod{"default", "web", "account-uid", "pod-uid", "https://kubernetes.test"};
+  const IssuanceRecord issued = Issue(pod.ToOrigin());
+  EXPECT_EQ(store().Find(issued.serial)->origin, pod.ToOrigin());
+  EXPECT_THAT(Renew(issued), IsOk()) << "nobody said which live";
+  EXPECT_THAT(Renew(issued, PodsSaying(absl::OkStatus())), IsOk());
+  const absl::Status gone = Renew(issued, PodsSaying(absl::PermissionDeniedError("its right came from pod x, gone")));
+  EXPECT_THAT(gone, StatusIs(StatusCode::kPermissionDenied,
+                             AllOf(HasSubstr("pod x, gone"), HasSubstr("service account token"))));
+  EXPECT_THAT(gone, HasReason(kCertificateOriginGone));
+  EXPECT_THAT(Renew(issued, PodsSaying(absl::UnavailableError("nothing is known"))),
+              StatusIs(StatusCode::kUnavailable, HasSubstr("nothing is known")));
+  EXPECT_THAT(Renew(issued, IssuersOf({"https://kubernetes.test"})), HasReason(kCertificateOriginGone))
+      << "no cluster is configured any more";
+  EXPECT_THAT(Renew(Issue({OriginKind::kPod, "?"}), PodsSaying(absl::OkStatus())), HasReason(kCertificateOriginGone));
 }
 
 TEST_P(RenewalConformance, OutliveWhatIsSpentByItsUse) {
@@ -212,7 +247,7 @@ TEST_P(RenewalConformance, OutliveWhatIsSpentByItsUse) {
 }
 
 TEST_P(RenewalConformance, OfARecordWithoutOriginAreJudgedByHowItsFirstCameToBe) {
-  const Issuers known = IssuersOf({"https://issuer.test"});
+  const Origins known = IssuersOf({"https://issuer.test"});
   struct Case {
     const char* name;
     AuthMethod method;
@@ -235,7 +270,7 @@ TEST_P(RenewalConformance, OfARecordWithoutOriginAreJudgedByHowItsFirstCameToBe)
     EXPECT_EQ(Renew(latest, known).ok(), !c.needs_entry);
     ASSERT_THAT(store().CreateEntry(TestEntry("e1"), TestAudit()), IsOk());
     IssuanceRecord renewal = RenewalOf(latest, maker_);
-    renewal.trusted_issuers = known;
+    renewal.trusted_origins = known;
     ASSERT_THAT(AppendJudged(renewal), IsOk());
     const auto written = store().Find(renewal.serial);
     ASSERT_THAT(written, IsOk());

@@ -17,7 +17,7 @@ namespace meshca::storage {
 inline constexpr char kWeb[] = "spiffe://cluster.local/ns/default/sa/web";
 inline constexpr char kReserved[] = "spiffe://cluster.local/meshca/other";
 
-using Issuers = std::shared_ptr<const std::vector<std::string>>;
+using Origins = std::shared_ptr<const TrustedOrigins>;
 
 // Instantiated like StoreConformance, beside it.
 class RenewalConformance : public StoreConformance {
@@ -53,15 +53,15 @@ class RenewalConformance : public StoreConformance {
     return record;
   }
   // What renewing `parent` answers.
-  absl::Status Renew(const IssuanceRecord& parent, Issuers issuers = nullptr) {
+  absl::Status Renew(const IssuanceRecord& parent, Origins origins = nullptr) {
     IssuanceRecord record = RenewalOf(parent, maker_);
-    record.trusted_issuers = std::move(issuers);
+    record.trusted_origins = std::move(origins);
     return AppendJudged(record);
   }
   // What Append answers, and JudgePresented too.
   absl::Status AppendJudged(const IssuanceRecord& record) {
     const uint64_t before = *store().CountIssuances();
-    const absl::Status judged = store().JudgePresented(*record.presented, record.trusted_issuers).status();
+    const absl::Status judged = store().JudgePresented(*record.presented, record.trusted_origins).status();
     const absl::Status appended = AppendAndWait(store(), record);
     EXPECT_EQ(judged, appended);
     EXPECT_EQ(*store().CountIssuances(), before + (appended.ok() ? 1 : 0));

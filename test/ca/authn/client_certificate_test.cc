@@ -146,12 +146,12 @@ TEST(ClientCertificate, CarriesTheIssuersThatAreConfiguredNow) {
   const FakeStanding standing;
   ClientCertificateAuthenticator authenticator(TrustDomain::Parse("cluster.local").value(), standing);
   const auto judge = [&] { return authenticator.Judge(Verified(leaf), leaf.validity().not_before).value(); };
-  EXPECT_EQ(judge().trusted_issuers, nullptr);
-  authenticator.SetTrustedIssuers({"https://a.test"});
-  ASSERT_NE(judge().trusted_issuers, nullptr);
-  EXPECT_THAT(*judge().trusted_issuers, ElementsAre("https://a.test"));
-  authenticator.SetTrustedIssuers({});
-  EXPECT_THAT(*judge().trusted_issuers, ElementsAre());
+  EXPECT_EQ(judge().trusted_origins, nullptr);
+  authenticator.SetTrustedOrigins({{"https://a.test"}, nullptr});
+  ASSERT_NE(judge().trusted_origins, nullptr);
+  EXPECT_THAT(judge().trusted_origins->jwt_issuers, ElementsAre("https://a.test"));
+  authenticator.SetTrustedOrigins({});
+  EXPECT_THAT(judge().trusted_origins->jwt_issuers, ElementsAre());
 }
 
 }  // namespace

@@ -11,7 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "ca/authn/jwt_cache.h"
+#include "ca/authn/token_cache.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "test/ca/authn/refuses.h"
@@ -356,8 +356,8 @@ TEST(RefusedTokens, AreBoundedAndBelongToTheirKeySet) {
   EXPECT_TRUE(refused.Contains("c", keys));
 }
 
-TEST(JwtCache, IsBoundedAndKeepsWhatIsUsed) {
-  JwtCache cache(2);
+TEST(TokenCache, IsBoundedAndKeepsWhatIsUsed) {
+  TokenCache<CallerIdentity> cache(2);
   const absl::Time end = kJwtNow + absl::Hours(1);
   cache.Put("a", Named("a"), end, kJwtNow);
   cache.Put("b", Named("b"), end, kJwtNow);
@@ -371,8 +371,8 @@ TEST(JwtCache, IsBoundedAndKeepsWhatIsUsed) {
   EXPECT_EQ(cache.size(), 2u);
 }
 
-TEST(JwtCache, ForgetsWhenTheClockWentBack) {
-  JwtCache cache;
+TEST(TokenCache, ForgetsWhenTheClockWentBack) {
+  TokenCache<CallerIdentity> cache;
   cache.Put("a", Named("a"), kJwtNow + absl::Hours(1), kJwtNow);
   EXPECT_FALSE(cache.Find("a", kJwtNow - absl::Seconds(1)).has_value());
   EXPECT_EQ(cache.size(), 0u);

@@ -45,7 +45,7 @@ class Inventory final : public IssuanceStore {
   }
 
   absl::StatusOr<IssuanceRecord> JudgePresented(const PresentedCertificate& shown,
-                                                const std::shared_ptr<const std::vector<std::string>>&) override {
+                                                const std::shared_ptr<const TrustedOrigins>&) override {
     MutexLock lock(mutex_);
     ++asked_;
     if (!of_all_.ok()) return of_all_;

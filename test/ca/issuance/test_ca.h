@@ -133,7 +133,7 @@ class ScriptedStore final : public IssuanceStore {
     return absl::OkStatus();
   }
   absl::StatusOr<IssuanceRecord> JudgePresented(const PresentedCertificate&,
-                                                const std::shared_ptr<const std::vector<std::string>>&) override {
+                                                const std::shared_ptr<const TrustedOrigins>&) override {
     return absl::UnimplementedError("JudgePresented");
   }
   absl::StatusOr<uint64_t> CountIssuances() override { return records().size(); }

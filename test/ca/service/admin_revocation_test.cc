@@ -6,6 +6,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "ca/identity/pod_origin.h"
 #include "ca/service/admin_methods.h"
 #include "ca/service/proto_time.h"
 #include "test/ca/service/service_fixture.h"
@@ -217,6 +218,9 @@ TEST_F(AdminRevocationTest, WhatStillGivesTheIdentityIsNamed) {
   Issue({"/ns/default/sa/web", "", {OriginKind::kEntry, "web-old"}});
   Issue({"/ns/default/sa/web", "", {OriginKind::kJwtIssuer, "https://issuer.test"}});
   Issue({"/ns/default/sa/web", "", {OriginKind::kJwtIssuer, "https://issuer.test"}});
+  for (const char* pod : {"pod-1", "pod-2"}) {
+    Issue({"/ns/default/sa/web", "", PodOrigin{"default", "web", "account", pod, "https://k8s.test"}.ToOrigin()});
+  }
   Issue({"/ns/default/sa/web", "", {OriginKind::kOperator, "uid 0"}});
   Issue({"/ns/default/sa/api", "", {OriginKind::kEntry, "deleted"}});
   const auto response = RevokeCertificates(context, kActor, ByGlob("spiffe://cluster.local/ns/default/*"));
@@ -227,7 +231,8 @@ TEST_F(AdminRevocationTest, WhatStillGivesTheIdentityIsNamed) {
   }
   const std::string web = Id("/ns/default/sa/web").uri();
   EXPECT_THAT(standing, UnorderedElementsAre(absl::StrCat("entry web-old ", web), absl::StrCat("entry web-new ", web),
-                                             absl::StrCat("jwt-issuer https://issuer.test ", web)));
+                                             absl::StrCat("jwt-issuer https://issuer.test ", web),
+                                             absl::StrCat("pod of service account default/web ", web)));
 }
 
 TEST_F(AdminRevocationTest, NothingToRevokeSaysWhy) {

@@ -82,11 +82,10 @@ class HookedIssuances final : public IssuanceStore {
     }
     return store_.List(filter, visit);
   }
-  absl::StatusOr<IssuanceRecord> JudgePresented(
-      const PresentedCertificate& shown,
-      const std::shared_ptr<const std::vector<std::string>>& trusted_issuers) override {
+  absl::StatusOr<IssuanceRecord> JudgePresented(const PresentedCertificate& shown,
+                                                const std::shared_ptr<const TrustedOrigins>& trusted_origins) override {
     if (before_judged) before_judged(shown);
-    absl::StatusOr<IssuanceRecord> judged = store_.JudgePresented(shown, trusted_issuers);
+    absl::StatusOr<IssuanceRecord> judged = store_.JudgePresented(shown, trusted_origins);
     if (behind_judged) behind_judged(shown);
     return judged;
   }

@@ -359,7 +359,7 @@ Way Try(const Chain& chain, std::shared_ptr<const AuthoritySnapshot> snapshot, M
       ClientCertificateAuthenticator(TestDomain(), standing).Judge(*peer, TestNow());
   way.standing = caller.status();
   if (!caller.ok()) return way;
-  way.served = store.JudgePresented(*caller->presented, caller->trusted_issuers).status();
+  way.served = store.JudgePresented(*caller->presented, caller->trusted_origins).status();
   IssuanceRecord record = RecordOf(m, SerialNumber::Make(TestNow(), SystemEntropy()));
   record.spiffe_id = caller->ids.front();
   record.method = caller->method;
@@ -367,7 +367,7 @@ Way Try(const Chain& chain, std::shared_ptr<const AuthoritySnapshot> snapshot, M
   record.origin = {};
   record.parent_serial = caller->parent_serial;
   record.presented = caller->presented;
-  record.trusted_issuers = caller->trusted_issuers;
+  record.trusted_origins = caller->trusted_origins;
   way.issued = AppendTo(store, record);
   return way;
 }

@@ -1,0 +1,114 @@
+// Callers with the token of a Kubernetes service account.
+#ifndef MESHCA_CA_AUTHN_SERVICE_ACCOUNT_AUTHENTICATOR_H_
+#define MESHCA_CA_AUTHN_SERVICE_ACCOUNT_AUTHENTICATOR_H_
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "ca/authn/authenticator.h"
+#include "ca/authn/awaited_pods.h"
+#include "ca/authn/fair_pool.h"
+#include "ca/authn/jwks_source.h"
+#include "ca/authn/known_pods.h"
+#include "ca/authn/refused_tokens.h"
+#include "ca/authn/service_account_claims.h"
+#include "ca/authn/service_account_template.h"
+#include "ca/authn/token_cache.h"
+#include "ca/authn/token_review_desk.h"
+#include "ca/authn/token_reviewer.h"
+#include "ca/base/clock.h"
+
+namespace meshca {
+
+struct ServiceAccountOptions {
+  // Whose tokens these are, as their `iss` says; "": the API server has not said so yet. Any thread.
+  std::function<std::string()> issuer;
+  std::vector<std::string> audiences;  // at least one
+  ServiceAccountTemplate spiffe_id;
+  bool always_review = false;  // ask the API server about every token, however many there are
+  // Accounts whose pods may ask on behalf of the pods of their own node.
+  std::vector<AccountName> trusted_node_accounts;
+  // Issuers whose JWTs others judge.
+  std::vector<std::string> other_issuers;
+  AwaitedPods::Options patience;
+  TokenReviewLimits reviews;
+  FairPool::Options pool;
+};
+
+// Judges a token by the API server's keys and by the cluster's own pods: its signature, issuer, audience and times as
+// of any JWT, and then the pod that it is bound to, which must live. Where both hold nobody is asked. In doubt (the
+// token is bound to no pod, its key or pod is not known, or the watch is old) the API server judges it. What the watch
+// knows is looked at again for every call, whatever was remembered of the token: a pod that is gone has lost its right.
+//
+// The caller may hold the ID of its account. A pod of a trusted node account may hold those of all accounts that have a
+// living pod on its node besides; the node is the one that the watch gives, and whoever is not known there gets none.
+//
+// Unauthenticated: JWT_* (jwt.h), SERVICE_ACCOUNT_CLAIMS, SERVICE_ACCOUNT_GONE, POD_GONE, POD_MISMATCH,
+// TOKEN_REVIEW_REFUSED. PermissionDenied: JWT_CLAIM_INVALID. Unavailable: TOKEN_REVIEW_UNAVAILABLE, TOKEN_REVIEWS_BUSY,
+// JWKS_UNAVAILABLE (the issuer is not known yet). ResourceExhausted: FairPool's, AwaitedPods'.
+class ServiceAccountAuthenticator final : public Authenticator {
+ public:
+  // `keys` stop with it. `pods`, `reviewer` and `clock` outlive it.
+  ServiceAccountAuthenticator(ServiceAccountOptions options, std::shared_ptr<JwksSource> keys, const KnownPods& pods,
+                              TokenReviewer& reviewer, const Clock& clock);
+  // Those who wait for anything are answered first.
+  ~ServiceAccountAuthenticator() override;
+
+  absl::string_view name() const override { return "service-account"; }
+  absl::string_view accepts() const override { return accepts_; }
+  // Any JWT but one of another's issuer.
+  bool Recognises(const Credentials& credentials) const override;
+  void Authenticate(Credentials credentials, absl::Time now, Done done) override;
+
+  // For metrics and tests.
+  uint64_t signatures_verified() const { return signatures_verified_; }
+  uint64_t reviews() const { return desk_.calls(); }
+
+ private:
+  // A token on its way through the steps below; each hands it on or answers it.
+  struct Waiting;
+
+  // Form, issuer, audience, times: what costs little and needs no key.
+  absl::StatusOr<Waiting> Read(Credentials credentials, std::string token_sha256, absl::Time now) const;
+  void CheckSignature(Waiting waiting);
+  void SubmitToPool(Waiting waiting, std::shared_ptr<const Jwks> keys);
+  absl::Status VerifyAndRemember(const Waiting& waiting, const std::shared_ptr<const Jwks>& keys);
+  // Of a token whose signature was verified.
+  void AskWatch(Waiting waiting);
+  void AwaitWatch(Waiting waiting);
+  // The API server judges it; the watch has the last word all the same.
+  void AskApiServer(Waiting waiting);
+  absl::StatusOr<CallerIdentity> CallerOf(const ServiceAccountClaims& claims, absl::Time expires, absl::Time now) const;
+  bool MayAskForItsNode(const AccountName& account) const;
+  void AddAccountsOfNode(const ServiceAccountClaims& claims, absl::string_view node, absl::Time now,
+                         CallerIdentity& caller) const;
+
+  // A token whose signature was good.
+  struct Verified {
+    ServiceAccountClaims claims;
+    absl::Time expires;
+  };
+
+  const ServiceAccountOptions options_;
+  const std::string accepts_;
+  const std::shared_ptr<JwksSource> keys_;
+  const KnownPods& pods_;
+  TokenCache<Verified> verified_;
+  RefusedTokens refused_;
+  std::atomic<uint64_t> signatures_verified_ = 0;
+  std::atomic<bool> stopping_ = false;
+  TokenReviewDesk desk_;
+  AwaitedPods awaited_;
+  FairPool pool_;  // last: its threads use the others
+};
+
+}  // namespace meshca
+
+#endif  // MESHCA_CA_AUTHN_SERVICE_ACCOUNT_AUTHENTICATOR_H_

@@ -1,0 +1,34 @@
+// The origin of a right that the token of a Kubernetes service account gave.
+#ifndef MESHCA_CA_IDENTITY_POD_ORIGIN_H_
+#define MESHCA_CA_IDENTITY_POD_ORIGIN_H_
+
+#include <optional>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "ca/identity/origin.h"
+
+namespace meshca {
+
+// What must still be there when a certificate that somebody got by such a token is renewed by mTLS. A value; no part of
+// it holds a blank, but for the issuer.
+struct PodOrigin {
+  // The service account that the identity is of.
+  std::string namespace_name;
+  std::string account;
+  // Of the service account of the token, which is that one, or the one of a node's proxy that asked on its behalf.
+  std::string account_uid;
+  std::string pod_uid;  // that the token was bound to; "": to none, so that only the account has to be there
+  std::string issuer;   // of the token
+
+  // As the store keeps it.
+  Origin ToOrigin() const;
+  // Nothing: the origin is of another kind, or no version of meshca wrote it.
+  static std::optional<PodOrigin> From(const Origin& origin);
+
+  friend bool operator==(const PodOrigin&, const PodOrigin&) = default;
+};
+
+}  // namespace meshca
+
+#endif  // MESHCA_CA_IDENTITY_POD_ORIGIN_H_

@@ -1,0 +1,116 @@
+// What the cluster's pods and service accounts are, as watches of them tell.
+#ifndef MESHCA_CA_KUBERNETES_POD_DIRECTORY_H_
+#define MESHCA_CA_KUBERNETES_POD_DIRECTORY_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "ca/authn/known_pods.h"
+#include "ca/base/mutex.h"
+#include "ca/kubernetes/compact_uid.h"
+#include "ca/kubernetes/gone_uids.h"
+#include "ca/kubernetes/list_watch.h"
+#include "ca/kubernetes/picked_fields.h"
+#include "ca/kubernetes/pod_table.h"
+
+namespace meshca::kubernetes {
+
+// Filled by three watches through its sinks, asked by anybody. What the lists of the watches no longer have is gone, as
+// what they say is gone; a namespace that goes takes its service accounts along. Thread-safe; the lock is held for
+// microseconds, also while a list of 100,000 pods ends.
+class PodDirectory {
+ public:
+  // Of a pod's labels those with these keys are kept.
+  explicit PodDirectory(std::set<std::string> label_keys = {});
+
+  // ListWatchOptions::paths of the watch that tells each sink.
+  static std::vector<std::string> PodPaths();
+  static std::vector<std::string> AccountPaths();
+  static std::vector<std::string> NamespacePaths();
+
+  ObjectSink& pods() { return pod_sink_; }
+  ObjectSink& accounts() { return account_sink_; }
+  ObjectSink& namespaces() { return namespace_sink_; }
+
+  // See KnownPods.
+  std::optional<KnownPod> FindPod(absl::string_view uid) const;
+  std::string AccountUid(const AccountName& account) const;
+  bool IsGone(absl::string_view uid) const;
+  std::vector<AccountName> AccountsOn(absl::string_view node, absl::Time now) const;
+  uint64_t Changes() const { return changes_; }
+
+  // Those of the pod that are kept; empty: it has none of them, or is not known.
+  PodLabels LabelsOf(absl::string_view pod_uid) const;
+  size_t pod_count() const;
+
+ private:
+  // Tells one kind of object to the directory.
+  class PodSink final : public ObjectSink {
+   public:
+    explicit PodSink(PodDirectory& directory) : directory_(directory) {}
+    void OnListBegin() override;
+    void OnListEnd() override;
+    void OnObject(const PickedFields& object) override;
+    void OnGone(const PickedFields& object) override;
+
+   private:
+    PodDirectory& directory_;
+  };
+  class AccountSink final : public ObjectSink {
+   public:
+    explicit AccountSink(PodDirectory& directory) : directory_(directory) {}
+    void OnListBegin() override;
+    void OnListEnd() override;
+    void OnObject(const PickedFields& object) override;
+    void OnGone(const PickedFields& object) override;
+
+   private:
+    PodDirectory& directory_;
+  };
+  class NamespaceSink final : public ObjectSink {
+   public:
+    explicit NamespaceSink(PodDirectory& directory) : directory_(directory) {}
+    void OnListBegin() override;
+    void OnListEnd() override;
+    void OnObject(const PickedFields& object) override;
+    void OnGone(const PickedFields& object) override;
+
+   private:
+    PodDirectory& directory_;
+    std::set<std::string> known_;   // of the sink alone
+    std::set<std::string> listed_;  // by the list that is under way
+    bool listing_ = false;
+  };
+
+  struct Account {
+    CompactUid uid;
+    uint32_t list = 0;
+  };
+  PodState ReadPod(const PickedFields& object, const CompactUid& uid) const;
+  void ForgetAccountsOf(absl::string_view namespace_name);
+
+  const std::set<std::string> label_keys_;
+  PodSink pod_sink_{*this};
+  AccountSink account_sink_{*this};
+  NamespaceSink namespace_sink_{*this};
+  std::atomic<uint64_t> changes_ = 0;
+
+  mutable Mutex mutex_;
+  PodTable pods_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<std::string, Account> accounts_ ABSL_GUARDED_BY(mutex_);  // by "NAMESPACE/NAME"
+  uint32_t account_list_ ABSL_GUARDED_BY(mutex_) = 0;
+  GoneUids gone_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace meshca::kubernetes
+
+#endif  // MESHCA_CA_KUBERNETES_POD_DIRECTORY_H_
