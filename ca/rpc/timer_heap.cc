@@ -2,42 +2,42 @@
 
 namespace meshca::rpc {
 
-void TimerHeap::Place(size_t slot, Timer* timer) {
-  heap_[slot] = timer;
-  timer->slot_ = static_cast<uint32_t>(slot);
+void TimerHeap::Place(size_t slot, Entry entry) {
+  heap_[slot] = entry;
+  entry.timer->slot_ = static_cast<uint32_t>(slot);
 }
 
 void TimerHeap::Up(size_t slot) {
-  Timer* timer = heap_[slot];
+  const Entry entry = heap_[slot];
   while (slot > 0) {
     const size_t parent = (slot - 1) / 2;
-    if (heap_[parent]->due_ns_ <= timer->due_ns_) break;
+    if (heap_[parent].due_ns <= entry.due_ns) break;
     Place(slot, heap_[parent]);
     slot = parent;
   }
-  Place(slot, timer);
+  Place(slot, entry);
 }
 
 void TimerHeap::Down(size_t slot) {
-  Timer* timer = heap_[slot];
+  const Entry entry = heap_[slot];
   for (;;) {
     size_t child = 2 * slot + 1;
     if (child >= heap_.size()) break;
-    if (child + 1 < heap_.size() && heap_[child + 1]->due_ns_ < heap_[child]->due_ns_) ++child;
-    if (timer->due_ns_ <= heap_[child]->due_ns_) break;
+    if (child + 1 < heap_.size() && heap_[child + 1].due_ns < heap_[child].due_ns) ++child;
+    if (entry.due_ns <= heap_[child].due_ns) break;
     Place(slot, heap_[child]);
     slot = child;
   }
-  Place(slot, timer);
+  Place(slot, entry);
 }
 
 void TimerHeap::Set(Timer& timer, int64_t due_ns) {
   if (due_ns == kNever) return Cancel(timer);
   if (timer.slot_ == Timer::kNotSet) {
     timer.slot_ = static_cast<uint32_t>(heap_.size());
-    heap_.push_back(&timer);
+    heap_.push_back({due_ns, &timer});
   }
-  timer.due_ns_ = due_ns;
+  heap_[timer.slot_].due_ns = due_ns;
   Up(timer.slot_);
   Down(timer.slot_);
 }
@@ -45,18 +45,18 @@ void TimerHeap::Set(Timer& timer, int64_t due_ns) {
 void TimerHeap::Cancel(Timer& timer) {
   if (timer.slot_ == Timer::kNotSet) return;
   const size_t slot = timer.slot_;
-  Timer* last = heap_.back();
+  const Entry last = heap_.back();
   heap_.pop_back();
   timer.slot_ = Timer::kNotSet;
-  if (last == &timer) return;
+  if (last.timer == &timer) return;
   Place(slot, last);
   Up(slot);
-  Down(last->slot_);
+  Down(last.timer->slot_);
 }
 
 void TimerHeap::RunDue(int64_t now_ns) {
-  while (!heap_.empty() && heap_[0]->due_ns_ <= now_ns) {
-    Timer* timer = heap_[0];
+  while (!heap_.empty() && heap_[0].due_ns <= now_ns) {
+    Timer* timer = heap_[0].timer;
     Cancel(*timer);
     timer->OnTimer();
   }
