@@ -83,11 +83,12 @@ absl::Status AgentService::Start() {
   parts_.authorities->AddListener(
       [this](const std::shared_ptr<const AuthoritySnapshot>& snapshot) { OnAuthorities(snapshot); });
   OnAuthorities(parts_.authorities->Current());
-  executor_.AddDuty([this] {
-    streams_.EndSilent();
-    registry_.Tick();
-    return kTick;
-  });
+  executor_.OnTick(
+      [this] {
+        streams_.EndSilent();
+        registry_.Tick();
+      },
+      kTick);
   executor_.AddDuty([this] {
     revocations_.TellIfDue();
     return kTick;
