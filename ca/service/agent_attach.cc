@@ -154,10 +154,12 @@ void AgentAttach::OnHello(const v1::AttachHello& hello) {
 // The certificate was believed by its path; whether it was issued, and not taken back, is in the database.
 void AgentAttach::Judge() {
   auto verdict = [this_handle = rpc::TypedStreamHandle<AgentAttach>(stream_, *this), agent = arrival_->agent,
-                  gate = streams_.parts().gate, registry = streams_.parts().registry]() mutable {
-    const uint64_t verdicts = registry->verdicts();
-    this_handle.Post(
-        [verdicts, judged = gate->Judge(agent)](AgentAttach& stream) { stream.OnJudged(judged, verdicts); });
+                  parts = streams_.parts()]() mutable {
+    const uint64_t verdicts = parts.registry->verdicts();
+    const absl::Status judged = parts.gate->Judge(agent);
+    // Whoever attaches asks for its certificates next.
+    if (judged.ok()) parts.shares->RememberServed(agent, verdicts, parts.clock->SinceBoot());
+    this_handle.Post([verdicts, judged](AgentAttach& stream) { stream.OnJudged(judged, verdicts); });
   };
   if (const absl::Status room = streams_.parts().workers->Submit(node_, std::move(verdict)); !room.ok()) {
     End(room);

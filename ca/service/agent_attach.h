@@ -24,6 +24,7 @@
 #include "ca/rpc/typed_stream_handle.h"
 #include "ca/service/agent_gate.h"
 #include "ca/service/agent_message.h"
+#include "ca/service/agent_shares.h"
 #include "ca/service/agent_workers.h"
 #include "meshca/agent/v1/agent.pb.h"
 
@@ -38,6 +39,7 @@ class AgentStreams {
     AgentRegistry* registry = nullptr;
     EntriesFeed* entries = nullptr;
     const AgentGate* gate = nullptr;
+    AgentShares* shares = nullptr;    // remembers who was judged and may be served
     AgentWorkers* workers = nullptr;  // where agents are judged
     const Clock* clock = nullptr;
     EntropySource* entropy = nullptr;

@@ -70,7 +70,7 @@ AgentService::AgentService(Parts parts)
       registry_(*parts.subscribers, *parts.clock, parts.leaf_skew),
       entries_(parts.clock->LikelyNow()),
       gate_(*parts.certificates, *parts.issuances, *parts.nodes),
-      streams_({&registry_, &entries_, &gate_, &workers_, parts.clock, parts.entropy, parts.delivered_after,
+      streams_({&registry_, &entries_, &gate_, &shares_, &workers_, parts.clock, parts.entropy, parts.delivered_after,
                 parts.hello_within}),
       revocations_({&registry_, parts.issuances, parts.nodes, parts.clock}),
       executor_(*parts.clock) {}
