@@ -2,9 +2,9 @@
 
 namespace meshca::rpc {
 
-void TimerHeap::Place(size_t slot, Entry entry) {
+void TimerHeap::Place(size_t slot, const Entry& entry) {
   heap_[slot] = entry;
-  entry.timer->slot_ = static_cast<uint32_t>(slot);
+  slots_[entry.place] = static_cast<uint32_t>(slot);
 }
 
 void TimerHeap::Up(size_t slot) {
@@ -33,25 +33,33 @@ void TimerHeap::Down(size_t slot) {
 
 void TimerHeap::Set(Timer& timer, int64_t due_ns) {
   if (due_ns == kNever) return Cancel(timer);
-  if (timer.slot_ == Timer::kNotSet) {
-    timer.slot_ = static_cast<uint32_t>(heap_.size());
-    heap_.push_back({due_ns, &timer});
+  if (timer.place_ == Timer::kNotSet) {
+    if (free_.empty()) {
+      free_.push_back(static_cast<uint32_t>(slots_.size()));
+      slots_.push_back(0);
+    }
+    timer.place_ = free_.back();
+    free_.pop_back();
+    slots_[timer.place_] = static_cast<uint32_t>(heap_.size());
+    heap_.push_back({due_ns, &timer, timer.place_});
   }
-  heap_[timer.slot_].due_ns = due_ns;
-  Up(timer.slot_);
-  Down(timer.slot_);
+  const size_t slot = slots_[timer.place_];
+  heap_[slot].due_ns = due_ns;
+  Up(slot);
+  Down(slots_[timer.place_]);
 }
 
 void TimerHeap::Cancel(Timer& timer) {
-  if (timer.slot_ == Timer::kNotSet) return;
-  const size_t slot = timer.slot_;
+  if (timer.place_ == Timer::kNotSet) return;
+  const size_t slot = slots_[timer.place_];
+  free_.push_back(timer.place_);
+  timer.place_ = Timer::kNotSet;
   const Entry last = heap_.back();
   heap_.pop_back();
-  timer.slot_ = Timer::kNotSet;
   if (last.timer == &timer) return;
   Place(slot, last);
   Up(slot);
-  Down(last.timer->slot_);
+  Down(slots_[last.place]);
 }
 
 void TimerHeap::RunDue(int64_t now_ns) {
