@@ -179,7 +179,7 @@ class AgentLedger {
   static void ForgetReported(KnownAgent& agent);
   // By the agent's report: evictions of consumers that are behind no more end.
   void EndEvictions(KnownAgent& agent, absl::Duration since_boot);
-  static KnownAgent::Saved SavedOf(const SubscriberRecord& row);
+  static SavedHolding SavedOf(const SubscriberRecord& row);
   void Take(KnownAgent& agent, absl::Duration since_boot, std::vector<SubscriberRecord>& rows);
   void TakeEvictions(KnownAgent& agent, std::vector<SubscriberRecord>& rows);
   void AddForgotten(const KnownAgent& agent);

@@ -30,7 +30,7 @@ void AgentLedger::Restore(std::vector<SubscriberRecord> rows) {
   }
 }
 
-KnownAgent::Saved AgentLedger::SavedOf(const SubscriberRecord& row) {
+SavedHolding AgentLedger::SavedOf(const SubscriberRecord& row) {
   return {row.trust_version, row.authority_id, row.takes_key, row.certificate_expires};
 }
 
@@ -65,7 +65,7 @@ void AgentLedger::Take(KnownAgent& agent, absl::Duration since_boot, std::vector
     agent.differs_at = next;
     by_time_.emplace(next, agent.row.node);
   }
-  KnownAgent::Saved saved = SavedOf(row);
+  SavedHolding saved = SavedOf(row);
   if (!std::exchange(agent.changed, false) && agent.saved == saved) return;
   agent.saved = std::move(saved);
   rows.push_back(std::move(row));

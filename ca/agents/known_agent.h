@@ -19,6 +19,15 @@ namespace meshca {
 // Names one Attach stream; unique within the process.
 enum class AgentStreamId : uint64_t { kNone = 0 };
 
+// What of an agent's row was saved last, as far as reports change it.
+struct SavedHolding {
+  TrustVersion trust_version = 0;
+  std::string authority_id;
+  bool takes_key = false;
+  absl::Time certificate_expires;
+  bool operator==(const SavedHolding&) const = default;
+};
+
 // There is one for each node, ten thousand of them: what it holds is kept small.
 struct KnownAgent {
   // What is remembered: of an agent that is attached as it was when its stream began, otherwise as it is. Its trust
@@ -53,15 +62,7 @@ struct KnownAgent {
   bool may_differ = false;                               // its row may be another one than was saved
   bool end_noted = false;                                // it is looked at when its certificates have ended
   absl::Duration differs_at = absl::InfiniteDuration();  // when it is looked at because time alone may change its row
-  // What of its row was saved last, as far as reports change it.
-  struct Saved {
-    TrustVersion trust_version = 0;
-    std::string authority_id;
-    bool takes_key = false;
-    absl::Time certificate_expires;
-    bool operator==(const Saved&) const = default;
-  };
-  std::optional<Saved> saved;
+  std::optional<SavedHolding> saved;
 
   bool attached() const { return stream != AgentStreamId::kNone; }
 };
