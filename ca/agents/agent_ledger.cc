@@ -3,205 +3,25 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/container/flat_hash_set.h"
-#include "absl/strings/ascii.h"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
-#include "ca/spiffe/spiffe_id.h"
+#include "ca/agents/agent_instance.h"
 
 namespace meshca {
-namespace {
-
-constexpr absl::string_view kInstancePrefix = "agent:";
-
-void AddOnce(std::string authority_id, std::vector<std::string>& authorities) {
-  if (std::find(authorities.begin(), authorities.end(), authority_id) != authorities.end()) return;
-  authorities.push_back(std::move(authority_id));
-}
-
-uint64_t Accounted(const HeldReport& report) {
-  uint64_t certificates = 0;
-  for (const HeldUnder& under : report.under) certificates += under.certificates;
-  return certificates;
-}
-
-bool NamesAllBehind(const HeldReport& report) { return report.behind <= report.behind_first.size(); }
-
-// "agent:web-1/4242/ns/default/sa/web".
-std::string ConsumerInstance(absl::string_view node, const BehindConsumer& consumer) {
-  const absl::StatusOr<SpiffeId> id = SpiffeId::Parse(consumer.spiffe_id);
-  return absl::StrCat(AgentInstance(node), "/", consumer.pid, id.ok() ? id->path() : "");
-}
-
-// Its record is not one of the agent itself.
-bool IsConsumer(absl::string_view node, const SubscriberRecord& record) {
-  absl::string_view rest = record.instance;
-  return absl::ConsumePrefix(&rest, absl::StrCat(AgentInstance(node), "/")) && !rest.empty() &&
-         absl::ascii_isdigit(static_cast<unsigned char>(rest.front()));
-}
-
-std::string ConsumerText(const BehindConsumer& consumer) {
-  return absl::StrCat("pid ", consumer.pid, consumer.program.empty() ? "" : " ", consumer.program,
-                      consumer.delivered ? ", delivered and never acknowledged" : "");
-}
-
-}  // namespace
-
-std::string AgentInstance(absl::string_view node) { return absl::StrCat(kInstancePrefix, node); }
-
-struct AgentLedger::Agent {
-  // What is remembered: of an agent that is attached as it was when its stream began, otherwise as it is. Its trust
-  // version is the least that the node held, its authority the one of all certificates, or "" where there are several.
-  SubscriberRecord row;
-  ArrivedAgent info;  // of the stream, or of the last one
-  AgentStreamId stream = AgentStreamId::kNone;
-  std::optional<HeldReport> report;  // the stream's last
-  absl::Duration heard_at;           // when the stream said something last
-  absl::Duration reported_at;
-  absl::Duration comes_back_until;  // until when `row` counts beside the reports
-  std::string own_authority_id;     // of the certificate that the stream showed
-  // Of those that were issued for the agent itself and that no stream has shown yet. It may never get them, or not use
-  // them (a lost answer, a full disk), and it may do so at any time until they end. Each authority once.
-  struct OwnIssued {
-    std::string authority_id;
-    absl::Duration until;  // since boot
-  };
-  std::vector<OwnIssued> own_issued;
-  struct Recent {
-    std::string authority_id;
-    absl::Duration at;
-  };
-  std::vector<Recent> issued;  // the newest certificate under each of a few authorities
-  struct EvictedConsumer {
-    SubscriberRecord row;
-    bool saved = false;
-  };
-  absl::flat_hash_map<std::string, EvictedConsumer> evicted_consumers;  // by instance
-  bool changed = false;                                                 // its row is to be saved
-  std::optional<SubscriberRecord> taken;                                // as it was saved last
-
-  bool attached() const { return stream != AgentStreamId::kNone; }
-};
-
-// What a node holds, as it counts.
-struct AgentLedger::Holding {
-  TrustVersion agent = 0;                // whoever is not listed under a name of its own
-  TrustVersion least = 0;                // everybody
-  std::vector<std::string> authorities;  // each once, the agent's own first; "": certificates of unknown ones
-};
-
-uint64_t AgentLedger::OfEvicted(const Agent& agent, const std::string& authority_id) {
-  if (agent.evicted_consumers.empty()) return 0;
-  return static_cast<uint64_t>(std::count_if(
-      agent.report->behind_first.begin(), agent.report->behind_first.end(), [&](const BehindConsumer& consumer) {
-        return consumer.authority_id == authority_id &&
-               agent.evicted_consumers.contains(ConsumerInstance(agent.row.node, consumer));
-      }));
-}
 
 AgentLedger::AgentLedger(absl::Duration heartbeat) : heartbeat_(heartbeat) {}
 AgentLedger::~AgentLedger() = default;
 
-void AgentLedger::Change(Agent& agent) {
-  if (std::exchange(agent.changed, true)) return;
-  changed_.push_back(agent.row.node);
-}
-
-AgentLedger::Holding AgentLedger::HoldingOf(const Agent& agent, absl::Duration since_boot) const {
-  Holding holding;
-  if (!agent.own_authority_id.empty()) holding.authorities.push_back(agent.own_authority_id);
-  for (const Agent::OwnIssued& issued : agent.own_issued) {
-    if (since_boot < issued.until) AddOnce(issued.authority_id, holding.authorities);
-  }
-  const bool remembered = !agent.attached() || !agent.report.has_value() || since_boot < agent.comes_back_until;
-  if (agent.attached() && agent.report.has_value()) {
-    const HeldReport& report = *agent.report;
-    const TrustVersion own = std::min(report.own_trust_version, published_);
-    const TrustVersion slowest = report.consumers == 0 ? own : std::min(report.trust_version, published_);
-    const bool all_named = NamesAllBehind(report);
-    holding.agent = all_named ? own : std::min(own, slowest);
-    // The slowest consumer may be one that was evicted: then the names say what the others hold.
-    holding.least = all_named && !agent.evicted_consumers.empty() ? own : std::min(own, slowest);
-    for (const BehindConsumer& consumer : report.behind_first) {
-      if (agent.evicted_consumers.contains(ConsumerInstance(agent.row.node, consumer))) continue;
-      holding.least = std::min(holding.least, consumer.trust_version);
-    }
-    for (const HeldUnder& under : report.under) {
-      if (under.certificates > OfEvicted(agent, under.authority_id)) AddOnce(under.authority_id, holding.authorities);
-    }
-    if (Accounted(report) < report.certificates) AddOnce("", holding.authorities);
-    for (const Agent::Recent& recent : agent.issued) {
-      if (recent.at + kReportLag > agent.reported_at) AddOnce(recent.authority_id, holding.authorities);
-    }
-    if (remembered) {
-      holding.agent = std::min(holding.agent, agent.row.trust_version);
-      holding.least = std::min(holding.least, agent.row.trust_version);
-    }
-  } else {
-    holding.agent = agent.row.trust_version;
-    holding.least = agent.row.trust_version;
-    for (const Agent::Recent& recent : agent.issued) AddOnce(recent.authority_id, holding.authorities);
-  }
-  if (remembered && agent.row.takes_key) AddOnce(agent.row.authority_id, holding.authorities);
-  return holding;
-}
-
-SubscriberRecord AgentLedger::RowOf(const Agent& agent, absl::Duration since_boot) const {
-  const Holding holding = HoldingOf(agent, since_boot);
-  SubscriberRecord row = agent.row;
-  row.trust_version = holding.least;
-  row.takes_bundle = true;
-  row.takes_jwt_keys = true;
-  row.takes_key = !holding.authorities.empty();
-  row.authority_id = holding.authorities.size() == 1 ? holding.authorities.front() : "";
-  return row;
-}
-
-void AgentLedger::Restore(std::vector<SubscriberRecord> rows) {
-  std::vector<SubscriberRecord> consumers;
-  for (SubscriberRecord& row : rows) {
-    if (row.kind == kAgentConsumerKind) consumers.push_back(row);
-    if (row.kind != kAgentKind) continue;
-    auto agent = std::make_unique<Agent>();
-    row.connected = false;
-    agent->info.node = row.node;
-    agent->info.spiffe_id = row.spiffe_id;
-    agent->info.peer = row.peer;
-    agent->taken = row;
-    agent->row = std::move(row);
-    std::string node = agent->row.node;
-    agents_.insert_or_assign(std::move(node), std::move(agent));
-  }
-  for (SubscriberRecord& row : consumers) {
-    const auto found = agents_.find(row.node);
-    if (found == agents_.end() || found->second->evicted_consumers.size() >= kEvictedConsumersMax) {
-      forgotten_.push_back(row.instance);
-      continue;
-    }
-    std::string instance = row.instance;
-    found->second->evicted_consumers.emplace(std::move(instance), Agent::EvictedConsumer{std::move(row), true});
-  }
-}
-
-AgentLedger::Agent* AgentLedger::FindByStream(AgentStreamId stream) const {
-  const auto node = streams_.find(stream);
-  if (node == streams_.end()) return nullptr;
-  const auto agent = agents_.find(node->second);
-  return agent == agents_.end() ? nullptr : agent->second.get();
-}
-
 AgentLedger::Attachment AgentLedger::Attach(const ArrivedAgent& info, const Moment& now) {
   Attachment attachment;
-  std::unique_ptr<Agent>& slot = agents_[info.node];
+  std::unique_ptr<KnownAgent>& slot = agents_[info.node];
   const bool known = slot != nullptr;
   if (!known) {
-    slot = std::make_unique<Agent>();
+    slot = std::make_unique<KnownAgent>();
     slot->row.instance = AgentInstance(info.node);
     slot->row.kind = std::string(kAgentKind);
     slot->row.node = info.node;
     slot->row.first_seen = now.time;
   }
-  Agent& agent = *slot;
+  KnownAgent& agent = *slot;
   if (agent.attached()) {
     attachment.displaced = agent.stream;
     Leave(agent.stream, now);
@@ -221,52 +41,50 @@ AgentLedger::Attachment AgentLedger::Attach(const ArrivedAgent& info, const Mome
   row.takes_bundle = true;
   row.takes_jwt_keys = true;
   row.certificate_expires = std::max(row.certificate_expires, info.not_after);
-  agent.info = info;
+  agent.version = info.version;
   agent.own_authority_id = info.authority_id;
   // What is shown is the newest that it has. Where that is none of those issued meanwhile, they are still under way.
   const bool shows_issued =
       std::any_of(agent.own_issued.begin(), agent.own_issued.end(),
-                  [&](const Agent::OwnIssued& issued) { return issued.authority_id == info.authority_id; });
+                  [&](const KnownAgent::OwnIssued& issued) { return issued.authority_id == info.authority_id; });
   if (shows_issued) agent.own_issued.clear();
   agent.report.reset();
-  agent.heard_at = now.since_boot;
   agent.comes_back_until = known && info.fresh_process ? now.since_boot + kComeBack : absl::ZeroDuration();
   agent.stream = AgentStreamId{++last_stream_};
   Change(agent);
-  streams_.emplace(agent.stream, info.node);
+  streams_.emplace(agent.stream, Stream{&agent, now.since_boot});
   attachment.stream = agent.stream;
   return attachment;
 }
 
 bool AgentLedger::Report(AgentStreamId stream, HeldReport report, const Moment& now) {
-  Agent* const agent = FindByStream(stream);
-  if (agent == nullptr || agent->row.IsEvicted()) return false;
-  agent->heard_at = now.since_boot;
-  agent->reported_at = now.since_boot;
-  agent->row.last_seen = now.time;
-  agent->report = std::move(report);
-  EndEvictions(*agent, now.since_boot);
+  const auto found = streams_.find(stream);
+  if (found == streams_.end() || found->second.agent->row.IsEvicted()) return false;
+  found->second.heard_at = now.since_boot;
+  KnownAgent& agent = *found->second.agent;
+  agent.reported_at = now.since_boot;
+  agent.row.last_seen = now.time;
+  // Nothing but a heartbeat: nobody has to look at the agent.
+  const bool news = agent.report != report;
+  if (news) agent.report = std::move(report);
+  if (news || !agent.issued.empty()) MayDiffer(agent);
+  ForgetReported(agent);
+  EndEvictions(agent, now.since_boot);
   return true;
 }
 
-void AgentLedger::EndEvictions(Agent& agent, absl::Duration since_boot) {
-  if (agent.evicted_consumers.empty() || !NamesAllBehind(*agent.report) || since_boot < agent.comes_back_until) return;
-  absl::flat_hash_set<std::string> named;
-  for (const BehindConsumer& consumer : agent.report->behind_first) {
-    named.insert(ConsumerInstance(agent.row.node, consumer));
-  }
-  absl::erase_if(agent.evicted_consumers, [&](const auto& evicted) {
-    if (named.contains(evicted.first)) return false;
-    forgotten_.push_back(evicted.first);
-    return true;
-  });
+// Those that the report knows of count by what it says of them from now on.
+void AgentLedger::ForgetReported(KnownAgent& agent) {
+  std::erase_if(agent.issued,
+                [&](const KnownAgent::Recent& recent) { return recent.at + kReportLag <= agent.reported_at; });
 }
 
 void AgentLedger::Leave(AgentStreamId stream, const Moment& now) {
-  Agent* const agent = FindByStream(stream);
-  streams_.erase(stream);
-  if (agent == nullptr || agent->stream != stream) return;
-  agent->row = RowOf(*agent, now.since_boot);
+  const auto found = streams_.find(stream);
+  if (found == streams_.end()) return;
+  KnownAgent* const agent = found->second.agent;
+  streams_.erase(found);
+  agent->row = RowOf(*agent, published_, now.since_boot);
   agent->row.connected = false;
   agent->row.last_seen = now.time;
   agent->stream = AgentStreamId::kNone;
@@ -275,23 +93,26 @@ void AgentLedger::Leave(AgentStreamId stream, const Moment& now) {
   // The row has it from here on.
   agent->own_authority_id.clear();
   Change(*agent);
+  NoteEnd(*agent);
 }
 
 void AgentLedger::Issued(absl::string_view node, const NodeLeaf& leaf, const Moment& now) {
   const auto found = agents_.find(node);
   if (found == agents_.end()) return;
-  Agent& agent = *found->second;
+  KnownAgent& agent = *found->second;
   agent.row.certificate_expires = std::max(agent.row.certificate_expires, leaf.not_after);
+  MayDiffer(agent);
   if (leaf.own) {
-    std::vector<Agent::OwnIssued>& issued = agent.own_issued;
-    issued.erase(std::remove_if(issued.begin(), issued.end(),
-                                [&](const Agent::OwnIssued& one) { return one.authority_id == leaf.authority_id; }),
-                 issued.end());
+    std::vector<KnownAgent::OwnIssued>& issued = agent.own_issued;
+    issued.erase(
+        std::remove_if(issued.begin(), issued.end(),
+                       [&](const KnownAgent::OwnIssued& one) { return one.authority_id == leaf.authority_id; }),
+        issued.end());
     if (issued.size() >= HeldReport::kUnderMax) issued.erase(issued.begin());
     issued.push_back({leaf.authority_id, now.since_boot + (leaf.not_after - now.time)});
     return;
   }
-  const auto known = std::find_if(agent.issued.begin(), agent.issued.end(), [&](const Agent::Recent& recent) {
+  const auto known = std::find_if(agent.issued.begin(), agent.issued.end(), [&](const KnownAgent::Recent& recent) {
     return recent.authority_id == leaf.authority_id;
   });
   if (known != agent.issued.end()) {
@@ -305,84 +126,11 @@ void AgentLedger::Issued(absl::string_view node, const NodeLeaf& leaf, const Mom
 
 std::vector<AgentStreamId> AgentLedger::FindSilent(absl::Duration since_boot) const {
   std::vector<AgentStreamId> silent;
-  for (const auto& [node, agent] : agents_) {
-    if (agent->attached() && agent->heard_at + heartbeat_ * kHeartbeatsMissed <= since_boot) {
-      silent.push_back(agent->stream);
-    }
+  const absl::Duration heard_before = since_boot - heartbeat_ * kHeartbeatsMissed;
+  for (const auto& [stream, state] : streams_) {
+    if (state.heard_at <= heard_before) silent.push_back(stream);
   }
   return silent;
-}
-
-AgentStreamId AgentLedger::Forget(absl::string_view node) {
-  const auto found = agents_.find(node);
-  if (found == agents_.end()) return AgentStreamId::kNone;
-  const AgentStreamId stream = found->second->stream;
-  AddForgotten(*found->second);
-  streams_.erase(stream);
-  agents_.erase(found);
-  return stream;
-}
-
-void AgentLedger::ForgetEnded(absl::Time now, absl::Duration skew) {
-  absl::erase_if(agents_, [&](const auto& one) {
-    const Agent& agent = *one.second;
-    if (agent.attached() || agent.row.certificate_expires + skew > now) return false;
-    AddForgotten(agent);
-    return true;
-  });
-}
-
-void AgentLedger::AddForgotten(const Agent& agent) {
-  forgotten_.push_back(agent.row.instance);
-  for (const auto& [instance, evicted] : agent.evicted_consumers) forgotten_.push_back(instance);
-}
-
-AgentLedger::Evictions AgentLedger::Evict(absl::FunctionRef<bool(const SubscriberRecord&)> chosen, const Moment& now) {
-  Evictions evictions;
-  for (auto& [node, agent] : agents_) {
-    if (agent->row.IsEvicted()) continue;
-    std::vector<SubscriberRecord> records;
-    AddRecords(*agent, now.since_boot, records);
-    bool whole = false;
-    for (SubscriberRecord& record : records) {
-      if (record.IsEvicted() || !chosen(record)) continue;
-      if (!IsConsumer(node, record)) {
-        whole = true;
-        continue;
-      }
-      if (agent->evicted_consumers.size() >= kEvictedConsumersMax) continue;
-      record.evicted_at = now.time;
-      SubscriberRecord& row = agent->evicted_consumers[record.instance].row;
-      std::erase(forgotten_, record.instance);  // of an eviction before that has ended
-      row = record;
-      row.kind = std::string(kAgentConsumerKind);
-      Change(*agent);
-      if (evictions.nodes.empty() || evictions.nodes.back() != node) evictions.nodes.push_back(node);
-      evictions.records.push_back(std::move(record));
-    }
-    if (!whole) continue;
-    if (agent->attached()) evictions.streams.push_back(agent->stream);
-    agent->row = RowOf(*agent, now.since_boot);
-    agent->row.evicted_at = now.time;
-    Change(*agent);
-    evictions.records.push_back(agent->row);
-    if (evictions.nodes.empty() || evictions.nodes.back() != node) evictions.nodes.push_back(node);
-  }
-  return evictions;
-}
-
-void AgentLedger::TakeBackEviction(const std::string& node, absl::Time evicted_at) {
-  const auto found = agents_.find(node);
-  if (found == agents_.end()) return;
-  absl::erase_if(found->second->evicted_consumers, [&](const auto& evicted) {
-    if (evicted.second.row.evicted_at != evicted_at) return false;
-    forgotten_.push_back(evicted.first);  // it may be saved after all
-    return true;
-  });
-  SubscriberRecord& row = found->second->row;
-  if (row.evicted_at != evicted_at) return;
-  row.evicted_at = absl::InfiniteFuture();
-  row.trust_version = 0;
 }
 
 std::vector<AgentLedger::Stale> AgentLedger::FindStale(absl::FunctionRef<bool(absl::string_view)> stale) const {
@@ -400,7 +148,7 @@ std::vector<AgentLedger::Stale> AgentLedger::FindStale(absl::FunctionRef<bool(ab
     one.stream = agent->stream;
     one.own = !agent->own_authority_id.empty() && is_stale(agent->own_authority_id);
     // One that was issued and is not shown: once the agent has a newer one, and shows that, it counts no more.
-    for (const Agent::OwnIssued& issued : agent->own_issued) one.own |= is_stale(issued.authority_id);
+    for (const KnownAgent::OwnIssued& issued : agent->own_issued) one.own |= is_stale(issued.authority_id);
     if (agent->report.has_value()) {
       for (const HeldUnder& under : agent->report->under) {
         if (under.certificates == 0 || !is_stale(under.authority_id)) continue;
@@ -413,64 +161,24 @@ std::vector<AgentLedger::Stale> AgentLedger::FindStale(absl::FunctionRef<bool(ab
   return found;
 }
 
-void AgentLedger::AddRecords(const Agent& agent, absl::Duration since_boot,
-                             std::vector<SubscriberRecord>& records) const {
-  if (!agent.attached() || agent.row.IsEvicted()) {
-    records.push_back(agent.row.IsEvicted() ? agent.row : RowOf(agent, since_boot));
-    return;
-  }
-  const Holding holding = HoldingOf(agent, since_boot);
-  SubscriberRecord own = agent.row;
-  own.trust_version = holding.agent;
-  own.takes_key = !holding.authorities.empty();
-  own.authority_id = holding.authorities.empty() ? "" : holding.authorities.front();
-  records.push_back(own);
-  for (size_t i = 1; i < holding.authorities.size(); ++i) {
-    SubscriberRecord more = own;
-    const std::string& authority_id = holding.authorities[i];
-    more.authority_id = authority_id;
-    more.instance =
-        absl::StrCat(own.instance, "/under/", authority_id.empty() ? "unknown" : authority_id.substr(0, 16));
-    records.push_back(std::move(more));
-  }
-  if (!agent.report.has_value()) return;
-  for (const BehindConsumer& consumer : agent.report->behind_first) {
-    SubscriberRecord behind;
-    behind.instance = ConsumerInstance(agent.row.node, consumer);
-    const auto evicted = agent.evicted_consumers.find(behind.instance);
-    if (evicted != agent.evicted_consumers.end()) behind.evicted_at = evicted->second.row.evicted_at;
-    behind.spiffe_id = consumer.spiffe_id;
-    behind.node = agent.row.node;
-    behind.kind = std::string(kAgentKind);
-    behind.peer = ConsumerText(consumer);
-    behind.connected = true;
-    behind.first_seen = consumer.since;
-    behind.last_seen = agent.row.last_seen;
-    behind.trust_version = std::min(consumer.trust_version, published_);
-    behind.takes_bundle = true;
-    behind.takes_jwt_keys = true;
-    records.push_back(std::move(behind));
-  }
-}
-
 std::vector<SubscriberRecord> AgentLedger::List(absl::Duration since_boot) const {
   std::vector<SubscriberRecord> records;
   records.reserve(agents_.size());
-  for (const auto& [node, agent] : agents_) AddRecords(*agent, since_boot, records);
+  for (const auto& [node, agent] : agents_) AddRecords(*agent, published_, since_boot, records);
   return records;
 }
 
 std::optional<AgentView> AgentLedger::Find(absl::string_view node, absl::Duration since_boot) const {
   const auto found = agents_.find(node);
   if (found == agents_.end()) return std::nullopt;
-  const Agent& agent = *found->second;
+  const KnownAgent& agent = *found->second;
   AgentView view;
   view.node = agent.row.node;
   view.connected = agent.attached();
-  view.version = agent.info.version;
+  view.version = agent.version;
   view.peer = agent.row.peer;
   view.last_seen = agent.row.last_seen;
-  view.trust_version = RowOf(agent, since_boot).trust_version;
+  view.trust_version = RowOf(agent, published_, since_boot).trust_version;
   view.displaced = agent.row.displaced;
   view.displaced_at = agent.row.displaced_at;
   if (agent.report.has_value()) {
@@ -497,45 +205,6 @@ AgentStats AgentLedger::Stats() const {
     stats.behind += agent->report->behind;
   }
   return stats;
-}
-
-std::vector<SubscriberRecord> AgentLedger::TakeChanges(bool reported, absl::Duration since_boot) {
-  std::vector<SubscriberRecord> rows;
-  const auto take = [&](Agent& agent) {
-    TakeEvictions(agent, rows);
-    SubscriberRecord row = agent.row.IsEvicted() ? agent.row : RowOf(agent, since_boot);
-    const bool differs = !agent.taken.has_value() || agent.taken->trust_version != row.trust_version ||
-                         agent.taken->authority_id != row.authority_id || agent.taken->takes_key != row.takes_key ||
-                         agent.taken->certificate_expires != row.certificate_expires;
-    if (!std::exchange(agent.changed, false) && !differs) return;
-    agent.taken = row;
-    rows.push_back(std::move(row));
-  };
-  if (reported) {
-    for (auto& [node, agent] : agents_) take(*agent);
-  } else {
-    for (const std::string& node : changed_) {
-      if (const auto found = agents_.find(node); found != agents_.end()) take(*found->second);
-    }
-  }
-  changed_.clear();
-  return rows;
-}
-
-void AgentLedger::TakeEvictions(Agent& agent, std::vector<SubscriberRecord>& rows) {
-  for (auto& [instance, evicted] : agent.evicted_consumers) {
-    if (!std::exchange(evicted.saved, true)) rows.push_back(evicted.row);
-  }
-}
-
-void AgentLedger::ChangeAgain(const std::vector<SubscriberRecord>& rows) {
-  for (const SubscriberRecord& row : rows) {
-    const auto found = agents_.find(row.node);
-    if (found == agents_.end()) continue;
-    Change(*found->second);
-    const auto evicted = found->second->evicted_consumers.find(row.instance);
-    if (evicted != found->second->evicted_consumers.end()) evicted->second.saved = false;
-  }
 }
 
 }  // namespace meshca

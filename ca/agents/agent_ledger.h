@@ -10,22 +10,18 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "ca/agents/agent_instance.h"
 #include "ca/agents/agent_report.h"
+#include "ca/agents/known_agent.h"
 #include "ca/subscribers/subscriber_instance.h"
 #include "ca/subscribers/subscriber_record.h"
 
 namespace meshca {
-
-// Names one Attach stream; unique within the process.
-enum class AgentStreamId : uint64_t { kNone = 0 };
-
-// SubscriberRecord::instance of the agent of `node`, and IssuanceRecord::instance of what is issued for its node: a
-// rotation then judges those certificates by what the agent reports, and not one by one.
-std::string AgentInstance(absl::string_view node);
 
 // Who has attached, as its certificate and its hello say.
 struct ArrivedAgent {
@@ -89,12 +85,13 @@ struct AgentStats {
 // A consumer that was evicted counts for nothing until its agent, which has to know better by then, names it as behind
 // no more: it has acknowledged, or is gone. That is remembered beside its agent, by a row of its own.
 //
+// Nothing is computed for an agent of which nothing is heard but heartbeats: what has to be looked at is noted where it
+// arises, and by the time at which it will.
+//
 // A value with one owner: no lock, no clock.
 class AgentLedger {
  public:
   static constexpr absl::Duration kComeBack = SubscriberInstance::kComeBack;
-  // A report may have been made before what was issued so shortly before its arrival.
-  static constexpr absl::Duration kReportLag = absl::Seconds(5);
   // So many heartbeats may be missed before an agent counts as gone.
   static constexpr int kHeartbeatsMissed = 3;
 
@@ -108,7 +105,7 @@ class AgentLedger {
   void Restore(std::vector<SubscriberRecord> rows);
 
   // The newest version of what is trusted that was published.
-  void SetTrust(TrustVersion published) { published_ = published; }
+  void SetTrust(TrustVersion published);
 
   struct Attachment {
     AgentStreamId stream = AgentStreamId::kNone;
@@ -168,28 +165,37 @@ class AgentLedger {
   void ChangeAgain(const std::vector<SubscriberRecord>& rows);
 
  private:
-  struct Agent;
-  struct Holding;
+  // One that is open. Once a second all of them are looked at for silence: they lie side by side.
+  struct Stream {
+    KnownAgent* agent;
+    absl::Duration heard_at;
+  };
 
-  Agent* FindByStream(AgentStreamId stream) const;
-  void Change(Agent& agent);
-  Holding HoldingOf(const Agent& agent, absl::Duration since_boot) const;
-  SubscriberRecord RowOf(const Agent& agent, absl::Duration since_boot) const;
-  void AddRecords(const Agent& agent, absl::Duration since_boot, std::vector<SubscriberRecord>& records) const;
-  // How many certificates under the authority its evicted consumers hold.
-  static uint64_t OfEvicted(const Agent& agent, const std::string& authority_id);
+  void Change(KnownAgent& agent);
+  // Something was heard of the agent by which its row may be another one than was saved.
+  void MayDiffer(KnownAgent& agent);
+  // ForgetEnded is to look at it.
+  void NoteEnd(KnownAgent& agent);
+  static void ForgetReported(KnownAgent& agent);
   // By the agent's report: evictions of consumers that are behind no more end.
-  void EndEvictions(Agent& agent, absl::Duration since_boot);
-  void TakeEvictions(Agent& agent, std::vector<SubscriberRecord>& rows);
-  void AddForgotten(const Agent& agent);
+  void EndEvictions(KnownAgent& agent, absl::Duration since_boot);
+  static SavedHolding SavedOf(const SubscriberRecord& row);
+  void Take(KnownAgent& agent, absl::Duration since_boot, std::vector<SubscriberRecord>& rows);
+  void TakeEvictions(KnownAgent& agent, std::vector<SubscriberRecord>& rows);
+  void AddForgotten(const KnownAgent& agent);
 
   const absl::Duration heartbeat_;
   TrustVersion published_ = 0;
   uint64_t last_stream_ = 0;
-  absl::flat_hash_map<std::string, std::unique_ptr<Agent>> agents_;  // by node
-  absl::flat_hash_map<AgentStreamId, std::string> streams_;          // the node of each
-  std::vector<std::string> changed_;    // nodes whose rows are to be saved, each once; some may be forgotten by now
-  std::vector<std::string> forgotten_;  // TakeForgotten
+  absl::flat_hash_map<std::string, std::unique_ptr<KnownAgent>> agents_;  // by node
+  absl::flat_hash_map<AgentStreamId, Stream> streams_;
+  // Nodes by what is to be done about their rows; some may be forgotten by now.
+  std::vector<std::string> changed_;     // to be saved, each once
+  std::vector<std::string> may_differ_;  // to be looked at, each once
+  bool all_may_differ_ = false;
+  absl::btree_set<std::pair<absl::Duration, std::string>> by_time_;  // to be looked at then: KnownAgent::differs_at
+  absl::btree_set<std::pair<absl::Time, std::string>> ends_;         // their certificates end then: ForgetEnded
+  std::vector<std::string> forgotten_;                               // TakeForgotten
 };
 
 }  // namespace meshca

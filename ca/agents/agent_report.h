@@ -21,12 +21,14 @@ struct BehindConsumer {
   absl::Time since;                // since when it is behind
   bool delivered = false;          // written to it, and never acknowledged
   std::string authority_id;  // of the certificate that it holds in place of a newer one, counted in `under`; or ""
+  bool operator==(const BehindConsumer&) const = default;
 };
 
 // Certificates that the node holds under one authority.
 struct HeldUnder {
   std::string authority_id;
   uint64_t certificates = 0;
+  bool operator==(const HeldUnder&) const = default;
 };
 
 // A value. It is the agent's own word: what of it is believed says AgentLedger.
@@ -42,6 +44,7 @@ struct HeldReport {
   std::vector<BehindConsumer> behind_first;  // at most kBehindMax of them
   uint64_t certificates = 0;                 // held for workloads
   std::vector<HeldUnder> under;              // who signed them; at most kUnderMax
+  bool operator==(const HeldReport&) const = default;
 };
 
 }  // namespace meshca

@@ -39,11 +39,26 @@ absl::Duration SerialExecutor::RunDuties() {
   return wait;
 }
 
+bool SerialExecutor::RunTicks(bool all, absl::Duration& wait) {
+  bool ran = false;
+  for (Tick& tick : ticks_) {
+    const absl::Duration now = clock_.SinceBoot();
+    if (!all && now - tick.ran_at < tick.every) {
+      wait = std::min(wait, tick.every - (now - tick.ran_at));
+      continue;
+    }
+    tick.ran_at = now;
+    tick.run();
+    ran = true;
+  }
+  return ran;
+}
+
 void SerialExecutor::RunRounds() {
-  absl::Duration ticked = clock_.SinceBoot();
+  for (Tick& tick : ticks_) tick.ran_at = clock_.SinceBoot();
   while (true) {
     std::vector<Work> work;
-    bool tick;
+    bool woken;
     {
       MutexLock lock(mutex_);
       if (queue_.empty() && stopping_) {
@@ -51,18 +66,13 @@ void SerialExecutor::RunRounds() {
         return;
       }
       work = std::exchange(queue_, {});
-      tick = std::exchange(woken_, false) || clock_.SinceBoot() - ticked >= kTick;
+      woken = std::exchange(woken_, false);
       nudged_ = false;
     }
     absl::Duration wait = RunDuties();
     for (Work& piece : work) std::move(piece)();
-    if (tick) {
-      ticked = clock_.SinceBoot();
-      for (const auto& run : ticks_) run();
-    }
-    // Work may have changed what a duty sees: another round, which finds that out.
-    if (tick || !work.empty()) continue;
-    wait = std::min(wait, kTick - (clock_.SinceBoot() - ticked));
+    // Ticks and work may have changed what a duty sees: another round, which finds that out.
+    if (RunTicks(woken, wait) || !work.empty()) continue;
     MutexLock lock(mutex_);
     if (!queue_.empty() || nudged_ || woken_ || stopping_) continue;
     changed_.WaitFor(mutex_, std::max(wait, absl::Milliseconds(1)));

@@ -22,7 +22,7 @@ class SerialExecutor {
 
   // A duty is looked after at least this often: a clock that jumps goes unseen no longer.
   static constexpr absl::Duration kLook = absl::Seconds(1);
-  // Time between two ticks.
+  // Time between two ticks, where nothing else is said.
   static constexpr absl::Duration kTick = absl::Seconds(5);
 
   // `clock` outlives the executor.
@@ -33,8 +33,11 @@ class SerialExecutor {
   // so that whoever gives work knows that the duty has seen everything before it. Returns after how long it wants to
   // run again at the latest; any time up to kLook is kept.
   void AddDuty(std::function<absl::Duration()> duty) { duties_.push_back(std::move(duty)); }
-  // Before Start. `tick` runs on the thread every kTick, and whenever Wake was called.
-  void OnTick(std::function<void()> tick) { ticks_.push_back(std::move(tick)); }
+  // Before Start. `tick` runs on the thread each time that `every` has passed, however many rounds there were
+  // meanwhile, and whenever Wake was called. It is for what costs too much to be done in every round.
+  void OnTick(std::function<void()> tick, absl::Duration every = kTick) {
+    ticks_.push_back({std::move(tick), every, {}});
+  }
 
   void Start();
 
@@ -50,12 +53,20 @@ class SerialExecutor {
   void Shutdown();
 
  private:
+  struct Tick {
+    std::function<void()> run;
+    absl::Duration every;
+    absl::Duration ran_at;  // since boot
+  };
+
   void RunRounds();
   absl::Duration RunDuties();
+  // Those that are due, or all. Whether there were any; if not, `wait` is until the next one at the most.
+  bool RunTicks(bool all, absl::Duration& wait);
 
   const Clock& clock_;
   std::vector<std::function<absl::Duration()>> duties_;
-  std::vector<std::function<void()>> ticks_;
+  std::vector<Tick> ticks_;
   std::thread thread_;
 
   Mutex mutex_;

@@ -206,6 +206,8 @@ void ServerStream::TakeData(size_t bytes, std::string& out) {
   }
   if (done == 0) return;
   out_.erase(out_.begin(), out_.begin() + static_cast<ptrdiff_t>(done));
+  // What several messages at once took up is nobody's any more: most streams send one now and then, for months.
+  if (out_.empty()) out_.shrink_to_fit();
   connection_->OnMessagesGone(done);
   if (blocked_ && out_.empty()) {
     blocked_ = false;

@@ -27,8 +27,7 @@ class Timer {
  private:
   friend class TimerHeap;
   static constexpr uint32_t kNotSet = std::numeric_limits<uint32_t>::max();
-  int64_t due_ns_ = 0;
-  uint32_t slot_ = kNotSet;
+  uint32_t place_ = kNotSet;  // in TimerHeap::slots_
 };
 
 // A binary heap of borrowed timers. Times are nanoseconds of the monotonic clock. One thread.
@@ -40,17 +39,27 @@ class TimerHeap {
   void Set(Timer& timer, int64_t due_ns);
   void Cancel(Timer& timer);
 
-  int64_t next_due() const { return heap_.empty() ? kNever : heap_[0]->due_ns_; }
+  int64_t next_due() const { return heap_.empty() ? kNever : heap_[0].due_ns; }
   // Takes out and runs each timer due at `now_ns`.
   void RunDue(int64_t now_ns);
   size_t size() const { return heap_.size(); }
 
  private:
-  void Place(size_t slot, Timer* timer);
+  // What the heap moves lies side by side. A timer lies in its connection, which nobody may have touched for a while:
+  // to read its time there, or to write down where it is, would be a miss of the cache for each step.
+  struct Entry {
+    int64_t due_ns;
+    Timer* timer;
+    uint32_t place;
+  };
+
+  void Place(size_t slot, const Entry& entry);
   void Up(size_t slot);
   void Down(size_t slot);
 
-  std::vector<Timer*> heap_;
+  std::vector<Entry> heap_;
+  std::vector<uint32_t> slots_;  // by Timer::place_: where in heap_
+  std::vector<uint32_t> free_;   // places that no timer has
 };
 
 }  // namespace meshca::rpc

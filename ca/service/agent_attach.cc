@@ -1,6 +1,7 @@
 #include "ca/service/agent_attach.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -108,10 +109,21 @@ class AgentAttach::Link final : public AgentLink, public EntriesFeed::Listener {
   const rpc::TypedStreamHandle<AgentAttach> stream_;
 };
 
+// An agent stays attached for months, and is one of ten thousand: of who it is nothing is kept but its node.
+struct AgentAttach::Arrival {
+  AgentCaller agent;
+  std::optional<v1::AttachHello> hello;
+  uint32_t protocol_version = 0;
+  std::optional<HeldReport> early;  // came while the agent was being judged
+};
+
 AgentAttach::AgentAttach(rpc::Stream& stream, AgentStreams& streams, AgentCaller agent)
-    : stream_(stream), streams_(streams), agent_(std::move(agent)) {
+    : stream_(stream), streams_(streams), node_(agent.node), arrival_(std::make_unique<Arrival>()) {
+  arrival_->agent = std::move(agent);
   number_ = streams_.Add(rpc::TypedStreamHandle<AgentAttach>(stream_, *this));
 }
+
+AgentAttach::~AgentAttach() = default;
 
 void AgentAttach::OnMessage(absl::string_view bytes) {
   if (ended_) return;
@@ -129,25 +141,27 @@ void AgentAttach::OnMessage(absl::string_view bytes) {
 }
 
 void AgentAttach::OnHello(const v1::AttachHello& hello) {
-  if (hello_.has_value()) return End(Garbage("a second hello"));
+  if (arrival_ == nullptr || arrival_->hello.has_value()) return End(Garbage("a second hello"));
   const absl::StatusOr<uint32_t> version = AgreeOnProtocol(hello.protocol_version());
   if (!version.ok()) return End(version.status());
-  protocol_version_ = *version;
-  hello_ = hello;
-  hello_->set_agent_version(VersionText(hello.agent_version()));
+  arrival_->protocol_version = *version;
+  arrival_->hello = hello;
+  arrival_->hello->set_agent_version(VersionText(hello.agent_version()));
   streams_.Greeted(number_);
   Judge();
 }
 
 // The certificate was believed by its path; whether it was issued, and not taken back, is in the database.
 void AgentAttach::Judge() {
-  auto verdict = [this_handle = rpc::TypedStreamHandle<AgentAttach>(stream_, *this), agent = agent_,
-                  gate = streams_.parts().gate, registry = streams_.parts().registry]() mutable {
-    const uint64_t verdicts = registry->verdicts();
-    this_handle.Post(
-        [verdicts, judged = gate->Judge(agent)](AgentAttach& stream) { stream.OnJudged(judged, verdicts); });
+  auto verdict = [this_handle = rpc::TypedStreamHandle<AgentAttach>(stream_, *this), agent = arrival_->agent,
+                  parts = streams_.parts()]() mutable {
+    const uint64_t verdicts = parts.registry->verdicts();
+    const absl::Status judged = parts.gate->Judge(agent);
+    // Whoever attaches asks for its certificates next.
+    if (judged.ok()) parts.shares->RememberServed(agent, verdicts, parts.clock->SinceBoot());
+    this_handle.Post([verdicts, judged](AgentAttach& stream) { stream.OnJudged(judged, verdicts); });
   };
-  if (const absl::Status room = streams_.parts().workers->Submit(agent_.node, std::move(verdict)); !room.ok()) {
+  if (const absl::Status room = streams_.parts().workers->Submit(node_, std::move(verdict)); !room.ok()) {
     End(room);
   }
 }
@@ -159,23 +173,23 @@ void AgentAttach::OnJudged(const absl::Status& verdict, uint64_t verdicts) {
 }
 
 void AgentAttach::Start(uint64_t verdicts) {
-  if (!early_.has_value() && !Charge(0)) return;
+  if (!arrival_->early.has_value() && !Charge(0)) return;
   const AgentStreams::Parts& parts = streams_.parts();
+  const AgentCaller& agent = arrival_->agent;
+  const v1::AttachHello& hello = *arrival_->hello;
   ArrivedAgent arrived;
-  arrived.node = agent_.node;
-  arrived.spiffe_id = agent_.id.uri();
-  arrived.peer = agent_.peer_address;
-  arrived.version = hello_->agent_version();
-  arrived.protocol_version = protocol_version_;
-  arrived.fresh_process = hello_->entries_revision() == 0;
-  if (!agent_.certificate->authority_ids.empty()) arrived.authority_id = agent_.certificate->authority_ids.front();
-  arrived.not_after = agent_.certificate->leaf.validity().not_after;
+  arrived.node = node_;
+  arrived.spiffe_id = agent.id.uri();
+  arrived.peer = agent.peer_address;
+  arrived.version = hello.agent_version();
+  arrived.protocol_version = arrival_->protocol_version;
+  arrived.fresh_process = hello.entries_revision() == 0;
+  if (!agent.certificate->authority_ids.empty()) arrived.authority_id = agent.certificate->authority_ids.front();
+  arrived.not_after = agent.certificate->leaf.validity().not_after;
   const AgentStreams::Trust trust = streams_.trust();
-  if (hello_->trust_version() > trust.version) {
+  if (hello.trust_version() > trust.version) {
     LogWarning("an agent was told a higher trust version than this CA has; it refuses ours until they are higher",
-               {{"node", agent_.node},
-                {"told", absl::StrCat(hello_->trust_version())},
-                {"ours", absl::StrCat(trust.version)}});
+               {{"node", node_}, {"told", absl::StrCat(hello.trust_version())}, {"ours", absl::StrCat(trust.version)}});
   }
   const auto link = std::make_shared<Link>(rpc::TypedStreamHandle<AgentAttach>(stream_, *this));
   member_ = parts.registry->Attach(arrived, link, verdicts);
@@ -183,24 +197,25 @@ void AgentAttach::Start(uint64_t verdicts) {
   if (!member_) return Judge();
   // Always the first message: whatever else there is to say waits behind it, and what the registry has just ordered
   // comes by a post.
-  orders_.push_back(rpc::Frame(WelcomeMessage(protocol_version_, parts.registry->heartbeat(), parts.delivered_after,
-                                              parts.clock->BelievedNow())));
-  if (early_.has_value()) member_.Report(*std::exchange(early_, std::nullopt));
+  orders_.push_back(rpc::Frame(WelcomeMessage(arrived.protocol_version, parts.registry->heartbeat(),
+                                              parts.delivered_after, parts.clock->BelievedNow())));
+  if (arrival_->early.has_value()) member_.Report(*std::move(arrival_->early));
   std::shared_ptr<const NodeEntries> entries;
-  subscription_ = parts.entries->Subscribe(agent_.node, link, &entries);
-  if (hello_->entries_revision() != entries->revision()) {
-    entries_ = std::make_shared<const EntriesUpdate>(WholeOf(std::move(entries), agent_.node));
+  subscription_ = parts.entries->Subscribe(node_, link, &entries);
+  if (hello.entries_revision() != entries->revision()) {
+    entries_ = std::make_shared<const EntriesUpdate>(WholeOf(std::move(entries), node_));
   }
+  arrival_ = nullptr;
   Pump();
 }
 
 void AgentAttach::OnHeld(const v1::Held& held, size_t bytes) {
-  if (!hello_.has_value()) return End(Garbage("the first message has to be a hello"));
+  if (arrival_ != nullptr && !arrival_->hello.has_value()) return End(Garbage("the first message has to be a hello"));
   absl::StatusOr<HeldReport> report = ReadHeld(held);
   if (!report.ok()) return End(report.status());
   if (!Charge(bytes * kReportFactor)) return;
-  if (!member_) {
-    early_ = *std::move(report);
+  if (arrival_ != nullptr) {
+    arrival_->early = *std::move(report);
     return;
   }
   if (!member_.Report(*std::move(report))) {
@@ -243,9 +258,10 @@ void AgentAttach::Order(rpc::Payload message) {
 
 void AgentAttach::Pump() {
   if (ended_ || !member_) return;
-  for (; !orders_.empty(); orders_.pop_front()) {
-    if (!stream_.Send(orders_.front())) return;
-  }
+  auto unsent = orders_.begin();
+  while (unsent != orders_.end() && stream_.Send(*unsent)) ++unsent;
+  orders_.erase(orders_.begin(), unsent);
+  if (!orders_.empty()) return;
   if (const AgentStreams::Trust trust = streams_.trust(); trust.message != nullptr && trust.version > trust_sent_) {
     if (!stream_.Send(trust.message)) return;
     trust_sent_ = trust.version;
@@ -268,7 +284,7 @@ bool AgentAttach::PumpEntries() {
   entries_messages_ = nullptr;
   entries_ = nullptr;
   if (std::exchange(entries_behind_, false)) {
-    entries_ = std::make_shared<const EntriesUpdate>(WholeOf(streams_.parts().entries->Current(), agent_.node));
+    entries_ = std::make_shared<const EntriesUpdate>(WholeOf(streams_.parts().entries->Current(), node_));
   }
   return true;
 }

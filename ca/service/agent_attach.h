@@ -4,9 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +24,7 @@
 #include "ca/rpc/typed_stream_handle.h"
 #include "ca/service/agent_gate.h"
 #include "ca/service/agent_message.h"
+#include "ca/service/agent_shares.h"
 #include "ca/service/agent_workers.h"
 #include "meshca/agent/v1/agent.pb.h"
 
@@ -40,6 +39,7 @@ class AgentStreams {
     AgentRegistry* registry = nullptr;
     EntriesFeed* entries = nullptr;
     const AgentGate* gate = nullptr;
+    AgentShares* shares = nullptr;    // remembers who was judged and may be served
     AgentWorkers* workers = nullptr;  // where agents are judged
     const JudgedClock* clock = nullptr;
     EntropySource* entropy = nullptr;
@@ -91,6 +91,7 @@ class AgentAttach final : public rpc::StreamHandler {
 
   // `streams` outlives the stream. `agent` is whom its certificate names.
   AgentAttach(rpc::Stream& stream, AgentStreams& streams, AgentCaller agent);
+  ~AgentAttach() override;
 
   void OnMessage(absl::string_view message) override;
   void OnHalfClose() override;
@@ -106,6 +107,7 @@ class AgentAttach final : public rpc::StreamHandler {
 
  private:
   class Link;
+  struct Arrival;
 
   void OnHello(const agent::v1::AttachHello& hello);
   void OnHeld(const agent::v1::Held& held, size_t bytes);
@@ -117,18 +119,16 @@ class AgentAttach final : public rpc::StreamHandler {
 
   rpc::Stream& stream_;
   AgentStreams& streams_;
-  const AgentCaller agent_;
+  const std::string node_;
   uint64_t number_ = 0;
-  std::optional<agent::v1::AttachHello> hello_;
-  uint32_t protocol_version_ = 0;
   bool ended_ = false;
-  std::optional<HeldReport> early_;  // came while the agent was being judged
+  std::unique_ptr<Arrival> arrival_;  // what is known of the agent until it is attached; null from then on
   rpc::TokenBucket messages_;
   AgentRegistry::Member member_;  // set: it is attached
   EntriesFeed::Subscription subscription_;
 
   TrustVersion trust_sent_ = 0;
-  std::deque<rpc::Payload> orders_;  // not sent yet
+  std::vector<rpc::Payload> orders_;  // not sent yet
   // The entries that are being sent; null: none. Those that are for this agent alone are serialised part by part.
   std::shared_ptr<const EntriesUpdate> entries_;
   std::shared_ptr<const EntriesMessages::Messages> entries_messages_;  // null: for this agent alone

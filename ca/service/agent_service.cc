@@ -70,7 +70,7 @@ AgentService::AgentService(Parts parts)
       registry_(*parts.subscribers, *parts.clock, parts.leaf_skew),
       entries_(parts.clock->LikelyNow()),
       gate_(*parts.certificates, *parts.issuances, *parts.nodes),
-      streams_({&registry_, &entries_, &gate_, &workers_, parts.clock, parts.entropy, parts.delivered_after,
+      streams_({&registry_, &entries_, &gate_, &shares_, &workers_, parts.clock, parts.entropy, parts.delivered_after,
                 parts.hello_within}),
       revocations_({&registry_, parts.issuances, parts.nodes, parts.clock}),
       executor_(*parts.clock) {}
@@ -83,11 +83,12 @@ absl::Status AgentService::Start() {
   parts_.authorities->AddListener(
       [this](const std::shared_ptr<const AuthoritySnapshot>& snapshot) { OnAuthorities(snapshot); });
   OnAuthorities(parts_.authorities->Current());
-  executor_.AddDuty([this] {
-    streams_.EndSilent();
-    registry_.Tick();
-    return kTick;
-  });
+  executor_.OnTick(
+      [this] {
+        streams_.EndSilent();
+        registry_.Tick();
+      },
+      kTick);
   executor_.AddDuty([this] {
     revocations_.TellIfDue();
     return kTick;

@@ -103,7 +103,7 @@ class AgentService {
   const AgentRegistry& registry() const { return registry_; }
   AgentServiceStats Stats() const;
   // The periodic duties run now: after a jump of the clock, in tests.
-  void Wake() { executor_.Nudge(); }
+  void Wake() { executor_.Wake(); }
 
   // What AddTo registers; for tests.
   void Join(std::shared_ptr<rpc::Call> call);

@@ -5,7 +5,9 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <random>
 #include <string>
+#include <tuple>
 #include <vector>
 
 namespace meshca {
@@ -246,6 +248,23 @@ TEST(AgentLedger, RemembersWhoLeftWithTheLeastThatItsNodeHeld) {
   EXPECT_THAT(ledger.List(At(22).since_boot), IsEmpty());
 }
 
+TEST(AgentLedger, ForgetsWhoCameBackAndLeftAgainWhenItsLastCertificateHasEnded) {
+  AgentLedger before(kBeat);
+  before.Leave(before.Attach(Agent(), At(0)).stream, At(1));
+  AgentLedger ledger(kBeat);
+  ledger.Restore(before.TakeChanges(false, At(1).since_boot));
+  const auto again = ledger.Attach(Agent(), At(2));
+  ledger.ForgetEnded(kStart + absl::Hours(25), absl::Minutes(10));
+  EXPECT_THAT(ledger.TakeForgotten(), IsEmpty());
+  ledger.Leave(again.stream, At(3));
+  // The answer to a call that it had made before.
+  ledger.Issued("web-1", {"old", kStart + absl::Hours(48), false}, At(4));
+  ledger.ForgetEnded(kStart + absl::Hours(26), absl::Minutes(10));
+  EXPECT_THAT(ledger.TakeForgotten(), IsEmpty());
+  ledger.ForgetEnded(kStart + absl::Hours(49), absl::Minutes(10));
+  EXPECT_THAT(ledger.TakeForgotten(), ElementsAre("agent:web-1"));
+}
+
 TEST(AgentLedger, NeverForgetsWhoIsAttached) {
   AgentLedger ledger(kBeat);
   ledger.Attach(Agent(), At(0));
@@ -339,6 +358,97 @@ TEST(AgentLedger, SavesWhoComesAndLeavesAtOnceAndReportsWhenAsked) {
   EXPECT_THAT(ledger.TakeChanges(true, At(16).since_boot), IsEmpty());
   ledger.ChangeAgain(reported);
   EXPECT_THAT(ledger.TakeChanges(false, At(16).since_boot), SizeIs(1));
+}
+
+TEST(AgentLedger, SavesWhatTimeAloneChanges) {
+  AgentLedger ledger(kBeat);
+  ledger.SetTrust(5);
+  const auto first = ledger.Attach(Agent(), At(0));
+  ledger.Report(first.stream, AllHold(3), At(1));
+  ledger.Leave(first.stream, At(2));
+  ArrivedAgent agent = Agent();
+  agent.fresh_process = true;
+  const auto second = ledger.Attach(agent, At(3));
+  ledger.Report(second.stream, AllHold(5), At(4));
+  ledger.Issued("web-1", {"never shown", kStart + absl::Hours(1), true}, At(4));
+  ASSERT_THAT(ledger.TakeChanges(true, At(4).since_boot), SizeIs(1));
+  EXPECT_THAT(ledger.TakeChanges(true, At(62).since_boot), IsEmpty());
+  // Its consumers had time to come back.
+  const auto back = ledger.TakeChanges(true, At(63).since_boot);
+  ASSERT_THAT(back, SizeIs(1));
+  EXPECT_EQ(back[0].trust_version, 5u);
+  EXPECT_EQ(back[0].authority_id, "");  // two
+  EXPECT_THAT(ledger.TakeChanges(true, At(absl::Minutes(59)).since_boot), IsEmpty());
+  const auto ended = ledger.TakeChanges(true, At(absl::Minutes(61)).since_boot);
+  ASSERT_THAT(ended, SizeIs(1));
+  EXPECT_EQ(ended[0].authority_id, "old");
+}
+
+TEST(AgentLedger, SavesWhatAPublicationMakesOfAnEarlierReport) {
+  AgentLedger ledger(kBeat);
+  ledger.SetTrust(5);
+  const auto attached = ledger.Attach(Agent(), At(0));
+  ledger.Report(attached.stream, AllHold(6), At(1));
+  ASSERT_THAT(ledger.TakeChanges(true, At(1).since_boot), SizeIs(1));
+  ledger.SetTrust(6);
+  const auto rows = ledger.TakeChanges(true, At(2).since_boot);
+  ASSERT_THAT(rows, SizeIs(1));
+  EXPECT_EQ(rows[0].trust_version, 6u);
+}
+
+// What was saved is after each look what it would be if every agent were looked at.
+TEST(AgentLedger, MissesNoRowThatDiffers) {
+  std::mt19937 random(20'260'101);
+  const auto up_to = [&](int max) { return std::uniform_int_distribution<int>(0, max)(random); };
+  AgentLedger ledger(kBeat);
+  TrustVersion published = 5;
+  ledger.SetTrust(published);
+  using Fields = std::tuple<TrustVersion, std::string, bool, absl::Time>;
+  std::map<std::string, SubscriberRecord> saved;
+  const auto fields_of = [](const SubscriberRecord& row) {
+    return Fields(row.trust_version, row.authority_id, row.takes_key, row.certificate_expires);
+  };
+  std::map<std::string, AgentStreamId> streams;
+  const std::vector<std::string> authorities = {"old", "new", "newest"};
+  absl::Duration later;
+  for (int step = 0; step < 20'000; ++step) {
+    later += absl::Milliseconds(up_to(3000));
+    const Moment now = At(later);
+    const std::string node = "web-" + std::to_string(up_to(3));
+    const std::string& authority = authorities[static_cast<size_t>(up_to(2))];
+    switch (up_to(7)) {
+      case 0: {
+        ArrivedAgent agent = Agent(node);
+        agent.authority_id = authority;
+        agent.fresh_process = up_to(1) == 0;
+        streams[node] = ledger.Attach(agent, now).stream;
+        break;
+      }
+      case 1: ledger.Leave(streams[node], now); break;
+      case 2: ledger.Issued(node, {authority, now.time + absl::Seconds(up_to(600)), up_to(1) == 0}, now); break;
+      case 3:
+        if (up_to(20) == 0) ledger.SetTrust(++published);
+        break;
+      case 4:
+        if (up_to(10) == 0) ledger.Evict([&](const SubscriberRecord& row) { return row.node == node; }, now);
+        break;
+      default: {
+        HeldReport report = Under(AllHold(published - 2 + static_cast<TrustVersion>(up_to(3))), 1, {{authority, 1}});
+        if (up_to(3) == 0) report = With(report, {Behind(1, published - 1)}, 1, published - 1);
+        ledger.Report(streams[node], report, now);
+      }
+    }
+    for (SubscriberRecord& row : ledger.TakeChanges(true, now.since_boot)) saved[row.instance] = row;
+    if (up_to(3) > 0) continue;
+    std::vector<SubscriberRecord> all;
+    for (const auto& [instance, row] : saved) {
+      if (row.kind == kAgentKind) all.push_back(row);
+    }
+    ledger.ChangeAgain(all);
+    for (const SubscriberRecord& row : ledger.TakeChanges(false, now.since_boot)) {
+      ASSERT_EQ(fields_of(saved.at(row.instance)), fields_of(row)) << row.instance << " at step " << step;
+    }
+  }
 }
 
 TEST(AgentLedger, KnowsAfterARestartWhatANodeHeld) {

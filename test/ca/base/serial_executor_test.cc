@@ -112,6 +112,29 @@ TEST(SerialExecutor, TicksEveryFiveSecondsSinceBootWhateverTheWallClockSays) {
   EXPECT_EQ(ticks.count(), 1);
 }
 
+TEST(SerialExecutor, ATickRunsOnceInItsOwnTimeHoweverManyRoundsThereAre) {
+  FakeClock clock;
+  AwaitedCounter ticks, slow_ticks, rounds;
+  SerialExecutor executor(clock);
+  executor.OnTick([&] { ticks.Add(); }, absl::Seconds(1));
+  executor.OnTick([&] { slow_ticks.Add(); });
+  executor.AddDuty([&] {
+    rounds.Add();
+    return absl::InfiniteDuration();
+  });
+  executor.Start();
+  Drain(executor);
+  for (int second = 1; second <= 4; ++second) {
+    clock.Advance(absl::Seconds(1));
+    executor.Nudge();
+    ASSERT_TRUE(ticks.Await(second));
+    for (int i = 0; i < 10; ++i) Drain(executor);
+    EXPECT_EQ(ticks.count(), second);
+  }
+  EXPECT_GE(rounds.count(), 40);
+  EXPECT_EQ(slow_ticks.count(), 0);
+}
+
 TEST(SerialExecutor, WakeTicksAtOnce) {
   const FakeClock clock;
   AwaitedCounter first, second;

@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 
+#include <algorithm>
+#include <map>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -148,6 +151,40 @@ TEST(TimerHeap, FiresInOrderWhateverWasMovedAndCancelled) {
   heap.RunDue(kCount);
   EXPECT_EQ(heap.size(), 0u);
   EXPECT_EQ(heap.next_due(), TimerHeap::kNever);
+}
+
+// Timers come and go in any order, as connections do.
+TEST(TimerHeap, FiresEachAtItsTimeThroughAnyComingAndGoing) {
+  std::mt19937 random(20'260'102);
+  const auto up_to = [&](int max) { return std::uniform_int_distribution<int>(0, max)(random); };
+  TimerHeap heap;
+  std::vector<int> fired;
+  std::vector<NumberedTimer> timers(50);
+  std::map<int, int64_t> due;  // by number
+  for (int i = 0; i < 50; ++i) {
+    timers[i].number = i;
+    timers[i].fired = &fired;
+  }
+  for (int64_t now = 1; now <= 20'000; ++now) {
+    NumberedTimer& timer = timers[static_cast<size_t>(up_to(49))];
+    if (up_to(3) == 0) {
+      heap.Cancel(timer);
+      due.erase(timer.number);
+    } else {
+      due[timer.number] = now + up_to(100);
+      heap.Set(timer, due[timer.number]);
+    }
+    fired.clear();
+    heap.RunDue(now);
+    std::vector<int> expected;
+    for (const auto& [number, at] : due) {
+      if (at <= now) expected.push_back(number);
+    }
+    std::sort(fired.begin(), fired.end());
+    ASSERT_EQ(fired, expected) << "at " << now;
+    for (const int number : expected) due.erase(number);
+    ASSERT_EQ(heap.size(), due.size());
+  }
 }
 
 constexpr int64_t kSecond = 1'000'000'000;

@@ -395,6 +395,28 @@ TEST_F(AgentAttachTest, AttachesAnAgentThatWasJudgedWhileAnotherNodeWasBanned) {
   EXPECT_TRUE(Record("agent:web-1").has_value());
 }
 
+// A thousand nodes that start at once are looked up in the inventory a thousand times, and not two thousand times.
+TEST_F(AgentAttachTest, JudgesAnAgentOnceThatAttachesAndAsksForCertificates) {
+  const HeldIdentity agent = Joined("web-1");
+  Joined("web-2");
+  const RegistrationEntry web = AddEntry("web", "/web", {"web-1"});
+  std::atomic<int> judged = 0;
+  issuances.before_judged = [&](const PresentedCertificate&) { ++judged; };
+  Attached(agent);
+  const HeldIdentity workload;
+  EXPECT_EQ(judged, 1);
+  ASSERT_THAT(Sign(agent, {Wants(workload, web)}), IsOk());
+  EXPECT_EQ(judged, 1);
+  // Whatever is taken back from anybody: that verdict is outdated.
+  ASSERT_THAT(store.BanNode("web-2", "stolen from the rack", Audit()), IsOk());
+  ASSERT_THAT(service->RevokedChanged(), IsOk());
+  ASSERT_THAT(Sign(agent, {Wants(workload, web)}), IsOk());
+  EXPECT_EQ(judged, 2);
+  clock.Advance(AgentShares::kVerdictLasts);
+  ASSERT_THAT(Sign(agent, {Wants(workload, web)}), IsOk());
+  EXPECT_EQ(judged, 3);
+}
+
 TEST_F(AgentAttachTest, TellsAgainByItselfWhatCouldNotBeTold) {
   const HeldIdentity agent = Joined("web-1");
   const auto stream = Attached(agent);
