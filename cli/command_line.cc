@@ -21,9 +21,10 @@ namespace {
 constexpr char kUsage[] = "USAGE";
 
 // In the order of the help text.
-constexpr AddCommand kCommands[] = {AddServe, AddAgent,  AddStatus, AddCheck, AddRequest, AddRoot,       AddCert,
-                                    AddToken, AddNode,   AddEntry,  AddJwt,   AddBundle,  AddSubscriber, AddWorkload,
-                                    AddSds,   AddHealth, AddConfig, AddDb,    AddAudit,   AddCompletion, AddVersion};
+constexpr AddCommand kCommands[] = {AddServe,      AddAgent,    AddStatus,     AddCheck,  AddRequest, AddRoot,
+                                    AddCert,       AddToken,    AddNode,       AddEntry,  AddJwt,     AddBundle,
+                                    AddSubscriber, AddWorkload, AddSds,        AddHealth, AddConfig,  AddKek,
+                                    AddDb,         AddAudit,    AddCompletion, AddVersion};
 
 void AddGlobalOptions(CLI::App& root, Session& session) {
   const std::string group = "Global options (anywhere on the line)";

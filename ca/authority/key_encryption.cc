@@ -104,12 +104,16 @@ std::string WrongLength(absl::string_view key) {
 
 }  // namespace
 
+absl::StatusOr<SecretBytes> KeyEncryption::MakeKey() {
+  std::string fresh(kKeyBytes, '\0');
+  if (RAND_priv_bytes(Bytes(fresh), static_cast<int>(fresh.size())) != 1) return OpenSslError("RAND_priv_bytes");
+  return SecretBytes(std::move(fresh));
+}
+
 absl::StatusOr<KeyEncryption> KeyEncryption::FromFile(const std::string& path, bool create) {
   auto bytes = ReadFile(path, kKeyFileBytesMax, FileSecrecy::kSecret);
   if (create && absl::IsNotFound(bytes.status())) {
-    std::string fresh(kKeyBytes, '\0');
-    if (RAND_priv_bytes(Bytes(fresh), static_cast<int>(fresh.size())) != 1) return OpenSslError("RAND_priv_bytes");
-    SecretBytes key(std::move(fresh));
+    MESHCA_ASSIGN_OR_RETURN(const SecretBytes key, MakeKey());
     absl::Status made = CreatePrivateFile(path, key.reveal());
     if (!made.ok() && !absl::IsAlreadyExists(made)) return Annotate(made, "key-encryption key");
     bytes = ReadFile(path, kKeyFileBytesMax, FileSecrecy::kSecret);

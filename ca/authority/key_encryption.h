@@ -21,6 +21,8 @@ class KeyEncryption {
   // Errors name the file: NotFound, PermissionDenied (others can read it; the message has the chmod command),
   // InvalidArgument (wrong size).
   static absl::StatusOr<KeyEncryption> FromFile(const std::string& path, bool create);
+  // The bytes of a new key, as the file has them. Internal: OpenSSL gives no random bytes.
+  static absl::StatusOr<SecretBytes> MakeKey();
   // For tests and derived uses. `key` is 32 bytes.
   static absl::StatusOr<KeyEncryption> FromKey(SecretBytes key);
 

@@ -31,6 +31,7 @@ void AddSds(CLI::App& root, Session& session);
 void AddWorkload(CLI::App& root, Session& session);
 void AddHealth(CLI::App& root, Session& session);
 void AddConfig(CLI::App& root, Session& session);
+void AddKek(CLI::App& root, Session& session);
 void AddDb(CLI::App& root, Session& session);
 void AddAudit(CLI::App& root, Session& session);
 void AddCompletion(CLI::App& root, Session& session);

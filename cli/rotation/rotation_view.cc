@@ -11,6 +11,7 @@
 #include "ca/base/printable.h"
 #include "ca/base/utc_text.h"
 #include "ca/service/proto_time.h"
+#include "ca/subscribers/subscriber_record.h"
 #include "cli/terminal/output.h"
 #include "cli/terminal/people_time.h"
 #include "cli/terminal/progress_bar.h"
@@ -144,8 +145,20 @@ std::string HoldsText(const v1::Laggard& laggard, const v1::RotationStatus& stat
   return wanted > laggard.bundle_sequence() ? absl::StrCat(holds, ", needs ", wanted) : holds;
 }
 
+// An object that the roots are published in, and nobody who is connected.
+bool IsPublished(const v1::Laggard& laggard) { return laggard.via() == kPublishedKind; }
+
+std::string WhoText(const v1::Laggard& laggard) {
+  if (IsPublished(laggard)) return laggard.instance();
+  std::string who = laggard.spiffe_id().empty() ? "(no identity)" : laggard.spiffe_id();
+  if (!laggard.node().empty()) absl::StrAppend(&who, " on ", laggard.node());
+  if (!laggard.instance().empty()) absl::StrAppend(&who, " (", laggard.instance(), ")");
+  return who;
+}
+
 std::string ReasonText(const v1::Laggard& laggard, const v1::RotationStatus& status) {
   if (laggard.reason() == "not-acknowledged") return HoldsText(laggard, status);
+  if (laggard.reason() == "rejected" && IsPublished(laggard)) return "not as it should be";
   if (laggard.reason() == "rejected") return absl::StrCat("rejected the bundle, ", HoldsText(laggard, status));
   if (laggard.reason() == "old-key") {
     return laggard.serial().empty() ? std::string("has not acknowledged a key under the new root")
@@ -189,10 +202,7 @@ std::string ShortId(absl::string_view id) { return id.empty() ? "-" : ShortenHex
 
 std::string LaggardLine(const v1::Laggard& laggard, const v1::RotationStatus& status) {
   const absl::Time now = ToTime(status.now());
-  std::string line = laggard.spiffe_id().empty() ? "(no identity)" : laggard.spiffe_id();
-  if (!laggard.node().empty()) absl::StrAppend(&line, " on ", laggard.node());
-  if (!laggard.instance().empty()) absl::StrAppend(&line, " (", laggard.instance(), ")");
-  absl::StrAppend(&line, ": ", ReasonText(laggard, status));
+  std::string line = absl::StrCat(WhoText(laggard), ": ", ReasonText(laggard, status));
   if (laggard.has_since()) {
     const absl::Time since = ToTime(laggard.since());
     absl::StrAppend(&line, "; since ", UtcText(since), " (", ShortDuration(now - since), ")");
@@ -200,7 +210,7 @@ std::string LaggardLine(const v1::Laggard& laggard, const v1::RotationStatus& st
   if (laggard.has_until()) {
     const absl::Time until = ToTime(laggard.until());
     absl::StrAppend(&line, "; counts until ", UtcText(until), " (", ShortDuration(until - now), " more)");
-  } else if (laggard.connected()) {
+  } else if (laggard.connected() && !IsPublished(laggard)) {
     absl::StrAppend(&line, "; counts for as long as it is connected");
   }
   if (!laggard.detail().empty()) absl::StrAppend(&line, ": ", laggard.detail());
@@ -210,6 +220,7 @@ std::string LaggardLine(const v1::Laggard& laggard, const v1::RotationStatus& st
 std::string LaggardAdvice(const v1::Laggard& laggard) {
   // Where the detail is no quotation it is the server's own advice.
   if (laggard.reason() != "rejected" && !laggard.detail().empty()) return "";
+  if (IsPublished(laggard)) return "mend what the API server says; it is written again by itself";
   if (laggard.reason() == "roots-unobserved") {
     return "see to it that it trusts the new root, then: meshca root retire --confirm-external";
   }

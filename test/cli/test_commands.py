@@ -369,3 +369,27 @@ def test_a_program_alone_is_no_proof_of_who_runs_it(server):
     assert "any user who may run unix:path:/usr/bin/true" in alone.stderr and "unix:uid:N" in alone.stderr
     both = ca.cli("entry", "create", WEB, "--selector", "unix:path:/usr/bin/true", "--selector", "unix:uid:1000")
     assert both.stderr == ""
+
+
+def test_a_key_encryption_key_is_made_for_a_server_that_has_no_state_yet(meshca, server, tmp_path):
+    """As a Secret of Kubernetes wants it: before the first start, by a pipe or as a file."""
+    file = tmp_path / "kek"
+    subprocess.run([meshca, "kek", "create", "--out", file], check=True, capture_output=True)
+    assert len(file.read_bytes()) == 32 and file.stat().st_mode & 0o777 == 0o600
+    piped = subprocess.run([meshca, "kek", "create"], check=True, capture_output=True)
+    assert len(piped.stdout) == 32 and piped.stdout != file.read_bytes()
+    again = subprocess.run([meshca, "kek", "create", "--out", file], check=False, capture_output=True, text=True)
+    assert again.returncode == 1 and str(file) in again.stderr
+    master, terminal = os.openpty()
+    shown = subprocess.run([meshca, "kek", "create"], check=False, stdout=terminal, stderr=subprocess.PIPE, text=True)
+    os.close(terminal)
+    os.close(master)
+    assert shown.returncode == 2 and "--out FILE" in shown.stderr
+
+    ca = server("--kek-file", file)
+    assert ca.cli("status").returncode == 0
+    ca.terminate()
+    file.write_bytes(piped.stdout)
+    ca.start(ready=False)
+    wait_until(lambda: not ca.background.running(), 60, ca.log)
+    assert "key" in ca.log()

@@ -192,39 +192,52 @@ v1::Laggard With(const std::string& reason, void (*change)(v1::Laggard&)) {
 }
 INSTANTIATE_TEST_SUITE_P(
     Reasons, LaggardText,
-    testing::Values(LaggardCase{"BeforeTheEndItNeedsTheBundleWithoutTheOldRoot",
-                                With("not-acknowledged", [](v1::Laggard& l) { l.set_bundle_sequence(4); }), "retire",
-                                "holds bundle 4, needs 5", "evict i-1"},
-                    LaggardCase{"WhatAProxySaidIsNoEscapeSequence",
-                                With("rejected",
-                                     [](v1::Laggard& l) {
-                                       l.set_connected(true);
-                                       l.set_bundle_sequence(3);
-                                       l.set_detail("bad\033[2J root");
-                                     }),
-                                "distribute",
-                                "rejected the bundle, holds bundle 3, needs 4; since 2026-01-02 03:01:05 UTC (3 min); "
-                                "counts for as long as it is connected: bad\\u{1b}[2J root",
-                                "look at its log"},
-                    LaggardCase{"OldKey", With("old-key", [](v1::Laggard& l) { l.set_serial("ab12"); }), "drain",
-                                "its key is under the old root, certificate ab12", "evict i-1"},
-                    LaggardCase{"NoKeyYet", With("old-key", [](v1::Laggard&) {}), "drain",
-                                "has not acknowledged a key under the new root", "evict"},
-                    LaggardCase{"ForeignLeaf",
-                                With("live-leaf",
-                                     [](v1::Laggard& l) {
-                                       l.clear_instance();
-                                       l.set_serial("ab12");
-                                       l.set_via("token 77");
-                                     }),
-                                "drain", "spiffe://a.test/web on n1: certificate ab12 of token 77 is not renewed",
-                                "renew it"},
-                    LaggardCase{"RootsElsewhere", With("roots-unobserved", [](v1::Laggard&) {}), "retire",
-                                "takes its key here and its roots elsewhere", "--confirm-external"},
-                    LaggardCase{"AReasonOfANewerServer", With("something-new", [](v1::Laggard&) {}), "drain",
-                                ": something-new;", ""},
-                    LaggardCase{"WithoutAName", With("live-leaf", [](v1::Laggard& l) { l.clear_spiffe_id(); }), "drain",
-                                "(no identity) on n1", ""}),
+    testing::Values(
+        LaggardCase{"BeforeTheEndItNeedsTheBundleWithoutTheOldRoot",
+                    With("not-acknowledged", [](v1::Laggard& l) { l.set_bundle_sequence(4); }), "retire",
+                    "holds bundle 4, needs 5", "evict i-1"},
+        LaggardCase{"WhatAProxySaidIsNoEscapeSequence",
+                    With("rejected",
+                         [](v1::Laggard& l) {
+                           l.set_connected(true);
+                           l.set_bundle_sequence(3);
+                           l.set_detail("bad\033[2J root");
+                         }),
+                    "distribute",
+                    "rejected the bundle, holds bundle 3, needs 4; since 2026-01-02 03:01:05 UTC (3 min); "
+                    "counts for as long as it is connected: bad\\u{1b}[2J root",
+                    "look at its log"},
+        LaggardCase{"OldKey", With("old-key", [](v1::Laggard& l) { l.set_serial("ab12"); }), "drain",
+                    "its key is under the old root, certificate ab12", "evict i-1"},
+        LaggardCase{"NoKeyYet", With("old-key", [](v1::Laggard&) {}), "drain",
+                    "has not acknowledged a key under the new root", "evict"},
+        LaggardCase{"ForeignLeaf",
+                    With("live-leaf",
+                         [](v1::Laggard& l) {
+                           l.clear_instance();
+                           l.set_serial("ab12");
+                           l.set_via("token 77");
+                         }),
+                    "drain", "spiffe://a.test/web on n1: certificate ab12 of token 77 is not renewed", "renew it"},
+        LaggardCase{"RootsElsewhere", With("roots-unobserved", [](v1::Laggard&) {}), "retire",
+                    "takes its key here and its roots elsewhere", "--confirm-external"},
+        LaggardCase{"AnObjectThatCannotBeWritten",
+                    With("rejected",
+                         [](v1::Laggard& l) {
+                           l.set_connected(true);
+                           l.clear_spiffe_id();
+                           l.clear_node();
+                           l.set_instance("ConfigMap web/roots");
+                           l.set_via("published");
+                           l.set_detail("HTTP 403");
+                         }),
+                    "distribute",
+                    "ConfigMap web/roots: not as it should be; since 2026-01-02 03:01:05 UTC (3 min): HTTP 403",
+                    "it is written again by itself"},
+        LaggardCase{"AReasonOfANewerServer", With("something-new", [](v1::Laggard&) {}), "drain", ": something-new;",
+                    ""},
+        LaggardCase{"WithoutAName", With("live-leaf", [](v1::Laggard& l) { l.clear_spiffe_id(); }), "drain",
+                    "(no identity) on n1", ""}),
     [](const auto& info) { return info.param.name; });
 
 TEST(LaggardAdvice, IsTheServersWhereItGaveSome) {
