@@ -29,17 +29,17 @@ namespace meshca {
 
 struct ServiceAccountOptions {
   // Whose tokens these are, as their `iss` says; "": the API server has not said so yet. Any thread.
-  std::function<std::string()> issuer;
-  std::vector<std::string> audiences;  // at least one
+  std::function<std::string()> issuer = {};
+  std::vector<std::string> audiences = {};  // at least one
   ServiceAccountTemplate spiffe_id;
   bool always_review = false;  // ask the API server about every token, however many there are
   // Accounts whose pods may ask on behalf of the pods of their own node.
-  std::vector<AccountName> trusted_node_accounts;
+  std::vector<AccountName> trusted_node_accounts = {};
   // Issuers whose JWTs others judge.
-  std::vector<std::string> other_issuers;
-  AwaitedPods::Options patience;
-  TokenReviewLimits reviews;
-  FairPool::Options pool;
+  std::vector<std::string> other_issuers = {};
+  AwaitedPods::Options patience = {};
+  TokenReviewLimits reviews = {};
+  FairPool::Options pool = {};
 };
 
 // Judges a token by the API server's keys and by the cluster's own pods: its signature, issuer, audience and times as

@@ -27,8 +27,8 @@ struct ClusterOptions {
   ApiServerOptions api_server;
   // Its `issuer` is set here.
   ServiceAccountOptions tokens;
-  std::set<std::string> label_keys;  // of pods, which are kept
-  JwksSourceOptions keys;
+  std::set<std::string> label_keys = {};  // of pods, which are kept
+  JwksSourceOptions keys = {};
 };
 
 // How it stands with the cluster, for `check` and metrics.

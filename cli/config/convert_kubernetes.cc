@@ -7,7 +7,10 @@
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "ca/base/status.h"
+#include "ca/spiffe/trust_domain.h"
 #include "cli/config/convert.h"
 #include "cli/config/kubeconfig.h"
 
@@ -26,6 +29,31 @@ absl::StatusOr<kubernetes::ApiServerOptions> ToApiServer(const v1::Kubernetes& k
       kubernetes::InClusterOptions([](const char* name) -> const char* { return std::getenv(name); });
   if (in_cluster.ok()) return in_cluster;
   return Annotate(in_cluster.status(), "kubernetes.kubeconfig names no file");
+}
+
+absl::StatusOr<ServiceAccountOptions> ToServiceAccounts(const v1::Config& config) {
+  const v1::Kubernetes& kubernetes = config.kubernetes();
+  MESHCA_ASSIGN_OR_RETURN(const TrustDomain trust_domain, TrustDomain::Parse(config.trust_domain()));
+  absl::StatusOr<ServiceAccountTemplate> spiffe_id =
+      ServiceAccountTemplate::Parse(kubernetes.spiffe_id(), trust_domain);
+  if (!spiffe_id.ok()) return Annotate(spiffe_id.status(), "kubernetes.spiffe_id");
+  ServiceAccountOptions options{.spiffe_id = *std::move(spiffe_id)};
+  options.audiences.assign(kubernetes.audiences().begin(), kubernetes.audiences().end());
+  if (options.audiences.empty()) options.audiences = {"istio-ca"};
+  options.always_review = kubernetes.verify() == v1::TOKEN_VERIFICATION_TOKEN_REVIEW;
+  for (const std::string& text : kubernetes.trusted_node_accounts()) {
+    const std::vector<std::string> names = absl::StrSplit(text, '/');
+    if (names.size() != 2 || names[0].empty() || names[1].empty()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "kubernetes.trusted_node_accounts: expects NAMESPACE/ACCOUNT, such as istio-system/ztunnel, not \"", text,
+          "\""));
+    }
+    options.trusted_node_accounts.push_back({names[0], names[1]});
+  }
+  if (options.trusted_node_accounts.empty()) options.trusted_node_accounts = {{"istio-system", "ztunnel"}};
+  MESHCA_ASSIGN_OR_RETURN(const std::vector<JwtIssuer> issuers, ToJwtIssuers(config));
+  for (const JwtIssuer& issuer : issuers) options.other_issuers.push_back(issuer.issuer);
+  return options;
 }
 
 std::vector<PublisherOptions> ToPublishers(const v1::Kubernetes& kubernetes) {

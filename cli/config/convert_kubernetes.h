@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "ca/authn/service_account_authenticator.h"
 #include "ca/kubernetes/api_server_options.h"
 #include "ca/publishing/publisher.h"
 #include "cli/config/value_origin.h"
@@ -18,6 +19,10 @@ bool ServesKubernetes(const Origins& origins);
 // Where the cluster is and who this is to it. FailedPrecondition: no kubeconfig is named, and this is no pod. Errors of
 // ReadKubeconfig.
 absl::StatusOr<kubernetes::ApiServerOptions> ToApiServer(const v1::Kubernetes& kubernetes);
+
+// How tokens of its service accounts are judged; all but their issuer. InvalidArgument names the key: the template of
+// the SPIFFE ID, an account that is no NAMESPACE/ACCOUNT.
+absl::StatusOr<ServiceAccountOptions> ToServiceAccounts(const v1::Config& config);
 
 // In what the roots are published; empty: in nothing.
 std::vector<PublisherOptions> ToPublishers(const v1::Kubernetes& kubernetes);

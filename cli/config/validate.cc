@@ -18,6 +18,7 @@
 #include "ca/spiffe/trust_domain.h"
 #include "ca/x509/dns_name.h"
 #include "cli/config/convert.h"
+#include "cli/config/convert_kubernetes.h"
 #include "cli/config/rules.h"
 #include "cli/config/value.h"
 
@@ -131,6 +132,9 @@ absl::Status Validate(const ResolvedConfig& config) {
              trust_domain.ok() ? &*trust_domain : nullptr, rules);
   }
   CheckPolicy(values, rules);
+  if (ServesKubernetes(config.origins) && trust_domain.ok()) {
+    rules.Check("kubernetes", ToServiceAccounts(values).status());
+  }
   return faults.ToStatus();
 }
 

@@ -28,6 +28,26 @@ std::string RootsPem(const TrustBundle& bundle) {
   return sorted.ToPem();
 }
 
+CheckedFact FactOf(const kubernetes::ClusterReport& report) {
+  CheckedFact fact{"cluster", State::kOk, absl::StrCat(report.api_server, ": ", Counted(report.pods, "pod")), ""};
+  if (!report.watch_error.ok()) {
+    const bool old = report.watch_age > kOld;
+    fact.state = old ? State::kFailed : State::kWarning;
+    absl::StrAppend(&fact.detail, "; not followed at the moment: ", report.watch_error.message());
+    fact.mend =
+        old ? "mend what it names; until then every token is asked about, and new pods get nothing while the API "
+              "server is away"
+            : "mend what it names; it is tried again and again, and what was known goes on counting";
+  } else if (!report.keys.error.empty()) {
+    fact.state = State::kWarning;
+    absl::StrAppend(&fact.detail, "; its keys: ", report.keys.error);
+    fact.mend =
+        "let meshca read the API server's keys (/openid/v1/jwks): the ClusterRole "
+        "system:service-account-issuer-discovery";
+  }
+  return fact;
+}
+
 CheckedFact FactOf(const PublisherStatus& status) {
   CheckedFact fact{absl::StrCat("published ", status.object), State::kOk, "", ""};
   if (status.unserved) {
@@ -54,12 +74,15 @@ absl::StatusOr<std::unique_ptr<KubernetesSide>> KubernetesSide::Open(const confi
                                                                      const JudgedClock& clock, EntropySource& entropy) {
   if (!config::ServesKubernetes(config.origins)) return nullptr;
   const config::v1::Kubernetes& values = config.values.kubernetes();
-  MESHCA_ASSIGN_OR_RETURN(kubernetes::ApiServerOptions options, config::ToApiServer(values));
-  MESHCA_ASSIGN_OR_RETURN(std::unique_ptr<kubernetes::ApiServer> server,
-                          kubernetes::ApiServer::Create(std::move(options)));
-  std::unique_ptr<KubernetesSide> side(new KubernetesSide(std::move(server)));
+  MESHCA_ASSIGN_OR_RETURN(kubernetes::ApiServerOptions api_server, config::ToApiServer(values));
+  MESHCA_ASSIGN_OR_RETURN(ServiceAccountOptions tokens, config::ToServiceAccounts(config.values));
+  MESHCA_ASSIGN_OR_RETURN(
+      std::shared_ptr<kubernetes::Cluster> cluster,
+      kubernetes::Cluster::Open({.api_server = std::move(api_server), .tokens = std::move(tokens)}, clock, entropy));
+  std::unique_ptr<KubernetesSide> side(new KubernetesSide(std::move(cluster)));
   for (PublisherOptions& one : config::ToPublishers(values)) {
-    side->publishers_.push_back(std::make_unique<Publisher>(std::move(one), *side->server_, clock, entropy));
+    side->publishers_.push_back(
+        std::make_unique<Publisher>(std::move(one), side->cluster_->api_server(), clock, entropy));
   }
   return side;
 }
@@ -92,14 +115,13 @@ std::vector<PublisherStatus> KubernetesSide::Published() const {
 }
 
 std::vector<CheckedFact> KubernetesSide::Check() const {
-  std::vector<CheckedFact> facts;
+  std::vector<CheckedFact> facts = {FactOf(Report())};
   for (const PublisherStatus& status : Published()) facts.push_back(FactOf(status));
   return facts;
 }
 
 void KubernetesSide::Shutdown() {
   for (const auto& publisher : publishers_) publisher->Shutdown();
-  server_->Stop();
 }
 
 }  // namespace meshca::cli

@@ -239,6 +239,14 @@ void AddLag(const sds::SdsService& sds, const TrustBundle& bundle, absl::Time no
 }
 
 void AddKubernetes(const KubernetesSide& kubernetes, MetricFamilies& out) {
+  const kubernetes::ClusterReport cluster = kubernetes.Report();
+  out.Gauge("meshca_kubernetes_pods", "Pods of the cluster that are known.", static_cast<double>(cluster.pods));
+  out.Gauge("meshca_kubernetes_pods_age_seconds", "How old what is known of the cluster's pods is; +Inf: nothing yet.",
+            absl::ToDoubleSeconds(cluster.watch_age));
+  out.Counter("meshca_kubernetes_token_reviews_total", "Tokens that the API server was asked about.",
+              static_cast<double>(cluster.token_reviews));
+  out.Counter("meshca_kubernetes_token_signatures_total", "Signatures of service account tokens that were verified.",
+              static_cast<double>(cluster.signatures_verified));
   for (const kubernetes::CallCount& count : kubernetes.Calls()) {
     out.Counter("meshca_kubernetes_calls_total", "Calls of the Kubernetes API that were begun.",
                 static_cast<double>(count.calls), {{"verb", count.verb}, {"resource", count.resource}});
