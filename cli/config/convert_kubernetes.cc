@@ -18,6 +18,8 @@ namespace meshca::config {
 
 bool ServesKubernetes(const Origins& origins) {
   const std::string section = "kubernetes.";
+  // `kubernetes: {}` is on with every default.
+  if (origins.contains("kubernetes")) return true;
   return std::any_of(origins.lower_bound(section), origins.end(), [&](const auto& one) {
     return absl::StartsWith(one.first, section) && one.second.kind != OriginKind::kDefault;
   });
@@ -51,8 +53,6 @@ absl::StatusOr<ServiceAccountOptions> ToServiceAccounts(const v1::Config& config
     options.trusted_node_accounts.push_back({names[0], names[1]});
   }
   if (options.trusted_node_accounts.empty()) options.trusted_node_accounts = {{"istio-system", "ztunnel"}};
-  MESHCA_ASSIGN_OR_RETURN(const std::vector<JwtIssuer> issuers, ToJwtIssuers(config));
-  for (const JwtIssuer& issuer : issuers) options.other_issuers.push_back(issuer.issuer);
   return options;
 }
 

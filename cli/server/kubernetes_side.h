@@ -37,6 +37,9 @@ class KubernetesSide final : public EvidenceSource {
   std::shared_ptr<Authenticator> authenticator() const { return kubernetes::Cluster::AuthenticatorOf(cluster_); }
   const std::shared_ptr<const PodRights>& rights() const { return cluster_->rights(); }
 
+  // Issuers whose JWTs are judged by the configuration's `authenticators`.
+  void SetOtherIssuers(std::vector<std::string> issuers) { cluster_->SetOtherIssuers(std::move(issuers)); }
+
   // Every published object.
   std::vector<SubscriberRecord> List() const override;
 

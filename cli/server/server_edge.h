@@ -32,10 +32,10 @@ namespace meshca::cli {
 // One authenticator chain for each way in. The credentials that need no configuration come with it.
 class Doors {
  public:
-  // `state` outlives it. `kubernetes`: who judges tokens of a cluster; null: there is none. Errors: an issuer's keys or
-  // claim template.
+  // `state` outlives it, and so does `kubernetes`, who judges tokens of a cluster; null: there is none. Errors: an
+  // issuer's keys or claim template.
   static absl::StatusOr<std::unique_ptr<Doors>> Open(const config::ResolvedConfig& config, ServerState& state,
-                                                     const KubernetesSide* kubernetes);
+                                                     KubernetesSide* kubernetes);
 
   // A reload of `authenticators`.
   absl::Status Reload(const config::ResolvedConfig& config);
@@ -59,8 +59,7 @@ class Doors {
   const std::shared_ptr<ClientCertificateAuthenticator> client_certificate_;
   const std::shared_ptr<UnixPeerAuthenticator> unix_peer_;
   const std::shared_ptr<Authenticator> operator_;
-  std::shared_ptr<Authenticator> service_account_;  // null: there is no cluster, like the next
-  std::shared_ptr<const PodRights> pod_rights_;
+  KubernetesSide* kubernetes_ = nullptr;  // null: there is no cluster
   AuthenticatorChain tls_{{}};
   AuthenticatorChain api_{{}};
   AuthenticatorChain sds_;

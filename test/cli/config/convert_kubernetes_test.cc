@@ -35,6 +35,7 @@ TEST_F(ConvertKubernetesTest, IsOffUntilAKeyOfItIsGiven) {
   const ResolvedConfig none = Resolve("trust_domain: a.test\n");
   EXPECT_FALSE(ServesKubernetes(none.origins)) << "its defaults alone turn nothing on";
   EXPECT_TRUE(ToPublishers(none.values.kubernetes()).empty());
+  EXPECT_TRUE(ServesKubernetes(Resolve("kubernetes: {}\n").origins));
   EXPECT_TRUE(ServesKubernetes(Resolve("kubernetes: {mount_delay: 1m}\n").origins));
   EXPECT_TRUE(ServesKubernetes(Resolve("kubernetes: {roots_config_map: {name: roots}}\n").origins));
 }
