@@ -7,9 +7,12 @@
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
+#include "ca/pod_certificates/pod_certificate_terms.h"
 #include "cli/config/convert.h"
 #include "cli/config/kubeconfig.h"
+#include "cli/config/value.h"
 
 namespace meshca::config {
 
@@ -26,6 +29,47 @@ absl::StatusOr<kubernetes::ApiServerOptions> ToApiServer(const v1::Kubernetes& k
       kubernetes::InClusterOptions([](const char* name) -> const char* { return std::getenv(name); });
   if (in_cluster.ok()) return in_cluster;
   return Annotate(in_cluster.status(), "kubernetes.kubeconfig names no file");
+}
+
+absl::StatusOr<std::optional<PodSignerOptions>> ToPodSigner(const v1::Config& config) {
+  const v1::Kubernetes& kubernetes = config.kubernetes();
+  if (kubernetes.signer().empty()) return std::nullopt;
+  MESHCA_ASSIGN_OR_RETURN(const TrustDomain trust_domain, TrustDomain::Parse(config.trust_domain()));
+  MESHCA_ASSIGN_OR_RETURN(ServiceAccountTemplate spiffe_id,
+                          ServiceAccountTemplate::Parse(ServiceAccountTemplate::kDefault, trust_domain));
+  MESHCA_ASSIGN_OR_RETURN(const CertificateProfile profile, ToProfile(config.leaf()));
+  return PodSignerOptions{.signer_name = kubernetes.signer(),
+                          .spiffe_id = std::move(spiffe_id),
+                          .profile = PodCertificateProfile(profile),
+                          .without_policy = kubernetes.signer_without_policy()};
+}
+
+std::vector<std::string> KubernetesWarnings(const v1::Config& config) {
+  std::vector<std::string> warnings;
+  const v1::Kubernetes& kubernetes = config.kubernetes();
+  if (kubernetes.signer().empty()) return warnings;
+  if (const absl::Duration lifetime = ToDuration(config.leaf().lifetime()); lifetime < kPodLifeMin) {
+    warnings.push_back(absl::StrCat(
+        "leaf.lifetime is ", DurationText(lifetime),
+        ", and Kubernetes takes no pod certificate that lives for less than 1h: those of PodCertificateRequests to ",
+        kubernetes.signer(), " live for 1h"));
+  }
+  // An issuing authority is replaced while it outlives the longest leaf by an eighth of its own life.
+  const absl::Duration issuing = ToDuration(config.authority().issuing_lifetime());
+  if (ToDuration(config.leaf().lifetime_max()) + issuing / 8 < kPodLifeMin) {
+    warnings.push_back(absl::StrCat("authority.issuing_lifetime is ", DurationText(issuing),
+                                    ": an issuing authority is replaced less than 1h before it ends, and until then "
+                                    "PodCertificateRequests wait; raise it to 8h"));
+  }
+  for (int i = 0; i < config.policy_size(); ++i) {
+    const absl::Duration longest = ToDuration(config.policy(i).lifetime_max());
+    if (longest == absl::ZeroDuration() || longest >= kPodLifeMin) continue;
+    warnings.push_back(absl::StrCat("policy[", i, "].lifetime_max is ", DurationText(longest),
+                                    ", and Kubernetes takes no pod certificate that lives for less than 1h: "
+                                    "PodCertificateRequests for ",
+                                    config.policy(i).spiffe_id(), " are denied"));
+  }
+  return warnings;
 }
 
 std::vector<PublisherOptions> ToPublishers(const v1::Kubernetes& kubernetes) {

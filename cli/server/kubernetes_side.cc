@@ -48,6 +48,39 @@ CheckedFact FactOf(const PublisherStatus& status) {
   return fact;
 }
 
+CheckedFact FactOf(const PodSignerStatus& status) {
+  CheckedFact fact{absl::StrCat("signer ", status.signer_name), State::kOk, "", ""};
+  fact.detail = absl::StrCat(Counted(status.issued, "pod certificate"), " since the start, ", status.denied,
+                             " denied, ", Counted(status.pending, "request"), " not answered");
+  const auto mend = [&fact](State state, absl::string_view what, std::string how) {
+    fact.state = state;
+    fact.detail = std::string(what);
+    fact.mend = std::move(how);
+  };
+  if (status.unserved) {
+    mend(State::kWarning, "the API server serves no PodCertificateRequests, so none is answered",
+         "turn certificates.k8s.io/v1 (Kubernetes 1.37) or v1beta1 on in the API server, or take kubernetes.signer "
+         "away");
+  } else if (!status.admission.ok()) {
+    const bool missing = absl::IsFailedPrecondition(status.admission);
+    mend(missing ? State::kFailed : State::kWarning,
+         absl::StrCat("no PodCertificateRequest is answered: ", status.admission.message()),
+         missing
+             ? "kubectl apply -f ca/pod_certificates/admission_policy.yaml, or set kubernetes.signer_without_policy "
+               "where something else keeps strangers from creating PodCertificateRequests"
+             : "mend what it names; it is looked for again every few seconds");
+  } else if (!status.watching.ok()) {
+    mend(status.age > kOld ? State::kFailed : State::kWarning,
+         absl::StrCat("requests are not followed at the moment: ", status.watching.message()),
+         "mend what it names; it is tried again and again");
+  } else if (!status.waits.empty()) {
+    fact.state = State::kWarning;
+    absl::StrAppend(&fact.detail, "; one of them: ", status.waits);
+    fact.mend = "mend what it names; it is tried again and again, and the log says more";
+  }
+  return fact;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<KubernetesSide>> KubernetesSide::Open(const config::ResolvedConfig& config,
@@ -64,10 +97,28 @@ absl::StatusOr<std::unique_ptr<KubernetesSide>> KubernetesSide::Open(const confi
   return side;
 }
 
+absl::Status KubernetesSide::AddSigner(const config::v1::Config& config, const Signing& signing, const Clock& clock,
+                                       EntropySource& entropy) {
+  MESHCA_ASSIGN_OR_RETURN(std::optional<PodSignerOptions> options, config::ToPodSigner(config));
+  if (!options.has_value()) return absl::OkStatus();
+  if (pods_ == nullptr) pods_ = std::make_unique<kubernetes::ClusterPods>(*server_, clock, entropy);
+  signer_policy_ = std::make_unique<PodRequestPolicy>(&signing.policy, options->profile.lifetime_min);
+  PipelineOptions pipeline;
+  pipeline.threads = 1;
+  pipeline.policy = signer_policy_.get();
+  signer_pipeline_ = std::make_unique<IssuancePipeline>(options->profile, pipeline, signing.authorities, signing.store,
+                                                        clock, signing.serials);
+  signer_ = std::make_unique<PodCertificateSigner>(
+      *std::move(options),
+      PodCertificateSigner::Parts{*server_, *pods_, signing.authorities, *signer_pipeline_, clock, entropy});
+  return absl::OkStatus();
+}
+
 KubernetesSide::~KubernetesSide() { Shutdown(); }
 
 void KubernetesSide::Start() {
   for (const auto& publisher : publishers_) publisher->Start();
+  if (signer_ != nullptr) signer_->Start();
 }
 
 void KubernetesSide::OnAuthorities(const AuthoritySnapshot& snapshot) {
@@ -91,14 +142,23 @@ std::vector<PublisherStatus> KubernetesSide::Published() const {
   return all;
 }
 
+std::optional<PodSignerStatus> KubernetesSide::Signer() const {
+  if (signer_ == nullptr) return std::nullopt;
+  return signer_->Status();
+}
+
 std::vector<CheckedFact> KubernetesSide::Check() const {
   std::vector<CheckedFact> facts;
   for (const PublisherStatus& status : Published()) facts.push_back(FactOf(status));
+  if (const std::optional<PodSignerStatus> signer = Signer()) facts.push_back(FactOf(*signer));
   return facts;
 }
 
 void KubernetesSide::Shutdown() {
   for (const auto& publisher : publishers_) publisher->Shutdown();
+  if (signer_ != nullptr) signer_->Shutdown();
+  if (signer_pipeline_ != nullptr) signer_pipeline_->Shutdown();
+  if (pods_ != nullptr) pods_->Stop();
   server_->Stop();
 }
 

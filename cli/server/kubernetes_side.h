@@ -3,6 +3,7 @@
 #define MESHCA_CLI_SERVER_KUBERNETES_SIDE_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,7 +12,11 @@
 #include "ca/base/checked_fact.h"
 #include "ca/base/entropy.h"
 #include "ca/base/judged_clock.h"
+#include "ca/issuance/issuance_pipeline.h"
 #include "ca/kubernetes/api_server.h"
+#include "ca/kubernetes/cluster_pods.h"
+#include "ca/pod_certificates/pod_certificate_signer.h"
+#include "ca/pod_certificates/pod_request_policy.h"
 #include "ca/publishing/publisher.h"
 #include "ca/subscribers/evidence_source.h"
 #include "cli/config/resolve.h"
@@ -27,6 +32,16 @@ class KubernetesSide final : public EvidenceSource {
                                                               const JudgedClock& clock, EntropySource& entropy);
   ~KubernetesSide() override;  // Shutdown
 
+  // Before Start, once: answers PodCertificateRequests, where the configuration has a signer. All outlive this one.
+  struct Signing {
+    const AuthoritySnapshots& authorities;
+    IssuanceStore& store;
+    RequestPolicy& policy;
+    EntropySource& serials;
+  };
+  absl::Status AddSigner(const config::v1::Config& config, const Signing& signing, const Clock& clock,
+                         EntropySource& entropy);
+
   void Start();
   // What is trusted has changed, or is told for the first time.
   void OnAuthorities(const AuthoritySnapshot& snapshot);
@@ -39,6 +54,7 @@ class KubernetesSide final : public EvidenceSource {
   // For metrics.
   std::vector<kubernetes::CallCount> Calls() const { return server_->CallCounts(); }
   std::vector<PublisherStatus> Published() const;
+  std::optional<PodSignerStatus> Signer() const;  // nothing: there is none
 
   // Idempotent. Nothing is called any more when it returns.
   void Shutdown();
@@ -48,6 +64,11 @@ class KubernetesSide final : public EvidenceSource {
 
   const std::unique_ptr<kubernetes::ApiServer> server_;
   std::vector<std::unique_ptr<Publisher>> publishers_;
+  std::unique_ptr<kubernetes::ClusterPods> pods_;
+  // null where there is no signer, like the next two. Pods' certificates have a profile of their own.
+  std::unique_ptr<PodRequestPolicy> signer_policy_;
+  std::unique_ptr<IssuancePipeline> signer_pipeline_;
+  std::unique_ptr<PodCertificateSigner> signer_;
 };
 
 }  // namespace meshca::cli
