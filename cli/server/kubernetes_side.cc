@@ -48,31 +48,35 @@ CheckedFact FactOf(const PublisherStatus& status) {
   return fact;
 }
 
-CheckedFact FactOf(const PodSignerStatus& status) {
-  CheckedFact fact{absl::StrCat("signer ", status.signer_name), State::kOk, "", ""};
+CheckedFact FactOfAdmission(std::string name, const absl::Status& admission) {
+  CheckedFact fact{std::move(name), State::kWarning,
+                   absl::StrCat("no PodCertificateRequest is answered: ", admission.message()),
+                   "mend what it names; it is looked for again every few seconds"};
+  if (!absl::IsFailedPrecondition(admission)) return fact;
+  fact.state = State::kFailed;
+  fact.mend =
+      "create it as meshca's chart does (in its sources: ca/pod_certificates/admission_policy.yaml), or set "
+      "kubernetes.signer_without_policy where something else keeps strangers from creating PodCertificateRequests";
+  return fact;
+}
+
+// `pods`: why the cluster's pods are not followed at the moment; Ok: they are.
+CheckedFact FactOf(const PodSignerStatus& status, const absl::Status& pods) {
+  std::string name = absl::StrCat("signer ", status.signer_name);
+  if (status.unserved) {
+    return {std::move(name), State::kWarning, "the API server serves no PodCertificateRequests, so none is answered",
+            "turn certificates.k8s.io/v1 (Kubernetes 1.37) or v1beta1 on in the API server, or take kubernetes.signer "
+            "away"};
+  }
+  if (!status.admission.ok()) return FactOfAdmission(std::move(name), status.admission);
+  CheckedFact fact{std::move(name), State::kOk, "", ""};
   fact.detail = absl::StrCat(Counted(status.issued, "pod certificate"), " since the start, ", status.denied,
                              " denied, ", Counted(status.pending, "request"), " not answered");
-  const auto mend = [&fact](State state, absl::string_view what, std::string how) {
-    fact.state = state;
-    fact.detail = std::string(what);
-    fact.mend = std::move(how);
-  };
-  if (status.unserved) {
-    mend(State::kWarning, "the API server serves no PodCertificateRequests, so none is answered",
-         "turn certificates.k8s.io/v1 (Kubernetes 1.37) or v1beta1 on in the API server, or take kubernetes.signer "
-         "away");
-  } else if (!status.admission.ok()) {
-    const bool missing = absl::IsFailedPrecondition(status.admission);
-    mend(missing ? State::kFailed : State::kWarning,
-         absl::StrCat("no PodCertificateRequest is answered: ", status.admission.message()),
-         missing
-             ? "kubectl apply -f ca/pod_certificates/admission_policy.yaml, or set kubernetes.signer_without_policy "
-               "where something else keeps strangers from creating PodCertificateRequests"
-             : "mend what it names; it is looked for again every few seconds");
-  } else if (!status.watching.ok()) {
-    mend(status.age > kOld ? State::kFailed : State::kWarning,
-         absl::StrCat("requests are not followed at the moment: ", status.watching.message()),
-         "mend what it names; it is tried again and again");
+  const absl::Status& watching = status.watching.ok() ? pods : status.watching;
+  if (!watching.ok()) {
+    fact.state = status.age > kOld ? State::kFailed : State::kWarning;
+    absl::StrAppend(&fact.detail, "; not followed at the moment: ", watching.message());
+    fact.mend = "mend what it names; it is tried again and again";
   } else if (!status.waits.empty()) {
     fact.state = State::kWarning;
     absl::StrAppend(&fact.detail, "; one of them: ", status.waits);
@@ -150,7 +154,7 @@ std::optional<PodSignerStatus> KubernetesSide::Signer() const {
 std::vector<CheckedFact> KubernetesSide::Check() const {
   std::vector<CheckedFact> facts;
   for (const PublisherStatus& status : Published()) facts.push_back(FactOf(status));
-  if (const std::optional<PodSignerStatus> signer = Signer()) facts.push_back(FactOf(*signer));
+  if (const std::optional<PodSignerStatus> signer = Signer()) facts.push_back(FactOf(*signer, pods_->LastError()));
   return facts;
 }
 

@@ -285,7 +285,7 @@ def test_killed_between_record_and_answer_it_answers_after_its_restart(server, c
     of_pod = lambda: [each for each in records(ca) if each["instance"] == f"pod {namespace}/web-1"]  # noqa: E731
     wait_until(of_pod, 60, ca.log)
     # It is recorded, and the API server lets nobody answer who may not sign: that is named, and is no answer.
-    wait_until(lambda: "signers" in json.dumps(signer_fact(ca)) or "sign" in signer_fact(ca)["detail"], 60,
+    wait_until(lambda: "not permitted to" in signer_fact(ca)["detail"] and "signers" in signer_fact(ca)["detail"], 60,
                lambda: json.dumps(signer_fact(ca)))
     request = cluster.admin.list(REQUEST, namespace)[0]["metadata"]["name"]
     assert conditions(cluster, namespace, request) == []

@@ -104,7 +104,11 @@ INSTANTIATE_TEST_SUITE_P(
         VerdictCase{"Deleted", [](Judged& j) { j.facts.is_gone = true; }, VerdictKind::kForget, "", "was deleted"},
         VerdictCase{"WatchIsOld", [](Judged& j) { j.facts.age = absl::Minutes(6); }, VerdictKind::kWait, "",
                     "told nothing of its pods"},
-        VerdictCase{"OldWatchThatNeverListed", [](Judged& j) { j.facts = {.age = absl::InfiniteDuration()}; },
+        VerdictCase{"OldWatchThatNeverListed",
+                    [](Judged& j) {
+                      j.facts = PodFacts();
+                      j.facts.age = absl::InfiniteDuration();
+                    },
                     VerdictKind::kWait, "", "told nothing of its pods"}),
     [](const auto& info) { return std::string(info.param.name); });
 
