@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -13,19 +15,35 @@ namespace {
 constexpr char kPolicies[] = "validatingadmissionpolicies";
 constexpr char kBindings[] = "validatingadmissionpolicybindings";
 
-// The fields of each object, in the order in which they are picked.
-enum PolicyField {
-  kFailurePolicy,
-  kGroups,
-  kOperations,
-  kResources,
-  kConditions,
-  kExpressions,
-  kOnlyNamespaces,
-  kOnlyObjects,
-  kExcludes
-};
-enum BindingField { kPolicyName, kActions, kMatchNamespaces, kMatchObjects, kMatchRules, kMatchExcludes };
+// The fields of each object, in the order in which they are picked. Those of NarrowingPaths come last.
+enum PolicyField { kFailurePolicy, kGroups, kOperations, kResources, kConditions, kExpressions, kPolicyNarrowed };
+enum BindingField { kPolicyName, kActions, kBoundRules, kBindingNarrowed };
+
+// What leaves requests out, of the MatchResources at `of`.
+std::vector<std::string> NarrowingPaths(absl::string_view of) {
+  std::vector<std::string> paths;
+  for (const char* path : {"namespaceSelector.matchLabels.*", "namespaceSelector.matchExpressions[].key",
+                           "objectSelector.matchLabels.*", "objectSelector.matchExpressions[].key",
+                           "resourceRules[].resourceNames[]", "excludeResourceRules[].resources[]"}) {
+    paths.push_back(absl::StrCat(of, ".", path));
+  }
+  return paths;
+}
+
+// Does any of NarrowingPaths, which are the fields from `first` on, say something?
+bool IsNarrowed(const kubernetes::PickedFields& object, size_t first) {
+  const size_t end = first + NarrowingPaths("").size();
+  for (size_t field = first; field < end; ++field) {
+    if (!object.All(field).empty()) return true;
+  }
+  return false;
+}
+
+absl::StatusOr<kubernetes::PickedFields> Pick(const std::string& json, std::vector<std::string> paths,
+                                              absl::string_view match) {
+  for (std::string& path : NarrowingPaths(match)) paths.push_back(std::move(path));
+  return kubernetes::PickFields(json, paths);
+}
 
 kubernetes::Resource Admission(absl::string_view plural) {
   return {"admissionregistration.k8s.io", "v1", std::string(plural)};
@@ -55,21 +73,17 @@ bool Has(const kubernetes::PickedFields& object, size_t field, absl::string_view
 absl::Status JudgePolicy(const std::string& json, absl::string_view signer_name) {
   MESHCA_ASSIGN_OR_RETURN(
       const kubernetes::PickedFields policy,
-      kubernetes::PickFields(
-          json,
-          {"spec.failurePolicy", "spec.matchConstraints.resourceRules[].apiGroups[]",
-           "spec.matchConstraints.resourceRules[].operations[]", "spec.matchConstraints.resourceRules[].resources[]",
-           "spec.matchConditions[].expression", "spec.validations[].expression",
-           "spec.matchConstraints.namespaceSelector.*", "spec.matchConstraints.objectSelector.*",
-           "spec.matchConstraints.excludeResourceRules[].resources[]"}));
+      Pick(json,
+           {"spec.failurePolicy", "spec.matchConstraints.resourceRules[].apiGroups[]",
+            "spec.matchConstraints.resourceRules[].operations[]", "spec.matchConstraints.resourceRules[].resources[]",
+            "spec.matchConditions[].expression", "spec.validations[].expression"},
+           "spec.matchConstraints"));
   const std::string named = absl::StrCat("ValidatingAdmissionPolicy ", kAdmissionPolicyName);
   if (policy.Text(kFailurePolicy) == "Ignore") {
     return Missing(absl::StrCat(named, " has failurePolicy Ignore"));
   }
-  const bool narrowed =
-      !policy.All(kOnlyNamespaces).empty() || !policy.All(kOnlyObjects).empty() || !policy.All(kExcludes).empty();
-  if (narrowed || !Has(policy, kGroups, "certificates.k8s.io") || !Has(policy, kResources, "podcertificaterequests") ||
-      !Has(policy, kOperations, "CREATE")) {
+  if (IsNarrowed(policy, kPolicyNarrowed) || !Has(policy, kGroups, "certificates.k8s.io") ||
+      !Has(policy, kResources, "podcertificaterequests") || !Has(policy, kOperations, "CREATE")) {
     return Missing(absl::StrCat(named, " does not look at every podcertificaterequest that is created"));
   }
   if (policy.All(kExpressions).empty()) return Missing(absl::StrCat(named, " validates nothing"));
@@ -83,17 +97,15 @@ absl::Status JudgePolicy(const std::string& json, absl::string_view signer_name)
 absl::Status JudgeBinding(const std::string& json) {
   MESHCA_ASSIGN_OR_RETURN(
       const kubernetes::PickedFields binding,
-      kubernetes::PickFields(json,
-                             {"spec.policyName", "spec.validationActions[]", "spec.matchResources.namespaceSelector.*",
-                              "spec.matchResources.objectSelector.*", "spec.matchResources.resourceRules[].resources[]",
-                              "spec.matchResources.excludeResourceRules[].resources[]"}));
+      Pick(json, {"spec.policyName", "spec.validationActions[]", "spec.matchResources.resourceRules[].resources[]"},
+           "spec.matchResources"));
   const std::string named = absl::StrCat("ValidatingAdmissionPolicyBinding ", kAdmissionPolicyName);
   if (binding.Text(kPolicyName) != kAdmissionPolicyName) {
     return Missing(absl::StrCat(named, " binds another policy, ", binding.Text(kPolicyName)));
   }
   if (!Has(binding, kActions, "Deny")) return Missing(absl::StrCat(named, " does not deny: validationActions: [Deny]"));
-  for (const BindingField narrows : {kMatchNamespaces, kMatchObjects, kMatchRules, kMatchExcludes}) {
-    if (!binding.All(narrows).empty()) return Missing(absl::StrCat(named, " binds it for some requests alone"));
+  if (IsNarrowed(binding, kBindingNarrowed) || !binding.All(kBoundRules).empty()) {
+    return Missing(absl::StrCat(named, " binds it for some requests alone"));
   }
   return absl::OkStatus();
 }

@@ -255,7 +255,8 @@ void AddKubernetes(const KubernetesSide& kubernetes, MetricFamilies& out) {
               absl::ToDoubleSeconds(one.age), labels);
   }
   if (const std::optional<PodSignerStatus> signer = kubernetes.Signer()) {
-    const MetricLabels labels = {{"object", absl::StrCat("PodCertificateRequests of ", signer->signer_name)}};
+    const std::string object = absl::StrCat("PodCertificateRequests of ", signer->signer_name);
+    const MetricLabels labels = {{"object", object}};
     out.Gauge("meshca_kubernetes_watch_age_seconds", "How old what is known of them is.",
               absl::ToDoubleSeconds(signer->age), labels);
     out.Gauge("meshca_kubernetes_signer_on", "1 while PodCertificateRequests are answered.",
