@@ -111,6 +111,19 @@ void CheckPolicy(const v1::Config& values, Rules& rules) {
   }
 }
 
+// "DOMAIN/PATH", as Kubernetes names signers; those of kubernetes.io belong to Kubernetes itself.
+void CheckSigner(const std::string& signer, Rules& rules) {
+  if (signer.empty()) return;
+  const std::string domain = signer.substr(0, signer.find('/'));
+  const bool whole = domain.size() + 1 < signer.size() && CheckDnsName(domain).ok();
+  if (!whole) {
+    rules.Fault("kubernetes.signer",
+                absl::StrCat("expects a signer's name such as meshca.io/workload, not \"", signer, "\""));
+  } else if (domain == "kubernetes.io" || absl::EndsWith(domain, ".kubernetes.io")) {
+    rules.Fault("kubernetes.signer", absl::StrCat(signer, " is a name that Kubernetes keeps for itself"));
+  }
+}
+
 }  // namespace
 
 void CheckSockets(const ResolvedConfig& config, Faults& faults) {
@@ -135,6 +148,7 @@ absl::Status Validate(const ResolvedConfig& config) {
   if (ServesKubernetes(config.origins) && trust_domain.ok()) {
     rules.Check("kubernetes", ToServiceAccounts(values).status());
   }
+  CheckSigner(values.kubernetes().signer(), rules);
   return faults.ToStatus();
 }
 

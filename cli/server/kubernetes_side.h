@@ -3,6 +3,7 @@
 #define MESHCA_CLI_SERVER_KUBERNETES_SIDE_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,7 +13,10 @@
 #include "ca/base/checked_fact.h"
 #include "ca/base/entropy.h"
 #include "ca/base/judged_clock.h"
+#include "ca/issuance/issuance_pipeline.h"
 #include "ca/kubernetes/cluster.h"
+#include "ca/pod_certificates/pod_certificate_signer.h"
+#include "ca/pod_certificates/pod_request_policy.h"
 #include "ca/publishing/publisher.h"
 #include "ca/subscribers/evidence_source.h"
 #include "cli/config/resolve.h"
@@ -28,7 +32,17 @@ class KubernetesSide final : public EvidenceSource {
                                                               const JudgedClock& clock, EntropySource& entropy);
   ~KubernetesSide() override;  // Shutdown
 
-  // Begins to publish.
+  // Before Start, once: answers PodCertificateRequests, where the configuration has a signer. All outlive this one.
+  struct Signing {
+    const AuthoritySnapshots& authorities;
+    IssuanceStore& store;
+    RequestPolicy& policy;
+    EntropySource& serials;
+  };
+  absl::Status AddSigner(const config::v1::Config& config, const Signing& signing, const Clock& clock,
+                         EntropySource& entropy);
+
+  // Begins to publish, and to sign.
   void Start();
   // What is trusted has changed, or is told for the first time.
   void OnAuthorities(const AuthoritySnapshot& snapshot);
@@ -49,6 +63,7 @@ class KubernetesSide final : public EvidenceSource {
   std::vector<kubernetes::CallCount> Calls() const { return cluster_->api_server().CallCounts(); }
   kubernetes::ClusterReport Report() const { return cluster_->Report(); }
   std::vector<PublisherStatus> Published() const;
+  std::optional<PodSignerStatus> Signer() const;  // nothing: there is none
 
   // Nothing is published any more when it returns; tokens are judged for as long as somebody holds the authenticator.
   // Idempotent.
@@ -59,6 +74,10 @@ class KubernetesSide final : public EvidenceSource {
 
   const std::shared_ptr<kubernetes::Cluster> cluster_;
   std::vector<std::unique_ptr<Publisher>> publishers_;
+  // null where there is no signer, like the next two. Pods' certificates have a profile of their own.
+  std::unique_ptr<PodRequestPolicy> signer_policy_;
+  std::unique_ptr<IssuancePipeline> signer_pipeline_;
+  std::unique_ptr<PodCertificateSigner> signer_;
 };
 
 }  // namespace meshca::cli

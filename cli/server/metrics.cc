@@ -262,6 +262,23 @@ void AddKubernetes(const KubernetesSide& kubernetes, MetricFamilies& out) {
     out.Gauge("meshca_kubernetes_watch_age_seconds", "How old what is known of them is.",
               absl::ToDoubleSeconds(one.age), labels);
   }
+  if (const std::optional<PodSignerStatus> signer = kubernetes.Signer()) {
+    const std::string object = absl::StrCat("PodCertificateRequests of ", signer->signer_name);
+    const MetricLabels labels = {{"object", object}};
+    out.Gauge("meshca_kubernetes_watch_age_seconds", "How old what is known of them is.",
+              absl::ToDoubleSeconds(signer->age), labels);
+    out.Gauge("meshca_kubernetes_signer_on", "1 while PodCertificateRequests are answered.",
+              !signer->unserved && signer->admission.ok());
+    out.Gauge("meshca_kubernetes_pod_requests_pending", "PodCertificateRequests that are not answered yet.",
+              static_cast<double>(signer->pending));
+    out.Counter("meshca_kubernetes_pod_certificates_issued_total", "PodCertificateRequests answered by a certificate.",
+                static_cast<double>(signer->issued));
+    out.Counter("meshca_kubernetes_pod_requests_denied_total", "PodCertificateRequests that were denied for ever.",
+                static_cast<double>(signer->denied));
+    out.Counter("meshca_kubernetes_pod_request_attempts_failed_total",
+                "Attempts at a PodCertificateRequest that ended without an answer and are made again.",
+                static_cast<double>(signer->failed));
+  }
 }
 
 }  // namespace
