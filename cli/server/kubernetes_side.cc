@@ -135,8 +135,8 @@ absl::Status KubernetesSide::AddSigner(const config::v1::Config& config, const S
   signer_pipeline_ = std::make_unique<IssuancePipeline>(options->profile, pipeline, signing.authorities, signing.store,
                                                         clock, signing.serials);
   signer_ = std::make_unique<PodCertificateSigner>(
-      *std::move(options),
-      PodCertificateSigner::Parts{cluster_->api_server(), cluster_->pods(), signing.authorities, *signer_pipeline_, clock, entropy});
+      *std::move(options), PodCertificateSigner::Parts{cluster_->api_server(), cluster_->pods(), signing.authorities,
+                                                       *signer_pipeline_, clock, entropy});
   return absl::OkStatus();
 }
 
@@ -176,7 +176,8 @@ std::optional<PodSignerStatus> KubernetesSide::Signer() const {
 std::vector<CheckedFact> KubernetesSide::Check() const {
   std::vector<CheckedFact> facts = {FactOf(Report())};
   for (const PublisherStatus& status : Published()) facts.push_back(FactOf(status));
-  if (const std::optional<PodSignerStatus> signer = Signer()) facts.push_back(FactOf(*signer, cluster_->pods().LastError()));
+  if (const std::optional<PodSignerStatus> signer = Signer())
+    facts.push_back(FactOf(*signer, cluster_->pods().LastError()));
   return facts;
 }
 
