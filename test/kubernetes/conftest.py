@@ -40,6 +40,6 @@ def cluster(clusters):
 @pytest.fixture
 def namespace(cluster, request):
     """A new namespace of the shared cluster, by name."""
-    name = request.node.name.replace("_", "-").partition("[")[0][-50:].strip("-")
+    name = request.node.name.removeprefix("test_").replace("_", "-").partition("[")[0][:60].strip("-")
     cluster.create_namespace(name)
     return name

@@ -2,7 +2,6 @@
 
 import base64
 import datetime
-import json
 import threading
 
 import certificates
@@ -80,7 +79,7 @@ def test_a_token_names_the_pod_and_the_node_that_it_is_bound_to(cluster, namespa
     assert review(cluster.admin, token, "istio-ca")["user"]["username"] == claims["sub"]
     cluster.admin.delete("v1/Pod", "web-1", namespace, at_once=True)
     wait_until(lambda: not review(cluster.admin, token, "istio-ca").get("authenticated"), 60, "a token of a pod that is gone")
-    published = json.loads(cluster.admin.call("GET", "/openid/v1/jwks"))
+    published = cluster.admin.call("GET", "/openid/v1/jwks")
     assert [key["kid"] for key in published["keys"]] == [jwt.get_unverified_header(token)["kid"]]
 
 
@@ -162,7 +161,9 @@ def test_a_validating_admission_policy_refuses(cluster, namespace):
     cluster.admin.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "let-in", "namespace": namespace}})
 
 
-def test_certificate_kinds_are_served_in_both_versions(cluster):
+def test_it_says_its_release_and_serves_certificate_kinds_in_both_versions(cluster):
+    version = cluster.admin.call("GET", "/version")
+    assert (version["gitVersion"], version["major"], version["minor"]) == ("v1.37.2", "1", "37")
     for version in ("v1", "v1beta1"):
         for kind in ("PodCertificateRequest", "ClusterTrustBundle"):
             assert cluster.admin.list(f"certificates.k8s.io/{version}/{kind}") is not None
@@ -225,6 +226,14 @@ def test_a_kubelet_asks_for_a_pods_certificate_and_waits(cluster, kubelet, names
     made = wait_until(lambda: [call for call in cluster.calls(f"system:node:{kubelet.name}")
                                if call.resource == "podcertificaterequests" and call.namespace == namespace], 60, "the call")
     assert [(call.verb, call.code) for call in made] == [("create", 201)]
+
+    # A kubelet that was restarted asks anew, by another key.
+    kubelet.restart()
+    names = [request["metadata"]["name"]]
+    anew = wait_until(lambda: [each for each in cluster.admin.list(REQUEST, namespace) if each["metadata"]["name"] not in names],
+                      60, "another request after the kubelet's restart")
+    key = lambda of: x509.load_der_x509_csr(base64.b64decode(of["spec"]["stubPKCS10Request"])).public_key()  # noqa: E731
+    assert key(anew[0]) != key(request)
 
 
 def test_two_clusters_run_side_by_side(cluster, another):

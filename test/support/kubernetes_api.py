@@ -54,13 +54,13 @@ class KubernetesApi:
         """The answer as a dict; one that is not JSON as text. A query's words are those of the API; None leaves one out."""
         with self._answer(method, path, body, content_type, timeout, query) as answer:
             text = answer.read().decode()
-        return json.loads(text) if answer.headers.get_content_type() == "application/json" else text
+        return json.loads(text) if answer.headers.get_content_subtype().endswith("json") else text
 
     @contextlib.contextmanager
     def _answer(self, method, path, body, content_type, timeout, query):
         query = urllib.parse.urlencode({key: value for key, value in query.items() if value is not None})
         target = f"{path}?{query}" if query else path
-        headers = {"Accept": "application/json", "Content-Type": content_type, "User-Agent": "meshca-test"}
+        headers = {"Accept": "application/json, */*;q=0.1", "Content-Type": content_type, "User-Agent": "meshca-test"}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
         connection = http.client.HTTPSConnection(self._address.hostname, self._address.port, timeout=timeout,
@@ -130,6 +130,7 @@ class KubernetesApi:
                 if event["type"] == "ERROR":
                     raise ApiError("GET", f"{kind}, watched since {since}", event["object"]["code"], json.dumps(event["object"]))
                 yield event["type"], event["object"]
+            answer.read()  # tells an answer that was cut off, which ended the loop as well, from one that is whole
 
     def wait_for(self, kind, name, condition, namespace=None, timeout=60, what=None):
         """The object once condition(object) holds, None standing for one that is not there. It watches; an API server that

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -38,7 +39,11 @@ AUDIT_POLICY = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages":
 
 def build():
     """The program that is all of them: some ten minutes the first time, seconds where it is built already."""
-    return go_modules.build(SOURCES, BUILT, "control-plane")
+    # What the servers say that they are: their release's number, which is compiled into releases alone.
+    version = re.search(r"k8s.io/kubernetes v((\d+)\.(\d+)\S+)", (SOURCES / "go.mod").read_text(encoding="ascii"))
+    variables = zip(("gitVersion", "gitMajor", "gitMinor"), (f"v{version.group(1)}", version.group(2), version.group(3)))
+    return go_modules.build(SOURCES, BUILT, "control-plane", {f"k8s.io/component-base/version.{name}": value
+                                                              for name, value in variables})
 
 
 class PortHeld:
@@ -324,8 +329,8 @@ def call_of(event):
     thing = event.get("objectRef", {})
     resource = "/".join(thing[part] for part in ("resource", "subresource") if part in thing)
     path = event["requestURI"].partition("?")[0]
-    return Call(event["user"]["username"], event["verb"], resource or path, thing.get("namespace", ""), thing.get("name", ""),
-                code, event)
+    user = event["user"].get("username", "")  # nobody's where it was refused for its credentials
+    return Call(user, event["verb"], resource or path, thing.get("namespace", ""), thing.get("name", ""), code, event)
 
 
 def main():

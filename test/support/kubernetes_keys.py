@@ -57,7 +57,7 @@ class ClusterKeys:
         told.update({kind: {"name": what[0], "uid": what[1]} for kind, what in (("pod", pod), ("node", node)) if what})
         payload = {"aud": [audience], "exp": now + lifetime_s, "iat": now, "nbf": now, "iss": ISSUER, "jti": str(uuid.uuid4()),
                    "sub": f"system:serviceaccount:{namespace}:{account}", "kubernetes.io": told, **claims}
-        return jwt.encode(payload, self.accounts_key, "RS256", {"kid": self.accounts_key_id})
+        return jwt.encode(payload, self.accounts_key, "RS256", {"kid": self.accounts_key_id, "typ": ""})
 
     @property
     def accounts_key_id(self):
