@@ -16,6 +16,7 @@ import argparse
 import pathlib
 import re
 import subprocess
+import sys
 
 import oci_layout
 import root_filesystem
@@ -39,7 +40,8 @@ def version_of(binary):
 
 
 def build(binary, out, tag=None):
-    """The reference of the image that now lies in the folder `out`: DIGEST."""
+    """The digest of the image that now lies in the folder `out`."""
+    oci_layout.refuse_other_folder(out)
     version, date = version_of(binary), source_date()
     files = root_filesystem.RootFilesystem()
     packages = root_filesystem.fill(files, binary)
@@ -60,7 +62,10 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "build" / "image", help="folder of the layout; made anew")
     parser.add_argument("--tag", help="the image's name in the layout; else meshca's version")
     options = parser.parse_args()
-    digest = build(options.binary.resolve(), options.out, options.tag)
+    try:
+        digest = build(options.binary.resolve(), options.out, options.tag)
+    except (AssertionError, OSError, subprocess.CalledProcessError) as error:
+        sys.exit(f"build.py: {error}")
     print(f"image   {options.out}  {digest}\nSBOM    {options.out / 'sbom.spdx.json'}")
 
 

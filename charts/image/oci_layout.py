@@ -7,7 +7,6 @@ import gzip
 import hashlib
 import io
 import json
-import pathlib
 import platform
 import shutil
 
@@ -52,11 +51,16 @@ def compressed(layer):
     return out.getvalue()
 
 
+def refuse_other_folder(folder):
+    """A folder that holds something else than an image is not emptied."""
+    assert not folder.exists() or (folder / "oci-layout").exists() or not any(folder.iterdir()), (
+        f"{folder} holds something else than an image")
+
+
 def write(folder, layer, sbom, date, tag, settings):
     """Makes `folder` anew and returns the image's digest. `layer`: a tar; `date`: seconds since 1970."""
-    folder = pathlib.Path(folder)
+    refuse_other_folder(folder)
     if folder.exists():
-        assert (folder / "oci-layout").exists() or not any(folder.iterdir()), f"{folder} holds something else than an image"
         shutil.rmtree(folder)
     blobs = _Blobs(folder)
     created = datetime.datetime.fromtimestamp(date, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -100,20 +100,26 @@ def loaded_by(binary):
     return paths
 
 
-def owner_of(path):
-    """The package that a file belongs to. dpkg knows a file by the path that its package names, with or without /usr."""
-    real = os.path.realpath(path)
-    for name in (path, real, real.removeprefix("/usr"), "/usr" + path):
-        done = subprocess.run(["dpkg", "-S", name], capture_output=True, text=True, check=False)
-        if done.returncode == 0:
-            return done.stdout.splitlines()[0].rpartition(": ")[0].partition(":")[0]
-    raise AssertionError(f"{path} belongs to no Debian package")
+def owners_of(paths):
+    """{path: the package that it belongs to}. dpkg knows a file by the path that its package names, with or without /usr."""
+    names = {path: {path, os.path.realpath(path), os.path.realpath(path).removeprefix("/usr"), "/usr" + path} for path in paths}
+    # One question for all: dpkg reads its lists of files anew each time. It complains of the names that it does not know.
+    said = subprocess.run(["dpkg", "-S", *sorted(set.union(*names.values()))], capture_output=True, text=True, check=False).stdout
+    owners = {}
+    for line in said.splitlines():
+        owner, _, name = line.rpartition(": ")
+        owners[name] = owner.partition(":")[0]
+    found = {path: next((owners[name] for name in sorted(names[path]) if name in owners), None) for path in paths}
+    assert all(found.values()), f"of no Debian package: {[path for path, owner in found.items() if not owner]}"
+    return found
 
 
-def package(name, linked_in=False):
-    form = "${binary:Package}\t${Architecture}\t${Version}\t${source:Package}\t${source:Version}\n"
-    fields = asked("dpkg-query", "-W", "-f", form, name).splitlines()[0].split("\t")
-    return Package(fields[0].partition(":")[0], *fields[1:], linked_in)
+def described(names):
+    """[Package] of these names."""
+    form = "${Package}\t${Architecture}\t${Version}\t${source:Package}\t${source:Version}\n"
+    lines = sorted(set(asked("dpkg-query", "-W", "-f", form, *names).splitlines()))
+    packages = [Package(*line.split("\t"), line.partition("\t")[0] in LINKED_IN) for line in lines]
+    return list({package.name: package for package in packages}.values())
 
 
 def public_roots():
@@ -125,19 +131,18 @@ def public_roots():
 def fill(files, binary):
     """Puts into `files` all that `binary` needs, and returns the packages that it comes from."""
     files.add_bytes("/usr/bin/meshca", binary.read_bytes(), 0o755)
-    packages = {name: package(name, linked_in=True) for name in LINKED_IN}
-    packages[PUBLIC_ROOTS] = package(PUBLIC_ROOTS)
-    for path in loaded_by(binary):
+    owners = owners_of(loaded_by(binary))
+    for path in owners:
         files.add_bytes(path if path.startswith("/usr/") else "/usr" + path, pathlib.Path(path).read_bytes(), 0o755)
-        owner = owner_of(path)
-        packages[owner] = package(owner)
     files.add_bytes("/etc/ssl/certs/ca-certificates.crt", public_roots())
     # Where OpenSSL looks by default.
     files.add_link("/usr/lib/ssl/cert.pem", "/etc/ssl/certs/ca-certificates.crt")
-    for name in packages:
-        files.add_bytes(f"/usr/share/doc/{name}/copyright", pathlib.Path(f"/usr/share/doc/{name}/copyright").read_bytes())
+    packages = described([*LINKED_IN, PUBLIC_ROOTS, *owners.values()])
+    for package in packages:
+        licence = f"/usr/share/doc/{package.name}/copyright"
+        files.add_bytes(licence, pathlib.Path(licence).read_bytes())
     for path, text in ACCOUNTS.items():
         files.add_text(path, text)
     for path, target in LINKS.items():
         files.add_link(path, target)
-    return [packages[name] for name in sorted(packages)]
+    return packages
