@@ -35,6 +35,14 @@ def resource_version(thing):
     return thing["metadata"]["resourceVersion"]
 
 
+def lines(answer):
+    """The lines of an HTTP answer as they come. Unlike its own readline(), it tells one that was cut off from one that ended."""
+    rest = b""
+    while chunk := answer.read1(65536):
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from whole
+
+
 class KubernetesApi:
     """The API at `url`, believed by `ca_file`, as whoever `token` or `certificate` (certificate file, key file) says; nobody
     with neither. A kind is called as in a manifest: "v1/Pod", "certificates.k8s.io/v1/ClusterTrustBundle". Objects are dicts.
@@ -125,12 +133,11 @@ class KubernetesApi:
         nothing came for `timeout` seconds."""
         query.update(watch="true", resourceVersion=since, fieldSelector=f"metadata.name={name}" if name else None)
         with self._answer("GET", self.path(kind, namespace), None, "application/json", timeout, query) as answer:
-            for line in answer:
+            for line in lines(answer):
                 event = json.loads(line)
                 if event["type"] == "ERROR":
                     raise ApiError("GET", f"{kind}, watched since {since}", event["object"]["code"], json.dumps(event["object"]))
                 yield event["type"], event["object"]
-            answer.read()  # tells an answer that was cut off, which ended the loop as well, from one that is whole
 
     def wait_for(self, kind, name, condition, namespace=None, timeout=60, what=None):
         """The object once condition(object) holds, None standing for one that is not there. It watches; an API server that
