@@ -46,7 +46,7 @@ def _json(value):
 def compressed(layer):
     """By gzip, with no time and no name in it: the same bytes each time."""
     out = io.BytesIO()
-    with gzip.GzipFile(filename="", mode="wb", compresslevel=9, fileobj=out, mtime=0) as packer:
+    with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=out, mtime=0) as packer:
         packer.write(layer)
     return out.getvalue()
 

@@ -5,8 +5,10 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import stat
 import subprocess
+import tempfile
 import urllib.request
 
 import image_root
@@ -14,7 +16,7 @@ import pytest
 from background import Background, wait_until
 from image_root import ImageRoot, Volume
 
-pytestmark = [pytest.mark.all_only, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.all_only, pytest.mark.timeout(1800)]
 
 USER = 65532
 CONFIG = """
@@ -215,5 +217,61 @@ def test_a_server_runs_from_it_with_a_pods_volumes_and_again_after_its_end(root,
         background, http = served(root, volumes, tmp_path / "stderr.log")
         assert root.run("bundle", "show", "--format", "pem", volumes=volumes, env=ENV) == first
         wait_until(lambda: "meshca_ready 1" in page(http, "/metrics"), 60, "ready again")
+    finally:
+        background.kill()
+
+
+AGENT_CONFIG = """
+state_dir: /var/lib/meshca-agent/state
+api_socket: /run/meshca/agent/api.sock
+admin_socket: /run/meshca/admin/admin.sock
+http_listen: 127.0.0.1:0
+"""
+
+
+@pytest.fixture
+def open_folder():
+    """One that every user of this machine reaches, as pods reach what a kubelet mounts for them."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="meshca-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("capabilities", [("sys_ptrace",), ()], ids=["with CAP_SYS_PTRACE", "without"])
+def test_an_agent_with_one_capability_of_roots_tells_programs_of_other_users_apart(root, server, meshca, open_folder, tmp_path,
+                                                                                   capabilities):
+    ca = server()
+    program = open_folder / "workload"
+    shutil.copy(meshca, program)
+    token = tmp_path / "token"
+    ca.cli("token", "create", "--node", "node-1", "--out", token)
+    ca.cli("entry", "create", "spiffe://cluster.local/web", "--selector", "unix:uid:54321", "--selector", f"unix:path:{program}",
+           "--node", "node-1")
+    state, sockets, admin = (open_folder / name for name in ("state", "sockets", "admin"))
+    for folder in (state, sockets, admin):
+        folder.mkdir()
+    config = AGENT_CONFIG + f"server: [\"{ca.grpc}\"]\n"
+    volumes = [Volume(state, "/var/lib/meshca-agent"), Volume(sockets, "/run/meshca/agent"), Volume(admin, "/run/meshca/admin"),
+               Volume(as_volume(tmp_path / "config", **{"agent.yaml": config.encode()}), "/etc/meshca/config", True),
+               Volume(as_volume(tmp_path / "tokens", **{"node-1": token.read_bytes()}), "/etc/meshca/tokens", True)]
+    env = {"MESHCA_AGENT_CONFIG": "/etc/meshca/config/agent.yaml", "MESHCA_AGENT_TOKEN_FILE": "/etc/meshca/tokens/node-1"}
+    background = Background(root.command("agent", volumes=volumes, env=env, user=(0, 0), keep=capabilities),
+                            tmp_path / "stderr.log")
+    try:
+        background.wait_for_line("next", 60)
+        status = pathlib.Path(f"/proc/{background.pid}/status").read_text(encoding="ascii")
+        # chroot needs one of its own, which a container runtime needs not.
+        effective = int(re.search(r"^CapEff:\s+(\S+)", status, re.M).group(1), 16)
+        assert effective & ~(1 << 18) == (1 << 19 if capabilities else 0)
+        assert "node-1" in root.run("status", "--agent", volumes=volumes, env=env, user=(0, 0), keep=capabilities)
+
+        workload = [program, "workload", "x509", "--api-socket", sockets / "api.sock"]
+        done = subprocess.run(workload, user=54321, group=54321, extra_groups=[], capture_output=True, text=True, timeout=60,
+                              env={"PATH": "/usr/bin"}, check=False)
+        if capabilities:
+            assert "spiffe://cluster.local/web" in done.stdout, done.stderr
+        else:
+            assert done.returncode != 0 and "spiffe://cluster.local/web" not in done.stdout
     finally:
         background.kill()

@@ -24,7 +24,7 @@ class Volume:
 def build(binary, out, **env):
     """Builds the image of this command into `out`; returns its digest."""
     done = subprocess.run([ROOT / "charts" / "image" / "build.py", "--binary", binary, "--out", out, "--tag", "test"], text=True,
-                          capture_output=True, check=False, timeout=300, env={**os.environ, **env})
+                          capture_output=True, check=False, timeout=900, env={**os.environ, **env})
     assert done.returncode == 0, done.stderr
     return re.search(r"sha256:[0-9a-f]{64}", done.stdout).group(0)
 
