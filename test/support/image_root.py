@@ -57,11 +57,11 @@ class ImageRoot:
             if volume.read_only:
                 script.append(f"mount -o remount,bind,ro {shlex.quote(str(inside))}")
         script += [f"mount -o remount,bind,ro {root}", f"mount -t proc proc {root}/proc", f"mount --rbind /dev {root}/dev"]
-        # CAP_SYS_CHROOT goes with the rest when the image's user takes over; root's are taken by the bounding set.
+        # Another user than root has no capability left; root keeps those of the bounding set, and chroot needs one of its own.
         enter = ["chroot", f"--userspec={uid}:{gid}", f"--groups={gid}", str(self.folder)]
         if uid == 0:
             bounds = ",".join(["-all", *(f"+{name}" for name in (*keep, "sys_chroot"))])
-            enter = ["setpriv", f"--bounding-set={bounds}", "--inh-caps=-all", *enter]
+            enter = ["setpriv", "--clear-groups", "--inh-caps=-all", f"--bounding-set={bounds}", "chroot", str(self.folder)]
         enter = ["setpriv", "--no-new-privs", *enter]
         variables = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **(env or {})}
         script.append("exec " + shlex.join(["env", "-i", *(f"{key}={value}" for key, value in variables.items()), *enter,
