@@ -4,7 +4,7 @@ choices and bounds, from the one place that declares them, proto/meshca/config/v
     build/venv/bin/python charts/config_schema.py          after a change of those files
     build/venv/bin/python charts/config_schema.py --check  says whether one was forgotten; a test does the same
 
-The rest of the schema is written by hand and left as it is, and so is `kubernetes` as long as the proto has no such key.
+The rest of the schema is written by hand and left as it is, and so are keys of `kubernetes` that the proto does not have yet.
 """
 
 import argparse
@@ -99,7 +99,7 @@ def renewed(schema):
     server = declared.schema(declared.message("Config"), OF_THE_CHART["Config"])
     definitions = schema["$defs"]
     if "kubernetes" in server["properties"]:
-        definitions["kubernetes"] = server["properties"]["kubernetes"]
+        definitions["kubernetes"]["properties"].update(server["properties"]["kubernetes"]["properties"])
     server["properties"]["kubernetes"] = {"$ref": "#/$defs/kubernetes"}
     definitions["server_config"] = server
     definitions["agent_config"] = declared.schema(declared.message("AgentConfig"), OF_THE_CHART["AgentConfig"])

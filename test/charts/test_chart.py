@@ -64,7 +64,7 @@ WRONG = {
     "a number for a text": ("server: {config: {trust_domain: 7}}", "/server/config/trust_domain"),
     "what has to be there": ("server: {config: {authenticators: [{jwt: {issuer: https://a.test}}]}}", "audiences"),
     "no name for the key's Secret": ("server: {kekSecret: {name: ''}}", "/server/kekSecret/name"),
-    "a signer without a domain": ("server: {config: {kubernetes: {signer: workload}}}", "/server/config/kubernetes/signer"),
+    "a delay without a unit": ("server: {config: {kubernetes: {mount_delay: soon}}}", "/server/config/kubernetes/mount_delay"),
     "a digest that is none": ("image: {digest: latest}", "/image/digest"),
     "a port that is none": ("server: {service: {port: 70000}}", "/server/service/port"),
 }
@@ -207,11 +207,17 @@ def test_no_secret_is_made_by_the_chart(rendered, values):
 
 @EVERY
 def test_the_command_takes_the_configuration(meshca, rendered, values, tmp_path):
+    declared = re.search(r"^message Kubernetes \{(.*?)^\}", (ROOT / "proto/meshca/config/v1/config.proto").read_text(
+        encoding="utf-8"), re.M | re.S)
+    known = re.findall(r"^  (?:optional |repeated )?[\w.]+ (\w+) = \d+", declared.group(1), re.M) if declared else []
     files = [("meshca.yaml", [])] + ([("agent.yaml", ["--agent"])] if "agent" in dict(pods(rendered[values])) else [])
     for name, words in files:
         config = config_of(rendered[values], name)
-        if "Kubernetes" not in (ROOT / "proto/meshca/config/v1/config.proto").read_text(encoding="utf-8"):
-            config.pop("kubernetes", None)
+        if "kubernetes" in config:
+            # Those keys that this command has: the chart knows the whole section, the command may have a part of it.
+            config["kubernetes"] = {key: value for key, value in config["kubernetes"].items() if key in known}
+            if not known:
+                del config["kubernetes"]
         path = tmp_path / name
         path.write_text(yaml.safe_dump(config), encoding="utf-8")
         done = subprocess.run([meshca, "config", "validate", "--config", path, *words], capture_output=True, text=True,
@@ -263,8 +269,8 @@ def test_istio_sets_all_that_istio_expects_and_single_keys_can_be_others(rendere
     assert istio == {
         "audiences": ["istio-ca"],
         "trusted_node_accounts": ["istio-system/ztunnel"],
-        "roots_config_map": {"name": "istio-ca-root-cert", "key": "root-cert.pem", "namespaces": "*",
-                             "except": ["kube-public", "kube-node-lease", "local-path-storage"]},
+        # In all namespaces but those that the server leaves out by itself.
+        "roots_config_map": {"name": "istio-ca-root-cert", "key": "root-cert.pem"},
         "cluster_trust_bundle": {"name": "istio.io:istiod-ca:root-cert", "signer_name": "istio.io/istiod-ca"},
         "server_secrets": [{"namespace": "istio-system", "name": "istiod-tls", "service_account": "istiod", "dns_names": [
             "istiod.istio-system.svc", "istiod-remote.istio-system.svc", "istio-pilot.istio-system.svc",
@@ -349,6 +355,15 @@ def test_a_token_is_mounted_where_something_is_asked_of_kubernetes_alone(rendere
     for account in rendered[values]:
         if account["kind"] == "ServiceAccount":
             assert account["automountServiceAccountToken"] is False
+
+
+def test_rights_to_publish_are_for_the_names_that_are_configured(renderer):
+    kubernetes = {"roots_config_map": {"name": "roots", "key": "roots.pem"},
+                  "cluster_trust_bundle": {"name": "other.test:x:roots", "signer_name": "other.test/x"}}
+    given = rights(renderer.render({"server": {"config": {"kubernetes": kubernetes}}}))
+    assert given == {**OF_TOKENS, ("", "/configmaps", "roots"): WRITE,
+                     ("", "certificates.k8s.io/clustertrustbundles", "other.test:x:roots"): WRITE,
+                     ("", "certificates.k8s.io/signers", "other.test/x"): "attest"}
 
 
 def test_the_rights_can_be_left_to_others(renderer):

@@ -8,8 +8,6 @@ trusted_node_accounts: [{{ $namespace }}/ztunnel]
 roots_config_map:
   name: istio-ca-root-cert
   key: root-cert.pem
-  namespaces: "*"
-  except: [kube-public, kube-node-lease, local-path-storage]
 cluster_trust_bundle:
   name: istio.io:istiod-ca:root-cert
   signer_name: istio.io/istiod-ca
