@@ -19,7 +19,7 @@ from conftest import VALUES
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from helm import NAMESPACE, Helm
+from helm import NAMESPACE, Helm, named
 from image_root import ImageRoot, Volume
 from kubernetes_api import ApiError
 
@@ -118,6 +118,26 @@ def test_a_release_is_installed_changed_and_gone(installer, cluster, values):
             for thing in cluster.admin.list(kind) if thing["metadata"].get("labels", {}).get(
                 "app.kubernetes.io/instance") == release and "deletionTimestamp" not in thing["metadata"]]
     assert not left
+
+
+def test_the_servers_pod_meets_the_strictest_standard_and_the_agents_says_what_it_needs(cluster, rendered):
+    cluster.create_namespace("strict", **{"pod-security.kubernetes.io/enforce": "restricted"})
+    for account in ("meshca", "meshca-agent"):
+        cluster.create_account("strict", account)
+
+    def create_pod_of(kind):
+        template = named(rendered["agents"], kind)["spec"]["template"]
+        spec = {**template["spec"], "volumes": [*template["spec"]["volumes"], *(
+            {"name": claim["metadata"]["name"], "persistentVolumeClaim": {"claimName": claim["metadata"]["name"]}}
+            for claim in named(rendered["agents"], kind)["spec"].get("volumeClaimTemplates", []))]}
+        return cluster.admin.create({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": kind.lower(), "namespace": "strict"},
+                                     "spec": spec}, dryRun="All")
+
+    assert create_pod_of("StatefulSet")["spec"]["securityContext"]["runAsUser"] == 65532
+    message = refusal(lambda: create_pod_of("DaemonSet")).message
+    for reason in ("hostPID=true", "hostPath", "SYS_PTRACE", "runAsUser=0"):
+        assert reason in message
+    assert "privilege escalation" not in message.lower() and "seccomp" not in message.lower()
 
 
 # What the server's account may do, by the calls that it makes.
