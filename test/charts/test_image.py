@@ -150,19 +150,19 @@ def test_the_command_runs_in_it(root, meshca):
     assert root.run("version") == said
 
 
-def as_volume(folder, **files):
-    """As the kubelet mounts a Secret of a pod with `fsGroup`: root's, readable for the group, behind its links."""
+def as_volume(folder, group=USER, mode=0o440, **files):
+    """As the kubelet mounts a Secret: root's, behind its links, and of the pod's `fsGroup` where it has one."""
     data = folder / "..2026_11_29"
     data.mkdir(parents=True)
     (folder / "..data").symlink_to(data.name)
     for name, content in files.items():
         (data / name).write_bytes(content)
-        (data / name).chmod(0o440)
-        os.chown(data / name, 0, USER)
+        (data / name).chmod(mode)
+        os.chown(data / name, 0, group)
         (folder / name).symlink_to(f"..data/{name}")
     for each in (folder, data):
-        os.chown(each, 0, USER)
-        each.chmod(0o3775)
+        os.chown(each, 0, group)
+        each.chmod(0o3775 if group else 0o1777)
     return folder
 
 
@@ -253,8 +253,8 @@ def test_an_agent_with_one_capability_of_roots_tells_programs_of_other_users_apa
         folder.mkdir()
     config = AGENT_CONFIG + f"server: [\"{ca.grpc}\"]\n"
     volumes = [Volume(state, "/var/lib/meshca-agent"), Volume(sockets, "/run/meshca/agent"), Volume(admin, "/run/meshca/admin"),
-               Volume(as_volume(tmp_path / "config", **{"agent.yaml": config.encode()}), "/etc/meshca/config", True),
-               Volume(as_volume(tmp_path / "tokens", **{"node-1": token.read_bytes()}), "/etc/meshca/tokens", True)]
+               Volume(as_volume(tmp_path / "config", 0, 0o644, **{"agent.yaml": config.encode()}), "/etc/meshca/config", True),
+               Volume(as_volume(tmp_path / "tokens", 0, 0o400, **{"node-1": token.read_bytes()}), "/etc/meshca/tokens", True)]
     env = {"MESHCA_AGENT_CONFIG": "/etc/meshca/config/agent.yaml", "MESHCA_AGENT_TOKEN_FILE": "/etc/meshca/tokens/node-1"}
     background = Background(root.command("agent", volumes=volumes, env=env, user=(0, 0), keep=capabilities),
                             tmp_path / "stderr.log")
