@@ -16,8 +16,17 @@ constexpr char kPolicies[] = "validatingadmissionpolicies";
 constexpr char kBindings[] = "validatingadmissionpolicybindings";
 
 // The fields of each object, in the order in which they are picked. Those of NarrowingPaths come last.
-enum PolicyField { kFailurePolicy, kGroups, kOperations, kResources, kConditions, kExpressions, kPolicyNarrowed };
-enum BindingField { kPolicyName, kActions, kBoundRules, kBindingNarrowed };
+enum PolicyField {
+  kPolicyCreated,
+  kFailurePolicy,
+  kGroups,
+  kOperations,
+  kResources,
+  kConditions,
+  kExpressions,
+  kPolicyNarrowed
+};
+enum BindingField { kBindingCreated, kPolicyName, kActions, kBoundRules, kBindingNarrowed };
 
 // What leaves requests out, of the MatchResources at `of`.
 std::vector<std::string> NarrowingPaths(absl::string_view of) {
@@ -70,11 +79,18 @@ bool Has(const kubernetes::PickedFields& object, size_t field, absl::string_view
                      [&](const auto& one) { return one.second == wanted || one.second == "*"; });
 }
 
-absl::Status JudgePolicy(const std::string& json, absl::string_view signer_name) {
+absl::StatusOr<absl::Time> CreatedAt(const kubernetes::PickedFields& object, size_t field) {
+  absl::Time created;
+  std::string why;
+  if (absl::ParseTime(absl::RFC3339_full, object.Text(field), &created, &why)) return created;
+  return absl::UnavailableError(absl::StrCat(kAdmissionPolicyName, ": its creationTimestamp is no time: ", why));
+}
+
+absl::StatusOr<absl::Time> JudgePolicy(const std::string& json, absl::string_view signer_name) {
   MESHCA_ASSIGN_OR_RETURN(
       const kubernetes::PickedFields policy,
       Pick(json,
-           {"spec.failurePolicy", "spec.matchConstraints.resourceRules[].apiGroups[]",
+           {"metadata.creationTimestamp", "spec.failurePolicy", "spec.matchConstraints.resourceRules[].apiGroups[]",
             "spec.matchConstraints.resourceRules[].operations[]", "spec.matchConstraints.resourceRules[].resources[]",
             "spec.matchConditions[].expression", "spec.validations[].expression"},
            "spec.matchConstraints"));
@@ -91,14 +107,15 @@ absl::Status JudgePolicy(const std::string& json, absl::string_view signer_name)
   const bool fits = std::all_of(conditions.begin(), conditions.end(),
                                 [&](const auto& one) { return absl::StrContains(one.second, signer_name); });
   if (!fits) return Missing(absl::StrCat(named, " does not look at requests to signer ", signer_name));
-  return absl::OkStatus();
+  return CreatedAt(policy, kPolicyCreated);
 }
 
-absl::Status JudgeBinding(const std::string& json) {
-  MESHCA_ASSIGN_OR_RETURN(
-      const kubernetes::PickedFields binding,
-      Pick(json, {"spec.policyName", "spec.validationActions[]", "spec.matchResources.resourceRules[].resources[]"},
-           "spec.matchResources"));
+absl::StatusOr<absl::Time> JudgeBinding(const std::string& json) {
+  MESHCA_ASSIGN_OR_RETURN(const kubernetes::PickedFields binding,
+                          Pick(json,
+                               {"metadata.creationTimestamp", "spec.policyName", "spec.validationActions[]",
+                                "spec.matchResources.resourceRules[].resources[]"},
+                               "spec.matchResources"));
   const std::string named = absl::StrCat("ValidatingAdmissionPolicyBinding ", kAdmissionPolicyName);
   if (binding.Text(kPolicyName) != kAdmissionPolicyName) {
     return Missing(absl::StrCat(named, " binds another policy, ", binding.Text(kPolicyName)));
@@ -107,7 +124,7 @@ absl::Status JudgeBinding(const std::string& json) {
   if (IsNarrowed(binding, kBindingNarrowed) || !binding.All(kBoundRules).empty()) {
     return Missing(absl::StrCat(named, " binds it for some requests alone"));
   }
-  return absl::OkStatus();
+  return CreatedAt(binding, kBindingCreated);
 }
 
 kubernetes::ApiCall CallToGetNamed(absl::string_view plural) {
@@ -119,12 +136,13 @@ kubernetes::ApiCall CallToGetNamed(absl::string_view plural) {
 kubernetes::ApiCall CallToGetAdmissionPolicy() { return CallToGetNamed(kPolicies); }
 kubernetes::ApiCall CallToGetAdmissionBinding() { return CallToGetNamed(kBindings); }
 
-absl::Status JudgeAdmission(const absl::StatusOr<std::string>& policy, const absl::StatusOr<std::string>& binding,
-                            absl::string_view signer_name) {
+absl::StatusOr<absl::Time> JudgeAdmission(const absl::StatusOr<std::string>& policy,
+                                          const absl::StatusOr<std::string>& binding, absl::string_view signer_name) {
   if (!policy.ok()) return Unseen("ValidatingAdmissionPolicy", policy.status());
   if (!binding.ok()) return Unseen("ValidatingAdmissionPolicyBinding", binding.status());
-  MESHCA_RETURN_IF_ERROR(JudgePolicy(*policy, signer_name));
-  return JudgeBinding(*binding);
+  MESHCA_ASSIGN_OR_RETURN(const absl::Time policy_created, JudgePolicy(*policy, signer_name));
+  MESHCA_ASSIGN_OR_RETURN(const absl::Time binding_created, JudgeBinding(*binding));
+  return std::max(policy_created, binding_created) + kPolicyTakesHold;
 }
 
 }  // namespace meshca

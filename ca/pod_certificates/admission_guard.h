@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "ca/kubernetes/api_call.h"
 #include "ca/kubernetes/picked_fields.h"
 
@@ -23,12 +24,16 @@ inline constexpr char kAdmissionPolicyName[] = "meshca-pod-certificate-requests"
 kubernetes::ApiCall CallToGetAdmissionPolicy();
 kubernetes::ApiCall CallToGetAdmissionBinding();
 
+// API servers go by a new policy this much later at the latest; it takes them a second or so.
+inline constexpr absl::Duration kPolicyTakesHold = absl::Seconds(10);
+
 // Judges both objects as the API server answered: the JSON, or the call's error. It is looked for what somebody may
 // leave out or turn off by mistake; that the policy's expressions refuse the right requests only a trial can say.
+// Returns since when strangers' requests are refused: kPolicyTakesHold after the younger of the two was created.
 // FailedPrecondition: what is missing, and how to mend it. Unavailable: nobody can say at the moment; also where the
 // rights to look are missing.
-absl::Status JudgeAdmission(const absl::StatusOr<std::string>& policy, const absl::StatusOr<std::string>& binding,
-                            absl::string_view signer_name);
+absl::StatusOr<absl::Time> JudgeAdmission(const absl::StatusOr<std::string>& policy,
+                                          const absl::StatusOr<std::string>& binding, absl::string_view signer_name);
 
 }  // namespace meshca
 

@@ -216,7 +216,8 @@ void PodCertificateSigner::LookForGuard() {
 }
 
 void PodCertificateSigner::JudgeGuard(absl::StatusOr<std::string> policy, absl::StatusOr<std::string> binding) {
-  absl::Status verdict = JudgeAdmission(policy, binding, options_.signer_name);
+  const absl::StatusOr<absl::Time> guarded_since = JudgeAdmission(policy, binding, options_.signer_name);
+  const absl::Status& verdict = guarded_since.status();
   MutexLock lock(mutex_);
   looking_ = false;
   // While the API server is away nobody can create a request either, nor could an answer be written.
@@ -229,7 +230,8 @@ void PodCertificateSigner::JudgeGuard(absl::StatusOr<std::string> policy, absl::
              {{"signer", options_.signer_name}, {"error", std::string(verdict.message())}});
   }
   if (verdict.ok() && !admission_.ok()) LogInfo("pods' certificates are signed", {{"signer", options_.signer_name}});
-  admission_ = std::move(verdict);
+  admission_ = verdict;
+  if (guarded_since.ok()) guarded_since_ = *guarded_since;
   executor_.Nudge();
 }
 
@@ -288,9 +290,12 @@ void PodCertificateSigner::OnRead(const std::string& uid, bool by_own_version,
 }
 
 void PodCertificateSigner::Judge(const std::string& uid, const PodRequest& request) {
-  const absl::Time now = parts_.clock.Now();
-  PodVerdict verdict =
-      JudgePodRequest(request, FactsOf(request, parts_.pods), options_.spiffe_id, options_.profile, now);
+  PodFacts facts = FactsOf(request, parts_.pods);
+  {
+    MutexLock lock(mutex_);
+    facts.guarded_since = guarded_since_;
+  }
+  PodVerdict verdict = JudgePodRequest(request, facts, options_.spiffe_id, options_.profile, parts_.clock.Now());
   switch (verdict.kind) {
     case PodVerdict::Kind::kWait: return TryLater(uid, absl::UnavailableError(verdict.why));
     case PodVerdict::Kind::kForget: return Drop(uid);

@@ -46,9 +46,9 @@ struct PodSignerOptions {
   // Between attempts at one request: up to the first, up to twice as long each time, up to the last.
   absl::Duration retry_first = absl::Milliseconds(250);
   absl::Duration retry_last = absl::Seconds(30);
-  absl::Duration guard_every = absl::Minutes(1);  // how often the admission policy is looked at
-  absl::Duration guard_retry = absl::Seconds(5);  // where it is missing
-  absl::Duration look_again = absl::Minutes(10);  // for an API that is not served
+  absl::Duration guard_every = absl::Seconds(10);  // how often the admission policy is looked at
+  absl::Duration guard_retry = absl::Seconds(5);   // where it is missing
+  absl::Duration look_again = absl::Minutes(10);   // for an API that is not served
 };
 
 struct PodSignerStatus {
@@ -145,6 +145,7 @@ class PodCertificateSigner {
   size_t issuing_ ABSL_GUARDED_BY(mutex_) = 0;  // in the pipeline
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status admission_ ABSL_GUARDED_BY(mutex_);
+  absl::Time guarded_since_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();      // PodFacts::guarded_since
   bool looking_ ABSL_GUARDED_BY(mutex_) = false;                                 // for the admission policy
   absl::Duration look_at_guard_ ABSL_GUARDED_BY(mutex_) = absl::ZeroDuration();  // since boot
   PodSignerStatus counts_ ABSL_GUARDED_BY(mutex_);                               // its counters alone

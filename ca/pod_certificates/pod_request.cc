@@ -30,6 +30,7 @@ enum RequestField {
   kPkixPublicKey,
   kProofOfPossession,
   kConditions,
+  kCreated,
 };
 
 // What the API server puts there where the kubelet named none.
@@ -70,7 +71,8 @@ std::vector<std::string> PodRequestPaths() {
           "spec.stubPKCS10Request",
           "spec.pkixPublicKey",
           "spec.proofOfPossession",
-          "status.conditions[].type"};
+          "status.conditions[].type",
+          "metadata.creationTimestamp"};
 }
 
 absl::StatusOr<PodRequest> ReadPodRequest(const kubernetes::PickedFields& object) {
@@ -88,6 +90,10 @@ absl::StatusOr<PodRequest> ReadPodRequest(const kubernetes::PickedFields& object
   for (const auto& [field, text] : texts) {
     *text = std::string(object.Text(field));
     if (text->empty()) return Unreadable(PodRequestPaths()[field], "is empty");
+  }
+  std::string ignored;
+  if (!absl::ParseTime(absl::RFC3339_full, object.Text(kCreated), &request.created, &ignored)) {
+    return Unreadable(PodRequestPaths()[kCreated], "is no time");
   }
   request.max_expiration = kMaxExpirationDefault;
   if (const absl::string_view seconds = object.Text(kMaxExpiration); !seconds.empty()) {

@@ -19,6 +19,7 @@ struct PodRequest {
   std::string name;
   std::string uid;
   std::string resource_version;
+  absl::Time created;  // by the API server's clock, whole seconds
 
   std::string signer_name;
   std::string pod_name;

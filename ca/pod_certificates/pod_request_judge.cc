@@ -94,6 +94,11 @@ std::string MismatchOf(const PodRequest& request, const KnownPod& pod) {
 
 // The pod lives, and is the one that the request says: nothing.
 std::optional<PodVerdict> JudgePod(const PodRequest& request, const PodFacts& facts, absl::Time now) {
+  if (request.created < facts.guarded_since) {
+    return Wait(
+        "it was created before the admission policy took hold, so it may be a stranger's: the kubelet asks anew within "
+        "a quarter of an hour, or when it is restarted");
+  }
   const std::string pod_text = absl::StrCat("pod ", request.namespace_name, "/", request.pod_name);
   if (facts.age > kWatchAgeMax) {
     return Wait("the cluster's API server has told nothing of its pods for too long, and this one may be gone");

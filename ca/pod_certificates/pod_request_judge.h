@@ -22,13 +22,16 @@ struct PodDenial {
   std::string message;
 };
 
-// What the watch of the cluster knows of the pod that a request names. A value.
+// What is known of a request and of the pod that it names. A value.
 struct PodFacts {
   std::optional<KnownPod> pod;  // of that uid
   bool is_gone = false;         // the pod or its account was there and was deleted
   std::string account_uid;      // of the account of that name as it is now; "": none is known
-  absl::Duration age;           // of all of it
+  absl::Duration age;           // of all that the watch of the cluster knows
+  // A request that was created before may be anybody's: no admission policy looked at it.
+  absl::Time guarded_since = absl::InfinitePast();
 };
+// As the watch knows them.
 PodFacts FactsOf(const PodRequest& request, const KnownPods& pods);
 
 struct PodVerdict {
@@ -46,6 +49,7 @@ struct PodVerdict {
 
 // The rules for a signer's requests, the first that fits:
 //   the request asks for what nobody gets (annotations, a life under an hour, a key that cannot be used): denied
+//   it was made before the admission policy was there: wait; the kubelet asks anew once the API server has dropped it
 //   the watch is older than kWatchAgeMax: wait, for the pod may be gone
 //   pod or account were deleted: forget
 //   the pod, its node or its account are not known yet, or the account is another one of that name: wait

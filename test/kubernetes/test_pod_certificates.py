@@ -4,6 +4,7 @@ import base64
 import json
 import pathlib
 import subprocess
+import time
 
 import certificates
 import pytest
@@ -13,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from kubernetes_api import ApiError
-from rotation import status
+from rotation import seconds, status
 
 pytestmark = [pytest.mark.all_only, pytest.mark.timeout(1800)]
 
@@ -22,6 +23,7 @@ BUNDLE, BUNDLE_SIGNER = "istio.io:istiod-ca:root-cert", "istio.io/istiod-ca"
 CERTIFICATES, BETA = "certificates.k8s.io/v1", "certificates.k8s.io/v1beta1"
 REQUEST = f"{CERTIFICATES}/PodCertificateRequest"
 ADMISSION = "admissionregistration.k8s.io/v1"
+TAKES_HOLD_S = 10  # kPolicyTakesHold
 POLICY_NAME = "meshca-pod-certificate-requests"
 POLICY = pathlib.Path(__file__).parents[2] / "ca/pod_certificates/admission_policy.yaml"
 SIGN = {"apiGroups": ["certificates.k8s.io"], "resources": ["signers"], "resourceNames": [SIGNER, OPEN_SIGNER], "verbs": ["sign"]}
@@ -38,8 +40,10 @@ RIGHTS = [
 
 
 def apply_policy(cluster):
-    for thing in yaml.safe_load_all(POLICY.read_text(encoding="utf-8")):
-        cluster.admin.apply(thing)
+    """Returns once requests that are made from then on are signed: what is older may be a stranger's."""
+    made = [cluster.admin.apply(thing) for thing in yaml.safe_load_all(POLICY.read_text(encoding="utf-8"))]
+    since = max(seconds(thing["metadata"]["creationTimestamp"]) for thing in made) + TAKES_HOLD_S
+    wait_until(lambda: time.time() > since + 1, 60, "the policy has taken hold")
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +161,8 @@ def test_nothing_is_signed_and_check_says_why_until_the_policy_is_there(server, 
         if cluster.admin.list(f"{ADMISSION}/{kind}", fieldSelector=f"metadata.name={POLICY_NAME}"):
             cluster.admin.delete(f"{ADMISSION}/{kind}", POLICY_NAME)
     ca = server(config=configuration(kubeconfig))
-    pod = pod_of(cluster, namespace, kubelet.name, "waits")
+    early = pod_of(cluster, namespace, kubelet.name, "early")
+    wait_until(lambda: cluster.admin.list(REQUEST, namespace), 60, "the request")
     wait_until(lambda: signer_fact(ca)["state"] == "failed", 60, lambda: json.dumps(signer_fact(ca)))
     fact = signer_fact(ca)
     assert f"no ValidatingAdmissionPolicy {POLICY_NAME}" in fact["detail"] and "admission_policy.yaml" in fact["mend"], fact
@@ -165,10 +170,17 @@ def test_nothing_is_signed_and_check_says_why_until_the_policy_is_there(server, 
     assert not [each for each in records(ca) if each["auth_method"] == "pod-certificate"]
     assert "meshca_kubernetes_signer_on 0" in ca.get("/metrics")
 
+    # What was there before may be a stranger's, who was not refused then. The kubelet asks anew in its own time.
     apply_policy(cluster)
-    cluster.wait_for_phase(pod, "Running")
-    signing(ca)
+    late = pod_of(cluster, namespace, kubelet.name, "late")
+    cluster.wait_for_phase(late, "Running")
     assert "meshca_kubernetes_signer_on 1" in ca.get("/metrics")
+    wait_until(lambda: "before the admission policy" in signer_fact(ca)["detail"], 60, lambda: json.dumps(signer_fact(ca)))
+    assert cluster.admin.get("v1/Pod", "early", namespace)["status"]["phase"] == "Pending"
+    cluster.admin.delete("v1/Pod", early["metadata"]["name"], namespace)
+    for request in cluster.admin.list(REQUEST, namespace):
+        cluster.admin.delete(REQUEST, request["metadata"]["name"], namespace)
+    signing(ca)
 
 
 def test_a_pods_certificate_verifies_by_the_published_roots_through_a_rotation(ca, cluster, kubelet, namespace):
@@ -184,14 +196,14 @@ def test_a_pods_certificate_verifies_by_the_published_roots_through_a_rotation(c
     assert len(chain_in(folder)) == 2
     request = next(each for each in cluster.admin.list(REQUEST, namespace) if each["spec"]["podUID"] == pod["metadata"]["uid"])
     assert [each["type"] for each in request["status"]["conditions"]] == ["Issued"]
-    record = next(each for each in records(ca) if each["serial"] == f"{leaf.serial_number:032x}")
+    record = next(each for each in records(ca) if each["serial"] == certificates.serial_hex(leaf))
     assert (record["auth_method"], record["instance"]) == ("pod-certificate", f"pod {namespace}/web-1"), record
     assert pod["metadata"]["uid"] in json.dumps(record)
 
     # A new root: this pod's kubelet asks again when it is restarted, by another key.
     ca.cli("root", "prepare")
     wait_until(lambda: (folder / "roots.pem").read_text(encoding="ascii").count("BEGIN CERTIFICATE") == 2, 60, "both roots")
-    ca.cli("root", "activate", timeout=120)
+    wait_until(lambda: ca.cli("root", "activate", check=False).returncode == 0, 60, lambda: json.dumps(status(ca)))
     assert verified_by_openssl(folder)[0], verified_by_openssl(folder)
     kubelet.restart()
     wait_until(lambda: chain_in(folder)[0] != leaf, 60, lambda: json.dumps(signer_fact(ca)) + ca.log())
@@ -206,20 +218,21 @@ def test_a_pods_certificate_verifies_by_the_published_roots_through_a_rotation(c
     assert verified_by_openssl(folder)[0], verified_by_openssl(folder)
 
 
-@pytest.mark.parametrize(("name", "version", "make_key"), [
-    ("v1", CERTIFICATES, certificates.new_key), ("v1beta1", BETA, certificates.new_key),
-    ("v1beta1-rsa", BETA, lambda: rsa.generate_private_key(65537, 3072))])
-def test_both_versions_of_the_api_are_answered(ca, cluster, kubelet, namespace, name, version, make_key):
-    pod = cluster.create_pod(namespace, f"pod-{name}", node=kubelet.name)
-    key = make_key()
-    made = request_for(cluster, pod, key, version, name=name)
-    wait_until(lambda: as_node_creates(cluster, kubelet, made), 60, "the node may ask for its pod")
-    assert answered(cluster, namespace, name)["type"] == "Issued", ca.log()
-    issued = cluster.admin.get(f"{version}/PodCertificateRequest", name, namespace)["status"]
-    leaf = x509.load_pem_x509_certificates(issued["certificateChain"].encode())[0]
-    assert leaf.public_key() == key.public_key()
-    assert (leaf.not_valid_after_utc - leaf.not_valid_before_utc).total_seconds() == 7200
-    assert issued["notBefore"] < issued["beginRefreshAt"] < issued["notAfter"]
+def test_both_versions_of_the_api_are_answered(ca, cluster, kubelet, namespace):
+    kinds = {"v1": (CERTIFICATES, certificates.new_key()), "v1beta1": (BETA, certificates.new_key()),
+             "v1beta1-rsa": (BETA, rsa.generate_private_key(65537, 3072))}
+    for name, (version, key) in kinds.items():
+        pod = cluster.create_pod(namespace, f"pod-{name}", node=kubelet.name)
+        made = request_for(cluster, pod, key, version, name=name)
+        wait_until(lambda: as_node_creates(cluster, kubelet, made), 60, "the node may ask for its pod")  # noqa: B023
+    for name, (version, key) in kinds.items():
+        condition = answered(cluster, namespace, name)
+        assert condition["type"] == "Issued", (condition, ca.log())
+        issued = cluster.admin.get(f"{version}/PodCertificateRequest", name, namespace)["status"]
+        leaf = x509.load_pem_x509_certificates(issued["certificateChain"].encode())[0]
+        assert leaf.public_key() == key.public_key()
+        assert (leaf.not_valid_after_utc - leaf.not_valid_before_utc).total_seconds() == 7200
+        assert issued["notBefore"] < issued["beginRefreshAt"] < issued["notAfter"]
 
 
 def as_node_creates(cluster, kubelet, request):
@@ -274,7 +287,7 @@ def test_a_key_type_that_is_not_signed_is_denied_with_one_that_is(ca, cluster, k
     assert "ECDSAP256" in condition["message"]
     assert cluster.admin.get("v1/Pod", "p521", namespace)["status"]["phase"] == "Pending"
     cluster.admin.delete("v1/Pod", pod["metadata"]["name"], namespace)
-    assert "meshca_kubernetes_pod_requests_denied_total 1" in ca.get("/metrics")
+    wait_until(lambda: "meshca_kubernetes_pod_requests_denied_total 1" in ca.get("/metrics"), 60, lambda: ca.get("/metrics"))
 
 
 def test_killed_between_record_and_answer_it_answers_after_its_restart(server, cluster, kubelet, policy, namespace):  # noqa: ARG001

@@ -11,19 +11,25 @@ namespace {
 
 using testing::HasSubstr;
 
-constexpr char kPolicy[] = R"({"spec":{"failurePolicy":"Fail","matchConstraints":{"namespaceSelector":{},
+constexpr char kPolicy[] =
+    R"({"metadata":{"creationTimestamp":"2026-09-21T14:13:20Z"},"spec":{"failurePolicy":"Fail","matchConstraints":{"namespaceSelector":{},
   "objectSelector":{},"resourceRules":[{"apiGroups":["certificates.k8s.io"],"apiVersions":["*"],
   "operations":["CREATE"],"resources":["podcertificaterequests"]}]},
   "matchConditions":[{"name":"signer","expression":"object.spec.signerName == 'meshca.io/workload'"}],
   "validations":[{"expression":"'system:nodes' in request.userInfo.groups"}]}})";
-constexpr char kBinding[] = R"({"spec":{"policyName":"meshca-pod-certificate-requests","validationActions":["Deny"]}})";
+constexpr char kBinding[] = R"({"metadata":{"creationTimestamp":"2026-09-21T14:13:25Z"},"spec":{)"
+                            R"("policyName":"meshca-pod-certificate-requests","validationActions":["Deny"]}})";
 
-absl::Status Judge(const std::string& policy, const std::string& binding,
-                   absl::string_view signer = "meshca.io/workload") {
-  return JudgeAdmission(policy, binding, signer);
+absl::Status Judge(const absl::StatusOr<std::string>& policy, const absl::StatusOr<std::string>& binding) {
+  return JudgeAdmission(policy, binding, "meshca.io/workload").status();
 }
 
-TEST(AdmissionGuard, BothObjectsAreThere) { EXPECT_TRUE(Judge(kPolicy, kBinding).ok()) << Judge(kPolicy, kBinding); }
+TEST(AdmissionGuard, HoldsAMomentAfterBothObjectsAreThere) {
+  const absl::StatusOr<absl::Time> since =
+      JudgeAdmission(std::string(kPolicy), std::string(kBinding), "meshca.io/workload");
+  ASSERT_TRUE(since.ok()) << since.status();
+  EXPECT_EQ(*since, absl::FromUnixSeconds(1'790'000'005) + kPolicyTakesHold);
+}
 
 TEST(AdmissionGuard, LooksForThemByName) {
   EXPECT_EQ(CallToGetAdmissionPolicy().Target(),
@@ -33,20 +39,17 @@ TEST(AdmissionGuard, LooksForThemByName) {
 }
 
 TEST(AdmissionGuard, OneThatIsMissingIsNamed) {
-  const absl::Status no_policy =
-      JudgeAdmission(absl::NotFoundError("404"), std::string(kBinding), "meshca.io/workload");
+  const absl::Status no_policy = Judge(absl::NotFoundError("404"), std::string(kBinding));
   EXPECT_TRUE(absl::IsFailedPrecondition(no_policy));
   EXPECT_THAT(std::string(no_policy.message()),
               HasSubstr("no ValidatingAdmissionPolicy meshca-pod-certificate-requests, so whoever may create"));
-  const absl::Status no_binding =
-      JudgeAdmission(std::string(kPolicy), absl::NotFoundError("404"), "meshca.io/workload");
+  const absl::Status no_binding = Judge(std::string(kPolicy), absl::NotFoundError("404"));
   EXPECT_TRUE(absl::IsFailedPrecondition(no_binding));
   EXPECT_THAT(std::string(no_binding.message()), HasSubstr("no ValidatingAdmissionPolicyBinding"));
 }
 
 TEST(AdmissionGuard, WhoMayNotLookIsToldWhy) {
-  const absl::Status status =
-      JudgeAdmission(absl::PermissionDeniedError("add this rule"), absl::UnknownError(""), "meshca.io/workload");
+  const absl::Status status = Judge(absl::PermissionDeniedError("add this rule"), absl::UnknownError(""));
   EXPECT_TRUE(absl::IsUnavailable(status));
   EXPECT_THAT(std::string(status.message()), HasSubstr("add this rule"));
 }

@@ -123,6 +123,21 @@ TEST_F(PodCertificateSignerTest, SignsNothingUntilThePolicyIsThere) {
   EXPECT_THAT(cluster_.AwaitWrites(1), SizeIs(1));
 }
 
+TEST_F(PodCertificateSignerTest, WhatWasThereBeforeThePolicyIsNotSigned) {
+  PodRequest early = request_;
+  early.name = "early";
+  early.uid = "early-uid";
+  early.created -= absl::Hours(1);
+  cluster_.Put(early);
+  cluster_.Put(request_);
+  Start();
+  ASSERT_TRUE(AwaitTries(5));
+  const std::vector<std::string> writes = cluster_.AwaitWrites(1);
+  ASSERT_THAT(writes, SizeIs(1));
+  EXPECT_THAT(writes[0], Not(HasSubstr("early")));
+  EXPECT_THAT(signer_->Status().waits, HasSubstr("before the admission policy took hold"));
+}
+
 TEST_F(PodCertificateSignerTest, SignsWithoutThePolicyWhereThatIsSaid) {
   cluster_.HavePolicy(false);
   cluster_.Put(request_);

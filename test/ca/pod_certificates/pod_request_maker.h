@@ -26,6 +26,7 @@ inline PodRequest RequestForFront(const std::shared_ptr<const SoftwareKey>& key)
   request.name = "req-1";
   request.uid = "req-uid";
   request.resource_version = "7";
+  request.created = absl::FromUnixSeconds(1'790'000'000);  // 2026-09-21T14:13:20Z
   request.signer_name = "meshca.io/workload";
   request.pod_name = "front-1";
   request.pod_uid = "front-pod";

@@ -17,7 +17,8 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 constexpr char kObject[] = R"({"apiVersion":"certificates.k8s.io/v1","kind":"PodCertificateRequest",
-  "metadata":{"namespace":"web","name":"req-1","uid":"req-uid","resourceVersion":"7"},
+  "metadata":{"namespace":"web","name":"req-1","uid":"req-uid","resourceVersion":"7",
+  "creationTimestamp":"2026-09-21T14:13:20Z"},
   "spec":{"signerName":"meshca.io/workload","podName":"front-1","podUID":"pod-uid","serviceAccountName":"front",
   "serviceAccountUID":"account-uid","nodeName":"node-1","nodeUID":"node-uid","maxExpirationSeconds":3600,
   "stubPKCS10Request":"AAEC","unverifiedUserAnnotations":{"b.test/x":"1","a.test/y":""}},"status":{}})";
@@ -32,6 +33,7 @@ TEST(PodRequest, IsReadFromTheObject) {
   EXPECT_EQ(request->namespace_name, "web");
   EXPECT_EQ(request->uid, "req-uid");
   EXPECT_EQ(request->resource_version, "7");
+  EXPECT_EQ(request->created, absl::FromUnixSeconds(1'790'000'000));
   EXPECT_EQ(request->signer_name, "meshca.io/workload");
   EXPECT_EQ(request->pod_uid, "pod-uid");
   EXPECT_EQ(request->account_uid, "account-uid");
@@ -63,6 +65,7 @@ TEST(PodRequest, WhatIsMissingOrBrokenIsNamed) {
   };
   EXPECT_THAT(why("\"podUID\":\"pod-uid\",", ""), HasSubstr("spec.podUID is empty"));
   EXPECT_THAT(why("AAEC", "%%%"), HasSubstr("spec.stubPKCS10Request is no base64"));
+  EXPECT_THAT(why("2026-09-21T14:13:20Z", "long ago"), HasSubstr("metadata.creationTimestamp is no time"));
   EXPECT_THAT(why(":3600", ":\"long\""), HasSubstr("spec.maxExpirationSeconds is no number"));
 }
 

@@ -17,6 +17,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "ca/base/mutex.h"
+#include "ca/base/utc_text.h"
 #include "ca/kubernetes/picked_fields.h"
 #include "ca/pod_certificates/pod_request.h"
 #include "test/ca/http/scripted_server.h"
@@ -90,11 +91,11 @@ class RequestsCluster {
     }
     return absl::StrCat(R"({"metadata":{"namespace":")", request.namespace_name, R"(","name":")", request.name,
                         R"(","uid":")", request.uid, R"(","resourceVersion":")", request.resource_version,
-                        R"("},"spec":{"signerName":")", request.signer_name, R"(","podName":")", request.pod_name,
-                        R"(","podUID":")", request.pod_uid, R"(","serviceAccountName":")", request.account,
-                        R"(","serviceAccountUID":")", request.account_uid, R"(","nodeName":")", request.node,
-                        R"(","maxExpirationSeconds":)", absl::ToInt64Seconds(request.max_expiration), ",", key,
-                        R"(},"status":{"conditions":[)",
+                        R"(","creationTimestamp":")", Rfc3339Text(request.created), R"("},"spec":{"signerName":")",
+                        request.signer_name, R"(","podName":")", request.pod_name, R"(","podUID":")", request.pod_uid,
+                        R"(","serviceAccountName":")", request.account, R"(","serviceAccountUID":")",
+                        request.account_uid, R"(","nodeName":")", request.node, R"(","maxExpirationSeconds":)",
+                        absl::ToInt64Seconds(request.max_expiration), ",", key, R"(},"status":{"conditions":[)",
                         kept.condition.empty() ? "" : absl::StrCat(R"({"type":")", kept.condition, R"("})"), "]}}");
   }
 
@@ -139,8 +140,8 @@ class RequestsCluster {
     }
     const char* const json =
         absl::StrContains(path, "bindings")
-            ? R"({"spec":{"policyName":"meshca-pod-certificate-requests","validationActions":["Deny"]}})"
-            : R"({"spec":{"failurePolicy":"Fail","matchConstraints":{"resourceRules":[{"apiGroups":["*"],)"
+            ? R"({"metadata":{"creationTimestamp":"2026-09-21T14:00:00Z"},"spec":{"policyName":"meshca-pod-certificate-requests","validationActions":["Deny"]}})"
+            : R"({"metadata":{"creationTimestamp":"2026-09-21T14:00:00Z"},"spec":{"failurePolicy":"Fail","matchConstraints":{"resourceRules":[{"apiGroups":["*"],)"
               R"("operations":["CREATE"],"resources":["podcertificaterequests"]}]},"validations":[{"expression":"x"}]}})";
     peer.Send(kubernetes::HttpAnswer(200, json));
   }
