@@ -13,8 +13,9 @@ LINKED_IN = ("libabsl-dev", "libgrpc-dev", "libgrpc++-dev", "libprotobuf-dev", "
              "nlohmann-json3-dev")
 PUBLIC_ROOTS = "ca-certificates"
 ACCOUNTS = {
-    "/etc/passwd": "root:x:0:0:root:/:/sbin/nologin\nmeshca:x:65532:65532:meshca:/var/lib/meshca:/sbin/nologin\n",
-    "/etc/group": "root:x:0:\nmeshca:x:65532:\n",
+    "/etc/passwd": "root:x:0:0:root:/:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/var/lib/meshca:/sbin/nologin\n",
+    # Not called meshca: an agent that runs as root would give its admin socket to a group of that name, and has no right to.
+    "/etc/group": "root:x:0:\nnonroot:x:65532:\n",
     # Names of a cluster come from DNS, those that the kubelet writes down from /etc/hosts.
     "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
 }
