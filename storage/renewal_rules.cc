@@ -54,6 +54,7 @@ Origin OriginOfOldRecord(const RecordedCertificate& record) {
     case AuthMethod::kAgent:
     case AuthMethod::kNodeKey:
     case AuthMethod::kServiceAccount:
+    case AuthMethod::kPodCertificate:
     case AuthMethod::kClientCertificate: break;
   }
   return {};

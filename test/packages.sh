@@ -17,7 +17,7 @@ MESHCA_PACKAGES_build="
   prometheus-cpp-dev
   openssl ca-certificates python3=python3 python3-venv"
 MESHCA_PACKAGES_test="libcpp-httplib-dev libgtest-dev libgmock-dev libbenchmark-dev go=golang-go procps util-linux faketime"
-MESHCA_PACKAGES_all="clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev nghttp2-client debootstrap"
+MESHCA_PACKAGES_all="clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev nghttp2-client debootstrap umoci"
 MESHCA_PACKAGES_languages="
   java=default-jdk-headless javac=default-jdk-headless mvn=maven node=nodejs npm=npm cargo=cargo-web rustc=rustc-web"
 

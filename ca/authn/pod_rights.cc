@@ -34,7 +34,7 @@ absl::Status PodRights::NotThere(absl::string_view what) const {
 
 absl::Status PodRights::CheckPodOrigin(const PodOrigin& origin) const {
   const std::string issuer = issuer_();
-  if (!issuer.empty() && issuer != origin.issuer) {
+  if (!issuer.empty() && issuer != origin.issuer && origin.issuer != PodOrigin::kNoToken) {
     return Gone(absl::StrCat("the cluster of issuer ", origin.issuer, "; the one that is configured is ", issuer));
   }
   if (pods_->IsGone(origin.account_uid)) {

@@ -66,11 +66,22 @@ ServiceAccountAuthenticator::~ServiceAccountAuthenticator() {
 bool ServiceAccountAuthenticator::Recognises(const Credentials& credentials) const {
   const absl::string_view text = credentials.bearer_token.reveal();
   if (!LooksLikeJwt(text)) return false;
-  if (options_.other_issuers.empty() || text.size() > Jwt::kBytesMax) return true;
+  std::shared_ptr<const std::vector<std::string>> others;
+  {
+    MutexLock lock(mutex_);
+    others = other_issuers_;
+  }
+  if (others->empty() || text.size() > Jwt::kBytesMax) return true;
   const absl::StatusOr<Jwt> token = Jwt::Parse(text);
   if (!token.ok()) return true;
-  return std::none_of(options_.other_issuers.begin(), options_.other_issuers.end(),
+  return std::none_of(others->begin(), others->end(),
                       [&](const std::string& each) { return token->issuer() == absl::string_view(each); });
+}
+
+void ServiceAccountAuthenticator::SetOtherIssuers(std::vector<std::string> issuers) {
+  auto others = std::make_shared<const std::vector<std::string>>(std::move(issuers));
+  MutexLock lock(mutex_);
+  other_issuers_.swap(others);
 }
 
 void ServiceAccountAuthenticator::Authenticate(Credentials credentials, absl::Time now, Done done) {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
@@ -24,22 +25,21 @@
 #include "ca/authn/token_review_desk.h"
 #include "ca/authn/token_reviewer.h"
 #include "ca/base/clock.h"
+#include "ca/base/mutex.h"
 
 namespace meshca {
 
 struct ServiceAccountOptions {
   // Whose tokens these are, as their `iss` says; "": the API server has not said so yet. Any thread.
-  std::function<std::string()> issuer;
-  std::vector<std::string> audiences;  // at least one
+  std::function<std::string()> issuer = {};
+  std::vector<std::string> audiences = {};  // at least one
   ServiceAccountTemplate spiffe_id;
   bool always_review = false;  // ask the API server about every token, however many there are
   // Accounts whose pods may ask on behalf of the pods of their own node.
-  std::vector<AccountName> trusted_node_accounts;
-  // Issuers whose JWTs others judge.
-  std::vector<std::string> other_issuers;
-  AwaitedPods::Options patience;
-  TokenReviewLimits reviews;
-  FairPool::Options pool;
+  std::vector<AccountName> trusted_node_accounts = {};
+  AwaitedPods::Options patience = {};
+  TokenReviewLimits reviews = {};
+  FairPool::Options pool = {};
 };
 
 // Judges a token by the API server's keys and by the cluster's own pods: its signature, issuer, audience and times as
@@ -60,6 +60,9 @@ class ServiceAccountAuthenticator final : public Authenticator {
                               TokenReviewer& reviewer, const Clock& clock);
   // Those who wait for anything are answered first.
   ~ServiceAccountAuthenticator() override;
+
+  // Issuers whose JWTs others judge, from now on. Thread-safe; none before the first call.
+  void SetOtherIssuers(std::vector<std::string> issuers) ABSL_LOCKS_EXCLUDED(mutex_);
 
   absl::string_view name() const override { return "service-account"; }
   absl::string_view accepts() const override { return accepts_; }
@@ -104,6 +107,9 @@ class ServiceAccountAuthenticator final : public Authenticator {
   RefusedTokens refused_;
   std::atomic<uint64_t> signatures_verified_ = 0;
   std::atomic<bool> stopping_ = false;
+  mutable Mutex mutex_;
+  std::shared_ptr<const std::vector<std::string>> other_issuers_ ABSL_GUARDED_BY(mutex_) =
+      std::make_shared<const std::vector<std::string>>();
   TokenReviewDesk desk_;
   AwaitedPods awaited_;
   FairPool pool_;  // last: its threads use the others

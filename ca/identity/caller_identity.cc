@@ -14,6 +14,7 @@ absl::string_view AuthMethodName(AuthMethod method) {
     case AuthMethod::kAgent: return "agent";
     case AuthMethod::kNodeKey: return "node-key";
     case AuthMethod::kServiceAccount: return "service-account";
+    case AuthMethod::kPodCertificate: return "pod-certificate";
   }
   return "unknown";
 }

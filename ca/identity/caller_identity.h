@@ -25,10 +25,11 @@ enum class AuthMethod {
   kAgent = 6,           // a node's agent, for a workload on its node
   kNodeKey = 7,         // a node's agent whose certificate has ended, by the key of that certificate
   kServiceAccount = 8,  // the token of a Kubernetes service account
+  kPodCertificate = 9,  // a node's kubelet, for a pod on it, by a PodCertificateRequest
 };
 
-// "join-token", "jwt", "client-certificate", "unix-peer", "server-user", "agent", "node-key", "service-account": for
-// records, logs and metrics.
+// "join-token", "jwt", "client-certificate", "unix-peer", "server-user", "agent", "node-key", "service-account",
+// "pod-certificate": for records, logs and metrics.
 absl::string_view AuthMethodName(AuthMethod method);
 
 // What goes with one of a caller's identities and with no other.

@@ -16,7 +16,7 @@ enum class OriginKind {
   kJwtIssuer = 3,  // a token of a JWT issuer: the issuer's URL
   kOperator = 4,   // somebody with the admin socket: "uid 0"
   kPublished = 5,  // meshca itself, for what it serves or publishes: "meshca"
-  kPod = 6,        // the token of a Kubernetes service account: PodOrigin::Reference
+  kPod = 6,        // a Kubernetes pod, or the token of a service account: PodOrigin
 };
 
 // "unknown", "entry", "join-token", "jwt-issuer", "operator", "published", "pod": for records, logs and people.

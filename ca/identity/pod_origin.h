@@ -1,4 +1,4 @@
-// The origin of a right that the token of a Kubernetes service account gave.
+// The origin of a right that a Kubernetes pod, or the token of a service account, gave.
 #ifndef MESHCA_CA_IDENTITY_POD_ORIGIN_H_
 #define MESHCA_CA_IDENTITY_POD_ORIGIN_H_
 
@@ -10,16 +10,19 @@
 
 namespace meshca {
 
-// What must still be there when a certificate that somebody got by such a token is renewed by mTLS. A value; no part of
-// it holds a blank, but for the issuer.
+// What must still be there when a certificate that somebody got by such a token, or a kubelet for its pod, is renewed
+// by mTLS. A value; no part of it holds a blank, but for the issuer.
 struct PodOrigin {
+  // In the issuer's place where no token was shown: the pod itself gave the right, by a PodCertificateRequest.
+  static constexpr absl::string_view kNoToken = "pod-certificate-request";
+
   // The service account that the identity is of.
   std::string namespace_name;
   std::string account;
   // Of the service account of the token, which is that one, or the one of a node's proxy that asked on its behalf.
   std::string account_uid;
   std::string pod_uid;  // that the token was bound to; "": to none, so that only the account has to be there
-  std::string issuer;   // of the token
+  std::string issuer;   // of the token, or kNoToken
 
   // As the store keeps it.
   Origin ToOrigin() const;

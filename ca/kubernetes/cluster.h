@@ -6,6 +6,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -27,8 +28,8 @@ struct ClusterOptions {
   ApiServerOptions api_server;
   // Its `issuer` is set here.
   ServiceAccountOptions tokens;
-  std::set<std::string> label_keys;  // of pods, which are kept
-  JwksSourceOptions keys;
+  std::set<std::string> label_keys = {};  // of pods, which are kept
+  JwksSourceOptions keys = {};
 };
 
 // How it stands with the cluster, for `check` and metrics.
@@ -60,6 +61,9 @@ class Cluster {
   // For ClientCertificateAuthenticator::SetTrustedOrigins. Outlives the cluster where somebody still holds it, and
   // knows what was known then.
   const std::shared_ptr<const PodRights>& rights() const { return rights_; }
+
+  // ServiceAccountAuthenticator::SetOtherIssuers.
+  void SetOtherIssuers(std::vector<std::string> issuers) { authenticator_->SetOtherIssuers(std::move(issuers)); }
 
   ApiServer& api_server() { return *api_server_; }
   const ClusterPods& pods() const { return *pods_; }

@@ -7,14 +7,32 @@
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "ca/base/status.h"
+#include "ca/pod_certificates/pod_certificate_terms.h"
+#include "ca/spiffe/trust_domain.h"
 #include "cli/config/convert.h"
 #include "cli/config/kubeconfig.h"
+#include "cli/config/value.h"
 
 namespace meshca::config {
+namespace {
+
+absl::StatusOr<ServiceAccountTemplate> ToAccountTemplate(const v1::Config& config) {
+  MESHCA_ASSIGN_OR_RETURN(const TrustDomain trust_domain, TrustDomain::Parse(config.trust_domain()));
+  absl::StatusOr<ServiceAccountTemplate> parsed =
+      ServiceAccountTemplate::Parse(config.kubernetes().spiffe_id(), trust_domain);
+  if (!parsed.ok()) return Annotate(parsed.status(), "kubernetes.spiffe_id");
+  return parsed;
+}
+
+}  // namespace
 
 bool ServesKubernetes(const Origins& origins) {
   const std::string section = "kubernetes.";
+  // `kubernetes: {}` is on with every default.
+  if (origins.contains("kubernetes")) return true;
   return std::any_of(origins.lower_bound(section), origins.end(), [&](const auto& one) {
     return absl::StartsWith(one.first, section) && one.second.kind != OriginKind::kDefault;
   });
@@ -26,6 +44,65 @@ absl::StatusOr<kubernetes::ApiServerOptions> ToApiServer(const v1::Kubernetes& k
       kubernetes::InClusterOptions([](const char* name) -> const char* { return std::getenv(name); });
   if (in_cluster.ok()) return in_cluster;
   return Annotate(in_cluster.status(), "kubernetes.kubeconfig names no file");
+}
+
+absl::StatusOr<ServiceAccountOptions> ToServiceAccounts(const v1::Config& config) {
+  const v1::Kubernetes& kubernetes = config.kubernetes();
+  MESHCA_ASSIGN_OR_RETURN(ServiceAccountTemplate spiffe_id, ToAccountTemplate(config));
+  ServiceAccountOptions options{.spiffe_id = std::move(spiffe_id)};
+  options.audiences.assign(kubernetes.audiences().begin(), kubernetes.audiences().end());
+  if (options.audiences.empty()) options.audiences = {"istio-ca"};
+  options.always_review = kubernetes.verify() == v1::TOKEN_VERIFICATION_TOKEN_REVIEW;
+  for (const std::string& text : kubernetes.trusted_node_accounts()) {
+    const std::vector<std::string> names = absl::StrSplit(text, '/');
+    if (names.size() != 2 || names[0].empty() || names[1].empty()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "kubernetes.trusted_node_accounts: expects NAMESPACE/ACCOUNT, such as istio-system/ztunnel, not \"", text,
+          "\""));
+    }
+    options.trusted_node_accounts.push_back({names[0], names[1]});
+  }
+  if (options.trusted_node_accounts.empty()) options.trusted_node_accounts = {{"istio-system", "ztunnel"}};
+  return options;
+}
+
+absl::StatusOr<std::optional<PodSignerOptions>> ToPodSigner(const v1::Config& config) {
+  const v1::Kubernetes& kubernetes = config.kubernetes();
+  if (kubernetes.signer().empty()) return std::nullopt;
+  MESHCA_ASSIGN_OR_RETURN(ServiceAccountTemplate spiffe_id, ToAccountTemplate(config));
+  MESHCA_ASSIGN_OR_RETURN(const CertificateProfile profile, ToProfile(config.leaf()));
+  return PodSignerOptions{.signer_name = kubernetes.signer(),
+                          .spiffe_id = std::move(spiffe_id),
+                          .profile = PodCertificateProfile(profile),
+                          .without_policy = kubernetes.signer_without_policy()};
+}
+
+std::vector<std::string> KubernetesWarnings(const v1::Config& config) {
+  std::vector<std::string> warnings;
+  const v1::Kubernetes& kubernetes = config.kubernetes();
+  if (kubernetes.signer().empty()) return warnings;
+  if (const absl::Duration lifetime = ToDuration(config.leaf().lifetime()); lifetime < kPodLifeMin) {
+    warnings.push_back(absl::StrCat(
+        "leaf.lifetime is ", DurationText(lifetime),
+        ", and Kubernetes takes no pod certificate that lives for less than 1h: those of PodCertificateRequests to ",
+        kubernetes.signer(), " live for 1h"));
+  }
+  // An issuing authority is replaced while it outlives the longest leaf by an eighth of its own life.
+  const absl::Duration issuing = ToDuration(config.authority().issuing_lifetime());
+  if (ToDuration(config.leaf().lifetime_max()) + issuing / 8 < kPodLifeMin) {
+    warnings.push_back(absl::StrCat("authority.issuing_lifetime is ", DurationText(issuing),
+                                    ": an issuing authority is replaced less than 1h before it ends, and until then "
+                                    "PodCertificateRequests wait; raise it to 8h"));
+  }
+  for (int i = 0; i < config.policy_size(); ++i) {
+    const absl::Duration longest = ToDuration(config.policy(i).lifetime_max());
+    if (longest == absl::ZeroDuration() || longest >= kPodLifeMin) continue;
+    warnings.push_back(absl::StrCat("policy[", i, "].lifetime_max is ", DurationText(longest),
+                                    ", and Kubernetes takes no pod certificate that lives for less than 1h: "
+                                    "PodCertificateRequests for ",
+                                    config.policy(i).spiffe_id(), " are denied"));
+  }
+  return warnings;
 }
 
 std::vector<PublisherOptions> ToPublishers(const v1::Kubernetes& kubernetes) {

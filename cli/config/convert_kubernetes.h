@@ -1,11 +1,15 @@
-// From the configuration's `kubernetes` to the types of ca/kubernetes and ca/publishing.
+// From the configuration's `kubernetes` to the types of ca/kubernetes, ca/publishing and ca/pod_certificates.
 #ifndef MESHCA_CLI_CONFIG_CONVERT_KUBERNETES_H_
 #define MESHCA_CLI_CONFIG_CONVERT_KUBERNETES_H_
 
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "ca/authn/service_account_authenticator.h"
 #include "ca/kubernetes/api_server_options.h"
+#include "ca/pod_certificates/pod_certificate_signer.h"
 #include "ca/publishing/publisher.h"
 #include "cli/config/value_origin.h"
 #include "meshca/config/v1/config.pb.h"
@@ -18,6 +22,17 @@ bool ServesKubernetes(const Origins& origins);
 // Where the cluster is and who this is to it. FailedPrecondition: no kubeconfig is named, and this is no pod. Errors of
 // ReadKubeconfig.
 absl::StatusOr<kubernetes::ApiServerOptions> ToApiServer(const v1::Kubernetes& kubernetes);
+
+// How tokens of its service accounts are judged; all but their issuer. InvalidArgument names the key: the template of
+// the SPIFFE ID, an account that is no NAMESPACE/ACCOUNT.
+absl::StatusOr<ServiceAccountOptions> ToServiceAccounts(const v1::Config& config);
+
+// What the signer of PodCertificateRequests goes by; nothing: there is none. Errors of what `config` is made of, which
+// has passed Validate.
+absl::StatusOr<std::optional<PodSignerOptions>> ToPodSigner(const v1::Config& config);
+
+// What in a valid configuration will not do what somebody may expect of it, a sentence each.
+std::vector<std::string> KubernetesWarnings(const v1::Config& config);
 
 // In what the roots are published; empty: in nothing.
 std::vector<PublisherOptions> ToPublishers(const v1::Kubernetes& kubernetes);

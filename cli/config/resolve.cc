@@ -4,6 +4,7 @@
 
 #include "absl/strings/match.h"
 #include "ca/base/status.h"
+#include "cli/config/convert_kubernetes.h"
 #include "cli/config/faults.h"
 #include "cli/config/gather.h"
 #include "cli/config/validate.h"
@@ -56,6 +57,7 @@ absl::StatusOr<ResolvedConfig> GatherServer(const ConfigInput& input) {
 absl::StatusOr<ResolvedConfig> ResolveConfig(const ConfigInput& input) {
   MESHCA_ASSIGN_OR_RETURN(ResolvedConfig config, GatherServer(input));
   MESHCA_RETURN_IF_ERROR(Validate(config));
+  for (std::string& warning : KubernetesWarnings(config.values)) config.warnings.push_back(std::move(warning));
   return config;
 }
 

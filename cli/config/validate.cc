@@ -18,6 +18,7 @@
 #include "ca/spiffe/trust_domain.h"
 #include "ca/x509/dns_name.h"
 #include "cli/config/convert.h"
+#include "cli/config/convert_kubernetes.h"
 #include "cli/config/rules.h"
 #include "cli/config/value.h"
 
@@ -110,6 +111,19 @@ void CheckPolicy(const v1::Config& values, Rules& rules) {
   }
 }
 
+// "DOMAIN/PATH", as Kubernetes names signers; those of kubernetes.io belong to Kubernetes itself.
+void CheckSigner(const std::string& signer, Rules& rules) {
+  if (signer.empty()) return;
+  const std::string domain = signer.substr(0, signer.find('/'));
+  const bool whole = domain.size() + 1 < signer.size() && CheckDnsName(domain).ok();
+  if (!whole) {
+    rules.Fault("kubernetes.signer",
+                absl::StrCat("expects a signer's name such as meshca.io/workload, not \"", signer, "\""));
+  } else if (domain == "kubernetes.io" || absl::EndsWith(domain, ".kubernetes.io")) {
+    rules.Fault("kubernetes.signer", absl::StrCat(signer, " is a name that Kubernetes keeps for itself"));
+  }
+}
+
 }  // namespace
 
 void CheckSockets(const ResolvedConfig& config, Faults& faults) {
@@ -131,6 +145,10 @@ absl::Status Validate(const ResolvedConfig& config) {
              trust_domain.ok() ? &*trust_domain : nullptr, rules);
   }
   CheckPolicy(values, rules);
+  if (ServesKubernetes(config.origins) && trust_domain.ok()) {
+    rules.Check("kubernetes", ToServiceAccounts(values).status());
+  }
+  CheckSigner(values.kubernetes().signer(), rules);
   return faults.ToStatus();
 }
 

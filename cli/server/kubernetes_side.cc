@@ -28,6 +28,26 @@ std::string RootsPem(const TrustBundle& bundle) {
   return sorted.ToPem();
 }
 
+CheckedFact FactOf(const kubernetes::ClusterReport& report) {
+  CheckedFact fact{"cluster", State::kOk, absl::StrCat(report.api_server, ": ", Counted(report.pods, "pod")), ""};
+  if (!report.watch_error.ok()) {
+    const bool old = report.watch_age > kOld;
+    fact.state = old ? State::kFailed : State::kWarning;
+    absl::StrAppend(&fact.detail, "; not followed at the moment: ", report.watch_error.message());
+    fact.mend =
+        old ? "mend what it names; until then every token is asked about, and new pods get nothing while the API "
+              "server is away"
+            : "mend what it names; it is tried again and again, and what was known goes on counting";
+  } else if (!report.keys.error.empty()) {
+    fact.state = State::kWarning;
+    absl::StrAppend(&fact.detail, "; its keys: ", report.keys.error);
+    fact.mend =
+        "let meshca read the API server's keys (/openid/v1/jwks): the ClusterRole "
+        "system:service-account-issuer-discovery";
+  }
+  return fact;
+}
+
 CheckedFact FactOf(const PublisherStatus& status) {
   CheckedFact fact{absl::StrCat("published ", status.object), State::kOk, "", ""};
   if (status.unserved) {
@@ -48,26 +68,83 @@ CheckedFact FactOf(const PublisherStatus& status) {
   return fact;
 }
 
+CheckedFact FactOfAdmission(std::string name, const absl::Status& admission) {
+  CheckedFact fact{std::move(name), State::kWarning,
+                   absl::StrCat("no PodCertificateRequest is answered: ", admission.message()),
+                   "mend what it names; it is looked for again every few seconds"};
+  if (!absl::IsFailedPrecondition(admission)) return fact;
+  fact.state = State::kFailed;
+  fact.mend =
+      "create it as meshca's chart does (in its sources: ca/pod_certificates/admission_policy.yaml), or set "
+      "kubernetes.signer_without_policy where something else keeps strangers from creating PodCertificateRequests";
+  return fact;
+}
+
+// `pods`: why the cluster's pods are not followed at the moment; Ok: they are.
+CheckedFact FactOf(const PodSignerStatus& status, const absl::Status& pods) {
+  std::string name = absl::StrCat("signer ", status.signer_name);
+  if (status.unserved) {
+    return {std::move(name), State::kWarning, "the API server serves no PodCertificateRequests, so none is answered",
+            "turn certificates.k8s.io/v1 (Kubernetes 1.37) or v1beta1 on in the API server, or take kubernetes.signer "
+            "away"};
+  }
+  if (!status.admission.ok()) return FactOfAdmission(std::move(name), status.admission);
+  CheckedFact fact{std::move(name), State::kOk, "", ""};
+  fact.detail = absl::StrCat(Counted(status.issued, "pod certificate"), " since the start, ", status.denied,
+                             " denied, ", Counted(status.pending, "request"), " not answered");
+  const absl::Status& watching = status.watching.ok() ? pods : status.watching;
+  if (!watching.ok()) {
+    fact.state = status.age > kOld ? State::kFailed : State::kWarning;
+    absl::StrAppend(&fact.detail, "; not followed at the moment: ", watching.message());
+    fact.mend = "mend what it names; it is tried again and again";
+  } else if (!status.waits.empty()) {
+    fact.state = State::kWarning;
+    absl::StrAppend(&fact.detail, "; one of them: ", status.waits);
+    fact.mend = "mend what it names; it is tried again and again, and the log says more";
+  }
+  return fact;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<KubernetesSide>> KubernetesSide::Open(const config::ResolvedConfig& config,
                                                                      const JudgedClock& clock, EntropySource& entropy) {
   if (!config::ServesKubernetes(config.origins)) return nullptr;
   const config::v1::Kubernetes& values = config.values.kubernetes();
-  MESHCA_ASSIGN_OR_RETURN(kubernetes::ApiServerOptions options, config::ToApiServer(values));
-  MESHCA_ASSIGN_OR_RETURN(std::unique_ptr<kubernetes::ApiServer> server,
-                          kubernetes::ApiServer::Create(std::move(options)));
-  std::unique_ptr<KubernetesSide> side(new KubernetesSide(std::move(server)));
+  MESHCA_ASSIGN_OR_RETURN(kubernetes::ApiServerOptions api_server, config::ToApiServer(values));
+  MESHCA_ASSIGN_OR_RETURN(ServiceAccountOptions tokens, config::ToServiceAccounts(config.values));
+  MESHCA_ASSIGN_OR_RETURN(
+      std::shared_ptr<kubernetes::Cluster> cluster,
+      kubernetes::Cluster::Open({.api_server = std::move(api_server), .tokens = std::move(tokens)}, clock, entropy));
+  std::unique_ptr<KubernetesSide> side(new KubernetesSide(std::move(cluster)));
   for (PublisherOptions& one : config::ToPublishers(values)) {
-    side->publishers_.push_back(std::make_unique<Publisher>(std::move(one), *side->server_, clock, entropy));
+    side->publishers_.push_back(
+        std::make_unique<Publisher>(std::move(one), side->cluster_->api_server(), clock, entropy));
   }
   return side;
+}
+
+absl::Status KubernetesSide::AddSigner(const config::v1::Config& config, const Signing& signing, const Clock& clock,
+                                       EntropySource& entropy) {
+  MESHCA_ASSIGN_OR_RETURN(std::optional<PodSignerOptions> options, config::ToPodSigner(config));
+  if (!options.has_value()) return absl::OkStatus();
+  signer_policy_ = std::make_unique<PodRequestPolicy>(&signing.policy, options->profile.lifetime_min);
+  PipelineOptions pipeline;
+  pipeline.threads = 1;
+  pipeline.policy = signer_policy_.get();
+  signer_pipeline_ = std::make_unique<IssuancePipeline>(options->profile, pipeline, signing.authorities, signing.store,
+                                                        clock, signing.serials);
+  signer_ = std::make_unique<PodCertificateSigner>(
+      *std::move(options), PodCertificateSigner::Parts{cluster_->api_server(), cluster_->pods(), signing.authorities,
+                                                       *signer_pipeline_, clock, entropy});
+  return absl::OkStatus();
 }
 
 KubernetesSide::~KubernetesSide() { Shutdown(); }
 
 void KubernetesSide::Start() {
   for (const auto& publisher : publishers_) publisher->Start();
+  if (signer_ != nullptr) signer_->Start();
 }
 
 void KubernetesSide::OnAuthorities(const AuthoritySnapshot& snapshot) {
@@ -91,15 +168,23 @@ std::vector<PublisherStatus> KubernetesSide::Published() const {
   return all;
 }
 
+std::optional<PodSignerStatus> KubernetesSide::Signer() const {
+  if (signer_ == nullptr) return std::nullopt;
+  return signer_->Status();
+}
+
 std::vector<CheckedFact> KubernetesSide::Check() const {
-  std::vector<CheckedFact> facts;
+  std::vector<CheckedFact> facts = {FactOf(Report())};
   for (const PublisherStatus& status : Published()) facts.push_back(FactOf(status));
+  if (const std::optional<PodSignerStatus> signer = Signer())
+    facts.push_back(FactOf(*signer, cluster_->pods().LastError()));
   return facts;
 }
 
 void KubernetesSide::Shutdown() {
   for (const auto& publisher : publishers_) publisher->Shutdown();
-  server_->Stop();
+  if (signer_ != nullptr) signer_->Shutdown();
+  if (signer_pipeline_ != nullptr) signer_pipeline_->Shutdown();
 }
 
 }  // namespace meshca::cli

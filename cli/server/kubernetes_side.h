@@ -1,9 +1,11 @@
-// What a server does for a Kubernetes cluster: the connection to its API server, and what is published there.
+// What a server does for a Kubernetes cluster: it judges the tokens of its pods, and publishes the roots there.
 #ifndef MESHCA_CLI_SERVER_KUBERNETES_SIDE_H_
 #define MESHCA_CLI_SERVER_KUBERNETES_SIDE_H_
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -11,7 +13,10 @@
 #include "ca/base/checked_fact.h"
 #include "ca/base/entropy.h"
 #include "ca/base/judged_clock.h"
-#include "ca/kubernetes/api_server.h"
+#include "ca/issuance/issuance_pipeline.h"
+#include "ca/kubernetes/cluster.h"
+#include "ca/pod_certificates/pod_certificate_signer.h"
+#include "ca/pod_certificates/pod_request_policy.h"
 #include "ca/publishing/publisher.h"
 #include "ca/subscribers/evidence_source.h"
 #include "cli/config/resolve.h"
@@ -21,15 +26,33 @@ namespace meshca::cli {
 // Thread-safe; Open, Start and Shutdown are one thread's.
 class KubernetesSide final : public EvidenceSource {
  public:
-  // Null: the configuration has no `kubernetes`. Calls nobody yet, so an API server that is away stops no start. Errors
-  // of config::ToApiServer.
+  // Null: the configuration has no `kubernetes`. Begins to watch the cluster's pods; an API server that is away stops
+  // no start. Errors of config::ToApiServer, ToServiceAccounts and Cluster::Open.
   static absl::StatusOr<std::unique_ptr<KubernetesSide>> Open(const config::ResolvedConfig& config,
                                                               const JudgedClock& clock, EntropySource& entropy);
   ~KubernetesSide() override;  // Shutdown
 
+  // Before Start, once: answers PodCertificateRequests, where the configuration has a signer. All outlive this one.
+  struct Signing {
+    const AuthoritySnapshots& authorities;
+    IssuanceStore& store;
+    RequestPolicy& policy;
+    EntropySource& serials;
+  };
+  absl::Status AddSigner(const config::v1::Config& config, const Signing& signing, const Clock& clock,
+                         EntropySource& entropy);
+
+  // Begins to publish, and to sign.
   void Start();
   // What is trusted has changed, or is told for the first time.
   void OnAuthorities(const AuthoritySnapshot& snapshot);
+
+  // Who judges service account tokens, and whether the pod that gave a right is there.
+  std::shared_ptr<Authenticator> authenticator() const { return kubernetes::Cluster::AuthenticatorOf(cluster_); }
+  const std::shared_ptr<const PodRights>& rights() const { return cluster_->rights(); }
+
+  // Issuers whose JWTs are judged by the configuration's `authenticators`.
+  void SetOtherIssuers(std::vector<std::string> issuers) { cluster_->SetOtherIssuers(std::move(issuers)); }
 
   // Every published object.
   std::vector<SubscriberRecord> List() const override;
@@ -37,17 +60,24 @@ class KubernetesSide final : public EvidenceSource {
   // For `meshca check`.
   std::vector<CheckedFact> Check() const;
   // For metrics.
-  std::vector<kubernetes::CallCount> Calls() const { return server_->CallCounts(); }
+  std::vector<kubernetes::CallCount> Calls() const { return cluster_->api_server().CallCounts(); }
+  kubernetes::ClusterReport Report() const { return cluster_->Report(); }
   std::vector<PublisherStatus> Published() const;
+  std::optional<PodSignerStatus> Signer() const;  // nothing: there is none
 
-  // Idempotent. Nothing is called any more when it returns.
+  // Nothing is published any more when it returns; tokens are judged for as long as somebody holds the authenticator.
+  // Idempotent.
   void Shutdown();
 
  private:
-  explicit KubernetesSide(std::unique_ptr<kubernetes::ApiServer> server) : server_(std::move(server)) {}
+  explicit KubernetesSide(std::shared_ptr<kubernetes::Cluster> cluster) : cluster_(std::move(cluster)) {}
 
-  const std::unique_ptr<kubernetes::ApiServer> server_;
+  const std::shared_ptr<kubernetes::Cluster> cluster_;
   std::vector<std::unique_ptr<Publisher>> publishers_;
+  // null where there is no signer, like the next two. Pods' certificates have a profile of their own.
+  std::unique_ptr<PodRequestPolicy> signer_policy_;
+  std::unique_ptr<IssuancePipeline> signer_pipeline_;
+  std::unique_ptr<PodCertificateSigner> signer_;
 };
 
 }  // namespace meshca::cli

@@ -103,6 +103,7 @@ class MeshcaServer final : public Server {
   std::unique_ptr<RecordPruner> pruner_;
 
   std::unique_ptr<IssuancePipeline> pipeline_;
+  std::unique_ptr<KubernetesSide> kubernetes_;  // null: there is no cluster
   std::unique_ptr<Doors> doors_;
   std::unique_ptr<CsrService> csr_tls_;
   std::unique_ptr<CsrService> csr_api_;
@@ -117,7 +118,6 @@ class MeshcaServer final : public Server {
   std::unique_ptr<NodeKeyAuthenticator> node_keys_;
   std::unique_ptr<AgentService> agents_;
   std::unique_ptr<SharedReissuer> shared_reissuer_;
-  std::unique_ptr<KubernetesSide> kubernetes_;  // null: there is no cluster
   std::unique_ptr<AllSubscribers> subscribers_;
   std::unique_ptr<EvidenceUnion> evidence_;
   std::unique_ptr<RotationDriver> rotation_;
@@ -176,7 +176,8 @@ absl::Status MeshcaServer::StartIssuance() {
   options.policy = &policy_;
   pipeline_ = std::make_unique<IssuancePipeline>(std::move(profile), options, *state_->authorities, *state_->store,
                                                  clock_, PublicEntropy());
-  MESHCA_ASSIGN_OR_RETURN(doors_, Doors::Open(config_, *state_));
+  MESHCA_RETURN_IF_ERROR(StartKubernetes());
+  MESHCA_ASSIGN_OR_RETURN(doors_, Doors::Open(config_, *state_, kubernetes_.get()));
   csr_tls_ = std::make_unique<CsrService>(doors_->tls(), *pipeline_, clock_, entropy_);
   csr_api_ = std::make_unique<CsrService>(doors_->api(), *pipeline_, clock_, entropy_);
   trust_source_ = std::make_unique<AuthorityTrustSource>(*state_->authorities);
@@ -192,7 +193,6 @@ absl::Status MeshcaServer::StartIssuance() {
       NodeKeyAuthenticator::Options{.grace = config::ToDuration(config_.values.agents().rejoin_grace())});
   agents_ = std::make_unique<AgentService>(AgentParts());
   shared_reissuer_ = std::make_unique<SharedReissuer>(*reissuer_, agents_->registry());
-  MESHCA_RETURN_IF_ERROR(StartKubernetes());
   subscribers_ = std::make_unique<AllSubscribers>(*sds_subscribers_, *agents_, kubernetes_.get());
   std::vector<const EvidenceSource*> evidence = {&sds_->subscribers(), &agents_->registry()};
   if (kubernetes_ != nullptr) evidence.push_back(kubernetes_.get());
@@ -208,6 +208,8 @@ absl::Status MeshcaServer::StartIssuance() {
 absl::Status MeshcaServer::StartKubernetes() {
   MESHCA_ASSIGN_OR_RETURN(kubernetes_, KubernetesSide::Open(config_, state_->authorities->clock(), entropy_));
   if (kubernetes_ == nullptr) return absl::OkStatus();
+  MESHCA_RETURN_IF_ERROR(kubernetes_->AddSigner(
+      config_.values, {*state_->authorities, *state_->store, policy_, PublicEntropy()}, clock_, entropy_));
   state_->authorities->AddListener([this](const std::shared_ptr<const AuthoritySnapshot>& snapshot) {
     if (snapshot != nullptr) kubernetes_->OnAuthorities(*snapshot);
   });

@@ -239,6 +239,14 @@ void AddLag(const sds::SdsService& sds, const TrustBundle& bundle, absl::Time no
 }
 
 void AddKubernetes(const KubernetesSide& kubernetes, MetricFamilies& out) {
+  const kubernetes::ClusterReport cluster = kubernetes.Report();
+  out.Gauge("meshca_kubernetes_pods", "Pods of the cluster that are known.", static_cast<double>(cluster.pods));
+  out.Gauge("meshca_kubernetes_pods_age_seconds", "How old what is known of the cluster's pods is; +Inf: nothing yet.",
+            absl::ToDoubleSeconds(cluster.watch_age));
+  out.Counter("meshca_kubernetes_token_reviews_total", "Tokens that the API server was asked about.",
+              static_cast<double>(cluster.token_reviews));
+  out.Counter("meshca_kubernetes_token_signatures_total", "Signatures of service account tokens that were verified.",
+              static_cast<double>(cluster.signatures_verified));
   for (const kubernetes::CallCount& count : kubernetes.Calls()) {
     out.Counter("meshca_kubernetes_calls_total", "Calls of the Kubernetes API that were begun.",
                 static_cast<double>(count.calls), {{"verb", count.verb}, {"resource", count.resource}});
@@ -253,6 +261,23 @@ void AddKubernetes(const KubernetesSide& kubernetes, MetricFamilies& out) {
               static_cast<double>(one.behind), labels);
     out.Gauge("meshca_kubernetes_watch_age_seconds", "How old what is known of them is.",
               absl::ToDoubleSeconds(one.age), labels);
+  }
+  if (const std::optional<PodSignerStatus> signer = kubernetes.Signer()) {
+    const std::string object = absl::StrCat("PodCertificateRequests of ", signer->signer_name);
+    const MetricLabels labels = {{"object", object}};
+    out.Gauge("meshca_kubernetes_watch_age_seconds", "How old what is known of them is.",
+              absl::ToDoubleSeconds(signer->age), labels);
+    out.Gauge("meshca_kubernetes_signer_on", "1 while PodCertificateRequests are answered.",
+              !signer->unserved && signer->admission.ok());
+    out.Gauge("meshca_kubernetes_pod_requests_pending", "PodCertificateRequests that are not answered yet.",
+              static_cast<double>(signer->pending));
+    out.Counter("meshca_kubernetes_pod_certificates_issued_total", "PodCertificateRequests answered by a certificate.",
+                static_cast<double>(signer->issued));
+    out.Counter("meshca_kubernetes_pod_requests_denied_total", "PodCertificateRequests that were denied for ever.",
+                static_cast<double>(signer->denied));
+    out.Counter("meshca_kubernetes_pod_request_attempts_failed_total",
+                "Attempts at a PodCertificateRequest that ended without an answer and are made again.",
+                static_cast<double>(signer->failed));
   }
 }
 

@@ -33,15 +33,19 @@ Doors::Doors(const TrustDomain& trust_domain, ServerState& state)
       operator_(std::make_shared<OperatorAuthenticator>(*unix_peer_)),
       sds_({client_certificate_, operator_, unix_peer_}) {}
 
-absl::StatusOr<std::unique_ptr<Doors>> Doors::Open(const config::ResolvedConfig& config, ServerState& state) {
+absl::StatusOr<std::unique_ptr<Doors>> Doors::Open(const config::ResolvedConfig& config, ServerState& state,
+                                                   KubernetesSide* kubernetes) {
   MESHCA_ASSIGN_OR_RETURN(TrustDomain trust_domain, TrustDomain::Parse(config.values.trust_domain()));
   std::unique_ptr<Doors> doors(new Doors(trust_domain, state));
+  doors->kubernetes_ = kubernetes;
   MESHCA_RETURN_IF_ERROR(doors->Reload(config));
   return doors;
 }
 
 absl::StatusOr<AuthenticatorChain::List> Doors::Tokens(std::vector<JwtIssuer> issuers) {
   AuthenticatorChain::List list = {join_token_};
+  // Before the JWTs of other issuers: it leaves those that are configured to them.
+  if (kubernetes_ != nullptr) list.push_back(kubernetes_->authenticator());
   std::shared_ptr<JwtAuthenticator> jwt;
   if (!issuers.empty()) {
     MESHCA_ASSIGN_OR_RETURN(jwt, JwtAuthenticator::Create(std::move(issuers)));
@@ -75,9 +79,11 @@ absl::Status Doors::Reload(const config::ResolvedConfig& config) {
   AuthenticatorChain::List api = std::move(tokens);
   api.push_back(operator_);
   api.push_back(unix_peer_);  // last: it recognises every caller of a socket, whatever else the caller sent
+  if (kubernetes_ != nullptr) kubernetes_->SetOtherIssuers(issuer_names);
   tls_.Replace(std::move(tls));
   api_.Replace(std::move(api));
-  client_certificate_->SetTrustedOrigins({std::move(issuer_names), nullptr});
+  client_certificate_->SetTrustedOrigins(
+      {std::move(issuer_names), kubernetes_ == nullptr ? nullptr : kubernetes_->rights()});
   return absl::OkStatus();
 }
 

@@ -23,6 +23,7 @@
 #include "ca/service/agent_service.h"
 #include "ca/service/csr_service.h"
 #include "cli/config/resolve.h"
+#include "cli/server/kubernetes_side.h"
 #include "cli/server/server_state.h"
 #include "sds/sds_service.h"
 
@@ -31,8 +32,10 @@ namespace meshca::cli {
 // One authenticator chain for each way in. The credentials that need no configuration come with it.
 class Doors {
  public:
-  // `state` outlives it. Errors: an issuer's keys or claim template.
-  static absl::StatusOr<std::unique_ptr<Doors>> Open(const config::ResolvedConfig& config, ServerState& state);
+  // `state` outlives it, and so does `kubernetes`, who judges tokens of a cluster; null: there is none. Errors: an
+  // issuer's keys or claim template.
+  static absl::StatusOr<std::unique_ptr<Doors>> Open(const config::ResolvedConfig& config, ServerState& state,
+                                                     KubernetesSide* kubernetes);
 
   // A reload of `authenticators`.
   absl::Status Reload(const config::ResolvedConfig& config);
@@ -56,6 +59,7 @@ class Doors {
   const std::shared_ptr<ClientCertificateAuthenticator> client_certificate_;
   const std::shared_ptr<UnixPeerAuthenticator> unix_peer_;
   const std::shared_ptr<Authenticator> operator_;
+  KubernetesSide* kubernetes_ = nullptr;  // null: there is no cluster
   AuthenticatorChain tls_{{}};
   AuthenticatorChain api_{{}};
   AuthenticatorChain sds_;

@@ -14,7 +14,8 @@ CONFIG_MAP, BUNDLE = "istio-ca-root-cert", "istio.io:istiod-ca:root-cert"
 TRUST_BUNDLE = "certificates.k8s.io/v1/ClusterTrustBundle"
 NAMESPACES = 1000
 RIGHTS = [
-    {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]},
+    {"apiGroups": [""], "resources": ["namespaces", "pods", "serviceaccounts"], "verbs": ["list", "watch"]},
+    {"nonResourceURLs": ["/openid/v1/jwks", "/.well-known/openid-configuration"], "verbs": ["get"]},
     {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": [CONFIG_MAP], "verbs": ["list", "watch", "patch"]},
     {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create"]},
     {"apiGroups": ["certificates.k8s.io"], "resources": ["clustertrustbundles"], "verbs": ["list", "watch", "create", "patch"]},

@@ -42,7 +42,7 @@ class ClusterKeys:
 
     def user(self, name, *groups):
         """(certificate file, key file) by which the API server takes whoever shows them for this user."""
-        file = name.replace(":", "-")
+        file = "-".join((name, *groups)).replace(":", "-")  # one name can be asked for in other groups
         if not self.path(f"{file}.crt").exists():
             self._issue(file, self._name(name, *groups), ExtendedKeyUsageOID.CLIENT_AUTH)
         return self.path(f"{file}.crt"), self.path(f"{file}.key")

@@ -64,6 +64,14 @@ TEST_F(PodRightsTest, EndWithThePod) {
   EXPECT_THAT(Check(own_), Refuses(Code::kPermissionDenied, "", "was deleted")) << "that does not change";
 }
 
+TEST_F(PodRightsTest, OfAPodWhoseKubeletAskedNeedNoIssuer) {
+  PodOrigin asked = own_;
+  asked.issuer = std::string(PodOrigin::kNoToken);
+  EXPECT_EQ(Check(asked), absl::OkStatus());
+  pods_.Delete("front-pod");
+  EXPECT_THAT(Check(asked), Refuses(Code::kPermissionDenied, "", "pod front-pod, which was deleted"));
+}
+
 TEST_F(PodRightsTest, EndWithTheAccount) {
   pods_.PutAccount({"web", "front"}, "front-account-2");
   EXPECT_THAT(Check(own_), Refuses(Code::kPermissionDenied, "", "service account front-account, which was deleted"));

@@ -407,10 +407,11 @@ TEST_F(ServiceAccountTest, ANodeIsTakenFromTheWatchAlone) {
 TEST_F(ServiceAccountTest, LeavesTheTokensOfOtherIssuersToOthers) {
   EXPECT_TRUE(Authn().Recognises(Bearer(maker_.Token(ValidClaims()))));
   EXPECT_FALSE(Authn().Recognises(Bearer("meshca-jt1.x.y.z")));
-  authenticator_.reset();
-  options_.other_issuers = {"https://issuer.test"};
+  Authn().SetOtherIssuers({"https://issuer.test"});
   EXPECT_FALSE(Authn().Recognises(Bearer(maker_.Token(ValidClaims()))));
   EXPECT_TRUE(Authn().Recognises(Bearer(maker_.Token(PodToken().Claims()))));
+  Authn().SetOtherIssuers({});
+  EXPECT_TRUE(Authn().Recognises(Bearer(maker_.Token(ValidClaims())))) << "one that nobody else judges any more";
 }
 
 TEST_F(ServiceAccountTest, WhoeverWaitsIsAnsweredWhenItEnds) {

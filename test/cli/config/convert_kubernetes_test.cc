@@ -35,6 +35,7 @@ TEST_F(ConvertKubernetesTest, IsOffUntilAKeyOfItIsGiven) {
   const ResolvedConfig none = Resolve("trust_domain: a.test\n");
   EXPECT_FALSE(ServesKubernetes(none.origins)) << "its defaults alone turn nothing on";
   EXPECT_TRUE(ToPublishers(none.values.kubernetes()).empty());
+  EXPECT_TRUE(ServesKubernetes(Resolve("kubernetes: {}\n").origins));
   EXPECT_TRUE(ServesKubernetes(Resolve("kubernetes: {mount_delay: 1m}\n").origins));
   EXPECT_TRUE(ServesKubernetes(Resolve("kubernetes: {roots_config_map: {name: roots}}\n").origins));
 }
@@ -71,6 +72,46 @@ TEST_F(ConvertKubernetesTest, NamespacesMayBeChosen) {
   EXPECT_TRUE(publishers[0].namespaces->Has("web"));
   EXPECT_FALSE(publishers[0].namespaces->Has("db"));
   EXPECT_FALSE(publishers[0].namespaces->Has("kube-system"));
+}
+
+TEST_F(ConvertKubernetesTest, ASignerIsOffUntilItIsNamed) {
+  EXPECT_FALSE(ToPodSigner(Resolve("kubernetes: {mount_delay: 1m}\n").values)->has_value());
+  const ResolvedConfig config = Resolve("trust_domain: a.test\nkubernetes: {signer: meshca.io/workload}\n");
+  EXPECT_TRUE(config.warnings.empty());
+  const absl::StatusOr<std::optional<PodSignerOptions>> signer = ToPodSigner(config.values);
+  ASSERT_TRUE(signer.ok() && signer->has_value()) << signer.status();
+  EXPECT_EQ((*signer)->signer_name, "meshca.io/workload");
+  EXPECT_FALSE((*signer)->without_policy);
+  EXPECT_EQ((*signer)->spiffe_id.IdOf({"web", "front"})->uri(), "spiffe://a.test/ns/web/sa/front");
+  EXPECT_EQ((*signer)->profile.lifetime_default + (*signer)->profile.backdate, absl::Hours(24));
+}
+
+TEST_F(ConvertKubernetesTest, LivesUnderAnHourAreWarnedOf) {
+  const ResolvedConfig config = Resolve(R"(
+leaf: {lifetime: 10m}
+kubernetes: {signer: meshca.io/workload, signer_without_policy: true}
+policy:
+- {spiffe_id: "*/sa/short", lifetime_max: 5m}
+- {spiffe_id: "*", lifetime_max: 2h}
+)");
+  ASSERT_EQ(config.warnings.size(), 2u);
+  EXPECT_THAT(config.warnings[0], HasSubstr("leaf.lifetime is 10m"));
+  EXPECT_THAT(config.warnings[0], HasSubstr("meshca.io/workload live for 1h"));
+  EXPECT_THAT(config.warnings[1], HasSubstr("policy[0].lifetime_max is 5m"));
+  EXPECT_THAT(config.warnings[1], HasSubstr("for */sa/short are denied"));
+  EXPECT_TRUE((*ToPodSigner(config.values))->without_policy);
+}
+
+TEST_F(ConvertKubernetesTest, ASignerHasADomainOfItsOwn) {
+  for (const char* name :
+       {"workload", "meshca.io/", "/workload", "kubernetes.io/kubelet-serving", "a.kubernetes.io/x"}) {
+    ConfigInput input;
+    input.environment = {{"HOME", "/home/u"}};
+    input.working_directory = "/home/ca";
+    input.config_file = folder_.path() + "/m.yaml";
+    std::ofstream(input.config_file) << "kubernetes: {signer: \"" << name << "\"}\n";
+    EXPECT_THAT(std::string(ResolveConfig(input).status().message()), HasSubstr("kubernetes.signer")) << name;
+  }
 }
 
 TEST_F(ConvertKubernetesTest, WithoutAKubeconfigOutsideOfAPodSaysWhatToDo) {

@@ -1,0 +1,76 @@
+{{/* The configuration files, from values that have the same keys. */}}
+
+{{/* What istio.enabled means, in the words of `kubernetes:`. */}}
+{{- define "meshca.istioConfig" -}}
+{{- $namespace := .Values.istio.namespace -}}
+audiences: [istio-ca]
+trusted_node_accounts: [{{ $namespace }}/ztunnel]
+roots_config_map:
+  name: istio-ca-root-cert
+  key: root-cert.pem
+cluster_trust_bundle:
+  name: istio.io:istiod-ca:root-cert
+  signer_name: istio.io/istiod-ca
+server_secrets:
+- namespace: {{ $namespace }}
+  name: istiod-tls
+  service_account: {{ .Values.istio.serviceAccount }}
+  dns_names:
+  - istiod.{{ $namespace }}.svc
+  - istiod-remote.{{ $namespace }}.svc
+  - istio-pilot.{{ $namespace }}.svc
+  {{- range .Values.istio.revisions }}
+  - istiod-{{ . }}.{{ $namespace }}.svc
+  {{- end }}
+  - istiod.{{ $namespace }}
+{{- end -}}
+
+{{/* The key `kubernetes` as JSON: "null" where it is off. `{}` is on, with every default. */}}
+{{- define "meshca.kubernetes" -}}
+{{- $config := dict -}}
+{{- $on := .Values.istio.enabled -}}
+{{- if $on }}{{ $config = include "meshca.istioConfig" . | fromYaml }}{{ end -}}
+{{- if hasKey .Values.server.config "kubernetes" -}}
+{{- if not (kindIs "invalid" .Values.server.config.kubernetes) -}}
+{{- $on = true -}}
+{{- range $key, $value := .Values.server.config.kubernetes }}{{ $_ := set $config $key $value }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- if $on }}{{ $config | toJson }}{{ else }}null{{ end -}}
+{{- end -}}
+
+{{- define "meshca.serverConfig" -}}
+{{- $config := deepCopy .Values.server.config -}}
+{{- $service := printf "%s.%s.svc" (include "meshca.fullname" .) .Release.Namespace -}}
+{{- $names := list $service (printf "%s.%s" $service .Values.clusterDomain) -}}
+{{- $_ := set $config "server_names" (concat $names (default (list) $config.server_names) | uniq) -}}
+{{- $_ := set $config "state_dir" "/var/lib/meshca/state" -}}
+{{- $_ := set $config "kek_file" "/etc/meshca/kek/kek" -}}
+{{- $_ := set $config "admin_socket" "/run/meshca/admin.sock" -}}
+{{- $_ := set $config "api_socket" "/run/meshca/public/api.sock" -}}
+{{- $_ := set $config "listen" ":15012" -}}
+{{- $_ := set $config "http_listen" ":15014" -}}
+{{- if .Values.server.pluggedInCaSecret -}}
+{{- $_ := set $config "authority" (merge (dict "plugged_in_ca" "/etc/meshca/ca") (default (dict) $config.authority)) -}}
+{{- end -}}
+{{- $kubernetes := include "meshca.kubernetes" . | fromJson -}}
+{{- if eq (include "meshca.kubernetes" .) "null" -}}
+{{- $_ := unset $config "kubernetes" -}}
+{{- else -}}
+{{- $_ := set $config "kubernetes" $kubernetes -}}
+{{- end -}}
+{{- toYaml $config -}}
+{{- end -}}
+
+{{/* token_file is set by a variable of the container: it has the node's name in it. */}}
+{{- define "meshca.agentConfig" -}}
+{{- $config := deepCopy .Values.agent.config -}}
+{{- if not $config.server -}}
+{{- $_ := set $config "server" (list (printf "%s.%s.svc:%v" (include "meshca.fullname" .) .Release.Namespace .Values.server.service.port)) -}}
+{{- end -}}
+{{- $_ := set $config "state_dir" "/var/lib/meshca-agent/state" -}}
+{{- $_ := set $config "api_socket" "/run/meshca/agent/api.sock" -}}
+{{- $_ := set $config "admin_socket" "/run/meshca/admin/admin.sock" -}}
+{{- $_ := set $config "http_listen" ":15024" -}}
+{{- toYaml $config -}}
+{{- end -}}

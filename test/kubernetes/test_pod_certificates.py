@@ -1,0 +1,312 @@
+"""Pods' certificates by PodCertificateRequest, with real kubelets: given, denied, refused to strangers, renewed, rotated."""
+
+import base64
+import json
+import pathlib
+import subprocess
+import time
+
+import certificates
+import pytest
+import yaml
+from background import wait_until
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from kubernetes_api import ApiError
+from rotation import seconds, status
+
+pytestmark = [pytest.mark.all_only, pytest.mark.timeout(1800)]
+
+SIGNER, OPEN_SIGNER = "meshca.io/workload", "meshca.io/open"
+BUNDLE, BUNDLE_SIGNER = "istio.io:istiod-ca:root-cert", "istio.io/istiod-ca"
+CERTIFICATES, BETA = "certificates.k8s.io/v1", "certificates.k8s.io/v1beta1"
+REQUEST = f"{CERTIFICATES}/PodCertificateRequest"
+ADMISSION = "admissionregistration.k8s.io/v1"
+TAKES_HOLD_S = 10  # kPolicyTakesHold
+POLICY_NAME = "meshca-pod-certificate-requests"
+POLICY = pathlib.Path(__file__).parents[2] / "ca/pod_certificates/admission_policy.yaml"
+SIGN = {"apiGroups": ["certificates.k8s.io"], "resources": ["signers"], "resourceNames": [SIGNER, OPEN_SIGNER], "verbs": ["sign"]}
+RIGHTS = [
+    {"apiGroups": [""], "resources": ["namespaces", "pods", "serviceaccounts"], "verbs": ["list", "watch"]},
+    {"apiGroups": ["certificates.k8s.io"], "resources": ["podcertificaterequests"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": ["certificates.k8s.io"], "resources": ["podcertificaterequests/status"], "verbs": ["update"]},
+    {"apiGroups": ["admissionregistration.k8s.io"], "resourceNames": [POLICY_NAME], "verbs": ["get"],
+     "resources": ["validatingadmissionpolicies", "validatingadmissionpolicybindings"]},
+    {"apiGroups": ["certificates.k8s.io"], "resources": ["clustertrustbundles"], "verbs": ["list", "watch", "create", "patch"]},
+    {"apiGroups": ["certificates.k8s.io"], "resources": ["signers"], "resourceNames": [BUNDLE_SIGNER], "verbs": ["attest"]},
+    SIGN,
+]
+
+
+def apply_policy(cluster):
+    """Returns once requests that are made from then on are signed: what is older may be a stranger's."""
+    made = [cluster.admin.apply(thing) for thing in yaml.safe_load_all(POLICY.read_text(encoding="utf-8"))]
+    since = max(seconds(thing["metadata"]["creationTimestamp"]) for thing in made) + TAKES_HOLD_S
+    wait_until(lambda: time.time() > since + 1, 60, "the policy has taken hold")
+
+
+@pytest.fixture(scope="module")
+def kubelet(cluster):
+    return cluster.start_kubelet("node-1")
+
+
+@pytest.fixture(scope="module")
+def kubeconfig(cluster):
+    """Of a service account with the rights of the chart."""
+    cluster.create_account("default", "ca", rules=RIGHTS)
+    return cluster.account_kubeconfig("default", "ca")
+
+
+@pytest.fixture
+def policy(cluster):
+    apply_policy(cluster)
+
+
+@pytest.fixture
+def ca(server, kubeconfig, policy):  # noqa: ARG001
+    """A server that answers requests, once it does."""
+    return signing(server(config=configuration(kubeconfig)))
+
+
+def configuration(kubeconfig, signer=SIGNER, more=""):
+    return f"""
+kubernetes:
+  kubeconfig: {kubeconfig}
+  cluster_trust_bundle: {{name: "{BUNDLE}", signer_name: {BUNDLE_SIGNER}}}
+  mount_delay: 1s
+  signer: {signer}
+{more}"""
+
+
+def signer_fact(ca, signer=SIGNER):
+    facts = json.loads(ca.cli("check", "-o", "json", check=False).stdout)["facts"]
+    return next(fact for fact in facts if fact["name"] == f"signer {signer}")
+
+
+def signing(ca):
+    wait_until(lambda: signer_fact(ca)["state"] == "ok", 60, lambda: json.dumps(signer_fact(ca)) + ca.log())
+    return ca
+
+
+def pod_of(cluster, namespace, node, name, key_type="ECDSAP256"):
+    """A pod whose volume `identity` has its certificate, its key and the roots."""
+    return cluster.create_pod(namespace, name, node=node, volumes=[{"name": "identity", "projected": {"sources": [
+        {"podCertificate": {"signerName": SIGNER, "keyType": key_type, "keyPath": "key.pem", "certificateChainPath": "chain.pem",
+                            "maxExpirationSeconds": 3600}},
+        {"clusterTrustBundle": {"signerName": BUNDLE_SIGNER, "labelSelector": {}, "path": "roots.pem"}}]}}])
+
+
+def chain_in(folder):
+    return x509.load_pem_x509_certificates((folder / "chain.pem").read_bytes())
+
+
+def uri_of(certificate):
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return names.get_values_for_type(x509.UniformResourceIdentifier)
+
+
+def verified_by_openssl(folder):
+    """What openssl says of the pod's chain by the roots that were published to the same pod."""
+    ran = subprocess.run(["openssl", "verify", "-purpose", "sslserver", "-CAfile", folder / "roots.pem", "-untrusted",
+                          folder / "chain.pem", folder / "chain.pem"], capture_output=True, text=True, check=False)
+    return ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def conditions(cluster, namespace, name, kind=REQUEST):
+    return cluster.admin.get(kind, name, namespace).get("status", {}).get("conditions", [])
+
+
+def answered(cluster, namespace, name):
+    """The condition by which the request was answered."""
+    thing = cluster.admin.wait_for(REQUEST, name, lambda now: now and now.get("status", {}).get("conditions"), namespace)
+    return thing["status"]["conditions"][0]
+
+
+def records(ca):
+    return json.loads(ca.cli("cert", "list", "-o", "json").stdout)
+
+
+def request_for(cluster, pod, key, api_version=CERTIFICATES, signer=SIGNER, name="by-hand", **changes):
+    """A request such as a kubelet makes for the pod, by `key`; of v1beta1 in its older form."""
+    metadata = pod["metadata"]
+    account = cluster.admin.get("v1/ServiceAccount", pod["spec"]["serviceAccountName"], metadata["namespace"])
+    node = cluster.admin.get("v1/Node", pod["spec"]["nodeName"])
+    spec = {"signerName": signer, "podName": metadata["name"], "podUID": metadata["uid"],
+            "serviceAccountName": account["metadata"]["name"], "serviceAccountUID": account["metadata"]["uid"],
+            "nodeName": node["metadata"]["name"], "nodeUID": node["metadata"]["uid"], "maxExpirationSeconds": 7200, **changes}
+    encoded = lambda data: base64.b64encode(data).decode()  # noqa: E731
+    if api_version == CERTIFICATES:
+        stub = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+        spec["stubPKCS10Request"] = encoded(stub.public_bytes(serialization.Encoding.DER))
+    else:
+        spec["pkixPublicKey"] = encoded(key.public_key().public_bytes(serialization.Encoding.DER,
+                                                                      serialization.PublicFormat.SubjectPublicKeyInfo))
+        proven = metadata["uid"].encode()
+        if isinstance(key, rsa.RSAPrivateKey):  # as Go does, with the longest salt
+            proof = key.sign(proven, padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.MAX_LENGTH), hashes.SHA256())
+        else:
+            proof = key.sign(proven, ec.ECDSA(hashes.SHA256()))
+        spec["proofOfPossession"] = encoded(proof)
+    return {"apiVersion": api_version, "kind": "PodCertificateRequest",
+            "metadata": {"name": name, "namespace": metadata["namespace"]}, "spec": spec}
+
+
+def as_node(cluster, kubelet):
+    return cluster.as_user(f"system:node:{kubelet.name}", "system:nodes")
+
+
+def test_nothing_is_signed_and_check_says_why_until_the_policy_is_there(server, cluster, kubelet, kubeconfig, namespace):
+    for kind in ("ValidatingAdmissionPolicyBinding", "ValidatingAdmissionPolicy"):
+        if cluster.admin.list(f"{ADMISSION}/{kind}", fieldSelector=f"metadata.name={POLICY_NAME}"):
+            cluster.admin.delete(f"{ADMISSION}/{kind}", POLICY_NAME)
+    ca = server(config=configuration(kubeconfig))
+    early = pod_of(cluster, namespace, kubelet.name, "early")
+    wait_until(lambda: cluster.admin.list(REQUEST, namespace), 60, "the request")
+    wait_until(lambda: signer_fact(ca)["state"] == "failed", 60, lambda: json.dumps(signer_fact(ca)))
+    fact = signer_fact(ca)
+    assert f"no ValidatingAdmissionPolicy {POLICY_NAME}" in fact["detail"] and "admission_policy.yaml" in fact["mend"], fact
+    assert ca.cli("check", check=False).returncode != 0
+    assert not [each for each in records(ca) if each["auth_method"] == "pod-certificate"]
+    assert "meshca_kubernetes_signer_on 0" in ca.get("/metrics")
+
+    # What was there before may be a stranger's, who was not refused then. The kubelet asks anew in its own time.
+    apply_policy(cluster)
+    late = pod_of(cluster, namespace, kubelet.name, "late")
+    cluster.wait_for_phase(late, "Running")
+    assert "meshca_kubernetes_signer_on 1" in ca.get("/metrics")
+    wait_until(lambda: "before the admission policy" in signer_fact(ca)["detail"], 60, lambda: json.dumps(signer_fact(ca)))
+    assert cluster.admin.get("v1/Pod", "early", namespace)["status"]["phase"] == "Pending"
+    cluster.admin.delete("v1/Pod", early["metadata"]["name"], namespace)
+    for request in cluster.admin.list(REQUEST, namespace):
+        cluster.admin.delete(REQUEST, request["metadata"]["name"], namespace)
+    signing(ca)
+
+
+def test_a_pods_certificate_verifies_by_the_published_roots_through_a_rotation(ca, cluster, kubelet, namespace):
+    pod = pod_of(cluster, namespace, kubelet.name, "web-1")
+    cluster.wait_for_phase(pod, "Running")
+    folder = kubelet.volume(pod, "identity")
+    assert verified_by_openssl(folder)[0], verified_by_openssl(folder)
+    leaf = chain_in(folder)[0]
+    assert uri_of(leaf) == [f"spiffe://{ca.trust_domain}/ns/{namespace}/sa/default"]
+    key = serialization.load_pem_private_key((folder / "key.pem").read_bytes(), None)
+    assert key.public_key() == leaf.public_key()
+    assert (leaf.not_valid_after_utc - leaf.not_valid_before_utc).total_seconds() == 3600
+    assert len(chain_in(folder)) == 2
+    request = next(each for each in cluster.admin.list(REQUEST, namespace) if each["spec"]["podUID"] == pod["metadata"]["uid"])
+    assert [each["type"] for each in request["status"]["conditions"]] == ["Issued"]
+    record = next(each for each in records(ca) if each["serial"] == certificates.serial_hex(leaf))
+    assert (record["auth_method"], record["instance"]) == ("pod-certificate", f"pod {namespace}/web-1"), record
+    assert pod["metadata"]["uid"] in json.dumps(record)
+
+    # A new root: this pod's kubelet asks again when it is restarted, by another key.
+    ca.cli("root", "prepare")
+    wait_until(lambda: (folder / "roots.pem").read_text(encoding="ascii").count("BEGIN CERTIFICATE") == 2, 60, "both roots")
+    wait_until(lambda: ca.cli("root", "activate", check=False).returncode == 0, 60, lambda: json.dumps(status(ca)))
+    assert verified_by_openssl(folder)[0], verified_by_openssl(folder)
+    kubelet.restart()
+    wait_until(lambda: chain_in(folder)[0] != leaf, 60, lambda: json.dumps(signer_fact(ca)) + ca.log())
+    assert verified_by_openssl(folder)[0], verified_by_openssl(folder)
+    assert chain_in(folder)[0].public_key() != leaf.public_key()
+    assert chain_in(folder)[1] != x509.load_pem_x509_certificates(request["status"]["certificateChain"].encode())[1]
+
+    # Other tests' pods are of other servers; what counts is this server's inventory, in which each pod has a newer leaf.
+    ca.cli("root", "rotate", timeout=120)
+    wait_until(lambda: (folder / "roots.pem").read_text(encoding="ascii").count("BEGIN CERTIFICATE") == 1, 60,
+               lambda: json.dumps(status(ca)))
+    assert verified_by_openssl(folder)[0], verified_by_openssl(folder)
+
+
+def test_both_versions_of_the_api_are_answered(ca, cluster, kubelet, namespace):
+    kinds = {"v1": (CERTIFICATES, certificates.new_key()), "v1beta1": (BETA, certificates.new_key()),
+             "v1beta1-rsa": (BETA, rsa.generate_private_key(65537, 3072))}
+    for name, (version, key) in kinds.items():
+        pod = cluster.create_pod(namespace, f"pod-{name}", node=kubelet.name)
+        made = request_for(cluster, pod, key, version, name=name)
+        wait_until(lambda: as_node_creates(cluster, kubelet, made), 60, "the node may ask for its pod")  # noqa: B023
+    for name, (version, key) in kinds.items():
+        condition = answered(cluster, namespace, name)
+        assert condition["type"] == "Issued", (condition, ca.log())
+        issued = cluster.admin.get(f"{version}/PodCertificateRequest", name, namespace)["status"]
+        leaf = x509.load_pem_x509_certificates(issued["certificateChain"].encode())[0]
+        assert leaf.public_key() == key.public_key()
+        assert (leaf.not_valid_after_utc - leaf.not_valid_before_utc).total_seconds() == 7200
+        assert issued["notBefore"] < issued["beginRefreshAt"] < issued["notAfter"]
+
+
+def as_node_creates(cluster, kubelet, request):
+    """False while the API server's own watch does not know yet that the pod is on that node."""
+    try:
+        return as_node(cluster, kubelet).create(request)
+    except ApiError as error:
+        if error.code in (403, 422):
+            return False
+        raise
+
+
+def test_a_stranger_who_names_a_live_pod_is_refused(ca, cluster, kubelet, namespace):
+    victim = cluster.create_pod(namespace, "victim", node=kubelet.name)
+    cluster.create_account(namespace, "stranger", rules=[
+        {"apiGroups": ["certificates.k8s.io"], "resources": ["podcertificaterequests"], "verbs": ["create"]}])
+    stranger = cluster.as_account(namespace, "stranger")
+    for version in (CERTIFICATES, BETA):
+        with pytest.raises(ApiError) as refusal:
+            stranger.create(request_for(cluster, victim, certificates.new_key(), version))
+        assert refusal.value.code in (403, 422) and "only the kubelet of the pod's own node" in refusal.value.message
+    assert cluster.admin.list(REQUEST, namespace, fieldSelector="spec.podName=victim") == []
+    assert not [each for each in records(ca) if each["instance"] == f"pod {namespace}/victim"]
+
+
+def test_without_the_policy_what_does_not_fit_the_pod_is_refused_all_the_same(server, cluster, kubelet, kubeconfig, namespace):
+    ca = server(config=configuration(kubeconfig, OPEN_SIGNER, "  signer_without_policy: true\n"))
+    cluster.create_node(f"{namespace[:20]}-node")
+    cluster.create_account(namespace, "admin")
+    victim = cluster.create_pod(namespace, "victim", node=kubelet.name)
+    another = cluster.create_pod(namespace, "another", account="admin", node=kubelet.name)
+    forge = lambda name, **changes: cluster.admin.create(request_for(  # noqa: E731
+        cluster, victim, certificates.new_key(), signer=OPEN_SIGNER, name=name, **changes))
+    forge("node", nodeName=f"{namespace[:20]}-node")
+    forge("account", serviceAccountName="admin")
+    forge("pod", podUID=another["metadata"]["uid"])
+    forge("no-such-pod", podUID="11111111-2222-3333-4444-555555555555")
+    for name, what in (("node", "names node"), ("account", "names service account"), ("pod", "names pod")):
+        condition = answered(cluster, namespace, name)
+        assert (condition["type"], condition["reason"]) == ("Denied", "PodMismatch"), condition
+        assert what in condition["message"]
+    wait_until(lambda: "no pod of uid" in signer_fact(ca, OPEN_SIGNER)["detail"], 60, lambda: str(signer_fact(ca, OPEN_SIGNER)))
+    assert conditions(cluster, namespace, "no-such-pod") == [], "it may yet be known"
+    assert not [each for each in records(ca) if each["auth_method"] == "pod-certificate"]
+
+
+def test_a_key_type_that_is_not_signed_is_denied_with_one_that_is(ca, cluster, kubelet, namespace):
+    pod = pod_of(cluster, namespace, kubelet.name, "p521", "ECDSAP521")
+    request = wait_until(lambda: cluster.admin.list(REQUEST, namespace), 60, "the request")[0]
+    condition = answered(cluster, namespace, request["metadata"]["name"])
+    assert (condition["type"], condition["reason"]) == ("Denied", "UnsupportedKeyType"), condition
+    assert "ECDSAP256" in condition["message"]
+    assert cluster.admin.get("v1/Pod", "p521", namespace)["status"]["phase"] == "Pending"
+    cluster.admin.delete("v1/Pod", pod["metadata"]["name"], namespace)
+    wait_until(lambda: "meshca_kubernetes_pod_requests_denied_total 1" in ca.get("/metrics"), 60, lambda: ca.get("/metrics"))
+
+
+def test_killed_between_record_and_answer_it_answers_after_its_restart(server, cluster, kubelet, policy, namespace):  # noqa: ARG001
+    cluster.create_account("default", "killed", rules=[rule for rule in RIGHTS if rule is not SIGN])
+    config = configuration(cluster.account_kubeconfig("default", "killed"))
+    ca = signing(server(config=config))
+    pod = pod_of(cluster, namespace, kubelet.name, "web-1")
+    of_pod = lambda: [each for each in records(ca) if each["instance"] == f"pod {namespace}/web-1"]  # noqa: E731
+    wait_until(of_pod, 60, ca.log)
+    # It is recorded, and the API server lets nobody answer who may not sign: that is named, and is no answer.
+    wait_until(lambda: "not permitted to" in signer_fact(ca)["detail"] and "signers" in signer_fact(ca)["detail"], 60,
+               lambda: json.dumps(signer_fact(ca)))
+    request = cluster.admin.list(REQUEST, namespace)[0]["metadata"]["name"]
+    assert conditions(cluster, namespace, request) == []
+    ca.kill()
+
+    role = cluster.admin.get("rbac.authorization.k8s.io/v1/ClusterRole", "default-killed")
+    cluster.admin.replace({**role, "rules": RIGHTS})
+    again = server(config=config, state_dir=ca.state_dir)
+    cluster.wait_for_phase(pod, "Running")
+    assert answered(cluster, namespace, request)["type"] == "Issued", again.log()
+    assert verified_by_openssl(kubelet.volume(pod, "identity"))[0]
