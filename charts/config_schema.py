@@ -98,9 +98,6 @@ def renewed(schema):
     declared = Declarations()
     server = declared.schema(declared.message("Config"), OF_THE_CHART["Config"])
     definitions = schema["$defs"]
-    if "kubernetes" in server["properties"]:
-        definitions["kubernetes"]["properties"].update(server["properties"]["kubernetes"]["properties"])
-    server["properties"]["kubernetes"] = {"$ref": "#/$defs/kubernetes"}
     definitions["server_config"] = server
     definitions["agent_config"] = declared.schema(declared.message("AgentConfig"), OF_THE_CHART["AgentConfig"])
     return schema
