@@ -80,6 +80,7 @@ void ListWatch::GoesOn() {
 
 void ListWatch::Run() {
   while (!Stopping()) {
+    if (clock_.SinceBoot() >= list_again_) resource_version_.clear();
     const absl::Status status = resource_version_.empty() ? ListPage() : Watch();
     if (status.ok()) continue;
     Recover(status);
@@ -131,6 +132,8 @@ absl::Status ListWatch::ListPage() {
   next_page_ = reader.next_page();
   if (!next_page_.empty() || Stopping()) return absl::OkStatus();
   resource_version_ = reader.resource_version();
+  // Not all watches of all clients at once.
+  list_again_ = clock_.SinceBoot() + UniformDuration(entropy_, options_.list_again, 2 * options_.list_again);
   sink_.OnListEnd();
   Heard();
   MutexLock lock(mutex_);
@@ -167,11 +170,10 @@ absl::Status ListWatch::Watch() {
   });
   const bool is_short = clock_.SinceBoot() - began < kShortWatch;
   if (has_begun && !is_short) failures_ = 0;
+  // However it ended: one that brought nothing may be of a version that is not the cluster's any more.
+  if (has_begun && !is_short && !had_event && ++silent_watches_ >= kSilentWatchesMax) resource_version_.clear();
   // A quiet resource is as silent, where the API server sends no bookmarks of it: so this is no error.
-  if (absl::IsDeadlineExceeded(ended) && has_begun && !is_short) {
-    if (++silent_watches_ >= kSilentWatchesMax) resource_version_.clear();
-    return absl::OkStatus();
-  }
+  if (absl::IsDeadlineExceeded(ended) && has_begun && !is_short) return absl::OkStatus();
   if (ended.ok() && is_short && !had_event) {
     return Annotate(absl::UnavailableError("it ended at once, without an event"), Doing("watch"));
   }

@@ -52,6 +52,9 @@ struct ListWatchOptions {
   // everything is listed again.
   absl::Duration watch_time = absl::Minutes(5);
   absl::Duration silence = absl::Seconds(90);
+  // All is listed again after this, or up to twice as long, though nothing is wrong: events may be lost for good, as
+  // where the cluster's data is restored from a backup and goes past the version that is watched from.
+  absl::Duration list_again = absl::Minutes(30);
   // Between attempts that fail: up to the first, up to twice as long each time, up to the last; and never less than the
   // API server asks for (Retry-After).
   absl::Duration retry_first = absl::Milliseconds(200);
@@ -107,10 +110,11 @@ class ListWatch {
   EntropySource& entropy_;
 
   // Of its own thread, and of the client's while that one waits.
-  std::string resource_version_;  // where the watch goes on; "": list first
-  std::string next_page_;         // where the list goes on; "": at its beginning
-  int failures_ = 0;              // in a row
-  int silent_watches_ = 0;        // in a row
+  std::string resource_version_;                          // where the watch goes on; "": list first
+  std::string next_page_;                                 // where the list goes on; "": at its beginning
+  int failures_ = 0;                                      // in a row
+  int silent_watches_ = 0;                                // in a row
+  absl::Duration list_again_ = absl::InfiniteDuration();  // since boot: all is listed then in any case
 
   mutable Mutex mutex_;
   mutable CondVar changed_;

@@ -23,6 +23,10 @@ void PublicationLedger::SetContent(TrustVersion version, std::string content, ab
   ++newest_;
   if (contents_.size() > kRemembered) contents_.pop_front();
   for (auto& [place, object] : objects_) {
+    // A content that comes back (an aborted rotation's roots are withdrawn) stands where nothing else came to stand
+    // meanwhile, and an object that nobody writes tells of no change.
+    const Content* const shown = Find(object.content);
+    if (shown != nullptr && shown->text == contents_.back().text) object.content = newest_;
     // What was waited for in vain was about another content.
     object.next_try = now;
     object.failures = 0;
@@ -51,6 +55,8 @@ void PublicationLedger::AddPlace(const std::string& place, absl::Duration now) {
   object->second.listed = true;
   if (!object->second.is_place) object->second.next_try = now;
   object->second.is_place = true;
+  // Who reads a new place has read nothing else there.
+  object->second.is_fresh |= is_new && complete();
   Settle(object);
 }
 
@@ -103,10 +109,15 @@ void PublicationLedger::Show(Object& object, uint64_t number, absl::Duration now
     object.fault.clear();
     if (now - object.written_at > options_.contest) object.failures = 0;
   }
-  if (number == object.content) return;
+  if (number == object.content) {
+    // It stood there from the beginning, and is none of ours.
+    if (number == 0 && object.there) object.is_fresh = false;
+    return;
+  }
   const bool was_current = object.content == newest_ && newest_ != 0;
   // Who reads a content that is not ours may believe nothing of what we published.
   object.held_before = number == 0 ? 0 : HeldBy(object, now);
+  if (number != 0 && std::exchange(object.is_fresh, false)) object.held_before = VersionOf(number);
   object.content = number;
   object.seen_at = now;
   if (!was_current || !object.is_place) return;
@@ -159,13 +170,13 @@ bool PublicationLedger::Failed(const std::string& place, std::string why, absl::
   return is_news;
 }
 
-std::vector<Publication> PublicationLedger::List(absl::Duration now) const {
+std::vector<Publication> PublicationLedger::List(absl::Duration heard) const {
   std::vector<Publication> all;
   for (const auto& [place, object] : objects_) {
     if (!object.is_place) continue;
     Publication& one = all.emplace_back();
     one.place = place;
-    one.held = HeldBy(object, now);
+    one.held = HeldBy(object, heard);
     one.written = VersionOf(object.content);
     one.held_at = object.seen_at + options_.mount_delay;
     one.fault = object.fault;

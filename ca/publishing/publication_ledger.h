@@ -46,7 +46,7 @@ class PublicationLedger {
  public:
   explicit PublicationLedger(PublicationOptions options) : options_(options) {}
 
-  // What is to stand there from now on. A version with the content of the one before it is held wherever that is.
+  // What is to stand there from now on. A version with the content of an earlier one is held wherever that is.
   void SetContent(TrustVersion version, std::string content, absl::Duration now);
   // "": there is none yet, and nothing is due.
   const std::string& content() const;
@@ -76,8 +76,9 @@ class PublicationLedger {
   // Whether this is news: a failure with the same words is none.
   bool Failed(const std::string& place, std::string why, absl::Duration wait, double spread, absl::Duration now);
 
-  // In the order of their names.
-  std::vector<Publication> List(absl::Duration now) const;
+  // In the order of their names. `heard`: when the objects were last heard of. What somebody did to them since then is
+  // not known, so a time that ran out since then does not count.
+  std::vector<Publication> List(absl::Duration heard) const;
   size_t places() const;
   size_t behind() const { return behind_; }  // places that do not show the content
 
@@ -91,6 +92,7 @@ class PublicationLedger {
     bool listed = false;    // since BeginPlaces
     bool seen_now = false;  // since BeginSeen
     bool there = false;
+    bool is_fresh = false;  // a place that is new, at which nothing has stood yet
     bool being_written = false;
     bool behind = false;           // counted in behind_
     uint32_t failures = 0;         // in a row; a content that somebody else has put in place of ours is one

@@ -13,6 +13,10 @@ namespace {
 
 constexpr size_t kAnswerBytesMax = 4 * 1024 * 1024;
 constexpr char kTerminating[] = "Terminating";
+// A watch of which nothing came for longer is not followed (ListWatchOptions::silence, and some time to notice).
+constexpr absl::Duration kFollowed = absl::Seconds(100);
+// Thousands of objects fail together when the API server goes away: so often one of them is named in the log.
+constexpr absl::Duration kWarningGap = absl::Seconds(10);
 
 // The object's own fields, in the order of ObjectPaths.
 enum ObjectField { kObjectNamespace, kObjectContent };
@@ -160,12 +164,18 @@ void Publisher::LookForServedKind() {
     if (clock_.SinceBoot() >= look_again_) FollowObjects(0);
     return;
   }
-  if (!absl::IsNotFound(watch->LastError())) {
-    if (watch->lists() == 0) return;
+  if (watch->lists() > 0) {
     MutexLock lock(mutex_);
+    served_ = true;
     unserved_ = false;
-    return;
   }
+  {
+    // Objects that were there once hold the rotation up until they are heard of again, whatever a proxy between us and
+    // the API server answers.
+    MutexLock lock(mutex_);
+    if (served_) return;
+  }
+  if (!absl::IsNotFound(watch->LastError())) return;
   watch->Stop();
   size_t next;
   {
@@ -227,13 +237,23 @@ void Publisher::OnWritten(const std::string& place, const absl::Status& status) 
     ++failed_;
     const double spread = UniformDuration(entropy_, absl::ZeroDuration(), absl::Seconds(1)) / absl::Seconds(1);
     if (ledger_.Failed(place, std::string(status.message()), WaitAskedFor(status), spread, now) && !stopping_) {
-      LogWarning("the roots could not be published",
-                 {{"object", InstanceOf(place)}, {"error", std::string(status.message())}});
+      Warn(place, status, now);
     }
   }
   executor_.Nudge();
   writes_.erase(place);
   ended_.NotifyAll();
+}
+
+void Publisher::Warn(const std::string& place, const absl::Status& status, absl::Duration now) {
+  if (now - warned_at_ < kWarningGap) {
+    ++unsaid_;
+    return;
+  }
+  warned_at_ = now;
+  LogWarning("the roots could not be published", {{"object", InstanceOf(place)},
+                                                  {"error", std::string(status.message())},
+                                                  {"others_unsaid", absl::StrCat(std::exchange(unsaid_, 0))}});
 }
 
 std::string Publisher::InstanceOf(const std::string& place) const {
@@ -274,12 +294,17 @@ SubscriberRecord Publisher::RecordOfAll(std::string why) const {
 
 std::vector<SubscriberRecord> Publisher::List() const {
   const absl::Status watching = Watching();
+  const std::shared_ptr<kubernetes::ListWatch> objects = objects_watch();
+  const absl::Duration age = objects == nullptr ? absl::InfiniteDuration() : objects->Age();
+  // A watch that is well is silent for a minute. Of what a dead one has not told, nothing counts that ran out since
+  // then.
+  const absl::Duration unheard = age <= kFollowed ? absl::ZeroDuration() : age;
   MutexLock lock(mutex_);
   if (unserved_) return {};
   if (!ledger_.complete()) return {RecordOfAll(std::string(watching.message()))};
   const absl::Duration now = clock_.SinceBoot();
   std::vector<SubscriberRecord> records;
-  for (const Publication& one : ledger_.List(now)) records.push_back(RecordOf(one, now));
+  for (const Publication& one : ledger_.List(now - unheard)) records.push_back(RecordOf(one, now));
   return records;
 }
 

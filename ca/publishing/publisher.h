@@ -77,6 +77,8 @@ class Publisher final : public EvidenceSource {
   absl::Duration Write();
   void Publish(const PublishedKind& kind, const std::string& place, const std::string& content);
   void OnWritten(const std::string& place, const absl::Status& status);
+  void Warn(const std::string& place, const absl::Status& status, absl::Duration now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   SubscriberRecord RecordOf(const Publication& one, absl::Duration now) const;
   SubscriberRecord RecordOfAll(std::string why) const;
   absl::Status Watching() const;
@@ -101,10 +103,13 @@ class Publisher final : public EvidenceSource {
   absl::flat_hash_map<std::string, std::optional<kubernetes::ApiServer::CallId>> writes_ ABSL_GUARDED_BY(mutex_);
   uint64_t written_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t failed_ ABSL_GUARDED_BY(mutex_) = 0;
+  absl::Duration warned_at_ ABSL_GUARDED_BY(mutex_) = -absl::InfiniteDuration();
+  uint64_t unsaid_ ABSL_GUARDED_BY(mutex_) = 0;  // failures that were not logged since then
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
 
   size_t kind_ ABSL_GUARDED_BY(mutex_) = 0;  // of options_.kinds, that is used or tried
   bool unserved_ ABSL_GUARDED_BY(mutex_) = false;
+  bool served_ ABSL_GUARDED_BY(mutex_) = false;  // they were listed once: the kind stays
   // null: of kinds that are not served.
   std::shared_ptr<kubernetes::ListWatch> objects_watch_ ABSL_GUARDED_BY(mutex_);
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -18,6 +19,14 @@
 
 namespace meshca::config {
 namespace {
+
+// RFC 1123, as Kubernetes has it of names; their length it looks at itself.
+bool IsKubernetesName(const std::string& name) {
+  return !name.empty() && std::all_of(name.begin(), name.end(), [](char character) {
+    return absl::ascii_islower(static_cast<unsigned char>(character)) ||
+           absl::ascii_isdigit(static_cast<unsigned char>(character)) || character == '-' || character == '.';
+  });
+}
 
 absl::StatusOr<ServiceAccountTemplate> ToAccountTemplate(const v1::Config& config) {
   MESHCA_ASSIGN_OR_RETURN(const TrustDomain trust_domain, TrustDomain::Parse(config.trust_domain()));
@@ -53,16 +62,19 @@ absl::StatusOr<ServiceAccountOptions> ToServiceAccounts(const v1::Config& config
   options.audiences.assign(kubernetes.audiences().begin(), kubernetes.audiences().end());
   if (options.audiences.empty()) options.audiences = {"istio-ca"};
   options.always_review = kubernetes.verify() == v1::TOKEN_VERIFICATION_TOKEN_REVIEW;
-  for (const std::string& text : kubernetes.trusted_node_accounts()) {
+  const auto& accounts = kubernetes.trusted_node_accounts();
+  const bool is_nobody = accounts.size() == 1 && accounts[0] == "none";
+  for (const std::string& text : accounts) {
+    if (is_nobody) break;
     const std::vector<std::string> names = absl::StrSplit(text, '/');
-    if (names.size() != 2 || names[0].empty() || names[1].empty()) {
+    if (names.size() != 2 || !std::all_of(names.begin(), names.end(), IsKubernetesName)) {
       return absl::InvalidArgumentError(absl::StrCat(
           "kubernetes.trusted_node_accounts: expects NAMESPACE/ACCOUNT, such as istio-system/ztunnel, not \"", text,
           "\""));
     }
     options.trusted_node_accounts.push_back({names[0], names[1]});
   }
-  if (options.trusted_node_accounts.empty()) options.trusted_node_accounts = {{"istio-system", "ztunnel"}};
+  if (accounts.empty()) options.trusted_node_accounts = {{"istio-system", "ztunnel"}};
   return options;
 }
 
@@ -111,17 +123,18 @@ std::vector<PublisherOptions> ToPublishers(const v1::Kubernetes& kubernetes) {
     std::set<std::string> except(map.except().begin(), map.except().end());
     if (except.empty()) except = {"kube-public", "kube-node-lease", "local-path-storage"};
     PublisherOptions& options = all.emplace_back();
+    options.publication.mount_delay = ToDuration(kubernetes.mount_delay());
     options.kinds = {RootsConfigMap(map.name(), map.key())};
     options.namespaces.emplace(std::set<std::string>(map.namespaces().begin(), map.namespaces().end()),
                                std::move(except));
   }
   if (const v1::RootsTrustBundle& bundle = kubernetes.cluster_trust_bundle(); !bundle.name().empty()) {
     PublisherOptions& options = all.emplace_back();
+    options.publication.mount_delay = ToDuration(bundle.mount_delay());
     for (const char* version : {"v1", "v1beta1"}) {
       options.kinds.push_back(RootsClusterTrustBundle(bundle.name(), bundle.signer_name(), version));
     }
   }
-  for (PublisherOptions& options : all) options.publication.mount_delay = ToDuration(kubernetes.mount_delay());
   return all;
 }
 

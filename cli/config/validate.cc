@@ -10,6 +10,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "ca/authn/claim_template.h"
 #include "ca/authn/fetch_url.h"
@@ -124,6 +125,15 @@ void CheckSigner(const std::string& signer, Rules& rules) {
   }
 }
 
+// The API server refuses any other name of a bundle that has a signer.
+void CheckTrustBundleName(const v1::RootsTrustBundle& bundle, Rules& rules) {
+  const std::string prefix = absl::StrCat(absl::StrReplaceAll(bundle.signer_name(), {{"/", ":"}}), ":");
+  if (bundle.name().empty() || absl::StartsWith(bundle.name(), prefix)) return;
+  rules.Fault("kubernetes.cluster_trust_bundle.name",
+              absl::StrCat("\"", bundle.name(), "\" does not begin with \"", prefix, "\", as a bundle of signer ",
+                           bundle.signer_name(), " has to"));
+}
+
 }  // namespace
 
 void CheckSockets(const ResolvedConfig& config, Faults& faults) {
@@ -147,6 +157,7 @@ absl::Status Validate(const ResolvedConfig& config) {
   CheckPolicy(values, rules);
   if (ServesKubernetes(config.origins) && trust_domain.ok()) {
     rules.Check("kubernetes", ToServiceAccounts(values).status());
+    CheckTrustBundleName(values.kubernetes().cluster_trust_bundle(), rules);
   }
   CheckSigner(values.kubernetes().signer(), rules);
   return faults.ToStatus();

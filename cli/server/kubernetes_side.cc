@@ -30,7 +30,11 @@ std::string RootsPem(const TrustBundle& bundle) {
 
 CheckedFact FactOf(const kubernetes::ClusterReport& report) {
   CheckedFact fact{"cluster", State::kOk, absl::StrCat(report.api_server, ": ", Counted(report.pods, "pod")), ""};
-  if (!report.watch_error.ok()) {
+  if (report.watch_error.ok() && report.watch_age == absl::InfiniteDuration()) {
+    fact.state = State::kWarning;
+    fact.detail = absl::StrCat(report.api_server, ": its pods are still being listed");
+    fact.mend = "wait; where it stays so, see whether the API server answers";
+  } else if (!report.watch_error.ok()) {
     const bool old = report.watch_age > kOld;
     fact.state = old ? State::kFailed : State::kWarning;
     absl::StrAppend(&fact.detail, "; not followed at the moment: ", report.watch_error.message());
@@ -61,6 +65,13 @@ CheckedFact FactOf(const PublisherStatus& status) {
     fact.state = status.age > kOld ? State::kFailed : State::kWarning;
     absl::StrAppend(&fact.detail, "; not followed at the moment: ", status.watching.message());
     fact.mend = "mend what it names; it is tried again and again, and what was known goes on counting";
+  } else if (status.age == absl::InfiniteDuration()) {
+    fact.state = State::kWarning;
+    fact.detail = "the objects are still being listed";
+    fact.mend = "wait; where it stays so, see whether the API server answers";
+  } else if (status.places == 0) {
+    fact.state = State::kWarning;
+    fact.mend = "no namespace of the cluster is one of those that are to get it: see `namespaces` and `except`";
   } else if (status.behind > 0) {
     fact.state = State::kWarning;
     fact.mend = "meshca subscriber list names those that are behind; the log says what is refused";

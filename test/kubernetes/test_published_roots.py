@@ -28,7 +28,7 @@ def configuration(kubeconfig, mount_delay="1s"):
 kubernetes:
   kubeconfig: {kubeconfig}
   roots_config_map: {{name: {CONFIG_MAP}}}
-  cluster_trust_bundle: {{name: "{BUNDLE}"}}
+  cluster_trust_bundle: {{name: "{BUNDLE}", mount_delay: {mount_delay}}}
   mount_delay: {mount_delay}
 """
 

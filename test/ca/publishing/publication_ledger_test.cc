@@ -167,6 +167,39 @@ TEST_F(PublicationLedgerTest, WhatWasWrittenAndIsNeverSeenIsWrittenAgain) {
   EXPECT_THAT(ledger.TakeDue(kNow + options.seen_within, 10), ElementsAre("a"));
 }
 
+TEST_F(PublicationLedgerTest, AContentThatComesBackStandsWhereNothingElseCameToStand) {
+  WriteAll(kNow);
+  const absl::Duration later = kNow + absl::Hours(1);
+  ledger.SetContent(2, "one and two", later);
+  for (const std::string& place : ledger.TakeDue(later, 10))
+    ledger.Failed(place, "away", absl::ZeroDuration(), 0, later);
+  ledger.SetContent(3, "one", later);
+  EXPECT_EQ(ledger.behind(), 0u) << "whoever writes it again changes nothing, and nobody tells of that";
+  EXPECT_THAT(ledger.TakeDue(later + absl::Hours(1), 10), IsEmpty());
+  EXPECT_EQ(Of("a", later).held, 3u);
+  EXPECT_EQ(Of("a", later).fault, "");
+}
+
+TEST_F(PublicationLedgerTest, AtANewPlaceItIsHeldAtOnceForNothingElseWasReadThere) {
+  WriteAll(kNow);
+  ledger.AddPlace("new", kNow);
+  ledger.AddPlace("taken", kNow);
+  ledger.Seen("taken", "a stranger's", kNow);
+  EXPECT_EQ(Of("new", kNow).held, 0u);
+  WriteAll(kNow);
+  EXPECT_EQ(Of("new", kNow).held, 1u);
+  EXPECT_EQ(Of("taken", kNow).held, 0u) << "there somebody may have read another";
+  ledger.Seen("new", "a stranger's", kNow);
+  WriteAll(kNow);
+  EXPECT_EQ(Of("new", kNow).held, 0u);
+}
+
+TEST_F(PublicationLedgerTest, WhatRanOutSinceItWasHeardOfDoesNotCount) {
+  WriteAll(kNow);
+  const absl::Duration heard = kNow + options.mount_delay - absl::Seconds(1);
+  EXPECT_EQ(Of("a", heard).held, 0u);
+}
+
 TEST_F(PublicationLedgerTest, APlaceThatIsGoneIsNeitherWrittenNorWaitedFor) {
   ledger.RemovePlace("a");
   EXPECT_THAT(ledger.TakeDue(kNow, 10), ElementsAre("b"));

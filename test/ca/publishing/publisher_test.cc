@@ -53,12 +53,17 @@ class PublisherTest : public testing::Test {
     });
   }
 
+  // Time in which the cluster tells that nothing has happened.
+  void Pass(absl::Duration time) {
+    clock.Advance(time);
+    cluster.Bookmark();
+  }
   // Every object shows `version`, and the publisher has seen it.
-  bool AwaitShown(TrustVersion version) {
+  bool AwaitShown(size_t places, TrustVersion version) {
     return Await([&](const auto& records) {
-      return std::all_of(records.begin(), records.end(), [&](const SubscriberRecord& one) {
-        return absl::StartsWith(one.version_info, absl::StrCat("shows version ", version));
-      });
+      return records.size() == places && std::all_of(records.begin(), records.end(), [&](const SubscriberRecord& one) {
+               return absl::StartsWith(one.version_info, absl::StrCat("shows version ", version));
+             });
     });
   }
 
@@ -74,11 +79,10 @@ TEST_F(PublisherTest, PublishesInEveryNamespaceAndIsHeldOnceAllHadTheTimeToReadI
   Start();
   publisher->SetRoots(3, "three");
   ASSERT_TRUE(cluster.Await(Shows({{"web", "three"}, {"db", "three"}})));
-  ASSERT_TRUE(AwaitShown(3));
-  EXPECT_EQ(publisher->List().size(), 2u);
+  ASSERT_TRUE(AwaitShown(2, 3));
   EXPECT_THAT(publisher->List().front().version_info, HasSubstr("counts as held at 03:06:05"));
   EXPECT_EQ(publisher->List().front().trust_version, 0u);
-  clock.Advance(absl::Minutes(2));
+  Pass(absl::Minutes(2));
   EXPECT_TRUE(AwaitHeld(2, 3));
   const SubscriberRecord record = publisher->List().front();
   EXPECT_EQ(record.instance, "ConfigMap db/istio-ca-root-cert");
@@ -93,8 +97,8 @@ TEST_F(PublisherTest, RepairsWhatSomebodyEditsOrDeletes) {
   cluster.AddNamespace("web");
   Start();
   publisher->SetRoots(1, "one");
-  ASSERT_TRUE(AwaitShown(1));
-  clock.Advance(absl::Minutes(2));
+  ASSERT_TRUE(AwaitShown(1, 1));
+  Pass(absl::Minutes(2));
   ASSERT_TRUE(AwaitHeld(1, 1));
   clock.Advance(absl::Hours(1));
   const int before = cluster.applies();
@@ -119,7 +123,7 @@ TEST_F(PublisherTest, WhatCannotBeWrittenIsNamedWithTheReasonAndTriedAgain) {
   cluster.RefuseWrites("");
   // Nobody waits for the clock of a test: it goes on until the next attempt is due.
   ASSERT_TRUE(Await([this](const auto& records) {
-    clock.Advance(absl::Minutes(1));
+    Pass(absl::Minutes(1));
     return records.size() == 1 && records.front().trust_version == 1;
   }));
 }
@@ -157,6 +161,31 @@ TEST_F(PublisherTest, WhatNoApiServesHoldsNothingUpAndIsLookedForAgain) {
   clock.Advance(absl::Minutes(11));
   const int before = cluster.not_served();
   ASSERT_TRUE(Await([&](const auto&) { return cluster.not_served() >= before + 2; }));
+}
+
+TEST_F(PublisherTest, ObjectsThatWereThereGoOnCountingWhateverAProxyAnswers) {
+  cluster.AddNamespace("web");
+  Start();
+  publisher->SetRoots(1, "one");
+  ASSERT_TRUE(AwaitShown(1, 1));
+  const int before = cluster.not_served();
+  cluster.Break(true);
+  publisher->SetRoots(2, "two");
+  ASSERT_TRUE(Await([&](const auto&) {
+    clock.Advance(absl::Seconds(1));
+    return cluster.not_served() >= before + 3 && !publisher->Status().watching.ok();
+  }));
+  ASSERT_THAT(publisher->List(), SizeIs(1));
+  EXPECT_EQ(publisher->List().front().trust_version, 0u);
+  EXPECT_FALSE(publisher->Status().unserved);
+  // What ran out while nobody told of it does not count either.
+  clock.Advance(absl::Minutes(5));
+  EXPECT_EQ(publisher->List().front().trust_version, 0u);
+  cluster.Break(false);
+  ASSERT_TRUE(Await([&](const auto& records) {
+    Pass(absl::Seconds(30));
+    return records.size() == 1 && records.front().trust_version == 2;
+  }));
 }
 
 TEST_F(PublisherTest, EndsWhileAWriteIsUnderWay) {

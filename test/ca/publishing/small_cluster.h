@@ -59,6 +59,21 @@ class SmallCluster {
     MutexLock lock(mutex_);
     refusal_ = std::move(answer);
   }
+  // Tells who watches that nothing has happened.
+  void Bookmark() {
+    MutexLock lock(mutex_);
+    for (auto& [resource, kind] : kinds_) {
+      kind.log.push_back(absl::StrCat(R"({"type":"BOOKMARK","object":{"metadata":{"resourceVersion":")",
+                                      kind.log.size() + 1, "\"}}}\n"));
+    }
+    changed_.NotifyAll();
+  }
+  // Every request is answered by 404 from now on, as by a proxy that has lost its backend, and the watches end.
+  void Break(bool broken) {
+    MutexLock lock(mutex_);
+    broken_ = broken;
+    changed_.NotifyAll();
+  }
   void HoldLists(bool hold) {
     MutexLock lock(mutex_);
     held_ = hold;
@@ -92,7 +107,8 @@ class SmallCluster {
   void SetLocked(const std::string& resource, const std::string& key, const std::string& json)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     Kind& kind = kinds_[resource];
-    kind.objects[key] = json;
+    // As the API server has it, a write that changes nothing is no event.
+    if (std::exchange(kind.objects[key], json) == json) return;
     const std::string version = absl::StrCat(R"({"metadata":{"resourceVersion":")", kind.log.size() + 1, R"(",)");
     kind.log.push_back(absl::StrCat(R"({"type":"MODIFIED","object":)", version,
                                     json.substr(std::string(R"({"metadata":{)").size()), "}\n"));
@@ -107,7 +123,7 @@ class SmallCluster {
       const std::string target = std::vector<std::string>(absl::StrSplit(head, ' '))[1];
       const std::string resource = absl::StrContains(target, "configmaps") ? "configmaps" : "namespaces";
       // Of the core group it serves v1 alone.
-      if (!absl::StrContains(target, "/api/v1/")) {
+      if (!absl::StrContains(target, "/api/v1/") || broken_) {
         ++not_served_;
         peer.Send(kubernetes::HttpAnswer(404, "404 page not found\n"));
       } else if (absl::StartsWith(head, "PATCH ")) {
@@ -134,7 +150,7 @@ class SmallCluster {
         std::vector<std::string>(absl::StrSplit(target.substr(target.find(kFrom) + kFrom.size()), '&'))[0], &sent);
     peer.Send(kubernetes::kChunkedHead);
     MutexLock lock(mutex_);
-    while (!ending_) {
+    while (!ending_ && !broken_) {
       for (; sent < kind.log.size(); ++sent) peer.Send(kubernetes::Chunk(kind.log[sent]));
       changed_.Wait(mutex_);
     }
@@ -155,6 +171,7 @@ class SmallCluster {
   }
 
   std::atomic<int> not_served_ = 0;
+  std::atomic<bool> broken_ = false;
   Mutex mutex_;
   CondVar changed_;
   std::map<std::string, Kind> kinds_ = {{"configmaps", {}}, {"namespaces", {}}};

@@ -59,6 +59,7 @@ kubernetes:
     EXPECT_FALSE(publishers[0].namespaces->Has(name)) << name;
   }
   ASSERT_EQ(publishers[1].kinds.size(), 2u);
+  EXPECT_EQ(publishers[1].publication.mount_delay, absl::Seconds(390)) << "kubelets keep such a bundle longer";
   EXPECT_EQ(publishers[1].kinds[0].resource.version, "v1");
   EXPECT_EQ(publishers[1].kinds[1].resource.version, "v1beta1");
   EXPECT_FALSE(publishers[1].namespaces.has_value());
@@ -112,6 +113,32 @@ TEST_F(ConvertKubernetesTest, ASignerHasADomainOfItsOwn) {
     std::ofstream(input.config_file) << "kubernetes: {signer: \"" << name << "\"}\n";
     EXPECT_THAT(std::string(ResolveConfig(input).status().message()), HasSubstr("kubernetes.signer")) << name;
   }
+}
+
+TEST_F(ConvertKubernetesTest, TrustsNoNodeAccountWhereNoneIsSaid) {
+  const auto trusted = [this](absl::string_view list) {
+    const absl::StatusOr<ServiceAccountOptions> options =
+        ToServiceAccounts(Resolve(absl::StrCat("kubernetes: {trusted_node_accounts: ", list, "}\n")).values);
+    std::vector<std::string> names;
+    for (const AccountName& account : options->trusted_node_accounts) names.push_back(account.Text());
+    return names;
+  };
+  EXPECT_THAT(trusted("[none]"), testing::IsEmpty());
+  EXPECT_THAT(trusted("[]"), testing::ElementsAre("istio-system/ztunnel"));
+  EXPECT_THAT(trusted("[mesh/proxy, other/one]"), testing::ElementsAre("mesh/proxy", "other/one"));
+}
+
+TEST_F(ConvertKubernetesTest, WhatKubernetesWouldRefuseIsRefused) {
+  const auto fault = [this](absl::string_view yaml) {
+    ConfigInput input;
+    input.environment = {{"HOME", "/home/u"}};
+    input.working_directory = "/home/ca";
+    input.config_file = folder_.path() + "/bad.yaml";
+    std::ofstream(input.config_file) << yaml;
+    return std::string(ResolveConfig(input).status().message());
+  };
+  EXPECT_THAT(fault("kubernetes: {trusted_node_accounts: ['Istio System/zt']}\n"), HasSubstr("NAMESPACE/ACCOUNT"));
+  EXPECT_THAT(fault("kubernetes: {cluster_trust_bundle: {name: roots}}\n"), HasSubstr("istio.io:istiod-ca:"));
 }
 
 TEST_F(ConvertKubernetesTest, WithoutAKubeconfigOutsideOfAPodSaysWhatToDo) {
