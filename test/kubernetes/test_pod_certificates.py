@@ -225,7 +225,8 @@ def test_both_versions_of_the_api_are_answered(ca, cluster, kubelet, namespace):
     kinds = {"v1": (CERTIFICATES, certificates.new_key()), "v1beta1": (BETA, certificates.new_key()),
              "v1beta1-rsa": (BETA, rsa.generate_private_key(65537, 3072))}
     for name, (version, key) in kinds.items():
-        pod = cluster.create_pod(namespace, f"pod-{name}", node=kubelet.name)
+        # A node may ask for pods with such a volume alone.
+        pod = pod_of(cluster, namespace, kubelet.name, f"pod-{name}")
         made = request_for(cluster, pod, key, version, name=name)
         refusals = []
         wait_until(lambda: as_node_creates(cluster, kubelet, made, refusals), 60, lambda: refusals[-1])  # noqa: B023
