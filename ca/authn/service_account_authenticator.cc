@@ -54,7 +54,9 @@ ServiceAccountAuthenticator::ServiceAccountAuthenticator(ServiceAccountOptions o
       awaited_(options_.patience, pods),
       pool_(PoolOfTokens(options_.pool)) {}
 
-ServiceAccountAuthenticator::~ServiceAccountAuthenticator() {
+ServiceAccountAuthenticator::~ServiceAccountAuthenticator() { Stop(); }
+
+void ServiceAccountAuthenticator::Stop() {
   // Each of them hands what waits in it on to the next, which is still there.
   stopping_ = true;
   keys_->Stop();
@@ -85,6 +87,7 @@ void ServiceAccountAuthenticator::SetOtherIssuers(std::vector<std::string> issue
 }
 
 void ServiceAccountAuthenticator::Authenticate(Credentials credentials, absl::Time now, Done done) {
+  if (stopping_) return std::move(done)(absl::UnavailableError("the server is shutting down"));
   const absl::string_view text = credentials.bearer_token.reveal();
   if (text.size() > Jwt::kBytesMax) return std::move(done)(Jwt::Parse(text).status());
   std::string hash = Sha256(text);

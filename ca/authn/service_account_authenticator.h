@@ -58,8 +58,12 @@ class ServiceAccountAuthenticator final : public Authenticator {
   // `keys` stop with it. `pods`, `reviewer` and `clock` outlive it.
   ServiceAccountAuthenticator(ServiceAccountOptions options, std::shared_ptr<JwksSource> keys, const KnownPods& pods,
                               TokenReviewer& reviewer, const Clock& clock);
-  // Those who wait for anything are answered first.
-  ~ServiceAccountAuthenticator() override;
+  ~ServiceAccountAuthenticator() override;  // Stop
+
+  // Answers whoever waits for anything, Unavailable; when this returns nobody is told anything any more, and whoever
+  // asks later is answered at once. Before what the callers' `done` uses ends. Idempotent, by one thread; not inside a
+  // `done`.
+  void Stop();
 
   // Issuers whose JWTs others judge, from now on. Thread-safe; none before the first call.
   void SetOtherIssuers(std::vector<std::string> issuers) ABSL_LOCKS_EXCLUDED(mutex_);

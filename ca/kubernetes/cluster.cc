@@ -23,8 +23,11 @@ absl::StatusOr<std::shared_ptr<Cluster>> Cluster::Open(ClusterOptions options, c
   return cluster;
 }
 
-Cluster::~Cluster() {
-  authenticator_.reset();
+Cluster::~Cluster() { Stop(); }
+
+// Open may have failed half-way.
+void Cluster::Stop() {
+  if (authenticator_ != nullptr) authenticator_->Stop();
   if (pods_ != nullptr) pods_->Stop();
   if (api_server_ != nullptr) api_server_->Stop();
 }

@@ -51,8 +51,12 @@ class Cluster {
   // ApiServer::Create's, ClusterIssuer::Open's.
   static absl::StatusOr<std::shared_ptr<Cluster>> Open(ClusterOptions options, const Clock& clock,
                                                        EntropySource& entropy);
-  // Whoever waits is answered first. Joins threads: not on a loop.
-  ~Cluster();
+  ~Cluster();  // Stop
+
+  // Ends the watches and all calls of the API server, and answers whoever waits; tokens are Unavailable from then on,
+  // and what is known stays. Before what the callers of the authenticator use ends. Idempotent, by one thread. Joins
+  // threads: not on a loop.
+  void Stop();
 
   // For the listeners' chains, before the JwtAuthenticator. Holds the cluster.
   static std::shared_ptr<Authenticator> AuthenticatorOf(const std::shared_ptr<Cluster>& cluster) {

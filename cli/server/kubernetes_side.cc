@@ -185,6 +185,8 @@ void KubernetesSide::Shutdown() {
   for (const auto& publisher : publishers_) publisher->Shutdown();
   if (signer_ != nullptr) signer_->Shutdown();
   if (signer_pipeline_ != nullptr) signer_pipeline_->Shutdown();
+  // Last: the others end their calls of the API server themselves.
+  cluster_->Stop();
 }
 
 }  // namespace meshca::cli

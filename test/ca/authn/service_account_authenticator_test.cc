@@ -1,6 +1,7 @@
 #include "ca/authn/service_account_authenticator.h"
 
 #include <atomic>
+#include <chrono>
 #include <future>
 #include <map>
 #include <memory>
@@ -424,6 +425,24 @@ TEST_F(ServiceAccountTest, WhoeverWaitsIsAnsweredWhenItEnds) {
   EXPECT_EQ(waits.get().status().code(), Code::kUnavailable);
   EXPECT_EQ(asks.get().status().code(), Code::kUnavailable);
   reviewer_.AnswerFirst(token.AsReviewed());  // too late, and harmless
+}
+
+TEST_F(ServiceAccountTest, AfterStopNobodyWaitsAndNothingBegins) {
+  options_.patience.patience = absl::ZeroDuration();
+  const PodToken known;
+  Know(known);
+  ASSERT_TRUE(Ask(known).ok());
+  reviewer_.KeepQuestions();
+  std::future<Verdict> asks = Begin(maker_.Token(PodToken{.pod_uid = ""}.Claims()));
+  reviewer_.AwaitQuestions(1);
+  Authn().Stop();
+  ASSERT_EQ(asks.wait_for(std::chrono::seconds(0)), std::future_status::ready) << "before what takes the answer ends";
+  EXPECT_EQ(asks.get().status().code(), Code::kUnavailable);
+  for (const PodToken& token : {known, PodToken{.pod_uid = "other-pod"}, PodToken{.pod_uid = ""}}) {
+    EXPECT_EQ(Ask(token).status().code(), Code::kUnavailable);
+  }
+  EXPECT_EQ(reviewer_.calls(), 1);
+  Authn().Stop();
 }
 
 TEST_F(ServiceAccountTest, CallersOfOneSourceHaveTheirPlacesAlone) {

@@ -164,8 +164,12 @@ TEST(Cluster, JudgesTokensByItsOwnPodsAndAsksInDoubt) {
   const auto rights = cluster->rights();
   const PodOrigin origin = PodOrigin::From(caller->origin).value();
   EXPECT_TRUE(rights->CheckPodOrigin(origin).ok());
+  Cluster* const borrowed = cluster.get();
   cluster.reset();
   EXPECT_TRUE(ask(token).ok()) << "whoever holds the authenticator holds the cluster";
+  borrowed->Stop();
+  EXPECT_TRUE(absl::IsUnavailable(ask(token).status())) << "nobody is judged any more, whoever holds it";
+  EXPECT_EQ(borrowed->Report().pods, 1u);
   authenticator.reset();
   EXPECT_TRUE(rights->CheckPodOrigin(origin).ok()) << "it knows what was known";
 }
