@@ -3,6 +3,7 @@
 #include <functional>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "ca/authn/service_account_claims.h"
 #include "ca/authn/service_account_template.h"
@@ -70,6 +71,21 @@ INSTANTIATE_TEST_SUITE_P(
         ClaimsCase{"SlashInAccount", R"("name":"front")", R"("name":"fr/ont")", ".serviceaccount.name"},
         ClaimsCase{"UpperCase", R"("namespace":"web")", R"("namespace":"Web")", ".namespace"}),
     [](const auto& info) { return std::string(info.param.name); });
+
+TEST(ServiceAccountClaims, BoundToWhatNobodyWatchesAreRefused) {
+  const std::string unbound = PodToken{.pod_uid = ""}.Claims();
+  ASSERT_TRUE(ClaimsOf(unbound).ok());
+  const auto with = [](const std::string& claims, const std::string& bound) {
+    return absl::StrReplaceAll(claims, {{R"("serviceaccount":)", absl::StrCat(bound, R"(,"serviceaccount":)")}});
+  };
+  const std::string secret = R"("secret":{"name":"s","uid":"secret-uid"})";
+  EXPECT_THAT(ClaimsOf(with(unbound, secret)),
+              Refuses(Code::kUnauthenticated, "TOKEN_BOUND_ELSEWHERE", "bound to a Secret"));
+  EXPECT_THAT(ClaimsOf(with(PodToken().Claims(), secret)),
+              Refuses(Code::kUnauthenticated, "TOKEN_BOUND_ELSEWHERE", ""));
+  EXPECT_THAT(ClaimsOf(with(unbound, R"("node":{"name":"node-1","uid":"node-uid"})")),
+              Refuses(Code::kUnauthenticated, "TOKEN_BOUND_ELSEWHERE", "bound to a node and no pod"));
+}
 
 TEST(ServiceAccountTemplate, GivesIdsAndNeedsBothNames) {
   const TrustDomain domain = TrustDomain::Parse("cluster.local").value();
