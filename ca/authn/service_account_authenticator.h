@@ -34,7 +34,7 @@ struct ServiceAccountOptions {
   std::function<std::string()> issuer = {};
   std::vector<std::string> audiences = {};  // at least one
   ServiceAccountTemplate spiffe_id;
-  bool always_review = false;  // ask the API server about every token, however many there are
+  bool always_review = false;  // ask the API server about every token with a good signature, however many there are
   // Accounts whose pods may ask on behalf of the pods of their own node.
   std::vector<AccountName> trusted_node_accounts = {};
   AwaitedPods::Options patience = {};

@@ -353,6 +353,12 @@ TEST_F(ServiceAccountTest, AlwaysReviewAsksAboutKnownPodsToo) {
     EXPECT_TRUE(Ask(PodToken{.more = absl::StrCat(R"(,"jti":")", i, "\"")}).ok()) << "its number has no limit";
   }
   EXPECT_EQ(reviewer_.calls(), 102);
+  // Of those that anybody can make it has.
+  const JwtMaker stranger("nobodys-key");
+  for (int i = 0; i < 100; ++i) {
+    Begin(stranger.Token(token.Claims()), absl::StrCat("198.51.100.", i)).get().IgnoreError();
+  }
+  EXPECT_EQ(reviewer_.calls(), 102 + 25);
 }
 
 TEST_F(ServiceAccountTest, ATrustedNodeAccountHoldsTheIdentitiesOfItsNode) {
@@ -513,7 +519,9 @@ TEST(TokenReviewDesk, SpendsABudgetThatFillsUpAgain) {
   TokenReviewDesk desk({.per_second = 2, .burst = 3}, {"istio-ca"}, reviewer, clock);
   int number = 0;
   const auto ask = [&](int times) {
-    for (int i = 0; i < times; ++i) desk.Ask(QuestionOf(absl::StrCat(number++)), kJwtNow, [](const absl::Status&) {});
+    for (int i = 0; i < times; ++i)
+      desk.Ask(QuestionOf(absl::StrCat(number), absl::StrCat("source ", number++)), kJwtNow,
+               [](const absl::Status&) {});
   };
   ask(10);
   EXPECT_EQ(reviewer.calls(), 3);
@@ -523,6 +531,44 @@ TEST(TokenReviewDesk, SpendsABudgetThatFillsUpAgain) {
   clock.Advance(absl::Hours(1));
   ask(10);
   EXPECT_EQ(reviewer.calls(), 8);
+}
+
+TEST(TokenReviewDesk, GivesOneSourceHalfOfTheBudget) {
+  FakeReviewer reviewer;
+  FakeClock clock;
+  reviewer.AnswerAtOnce(absl::UnavailableError("away"));
+  TokenReviewDesk desk({.per_second = 2, .burst = 8}, {"istio-ca"}, reviewer, clock);
+  int number = 0;
+  std::string last;
+  const auto ask = [&](int times, const std::string& source) {
+    const int before = reviewer.calls();
+    for (int i = 0; i < times; ++i) {
+      desk.Ask(QuestionOf(absl::StrCat(number++), source), kJwtNow,
+               [&](const absl::Status& status) { last = std::string(status.message()); });
+    }
+    return reviewer.calls() - before;
+  };
+  EXPECT_EQ(ask(10, "a"), 4);
+  EXPECT_THAT(last, HasSubstr("for callers of one source"));
+  EXPECT_EQ(ask(10, "b"), 4) << "what the first left";
+  clock.Advance(absl::Seconds(1));
+  EXPECT_EQ(ask(10, "a"), 1) << "one of two";
+  EXPECT_EQ(ask(10, "b"), 1);
+  clock.Advance(absl::Hours(1));
+  EXPECT_EQ(ask(10, "a"), 4);
+}
+
+TEST(TokenReviewDesk, AsksFreelyAboutVerifiedTokensAlone) {
+  FakeReviewer reviewer;
+  FakeClock clock;
+  reviewer.AnswerAtOnce(absl::UnavailableError("away"));
+  TokenReviewDesk desk({.per_second = 1, .burst = 8, .verified_freely = true}, {"istio-ca"}, reviewer, clock);
+  for (int i = 0; i < 100; ++i) desk.Ask(QuestionOf(absl::StrCat(i)), kJwtNow, [](const absl::Status&) {});
+  EXPECT_EQ(reviewer.calls(), 100);
+  for (int i = 100; i < 200; ++i) {
+    desk.Ask(QuestionOf(absl::StrCat(i), absl::StrCat(i), false), kJwtNow, [](const absl::Status&) {});
+  }
+  EXPECT_EQ(reviewer.calls(), 104);
 }
 
 TEST(TokenReviewDesk, KeepsHalfOfItsBudgetAndPlacesForVerifiedTokens) {
