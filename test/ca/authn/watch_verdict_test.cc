@@ -92,9 +92,16 @@ TEST(ServiceAccountTemplate, GivesIdsAndNeedsBothNames) {
   const auto usual = ServiceAccountTemplate::Parse(ServiceAccountTemplate::kDefault, domain);
   ASSERT_TRUE(usual.ok()) << usual.status();
   EXPECT_EQ(usual->IdOf({"web", "front"})->uri(), "spiffe://cluster.local/ns/web/sa/front");
+  const auto turned =
+      ServiceAccountTemplate::Parse("spiffe://{trust_domain}/sa/a-{service_account}/{namespace}", domain);
+  ASSERT_TRUE(turned.ok()) << turned.status();
+  EXPECT_EQ(turned->IdOf({"web", "front"})->uri(), "spiffe://cluster.local/sa/a-front/web");
   for (const char* bad : {"spiffe://{trust_domain}/sa/{service_account}", "spiffe://{trust_domain}/ns/{namespace}",
                           "spiffe://{trust_domain}/ns/{namespace}/sa/{service_account}/{claims.sub}",
                           "spiffe://{trust_domain}/{namespace}/{service_account}",
+                          "spiffe://{trust_domain}/ns/{namespace}-{service_account}",
+                          "spiffe://{trust_domain}/sa/{service_account}.{namespace}",
+                          "spiffe://{trust_domain}/ns/{namespace}/sa/{service_account}{namespace}",
                           "spiffe://other.test/ns/{namespace}/sa/{service_account}"}) {
     EXPECT_THAT(ServiceAccountTemplate::Parse(bad, domain), Refuses(Code::kInvalidArgument, "TEMPLATE_INVALID", ""))
         << bad;
