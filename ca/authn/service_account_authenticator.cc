@@ -28,6 +28,15 @@ TokenReviewLimits LimitsOf(const ServiceAccountOptions& options) {
   return limits;
 }
 
+absl::Status NodeUnknown(const AccountName& account) {
+  return WithReason(absl::UnavailableError(absl::StrCat("service account token of ", account.Text(),
+                                                        ", which may ask for the pods of its node: which these are is "
+                                                        "not known while the cluster's API server is away, "
+                                                        "or before its pods were listed; retry with backoff, and where "
+                                                        "it goes on, `meshca check` on the server says why")),
+                    "PODS_UNKNOWN");
+}
+
 }  // namespace
 
 struct ServiceAccountAuthenticator::Waiting {
@@ -249,7 +258,9 @@ absl::StatusOr<CallerIdentity> ServiceAccountAuthenticator::CallerOf(const Servi
   if (!claims.IsBoundToPod()) return caller;
   caller.instance = absl::StrCat("pod ", claims.account.namespace_name, "/", claims.pod);
   if (!MayAskForItsNode(claims.account)) return caller;
-  // By what the watch knows alone, and only while that is fresh: what somebody else's node runs is nobody's word.
+  // By what the watch knows alone, and only while that is fresh: what somebody else's node runs is nobody's word. Its
+  // own identity alone would be a refusal of all the others, and whoever is refused does not ask again as soon.
+  if (pods_.Age() > kWatchAgeMax) return NodeUnknown(claims.account);
   const WatchVerdict verdict = JudgeByWatch(claims, pods_, now);
   if (verdict.kind == WatchVerdict::Kind::kLives && !verdict.pod->node.empty()) {
     AddAccountsOfNode(claims, verdict.pod->node, now, caller);

@@ -49,10 +49,12 @@ struct ServiceAccountOptions {
 //
 // The caller may hold the ID of its account. A pod of a trusted node account may hold those of all accounts that have a
 // living pod on its node besides; the node is the one that the watch gives, and whoever is not known there gets none.
+// While the watch is old, or has listed nothing yet, such a pod is Unavailable.
 //
 // Unauthenticated: JWT_* (jwt.h), SERVICE_ACCOUNT_CLAIMS, TOKEN_BOUND_ELSEWHERE, SERVICE_ACCOUNT_GONE, POD_GONE,
 // POD_MISMATCH, TOKEN_REVIEW_REFUSED. PermissionDenied: JWT_CLAIM_INVALID. Unavailable: TOKEN_REVIEW_UNAVAILABLE,
-// TOKEN_REVIEWS_BUSY, JWKS_UNAVAILABLE (the issuer is not known yet). ResourceExhausted: FairPool's, AwaitedPods'.
+// TOKEN_REVIEWS_BUSY, PODS_UNKNOWN, JWKS_UNAVAILABLE (the issuer is not known yet). ResourceExhausted: FairPool's,
+// AwaitedPods'.
 class ServiceAccountAuthenticator final : public Authenticator {
  public:
   // `keys` stop with it. `pods`, `reviewer` and `clock` outlive it.

@@ -405,7 +405,9 @@ TEST_F(ServiceAccountTest, ANodeIsTakenFromTheWatchAlone) {
   Know(ztunnel);
   pods_.SetAge(absl::Hours(1));
   reviewer_.AnswerAtOnce(ztunnel.AsReviewed());
-  EXPECT_THAT(Uris(Ask(ztunnel)), ElementsAre(IdUri("istio-system", "ztunnel"))) << "the watch is old";
+  EXPECT_THAT(Ask(ztunnel), Refuses(Code::kUnavailable, "PODS_UNKNOWN", "retry")) << "the watch is old";
+  pods_.SetAge(absl::InfiniteDuration());
+  EXPECT_THAT(Ask(ztunnel), Refuses(Code::kUnavailable, "PODS_UNKNOWN", "")) << "nothing was ever listed";
   pods_.SetAge(absl::ZeroDuration());
   ztunnel.node = "node-2";
   EXPECT_THAT(Ask(ztunnel), Refuses(Code::kUnauthenticated, "POD_MISMATCH", "not on node node-2"));
