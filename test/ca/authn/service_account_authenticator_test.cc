@@ -521,9 +521,10 @@ TEST(TokenReviewDesk, SpendsABudgetThatFillsUpAgain) {
   TokenReviewDesk desk({.per_second = 2, .burst = 3}, {"istio-ca"}, reviewer, clock);
   int number = 0;
   const auto ask = [&](int times) {
-    for (int i = 0; i < times; ++i)
-      desk.Ask(QuestionOf(absl::StrCat(number), absl::StrCat("source ", number++)), kJwtNow,
-               [](const absl::Status&) {});
+    for (int i = 0; i < times; ++i) {
+      const std::string each = absl::StrCat(number++);
+      desk.Ask(QuestionOf(each, each), kJwtNow, [](const absl::Status&) {});
+    }
   };
   ask(10);
   EXPECT_EQ(reviewer.calls(), 3);
