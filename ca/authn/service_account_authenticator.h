@@ -79,6 +79,7 @@ class ServiceAccountAuthenticator final : public Authenticator {
   // For metrics and tests.
   uint64_t signatures_verified() const { return signatures_verified_; }
   uint64_t reviews() const { return desk_.calls(); }
+  std::string review_error() const { return desk_.last_error(); }  // "": the last one was answered
 
  private:
   // A token on its way through the steps below; each hands it on or answers it.

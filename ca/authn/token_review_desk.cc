@@ -94,6 +94,11 @@ class TokenReviewDesk::State : public std::enable_shared_from_this<State> {
     return calls_;
   }
 
+  std::string last_error() const {
+    MutexLock lock(mutex_);
+    return last_error_;
+  }
+
  private:
   struct Asker {
     std::string source;
@@ -211,6 +216,7 @@ class TokenReviewDesk::State : public std::enable_shared_from_this<State> {
       --under_way_;
       if (stopping_) return;
       Pending pending = Leave(hash);
+      last_error_ = std::string(answer.status().message());
       if (answer.ok()) {
         verdict.emplace(JudgeAndRemember(hash, pending, *answer));
       }
@@ -304,6 +310,7 @@ class TokenReviewDesk::State : public std::enable_shared_from_this<State> {
   CondVar told_;
   size_t telling_ ABSL_GUARDED_BY(mutex_) = 0;  // threads inside OnAnswer, after the lock
   std::string said_ ABSL_GUARDED_BY(mutex_);
+  std::string last_error_ ABSL_GUARDED_BY(mutex_);
 };
 
 TokenReviewDesk::TokenReviewDesk(TokenReviewLimits limits, std::vector<std::string> audiences, TokenReviewer& reviewer,
@@ -318,5 +325,6 @@ void TokenReviewDesk::Ask(Question question, absl::Time now, Done done) {
 
 void TokenReviewDesk::Stop() { state_->Stop(); }
 uint64_t TokenReviewDesk::calls() const { return state_->calls(); }
+std::string TokenReviewDesk::last_error() const { return state_->last_error(); }
 
 }  // namespace meshca

@@ -71,6 +71,8 @@ class TokenReviewDesk {
 
   // Calls made so far. For metrics.
   uint64_t calls() const;
+  // Why the last call that ended gave no answer, in the reviewer's words; "": it gave one, or none has ended yet.
+  std::string last_error() const;
 
  private:
   class State;

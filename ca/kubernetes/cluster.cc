@@ -42,6 +42,7 @@ ClusterReport Cluster::Report() const {
   report.watch_error = pods_->LastError();
   report.pods = pods_->directory().pod_count();
   report.token_reviews = authenticator_->reviews();
+  report.review_error = authenticator_->review_error();
   report.signatures_verified = authenticator_->signatures_verified();
   return report;
 }

@@ -41,6 +41,7 @@ struct ClusterReport {
   absl::Status watch_error;  // why a watch does not go on at the moment
   size_t pods = 0;
   uint64_t token_reviews = 0;        // calls made
+  std::string review_error = {};     // why the last of them was not answered; "": it was
   uint64_t signatures_verified = 0;  // of tokens
 };
 

@@ -598,6 +598,19 @@ TEST(TokenReviewDesk, KeepsHalfOfItsBudgetAndPlacesForVerifiedTokens) {
   EXPECT_EQ(reasons.size(), 42u);
 }
 
+TEST(TokenReviewDesk, SaysWhyTheLastCallGaveNoAnswer) {
+  FakeReviewer reviewer;
+  FakeClock clock;
+  TokenReviewDesk desk({}, {"istio-ca"}, reviewer, clock);
+  EXPECT_EQ(desk.last_error(), "");
+  reviewer.AnswerAtOnce(absl::PermissionDeniedError("no right to create tokenreviews"));
+  desk.Ask(QuestionOf("1"), kJwtNow, [](const absl::Status&) {});
+  EXPECT_EQ(desk.last_error(), "no right to create tokenreviews");
+  reviewer.AnswerAtOnce(TokenReviewAnswer{});  // a refused token is an answer
+  desk.Ask(QuestionOf("2"), kJwtNow, [](const absl::Status&) {});
+  EXPECT_EQ(desk.last_error(), "");
+}
+
 TEST(TokenReviewDesk, RemembersABoundedNumberOfAnswers) {
   FakeReviewer reviewer;
   FakeClock clock;
