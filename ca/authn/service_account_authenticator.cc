@@ -48,6 +48,7 @@ struct ServiceAccountAuthenticator::Waiting {
   absl::Time expires;
   std::string source;
   std::function<bool()> abandoned;
+  bool of_other_issuer = false;  // than the one that the keys are of
   bool signature_verified = false;
   Done done;
 };
@@ -117,6 +118,7 @@ void ServiceAccountAuthenticator::Authenticate(Credentials credentials, absl::Ti
   absl::StatusOr<Waiting> waiting = Read(std::move(credentials), std::move(hash), now);
   if (!waiting.ok()) return std::move(done)(waiting.status());
   waiting->done = std::move(done);
+  if (waiting->of_other_issuer) return AskApiServer(*std::move(waiting));
   CheckSignature(*std::move(waiting));
 }
 
@@ -132,9 +134,16 @@ absl::StatusOr<ServiceAccountAuthenticator::Waiting> ServiceAccountAuthenticator
                                "goes on, `meshca check` on the server says why"),
         "JWKS_UNAVAILABLE");
   }
-  MESHCA_RETURN_IF_ERROR(token.CheckClaims(issuer, options_.audiences, now));
+  // An API server may take tokens of several issuers, and names one. Tokens of those that others judge do not come
+  // here.
+  absl::StatusOr<ServiceAccountClaims> claims = ReadServiceAccountClaims(token);
+  const bool of_other_issuer = claims.ok() && !token.issuer().empty() && token.issuer() != absl::string_view(issuer);
+  MESHCA_RETURN_IF_ERROR(
+      token.CheckClaims(of_other_issuer ? token.issuer() : absl::string_view(issuer), options_.audiences, now));
+  if (!claims.ok()) return claims.status();
   Waiting waiting;
-  MESHCA_ASSIGN_OR_RETURN(waiting.claims, ReadServiceAccountClaims(token));
+  waiting.claims = *std::move(claims);
+  waiting.of_other_issuer = of_other_issuer;
   waiting.proof = token.proof();
   waiting.token = std::move(credentials.bearer_token);
   waiting.token_sha256 = std::move(token_sha256);

@@ -44,8 +44,9 @@ struct ServiceAccountOptions {
 
 // Judges a token by the API server's keys and by the cluster's own pods: its signature, issuer, audience and times as
 // of any JWT, and then the pod that it is bound to, which must live. Where both hold nobody is asked. In doubt (the
-// token is bound to no pod, its key or pod is not known, or the watch is old) the API server judges it. What the watch
-// knows is looked at again for every call, whatever was remembered of the token: a pod that is gone has lost its right.
+// token is bound to no pod, its issuer is another than the API server names, its key or pod is not known, or the watch
+// is old) the API server judges it. What the watch knows is looked at again for every call, whatever was remembered of
+// the token: a pod that is gone has lost its right.
 //
 // The caller may hold the ID of its account. A pod of a trusted node account may hold those of all accounts that have a
 // living pod on its node besides; the node is the one that the watch gives, and whoever is not known there gets none.

@@ -15,8 +15,7 @@ absl::StatusOr<std::shared_ptr<Cluster>> Cluster::Open(ClusterOptions options, c
   cluster->reviewer_ = std::make_unique<ApiTokenReviewer>(*cluster->api_server_);
   cluster->pods_ = std::make_shared<ClusterPods>(*cluster->api_server_, clock, entropy, std::move(options.label_keys));
   const auto issuer = [issuer = cluster->issuer_] { return issuer->issuer(); };
-  cluster->rights_ =
-      std::make_shared<const PodRights>(issuer, options.tokens.trusted_node_accounts, cluster->pods_, clock);
+  cluster->rights_ = std::make_shared<const PodRights>(options.tokens.trusted_node_accounts, cluster->pods_, clock);
   options.tokens.issuer = issuer;
   cluster->authenticator_ = std::make_unique<ServiceAccountAuthenticator>(std::move(options.tokens), cluster->issuer_,
                                                                           *cluster->pods_, *cluster->reviewer_, clock);

@@ -138,7 +138,6 @@ TEST_F(ServiceAccountTest, RefusesWhatAnyJwtIsRefusedFor) {
   Know(PodToken());
   reviewer_.AnswerAtOnce(PodToken().AsReviewed());  // whatever the API server would say
   EXPECT_THAT(Ask(PodToken{.audience = "vault"}), Refuses(Code::kUnauthenticated, "JWT_WRONG_AUDIENCE", "istio-ca"));
-  EXPECT_THAT(Ask(PodToken{.issuer = "https://evil.test"}), Refuses(Code::kUnauthenticated, "JWT_WRONG_ISSUER", ""));
   EXPECT_THAT(Ask(PodToken{.begins = kJwtNow - absl::Hours(2), .ends = kJwtNow - absl::Hours(1)}),
               Refuses(Code::kUnauthenticated, "JWT_EXPIRED", ""));
   EXPECT_THAT(Ask(PodToken{.begins = kJwtNow + absl::Hours(1), .ends = kJwtNow + absl::Hours(2)}),
@@ -157,6 +156,33 @@ TEST_F(ServiceAccountTest, RefusesWhatAnyJwtIsRefusedFor) {
               Refuses(Code::kUnauthenticated, "SERVICE_ACCOUNT_CLAIMS", "subject"));
   EXPECT_THAT(Ask(maker_.Token(ValidClaims())), Refuses(Code::kUnauthenticated, "JWT_WRONG_ISSUER", ""));
   EXPECT_EQ(reviewer_.calls(), 0) << "none of these is in doubt";
+}
+
+TEST_F(ServiceAccountTest, ATokenOfAnotherIssuerIsLeftToTheApiServer) {
+  const PodToken token{.issuer = "https://the-issuer-before.test"};
+  Know(token);
+  EXPECT_THAT(Ask(token), Refuses(Code::kUnavailable, "TOKEN_REVIEW_UNAVAILABLE", ""))
+      << "its pod alone proves nothing";
+  reviewer_.AnswerAtOnce(TokenReviewAnswer{});
+  EXPECT_THAT(Ask(token), Refuses(Code::kUnauthenticated, "TOKEN_REVIEW_REFUSED", ""));
+  PodToken good = token;
+  good.more = R"(,"jti":"2")";
+  reviewer_.AnswerAtOnce(good.AsReviewed());
+  const Verdict caller = Ask(good);
+  ASSERT_TRUE(caller.ok()) << caller.status();
+  EXPECT_EQ(PodOrigin::From(caller->origin)->issuer, "https://the-issuer-before.test");
+  EXPECT_EQ(reviewer_.calls(), 3);
+  EXPECT_EQ(Authn().signatures_verified(), 0u);
+  PodToken for_others = good;
+  for_others.audience = "vault";
+  EXPECT_THAT(Ask(for_others), Refuses(Code::kUnauthenticated, "JWT_WRONG_AUDIENCE", ""));
+  EXPECT_THAT(Ask(PodToken{.issuer = ""}), Refuses(Code::kUnauthenticated, "JWT_WRONG_ISSUER", ""));
+  // As those whose signature nobody verified, they have half of the calls.
+  for (int i = 0; i < 100; ++i) {
+    good.more = absl::StrCat(R"(,"jti":"more )", i, "\"");
+    Begin(maker_.Token(good.Claims()), absl::StrCat("198.51.100.", i)).get().IgnoreError();
+  }
+  EXPECT_EQ(reviewer_.calls(), 25);
 }
 
 TEST_F(ServiceAccountTest, APodThatGoesLosesItsRightThoughItsTokenIsRemembered) {
