@@ -17,12 +17,9 @@ absl::Status Gone(absl::string_view what) {
 
 }  // namespace
 
-PodRights::PodRights(std::function<std::string()> issuer, std::vector<AccountName> trusted_node_accounts,
-                     std::shared_ptr<const KnownPods> pods, const Clock& clock)
-    : issuer_(std::move(issuer)),
-      trusted_node_accounts_(std::move(trusted_node_accounts)),
-      pods_(std::move(pods)),
-      clock_(clock) {}
+PodRights::PodRights(std::vector<AccountName> trusted_node_accounts, std::shared_ptr<const KnownPods> pods,
+                     const Clock& clock)
+    : trusted_node_accounts_(std::move(trusted_node_accounts)), pods_(std::move(pods)), clock_(clock) {}
 
 absl::Status PodRights::NotThere(absl::string_view what) const {
   if (pods_->Age() <= kWatchAgeMax) return Gone(absl::StrCat(what, ", which is not there any more"));
@@ -33,10 +30,6 @@ absl::Status PodRights::NotThere(absl::string_view what) const {
 }
 
 absl::Status PodRights::CheckPodOrigin(const PodOrigin& origin) const {
-  const std::string issuer = issuer_();
-  if (!issuer.empty() && issuer != origin.issuer && origin.issuer != PodOrigin::kNoToken) {
-    return Gone(absl::StrCat("the cluster of issuer ", origin.issuer, "; the one that is configured is ", issuer));
-  }
   if (pods_->IsGone(origin.account_uid)) {
     return Gone(absl::StrCat("service account ", origin.account_uid, ", which was deleted"));
   }

@@ -2,7 +2,6 @@
 #ifndef MESHCA_CA_AUTHN_POD_RIGHTS_H_
 #define MESHCA_CA_AUTHN_POD_RIGHTS_H_
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,16 +13,15 @@
 
 namespace meshca {
 
-// Judges by what a watch knows, and by nothing else. While the API server is away, what is known goes on counting; what
+// Judges by what a watch knows, and by nothing else; no matter which issuer's token gave the right, for uids are unique
+// and an API server has tokens of several issuers. While the API server is away, what is known goes on counting; what
 // is not known is Unavailable then, for the pod may well live. A right that a node's proxy asked for on behalf of
 // another account ends with the proxy's pod, with the last pod of that account on its node, and when the proxy's
 // account is trusted no more. Thread-safe.
 class PodRights final : public PodOriginJudge {
  public:
-  // `issuer` says whose tokens count ("": the API server has not said so yet). Holds `pods`, for records that wait to
-  // be written hold it. `clock` outlives it.
-  PodRights(std::function<std::string()> issuer, std::vector<AccountName> trusted_node_accounts,
-            std::shared_ptr<const KnownPods> pods, const Clock& clock);
+  // Holds `pods`, for records that wait to be written hold it. `clock` outlives it.
+  PodRights(std::vector<AccountName> trusted_node_accounts, std::shared_ptr<const KnownPods> pods, const Clock& clock);
 
   absl::Status CheckPodOrigin(const PodOrigin& origin) const override;
 
@@ -33,7 +31,6 @@ class PodRights final : public PodOriginJudge {
   // What is not known: gone, or nobody can say.
   absl::Status NotThere(absl::string_view what) const;
 
-  const std::function<std::string()> issuer_;
   const std::vector<AccountName> trusted_node_accounts_;
   const std::shared_ptr<const KnownPods> pods_;
   const Clock& clock_;

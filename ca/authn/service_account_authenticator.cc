@@ -20,11 +20,21 @@ FairPool::Options PoolOfTokens(FairPool::Options options) {
   return options;
 }
 
-// Whoever wants every token reviewed wants as many reviews as there are tokens.
+// Whoever wants every token reviewed wants as many reviews as there are tokens. Those whose signature nobody verified
+// can be made by anybody, in any number.
 TokenReviewLimits LimitsOf(const ServiceAccountOptions& options) {
   TokenReviewLimits limits = options.reviews;
-  if (options.always_review) limits.per_second = 0;
+  if (options.always_review) limits.verified_freely = true;
   return limits;
+}
+
+absl::Status NodeUnknown(const AccountName& account) {
+  return WithReason(absl::UnavailableError(absl::StrCat("service account token of ", account.Text(),
+                                                        ", which may ask for the pods of its node: which these are is "
+                                                        "not known while the cluster's API server is away, "
+                                                        "or before its pods were listed; retry with backoff, and where "
+                                                        "it goes on, `meshca check` on the server says why")),
+                    "PODS_UNKNOWN");
 }
 
 }  // namespace
@@ -38,6 +48,7 @@ struct ServiceAccountAuthenticator::Waiting {
   absl::Time expires;
   std::string source;
   std::function<bool()> abandoned;
+  bool of_other_issuer = false;  // than the one that the keys are of
   bool signature_verified = false;
   Done done;
 };
@@ -54,7 +65,9 @@ ServiceAccountAuthenticator::ServiceAccountAuthenticator(ServiceAccountOptions o
       awaited_(options_.patience, pods),
       pool_(PoolOfTokens(options_.pool)) {}
 
-ServiceAccountAuthenticator::~ServiceAccountAuthenticator() {
+ServiceAccountAuthenticator::~ServiceAccountAuthenticator() { Stop(); }
+
+void ServiceAccountAuthenticator::Stop() {
   // Each of them hands what waits in it on to the next, which is still there.
   stopping_ = true;
   keys_->Stop();
@@ -85,6 +98,7 @@ void ServiceAccountAuthenticator::SetOtherIssuers(std::vector<std::string> issue
 }
 
 void ServiceAccountAuthenticator::Authenticate(Credentials credentials, absl::Time now, Done done) {
+  if (stopping_) return std::move(done)(absl::UnavailableError("the server is shutting down"));
   const absl::string_view text = credentials.bearer_token.reveal();
   if (text.size() > Jwt::kBytesMax) return std::move(done)(Jwt::Parse(text).status());
   std::string hash = Sha256(text);
@@ -104,6 +118,7 @@ void ServiceAccountAuthenticator::Authenticate(Credentials credentials, absl::Ti
   absl::StatusOr<Waiting> waiting = Read(std::move(credentials), std::move(hash), now);
   if (!waiting.ok()) return std::move(done)(waiting.status());
   waiting->done = std::move(done);
+  if (waiting->of_other_issuer) return AskApiServer(*std::move(waiting));
   CheckSignature(*std::move(waiting));
 }
 
@@ -119,9 +134,16 @@ absl::StatusOr<ServiceAccountAuthenticator::Waiting> ServiceAccountAuthenticator
                                "goes on, `meshca check` on the server says why"),
         "JWKS_UNAVAILABLE");
   }
-  MESHCA_RETURN_IF_ERROR(token.CheckClaims(issuer, options_.audiences, now));
+  // An API server may take tokens of several issuers, and names one. Tokens of those that others judge do not come
+  // here.
+  absl::StatusOr<ServiceAccountClaims> claims = ReadServiceAccountClaims(token);
+  const bool of_other_issuer = claims.ok() && !token.issuer().empty() && token.issuer() != absl::string_view(issuer);
+  MESHCA_RETURN_IF_ERROR(
+      token.CheckClaims(of_other_issuer ? token.issuer() : absl::string_view(issuer), options_.audiences, now));
+  if (!claims.ok()) return claims.status();
   Waiting waiting;
-  MESHCA_ASSIGN_OR_RETURN(waiting.claims, ReadServiceAccountClaims(token));
+  waiting.claims = *std::move(claims);
+  waiting.of_other_issuer = of_other_issuer;
   waiting.proof = token.proof();
   waiting.token = std::move(credentials.bearer_token);
   waiting.token_sha256 = std::move(token_sha256);
@@ -245,7 +267,9 @@ absl::StatusOr<CallerIdentity> ServiceAccountAuthenticator::CallerOf(const Servi
   if (!claims.IsBoundToPod()) return caller;
   caller.instance = absl::StrCat("pod ", claims.account.namespace_name, "/", claims.pod);
   if (!MayAskForItsNode(claims.account)) return caller;
-  // By what the watch knows alone, and only while that is fresh: what somebody else's node runs is nobody's word.
+  // By what the watch knows alone, and only while that is fresh: what somebody else's node runs is nobody's word. Its
+  // own identity alone would be a refusal of all the others, and whoever is refused does not ask again as soon.
+  if (pods_.Age() > kWatchAgeMax) return NodeUnknown(claims.account);
   const WatchVerdict verdict = JudgeByWatch(claims, pods_, now);
   if (verdict.kind == WatchVerdict::Kind::kLives && !verdict.pod->node.empty()) {
     AddAccountsOfNode(claims, verdict.pod->node, now, caller);

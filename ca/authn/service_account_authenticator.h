@@ -34,7 +34,7 @@ struct ServiceAccountOptions {
   std::function<std::string()> issuer = {};
   std::vector<std::string> audiences = {};  // at least one
   ServiceAccountTemplate spiffe_id;
-  bool always_review = false;  // ask the API server about every token, however many there are
+  bool always_review = false;  // ask the API server about every token with a good signature, however many there are
   // Accounts whose pods may ask on behalf of the pods of their own node.
   std::vector<AccountName> trusted_node_accounts = {};
   AwaitedPods::Options patience = {};
@@ -44,22 +44,29 @@ struct ServiceAccountOptions {
 
 // Judges a token by the API server's keys and by the cluster's own pods: its signature, issuer, audience and times as
 // of any JWT, and then the pod that it is bound to, which must live. Where both hold nobody is asked. In doubt (the
-// token is bound to no pod, its key or pod is not known, or the watch is old) the API server judges it. What the watch
-// knows is looked at again for every call, whatever was remembered of the token: a pod that is gone has lost its right.
+// token is bound to no pod, its issuer is another than the API server names, its key or pod is not known, or the watch
+// is old) the API server judges it. What the watch knows is looked at again for every call, whatever was remembered of
+// the token: a pod that is gone has lost its right.
 //
 // The caller may hold the ID of its account. A pod of a trusted node account may hold those of all accounts that have a
 // living pod on its node besides; the node is the one that the watch gives, and whoever is not known there gets none.
+// While the watch is old, or has listed nothing yet, such a pod is Unavailable.
 //
-// Unauthenticated: JWT_* (jwt.h), SERVICE_ACCOUNT_CLAIMS, SERVICE_ACCOUNT_GONE, POD_GONE, POD_MISMATCH,
-// TOKEN_REVIEW_REFUSED. PermissionDenied: JWT_CLAIM_INVALID. Unavailable: TOKEN_REVIEW_UNAVAILABLE, TOKEN_REVIEWS_BUSY,
-// JWKS_UNAVAILABLE (the issuer is not known yet). ResourceExhausted: FairPool's, AwaitedPods'.
+// Unauthenticated: JWT_* (jwt.h), SERVICE_ACCOUNT_CLAIMS, TOKEN_BOUND_ELSEWHERE, SERVICE_ACCOUNT_GONE, POD_GONE,
+// POD_MISMATCH, TOKEN_REVIEW_REFUSED. PermissionDenied: JWT_CLAIM_INVALID. Unavailable: TOKEN_REVIEW_UNAVAILABLE,
+// TOKEN_REVIEWS_BUSY, PODS_UNKNOWN, JWKS_UNAVAILABLE (the issuer is not known yet). ResourceExhausted: FairPool's,
+// AwaitedPods'.
 class ServiceAccountAuthenticator final : public Authenticator {
  public:
   // `keys` stop with it. `pods`, `reviewer` and `clock` outlive it.
   ServiceAccountAuthenticator(ServiceAccountOptions options, std::shared_ptr<JwksSource> keys, const KnownPods& pods,
                               TokenReviewer& reviewer, const Clock& clock);
-  // Those who wait for anything are answered first.
-  ~ServiceAccountAuthenticator() override;
+  ~ServiceAccountAuthenticator() override;  // Stop
+
+  // Answers whoever waits for anything, Unavailable; when this returns nobody is told anything any more, and whoever
+  // asks later is answered at once. Before what the callers' `done` uses ends. Idempotent, by one thread; not inside a
+  // `done`.
+  void Stop();
 
   // Issuers whose JWTs others judge, from now on. Thread-safe; none before the first call.
   void SetOtherIssuers(std::vector<std::string> issuers) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -73,6 +80,7 @@ class ServiceAccountAuthenticator final : public Authenticator {
   // For metrics and tests.
   uint64_t signatures_verified() const { return signatures_verified_; }
   uint64_t reviews() const { return desk_.calls(); }
+  std::string review_error() const { return desk_.last_error(); }  // "": the last one was answered
 
  private:
   // A token on its way through the steps below; each hands it on or answers it.

@@ -20,6 +20,13 @@ absl::Status Malformed(absl::string_view claim, absl::string_view fault) {
                     "SERVICE_ACCOUNT_CLAIMS");
 }
 
+absl::Status BoundElsewhere(absl::string_view to) {
+  return WithReason(absl::UnauthenticatedError(absl::StrCat("service account token: it is bound to ", to,
+                                                            ", and what it gave would outlive that; send one of a "
+                                                            "pod's projected volume, or one that is bound to nothing")),
+                    "TOKEN_BOUND_ELSEWHERE");
+}
+
 // Lower case, digits, '-' and '.'. No colon: "a:b" and "c" would be the same username as "a" and "b:c".
 bool IsName(absl::string_view text) {
   return !text.empty() && text.size() <= kNameBytesMax && std::all_of(text.begin(), text.end(), [](char c) {
@@ -67,6 +74,8 @@ absl::StatusOr<ServiceAccountClaims> ReadServiceAccountClaims(const Jwt& token) 
     claims.node = std::string(node->FindText("name"));
     if (!IsName(claims.node)) return Malformed(".node.name", "is missing or no name that Kubernetes gives");
   }
+  if (claim->Find("secret") != nullptr) return BoundElsewhere("a Secret");
+  if (claim->Find("node") != nullptr && !claims.IsBoundToPod()) return BoundElsewhere("a node and no pod");
   if (token.subject() != absl::string_view(claims.Username())) {
     return Malformed(".serviceaccount", absl::StrCat("is not the token's subject, which would be ", claims.Username()));
   }

@@ -17,7 +17,7 @@ struct ServiceAccountClaims {
   std::string issuer;
   AccountName account;
   std::string account_uid;
-  // The pod that the token was made for; both "": it is bound to none, or to something else (a Secret, a node).
+  // The pod that the token was made for; both "": it is bound to nothing.
   std::string pod;
   std::string pod_uid;
   std::string node;  // that the pod was placed on when the token was made; "": it does not say
@@ -30,7 +30,9 @@ struct ServiceAccountClaims {
 };
 
 // Unauthenticated (SERVICE_ACCOUNT_CLAIMS) names the claim that is missing or malformed: it is no token of a service
-// account, or one that never ends, of the kind that Kubernetes keeps in Secrets.
+// account, or one that never ends, of the kind that Kubernetes keeps in Secrets. Unauthenticated
+// (TOKEN_BOUND_ELSEWHERE): it is bound to a Secret, or to a node and no pod. A right by it would outlive what it is
+// bound to, which no watch here tells of.
 absl::StatusOr<ServiceAccountClaims> ReadServiceAccountClaims(const Jwt& token);
 
 }  // namespace meshca

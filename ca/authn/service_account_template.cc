@@ -1,6 +1,8 @@
 #include "ca/authn/service_account_template.h"
 
+#include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
@@ -12,11 +14,31 @@
 namespace meshca {
 namespace {
 
+constexpr absl::string_view kNamespace = "{namespace}";
+constexpr absl::string_view kServiceAccount = "{service_account}";
+
 JsonMember TextMember(std::string name, const std::string& text) {
   JsonValue value;
   value.kind = JsonValue::Kind::kString;
   value.text = text;
   return {std::move(name), std::move(value)};
+}
+
+// Whether a '/' stands between any two neighbours of different names. Without one "a-b" and "c" could be "a" and "b-c".
+bool HasNamesApart(absl::string_view text) {
+  std::vector<std::pair<size_t, absl::string_view>> names;  // by their place
+  for (const absl::string_view name : {kNamespace, kServiceAccount}) {
+    for (size_t at = text.find(name); at != absl::string_view::npos; at = text.find(name, at + 1)) {
+      names.emplace_back(at, name);
+    }
+  }
+  std::sort(names.begin(), names.end());
+  for (size_t i = 1; i < names.size(); ++i) {
+    const size_t end = names[i - 1].first + names[i - 1].second.size();
+    const bool apart = absl::StrContains(text.substr(end, names[i].first - end), "/");
+    if (!apart && names[i].second != names[i - 1].second) return false;
+  }
+  return true;
 }
 
 absl::Status InvalidTemplate(absl::string_view text, absl::string_view fault) {
@@ -31,10 +53,15 @@ absl::Status InvalidTemplate(absl::string_view text, absl::string_view fault) {
 absl::StatusOr<ServiceAccountTemplate> ServiceAccountTemplate::Parse(absl::string_view text,
                                                                      const TrustDomain& trust_domain) {
   if (absl::StrContains(text, "{claims.")) return InvalidTemplate(text, "it has no claims to name");
-  for (const absl::string_view name : {"{namespace}", "{service_account}"}) {
+  for (const absl::string_view name : {kNamespace, kServiceAccount}) {
     if (!absl::StrContains(text, name)) {
       return InvalidTemplate(text, absl::StrCat(name, " is missing: accounts of other names would share the identity"));
     }
+  }
+  if (!HasNamesApart(text)) {
+    return InvalidTemplate(text,
+                           "there has to be a / between {namespace} and {service_account}: accounts whose names "
+                           "are the same when written together would share the identity");
   }
   ServiceAccountTemplate made;
   made.text_ = std::string(text);

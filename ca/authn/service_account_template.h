@@ -14,7 +14,7 @@
 namespace meshca {
 
 // `spiffe://{trust_domain}/ns/{namespace}/sa/{service_account}`, by the rules of ClaimTemplate. Both names are in it,
-// so that no two accounts share an ID by it unless their names are written together. Immutable.
+// in segments of their own: no two accounts share an ID by it. Immutable.
 class ServiceAccountTemplate {
  public:
   static constexpr absl::string_view kDefault = "spiffe://{trust_domain}/ns/{namespace}/sa/{service_account}";

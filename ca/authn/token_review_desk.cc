@@ -94,6 +94,11 @@ class TokenReviewDesk::State : public std::enable_shared_from_this<State> {
     return calls_;
   }
 
+  std::string last_error() const {
+    MutexLock lock(mutex_);
+    return last_error_;
+  }
+
  private:
   struct Asker {
     std::string source;
@@ -112,6 +117,15 @@ class TokenReviewDesk::State : public std::enable_shared_from_this<State> {
     std::string hash;
     SecretBytes token;
   };
+  // By one source, of the budget.
+  struct Spent {
+    double calls = 0;
+    absl::Duration at;  // since boot
+
+    double LeftAt(absl::Duration now, double per_second) const {
+      return std::max(0.0, calls - absl::ToDoubleSeconds(now - at) * per_second);
+    }
+  };
 
   std::optional<absl::Status> Known(const std::string& hash, absl::Time now) {
     if (auto good = answers_.Find(hash, now); good.has_value()) return good->ToStatus();
@@ -128,23 +142,39 @@ class TokenReviewDesk::State : public std::enable_shared_from_this<State> {
     if (places != by_source_.end() && places->second >= limits_.waiting_per_source_max) {
       return Busy(absl::StrCat(places->second, " callers of this source wait for its answers"));
     }
-    const double reserve = question.signature_verified ? 0 : static_cast<double>(limits_.burst) / 2;
-    if (!pending_.contains(question.token_sha256) && !TakeFromBudget(reserve)) {
-      return Busy(absl::StrCat("it is asked at most ", limits_.per_second, " times a second"));
-    }
-    return absl::OkStatus();
+    if (pending_.contains(question.token_sha256)) return absl::OkStatus();
+    return TakeFromBudget(question);
   }
 
-  // One call, unless that leaves less than `reserve`.
-  bool TakeFromBudget(double reserve) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    if (limits_.per_second <= 0) return true;
+  // One call, which has to leave half of them to tokens whose signature was verified if this one's was not.
+  absl::Status TakeFromBudget(const Question& question) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (limits_.per_second <= 0 || (limits_.verified_freely && question.signature_verified)) return absl::OkStatus();
+    const double reserve = question.signature_verified ? 0 : static_cast<double>(limits_.burst) / 2;
     const absl::Duration now = clock_.SinceBoot();
     budget_ = std::min(static_cast<double>(limits_.burst),
                        budget_ + absl::ToDoubleSeconds(now - budget_at_) * limits_.per_second);
     budget_at_ = now;
-    if (budget_ < 1 + reserve) return false;
+    if (budget_ < 1 + reserve) return Busy(absl::StrCat("it is asked at most ", limits_.per_second, " times a second"));
+    const double of_source = SpentBy(question.source, now);
+    if (of_source + 1 > std::max(1.0, static_cast<double>(limits_.burst) / 2)) {
+      return Busy(
+          absl::StrCat("it is asked at most ", limits_.per_second / 2, " times a second for callers of one source"));
+    }
     budget_ -= 1;
-    return true;
+    if (spent_.size() >= 2 * limits_.burst) ForgetSpent(now);
+    spent_[question.source] = Spent{of_source + 1, now};
+    return absl::OkStatus();
+  }
+
+  // Calls that the source still has to make up for; half of the budget's pace pays them back.
+  double SpentBy(const std::string& source, absl::Duration now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    const auto found = spent_.find(source);
+    return found == spent_.end() ? 0 : found->second.LeftAt(now, limits_.per_second / 2);
+  }
+
+  // No more sources are left than calls were made lately, and these have the budget's bounds.
+  void ForgetSpent(absl::Duration now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    absl::erase_if(spent_, [&](const auto& each) { return each.second.LeftAt(now, limits_.per_second / 2) <= 0; });
   }
 
   // The caller's question stands from here on; what begins with it, if anything does.
@@ -186,6 +216,7 @@ class TokenReviewDesk::State : public std::enable_shared_from_this<State> {
       --under_way_;
       if (stopping_) return;
       Pending pending = Leave(hash);
+      last_error_ = std::string(answer.status().message());
       if (answer.ok()) {
         verdict.emplace(JudgeAndRemember(hash, pending, *answer));
       }
@@ -273,11 +304,13 @@ class TokenReviewDesk::State : public std::enable_shared_from_this<State> {
   size_t under_way_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t calls_ ABSL_GUARDED_BY(mutex_) = 0;
   double budget_ ABSL_GUARDED_BY(mutex_);
-  absl::Duration budget_at_ ABSL_GUARDED_BY(mutex_);  // since boot
+  absl::Duration budget_at_ ABSL_GUARDED_BY(mutex_);                       // since boot
+  absl::flat_hash_map<std::string, Spent> spent_ ABSL_GUARDED_BY(mutex_);  // by source
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   CondVar told_;
   size_t telling_ ABSL_GUARDED_BY(mutex_) = 0;  // threads inside OnAnswer, after the lock
   std::string said_ ABSL_GUARDED_BY(mutex_);
+  std::string last_error_ ABSL_GUARDED_BY(mutex_);
 };
 
 TokenReviewDesk::TokenReviewDesk(TokenReviewLimits limits, std::vector<std::string> audiences, TokenReviewer& reviewer,
@@ -292,5 +325,6 @@ void TokenReviewDesk::Ask(Question question, absl::Time now, Done done) {
 
 void TokenReviewDesk::Stop() { state_->Stop(); }
 uint64_t TokenReviewDesk::calls() const { return state_->calls(); }
+std::string TokenReviewDesk::last_error() const { return state_->last_error(); }
 
 }  // namespace meshca

@@ -24,9 +24,13 @@ struct TokenReviewLimits {
   size_t waiting_max = 2048;
   size_t waiting_per_source_max = 64;
   absl::Duration wait_max = absl::Seconds(5);  // until the call begins
-  // Calls in the long run, and how many may come at once after a quiet time. Zero per second: no limit.
+  // Calls in the long run, and how many may come at once after a quiet time; of one source at most half of both. Zero
+  // per second: no limit.
   double per_second = 10;
   size_t burst = 50;
+  // Tokens whose signature was verified are asked about without these two limits; they hold for the others all the
+  // same.
+  bool verified_freely = false;
   // For how long an answer is remembered: a good one also never past the token's end, a bad one shorter, for it may
   // come from a pod that the API server itself did not know yet.
   absl::Duration keep = absl::Seconds(60);
@@ -35,8 +39,8 @@ struct TokenReviewLimits {
 };
 
 // Callers with the same token share one call and its answer. Tokens whose signature was verified go first, and the
-// others, which anybody may make, leave them half of the places and of the calls. Thread-safe; has no thread of its
-// own.
+// others, which anybody may make, leave them half of the places and of the calls. No source has more than half of the
+// calls, so that one with many tokens leaves some to the others. Thread-safe; has no thread of its own.
 class TokenReviewDesk {
  public:
   using Done = absl::AnyInvocable<void(absl::Status) &&>;
@@ -67,6 +71,8 @@ class TokenReviewDesk {
 
   // Calls made so far. For metrics.
   uint64_t calls() const;
+  // Why the last call that ended gave no answer, in the reviewer's words; "": it gave one, or none has ended yet.
+  std::string last_error() const;
 
  private:
   class State;

@@ -15,16 +15,18 @@ absl::StatusOr<std::shared_ptr<Cluster>> Cluster::Open(ClusterOptions options, c
   cluster->reviewer_ = std::make_unique<ApiTokenReviewer>(*cluster->api_server_);
   cluster->pods_ = std::make_shared<ClusterPods>(*cluster->api_server_, clock, entropy, std::move(options.label_keys));
   const auto issuer = [issuer = cluster->issuer_] { return issuer->issuer(); };
-  cluster->rights_ =
-      std::make_shared<const PodRights>(issuer, options.tokens.trusted_node_accounts, cluster->pods_, clock);
+  cluster->rights_ = std::make_shared<const PodRights>(options.tokens.trusted_node_accounts, cluster->pods_, clock);
   options.tokens.issuer = issuer;
   cluster->authenticator_ = std::make_unique<ServiceAccountAuthenticator>(std::move(options.tokens), cluster->issuer_,
                                                                           *cluster->pods_, *cluster->reviewer_, clock);
   return cluster;
 }
 
-Cluster::~Cluster() {
-  authenticator_.reset();
+Cluster::~Cluster() { Stop(); }
+
+// Open may have failed half-way.
+void Cluster::Stop() {
+  if (authenticator_ != nullptr) authenticator_->Stop();
   if (pods_ != nullptr) pods_->Stop();
   if (api_server_ != nullptr) api_server_->Stop();
 }
@@ -39,6 +41,7 @@ ClusterReport Cluster::Report() const {
   report.watch_error = pods_->LastError();
   report.pods = pods_->directory().pod_count();
   report.token_reviews = authenticator_->reviews();
+  report.review_error = authenticator_->review_error();
   report.signatures_verified = authenticator_->signatures_verified();
   return report;
 }

@@ -41,6 +41,7 @@ struct ClusterReport {
   absl::Status watch_error;  // why a watch does not go on at the moment
   size_t pods = 0;
   uint64_t token_reviews = 0;        // calls made
+  std::string review_error = {};     // why the last of them was not answered; "": it was
   uint64_t signatures_verified = 0;  // of tokens
 };
 
@@ -51,8 +52,12 @@ class Cluster {
   // ApiServer::Create's, ClusterIssuer::Open's.
   static absl::StatusOr<std::shared_ptr<Cluster>> Open(ClusterOptions options, const Clock& clock,
                                                        EntropySource& entropy);
-  // Whoever waits is answered first. Joins threads: not on a loop.
-  ~Cluster();
+  ~Cluster();  // Stop
+
+  // Ends the watches and all calls of the API server, and answers whoever waits; tokens are Unavailable from then on,
+  // and what is known stays. Before what the callers of the authenticator use ends. Idempotent, by one thread. Joins
+  // threads: not on a loop.
+  void Stop();
 
   // For the listeners' chains, before the JwtAuthenticator. Holds the cluster.
   static std::shared_ptr<Authenticator> AuthenticatorOf(const std::shared_ptr<Cluster>& cluster) {

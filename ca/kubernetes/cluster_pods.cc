@@ -22,16 +22,14 @@ ListWatchOptions WatchOf(Resource resource, std::vector<std::string> paths) {
 ClusterPods::ClusterPods(ApiServer& server, const Clock& clock, EntropySource& entropy,
                          std::set<std::string> label_keys)
     : directory_(std::move(label_keys)),
-      namespaces_(WatchOf(Namespaces(), PodDirectory::NamespacePaths()), server, directory_.namespaces(), clock,
-                  entropy),
       accounts_(WatchOf(ServiceAccounts(), PodDirectory::AccountPaths()), server, directory_.accounts(), clock,
                 entropy),
       pods_(WatchOf(Pods(), PodDirectory::PodPaths()), server, directory_.pods(), clock, entropy) {}
 
-absl::Duration ClusterPods::Age() const { return std::max({namespaces_.Age(), accounts_.Age(), pods_.Age()}); }
+absl::Duration ClusterPods::Age() const { return std::max(accounts_.Age(), pods_.Age()); }
 
 absl::Status ClusterPods::LastError() const {
-  for (const ListWatch* const watch : {&pods_, &accounts_, &namespaces_}) {
+  for (const ListWatch* const watch : {&pods_, &accounts_}) {
     MESHCA_RETURN_IF_ERROR(watch->LastError());
   }
   return absl::OkStatus();
@@ -40,7 +38,6 @@ absl::Status ClusterPods::LastError() const {
 void ClusterPods::Stop() {
   pods_.Stop();
   accounts_.Stop();
-  namespaces_.Stop();
 }
 
 }  // namespace meshca::kubernetes

@@ -20,7 +20,7 @@
 
 namespace meshca::kubernetes {
 
-// Three watches, of pods, service accounts and namespaces, and what they know. Thread-safe.
+// Two watches, of pods and service accounts, and what they know. Thread-safe.
 class ClusterPods final : public KnownPods {
  public:
   // Everything outlives it. Begins at once. Of a pod's labels those with these keys are kept.
@@ -45,7 +45,6 @@ class ClusterPods final : public KnownPods {
 
  private:
   PodDirectory directory_;
-  ListWatch namespaces_;
   ListWatch accounts_;
   ListWatch pods_;
 };

@@ -2,6 +2,7 @@
 #ifndef MESHCA_CA_KUBERNETES_GONE_UIDS_H_
 #define MESHCA_CA_KUBERNETES_GONE_UIDS_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <vector>
 
@@ -18,7 +19,12 @@ class GoneUids {
 
   bool Contains(const CompactUid& uid) const { return uids_.contains(uid); }
   // It is there after all: a cluster that was restored from a backup has old objects again.
-  void Remove(const CompactUid& uid) { uids_.erase(uid); }
+  void Remove(const CompactUid& uid) {
+    if (uids_.erase(uid) == 0) return;
+    // Its place is nobody's until its turn comes: where it goes again, it has another.
+    const auto place = std::find(order_.begin(), order_.end(), uid);
+    *place = CompactUid();
+  }
 
   void Add(const CompactUid& uid) {
     if (!uids_.insert(uid).second) return;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace meshca::kubernetes {
@@ -33,8 +32,6 @@ std::vector<std::string> PodDirectory::PodPaths() {
 std::vector<std::string> PodDirectory::AccountPaths() {
   return {"metadata.uid", "metadata.namespace", "metadata.name"};
 }
-
-std::vector<std::string> PodDirectory::NamespacePaths() { return {"metadata.name"}; }
 
 PodState PodDirectory::ReadPod(const PickedFields& object, const CompactUid& uid) const {
   PodState state;
@@ -135,46 +132,6 @@ void PodDirectory::AccountSink::OnGone(const PickedFields& object) {
     directory_.gone_.Add(*uid);
   }
   ++directory_.changes_;
-}
-
-void PodDirectory::NamespaceSink::OnListBegin() {
-  listing_ = true;
-  listed_.clear();
-}
-
-void PodDirectory::NamespaceSink::OnListEnd() {
-  listing_ = false;
-  for (const std::string& name : known_) {
-    if (!listed_.contains(name)) directory_.ForgetAccountsOf(name);
-  }
-  known_ = std::move(listed_);
-  listed_.clear();
-}
-
-void PodDirectory::NamespaceSink::OnObject(const PickedFields& object) {
-  (listing_ ? listed_ : known_).emplace(object.Text(0));
-}
-
-void PodDirectory::NamespaceSink::OnGone(const PickedFields& object) {
-  const std::string name(object.Text(0));
-  known_.erase(name);
-  directory_.ForgetAccountsOf(name);
-}
-
-// The API server deletes them before it deletes the namespace, and the watch of accounts tells of each; this one may
-// be ahead.
-void PodDirectory::ForgetAccountsOf(absl::string_view namespace_name) {
-  const std::string prefix = absl::StrCat(namespace_name, "/");
-  {
-    MutexLock lock(mutex_);
-    absl::erase_if(accounts_, [this, &prefix](const auto& each) {
-      mutex_.AssertHeld();
-      if (!absl::StartsWith(each.first, prefix)) return false;
-      gone_.Add(each.second.uid);
-      return true;
-    });
-  }
-  ++changes_;
 }
 
 std::optional<KnownPod> PodDirectory::FindPod(absl::string_view uid) const {

@@ -24,9 +24,10 @@
 
 namespace meshca::kubernetes {
 
-// Filled by three watches through its sinks, asked by anybody. What the lists of the watches no longer have is gone, as
-// what they say is gone; a namespace that goes takes its service accounts along. Thread-safe; the lock is held for
-// microseconds, also while a list of 100,000 pods ends.
+// Filled by two watches through its sinks, asked by anybody. What the lists of the watches no longer have is gone, as
+// what they say is gone. Of a namespace that goes the watch of accounts tells each: the API server deletes them first,
+// and what another watch said of the namespace could be about one that has been made anew since. Thread-safe; the lock
+// is held for microseconds, also while a list of 100,000 pods ends.
 class PodDirectory {
  public:
   // Of a pod's labels those with these keys are kept.
@@ -35,11 +36,9 @@ class PodDirectory {
   // ListWatchOptions::paths of the watch that tells each sink.
   static std::vector<std::string> PodPaths();
   static std::vector<std::string> AccountPaths();
-  static std::vector<std::string> NamespacePaths();
 
   ObjectSink& pods() { return pod_sink_; }
   ObjectSink& accounts() { return account_sink_; }
-  ObjectSink& namespaces() { return namespace_sink_; }
 
   // See KnownPods.
   std::optional<KnownPod> FindPod(absl::string_view uid) const;
@@ -76,32 +75,16 @@ class PodDirectory {
    private:
     PodDirectory& directory_;
   };
-  class NamespaceSink final : public ObjectSink {
-   public:
-    explicit NamespaceSink(PodDirectory& directory) : directory_(directory) {}
-    void OnListBegin() override;
-    void OnListEnd() override;
-    void OnObject(const PickedFields& object) override;
-    void OnGone(const PickedFields& object) override;
-
-   private:
-    PodDirectory& directory_;
-    std::set<std::string> known_;   // of the sink alone
-    std::set<std::string> listed_;  // by the list that is under way
-    bool listing_ = false;
-  };
 
   struct Account {
     CompactUid uid;
     uint32_t list = 0;
   };
   PodState ReadPod(const PickedFields& object, const CompactUid& uid) const;
-  void ForgetAccountsOf(absl::string_view namespace_name);
 
   const std::set<std::string> label_keys_;
   PodSink pod_sink_{*this};
   AccountSink account_sink_{*this};
-  NamespaceSink namespace_sink_{*this};
   std::atomic<uint64_t> changes_ = 0;
 
   mutable Mutex mutex_;

@@ -48,6 +48,10 @@ CheckedFact FactOf(const kubernetes::ClusterReport& report) {
     fact.mend =
         "let meshca read the API server's keys (/openid/v1/jwks): the ClusterRole "
         "system:service-account-issuer-discovery";
+  } else if (!report.review_error.empty()) {
+    fact.state = State::kWarning;
+    absl::StrAppend(&fact.detail, "; a token was asked about and not judged: ", report.review_error);
+    fact.mend = "mend what it names; the next token in doubt is asked about again";
   }
   return fact;
 }
@@ -196,6 +200,8 @@ void KubernetesSide::Shutdown() {
   for (const auto& publisher : publishers_) publisher->Shutdown();
   if (signer_ != nullptr) signer_->Shutdown();
   if (signer_pipeline_ != nullptr) signer_pipeline_->Shutdown();
+  // Last: the others end their calls of the API server themselves.
+  cluster_->Stop();
 }
 
 }  // namespace meshca::cli

@@ -65,8 +65,8 @@ class KubernetesSide final : public EvidenceSource {
   std::vector<PublisherStatus> Published() const;
   std::optional<PodSignerStatus> Signer() const;  // nothing: there is none
 
-  // Nothing is published any more when it returns; tokens are judged for as long as somebody holds the authenticator.
-  // Idempotent.
+  // Nothing is published or signed any more when it returns, and no token judged: whoever waited for that has been
+  // answered, and later ones are Unavailable. Before the services end whose callers it judges. Idempotent.
   void Shutdown();
 
  private:

@@ -517,6 +517,8 @@ void MeshcaServer::Stop() {
   if (edge_.server != nullptr) {
     edge_.server->Shutdown(config::ToDuration(config_.values.limits().shutdown_grace()));
   }
+  // Answers those whose tokens the cluster still judges, while the services are there that take the answers.
+  if (kubernetes_ != nullptr) kubernetes_->Shutdown();
   if (rotating_ != nullptr) rotating_->Stop();
   if (maintenance_ != nullptr) maintenance_->Stop();
   if (legacy_rights_.joinable()) legacy_rights_.join();
@@ -525,7 +527,9 @@ void MeshcaServer::Stop() {
   readiness_.reset();
   if (sds_ != nullptr) sds_->Shutdown();
   if (agents_ != nullptr) agents_->Shutdown();
-  if (kubernetes_ != nullptr) kubernetes_->Shutdown();
+  // The other authenticators, which answer whoever waits as they end: nobody asks them any more, and what they tell of
+  // uses services and the pipeline.
+  doors_.reset();
   if (pipeline_ != nullptr) pipeline_->Shutdown();
 }
 

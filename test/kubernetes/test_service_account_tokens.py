@@ -8,6 +8,7 @@ import grpc
 import grpc_messages
 import pytest
 from background import wait_until
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 pytestmark = [pytest.mark.all_only, pytest.mark.timeout(1800)]
 
@@ -69,9 +70,9 @@ def reviews(cluster):
 
 
 def test_a_pods_token_gives_its_identity_and_no_other(ca, cluster, namespace):
-    for account in ("web", "db"):
-        cluster.create_account(namespace, account)
-    node = cluster.create_node(f"{namespace}-1")["metadata"]["name"]
+    uids = {account: cluster.create_account(namespace, account)["metadata"]["uid"] for account in ("web", "db")}
+    of_node = cluster.create_node(f"{namespace}-1")["metadata"]
+    node = of_node["name"]
     pod = cluster.create_pod(namespace, "web-1", "web", node)
     caller = Caller(ca)
     before = len(reviews(cluster))
@@ -81,8 +82,14 @@ def test_a_pods_token_gives_its_identity_and_no_other(ca, cluster, namespace):
     assert caller.refused(token, identity(namespace, "db")) == "PERMISSION_DENIED"
     assert caller.refused(cluster.token(namespace, "web", audiences=["vault"], pod=pod),
                           identity(namespace, "web")) == "UNAUTHENTICATED"
-    of_another_key = cluster.keys.account_token(namespace, "web", "0", "istio-ca")[:-20] + "A" * 20
+    # Right in every word, of the pod that lives, and signed by somebody else.
+    bound_to = (("web-1", pod["metadata"]["uid"]), (node, of_node["uid"]))
+    of_this_key = cluster.keys.account_token(namespace, "web", uids["web"], "istio-ca", *bound_to)
+    assert caller.ask(of_this_key, identity(namespace, "web")) == identity(namespace, "web")
+    stranger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    of_another_key = cluster.keys.account_token(namespace, "web", uids["web"], "istio-ca", *bound_to, key=stranger)
     assert caller.refused(of_another_key, identity(namespace, "web")) == "UNAUTHENTICATED"
+    assert len(reviews(cluster)) == before, "a bad signature is refused here"
 
     # A token that is bound to no pod: the API server is asked, once for a minute.
     unbound = cluster.token(namespace, "web")

@@ -50,14 +50,15 @@ class ClusterKeys:
     def path(self, name):
         return self.folder / name
 
-    def account_token(self, namespace, account, account_uid, audience, pod=None, node=None, lifetime_s=3600, **claims):
-        """A token as the API server makes them, made without asking it. `pod`, `node`: (name, uid) that it is bound to."""
+    def account_token(self, namespace, account, account_uid, audience, pod=None, node=None, lifetime_s=3600, key=None, **claims):
+        """A token as the API server makes them, made without asking it. `pod`, `node`: (name, uid) that it is bound to. `key`: a
+        stranger's, which signs in the place of the cluster's, under its name."""
         now = int(time.time())
         told = {"namespace": namespace, "serviceaccount": {"name": account, "uid": account_uid}}
         told.update({kind: {"name": what[0], "uid": what[1]} for kind, what in (("pod", pod), ("node", node)) if what})
         payload = {"aud": [audience], "exp": now + lifetime_s, "iat": now, "nbf": now, "iss": ISSUER, "jti": str(uuid.uuid4()),
                    "sub": f"system:serviceaccount:{namespace}:{account}", "kubernetes.io": told, **claims}
-        return jwt.encode(payload, self.accounts_key, "RS256", {"kid": self.accounts_key_id, "typ": ""})
+        return jwt.encode(payload, key or self.accounts_key, "RS256", {"kid": self.accounts_key_id, "typ": ""})
 
     @property
     def accounts_key_id(self):

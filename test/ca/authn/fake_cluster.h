@@ -168,19 +168,19 @@ struct PodToken {
   std::string account_uid = "account-uid-1";
   std::string pod = "front-7d4c-x2x9p";
   std::string pod_uid = "pod-uid-1";  // "": bound to none
-  std::string node = "node-1";        // "": says none
+  std::string node = "node-1";        // "": says none, like one that is bound to no pod
   absl::Time begins = kJwtNow;
   absl::Time ends = kJwtNow + absl::Hours(1);
   std::string more = {};  // claims
 
   std::string Claims() const {
-    return absl::StrCat(R"({"aud":[")", audience, R"("],"exp":)", absl::ToUnixSeconds(ends), R"(,"iat":)",
-                        absl::ToUnixSeconds(begins), R"(,"iss":")", issuer, R"(","kubernetes.io":{"namespace":")",
-                        namespace_name, "\"",
-                        node.empty() ? "" : absl::StrCat(R"(,"node":{"name":")", node, R"(","uid":"node-uid"})"),
-                        pod_uid.empty() ? "" : absl::StrCat(R"(,"pod":{"name":")", pod, R"(","uid":")", pod_uid, "\"}"),
-                        R"(,"serviceaccount":{"name":")", account, R"(","uid":")", account_uid, R"("}},"nbf":)",
-                        absl::ToUnixSeconds(begins), R"(,"sub":")", Subject(), "\"", more, "}");
+    return absl::StrCat(
+        R"({"aud":[")", audience, R"("],"exp":)", absl::ToUnixSeconds(ends), R"(,"iat":)", absl::ToUnixSeconds(begins),
+        R"(,"iss":")", issuer, R"(","kubernetes.io":{"namespace":")", namespace_name, "\"",
+        node.empty() || pod_uid.empty() ? "" : absl::StrCat(R"(,"node":{"name":")", node, R"(","uid":"node-uid"})"),
+        pod_uid.empty() ? "" : absl::StrCat(R"(,"pod":{"name":")", pod, R"(","uid":")", pod_uid, "\"}"),
+        R"(,"serviceaccount":{"name":")", account, R"(","uid":")", account_uid, R"("}},"nbf":)",
+        absl::ToUnixSeconds(begins), R"(,"sub":")", Subject(), "\"", more, "}");
   }
   std::string Subject() const {
     return subject.empty() ? absl::StrCat("system:serviceaccount:", namespace_name, ":", account) : subject;

@@ -36,10 +36,9 @@ class PodRightsTest : public testing::Test {
   const PodOrigin own_{"web", "front", "front-account", "front-pod", cluster_};
   const PodOrigin unbound_{"web", "front", "front-account", "", cluster_};
   const PodOrigin on_behalf_{"web", "front", "zt-account", "zt-pod", cluster_};
-  std::string issuer_ = cluster_;
   FakeClock clock_;
   FakePods pods_;
-  PodRights rights_{[this] { return issuer_; }, {{"istio-system", "ztunnel"}}, Borrowed(), clock_};
+  PodRights rights_{{{"istio-system", "ztunnel"}}, Borrowed(), clock_};
 };
 
 TEST_F(PodRightsTest, HoldWhileWhatGaveThemIsThere) {
@@ -47,7 +46,6 @@ TEST_F(PodRightsTest, HoldWhileWhatGaveThemIsThere) {
   EXPECT_EQ(Check(unbound_), absl::OkStatus());
   EXPECT_EQ(Check(on_behalf_), absl::OkStatus());
   Away();
-  issuer_.clear();
   EXPECT_EQ(Check(own_), absl::OkStatus()) << "what is known goes on counting";
   EXPECT_EQ(Check(on_behalf_), absl::OkStatus());
 }
@@ -97,16 +95,19 @@ TEST_F(PodRightsTest, OfANodesProxyEndWithItAndWithWhomItStoodFor) {
   PodOrigin of_stranger = on_behalf_;
   of_stranger.account = "stranger";
   EXPECT_THAT(Check(of_stranger), Refuses(Code::kPermissionDenied, "", "web/stranger on node node-1"));
-  const PodRights none_trusted([this] { return issuer_; }, {}, Borrowed(), clock_);
+  const PodRights none_trusted({}, Borrowed(), clock_);
   EXPECT_THAT(none_trusted.CheckPodOrigin(on_behalf_), Refuses(Code::kPermissionDenied, "", "trusted_node_accounts"));
   pods_.Delete("zt-pod");
   EXPECT_THAT(Check(on_behalf_), Refuses(Code::kPermissionDenied, "", "pod zt-pod, which was deleted"));
 }
 
-TEST_F(PodRightsTest, OfAnotherClusterAreNone) {
+TEST_F(PodRightsTest, OfAnotherIssuersTokenStandAndFallWithTheirPodToo) {
   PodOrigin other = own_;
-  other.issuer = "https://other.test";
-  EXPECT_THAT(Check(other), Refuses(Code::kPermissionDenied, "", "https://other.test"));
+  other.issuer = "https://the-cluster-before-it-was-moved.test";
+  EXPECT_EQ(Check(other), absl::OkStatus());
+  // A pod of another cluster has another uid.
+  other.pod_uid = "pod-of-another-cluster";
+  EXPECT_THAT(Check(other), Refuses(Code::kPermissionDenied, "", "not there any more"));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "ca/authn/service_account_authenticator.h"
 
 #include <atomic>
+#include <chrono>
 #include <future>
 #include <map>
 #include <memory>
@@ -137,7 +138,6 @@ TEST_F(ServiceAccountTest, RefusesWhatAnyJwtIsRefusedFor) {
   Know(PodToken());
   reviewer_.AnswerAtOnce(PodToken().AsReviewed());  // whatever the API server would say
   EXPECT_THAT(Ask(PodToken{.audience = "vault"}), Refuses(Code::kUnauthenticated, "JWT_WRONG_AUDIENCE", "istio-ca"));
-  EXPECT_THAT(Ask(PodToken{.issuer = "https://evil.test"}), Refuses(Code::kUnauthenticated, "JWT_WRONG_ISSUER", ""));
   EXPECT_THAT(Ask(PodToken{.begins = kJwtNow - absl::Hours(2), .ends = kJwtNow - absl::Hours(1)}),
               Refuses(Code::kUnauthenticated, "JWT_EXPIRED", ""));
   EXPECT_THAT(Ask(PodToken{.begins = kJwtNow + absl::Hours(1), .ends = kJwtNow + absl::Hours(2)}),
@@ -156,6 +156,33 @@ TEST_F(ServiceAccountTest, RefusesWhatAnyJwtIsRefusedFor) {
               Refuses(Code::kUnauthenticated, "SERVICE_ACCOUNT_CLAIMS", "subject"));
   EXPECT_THAT(Ask(maker_.Token(ValidClaims())), Refuses(Code::kUnauthenticated, "JWT_WRONG_ISSUER", ""));
   EXPECT_EQ(reviewer_.calls(), 0) << "none of these is in doubt";
+}
+
+TEST_F(ServiceAccountTest, ATokenOfAnotherIssuerIsLeftToTheApiServer) {
+  const PodToken token{.issuer = "https://the-issuer-before.test"};
+  Know(token);
+  EXPECT_THAT(Ask(token), Refuses(Code::kUnavailable, "TOKEN_REVIEW_UNAVAILABLE", ""))
+      << "its pod alone proves nothing";
+  reviewer_.AnswerAtOnce(TokenReviewAnswer{});
+  EXPECT_THAT(Ask(token), Refuses(Code::kUnauthenticated, "TOKEN_REVIEW_REFUSED", ""));
+  PodToken good = token;
+  good.more = R"(,"jti":"2")";
+  reviewer_.AnswerAtOnce(good.AsReviewed());
+  const Verdict caller = Ask(good);
+  ASSERT_TRUE(caller.ok()) << caller.status();
+  EXPECT_EQ(PodOrigin::From(caller->origin)->issuer, "https://the-issuer-before.test");
+  EXPECT_EQ(reviewer_.calls(), 3);
+  EXPECT_EQ(Authn().signatures_verified(), 0u);
+  PodToken for_others = good;
+  for_others.audience = "vault";
+  EXPECT_THAT(Ask(for_others), Refuses(Code::kUnauthenticated, "JWT_WRONG_AUDIENCE", ""));
+  EXPECT_THAT(Ask(PodToken{.issuer = ""}), Refuses(Code::kUnauthenticated, "JWT_WRONG_ISSUER", ""));
+  // As those whose signature nobody verified, they have half of the calls.
+  for (int i = 0; i < 100; ++i) {
+    good.more = absl::StrCat(R"(,"jti":"more )", i, "\"");
+    Begin(maker_.Token(good.Claims()), absl::StrCat("198.51.100.", i)).get().IgnoreError();
+  }
+  EXPECT_EQ(reviewer_.calls(), 25);
 }
 
 TEST_F(ServiceAccountTest, APodThatGoesLosesItsRightThoughItsTokenIsRemembered) {
@@ -352,6 +379,12 @@ TEST_F(ServiceAccountTest, AlwaysReviewAsksAboutKnownPodsToo) {
     EXPECT_TRUE(Ask(PodToken{.more = absl::StrCat(R"(,"jti":")", i, "\"")}).ok()) << "its number has no limit";
   }
   EXPECT_EQ(reviewer_.calls(), 102);
+  // Of those that anybody can make it has.
+  const JwtMaker stranger("nobodys-key");
+  for (int i = 0; i < 100; ++i) {
+    Begin(stranger.Token(token.Claims()), absl::StrCat("198.51.100.", i)).get().IgnoreError();
+  }
+  EXPECT_EQ(reviewer_.calls(), 102 + 25);
 }
 
 TEST_F(ServiceAccountTest, ATrustedNodeAccountHoldsTheIdentitiesOfItsNode) {
@@ -398,7 +431,9 @@ TEST_F(ServiceAccountTest, ANodeIsTakenFromTheWatchAlone) {
   Know(ztunnel);
   pods_.SetAge(absl::Hours(1));
   reviewer_.AnswerAtOnce(ztunnel.AsReviewed());
-  EXPECT_THAT(Uris(Ask(ztunnel)), ElementsAre(IdUri("istio-system", "ztunnel"))) << "the watch is old";
+  EXPECT_THAT(Ask(ztunnel), Refuses(Code::kUnavailable, "PODS_UNKNOWN", "retry")) << "the watch is old";
+  pods_.SetAge(absl::InfiniteDuration());
+  EXPECT_THAT(Ask(ztunnel), Refuses(Code::kUnavailable, "PODS_UNKNOWN", "")) << "nothing was ever listed";
   pods_.SetAge(absl::ZeroDuration());
   ztunnel.node = "node-2";
   EXPECT_THAT(Ask(ztunnel), Refuses(Code::kUnauthenticated, "POD_MISMATCH", "not on node node-2"));
@@ -424,6 +459,24 @@ TEST_F(ServiceAccountTest, WhoeverWaitsIsAnsweredWhenItEnds) {
   EXPECT_EQ(waits.get().status().code(), Code::kUnavailable);
   EXPECT_EQ(asks.get().status().code(), Code::kUnavailable);
   reviewer_.AnswerFirst(token.AsReviewed());  // too late, and harmless
+}
+
+TEST_F(ServiceAccountTest, AfterStopNobodyWaitsAndNothingBegins) {
+  options_.patience.patience = absl::ZeroDuration();
+  const PodToken known;
+  Know(known);
+  ASSERT_TRUE(Ask(known).ok());
+  reviewer_.KeepQuestions();
+  std::future<Verdict> asks = Begin(maker_.Token(PodToken{.pod_uid = ""}.Claims()));
+  reviewer_.AwaitQuestions(1);
+  Authn().Stop();
+  ASSERT_EQ(asks.wait_for(std::chrono::seconds(0)), std::future_status::ready) << "before what takes the answer ends";
+  EXPECT_EQ(asks.get().status().code(), Code::kUnavailable);
+  for (const PodToken& token : {known, PodToken{.pod_uid = "other-pod"}, PodToken{.pod_uid = ""}}) {
+    EXPECT_EQ(Ask(token).status().code(), Code::kUnavailable);
+  }
+  EXPECT_EQ(reviewer_.calls(), 1);
+  Authn().Stop();
 }
 
 TEST_F(ServiceAccountTest, CallersOfOneSourceHaveTheirPlacesAlone) {
@@ -494,7 +547,10 @@ TEST(TokenReviewDesk, SpendsABudgetThatFillsUpAgain) {
   TokenReviewDesk desk({.per_second = 2, .burst = 3}, {"istio-ca"}, reviewer, clock);
   int number = 0;
   const auto ask = [&](int times) {
-    for (int i = 0; i < times; ++i) desk.Ask(QuestionOf(absl::StrCat(number++)), kJwtNow, [](const absl::Status&) {});
+    for (int i = 0; i < times; ++i) {
+      const std::string each = absl::StrCat(number++);
+      desk.Ask(QuestionOf(each, each), kJwtNow, [](const absl::Status&) {});
+    }
   };
   ask(10);
   EXPECT_EQ(reviewer.calls(), 3);
@@ -504,6 +560,44 @@ TEST(TokenReviewDesk, SpendsABudgetThatFillsUpAgain) {
   clock.Advance(absl::Hours(1));
   ask(10);
   EXPECT_EQ(reviewer.calls(), 8);
+}
+
+TEST(TokenReviewDesk, GivesOneSourceHalfOfTheBudget) {
+  FakeReviewer reviewer;
+  FakeClock clock;
+  reviewer.AnswerAtOnce(absl::UnavailableError("away"));
+  TokenReviewDesk desk({.per_second = 2, .burst = 8}, {"istio-ca"}, reviewer, clock);
+  int number = 0;
+  std::string last;
+  const auto ask = [&](int times, const std::string& source) {
+    const int before = reviewer.calls();
+    for (int i = 0; i < times; ++i) {
+      desk.Ask(QuestionOf(absl::StrCat(number++), source), kJwtNow,
+               [&](const absl::Status& status) { last = std::string(status.message()); });
+    }
+    return reviewer.calls() - before;
+  };
+  EXPECT_EQ(ask(10, "a"), 4);
+  EXPECT_THAT(last, HasSubstr("for callers of one source"));
+  EXPECT_EQ(ask(10, "b"), 4) << "what the first left";
+  clock.Advance(absl::Seconds(1));
+  EXPECT_EQ(ask(10, "a"), 1) << "one of two";
+  EXPECT_EQ(ask(10, "b"), 1);
+  clock.Advance(absl::Hours(1));
+  EXPECT_EQ(ask(10, "a"), 4);
+}
+
+TEST(TokenReviewDesk, AsksFreelyAboutVerifiedTokensAlone) {
+  FakeReviewer reviewer;
+  FakeClock clock;
+  reviewer.AnswerAtOnce(absl::UnavailableError("away"));
+  TokenReviewDesk desk({.per_second = 1, .burst = 8, .verified_freely = true}, {"istio-ca"}, reviewer, clock);
+  for (int i = 0; i < 100; ++i) desk.Ask(QuestionOf(absl::StrCat(i)), kJwtNow, [](const absl::Status&) {});
+  EXPECT_EQ(reviewer.calls(), 100);
+  for (int i = 100; i < 200; ++i) {
+    desk.Ask(QuestionOf(absl::StrCat(i), absl::StrCat(i), false), kJwtNow, [](const absl::Status&) {});
+  }
+  EXPECT_EQ(reviewer.calls(), 104);
 }
 
 TEST(TokenReviewDesk, KeepsHalfOfItsBudgetAndPlacesForVerifiedTokens) {
@@ -528,6 +622,19 @@ TEST(TokenReviewDesk, KeepsHalfOfItsBudgetAndPlacesForVerifiedTokens) {
   EXPECT_EQ(reasons.size(), 33u) << "the question is asked already";
   desk.Stop();
   EXPECT_EQ(reasons.size(), 42u);
+}
+
+TEST(TokenReviewDesk, SaysWhyTheLastCallGaveNoAnswer) {
+  FakeReviewer reviewer;
+  FakeClock clock;
+  TokenReviewDesk desk({}, {"istio-ca"}, reviewer, clock);
+  EXPECT_EQ(desk.last_error(), "");
+  reviewer.AnswerAtOnce(absl::PermissionDeniedError("no right to create tokenreviews"));
+  desk.Ask(QuestionOf("1"), kJwtNow, [](const absl::Status&) {});
+  EXPECT_EQ(desk.last_error(), "no right to create tokenreviews");
+  reviewer.AnswerAtOnce(TokenReviewAnswer{});  // a refused token is an answer
+  desk.Ask(QuestionOf("2"), kJwtNow, [](const absl::Status&) {});
+  EXPECT_EQ(desk.last_error(), "");
 }
 
 TEST(TokenReviewDesk, RemembersABoundedNumberOfAnswers) {

@@ -3,6 +3,7 @@
 #include <functional>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "ca/authn/service_account_claims.h"
 #include "ca/authn/service_account_template.h"
@@ -71,14 +72,36 @@ INSTANTIATE_TEST_SUITE_P(
         ClaimsCase{"UpperCase", R"("namespace":"web")", R"("namespace":"Web")", ".namespace"}),
     [](const auto& info) { return std::string(info.param.name); });
 
+TEST(ServiceAccountClaims, BoundToWhatNobodyWatchesAreRefused) {
+  const std::string unbound = PodToken{.pod_uid = ""}.Claims();
+  ASSERT_TRUE(ClaimsOf(unbound).ok());
+  const auto with = [](const std::string& claims, const std::string& bound) {
+    return absl::StrReplaceAll(claims, {{R"("serviceaccount":)", absl::StrCat(bound, R"(,"serviceaccount":)")}});
+  };
+  const std::string secret = R"("secret":{"name":"s","uid":"secret-uid"})";
+  EXPECT_THAT(ClaimsOf(with(unbound, secret)),
+              Refuses(Code::kUnauthenticated, "TOKEN_BOUND_ELSEWHERE", "bound to a Secret"));
+  EXPECT_THAT(ClaimsOf(with(PodToken().Claims(), secret)),
+              Refuses(Code::kUnauthenticated, "TOKEN_BOUND_ELSEWHERE", ""));
+  EXPECT_THAT(ClaimsOf(with(unbound, R"("node":{"name":"node-1","uid":"node-uid"})")),
+              Refuses(Code::kUnauthenticated, "TOKEN_BOUND_ELSEWHERE", "bound to a node and no pod"));
+}
+
 TEST(ServiceAccountTemplate, GivesIdsAndNeedsBothNames) {
   const TrustDomain domain = TrustDomain::Parse("cluster.local").value();
   const auto usual = ServiceAccountTemplate::Parse(ServiceAccountTemplate::kDefault, domain);
   ASSERT_TRUE(usual.ok()) << usual.status();
   EXPECT_EQ(usual->IdOf({"web", "front"})->uri(), "spiffe://cluster.local/ns/web/sa/front");
+  const auto turned =
+      ServiceAccountTemplate::Parse("spiffe://{trust_domain}/sa/a-{service_account}/{namespace}", domain);
+  ASSERT_TRUE(turned.ok()) << turned.status();
+  EXPECT_EQ(turned->IdOf({"web", "front"})->uri(), "spiffe://cluster.local/sa/a-front/web");
   for (const char* bad : {"spiffe://{trust_domain}/sa/{service_account}", "spiffe://{trust_domain}/ns/{namespace}",
                           "spiffe://{trust_domain}/ns/{namespace}/sa/{service_account}/{claims.sub}",
                           "spiffe://{trust_domain}/{namespace}/{service_account}",
+                          "spiffe://{trust_domain}/ns/{namespace}-{service_account}",
+                          "spiffe://{trust_domain}/sa/{service_account}.{namespace}",
+                          "spiffe://{trust_domain}/ns/{namespace}/sa/{service_account}{namespace}",
                           "spiffe://other.test/ns/{namespace}/sa/{service_account}"}) {
     EXPECT_THAT(ServiceAccountTemplate::Parse(bad, domain), Refuses(Code::kInvalidArgument, "TEMPLATE_INVALID", ""))
         << bad;

@@ -44,6 +44,7 @@ std::string ListOf(const std::string& items) {
 // A cluster of one pod, whose watches say nothing more until `pod_goes`.
 struct ScriptedCluster {
   AwaitedCounter pod_goes;
+  std::atomic<int> asked_for_namespaces = 0;
   http::ScriptedServer server{[this](http::ScriptedPeer& peer, int) {
     for (std::string head = peer.ReadHead(); !head.empty(); head = peer.ReadHead()) {
       const bool of_pods = absl::StrContains(head, "/pods?");
@@ -56,9 +57,8 @@ struct ScriptedCluster {
         peer.AwaitEnd();
         return;
       }
-      peer.Send(HttpAnswer(200, ListOf(of_pods                                        ? kPod
-                                       : absl::StrContains(head, "/serviceaccounts?") ? kAccount
-                                                                                      : kNamespace)));
+      if (absl::StrContains(head, "/namespaces?")) ++asked_for_namespaces;
+      peer.Send(HttpAnswer(200, ListOf(of_pods ? kPod : kAccount)));
     }
   }};
   static constexpr char kUid[] = "0b5d2b6e-9c1f-4e55-8a3d-000000000001";
@@ -67,7 +67,6 @@ struct ScriptedCluster {
       R"("labels":{"app":"front"}},"spec":{"serviceAccountName":"front","nodeName":"node-1"},"status":{"phase":"Running"}})";
   static constexpr char kAccount[] =
       R"({"metadata":{"uid":"0b5d2b6e-9c1f-4e55-8a3d-000000000002","namespace":"web","name":"front","resourceVersion":"3"}})";
-  static constexpr char kNamespace[] = R"({"metadata":{"name":"web","resourceVersion":"2"}})";
 };
 
 TEST(ClusterPods, KnowWhatTheirWatchesTell) {
@@ -87,6 +86,8 @@ TEST(ClusterPods, KnowWhatTheirWatchesTell) {
   ASSERT_TRUE(ComesTrue([&] { return pods.IsGone(ScriptedCluster::kUid); }));
   EXPECT_FALSE(pods.FindPod(ScriptedCluster::kUid).has_value());
   pods.Stop();
+  // A watch that lags would tell of the end of a namespace whose accounts have been made anew.
+  EXPECT_EQ(cluster.asked_for_namespaces, 0);
 }
 
 // An API server with a key set, a pod, and an opinion on every other token.
@@ -107,7 +108,7 @@ TEST(Cluster, JudgesTokensByItsOwnPodsAndAsksInDoubt) {
         peer.AwaitEnd();
         return;
       }
-      std::string body = ListOf(ScriptedCluster::kNamespace);
+      std::string body;
       if (absl::StrContains(head, "/pods?")) body = ListOf(ScriptedCluster::kPod);
       if (absl::StrContains(head, "/serviceaccounts?")) body = ListOf(ScriptedCluster::kAccount);
       if (absl::StrContains(head, "openid-configuration")) body = R"({"issuer":"https://kubernetes.test"})";
@@ -164,8 +165,12 @@ TEST(Cluster, JudgesTokensByItsOwnPodsAndAsksInDoubt) {
   const auto rights = cluster->rights();
   const PodOrigin origin = PodOrigin::From(caller->origin).value();
   EXPECT_TRUE(rights->CheckPodOrigin(origin).ok());
+  Cluster* const borrowed = cluster.get();
   cluster.reset();
   EXPECT_TRUE(ask(token).ok()) << "whoever holds the authenticator holds the cluster";
+  borrowed->Stop();
+  EXPECT_TRUE(absl::IsUnavailable(ask(token).status())) << "nobody is judged any more, whoever holds it";
+  EXPECT_EQ(borrowed->Report().pods, 1u);
   authenticator.reset();
   EXPECT_TRUE(rights->CheckPodOrigin(origin).ok()) << "it knows what was known";
 }

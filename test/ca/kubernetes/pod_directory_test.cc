@@ -56,12 +56,6 @@ PickedFields ToldAccount(int number, const std::string& namespace_name, const st
   return fields;
 }
 
-PickedFields ToldNamespace(const std::string& name) {
-  PickedFields fields(1);
-  fields.Add(0, "", name);
-  return fields;
-}
-
 TEST(CompactUid, HasOneSpelling) {
   const std::string text = "0b5d2b6e-9c1f-4e55-8a3d-00000000ff10";
   ASSERT_TRUE(CompactUid::Parse(text).has_value());
@@ -207,27 +201,22 @@ TEST(PodDirectory, AnAccountMadeAnewIsAnotherOne) {
   EXPECT_TRUE(directory.IsGone(UidOf(2)));
 }
 
-TEST(PodDirectory, ANamespaceTakesItsAccountsAlong) {
-  PodDirectory directory;
-  ObjectSink& namespaces = directory.namespaces();
-  for (const char* name : {"web", "web2", "db"}) {
-    directory.accounts().OnObject(
-        ToldAccount(static_cast<int>(name[0]) + static_cast<int>(std::string(name).size()), name, "default"));
-  }
-  namespaces.OnListBegin();
-  for (const char* name : {"web", "web2", "db"}) namespaces.OnObject(ToldNamespace(name));
-  namespaces.OnListEnd();
-  EXPECT_NE(directory.AccountUid({"web", "default"}), "");
-  const std::string uid = directory.AccountUid({"web", "default"});
-  namespaces.OnGone(ToldNamespace("web"));
-  EXPECT_EQ(directory.AccountUid({"web", "default"}), "");
-  EXPECT_TRUE(directory.IsGone(uid));
-  EXPECT_NE(directory.AccountUid({"web2", "default"}), "");
-  namespaces.OnListBegin();
-  namespaces.OnObject(ToldNamespace("web2"));
-  namespaces.OnListEnd();
-  EXPECT_EQ(directory.AccountUid({"db", "default"}), "");
-  EXPECT_NE(directory.AccountUid({"web2", "default"}), "");
+TEST(GoneUids, GoAgainInANewTurn) {
+  GoneUids gone(3);
+  const auto uid = [](int number) { return CompactUid::Parse(UidOf(number)).value(); };
+  gone.Add(uid(1));
+  gone.Add(uid(2));
+  gone.Remove(uid(1));
+  EXPECT_FALSE(gone.Contains(uid(1)));
+  gone.Add(uid(1));
+  // The first place, where it stood before, is taken by the third: it is the second that went longest ago.
+  gone.Add(uid(3));
+  EXPECT_TRUE(gone.Contains(uid(1)));
+  EXPECT_TRUE(gone.Contains(uid(2)));
+  EXPECT_TRUE(gone.Contains(uid(3)));
+  gone.Add(uid(4));
+  EXPECT_TRUE(gone.Contains(uid(1)));
+  EXPECT_FALSE(gone.Contains(uid(2)));
 }
 
 TEST(PodDirectory, IsAskedWhileItIsTold) {
