@@ -7,8 +7,6 @@
 
 namespace meshca::kubernetes {
 namespace {
-constexpr int kNoField = -1;
-
 // The names that a path is made of.
 std::vector<std::string> NamesOf(absl::string_view path) {
   std::vector<std::string> names(1);
@@ -28,7 +26,7 @@ std::vector<std::string> NamesOf(absl::string_view path) {
 
 // A value that leads to a field, or is one. "*" is any member, "[]" any element.
 struct FieldPicker::Node {
-  int field = kNoField;
+  std::vector<size_t> fields;  // of one path that was named more than once: each has its text
   bool is_array = false;
   bool is_any_member = false;  // its texts keep the names under which they stand
   std::map<std::string, std::unique_ptr<Node>, std::less<>> below;
@@ -58,7 +56,7 @@ FieldPicker::FieldPicker(const std::vector<std::string>& paths) : fields_(paths.
       node->is_array = true;
       node = &node->Below("[]");
     }
-    node->field = static_cast<int>(i);
+    node->fields.push_back(i);
   }
   root_ = std::move(root);
 }
@@ -108,13 +106,14 @@ void FieldPicker::OnNull() {}
 
 void FieldPicker::Keep(absl::string_view text) {
   const Node* const node = Entered();
-  if (node == nullptr || node->field == kNoField || open_.empty()) return;
-  const auto index = static_cast<size_t>(node->field);
+  if (node == nullptr || open_.empty()) return;
   const absl::string_view name = node->is_any_member ? absl::string_view(member_name_) : absl::string_view();
   const size_t bytes = text.size() + name.size();
-  if (picked_.All(index).size() >= kOfOnePathMax || bytes > kOfOneObjectBytesMax - picked_bytes_) return;
-  picked_bytes_ += bytes;
-  picked_.Add(index, name, std::string(text));
+  for (const size_t index : node->fields) {
+    if (picked_.All(index).size() >= kOfOnePathMax || bytes > kOfOneObjectBytesMax - picked_bytes_) return;
+    picked_bytes_ += bytes;
+    picked_.Add(index, name, std::string(text));
+  }
 }
 
 namespace {

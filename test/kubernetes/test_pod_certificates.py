@@ -85,7 +85,8 @@ def signer_fact(ca, signer=SIGNER):
 
 
 def signing(ca):
-    wait_until(lambda: signer_fact(ca)["state"] == "ok", 60, lambda: json.dumps(signer_fact(ca)) + ca.log())
+    wait_until(lambda: "meshca_kubernetes_signer_on 1" in ca.get("/metrics"), 60,
+               lambda: json.dumps(signer_fact(ca)) + ca.log())
     return ca
 
 
@@ -180,7 +181,7 @@ def test_nothing_is_signed_and_check_says_why_until_the_policy_is_there(server, 
     cluster.admin.delete("v1/Pod", early["metadata"]["name"], namespace)
     for request in cluster.admin.list(REQUEST, namespace):
         cluster.admin.delete(REQUEST, request["metadata"]["name"], namespace)
-    signing(ca)
+    wait_until(lambda: signer_fact(ca)["state"] == "ok", 60, lambda: json.dumps(signer_fact(ca)) + ca.log())
 
 
 def test_a_pods_certificate_verifies_by_the_published_roots_through_a_rotation(ca, cluster, kubelet, namespace):

@@ -115,6 +115,13 @@ TEST(PickFields, TakesNamesWithDotsWholeNumbersAndEmptyTexts) {
   EXPECT_EQ(fields->Text(7), "") << "a mapping is no text";
 }
 
+TEST(PickFields, APathThatIsNamedTwiceHasItsTextTwice) {
+  const auto fields = PickFields(R"({"metadata":{"resourceVersion":"7"}})",
+                                 {"metadata.resourceVersion", "metadata.name", "metadata.resourceVersion"});
+  EXPECT_EQ(fields->Text(0), "7");
+  EXPECT_EQ(fields->Text(2), "7");
+}
+
 TEST(PickFields, TakesOneObjectAndNothingElse) {
   EXPECT_TRUE(PickFields(" {} \n", {"a"}).ok());
   for (const char* text : {"", "[]", "1 ", "{}{}", "[{}]", "{}[]", "{\"a\":", "{'a':1}"}) {

@@ -99,6 +99,15 @@ TEST_F(PodCertificateSignerTest, RecordsBeforeItAnswersAndAnswersOnce) {
   EXPECT_EQ(store_.records().size(), 1u);
 }
 
+TEST_F(PodCertificateSignerTest, AnswersWhatComesByTheWatch) {
+  Start();
+  ASSERT_TRUE(AwaitNothingPending());
+  cluster_.Put(request_);
+  const std::vector<std::string> writes = cluster_.AwaitWrites(1);
+  ASSERT_THAT(writes, SizeIs(1));
+  EXPECT_EQ(kubernetes::PickFields(writes[0], {"metadata.resourceVersion"})->Text(0), "1");
+}
+
 TEST_F(PodCertificateSignerTest, LeavesWhatIsAnsweredAlone) {
   cluster_.Put(request_, "Denied");
   PodRequest second = request_;
