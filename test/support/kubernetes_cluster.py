@@ -8,7 +8,6 @@ import argparse
 import base64
 import dataclasses
 import json
-import math
 import os
 import pathlib
 import re
@@ -86,10 +85,11 @@ class Kubelet:
 
     def start(self, timeout=60):
         kubeconfig = self.cluster.kubeconfig(f"system:node:{self.name}", "system:nodes")
-        started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(math.ceil(time.time())))
+        started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self.background = self.cluster.run("kubelet", f"kubelet-{self.name}", "--kubeconfig", kubeconfig, "--name", self.name,
                                            "--root", self.folder, *self.options)
-        # Of a node that was there before, only what this kubelet reported counts.
+        # Of a node that was there before, only what this kubelet reported counts. It may do so within the second of its start,
+        # and says nothing new for minutes then.
         ready = lambda node: node and any(  # noqa: E731
             condition["type"] == "Ready" and condition["status"] == "True" and condition["lastHeartbeatTime"] >= started
             for condition in node["status"].get("conditions", []))
