@@ -4,7 +4,7 @@ choices and bounds, from the one place that declares them, proto/meshca/config/v
     build/venv/bin/python charts/config_schema.py          after a change of those files
     build/venv/bin/python charts/config_schema.py --check  says whether one was forgotten; a test does the same
 
-The rest of the schema is written by hand and left as it is, and so are keys of `kubernetes` that the proto does not have yet.
+The rest of the schema is written by hand and left as it is.
 """
 
 import argparse

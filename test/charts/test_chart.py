@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.all_only, pytest.mark.timeout(1800)]
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 EVERY = pytest.mark.parametrize("values", VALUES)
 SIGNER = "meshca.io/workload"
+POLICY = "meshca-pod-certificate-requests"
 POD_KINDS = {"StatefulSet": "server", "DaemonSet": "agent"}
 
 
@@ -53,9 +54,14 @@ def test_every_file_of_values_renders_something_else(rendered):
 WRONG = {
     "a key at the top": ("istoi: {enabled: true}", "istoi"),
     "a key of a feature": ("istio: {enbled: true}", "/istio"),
+    "a key that there was": ("istio: {adoptSecret: istio-ca-secret}", "/istio"),
     "a key of the configuration": ("server: {config: {leaf: {lifetme: 1h}}}", "/server/config/leaf"),
     "a key of the agent's": ("agent: {config: {listen: ':1'}}", "/agent/config"),
     "a key of kubernetes": ("server: {config: {kubernetes: {signers: a/b}}}", "/server/config/kubernetes"),
+    "a key of it that the server does not have": ("server: {config: {kubernetes: {server_secrets: []}}}",
+                                                  "/server/config/kubernetes"),
+    "a word for a list": ("server: {config: {kubernetes: {roots_config_map: {namespaces: '*'}}}}",
+                          "/server/config/kubernetes/roots_config_map/namespaces"),
     "a key that the chart sets": ("server: {config: {kek_file: /tmp/kek}}", "/server/config"),
     "a key inside one, too": ("server: {config: {authority: {plugged_in_ca: /tmp}}}", "/server/config/authority"),
     "a choice that there is not": ("server: {config: {leaf: {key_type: rsa-1024}}}", "/server/config/leaf/key_type"),
@@ -207,19 +213,10 @@ def test_no_secret_is_made_by_the_chart(rendered, values):
 
 @EVERY
 def test_the_command_takes_the_configuration(meshca, rendered, values, tmp_path):
-    declared = re.search(r"^message Kubernetes \{(.*?)^\}", (ROOT / "proto/meshca/config/v1/config.proto").read_text(
-        encoding="utf-8"), re.M | re.S)
-    known = re.findall(r"^  (?:optional |repeated )?[\w.]+ (\w+) = \d+", declared.group(1), re.M) if declared else []
     files = [("meshca.yaml", [])] + ([("agent.yaml", ["--agent"])] if "agent" in dict(pods(rendered[values])) else [])
     for name, words in files:
-        config = config_of(rendered[values], name)
-        if "kubernetes" in config:
-            # Those keys that this command has: the chart knows the whole section, the command may have a part of it.
-            config["kubernetes"] = {key: value for key, value in config["kubernetes"].items() if key in known}
-            if not known:
-                del config["kubernetes"]
         path = tmp_path / name
-        path.write_text(yaml.safe_dump(config), encoding="utf-8")
+        path.write_text(yaml.safe_dump(config_of(rendered[values], name)), encoding="utf-8")
         done = subprocess.run([meshca, "config", "validate", "--config", path, *words], capture_output=True, text=True,
                               check=False, timeout=60)
         assert done.returncode == 0, done.stderr
@@ -263,20 +260,17 @@ def test_a_changed_configuration_starts_the_pods_anew(renderer, rendered):
     assert before["agent"] == after["agent"]
 
 
-def test_istio_sets_all_that_istio_expects_and_single_keys_can_be_others(rendered):
+def test_istio_sets_what_its_proxies_expect_and_single_keys_can_be_others(rendered):
     assert "kubernetes" not in config_of(rendered["default"]) and "kubernetes" not in config_of(rendered["agents"])
-    istio = config_of(rendered["istio"])["kubernetes"]
-    assert istio == {
+    istio = {
         "audiences": ["istio-ca"],
         "trusted_node_accounts": ["istio-system/ztunnel"],
         # In all namespaces but those that the server leaves out by itself.
         "roots_config_map": {"name": "istio-ca-root-cert", "key": "root-cert.pem"},
-        "cluster_trust_bundle": {"name": "istio.io:istiod-ca:root-cert", "signer_name": "istio.io/istiod-ca"},
-        "server_secrets": [{"namespace": "istio-system", "name": "istiod-tls", "service_account": "istiod", "dns_names": [
-            "istiod.istio-system.svc", "istiod-remote.istio-system.svc", "istio-pilot.istio-system.svc",
-            "istiod-canary.istio-system.svc", "istiod.istio-system"]}]}
-    assert config_of(rendered["everything"])["kubernetes"] == {**istio, "signer": SIGNER, "verify": "token-review",
-                                                               "mount_delay": "3m"}
+        "cluster_trust_bundle": {"name": "istio.io:istiod-ca:root-cert", "signer_name": "istio.io/istiod-ca"}}
+    assert config_of(rendered["istio"])["kubernetes"] == istio
+    assert config_of(rendered["everything"])["kubernetes"] == {
+        **istio, "trusted_node_accounts": ["mesh-system/ztunnel"], "signer": SIGNER, "verify": "token-review", "mount_delay": "3m"}
     assert config_of(rendered["signer"])["kubernetes"] == {"signer": SIGNER}
 
 
@@ -288,61 +282,51 @@ def test_kubernetes_with_nothing_in_it_is_on(renderer):
 
 # What it may do.
 
-def rights(things, kind="ClusterRole"):
-    """{(where, resource, name or *): verbs} of all roles of a kind."""
+def rights(things):
+    """{(resource or path, name or *): verbs} of the ClusterRole; there is no other role."""
     found = {}
     for role in things:
-        if role["kind"] != kind:
+        assert role["kind"] not in ("Role", "RoleBinding")
+        if role["kind"] != "ClusterRole":
             continue
         for rule in role["rules"]:
-            for resource in rule["resources"]:
+            things_meant = [f"{rule['apiGroups'][0]}/{resource}" for resource in rule.get("resources", ())]
+            for thing in things_meant + rule.get("nonResourceURLs", []):
                 for name in rule.get("resourceNames", ["*"]):
-                    key = (role["metadata"].get("namespace", ""), f"{rule['apiGroups'][0]}/{resource}", name)
-                    assert key not in found
-                    found[key] = " ".join(rule["verbs"])
+                    assert (thing, name) not in found
+                    found[thing, name] = " ".join(rule["verbs"])
     return found
 
 
-WRITE = "get list watch create patch update"
-READ = "get list watch"
-OF_TOKENS = {("", "authentication.k8s.io/tokenreviews", "*"): "create",
-             ("", "/namespaces", "*"): "list watch", ("", "/pods", "*"): "list watch",
-             ("", "/serviceaccounts", "*"): "list watch", ("", "/events", "*"): "create patch"}
-OF_ISTIO = {("", "/configmaps", "istio-ca-root-cert"): WRITE,
-            ("", "certificates.k8s.io/clustertrustbundles", "istio.io:istiod-ca:root-cert"): WRITE,
-            ("", "certificates.k8s.io/signers", "istio.io/istiod-ca"): "attest",
-            ("", "admissionregistration.k8s.io/mutatingwebhookconfigurations", "*"): READ,
-            ("", "admissionregistration.k8s.io/validatingwebhookconfigurations", "*"): READ}
-OF_THE_SIGNER = {("", "certificates.k8s.io/podcertificaterequests", "*"): READ,
-                 ("", "certificates.k8s.io/certificatesigningrequests", "*"): READ,
-                 ("", "certificates.k8s.io/podcertificaterequests/status", "*"): "update",
-                 ("", "certificates.k8s.io/certificatesigningrequests/status", "*"): "update",
-                 ("", "certificates.k8s.io/certificatesigningrequests/approval", "*"): "update",
-                 ("", "certificates.k8s.io/signers", SIGNER): "sign approve",
-                 ("", "admissionregistration.k8s.io/validatingadmissionpolicies", "*"): READ,
-                 ("", "admissionregistration.k8s.io/validatingadmissionpolicybindings", "*"): READ}
-LEASE = {(NAMESPACE, "coordination.k8s.io/leases", "*"): WRITE}
-ISTIOD_TLS = {("istio-system", "/secrets", "istiod-tls"): WRITE}
-ADOPTED = {("istio-system", "/secrets", "istio-ca-secret"): "get"}
+PUBLISH = "list watch create patch"
+OF_TOKENS = {("authentication.k8s.io/tokenreviews", "*"): "create",
+             ("/namespaces", "*"): "list watch", ("/pods", "*"): "list watch", ("/serviceaccounts", "*"): "list watch",
+             ("/openid/v1/jwks", "*"): "get", ("/.well-known/openid-configuration", "*"): "get"}
+OF_ISTIO = {("/configmaps", "istio-ca-root-cert"): PUBLISH,
+            ("certificates.k8s.io/clustertrustbundles", "istio.io:istiod-ca:root-cert"): PUBLISH,
+            ("certificates.k8s.io/signers", "istio.io/istiod-ca"): "attest"}
+OF_AN_UNGUARDED_SIGNER = {("certificates.k8s.io/podcertificaterequests", "*"): "get list watch",
+                          ("certificates.k8s.io/podcertificaterequests/status", "*"): "update",
+                          ("certificates.k8s.io/signers", SIGNER): "sign"}
+OF_THE_SIGNER = {**OF_AN_UNGUARDED_SIGNER,
+                 ("admissionregistration.k8s.io/validatingadmissionpolicies", POLICY): "get",
+                 ("admissionregistration.k8s.io/validatingadmissionpolicybindings", POLICY): "get"}
 RIGHTS = {
-    "default": ({}, {}),
-    "agents": ({}, {}),
-    "istio": ({**OF_TOKENS, **OF_ISTIO}, {**LEASE, **ISTIOD_TLS}),
-    "signer": ({**OF_TOKENS, **OF_THE_SIGNER}, LEASE),
-    "istio-with-signer": ({**OF_TOKENS, **OF_ISTIO, **OF_THE_SIGNER}, {**LEASE, **ISTIOD_TLS, **ADOPTED}),
-    "everything": ({**OF_TOKENS, **OF_ISTIO, **OF_THE_SIGNER},
-                   {**LEASE, **ISTIOD_TLS, **ADOPTED}),
+    "default": {},
+    "agents": {},
+    "istio": {**OF_TOKENS, **OF_ISTIO},
+    "signer": {**OF_TOKENS, **OF_THE_SIGNER},
+    "istio-with-signer": {**OF_TOKENS, **OF_ISTIO, **OF_THE_SIGNER},
+    "everything": {**OF_TOKENS, **OF_ISTIO, **OF_THE_SIGNER},
 }
 
 
 @EVERY
 def test_rights_are_those_of_what_is_on(rendered, values):
-    in_the_cluster, in_namespaces = RIGHTS[values]
-    assert rights(rendered[values]) == in_the_cluster
-    assert rights(rendered[values], "Role") == in_namespaces
+    assert rights(rendered[values]) == RIGHTS[values]
     account = named(rendered[values], "StatefulSet")["spec"]["template"]["spec"]["serviceAccountName"]
     for binding in rendered[values]:
-        if binding["kind"] in ("RoleBinding", "ClusterRoleBinding"):
+        if binding["kind"] == "ClusterRoleBinding":
             assert binding["subjects"] == [{"kind": "ServiceAccount", "name": account, "namespace": NAMESPACE}]
             assert binding["roleRef"]["name"] == binding["metadata"]["name"]
 
@@ -350,7 +334,7 @@ def test_rights_are_those_of_what_is_on(rendered, values):
 @EVERY
 def test_a_token_is_mounted_where_something_is_asked_of_kubernetes_alone(rendered, values):
     for component, template in pods(rendered[values]):
-        wanted = component == "server" and bool(RIGHTS[values][0])
+        wanted = component == "server" and bool(RIGHTS[values])
         assert template["spec"]["automountServiceAccountToken"] is wanted
     for account in rendered[values]:
         if account["kind"] == "ServiceAccount":
@@ -361,9 +345,16 @@ def test_rights_to_publish_are_for_the_names_that_are_configured(renderer):
     kubernetes = {"roots_config_map": {"name": "roots", "key": "roots.pem"},
                   "cluster_trust_bundle": {"name": "other.test:x:roots", "signer_name": "other.test/x"}}
     given = rights(renderer.render({"server": {"config": {"kubernetes": kubernetes}}}))
-    assert given == {**OF_TOKENS, ("", "/configmaps", "roots"): WRITE,
-                     ("", "certificates.k8s.io/clustertrustbundles", "other.test:x:roots"): WRITE,
-                     ("", "certificates.k8s.io/signers", "other.test/x"): "attest"}
+    assert given == {**OF_TOKENS, ("/configmaps", "roots"): PUBLISH,
+                     ("certificates.k8s.io/clustertrustbundles", "other.test:x:roots"): PUBLISH,
+                     ("certificates.k8s.io/signers", "other.test/x"): "attest"}
+
+
+def test_a_signer_without_a_policy_has_no_right_to_look_at_one(renderer):
+    kubernetes = {"signer": SIGNER, "signer_without_policy": True}
+    things = renderer.render({"server": {"config": {"kubernetes": kubernetes}}, "admissionPolicy": {"create": False}})
+    assert rights(things) == {**OF_TOKENS, **OF_AN_UNGUARDED_SIGNER}
+    assert not [thing for thing in things if thing["kind"].startswith("ValidatingAdmission")]
 
 
 def test_the_rights_can_be_left_to_others(renderer):
@@ -375,10 +366,13 @@ def test_the_rights_can_be_left_to_others(renderer):
 def test_the_policy_against_forgers_stands_with_the_signer(rendered, values):
     policies = [thing for thing in rendered[values] if thing["kind"].startswith("ValidatingAdmissionPolicy")]
     assert len(policies) == (2 if "signer" in values or values == "everything" else 0)
+    # The server looks for both by this name.
+    assert {policy["metadata"]["name"] for policy in policies} <= {POLICY}
 
 
 def test_two_releases_in_one_cluster_do_not_take_each_others_objects(renderer):
-    once, again = (renderer.render(VALUES["everything"], namespace=namespace) for namespace in ("one", "two"))
+    first, second = VALUES["everything"], {**VALUES["everything"], "admissionPolicy": {"create": False}}
+    once, again = renderer.render(first, namespace="one"), renderer.render(second, namespace="two")
     placed = {(thing["kind"], thing["metadata"].get("namespace"), thing["metadata"]["name"]) for thing in once}
     assert len(placed) == len(once)
     assert not placed & {(thing["kind"], thing["metadata"].get("namespace"), thing["metadata"]["name"]) for thing in again}

@@ -2,27 +2,14 @@
 
 {{/* What istio.enabled means, in the words of `kubernetes:`. */}}
 {{- define "meshca.istioConfig" -}}
-{{- $namespace := .Values.istio.namespace -}}
 audiences: [istio-ca]
-trusted_node_accounts: [{{ $namespace }}/ztunnel]
+trusted_node_accounts: [{{ .Values.istio.namespace }}/ztunnel]
 roots_config_map:
   name: istio-ca-root-cert
   key: root-cert.pem
 cluster_trust_bundle:
   name: istio.io:istiod-ca:root-cert
   signer_name: istio.io/istiod-ca
-server_secrets:
-- namespace: {{ $namespace }}
-  name: istiod-tls
-  service_account: {{ .Values.istio.serviceAccount }}
-  dns_names:
-  - istiod.{{ $namespace }}.svc
-  - istiod-remote.{{ $namespace }}.svc
-  - istio-pilot.{{ $namespace }}.svc
-  {{- range .Values.istio.revisions }}
-  - istiod-{{ . }}.{{ $namespace }}.svc
-  {{- end }}
-  - istiod.{{ $namespace }}
 {{- end -}}
 
 {{/* The key `kubernetes` as JSON: "null" where it is off. `{}` is on, with every default. */}}

@@ -22,6 +22,11 @@
 {{- printf "%s-%s" (include "meshca.fullname" .) .Release.Namespace -}}
 {{- end -}}
 
+{{/* Of the admission policy and its binding. The server looks for it: ca/pod_certificates/admission_guard.h. */}}
+{{- define "meshca.admissionPolicyName" -}}
+meshca-pod-certificate-requests
+{{- end -}}
+
 {{/* list ROOT COMPONENT */}}
 {{- define "meshca.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "meshca.name" (index . 0) }}
