@@ -83,7 +83,8 @@ absl::StatusOr<InheritedRight> RightOf(const Inventory& inventory, RecordedCerti
   return InheritedRight{{}, 0, record.serial};
 }
 
-absl::Status CheckPod(const Origin& origin, const PresentedCertificate& shown, const TrustedOrigins* trusted_origins) {
+absl::Status CheckPod(const Origin& origin, absl::Time issued_at, const PresentedCertificate& shown,
+                      const TrustedOrigins* trusted_origins) {
   if (trusted_origins == nullptr) return absl::OkStatus();
   constexpr absl::string_view kNext = "ask with the service account token of a pod that lives";
   const std::optional<PodOrigin> pod = PodOrigin::From(origin);
@@ -91,7 +92,7 @@ absl::Status CheckPod(const Origin& origin, const PresentedCertificate& shown, c
   if (trusted_origins->pods == nullptr) {
     return OriginGone(shown, "its right came from a pod, and no Kubernetes cluster is configured any more", kNext);
   }
-  const absl::Status there = trusted_origins->pods->CheckPodOrigin(*pod);
+  const absl::Status there = trusted_origins->pods->CheckPodOrigin(*pod, issued_at);
   if (absl::IsPermissionDenied(there)) return OriginGone(shown, there.message(), kNext);
   return there.ok() ? there : Annotate(there, absl::StrCat("client certificate ", shown.serial));
 }
@@ -125,7 +126,7 @@ absl::Status CheckOrigin(const Inventory& inventory, const Origin& origin, const
           absl::StrCat("its right came from the JWT issuer ", origin.reference, ", which is not configured any more"),
           absl::StrCat("ask with a token of an issuer that is, or ", JoinAgain(shown.spiffe_id)));
     }
-    case OriginKind::kPod: return CheckPod(origin, shown, trusted_origins);
+    case OriginKind::kPod: return CheckPod(origin, record.issued_at, shown, trusted_origins);
     // A token is spent by its first use, and what an operator or meshca itself gave has nothing behind it that could go
     // away. These end by revocation.
     case OriginKind::kJoinToken:

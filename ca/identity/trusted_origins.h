@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "ca/identity/pod_origin.h"
 
 namespace meshca {
@@ -16,8 +17,9 @@ class PodOriginJudge {
  public:
   virtual ~PodOriginJudge() = default;
 
-  // Is what gave the right still there? PermissionDenied says what is gone; Unavailable: nobody can say for now.
-  virtual absl::Status CheckPodOrigin(const PodOrigin& origin) const = 0;
+  // Is what gave the right still there? `issued_at` is when the certificate was issued that is to be renewed: what is
+  // known may be older than that. PermissionDenied says what is gone; Unavailable: nobody can say for now.
+  virtual absl::Status CheckPodOrigin(const PodOrigin& origin, absl::Time issued_at) const = 0;
 };
 
 // A value.

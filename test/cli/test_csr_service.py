@@ -2,6 +2,7 @@
 
 import base64
 import json
+import socket
 import subprocess
 import time
 
@@ -9,6 +10,7 @@ import certificates
 import grpc
 import grpc_messages
 import pytest
+from background import wait_until
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, hmac, serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
@@ -227,3 +229,26 @@ def test_nothing_refused_is_recorded_and_nothing_leaves_unrecorded(ca, issuer):
     for line in ("citadel_server_csr_count 3", "citadel_server_success_cert_issuance_count 1",
                  "citadel_server_authentication_failure_count 1", "citadel_server_csr_parsing_err_count 1"):
         assert line in metrics
+
+
+def test_a_stop_answers_whoever_waits_for_keys_that_never_come(server, issuer):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        ca = server(config=f"""
+limits: {{shutdown_grace: 100ms}}
+authenticators:
+- jwt:
+    issuer: {ISSUER}
+    audiences: [istio-ca]
+    jwks_url: http://127.0.0.1:{port}/jwks
+    spiffe_id: spiffe://{{trust_domain}}/ns/{{claims.ns}}/sa/{{claims.sa}}
+""")
+        request = grpc_messages.message("istio.v1.auth.IstioCertificateRequest")(
+            csr=certificates.csr_pem(certificates.new_key(), WEB))
+        with grpc_messages.tls_channel(ca.grpc, ca.root_pem.encode()) as channel:
+            calls = [grpc_messages.call(channel, CREATE).future(
+                request, metadata=[("authorization", f"Bearer {issuer.sign(issuer.claims(sub=str(number)))}")], timeout=60)
+                for number in range(50)]
+            wait_until(lambda: "citadel_server_csr_count 50" in ca.get("/metrics"), 60, ca.log)
+            assert ca.terminate() == 0, ca.log()
+            assert {call.exception().code() for call in calls} == {grpc.StatusCode.UNAVAILABLE}

@@ -27,8 +27,9 @@ Origins IssuersOf(std::vector<std::string> issuers) {
 class SettledPods final : public PodOriginJudge {
  public:
   explicit SettledPods(absl::Status answer) : answer_(std::move(answer)) {}
-  absl::Status CheckPodOrigin(const PodOrigin& origin) const override {
+  absl::Status CheckPodOrigin(const PodOrigin& origin, absl::Time issued_at) const override {
     EXPECT_EQ(origin.pod_uid, "pod-uid");
+    EXPECT_EQ(absl::ToUnixSeconds(issued_at), absl::ToUnixSeconds(kTestNow));
     return answer_;
   }
 

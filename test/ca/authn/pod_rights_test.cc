@@ -22,7 +22,7 @@ class PodRightsTest : public testing::Test {
     pods_.Put("zt-pod", ztunnel_.AsKnown());
     pods_.PutAccount({"istio-system", "ztunnel"}, "zt-account");
   }
-  absl::Status Check(const PodOrigin& origin) const { return rights_.CheckPodOrigin(origin); }
+  absl::Status Check(const PodOrigin& origin) const { return rights_.CheckPodOrigin(origin, issued_at_); }
   std::shared_ptr<const KnownPods> Borrowed() const { return {std::shared_ptr<void>(), &pods_}; }
   void Away() { pods_.SetAge(absl::Hours(1)); }
 
@@ -37,6 +37,7 @@ class PodRightsTest : public testing::Test {
   const PodOrigin unbound_{"web", "front", "front-account", "", cluster_};
   const PodOrigin on_behalf_{"web", "front", "zt-account", "zt-pod", cluster_};
   FakeClock clock_;
+  absl::Time issued_at_ = clock_.Now() - absl::Hours(2);
   FakePods pods_;
   PodRights rights_{{{"istio-system", "ztunnel"}}, Borrowed(), clock_};
 };
@@ -91,12 +92,28 @@ TEST_F(PodRightsTest, OfWhatIsNotKnownDependOnTheWatch) {
   EXPECT_THAT(Check(of_other_account), Refuses(Code::kPermissionDenied, "", "not there any more"));
 }
 
+TEST_F(PodRightsTest, OfWhatWasNotHeardOfSinceTheCertificateAreNotGone) {
+  PodOrigin other = own_;
+  other.pod_uid = "pod-that-only-the-api-server-knew";
+  issued_at_ = clock_.Now();
+  pods_.SetAge(absl::Seconds(30));
+  EXPECT_THAT(Check(other), Refuses(Code::kUnavailable, "PODS_UNKNOWN", "pod-that-only"));
+  PodOrigin of_other_account = unbound_;
+  of_other_account.account_uid = "other-account";
+  EXPECT_THAT(Check(of_other_account), Refuses(Code::kUnavailable, "PODS_UNKNOWN", ""));
+  EXPECT_EQ(Check(own_), absl::OkStatus());
+  clock_.Advance(absl::Seconds(31));
+  EXPECT_THAT(Check(other), Refuses(Code::kPermissionDenied, "", "not there any more"));
+  EXPECT_THAT(Check(of_other_account), Refuses(Code::kPermissionDenied, "", "not there any more"));
+}
+
 TEST_F(PodRightsTest, OfANodesProxyEndWithItAndWithWhomItStoodFor) {
   PodOrigin of_stranger = on_behalf_;
   of_stranger.account = "stranger";
   EXPECT_THAT(Check(of_stranger), Refuses(Code::kPermissionDenied, "", "web/stranger on node node-1"));
   const PodRights none_trusted({}, Borrowed(), clock_);
-  EXPECT_THAT(none_trusted.CheckPodOrigin(on_behalf_), Refuses(Code::kPermissionDenied, "", "trusted_node_accounts"));
+  EXPECT_THAT(none_trusted.CheckPodOrigin(on_behalf_, issued_at_),
+              Refuses(Code::kPermissionDenied, "", "trusted_node_accounts"));
   pods_.Delete("zt-pod");
   EXPECT_THAT(Check(on_behalf_), Refuses(Code::kPermissionDenied, "", "pod zt-pod, which was deleted"));
 }

@@ -164,7 +164,7 @@ TEST(Cluster, JudgesTokensByItsOwnPodsAndAsksInDoubt) {
   EXPECT_THAT(report.api_server, HasSubstr("a test's configuration"));
   const auto rights = cluster->rights();
   const PodOrigin origin = PodOrigin::From(caller->origin).value();
-  EXPECT_TRUE(rights->CheckPodOrigin(origin).ok());
+  EXPECT_TRUE(rights->CheckPodOrigin(origin, absl::Now()).ok());
   Cluster* const borrowed = cluster.get();
   cluster.reset();
   EXPECT_TRUE(ask(token).ok()) << "whoever holds the authenticator holds the cluster";
@@ -172,7 +172,7 @@ TEST(Cluster, JudgesTokensByItsOwnPodsAndAsksInDoubt) {
   EXPECT_TRUE(absl::IsUnavailable(ask(token).status())) << "nobody is judged any more, whoever holds it";
   EXPECT_EQ(borrowed->Report().pods, 1u);
   authenticator.reset();
-  EXPECT_TRUE(rights->CheckPodOrigin(origin).ok()) << "it knows what was known";
+  EXPECT_TRUE(rights->CheckPodOrigin(origin, absl::Now()).ok()) << "it knows what was known";
 }
 
 // What the API server's answer with this HTTP status and body comes to.
