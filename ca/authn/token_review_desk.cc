@@ -58,15 +58,20 @@ class TokenReviewDesk::State : public std::enable_shared_from_this<State> {
   void Ask(Question question, absl::Time now, Done done) {
     std::optional<absl::Status> answer;
     std::optional<Call> starts;
+    Done refused;
     {
       MutexLock lock(mutex_);
       answer = Known(question.token_sha256, now);
       if (!answer.has_value()) {
         if (absl::Status room = CheckRoom(question); !room.ok()) answer = std::move(room);
       }
-      if (!answer.has_value()) starts = Join(std::move(question), now, std::move(done));
+      if (answer.has_value()) {
+        refused = std::move(done);
+      } else {
+        starts = Join(std::move(question), now, std::move(done));
+      }
     }
-    if (answer.has_value()) return std::move(done)(*std::move(answer));
+    if (answer.has_value()) return std::move(refused)(*std::move(answer));
     if (starts.has_value()) Start(*std::move(starts));
   }
 

@@ -22,7 +22,7 @@ enum PolicyField {
   kGroups,
   kOperations,
   kResources,
-  kConditions,
+  kMatchConditions,
   kExpressions,
   kPolicyNarrowed
 };
@@ -103,7 +103,7 @@ absl::StatusOr<absl::Time> JudgePolicy(const std::string& json, absl::string_vie
     return Missing(absl::StrCat(named, " does not look at every podcertificaterequest that is created"));
   }
   if (policy.All(kExpressions).empty()) return Missing(absl::StrCat(named, " validates nothing"));
-  const auto& conditions = policy.All(kConditions);
+  const auto& conditions = policy.All(kMatchConditions);
   const bool fits = std::all_of(conditions.begin(), conditions.end(),
                                 [&](const auto& one) { return absl::StrContains(one.second, signer_name); });
   if (!fits) return Missing(absl::StrCat(named, " does not look at requests to signer ", signer_name));

@@ -235,7 +235,8 @@ void Publisher::OnWritten(const std::string& place, const absl::Status& status) 
     ledger_.Written(place, now);
   } else {
     ++failed_;
-    const double spread = UniformDuration(entropy_, absl::ZeroDuration(), absl::Seconds(1)) / absl::Seconds(1);
+    const double spread =
+        absl::FDivDuration(UniformDuration(entropy_, absl::ZeroDuration(), absl::Seconds(1)), absl::Seconds(1));
     if (ledger_.Failed(place, std::string(status.message()), WaitAskedFor(status), spread, now) && !stopping_) {
       Warn(place, status, now);
     }
