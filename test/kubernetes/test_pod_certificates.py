@@ -73,7 +73,7 @@ def configuration(kubeconfig, signer=SIGNER, more=""):
     return f"""
 kubernetes:
   kubeconfig: {kubeconfig}
-  cluster_trust_bundle: {{name: "{BUNDLE}", signer_name: {BUNDLE_SIGNER}}}
+  cluster_trust_bundle: {{name: "{BUNDLE}", signer_name: {BUNDLE_SIGNER}, mount_delay: 1s}}
   mount_delay: 1s
   signer: {signer}
 {more}"""
