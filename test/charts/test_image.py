@@ -9,6 +9,7 @@ import shutil
 import stat
 import subprocess
 import tempfile
+import urllib.error
 import urllib.request
 
 import image_root
@@ -198,10 +199,17 @@ def page(address, path):
         return answer.read().decode()
 
 
+def is_ready(http):
+    try:
+        return page(http, "/readyz") == "ok\n"
+    except urllib.error.HTTPError:
+        return False
+
+
 def test_a_server_runs_from_it_with_a_pods_volumes_and_again_after_its_end(root, volumes, tmp_path):
     background, http = served(root, volumes, tmp_path / "stderr.log")
     try:
-        assert page(http, "/readyz") == "ok\n"
+        wait_until(lambda: is_ready(http), 60, "ready")
         status = pathlib.Path(f"/proc/{background.pid}/status").read_text(encoding="ascii")
         assert re.search(rf"^Uid:(\s+{USER}){{4}}$", status, re.M) and re.search(rf"^Gid:(\s+{USER}){{4}}$", status, re.M)
         assert re.search(r"^CapEff:\s+0+$", status, re.M) and re.search(r"^NoNewPrivs:\s+1$", status, re.M)
