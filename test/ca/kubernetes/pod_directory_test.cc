@@ -1,7 +1,5 @@
 #include "ca/kubernetes/pod_directory.h"
 
-#include <malloc.h>
-
 #include <atomic>
 #include <string>
 #include <thread>
@@ -14,6 +12,7 @@
 #include "ca/kubernetes/name_table.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "test/ca/kubernetes/told_pods.h"
 
 namespace meshca::kubernetes {
 namespace {
@@ -24,29 +23,6 @@ using ::testing::Pair;
 using ::testing::UnorderedElementsAre;
 
 const absl::Time kPodsNow = absl::FromUnixSeconds(1767323045);
-
-std::string UidOf(int number) { return absl::StrFormat("0b5d2b6e-9c1f-4e55-8a3d-%012x", number); }
-
-struct ToldPod {
-  int number = 1;
-  std::string namespace_name = "web";
-  std::string name = "front-1";
-  std::string account = "front";
-  std::string node = "node-1";
-  std::string phase = "Running";
-  std::string deleted = {};
-  std::vector<std::pair<std::string, std::string>> labels = {};
-
-  PickedFields Fields() const {
-    PickedFields fields(PodDirectory::PodPaths().size());
-    const std::string texts[] = {UidOf(number), namespace_name, name, account, node, phase, deleted};
-    for (size_t i = 0; i < std::size(texts); ++i) {
-      if (!texts[i].empty()) fields.Add(i, "", texts[i]);
-    }
-    for (const auto& [key, value] : labels) fields.Add(7, key, value);
-    return fields;
-  }
-};
 
 PickedFields ToldAccount(int number, const std::string& namespace_name, const std::string& name) {
   PickedFields fields(PodDirectory::AccountPaths().size());
@@ -239,41 +215,6 @@ TEST(PodDirectory, IsAskedWhileItIsTold) {
   ends = true;
   asks.join();
   EXPECT_EQ(directory.pod_count(), 31u);
-}
-
-size_t BytesAllocated() {
-  const struct mallinfo2 info = ::mallinfo2();
-  return info.uordblks + info.hblkhd;
-}
-
-TEST(PodDirectory, KeepsAPodInTwoHundredAndFiftyBytes) {
-  constexpr int kPods = 100'000;
-  const size_t before = BytesAllocated();
-  if (before == 0) GTEST_SKIP() << "this allocator does not count";
-  PodDirectory directory({"app", "version"});
-  const auto tell_all = [&directory] {
-    directory.pods().OnListBegin();
-    for (int i = 0; i < kPods; ++i) {
-      ToldPod pod;
-      pod.number = i;
-      pod.namespace_name = absl::StrCat("namespace-", i % 500);
-      pod.account = absl::StrCat("service-account-", i % 2'500);
-      pod.name = absl::StrFormat("deployment-name-%06d-7d4c9b6f58-x2x9pq", i);
-      pod.node = absl::StrCat("ip-10-0-", i % 2'000, ".eu-central-1.compute.internal");
-      pod.labels = {{"app", absl::StrCat("deployment-", i % 5'000)}, {"version", "v1"}, {"other", "not kept"}};
-      directory.pods().OnObject(pod.Fields());
-    }
-    directory.pods().OnListEnd();
-  };
-  tell_all();
-  const size_t once = BytesAllocated() - before;
-  tell_all();
-  const size_t twice = BytesAllocated() - before;
-  EXPECT_EQ(directory.pod_count(), static_cast<size_t>(kPods));
-  EXPECT_EQ(directory.FindPod(UidOf(77))->name.size(), 40u);
-  EXPECT_LE(once / kPods, 250u);
-  EXPECT_LE(twice / kPods, 250u) << "a second list takes no more";
-  RecordProperty("bytes_per_pod", std::to_string(twice / kPods));
 }
 
 }  // namespace
