@@ -1,6 +1,7 @@
 """Pods that show the token of their service account: who gets a certificate, who does not, and what it costs the API server."""
 
 import concurrent.futures
+import json
 import time
 
 import certificates
@@ -91,7 +92,13 @@ def test_a_pods_token_gives_its_identity_and_no_other(ca, cluster, namespace):
     assert caller.refused(of_another_key, identity(namespace, "web")) == "UNAUTHENTICATED"
     assert len(reviews(cluster)) == before, "a bad signature is refused here"
 
-    # A token that is bound to no pod: the API server is asked, once for a minute.
+    # What gives it would outlive the Secret.
+    secret = cluster.admin.create({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "bound-to", "namespace": namespace}})
+    assert caller.refused(cluster.token(namespace, "web", pod=secret, kind="Secret"),
+                          identity(namespace, "web")) == "UNAUTHENTICATED"
+    assert len(reviews(cluster)) == before
+
+    # A token that is bound to nothing: the API server is asked, once for a minute.
     unbound = cluster.token(namespace, "web")
     for _ in range(3):
         assert caller.ask(unbound, identity(namespace, "web")) == identity(namespace, "web")
@@ -176,3 +183,19 @@ def test_while_the_api_server_is_away_known_pods_go_on_and_unknown_ones_wait(ser
     assert caller.refused(unbound, web) == "UNAVAILABLE", "nobody knows, and that is no refusal"
     harmed.start_api_server()
     wait_until(lambda: refusal(caller, unbound, web) is None, 60, ca.log)
+
+
+def cluster_fact(ca):
+    facts = json.loads(ca.cli("check", "-o", "json", check=False).stdout)["facts"]
+    return next(fact for fact in facts if fact["name"] == "cluster")
+
+
+def test_check_names_the_right_that_a_review_lacks(server, cluster, namespace):
+    cluster.create_account(namespace, "ca", rules=[rule for rule in RIGHTS if "tokenreviews" not in rule.get("resources", [])])
+    cluster.create_account(namespace, "web")
+    ca = server(config=f"kubernetes:\n  kubeconfig: {cluster.account_kubeconfig(namespace, 'ca')}\n")
+    wait_until(lambda: "meshca_kubernetes_pods_age_seconds +Inf" not in ca.get("/metrics"), 60, ca.log)
+    assert cluster_fact(ca)["state"] == "ok", cluster_fact(ca)
+    assert refusal(Caller(ca), cluster.token(namespace, "web"), identity(namespace, "web")) == "UNAVAILABLE"
+    fact = cluster_fact(ca)
+    assert fact["state"] == "warning" and "create tokenreviews" in fact["detail"], fact

@@ -305,11 +305,11 @@ class KubernetesCluster:
         return self.admin.wait_for("v1/Pod", metadata["name"], lambda now: now and now["status"]["phase"] == phase,
                                    metadata["namespace"], timeout, f"phase {phase}")
 
-    def token(self, namespace, account, audiences=("istio-ca",), pod=None, lifetime_s=3600):
-        """By TokenRequest, bound to `pod` where that is given; for the API server itself with `audiences` None."""
+    def token(self, namespace, account, audiences=("istio-ca",), pod=None, lifetime_s=3600, kind="Pod"):
+        """By TokenRequest, bound to `pod` (or another `kind` of object) where that is given; for the API server itself with `audiences` None."""
         spec = {"expirationSeconds": lifetime_s, **({"audiences": list(audiences)} if audiences else {})}
         if pod:
-            spec["boundObjectRef"] = {"apiVersion": "v1", "kind": "Pod", "name": pod["metadata"]["name"],
+            spec["boundObjectRef"] = {"apiVersion": "v1", "kind": kind, "name": pod["metadata"]["name"],
                                       "uid": pod["metadata"]["uid"]}
         answer = self.admin.call("POST", self.admin.path("v1/ServiceAccount", namespace, account, "token"), {
             "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec})
