@@ -263,13 +263,16 @@ def main():
             add(run_pytest("pytest clients", "all_only", 1, options.only, needed=not options.only))
     if options.all:
         add(run_bare_root())
-        if options.no_build or add(build("asan")):
+        asan_built = not options.no_build and add(build("asan"))
+        if options.no_build or asan_built:
             run_ctest("asan", report, options.only)
             add(one_step("fuzz smoke", ["test/fuzz/run.sh", "10"]))
         if options.no_build or add(build("tsan")):
             run_ctest("tsan", report, options.only)
-        if add(one_step("configure lint", ["cmake", "--preset", "lint"])):
-            add(one_step("lint", ["cmake", "--build", "--preset", "lint"]))
+        lint_needs = ["sh", "-c", "cmake --preset lint && cmake --build build/lint --target proto_headers interop_headers"]
+        if add(one_step("configure lint", lint_needs)):
+            built = ["--built", "build/asan"] if asan_built else []
+            add(one_step("lint", [sys.executable, "test/lint.py", *built, "build/lint"]))
     return report.close()
 
 
