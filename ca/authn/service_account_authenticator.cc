@@ -79,16 +79,20 @@ void ServiceAccountAuthenticator::Stop() {
 bool ServiceAccountAuthenticator::Recognises(const Credentials& credentials) const {
   const absl::string_view text = credentials.bearer_token.reveal();
   if (!LooksLikeJwt(text)) return false;
-  std::shared_ptr<const std::vector<std::string>> others;
-  {
-    MutexLock lock(mutex_);
-    others = other_issuers_;
-  }
-  if (others->empty() || text.size() > Jwt::kBytesMax) return true;
+  if (OtherIssuers()->empty() || text.size() > Jwt::kBytesMax) return true;
   const absl::StatusOr<Jwt> token = Jwt::Parse(text);
-  if (!token.ok()) return true;
-  return std::none_of(others->begin(), others->end(),
-                      [&](const std::string& each) { return token->issuer() == absl::string_view(each); });
+  return !token.ok() || !IsOtherIssuer(token->issuer());
+}
+
+std::shared_ptr<const std::vector<std::string>> ServiceAccountAuthenticator::OtherIssuers() const {
+  MutexLock lock(mutex_);
+  return other_issuers_;
+}
+
+bool ServiceAccountAuthenticator::IsOtherIssuer(absl::string_view issuer) const {
+  const std::shared_ptr<const std::vector<std::string>> others = OtherIssuers();
+  return std::any_of(others->begin(), others->end(),
+                     [&](const std::string& each) { return issuer == absl::string_view(each); });
 }
 
 void ServiceAccountAuthenticator::SetOtherIssuers(std::vector<std::string> issuers) {

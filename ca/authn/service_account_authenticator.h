@@ -70,6 +70,7 @@ class ServiceAccountAuthenticator final : public Authenticator {
 
   // Issuers whose JWTs others judge, from now on. Thread-safe; none before the first call.
   void SetOtherIssuers(std::vector<std::string> issuers) ABSL_LOCKS_EXCLUDED(mutex_);
+  bool IsOtherIssuer(absl::string_view issuer) const ABSL_LOCKS_EXCLUDED(mutex_);
 
   absl::string_view name() const override { return "service-account"; }
   absl::string_view accepts() const override { return accepts_; }
@@ -83,6 +84,7 @@ class ServiceAccountAuthenticator final : public Authenticator {
   std::string review_error() const { return desk_.last_error(); }  // "": the last one was answered
 
  private:
+  std::shared_ptr<const std::vector<std::string>> OtherIssuers() const ABSL_LOCKS_EXCLUDED(mutex_);
   // A token on its way through the steps below; each hands it on or answers it.
   struct Waiting;
 

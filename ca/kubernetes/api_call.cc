@@ -32,19 +32,30 @@ const char* ApiCall::Method() const {
 }
 
 std::string ApiCall::Target() const {
+  if (!path.empty()) return path;
   return absl::StrCat(resource.Path(namespace_name, name, subresource), query.empty() ? "" : "?", query);
 }
 
 std::string ApiCall::Text() const {
+  if (!path.empty()) return absl::StrCat(verb, " ", path);
   return absl::StrCat(verb, " ", resource.Text(subresource), name.empty() ? "" : " ", name,
                       namespace_name.empty() ? "" : " in namespace ", namespace_name);
 }
 
 std::string ApiCall::RbacRule() const {
+  if (!path.empty()) return absl::StrCat("{nonResourceURLs: [\"", path, "\"], verbs: [", verb, "]}");
   const bool is_apply = content_type == kApplyContentType;
   return absl::StrCat("{apiGroups: [\"", resource.group, "\"], resources: [", resource.plural,
                       subresource.empty() ? "" : "/", subresource, "], verbs: [", is_apply ? "create, " : "", verb,
                       "]}");
+}
+
+ApiCall CallToGetPath(absl::string_view path, absl::string_view accept) {
+  ApiCall call;
+  call.verb = "get";
+  call.path = std::string(path);
+  call.accept = std::string(accept);
+  return call;
 }
 
 ApiCall CallToGet(const Resource& resource, absl::string_view namespace_name, absl::string_view name) {

@@ -16,6 +16,9 @@ struct ApiCall {
   std::string namespace_name;  // "": all namespaces, or of a resource that has none
   std::string name;
   std::string subresource;
+  // "/openid/v1/jwks": no resource is asked for but this path, which RBAC calls a nonResourceURL. "": a resource.
+  std::string path;
+  std::string accept;        // "": application/json
   std::string query;         // "limit=500&continue=...", without "?"
   std::string body;          // JSON
   std::string content_type;  // of `body`; "": application/json
@@ -32,6 +35,9 @@ struct ApiCall {
   // needs `create` too, where the object is not there yet.
   std::string RbacRule() const;
 };
+
+// Reads what the API server has under a path of its own, beside its resources, as one of the media types of `accept`.
+ApiCall CallToGetPath(absl::string_view path, absl::string_view accept);
 
 // Reads one object.
 ApiCall CallToGet(const Resource& resource, absl::string_view namespace_name, absl::string_view name);

@@ -104,6 +104,7 @@ std::string Advice(int status, const ApiCall& call, const StatusObject& object) 
   }
   // Of an object that is missing the API server says so by a Status; of an API that it does not serve, by a page.
   if (status == 404 && !object.is_status) {
+    if (!call.path.empty()) return "; the API server does not serve it";
     return absl::StrCat("; the API server does not serve ", call.resource.Text(), " in version ",
                         call.resource.version);
   }

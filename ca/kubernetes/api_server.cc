@@ -65,7 +65,9 @@ class ApiServer::Counter {
     uint64_t begun = 0;
     uint64_t failed = 0;
   };
-  static Key KeyOf(const ApiCall& call) { return {call.verb, call.resource.Text(call.subresource)}; }
+  static Key KeyOf(const ApiCall& call) {
+    return {call.verb, call.path.empty() ? call.resource.Text(call.subresource) : call.path};
+  }
 
   mutable Mutex mutex_;
   std::map<Key, Count> counts_ ABSL_GUARDED_BY(mutex_);
@@ -88,7 +90,7 @@ absl::StatusOr<http::ClientRequest> ApiServer::RequestOf(const ApiCall& call) co
   request.method = call.Method();
   request.url = options_.url;
   request.url.target = absl::StrCat(absl::StripSuffix(options_.url.target, "/"), call.Target());
-  request.headers.Add("Accept", "application/json");
+  request.headers.Add("Accept", call.accept.empty() ? "application/json" : call.accept);
   request.body = call.body;
   if (!call.body.empty()) {
     request.headers.Add("Content-Type", call.content_type.empty() ? "application/json" : call.content_type);

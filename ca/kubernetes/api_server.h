@@ -22,7 +22,7 @@ namespace meshca::kubernetes {
 // How often a kind of call was made, for metrics. There are as many kinds as this program has of verbs and resources.
 struct CallCount {
   std::string verb;
-  std::string resource;  // "podcertificaterequests.certificates.k8s.io/status"
+  std::string resource;  // "podcertificaterequests.certificates.k8s.io/status", or a path
   uint64_t calls = 0;    // begun
   uint64_t failed = 0;   // ended with an error
 };

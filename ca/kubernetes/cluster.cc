@@ -31,11 +31,18 @@ void Cluster::Stop() {
   if (api_server_ != nullptr) api_server_->Stop();
 }
 
+std::vector<CallCount> Cluster::CallCounts() const {
+  std::vector<CallCount> counts = api_server_->CallCounts();
+  for (CallCount& count : issuer_->CallCounts()) counts.push_back(std::move(count));
+  return counts;
+}
+
 ClusterReport Cluster::Report() const {
   ClusterReport report;
   const ApiServerOptions& server = api_server_->options();
   report.api_server = absl::StrCat(server.url.Origin(), " (", server.described, ")");
   report.issuer = issuer_->issuer();
+  report.is_anothers = authenticator_->IsOtherIssuer(report.issuer);
   report.keys = issuer_->Report();
   report.watch_age = pods_->Age();
   report.watch_error = pods_->LastError();

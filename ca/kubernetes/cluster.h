@@ -34,8 +34,9 @@ struct ClusterOptions {
 
 // How it stands with the cluster, for `check` and metrics.
 struct ClusterReport {
-  std::string api_server;  // "https://10.0.0.1:443 (in-cluster)"
-  std::string issuer;      // "": not known yet
+  std::string api_server;    // "https://10.0.0.1:443 (in-cluster)"
+  std::string issuer;        // "": not known yet
+  bool is_anothers = false;  // the configuration has its tokens judged as those of an issuer of JWTs
   JwksReport keys;
   absl::Duration watch_age;  // InfiniteDuration: the pods were never listed
   absl::Status watch_error;  // why a watch does not go on at the moment
@@ -73,6 +74,8 @@ class Cluster {
   ApiServer& api_server() { return *api_server_; }
   const ClusterPods& pods() const { return *pods_; }
   ClusterReport Report() const;
+  // Of all calls that are made for it, over api_server() and beside it.
+  std::vector<CallCount> CallCounts() const;
 
  private:
   Cluster() = default;

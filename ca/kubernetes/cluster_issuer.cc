@@ -2,39 +2,34 @@
 
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "ca/base/status.h"
 #include "ca/jwt/json.h"
+#include "ca/kubernetes/api_call.h"
 
 namespace meshca::kubernetes {
 namespace {
 
 constexpr char kKeysPath[] = "/openid/v1/jwks";
 constexpr char kIssuerPath[] = "/.well-known/openid-configuration";
-
-std::string TargetOf(const ApiServerOptions& options, absl::string_view path) {
-  return absl::StrCat(absl::StripSuffix(options.url.target, "/"), path);
-}
+// The keys are served as the first alone.
+constexpr char kMediaTypes[] = "application/jwk-set+json, application/json";
+constexpr absl::Duration kTimeout = absl::Seconds(10);
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ClusterIssuer>> ClusterIssuer::Open(ApiServerOptions options,
                                                                    JwksSourceOptions intervals) {
-  http::ClientOptions client;
-  client.tls = options.tls;
-  MESHCA_ASSIGN_OR_RETURN(std::unique_ptr<http::Client> made, http::Client::Create(std::move(client)));
-  auto issuer = std::unique_ptr<ClusterIssuer>(new ClusterIssuer(std::move(options), std::move(made)));
+  MESHCA_ASSIGN_OR_RETURN(std::unique_ptr<ApiServer> server, ApiServer::Create(std::move(options)));
   JwksLocation location;
-  location.url = absl::StrCat(issuer->options_.url.Origin(), TargetOf(issuer->options_, kKeysPath));
+  const http::Url& url = server->options().url;
+  location.url = absl::StrCat(url.Origin(), absl::StripSuffix(url.target, "/"), kKeysPath);
+  auto issuer = std::unique_ptr<ClusterIssuer>(new ClusterIssuer(std::move(server)));
   intervals.get = [raw = issuer.get()](const std::string&) { return raw->FetchBoth(); };
   MESHCA_ASSIGN_OR_RETURN(issuer->keys_, OpenJwksSource(location, std::move(intervals)));
   return issuer;
 }
-
-ClusterIssuer::ClusterIssuer(ApiServerOptions options, std::unique_ptr<http::Client> client)
-    : options_(std::move(options)), client_(std::move(client)) {}
 
 ClusterIssuer::~ClusterIssuer() { Stop(); }
 
@@ -44,17 +39,17 @@ std::string ClusterIssuer::issuer() const {
 }
 
 void ClusterIssuer::Stop() {
-  client_->Stop();  // ends the look that is under way, which keys_ waits for
+  server_->Stop();  // ends the look that is under way, which keys_ waits for
   if (keys_ != nullptr) keys_->Stop();
 }
 
 absl::StatusOr<std::string> ClusterIssuer::FetchBoth() {
   MESHCA_ASSIGN_OR_RETURN(const std::string text, Fetch(kIssuerPath));
   const absl::StatusOr<JsonValue> document = ParseJson(text);
-  if (!document.ok()) return Annotate(document.status(), absl::StrCat(options_.url.Origin(), kIssuerPath));
+  if (!document.ok()) return Annotate(document.status(), absl::StrCat(server_->options().url.Origin(), kIssuerPath));
   std::string name(document->FindText("issuer"));
   if (name.empty()) {
-    return absl::UnavailableError(absl::StrCat(options_.url.Origin(), kIssuerPath, ": it names no issuer"));
+    return absl::UnavailableError(absl::StrCat(server_->options().url.Origin(), kIssuerPath, ": it names no issuer"));
   }
   {
     MutexLock lock(mutex_);
@@ -64,28 +59,11 @@ absl::StatusOr<std::string> ClusterIssuer::FetchBoth() {
 }
 
 absl::StatusOr<std::string> ClusterIssuer::Fetch(absl::string_view path) {
-  http::ClientRequest request;
-  request.url = options_.url;
-  request.url.target = TargetOf(options_, path);
-  // The keys are served as this type alone.
-  request.headers.Add("Accept", "application/jwk-set+json, application/json");
-  if (!options_.token.empty()) {
-    MESHCA_ASSIGN_OR_RETURN(const SecretBytes token, options_.token.Read(FileSecrecy::kPublic));
-    request.headers.Add("Authorization", absl::StrCat("Bearer ", absl::StripAsciiWhitespace(token.reveal())));
-  }
-  http::CallOptions limits;
-  limits.body_bytes_max = Jwks::kBytesMax;
-  limits.body_of_200_only = true;
-  const absl::StatusOr<http::Response> response = client_->Fetch(std::move(request), limits);
-  const std::string what = absl::StrCat("GET ", options_.url.Origin(), path);
-  if (!response.ok()) return absl::UnavailableError(absl::StrCat(what, ": ", response.status().message()));
-  if (response->status == 401 || response->status == 403) {
-    return absl::UnavailableError(absl::StrCat(what, ": HTTP status ", response->status,
-                                               "; bind ClusterRole system:service-account-issuer-discovery to the "
-                                               "service account of meshca"));
-  }
-  if (response->status != 200) return absl::UnavailableError(absl::StrCat(what, ": HTTP status ", response->status));
-  return response->body;
+  absl::StatusOr<std::string> body = server_->Call(CallToGetPath(path, kMediaTypes), Jwks::kBytesMax, kTimeout);
+  if (!absl::IsPermissionDenied(body.status())) return body;
+  return absl::UnavailableError(absl::StrCat(body.status().message(),
+                                             "; or bind ClusterRole system:service-account-issuer-discovery to the "
+                                             "service account of meshca"));
 }
 
 }  // namespace meshca::kubernetes

@@ -4,13 +4,14 @@
 
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "ca/authn/jwks_source.h"
 #include "ca/base/mutex.h"
-#include "ca/http/http_client.h"
-#include "ca/kubernetes/api_server_options.h"
+#include "ca/kubernetes/api_server.h"
 
 namespace meshca::kubernetes {
 
@@ -33,14 +34,15 @@ class ClusterIssuer final : public JwksSource {
   void Refresh(Done done) override { keys_->Refresh(std::move(done)); }
   void Stop() override;
 
+  std::vector<CallCount> CallCounts() const { return server_->CallCounts(); }
+
  private:
-  ClusterIssuer(ApiServerOptions options, std::unique_ptr<http::Client> client);
+  explicit ClusterIssuer(std::unique_ptr<ApiServer> server) : server_(std::move(server)) {}
   // On the thread of keys_: the name of the issuer, and then its keys, which are returned.
   absl::StatusOr<std::string> FetchBoth();
   absl::StatusOr<std::string> Fetch(absl::string_view path);
 
-  const ApiServerOptions options_;
-  const std::unique_ptr<http::Client> client_;
+  const std::unique_ptr<ApiServer> server_;  // of its own, so that its calls end with it and not before
   mutable Mutex mutex_;
   std::string issuer_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<JwksSource> keys_;  // set once, by Open

@@ -42,6 +42,11 @@ CheckedFact FactOf(const kubernetes::ClusterReport& report) {
         old ? "mend what it names; until then every token is asked about, and new pods get nothing while the API "
               "server is away"
             : "mend what it names; it is tried again and again, and what was known goes on counting";
+  } else if (report.is_anothers) {
+    fact.state = State::kWarning;
+    absl::StrAppend(&fact.detail, "; tokens of its service accounts give what `authenticators` says of their issuer ",
+                    report.issuer, ", whether their pods live or not");
+    fact.mend = "take that issuer out of `authenticators`, unless this is what you want";
   } else if (!report.keys.error.empty()) {
     fact.state = State::kWarning;
     absl::StrAppend(&fact.detail, "; its keys: ", report.keys.error);

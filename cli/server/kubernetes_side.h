@@ -60,7 +60,7 @@ class KubernetesSide final : public EvidenceSource {
   // For `meshca check`.
   std::vector<CheckedFact> Check() const;
   // For metrics.
-  std::vector<kubernetes::CallCount> Calls() const { return cluster_->api_server().CallCounts(); }
+  std::vector<kubernetes::CallCount> Calls() const { return cluster_->CallCounts(); }
   kubernetes::ClusterReport Report() const { return cluster_->Report(); }
   std::vector<PublisherStatus> Published() const;
   std::optional<PodSignerStatus> Signer() const;  // nothing: there is none

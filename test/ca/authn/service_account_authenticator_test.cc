@@ -445,6 +445,9 @@ TEST_F(ServiceAccountTest, LeavesTheTokensOfOtherIssuersToOthers) {
   Authn().SetOtherIssuers({"https://issuer.test"});
   EXPECT_FALSE(Authn().Recognises(Bearer(maker_.Token(ValidClaims()))));
   EXPECT_TRUE(Authn().Recognises(Bearer(maker_.Token(PodToken().Claims()))));
+  EXPECT_TRUE(Authn().IsOtherIssuer("https://issuer.test"));
+  EXPECT_FALSE(Authn().IsOtherIssuer("https://kubernetes.test"));
+  EXPECT_FALSE(Authn().IsOtherIssuer(""));
   Authn().SetOtherIssuers({});
   EXPECT_TRUE(Authn().Recognises(Bearer(maker_.Token(ValidClaims())))) << "one that nobody else judges any more";
 }

@@ -245,12 +245,18 @@ TEST(ClusterIssuer, AsksTheApiServerForNameAndKeys) {
   ASSERT_TRUE(ComesTrue([&] { return !(*issuer)->Report().error.empty(); }));
   EXPECT_EQ((*issuer)->issuer(), "");
   EXPECT_THAT((*issuer)->Report().error, HasSubstr("system:service-account-issuer-discovery"));
+  EXPECT_THAT((*issuer)->Report().error,
+              HasSubstr("{nonResourceURLs: [\"/.well-known/openid-configuration\"], verbs: [get]}"));
   serves = true;
   ASSERT_TRUE(ComesTrue([&] { return (*issuer)->Current() != nullptr; })) << (*issuer)->Report().error;
   EXPECT_EQ((*issuer)->issuer(), "https://kubernetes.test");
   EXPECT_EQ((*issuer)->Current()->keys().size(), 1u);
   EXPECT_GE(asked_by_token, 3);
   (*issuer)->Stop();
+  const std::vector<CallCount> calls = (*issuer)->CallCounts();
+  ASSERT_EQ(calls.size(), 2u);
+  EXPECT_EQ(calls[0].resource, "/.well-known/openid-configuration");
+  EXPECT_EQ(calls[1].resource, "/openid/v1/jwks");
 }
 
 }  // namespace
