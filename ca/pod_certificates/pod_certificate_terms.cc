@@ -8,9 +8,6 @@
 namespace meshca {
 namespace {
 
-// Of a leaf under a root that is being left. The kubelet adds up to five minutes of its own.
-constexpr absl::Duration kEarlyRefresh = absl::Minutes(30);
-
 absl::Duration WholeSeconds(absl::Duration duration) { return absl::Floor(duration, absl::Seconds(1)); }
 
 }  // namespace
@@ -56,8 +53,7 @@ bool RootIsBeingLeft(const AuthoritySnapshot& snapshot) {
 }
 
 absl::Time BeginRefreshAt(const Validity& validity, bool leaves_soon) {
-  absl::Time at = validity.not_before + WholeSeconds(validity.lifetime() / 2);
-  if (leaves_soon) at = std::min(at, validity.not_before + kEarlyRefresh);
+  const absl::Time at = leaves_soon ? validity.not_before : validity.not_before + WholeSeconds(validity.lifetime() / 2);
   return std::clamp(at, validity.not_before + kRefreshFromEither, validity.not_after - kRefreshFromEither);
 }
 

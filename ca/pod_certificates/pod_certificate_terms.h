@@ -30,8 +30,9 @@ absl::Duration LongestLifetime(const CertificateProfile& profile, absl::Duration
 // signs ends too soon, or has only just begun to be valid. All of these pass by themselves.
 absl::Status CheckAuthorityLasts(const AuthoritySnapshot& snapshot, const CertificateProfile& profile, absl::Time now);
 
-// When the kubelet asks for the next one: at half of the life. While a rotation of the root runs, leaves under the root
-// that it leaves are replaced early, since nothing else can make a kubelet ask.
+// When the kubelet asks for the next one, up to five minutes later: at half of the life. While a rotation of the root
+// runs, leaves under the root that it leaves are replaced as early as the API server lets them be, since nothing else
+// can make a kubelet ask.
 absl::Time BeginRefreshAt(const Validity& validity, bool leaves_soon);
 // Does what signs lead to a root that a rotation is about to leave?
 bool RootIsBeingLeft(const AuthoritySnapshot& snapshot);

@@ -232,4 +232,12 @@ void PublicationLedger::SettleAll() {
   }
 }
 
+std::optional<std::pair<std::string, std::string>> PublicationLedger::FirstFault() const {
+  if (behind_ == 0) return std::nullopt;
+  for (const auto& [place, object] : objects_) {
+    if (object.behind && !object.fault.empty()) return std::make_pair(place, object.fault);
+  }
+  return std::nullopt;
+}
+
 }  // namespace meshca

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <deque>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -81,6 +82,8 @@ class PublicationLedger {
   std::vector<Publication> List(absl::Duration heard) const;
   size_t places() const;
   size_t behind() const { return behind_; }  // places that do not show the content
+  // The first of these with a fault. Nothing: there is none.
+  std::optional<std::pair<std::string, std::string>> FirstFault() const;
 
  private:
   struct Content {

@@ -335,6 +335,9 @@ PublisherStatus Publisher::Status() const {
   status.unserved = unserved_;
   status.places = ledger_.places();
   status.behind = ledger_.behind();
+  if (const auto fault = ledger_.FirstFault(); fault.has_value()) {
+    status.fault = absl::StrCat(InstanceOf(fault->first), ": ", fault->second);
+  }
   status.written = written_;
   status.failed = failed_;
   return status;

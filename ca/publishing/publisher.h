@@ -40,6 +40,7 @@ struct PublisherStatus {
   bool unserved = false;  // the API server serves no version of its API, so there is nothing to publish in
   size_t places = 0;
   size_t behind = 0;      // of these: do not show what they are to
+  std::string fault;      // of one of these, its name before it; "": nothing is known to be wrong with them
   absl::Duration age;     // of what is known (ListWatch::Age)
   absl::Status watching;  // why the objects or the namespaces are not followed at the moment; Ok: they are
   uint64_t written = 0;   // since the start

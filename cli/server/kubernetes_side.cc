@@ -83,7 +83,8 @@ CheckedFact FactOf(const PublisherStatus& status) {
     fact.mend = "no namespace of the cluster is one of those that are to get it: see `namespaces` and `except`";
   } else if (status.behind > 0) {
     fact.state = State::kWarning;
-    fact.mend = "meshca subscriber list names those that are behind; the log says what is refused";
+    if (!status.fault.empty()) absl::StrAppend(&fact.detail, "; one of them: ", status.fault);
+    fact.mend = "mend what it names, it is tried again and again; meshca subscriber list names all that are behind";
   }
   return fact;
 }

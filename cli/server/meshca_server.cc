@@ -23,33 +23,22 @@
 #include "ca/edge/connection_judge.h"
 #include "ca/edge/svid_verifier.h"
 #include "ca/issuance/authority_import.h"
-#include "ca/issuance/jwt_minter.h"
 #include "ca/issuance/legacy_rights.h"
 #include "ca/issuance/readiness.h"
 #include "ca/issuance/record_pruner.h"
 #include "ca/issuance/server_certificate.h"
-#include "ca/service/agent_service.h"
 #include "ca/service/certificate_standing.h"
 #include "ca/service/check_legacy_rights.h"
-#include "ca/subscribers/evidence_source.h"
-#include "ca/subscribers/subscriber_registry.h"
 #include "cli/config/convert.h"
 #include "cli/config/host_places.h"
 #include "cli/process/periodic_thread.h"
 #include "cli/process/socket_reach.h"
-#include "cli/server/all_subscribers.h"
-#include "cli/server/authority_trust_source.h"
 #include "cli/server/http_routes.h"
-#include "cli/server/inventory_certificates.h"
-#include "cli/server/key_ring_reissuer.h"
 #include "cli/server/kubernetes_side.h"
 #include "cli/server/metrics.h"
-#include "cli/server/minter_jwt_source.h"
-#include "cli/server/pipeline_svid_source.h"
-#include "cli/server/sds_subscribers.h"
+#include "cli/server/secret_delivery.h"
 #include "cli/server/server_edge.h"
 #include "cli/server/server_state.h"
-#include "cli/server/shared_reissuer.h"
 
 namespace meshca::cli {
 namespace {
@@ -80,9 +69,6 @@ class MeshcaServer final : public Server {
   absl::Status StartHttp();
   std::vector<std::pair<std::string, std::string>> Addresses() const;
   std::string HttpAddress() const { return http_ == nullptr ? "off" : http_->address(); }
-  sds::SdsService::Parts SdsParts();
-  AgentService::Parts AgentParts();
-  void TellAgentsOfEntries();
   // Reads the registration entries and tells everybody who serves by them.
   absl::Status TakeEntries();
   RotationDriver::Parts RotationParts();
@@ -107,19 +93,7 @@ class MeshcaServer final : public Server {
   std::unique_ptr<Doors> doors_;
   std::unique_ptr<CsrService> csr_tls_;
   std::unique_ptr<CsrService> csr_api_;
-  std::unique_ptr<AuthorityTrustSource> trust_source_;  // what sds_ serves from, like the next two
-  std::unique_ptr<PipelineSvidSource> svid_source_;
-  std::unique_ptr<InventoryCertificates> certificates_;
-  std::unique_ptr<JwtMinter> jwt_minter_;
-  std::unique_ptr<MinterJwtSource> jwt_source_;
-  std::unique_ptr<sds::SdsService> sds_;
-  std::unique_ptr<KeyRingReissuer> reissuer_;
-  std::unique_ptr<SdsSubscribers> sds_subscribers_;
-  std::unique_ptr<NodeKeyAuthenticator> node_keys_;
-  std::unique_ptr<AgentService> agents_;
-  std::unique_ptr<SharedReissuer> shared_reissuer_;
-  std::unique_ptr<AllSubscribers> subscribers_;
-  std::unique_ptr<EvidenceUnion> evidence_;
+  std::unique_ptr<SecretDelivery> delivery_;
   std::unique_ptr<RotationDriver> rotation_;
   std::unique_ptr<JwtKeyDriver> jwt_keys_;
   std::shared_ptr<SvidVerifier> svid_verifier_;
@@ -180,29 +154,12 @@ absl::Status MeshcaServer::StartIssuance() {
   MESHCA_ASSIGN_OR_RETURN(doors_, Doors::Open(config_, *state_, kubernetes_.get()));
   csr_tls_ = std::make_unique<CsrService>(doors_->tls(), *pipeline_, clock_, entropy_);
   csr_api_ = std::make_unique<CsrService>(doors_->api(), *pipeline_, clock_, entropy_);
-  trust_source_ = std::make_unique<AuthorityTrustSource>(*state_->authorities);
-  svid_source_ = std::make_unique<PipelineSvidSource>(*pipeline_);
-  certificates_ = std::make_unique<InventoryCertificates>(*state_->store);
-  jwt_minter_ = std::make_unique<JwtMinter>(*state_->authorities);
-  jwt_source_ = std::make_unique<MinterJwtSource>(*jwt_minter_, state_->authorities->clock());
-  sds_ = std::make_unique<sds::SdsService>(SdsParts());
-  reissuer_ = std::make_unique<KeyRingReissuer>(sds_->keys());
-  sds_subscribers_ = std::make_unique<SdsSubscribers>(*sds_);
-  node_keys_ = std::make_unique<NodeKeyAuthenticator>(
-      *state_->store, trust_domain_, state_->authorities->clock(), entropy_,
-      NodeKeyAuthenticator::Options{.grace = config::ToDuration(config_.values.agents().rejoin_grace())});
-  agents_ = std::make_unique<AgentService>(AgentParts());
-  shared_reissuer_ = std::make_unique<SharedReissuer>(*reissuer_, agents_->registry());
-  subscribers_ = std::make_unique<AllSubscribers>(*sds_subscribers_, *agents_, kubernetes_.get());
-  std::vector<const EvidenceSource*> evidence = {&sds_->subscribers(), &agents_->registry()};
-  if (kubernetes_ != nullptr) evidence.push_back(kubernetes_.get());
-  evidence_ = std::make_unique<EvidenceUnion>(std::move(evidence));
+  delivery_ = std::make_unique<SecretDelivery>(
+      SecretDelivery::Parts{config_, trust_domain_, *state_, *pipeline_, *doors_, kubernetes_.get(), entropy_});
   rotation_ = std::make_unique<RotationDriver>(RotationParts());
-  jwt_keys_ = std::make_unique<JwtKeyDriver>(
-      JwtKeyDriver::Parts{state_->authorities.get(), evidence_.get(), {.evidence = config::ToEvidencePolicy(values)}});
-  MESHCA_RETURN_IF_ERROR(agents_->Start());
-  TellAgentsOfEntries();
-  return sds_->Start();
+  jwt_keys_ = std::make_unique<JwtKeyDriver>(JwtKeyDriver::Parts{
+      state_->authorities.get(), &delivery_->evidence(), {.evidence = config::ToEvidencePolicy(values)}});
+  return delivery_->Start();
 }
 
 absl::Status MeshcaServer::StartKubernetes() {
@@ -218,62 +175,17 @@ absl::Status MeshcaServer::StartKubernetes() {
   return absl::OkStatus();
 }
 
-AgentService::Parts MeshcaServer::AgentParts() {
-  AgentService::Parts parts;
-  parts.join_tokens = &doors_->join_token();
-  parts.node_keys = node_keys_.get();
-  parts.certificates = &doors_->client_certificate();
-  parts.pipeline = pipeline_.get();
-  parts.issuances = state_->store.get();
-  parts.nodes = state_->store.get();
-  parts.subscribers = state_->store.get();
-  parts.authorities = state_->authorities.get();
-  parts.jwt = jwt_minter_.get();
-  parts.delivered_after = config::ToDuration(config_.values.rotation().delivered_after());
-  parts.clock = &state_->authorities->clock();
-  parts.entropy = &entropy_;
-  parts.leaf_skew = config::ToEvidencePolicy(config_.values).skew;
-  return parts;
-}
-
-void MeshcaServer::TellAgentsOfEntries() {
-  agents_->EntriesChanged([this] {
-    const std::shared_ptr<const EntrySnapshot> entries = state_->entries.Current();
-    return std::shared_ptr<const NodeEntries::List>(entries, &entries->entries());
-  });
-}
-
 RotationDriver::Parts MeshcaServer::RotationParts() {
   const config::v1::Rotation& values = config_.values.rotation();
   RotationDriver::Parts parts;
   parts.authorities = state_->authorities.get();
   parts.store = state_->store.get();
   parts.inventory = state_->store.get();
-  parts.evidence = evidence_.get();
-  parts.reissuer = shared_reissuer_.get();
+  parts.evidence = &delivery_->evidence();
+  parts.reissuer = &delivery_->reissuer();
   parts.policy = config::ToEvidencePolicy(config_.values);
   parts.reissue_per_second = ReissuePerSecond(values.reissue_per_second(), CpuCount());
   parts.sleep = absl::SleepFor;
-  return parts;
-}
-
-sds::SdsService::Parts MeshcaServer::SdsParts() {
-  sds::SdsService::Parts parts;
-  parts.trust_domain = trust_domain_;
-  parts.trust = trust_source_.get();
-  parts.authenticator = &doors_->sds();
-  parts.svids = svid_source_.get();
-  parts.certificates = certificates_.get();
-  parts.revocations = certificates_.get();
-  parts.jwt = jwt_source_.get();
-  parts.subscribers = state_->store.get();
-  parts.clock = &state_->authorities->clock();
-  parts.entropy = &entropy_;
-  parts.leaf_lifetime = config::ToDuration(config_.values.leaf().lifetime());
-  parts.room.per_principal = config_.values.rotation().instances_per_caller_max();
-  parts.delivered_after = config::ToDuration(config_.values.rotation().delivered_after());
-  parts.keys.key_type = config::ToKeyType(config_.values.leaf().key_type());
-  parts.keys.renew_at = config_.values.sds().renew_at_percent() / 100.0;
   return parts;
 }
 
@@ -317,7 +229,8 @@ absl::Status MeshcaServer::BindListeners() {
   health_->Set("istio.v1.auth.IstioCertificateService", false);
   health_->Set(AgentService::kName, false);
   admin_ = std::make_unique<AdminService>(AdminParts());
-  EdgeParts parts{csr_tls_.get(), csr_api_.get(), sds_.get(), agents_.get(), admin_.get(), health_.get(), tls_};
+  EdgeParts parts{
+      csr_tls_.get(), csr_api_.get(), &delivery_->sds(), &delivery_->agents(), admin_.get(), health_.get(), tls_};
   MESHCA_ASSIGN_OR_RETURN(edge_, BindEdge(config_, parts));
   certificate_standing_ =
       std::make_unique<CertificateStanding>(*state_->authorities, doors_->client_certificate(), *state_->store);
@@ -347,12 +260,12 @@ absl::Status MeshcaServer::StartHttp() {
   sources.server_certificate = server_certificate_.get();
   sources.store = state_->store.get();
   sources.edge = edge_.server.get();
-  sources.sds = sds_.get();
+  sources.sds = &delivery_->sds();
   sources.readiness = readiness_.get();
   sources.rotation = rotation_.get();
   sources.jwt_keys = jwt_keys_.get();
-  sources.jwt_minter = jwt_minter_.get();
-  sources.agents = agents_.get();
+  sources.jwt_minter = &delivery_->jwt_minter();
+  sources.agents = &delivery_->agents();
   sources.kubernetes = kubernetes_.get();
   sources.token_issuers = [this] { return doors_->TokenIssuers(); };
   sources.certificates_revoked = [this] { return certificates_revoked_.load(); };
@@ -381,19 +294,12 @@ ConnectionJudge::Parts MeshcaServer::JudgeParts() {
 
 AdminContext MeshcaServer::AdminParts() {
   storage::Store& store = *state_->store;
-  AdminContext context{state_->authorities->clock(),
-                       entropy_,
-                       *state_->authorities,
-                       store,
-                       store,
-                       store,
-                       store,
-                       store,
-                       store,
-                       *subscribers_};
+  AdminContext context{
+      state_->authorities->clock(), entropy_, *state_->authorities, store, store, store, store, store, store,
+      delivery_->subscribers()};
   context.rotation = rotation_.get();
   context.jwt_keys = jwt_keys_.get();
-  context.jwt_minter = jwt_minter_.get();
+  context.jwt_minter = &delivery_->jwt_minter();
   context.facts.version = kVersion;
   context.facts.trust_domain = trust_domain_;
   context.facts.state_dir = config_.values.state_dir();
@@ -415,12 +321,7 @@ AdminContext MeshcaServer::AdminParts() {
     if (!taken.ok()) maintenance_->Wake();  // reads them again until it succeeds
     return taken;
   };
-  context.attached_agent = [this](absl::string_view node) -> std::optional<AttachedAgent> {
-    const std::optional<AgentView> agent = agents_->registry().Find(node);
-    if (!agent.has_value()) return std::nullopt;
-    return AttachedAgent{agent->connected, agent->version,   agent->trust_version, agent->consumers,
-                         agent->behind,    agent->displaced, agent->displaced_at};
-  };
+  context.attached_agent = [this](absl::string_view node) { return delivery_->FindAgent(node); };
   if (kubernetes_ != nullptr) context.cluster_facts = [this] { return kubernetes_->Check(); };
   context.judge_connections = [this] { judge_->JudgeEverybody(); };
   context.count_revoked = [this](uint64_t certificates) { certificates_revoked_ += certificates; };
@@ -429,8 +330,7 @@ AdminContext MeshcaServer::AdminParts() {
 
 absl::Status MeshcaServer::TakeEntries() {
   absl::Status reloaded = state_->entries.Reload(*state_->store);
-  sds_->EntriesChanged();
-  TellAgentsOfEntries();
+  delivery_->EntriesChanged();
   judge_->JudgeEverybody();  // an entry that is gone may have given somebody his right
   return reloaded;
 }
@@ -525,8 +425,7 @@ void MeshcaServer::Stop() {
   admin_.reset();  // First: its threads ask the next two.
   http_.reset();
   readiness_.reset();
-  if (sds_ != nullptr) sds_->Shutdown();
-  if (agents_ != nullptr) agents_->Shutdown();
+  if (delivery_ != nullptr) delivery_->Shutdown();
   // The other authenticators, which answer whoever waits as they end: nobody asks them any more, and what they tell of
   // uses services and the pipeline.
   doors_.reset();

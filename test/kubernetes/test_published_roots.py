@@ -99,7 +99,7 @@ def test_a_rotation_waits_for_what_cannot_be_written_and_names_it_with_the_right
     wait_until(lambda: "verbs: [create, patch]" in laggards(ca), 60, lambda: laggards(ca))
     assert f"ConfigMap {namespace}/{CONFIG_MAP}" in laggards(ca)
     fact = facts(ca)[f"published ConfigMap {CONFIG_MAP}"]
-    assert fact["state"] == "warning", fact
+    assert fact["state"] == "warning" and "verbs: [create, patch]" in fact["detail"], fact
 
     current = cluster.admin.get("rbac.authorization.k8s.io/v1/ClusterRole", "default-in-rotation")
     cluster.admin.replace({**current, "rules": rules})

@@ -70,8 +70,8 @@ INSTANTIATE_TEST_SUITE_P(Life, PodRefresh,
                          testing::Values(RefreshCase{"Day", absl::Hours(24), false, absl::Hours(12)},
                                          RefreshCase{"Hour", absl::Hours(1), false, absl::Minutes(30)},
                                          RefreshCase{"OddSeconds", absl::Seconds(3601), false, absl::Seconds(1800)},
-                                         RefreshCase{"DayOfARootThatIsLeft", absl::Hours(24), true, absl::Minutes(30)},
-                                         RefreshCase{"HourOfARootThatIsLeft", absl::Hours(1), true, absl::Minutes(30)},
+                                         RefreshCase{"DayOfARootThatIsLeft", absl::Hours(24), true, absl::Minutes(10)},
+                                         RefreshCase{"HourOfARootThatIsLeft", absl::Hours(1), true, absl::Minutes(10)},
                                          RefreshCase{"Shortest", absl::Minutes(20), false, absl::Minutes(10)}),
                          [](const auto& info) { return std::string(info.param.name); });
 

@@ -113,6 +113,7 @@ TEST_F(PublicationLedgerTest, WhatSomebodyEditsOrDeletesIsRepairedAtOnceAndBelie
   EXPECT_EQ(Of("a", later + absl::Minutes(1)).held, 0u);
   EXPECT_EQ(Of("a", later + options.mount_delay).held, 1u);
   EXPECT_EQ(Of("a", later).fault, "");
+  EXPECT_EQ(ledger.FirstFault(), std::nullopt);
 }
 
 TEST_F(PublicationLedgerTest, WhoEditsItAgainAndAgainIsNotFoughtWithAllMightAndIsNamed) {
@@ -146,6 +147,7 @@ TEST_F(PublicationLedgerTest, AWriteThatFailedIsTriedAgainLaterAndLater) {
     ASSERT_EQ(ledger.TakeDue(now, 1).size(), 1u);
     ledger.Failed("a", "no right to patch", absl::ZeroDuration(), 1, now);
     EXPECT_EQ(Of("a", now).fault, "no right to patch");
+    EXPECT_EQ(ledger.FirstFault(), std::make_pair(std::string("a"), std::string("no right to patch")));
     for (const std::string& place : ledger.TakeDue(now, 10)) ledger.Written(place, now), ledger.Seen(place, "one", now);
     EXPECT_GE(ledger.NextDue() - now, waited);
     waited = ledger.NextDue() - now;

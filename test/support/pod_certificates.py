@@ -1,0 +1,87 @@
+"""Pods that get their certificates from kubelets: a server that answers those, such pods, and what lies in their volumes."""
+
+import json
+import pathlib
+import subprocess
+import time
+
+import yaml
+from background import wait_until
+from cryptography import x509
+from rotation import seconds
+
+SIGNER, OPEN_SIGNER = "meshca.io/workload", "meshca.io/open"
+BUNDLE, BUNDLE_SIGNER = "istio.io:istiod-ca:root-cert", "istio.io/istiod-ca"
+CERTIFICATES, BETA = "certificates.k8s.io/v1", "certificates.k8s.io/v1beta1"
+REQUEST = f"{CERTIFICATES}/PodCertificateRequest"
+ADMISSION = "admissionregistration.k8s.io/v1"
+TAKES_HOLD_S = 10  # kPolicyTakesHold
+POLICY_NAME = "meshca-pod-certificate-requests"
+POLICY = pathlib.Path(__file__).parents[2] / "ca/pod_certificates/admission_policy.yaml"
+SIGN = {"apiGroups": ["certificates.k8s.io"], "resources": ["signers"], "resourceNames": [SIGNER, OPEN_SIGNER], "verbs": ["sign"]}
+RIGHTS = [
+    {"apiGroups": [""], "resources": ["namespaces", "pods", "serviceaccounts"], "verbs": ["list", "watch"]},
+    {"apiGroups": ["certificates.k8s.io"], "resources": ["podcertificaterequests"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": ["certificates.k8s.io"], "resources": ["podcertificaterequests/status"], "verbs": ["update"]},
+    {"apiGroups": ["admissionregistration.k8s.io"], "resourceNames": [POLICY_NAME], "verbs": ["get"],
+     "resources": ["validatingadmissionpolicies", "validatingadmissionpolicybindings"]},
+    {"apiGroups": ["certificates.k8s.io"], "resources": ["clustertrustbundles"], "verbs": ["list", "watch", "create", "patch"]},
+    {"apiGroups": ["certificates.k8s.io"], "resources": ["signers"], "resourceNames": [BUNDLE_SIGNER], "verbs": ["attest"]},
+    SIGN,
+]
+
+
+def apply_policy(cluster):
+    """Returns once requests that are made from then on are signed: what is older may be a stranger's."""
+    made = [cluster.admin.apply(thing) for thing in yaml.safe_load_all(POLICY.read_text(encoding="utf-8"))]
+    since = max(seconds(thing["metadata"]["creationTimestamp"]) for thing in made) + TAKES_HOLD_S
+    wait_until(lambda: time.time() > since + 1, 60, "the policy has taken hold")
+
+
+def configuration(kubeconfig, signer=SIGNER, more=""):
+    return f"""
+kubernetes:
+  kubeconfig: {kubeconfig}
+  cluster_trust_bundle: {{name: "{BUNDLE}", signer_name: {BUNDLE_SIGNER}, mount_delay: 1s}}
+  mount_delay: 1s
+  signer: {signer}
+{more}"""
+
+
+def signer_fact(ca, signer=SIGNER):
+    facts = json.loads(ca.cli("check", "-o", "json", check=False).stdout)["facts"]
+    return next(fact for fact in facts if fact["name"] == f"signer {signer}")
+
+
+def signing(ca):
+    wait_until(lambda: "meshca_kubernetes_signer_on 1" in ca.get("/metrics"), 60,
+               lambda: json.dumps(signer_fact(ca)) + ca.log())
+    return ca
+
+
+def pod_of(cluster, namespace, node, name, key_type="ECDSAP256"):
+    """A pod whose volume `identity` has its certificate, its key and the roots."""
+    return cluster.create_pod(namespace, name, node=node, volumes=[{"name": "identity", "projected": {"sources": [
+        {"podCertificate": {"signerName": SIGNER, "keyType": key_type, "keyPath": "key.pem", "certificateChainPath": "chain.pem",
+                            "maxExpirationSeconds": 3600}},
+        {"clusterTrustBundle": {"signerName": BUNDLE_SIGNER, "labelSelector": {}, "path": "roots.pem"}}]}}])
+
+
+def chain_in(folder):
+    return x509.load_pem_x509_certificates((folder / "chain.pem").read_bytes())
+
+
+def uri_of(certificate):
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return names.get_values_for_type(x509.UniformResourceIdentifier)
+
+
+def verified_by_openssl(folder):
+    """What openssl says of the pod's chain by the roots that were published to the same pod."""
+    ran = subprocess.run(["openssl", "verify", "-purpose", "sslserver", "-CAfile", folder / "roots.pem", "-untrusted",
+                          folder / "chain.pem", folder / "chain.pem"], capture_output=True, text=True, check=False)
+    return ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def records(ca):
+    return json.loads(ca.cli("cert", "list", "-o", "json").stdout)
