@@ -122,13 +122,15 @@ def bootstrap(meshca, listeners, clusters=(), node_id="envoy"):
 class Traffic:
     """Requests to an "outbound" listener until the block ends: half of them on new mTLS connections.
 
-    `counts` holds outcomes ("200", "503", "ConnectionRefusedError"); `failed` is every one but 200.
+    `counts` holds outcomes ("200", "503", "ConnectionRefusedError"); `failed` is every one but 200. `host`: whom they are for,
+    where the listener asks.
     """
 
-    def __init__(self, port, threads=4, per_second=200):
+    def __init__(self, port, threads=4, per_second=200, host=None):
         self.counts = collections.Counter()
         self._lock = threading.Condition()
         self._port = port
+        self._headers = {"Host": host} if host else {}
         self._interval = threads / per_second
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._run, args=("/new" if n % 2 else "/kept",)) for n in range(threads)]
@@ -140,7 +142,7 @@ class Traffic:
             due += self._interval
             try:
                 connection = connection or http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
-                connection.request("GET", path)
+                connection.request("GET", path, headers=self._headers)
                 answer = connection.getresponse()
                 answer.read()
                 outcome = str(answer.status)

@@ -57,9 +57,9 @@ class Helm:
     def lint(self, values):
         return self.run("lint", "--strict", CHART, "--values", self.values_file(values))
 
-    def render(self, values, release="meshca", namespace=NAMESPACE):
+    def render(self, values, release="meshca", namespace=NAMESPACE, chart=CHART):
         """The objects of a release, in order."""
-        text = self.run("template", release, CHART, "--namespace", namespace, "--values", self.values_file(values))
+        text = self.run("template", release, chart, "--namespace", namespace, "--values", self.values_file(values))
         return [thing for thing in yaml.safe_load_all(text) if thing]
 
     def install(self, values, release="meshca", namespace=NAMESPACE, verb="install"):

@@ -28,6 +28,9 @@ BUILT = ROOT / "build" / "interop" / "kubernetes"
 ADMIN = ("admin", "system:masters")
 CONTROLLERS = ("system:kube-controller-manager",)
 RBAC = "rbac.authorization.k8s.io/v1"
+# What a kubelet calls the folder of a kind of volume.
+VOLUME_PLUGINS = {"projected": "projected", "secret": "secret", "configMap": "configmap", "emptyDir": "empty-dir",
+                  "downwardAPI": "downward-api"}
 # Every call but those by which the API server, the controllers and this module look after themselves.
 AUDIT_POLICY = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": [
     {"level": "None", "users": ["system:apiserver", *CONTROLLERS]},
@@ -102,8 +105,10 @@ class Kubelet:
         return self.start()
 
     def volume(self, pod, name):
-        """The folder of a projected volume of this pod, an object of the API; its files appear when they are mounted."""
-        return self.folder / "pods" / pod["metadata"]["uid"] / "volumes" / "kubernetes.io~projected" / name
+        """The folder of a volume of this pod, an object of the API; its files appear when they are mounted."""
+        (volume,) = [each for each in pod["spec"]["volumes"] if each["name"] == name]
+        (plugin,) = [word for kind, word in VOLUME_PLUGINS.items() if kind in volume]
+        return self.folder / "pods" / pod["metadata"]["uid"] / "volumes" / f"kubernetes.io~{plugin}" / name
 
 
 class KubernetesCluster:

@@ -6,6 +6,7 @@ import shutil
 
 import envoy_mesh
 import envoy_process
+import istio_programs
 import istio_sidecar
 import pytest
 import rotation
@@ -18,7 +19,7 @@ QUICK = ("--leaf-lifetime", f"{LIFETIME_S}s", "--rotation-skew", "0s", "--rotati
 
 @pytest.fixture(scope="session")
 def pilot_agent():
-    return istio_sidecar.build_pilot_agent()
+    return istio_programs.build_pilot_agent()
 
 
 @pytest.fixture

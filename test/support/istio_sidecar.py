@@ -10,7 +10,6 @@ import signal
 import socket
 from concurrent import futures
 
-import go_modules
 import grpc
 from background import Background, wait_until
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
@@ -23,26 +22,10 @@ from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
 from envoy_process import EnvoyProcess
 from google.protobuf import json_format
 
-HERE = pathlib.Path(__file__).resolve().parent
-ROOT = HERE.parents[2]
 # Where Istio looks for a socket that serves SDS in its own stead, from the folder in which pilot-agent runs. The cluster
 # of that socket is called as below.
 WORKLOAD_SOCKET = pathlib.Path("var/run/secrets/workload-spiffe-uds/socket")
 SDS_CLUSTER = "sds-grpc"
-
-
-def build_pilot_agent():
-    """(program, Envoy's bootstrap template), both from Istio's module: what istio/go.mod pins."""
-    folder = ROOT / "build" / "interop" / "istio"
-    with go_modules.alone_in(folder):
-        shutil.copytree(HERE / "istio", folder, dirs_exist_ok=True)
-        go = go_modules.go_program(folder / "go.mod", folder / "toolchain")
-        downloaded = go_modules.ran(go, "mod", "download", "-json", "istio.io/istio", cwd=folder)
-        module = pathlib.Path(json.loads(downloaded)["Dir"])
-        # Built where it lies: the module's own go.sum says what its packages have to be.
-        go_modules.ran(go, "build", "-ldflags=-s", "-o", folder / "pilot-agent", "./pilot/cmd/pilot-agent",
-                       cwd=module)
-    return folder / "pilot-agent", module / "tools/packaging/common/envoy_bootstrap.json"
 
 
 class ControlPlane(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):
@@ -90,14 +73,17 @@ def free_ports(count):
 
 class Sidecar(EnvoyProcess):
     """One pod's pilot-agent and the Envoy that it starts, `program`. `folder` is the root that its relative paths start
-    from, with the workload socket in it already."""
+    from, with what the pod mounts in it already. `control_plane`: whatever has an `address`. `config` and `env` go over what
+    is said here to pilot-agent."""
 
-    def __init__(self, pod, folder, program, pilot_agent, template, control_plane):
+    def __init__(self, pod, folder, program, pilot_agent, template, control_plane, config=None, env=None):
         super().__init__(folder, {}, program=program)
         self.pod = pod
         self.pilot_agent = pilot_agent
         self.template = template
         self.control_plane = control_plane
+        self.config = config or {}
+        self.env = env or {}
 
     def start(self, wait_ready=True):
         place = self.folder / "var/lib/istio/envoy/envoy_bootstrap_tmpl.json"
@@ -106,10 +92,10 @@ class Sidecar(EnvoyProcess):
         admin_port, status_port = free_ports(2)
         config = {"binaryPath": str(self.program), "discoveryAddress": self.control_plane.address,
                   "controlPlaneAuthPolicy": "NONE", "proxyAdminPort": admin_port, "statusPort": status_port, "concurrency": 1,
-                  "terminationDrainDuration": "0.1s", "proxyMetadata": {"METRICS_LOCALHOST_ACCESS_ONLY": "true"}}
+                  "terminationDrainDuration": "0.1s", "proxyMetadata": {"METRICS_LOCALHOST_ACCESS_ONLY": "true"}, **self.config}
         env = {**os.environ, "PROXY_CONFIG": json.dumps(config), "POD_NAME": self.pod, "POD_NAMESPACE": "test",
                "INSTANCE_IP": "127.0.0.1", "ENVOY_STATUS_PORT": "0", "ENVOY_PROMETHEUS_PORT": "0",
-               "METRICS_LOCALHOST_ACCESS_ONLY": "true"}
+               "METRICS_LOCALHOST_ACCESS_ONLY": "true", **self.env}
         self.background = Background([self.pilot_agent, "proxy", "sidecar", "--proxyLogLevel=info"],
                                      self.folder / "pilot-agent.log", env, self.folder)
         self.admin = f"127.0.0.1:{admin_port}"

@@ -1,0 +1,302 @@
+"""Istio's control plane and sidecars, unmodified, with meshca as the CA of their mesh."""
+
+import base64
+import http.server
+import json
+import shutil
+import subprocess
+import threading
+import urllib.request
+
+import envoy_mesh
+import envoy_process
+import helm
+import istio_programs
+import istio_sidecar
+import istiod
+import pod_folder
+import pytest
+import rotation
+from background import wait_until
+from istiod import Istiod
+from paced_handshakes import PacedHandshakes
+
+pytestmark = [pytest.mark.all_only, pytest.mark.timeout(2400)]  # the first build downloads and compiles for minutes
+
+ROOTS = "istio-ca-root-cert"
+LIFETIME_S = 60
+QUICK = ("--leaf-lifetime", f"{LIFETIME_S}s", "--rotation-skew", "0s", "--rotation-settle", "500ms")
+RIGHTS = [
+    {"apiGroups": [""], "resources": ["namespaces", "pods", "serviceaccounts"], "verbs": ["list", "watch"]},
+    {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
+    {"nonResourceURLs": ["/openid/v1/jwks", "/.well-known/openid-configuration"], "verbs": ["get"]},
+    {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": [ROOTS], "verbs": ["list", "watch", "patch"]},
+    {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create"]},
+]
+# A kubelet that looks after its pods every second has copied what changed into them by then.
+KUBELET = ("--sync-frequency", "1s")
+MOUNT_DELAY = "5s"
+END = "-----END CERTIFICATE-----\n"
+SHOP = "shop"
+BACKENDS = "backend.shop.test"
+NETWORKING = "networking.istio.io/v1"
+# Istio's sidecars have filters of Istio's own in their Envoy; this one has those of Envoy alone.
+FOR_PLAIN_ENVOY = {"PILOT_ENABLE_METADATA_EXCHANGE": "false", "PILOT_ENABLE_ALPN_FILTER": "false"}
+
+
+def istiods_values(ca=None):
+    """Of istiod's chart: its own CA signs, or the one at `ca`."""
+    outside = {"env": {**FOR_PLAIN_ENVOY, "ENABLE_CA_SERVER": "false"}, "global": {"caAddress": ca}}
+    return {"telemetry": {"enabled": False}, **(outside if ca else {"env": FOR_PLAIN_ENVOY})}
+
+
+@pytest.fixture(scope="session")
+def istio():
+    """(module, pilot-agent, pilot-discovery)"""
+    return istio_programs.build("pilot-agent", "pilot-discovery")
+
+
+@pytest.fixture
+def renderer(tmp_path):
+    return helm.Helm(helm.build(), tmp_path)
+
+
+def configuration(cluster):
+    """Of a meshca that takes service account tokens and publishes its roots in every namespace."""
+    cluster.create_account("default", "ca", rules=RIGHTS)
+    return f"""
+kubernetes:
+  kubeconfig: {cluster.account_kubeconfig("default", "ca")}
+  roots_config_map: {{name: {ROOTS}}}
+  mount_delay: {MOUNT_DELAY}
+"""
+
+
+@pytest.fixture
+def mesh(clusters):
+    """A cluster of its own, with the namespaces of istiod and of the shop, and a node "node-1"."""
+    cluster = clusters()
+    for name in (istiod.NAMESPACE, SHOP):
+        cluster.create_namespace(name)
+    cluster.start_kubelet("node-1", *KUBELET)
+    return cluster
+
+
+@pytest.fixture
+def ended():
+    """What is appended is stopped after the test, the last first."""
+    started = []
+    yield started
+    for each in reversed(started):
+        each.stop()
+
+
+def roots_in(cluster, namespace):
+    return cluster.admin.wait_for("v1/ConfigMap", ROOTS, bool, namespace)["data"]["root-cert.pem"]
+
+
+class IstiodTls:
+    """istiod's certificate in the Secret that it mounts, made by hand: asked for on the server's admin socket, and renewed
+    for as long as the test runs, as whoever looks after such a Secret would."""
+
+    EVERY_S = LIFETIME_S / 4
+
+    def __init__(self, ca, cluster, folder):
+        self._ca = ca
+        self._cluster = cluster
+        self._folder = folder
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._keep)
+        self.renewed = 0
+        names = [word for name in istiod.DNS_NAMES for word in ("--dns", name)]
+        ca.cli("request", f"spiffe://cluster.local/ns/{istiod.NAMESPACE}/sa/{istiod.ACCOUNT}", *names, "--out-dir", folder)
+        self._write()
+        self._thread.start()
+
+    def _write(self):
+        data = {key: base64.b64encode((self._folder / name).read_bytes()).decode() for key, name in (
+            ("tls.crt", "cert-chain.pem"), ("tls.key", "key.pem"), ("ca.crt", "root-cert.pem"))}
+        self._cluster.admin.apply({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "data": data,
+                                   "metadata": {"name": istiod.SECRET, "namespace": istiod.NAMESPACE}})
+
+    def _keep(self):
+        names = [word for name in istiod.DNS_NAMES for word in ("--dns", name)]
+        while not self._stop.wait(self.EVERY_S):
+            self._ca.cli("request", f"spiffe://cluster.local/ns/{istiod.NAMESPACE}/sa/{istiod.ACCOUNT}", *names,
+                         "--server", self._ca.grpc, "--ca-cert", self._folder / "root-cert.pem",
+                         "--cert", self._folder / "cert-chain.pem", "--key", self._folder / "key.pem", "--out-dir", self._folder)
+            self._write()
+            self.renewed += 1
+
+    def stop(self):
+        self._stop.set()
+        self._thread.join(60)
+
+
+class App(http.server.ThreadingHTTPServer):
+    """What runs in a pod beside the sidecar: it answers 200 to everything."""
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):  # noqa: N802
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), self.Answer)
+        self.port = self.server_address[1]
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def stop(self):
+        self.shutdown()
+        self.server_close()
+
+
+def shop_pod(cluster, kubelet, name):
+    """A pod with the volumes that istiod's injector gives a sidecar, where pilot-agent looks for them."""
+    cluster.create_account(SHOP, name)
+    volumes = [{"name": "istio-token", "projected": {"sources": [{"serviceAccountToken": {
+        "audience": "istio-ca", "expirationSeconds": 43200, "path": "istio-token"}}]}},
+        {"name": "istiod-ca-cert", "configMap": {"name": ROOTS}}]
+    mounts = [{"name": "istio-token", "mountPath": "/var/run/secrets/tokens"},
+              {"name": "istiod-ca-cert", "mountPath": "/var/run/secrets/istio"}]
+    pod = cluster.admin.create({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"{name}-1", "namespace": SHOP, "labels": {"app": name}},
+        "spec": {"serviceAccountName": name, "nodeName": kubelet.name, "volumes": volumes, "containers": [
+            {"name": "istio-proxy", "image": "registry.test/proxy:1", "volumeMounts": mounts}]}})
+    return cluster.wait_for_phase(pod, "Running")
+
+
+class ShopSidecar(istio_sidecar.Sidecar):
+    """The sidecar of a pod: both who it is and what it is told come by the token that the kubelet projects. `ca`: the CA's
+    HOST:PORT; None: its control plane is its CA."""
+
+    def __init__(self, kubelet, pod, folder, istio, control_plane, ca=None):
+        module, pilot_agent, _ = istio
+        folder.mkdir()
+        program = folder / "envoy"
+        shutil.copy2(envoy_process.binary(), program)
+        # Without interception every port is its own: two of them can live on one loopback.
+        env = {"ISTIOD_SAN": istiod.HOST, "SECRET_TTL": f"{LIFETIME_S}s", "PILOT_CERT_PROVIDER": "istiod",
+               "POD_NAMESPACE": SHOP, "SERVICE_ACCOUNT": pod["spec"]["serviceAccountName"], "TRUST_DOMAIN": "cluster.local",
+               "ISTIO_META_CLUSTER_ID": "Kubernetes", "ISTIO_META_INTERCEPTION_MODE": "NONE",
+               "ISTIO_METAJSON_LABELS": json.dumps(pod["metadata"]["labels"]), **({"CA_ADDR": ca} if ca else {})}
+        super().__init__(pod["metadata"]["name"], pod_folder.make(kubelet, pod, folder), program, pilot_agent,
+                         istio_programs.bootstrap_template(module), control_plane,
+                         config={"controlPlaneAuthPolicy": "MUTUAL_TLS", "interceptionMode": "NONE"}, env=env)
+        self._kubelet = kubelet
+        self._kubernetes_pod = pod
+
+    def mounted_roots(self):
+        """The ConfigMap's roots as they are in the pod at this moment, PEM."""
+        return (self._kubelet.volume(self._kubernetes_pod, "istiod-ca-cert") / "root-cert.pem").read_text(encoding="ascii")
+
+    def wait_for_listener(self, port):
+        wait_until(lambda: f"::127.0.0.1:{port}" in self.get("/listeners"), 60, lambda: self.log()[-3000:])
+
+    def wait_for_backend(self, inbound):
+        """Until it calls this one alone."""
+        lines = lambda: [line for line in self.get("/clusters").splitlines()  # noqa: E731
+                         if f"{BACKENDS}::127.0.0.1:" in line and "::health_flags::" in line]
+        wait_until(lambda: lines() and all(f"::127.0.0.1:{inbound}::" in line for line in lines()), 60, lambda: str(lines()))
+
+    def _secret(self, name):
+        dump = json.loads(self.get("/config_dump?resource=dynamic_active_secrets"))
+        (found,) = [each["secret"] for each in dump["configs"] if each["name"] == name]
+        return found
+
+    def chain(self):
+        """What its Envoy was given as its own certificate, PEM, leaf first."""
+        return base64.b64decode(self._secret("default")["tls_certificate"]["certificate_chain"]["inline_bytes"]).decode()
+
+    def roots(self):
+        """What its Envoy was given to verify others by, PEM."""
+        return base64.b64decode(self._secret("ROOTCA")["validation_context"]["trusted_ca"]["inline_bytes"]).decode()
+
+
+def apply_istio(cluster, kind, name, spec, group=NETWORKING):
+    cluster.admin.apply({"apiVersion": group, "kind": kind, "metadata": {"name": name, "namespace": SHOP}, "spec": spec})
+
+
+def serve_app(cluster, name, inbound, app):
+    """Pods with the label app=`name` take mTLS at the port `inbound` alone, and pass on to the port `app`."""
+    apply_istio(cluster, "PeerAuthentication", "default", {"mtls": {"mode": "STRICT"}}, "security.istio.io/v1")
+    apply_istio(cluster, "Sidecar", name, {
+        "workloadSelector": {"labels": {"app": name}}, "egress": [{"hosts": ["~/*"]}],
+        "ingress": [{"port": {"number": inbound, "protocol": "HTTP", "name": "http"}, "bind": "127.0.0.1",
+                     "captureMode": "NONE", "defaultEndpoint": f"127.0.0.1:{app}"}]})
+
+
+def call_backends(cluster, frontends, backends):
+    """Who calls at a port of `frontends`, by label, reaches one of `backends`: both are label -> port. Each request has an
+    mTLS connection of its own, to an account named as the label."""
+    for name, outbound in frontends.items():
+        apply_istio(cluster, "Sidecar", name, {
+            "workloadSelector": {"labels": {"app": name}},
+            "egress": [{"port": {"number": outbound, "protocol": "HTTP", "name": "http"}, "bind": "127.0.0.1",
+                        "captureMode": "NONE", "hosts": ["./*"]}]})
+    ports = {f"http-{name}": outbound for name, outbound in frontends.items()}
+    apply_istio(cluster, "DestinationRule", "backend", {
+        "host": BACKENDS, "trafficPolicy": {"connectionPool": {"http": {"maxRequestsPerConnection": 1}}}})
+    apply_istio(cluster, "ServiceEntry", "backend", {
+        "hosts": [BACKENDS], "location": "MESH_INTERNAL", "resolution": "STATIC",
+        "ports": [{"number": number, "name": name, "protocol": "HTTP"} for name, number in ports.items()],
+        "endpoints": [{"address": "127.0.0.1", "ports": {name: inbound for name in ports}, "serviceAccount": backend,
+                       "labels": {"app": backend, "security.istio.io/tlsMode": "istio"}}
+                      for backend, inbound in backends.items()]})
+
+
+def verifies(chain, roots, tmp_path):
+    """Whether OpenSSL believes a chain, leaf first, by these roots; all PEM."""
+    leaf, *issuing = chain.strip().split(END)[:-1]
+    for name, pem in (("leaf", leaf + END), ("issuing", END.join([*issuing, ""])), ("roots", roots)):
+        (tmp_path / f"{name}.pem").write_text(pem, encoding="ascii")
+    words = ["openssl", "verify", "-CAfile", "roots.pem", *(["-untrusted", "issuing.pem"] if issuing else []), "leaf.pem"]
+    return subprocess.run(words, cwd=tmp_path, capture_output=True, check=False, timeout=60).returncode == 0
+
+
+def test_a_root_rotation_that_istiod_and_two_sidecars_do_not_notice(server, mesh, istio, renderer, ended, tmp_path):
+    ca = server(*QUICK, config=configuration(mesh))
+    kubelet = mesh.kubelets["node-1"]
+    first_root = roots_in(mesh, istiod.NAMESPACE)
+    deployment = istiod.install(mesh, renderer, istio[0], istiods_values(ca.grpc))
+    ended.append(IstiodTls(ca, mesh, tmp_path / "istiod-tls"))
+    control_plane = Istiod(istio[2], mesh, kubelet, deployment, tmp_path)
+    ended.append(control_plane)
+    control_plane.start()
+    pid = control_plane.background.pid
+
+    app = App()
+    ended.append(app)
+    inbound, outbound = istio_sidecar.free_ports(2)
+    serve_app(mesh, "backend", inbound, app.port)
+    call_backends(mesh, {"frontend": outbound}, {"backend": inbound})
+    sidecars = []
+    for name in ("backend", "frontend"):
+        sidecars.append(ShopSidecar(kubelet, shop_pod(mesh, kubelet, name), tmp_path / name, istio, control_plane, ca.grpc))
+        ended.append(sidecars[-1])
+        sidecars[-1].start()
+        sidecars[-1].wait_for_listener({"backend": inbound, "frontend": outbound}[name])
+    with pytest.raises(OSError):
+        urllib.request.urlopen(f"http://127.0.0.1:{inbound}/", timeout=60)  # nobody gets in but over mTLS
+    with PacedHandshakes(control_plane.address, istiod.HOST, sidecars[1].mounted_roots) as handshakes, \
+            envoy_mesh.Traffic(outbound, threads=2, per_second=40, host=BACKENDS) as traffic:
+        traffic.wait_for(50)
+        done = rotation.rotate(ca)
+        traffic.wait_for(50)
+        handshakes.wait_for(20)
+    print(f"{handshakes.count} handshakes with istiod, {len(handshakes.leaves)} certificates; {traffic.counts} requests")
+    assert done["step"] == "done", done
+    assert traffic.failed == 0, traffic.counts
+    assert not handshakes.failures, handshakes.failures[:5]
+    assert control_plane.background.running() and control_plane.background.pid == pid
+    assert roots_in(mesh, SHOP) == ca.root_pem != first_root
+    for sidecar in sidecars:
+        # The old root stays among a sidecar's until its next renewal.
+        assert ca.root_pem.strip() in sidecar.roots()
+        assert verifies(sidecar.chain(), ca.root_pem, tmp_path) and not verifies(sidecar.chain(), first_root, tmp_path)
