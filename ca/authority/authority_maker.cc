@@ -48,17 +48,21 @@ absl::Status AuthorityMaker::CrossCertify(const AuthoritiesAndBundle& state, abs
   return absl::OkStatus();
 }
 
+absl::StatusOr<Certificate> AuthorityMaker::CertifyIssuing(const PublicKey& key, const StoredAuthority& root,
+                                                           absl::Time now, absl::Duration lifetime) const {
+  MESHCA_ASSIGN_OR_RETURN(const SigningAuthority parent, ToAuthority(root));
+  MESHCA_ASSIGN_OR_RETURN(const std::shared_ptr<const SigningKey> root_key, OpenKey(keys_, root));
+  absl::StatusOr<Certificate> certificate =
+      BuildIssuing(options_.trust_domain, key, parent.certificate, *root_key, now, lifetime, entropy_);
+  if (!certificate.ok()) return Annotate(certificate.status(), "new issuing authority");
+  return certificate;
+}
+
 absl::StatusOr<StoredAuthority> AuthorityMaker::MakeIssuing(const NewKey& key, const AuthoritiesAndBundle& state,
                                                             const StoredAuthority& root, absl::Time now) const {
-  MESHCA_ASSIGN_OR_RETURN(const SigningAuthority parent, ToAuthority(root));
-  absl::StatusOr<Certificate> certificate;
-  {
-    MESHCA_ASSIGN_OR_RETURN(const std::shared_ptr<const SigningKey> root_key, OpenKey(keys_, root));
-    certificate = BuildIssuing(options_.trust_domain, key.public_key(), parent.certificate, *root_key, now,
-                               options_.issuing_lifetime, entropy_);
-  }
-  if (!certificate.ok()) return Annotate(certificate.status(), "new issuing authority");
-  StoredAuthority row = MakeRow(AuthorityRole::kIssuing, AuthorityState::kActive, *certificate, {}, root.id, now);
+  MESHCA_ASSIGN_OR_RETURN(const Certificate certificate,
+                          CertifyIssuing(key.public_key(), root, now, options_.issuing_lifetime));
+  StoredAuthority row = MakeRow(AuthorityRole::kIssuing, AuthorityState::kActive, certificate, {}, root.id, now);
   for (std::string& der : UpstreamOfSuccessor(state, root)) row.chain_der.push_back(std::move(der));
   MESHCA_RETURN_IF_ERROR(PutKey(key, row));
   return row;

@@ -14,6 +14,7 @@
 #include "ca/base/entropy.h"
 #include "ca/x509/certificate.h"
 #include "ca/x509/key_store.h"
+#include "ca/x509/public_key.h"
 
 namespace meshca {
 
@@ -43,9 +44,14 @@ class AuthorityMaker {
   // root's key, its certificate has ended, or its pathLenConstraint leaves no room.
   absl::Status CrossCertify(const AuthoritiesAndBundle& state, absl::Time now, NewRoot& root) const;
 
+  // The certificate of an issuing authority with `key` under `root`, until `lifetime` from `now`, and no longer than
+  // `root`. The key of `root` is opened to sign it, and wiped before this returns. FailedPrecondition also: `root` has
+  // ended, or leaves no room for an authority.
+  absl::StatusOr<Certificate> CertifyIssuing(const PublicKey& key, const StoredAuthority& root, absl::Time now,
+                                             absl::Duration lifetime) const;
+
   // A new issuing authority with `key` under `root`, in state active since `now`; its chain is as that of the authority
-  // which it follows in `state` (UpstreamOfSuccessor). The key of `root` is opened to sign this certificate, and wiped
-  // before this returns.
+  // which it follows in `state` (UpstreamOfSuccessor).
   absl::StatusOr<StoredAuthority> MakeIssuing(const NewKey& key, const AuthoritiesAndBundle& state,
                                               const StoredAuthority& root, absl::Time now) const;
 

@@ -108,12 +108,26 @@ absl::Status AuthorityManager::Change(AuthorityLedger::MakeChange make) {
   return absl::OkStatus();
 }
 
-absl::Status AuthorityManager::Import(const std::string& folder, const std::string& actor,
-                                      const ImportOptions& options) {
+absl::Status AuthorityManager::Import(const SetFiles& files, const std::string& actor, const ImportOptions& options) {
   MutexLock lock(turn_);
-  MESHCA_RETURN_IF_ERROR(import_.Import(folder, actor, options));
+  MESHCA_RETURN_IF_ERROR(import_.Import(files, actor, options));
   RunRound();
   return absl::OkStatus();
+}
+
+absl::StatusOr<ExportedSet> AuthorityManager::Export(const ExportRequest& request, const std::string& actor) {
+  MutexLock lock(turn_);
+  MESHCA_ASSIGN_OR_RETURN(const absl::Time now, clock_.BelievedNow());
+  StoredAuthority exported;
+  MESHCA_RETURN_IF_ERROR(ledger_.Change([&](const AuthoritiesAndBundle& state) -> absl::StatusOr<AuthorityChange> {
+    MESHCA_ASSIGN_OR_RETURN(exported, MakeExported(maker_, options_, state, request, now));
+    return AddExported(
+        state, options_.trust_domain, exported,
+        {actor, absl::StrCat("an issuing authority for another CA, under root ", exported.root_id), now});
+  }));
+  absl::StatusOr<ExportedSet> set = ToExportedSet(ledger_.state(), exported);
+  RunRound();
+  return set;
 }
 
 absl::Status AuthorityManager::AcceptClock(const std::string& actor) {

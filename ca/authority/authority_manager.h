@@ -19,6 +19,7 @@
 #include "ca/authority/authority_snapshot.h"
 #include "ca/authority/authority_store.h"
 #include "ca/authority/clock_watch.h"
+#include "ca/authority/exported_authority.h"
 #include "ca/authority/grace_keeper.h"
 #include "ca/authority/set_adoption.h"
 #include "ca/authority/set_import.h"
@@ -58,7 +59,11 @@ class AuthorityManager final : public AuthoritySnapshots {
   // Commits what `make` computes from the stored state (AuthorityLedger::Change), and publishes it.
   absl::Status Change(AuthorityLedger::MakeChange make);
   // See SetImport::Import.
-  absl::Status Import(const std::string& folder, const std::string& actor, const ImportOptions& options = {});
+  absl::Status Import(const SetFiles& files, const std::string& actor, const ImportOptions& options = {});
+  // Makes an issuing authority under the present root for a key that somebody else holds (exported_authority.h). It is
+  // durable and audited when this returns. Errors: MakeExported's; FailedPrecondition also: the clock cannot be
+  // believed (CLOCK_UNSTEADY).
+  absl::StatusOr<ExportedSet> Export(const ExportRequest& request, const std::string& actor);
   // The operator says that the clock is right as it is, so what was frozen because of it goes on. Durable when Ok.
   absl::Status AcceptClock(const std::string& actor);
 

@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "ca/authority/exported_authority.h"
 #include "ca/authority/jwt_authority_rows.h"
 #include "ca/authority/plugged_in_ca.h"
 #include "ca/base/status.h"
@@ -61,6 +62,8 @@ absl::StatusOr<std::shared_ptr<const SigningKey>> OpenKey(KeyStore& keys, const 
   absl::string_view folder = row.key_reference;
   if (absl::ConsumePrefix(&folder, kFileKeyPrefix)) {
     key = LoadPluggedInKey(std::string(folder));
+  } else if (row.key_reference == kExportedKey) {
+    key = absl::FailedPreconditionError("its private key was exported, and meshca never held it");
   } else if (!row.key_reference.empty()) {
     key = OpenStored(keys, row);
   }
@@ -75,8 +78,9 @@ absl::StatusOr<std::shared_ptr<const SigningKey>> OpenKey(KeyStore& keys, const 
 std::vector<StoredKey> KeysGivenUp(const AuthoritiesAndBundle& state, const AuthorityChange& change) {
   std::vector<StoredKey> gone;
   for (const StoredAuthority& before : state.authorities) {
-    // A plugged-in key is its owner's to destroy.
+    // A plugged-in key is its owner's to destroy, and so is an exported one.
     if (before.key_reference.empty() || absl::StartsWith(before.key_reference, kFileKeyPrefix)) continue;
+    if (before.key_reference == kExportedKey) continue;
     const auto is_it = [&before](const StoredAuthority& row) { return row.id == before.id; };
     const auto after = std::find_if(change.authorities.begin(), change.authorities.end(), is_it);
     const bool forgotten = std::find(change.forgotten_authorities.begin(), change.forgotten_authorities.end(),

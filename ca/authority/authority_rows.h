@@ -18,7 +18,7 @@
 namespace meshca {
 
 // Beginning of StoredAuthority::key_reference for a plugged-in key; the folder follows. Any other reference was made by
-// the KeyStore.
+// the KeyStore, but for kExportedKey (exported_authority.h).
 inline constexpr absl::string_view kFileKeyPrefix = "file:";
 
 // A row without a key. `upstream` holds the certificates from `certificate` to a root, nearest first, root left out.

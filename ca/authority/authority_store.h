@@ -27,7 +27,7 @@ struct StoredAuthority {
   bool tainted = false;
   std::string root_id;
   std::vector<std::string> chain_der;  // its certificate, then upstream, nearest first
-  // Where the private key is: "sealed" (in sealed_key), "file:<folder>" (plugged in), "" (meshca does not hold it).
+  // Where the private key is: "sealed" (in sealed_key), "file:<folder>" (plugged in), "exported", "" (not held here).
   std::string key_reference;
   std::string sealed_key;  // KeyEncryption::Seal's output, else ""
   absl::Time created_at;

@@ -1,16 +1,12 @@
 #include "ca/authority/plugged_in_ca.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "ca/authority/authority_rows.h"
 #include "ca/authority/signing_trial.h"
-#include "ca/base/file.h"
 #include "ca/base/status.h"
 #include "ca/base/utc_text.h"
 #include "ca/x509/digest.h"
@@ -31,18 +27,15 @@ struct Layout {
 constexpr Layout kIstio = {"ca-cert.pem", "ca-key.pem", "cert-chain.pem", "root-cert.pem"};
 constexpr Layout kCertManager = {"tls.crt", "tls.key", nullptr, "ca.crt"};
 
-std::string Join(const std::string& folder, const char* name) { return absl::StrCat(folder, "/", name); }
-
 // Every fault of the set in one shape: "<path>: <fault>".
 absl::Status Fault(const std::string& path, absl::string_view fault) {
   return WithReason(absl::InvalidArgumentError(absl::StrCat(path, ": ", fault)), "PLUGGED_IN_CA_INVALID");
 }
 
-bool Exists(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
-
-absl::StatusOr<Layout> FindLayout(const std::string& folder) {
-  bool istio = Exists(Join(folder, kIstio.certificate));
-  bool cert_manager = Exists(Join(folder, kCertManager.certificate));
+absl::StatusOr<Layout> FindLayout(const SetFiles& files) {
+  const std::string& folder = files.place();
+  const bool istio = files.Has(kIstio.certificate);
+  const bool cert_manager = files.Has(kCertManager.certificate);
   if (istio && cert_manager) {
     return Fault(folder, "holds both ca-cert.pem and tls.crt: keep one layout, istio's or cert-manager's");
   }
@@ -54,8 +47,9 @@ absl::StatusOr<Layout> FindLayout(const std::string& folder) {
 }
 
 // The text of one file; a missing one is a fault of the set, like any other.
-absl::StatusOr<std::string> ReadText(const std::string& path) {
-  auto text = ReadFile(path, kCertificateFileBytesMax, FileSecrecy::kPublic);
+absl::StatusOr<std::string> ReadText(const SetFiles& files, const char* name) {
+  const std::string path = files.PathOf(name);
+  auto text = files.Read(name, kCertificateFileBytesMax, FileSecrecy::kPublic);
   if (!text.ok()) {
     return absl::IsNotFound(text.status()) ? Fault(path, "is missing")
                                            : WithReason(text.status(), "PLUGGED_IN_CA_INVALID");
@@ -178,34 +172,36 @@ const Certificate* FindBest(const std::vector<Certificate>& candidates, absl::Ti
 }
 
 struct Files {
-  std::string folder;
   Layout layout;
+  bool has_roots = false;
   std::string certificate_path, key_path, chain_path, roots_path;
   std::string certificate_text, chain_text, roots_text;
 };
 
-absl::StatusOr<Files> ReadFiles(const std::string& folder) {
+absl::StatusOr<Files> ReadFiles(const SetFiles& set_files) {
   Files files;
-  files.folder = folder;
-  MESHCA_ASSIGN_OR_RETURN(files.layout, FindLayout(folder));
-  files.certificate_path = Join(folder, files.layout.certificate);
-  files.key_path = Join(folder, files.layout.key);
-  files.roots_path = Join(folder, files.layout.roots);
-  files.chain_path = files.layout.chain != nullptr ? Join(folder, files.layout.chain) : files.certificate_path;
-  MESHCA_ASSIGN_OR_RETURN(files.certificate_text, ReadText(files.certificate_path));
+  MESHCA_ASSIGN_OR_RETURN(files.layout, FindLayout(set_files));
+  const Layout& layout = files.layout;
+  files.certificate_path = set_files.PathOf(layout.certificate);
+  files.key_path = set_files.PathOf(layout.key);
+  files.roots_path = set_files.PathOf(layout.roots);
+  files.chain_path = layout.chain != nullptr ? set_files.PathOf(layout.chain) : files.certificate_path;
+  MESHCA_ASSIGN_OR_RETURN(files.certificate_text, ReadText(set_files, layout.certificate));
   // istio-ca-secret has these two empty or not at all; what is needed of them shows below.
-  if (files.layout.chain != nullptr && Exists(files.chain_path)) {
-    MESHCA_ASSIGN_OR_RETURN(files.chain_text, ReadText(files.chain_path));
+  if (layout.chain != nullptr && set_files.Has(layout.chain)) {
+    MESHCA_ASSIGN_OR_RETURN(files.chain_text, ReadText(set_files, layout.chain));
   }
-  if (Exists(files.roots_path)) {
-    MESHCA_ASSIGN_OR_RETURN(files.roots_text, ReadText(files.roots_path));
+  files.has_roots = set_files.Has(layout.roots);
+  if (files.has_roots) {
+    MESHCA_ASSIGN_OR_RETURN(files.roots_text, ReadText(set_files, layout.roots));
   }
   return files;
 }
 
 // The private key beside `certificate`, checked to be its own.
-absl::StatusOr<std::unique_ptr<SoftwareKey>> ReadKey(const std::string& path) {
-  auto text = ReadFile(path, kKeyBytesMax, FileSecrecy::kSecret);
+absl::StatusOr<std::unique_ptr<SoftwareKey>> ReadKey(const SetFiles& files, const char* name) {
+  const std::string path = files.PathOf(name);
+  auto text = files.Read(name, kKeyBytesMax, FileSecrecy::kSecret);
   if (!text.ok()) {
     return absl::IsNotFound(text.status()) ? Fault(path, "is missing")
                                            : WithReason(text.status(), "PLUGGED_IN_CA_INVALID");
@@ -279,7 +275,7 @@ absl::StatusOr<std::vector<Certificate>> ReadRoots(const Files& files, const Cer
     if (files.layout.certificate == kIstio.certificate && certificate.IsSelfSigned()) {
       return std::vector<Certificate>{certificate};
     }
-    return Fault(files.roots_path, Exists(files.roots_path) ? "is empty" : "is missing");
+    return Fault(files.roots_path, files.has_roots ? "is empty" : "is missing");
   }
   MESHCA_ASSIGN_OR_RETURN(std::vector<Certificate> roots, ParseCertificates(files.roots_path, files.roots_text));
   roots = EachOnce(roots);
@@ -335,10 +331,10 @@ absl::StatusOr<AuthoritySet> Assemble(const Files& files, const TrustDomain& dom
 
 }  // namespace
 
-absl::StatusOr<AuthoritySet> LoadPluggedInSet(const TrustDomain& domain, const std::string& folder, absl::Time now) {
-  MESHCA_ASSIGN_OR_RETURN(Files files, ReadFiles(folder));
+absl::StatusOr<AuthoritySet> LoadPluggedInSet(const TrustDomain& domain, const SetFiles& set_files, absl::Time now) {
+  MESHCA_ASSIGN_OR_RETURN(const Files files, ReadFiles(set_files));
   MESHCA_ASSIGN_OR_RETURN(AuthoritySet set, Assemble(files, domain, now));
-  MESHCA_ASSIGN_OR_RETURN(std::unique_ptr<SoftwareKey> key, ReadKey(files.key_path));
+  MESHCA_ASSIGN_OR_RETURN(std::unique_ptr<SoftwareKey> key, ReadKey(set_files, files.layout.key));
   if (!(key->public_key() == set.keyed().public_key())) {
     return Fault(files.key_path,
                  absl::StrCat("is not the key of ", files.layout.certificate, ": that one's fingerprint is ",
@@ -348,24 +344,39 @@ absl::StatusOr<AuthoritySet> LoadPluggedInSet(const TrustDomain& domain, const s
     return Fault(files.certificate_path, absl::StrCat(Label(set.keyed()), ": ", tried.message()));
   }
   set.key_pkcs8 = key->ToPkcs8Der();
-  set.key_reference = absl::StrCat(kFileKeyPrefix, folder);
+  set.key_reference = set_files.KeyReference();
   return set;
 }
 
+const std::vector<std::string>& SetFileNames() {
+  static const auto* const names = [] {
+    auto* const all = new std::vector<std::string>;
+    for (const Layout& layout : {kIstio, kCertManager}) {
+      for (const char* name : {layout.certificate, layout.key, layout.chain, layout.roots}) {
+        if (name != nullptr) all->emplace_back(name);
+      }
+    }
+    return all;
+  }();
+  return *names;
+}
+
 absl::StatusOr<std::shared_ptr<const SigningKey>> LoadPluggedInKey(const std::string& folder) {
-  MESHCA_ASSIGN_OR_RETURN(Layout layout, FindLayout(folder));
-  MESHCA_ASSIGN_OR_RETURN(std::unique_ptr<SoftwareKey> key, ReadKey(Join(folder, layout.key)));
+  const SetFiles files(folder);
+  MESHCA_ASSIGN_OR_RETURN(const Layout layout, FindLayout(files));
+  MESHCA_ASSIGN_OR_RETURN(std::unique_ptr<SoftwareKey> key, ReadKey(files, layout.key));
   return std::shared_ptr<const SigningKey>(std::move(key));
 }
 
 absl::StatusOr<std::string> PluggedInSource::Fingerprint() {
+  const SetFiles files(folder_);
   std::string all;
   for (const Layout& layout : {kIstio, kCertManager}) {
     for (const char* name : {layout.certificate, layout.key, layout.chain, layout.roots}) {
       if (name == nullptr) continue;
-      bool key = name == layout.key;
-      auto bytes = ReadFile(Join(folder_, name), key ? kKeyBytesMax : kCertificateFileBytesMax,
-                            key ? FileSecrecy::kSecret : FileSecrecy::kPublic);
+      const bool key = name == layout.key;
+      auto bytes = files.Read(name, key ? kKeyBytesMax : kCertificateFileBytesMax,
+                              key ? FileSecrecy::kSecret : FileSecrecy::kPublic);
       absl::StrAppend(&all, name, ":",
                       bytes.ok() ? Sha256(*bytes) : absl::StrCat("!", CodeName(bytes.status().code())));
       if (bytes.ok() && key) Wipe(*bytes);

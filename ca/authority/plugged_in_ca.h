@@ -1,19 +1,21 @@
-// Reads and validates a CA that was made elsewhere and is plugged in as a folder of files.
+// Reads and validates a CA that was made elsewhere: plugged in as a folder of files, or imported.
 #ifndef MESHCA_CA_AUTHORITY_PLUGGED_IN_CA_H_
 #define MESHCA_CA_AUTHORITY_PLUGGED_IN_CA_H_
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "ca/authority/authority_source.h"
+#include "ca/authority/set_files.h"
 #include "ca/spiffe/trust_domain.h"
 #include "ca/x509/signing_key.h"
 
 namespace meshca {
 
-// A folder in one of two layouts:
+// A set of files in one of two layouts:
 //
 //              istio's cacerts    cert-manager's
 //   issuing    ca-cert.pem        tls.crt (first certificate)
@@ -40,7 +42,10 @@ namespace meshca {
 // any order (the valid one is used, and of two valid ones the one that ends last); other roots in any order (those that
 // have ended are left out). A root may be signed with SHA-1 and may have serial number 0, because it is a trust anchor
 // and not a statement; its key may be P-521 unless it is the key that is plugged in.
-absl::StatusOr<AuthoritySet> LoadPluggedInSet(const TrustDomain& domain, const std::string& folder, absl::Time now);
+absl::StatusOr<AuthoritySet> LoadPluggedInSet(const TrustDomain& domain, const SetFiles& files, absl::Time now);
+
+// The names of all files that a set may have, in both layouts.
+const std::vector<std::string>& SetFileNames();
 
 // Reads only the key file of `folder`, in either layout. Errors as above.
 absl::StatusOr<std::shared_ptr<const SigningKey>> LoadPluggedInKey(const std::string& folder);
@@ -49,7 +54,9 @@ absl::StatusOr<std::shared_ptr<const SigningKey>> LoadPluggedInKey(const std::st
 class PluggedInSource final : public AuthoritySource {
  public:
   PluggedInSource(TrustDomain domain, std::string folder) : domain_(std::move(domain)), folder_(std::move(folder)) {}
-  absl::StatusOr<AuthoritySet> Load(absl::Time now) override { return LoadPluggedInSet(domain_, folder_, now); }
+  absl::StatusOr<AuthoritySet> Load(absl::Time now) override {
+    return LoadPluggedInSet(domain_, SetFiles(folder_), now);
+  }
   // SHA-256 over every file of the set. A file that cannot be read changes it too, so that repairing it is noticed.
   absl::StatusOr<std::string> Fingerprint() override;
 

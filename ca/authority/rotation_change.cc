@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "ca/authority/authority_rows.h"
 #include "ca/authority/cross_certificate.h"
+#include "ca/authority/exported_authority.h"
 #include "ca/base/status.h"
 
 namespace meshca {
@@ -99,7 +100,7 @@ const StoredAuthority* UsableIssuing(const AuthoritiesAndBundle& state, const st
   const StoredAuthority* newest = nullptr;
   for (const StoredAuthority& row : state.authorities) {
     if (row.role != AuthorityRole::kIssuing || row.root_id != root_id || row.tainted || row.key_reference.empty() ||
-        row.state == AuthorityState::kRetired) {
+        row.key_reference == kExportedKey || row.state == AuthorityState::kRetired) {
       continue;
     }
     const absl::StatusOr<SigningAuthority> parsed = ToAuthority(row);

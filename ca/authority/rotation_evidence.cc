@@ -39,6 +39,10 @@ std::string Advice(const SubscriberRecord& subscriber, Laggard::Reason reason) {
 
 }  // namespace
 
+std::string ExportedName(const ExportedFact& exported) {
+  return absl::StrCat("issuing authority ", exported.id.substr(0, 16));
+}
+
 std::string BehindText(const RotationEvidence& evidence) {
   std::string text;
   if (evidence.subscribers_behind > 0) {
@@ -64,6 +68,7 @@ EvidenceJudge::EvidenceJudge(For step, const RotationFacts& facts, const Evidenc
   std::stable_partition(connected_first.begin(), connected_first.end(),
                         [](const SubscriberRecord* subscriber) { return subscriber->connected; });
   for (const SubscriberRecord* subscriber : connected_first) Judge(*subscriber);
+  for (const ExportedFact& exported : facts_.exported) JudgeExported(exported);
 }
 
 uint64_t EvidenceJudge::BundleNeeded() const {
@@ -110,6 +115,28 @@ void EvidenceJudge::Judge(const SubscriberRecord& subscriber) {
                            *why == Laggard::Reason::kOldKey ? facts_.rotation.step_at : facts_.rotation.published_at);
   laggard.until = until;
   laggard.detail = Advice(subscriber, *why);
+  Add(std::move(laggard));
+}
+
+// Those whom it signs for are no subscribers of ours and hold no leaf that is on record: they are judged as consumers
+// whose roots nobody here sees, and their certificates as alive for as long as the authority is.
+void EvidenceJudge::JudgeExported(const ExportedFact& exported) {
+  if (step_ == For::kEnd || exported.root_id != facts_.rotation.old_root_id || exported.ends <= facts_.now) return;
+  const bool unseen = !facts_.rotation.external_confirmed;
+  if (unseen) ++evidence_.roots_unseen;
+  if (step_ == For::kActivation && (facts_.cross_certified || !unseen)) return;
+  ++evidence_.leaves_behind;
+  Laggard laggard;
+  laggard.reason = Laggard::Reason::kExported;
+  laggard.instance = ExportedName(exported);
+  laggard.via = "exported";
+  laggard.serial = exported.serial;
+  laggard.since = std::max(exported.exported_at, facts_.rotation.published_at);
+  laggard.until = exported.ends;
+  laggard.detail = step_ == For::kActivation
+                       ? "bring the new root to those whom it signs for, then say so with --confirm-external"
+                       : "what it signed is not known here; if nothing depends on it any more: meshca root retire "
+                         "--force, when nobody else is behind";
   Add(std::move(laggard));
 }
 

@@ -38,6 +38,18 @@ absl::Time RememberedUntil(const SubscriberRecord& subscriber, const EvidencePol
 // What an operator can do about a connected subscriber that is behind, or about one that has left: a sentence.
 std::string EvictionAdvice(const SubscriberRecord& subscriber);
 
+// An issuing authority that was exported: what it signed is unknown, so it counts itself.
+struct ExportedFact {
+  std::string id;
+  std::string root_id;
+  std::string serial;
+  absl::Time exported_at;
+  absl::Time ends;
+};
+
+// "issuing authority 3fa9...": how a laggard and a warning name it.
+std::string ExportedName(const ExportedFact& exported);
+
 // What is known at one moment. Leaves are not in it: there may be millions, so EvidenceJudge gets them one by one.
 struct RotationFacts {
   absl::Time now;
@@ -45,6 +57,7 @@ struct RotationFacts {
   std::vector<SubscriberRecord> subscribers;
   // EvidenceSource::SharedKeyInstances.
   std::vector<std::string> shared_key_instances;
+  std::vector<ExportedFact> exported;
   std::map<std::string, std::string> root_of;  // authority id -> root id, retired ones included
   bool cross_certified = true;                 // who holds only the old root can verify what the new one signs
   // In an emergency: until when subscribers that are behind hold up the step. InfiniteFuture: for as long as they are
@@ -55,17 +68,19 @@ struct RotationFacts {
 };
 
 // Finds out who is behind at a step of a rotation. The constructor judges the subscribers, by what they have
-// acknowledged. The live leaves are then given to AddLeaf one by one; a leaf whose holder is one of the subscribers, or
-// which several of them share, is ignored, because the subscribers were judged already. One thread at a time.
+// acknowledged, and exported authorities under the old root. The live leaves are then given to AddLeaf one by one; a
+// leaf whose holder is one of the subscribers, or which several of them share, is ignored, because the subscribers were
+// judged already. One thread at a time.
 class EvidenceJudge {
  public:
   enum class For {
     // To activate: every instance holds a bundle with both roots, and no leaf from before that bundle was published, or
     // from so shortly after it (ten times the settling time) that its answer may have held the bundle of before, is
-    // alive. In an emergency with a cross-certificate only connected instances are asked, and no leaves.
+    // alive. In an emergency with a cross-certificate only connected instances are asked, and no leaves. An exported
+    // authority counts where there is no cross-certificate and nobody gave his word for what cannot be seen.
     kActivation,
-    // To retire: besides, every instance that takes a key holds one under the new root, and no live leaf is under the
-    // old one.
+    // To retire: besides, every instance that takes a key holds one under the new root, and no live leaf or exported
+    // authority is under the old one.
     kRetirement,
     // To end: every connected instance holds a bundle without the old root.
     kEnd,
@@ -83,6 +98,7 @@ class EvidenceJudge {
 
  private:
   void Judge(const SubscriberRecord& subscriber);
+  void JudgeExported(const ExportedFact& exported);
   // Why `subscriber` is behind; nullopt: it is not.
   std::optional<Laggard::Reason> WhyBehind(const SubscriberRecord& subscriber) const;
   uint64_t BundleNeeded() const;

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
+#include "ca/base/utc_text.h"
 
 namespace meshca {
 namespace {
@@ -21,15 +22,34 @@ RootRotation ImagineRotation(const AuthoritySnapshot& snapshot, absl::Time now) 
   return imagined;
 }
 
+// When the last exported authority under the present root ends; InfinitePast: there is none.
+absl::Time LastExportedEnds(const RotationFacts& facts) {
+  absl::Time last = absl::InfinitePast();
+  for (const ExportedFact& exported : facts.exported) {
+    if (exported.root_id == facts.rotation.old_root_id) last = std::max(last, exported.ends);
+  }
+  return last;
+}
+
+void WarnOfExported(const RotationFacts& facts, RotationForecast& forecast) {
+  for (const ExportedFact& exported : facts.exported) {
+    if (exported.root_id != facts.rotation.old_root_id || exported.ends <= facts.now) continue;
+    forecast.warnings.push_back(absl::StrCat(
+        ExportedName(exported), " was exported and signs elsewhere under the present root until ",
+        UtcText(exported.ends), ": the root is not retired before, unless by `meshca root retire --force`"));
+  }
+}
+
 std::vector<RotationForecast::Step> EstimateSteps(const RotationEvidence& at_risk, const RotationWatch& watch,
-                                                  absl::Time now) {
+                                                  absl::Time exported_end, absl::Time now) {
   const EvidencePolicy& policy = watch.policy();
   const absl::Duration others = std::max(absl::ZeroDuration(), at_risk.until - now);
   const uint64_t connected = at_risk.connected_behind;
   const uint64_t left = at_risk.subscribers_behind - connected;
   const absl::Duration reissue = absl::Seconds(static_cast<double>(connected) / watch.reissue_per_second()) + kAnswer;
   // Between the publication and the activation the old root goes on signing for those who take nothing from here.
-  const absl::Duration drain = at_risk.leaves_behind > 0 ? policy.leaf_lifetime + policy.skew : kAnswer;
+  const absl::Duration leaves = at_risk.leaves_behind > 0 ? policy.leaf_lifetime + policy.skew : kAnswer;
+  const absl::Duration drain = std::max(leaves, exported_end - now);
   return {
       {RotationStep::kPrepare, "a new root is made, and its key certified by the present one", absl::ZeroDuration()},
       {RotationStep::kDistribute,
@@ -56,7 +76,8 @@ absl::StatusOr<RotationForecast> ForecastRotation(const RotationWatch& watch, co
   MESHCA_ASSIGN_OR_RETURN(const auto live, store.CountLiveLeaves(now));
   for (const auto& [id, count] : live) forecast.live_leaves += count;
   forecast.subscribers = forecast.at_risk.subscribers;
-  forecast.steps = EstimateSteps(forecast.at_risk, watch, now);
+  forecast.steps = EstimateSteps(forecast.at_risk, watch, LastExportedEnds(facts), now);
+  WarnOfExported(facts, forecast);
   for (const RotationForecast::Step& step : forecast.steps) forecast.total += step.about;
   if (!plugged_in_folder.empty()) {
     forecast.warnings.push_back(

@@ -5,7 +5,9 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
+#include "ca/authority/exported_authority.h"
 #include "ca/base/status.h"
+#include "ca/x509/authority_builder.h"
 
 namespace meshca {
 namespace {
@@ -14,6 +16,12 @@ constexpr absl::Duration kJudgeEvery = absl::Milliseconds(250);
 constexpr absl::Duration kJudgeAtLeastEvery = absl::Seconds(30);
 // The inventory of millions of leaves takes seconds to read: a twentieth of the time goes into it at most.
 constexpr int kIdleFactor = 20;
+
+ExportedFact ExportedFactOf(const SigningAuthority& authority) {
+  const Validity& validity = authority.certificate.validity();
+  return {authority.id, authority.root_id, authority.certificate.serial_hex(), validity.not_before + kAuthorityBackdate,
+          validity.not_after};
+}
 
 }  // namespace
 
@@ -39,6 +47,9 @@ RotationFacts RotationWatch::GatherFacts(const RootRotation& rotation, absl::Tim
   const auto snapshot = parts_.authorities->Current();
   for (const SigningAuthority& authority : snapshot->authorities) {
     facts.root_of.emplace(authority.id, authority.root_id);
+    if (IsExported(authority) && authority.state != AuthorityState::kRetired) {
+      facts.exported.push_back(ExportedFactOf(authority));
+    }
     if (authority.id == rotation.new_root_id) facts.cross_certified = !authority.upstream.empty();
   }
   return facts;

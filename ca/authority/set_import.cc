@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "ca/authority/exported_authority.h"
 #include "ca/authority/plugged_in_ca.h"
 #include "ca/authority/rotation_change.h"
 #include "ca/base/log.h"
@@ -11,27 +12,28 @@
 
 namespace meshca {
 
-absl::Status SetImport::Import(const std::string& folder, const std::string& actor, const ImportOptions& options) {
+absl::Status SetImport::Import(const SetFiles& files, const std::string& actor, const ImportOptions& options) {
+  const std::string& place = files.place();
   const absl::Time now = clock_.clock().Now();
   MESHCA_RETURN_IF_ERROR(ledger_.Reload());
-  MESHCA_ASSIGN_OR_RETURN(AuthoritySet set, LoadPluggedInSet(ledger_.trust_domain(), folder, now));
+  MESHCA_ASSIGN_OR_RETURN(AuthoritySet set, LoadPluggedInSet(ledger_.trust_domain(), files, now));
   const std::string left_out = adoption_.LeaveOutLostRoots(set);
   if (!adoption_.IsActive(set)) {
-    MESHCA_RETURN_IF_ERROR(TakeSet(set, folder, actor, options, now));
+    MESHCA_RETURN_IF_ERROR(TakeSet(set, place, actor, options, now));
   }
   if (options.renew_unrecorded) {
     // Its end must not move with a clock that is ahead.
     MESHCA_RETURN_IF_ERROR(grace_.Begin({set.keyed().spki_sha256_hex()},
-                                        {actor, absl::StrCat("import ", folder), clock_.clock().LikelyNow()}));
+                                        {actor, absl::StrCat("import ", place), clock_.clock().LikelyNow()}));
   }
   if (!left_out.empty()) {
     LogWarning("the imported CA lists roots that were retired or tainted here; they stay untrusted",
-               {{"folder", folder}, {"roots", left_out}});
+               {{"from", place}, {"roots", left_out}});
   }
   return absl::OkStatus();
 }
 
-absl::Status SetImport::TakeSet(const AuthoritySet& set, const std::string& folder, const std::string& actor,
+absl::Status SetImport::TakeSet(const AuthoritySet& set, const std::string& place, const std::string& actor,
                                 const ImportOptions& options, absl::Time now) {
   const std::string root_id = set.root.spki_sha256_hex();
   const StoredAuthority* root = FindActive(ledger_.state(), AuthorityRole::kRoot);
@@ -42,7 +44,7 @@ absl::Status SetImport::TakeSet(const AuthoritySet& set, const std::string& fold
         absl::FailedPreconditionError(absl::StrCat("import of a new root: ", look.finding, "; then import again")),
         "CLOCK_UNSTEADY");
   }
-  MESHCA_ASSIGN_OR_RETURN(const uint64_t others, CountLeavesOutside(root_id, options.own_leaves, now));
+  MESHCA_ASSIGN_OR_RETURN(const uint64_t others, CountOutside(root_id, options.own_leaves, now));
   const RootRotation* running = RunningRotation(ledger_.state());
   if (new_root && running != nullptr) {
     // Imported again, or as an answer that was lost: the rotation leads there.
@@ -52,31 +54,31 @@ absl::Status SetImport::TakeSet(const AuthoritySet& set, const std::string& fold
                           " runs: import when `meshca root status` says done, or `meshca root abort` it first")),
                       "ROTATION_RUNS");
   }
-  std::string detail = absl::StrCat("import ", folder);
+  std::string detail = absl::StrCat("import ", place);
   if (new_root && others > 0 && !options.force) {
     absl::StrAppend(&detail, ": rotates to it, because ", others, " certificates live under the present root");
-    return adoption_.RotateTo(set, folder, KeyPlace::kInKeyStore, {actor, detail, now});
+    return adoption_.RotateTo(set, place, KeyPlace::kInKeyStore, {actor, detail, now});
   }
   if (new_root && others > 0) {
     absl::StrAppend(&detail, ", forced with ", others, " certificates under the root before it");
   }
   MESHCA_RETURN_IF_ERROR(adoption_.Adopt(set, KeyPlace::kInKeyStore, /*drop_old_roots=*/false, {actor, detail, now}));
   // What the old root signed until this commit was signed in good faith: only now can nothing more come.
-  MESHCA_ASSIGN_OR_RETURN(const uint64_t left, CountLeavesOutside(root_id, options.own_leaves, now));
+  MESHCA_ASSIGN_OR_RETURN(const uint64_t left, CountOutside(root_id, options.own_leaves, now));
   if (!new_root || left > 0) return absl::OkStatus();
   return adoption_.Adopt(set, KeyPlace::kInKeyStore, /*drop_old_roots=*/true,
                          {actor, absl::StrCat(detail, ": nothing used the root before"), now});
 }
 
-absl::StatusOr<uint64_t> SetImport::CountLeavesOutside(absl::string_view root_id, uint64_t own_leaves,
-                                                       absl::Time now) const {
+absl::StatusOr<uint64_t> SetImport::CountOutside(absl::string_view root_id, uint64_t own_leaves, absl::Time now) const {
   MESHCA_ASSIGN_OR_RETURN(const auto live, ledger_.store().CountLiveLeaves(now));
   uint64_t others = 0;
   for (const auto& [id, count] : live) {
     const StoredAuthority* issuer = FindById(ledger_.state(), id);
     if (issuer == nullptr || issuer->root_id != root_id) others += count;
   }
-  return others - std::min(others, own_leaves);
+  others -= std::min(others, own_leaves);
+  return others + CountExportedOutside(ledger_.state(), root_id);
 }
 
 }  // namespace meshca

@@ -14,6 +14,7 @@
 #include "ca/authority/clock_watch.h"
 #include "ca/authority/grace_keeper.h"
 #include "ca/authority/set_adoption.h"
+#include "ca/authority/set_files.h"
 
 namespace meshca {
 
@@ -24,23 +25,24 @@ class SetImport {
   SetImport(AuthorityLedger& ledger, SetAdoption& adoption, GraceKeeper& grace, const ClockWatch& clock)
       : ledger_(ledger), adoption_(adoption), grace_(grace), clock_(clock) {}
 
-  // Takes in the set in `folder`; its key goes into the KeyStore. Ok without doing anything if the set is active
+  // Takes in the set of `files`; its key goes into the KeyStore. Ok without doing anything if the set is active
   // already or the running rotation leads to its root. Otherwise:
-  //   same root, or no live certificate under the present one   active at once
+  //   same root, or nothing lives under the present one         active at once
   //   a new root while certificates are alive                   a rotation begins: the new root is trusted beside the
   //                                                             present one first, and signs once everybody holds it
   //   the same, with `force`                                    active at once; the present root stays trusted
   // Errors: LoadPluggedInSet's, which name file and fault. FailedPrecondition: a rotation to another root runs
   // (ROTATION_RUNS); the set's root was retired here (ROOT_RETIRED) or is tainted; a new root, and the clock cannot be
   // believed (CLOCK_UNSTEADY).
-  absl::Status Import(const std::string& folder, const std::string& actor, const ImportOptions& options);
+  absl::Status Import(const SetFiles& files, const std::string& actor, const ImportOptions& options);
 
  private:
   // Decides by what the ledger holds, and commits the change.
-  absl::Status TakeSet(const AuthoritySet& set, const std::string& folder, const std::string& actor,
+  absl::Status TakeSet(const AuthoritySet& set, const std::string& place, const std::string& actor,
                        const ImportOptions& options, absl::Time now);
-  // How many live certificates do not chain to `root_id`; the CA's own TLS certificates are left out.
-  absl::StatusOr<uint64_t> CountLeavesOutside(absl::string_view root_id, uint64_t own_leaves, absl::Time now) const;
+  // How many live certificates do not chain to `root_id`, exported issuing authorities among them; the CA's own TLS
+  // certificates are left out.
+  absl::StatusOr<uint64_t> CountOutside(absl::string_view root_id, uint64_t own_leaves, absl::Time now) const;
 
   AuthorityLedger& ledger_;
   SetAdoption& adoption_;

@@ -32,7 +32,7 @@ struct SigningAuthority {
   // Certificates between `certificate` and a root, nearest first, root left out: upstream chain or cross-certificate.
   std::vector<Certificate> upstream;
   std::string root_id;  // id of the root that it chains to; a root's own id
-  // Where the private key is kept: "sealed" (in the database), "file:<folder>" (plugged in), "" (not held by meshca).
+  // Where the private key is: "sealed" (in the database), "file:<folder>" (plugged in), "exported", "" (not held here).
   std::string key_reference;
   // The opened key: set only in AuthoritySnapshot::issuing. A root's key is opened only while it signs.
   std::shared_ptr<const SigningKey> key;

@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "ca/authority/authority_lookup.h"
+#include "ca/authority/exported_authority.h"
 
 namespace meshca {
 namespace {
@@ -55,6 +56,8 @@ UnrecordedGrace JoinGraces(const UnrecordedGrace& a, const UnrecordedGrace& b) {
 std::vector<std::string> AuthoritiesBeforeRestore(const std::vector<SigningAuthority>& authorities) {
   std::vector<std::string> ids;
   for (const SigningAuthority& authority : authorities) {
+    // What an exported one signed was never recorded here, and is not lost.
+    if (IsExported(authority)) continue;
     if (authority.role == AuthorityRole::kIssuing && MayBeCovered(authorities, authority.id)) {
       ids.push_back(authority.id);
     }

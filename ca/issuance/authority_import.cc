@@ -6,10 +6,10 @@
 namespace meshca {
 
 absl::Status ImportAuthoritySet(AuthorityManager& authorities, IssuanceStore& store, absl::Time now,
-                                const std::string& folder, const std::string& actor, ImportOptions options) {
+                                const SetFiles& files, const std::string& actor, ImportOptions options) {
   MESHCA_ASSIGN_OR_RETURN(options.own_leaves,
                           CountLiveServerCertificates(store, authorities.options().trust_domain, now));
-  return authorities.Import(folder, actor, options);
+  return authorities.Import(files, actor, options);
 }
 
 }  // namespace meshca

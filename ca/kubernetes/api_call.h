@@ -32,7 +32,7 @@ struct ApiCall {
   // "create tokenreviews.authentication.k8s.io", "update pods/status web-1 in namespace web": for errors.
   std::string Text() const;
   // "{apiGroups: [\"\"], resources: [pods/status], verbs: [update]}": the rule of a role that allows the call. An apply
-  // needs `create` too, where the object is not there yet.
+  // needs `create` too, where the object is not there yet. Of a Secret it is for that one alone.
   std::string RbacRule() const;
 };
 

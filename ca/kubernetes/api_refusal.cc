@@ -100,7 +100,10 @@ std::string Advice(int status, const ApiCall& call, const StatusObject& object) 
     if (const std::string rule = SignerRule(object.message); !rule.empty()) return absl::StrCat(kRuleMissing, rule);
   }
   if (status == 403 && object.cause != "NamespaceTerminating" && IsByRbac(object)) {
-    return absl::StrCat(kRuleMissing, call.RbacRule());
+    // A Secret is read by whoever runs a command, in one namespace, and not by the server.
+    const bool is_secret = call.resource.plural == "secrets" && !call.namespace_name.empty();
+    const std::string role = absl::StrCat("; add this rule to a Role of namespace ", call.namespace_name, ": ");
+    return absl::StrCat(is_secret ? role : kRuleMissing, call.RbacRule());
   }
   // Of an object that is missing the API server says so by a Status; of an API that it does not serve, by a page.
   if (status == 404 && !object.is_status) {

@@ -7,16 +7,21 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "ca/authority/authority_lookup.h"
+#include "ca/authority/exported_authority.h"
 #include "ca/authority/spiffe_bundle.h"
+#include "ca/base/printable.h"
 #include "ca/base/status.h"
 #include "ca/service/admin_methods.h"
 #include "ca/service/proto_time.h"
+#include "ca/x509/csr.h"
 
 namespace meshca::admin_methods {
 namespace {
 
 // How often a foreign trust domain should ask again (SPIFFE Trust Domain and Bundle §4.1.2).
 constexpr absl::Duration kRefreshHint = absl::Minutes(5);
+
+constexpr size_t kOriginBytesMax = 1024;
 
 uint64_t CountOf(const std::map<std::string, uint64_t>& live, const std::string& id) {
   const auto found = live.find(id);
@@ -32,6 +37,28 @@ uint64_t LiveUnder(const SigningAuthority& authority, const AuthoritySnapshot& s
     if (other.root_id == authority.id) sum += CountOf(live, other.id);
   }
   return sum;
+}
+
+// The files of an import: in a folder, or in the request itself.
+absl::StatusOr<SetFiles> FilesOf(const v1::ImportRootRequest& request) {
+  if (request.files().empty()) {
+    if (!absl::StartsWith(request.folder(), "/")) {
+      return absl::InvalidArgumentError(absl::StrCat("folder \"", request.folder(), "\" is not an absolute path"));
+    }
+    return SetFiles(request.folder());
+  }
+  if (!request.folder().empty()) return absl::InvalidArgumentError("folder and files: give one of them");
+  if (request.origin().empty() || request.origin().size() > kOriginBytesMax) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("origin: has ", request.origin().size(), " bytes, and 1 to ", kOriginBytesMax, " are expected"));
+  }
+  SetFiles::Contents contents;
+  for (const v1::ImportedFile& file : request.files()) {
+    if (!contents.emplace(file.name(), SecretBytes::CopyOf(file.content())).second) {
+      return absl::InvalidArgumentError(absl::StrCat("files: \"", Printable(file.name()), "\" stands twice"));
+    }
+  }
+  return SetFiles(Printable(request.origin()), std::move(contents));
 }
 
 }  // namespace
@@ -50,6 +77,7 @@ v1::Authority AuthorityMessage(const SigningAuthority& authority, uint64_t live_
   message.set_key_type(std::string(KeyTypeName(authority.certificate.public_key().type())));
   message.set_live_certificates(live_certificates);
   message.set_certificate_pem(authority.certificate.pem().text());
+  message.set_exported(IsExported(authority));
   return message;
 }
 
@@ -78,15 +106,30 @@ absl::StatusOr<v1::ListAuthoritiesResponse> ListAuthorities(const AdminContext& 
 
 absl::StatusOr<v1::ListAuthoritiesResponse> ImportRoot(const AdminContext& context, const std::string& actor,
                                                        const v1::ImportRootRequest& request) {
-  if (!absl::StartsWith(request.folder(), "/")) {
-    return absl::InvalidArgumentError(absl::StrCat("folder \"", request.folder(), "\" is not an absolute path"));
-  }
+  MESHCA_ASSIGN_OR_RETURN(const SetFiles files, FilesOf(request));
   if (!context.import_root) return absl::UnimplementedError("this server does not import authorities");
   ImportOptions options;
   options.force = request.force();
   options.renew_unrecorded = request.renew_unrecorded();
-  MESHCA_RETURN_IF_ERROR(context.import_root(request.folder(), actor, options));
+  MESHCA_RETURN_IF_ERROR(context.import_root(files, actor, options));
   return ListAuthorities(context, actor, v1::ListAuthoritiesRequest());
+}
+
+absl::StatusOr<v1::ExportAuthorityResponse> ExportAuthority(const AdminContext& context, const std::string& actor,
+                                                            const v1::ExportAuthorityRequest& request) {
+  if (!context.export_authority) return absl::UnimplementedError("this server does not export authorities");
+  absl::StatusOr<Csr> csr = Csr::Parse(request.csr());
+  if (!csr.ok()) return Annotate(csr.status(), "csr");
+  ExportRequest wanted = {csr->public_key(), absl::ZeroDuration()};
+  if (request.has_lifetime()) {
+    wanted.lifetime = ToDuration(request.lifetime());
+    if (wanted.lifetime <= absl::ZeroDuration()) return absl::InvalidArgumentError("lifetime: must be above 0");
+  }
+  MESHCA_ASSIGN_OR_RETURN(const ExportedSet exported, context.export_authority(wanted, actor));
+  v1::ExportAuthorityResponse response;
+  *response.mutable_authority() = AuthorityMessage(exported.authority, 0);
+  for (const Certificate& root : exported.roots) response.mutable_roots_pem()->append(root.pem().text());
+  return response;
 }
 
 absl::StatusOr<v1::Bundle> GetBundle(const AdminContext& context, const std::string& actor,

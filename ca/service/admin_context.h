@@ -17,8 +17,10 @@
 #include "ca/authority/authority_options.h"
 #include "ca/authority/authority_snapshot.h"
 #include "ca/authority/authority_store.h"
+#include "ca/authority/exported_authority.h"
 #include "ca/authority/jwt_key_control.h"
 #include "ca/authority/rotation_control.h"
+#include "ca/authority/set_files.h"
 #include "ca/base/checked_fact.h"
 #include "ca/base/entropy.h"
 #include "ca/base/judged_clock.h"
@@ -103,9 +105,11 @@ struct AdminContext {
 
   // Name and address of each, real ports included.
   std::function<std::vector<std::pair<std::string, std::string>>()> listeners = {};
-  // AuthorityManager::Import and LastError.
-  std::function<absl::Status(const std::string& folder, const std::string& actor, const ImportOptions& options)>
+  // AuthorityManager::Import, Export and LastError.
+  std::function<absl::Status(const SetFiles& files, const std::string& actor, const ImportOptions& options)>
       import_root = {};
+  std::function<absl::StatusOr<ExportedSet>(const ExportRequest& request, const std::string& actor)> export_authority =
+      {};
   std::function<std::string()> authority_error = {};
   // ClockWatch::FindingNow and AuthorityManager::AcceptClock.
   std::function<std::string()> clock_finding = {};

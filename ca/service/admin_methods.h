@@ -34,6 +34,8 @@ absl::StatusOr<v1::ListAuthoritiesResponse> ListAuthorities(const AdminContext&,
                                                             const v1::ListAuthoritiesRequest&);
 absl::StatusOr<v1::ListAuthoritiesResponse> ImportRoot(const AdminContext&, const std::string& actor,
                                                        const v1::ImportRootRequest&);
+absl::StatusOr<v1::ExportAuthorityResponse> ExportAuthority(const AdminContext&, const std::string& actor,
+                                                            const v1::ExportAuthorityRequest&);
 absl::StatusOr<v1::Bundle> GetBundle(const AdminContext&, const std::string& actor, const v1::GetBundleRequest&);
 
 // admin_rotation.cc: Unimplemented where the context has no RotationControl.

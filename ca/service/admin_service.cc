@@ -145,6 +145,7 @@ void AdminService::AddTo(rpc::Router& router) {
   impl_->Unary(router, "AcceptClock", m::AcceptClock);
   impl_->Unary(router, "ListAuthorities", m::ListAuthorities);
   impl_->Unary(router, "ImportRoot", m::ImportRoot);
+  impl_->Unary(router, "ExportAuthority", m::ExportAuthority);
   impl_->Unary(router, "GetBundle", m::GetBundle);
   impl_->Unary(router, "GetRotation", m::GetRotation);
   impl_->Unary(router, "ForecastRotation", m::ForecastRotation);

@@ -7,7 +7,7 @@ namespace meshca {
 namespace {
 
 std::string WhoText(const Laggard& laggard) {
-  if (laggard.via == kPublishedKind) return laggard.instance;
+  if (laggard.via == kPublishedKind || laggard.reason == Laggard::Reason::kExported) return laggard.instance;
   std::string text = laggard.spiffe_id.empty() ? "(no identity)" : laggard.spiffe_id;
   if (!laggard.node.empty()) absl::StrAppend(&text, " on ", laggard.node);
   if (!laggard.instance.empty()) absl::StrAppend(&text, " (", laggard.instance, ")");
@@ -34,6 +34,7 @@ absl::string_view LaggardReasonName(Laggard::Reason reason) {
     case Laggard::Reason::kRejected: return "rejected";
     case Laggard::Reason::kOldKey: return "old-key";
     case Laggard::Reason::kLiveLeaf: return "live-leaf";
+    case Laggard::Reason::kExported: return "exported-authority";
     case Laggard::Reason::kRootsUnobserved: return "roots-unobserved";
   }
   return "unknown";
@@ -52,6 +53,7 @@ std::string LaggardText(const Laggard& laggard) {
     case Laggard::Reason::kLiveLeaf:
       absl::StrAppend(&text, ": certificate ", laggard.serial, " of ", laggard.via);
       break;
+    case Laggard::Reason::kExported: absl::StrAppend(&text, ": signs elsewhere under the old root"); break;
     case Laggard::Reason::kRootsUnobserved:
       absl::StrAppend(&text, ": takes its key here and its roots elsewhere");
       break;

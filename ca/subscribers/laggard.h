@@ -21,11 +21,13 @@ struct Laggard {
     kRejected,         // such a subscriber that rejected a response (NACK): `detail` is its text
     kOldKey,           // a subscriber whose key is not under the new root yet
     kLiveLeaf,         // a leaf under the old root, or from before the new root was published, not yet renewed
+    kExported,         // an issuing authority under the old root that signs elsewhere (`instance` names it)
     kRootsUnobserved,  // a subscriber that takes its key here and its roots from a place that we cannot see
   };
   Reason reason = Reason::kNotAcknowledged;
   std::string spiffe_id;
-  std::string instance;  // of a subscriber: for `meshca subscriber evict`; "" for a leaf of a foreign client
+  // Of a subscriber: for `meshca subscriber evict`; "" for a leaf of a foreign client.
+  std::string instance;
   std::string node;
   std::string via;                 // SubscriberRecord::kind, or how the leaf's caller proved who it is
   bool connected = false;          // a subscriber with a stream open
@@ -47,11 +49,14 @@ std::string LaggardText(const Laggard& laggard);
 struct RotationEvidence {
   uint64_t subscribers = 0;         // instances that count for the step
   uint64_t subscribers_behind = 0;  // of these: how many are behind
-  uint64_t leaves_behind = 0;       // live leaves that have to expire or be renewed
+  // Live leaves that have to expire or be renewed, and exported authorities that have to end.
+  uint64_t leaves_behind = 0;
   // The first kLaggardsShown of those who are behind, subscribers before leaves. The counts include all of them.
   std::vector<Laggard> laggards;
   uint64_t connected_behind = 0;  // of subscribers_behind: those that are connected, and count until they act
-  uint64_t roots_unseen = 0;      // of `subscribers`: those that take their roots from where nobody sees them
+  // Of `subscribers`: those that take their roots from where nobody sees them; and exported authorities, whose every
+  // consumer does.
+  uint64_t roots_unseen = 0;
   // When the last of all others who are behind ceases to count in any case; InfinitePast: there are no others.
   absl::Time until = absl::InfinitePast();
 

@@ -14,8 +14,10 @@ void PrintAuthorities(const Session& session, const v1::ListAuthoritiesResponse&
   session.Print(response, [&] {
     Table table({"ROLE", "STATE", "FINGERPRINT (SHA-256 OF THE PUBLIC KEY)", "UNTIL (UTC)", "LIVE", "SUBJECT"}, stdout);
     for (const v1::Authority& authority : response.authorities()) {
-      table.Add({authority.role(), authority.tainted() ? authority.state() + ", tainted" : authority.state(),
-                 authority.id(), ShowTime(authority, "not_after"), std::to_string(authority.live_certificates()),
+      const std::string state = authority.exported() ? "exported" : authority.state();
+      table.Add({authority.role(), authority.tainted() ? state + ", tainted" : state, authority.id(),
+                 ShowTime(authority, "not_after"),
+                 authority.exported() ? "unknown" : std::to_string(authority.live_certificates()),
                  authority.subject()});
     }
   });

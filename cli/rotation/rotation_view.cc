@@ -149,7 +149,7 @@ std::string HoldsText(const v1::Laggard& laggard, const v1::RotationStatus& stat
 bool IsPublished(const v1::Laggard& laggard) { return laggard.via() == kPublishedKind; }
 
 std::string WhoText(const v1::Laggard& laggard) {
-  if (IsPublished(laggard)) return laggard.instance();
+  if (IsPublished(laggard) || laggard.reason() == "exported-authority") return laggard.instance();
   std::string who = laggard.spiffe_id().empty() ? "(no identity)" : laggard.spiffe_id();
   if (!laggard.node().empty()) absl::StrAppend(&who, " on ", laggard.node());
   if (!laggard.instance().empty()) absl::StrAppend(&who, " (", laggard.instance(), ")");
@@ -168,6 +168,7 @@ std::string ReasonText(const v1::Laggard& laggard, const v1::RotationStatus& sta
     return absl::StrCat("certificate ", laggard.serial(), laggard.via().empty() ? "" : " of ", laggard.via(),
                         " is not renewed");
   }
+  if (laggard.reason() == "exported-authority") return "signs elsewhere under the old root";
   if (laggard.reason() == "roots-unobserved") return "takes its key here and its roots elsewhere";
   return laggard.reason();
 }

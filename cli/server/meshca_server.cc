@@ -306,8 +306,11 @@ AdminContext MeshcaServer::AdminParts() {
   context.facts.started_at = started_at_;
   context.facts.leaf_lifetime_default = config::ToDuration(config_.values.leaf().lifetime());
   context.listeners = [this] { return Addresses(); };
-  context.import_root = [this](const std::string& folder, const std::string& actor, const ImportOptions& options) {
-    return ImportAuthoritySet(*state_->authorities, *state_->store, clock_.Now(), folder, actor, options);
+  context.import_root = [this](const SetFiles& files, const std::string& actor, const ImportOptions& options) {
+    return ImportAuthoritySet(*state_->authorities, *state_->store, clock_.Now(), files, actor, options);
+  };
+  context.export_authority = [this](const ExportRequest& request, const std::string& actor) {
+    return state_->authorities->Export(request, actor);
   };
   context.token_issuers = [this] { return doors_->TokenIssuers(); };
   context.authority_error = [this] { return state_->authorities->LastError(); };

@@ -137,6 +137,7 @@ TEST(Completion, KnowsEveryCommandAndOption) {
                            "root rollback",
                            "root taint",
                            "root import",
+                           "root export",
                            "cert list",
                            "cert show",
                            "cert renew",

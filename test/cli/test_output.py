@@ -21,6 +21,7 @@ ARGUMENTS = {
     "request": [WEB, "--out-dir", "{tmp}/out"],
     "root rotate": ["--plan"],
     "root import": None,  # needs a CA made elsewhere; answers by the table of `root show`
+    "root export": ["--out", "{tmp}/exported"],
     "root prepare": None,  # begins a rotation: below
     "root activate": None,
     "root retire": None,

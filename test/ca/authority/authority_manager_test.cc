@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/authority/authority_rows.h"
+#include "ca/authority/exported_authority.h"
 #include "ca/authority/rotation_change.h"
 #include "ca/authority/settings.h"
 #include "ca/authority/unrecorded_grace.h"
@@ -807,7 +808,7 @@ class ImportTest : public PluggedInManager {
   void ExpectTaintEndsGrace(const std::string& id) {
     auto manager = MakeStarted();
     Write(issuing_, root_);
-    ASSERT_TRUE(manager->Import(folder_.path(), "uid 0", {.renew_unrecorded = true}).ok());
+    ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0", {.renew_unrecorded = true}).ok());
     ASSERT_TRUE(manager->Current()->unrecorded.has_value());
     const absl::Status tainted = manager->Change([&](const AuthoritiesAndBundle& state) {
       return TaintAuthority(state, options_.trust_domain, id, {"uid 0", "stolen", clock_.Now()});
@@ -824,7 +825,7 @@ TEST_F(ImportTest, ReplacesAFreshRootWhole) {
   std::string first = manager->Current()->issuing->id;
   store_.live_leaves = {{first, 1}};
   Write(issuing_, root_);
-  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0", {.own_leaves = 1}).ok());
+  ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0", {.own_leaves = 1}).ok());
   ExpectWhole(*manager->Current());
   EXPECT_EQ(manager->Current()->issuing->id, issuing_.id());
   EXPECT_EQ(manager->Current()->issuing->key_reference, "sealed");
@@ -845,7 +846,7 @@ TEST_F(ImportTest, WhatTheOldRootSignsMeanwhileStaysVerifiable) {
   Write(issuing_, root_);
   // Signed after the count, recorded before the change.
   store_.before_commit = [&] { store_.live_leaves = {{before->issuing->id, 1}}; };
-  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0").ok());
+  ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0").ok());
   EXPECT_EQ(manager->Current()->issuing->id, issuing_.id());
   EXPECT_THAT(manager->Current()->bundle->roots, ElementsAre(root_.certificate(), before->bundle->roots.front()));
 }
@@ -855,7 +856,7 @@ TEST_F(ImportTest, OfANewRootUnderLiveCertificatesBeginsARotationToIt) {
   auto before = manager->Current();
   store_.live_leaves = {{before->issuing->id, 8}};
   Write(issuing_, root_);
-  absl::Status imported = manager->Import(folder_.path(), "uid 0", {.own_leaves = 1});
+  absl::Status imported = manager->Import(SetFiles(folder_.path()), "uid 0", {.own_leaves = 1});
   ASSERT_TRUE(imported.ok()) << imported;
   auto snapshot = manager->Current();
   EXPECT_EQ(snapshot->issuing->id, before->issuing->id) << "nobody holds the new root yet";
@@ -875,12 +876,143 @@ TEST_F(ImportTest, OfANewRootUnderLiveCertificatesBeginsARotationToIt) {
       << "certified by the root before it, which holders of that one need";
 
   // The same again is the same rotation; another root is not.
-  EXPECT_TRUE(manager->Import(folder_.path(), "uid 0", {.own_leaves = 1}).ok());
+  EXPECT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0", {.own_leaves = 1}).ok());
   EXPECT_EQ(manager->Current(), snapshot);
   TestCa third = MakeTestCa(Spec("third root"));
   Write(MakeTestCa(Spec("third"), &third), third);
-  EXPECT_THAT(manager->Import(folder_.path(), "uid 0", {.own_leaves = 1}),
+  EXPECT_THAT(manager->Import(SetFiles(folder_.path()), "uid 0", {.own_leaves = 1}),
               Refuses(absl::StatusCode::kFailedPrecondition, "ROTATION_RUNS", "meshca root abort"));
+}
+
+// The contents of a Secret: no file of them is ever made, and errors name where they come from.
+TEST_F(ImportTest, TakesContentsAsItTakesFiles) {
+  auto manager = MakeStarted();
+  const auto secret = [&](const std::string& key_pem) {
+    SetFiles::Contents contents;
+    contents.emplace("ca-cert.pem", SecretBytes::CopyOf(root_.pem()));
+    contents.emplace("ca-key.pem", SecretBytes::CopyOf(key_pem));
+    contents.emplace("cert-chain.pem", SecretBytes());
+    contents.emplace("root-cert.pem", SecretBytes());
+    return SetFiles("secret istio-system/istio-ca-secret", std::move(contents));
+  };
+  EXPECT_THAT(manager->Import(secret(issuing_.key_pem()), "uid 0"),
+              Refuses(absl::StatusCode::kInvalidArgument, "PLUGGED_IN_CA_INVALID",
+                      "secret istio-system/istio-ca-secret/ca-key.pem: is not the key of ca-cert.pem"));
+  ASSERT_TRUE(manager->Import(secret(root_.key_pem()), "uid 0").ok());
+  ExpectWhole(*manager->Current());
+  EXPECT_EQ(manager->Current()->issuing->root_id, root_.id());
+  EXPECT_THAT(manager->Current()->bundle->roots, ElementsAre(root_.certificate()));
+  EXPECT_EQ(DetailOf("root.activate"), "import secret istio-system/istio-ca-secret");
+  const AuthoritiesAndBundle stored = store_.store.LoadAuthorities().value();
+  EXPECT_EQ(FindById(stored, root_.id())->key_reference, "sealed");
+  EXPECT_TRUE(manager->Import(secret(root_.key_pem()), "uid 0").ok()) << "again, and nothing happens";
+  EXPECT_EQ(store_.store.LoadAuthorities().value().revision, stored.revision);
+}
+
+// The same root, first without its key and then with it.
+TEST_F(ImportTest, TheKeyOfARootThatWasHereWithoutItIsTaken) {
+  Write(issuing_, root_);
+  auto manager = MakeStarted();
+  ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0").ok());
+  SetFiles::Contents contents;
+  contents.emplace("ca-cert.pem", SecretBytes::CopyOf(root_.pem()));
+  contents.emplace("ca-key.pem", SecretBytes::CopyOf(root_.key_pem()));
+  ASSERT_TRUE(manager->Import(SetFiles("secret a/b", std::move(contents)), "uid 0").ok());
+  EXPECT_EQ(FindById(store_.store.LoadAuthorities().value(), root_.id())->key_reference, "sealed");
+}
+
+class ExportTest : public ImportTest {
+ protected:
+  absl::StatusOr<ExportedSet> Export(AuthorityManager& manager, absl::Duration lifetime = absl::ZeroDuration()) {
+    return manager.Export({SoftwareKey::Generate(KeyType::kEcP256).value()->public_key(), lifetime}, "uid 0");
+  }
+};
+
+TEST_F(ExportTest, IsRecordedUnderThePresentRootAndSignsNothingHere) {
+  auto manager = MakeStarted();
+  const auto before = manager->Current();
+  const auto exported = Export(*manager);
+  ASSERT_TRUE(exported.ok()) << exported.status();
+  const Certificate& certificate = exported->authority.certificate;
+  EXPECT_TRUE(certificate.VerifiesUnder(before->bundle->roots.front()).ok());
+  EXPECT_EQ(certificate.path_len(), 0);
+  EXPECT_EQ(certificate.validity().not_after, clock_.Now() + options_.issuing_lifetime);
+  EXPECT_THAT(exported->roots, ElementsAre(before->bundle->roots.front()));
+  ExpectWhole(*manager->Current());
+  EXPECT_EQ(manager->Current()->issuing->id, before->issuing->id);
+  EXPECT_EQ(manager->Current()->bundle->sequence_number, before->bundle->sequence_number) << "no news to anybody";
+  EXPECT_THAT(DetailOf("authority.export"), HasSubstr(before->issuing->root_id));
+
+  const AuthoritiesAndBundle stored = store_.store.LoadAuthorities().value();
+  const StoredAuthority* row = FindById(stored, exported->authority.id);
+  ASSERT_NE(row, nullptr);
+  EXPECT_EQ(row->state, AuthorityState::kOld);
+  EXPECT_EQ(row->key_reference, kExportedKey);
+  EXPECT_EQ(row->sealed_key, "");
+  EXPECT_EQ(OpenKey(keys_, *row).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_NE(UsableIssuing(stored, row->root_id, clock_.Now()), row);
+  ExpectWhole(*MakeStarted()->Current());
+
+  // It is renewed by nobody, and known until it ends.
+  Pass(*manager, 79 * kDay);
+  EXPECT_EQ(FindById(store_.store.LoadAuthorities().value(), row->id)->state, AuthorityState::kOld);
+  Pass(*manager, 2 * kDay);
+  EXPECT_EQ(FindById(store_.store.LoadAuthorities().value(), row->id)->state, AuthorityState::kRetired);
+}
+
+TEST_F(ExportTest, ALifetimeHasToLeaveRoomForLeavesAndToEndWithTheRoot) {
+  auto manager = MakeStarted();
+  EXPECT_THAT(Export(*manager, 39 * kDay).status(),
+              Refuses(absl::StatusCode::kInvalidArgument, "LIFETIME_INVALID", "give 960h or more"));
+  EXPECT_THAT(Export(*manager, 1001 * kDay).status(),
+              Refuses(absl::StatusCode::kInvalidArgument, "LIFETIME_INVALID", "longer than the root lives"));
+  const auto exported = Export(*manager, 40 * kDay);
+  ASSERT_TRUE(exported.ok()) << exported.status();
+  EXPECT_EQ(exported->authority.certificate.validity().not_after, clock_.Now() + 40 * kDay);
+  Pass(*manager, 960 * kDay);
+  const auto clipped = Export(*manager);
+  ASSERT_TRUE(clipped.ok()) << clipped.status();
+  EXPECT_EQ(clipped->authority.certificate.validity().not_after,
+            manager->Current()->bundle->roots.front().validity().not_after);
+}
+
+TEST_F(ExportTest, IsRefusedWithoutTheRootsKeyUnderATaintAndDuringARotation) {
+  Write(issuing_, root_);
+  auto manager = MakeStarted();
+  const PublicKey known = manager->Current()->issuing->certificate.public_key();
+  EXPECT_EQ(manager->Export({known, {}}, "uid 0").status().code(), absl::StatusCode::kAlreadyExists);
+  store_.live_leaves = {{manager->Current()->issuing->id, 1}};
+  ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0").ok());
+  EXPECT_THAT(Export(*manager).status(),
+              Refuses(absl::StatusCode::kFailedPrecondition, "ROTATION_RUNS", "meshca root status"));
+  ASSERT_TRUE(manager
+                  ->Change([&](const AuthoritiesAndBundle& state) {
+                    return AbortRotation(state, options_.trust_domain, {"uid 0", "", clock_.Now()});
+                  })
+                  .ok());
+  ASSERT_TRUE(Export(*manager).ok());
+  const std::string root = manager->Current()->issuing->root_id;
+  ASSERT_TRUE(manager
+                  ->Change([&](const AuthoritiesAndBundle& state) {
+                    return TaintAuthority(state, options_.trust_domain, root, {"uid 0", "stolen", clock_.Now()});
+                  })
+                  .ok());
+  EXPECT_THAT(Export(*manager).status(),
+              Refuses(absl::StatusCode::kFailedPrecondition, "ROOT_TAINTED", "meshca root rotate"));
+  ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0", {.force = true}).ok());
+  EXPECT_THAT(Export(*manager).status(),
+              Refuses(absl::StatusCode::kFailedPrecondition, "ROOT_KEY_ELSEWHERE", "without its own key"));
+}
+
+// Nothing is recorded under the root, and somebody signs under it all the same.
+TEST_F(ExportTest, AnImportOfANewRootDoesNotDropTheRootOfAnExportedAuthority) {
+  auto manager = MakeStarted();
+  ASSERT_TRUE(Export(*manager).ok());
+  Write(issuing_, root_);
+  ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0").ok());
+  ASSERT_TRUE(manager->Current()->rotation.has_value());
+  EXPECT_EQ(manager->Current()->rotation->new_root_id, root_.id());
+  EXPECT_NE(manager->Current()->issuing->root_id, root_.id());
 }
 
 TEST_F(ImportTest, ForcedChangesOverAtOnceAndTheOldRootStaysTrusted) {
@@ -888,7 +1020,7 @@ TEST_F(ImportTest, ForcedChangesOverAtOnceAndTheOldRootStaysTrusted) {
   auto before = manager->Current();
   store_.live_leaves = {{before->issuing->id, 8}};
   Write(issuing_, root_);
-  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0", {.force = true, .own_leaves = 1}).ok());
+  ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0", {.force = true, .own_leaves = 1}).ok());
   ExpectWhole(*manager->Current());
   EXPECT_EQ(manager->Current()->issuing->id, issuing_.id());
   EXPECT_THAT(manager->Current()->bundle->roots, ElementsAre(root_.certificate(), before->bundle->roots.front()))
@@ -899,19 +1031,19 @@ TEST_F(ImportTest, ForcedChangesOverAtOnceAndTheOldRootStaysTrusted) {
 TEST_F(ImportTest, RetiredRootDoesNotComeBack) {
   auto manager = MakeStarted();
   Write(issuing_, root_);
-  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0").ok());
+  ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0").ok());
   TestCa next_root = MakeTestCa(Spec("next root"));
   TestCa next = MakeTestCa(Spec("next"), &next_root);
   Write(next, next_root);
-  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0").ok());
+  ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0").ok());
   EXPECT_THAT(manager->Current()->bundle->roots, ElementsAre(next_root.certificate()));
   // Neither as one of several roots of a set, nor as the set's own while certificates live.
   folder_.Write("root-cert.pem", next_root.pem() + root_.pem());
-  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0").ok());
+  ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0").ok());
   EXPECT_THAT(manager->Current()->bundle->roots, ElementsAre(next_root.certificate()));
   store_.live_leaves = {{next.id(), 3}};
   Write(issuing_, root_);
-  EXPECT_THAT(manager->Import(folder_.path(), "uid 0"),
+  EXPECT_THAT(manager->Import(SetFiles(folder_.path()), "uid 0"),
               Refuses(absl::StatusCode::kFailedPrecondition, "ROOT_RETIRED", "a retired root does not come back"));
 }
 
@@ -920,11 +1052,11 @@ TEST_F(ImportTest, RetiredRootDoesNotComeBack) {
 TEST_F(ImportTest, RenewUnrecordedCoversTheImportedAuthorityForOneLongestLeaf) {
   auto manager = MakeStarted();
   Write(issuing_, root_);
-  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0").ok());
+  ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0").ok());
   EXPECT_FALSE(manager->Current()->unrecorded.has_value()) << "nobody asked for it";
   const absl::Time until = clock_.Now() + options_.leaf_lifetime_max;
   // The authority is active already: asking for it afterwards is no other import.
-  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0", {.renew_unrecorded = true}).ok());
+  ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0", {.renew_unrecorded = true}).ok());
   ASSERT_TRUE(manager->Current()->unrecorded.has_value());
   EXPECT_THAT(manager->Current()->unrecorded->authority_ids, ElementsAre(issuing_.id())) << "not all under the root";
   EXPECT_EQ(manager->Current()->unrecorded->until, until);
@@ -932,7 +1064,7 @@ TEST_F(ImportTest, RenewUnrecordedCoversTheImportedAuthorityForOneLongestLeaf) {
   EXPECT_THAT(DetailOf("unrecorded.allow"), HasSubstr("may renew until "));
   // A second import without it neither ends nor prolongs it, and it outlives the process.
   clock_.Advance(absl::Hours(1));
-  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0").ok());
+  ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0").ok());
   EXPECT_EQ(manager->Current()->unrecorded->until, until);
   EXPECT_EQ(MakeStarted()->Current()->unrecorded, manager->Current()->unrecorded);
 
@@ -945,7 +1077,7 @@ TEST_F(ImportTest, RenewUnrecordedWithASelfSignedCaCoversTheRootThatSignedLeaves
   auto manager = MakeStarted();
   folder_.Write("ca-cert.pem", root_.pem());
   folder_.Write("ca-key.pem", root_.key_pem());
-  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0", {.renew_unrecorded = true}).ok());
+  ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0", {.renew_unrecorded = true}).ok());
   EXPECT_THAT(manager->Current()->unrecorded->authority_ids, ElementsAre(root_.id()));
 }
 
@@ -953,7 +1085,7 @@ TEST_F(ImportTest, RenewUnrecordedStandsWhileARotationToTheImportedRootRuns) {
   auto manager = MakeStarted();
   store_.live_leaves = {{manager->Current()->issuing->id, 8}};
   Write(issuing_, root_);
-  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0", {.renew_unrecorded = true}).ok());
+  ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0", {.renew_unrecorded = true}).ok());
   EXPECT_TRUE(manager->Current()->rotation.has_value());
   EXPECT_THAT(manager->Current()->unrecorded->authority_ids, ElementsAre(issuing_.id()));
 }
@@ -961,7 +1093,7 @@ TEST_F(ImportTest, RenewUnrecordedStandsWhileARotationToTheImportedRootRuns) {
 TEST_F(ImportTest, AnEndedGraceDoesNotComeBackWhenTheClockGoesBackwards) {
   auto manager = MakeStarted();
   Write(issuing_, root_);
-  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0", {.renew_unrecorded = true}).ok());
+  ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0", {.renew_unrecorded = true}).ok());
   Pass(*manager, options_.leaf_lifetime_max);
   ASSERT_FALSE(manager->Current()->unrecorded.has_value());
   clock_.JumpTo(clock_.Now() - 2 * options_.leaf_lifetime_max);
@@ -976,7 +1108,7 @@ TEST_F(ImportTest, AnEndedGraceDoesNotComeBackWhenTheClockGoesBackwards) {
 TEST_F(ImportTest, AClockThatJumpsAheadEndsNoGrace) {
   auto manager = MakeStarted();
   Write(issuing_, root_);
-  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0", {.renew_unrecorded = true}).ok());
+  ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0", {.renew_unrecorded = true}).ok());
   clock_.JumpTo(clock_.Now() + 2 * options_.leaf_lifetime_max);
   Tick(*manager);
   clock_.JumpTo(clock_.Now() - 2 * options_.leaf_lifetime_max);
@@ -1019,16 +1151,16 @@ TEST_F(AuthorityManagerTest, WhoeverWritesTheDatabaseCannotGrantRenewalWithoutAR
 TEST_F(ImportTest, SameSetAgainChangesNothing) {
   auto manager = MakeStarted();
   Write(issuing_, root_);
-  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0").ok());
+  ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0").ok());
   int commits = store_.commits;
-  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0").ok());
+  ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0").ok());
   EXPECT_EQ(store_.commits, commits);
 }
 
 TEST_F(ImportTest, BrokenSetIsNamedAndNothingChanges) {
   auto manager = MakeStarted();
   auto before = manager->Current();
-  EXPECT_THAT(manager->Import(folder_.path(), "uid 0", {.force = true}),
+  EXPECT_THAT(manager->Import(SetFiles(folder_.path()), "uid 0", {.force = true}),
               Refuses(absl::StatusCode::kInvalidArgument, "PLUGGED_IN_CA_INVALID", folder_.path()));
   EXPECT_EQ(manager->Current(), before);
 }
@@ -1036,11 +1168,11 @@ TEST_F(ImportTest, BrokenSetIsNamedAndNothingChanges) {
 TEST_F(ImportTest, TaintedAuthorityIsNotTakenBack) {
   auto manager = MakeStarted();
   Write(issuing_, root_);
-  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0").ok());
+  ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0").ok());
   TestCa next = MakeTestCa(Spec("next"), &root_);
   TestFolder other;
   Write(next, root_);
-  ASSERT_TRUE(manager->Import(folder_.path(), "uid 0").ok());
+  ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0").ok());
   AuthoritiesAndBundle stored = store_.store.LoadAuthorities().value();
   AuthorityChange taint;
   taint.expected_revision = stored.revision;
@@ -1050,7 +1182,7 @@ TEST_F(ImportTest, TaintedAuthorityIsNotTakenBack) {
   taint.audit.emplace_back();
   ASSERT_TRUE(store_.store.CommitAuthorities(taint).ok());
   Write(issuing_, root_);
-  EXPECT_THAT(manager->Import(folder_.path(), "uid 0", {.force = true}),
+  EXPECT_THAT(manager->Import(SetFiles(folder_.path()), "uid 0", {.force = true}),
               Refuses(absl::StatusCode::kFailedPrecondition, "", "is tainted"));
 }
 

@@ -51,7 +51,7 @@ struct Cacerts {
     folder.Write("cert-chain.pem", absl::StrCat(issuing.pem(), intermediate.pem()));
     folder.Write("root-cert.pem", root.pem());
   }
-  absl::StatusOr<AuthoritySet> Load() const { return LoadPluggedInSet(Domain(), folder.path(), kNow); }
+  absl::StatusOr<AuthoritySet> Load() const { return LoadPluggedInSet(Domain(), SetFiles(folder.path()), kNow); }
 };
 
 std::vector<std::string> Names(const std::vector<Certificate>& certificates) {
@@ -80,7 +80,7 @@ TEST(PluggedInCa, TakesCertManagersLayout) {
   folder.Write("tls.crt", absl::StrCat(cacerts.issuing.pem(), cacerts.intermediate.pem()));
   folder.Write("tls.key", cacerts.issuing.key_pem());
   folder.Write("ca.crt", cacerts.root.pem());
-  auto set = LoadPluggedInSet(Domain(), folder.path(), kNow);
+  auto set = LoadPluggedInSet(Domain(), SetFiles(folder.path()), kNow);
   ASSERT_TRUE(set.ok()) << set.status();
   EXPECT_THAT(Names(set->upstream), ElementsAre("CN=intermediate"));
   EXPECT_TRUE(LoadPluggedInKey(folder.path()).ok());
@@ -95,7 +95,7 @@ TEST(PluggedInCa, FollowsTheKubeletsLinks) {
     std::filesystem::create_symlink(absl::StrCat("..data/", name), mount / name);
   }
   std::filesystem::create_symlink("..2026_01_01", mount / "..data");
-  EXPECT_TRUE(LoadPluggedInSet(Domain(), mount.path(), kNow).ok());
+  EXPECT_TRUE(LoadPluggedInSet(Domain(), SetFiles(mount.path()), kNow).ok());
 }
 
 TEST(PluggedInCa, SelfSignedIstioCaIsARootToSignWith) {
@@ -110,7 +110,7 @@ TEST(PluggedInCa, SelfSignedIstioCaIsARootToSignWith) {
       folder.Remove("cert-chain.pem");
       folder.Remove("root-cert.pem");
     }
-    auto set = LoadPluggedInSet(Domain(), folder.path(), kNow);
+    auto set = LoadPluggedInSet(Domain(), SetFiles(folder.path()), kNow);
     ASSERT_TRUE(set.ok()) << set.status();
     EXPECT_FALSE(set->issuing.has_value());
     EXPECT_EQ(set->keyed().subject(), "CN=istio");
@@ -495,7 +495,7 @@ TEST(PluggedInCa, RootThatSignsIsTakenByItsRenewedCertificateWhereverThatStands)
     folder.Write("ca-cert.pem", certificate);
     folder.Write("ca-key.pem", renewed.key_pem());
     folder.Write("root-cert.pem", roots);
-    const auto set = LoadPluggedInSet(Domain(), folder.path(), kNow);
+    const auto set = LoadPluggedInSet(Domain(), SetFiles(folder.path()), kNow);
     ASSERT_TRUE(set.ok()) << set.status();
     EXPECT_FALSE(set->issuing.has_value());
     EXPECT_EQ(set->root, renewed.certificate());

@@ -75,6 +75,68 @@ LiveLeaf Leaf(const std::string& instance, absl::Time not_after) {
   return leaf;
 }
 
+// Of an authority that was exported before the rotation began, and ends tomorrow.
+ExportedFact Exported(const std::string& root_id, absl::Time ends = kNow + 24 * kHour) {
+  return {"3fa9c2e1b0d45678aaaa", root_id, "0e", kNow - 48 * kHour, ends};
+}
+
+struct ExportedCase {
+  const char* name;
+  For step;
+  std::function<void(RotationFacts&)> facts;
+  uint64_t behind;
+  uint64_t unseen;  // whether leaves carry the cross-certificate
+};
+
+class ExportedEvidence : public testing::TestWithParam<ExportedCase> {};
+
+TEST_P(ExportedEvidence, CountsLikeALeafUntilItEnds) {
+  RotationFacts facts = Facts(RotationStep::kDrain, {});
+  facts.exported = {Exported("old")};
+  GetParam().facts(facts);
+  const RotationEvidence evidence = EvidenceJudge(GetParam().step, facts, Policy()).Take();
+  EXPECT_EQ(evidence.leaves_behind, GetParam().behind);
+  EXPECT_EQ(evidence.roots_unseen, GetParam().unseen);
+  ASSERT_THAT(evidence.laggards, SizeIs(GetParam().behind));
+  if (evidence.laggards.empty()) return;
+  EXPECT_EQ(LaggardReasonName(evidence.laggards[0].reason), "exported-authority");
+  EXPECT_EQ(evidence.laggards[0].until, kNow + 24 * kHour);
+  EXPECT_EQ(evidence.until, kNow + 24 * kHour);
+  EXPECT_THAT(LaggardText(evidence.laggards[0]),
+              HasSubstr("issuing authority 3fa9c2e1b0d45678: signs elsewhere under the old root"));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Rules, ExportedEvidence,
+    testing::Values(
+        ExportedCase{"HoldsUpTheRetirement", For::kRetirement, [](RotationFacts&) {}, 1, 1},
+        ExportedCase{"HoweverItsConsumersGetTheirRoots", For::kRetirement,
+                     [](RotationFacts& f) { f.rotation.external_confirmed = true; }, 1, 0},
+        ExportedCase{"NotUnderTheNewRoot", For::kRetirement, [](RotationFacts& f) { f.exported = {Exported("new")}; },
+                     0, 0},
+        ExportedCase{"NotWhenItHasEnded", For::kRetirement,
+                     [](RotationFacts& f) { f.exported = {Exported("old", kNow)}; }, 0, 0},
+        ExportedCase{"NotTheActivationWhereItIsCrossCertified", For::kActivation, [](RotationFacts&) {}, 0, 1},
+        ExportedCase{"TheActivationWhereNothingElseServes", For::kActivation,
+                     [](RotationFacts& f) { f.cross_certified = false; }, 1, 1},
+        ExportedCase{"NotTheActivationByTheOperatorsWord", For::kActivation,
+                     [](RotationFacts& f) { f.cross_certified = false, f.rotation.external_confirmed = true; }, 0, 0},
+        ExportedCase{"NotTheEnd", For::kEnd, [](RotationFacts&) {}, 0, 0}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+// What it signed is other people's: the grace of an emergency is for subscribers that are silent.
+TEST(ExportedEvidence, IsLeftOutByNoGrace) {
+  RotationFacts facts = Facts(RotationStep::kDrain, {});
+  facts.exported = {Exported("old")};
+  facts.rotation.emergency = true;
+  facts.grace_ends = kNow - kHour;
+  const RotationEvidence evidence = EvidenceJudge(For::kRetirement, facts, Policy()).Take();
+  EXPECT_EQ(DecideNextAct(facts, evidence, absl::InfiniteFuture(), 0, absl::InfinitePast(), Policy()).act, Act::kWait);
+  facts.rotation.deadline = kNow;
+  EXPECT_EQ(DecideNextAct(facts, evidence, absl::InfiniteFuture(), 0, absl::InfinitePast(), Policy()).act,
+            Act::kRetire);
+}
+
 struct EvidenceCase {
   const char* name;
   For step;

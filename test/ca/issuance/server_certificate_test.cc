@@ -196,7 +196,7 @@ TEST_F(ServerCertificateTest, ChangedRootRenewsAtOnce) {
   Certificate first_root = manager_->Current()->bundle->roots.front();
   TestFolder folder;
   const TestCa other_root = WriteOtherRoot(folder);
-  absl::Status imported = ImportAuthoritySet(*manager_, store_, clock_.Now(), folder.path(), "uid 0", {});
+  absl::Status imported = ImportAuthoritySet(*manager_, store_, clock_.Now(), SetFiles(folder.path()), "uid 0", {});
   ASSERT_TRUE(imported.ok()) << imported;
   EXPECT_FALSE(manager_->Current()->rotation.has_value()) << "the CA's own certificate is no reason for a rotation";
   Tick(certificate);
@@ -217,7 +217,7 @@ TEST_F(ServerCertificateTest, SomebodyElsesMakesAnImportARotation) {
   ASSERT_TRUE(appended.ok()) << appended;
   TestFolder folder;
   WriteOtherRoot(folder);
-  absl::Status imported = ImportAuthoritySet(*manager_, store_, clock_.Now(), folder.path(), "uid 0", {});
+  absl::Status imported = ImportAuthoritySet(*manager_, store_, clock_.Now(), SetFiles(folder.path()), "uid 0", {});
   ASSERT_TRUE(imported.ok()) << imported;
   ASSERT_TRUE(manager_->Current()->rotation.has_value());
   EXPECT_FALSE(manager_->Current()->rotation->Ended());

@@ -61,6 +61,15 @@ TEST(ApiRefusal, NamesTheRuleOnlyWhereOneIsMissing) {
   EXPECT_THAT(MessageOf(ending), AllOf(HasSubstr("being terminated"), Not(HasSubstr("apiGroups"))));
 }
 
+// Nobody is told to give all Secrets away for one.
+TEST(ApiRefusal, NamesTheRuleOfOneSecretInItsNamespace) {
+  const std::string by_rbac = R"(x is forbidden: User \"m\" cannot get resource \"secrets\" in API group \"\")";
+  EXPECT_THAT(MessageOf(Refuse(403, StatusOf(403, "Forbidden", by_rbac),
+                               CallToGet(Secrets(), "istio-system", "istio-ca-secret"))),
+              HasSubstr("add this rule to a Role of namespace istio-system: {apiGroups: [\"\"], resources: [secrets], "
+                        "resourceNames: [istio-ca-secret], verbs: [get]}"));
+}
+
 TEST(ApiRefusal, NamesTheRuleOfASigner) {
   const auto rule = [](const std::string& signer, const std::string& verb) {
     return absl::StrCat(R"(: {apiGroups: ["certificates.k8s.io"], resources: [signers], resourceNames: [")", signer,

@@ -13,6 +13,7 @@
 #include "ca/identity/join_token_text.h"
 #include "ca/service/certificate_standing.h"
 #include "ca/service/proto_time.h"
+#include "ca/x509/key_request.h"
 #include "test/ca/service/service_fixture.h"
 #include "test/fakes/status_matchers.h"
 
@@ -364,8 +365,8 @@ TEST_F(AdminTest, AuthoritiesAreListedRootsFirstWithTheirLiveLeaves) {
 
 TEST_F(AdminTest, ImportGoesToTheManagerWithAnAbsoluteFolder) {
   std::string seen;
-  context.import_root = [&](const std::string& path, const std::string& actor, const ImportOptions& options) {
-    seen = absl::StrCat(path, " ", actor, " ", options.force, " ", options.renew_unrecorded);
+  context.import_root = [&](const SetFiles& files, const std::string& actor, const ImportOptions& options) {
+    seen = absl::StrCat(files.place(), " ", actor, " ", options.force, " ", options.renew_unrecorded);
     return absl::FailedPreconditionError("1 certificate lives under the present root");
   };
   v1::ImportRootRequest request;
@@ -376,6 +377,46 @@ TEST_F(AdminTest, ImportGoesToTheManagerWithAnAbsoluteFolder) {
   request.set_renew_unrecorded(true);
   EXPECT_THAT(ImportRoot(context, kActor, request), StatusIs(absl::StatusCode::kFailedPrecondition));
   EXPECT_EQ(seen, "/etc/cacerts uid 0 pid 1 1 1");
+}
+
+TEST_F(AdminTest, ImportTakesTheFilesOfASecret) {
+  std::string seen;
+  context.import_root = [&](const SetFiles& files, const std::string&, const ImportOptions&) {
+    seen = absl::StrCat(files.PathOf("ca-key.pem"), " ", *files.Read("ca-key.pem", 100, FileSecrecy::kSecret), " ",
+                        files.Has("tls.key"));
+    return absl::OkStatus();
+  };
+  v1::ImportRootRequest request;
+  v1::ImportedFile& file = *request.add_files();
+  file.set_name("ca-key.pem");
+  file.set_content("its bytes");
+  EXPECT_THAT(ImportRoot(context, kActor, request), StatusIs(kInvalid, HasSubstr("origin")));
+  request.set_origin("secret istio-system/cacerts");
+  EXPECT_THAT(ImportRoot(context, kActor, request), IsOk());
+  EXPECT_EQ(seen, "secret istio-system/cacerts/ca-key.pem its bytes 0");
+  request.set_folder("/etc/cacerts");
+  EXPECT_THAT(ImportRoot(context, kActor, request), StatusIs(kInvalid, HasSubstr("one of them")));
+  request.clear_folder();
+  *request.add_files() = file;
+  EXPECT_THAT(ImportRoot(context, kActor, request), StatusIs(kInvalid, HasSubstr("twice")));
+}
+
+TEST_F(AdminTest, ExportWantsProofOfTheKey) {
+  int calls = 0;
+  context.export_authority = [&](const ExportRequest& request, const std::string&) -> absl::StatusOr<ExportedSet> {
+    ++calls;
+    return absl::FailedPreconditionError(absl::FormatDuration(request.lifetime));
+  };
+  v1::ExportAuthorityRequest request;
+  request.set_csr("a public key");
+  EXPECT_THAT(ExportAuthority(context, kActor, request), StatusIs(kInvalid, HasSubstr("csr: ")));
+  request.set_csr(MakeKeyRequest(*SoftwareKey::Generate(KeyType::kEcP256).value())->bytes());
+  request.mutable_lifetime()->set_seconds(-1);
+  EXPECT_THAT(ExportAuthority(context, kActor, request), StatusIs(kInvalid, HasSubstr("above 0")));
+  EXPECT_EQ(calls, 0);
+  request.mutable_lifetime()->set_seconds(3600);
+  EXPECT_THAT(ExportAuthority(context, kActor, request),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("1h")));
 }
 
 TEST_F(AdminTest, TheBundleIsPemAndSpiffeJson) {

@@ -236,6 +236,14 @@ INSTANTIATE_TEST_SUITE_P(
                     "it is written again by itself"},
         LaggardCase{"AReasonOfANewerServer", With("something-new", [](v1::Laggard&) {}), "drain", ": something-new;",
                     ""},
+        LaggardCase{"ExportedAuthority",
+                    With("exported-authority",
+                         [](v1::Laggard& l) {
+                           l.clear_spiffe_id();
+                           l.set_instance("issuing authority 3fa9c2e1b0d45678");
+                           l.set_detail("what it signed is not known here");
+                         }),
+                    "drain", "issuing authority 3fa9c2e1b0d45678: signs elsewhere under the old root", ""},
         LaggardCase{"WithoutAName", With("live-leaf", [](v1::Laggard& l) { l.clear_spiffe_id(); }), "drain",
                     "(no identity) on n1", ""}),
     [](const auto& info) { return info.param.name; });

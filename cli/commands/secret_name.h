@@ -1,0 +1,24 @@
+// A Secret in Kubernetes as an option names it: NAMESPACE/NAME.
+#ifndef MESHCA_CLI_COMMANDS_SECRET_NAME_H_
+#define MESHCA_CLI_COMMANDS_SECRET_NAME_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace meshca::cli {
+
+// A value. Both names are made of lower-case letters, digits, `-` and `.`.
+struct SecretName {
+  std::string namespace_name;
+  std::string name;
+
+  // A usage error names `option`.
+  static absl::StatusOr<SecretName> Parse(absl::string_view option, const std::string& text);
+  std::string Text() const { return namespace_name + "/" + name; }
+};
+
+}  // namespace meshca::cli
+
+#endif  // MESHCA_CLI_COMMANDS_SECRET_NAME_H_
