@@ -43,8 +43,9 @@ std::string ApiCall::Text() const {
 std::string ApiCall::RbacRule() const {
   const bool is_apply = content_type == kApplyContentType;
   return absl::StrCat("{apiGroups: [\"", resource.group, "\"], resources: [", resource.plural,
-                      subresource.empty() ? "" : "/", subresource, "], verbs: [", is_apply ? "create, " : "", verb,
-                      "]}");
+                      subresource.empty() ? "" : "/", subresource, "], ",
+                      granted_for.empty() ? "" : absl::StrCat("resourceNames: [\"", granted_for, "\"], "), "verbs: [",
+                      is_apply ? "create, " : "", verb, "]}");
 }
 
 ApiCall CallToGet(const Resource& resource, absl::string_view namespace_name, absl::string_view name) {
