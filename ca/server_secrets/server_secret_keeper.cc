@@ -4,15 +4,18 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "ca/base/log.h"
 #include "ca/base/status.h"
 #include "ca/base/utc_text.h"
 #include "ca/kubernetes/api_refusal.h"
+#include "ca/server_secrets/early_pods.h"
 
 namespace meshca {
 namespace {
 
-constexpr size_t kWriteAnswerBytesMax = 4 * 1024 * 1024;
+// 500 pods of 16 KB.
+constexpr size_t kSecretAnswerBytesMax = 8 * 1024 * 1024;
 // A watch of which nothing came for longer is not followed (ListWatchOptions::silence, and some time to notice).
 constexpr absl::Duration kSecretFollowed = absl::Seconds(100);
 // Whoever may write the Secret could fill the log.
@@ -67,6 +70,7 @@ class ServerSecretKeeper::Sink final : public kubernetes::ObjectSink {
     MutexLock lock(keeper_.mutex_);
     there_ = true;
     keeper_.namespace_missing_ = false;
+    if (keeper_.created_ == absl::InfinitePast()) keeper_.created_ = seen.created;
     keeper_.seen_is_new_ |= digest != keeper_.seen_digest_;
     keeper_.ledger_.Seen(kThePlace, digest, keeper_.parts_.clock.SinceBoot());
     keeper_.seen_ = std::move(seen);
@@ -131,11 +135,15 @@ absl::Duration ServerSecretKeeper::Work() {
     if (stopping_ || !listed_ || roots_pem_.empty() || authorities == nullptr) return SerialExecutor::kLook;
     if (LeafIsHeld(Published(unheard), unheard)) held_authority_ = leaf_->authority_id;
   }
-  if (const absl::Status judged = JudgeWhatStands(*authorities); !judged.ok()) {
-    IssueLater(judged);
-    return SerialExecutor::kLook;
+  const absl::Status judged = JudgeWhatStands(*authorities);
+  {
+    MutexLock lock(mutex_);
+    judge_fault_ =
+        judged.ok() ? "" : absl::StrCat("nobody can say whether what stands there is good: ", judged.message());
   }
+  if (!judged.ok()) return SerialExecutor::kLook;
   MakeAndWrite(authorities);
+  LookForEarlyPods();
   MutexLock lock(mutex_);
   return std::clamp(ledger_.NextDue() - parts_.clock.SinceBoot(), absl::ZeroDuration(), SerialExecutor::kLook);
 }
@@ -300,7 +308,7 @@ void ServerSecretKeeper::IssueLater(const absl::Status& why) {
   MutexLock lock(mutex_);
   if (stopping_) return;
   ++failed_;
-  std::string fault = absl::StrCat("its certificate is not made or judged: ", why.message());
+  std::string fault = absl::StrCat("no certificate can be issued for it: ", why.message());
   if (fault != issue_fault_) {
     LogWarning("a server's certificate could not be issued",
                {{"object", instance_}, {"error", std::string(why.message())}});
@@ -318,15 +326,20 @@ void ServerSecretKeeper::Write() {
     call =
         CallToWriteServerSecret(options_.secret, seen_.has_value() ? seen_->type : "", leaf_->ContentWith(roots_pem_));
   }
-  const kubernetes::ApiServer::CallId id =
-      parts_.server.Send(call, kWriteAnswerBytesMax, options_.call_timeout,
-                         [this](const absl::StatusOr<std::string>& answer) { OnWritten(answer.status()); });
+  Send(call, &ServerSecretKeeper::write_,
+       [this](const absl::StatusOr<std::string>& answer) { OnWritten(answer.status()); });
   Wipe(call.body);
+}
+
+void ServerSecretKeeper::Send(const kubernetes::ApiCall& call, UnderWay ServerSecretKeeper::*under_way,
+                              kubernetes::ApiServer::Done done) {
+  const kubernetes::ApiServer::CallId id =
+      parts_.server.Send(call, kSecretAnswerBytesMax, options_.call_timeout, std::move(done));
   bool ends = false;
   {
     MutexLock lock(mutex_);
-    if (!write_.has_value()) return;  // it has ended by now
-    *write_ = id;
+    if (!(this->*under_way).has_value()) return;  // it has ended by now
+    *(this->*under_way) = id;
     ends = stopping_;
   }
   if (ends) parts_.server.Cancel(id);
@@ -365,6 +378,37 @@ std::string ServerSecretKeeper::FaultOfWrite(const absl::Status& status) const {
   return std::string(status.message());
 }
 
+// No pod becomes one that was started too early: once there is none, nobody has to look again.
+void ServerSecretKeeper::LookForEarlyPods() {
+  absl::Time created;
+  {
+    MutexLock lock(mutex_);
+    const absl::Duration now = parts_.clock.SinceBoot();
+    if (stopping_ || look_.has_value() || options_.pods.empty() || now < look_at_) return;
+    if (created_ == absl::InfinitePast()) return;
+    created = created_;
+    look_at_ = now + options_.early_every;
+    look_.emplace();
+  }
+  Send(CallToListPods(options_.secret.namespace_name, options_.pods), &ServerSecretKeeper::look_,
+       [this, created](const absl::StatusOr<std::string>& list) { OnPods(list, created); });
+}
+
+void ServerSecretKeeper::OnPods(const absl::StatusOr<std::string>& list, absl::Time created) {
+  const absl::StatusOr<std::vector<std::string>> early = list.ok() ? StartedBefore(*list, created) : list.status();
+  MutexLock lock(mutex_);
+  if (early.ok()) {
+    if (!early->empty() && *early != early_) {
+      LogWarning("what was started before its Secret was there has to be restarted",
+                 {{"object", instance_}, {"pods_of", absl::StrJoin(*early, " ")}});
+    }
+    early_ = *early;
+    if (early_.empty()) look_at_ = absl::InfiniteDuration();
+  }
+  look_.reset();
+  ended_.NotifyAll();
+}
+
 absl::Duration ServerSecretKeeper::Unheard() const {
   const absl::Duration age = watch_ == nullptr ? absl::InfiniteDuration() : watch_->Age();
   // A watch that is well is silent for a minute. Of what a dead one has not told, nothing counts that ran out since
@@ -381,7 +425,8 @@ bool ServerSecretKeeper::LeafIsHeld(const Publication& one, absl::Duration unhea
 }
 
 std::string ServerSecretKeeper::FaultOf(const Publication& one) const {
-  return one.fault.empty() ? issue_fault_ : one.fault;
+  if (!one.fault.empty()) return one.fault;
+  return issue_fault_.empty() ? judge_fault_ : issue_fault_;
 }
 
 std::vector<SubscriberRecord> ServerSecretKeeper::List() const {
@@ -442,6 +487,7 @@ ServerSecretStatus ServerSecretKeeper::Status() const {
     status.renews = leaf_->RenewAt();
     status.serial = leaf_->leaf.serial_hex();
   }
+  status.early = early_;
   status.issued = issued_;
   status.written = written_;
   status.failed = failed_;
@@ -449,17 +495,18 @@ ServerSecretStatus ServerSecretKeeper::Status() const {
 }
 
 void ServerSecretKeeper::Shutdown() {
-  std::optional<kubernetes::ApiServer::CallId> under_way;
+  std::vector<kubernetes::ApiServer::CallId> under_way;
   {
     MutexLock lock(mutex_);
     stopping_ = true;
-    if (write_.has_value()) under_way = *write_;
+    if (write_.has_value() && write_->has_value()) under_way.push_back(**write_);
+    if (look_.has_value() && look_->has_value()) under_way.push_back(**look_);
   }
-  if (under_way.has_value()) parts_.server.Cancel(*under_way);
+  for (const kubernetes::ApiServer::CallId call : under_way) parts_.server.Cancel(call);
   executor_.Shutdown();
   if (watch_ != nullptr) watch_->Stop();
   MutexLock lock(mutex_);
-  while (write_.has_value() || issuing_) ended_.Wait(mutex_);
+  while (write_.has_value() || look_.has_value() || issuing_) ended_.Wait(mutex_);
 }
 
 }  // namespace meshca

@@ -31,7 +31,7 @@ namespace meshca {
 
 struct ServerSecretOptions {
   ServerSecretName secret;
-  std::string service_account;  // of the secret's namespace: whose pods read it
+  std::string pods;  // labels of the pods that read it ("app=istiod"): those that started too early are named; "": none
   ServerNames names;
   KeyType key_type = KeyType::kEcP256;
   PublicationOptions publication;
@@ -41,6 +41,8 @@ struct ServerSecretOptions {
   absl::Duration retry_last = absl::Seconds(30);
   // How often the inventory is asked whether the certificate was revoked.
   absl::Duration record_every = absl::Minutes(1);
+  // How often pods that were started before the Secret was there are looked for again, until there are none.
+  absl::Duration early_every = absl::Minutes(1);
 };
 
 struct ServerSecretStatus {
@@ -54,6 +56,8 @@ struct ServerSecretStatus {
   absl::Time expires = absl::InfinitePast();      // the certificate that is to stand there; InfinitePast: there is none
   absl::Time renews = absl::InfinitePast();
   std::string serial;  // hex, of that certificate
+  // What was started before the Secret was there and still runs, as `kubectl rollout restart` takes it.
+  std::vector<std::string> early;
   // Since the start.
   uint64_t issued = 0;
   uint64_t written = 0;
@@ -115,6 +119,14 @@ class ServerSecretKeeper final : public EvidenceSource {
   void IssueLater(const absl::Status& why);
   void Write();
   void OnWritten(const absl::Status& status);
+  void LookForEarlyPods();
+  void OnPods(const absl::StatusOr<std::string>& list, absl::Time created);
+
+  // A call that is under way; its id is there once it was sent.
+  using UnderWay = std::optional<std::optional<kubernetes::ApiServer::CallId>>;
+  // Sends `call`, which one of the two members stands for; `done` resets that, on the client's thread.
+  void Send(const kubernetes::ApiCall& call, UnderWay ServerSecretKeeper::*under_way, kubernetes::ApiServer::Done done);
+
   std::string FaultOfWrite(const absl::Status& status) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // What is known of the watch is as old as this; zero where it is followed.
@@ -144,7 +156,13 @@ class ServerSecretKeeper final : public EvidenceSource {
   std::string held_authority_ ABSL_GUARDED_BY(mutex_);        // that signed the leaf which all readers have
   bool issuing_ ABSL_GUARDED_BY(mutex_) = false;              // in the pipeline, or on its way from there
   std::string issue_fault_ ABSL_GUARDED_BY(mutex_);
-  std::optional<std::optional<kubernetes::ApiServer::CallId>> write_ ABSL_GUARDED_BY(mutex_);  // that is under way
+  std::string judge_fault_ ABSL_GUARDED_BY(mutex_);  // of the last round
+  UnderWay write_ ABSL_GUARDED_BY(mutex_);
+  UnderWay look_ ABSL_GUARDED_BY(mutex_);  // for early pods
+  // The Secret is there since then, though somebody may have deleted it since; InfinitePast: it is not known.
+  absl::Time created_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
+  std::vector<std::string> early_ ABSL_GUARDED_BY(mutex_);
+  absl::Duration look_at_ ABSL_GUARDED_BY(mutex_) = absl::ZeroDuration();  // since boot: for early pods
   uint64_t issued_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t written_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t failed_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -1,4 +1,4 @@
-// A Kubernetes API server of namespaces, ConfigMaps and Secrets alone: lists, watches and applies.
+// A Kubernetes API server of namespaces, ConfigMaps, Secrets and pods alone: lists, watches and applies.
 #ifndef MESHCA_TEST_CA_PUBLISHING_SMALL_CLUSTER_H_
 #define MESHCA_TEST_CA_PUBLISHING_SMALL_CLUSTER_H_
 
@@ -49,6 +49,7 @@ class SmallCluster {
   }
   // "NAMESPACE/NAME" is `json` from now on, which begins with {"metadata":{
   void SetSecret(const std::string& key, const std::string& json) { Set("secrets", key, json); }
+  void SetPod(const std::string& name, const std::string& json) { Set("pods", name, json); }
   void Delete(const std::string& resource, const std::string& key) {
     MutexLock lock(mutex_);
     Kind& kind = kinds_[resource];
@@ -137,6 +138,7 @@ class SmallCluster {
       const std::string target = std::vector<std::string>(absl::StrSplit(head, ' '))[1];
       const std::string resource = absl::StrContains(target, "configmaps") ? "configmaps"
                                    : absl::StrContains(target, "/secrets") ? "secrets"
+                                   : absl::StrContains(target, "/pods")    ? "pods"
                                                                            : "namespaces";
       // Of the core group it serves v1 alone.
       if (!absl::StrContains(target, "/api/v1/") || broken_) {
@@ -205,7 +207,7 @@ class SmallCluster {
   std::atomic<bool> broken_ = false;
   Mutex mutex_;
   CondVar changed_;
-  std::map<std::string, Kind> kinds_ = {{"configmaps", {}}, {"namespaces", {}}, {"secrets", {}}};
+  std::map<std::string, Kind> kinds_ = {{"configmaps", {}}, {"namespaces", {}}, {"pods", {}}, {"secrets", {}}};
   std::map<std::string, std::string> contents_ ABSL_GUARDED_BY(mutex_);
   std::string refusal_ ABSL_GUARDED_BY(mutex_);
   std::string read_refusal_ ABSL_GUARDED_BY(mutex_);

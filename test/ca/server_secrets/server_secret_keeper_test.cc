@@ -37,7 +37,7 @@ class ServerSecretKeeperTest : public testing::Test {
     server_ = cluster_.Connect();
     ServerSecretOptions options;
     options.secret = {"istio-system", "istiod-tls"};
-    options.service_account = "istiod";
+    options.pods = pods_;
     options.names = IstiodNames();
     keeper_ = std::make_unique<ServerSecretKeeper>(
         std::move(options),
@@ -104,6 +104,7 @@ class ServerSecretKeeperTest : public testing::Test {
   }
 
   const CertificateProfile profile_;
+  std::string pods_;
   SmallCluster cluster_;
   FakeClock clock_;
   ScriptedStore store_;
@@ -409,13 +410,13 @@ TEST_F(ServerSecretKeeperTest, WhileTheInventoryIsAwayNothingIsDecided) {
   away.SetAway(true);
   StartOn(away);
   ASSERT_TRUE(Await([](const ServerSecretStatus& status) {
-    return status.fault == "its certificate is not made or judged: the database is away";
+    return status.fault == "nobody can say whether what stands there is good: the database is away";
   }));
   away.SetAway(false);
-  ASSERT_TRUE(AwaitShown());
+  ASSERT_TRUE(
+      Await([](const ServerSecretStatus& status) { return status.listed && !status.behind && status.fault.empty(); }));
   EXPECT_THAT(store_.records(), SizeIs(1)) << "it stayed";
   EXPECT_EQ(cluster_.applies(), 1);
-  EXPECT_EQ(keeper_->Status().fault, "");
   Stop();
 }
 
@@ -447,6 +448,24 @@ TEST_F(ServerSecretKeeperTest, WhatCannotBeIssuedIsNamed) {
   ASSERT_TRUE(Await([this](const ServerSecretStatus& status) {
     Pass(absl::Seconds(1));
     return !status.behind;
+  }));
+}
+
+TEST_F(ServerSecretKeeperTest, NamesPodsThatStartedBeforeItWasThereUntilTheyAreRestarted) {
+  const auto pod = [](const std::string& started) {
+    return absl::StrCat(R"({"metadata":{"name":"istiod-5d8f-a","labels":{"pod-template-hash":"5d8f"},)",
+                        R"("ownerReferences":[{"kind":"ReplicaSet","name":"istiod-5d8f"}]},)",
+                        R"("status":{"containerStatuses":[{"state":{"running":{"startedAt":")", started, R"("}}}]}})");
+  };
+  pods_ = "app=istiod";
+  cluster_.SetPod("istiod", pod("2026-01-02T03:04:04Z"));
+  Start();
+  ASSERT_TRUE(Await([](const ServerSecretStatus& status) { return !status.early.empty(); }));
+  EXPECT_THAT(keeper_->Status().early, testing::ElementsAre("deployment/istiod"));
+  cluster_.SetPod("istiod", pod("2026-01-02T03:04:06Z"));
+  ASSERT_TRUE(Await([this](const ServerSecretStatus& status) {
+    Pass(absl::Seconds(10));
+    return status.early.empty();
   }));
 }
 
