@@ -127,11 +127,17 @@ absl::Status CheckOrigin(const Inventory& inventory, const Origin& origin, const
           absl::StrCat("ask with a token of an issuer that is, or ", JoinAgain(shown.spiffe_id)));
     }
     case OriginKind::kPod: return CheckPod(origin, record.issued_at, shown, trusted_origins);
-    // A token is spent by its first use, and what an operator or meshca itself gave has nothing behind it that could go
-    // away. These end by revocation.
+    // Its key lies where others may read it, and meshca replaces it by itself: whoever shows it has no business here.
+    case OriginKind::kPublished:
+      return WithReason(
+          absl::PermissionDeniedError(absl::StrCat("client certificate ", shown.serial, " of ", shown.spiffe_id.uri(),
+                                                   ": meshca publishes it and renews it by itself; nobody else does by "
+                                                   "showing it: ask with a credential of your own")),
+          kCertificatePublished);
+    // A token is spent by its first use, and what an operator gave has nothing behind it that could go away. These end
+    // by revocation.
     case OriginKind::kJoinToken:
     case OriginKind::kOperator:
-    case OriginKind::kPublished:
     case OriginKind::kUnknown: break;
   }
   return absl::OkStatus();

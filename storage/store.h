@@ -41,6 +41,7 @@ inline constexpr char kEntryGone[] = "ENTRY_GONE";
 inline constexpr char kCertificateNotRecorded[] = "CERTIFICATE_NOT_RECORDED";
 inline constexpr char kCertificateRevoked[] = "CERTIFICATE_REVOKED";
 inline constexpr char kCertificateOriginGone[] = "CERTIFICATE_ORIGIN_GONE";
+inline constexpr char kCertificatePublished[] = "CERTIFICATE_PUBLISHED";
 inline constexpr char kKeyRevoked[] = "KEY_REVOKED";
 
 // Reasons that concern nodes and their agents, beside kNodeBanned (node_store.h); issuance_store.h and node_store.h say

@@ -48,6 +48,7 @@ const std::vector<Layer>& Layers() {
       {"ca/kubernetes", {"ca/authn"}},
       {"ca/publishing", {"ca/kubernetes", "ca/subscribers"}},
       {"ca/pod_certificates", {"ca/kubernetes", "ca/issuance"}},
+      {"ca/server_secrets", {"ca/publishing", "ca/issuance"}},
       {"ca/rpc/client", {"ca/base", "proto"}},
       {"ca/rpc", {"ca/base", "proto"}},  // the messages of health and reflection
       {"ca/edge", {"ca/rpc", "ca/authn"}},
@@ -55,7 +56,8 @@ const std::vector<Layer>& Layers() {
       {"storage", {"ca/issuance"}},
       {"sds", {"ca/edge", "ca/subscribers", "proto"}},
       {"cli/terminal", {"ca/base"}},
-      {"cli/config", {"ca/authn", "ca/issuance", "ca/publishing", "ca/pod_certificates", "proto"}},
+      {"cli/config", {"ca/authn", "ca/issuance", "ca/publishing", "ca/pod_certificates",
+                      "ca/server_secrets", "proto"}},
       {"cli/client", {"cli/terminal", "ca/rpc/client", "ca/issuance", "proto"}},
       {"cli/agent", {"cli/client", "sds"}},
       {"cli/rotation", {"cli/terminal", "ca/service"}},

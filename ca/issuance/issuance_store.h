@@ -121,10 +121,11 @@ class IssuanceStore {
   // nothing. What Append judges of IssuanceRecord::presented is the same.
   // Unauthenticated: CERTIFICATE_NOT_RECORDED (this CA has no record of it, or one of another certificate with its
   // serial number, or for another ID), CERTIFICATE_REVOKED (it, or what it was renewed from). PermissionDenied
-  // (CERTIFICATE_ORIGIN_GONE): what gave the right is there no more; names it. For the certificate of a node's agent,
-  // and of a workload that got it through one: Unauthenticated (NODE_REPLACED: another machine has the node's name now;
-  // NODE_UNKNOWN: the node was forgotten), PermissionDenied (NODE_BANNED). Where `shown.may_be_unrecorded` and no
-  // record has its serial number, the answer is an empty record with the ID alone.
+  // (CERTIFICATE_ORIGIN_GONE): what gave the right is there no more; names it. The same (CERTIFICATE_PUBLISHED): meshca
+  // publishes the certificate with its key and renews it by itself (OriginKind::kPublished). For the certificate of a
+  // node's agent, and of a workload that got it through one: Unauthenticated (NODE_REPLACED: another machine has the
+  // node's name now; NODE_UNKNOWN: the node was forgotten), PermissionDenied (NODE_BANNED). Where
+  // `shown.may_be_unrecorded` and no record has its serial number, the answer is an empty record with the ID alone.
   virtual absl::StatusOr<IssuanceRecord> JudgePresented(
       const PresentedCertificate& shown, const std::shared_ptr<const TrustedOrigins>& trusted_origins) = 0;
   // Records in the store, pruned ones not counted.

@@ -45,11 +45,9 @@ std::string ApiCall::Text() const {
 std::string ApiCall::RbacRule() const {
   if (!path.empty()) return absl::StrCat("{nonResourceURLs: [\"", path, "\"], verbs: [", verb, "]}");
   const bool is_apply = content_type == kApplyContentType;
-  // Nobody is given all Secrets of a namespace for one of them.
-  const bool is_secret = resource.group.empty() && resource.plural == "secrets" && !name.empty() && !is_apply;
   return absl::StrCat("{apiGroups: [\"", resource.group, "\"], resources: [", resource.plural,
-                      subresource.empty() ? "" : "/", subresource,
-                      is_secret ? absl::StrCat("], resourceNames: [", name) : "", "], verbs: [",
+                      subresource.empty() ? "" : "/", subresource, "], ",
+                      granted_for.empty() ? "" : absl::StrCat("resourceNames: [\"", granted_for, "\"], "), "verbs: [",
                       is_apply ? "create, " : "", verb, "]}");
 }
 

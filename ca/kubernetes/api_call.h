@@ -24,6 +24,9 @@ struct ApiCall {
   std::string content_type;  // of `body`; "": application/json
   // The body holds a key or a token. The API server's own words, which may quote the body, are then left out of errors.
   bool body_is_secret = false;
+  // The name of the one object for which a Role of the namespace gives the right; "": the ClusterRole gives it for all.
+  // For the advice where it is missing: nobody is to be told to open all Secrets of a cluster.
+  std::string granted_for;
 
   // The method of HTTP that the verb stands for.
   const char* Method() const;
@@ -31,8 +34,8 @@ struct ApiCall {
   std::string Target() const;
   // "create tokenreviews.authentication.k8s.io", "update pods/status web-1 in namespace web": for errors.
   std::string Text() const;
-  // "{apiGroups: [\"\"], resources: [pods/status], verbs: [update]}": the rule of a role that allows the call. An apply
-  // needs `create` too, where the object is not there yet. Of a Secret it is for that one alone.
+  // "{apiGroups: [\"\"], resources: [pods/status], verbs: [update]}": the rule of a role that allows the call, for one
+  // object where it is granted for one. An apply needs `create` too, where the object is not there yet.
   std::string RbacRule() const;
 };
 

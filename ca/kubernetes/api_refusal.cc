@@ -23,6 +23,7 @@ constexpr size_t kWordsShown = 512;
 // Of a reason or a cause: CamelCase words, all of them short.
 constexpr size_t kReasonBytesMax = 64;
 constexpr char kRuleMissing[] = "; add this rule to the ClusterRole of meshca: ";
+constexpr char kRuleMissingInNamespace[] = "; add this rule to a Role in namespace ";
 
 struct StatusObject {
   bool is_status = false;  // else it is something else, such as a proxy's page
@@ -100,10 +101,8 @@ std::string Advice(int status, const ApiCall& call, const StatusObject& object) 
     if (const std::string rule = SignerRule(object.message); !rule.empty()) return absl::StrCat(kRuleMissing, rule);
   }
   if (status == 403 && object.cause != "NamespaceTerminating" && IsByRbac(object)) {
-    // A Secret is read by whoever runs a command, in one namespace, and not by the server.
-    const bool is_secret = call.resource.plural == "secrets" && !call.namespace_name.empty();
-    const std::string role = absl::StrCat("; add this rule to a Role of namespace ", call.namespace_name, ": ");
-    return absl::StrCat(is_secret ? role : kRuleMissing, call.RbacRule());
+    if (call.granted_for.empty()) return absl::StrCat(kRuleMissing, call.RbacRule());
+    return absl::StrCat(kRuleMissingInNamespace, call.namespace_name, ": ", call.RbacRule());
   }
   // Of an object that is missing the API server says so by a Status; of an API that it does not serve, by a page.
   if (status == 404 && !object.is_status) {

@@ -205,6 +205,7 @@ absl::Status ListWatch::StreamAndWait(const std::string& verb, const std::string
   call.resource = options_.resource;
   call.namespace_name = options_.namespace_name;
   call.query = query;
+  call.granted_for = options_.granted_for;
   std::optional<absl::Status> ended;
   ApiServer::Streamed streamed;
   streamed.on_begin = std::move(begun);

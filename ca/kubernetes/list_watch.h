@@ -43,6 +43,7 @@ struct ListWatchOptions {
   std::string namespace_name;      // "": all namespaces, or of a resource that has none
   std::string field_selector;      // "spec.signerName=meshca.io/workload"; "": all
   std::string label_selector;      // "istio.io/config=true"; "": all
+  std::string granted_for;         // ApiCall::granted_for
   std::vector<std::string> paths;  // what of each object is told (FieldPicker)
   int page = 500;                  // objects asked for at once
   absl::Duration connect_timeout = absl::Seconds(10);

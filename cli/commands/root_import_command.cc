@@ -75,9 +75,9 @@ absl::StatusOr<kubernetes::SecretData> ReadSecret(const SecretName& name, const 
   MESHCA_ASSIGN_OR_RETURN(kubernetes::ApiServerOptions options, ApiServerFor(kubeconfig));
   MESHCA_ASSIGN_OR_RETURN(const std::unique_ptr<kubernetes::ApiServer> server,
                           kubernetes::ApiServer::Create(std::move(options)));
-  absl::StatusOr<std::string> answer =
-      server->Call(kubernetes::CallToGet(kubernetes::Secrets(), name.namespace_name, name.name),
-                   kubernetes::kSecretAnswerBytesMax, kApiServerTimeout);
+  kubernetes::ApiCall call = kubernetes::CallToGet(kubernetes::Secrets(), name.namespace_name, name.name);
+  call.granted_for = name.name;  // nobody is given all Secrets of a namespace for one of them
+  absl::StatusOr<std::string> answer = server->Call(call, kubernetes::kSecretAnswerBytesMax, kApiServerTimeout);
   MESHCA_RETURN_IF_ERROR(answer.status());
   const SecretBytes json(*std::move(answer));
   absl::StatusOr<kubernetes::SecretData> data = kubernetes::ReadSecretData(json.reveal());

@@ -36,6 +36,12 @@ absl::StatusOr<ServiceAccountTemplate> ToAccountTemplate(const v1::Config& confi
   return parsed;
 }
 
+// BoringSSL, which Envoy is built with, verifies no Ed25519 unless it is told to.
+KeyType ServerKeyType(const v1::Config& config) {
+  const KeyType type = ToKeyType(config.leaf().key_type());
+  return type == KeyType::kEd25519 ? KeyType::kEcP256 : type;
+}
+
 }  // namespace
 
 bool ServesKubernetes(const Origins& origins) {
@@ -87,6 +93,33 @@ absl::StatusOr<std::optional<PodSignerOptions>> ToPodSigner(const v1::Config& co
                           .spiffe_id = std::move(spiffe_id),
                           .profile = PodCertificateProfile(profile),
                           .without_policy = kubernetes.signer_without_policy()};
+}
+
+absl::StatusOr<std::vector<ServerSecretOptions>> ToServerSecrets(const v1::Config& config) {
+  MESHCA_ASSIGN_OR_RETURN(const ServiceAccountTemplate spiffe_id, ToAccountTemplate(config));
+  const v1::Kubernetes& kubernetes = config.kubernetes();
+  std::vector<ServerSecretOptions> all;
+  for (int i = 0; i < kubernetes.server_secrets_size(); ++i) {
+    const v1::ServerSecret& secret = kubernetes.server_secrets(i);
+    ServerSecretOptions& options = all.emplace_back();
+    options.secret = {secret.namespace_(), secret.name()};
+    options.pods = secret.pods();
+    absl::StatusOr<SpiffeId> id = spiffe_id.IdOf({secret.namespace_(), secret.service_account()});
+    if (!id.ok()) return Annotate(id.status(), absl::StrCat("kubernetes.server_secrets[", i, "].service_account"));
+    options.names.spiffe_id = *std::move(id);
+    for (const std::string& name : secret.dns_names()) options.names.dns_names.push_back(absl::AsciiStrToLower(name));
+    std::sort(options.names.dns_names.begin(), options.names.dns_names.end());
+    options.key_type = ServerKeyType(config);
+    options.publication.mount_delay = ToDuration(kubernetes.mount_delay());
+  }
+  return all;
+}
+
+absl::StatusOr<CertificateProfile> ToServerSecretProfile(const v1::Config& config) {
+  MESHCA_ASSIGN_OR_RETURN(CertificateProfile profile, ToProfile(config.leaf()));
+  // leaf.key_types says which keys others may bring; these are made here.
+  profile.key_types = {ServerKeyType(config)};
+  return profile;
 }
 
 std::vector<std::string> KubernetesWarnings(const v1::Config& config) {

@@ -11,6 +11,7 @@
 #include "ca/kubernetes/api_server_options.h"
 #include "ca/pod_certificates/pod_certificate_signer.h"
 #include "ca/publishing/publisher.h"
+#include "ca/server_secrets/server_secret_keeper.h"
 #include "cli/config/value_origin.h"
 #include "meshca/config/v1/config.pb.h"
 
@@ -30,6 +31,11 @@ absl::StatusOr<ServiceAccountOptions> ToServiceAccounts(const v1::Config& config
 // What the signer of PodCertificateRequests goes by; nothing: there is none. Errors of what `config` is made of, which
 // has passed Validate.
 absl::StatusOr<std::optional<PodSignerOptions>> ToPodSigner(const v1::Config& config);
+
+// The Secrets with servers' certificates, and what those may be like. InvalidArgument names the element: a service
+// account that has no SPIFFE ID.
+absl::StatusOr<std::vector<ServerSecretOptions>> ToServerSecrets(const v1::Config& config);
+absl::StatusOr<CertificateProfile> ToServerSecretProfile(const v1::Config& config);
 
 // What in a valid configuration will not do what somebody may expect of it, a sentence each.
 std::vector<std::string> KubernetesWarnings(const v1::Config& config);

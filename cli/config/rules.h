@@ -23,6 +23,7 @@ class Rules {
     if (!status.ok()) Fault(key, status.message());
   }
   Origin OriginOf(const std::string& key) const;
+  size_t faults() const { return faults_.size(); }
 
  private:
   const Origins& origins_;

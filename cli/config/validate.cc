@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "ca/authn/claim_template.h"
 #include "ca/authn/fetch_url.h"
@@ -134,6 +136,63 @@ void CheckTrustBundleName(const v1::RootsTrustBundle& bundle, Rules& rules) {
                            bundle.signer_name(), " has to"));
 }
 
+// RFC 1123, as Kubernetes has it of names: a label of at most 63 characters, or several with dots between, at most 253
+// in all.
+bool IsObjectName(absl::string_view name, bool with_dots) {
+  if (name.size() > (with_dots ? 253 : 63) || (!with_dots && absl::StrContains(name, "."))) return false;
+  for (const absl::string_view label : absl::StrSplit(name, '.')) {
+    const auto fits = [](char c) {
+      return absl::ascii_islower(static_cast<unsigned char>(c)) || absl::ascii_isdigit(static_cast<unsigned char>(c)) ||
+             c == '-';
+    };
+    if (label.empty() || !std::all_of(label.begin(), label.end(), fits)) return false;
+    if (label.front() == '-' || label.back() == '-') return false;
+  }
+  return true;
+}
+
+void CheckServerSecret(const v1::ServerSecret& secret, const std::string& path, Rules& rules) {
+  const auto check_name = [&](const std::string& key, const std::string& name, bool with_dots,
+                              absl::string_view example) {
+    if (IsObjectName(name, with_dots)) return;
+    rules.Fault(absl::StrCat(path, ".", key),
+                absl::StrCat("expects a name of Kubernetes such as ", example, ", not \"", name, "\""));
+  };
+  check_name("namespace", secret.namespace_(), false, "istio-system");
+  check_name("name", secret.name(), true, "istiod-tls");
+  check_name("service_account", secret.service_account(), true, "istiod");
+  const std::string dns_names = path + ".dns_names";
+  if (secret.dns_names().empty()) {
+    rules.Fault(dns_names, "is empty; name what clients call the server, such as istiod.istio-system.svc");
+  }
+  if (const size_t most = CertificateProfile().dns_names_max; static_cast<size_t>(secret.dns_names_size()) > most) {
+    rules.Fault(dns_names, absl::StrCat("has ", secret.dns_names_size(), " names; at most ", most, " are given"));
+  }
+  std::set<std::string> seen;
+  for (const std::string& name : secret.dns_names()) {
+    rules.Check(dns_names, CheckDnsName(name));
+    if (!seen.insert(absl::AsciiStrToLower(name)).second) {
+      rules.Fault(dns_names, absl::StrCat("has ", name, " twice"));
+    }
+  }
+}
+
+void CheckServerSecrets(const v1::Config& values, Rules& rules) {
+  std::set<std::pair<std::string, std::string>> seen;
+  const v1::Kubernetes& kubernetes = values.kubernetes();
+  const size_t faults = rules.faults();
+  for (int i = 0; i < kubernetes.server_secrets_size(); ++i) {
+    const v1::ServerSecret& secret = kubernetes.server_secrets(i);
+    const std::string path = absl::StrCat("kubernetes.server_secrets[", i, "]");
+    CheckServerSecret(secret, path, rules);
+    if (!seen.emplace(secret.namespace_(), secret.name()).second) {
+      rules.Fault(path + ".name",
+                  absl::StrCat("Secret ", secret.namespace_(), "/", secret.name(), " stands in the list before"));
+    }
+  }
+  if (rules.faults() == faults) rules.Check("kubernetes", ToServerSecrets(values).status());
+}
+
 }  // namespace
 
 void CheckSockets(const ResolvedConfig& config, Faults& faults) {
@@ -158,6 +217,7 @@ absl::Status Validate(const ResolvedConfig& config) {
   if (ServesKubernetes(config.origins) && trust_domain.ok()) {
     rules.Check("kubernetes", ToServiceAccounts(values).status());
     CheckTrustBundleName(values.kubernetes().cluster_trust_bundle(), rules);
+    CheckServerSecrets(values, rules);
   }
   CheckSigner(values.kubernetes().signer(), rules);
   return faults.ToStatus();

@@ -4,9 +4,12 @@
 #include <iterator>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "ca/base/counted.h"
 #include "ca/base/status.h"
+#include "ca/base/utc_text.h"
 #include "cli/config/convert_kubernetes.h"
 
 namespace meshca::cli {
@@ -89,6 +92,48 @@ CheckedFact FactOf(const PublisherStatus& status) {
   return fact;
 }
 
+// istiod looks for its certificate once, when it starts.
+CheckedFact WithEarlyPods(const ServerSecretStatus& status, CheckedFact fact) {
+  if (status.early.empty()) return fact;
+  fact.state = State::kWarning;
+  absl::StrAppend(&fact.detail,
+                  "; started before it was there, and may serve no TLS: ", absl::StrJoin(status.early, ", "));
+  std::vector<std::string> commands;
+  for (const std::string& one : status.early) {
+    const bool alone = absl::StartsWith(one, "pod/");
+    commands.push_back(
+        absl::StrCat("kubectl -n ", status.secret.namespace_name, alone ? " delete " : " rollout restart ", one));
+  }
+  fact.mend = absl::StrJoin(commands, "; ");
+  return fact;
+}
+
+CheckedFact FactOf(const ServerSecretStatus& status) {
+  CheckedFact fact{absl::StrCat("published ", status.secret.Text()), State::kOk, "", ""};
+  if (!status.watching.ok()) {
+    // By a Secret that was never read nobody is served, and nobody knows until when.
+    fact.state = !status.listed || status.age > kOld ? State::kFailed : State::kWarning;
+    fact.detail = absl::StrCat("not followed at the moment: ", status.watching.message());
+    fact.mend = "mend what it names; it is tried again and again, and what was known goes on counting";
+  } else if (!status.listed) {
+    fact.state = State::kWarning;
+    fact.detail = "it is still being listed";
+    fact.mend = "wait; where it stays so, see whether the API server answers";
+  } else if (status.behind) {
+    fact.state = State::kWarning;
+    fact.detail = absl::StrCat("does not show what it is to", status.fault.empty() ? "" : ": ", status.fault);
+    fact.mend = status.fault.empty() ? "wait; it is being written" : "mend what it names; it is tried again and again";
+  } else {
+    fact.detail = absl::StrCat("certificate ", status.serial, " until ", UtcText(status.expires), ", replaced at ",
+                               UtcText(status.renews));
+    if (status.fault.empty()) return WithEarlyPods(status, std::move(fact));
+    fact.state = State::kWarning;
+    absl::StrAppend(&fact.detail, "; ", status.fault);
+    fact.mend = "mend what it names; it is tried again and again";
+  }
+  return fact;
+}
+
 CheckedFact FactOfAdmission(std::string name, const absl::Status& admission) {
   CheckedFact fact{std::move(name), State::kWarning,
                    absl::StrCat("no PodCertificateRequest is answered: ", admission.message()),
@@ -161,23 +206,47 @@ absl::Status KubernetesSide::AddSigner(const config::v1::Config& config, const S
   return absl::OkStatus();
 }
 
+absl::Status KubernetesSide::AddServerSecrets(const config::v1::Config& config, const Signing& signing,
+                                              const JudgedClock& clock, EntropySource& entropy) {
+  MESHCA_ASSIGN_OR_RETURN(std::vector<ServerSecretOptions> all, config::ToServerSecrets(config));
+  if (all.empty()) return absl::OkStatus();
+  MESHCA_ASSIGN_OR_RETURN(CertificateProfile profile, config::ToServerSecretProfile(config));
+  PipelineOptions pipeline;
+  pipeline.threads = 1;
+  pipeline.policy = &signing.policy;
+  secrets_pipeline_ = std::make_unique<IssuancePipeline>(std::move(profile), pipeline, signing.authorities,
+                                                         signing.store, clock, signing.serials);
+  for (ServerSecretOptions& one : all) {
+    secrets_.push_back(std::make_unique<ServerSecretKeeper>(
+        std::move(one), ServerSecretKeeper::Parts{cluster_->api_server(), signing.authorities, signing.store,
+                                                  *secrets_pipeline_, clock, entropy}));
+  }
+  return absl::OkStatus();
+}
+
 KubernetesSide::~KubernetesSide() { Shutdown(); }
 
 void KubernetesSide::Start() {
   for (const auto& publisher : publishers_) publisher->Start();
   if (signer_ != nullptr) signer_->Start();
+  for (const auto& secret : secrets_) secret->Start();
 }
 
 void KubernetesSide::OnAuthorities(const AuthoritySnapshot& snapshot) {
   if (snapshot.bundle == nullptr) return;
   const std::string pem = RootsPem(*snapshot.bundle);
   for (const auto& publisher : publishers_) publisher->SetRoots(snapshot.bundle->sequence_number, pem);
+  for (const auto& secret : secrets_) secret->SetRoots(snapshot.bundle->sequence_number, pem);
 }
 
 std::vector<SubscriberRecord> KubernetesSide::List() const {
   std::vector<SubscriberRecord> all;
   for (const auto& publisher : publishers_) {
     std::vector<SubscriberRecord> some = publisher->List();
+    std::move(some.begin(), some.end(), std::back_inserter(all));
+  }
+  for (const auto& secret : secrets_) {
+    std::vector<SubscriberRecord> some = secret->List();
     std::move(some.begin(), some.end(), std::back_inserter(all));
   }
   return all;
@@ -189,6 +258,12 @@ std::vector<PublisherStatus> KubernetesSide::Published() const {
   return all;
 }
 
+std::vector<ServerSecretStatus> KubernetesSide::ServerSecrets() const {
+  std::vector<ServerSecretStatus> all;
+  for (const auto& secret : secrets_) all.push_back(secret->Status());
+  return all;
+}
+
 std::optional<PodSignerStatus> KubernetesSide::Signer() const {
   if (signer_ == nullptr) return std::nullopt;
   return signer_->Status();
@@ -197,6 +272,7 @@ std::optional<PodSignerStatus> KubernetesSide::Signer() const {
 std::vector<CheckedFact> KubernetesSide::Check() const {
   std::vector<CheckedFact> facts = {FactOf(Report())};
   for (const PublisherStatus& status : Published()) facts.push_back(FactOf(status));
+  for (const ServerSecretStatus& status : ServerSecrets()) facts.push_back(FactOf(status));
   if (const std::optional<PodSignerStatus> signer = Signer())
     facts.push_back(FactOf(*signer, cluster_->pods().LastError()));
   return facts;
@@ -206,6 +282,8 @@ void KubernetesSide::Shutdown() {
   for (const auto& publisher : publishers_) publisher->Shutdown();
   if (signer_ != nullptr) signer_->Shutdown();
   if (signer_pipeline_ != nullptr) signer_pipeline_->Shutdown();
+  for (const auto& secret : secrets_) secret->Shutdown();
+  if (secrets_pipeline_ != nullptr) secrets_pipeline_->Shutdown();
   // Last: the others end their calls of the API server themselves.
   cluster_->Stop();
 }

@@ -1,4 +1,5 @@
-// What a server does for a Kubernetes cluster: it judges the tokens of its pods, and publishes the roots there.
+// What a server does for a Kubernetes cluster: it judges the tokens of its pods, publishes the roots there, and keeps
+// Secrets with servers' certificates.
 #ifndef MESHCA_CLI_SERVER_KUBERNETES_SIDE_H_
 #define MESHCA_CLI_SERVER_KUBERNETES_SIDE_H_
 
@@ -18,6 +19,7 @@
 #include "ca/pod_certificates/pod_certificate_signer.h"
 #include "ca/pod_certificates/pod_request_policy.h"
 #include "ca/publishing/publisher.h"
+#include "ca/server_secrets/server_secret_keeper.h"
 #include "ca/subscribers/evidence_source.h"
 #include "cli/config/resolve.h"
 
@@ -41,6 +43,9 @@ class KubernetesSide final : public EvidenceSource {
   };
   absl::Status AddSigner(const config::v1::Config& config, const Signing& signing, const Clock& clock,
                          EntropySource& entropy);
+  // The same for the Secrets with servers' certificates.
+  absl::Status AddServerSecrets(const config::v1::Config& config, const Signing& signing, const JudgedClock& clock,
+                                EntropySource& entropy);
 
   // Begins to publish, and to sign.
   void Start();
@@ -63,6 +68,7 @@ class KubernetesSide final : public EvidenceSource {
   std::vector<kubernetes::CallCount> Calls() const { return cluster_->CallCounts(); }
   kubernetes::ClusterReport Report() const { return cluster_->Report(); }
   std::vector<PublisherStatus> Published() const;
+  std::vector<ServerSecretStatus> ServerSecrets() const;
   std::optional<PodSignerStatus> Signer() const;  // nothing: there is none
 
   // Nothing is published or signed any more when it returns, and no token judged: whoever waited for that has been
@@ -78,6 +84,9 @@ class KubernetesSide final : public EvidenceSource {
   std::unique_ptr<PodRequestPolicy> signer_policy_;
   std::unique_ptr<IssuancePipeline> signer_pipeline_;
   std::unique_ptr<PodCertificateSigner> signer_;
+  // null where there are no Secrets. What is made here has a key type of its own.
+  std::unique_ptr<IssuancePipeline> secrets_pipeline_;
+  std::vector<std::unique_ptr<ServerSecretKeeper>> secrets_;
 };
 
 }  // namespace meshca::cli

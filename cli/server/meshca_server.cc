@@ -165,8 +165,10 @@ absl::Status MeshcaServer::StartIssuance() {
 absl::Status MeshcaServer::StartKubernetes() {
   MESHCA_ASSIGN_OR_RETURN(kubernetes_, KubernetesSide::Open(config_, state_->authorities->clock(), entropy_));
   if (kubernetes_ == nullptr) return absl::OkStatus();
-  MESHCA_RETURN_IF_ERROR(kubernetes_->AddSigner(
-      config_.values, {*state_->authorities, *state_->store, policy_, PublicEntropy()}, clock_, entropy_));
+  const KubernetesSide::Signing signing{*state_->authorities, *state_->store, policy_, PublicEntropy()};
+  MESHCA_RETURN_IF_ERROR(kubernetes_->AddSigner(config_.values, signing, clock_, entropy_));
+  MESHCA_RETURN_IF_ERROR(
+      kubernetes_->AddServerSecrets(config_.values, signing, state_->authorities->clock(), entropy_));
   state_->authorities->AddListener([this](const std::shared_ptr<const AuthoritySnapshot>& snapshot) {
     if (snapshot != nullptr) kubernetes_->OnAuthorities(*snapshot);
   });

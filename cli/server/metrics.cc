@@ -262,6 +262,20 @@ void AddKubernetes(const KubernetesSide& kubernetes, MetricFamilies& out) {
     out.Gauge("meshca_kubernetes_watch_age_seconds", "How old what is known of them is.",
               absl::ToDoubleSeconds(one.age), labels);
   }
+  for (const ServerSecretStatus& one : kubernetes.ServerSecrets()) {
+    const MetricLabels labels = {{"object", one.secret.Text()}};
+    out.Gauge("meshca_kubernetes_published_objects", "Objects that the roots are to stand in.",
+              one.namespace_missing ? 0 : 1, labels);
+    out.Gauge("meshca_kubernetes_published_objects_behind", "Of these: those that do not show the roots of now.",
+              one.behind && !one.namespace_missing, labels);
+    out.Gauge("meshca_kubernetes_watch_age_seconds", "How old what is known of them is.",
+              absl::ToDoubleSeconds(one.age), labels);
+    out.Counter("meshca_kubernetes_server_certificates_issued_total", "Certificates that were issued for Secrets.",
+                static_cast<double>(one.issued), labels);
+    if (one.expires == absl::InfinitePast()) continue;
+    out.Gauge("meshca_kubernetes_server_certificate_expiry_timestamp_seconds",
+              "When the certificate in a Secret expires, Unix seconds.", Seconds(one.expires), labels);
+  }
   if (const std::optional<PodSignerStatus> signer = kubernetes.Signer()) {
     const std::string object = absl::StrCat("PodCertificateRequests of ", signer->signer_name);
     const MetricLabels labels = {{"object", object}};

@@ -58,7 +58,7 @@ WRONG = {
     "a key of the configuration": ("server: {config: {leaf: {lifetme: 1h}}}", "/server/config/leaf"),
     "a key of the agent's": ("agent: {config: {listen: ':1'}}", "/agent/config"),
     "a key of kubernetes": ("server: {config: {kubernetes: {signers: a/b}}}", "/server/config/kubernetes"),
-    "a key of it that the server does not have": ("server: {config: {kubernetes: {server_secrets: []}}}",
+    "a key of it that the server does not have": ("server: {config: {kubernetes: {secrets: []}}}",
                                                   "/server/config/kubernetes"),
     "a word for a list": ("server: {config: {kubernetes: {roots_config_map: {namespaces: '*'}}}}",
                           "/server/config/kubernetes/roots_config_map/namespaces"),
@@ -267,10 +267,17 @@ def test_istio_sets_what_its_proxies_expect_and_single_keys_can_be_others(render
         "trusted_node_accounts": ["istio-system/ztunnel"],
         # In all namespaces but those that the server leaves out by itself.
         "roots_config_map": {"name": "istio-ca-root-cert", "key": "root-cert.pem"},
-        "cluster_trust_bundle": {"name": "istio.io:istiod-ca:root-cert", "signer_name": "istio.io/istiod-ca"}}
+        "cluster_trust_bundle": {"name": "istio.io:istiod-ca:root-cert", "signer_name": "istio.io/istiod-ca"},
+        "server_secrets": [{
+            "namespace": "istio-system", "name": "istiod-tls", "service_account": "istiod", "pods": "app=istiod",
+            "dns_names": ["istiod.istio-system.svc", "istiod-remote.istio-system.svc", "istio-pilot.istio-system.svc"]}]}
     assert config_of(rendered["istio"])["kubernetes"] == istio
+    revisions = [{"namespace": "mesh-system", "name": "istiod-tls", "service_account": "istiod-canary", "pods": "app=istiod",
+                  "dns_names": [f"{name}.mesh-system.svc" for name in
+                                ("istiod", "istiod-remote", "istio-pilot", "istiod-canary", "istiod-stable")]}]
     assert config_of(rendered["everything"])["kubernetes"] == {
-        **istio, "trusted_node_accounts": ["mesh-system/ztunnel"], "signer": SIGNER, "verify": "token-review", "mount_delay": "3m"}
+        **istio, "trusted_node_accounts": ["mesh-system/ztunnel"], "server_secrets": revisions,
+        "signer": SIGNER, "verify": "token-review", "mount_delay": "3m"}
     assert config_of(rendered["signer"])["kubernetes"] == {"signer": SIGNER}
 
 
@@ -283,14 +290,15 @@ def test_kubernetes_with_nothing_in_it_is_on(renderer):
 # What it may do.
 
 def rights(things):
-    """{(resource or path, name or *): verbs} of the ClusterRole; there is no other role."""
+    """{(resource or path, name or *): verbs} of the ClusterRole and the Roles. Of a Role the resource begins with its
+    namespace."""
     found = {}
     for role in things:
-        assert role["kind"] not in ("Role", "RoleBinding")
-        if role["kind"] != "ClusterRole":
+        if role["kind"] not in ("ClusterRole", "Role"):
             continue
+        where = f"{role['metadata']['namespace']}:" if role["kind"] == "Role" else ""
         for rule in role["rules"]:
-            things_meant = [f"{rule['apiGroups'][0]}/{resource}" for resource in rule.get("resources", ())]
+            things_meant = [f"{where}{rule['apiGroups'][0]}/{resource}" for resource in rule.get("resources", ())]
             for thing in things_meant + rule.get("nonResourceURLs", []):
                 for name in rule.get("resourceNames", ["*"]):
                     assert (thing, name) not in found
@@ -305,6 +313,7 @@ OF_TOKENS = {("authentication.k8s.io/tokenreviews", "*"): "create",
 OF_ISTIO = {("/configmaps", "istio-ca-root-cert"): PUBLISH,
             ("certificates.k8s.io/clustertrustbundles", "istio.io:istiod-ca:root-cert"): PUBLISH,
             ("certificates.k8s.io/signers", "istio.io/istiod-ca"): "attest"}
+OF_ISTIOD = {("istio-system:/secrets", "istiod-tls"): PUBLISH}
 OF_AN_UNGUARDED_SIGNER = {("certificates.k8s.io/podcertificaterequests", "*"): "get list watch",
                           ("certificates.k8s.io/podcertificaterequests/status", "*"): "update",
                           ("certificates.k8s.io/signers", SIGNER): "sign"}
@@ -314,10 +323,10 @@ OF_THE_SIGNER = {**OF_AN_UNGUARDED_SIGNER,
 RIGHTS = {
     "default": {},
     "agents": {},
-    "istio": {**OF_TOKENS, **OF_ISTIO},
+    "istio": {**OF_TOKENS, **OF_ISTIO, **OF_ISTIOD},
     "signer": {**OF_TOKENS, **OF_THE_SIGNER},
-    "istio-with-signer": {**OF_TOKENS, **OF_ISTIO, **OF_THE_SIGNER},
-    "everything": {**OF_TOKENS, **OF_ISTIO, **OF_THE_SIGNER},
+    "istio-with-signer": {**OF_TOKENS, **OF_ISTIO, **OF_ISTIOD, **OF_THE_SIGNER},
+    "everything": {**OF_TOKENS, **OF_ISTIO, ("mesh-system:/secrets", "istiod-tls"): PUBLISH, **OF_THE_SIGNER},
 }
 
 
@@ -326,9 +335,10 @@ def test_rights_are_those_of_what_is_on(rendered, values):
     assert rights(rendered[values]) == RIGHTS[values]
     account = named(rendered[values], "StatefulSet")["spec"]["template"]["spec"]["serviceAccountName"]
     for binding in rendered[values]:
-        if binding["kind"] == "ClusterRoleBinding":
+        if binding["kind"] in ("ClusterRoleBinding", "RoleBinding"):
             assert binding["subjects"] == [{"kind": "ServiceAccount", "name": account, "namespace": NAMESPACE}]
             assert binding["roleRef"]["name"] == binding["metadata"]["name"]
+            assert binding["roleRef"]["kind"] == binding["kind"].removesuffix("Binding")
 
 
 @EVERY
@@ -348,6 +358,18 @@ def test_rights_to_publish_are_for_the_names_that_are_configured(renderer):
     assert given == {**OF_TOKENS, ("/configmaps", "roots"): PUBLISH,
                      ("certificates.k8s.io/clustertrustbundles", "other.test:x:roots"): PUBLISH,
                      ("certificates.k8s.io/signers", "other.test/x"): "attest"}
+
+
+def test_rights_to_keep_certificates_are_for_the_secrets_that_are_configured(renderer):
+    def secret(namespace, name):
+        return {"namespace": namespace, "name": name, "service_account": "a", "dns_names": ["a.test"]}
+
+    kubernetes = {"server_secrets": [secret("web", "front"), secret("web", "back"), secret("mesh", "front")]}
+    given = rights(renderer.render({"server": {"config": {"kubernetes": kubernetes}}}))
+    assert given == {**OF_TOKENS, ("web:/secrets", "front"): PUBLISH, ("web:/secrets", "back"): PUBLISH,
+                     ("mesh:/secrets", "front"): PUBLISH}
+    without = {"istio": {"enabled": True}, "server": {"config": {"kubernetes": {"server_secrets": []}}}}
+    assert rights(renderer.render(without)) == {**OF_TOKENS, **OF_ISTIO}
 
 
 def test_a_signer_without_a_policy_has_no_right_to_look_at_one(renderer):

@@ -33,6 +33,7 @@ POLICY = "meshca-pod-certificate-requests"
 TAKES_HOLD_S = 10  # kPolicyTakesHold of ca/pod_certificates
 REQUEST = "certificates.k8s.io/v1/PodCertificateRequest"
 ISTIO = "istio-system"
+MESH = "mesh-system"  # of values/everything.yaml
 OTHER = "elsewhere"
 
 
@@ -41,7 +42,7 @@ def cluster():
     made = kubernetes_cluster.KubernetesCluster(kubernetes_cluster.build(), pathlib.Path(tempfile.mkdtemp(prefix="k8s-")))
     try:
         made.start()
-        for name in (NAMESPACE, ISTIO, OTHER):
+        for name in (NAMESPACE, ISTIO, MESH, OTHER):
             made.create_namespace(name)
         define_monitoring(made.admin)
         yield made
@@ -118,6 +119,7 @@ def test_a_release_is_installed_changed_and_gone(installer, cluster, values):
         installer.run("uninstall", release, "--namespace", NAMESPACE)
     left = [thing for kind in ("v1/ConfigMap", "v1/Service", "v1/ServiceAccount", "apps/v1/StatefulSet",
                                "rbac.authorization.k8s.io/v1/ClusterRole", "rbac.authorization.k8s.io/v1/ClusterRoleBinding",
+                               "rbac.authorization.k8s.io/v1/Role", "rbac.authorization.k8s.io/v1/RoleBinding",
                                "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy")
             for thing in cluster.admin.list(kind) if thing["metadata"].get("labels", {}).get(
                 "app.kubernetes.io/instance") == release and "deletionTimestamp" not in thing["metadata"]]
@@ -190,16 +192,24 @@ def root_certificate():
     return made.public_bytes(serialization.Encoding.PEM).decode()
 
 
-def test_the_account_reads_and_writes_no_secret(cluster, account):
+def test_the_account_keeps_the_secret_of_istiod_and_no_other(cluster, account):
     def secret(name, namespace):
         return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace}, "data": {}}
 
     cluster.admin.create(secret("istio-ca-secret", ISTIO))
     # Not even the key that its own pod mounts: that one is the kubelet's to read.
-    for name, namespace in (("meshca-kek", NAMESPACE), ("istio-ca-secret", ISTIO), ("istiod-tls", ISTIO)):
+    for name, namespace in (("meshca-kek", NAMESPACE), ("istio-ca-secret", ISTIO), ("istiod-tls", OTHER)):
         assert refusal(lambda name=name, namespace=namespace: account.get("v1/Secret", name, namespace)).code == 403
         assert refusal(lambda name=name, namespace=namespace: account.apply(secret(name, namespace))).code == 403
+        assert refusal(lambda name=name, namespace=namespace: account.list(
+            "v1/Secret", namespace, fieldSelector=f"metadata.name={name}")).code == 403
     assert refusal(lambda: account.list("v1/Secret", ISTIO)).code == 403
+    assert refusal(lambda: account.list("v1/Secret", fieldSelector="metadata.name=istiod-tls")).code == 403
+    account.apply(secret("istiod-tls", ISTIO), field_manager="meshca")
+    assert [each["metadata"]["name"] for each in account.list("v1/Secret", ISTIO, fieldSelector="metadata.name=istiod-tls")] == [
+        "istiod-tls"]
+    assert refusal(lambda: account.delete("v1/Secret", "istiod-tls", ISTIO)).code == 403
+    cluster.admin.delete("v1/Secret", "istiod-tls", ISTIO)
 
 
 def test_the_account_knows_pods_and_tokens_and_changes_nothing_of_theirs(cluster, account):
@@ -353,9 +363,10 @@ ASKED_BY = {("signers", "attest"): ("clustertrustbundles", "patch"),
 
 
 def given_rights(cluster, role):
-    """{(resource or path, name, verb)}, "*" for any name, of a ClusterRole."""
-    return {(thing, name, verb) for rule in cluster.admin.get("rbac.authorization.k8s.io/v1/ClusterRole", role)["rules"]
-            for thing in rule.get("resources", []) + rule.get("nonResourceURLs", [])
+    """{(resource or path, name, verb)}, "*" for any name, of a ClusterRole and of the Role by its name for istiod's Secret."""
+    rbac = "rbac.authorization.k8s.io/v1"
+    rules = cluster.admin.get(f"{rbac}/ClusterRole", role)["rules"] + cluster.admin.get(f"{rbac}/Role", role, ISTIO)["rules"]
+    return {(thing, name, verb) for rule in rules for thing in rule.get("resources", []) + rule.get("nonResourceURLs", [])
             for name in rule.get("resourceNames", ["*"]) for verb in rule["verbs"]}
 
 
@@ -384,7 +395,8 @@ def test_the_server_uses_every_right_of_its_account_and_is_refused_nothing(serve
         return {fact["name"]: fact["state"] for fact in told if fact["name"].startswith(("cluster", "published", "signer"))}
 
     wait_until(lambda: facts() == {"cluster": "ok", "published ConfigMap istio-ca-root-cert": "ok", f"signer {SIGNER}": "ok",
-                                   "published ClusterTrustBundle istio.io:istiod-ca:root-cert": "ok"}, 60,
+                                   "published ClusterTrustBundle istio.io:istiod-ca:root-cert": "ok",
+                                   f"published Secret {ISTIO}/istiod-tls": "ok"}, 60,
                lambda: f"{facts()}\n{ca.log()}")
 
     # A token that is bound to no pod: the API server is asked about it.

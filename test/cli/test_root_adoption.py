@@ -113,8 +113,8 @@ REFUSED = 'secrets "istio-ca-secret" is forbidden: User "jane" cannot get resour
 
 @pytest.mark.parametrize("name, secret, refused, said", [
     ("missing", None, "", 'get secrets istio-ca-secret in namespace istio-system: HTTP 404 NotFound: secrets "istio-ca-secret" not found'),
-    ("forbidden", None, REFUSED, 'Role of namespace istio-system: {apiGroups: [""], resources: [secrets], '
-                                 "resourceNames: [istio-ca-secret], verbs: [get]}"),
+    ("forbidden", None, REFUSED, 'Role in namespace istio-system: {apiGroups: [""], resources: [secrets], '
+                                 'resourceNames: ["istio-ca-secret"], verbs: [get]}'),
     ("no-ca", {"password": "hunter2"}, "", "holds no CA: expected ca-cert.pem, ca-key.pem"),
     ("other-key", IstioAuthority().istio_ca_secret(**{"ca-key.pem": certificates.key_pem(certificates.new_key()).decode()}), "",
      "secret istio-system/istio-ca-secret/ca-key.pem: is not the key of ca-cert.pem"),

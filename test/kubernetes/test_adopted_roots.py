@@ -71,8 +71,8 @@ def test_a_right_that_is_missing_is_named_and_nothing_changes(server, cluster, n
     refused = import_secret(ca, f"{namespace}/istio-ca-secret", importer(cluster, namespace, "cacerts"), check=False)
     assert refused.returncode == 1
     assert f"system:serviceaccount:{namespace}:importer" in refused.stderr, refused.stderr
-    rule = '{apiGroups: [""], resources: [secrets], resourceNames: [istio-ca-secret], verbs: [get]}'
-    assert f"add this rule to a Role of namespace {namespace}: {rule}" in refused.stderr, refused.stderr
+    rule = '{apiGroups: [""], resources: [secrets], resourceNames: ["istio-ca-secret"], verbs: [get]}'
+    assert f"add this rule to a Role in namespace {namespace}: {rule}" in refused.stderr, refused.stderr
     missing = import_secret(ca, f"{namespace}/cacerts", cluster.kubeconfig(), check=False)
     assert missing.returncode == 1 and 'secrets "cacerts" not found' in missing.stderr, missing.stderr
     assert ca.root_pem == before

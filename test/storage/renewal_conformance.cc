@@ -244,7 +244,13 @@ TEST_P(RenewalConformance, OutliveWhatIsSpentByItsUse) {
   ASSERT_THAT(store().DeleteToken("t1", TestAudit()), IsOk());
   EXPECT_THAT(Renew(by_token, IssuersOf({})), IsOk());
   EXPECT_THAT(Renew(Issue({OriginKind::kOperator, "uid 0"}), IssuersOf({})), IsOk());
-  EXPECT_THAT(Renew(Issue({OriginKind::kPublished, "meshca"}), IssuersOf({})), IsOk());
+}
+
+TEST_P(RenewalConformance, OfWhatMeshcaPublishesAreItsOwnAlone) {
+  const IssuanceRecord published = Issue({OriginKind::kPublished, "meshca"});
+  const absl::Status refused = Renew(published, IssuersOf({}));
+  EXPECT_THAT(refused, StatusIs(StatusCode::kPermissionDenied, HasSubstr("nobody else does by showing it")));
+  EXPECT_THAT(refused, HasReason(kCertificatePublished));
 }
 
 TEST_P(RenewalConformance, OfARecordWithoutOriginAreJudgedByHowItsFirstCameToBe) {
@@ -261,7 +267,6 @@ TEST_P(RenewalConformance, OfARecordWithoutOriginAreJudgedByHowItsFirstCameToBe)
       {"UnixPeer", AuthMethod::kUnixPeer, "uid 1000", "entry", true, false},
       {"Jwt", AuthMethod::kJwt, "jwt https://issuer.test sub=a sub=b", "jwt-issuer https://issuer.test", false, true},
       {"ServerUser", AuthMethod::kServerUser, "uid 0", "operator uid 0", false, false},
-      {"Published", AuthMethod::kServerUser, "meshca", "published meshca", false, false},
   };
   for (const Case& c : cases) {
     SCOPED_TRACE(c.name);
@@ -282,6 +287,11 @@ TEST_P(RenewalConformance, OfARecordWithoutOriginAreJudgedByHowItsFirstCameToBe)
     EXPECT_EQ(Renew(renewal, known).ok(), !c.needs_entry);
     EXPECT_EQ(Renew(first, known).ok(), !c.needs_entry) << "the old row itself";
   }
+}
+
+TEST_P(RenewalConformance, OfTheServersOwnCertificateOfAnOldVersionAreRefusedToo) {
+  EXPECT_THAT(Renew(RenewOld(IssueOld(AuthMethod::kServerUser, "meshca")), IssuersOf({})),
+              HasReason(kCertificatePublished));
 }
 
 TEST_P(RenewalConformance, OfALineWhoseBeginningWasPrunedKeepItsName) {

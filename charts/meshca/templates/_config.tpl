@@ -10,6 +10,20 @@ roots_config_map:
 cluster_trust_bundle:
   name: istio.io:istiod-ca:root-cert
   signer_name: istio.io/istiod-ca
+server_secrets:
+- namespace: {{ .Values.istio.namespace }}
+  name: istiod-tls
+  {{- /* All revisions read the one Secret. Clients look at its DNS names alone. */}}
+  service_account: {{ $revisions := .Values.istio.revisions -}}
+    {{ if or (not $revisions) (has "default" $revisions) }}istiod{{ else }}istiod-{{ first $revisions }}{{ end }}
+  dns_names:
+  {{- range list "istiod" "istiod-remote" "istio-pilot" }}
+  - {{ . }}.{{ $.Values.istio.namespace }}.svc
+  {{- end }}
+  {{- range without $revisions "default" }}
+  - istiod-{{ . }}.{{ $.Values.istio.namespace }}.svc
+  {{- end }}
+  pods: app=istiod
 {{- end -}}
 
 {{/* The key `kubernetes` as JSON: "null" where it is off. `{}` is on, with every default. */}}

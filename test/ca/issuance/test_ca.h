@@ -128,7 +128,20 @@ class ScriptedStore final : public IssuanceStore {
     if (hook) hook(record);
     std::move(done)(status);
   }
-  absl::StatusOr<IssuanceRecord> Find(const SerialNumber&) override { return absl::NotFoundError(""); }
+  // Among all that were given to it.
+  absl::StatusOr<IssuanceRecord> Find(const SerialNumber& serial) override {
+    MutexLock lock(mutex_);
+    for (const IssuanceRecord& record : records_) {
+      if (record.serial == serial) return record;
+    }
+    return absl::NotFoundError("");
+  }
+  void Revoke(const SerialNumber& serial) {
+    MutexLock lock(mutex_);
+    for (IssuanceRecord& record : records_) {
+      if (record.serial == serial) record.revoked_at = record.issued_at;
+    }
+  }
   absl::Status List(const IssuanceFilter&, absl::FunctionRef<bool(const IssuanceRecord&)>) override {
     return absl::OkStatus();
   }

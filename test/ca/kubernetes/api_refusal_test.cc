@@ -64,10 +64,11 @@ TEST(ApiRefusal, NamesTheRuleOnlyWhereOneIsMissing) {
 // Nobody is told to give all Secrets away for one.
 TEST(ApiRefusal, NamesTheRuleOfOneSecretInItsNamespace) {
   const std::string by_rbac = R"(x is forbidden: User \"m\" cannot get resource \"secrets\" in API group \"\")";
-  EXPECT_THAT(MessageOf(Refuse(403, StatusOf(403, "Forbidden", by_rbac),
-                               CallToGet(Secrets(), "istio-system", "istio-ca-secret"))),
-              HasSubstr("add this rule to a Role of namespace istio-system: {apiGroups: [\"\"], resources: [secrets], "
-                        "resourceNames: [istio-ca-secret], verbs: [get]}"));
+  ApiCall call = CallToGet(Secrets(), "istio-system", "istio-ca-secret");
+  call.granted_for = call.name;
+  EXPECT_THAT(MessageOf(Refuse(403, StatusOf(403, "Forbidden", by_rbac), call)),
+              HasSubstr("add this rule to a Role in namespace istio-system: {apiGroups: [\"\"], resources: [secrets], "
+                        "resourceNames: [\"istio-ca-secret\"], verbs: [get]}"));
 }
 
 TEST(ApiRefusal, NamesTheRuleOfASigner) {

@@ -1,4 +1,4 @@
-// A Kubernetes API server of namespaces and ConfigMaps alone: lists, watches and applies.
+// A Kubernetes API server of namespaces, ConfigMaps, Secrets and pods alone: lists, watches and applies.
 #ifndef MESHCA_TEST_CA_PUBLISHING_SMALL_CLUSTER_H_
 #define MESHCA_TEST_CA_PUBLISHING_SMALL_CLUSTER_H_
 
@@ -47,6 +47,9 @@ class SmallCluster {
         absl::StrCat(R"({"metadata":{"namespace":")", namespace_name, R"("},"data":{"root-cert.pem":)",
                      JsonString(content), "}}"));
   }
+  // "NAMESPACE/NAME" is `json` from now on, which begins with {"metadata":{
+  void SetSecret(const std::string& key, const std::string& json) { Set("secrets", key, json); }
+  void SetPod(const std::string& name, const std::string& json) { Set("pods", name, json); }
   void Delete(const std::string& resource, const std::string& key) {
     MutexLock lock(mutex_);
     Kind& kind = kinds_[resource];
@@ -79,7 +82,8 @@ class SmallCluster {
     held_ = hold;
     changed_.NotifyAll();
   }
-  // False: it did not come to that within a minute. `done` is called with the content of all ConfigMaps, by namespace.
+  // False: it did not come to that within a minute. `done` is called with the content of all ConfigMaps, by namespace,
+  // and the JSON of all Secrets that were written, by NAMESPACE/NAME.
   bool Await(const std::function<bool(const std::map<std::string, std::string>&)>& done) {
     MutexLock lock(mutex_);
     const absl::Time end = absl::Now() + absl::Minutes(1);
@@ -92,6 +96,15 @@ class SmallCluster {
   int applies() {
     MutexLock lock(mutex_);
     return applies_;
+  }
+  // How lists and watches are answered from now on: "" as they should be, else by this whole answer.
+  void RefuseReads(std::string answer) {
+    MutexLock lock(mutex_);
+    read_refusal_ = std::move(answer);
+  }
+  std::string read_refusal() {
+    MutexLock lock(mutex_);
+    return read_refusal_;
   }
 
  private:
@@ -114,6 +127,8 @@ class SmallCluster {
                                     json.substr(std::string(R"({"metadata":{)").size()), "}\n"));
     if (resource == "configmaps") {
       contents_[key] = std::string(kubernetes::PickFields(json, {R"(data.root-cert\.pem)"})->Text(0));
+    } else if (resource == "secrets") {
+      contents_[key] = json;
     }
     changed_.NotifyAll();
   }
@@ -121,13 +136,18 @@ class SmallCluster {
   void Serve(http::ScriptedPeer& peer) {
     for (std::string head = peer.ReadHead(); !head.empty(); head = peer.ReadHead()) {
       const std::string target = std::vector<std::string>(absl::StrSplit(head, ' '))[1];
-      const std::string resource = absl::StrContains(target, "configmaps") ? "configmaps" : "namespaces";
+      const std::string resource = absl::StrContains(target, "configmaps") ? "configmaps"
+                                   : absl::StrContains(target, "/secrets") ? "secrets"
+                                   : absl::StrContains(target, "/pods")    ? "pods"
+                                                                           : "namespaces";
       // Of the core group it serves v1 alone.
       if (!absl::StrContains(target, "/api/v1/") || broken_) {
         ++not_served_;
         peer.Send(kubernetes::HttpAnswer(404, "404 page not found\n"));
       } else if (absl::StartsWith(head, "PATCH ")) {
         Apply(peer, target, peer.BodyOf(head));
+      } else if (const std::string refusal = read_refusal(); !refusal.empty()) {
+        peer.Send(refusal);
       } else if (absl::StrContains(target, "watch=")) {
         return Watch(peer, kinds_[resource], target);
       } else {
@@ -163,6 +183,7 @@ class SmallCluster {
     ++applies_;
     changed_.NotifyAll();
     if (!refusal_.empty()) return peer.Send(refusal_);
+    if (absl::StrContains(target, "/secrets/")) return ApplySecret(peer, place, body);
     const std::string content(kubernetes::PickFields(body, {R"(data.root-cert\.pem)"})->Text(0));
     SetLocked("configmaps", place,
               absl::StrCat(R"({"metadata":{"namespace":")", place, R"("},"data":{"root-cert.pem":)",
@@ -170,13 +191,26 @@ class SmallCluster {
     peer.Send(kubernetes::HttpAnswer(200, "{}"));
   }
 
+  void ApplySecret(http::ScriptedPeer& peer, const std::string& place, const std::string& body)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    const kubernetes::PickedFields picked = *kubernetes::PickFields(
+        body, {"metadata.name", "type", R"(data.tls\.crt)", R"(data.tls\.key)", R"(data.ca\.crt)"});
+    const auto field = [&picked](size_t index) { return JsonString(picked.Text(index)); };
+    SetLocked("secrets", absl::StrCat(place, "/", picked.Text(0)),
+              absl::StrCat(R"({"metadata":{"creationTimestamp":"2026-01-02T03:04:05Z","name":)", field(0),
+                           R"(},"type":)", field(1), R"(,"data":{"tls.crt":)", field(2), R"(,"tls.key":)", field(3),
+                           R"(,"ca.crt":)", field(4), "}}"));
+    peer.Send(kubernetes::HttpAnswer(200, "{}"));
+  }
+
   std::atomic<int> not_served_ = 0;
   std::atomic<bool> broken_ = false;
   Mutex mutex_;
   CondVar changed_;
-  std::map<std::string, Kind> kinds_ = {{"configmaps", {}}, {"namespaces", {}}};
+  std::map<std::string, Kind> kinds_ = {{"configmaps", {}}, {"namespaces", {}}, {"pods", {}}, {"secrets", {}}};
   std::map<std::string, std::string> contents_ ABSL_GUARDED_BY(mutex_);
   std::string refusal_ ABSL_GUARDED_BY(mutex_);
+  std::string read_refusal_ ABSL_GUARDED_BY(mutex_);
   int applies_ ABSL_GUARDED_BY(mutex_) = 0;
   bool held_ ABSL_GUARDED_BY(mutex_) = false;
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;

@@ -103,6 +103,90 @@ policy:
   EXPECT_TRUE((*ToPodSigner(config.values))->without_policy);
 }
 
+TEST_F(ConvertKubernetesTest, ServerSecretsHaveTheIdentityOfTheirAccount) {
+  EXPECT_TRUE(ToServerSecrets(Resolve("kubernetes: {}\n").values)->empty());
+  const ResolvedConfig config = Resolve(R"(
+trust_domain: a.test
+leaf: {key_type: ed25519}
+kubernetes:
+  mount_delay: 30s
+  server_secrets:
+  - namespace: istio-system
+    name: istiod-tls
+    service_account: istiod
+    pods: app=istiod
+    dns_names: [istiod.istio-system.svc, Istio-Pilot.istio-system.svc]
+  - {namespace: istio-system, name: istiod-canary-tls, service_account: istiod-canary, dns_names: [istiod-canary.istio-system.svc]}
+)");
+  const absl::StatusOr<std::vector<ServerSecretOptions>> secrets = ToServerSecrets(config.values);
+  ASSERT_TRUE(secrets.ok()) << secrets.status();
+  ASSERT_EQ(secrets->size(), 2u);
+  const ServerSecretOptions& first = secrets->front();
+  EXPECT_EQ(first.secret.Text(), "Secret istio-system/istiod-tls");
+  EXPECT_EQ(first.pods, "app=istiod");
+  EXPECT_EQ(first.names.spiffe_id.uri(), "spiffe://a.test/ns/istio-system/sa/istiod");
+  EXPECT_THAT(first.names.dns_names, testing::ElementsAre("istio-pilot.istio-system.svc", "istiod.istio-system.svc"));
+  EXPECT_EQ(first.publication.mount_delay, absl::Seconds(30));
+  EXPECT_EQ(first.key_type, KeyType::kEcP256) << "not every client of istiod verifies Ed25519";
+  EXPECT_THAT(ToServerSecretProfile(config.values)->key_types, testing::ElementsAre(KeyType::kEcP256));
+  EXPECT_EQ(
+      ToServerSecrets(
+          Resolve("leaf: {key_type: rsa-2048, key_types: [ec-p256]}\nkubernetes: {server_secrets: [{namespace: a, "
+                  "name: b, service_account: c, dns_names: [d.test]}]}\n")
+              .values)
+          ->front()
+          .key_type,
+      KeyType::kRsa2048);
+}
+
+struct SecretFaultCase {
+  const char* name;
+  const char* yaml;  // of the list
+  const char* fault;
+};
+
+class ServerSecretFaults : public ConvertKubernetesTest, public testing::WithParamInterface<SecretFaultCase> {};
+
+TEST_P(ServerSecretFaults, NameKeyAndRule) {
+  ConfigInput input;
+  input.environment = {{"HOME", "/home/u"}};
+  input.working_directory = "/home/ca";
+  input.config_file = folder_.path() + "/m.yaml";
+  std::ofstream(input.config_file) << "kubernetes:\n  server_secrets:\n" << GetParam().yaml;
+  EXPECT_THAT(std::string(ResolveConfig(input).status().message()), HasSubstr(GetParam().fault));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, ServerSecretFaults,
+    testing::Values(
+        SecretFaultCase{"NoNames", "  - {namespace: a, name: b, service_account: c}\n",
+                        "kubernetes.server_secrets[0]: lacks the key \"dns_names\""},
+        SecretFaultCase{"EmptyNames", "  - {namespace: a, name: b, service_account: c, dns_names: []}\n",
+                        "m.yaml:3:49: kubernetes.server_secrets[0].dns_names: is empty; name what clients call"},
+        SecretFaultCase{"NoNamespace", "  - {name: b, service_account: c, dns_names: [d]}\n",
+                        "kubernetes.server_secrets[0]: lacks the key \"namespace\""},
+        SecretFaultCase{"Namespace", "  - {namespace: a.b, name: b, service_account: c, dns_names: [d]}\n",
+                        "kubernetes.server_secrets[0].namespace: expects a name of Kubernetes such as istio-system, "
+                        "not \"a.b\""},
+        SecretFaultCase{"Name", "  - {namespace: a, name: Istiod, service_account: c, dns_names: [d]}\n",
+                        "kubernetes.server_secrets[0].name: expects a name of Kubernetes such as istiod-tls, not "
+                        "\"Istiod\""},
+        SecretFaultCase{"Account", "  - {namespace: a, name: b, service_account: a/c-, dns_names: [d]}\n",
+                        "kubernetes.server_secrets[0].service_account: expects a name of Kubernetes such as istiod, "
+                        "not \"a/c-\""},
+        SecretFaultCase{"DnsName", "  - {namespace: a, name: b, service_account: c, dns_names: ['istiod:15012']}\n",
+                        "kubernetes.server_secrets[0].dns_names: not a DNS name: \"istiod:15012\""},
+        SecretFaultCase{"DnsNameTwice",
+                        "  - {namespace: a, name: b, service_account: c, dns_names: [d.test, D.test]}\n",
+                        "kubernetes.server_secrets[0].dns_names: has D.test twice"},
+        SecretFaultCase{"Twice",
+                        "  - {namespace: a, name: b, service_account: c, dns_names: [d]}\n"
+                        "  - {namespace: a, name: b, service_account: e, dns_names: [f]}\n",
+                        "m.yaml:4:20: kubernetes.server_secrets[1].name: Secret a/b stands in the list before"},
+        SecretFaultCase{"UnknownKey", "  - {namespace: a, name: b, service_acount: c, dns_names: [d]}\n",
+                        "did you mean \"service_account\"?"}),
+    [](const auto& info) { return std::string(info.param.name); });
+
 TEST_F(ConvertKubernetesTest, ASignerHasADomainOfItsOwn) {
   for (const char* name :
        {"workload", "meshca.io/", "/workload", "kubernetes.io/kubelet-serving", "a.kubernetes.io/x"}) {

@@ -1,0 +1,512 @@
+#include "ca/server_secrets/server_secret_keeper.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "ca/base/log.h"
+#include "ca/base/status.h"
+#include "ca/base/utc_text.h"
+#include "ca/kubernetes/api_refusal.h"
+#include "ca/server_secrets/early_pods.h"
+
+namespace meshca {
+namespace {
+
+// 500 pods of 16 KB.
+constexpr size_t kSecretAnswerBytesMax = 8 * 1024 * 1024;
+// A watch of which nothing came for longer is not followed (ListWatchOptions::silence, and some time to notice).
+constexpr absl::Duration kSecretFollowed = absl::Seconds(100);
+// Whoever may write the Secret could fill the log.
+constexpr absl::Duration kReplacingWarningGap = absl::Seconds(10);
+constexpr int kIssueDoublingsMax = 16;
+// The ledger's one place.
+constexpr char kThePlace[] = "";
+
+// By its name alone: a Role can give rights to one Secret where the selector names it.
+kubernetes::ListWatchOptions ToFollowSecret(const ServerSecretName& secret) {
+  kubernetes::ListWatchOptions options;
+  options.resource = kubernetes::Secrets();
+  options.namespace_name = secret.namespace_name;
+  options.field_selector = absl::StrCat("metadata.name=", secret.name);
+  options.granted_for = secret.name;
+  options.paths = ServerSecretPaths();
+  return options;
+}
+
+SecretContent CopyOf(const SecretContent& content) {
+  return {content.chain_pem, content.key_pem.Clone(), content.roots_pem};
+}
+
+// The API server itself says that what the object would stand in is not there.
+bool IsMissingNamespace(const absl::Status& status) {
+  const std::optional<kubernetes::ApiRefusal> refusal = kubernetes::RefusalOf(status);
+  return absl::IsNotFound(status) && refusal.has_value() && refusal->reason == "NotFound";
+}
+
+}  // namespace
+
+// Takes what the watch tells.
+class ServerSecretKeeper::Sink final : public kubernetes::ObjectSink {
+ public:
+  explicit Sink(ServerSecretKeeper& keeper) : keeper_(keeper) {}
+
+  void OnListBegin() override {
+    MutexLock lock(keeper_.mutex_);
+    there_ = false;
+    keeper_.ledger_.BeginSeen();
+  }
+  void OnListEnd() override {
+    MutexLock lock(keeper_.mutex_);
+    if (!there_) ForgetLocked();
+    keeper_.ledger_.EndSeen(keeper_.parts_.clock.SinceBoot());
+    keeper_.listed_ = true;
+    keeper_.executor_.Nudge();
+  }
+  void OnObject(const kubernetes::PickedFields& object) override {
+    SeenSecret seen = ReadServerSecret(object);
+    std::string digest = seen.content.Digest();
+    MutexLock lock(keeper_.mutex_);
+    there_ = true;
+    keeper_.namespace_missing_ = false;
+    if (keeper_.created_ == absl::InfinitePast()) keeper_.created_ = seen.created;
+    keeper_.seen_is_new_ |= digest != keeper_.seen_digest_;
+    keeper_.ledger_.Seen(kThePlace, digest, keeper_.parts_.clock.SinceBoot());
+    keeper_.seen_ = std::move(seen);
+    keeper_.seen_digest_ = std::move(digest);
+    keeper_.executor_.Nudge();
+  }
+  void OnGone(const kubernetes::PickedFields&) override {
+    MutexLock lock(keeper_.mutex_);
+    ForgetLocked();
+    keeper_.ledger_.SeenGone(kThePlace, keeper_.parts_.clock.SinceBoot());
+    keeper_.executor_.Nudge();
+  }
+
+ private:
+  void ForgetLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(keeper_.mutex_) {
+    keeper_.seen_.reset();
+    keeper_.seen_digest_.clear();
+    keeper_.seen_is_new_ = false;
+  }
+
+  ServerSecretKeeper& keeper_;
+  bool there_ = false;  // in the list that is being read
+};
+
+ServerSecretKeeper::ServerSecretKeeper(ServerSecretOptions options, Parts parts)
+    : options_(std::move(options)),
+      parts_(parts),
+      instance_(options_.secret.Text()),
+      since_(parts.clock.LikelyNow()),
+      sink_(std::make_unique<Sink>(*this)),
+      ledger_(options_.publication),
+      executor_(parts.clock) {
+  MutexLock lock(mutex_);
+  ledger_.BeginPlaces();
+  ledger_.AddPlace(kThePlace, parts_.clock.SinceBoot());
+  ledger_.EndPlaces();
+}
+
+ServerSecretKeeper::~ServerSecretKeeper() { Shutdown(); }
+
+void ServerSecretKeeper::Start() {
+  executor_.AddDuty([this] { return Work(); });
+  watch_ = std::make_unique<kubernetes::ListWatch>(ToFollowSecret(options_.secret), parts_.server, *sink_, parts_.clock,
+                                                   parts_.entropy);
+  executor_.Start();
+}
+
+void ServerSecretKeeper::SetRoots(TrustVersion version, std::string pem) {
+  MutexLock lock(mutex_);
+  version_ = version;
+  roots_pem_ = std::move(pem);
+  SetContent();
+  executor_.Nudge();
+}
+
+absl::Duration ServerSecretKeeper::Work() {
+  const std::shared_ptr<const AuthoritySnapshot> authorities = parts_.authorities.Current();
+  const absl::Duration unheard = Unheard();
+  {
+    MutexLock lock(mutex_);
+    // Before it is known what stands there nothing is made: it may be good.
+    if (stopping_ || !listed_ || roots_pem_.empty() || authorities == nullptr) return SerialExecutor::kLook;
+    if (LeafIsHeld(Published(unheard), unheard)) held_authority_ = leaf_->authority_id;
+  }
+  const absl::Status judged = JudgeWhatStands(*authorities);
+  {
+    MutexLock lock(mutex_);
+    judge_fault_ =
+        judged.ok() ? "" : absl::StrCat("nobody can say whether what stands there is good: ", judged.message());
+  }
+  if (!judged.ok()) return SerialExecutor::kLook;
+  MakeAndWrite(authorities);
+  LookForEarlyPods();
+  MutexLock lock(mutex_);
+  return std::clamp(ledger_.NextDue() - parts_.clock.SinceBoot(), absl::ZeroDuration(), SerialExecutor::kLook);
+}
+
+// Takes what stands in the Secret for what is to stand there, where it is good and newer than what is known to be. An
+// error: nobody can say so for now.
+absl::Status ServerSecretKeeper::JudgeWhatStands(const AuthoritySnapshot& authorities) {
+  SecretContent content;
+  {
+    MutexLock lock(mutex_);
+    if (!std::exchange(seen_is_new_, false) || !seen_.has_value()) return absl::OkStatus();
+    if (leaf_.has_value() && leaf_->chain_pem == seen_->content.chain_pem) return absl::OkStatus();
+    content = CopyOf(seen_->content);
+  }
+  absl::StatusOr<StandingLeaf> read = ReadStandingLeaf(content, authorities);
+  std::string why(read.status().message());
+  if (read.ok()) {
+    const std::optional<SerialNumber> serial = read->leaf.serial();
+    const absl::Status recorded = serial.has_value()
+                                      ? CheckRecord(parts_.store.Find(*serial), instance_, *read)
+                                      : absl::FailedPreconditionError("its serial number is none of this CA's");
+    if (!recorded.ok() && !absl::IsFailedPrecondition(recorded)) {
+      MutexLock lock(mutex_);
+      seen_is_new_ = true;
+      return recorded;
+    }
+    why = recorded.ok() ? WhyReplace(*read, options_.names, authorities, parts_.clock.LikelyNow())
+                        : std::string(recorded.message());
+  }
+  MutexLock lock(mutex_);
+  if (!why.empty()) {
+    WarnOfReplacing(why);
+    return absl::OkStatus();
+  }
+  if (leaf_.has_value() && leaf_->issued_at >= read->issued_at) return absl::OkStatus();
+  LogInfo("a server's certificate stays", {{"object", instance_},
+                                           {"serial", read->leaf.serial_hex()},
+                                           {"until", OffsetText(read->leaf.validity().not_after)}});
+  leaf_ = *std::move(read);
+  SetContent();
+  issue_fault_.clear();
+  issue_failures_ = 0;
+  judged_by_ = nullptr;
+  record_at_ = parts_.clock.SinceBoot() + options_.record_every;
+  return absl::OkStatus();
+}
+
+void ServerSecretKeeper::WarnOfReplacing(const std::string& why) {
+  const absl::Duration now = parts_.clock.SinceBoot();
+  if (now - warned_at_ < kReplacingWarningGap) return;
+  warned_at_ = now;
+  LogWarning("what stands in a Secret is replaced", {{"object", instance_}, {"why", why}});
+}
+
+// Together with whatever changes the certificate or the roots: the ledger must not show as held what is not there yet.
+void ServerSecretKeeper::SetContent() {
+  if (!leaf_.has_value() || roots_pem_.empty()) return;
+  const absl::Duration now = parts_.clock.SinceBoot();
+  const std::string before = ledger_.content();
+  const std::string digest = leaf_->ContentWith(roots_pem_).Digest();
+  ledger_.SetContent(version_, digest, now);
+  // What was seen before it was known what is to stand there may be that.
+  if (digest != before && seen_.has_value()) ledger_.Seen(kThePlace, seen_digest_, now);
+}
+
+void ServerSecretKeeper::MakeAndWrite(const std::shared_ptr<const AuthoritySnapshot>& authorities) {
+  if (const std::string why = WhyReplaceNow(authorities); !why.empty()) Issue(why);
+  Write();
+}
+
+std::string ServerSecretKeeper::WhyReplaceNow(const std::shared_ptr<const AuthoritySnapshot>& authorities) {
+  const absl::Duration now = parts_.clock.SinceBoot();
+  std::optional<SerialNumber> serial;
+  {
+    MutexLock lock(mutex_);
+    if (!leaf_.has_value()) return "there is none yet";
+    serial = leaf_->leaf.serial();
+  }
+  std::string why;
+  if (now >= record_at_ && serial.has_value()) {
+    record_at_ = now + options_.record_every;
+    const absl::StatusOr<IssuanceRecord> record = parts_.store.Find(*serial);
+    MutexLock lock(mutex_);
+    const absl::Status recorded = CheckRecord(record, instance_, *leaf_);
+    if (absl::IsFailedPrecondition(recorded)) why = std::string(recorded.message());
+    // Until there is another one it is looked at again in every round.
+    if (!why.empty()) record_at_ = now;
+  }
+  MutexLock lock(mutex_);
+  const absl::Time time = parts_.clock.LikelyNow();
+  // A path is verified once for each state of the authorities.
+  if (!why.empty() || (judged_by_ == authorities && time < leaf_->RenewAt())) return why;
+  why = WhyReplace(*leaf_, options_.names, *authorities, time);
+  judged_by_ = why.empty() ? authorities : nullptr;
+  return why;
+}
+
+void ServerSecretKeeper::Issue(const std::string& why) {
+  {
+    MutexLock lock(mutex_);
+    if (issuing_ || stopping_ || parts_.clock.SinceBoot() < issue_at_ || !parts_.clock.MayMake()) return;
+  }
+  absl::StatusOr<std::unique_ptr<SoftwareKey>> key = SoftwareKey::Generate(options_.key_type);
+  if (!key.ok()) return IssueLater(key.status());
+  SubmittedRequest submitted;
+  submitted.public_key = (*key)->public_key();
+  submitted.spiffe_id = options_.names.spiffe_id;
+  submitted.dns_names = options_.names.dns_names;
+  CallerIdentity& caller = submitted.caller;
+  caller.method = AuthMethod::kServerUser;
+  caller.subject = "meshca";
+  // Its newest certificate counts in a rotation in place of those before.
+  caller.instance = instance_;
+  caller.ids = {options_.names.spiffe_id};
+  caller.dns_names = options_.names.dns_names;
+  caller.origin = {OriginKind::kPublished, "meshca"};
+  {
+    MutexLock lock(mutex_);
+    issuing_ = true;
+  }
+  parts_.pipeline.Submit(
+      std::move(submitted), [this, why, key = *std::move(key)](absl::StatusOr<IssuedCertificate> issued) mutable {
+        // Not on the store's thread: a chain is verified and encoded.
+        executor_.Run([this, why = std::move(why), key = std::move(key), issued = std::move(issued)]() mutable {
+          OnIssued(why, std::move(key), std::move(issued));
+        });
+      });
+}
+
+// Its record is durable: from here on the key may leave.
+void ServerSecretKeeper::OnIssued(const std::string& why, std::unique_ptr<SoftwareKey> key,
+                                  absl::StatusOr<IssuedCertificate> issued) {
+  absl::StatusOr<StandingLeaf> made =
+      issued.ok() ? MakeStandingLeaf(*issued, *key, options_.names, parts_.clock.Now()) : issued.status();
+  if (!made.ok()) {
+    IssueLater(made.status());
+  } else {
+    issue_failures_ = 0;
+    issue_at_ = parts_.clock.SinceBoot() + options_.retry_first;
+    record_at_ = parts_.clock.SinceBoot() + options_.record_every;
+    judged_by_ = nullptr;
+    LogInfo("a server's certificate was issued", {{"object", instance_},
+                                                  {"serial", made->leaf.serial_hex()},
+                                                  {"until", OffsetText(made->leaf.validity().not_after)},
+                                                  {"why", why}});
+  }
+  MutexLock lock(mutex_);
+  if (made.ok()) {
+    leaf_ = *std::move(made);
+    SetContent();
+    issue_fault_.clear();
+    ++issued_;
+  }
+  issuing_ = false;
+  executor_.Nudge();
+  ended_.NotifyAll();
+}
+
+void ServerSecretKeeper::IssueLater(const absl::Status& why) {
+  const int doublings = std::min(issue_failures_++, kIssueDoublingsMax);
+  issue_at_ = parts_.clock.SinceBoot() + std::min(options_.retry_last, options_.retry_first * (1 << doublings));
+  MutexLock lock(mutex_);
+  if (stopping_) return;
+  ++failed_;
+  std::string fault = absl::StrCat("no certificate can be issued for it: ", why.message());
+  if (fault != issue_fault_) {
+    LogWarning("a server's certificate could not be issued",
+               {{"object", instance_}, {"error", std::string(why.message())}});
+  }
+  issue_fault_ = std::move(fault);
+}
+
+void ServerSecretKeeper::Write() {
+  kubernetes::ApiCall call;
+  {
+    MutexLock lock(mutex_);
+    if (stopping_ || write_.has_value() || !leaf_.has_value()) return;
+    if (ledger_.TakeDue(parts_.clock.SinceBoot(), 1).empty()) return;
+    write_.emplace();
+    call =
+        CallToWriteServerSecret(options_.secret, seen_.has_value() ? seen_->type : "", leaf_->ContentWith(roots_pem_));
+  }
+  Send(call, &ServerSecretKeeper::write_,
+       [this](const absl::StatusOr<std::string>& answer) { OnWritten(answer.status()); });
+  Wipe(call.body);
+}
+
+void ServerSecretKeeper::Send(const kubernetes::ApiCall& call, UnderWay ServerSecretKeeper::*under_way,
+                              kubernetes::ApiServer::Done done) {
+  const kubernetes::ApiServer::CallId id =
+      parts_.server.Send(call, kSecretAnswerBytesMax, options_.call_timeout, std::move(done));
+  bool ends = false;
+  {
+    MutexLock lock(mutex_);
+    if (!(this->*under_way).has_value()) return;  // it has ended by now
+    *(this->*under_way) = id;
+    ends = stopping_;
+  }
+  if (ends) parts_.server.Cancel(id);
+}
+
+void ServerSecretKeeper::OnWritten(const absl::Status& status) {
+  MutexLock lock(mutex_);
+  const absl::Duration now = parts_.clock.SinceBoot();
+  namespace_missing_ = IsMissingNamespace(status) && !seen_.has_value();
+  if (status.ok()) {
+    ++written_;
+    ledger_.Written(kThePlace, now);
+  } else {
+    ++failed_;
+    const std::string fault = FaultOfWrite(status);
+    const std::optional<kubernetes::ApiRefusal> refusal = kubernetes::RefusalOf(status);
+    const absl::Duration wait = refusal.has_value() ? refusal->retry_after : absl::ZeroDuration();
+    if (ledger_.Failed(kThePlace, fault, wait, 1, now) && !stopping_) {
+      LogWarning("a server's certificate could not be published", {{"object", instance_}, {"error", fault}});
+    }
+  }
+  executor_.Nudge();
+  write_.reset();
+  ended_.NotifyAll();
+}
+
+// The API server's own words are not shown where they may quote the key, so what they usually are is said here.
+std::string ServerSecretKeeper::FaultOfWrite(const absl::Status& status) const {
+  if (namespace_missing_) {
+    return absl::StrCat("namespace ", options_.secret.namespace_name,
+                        " does not exist: create it, or take the Secret out of kubernetes.server_secrets");
+  }
+  if (absl::IsInvalidArgument(status) && seen_.has_value() && seen_->immutable) {
+    return absl::StrCat(status.message(), "; it is immutable: delete it, and it is made anew");
+  }
+  return std::string(status.message());
+}
+
+// No pod becomes one that was started too early: once there is none, nobody has to look again.
+void ServerSecretKeeper::LookForEarlyPods() {
+  absl::Time created;
+  {
+    MutexLock lock(mutex_);
+    const absl::Duration now = parts_.clock.SinceBoot();
+    if (stopping_ || look_.has_value() || options_.pods.empty() || now < look_at_) return;
+    if (created_ == absl::InfinitePast()) return;
+    created = created_;
+    look_at_ = now + options_.early_every;
+    look_.emplace();
+  }
+  Send(CallToListPods(options_.secret.namespace_name, options_.pods), &ServerSecretKeeper::look_,
+       [this, created](const absl::StatusOr<std::string>& list) { OnPods(list, created); });
+}
+
+void ServerSecretKeeper::OnPods(const absl::StatusOr<std::string>& list, absl::Time created) {
+  const absl::StatusOr<std::vector<std::string>> early = list.ok() ? StartedBefore(*list, created) : list.status();
+  MutexLock lock(mutex_);
+  if (early.ok()) {
+    if (!early->empty() && *early != early_) {
+      LogWarning("what was started before its Secret was there has to be restarted",
+                 {{"object", instance_}, {"pods_of", absl::StrJoin(*early, " ")}});
+    }
+    early_ = *early;
+    if (early_.empty()) look_at_ = absl::InfiniteDuration();
+  }
+  look_.reset();
+  ended_.NotifyAll();
+}
+
+absl::Duration ServerSecretKeeper::Unheard() const {
+  const absl::Duration age = watch_ == nullptr ? absl::InfiniteDuration() : watch_->Age();
+  // A watch that is well is silent for a minute. Of what a dead one has not told, nothing counts that ran out since
+  // then.
+  return age <= kSecretFollowed ? absl::ZeroDuration() : age;
+}
+
+Publication ServerSecretKeeper::Published(absl::Duration unheard) const {
+  return ledger_.List(parts_.clock.SinceBoot() - unheard).front();
+}
+
+bool ServerSecretKeeper::LeafIsHeld(const Publication& one, absl::Duration unheard) const {
+  return leaf_.has_value() && ledger_.behind() == 0 && parts_.clock.SinceBoot() - unheard >= one.held_at;
+}
+
+std::string ServerSecretKeeper::FaultOf(const Publication& one) const {
+  if (!one.fault.empty()) return one.fault;
+  return issue_fault_.empty() ? judge_fault_ : issue_fault_;
+}
+
+std::vector<SubscriberRecord> ServerSecretKeeper::List() const {
+  const absl::Duration unheard = Unheard();
+  const absl::Status watching = watch_ == nullptr ? absl::OkStatus() : watch_->LastError();
+  MutexLock lock(mutex_);
+  if (namespace_missing_) return {};
+  const Publication one = Published(unheard);
+  SubscriberRecord record;
+  record.instance = instance_;
+  record.spiffe_id = options_.names.spiffe_id.uri();
+  record.kind = std::string(kPublishedKind);
+  record.peer = parts_.server.options().described;
+  // It does not leave by itself: it counts for as long as it is to be there.
+  record.connected = true;
+  record.first_seen = since_;
+  record.last_seen = parts_.clock.LikelyNow();
+  record.trust_version = one.held;
+  record.takes_bundle = true;
+  record.takes_key = true;
+  const bool held = LeafIsHeld(one, unheard);
+  record.authority_id = held ? leaf_->authority_id : held_authority_;
+  if (leaf_.has_value()) {
+    record.serial = leaf_->leaf.serial_hex();
+    record.certificate_expires = leaf_->leaf.validity().not_after;
+  }
+  record.rejected = FaultOf(one);
+  if (!listed_) {
+    record.version_info = "not known: it is still being listed";
+    record.rejected = std::string(watching.message());
+  } else if (ledger_.behind() > 0) {
+    record.version_info = "does not show the roots and its certificate of now yet; it is being written";
+  } else if (!held) {
+    record.version_info =
+        absl::StrCat("shows version ", one.written, " and its certificate of now, which count as held at ",
+                     TimeOfDayText(record.last_seen + (one.held_at - parts_.clock.SinceBoot())),
+                     ", when whoever mounts it has had the time to read it");
+  } else {
+    record.version_info = absl::StrCat("shows version ", one.written);
+  }
+  return {std::move(record)};
+}
+
+ServerSecretStatus ServerSecretKeeper::Status() const {
+  ServerSecretStatus status;
+  status.secret = options_.secret;
+  if (watch_ != nullptr) {
+    status.watching = watch_->LastError();
+    status.age = watch_->Age();
+  }
+  MutexLock lock(mutex_);
+  status.listed = listed_;
+  status.namespace_missing = namespace_missing_;
+  status.behind = ledger_.behind() > 0;
+  status.fault = FaultOf(Published(absl::ZeroDuration()));
+  if (leaf_.has_value()) {
+    status.expires = leaf_->leaf.validity().not_after;
+    status.renews = leaf_->RenewAt();
+    status.serial = leaf_->leaf.serial_hex();
+  }
+  status.early = early_;
+  status.issued = issued_;
+  status.written = written_;
+  status.failed = failed_;
+  return status;
+}
+
+void ServerSecretKeeper::Shutdown() {
+  std::vector<kubernetes::ApiServer::CallId> under_way;
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+    if (write_.has_value() && write_->has_value()) under_way.push_back(**write_);
+    if (look_.has_value() && look_->has_value()) under_way.push_back(**look_);
+  }
+  for (const kubernetes::ApiServer::CallId call : under_way) parts_.server.Cancel(call);
+  executor_.Shutdown();
+  if (watch_ != nullptr) watch_->Stop();
+  MutexLock lock(mutex_);
+  while (write_.has_value() || look_.has_value() || issuing_) ended_.Wait(mutex_);
+}
+
+}  // namespace meshca
