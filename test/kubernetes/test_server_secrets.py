@@ -159,7 +159,7 @@ def test_a_right_that_is_missing_is_named_with_the_rule_to_add(server, cluster, 
                              "roleRef": {"apiGroup": rbac, "kind": "Role", "name": "secrets"}})
 
     def rule(verbs):
-        return (f"add this rule to a Role of meshca in namespace {namespace}: "
+        return (f"add this rule to a Role in namespace {namespace}: "
                 f'{{apiGroups: [""], resources: [secrets], resourceNames: ["{NAME}"], verbs: [{verbs}]}}')
 
     wait_until(lambda: rule("list") in fact(ca, namespace)["detail"], 60, lambda: json.dumps(fact(ca, namespace)))

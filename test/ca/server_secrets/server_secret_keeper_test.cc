@@ -187,7 +187,7 @@ TEST_F(ServerSecretKeeperTest, AWriteThatFailedIsMadeAgainOfTheSameCertificate) 
   Start();
   ASSERT_TRUE(Await([](const ServerSecretStatus& status) { return !status.fault.empty(); }));
   EXPECT_THAT(keeper_->Status().fault,
-              HasSubstr("add this rule to a Role of meshca in namespace istio-system: {apiGroups: [\"\"], resources: "
+              HasSubstr("add this rule to a Role in namespace istio-system: {apiGroups: [\"\"], resources: "
                         "[secrets], resourceNames: [\"istiod-tls\"], verbs: [create, patch]}"));
   EXPECT_EQ(keeper_->List().front().rejected, keeper_->Status().fault);
   cluster_.RefuseWrites("");
@@ -320,7 +320,7 @@ TEST_F(ServerSecretKeeperTest, WhereItMayNotReadNothingIsMadeAndTheRuleIsNamed) 
   Start();
   ASSERT_TRUE(Await([](const ServerSecretStatus& status) { return !status.watching.ok(); }));
   EXPECT_THAT(std::string(keeper_->Status().watching.message()),
-              HasSubstr("to a Role of meshca in namespace istio-system: {apiGroups: [\"\"], resources: [secrets], "
+              HasSubstr("to a Role in namespace istio-system: {apiGroups: [\"\"], resources: [secrets], "
                         "resourceNames: [\"istiod-tls\"], verbs: [list]}"));
   ASSERT_THAT(keeper_->List(), SizeIs(1));
   EXPECT_THAT(keeper_->List().front().rejected, HasSubstr("verbs: [list]"));
