@@ -43,8 +43,8 @@ std::string ApiCall::Text() const {
 std::string ApiCall::RbacRule() const {
   const bool is_apply = content_type == kApplyContentType;
   return absl::StrCat("{apiGroups: [\"", resource.group, "\"], resources: [", resource.plural,
-                      subresource.empty() ? "" : "/", subresource, "], verbs: [", is_apply ? "create, " : "", verb,
-                      "]}");
+                      subresource.empty() ? "" : "/", subresource, "], verbs: [",
+                      is_apply || may_create ? "create, " : "", verb, "]}");
 }
 
 ApiCall CallToGet(const Resource& resource, absl::string_view namespace_name, absl::string_view name) {
@@ -74,6 +74,15 @@ ApiCall CallToUpdateStatus(const Resource& resource, absl::string_view namespace
   call.subresource = "status";
   call.query = absl::StrCat("fieldManager=", kFieldManager);
   call.body = std::move(body);
+  return call;
+}
+
+ApiCall CallToReplace(const Resource& resource, absl::string_view namespace_name, absl::string_view name,
+                      std::string body) {
+  ApiCall call = CallOf("update", resource, namespace_name, name);
+  call.query = absl::StrCat("fieldManager=", kFieldManager);
+  call.body = std::move(body);
+  call.may_create = true;
   return call;
 }
 

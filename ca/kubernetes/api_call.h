@@ -21,6 +21,8 @@ struct ApiCall {
   std::string content_type;  // of `body`; "": application/json
   // The body holds a key or a token. The API server's own words, which may quote the body, are then left out of errors.
   bool body_is_secret = false;
+  // An update that creates the object where it is not there, which takes the right to do that too.
+  bool may_create = false;
 
   // The method of HTTP that the verb stands for.
   const char* Method() const;
@@ -55,6 +57,12 @@ ApiCall CallToApply(const Resource& resource, absl::string_view namespace_name, 
 // somebody has changed the object since then.
 ApiCall CallToUpdateStatus(const Resource& resource, absl::string_view namespace_name, absl::string_view name,
                            std::string body);
+
+// Replaces the whole object by `body`: with a resourceVersion in it, Aborted where somebody has changed the object
+// since then. Without one it is created where the API server has it so (Leases), and InvalidArgument or Aborted where
+// it is there.
+ApiCall CallToReplace(const Resource& resource, absl::string_view namespace_name, absl::string_view name,
+                      std::string body);
 
 }  // namespace meshca::kubernetes
 
