@@ -6,9 +6,12 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "ca/authn/service_account_authenticator.h"
 #include "ca/kubernetes/api_server_options.h"
+#include "ca/kubernetes/lease_record.h"
 #include "ca/pod_certificates/pod_certificate_signer.h"
 #include "ca/publishing/publisher.h"
 #include "cli/config/value_origin.h"
@@ -30,6 +33,13 @@ absl::StatusOr<ServiceAccountOptions> ToServiceAccounts(const v1::Config& config
 // What the signer of PodCertificateRequests goes by; nothing: there is none. Errors of what `config` is made of, which
 // has passed Validate.
 absl::StatusOr<std::optional<PodSignerOptions>> ToPodSigner(const v1::Config& config);
+
+// Is there anything that it writes in the cluster?
+bool WritesInCluster(const v1::Kubernetes& kubernetes);
+// Where the Lease of the trust domain is.
+kubernetes::LeasePlace ToLeasePlace(const v1::Config& config);
+// InvalidArgument: `name` is no name of a namespace.
+absl::Status CheckNamespace(absl::string_view name);
 
 // What in a valid configuration will not do what somebody may expect of it, a sentence each.
 std::vector<std::string> KubernetesWarnings(const v1::Config& config);

@@ -158,6 +158,7 @@ absl::Status Validate(const ResolvedConfig& config) {
   if (ServesKubernetes(config.origins) && trust_domain.ok()) {
     rules.Check("kubernetes", ToServiceAccounts(values).status());
     CheckTrustBundleName(values.kubernetes().cluster_trust_bundle(), rules);
+    rules.Check("kubernetes.lease_namespace", CheckNamespace(values.kubernetes().lease_namespace()));
   }
   CheckSigner(values.kubernetes().signer(), rules);
   return faults.ToStatus();

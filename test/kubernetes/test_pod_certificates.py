@@ -35,6 +35,7 @@ RIGHTS = [
      "resources": ["validatingadmissionpolicies", "validatingadmissionpolicybindings"]},
     {"apiGroups": ["certificates.k8s.io"], "resources": ["clustertrustbundles"], "verbs": ["list", "watch", "create", "patch"]},
     {"apiGroups": ["certificates.k8s.io"], "resources": ["signers"], "resourceNames": [BUNDLE_SIGNER], "verbs": ["attest"]},
+    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]},
     SIGN,
 ]
 
