@@ -48,7 +48,7 @@ std::string ApiCall::RbacRule() const {
   return absl::StrCat("{apiGroups: [\"", resource.group, "\"], resources: [", resource.plural,
                       subresource.empty() ? "" : "/", subresource, "], ",
                       granted_for.empty() ? "" : absl::StrCat("resourceNames: [\"", granted_for, "\"], "), "verbs: [",
-                      is_apply ? "create, " : "", verb, "]}");
+                      is_apply || may_create ? "create, " : "", verb, "]}");
 }
 
 ApiCall CallToGetPath(absl::string_view path, absl::string_view accept) {
@@ -86,6 +86,15 @@ ApiCall CallToUpdateStatus(const Resource& resource, absl::string_view namespace
   call.subresource = "status";
   call.query = absl::StrCat("fieldManager=", kFieldManager);
   call.body = std::move(body);
+  return call;
+}
+
+ApiCall CallToReplace(const Resource& resource, absl::string_view namespace_name, absl::string_view name,
+                      std::string body) {
+  ApiCall call = CallOf("update", resource, namespace_name, name);
+  call.query = absl::StrCat("fieldManager=", kFieldManager);
+  call.body = std::move(body);
+  call.may_create = true;
   return call;
 }
 

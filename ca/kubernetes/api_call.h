@@ -27,6 +27,8 @@ struct ApiCall {
   // The name of the one object for which a Role of the namespace gives the right; "": the ClusterRole gives it for all.
   // For the advice where it is missing: nobody is to be told to open all Secrets of a cluster.
   std::string granted_for;
+  // An update that creates the object where it is not there, which takes the right to do that too.
+  bool may_create = false;
 
   // The method of HTTP that the verb stands for.
   const char* Method() const;
@@ -64,6 +66,12 @@ ApiCall CallToApply(const Resource& resource, absl::string_view namespace_name, 
 // somebody has changed the object since then.
 ApiCall CallToUpdateStatus(const Resource& resource, absl::string_view namespace_name, absl::string_view name,
                            std::string body);
+
+// Replaces the whole object by `body`: with a resourceVersion in it, Aborted where somebody has changed the object
+// since then. Without one it is created where the API server has it so (Leases), and InvalidArgument or Aborted where
+// it is there.
+ApiCall CallToReplace(const Resource& resource, absl::string_view namespace_name, absl::string_view name,
+                      std::string body);
 
 }  // namespace meshca::kubernetes
 

@@ -124,6 +124,7 @@ PodCertificateSigner::~PodCertificateSigner() { Shutdown(); }
 
 void PodCertificateSigner::Start() {
   executor_.AddDuty([this] { return Work(); });
+  if (parts_.leadership != nullptr) parts_.leadership->AddListener([this] { executor_.Nudge(); });
   Follow(0);
   executor_.Start();
 }
@@ -141,6 +142,7 @@ void PodCertificateSigner::Follow(size_t version) {
 absl::Duration PodCertificateSigner::Work() {
   LookForServedVersion();
   LookForGuard();
+  if (!MayWrite()) return SerialExecutor::kLook;
   std::vector<std::string> due;
   absl::Duration next = SerialExecutor::kLook;
   {
@@ -374,11 +376,13 @@ absl::StatusOr<PodCertificate> PodCertificateSigner::Check(const IssuedCertifica
 
 void PodCertificateSigner::WriteIssued(const std::string& uid, const PodRequest& request,
                                        const PodCertificate& certificate) {
+  if (!MayWrite()) return TryLater(uid, absl::UnavailableError(parts_.leadership->WhyNot()));
   Send(CallToIssue(version(), request, certificate, parts_.clock.Now()),
        [this, uid](const absl::StatusOr<std::string>& answer) { OnWritten(uid, answer.status(), false); });
 }
 
 void PodCertificateSigner::Deny(const std::string& uid, const PodRequest& request, const PodDenial& denial) {
+  if (!MayWrite()) return TryLater(uid, absl::UnavailableError(parts_.leadership->WhyNot()));
   LogWarning("a PodCertificateRequest is denied",
              {{"request", request.Text()}, {"reason", denial.reason}, {"why", denial.message}});
   Send(CallToDeny(version(), request, denial, parts_.clock.Now()),

@@ -26,6 +26,7 @@
 #include "ca/issuance/certificate_profile.h"
 #include "ca/issuance/issuance_pipeline.h"
 #include "ca/kubernetes/api_server.h"
+#include "ca/kubernetes/leadership.h"
 #include "ca/kubernetes/list_watch.h"
 #include "ca/pod_certificates/pod_request.h"
 #include "ca/pod_certificates/pod_request_answer.h"
@@ -42,7 +43,7 @@ struct PodSignerOptions {
   std::vector<std::string> versions = {"v1", "v1beta1"};
   size_t at_once = 32;         // requests under way
   size_t pending_max = 16384;  // requests known at once; what is beyond is listed again when there is room
-  absl::Duration call_timeout = absl::Seconds(30);
+  absl::Duration call_timeout = kubernetes::kLeadersWriteMax;
   // Between attempts at one request: up to the first, up to twice as long each time, up to the last.
   absl::Duration retry_first = absl::Milliseconds(250);
   absl::Duration retry_last = absl::Seconds(30);
@@ -79,6 +80,8 @@ class PodCertificateSigner {
     IssuancePipeline& pipeline;  // of the options' profile; one of the signer's own
     const Clock& clock;
     EntropySource& entropy;
+    // While it is another's, requests are followed and none is answered; null: nobody else is to be expected.
+    kubernetes::Leadership* leadership = nullptr;
   };
 
   // Nothing is read or signed before Start.
@@ -125,6 +128,7 @@ class PodCertificateSigner {
 
   // Sends a call that Shutdown ends. `done` runs once, or not at all during Shutdown.
   void Send(const kubernetes::ApiCall& call, Answered done);
+  bool MayWrite() const { return parts_.leadership == nullptr || parts_.leadership->Held(); }
   std::string version() const;
   std::shared_ptr<kubernetes::ListWatch> watch() const;
 

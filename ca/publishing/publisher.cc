@@ -108,11 +108,12 @@ class Publisher::Namespaces final : public kubernetes::ObjectSink {
 };
 
 Publisher::Publisher(PublisherOptions options, kubernetes::ApiServer& server, const JudgedClock& clock,
-                     EntropySource& entropy)
+                     EntropySource& entropy, kubernetes::Leadership* leadership)
     : options_(std::move(options)),
       server_(server),
       clock_(clock),
       entropy_(entropy),
+      leadership_(leadership),
       since_(clock.LikelyNow()),
       objects_(std::make_unique<Objects>(*this)),
       namespaces_(std::make_unique<Namespaces>(*this)),
@@ -129,6 +130,7 @@ void Publisher::Start() {
     ledger_.EndPlaces();
   }
   executor_.AddDuty([this] { return Work(); });
+  if (leadership_ != nullptr) leadership_->AddListener([this] { executor_.Nudge(); });
   FollowObjects(0);
   if (options_.namespaces.has_value()) {
     namespaces_watch_ =
@@ -193,6 +195,7 @@ void Publisher::LookForServedKind() {
 
 // Begins the writes that are due.
 absl::Duration Publisher::Write() {
+  if (!MayWrite()) return SerialExecutor::kLook;
   std::vector<std::string> due;
   std::string content;
   const PublishedKind* kind = nullptr;
@@ -274,7 +277,10 @@ SubscriberRecord Publisher::RecordOf(const Publication& one, absl::Duration now)
   record.takes_bundle = true;
   record.rejected = one.fault;
   if (one.written == 0) {
-    record.version_info = "does not show the roots yet; it is being written";
+    const std::string why_not = leadership_ == nullptr ? "" : leadership_->WhyNot();
+    record.version_info = why_not.empty()
+                              ? "does not show the roots yet; it is being written"
+                              : absl::StrCat("does not show the roots, and this server writes nothing: ", why_not);
   } else if (one.held < one.written) {
     record.version_info = absl::StrCat("shows version ", one.written, ", which counts as held at ",
                                        TimeOfDayText(record.last_seen + (one.held_at - now)),

@@ -16,6 +16,7 @@
 #include "ca/base/mutex.h"
 #include "ca/base/serial_executor.h"
 #include "ca/kubernetes/api_server.h"
+#include "ca/kubernetes/leadership.h"
 #include "ca/kubernetes/list_watch.h"
 #include "ca/publishing/namespace_choice.h"
 #include "ca/publishing/publication_ledger.h"
@@ -30,7 +31,7 @@ struct PublisherOptions {
   std::optional<NamespaceChoice> namespaces;  // nullopt: the kind is in no namespace
   PublicationOptions publication;
   size_t writes_at_once = 16;
-  absl::Duration write_timeout = absl::Seconds(30);
+  absl::Duration write_timeout = kubernetes::kLeadersWriteMax;
   // An API that is not served is looked for again after this: a cluster may be upgraded.
   absl::Duration look_again = absl::Minutes(10);
 };
@@ -51,8 +52,10 @@ struct PublisherStatus {
 // mounts it has had the time to read it (PublicationOptions::mount_delay). Thread-safe.
 class Publisher final : public EvidenceSource {
  public:
-  // Everything outlives it. Nothing is read or written before Start.
-  Publisher(PublisherOptions options, kubernetes::ApiServer& server, const JudgedClock& clock, EntropySource& entropy);
+  // Everything outlives it. Nothing is read or written before Start. While `leadership` is another's the objects are
+  // followed and counted, and not written; null: nobody else is to be expected.
+  Publisher(PublisherOptions options, kubernetes::ApiServer& server, const JudgedClock& clock, EntropySource& entropy,
+            kubernetes::Leadership* leadership = nullptr);
   ~Publisher() override;  // Shutdown
 
   void Start();
@@ -83,6 +86,7 @@ class Publisher final : public EvidenceSource {
   SubscriberRecord RecordOf(const Publication& one, absl::Duration now) const;
   SubscriberRecord RecordOfAll(std::string why) const;
   absl::Status Watching() const;
+  bool MayWrite() const { return leadership_ == nullptr || leadership_->Held(); }
   std::shared_ptr<kubernetes::ListWatch> objects_watch() const ABSL_LOCKS_EXCLUDED(mutex_);
   std::string InstanceOf(const std::string& place) const;
 
@@ -92,6 +96,7 @@ class Publisher final : public EvidenceSource {
   kubernetes::ApiServer& server_;
   const JudgedClock& clock_;
   EntropySource& entropy_;
+  kubernetes::Leadership* const leadership_;
   const absl::Time since_;  // List's first_seen
 
   const std::unique_ptr<Objects> objects_;

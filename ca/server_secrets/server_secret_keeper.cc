@@ -115,6 +115,7 @@ void ServerSecretKeeper::Start() {
   executor_.AddDuty([this] { return Work(); });
   watch_ = std::make_unique<kubernetes::ListWatch>(ToFollowSecret(options_.secret), parts_.server, *sink_, parts_.clock,
                                                    parts_.entropy);
+  if (parts_.leadership != nullptr) parts_.leadership->AddListener([this] { executor_.Nudge(); });
   executor_.Start();
 }
 
@@ -142,7 +143,7 @@ absl::Duration ServerSecretKeeper::Work() {
         judged.ok() ? "" : absl::StrCat("nobody can say whether what stands there is good: ", judged.message());
   }
   if (!judged.ok()) return SerialExecutor::kLook;
-  MakeAndWrite(authorities);
+  if (MayWrite()) MakeAndWrite(authorities);
   LookForEarlyPods();
   MutexLock lock(mutex_);
   return std::clamp(ledger_.NextDue() - parts_.clock.SinceBoot(), absl::ZeroDuration(), SerialExecutor::kLook);
@@ -458,7 +459,10 @@ std::vector<SubscriberRecord> ServerSecretKeeper::List() const {
     record.version_info = "not known: it is still being listed";
     record.rejected = std::string(watching.message());
   } else if (ledger_.behind() > 0) {
-    record.version_info = "does not show the roots and its certificate of now yet; it is being written";
+    const std::string why_not = parts_.leadership == nullptr ? "" : parts_.leadership->WhyNot();
+    record.version_info = why_not.empty()
+                              ? "does not show the roots and its certificate of now yet; it is being written"
+                              : absl::StrCat("is not as this server would write it, and it writes nothing: ", why_not);
   } else if (!held) {
     record.version_info =
         absl::StrCat("shows version ", one.written, " and its certificate of now, which count as held at ",

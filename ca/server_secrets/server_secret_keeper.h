@@ -20,6 +20,7 @@
 #include "ca/issuance/issuance_pipeline.h"
 #include "ca/issuance/issuance_store.h"
 #include "ca/kubernetes/api_server.h"
+#include "ca/kubernetes/leadership.h"
 #include "ca/kubernetes/list_watch.h"
 #include "ca/publishing/publication_ledger.h"
 #include "ca/server_secrets/server_secret.h"
@@ -35,7 +36,7 @@ struct ServerSecretOptions {
   ServerNames names;
   KeyType key_type = KeyType::kEcP256;
   PublicationOptions publication;
-  absl::Duration call_timeout = absl::Seconds(30);
+  absl::Duration call_timeout = kubernetes::kLeadersWriteMax;
   // Between attempts at a certificate: the first, twice as long each time, up to the last.
   absl::Duration retry_first = absl::Seconds(1);
   absl::Duration retry_last = absl::Seconds(30);
@@ -82,6 +83,9 @@ class ServerSecretKeeper final : public EvidenceSource {
     IssuancePipeline& pipeline;
     const JudgedClock& clock;
     EntropySource& entropy;
+    // While it is another's the Secret is followed and counted, and nothing is issued or written. Null: nobody else is
+    // to be expected.
+    kubernetes::Leadership* leadership = nullptr;
   };
 
   // Nothing is read, issued or written before Start.
@@ -128,6 +132,8 @@ class ServerSecretKeeper final : public EvidenceSource {
   void Send(const kubernetes::ApiCall& call, UnderWay ServerSecretKeeper::*under_way, kubernetes::ApiServer::Done done);
 
   std::string FaultOfWrite(const absl::Status& status) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  bool MayWrite() const { return parts_.leadership == nullptr || parts_.leadership->Held(); }
 
   // What is known of the watch is as old as this; zero where it is followed.
   absl::Duration Unheard() const;

@@ -21,7 +21,7 @@ namespace meshca::config {
 namespace {
 
 // RFC 1123, as Kubernetes has it of names; their length it looks at itself.
-bool IsKubernetesName(const std::string& name) {
+bool IsKubernetesName(absl::string_view name) {
   return !name.empty() && std::all_of(name.begin(), name.end(), [](char character) {
     return absl::ascii_islower(static_cast<unsigned char>(character)) ||
            absl::ascii_isdigit(static_cast<unsigned char>(character)) || character == '-' || character == '.';
@@ -120,6 +120,23 @@ absl::StatusOr<CertificateProfile> ToServerSecretProfile(const v1::Config& confi
   // leaf.key_types says which keys others may bring; these are made here.
   profile.key_types = {ServerKeyType(config)};
   return profile;
+}
+
+bool WritesInCluster(const v1::Kubernetes& kubernetes) {
+  return !kubernetes.signer().empty() || kubernetes.server_secrets_size() > 0 ||
+         !kubernetes.roots_config_map().name().empty() || !kubernetes.cluster_trust_bundle().name().empty();
+}
+
+kubernetes::LeasePlace ToLeasePlace(const v1::Config& config) {
+  return {config.kubernetes().lease_namespace(), kubernetes::LeaseName(config.trust_domain()), config.trust_domain()};
+}
+
+absl::Status CheckNamespace(absl::string_view name) {
+  constexpr size_t kNamespaceBytesMax = 63;  // RFC 1123's label
+  if (IsKubernetesName(name) && name.size() <= kNamespaceBytesMax && !absl::StrContains(name, '.')) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat("\"", name, "\" is no name of a namespace, such as kube-system"));
 }
 
 std::vector<std::string> KubernetesWarnings(const v1::Config& config) {

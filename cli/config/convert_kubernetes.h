@@ -6,9 +6,12 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "ca/authn/service_account_authenticator.h"
 #include "ca/kubernetes/api_server_options.h"
+#include "ca/kubernetes/lease_record.h"
 #include "ca/pod_certificates/pod_certificate_signer.h"
 #include "ca/publishing/publisher.h"
 #include "ca/server_secrets/server_secret_keeper.h"
@@ -36,6 +39,12 @@ absl::StatusOr<std::optional<PodSignerOptions>> ToPodSigner(const v1::Config& co
 // account that has no SPIFFE ID.
 absl::StatusOr<std::vector<ServerSecretOptions>> ToServerSecrets(const v1::Config& config);
 absl::StatusOr<CertificateProfile> ToServerSecretProfile(const v1::Config& config);
+// Is there anything that it writes in the cluster?
+bool WritesInCluster(const v1::Kubernetes& kubernetes);
+// Where the Lease of the trust domain is.
+kubernetes::LeasePlace ToLeasePlace(const v1::Config& config);
+// InvalidArgument: `name` is no name of a namespace.
+absl::Status CheckNamespace(absl::string_view name);
 
 // What in a valid configuration will not do what somebody may expect of it, a sentence each.
 std::vector<std::string> KubernetesWarnings(const v1::Config& config);

@@ -218,6 +218,7 @@ absl::Status Validate(const ResolvedConfig& config) {
     rules.Check("kubernetes", ToServiceAccounts(values).status());
     CheckTrustBundleName(values.kubernetes().cluster_trust_bundle(), rules);
     CheckServerSecrets(values, rules);
+    rules.Check("kubernetes.lease_namespace", CheckNamespace(values.kubernetes().lease_namespace()));
   }
   CheckSigner(values.kubernetes().signer(), rules);
   return faults.ToStatus();

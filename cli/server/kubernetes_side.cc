@@ -11,6 +11,8 @@
 #include "ca/base/status.h"
 #include "ca/base/utc_text.h"
 #include "cli/config/convert_kubernetes.h"
+#include "cli/server/lease_identity.h"
+#include "cli/server/server_state.h"
 
 namespace meshca::cli {
 namespace {
@@ -178,14 +180,21 @@ absl::StatusOr<std::unique_ptr<KubernetesSide>> KubernetesSide::Open(const confi
   if (!config::ServesKubernetes(config.origins)) return nullptr;
   const config::v1::Kubernetes& values = config.values.kubernetes();
   MESHCA_ASSIGN_OR_RETURN(kubernetes::ApiServerOptions api_server, config::ToApiServer(values));
+  const std::string in_cluster_namespace = values.kubeconfig().empty() ? api_server.namespace_name : "";
   MESHCA_ASSIGN_OR_RETURN(ServiceAccountOptions tokens, config::ToServiceAccounts(config.values));
   MESHCA_ASSIGN_OR_RETURN(
       std::shared_ptr<kubernetes::Cluster> cluster,
       kubernetes::Cluster::Open({.api_server = std::move(api_server), .tokens = std::move(tokens)}, clock, entropy));
   std::unique_ptr<KubernetesSide> side(new KubernetesSide(std::move(cluster)));
+  if (config::WritesInCluster(values)) {
+    side->lease_ = std::make_unique<kubernetes::LeaseHolder>(
+        config::ToLeasePlace(config.values),
+        LeaseTermsOf(LeasePrefix(in_cluster_namespace), absl::StrCat(DatabasePath(config), ".lock"), clock, entropy),
+        side->cluster_->api_server(), clock);
+  }
   for (PublisherOptions& one : config::ToPublishers(values)) {
     side->publishers_.push_back(
-        std::make_unique<Publisher>(std::move(one), side->cluster_->api_server(), clock, entropy));
+        std::make_unique<Publisher>(std::move(one), side->cluster_->api_server(), clock, entropy, side->lease_.get()));
   }
   return side;
 }
@@ -202,7 +211,7 @@ absl::Status KubernetesSide::AddSigner(const config::v1::Config& config, const S
                                                         clock, signing.serials);
   signer_ = std::make_unique<PodCertificateSigner>(
       *std::move(options), PodCertificateSigner::Parts{cluster_->api_server(), cluster_->pods(), signing.authorities,
-                                                       *signer_pipeline_, clock, entropy});
+                                                       *signer_pipeline_, clock, entropy, lease_.get()});
   return absl::OkStatus();
 }
 
@@ -219,7 +228,7 @@ absl::Status KubernetesSide::AddServerSecrets(const config::v1::Config& config, 
   for (ServerSecretOptions& one : all) {
     secrets_.push_back(std::make_unique<ServerSecretKeeper>(
         std::move(one), ServerSecretKeeper::Parts{cluster_->api_server(), signing.authorities, signing.store,
-                                                  *secrets_pipeline_, clock, entropy}));
+                                                  *secrets_pipeline_, clock, entropy, lease_.get()}));
   }
   return absl::OkStatus();
 }
@@ -230,6 +239,8 @@ void KubernetesSide::Start() {
   for (const auto& publisher : publishers_) publisher->Start();
   if (signer_ != nullptr) signer_->Start();
   for (const auto& secret : secrets_) secret->Start();
+  // The last: whoever writes by it listens by now.
+  if (lease_ != nullptr) lease_->Start();
 }
 
 void KubernetesSide::OnAuthorities(const AuthoritySnapshot& snapshot) {
@@ -269,8 +280,46 @@ std::optional<PodSignerStatus> KubernetesSide::Signer() const {
   return signer_->Status();
 }
 
+std::optional<kubernetes::LeaseStatus> KubernetesSide::Lease() const {
+  if (lease_ == nullptr) return std::nullopt;
+  return lease_->Status();
+}
+
+CheckedFact KubernetesSide::FactOfLease(const kubernetes::LeaseStatus& status) const {
+  const std::string what = signer_ == nullptr ? "publishes" : "publishes, and answers PodCertificateRequests";
+  const std::string nothing =
+      signer_ == nullptr ? "it publishes nothing" : "it publishes nothing and answers no PodCertificateRequest";
+  const std::string since = status.since == absl::InfinitePast() ? "" : absl::StrCat(" since ", UtcText(status.since));
+  CheckedFact fact{"lease", State::kOk, "", ""};
+  if (status.held) {
+    fact.detail = absl::StrCat(status.lease, " is held", since, ": this server ", what);
+    if (status.error.ok()) return fact;
+    fact.state = State::kWarning;
+    absl::StrAppend(&fact.detail, "; it cannot be renewed at the moment: ", status.error.message());
+    fact.mend = absl::StrCat("mend what it names; when the Lease has run out, ", nothing);
+  } else if (!status.error.ok()) {
+    fact.state = State::kFailed;
+    fact.detail =
+        absl::StrCat(status.lease, " cannot be had, so this server waits, and ", nothing, ": ", status.error.message());
+    fact.mend =
+        "mend what it names; the namespace of the Lease is kubernetes.lease_namespace. It is tried again and again";
+  } else if (status.holder.empty() || status.holder == status.identity) {
+    fact.state = State::kWarning;
+    fact.detail = absl::StrCat(status.lease, " is being asked for; until then ", nothing);
+    fact.mend = "wait a moment; where it stays so, see whether the API server answers";
+  } else {
+    fact.state = State::kWarning;
+    fact.detail = absl::StrCat(status.lease, " is held by ", status.holder, since, ", so this server waits: ", nothing);
+    fact.mend =
+        "nothing, where that is a second server of the same CA. Two CAs of one trust domain in a cluster cannot both "
+        "publish: end one of them, or give it a trust domain of its own";
+  }
+  return fact;
+}
+
 std::vector<CheckedFact> KubernetesSide::Check() const {
   std::vector<CheckedFact> facts = {FactOf(Report())};
+  if (const std::optional<kubernetes::LeaseStatus> lease = Lease()) facts.push_back(FactOfLease(*lease));
   for (const PublisherStatus& status : Published()) facts.push_back(FactOf(status));
   for (const ServerSecretStatus& status : ServerSecrets()) facts.push_back(FactOf(status));
   if (const std::optional<PodSignerStatus> signer = Signer())
@@ -284,6 +333,8 @@ void KubernetesSide::Shutdown() {
   if (signer_pipeline_ != nullptr) signer_pipeline_->Shutdown();
   for (const auto& secret : secrets_) secret->Shutdown();
   if (secrets_pipeline_ != nullptr) secrets_pipeline_->Shutdown();
+  // Nothing is written any more, so somebody else may.
+  if (lease_ != nullptr) lease_->Shutdown();
   // Last: the others end their calls of the API server themselves.
   cluster_->Stop();
 }

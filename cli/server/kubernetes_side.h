@@ -16,6 +16,7 @@
 #include "ca/base/judged_clock.h"
 #include "ca/issuance/issuance_pipeline.h"
 #include "ca/kubernetes/cluster.h"
+#include "ca/kubernetes/lease_holder.h"
 #include "ca/pod_certificates/pod_certificate_signer.h"
 #include "ca/pod_certificates/pod_request_policy.h"
 #include "ca/publishing/publisher.h"
@@ -70,6 +71,8 @@ class KubernetesSide final : public EvidenceSource {
   std::vector<PublisherStatus> Published() const;
   std::vector<ServerSecretStatus> ServerSecrets() const;
   std::optional<PodSignerStatus> Signer() const;  // nothing: there is none
+  // Whether this server may write in the cluster; nothing: it has nothing to write there.
+  std::optional<kubernetes::LeaseStatus> Lease() const;
 
   // Nothing is published or signed any more when it returns, and no token judged: whoever waited for that has been
   // answered, and later ones are Unavailable. Before the services end whose callers it judges. Idempotent.
@@ -77,8 +80,10 @@ class KubernetesSide final : public EvidenceSource {
 
  private:
   explicit KubernetesSide(std::shared_ptr<kubernetes::Cluster> cluster) : cluster_(std::move(cluster)) {}
+  CheckedFact FactOfLease(const kubernetes::LeaseStatus& status) const;
 
   const std::shared_ptr<kubernetes::Cluster> cluster_;
+  std::unique_ptr<kubernetes::LeaseHolder> lease_;  // what all below write by; null: nothing is written
   std::vector<std::unique_ptr<Publisher>> publishers_;
   // null where there is no signer, like the next two. Pods' certificates have a profile of their own.
   std::unique_ptr<PodRequestPolicy> signer_policy_;

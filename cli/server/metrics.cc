@@ -253,6 +253,15 @@ void AddKubernetes(const KubernetesSide& kubernetes, MetricFamilies& out) {
     out.Counter("meshca_kubernetes_calls_failed_total", "Calls of the Kubernetes API that ended with an error.",
                 static_cast<double>(count.failed), {{"verb", count.verb}, {"resource", count.resource}});
   }
+  const std::optional<kubernetes::LeaseStatus> lease = kubernetes.Lease();
+  if (lease.has_value()) {
+    out.Gauge("meshca_kubernetes_lease_held", "1 while this server has the Lease, and so publishes and signs.",
+              lease->held);
+    out.Counter("meshca_kubernetes_lease_gained_total", "Times that this server has got the Lease.",
+                static_cast<double>(lease->gained));
+    out.Counter("meshca_kubernetes_lease_lost_total", "Times that this server has lost the Lease.",
+                static_cast<double>(lease->lost));
+  }
   for (const PublisherStatus& one : kubernetes.Published()) {
     const MetricLabels labels = {{"object", one.object}};
     out.Gauge("meshca_kubernetes_published_objects", "Objects that the roots are to stand in.",
@@ -282,7 +291,7 @@ void AddKubernetes(const KubernetesSide& kubernetes, MetricFamilies& out) {
     out.Gauge("meshca_kubernetes_watch_age_seconds", "How old what is known of them is.",
               absl::ToDoubleSeconds(signer->age), labels);
     out.Gauge("meshca_kubernetes_signer_on", "1 while PodCertificateRequests are answered.",
-              !signer->unserved && signer->admission.ok());
+              !signer->unserved && signer->admission.ok() && lease.has_value() && lease->held);
     out.Gauge("meshca_kubernetes_pod_requests_pending", "PodCertificateRequests that are not answered yet.",
               static_cast<double>(signer->pending));
     out.Counter("meshca_kubernetes_pod_certificates_issued_total", "PodCertificateRequests answered by a certificate.",

@@ -1,6 +1,7 @@
 """What the chart renders: by which values, as whom it runs, what it may do, and that a wrong value is refused."""
 
 import copy
+import hashlib
 import json
 import pathlib
 import re
@@ -290,15 +291,14 @@ def test_kubernetes_with_nothing_in_it_is_on(renderer):
 # What it may do.
 
 def rights(things):
-    """{(resource or path, name or *): verbs} of the ClusterRole and the Roles. Of a Role the resource begins with its
-    namespace."""
+    """{(resource or path, name or *): verbs} of all roles; of a Role with " in NAMESPACE" behind the resource."""
     found = {}
     for role in things:
         if role["kind"] not in ("ClusterRole", "Role"):
             continue
-        where = f"{role['metadata']['namespace']}:" if role["kind"] == "Role" else ""
+        place = f" in {role['metadata']['namespace']}" if role["kind"] == "Role" else ""
         for rule in role["rules"]:
-            things_meant = [f"{where}{rule['apiGroups'][0]}/{resource}" for resource in rule.get("resources", ())]
+            things_meant = [f"{rule['apiGroups'][0]}/{resource}{place}" for resource in rule.get("resources", ())]
             for thing in things_meant + rule.get("nonResourceURLs", []):
                 for name in rule.get("resourceNames", ["*"]):
                     assert (thing, name) not in found
@@ -313,20 +313,22 @@ OF_TOKENS = {("authentication.k8s.io/tokenreviews", "*"): "create",
 OF_ISTIO = {("/configmaps", "istio-ca-root-cert"): PUBLISH,
             ("certificates.k8s.io/clustertrustbundles", "istio.io:istiod-ca:root-cert"): PUBLISH,
             ("certificates.k8s.io/signers", "istio.io/istiod-ca"): "attest"}
-OF_ISTIOD = {("istio-system:/secrets", "istiod-tls"): PUBLISH}
+OF_ISTIOD = {("/secrets in istio-system", "istiod-tls"): PUBLISH}
 OF_AN_UNGUARDED_SIGNER = {("certificates.k8s.io/podcertificaterequests", "*"): "get list watch",
                           ("certificates.k8s.io/podcertificaterequests/status", "*"): "update",
                           ("certificates.k8s.io/signers", SIGNER): "sign"}
+OF_THE_LEASE = {("coordination.k8s.io/leases in kube-system", "meshca-cluster.local"): "get create update"}
 OF_THE_SIGNER = {**OF_AN_UNGUARDED_SIGNER,
                  ("admissionregistration.k8s.io/validatingadmissionpolicies", POLICY): "get",
                  ("admissionregistration.k8s.io/validatingadmissionpolicybindings", POLICY): "get"}
 RIGHTS = {
     "default": {},
     "agents": {},
-    "istio": {**OF_TOKENS, **OF_ISTIO, **OF_ISTIOD},
-    "signer": {**OF_TOKENS, **OF_THE_SIGNER},
-    "istio-with-signer": {**OF_TOKENS, **OF_ISTIO, **OF_ISTIOD, **OF_THE_SIGNER},
-    "everything": {**OF_TOKENS, **OF_ISTIO, ("mesh-system:/secrets", "istiod-tls"): PUBLISH, **OF_THE_SIGNER},
+    "istio": {**OF_TOKENS, **OF_ISTIO, **OF_ISTIOD, **OF_THE_LEASE},
+    "signer": {**OF_TOKENS, **OF_THE_SIGNER, **OF_THE_LEASE},
+    "istio-with-signer": {**OF_TOKENS, **OF_ISTIO, **OF_ISTIOD, **OF_THE_SIGNER, **OF_THE_LEASE},
+    "everything": {**OF_TOKENS, **OF_ISTIO, ("/secrets in mesh-system", "istiod-tls"): PUBLISH, **OF_THE_SIGNER,
+                   ("coordination.k8s.io/leases in kube-system", "meshca-mesh.test"): "get create update"},
 }
 
 
@@ -355,7 +357,7 @@ def test_rights_to_publish_are_for_the_names_that_are_configured(renderer):
     kubernetes = {"roots_config_map": {"name": "roots", "key": "roots.pem"},
                   "cluster_trust_bundle": {"name": "other.test:x:roots", "signer_name": "other.test/x"}}
     given = rights(renderer.render({"server": {"config": {"kubernetes": kubernetes}}}))
-    assert given == {**OF_TOKENS, ("/configmaps", "roots"): PUBLISH,
+    assert given == {**OF_TOKENS, **OF_THE_LEASE, ("/configmaps", "roots"): PUBLISH,
                      ("certificates.k8s.io/clustertrustbundles", "other.test:x:roots"): PUBLISH,
                      ("certificates.k8s.io/signers", "other.test/x"): "attest"}
 
@@ -366,8 +368,8 @@ def test_rights_to_keep_certificates_are_for_the_secrets_that_are_configured(ren
 
     kubernetes = {"server_secrets": [secret("web", "front"), secret("web", "back"), secret("mesh", "front")]}
     given = rights(renderer.render({"server": {"config": {"kubernetes": kubernetes}}}))
-    assert given == {**OF_TOKENS, ("web:/secrets", "front"): PUBLISH, ("web:/secrets", "back"): PUBLISH,
-                     ("mesh:/secrets", "front"): PUBLISH}
+    assert given == {**OF_TOKENS, ("/secrets in web", "front"): PUBLISH, ("/secrets in web", "back"): PUBLISH,
+                     ("/secrets in mesh", "front"): PUBLISH}
     without = {"istio": {"enabled": True}, "server": {"config": {"kubernetes": {"server_secrets": []}}}}
     assert rights(renderer.render(without)) == {**OF_TOKENS, **OF_ISTIO}
 
@@ -375,8 +377,23 @@ def test_rights_to_keep_certificates_are_for_the_secrets_that_are_configured(ren
 def test_a_signer_without_a_policy_has_no_right_to_look_at_one(renderer):
     kubernetes = {"signer": SIGNER, "signer_without_policy": True}
     things = renderer.render({"server": {"config": {"kubernetes": kubernetes}}, "admissionPolicy": {"create": False}})
-    assert rights(things) == {**OF_TOKENS, **OF_AN_UNGUARDED_SIGNER}
+    assert rights(things) == {**OF_TOKENS, **OF_AN_UNGUARDED_SIGNER, **OF_THE_LEASE}
     assert not [thing for thing in things if thing["kind"].startswith("ValidatingAdmission")]
+
+
+def test_judging_tokens_alone_takes_no_lease(renderer):
+    assert rights(renderer.render({"server": {"config": {"kubernetes": {}}}})) == OF_TOKENS
+
+
+@pytest.mark.parametrize(("domain", "name"), (
+    ("prod.example", "meshca-prod.example"), ("mesh_1.test", "meshca-97a72e269ba4fd4a8732281fd4c8b002"),
+    ("a..b", "meshca-" + hashlib.sha256(b"a..b").hexdigest()[:32]),
+    ("a" * 201, "meshca-" + hashlib.sha256(b"a" * 201).hexdigest()[:32])))
+def test_the_lease_is_the_trust_domains_in_whatever_namespace_all_look_for_it(renderer, domain, name):
+    kubernetes = {"signer": SIGNER, "lease_namespace": "mesh-leases"}
+    things = renderer.render({"server": {"config": {"trust_domain": domain, "kubernetes": kubernetes}}})
+    assert rights(things)["coordination.k8s.io/leases in mesh-leases", name] == "get create update"
+    assert config_of(things)["kubernetes"]["lease_namespace"] == "mesh-leases"
 
 
 def test_the_rights_can_be_left_to_others(renderer):

@@ -339,6 +339,21 @@ def test_a_node_asks_for_its_own_pods_alone(cluster, installed, request_for):
         refusal(lambda node_name=node_name: create(kubelet, request_for(node_name=node_name)))
 
 
+def test_the_account_contends_for_the_lease_of_its_trust_domain_alone(account):
+    def lease(name, namespace="kube-system"):
+        return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name, "namespace": namespace},
+                "spec": {"holderIdentity": "a test", "leaseDurationSeconds": 1}}
+
+    kind = "coordination.k8s.io/v1/Lease"
+    path = lambda name, namespace="kube-system": account.path(kind, namespace, name)  # noqa: E731
+    assert refusal(lambda: account.call("PUT", path("meshca-other.test"), lease("meshca-other.test"))).code == 403
+    assert refusal(lambda: account.call("PUT", path("meshca-cluster.local", OTHER), lease("meshca-cluster.local", OTHER))).code == 403
+    assert refusal(lambda: account.get(kind, "kube-controller-manager", "kube-system")).code == 403
+    assert refusal(lambda: account.create(lease("meshca-cluster.local"))).code == 403
+    assert refusal(lambda: account.delete(kind, "meshca-cluster.local", "kube-system")).code == 403
+    assert refusal(lambda: account.list(kind, "kube-system")).code == 403
+
+
 def test_the_account_signs_no_certificate_signing_request(account):
     kind = "certificates.k8s.io/v1/CertificateSigningRequest"
     assert refusal(lambda: account.list(kind)).code == 403
@@ -363,10 +378,13 @@ ASKED_BY = {("signers", "attest"): ("clustertrustbundles", "patch"),
 
 
 def given_rights(cluster, role):
-    """{(resource or path, name, verb)}, "*" for any name, of a ClusterRole and of the Role by its name for istiod's Secret."""
+    """{(resource or path, name, verb)}, "*" for any name, of a ClusterRole and of the Roles of the same name: beside the Lease, and
+    for istiod's Secret."""
     rbac = "rbac.authorization.k8s.io/v1"
-    rules = cluster.admin.get(f"{rbac}/ClusterRole", role)["rules"] + cluster.admin.get(f"{rbac}/Role", role, ISTIO)["rules"]
-    return {(thing, name, verb) for rule in rules for thing in rule.get("resources", []) + rule.get("nonResourceURLs", [])
+    roles = (cluster.admin.get(f"{rbac}/ClusterRole", role), cluster.admin.get(f"{rbac}/Role", role, "kube-system"),
+             cluster.admin.get(f"{rbac}/Role", role, ISTIO))
+    return {(thing, name, verb) for each in roles for rule in each["rules"]
+            for thing in rule.get("resources", []) + rule.get("nonResourceURLs", [])
             for name in rule.get("resourceNames", ["*"]) for verb in rule["verbs"]}
 
 
@@ -375,7 +393,7 @@ def uses(call, right):
     thing, name, verb = right
     if (thing, verb) in ASKED_BY:
         return (call.resource, call.verb) == ASKED_BY[thing, verb] and call.code in (200, 201)
-    made = verb == "create" and call.verb == "patch" and call.code == 201
+    made = verb == "create" and call.verb in ("patch", "update") and call.code == 201
     return call.resource == thing and name in ("*", call.name) and (call.verb == verb or made)
 
 
@@ -392,9 +410,9 @@ def test_the_server_uses_every_right_of_its_account_and_is_refused_nothing(serve
 
     def facts():
         told = json.loads(ca.cli("check", "-o", "json", check=False).stdout)["facts"]
-        return {fact["name"]: fact["state"] for fact in told if fact["name"].startswith(("cluster", "published", "signer"))}
+        return {fact["name"]: fact["state"] for fact in told if fact["name"].startswith(("cluster", "lease", "published", "signer"))}
 
-    wait_until(lambda: facts() == {"cluster": "ok", "published ConfigMap istio-ca-root-cert": "ok", f"signer {SIGNER}": "ok",
+    wait_until(lambda: facts() == {"cluster": "ok", "lease": "ok", "published ConfigMap istio-ca-root-cert": "ok", f"signer {SIGNER}": "ok",
                                    "published ClusterTrustBundle istio.io:istiod-ca:root-cert": "ok",
                                    f"published Secret {ISTIO}/istiod-tls": "ok"}, 60,
                lambda: f"{facts()}\n{ca.log()}")

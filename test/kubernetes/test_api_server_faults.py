@@ -7,16 +7,13 @@ import time
 
 import pytest
 from background import wait_until
+from cluster_rights import LEASE, TOKENS, config_map
 from kubernetes_keys import ISSUER
 
 pytestmark = [pytest.mark.all_only, pytest.mark.timeout(600)]
 
 CONFIG_MAP = "istio-ca-root-cert"
-RIGHTS = [
-    {"apiGroups": [""], "resources": ["namespaces", "pods", "serviceaccounts"], "verbs": ["list", "watch"]},
-    {"nonResourceURLs": ["/openid/v1/jwks", "/.well-known/openid-configuration"], "verbs": ["get"]},
-    {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list", "watch", "create", "patch"]},
-]
+RIGHTS = TOKENS + LEASE + config_map(CONFIG_MAP)
 
 
 def configuration(kubeconfig):

@@ -18,6 +18,7 @@ import pod_folder
 import pytest
 import rotation
 from background import wait_until
+from cluster_rights import LEASE, REVIEWS, TOKENS, config_map
 from istiod import Istiod
 from paced_handshakes import PacedHandshakes
 
@@ -26,13 +27,7 @@ pytestmark = [pytest.mark.all_only, pytest.mark.timeout(2400)]  # the first buil
 ROOTS = "istio-ca-root-cert"
 LIFETIME_S = 60
 QUICK = ("--leaf-lifetime", f"{LIFETIME_S}s", "--rotation-skew", "0s", "--rotation-settle", "500ms")
-RIGHTS = [
-    {"apiGroups": [""], "resources": ["namespaces", "pods", "serviceaccounts"], "verbs": ["list", "watch"]},
-    {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
-    {"nonResourceURLs": ["/openid/v1/jwks", "/.well-known/openid-configuration"], "verbs": ["get"]},
-    {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": [ROOTS], "verbs": ["list", "watch", "patch"]},
-    {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create"]},
-]
+RIGHTS = TOKENS + REVIEWS + LEASE + config_map(ROOTS)
 # A kubelet that looks after its pods every second has copied what changed into them by then.
 KUBELET = ("--sync-frequency", "1s")
 MOUNT_DELAY = "5s"

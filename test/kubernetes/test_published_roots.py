@@ -6,6 +6,7 @@ import time
 
 import pytest
 from background import wait_until
+from cluster_rights import LEASE, TOKENS, config_map, trust_bundle
 from rotation import status
 
 pytestmark = [pytest.mark.all_only, pytest.mark.timeout(1800)]
@@ -13,14 +14,7 @@ pytestmark = [pytest.mark.all_only, pytest.mark.timeout(1800)]
 CONFIG_MAP, BUNDLE = "istio-ca-root-cert", "istio.io:istiod-ca:root-cert"
 TRUST_BUNDLE = "certificates.k8s.io/v1/ClusterTrustBundle"
 NAMESPACES = 1000
-RIGHTS = [
-    {"apiGroups": [""], "resources": ["namespaces", "pods", "serviceaccounts"], "verbs": ["list", "watch"]},
-    {"nonResourceURLs": ["/openid/v1/jwks", "/.well-known/openid-configuration"], "verbs": ["get"]},
-    {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": [CONFIG_MAP], "verbs": ["list", "watch", "patch"]},
-    {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create"]},
-    {"apiGroups": ["certificates.k8s.io"], "resources": ["clustertrustbundles"], "verbs": ["list", "watch", "create", "patch"]},
-    {"apiGroups": ["certificates.k8s.io"], "resources": ["signers"], "resourceNames": ["istio.io/istiod-ca"], "verbs": ["attest"]},
-]
+RIGHTS = TOKENS + LEASE + config_map(CONFIG_MAP) + trust_bundle("istio.io/istiod-ca")
 
 
 def configuration(kubeconfig, mount_delay="1s"):
@@ -92,8 +86,8 @@ def test_a_rotation_waits_for_what_cannot_be_written_and_names_it_with_the_right
     # From now on nothing can be written in any namespace.
     role = cluster.admin.get("rbac.authorization.k8s.io/v1/ClusterRole", "default-in-rotation")
     rules = role["rules"]
-    cluster.admin.replace({**role, "rules": [rule for rule in rules if "patch" not in rule["verbs"] or "configmaps" not in rule["resources"]]
-                           + [{**rules[1], "verbs": ["list", "watch"]}]})
+    kept = [rule for rule in rules if "configmaps" not in rule.get("resources", ())]
+    cluster.admin.replace({**role, "rules": [*kept, {**config_map(CONFIG_MAP)[0], "verbs": ["list", "watch"]}]})
     ca.cli("root", "prepare")
     ca.cli("root", "activate", check=False)
     wait_until(lambda: "verbs: [create, patch]" in laggards(ca), 60, lambda: laggards(ca))

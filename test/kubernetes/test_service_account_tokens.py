@@ -5,6 +5,7 @@ import json
 import time
 
 import certificates
+import cluster_rights
 import grpc
 import grpc_messages
 import pytest
@@ -16,11 +17,7 @@ pytestmark = [pytest.mark.all_only, pytest.mark.timeout(1800)]
 CREATE = "/istio.v1.auth.IstioCertificateService/CreateCertificate"
 USER = "system:serviceaccount:default:ca"
 TOKENS = 10_000
-RIGHTS = [
-    {"apiGroups": [""], "resources": ["namespaces", "pods", "serviceaccounts"], "verbs": ["list", "watch"]},
-    {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
-    {"nonResourceURLs": ["/openid/v1/jwks", "/.well-known/openid-configuration"], "verbs": ["get"]},
-]
+RIGHTS = cluster_rights.TOKENS + cluster_rights.REVIEWS
 
 
 def identity(namespace, account):

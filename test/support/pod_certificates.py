@@ -7,6 +7,7 @@ import time
 
 import yaml
 from background import wait_until
+from cluster_rights import LEASE, TOKENS, trust_bundle
 from cryptography import x509
 from rotation import seconds
 
@@ -19,14 +20,11 @@ TAKES_HOLD_S = 10  # kPolicyTakesHold
 POLICY_NAME = "meshca-pod-certificate-requests"
 POLICY = pathlib.Path(__file__).parents[2] / "ca/pod_certificates/admission_policy.yaml"
 SIGN = {"apiGroups": ["certificates.k8s.io"], "resources": ["signers"], "resourceNames": [SIGNER, OPEN_SIGNER], "verbs": ["sign"]}
-RIGHTS = [
-    {"apiGroups": [""], "resources": ["namespaces", "pods", "serviceaccounts"], "verbs": ["list", "watch"]},
+RIGHTS = TOKENS + LEASE + trust_bundle(BUNDLE_SIGNER) + [
     {"apiGroups": ["certificates.k8s.io"], "resources": ["podcertificaterequests"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": ["certificates.k8s.io"], "resources": ["podcertificaterequests/status"], "verbs": ["update"]},
     {"apiGroups": ["admissionregistration.k8s.io"], "resourceNames": [POLICY_NAME], "verbs": ["get"],
      "resources": ["validatingadmissionpolicies", "validatingadmissionpolicybindings"]},
-    {"apiGroups": ["certificates.k8s.io"], "resources": ["clustertrustbundles"], "verbs": ["list", "watch", "create", "patch"]},
-    {"apiGroups": ["certificates.k8s.io"], "resources": ["signers"], "resourceNames": [BUNDLE_SIGNER], "verbs": ["attest"]},
     SIGN,
 ]
 

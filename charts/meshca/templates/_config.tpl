@@ -40,6 +40,22 @@ server_secrets:
 {{- if $on }}{{ $config | toJson }}{{ else }}null{{ end -}}
 {{- end -}}
 
+{{/* Not empty where the server writes in the cluster: then it needs the Lease. */}}
+{{- define "meshca.writesInCluster" -}}
+{{- $kubernetes := include "meshca.kubernetes" . | fromJson -}}
+{{- if or ($kubernetes.roots_config_map).name ($kubernetes.cluster_trust_bundle).name $kubernetes.signer }}true{{ end -}}
+{{- end -}}
+
+{{/* Of the trust domain's Lease: LeaseName of ca/kubernetes/lease_record.h. */}}
+{{- define "meshca.leaseName" -}}
+{{- $domain := default "cluster.local" .Values.server.config.trust_domain -}}
+{{- if and (le (len $domain) 200) (regexMatch "^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$" $domain) -}}
+meshca-{{ $domain }}
+{{- else -}}
+meshca-{{ $domain | sha256sum | trunc 32 }}
+{{- end -}}
+{{- end -}}
+
 {{- define "meshca.serverConfig" -}}
 {{- $config := deepCopy .Values.server.config -}}
 {{- $service := printf "%s.%s.svc" (include "meshca.fullname" .) .Release.Namespace -}}

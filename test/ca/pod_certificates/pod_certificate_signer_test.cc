@@ -9,6 +9,7 @@
 #include "gtest/gtest.h"
 #include "test/ca/authn/fake_cluster.h"
 #include "test/ca/issuance/test_ca.h"
+#include "test/ca/kubernetes/fake_leadership.h"
 #include "test/ca/pod_certificates/pod_request_maker.h"
 #include "test/ca/pod_certificates/requests_cluster.h"
 
@@ -27,7 +28,7 @@ class PodCertificateSignerTest : public testing::Test {
     pods_.PutAccount({"web", "front"}, "front-account");
   }
 
-  void Start(bool without_policy = false) {
+  void Start(bool without_policy = false, kubernetes::Leadership* leadership = nullptr) {
     PodSignerOptions options{
         .signer_name = "meshca.io/workload",
         .spiffe_id = *ServiceAccountTemplate::Parse(ServiceAccountTemplate::kDefault, TestDomain()),
@@ -39,8 +40,8 @@ class PodCertificateSignerTest : public testing::Test {
                                                    SystemClock(), SystemEntropy());
     server_ = cluster_.Connect();
     signer_ = std::make_unique<PodCertificateSigner>(
-        std::move(options),
-        PodCertificateSigner::Parts{*server_, pods_, authorities_, *pipeline_, SystemClock(), SystemEntropy()});
+        std::move(options), PodCertificateSigner::Parts{*server_, pods_, authorities_, *pipeline_, SystemClock(),
+                                                        SystemEntropy(), leadership});
     signer_->Start();
   }
   ~PodCertificateSignerTest() override {
@@ -67,6 +68,7 @@ class PodCertificateSignerTest : public testing::Test {
   TestSnapshots authorities_{NewSnapshot(absl::Now())};
   ScriptedStore store_;
   RequestsCluster cluster_;
+  kubernetes::FakeLeadership leadership_;
   const PodRequest request_ = RequestForFront(*SoftwareKey::Generate(KeyType::kEcP256));
   std::unique_ptr<IssuancePipeline> pipeline_;
   std::unique_ptr<kubernetes::ApiServer> server_;
@@ -97,6 +99,26 @@ TEST_F(PodCertificateSignerTest, RecordsBeforeItAnswersAndAnswersOnce) {
   EXPECT_EQ(signer_->Status().issued, 1u);
   EXPECT_EQ(cluster_.writes(), 1u);
   EXPECT_EQ(store_.records().size(), 1u);
+}
+
+TEST_F(PodCertificateSignerTest, SignsAndAnswersNothingWhileAnotherLeads) {
+  cluster_.Put(request_);
+  Start(false, &leadership_);
+  ASSERT_TRUE(Await([](const PodSignerStatus& status) { return status.admission.ok() && status.pending == 1; }));
+  EXPECT_EQ(store_.records().size(), 0u);
+  // Lost between its record and its answer, the answer stays away until it is had again.
+  store_.Hold();
+  leadership_.Set(true);
+  store_.WaitForHeld(1);
+  leadership_.Set(false);
+  store_.Release();
+  ASSERT_TRUE(AwaitTries(1));
+  EXPECT_EQ(cluster_.writes(), 0u);
+  EXPECT_EQ(signer_->Status().pending, 1u);
+  leadership_.Set(true);
+  ASSERT_THAT(cluster_.AwaitWrites(1), SizeIs(1));
+  ASSERT_TRUE(AwaitNothingPending());
+  EXPECT_EQ(store_.records().size(), 1u) << "the certificate that was recorded is handed out";
 }
 
 TEST_F(PodCertificateSignerTest, AnswersWhatComesByTheWatch) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "ca/base/entropy.h"
+#include "test/ca/kubernetes/fake_leadership.h"
 #include "test/ca/publishing/small_cluster.h"
 #include "test/fakes/fake_clock.h"
 
@@ -28,12 +29,12 @@ class PublisherTest : public testing::Test {
     kind.resource.version = version;
     return kind;
   }
-  void Start(const std::vector<std::string>& versions = {"v1"}) {
+  void Start(const std::vector<std::string>& versions = {"v1"}, kubernetes::Leadership* leadership = nullptr) {
     PublisherOptions options;
     for (const std::string& version : versions) options.kinds.push_back(ConfigMapOf(version));
     options.namespaces = NamespaceChoice({}, {"kube-public"});
     server = cluster.Connect();
-    publisher = std::make_unique<Publisher>(std::move(options), *server, clock, SystemEntropy());
+    publisher = std::make_unique<Publisher>(std::move(options), *server, clock, SystemEntropy(), leadership);
     publisher->Start();
   }
   // Until `done` says so of the publisher's records, a minute long.
@@ -68,6 +69,7 @@ class PublisherTest : public testing::Test {
   }
 
   SmallCluster cluster;
+  kubernetes::FakeLeadership leadership;
   FakeClock clock;
   std::unique_ptr<kubernetes::ApiServer> server;
   std::unique_ptr<Publisher> publisher;
@@ -186,6 +188,36 @@ TEST_F(PublisherTest, ObjectsThatWereThereGoOnCountingWhateverAProxyAnswers) {
     Pass(absl::Seconds(30));
     return records.size() == 1 && records.front().trust_version == 2;
   }));
+}
+
+TEST_F(PublisherTest, WritesNothingWhileAnotherLeadsAndCountsWhatThatOneWrites) {
+  cluster.AddNamespace("web");
+  cluster.AddNamespace("db");
+  cluster.SetConfigMap("web", "another CA's");
+  Start({"v1"}, &leadership);
+  publisher->SetRoots(1, "one");
+  ASSERT_TRUE(Await([](const auto& records) { return records.size() == 2; }));
+  EXPECT_THAT(publisher->List().front().version_info, HasSubstr("another holds the Lease kube-system/meshca-a.test"));
+  // A replica of the same CA writes the same.
+  cluster.SetConfigMap("db", "one");
+  ASSERT_TRUE(
+      Await([](const auto& records) { return absl::StartsWith(records.front().version_info, "shows version 1"); }));
+  Pass(absl::Minutes(2));
+  ASSERT_TRUE(Await([](const auto& records) { return records.front().trust_version == 1; }));
+  EXPECT_EQ(publisher->Status().behind, 1u);
+  EXPECT_EQ(cluster.applies(), 0);
+
+  leadership.Set(true);
+  ASSERT_TRUE(cluster.Await(Shows({{"web", "one"}, {"db", "one"}})));
+  ASSERT_TRUE(AwaitShown(2, 1));
+  const int before = cluster.applies();
+  leadership.Set(false);
+  cluster.SetConfigMap("web", "a stranger's");
+  ASSERT_TRUE(Await([&](const auto&) { return publisher->Status().behind == 1; }));
+  clock.Advance(absl::Minutes(1));
+  leadership.Set(true);
+  ASSERT_TRUE(cluster.Await(Shows({{"web", "one"}, {"db", "one"}})));
+  EXPECT_EQ(cluster.applies(), before + 1);
 }
 
 TEST_F(PublisherTest, EndsWhileAWriteIsUnderWay) {

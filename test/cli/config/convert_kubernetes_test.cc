@@ -75,6 +75,20 @@ TEST_F(ConvertKubernetesTest, NamespacesMayBeChosen) {
   EXPECT_FALSE(publishers[0].namespaces->Has("kube-system"));
 }
 
+TEST_F(ConvertKubernetesTest, WhoeverWritesContestsTheLeaseOfTheTrustDomain) {
+  EXPECT_FALSE(WritesInCluster(Resolve("kubernetes: {}\n").values.kubernetes())) << "tokens alone are only judged";
+  EXPECT_TRUE(WritesInCluster(Resolve("kubernetes: {signer: meshca.io/workload}\n").values.kubernetes()));
+  const ResolvedConfig config = Resolve("trust_domain: a.test\nkubernetes: {roots_config_map: {name: roots}}\n");
+  EXPECT_TRUE(WritesInCluster(config.values.kubernetes()));
+  EXPECT_EQ(ToLeasePlace(config.values).Text(), "kube-system/meshca-a.test");
+  const ResolvedConfig elsewhere = Resolve("trust_domain: a.test\nkubernetes: {lease_namespace: mesh}\n");
+  EXPECT_EQ(ToLeasePlace(elsewhere.values).Text(), "mesh/meshca-a.test");
+  for (const char* name :
+       {"", "Mesh", "a/b", "a.b", "0123456789012345678901234567890123456789012345678901234567890123"}) {
+    EXPECT_FALSE(CheckNamespace(name).ok()) << name;
+  }
+}
+
 TEST_F(ConvertKubernetesTest, ASignerIsOffUntilItIsNamed) {
   EXPECT_FALSE(ToPodSigner(Resolve("kubernetes: {mount_delay: 1m}\n").values)->has_value());
   const ResolvedConfig config = Resolve("trust_domain: a.test\nkubernetes: {signer: meshca.io/workload}\n");

@@ -1,0 +1,120 @@
+"""Two servers that publish in one cluster: the one with the Lease writes, the other waits, says so, and takes over."""
+
+import json
+import time
+
+import pytest
+from background import wait_until
+from cluster_rights import LEASE
+from test_published_roots import CONFIG_MAP, RIGHTS, facts, published
+
+pytestmark = [pytest.mark.all_only, pytest.mark.timeout(1800)]
+
+LEASE = "coordination.k8s.io/v1/Lease"
+DURATION_S = 20  # LeaseTerms::duration
+
+
+@pytest.fixture
+def contender(server, cluster, namespace):
+    """contender(NAME): a server with an account and a database of its own that publishes in the test's namespace."""
+    def start(name, trust_domain="two.test", rules=RIGHTS):
+        cluster.create_account(namespace, name, rules=rules)
+        return server("--trust-domain", trust_domain, config=f"""
+kubernetes:
+  kubeconfig: {cluster.account_kubeconfig(namespace, name)}
+  roots_config_map: {{name: {CONFIG_MAP}, namespaces: [{namespace}]}}
+  mount_delay: 1s
+""")
+    return start
+
+
+def lease(cluster, name="meshca-two.test"):
+    return cluster.admin.get(LEASE, name, "kube-system")
+
+
+def holds(ca):
+    return "meshca_kubernetes_lease_held 1" in ca.get("/metrics")
+
+
+def lease_fact(ca):
+    return facts(ca)["lease"]
+
+
+def writes(cluster, name, namespace):
+    """(time, resource) of each write of the account that went through."""
+    return [(call.event["stageTimestamp"], call.resource) for call in cluster.calls(f"system:serviceaccount:{namespace}:{name}")
+            if call.verb in ("patch", "update") and call.code in (200, 201)]
+
+
+def test_the_second_waits_says_so_and_takes_over(contender, cluster, namespace):
+    one = contender("one")
+    wait_until(lambda: published(cluster, namespace) == one.root_pem, 60, one.log)
+    assert lease_fact(one)["state"] == "ok" and "this server publishes" in lease_fact(one)["detail"]
+    first = lease(cluster)["spec"]["holderIdentity"]
+
+    two = contender("two")
+    assert two.root_pem != one.root_pem
+    wait_until(lambda: first in lease_fact(two)["detail"], 60, lambda: json.dumps(lease_fact(two)))
+    fact = lease_fact(two)
+    assert fact["state"] == "warning" and "publishes nothing" in fact["detail"] and "kube-system/meshca-two.test" in fact["detail"], fact
+    assert not holds(two) and holds(one)
+    assert f"{first} holds the Lease" in two.cli("subscriber", "list", "-o", "json").stdout
+    # What is deleted comes back, by the one that has the Lease.
+    cluster.admin.delete("v1/ConfigMap", CONFIG_MAP, namespace)
+    wait_until(lambda: published(cluster, namespace) == one.root_pem, 60, one.log)
+    assert writes(cluster, "two", namespace) == []
+
+    killed = time.monotonic()
+    one.kill()
+    wait_until(lambda: published(cluster, namespace) == two.root_pem, 60, two.log)
+    took = time.monotonic() - killed
+    print(f"the second publishes {took:.1f} s after the first was killed")
+    assert DURATION_S / 2 < took <= DURATION_S + 5, f"{took:.1f} s"
+    assert lease(cluster)["spec"]["leaseTransitions"] == 1
+
+    # The first comes back, waits, and has it at once when the second ends as it should.
+    one.start()
+    wait_until(lambda: "is held by" in lease_fact(one)["detail"], 60, lambda: json.dumps(lease_fact(one)))
+    two.terminate()
+    ended = time.monotonic()
+    wait_until(lambda: holds(one), 60, one.log)
+    took = time.monotonic() - ended
+    print(f"the first has it {took:.1f} s after the second has ended")
+    assert took <= 2, f"{took:.1f} s"
+    wait_until(lambda: published(cluster, namespace) == one.root_pem, 60, one.log)
+
+    # In every term of the Lease its holder alone has written.
+    held_by = None
+    for _, resource, who in sorted((*write, name) for name in ("one", "two") for write in writes(cluster, name, namespace)):
+        if resource == "leases":
+            held_by = who
+        else:
+            assert who == held_by, (resource, who, held_by)
+
+
+def test_a_killed_server_that_starts_again_has_it_at_once(contender, cluster, namespace):
+    ca = contender("ca", "again.test")
+    wait_until(lambda: holds(ca), 60, ca.log)
+    before = lease(cluster, "meshca-again.test")["spec"]
+    ca.kill()
+    cluster.admin.delete("v1/ConfigMap", CONFIG_MAP, namespace)
+    ca.start()
+    started = time.monotonic()
+    wait_until(lambda: published(cluster, namespace) == ca.root_pem, 60, ca.log)
+    assert time.monotonic() - started < DURATION_S / 4
+    after = lease(cluster, "meshca-again.test")["spec"]
+    assert after["holderIdentity"] == before["holderIdentity"]
+    assert after.get("leaseTransitions", 0) == before.get("leaseTransitions", 0)
+
+
+def test_without_the_right_nothing_is_published_and_the_rule_is_named(contender, cluster, namespace):
+    ca = contender("ca", "no.test", [rule for rule in RIGHTS if rule not in LEASE])
+    wait_until(lambda: lease_fact(ca)["state"] == "failed", 60, lambda: json.dumps(lease_fact(ca)))
+    fact = lease_fact(ca)
+    assert "resources: [leases]" in fact["detail"] and "publishes nothing" in fact["detail"], fact
+    assert ca.cli("check", check=False).returncode != 0
+    assert published(cluster, namespace) is None and not holds(ca)
+    role = cluster.admin.get("rbac.authorization.k8s.io/v1/ClusterRole", f"{namespace}-ca")
+    cluster.admin.replace({**role, "rules": RIGHTS})
+    wait_until(lambda: published(cluster, namespace) == ca.root_pem, 60, ca.log)
+    assert lease_fact(ca)["state"] == "ok"
