@@ -18,7 +18,7 @@
 #include "ca/x509/signing_key.h"
 #include "cli/commands/durations.h"
 #include "cli/commands/root_adoption_command.h"
-#include "cli/commands/secret_name.h"
+#include "cli/commands/secret_option.h"
 #include "cli/rotation/rotation_follow.h"
 #include "cli/terminal/output.h"
 #include "cli/terminal/people_time.h"

@@ -18,7 +18,7 @@
 #include "ca/kubernetes/secret_data.h"
 #include "cli/commands/authority_table.h"
 #include "cli/commands/root_adoption_command.h"
-#include "cli/commands/secret_name.h"
+#include "cli/commands/secret_option.h"
 #include "cli/config/kubeconfig.h"
 #include "cli/terminal/output.h"
 #include "cli/terminal/people_time.h"

@@ -5,7 +5,7 @@ import time
 
 import pytest
 from background import wait_until
-from cluster_rights import LEASE
+from cluster_rights import LEASE as LEASE_RIGHTS
 from test_published_roots import CONFIG_MAP, RIGHTS, facts, published
 
 pytestmark = [pytest.mark.all_only, pytest.mark.timeout(1800)]
@@ -108,7 +108,7 @@ def test_a_killed_server_that_starts_again_has_it_at_once(contender, cluster, na
 
 
 def test_without_the_right_nothing_is_published_and_the_rule_is_named(contender, cluster, namespace):
-    ca = contender("ca", "no.test", [rule for rule in RIGHTS if rule not in LEASE])
+    ca = contender("ca", "no.test", [rule for rule in RIGHTS if rule not in LEASE_RIGHTS])
     wait_until(lambda: lease_fact(ca)["state"] == "failed", 60, lambda: json.dumps(lease_fact(ca)))
     fact = lease_fact(ca)
     assert "resources: [leases]" in fact["detail"] and "publishes nothing" in fact["detail"], fact

@@ -243,7 +243,7 @@ TEST_F(LeaseHolderTest, WithoutTheRightItIsNotHeldAndTheRuleIsNamed) {
   ASSERT_TRUE(Await([&] { return !one->holder->Status().error.ok(); }));
   EXPECT_THAT(one->holder->WhyNot(),
               AllOf(HasSubstr("kube-system/meshca-a.test cannot be had"),
-                    HasSubstr("{apiGroups: [\"coordination.k8s.io\"], resources: [leases], verbs: [create, update]}")));
+                    HasSubstr("{apiGroups: [\"coordination.k8s.io\"], resources: [leases], resourceNames: [\"meshca-a.test\"], verbs: [create, update]}")));
   EXPECT_FALSE(one->holder->Held());
   leases.Refuse("PUT", "");
   clock.Advance(absl::Seconds(5));

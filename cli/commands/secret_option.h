@@ -1,6 +1,6 @@
 // A Secret in Kubernetes as an option names it: NAMESPACE/NAME.
-#ifndef MESHCA_CLI_COMMANDS_SECRET_NAME_H_
-#define MESHCA_CLI_COMMANDS_SECRET_NAME_H_
+#ifndef MESHCA_CLI_COMMANDS_SECRET_OPTION_H_
+#define MESHCA_CLI_COMMANDS_SECRET_OPTION_H_
 
 #include <string>
 
@@ -21,4 +21,4 @@ struct SecretName {
 
 }  // namespace meshca::cli
 
-#endif  // MESHCA_CLI_COMMANDS_SECRET_NAME_H_
+#endif  // MESHCA_CLI_COMMANDS_SECRET_OPTION_H_

@@ -1,4 +1,4 @@
-#include "cli/commands/secret_name.h"
+#include "cli/commands/secret_option.h"
 
 #include <algorithm>
 #include <vector>
