@@ -1,6 +1,7 @@
 """Istio's control plane and sidecars, unmodified, with meshca as the CA of their mesh."""
 
 import base64
+import contextlib
 import http.server
 import json
 import shutil
@@ -31,7 +32,7 @@ RIGHTS = TOKENS + REVIEWS + LEASE + config_map(ROOTS)
 # A kubelet that looks after its pods every second has copied what changed into them by then.
 KUBELET = ("--sync-frequency", "1s")
 MOUNT_DELAY = "5s"
-END = "-----END CERTIFICATE-----\n"
+END = "-----END CERTIFICATE-----"
 SHOP = "shop"
 BACKENDS = "backend.shop.test"
 NETWORKING = "networking.istio.io/v1"
@@ -42,7 +43,9 @@ FOR_PLAIN_ENVOY = {"PILOT_ENABLE_METADATA_EXCHANGE": "false", "PILOT_ENABLE_ALPN
 def istiods_values(ca=None):
     """Of istiod's chart: its own CA signs, or the one at `ca`."""
     outside = {"env": {**FOR_PLAIN_ENVOY, "ENABLE_CA_SERVER": "false"}, "global": {"caAddress": ca}}
-    return {"telemetry": {"enabled": False}, **(outside if ca else {"env": FOR_PLAIN_ENVOY})}
+    # Two of them have to find room on one small node.
+    common = {"telemetry": {"enabled": False}, "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}}}
+    return {**common, **(outside if ca else {"env": FOR_PLAIN_ENVOY})}
 
 
 @pytest.fixture(scope="session")
@@ -246,10 +249,35 @@ def call_backends(cluster, frontends, backends):
                       for backend, inbound in backends.items()]})
 
 
+def adopt(server, cluster, folder, *args):
+    """A meshca that goes on with istiod's own CA: with its Secret's files, as somebody brought them along."""
+    secret = cluster.admin.get("v1/Secret", "istio-ca-secret", istiod.NAMESPACE)
+    folder.mkdir(mode=0o700)
+    for name, data in secret["data"].items():
+        (folder / name).write_bytes(base64.b64decode(data))
+        (folder / name).chmod(0o600)
+    return server(*args, "--authority-plugged-in-ca", folder, config=configuration(cluster))
+
+
+def leave_secret(ca, folder):
+    """The Secret that the CA was adopted from is out of use."""
+    at = ca.args.index("--authority-plugged-in-ca")
+    del ca.args[at:at + 2]
+    shutil.rmtree(folder)
+    ca.restart()
+
+
+def webhooks_roots(cluster):
+    """By what the API server believes istiod's webhooks: it is istiod that writes it there, PEM."""
+    webhooks = cluster.admin.get("admissionregistration.k8s.io/v1/MutatingWebhookConfiguration", istiod.INJECTOR)["webhooks"]
+    (bundle,) = {webhook["clientConfig"].get("caBundle", "") for webhook in webhooks}
+    return base64.b64decode(bundle).decode()
+
+
 def verifies(chain, roots, tmp_path):
     """Whether OpenSSL believes a chain, leaf first, by these roots; all PEM."""
-    leaf, *issuing = chain.strip().split(END)[:-1]
-    for name, pem in (("leaf", leaf + END), ("issuing", END.join([*issuing, ""])), ("roots", roots)):
+    leaf, *issuing, _ = chain.split(END)
+    for name, pem in (("leaf", leaf + END), ("issuing", "".join(each + END for each in issuing)), ("roots", roots)):
         (tmp_path / f"{name}.pem").write_text(pem, encoding="ascii")
     words = ["openssl", "verify", "-CAfile", "roots.pem", *(["-untrusted", "issuing.pem"] if issuing else []), "leaf.pem"]
     return subprocess.run(words, cwd=tmp_path, capture_output=True, check=False, timeout=60).returncode == 0
@@ -279,19 +307,89 @@ def test_a_root_rotation_that_istiod_and_two_sidecars_do_not_notice(server, mesh
         sidecars[-1].wait_for_listener({"backend": inbound, "frontend": outbound}[name])
     with pytest.raises(OSError):
         urllib.request.urlopen(f"http://127.0.0.1:{inbound}/", timeout=60)  # nobody gets in but over mTLS
-    with PacedHandshakes(control_plane.address, istiod.HOST, sidecars[1].mounted_roots) as handshakes, \
+    wait_until(lambda: webhooks_roots(mesh), 60, "istiod wrote its webhooks' caBundle")
+    with PacedHandshakes(control_plane.address, istiod.HOST, sidecars[1].mounted_roots) as of_proxies, \
+            PacedHandshakes(control_plane.webhooks, istiod.HOST, lambda: webhooks_roots(mesh), pace_s=0.2) as of_api_server, \
             envoy_mesh.Traffic(outbound, threads=2, per_second=40, host=BACKENDS) as traffic:
         traffic.wait_for(50)
         done = rotation.rotate(ca)
         traffic.wait_for(50)
-        handshakes.wait_for(20)
-    print(f"{handshakes.count} handshakes with istiod, {len(handshakes.leaves)} certificates; {traffic.counts} requests")
+        for handshakes in (of_proxies, of_api_server):
+            handshakes.wait_for(20)
+    print(f"{of_proxies.count} + {of_api_server.count} handshakes with istiod, {traffic.counts} requests")
     assert done["step"] == "done", done
     assert traffic.failed == 0, traffic.counts
-    assert not handshakes.failures, handshakes.failures[:5]
+    assert not of_proxies.failures, of_proxies.failures[:5]
+    assert not of_api_server.failures, of_api_server.failures[:5]
     assert control_plane.background.running() and control_plane.background.pid == pid
     assert roots_in(mesh, SHOP) == ca.root_pem != first_root
     for sidecar in sidecars:
         # The old root stays among a sidecar's until its next renewal.
         assert ca.root_pem.strip() in sidecar.roots()
         assert verifies(sidecar.chain(), ca.root_pem, tmp_path) and not verifies(sidecar.chain(), first_root, tmp_path)
+
+
+def test_a_mesh_on_istiods_own_root_is_adopted_and_then_rotated_to_a_new_one(server, mesh, istio, renderer, ended, tmp_path):
+    kubelet = mesh.kubelets["node-1"]
+    app = App()
+    ended.append(app)
+    ports = dict(zip(("backend", "frontend", "new-backend", "new-frontend"), istio_sidecar.free_ports(4)))
+    frontends = {name: ports[name] for name in ("frontend", "new-frontend")}
+
+    def sidecar(name, *control_plane_and_ca):
+        started = ShopSidecar(kubelet, shop_pod(mesh, kubelet, name), tmp_path / name, istio, *control_plane_and_ca)
+        ended.append(started)
+        started.start()
+        started.wait_for_listener(ports[name])
+        return started
+
+    def control_plane(name, values):
+        deployment = istiod.install(mesh, renderer, istio[0], values)
+        started = Istiod(istio[2], mesh, kubelet, deployment, tmp_path, name)
+        ended.append(started)
+        return started.start()
+
+    # The mesh as istiod alone makes it.
+    before = control_plane("istiod-1", istiods_values())
+    for name in ("backend", "new-backend"):
+        serve_app(mesh, name, ports[name], app.port)
+    call_backends(mesh, frontends, {"backend": ports["backend"]})
+    backend, frontend = (sidecar(name, before) for name in ("backend", "frontend"))
+    istiods_root = roots_in(mesh, SHOP)
+    with contextlib.ExitStack() as until_the_end:
+        with envoy_mesh.Traffic(ports["frontend"], threads=2, per_second=20, host=BACKENDS) as old_traffic:
+            old_traffic.wait_for(20)
+            # meshca goes on with its CA: each side believes the other's certificates.
+            listen = f"127.0.0.1:{istio_sidecar.free_ports(1)[0]}"
+            ca = adopt(server, mesh, tmp_path / "istiods-ca", *QUICK, "--listen", listen)
+            assert ca.root_pem == istiods_root
+            assert verifies(frontend.chain(), ca.root_pem, tmp_path)
+            ended.append(IstiodTls(ca, mesh, tmp_path / "istiod-tls"))
+            chain = (tmp_path / "istiod-tls" / "cert-chain.pem").read_text(encoding="ascii")
+            assert verifies(chain, istiods_root, tmp_path)
+
+            # An istiod whose CA is off. Pods made anew ask meshca; they call those of before, and are called by them.
+            after = control_plane("istiod-2", istiods_values(ca.grpc))
+            new_frontend = sidecar("new-frontend", after, ca.grpc)
+            new_traffic = until_the_end.enter_context(envoy_mesh.Traffic(ports["new-frontend"], threads=2, per_second=20, host=BACKENDS))
+            new_traffic.wait_for(20)
+            new_backend = sidecar("new-backend", after, ca.grpc)
+            call_backends(mesh, frontends, {"new-backend": ports["new-backend"]})
+            for each in (frontend, new_frontend):
+                each.wait_for_backend(ports["new-backend"])
+            old_traffic.wait_for(20)
+            new_traffic.wait_for(20)
+        assert old_traffic.failed == 0, old_traffic.counts
+        for each in (frontend, backend, before):
+            each.stop()
+
+        # Nobody asks istiod's CA any more: its root is left.
+        mesh.admin.delete("v1/Secret", "istio-ca-secret", istiod.NAMESPACE)
+        leave_secret(ca, tmp_path / "istiods-ca")
+        done = rotation.rotate(ca)
+        new_traffic.wait_for(20)
+    assert done["step"] == "done", done
+    assert new_traffic.failed == 0, new_traffic.counts
+    assert roots_in(mesh, SHOP) == ca.root_pem != istiods_root
+    for each in (new_frontend, new_backend):
+        assert verifies(each.chain(), ca.root_pem, tmp_path) and not verifies(each.chain(), istiods_root, tmp_path)
