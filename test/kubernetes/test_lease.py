@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.all_only, pytest.mark.timeout(1800)]
 
 LEASE = "coordination.k8s.io/v1/Lease"
 DURATION_S = 20  # LeaseTerms::duration
-LEASE_RIGHTS = next(rule for rule in RIGHTS if rule["resources"] == ["leases"])
+LEASE_RIGHTS = next(rule for rule in RIGHTS if rule.get("resources") == ["leases"])
 
 
 @pytest.fixture

@@ -36,6 +36,7 @@ RIGHTS = [
     {"apiGroups": ["certificates.k8s.io"], "resources": ["clustertrustbundles"], "verbs": ["list", "watch", "create", "patch"]},
     {"apiGroups": ["certificates.k8s.io"], "resources": ["signers"], "resourceNames": [BUNDLE_SIGNER], "verbs": ["attest"]},
     {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]},
+    {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
     SIGN,
 ]
 
