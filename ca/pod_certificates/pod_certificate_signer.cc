@@ -7,6 +7,7 @@
 #include "ca/base/status.h"
 #include "ca/kubernetes/api_refusal.h"
 #include "ca/pod_certificates/admission_guard.h"
+#include "ca/pod_certificates/denial_event.h"
 #include "ca/pod_certificates/pod_certificate_terms.h"
 #include "ca/x509/chain_verifier.h"
 
@@ -386,7 +387,10 @@ void PodCertificateSigner::Deny(const std::string& uid, const PodRequest& reques
   LogWarning("a PodCertificateRequest is denied",
              {{"request", request.Text()}, {"reason", denial.reason}, {"why", denial.message}});
   Send(CallToDeny(version(), request, denial, parts_.clock.Now()),
-       [this, uid](const absl::StatusOr<std::string>& answer) { OnWritten(uid, answer.status(), true); });
+       [this, uid, request, denial](const absl::StatusOr<std::string>& answer) {
+         if (answer.ok()) TellDenied(version(), request, denial, parts_.pods, parts_.events);
+         OnWritten(uid, answer.status(), true);
+       });
 }
 
 void PodCertificateSigner::OnWritten(const std::string& uid, const absl::Status& status, bool is_denial) {

@@ -28,6 +28,7 @@
 #include "ca/kubernetes/api_server.h"
 #include "ca/kubernetes/leadership.h"
 #include "ca/kubernetes/list_watch.h"
+#include "ca/kubernetes/object_event.h"
 #include "ca/pod_certificates/pod_request.h"
 #include "ca/pod_certificates/pod_request_answer.h"
 #include "ca/pod_certificates/pod_request_judge.h"
@@ -82,6 +83,7 @@ class PodCertificateSigner {
     EntropySource& entropy;
     // While it is another's, requests are followed and none is answered; null: nobody else is to be expected.
     kubernetes::Leadership* leadership = nullptr;
+    kubernetes::EventSink* events = nullptr;  // is told of requests that are denied; null: nobody is
   };
 
   // Nothing is read or signed before Start.

@@ -82,7 +82,7 @@ void PublicationLedger::EndSeen(absl::Duration now) {
   SettleAll();
 }
 
-void PublicationLedger::Seen(const std::string& place, absl::string_view content, absl::Duration now) {
+bool PublicationLedger::Seen(const std::string& place, absl::string_view content, absl::Duration now) {
   const auto [object, is_new] = objects_.try_emplace(place);
   object->second.seen_now = true;
   object->second.there = true;
@@ -90,20 +90,22 @@ void PublicationLedger::Seen(const std::string& place, absl::string_view content
   for (size_t back = 0; back < contents_.size() && number == 0; ++back) {
     if (contents_[contents_.size() - 1 - back].text == content) number = newest_ - back;
   }
-  Show(object->second, number, now);
+  const bool contested = Show(object->second, number, now);
   Settle(object);
+  return contested;
 }
 
-void PublicationLedger::SeenGone(const std::string& place, absl::Duration now) {
+bool PublicationLedger::SeenGone(const std::string& place, absl::Duration now) {
   const auto object = objects_.find(place);
-  if (object == objects_.end()) return;
+  if (object == objects_.end()) return false;
   object->second.there = false;
-  Show(object->second, 0, now);
+  const bool contested = Show(object->second, 0, now);
   Settle(object);
+  return contested;
 }
 
 // What the object shows from now on.
-void PublicationLedger::Show(Object& object, uint64_t number, absl::Duration now) {
+bool PublicationLedger::Show(Object& object, uint64_t number, absl::Duration now) {
   if (number == newest_ && newest_ != 0) {
     // A fault that is over; that somebody contests the object is not over before a while has passed.
     object.fault.clear();
@@ -112,7 +114,7 @@ void PublicationLedger::Show(Object& object, uint64_t number, absl::Duration now
   if (number == object.content) {
     // It stood there from the beginning, and is none of ours.
     if (number == 0 && object.there) object.is_fresh = false;
-    return;
+    return false;
   }
   const bool was_current = object.content == newest_ && newest_ != 0;
   // Who reads a content that is not ours may believe nothing of what we published.
@@ -120,15 +122,17 @@ void PublicationLedger::Show(Object& object, uint64_t number, absl::Duration now
   if (number != 0 && std::exchange(object.is_fresh, false)) object.held_before = VersionOf(number);
   object.content = number;
   object.seen_at = now;
-  if (!was_current || !object.is_place) return;
+  if (!was_current || !object.is_place) return false;
   // Somebody else changed it.
   if (now - object.written_at > options_.contest) object.failures = 0;
   object.next_try = now + (object.failures == 0 ? absl::ZeroDuration() : Backoff(object));
-  if (object.failures++ > 0) {
+  const bool contested = object.failures++ > 0;
+  if (contested) {
     object.fault = absl::StrCat("somebody else has changed it ", object.failures,
                                 " times, each time within a minute of its being written; find who does (its "
                                 "metadata.managedFields say), and end that");
   }
+  return contested;
 }
 
 std::vector<std::string> PublicationLedger::TakeDue(absl::Duration now, size_t max) {

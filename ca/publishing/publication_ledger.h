@@ -61,8 +61,9 @@ class PublicationLedger {
   // The objects, likewise; of places that are none too.
   void BeginSeen();
   void EndSeen(absl::Duration now);
-  void Seen(const std::string& place, absl::string_view content, absl::Duration now);
-  void SeenGone(const std::string& place, absl::Duration now);
+  // Whether somebody else has changed it, a short time after it was written, and not for the first time.
+  bool Seen(const std::string& place, absl::string_view content, absl::Duration now);
+  bool SeenGone(const std::string& place, absl::Duration now);
 
   // Whether both lists have come to their end once. Nothing is due before: it may be there already.
   bool complete() const { return places_listed_ && seen_listed_; }
@@ -114,7 +115,7 @@ class PublicationLedger {
   TrustVersion VersionOf(uint64_t number) const;
   TrustVersion HeldBy(const Object& object, absl::Duration now) const;
   absl::Duration Backoff(const Object& object) const;
-  void Show(Object& object, uint64_t number, absl::Duration now);
+  bool Show(Object& object, uint64_t number, absl::Duration now);  // what Seen says
   // Brings due_ and behind_ in step with what is known of it, and forgets an object that is no place and not there.
   void Settle(Objects::iterator object);
   void SettleAll();

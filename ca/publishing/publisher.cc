@@ -12,6 +12,9 @@ namespace meshca {
 namespace {
 
 constexpr size_t kAnswerBytesMax = 4 * 1024 * 1024;
+constexpr char kContested[] =
+    "somebody else changes or deletes it within a minute of its being written; find who does (its "
+    "metadata.managedFields say), and end that";
 constexpr char kTerminating[] = "Terminating";
 // A watch of which nothing came for longer is not followed (ListWatchOptions::silence, and some time to notice).
 constexpr absl::Duration kFollowed = absl::Seconds(100);
@@ -19,7 +22,7 @@ constexpr absl::Duration kFollowed = absl::Seconds(100);
 constexpr absl::Duration kWarningGap = absl::Seconds(10);
 
 // The object's own fields, in the order of ObjectPaths.
-enum ObjectField { kObjectNamespace, kObjectContent };
+enum ObjectField { kObjectNamespace, kObjectContent, kObjectUid };
 enum NamespaceField { kNamespaceName, kNamespacePhase };
 
 kubernetes::ListWatchOptions ToFollow(const PublishedKind& kind) {
@@ -27,7 +30,7 @@ kubernetes::ListWatchOptions ToFollow(const PublishedKind& kind) {
   options.resource = kind.resource;
   // RBAC can name the one object only where the selector does too.
   options.field_selector = absl::StrCat("metadata.name=", kind.name);
-  options.paths = {"metadata.namespace", kind.content_path};
+  options.paths = {"metadata.namespace", kind.content_path, "metadata.uid"};
   return options;
 }
 
@@ -52,6 +55,7 @@ class Publisher::Objects final : public kubernetes::ObjectSink {
 
   void OnListBegin() override {
     MutexLock lock(publisher_.mutex_);
+    publisher_.uids_.clear();
     publisher_.ledger_.BeginSeen();
   }
   void OnListEnd() override {
@@ -61,13 +65,18 @@ class Publisher::Objects final : public kubernetes::ObjectSink {
   }
   void OnObject(const kubernetes::PickedFields& object) override {
     MutexLock lock(publisher_.mutex_);
-    publisher_.ledger_.Seen(std::string(object.Text(kObjectNamespace)), object.Text(kObjectContent),
-                            publisher_.clock_.SinceBoot());
+    const std::string place(object.Text(kObjectNamespace));
+    publisher_.uids_[place] = std::string(object.Text(kObjectUid));
+    const bool contested = publisher_.ledger_.Seen(place, object.Text(kObjectContent), publisher_.clock_.SinceBoot());
+    if (contested) publisher_.TellEvent(place, "RootsContested", kContested);
     publisher_.executor_.Nudge();
   }
   void OnGone(const kubernetes::PickedFields& object) override {
     MutexLock lock(publisher_.mutex_);
-    publisher_.ledger_.SeenGone(std::string(object.Text(kObjectNamespace)), publisher_.clock_.SinceBoot());
+    const std::string place(object.Text(kObjectNamespace));
+    const bool contested = publisher_.ledger_.SeenGone(place, publisher_.clock_.SinceBoot());
+    if (contested) publisher_.TellEvent(place, "RootsContested", kContested);
+    publisher_.uids_.erase(place);
     publisher_.executor_.Nudge();
   }
 
@@ -108,12 +117,13 @@ class Publisher::Namespaces final : public kubernetes::ObjectSink {
 };
 
 Publisher::Publisher(PublisherOptions options, kubernetes::ApiServer& server, const JudgedClock& clock,
-                     EntropySource& entropy, kubernetes::Leadership* leadership)
+                     EntropySource& entropy, kubernetes::Leadership* leadership, kubernetes::EventSink* events)
     : options_(std::move(options)),
       server_(server),
       clock_(clock),
       entropy_(entropy),
       leadership_(leadership),
+      events_(events),
       since_(clock.LikelyNow()),
       objects_(std::make_unique<Objects>(*this)),
       namespaces_(std::make_unique<Namespaces>(*this)),
@@ -242,6 +252,7 @@ void Publisher::OnWritten(const std::string& place, const absl::Status& status) 
         absl::FDivDuration(UniformDuration(entropy_, absl::ZeroDuration(), absl::Seconds(1)), absl::Seconds(1));
     if (ledger_.Failed(place, std::string(status.message()), WaitAskedFor(status), spread, now) && !stopping_) {
       Warn(place, status, now);
+      TellEvent(place, "RootsNotPublished", absl::StrCat("the roots could not be published here: ", status.message()));
     }
   }
   executor_.Nudge();
@@ -258,6 +269,21 @@ void Publisher::Warn(const std::string& place, const absl::Status& status, absl:
   LogWarning("the roots could not be published", {{"object", InstanceOf(place)},
                                                   {"error", std::string(status.message())},
                                                   {"others_unsaid", absl::StrCat(std::exchange(unsaid_, 0))}});
+}
+
+void Publisher::TellEvent(const std::string& place, const char* reason, std::string note) {
+  if (events_ == nullptr) return;
+  const PublishedKind& kind = options_.kinds[kind_];
+  const kubernetes::Resource& resource = kind.resource;
+  const auto uid = uids_.find(place);
+  kubernetes::ObjectEvent event;
+  event.regarding = {absl::StrCat(resource.group, resource.group.empty() ? "" : "/", resource.version), kind.described,
+                     place, kind.name, uid == uids_.end() ? "" : uid->second};
+  event.is_warning = true;
+  event.reason = reason;
+  event.action = "Publish";
+  event.note = std::move(note);
+  events_->Tell(std::move(event));
 }
 
 std::string Publisher::InstanceOf(const std::string& place) const {

@@ -18,6 +18,7 @@
 #include "ca/kubernetes/api_server.h"
 #include "ca/kubernetes/leadership.h"
 #include "ca/kubernetes/list_watch.h"
+#include "ca/kubernetes/object_event.h"
 #include "ca/publishing/namespace_choice.h"
 #include "ca/publishing/publication_ledger.h"
 #include "ca/publishing/published_kind.h"
@@ -54,8 +55,9 @@ class Publisher final : public EvidenceSource {
  public:
   // Everything outlives it. Nothing is read or written before Start. While `leadership` is another's the objects are
   // followed and counted, and not written; null: nobody else is to be expected.
+  // `events` is told of an object that cannot be written, and of one that somebody else writes too; null: nobody is.
   Publisher(PublisherOptions options, kubernetes::ApiServer& server, const JudgedClock& clock, EntropySource& entropy,
-            kubernetes::Leadership* leadership = nullptr);
+            kubernetes::Leadership* leadership = nullptr, kubernetes::EventSink* events = nullptr);
   ~Publisher() override;  // Shutdown
 
   void Start();
@@ -83,6 +85,7 @@ class Publisher final : public EvidenceSource {
   void OnWritten(const std::string& place, const absl::Status& status);
   void Warn(const std::string& place, const absl::Status& status, absl::Duration now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void TellEvent(const std::string& place, const char* reason, std::string note) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   SubscriberRecord RecordOf(const Publication& one, absl::Duration now) const;
   SubscriberRecord RecordOfAll(std::string why) const;
   absl::Status Watching() const;
@@ -97,6 +100,7 @@ class Publisher final : public EvidenceSource {
   const JudgedClock& clock_;
   EntropySource& entropy_;
   kubernetes::Leadership* const leadership_;
+  kubernetes::EventSink* const events_;
   const absl::Time since_;  // List's first_seen
 
   const std::unique_ptr<Objects> objects_;
@@ -107,6 +111,7 @@ class Publisher final : public EvidenceSource {
   PublicationLedger ledger_ ABSL_GUARDED_BY(mutex_);
   // Of the writes that are under way, by place; nullopt: it has only just been sent.
   absl::flat_hash_map<std::string, std::optional<kubernetes::ApiServer::CallId>> writes_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<std::string, std::string> uids_ ABSL_GUARDED_BY(mutex_);  // of the objects, by place
   uint64_t written_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t failed_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Duration warned_at_ ABSL_GUARDED_BY(mutex_) = -absl::InfiniteDuration();

@@ -187,14 +187,20 @@ absl::StatusOr<std::unique_ptr<KubernetesSide>> KubernetesSide::Open(const confi
       kubernetes::Cluster::Open({.api_server = std::move(api_server), .tokens = std::move(tokens)}, clock, entropy));
   std::unique_ptr<KubernetesSide> side(new KubernetesSide(std::move(cluster)));
   if (config::WritesInCluster(values)) {
-    side->lease_ = std::make_unique<kubernetes::LeaseHolder>(
-        config::ToLeasePlace(config.values),
-        LeaseTermsOf(LeasePrefix(in_cluster_namespace), absl::StrCat(DatabasePath(config), ".lock"), clock, entropy),
-        side->cluster_->api_server(), clock);
+    kubernetes::ApiServer& server = side->cluster_->api_server();
+    const kubernetes::LeaseTerms terms =
+        LeaseTermsOf(LeasePrefix(in_cluster_namespace), absl::StrCat(DatabasePath(config), ".lock"), clock, entropy);
+    side->lease_place_ = config::ToLeasePlace(config.values);
+    side->lease_ = std::make_unique<kubernetes::LeaseHolder>(side->lease_place_, terms, server, clock);
+    if (values.events()) {
+      side->events_ =
+          std::make_unique<kubernetes::EventSender>(kubernetes::EventLimits(), terms.identity, server, clock, entropy);
+      side->lease_->AddListener([side = side.get()] { side->TellLeaseChange(); });
+    }
   }
   for (PublisherOptions& one : config::ToPublishers(values)) {
-    side->publishers_.push_back(
-        std::make_unique<Publisher>(std::move(one), side->cluster_->api_server(), clock, entropy, side->lease_.get()));
+    side->publishers_.push_back(std::make_unique<Publisher>(std::move(one), side->cluster_->api_server(), clock,
+                                                            entropy, side->lease_.get(), side->events_.get()));
   }
   return side;
 }
@@ -211,7 +217,7 @@ absl::Status KubernetesSide::AddSigner(const config::v1::Config& config, const S
                                                         clock, signing.serials);
   signer_ = std::make_unique<PodCertificateSigner>(
       *std::move(options), PodCertificateSigner::Parts{cluster_->api_server(), cluster_->pods(), signing.authorities,
-                                                       *signer_pipeline_, clock, entropy, lease_.get()});
+                                                       *signer_pipeline_, clock, entropy, lease_.get(), events_.get()});
   return absl::OkStatus();
 }
 
@@ -236,6 +242,7 @@ absl::Status KubernetesSide::AddServerSecrets(const config::v1::Config& config, 
 KubernetesSide::~KubernetesSide() { Shutdown(); }
 
 void KubernetesSide::Start() {
+  if (events_ != nullptr) events_->Start();
   for (const auto& publisher : publishers_) publisher->Start();
   if (signer_ != nullptr) signer_->Start();
   for (const auto& secret : secrets_) secret->Start();
@@ -245,6 +252,12 @@ void KubernetesSide::Start() {
 
 void KubernetesSide::OnAuthorities(const AuthoritySnapshot& snapshot) {
   if (snapshot.bundle == nullptr) return;
+  if (events_ != nullptr) {
+    MutexLock lock(rotation_mutex_);
+    if (std::optional<kubernetes::ObjectEvent> event = rotation_events_.EventOf(snapshot, LeaseObject())) {
+      events_->Tell(*std::move(event));
+    }
+  }
   const std::string pem = RootsPem(*snapshot.bundle);
   for (const auto& publisher : publishers_) publisher->SetRoots(snapshot.bundle->sequence_number, pem);
   for (const auto& secret : secrets_) secret->SetRoots(snapshot.bundle->sequence_number, pem);
@@ -283,6 +296,28 @@ std::optional<PodSignerStatus> KubernetesSide::Signer() const {
 std::optional<kubernetes::LeaseStatus> KubernetesSide::Lease() const {
   if (lease_ == nullptr) return std::nullopt;
   return lease_->Status();
+}
+
+std::optional<kubernetes::EventCounts> KubernetesSide::Events() const {
+  if (events_ == nullptr) return std::nullopt;
+  return events_->Counts();
+}
+
+kubernetes::ObjectReference KubernetesSide::LeaseObject() const {
+  return {"coordination.k8s.io/v1", "Lease", lease_place_.namespace_name, lease_place_.name, lease_->Status().uid};
+}
+
+void KubernetesSide::TellLeaseChange() {
+  const kubernetes::LeaseStatus status = lease_->Status();
+  kubernetes::ObjectEvent event;
+  event.regarding = LeaseObject();
+  event.reason = status.held ? "LeaseTaken" : "LeaseLost";
+  event.is_warning = !status.held;
+  event.action = "Lead";
+  event.note =
+      absl::StrCat(status.identity, status.held ? " publishes and signs from now on"
+                                                : " has lost the Lease, and publishes and signs nothing any more");
+  events_->Tell(std::move(event));
 }
 
 CheckedFact KubernetesSide::FactOfLease(const kubernetes::LeaseStatus& status) const {
@@ -335,6 +370,7 @@ void KubernetesSide::Shutdown() {
   if (secrets_pipeline_ != nullptr) secrets_pipeline_->Shutdown();
   // Nothing is written any more, so somebody else may.
   if (lease_ != nullptr) lease_->Shutdown();
+  if (events_ != nullptr) events_->Shutdown();
   // Last: the others end their calls of the API server themselves.
   cluster_->Stop();
 }

@@ -9,13 +9,16 @@
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "ca/authority/authority_snapshot.h"
 #include "ca/base/checked_fact.h"
 #include "ca/base/entropy.h"
 #include "ca/base/judged_clock.h"
+#include "ca/base/mutex.h"
 #include "ca/issuance/issuance_pipeline.h"
 #include "ca/kubernetes/cluster.h"
+#include "ca/kubernetes/event_sender.h"
 #include "ca/kubernetes/lease_holder.h"
 #include "ca/pod_certificates/pod_certificate_signer.h"
 #include "ca/pod_certificates/pod_request_policy.h"
@@ -23,6 +26,7 @@
 #include "ca/server_secrets/server_secret_keeper.h"
 #include "ca/subscribers/evidence_source.h"
 #include "cli/config/resolve.h"
+#include "cli/server/rotation_events.h"
 
 namespace meshca::cli {
 
@@ -73,6 +77,7 @@ class KubernetesSide final : public EvidenceSource {
   std::optional<PodSignerStatus> Signer() const;  // nothing: there is none
   // Whether this server may write in the cluster; nothing: it has nothing to write there.
   std::optional<kubernetes::LeaseStatus> Lease() const;
+  std::optional<kubernetes::EventCounts> Events() const;  // nothing: none are written
 
   // Nothing is published or signed any more when it returns, and no token judged: whoever waited for that has been
   // answered, and later ones are Unavailable. Before the services end whose callers it judges. Idempotent.
@@ -80,10 +85,17 @@ class KubernetesSide final : public EvidenceSource {
 
  private:
   explicit KubernetesSide(std::shared_ptr<kubernetes::Cluster> cluster) : cluster_(std::move(cluster)) {}
+  // The Lease, as what events are about.
+  kubernetes::ObjectReference LeaseObject() const;
+  void TellLeaseChange();
   CheckedFact FactOfLease(const kubernetes::LeaseStatus& status) const;
 
   const std::shared_ptr<kubernetes::Cluster> cluster_;
-  std::unique_ptr<kubernetes::LeaseHolder> lease_;  // what all below write by; null: nothing is written
+  std::unique_ptr<kubernetes::EventSender> events_;  // null: none are written
+  std::unique_ptr<kubernetes::LeaseHolder> lease_;   // what all below write by; null: nothing is written
+  kubernetes::LeasePlace lease_place_;
+  Mutex rotation_mutex_;
+  RotationEvents rotation_events_ ABSL_GUARDED_BY(rotation_mutex_);
   std::vector<std::unique_ptr<Publisher>> publishers_;
   // null where there is no signer, like the next two. Pods' certificates have a profile of their own.
   std::unique_ptr<PodRequestPolicy> signer_policy_;

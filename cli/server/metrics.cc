@@ -262,6 +262,13 @@ void AddKubernetes(const KubernetesSide& kubernetes, MetricFamilies& out) {
     out.Counter("meshca_kubernetes_lease_lost_total", "Times that this server has lost the Lease.",
                 static_cast<double>(lease->lost));
   }
+  if (const std::optional<kubernetes::EventCounts> events = kubernetes.Events()) {
+    out.Counter("meshca_kubernetes_events_written_total", "Events that were written in the cluster.",
+                static_cast<double>(events->written));
+    out.Counter("meshca_kubernetes_events_dropped_total",
+                "Events that were not written: too many, or the API server did not take them.",
+                static_cast<double>(events->dropped));
+  }
   for (const PublisherStatus& one : kubernetes.Published()) {
     const MetricLabels labels = {{"object", one.object}};
     out.Gauge("meshca_kubernetes_published_objects", "Objects that the roots are to stand in.",

@@ -317,7 +317,8 @@ OF_ISTIOD = {("/secrets in istio-system", "istiod-tls"): PUBLISH}
 OF_AN_UNGUARDED_SIGNER = {("certificates.k8s.io/podcertificaterequests", "*"): "get list watch",
                           ("certificates.k8s.io/podcertificaterequests/status", "*"): "update",
                           ("certificates.k8s.io/signers", SIGNER): "sign"}
-OF_THE_LEASE = {("coordination.k8s.io/leases in kube-system", "meshca-cluster.local"): "get create update"}
+OF_EVENTS = {("events.k8s.io/events", "*"): "create patch"}
+OF_THE_LEASE = {("coordination.k8s.io/leases in kube-system", "meshca-cluster.local"): "get create update", **OF_EVENTS}
 OF_THE_SIGNER = {**OF_AN_UNGUARDED_SIGNER,
                  ("admissionregistration.k8s.io/validatingadmissionpolicies", POLICY): "get",
                  ("admissionregistration.k8s.io/validatingadmissionpolicybindings", POLICY): "get"}
@@ -327,7 +328,7 @@ RIGHTS = {
     "istio": {**OF_TOKENS, **OF_ISTIO, **OF_ISTIOD, **OF_THE_LEASE},
     "signer": {**OF_TOKENS, **OF_THE_SIGNER, **OF_THE_LEASE},
     "istio-with-signer": {**OF_TOKENS, **OF_ISTIO, **OF_ISTIOD, **OF_THE_SIGNER, **OF_THE_LEASE},
-    "everything": {**OF_TOKENS, **OF_ISTIO, ("/secrets in mesh-system", "istiod-tls"): PUBLISH, **OF_THE_SIGNER,
+    "everything": {**OF_TOKENS, **OF_ISTIO, ("/secrets in mesh-system", "istiod-tls"): PUBLISH, **OF_THE_SIGNER, **OF_EVENTS,
                    ("coordination.k8s.io/leases in kube-system", "meshca-mesh.test"): "get create update"},
 }
 
@@ -394,6 +395,11 @@ def test_the_lease_is_the_trust_domains_in_whatever_namespace_all_look_for_it(re
     things = renderer.render({"server": {"config": {"trust_domain": domain, "kubernetes": kubernetes}}})
     assert rights(things)["coordination.k8s.io/leases in mesh-leases", name] == "get create update"
     assert config_of(things)["kubernetes"]["lease_namespace"] == "mesh-leases"
+
+
+def test_without_events_there_is_no_right_to_write_them(renderer):
+    given = rights(renderer.render({"server": {"config": {"kubernetes": {"signer": SIGNER, "events": False}}}}))
+    assert given == {right: verbs for right, verbs in {**OF_TOKENS, **OF_THE_SIGNER, **OF_THE_LEASE}.items() if right not in OF_EVENTS}
 
 
 def test_the_rights_can_be_left_to_others(renderer):

@@ -354,6 +354,17 @@ def test_the_account_contends_for_the_lease_of_its_trust_domain_alone(account):
     assert refusal(lambda: account.list(kind, "kube-system")).code == 403
 
 
+def test_the_account_tells_events_and_reads_none(account):
+    event = {"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "meshca-test", "namespace": OTHER},
+             "eventTime": "2026-01-02T03:04:05.000000Z", "reportingController": "meshca.io/meshca", "reportingInstance": "a-test",
+             "action": "Test", "reason": "Test", "type": "Normal", "note": "a test",
+             "regarding": {"apiVersion": "v1", "kind": "ConfigMap", "namespace": OTHER, "name": "istio-ca-root-cert"}}
+    assert account.create(event)["note"] == "a test"
+    for refused in (lambda: account.list("events.k8s.io/v1/Event", OTHER), lambda: account.list("v1/Event", OTHER),
+                    lambda: account.delete("events.k8s.io/v1/Event", "meshca-test", OTHER)):
+        assert refusal(refused).code == 403
+
+
 def test_the_account_signs_no_certificate_signing_request(account):
     kind = "certificates.k8s.io/v1/CertificateSigningRequest"
     assert refusal(lambda: account.list(kind)).code == 403
@@ -433,6 +444,12 @@ def test_the_server_uses_every_right_of_its_account_and_is_refused_nothing(serve
         answered = admin.wait_for(REQUEST, made["metadata"]["name"], lambda now: now.get("status", {}).get("conditions"), OTHER,
                                   what=ca.log)["status"]
         assert [each["type"] for each in answered["conditions"]] == ["Issued"], answered
+
+    # Somebody deletes the roots again and again: an Event tells of it, and then how often.
+    roots = lambda: admin.list("v1/ConfigMap", OTHER, fieldSelector="metadata.name=istio-ca-root-cert")  # noqa: E731
+    for _ in range(4):
+        wait_until(roots, 60, "the roots are written again")
+        admin.delete("v1/ConfigMap", "istio-ca-root-cert", OTHER)
 
     given = given_rights(cluster, "meshca-meshca-system")
     assert len(given) > 20

@@ -7,13 +7,13 @@ import time
 
 import pytest
 from background import wait_until
-from cluster_rights import LEASE, TOKENS, config_map
+from cluster_rights import TOKENS, WRITING, config_map
 from kubernetes_keys import ISSUER
 
 pytestmark = [pytest.mark.all_only, pytest.mark.timeout(600)]
 
 CONFIG_MAP = "istio-ca-root-cert"
-RIGHTS = TOKENS + LEASE + config_map(CONFIG_MAP)
+RIGHTS = TOKENS + WRITING + config_map(CONFIG_MAP)
 
 
 def configuration(kubeconfig):

@@ -19,7 +19,7 @@ import pod_folder
 import pytest
 import rotation
 from background import wait_until
-from cluster_rights import LEASE, REVIEWS, TOKENS, config_map
+from cluster_rights import REVIEWS, TOKENS, WRITING, config_map
 from istiod import Istiod
 from paced_handshakes import PacedHandshakes
 
@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.all_only, pytest.mark.timeout(2400)]  # the first buil
 ROOTS = "istio-ca-root-cert"
 LIFETIME_S = 60
 QUICK = ("--leaf-lifetime", f"{LIFETIME_S}s", "--rotation-skew", "0s", "--rotation-settle", "500ms")
-RIGHTS = TOKENS + REVIEWS + LEASE + config_map(ROOTS)
+RIGHTS = TOKENS + REVIEWS + WRITING + config_map(ROOTS)
 # A kubelet that looks after its pods every second has copied what changed into them by then.
 KUBELET = ("--sync-frequency", "1s")
 MOUNT_DELAY = "5s"

@@ -33,7 +33,7 @@ def lease(cluster, name="meshca-two.test"):
 
 
 def holds(ca):
-    return "meshca_kubernetes_lease_held 1" in ca.get("/metrics")
+    return "\nmeshca_kubernetes_lease_held 1" in ca.get("/metrics")
 
 
 def lease_fact(ca):

@@ -98,7 +98,7 @@ def test_nothing_is_signed_and_check_says_why_until_the_policy_is_there(server, 
     apply_policy(cluster)
     late = pod_of(cluster, namespace, kubelet.name, "late")
     cluster.wait_for_phase(late, "Running")
-    assert "meshca_kubernetes_signer_on 1" in ca.get("/metrics")
+    assert "\nmeshca_kubernetes_signer_on 1" in ca.get("/metrics")
     wait_until(lambda: "before the admission policy" in signer_fact(ca)["detail"], 60, lambda: json.dumps(signer_fact(ca)))
     assert cluster.admin.get("v1/Pod", "early", namespace)["status"]["phase"] == "Pending"
     cluster.admin.delete("v1/Pod", early["metadata"]["name"], namespace)

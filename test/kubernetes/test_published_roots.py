@@ -6,7 +6,7 @@ import time
 
 import pytest
 from background import wait_until
-from cluster_rights import LEASE, TOKENS, config_map, trust_bundle
+from cluster_rights import TOKENS, WRITING, config_map, trust_bundle
 from rotation import status
 
 pytestmark = [pytest.mark.all_only, pytest.mark.timeout(1800)]
@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.all_only, pytest.mark.timeout(1800)]
 CONFIG_MAP, BUNDLE = "istio-ca-root-cert", "istio.io:istiod-ca:root-cert"
 TRUST_BUNDLE = "certificates.k8s.io/v1/ClusterTrustBundle"
 NAMESPACES = 1000
-RIGHTS = TOKENS + LEASE + config_map(CONFIG_MAP) + trust_bundle("istio.io/istiod-ca")
+RIGHTS = TOKENS + WRITING + config_map(CONFIG_MAP) + trust_bundle("istio.io/istiod-ca")
 
 
 def configuration(kubeconfig, mount_delay="1s"):

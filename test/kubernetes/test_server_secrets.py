@@ -7,7 +7,7 @@ import time
 
 import pytest
 from background import wait_until
-from cluster_rights import LEASE, TOKENS, config_map
+from cluster_rights import TOKENS, WRITING, config_map
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from rotation import rotate, seconds, status
@@ -15,7 +15,7 @@ from rotation import rotate, seconds, status
 pytestmark = [pytest.mark.all_only, pytest.mark.timeout(1200)]
 
 NAME = "istiod-tls"
-RIGHTS = TOKENS + LEASE + config_map("istio-ca-root-cert")
+RIGHTS = TOKENS + WRITING + config_map("istio-ca-root-cert")
 OF_THE_SECRET = [{"apiGroups": [""], "resources": ["secrets"], "resourceNames": [NAME],
                   "verbs": ["list", "watch", "create", "patch"]}]
 FAST = ("--rotation-skew", "0s", "--rotation-settle", "300ms")

@@ -5,8 +5,10 @@ TOKENS = [
     {"nonResourceURLs": ["/openid/v1/jwks", "/.well-known/openid-configuration"], "verbs": ["get"]},
 ]
 REVIEWS = [{"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]}]
-# Whoever publishes or signs holds the Lease.
 LEASE = [{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]}]
+EVENTS = [{"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]}]
+# Whoever publishes or signs holds the Lease, and tells of what he does.
+WRITING = LEASE + EVENTS
 
 
 def config_map(name):

@@ -7,7 +7,7 @@ import time
 
 import yaml
 from background import wait_until
-from cluster_rights import LEASE, TOKENS, trust_bundle
+from cluster_rights import TOKENS, WRITING, trust_bundle
 from cryptography import x509
 from rotation import seconds
 
@@ -20,7 +20,7 @@ TAKES_HOLD_S = 10  # kPolicyTakesHold
 POLICY_NAME = "meshca-pod-certificate-requests"
 POLICY = pathlib.Path(__file__).parents[2] / "ca/pod_certificates/admission_policy.yaml"
 SIGN = {"apiGroups": ["certificates.k8s.io"], "resources": ["signers"], "resourceNames": [SIGNER, OPEN_SIGNER], "verbs": ["sign"]}
-RIGHTS = TOKENS + LEASE + trust_bundle(BUNDLE_SIGNER) + [
+RIGHTS = TOKENS + WRITING + trust_bundle(BUNDLE_SIGNER) + [
     {"apiGroups": ["certificates.k8s.io"], "resources": ["podcertificaterequests"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": ["certificates.k8s.io"], "resources": ["podcertificaterequests/status"], "verbs": ["update"]},
     {"apiGroups": ["admissionregistration.k8s.io"], "resourceNames": [POLICY_NAME], "verbs": ["get"],
@@ -52,7 +52,7 @@ def signer_fact(ca, signer=SIGNER):
 
 
 def signing(ca):
-    wait_until(lambda: "meshca_kubernetes_signer_on 1" in ca.get("/metrics"), 60,
+    wait_until(lambda: "\nmeshca_kubernetes_signer_on 1" in ca.get("/metrics"), 60,
                lambda: json.dumps(signer_fact(ca)) + ca.log())
     return ca
 

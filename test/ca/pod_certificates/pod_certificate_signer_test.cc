@@ -10,6 +10,7 @@
 #include "test/ca/authn/fake_cluster.h"
 #include "test/ca/issuance/test_ca.h"
 #include "test/ca/kubernetes/fake_leadership.h"
+#include "test/ca/kubernetes/kept_events.h"
 #include "test/ca/pod_certificates/pod_request_maker.h"
 #include "test/ca/pod_certificates/requests_cluster.h"
 
@@ -41,7 +42,7 @@ class PodCertificateSignerTest : public testing::Test {
     server_ = cluster_.Connect();
     signer_ = std::make_unique<PodCertificateSigner>(
         std::move(options), PodCertificateSigner::Parts{*server_, pods_, authorities_, *pipeline_, SystemClock(),
-                                                        SystemEntropy(), leadership});
+                                                        SystemEntropy(), leadership, &events_});
     signer_->Start();
   }
   ~PodCertificateSignerTest() override {
@@ -69,6 +70,7 @@ class PodCertificateSignerTest : public testing::Test {
   ScriptedStore store_;
   RequestsCluster cluster_;
   kubernetes::FakeLeadership leadership_;
+  kubernetes::KeptEvents events_;
   const PodRequest request_ = RequestForFront(*SoftwareKey::Generate(KeyType::kEcP256));
   std::unique_ptr<IssuancePipeline> pipeline_;
   std::unique_ptr<kubernetes::ApiServer> server_;
@@ -235,7 +237,16 @@ TEST_F(PodCertificateSignerTest, DeniesWhatIsWrongForEver) {
   ASSERT_THAT(writes, SizeIs(1));
   EXPECT_THAT(writes[0], HasSubstr(R"("type":"Denied","status":"True","reason":"PodMismatch")"));
   ASSERT_TRUE(AwaitNothingPending());
-  EXPECT_EQ(signer_->Status().denied, 1u);
+  ASSERT_TRUE(Await([](const PodSignerStatus& status) { return status.denied == 1; }));
+  const std::vector<kubernetes::ObjectEvent> told = events_.all();
+  ASSERT_THAT(told, SizeIs(2));
+  EXPECT_EQ(told[0].regarding.kind, "PodCertificateRequest");
+  EXPECT_EQ(told[0].regarding.uid, request_.uid);
+  EXPECT_EQ(told[1].regarding, (kubernetes::ObjectReference{"v1", "Pod", "web", "front-1", "front-pod"}));
+  for (const kubernetes::ObjectEvent& event : told) {
+    EXPECT_EQ(event.reason, "PodCertificateDenied");
+    EXPECT_THAT(event.note, HasSubstr("PodMismatch"));
+  }
   EXPECT_EQ(store_.records().size(), 0u);
 }
 

@@ -6,6 +6,7 @@
 
 #include "ca/base/entropy.h"
 #include "test/ca/kubernetes/fake_leadership.h"
+#include "test/ca/kubernetes/kept_events.h"
 #include "test/ca/publishing/small_cluster.h"
 #include "test/fakes/fake_clock.h"
 
@@ -34,7 +35,7 @@ class PublisherTest : public testing::Test {
     for (const std::string& version : versions) options.kinds.push_back(ConfigMapOf(version));
     options.namespaces = NamespaceChoice({}, {"kube-public"});
     server = cluster.Connect();
-    publisher = std::make_unique<Publisher>(std::move(options), *server, clock, SystemEntropy(), leadership);
+    publisher = std::make_unique<Publisher>(std::move(options), *server, clock, SystemEntropy(), leadership, &events);
     publisher->Start();
   }
   // Until `done` says so of the publisher's records, a minute long.
@@ -70,6 +71,7 @@ class PublisherTest : public testing::Test {
 
   SmallCluster cluster;
   kubernetes::FakeLeadership leadership;
+  kubernetes::KeptEvents events;
   FakeClock clock;
   std::unique_ptr<kubernetes::ApiServer> server;
   std::unique_ptr<Publisher> publisher;
@@ -122,6 +124,11 @@ TEST_F(PublisherTest, WhatCannotBeWrittenIsNamedWithTheReasonAndTriedAgain) {
   EXPECT_EQ(record.instance, "ConfigMap web/istio-ca-root-cert");
   EXPECT_EQ(record.trust_version, 0u);
   EXPECT_THAT(record.rejected, AllOf(HasSubstr("configmaps"), HasSubstr("verbs: [create, patch]")));
+  ASSERT_THAT(events.all(), SizeIs(1)) << "the same failure again is no news";
+  EXPECT_EQ(events.all().front().reason, "RootsNotPublished");
+  EXPECT_EQ(events.all().front().regarding,
+            (kubernetes::ObjectReference{"v1", "ConfigMap", "web", "istio-ca-root-cert", ""}));
+  EXPECT_THAT(events.all().front().note, HasSubstr("verbs: [create, patch]"));
   cluster.RefuseWrites("");
   // Nobody waits for the clock of a test: it goes on until the next attempt is due.
   ASSERT_TRUE(Await([this](const auto& records) {
@@ -218,6 +225,28 @@ TEST_F(PublisherTest, WritesNothingWhileAnotherLeadsAndCountsWhatThatOneWrites) 
   leadership.Set(true);
   ASSERT_TRUE(cluster.Await(Shows({{"web", "one"}, {"db", "one"}})));
   EXPECT_EQ(cluster.applies(), before + 1);
+}
+
+TEST_F(PublisherTest, TellsOfAnObjectThatSomebodyElseWritesToo) {
+  cluster.AddNamespace("web");
+  Start();
+  publisher->SetRoots(1, "one");
+  ASSERT_TRUE(AwaitShown(1, 1));
+  for (int edit = 1; edit <= 3; ++edit) {
+    cluster.SetConfigMap("web", absl::StrCat("a stranger's ", edit));
+    ASSERT_TRUE(Await([&](const auto&) { return publisher->Status().behind == 1 || cluster.applies() > edit; }));
+    // Later each time, and this clock stands still by itself.
+    ASSERT_TRUE(Await([&](const auto& records) {
+      clock.Advance(absl::Milliseconds(500));
+      return cluster.applies() > edit && absl::StartsWith(records.front().version_info, "shows version 1");
+    }));
+  }
+  const std::vector<kubernetes::ObjectEvent> told = events.all();
+  ASSERT_THAT(told, SizeIs(testing::Ge(1u)));
+  for (const kubernetes::ObjectEvent& event : told) {
+    EXPECT_EQ(event.reason, "RootsContested");
+    EXPECT_EQ(event, told.front()) << "it is counted as one";
+  }
 }
 
 TEST_F(PublisherTest, EndsWhileAWriteIsUnderWay) {
