@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "ca/base/counted.h"
 #include "ca/base/status.h"
+#include "ca/kubernetes/needed_restarts.h"
 #include "cli/config/convert_kubernetes.h"
 
 namespace meshca::cli {
@@ -128,10 +129,13 @@ absl::StatusOr<std::unique_ptr<KubernetesSide>> KubernetesSide::Open(const confi
   const config::v1::Kubernetes& values = config.values.kubernetes();
   MESHCA_ASSIGN_OR_RETURN(kubernetes::ApiServerOptions api_server, config::ToApiServer(values));
   MESHCA_ASSIGN_OR_RETURN(ServiceAccountOptions tokens, config::ToServiceAccounts(config.values));
-  MESHCA_ASSIGN_OR_RETURN(
-      std::shared_ptr<kubernetes::Cluster> cluster,
-      kubernetes::Cluster::Open({.api_server = std::move(api_server), .tokens = std::move(tokens)}, clock, entropy));
-  std::unique_ptr<KubernetesSide> side(new KubernetesSide(std::move(cluster)));
+  std::vector<AccountName> node_accounts = tokens.trusted_node_accounts;
+  MESHCA_ASSIGN_OR_RETURN(std::shared_ptr<kubernetes::Cluster> cluster,
+                          kubernetes::Cluster::Open({.api_server = std::move(api_server),
+                                                     .tokens = std::move(tokens),
+                                                     .kept_labels = kubernetes::LabelsOfRestarts()},
+                                                    clock, entropy));
+  std::unique_ptr<KubernetesSide> side(new KubernetesSide(std::move(cluster), std::move(node_accounts), clock));
   for (PublisherOptions& one : config::ToPublishers(values)) {
     side->publishers_.push_back(
         std::make_unique<Publisher>(std::move(one), side->cluster_->api_server(), clock, entropy));

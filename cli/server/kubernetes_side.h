@@ -15,6 +15,7 @@
 #include "ca/base/judged_clock.h"
 #include "ca/issuance/issuance_pipeline.h"
 #include "ca/kubernetes/cluster.h"
+#include "ca/pod_certificates/cluster_advisor.h"
 #include "ca/pod_certificates/pod_certificate_signer.h"
 #include "ca/pod_certificates/pod_request_policy.h"
 #include "ca/publishing/publisher.h"
@@ -54,6 +55,8 @@ class KubernetesSide final : public EvidenceSource {
   // Issuers whose JWTs are judged by the configuration's `authenticators`.
   void SetOtherIssuers(std::vector<std::string> issuers) { cluster_->SetOtherIssuers(std::move(issuers)); }
 
+  // What the cluster's pods say of a rotation.
+  const RotationAdvisor& advisor() const { return advisor_; }
   // Every published object.
   std::vector<SubscriberRecord> List() const override;
 
@@ -70,9 +73,12 @@ class KubernetesSide final : public EvidenceSource {
   void Shutdown();
 
  private:
-  explicit KubernetesSide(std::shared_ptr<kubernetes::Cluster> cluster) : cluster_(std::move(cluster)) {}
+  KubernetesSide(std::shared_ptr<kubernetes::Cluster> cluster, std::vector<AccountName> node_accounts,
+                 const Clock& clock)
+      : cluster_(std::move(cluster)), advisor_(cluster_->pods(), std::move(node_accounts), clock) {}
 
   const std::shared_ptr<kubernetes::Cluster> cluster_;
+  const ClusterAdvisor advisor_;
   std::vector<std::unique_ptr<Publisher>> publishers_;
   // null where there is no signer, like the next two. Pods' certificates have a profile of their own.
   std::unique_ptr<PodRequestPolicy> signer_policy_;

@@ -251,6 +251,7 @@ RotationDriver::Parts MeshcaServer::RotationParts() {
   parts.inventory = state_->store.get();
   parts.evidence = evidence_.get();
   parts.reissuer = shared_reissuer_.get();
+  if (kubernetes_ != nullptr) parts.advisor = &kubernetes_->advisor();
   parts.policy = config::ToEvidencePolicy(config_.values);
   parts.reissue_per_second = ReissuePerSecond(values.reissue_per_second(), CpuCount());
   parts.sleep = absl::SleepFor;
