@@ -49,6 +49,7 @@ const std::vector<Layer>& Layers() {
       {"ca/publishing", {"ca/kubernetes", "ca/subscribers"}},
       {"ca/request_signing", {"ca/kubernetes", "ca/issuance"}},
       {"ca/pod_certificates", {"ca/request_signing"}},
+      {"ca/signing_requests", {"ca/request_signing"}},
       {"ca/rpc/client", {"ca/base", "proto"}},
       {"ca/rpc", {"ca/base", "proto"}},  // the messages of health and reflection
       {"ca/edge", {"ca/rpc", "ca/authn"}},
@@ -57,7 +58,7 @@ const std::vector<Layer>& Layers() {
       {"sds", {"ca/edge", "ca/subscribers", "proto"}},
       {"cli/terminal", {"ca/base"}},
       {"cli/config",
-       {"ca/authn", "ca/issuance", "ca/publishing", "ca/pod_certificates", "proto"}},
+       {"ca/authn", "ca/issuance", "ca/publishing", "ca/pod_certificates", "ca/signing_requests", "proto"}},
       {"cli/client", {"cli/terminal", "ca/rpc/client", "ca/issuance", "proto"}},
       {"cli/agent", {"cli/client", "sds"}},
       {"cli/rotation", {"cli/terminal", "ca/service"}},

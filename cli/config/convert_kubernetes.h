@@ -1,4 +1,5 @@
-// From the configuration's `kubernetes` to the types of ca/kubernetes, ca/publishing and ca/pod_certificates.
+// From the configuration's `kubernetes` to the types of ca/kubernetes, ca/publishing, ca/pod_certificates and
+// ca/signing_requests.
 #ifndef MESHCA_CLI_CONFIG_CONVERT_KUBERNETES_H_
 #define MESHCA_CLI_CONFIG_CONVERT_KUBERNETES_H_
 
@@ -11,6 +12,7 @@
 #include "ca/kubernetes/api_server_options.h"
 #include "ca/pod_certificates/pod_certificate_signer.h"
 #include "ca/publishing/publisher.h"
+#include "ca/signing_requests/signing_request_judge.h"
 #include "cli/config/value_origin.h"
 #include "meshca/config/v1/config.pb.h"
 
@@ -30,6 +32,9 @@ absl::StatusOr<ServiceAccountOptions> ToServiceAccounts(const v1::Config& config
 // What the signer of PodCertificateRequests goes by; nothing: there is none. Errors of what `config` is made of, which
 // has passed Validate.
 absl::StatusOr<std::optional<PodSignerOptions>> ToPodSigner(const v1::Config& config);
+
+// By what the same signer judges CertificateSigningRequests; whoever uses them sets their `policy`. The same errors.
+absl::StatusOr<SigningRules> ToSigningRules(const v1::Config& config);
 
 // What in a valid configuration will not do what somebody may expect of it, a sentence each.
 std::vector<std::string> KubernetesWarnings(const v1::Config& config);

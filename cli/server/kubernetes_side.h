@@ -19,6 +19,8 @@
 #include "ca/pod_certificates/pod_certificate_signer.h"
 #include "ca/pod_certificates/pod_request_policy.h"
 #include "ca/publishing/publisher.h"
+#include "ca/request_signing/request_signer.h"
+#include "ca/signing_requests/signing_request_kind.h"
 #include "ca/subscribers/evidence_source.h"
 #include "cli/config/resolve.h"
 
@@ -33,7 +35,8 @@ class KubernetesSide final : public EvidenceSource {
                                                               const JudgedClock& clock, EntropySource& entropy);
   ~KubernetesSide() override;  // Shutdown
 
-  // Before Start, once: answers PodCertificateRequests, where the configuration has a signer. All outlive this one.
+  // Before Start, once: answers PodCertificateRequests and CertificateSigningRequests, where the configuration has a
+  // signer. All outlive this one.
   struct Signing {
     const AuthoritySnapshots& authorities;
     IssuanceStore& store;
@@ -66,7 +69,8 @@ class KubernetesSide final : public EvidenceSource {
   std::vector<kubernetes::CallCount> Calls() const { return cluster_->api_server().CallCounts(); }
   kubernetes::ClusterReport Report() const { return cluster_->Report(); }
   std::vector<PublisherStatus> Published() const;
-  std::optional<PodSignerStatus> Signer() const;  // nothing: there is none
+  std::optional<PodSignerStatus> Signer() const;                    // nothing: there is none
+  std::optional<RequestSignerStatus> SigningRequestSigner() const;  // of CertificateSigningRequests; likewise
 
   // Nothing is published or signed any more when it returns, and no token judged: whoever waited for that has been
   // answered, and later ones are Unavailable. Before the services end whose callers it judges. Idempotent.
@@ -77,13 +81,20 @@ class KubernetesSide final : public EvidenceSource {
                  const Clock& clock)
       : cluster_(std::move(cluster)), advisor_(cluster_->pods(), std::move(node_accounts), clock) {}
 
+  void AddSigningRequests(SigningRules rules, const std::string& signer_name, const Signing& signing,
+                          const Clock& clock, EntropySource& entropy);
+
   const std::shared_ptr<kubernetes::Cluster> cluster_;
   const ClusterAdvisor advisor_;
   std::vector<std::unique_ptr<Publisher>> publishers_;
-  // null where there is no signer, like the next two. Pods' certificates have a profile of their own.
+  // null where there is no signer, like the next five. Pods' certificates have a profile of their own.
   std::unique_ptr<PodRequestPolicy> signer_policy_;
   std::unique_ptr<IssuancePipeline> signer_pipeline_;
   std::unique_ptr<PodCertificateSigner> signer_;
+  // Of CertificateSigningRequests.
+  std::unique_ptr<IssuancePipeline> signing_pipeline_;
+  std::unique_ptr<SigningRequestKind> signing_kind_;
+  std::unique_ptr<RequestSigner> signing_signer_;
 };
 
 }  // namespace meshca::cli

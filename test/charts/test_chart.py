@@ -307,7 +307,10 @@ OF_ISTIO = {("/configmaps", "istio-ca-root-cert"): PUBLISH,
             ("certificates.k8s.io/signers", "istio.io/istiod-ca"): "attest"}
 OF_AN_UNGUARDED_SIGNER = {("certificates.k8s.io/podcertificaterequests", "*"): "get list watch",
                           ("certificates.k8s.io/podcertificaterequests/status", "*"): "update",
-                          ("certificates.k8s.io/signers", SIGNER): "sign"}
+                          ("certificates.k8s.io/certificatesigningrequests", "*"): "get list watch",
+                          ("certificates.k8s.io/certificatesigningrequests/approval", "*"): "patch",
+                          ("certificates.k8s.io/certificatesigningrequests/status", "*"): "patch",
+                          ("certificates.k8s.io/signers", SIGNER): "sign approve"}
 OF_THE_SIGNER = {**OF_AN_UNGUARDED_SIGNER,
                  ("admissionregistration.k8s.io/validatingadmissionpolicies", POLICY): "get",
                  ("admissionregistration.k8s.io/validatingadmissionpolicybindings", POLICY): "get"}
