@@ -55,6 +55,7 @@ Origin OriginOfOldRecord(const RecordedCertificate& record) {
     case AuthMethod::kNodeKey:
     case AuthMethod::kServiceAccount:
     case AuthMethod::kPodCertificate:
+    case AuthMethod::kSigningRequest:
     case AuthMethod::kClientCertificate: break;
   }
   return {};

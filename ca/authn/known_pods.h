@@ -29,6 +29,7 @@ struct KnownPod {
   bool ended = false;   // its phase is Failed or Succeeded: none of its processes runs any more
   // Its deletion was asked for, and this is when the time it was given ends; InfiniteFuture: it was not.
   absl::Time deleted_at = absl::InfiniteFuture();
+  absl::Time created = absl::InfinitePast();  // by the API server's clock, whole seconds; InfinitePast: not known
 };
 
 // A cluster believes the tokens of a pod this long after the time that its deletion gave it: on a node that is away the

@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 #include "ca/base/status.h"
 #include "ca/jwt/json.h"
 
@@ -39,6 +40,15 @@ bool HasNamesApart(absl::string_view text) {
     if (!apart && names[i].second != names[i - 1].second) return false;
   }
   return true;
+}
+
+// Sets `name` to what stands in `given` where the segment `wanted` of a template has `placeholder`, if it has it.
+void ReadName(absl::string_view wanted, absl::string_view placeholder, absl::string_view given, std::string& name) {
+  const size_t at = wanted.find(placeholder);
+  if (at == absl::string_view::npos) return;
+  const absl::string_view rest = wanted.substr(at + placeholder.size());
+  if (given.size() < at + rest.size()) return;
+  name = std::string(given.substr(at, given.size() - at - rest.size()));
 }
 
 absl::Status InvalidTemplate(absl::string_view text, absl::string_view fault) {
@@ -77,6 +87,20 @@ absl::StatusOr<SpiffeId> ServiceAccountTemplate::IdOf(const AccountName& account
   names.members.push_back(TextMember("namespace", account.namespace_name));
   names.members.push_back(TextMember("service_account", account.account));
   return claims_.Expand(names);
+}
+
+std::optional<AccountName> ServiceAccountTemplate::AccountOf(const SpiffeId& id) const {
+  const std::vector<std::string> wanted = absl::StrSplit(text_, '/');
+  const std::vector<std::string> given = absl::StrSplit(id.uri(), '/');
+  if (wanted.size() != given.size()) return std::nullopt;
+  AccountName account;
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    ReadName(wanted[i], kNamespace, given[i], account.namespace_name);
+    ReadName(wanted[i], kServiceAccount, given[i], account.account);
+  }
+  // What was read is right where it leads back to the ID.
+  const absl::StatusOr<SpiffeId> back = IdOf(account);
+  return back.ok() && *back == id ? std::optional<AccountName>(std::move(account)) : std::nullopt;
 }
 
 }  // namespace meshca

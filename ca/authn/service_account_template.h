@@ -2,6 +2,7 @@
 #ifndef MESHCA_CA_AUTHN_SERVICE_ACCOUNT_TEMPLATE_H_
 #define MESHCA_CA_AUTHN_SERVICE_ACCOUNT_TEMPLATE_H_
 
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -24,6 +25,9 @@ class ServiceAccountTemplate {
 
   // PermissionDenied (JWT_CLAIM_INVALID): together they are no SPIFFE ID.
   absl::StatusOr<SpiffeId> IdOf(const AccountName& account) const;
+
+  // The account whose ID it is; nothing: it is none's.
+  std::optional<AccountName> AccountOf(const SpiffeId& id) const;
 
   const std::string& text() const { return text_; }
 

@@ -7,6 +7,8 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "ca/identity/caller_identity.h"
+#include "ca/identity/origin.h"
 
 namespace meshca {
 
@@ -16,8 +18,11 @@ struct LiveLeaf {
   std::string spiffe_id;
   std::string instance;  // SubscriberRecord::instance; "": unknown
   std::string node;      // "": unknown
-  std::string caller;    // CallerIdentity::subject
+  AuthMethod method = AuthMethod::kJoinToken;
+  std::string caller;  // CallerIdentity::subject
+  Origin origin;       // of its right
   std::string authority_id;
+  absl::Time not_before;
   absl::Time issued_at;
   absl::Time not_after;
 };

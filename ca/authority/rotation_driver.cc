@@ -24,6 +24,7 @@ RotationWatch::Parts WatchParts(const RotationDriver::Parts& parts) {
   watch.inventory = parts.inventory;
   watch.evidence = parts.evidence;
   watch.reissuer = parts.reissuer;
+  watch.advisor = parts.advisor;
   watch.policy = parts.policy;
   watch.reissue_per_second = parts.reissue_per_second;
   watch.own_spiffe_id = absl::StrCat(parts.authorities->options().trust_domain.Id(), "/meshca/server");
@@ -76,8 +77,16 @@ absl::StatusOr<RotationDriver::Advanced> RotationDriver::Advance() {
 }
 
 RotationReport RotationDriver::Report() {
-  return reporter_.MakeReport(*authorities_.Current(), watch_.policy().emergency_grace,
-                              authorities_.clock_watch().FindingNow());
+  RotationReport report = reporter_.MakeReport(*authorities_.Current(), watch_.policy().emergency_grace,
+                                               authorities_.clock_watch().FindingNow());
+  const std::optional<RootRotation>& rotation = report.rotation;
+  if (watch_.advisor() != nullptr && rotation.has_value() && !rotation->Ended() &&
+      rotation->step != RotationStep::kRetire) {
+    for (std::string& restart : watch_.advisor()->NeededRestarts(*rotation)) {
+      report.warnings.push_back(std::move(restart));
+    }
+  }
+  return report;
 }
 
 absl::StatusOr<RotationForecast> RotationDriver::Forecast() {

@@ -35,6 +35,7 @@ class RotationDriver final : public RotationControl {
     LeafInventory* inventory = nullptr;
     const EvidenceSource* evidence = nullptr;
     KeyReissuer* reissuer = nullptr;
+    const RotationAdvisor* advisor = nullptr;  // null: nobody knows more of those who are behind
     EvidencePolicy policy;
     double reissue_per_second = 500;
     // See RotationCommands. A test moves its clock instead of blocking.

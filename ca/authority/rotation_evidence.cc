@@ -56,8 +56,9 @@ std::string BehindText(const RotationEvidence& evidence) {
   return text;
 }
 
-EvidenceJudge::EvidenceJudge(For step, const RotationFacts& facts, const EvidencePolicy& policy)
-    : step_(step), facts_(facts), policy_(policy) {
+EvidenceJudge::EvidenceJudge(For step, const RotationFacts& facts, const EvidencePolicy& policy,
+                             const RotationAdvisor* advisor)
+    : step_(step), facts_(facts), policy_(policy), advisor_(advisor) {
   std::vector<const SubscriberRecord*> connected_first;
   known_.insert(facts_.shared_key_instances.begin(), facts_.shared_key_instances.end());
   for (const SubscriberRecord& subscriber : facts_.subscribers) {
@@ -155,6 +156,7 @@ std::optional<LeafQuery> EvidenceJudge::Query(const std::string& own_spiffe_id) 
 
 void EvidenceJudge::AddLeaf(const LiveLeaf& leaf) {
   if (!leaf.instance.empty() && known_.contains(leaf.instance)) return;
+  if (advisor_ != nullptr && advisor_->HolderIsGone(leaf)) return;
   ++evidence_.leaves_behind;
   const absl::Time until = leaf.not_after + policy_.skew;
   // The holder may renew it before; that nobody can foresee.
@@ -172,6 +174,7 @@ void EvidenceJudge::AddLeaf(const LiveLeaf& leaf) {
   laggard.since = leaf.issued_at;
   laggard.until = until;
   laggard.detail = "counts until it ends or its holder renews it";
+  if (advisor_ != nullptr) advisor_->AdviseOn(leaf, facts_.rotation, laggard);
   Add(std::move(laggard));
 }
 

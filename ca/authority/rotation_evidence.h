@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "ca/authority/leaf_inventory.h"
 #include "ca/authority/root_rotation.h"
+#include "ca/authority/rotation_advisor.h"
 #include "ca/subscribers/laggard.h"
 #include "ca/subscribers/subscriber_record.h"
 
@@ -70,7 +71,7 @@ struct RotationFacts {
 // Finds out who is behind at a step of a rotation. The constructor judges the subscribers, by what they have
 // acknowledged, and exported authorities under the old root. The live leaves are then given to AddLeaf one by one; a
 // leaf whose holder is one of the subscribers, or which several of them share, is ignored, because the subscribers were
-// judged already. One thread at a time.
+// judged already; and so is one whose holder is gone. One thread at a time.
 class EvidenceJudge {
  public:
   enum class For {
@@ -86,8 +87,9 @@ class EvidenceJudge {
     kEnd,
   };
 
-  // `facts` outlives the judge.
-  EvidenceJudge(For step, const RotationFacts& facts, const EvidencePolicy& policy);
+  // `facts` and `advisor` outlive the judge. `advisor` is null where nobody knows more of leaves than the inventory.
+  EvidenceJudge(For step, const RotationFacts& facts, const EvidencePolicy& policy,
+                const RotationAdvisor* advisor = nullptr);
 
   // Which leaves have to be given to AddLeaf; nullopt: the step does not depend on leaves. The CA's own TLS
   // certificate, whose SPIFFE ID is `own_spiffe_id`, is left out.
@@ -108,6 +110,7 @@ class EvidenceJudge {
   const For step_;
   const RotationFacts& facts_;
   const EvidencePolicy policy_;
+  const RotationAdvisor* const advisor_;
   absl::flat_hash_set<absl::string_view> known_;  // instances whose holders are among facts_.subscribers
   RotationEvidence evidence_;
 };

@@ -73,6 +73,7 @@ absl::StatusOr<RotationForecast> ForecastRotation(const RotationWatch& watch, co
   facts.cross_certified = plugged_in_folder.empty();
   RotationForecast forecast;
   MESHCA_ASSIGN_OR_RETURN(forecast.at_risk, watch.GatherEvidence(EvidenceJudge::For::kActivation, facts));
+  if (watch.advisor() != nullptr) forecast.warnings = watch.advisor()->NeededRestarts(facts.rotation);
   MESHCA_ASSIGN_OR_RETURN(const auto live, store.CountLiveLeaves(now));
   for (const auto& [id, count] : live) forecast.live_leaves += count;
   forecast.subscribers = forecast.at_risk.subscribers;

@@ -57,7 +57,7 @@ RotationFacts RotationWatch::GatherFacts(const RootRotation& rotation, absl::Tim
 
 absl::StatusOr<RotationEvidence> RotationWatch::GatherEvidence(EvidenceJudge::For step,
                                                                const RotationFacts& facts) const {
-  EvidenceJudge judge(step, facts, parts_.policy);
+  EvidenceJudge judge(step, facts, parts_.policy, parts_.advisor);
   if (const std::optional<LeafQuery> query = judge.Query(parts_.own_spiffe_id); query.has_value()) {
     MESHCA_RETURN_IF_ERROR(parts_.inventory->VisitUnreplaced(*query, [&judge](const LiveLeaf& leaf) {
       judge.AddLeaf(leaf);

@@ -27,7 +27,8 @@ struct RotationView {
 
 // Remembers since when the evidence is complete, and begins again with each step and each process: a server that was
 // just started waits for a whole settling time (EvidencePolicy::settle) before it moves. One thread at a time, except
-// policy, reissue_per_second, FindRunning, BelievedNow, GatherFacts and GatherEvidence, which any thread may call.
+// policy, advisor, reissue_per_second, FindRunning, BelievedNow, GatherFacts and GatherEvidence, which any thread may
+// call.
 class RotationWatch {
  public:
   struct Parts {
@@ -38,12 +39,14 @@ class RotationWatch {
     KeyReissuer* reissuer = nullptr;
     EvidencePolicy policy;
     double reissue_per_second = 500;
-    std::string own_spiffe_id;  // of the CA's own TLS certificate, which is left out of the evidence
+    const RotationAdvisor* advisor = nullptr;  // null: nobody knows more
+    std::string own_spiffe_id;                 // of the CA's own TLS certificate, which is left out of the evidence
   };
   // Everything in `parts` outlives the watch.
   explicit RotationWatch(Parts parts) : parts_(std::move(parts)) {}
 
   const EvidencePolicy& policy() const { return parts_.policy; }
+  const RotationAdvisor* advisor() const { return parts_.advisor; }
   double reissue_per_second() const { return parts_.reissue_per_second; }
 
   // The rotation of the present snapshot that has not ended; nullopt: none runs.

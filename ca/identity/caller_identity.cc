@@ -15,6 +15,7 @@ absl::string_view AuthMethodName(AuthMethod method) {
     case AuthMethod::kNodeKey: return "node-key";
     case AuthMethod::kServiceAccount: return "service-account";
     case AuthMethod::kPodCertificate: return "pod-certificate";
+    case AuthMethod::kSigningRequest: return "certificate-signing-request";
   }
   return "unknown";
 }

@@ -26,10 +26,11 @@ enum class AuthMethod {
   kNodeKey = 7,         // a node's agent whose certificate has ended, by the key of that certificate
   kServiceAccount = 8,  // the token of a Kubernetes service account
   kPodCertificate = 9,  // a node's kubelet, for a pod on it, by a PodCertificateRequest
+  kSigningRequest = 10,  // a user of a Kubernetes cluster, by a CertificateSigningRequest
 };
 
 // "join-token", "jwt", "client-certificate", "unix-peer", "server-user", "agent", "node-key", "service-account",
-// "pod-certificate": for records, logs and metrics.
+// "pod-certificate", "certificate-signing-request": for records, logs and metrics.
 absl::string_view AuthMethodName(AuthMethod method);
 
 // What goes with one of a caller's identities and with no other.

@@ -15,6 +15,8 @@ namespace meshca {
 struct PodOrigin {
   // In the issuer's place where no token was shown: the pod itself gave the right, by a PodCertificateRequest.
   static constexpr absl::string_view kNoToken = "pod-certificate-request";
+  // In the issuer's place of what was asked for by a CertificateSigningRequest.
+  static constexpr absl::string_view kSigningRequest = "certificate-signing-request";
 
   // The service account that the identity is of.
   std::string namespace_name;
@@ -22,7 +24,7 @@ struct PodOrigin {
   // Of the service account of the token, which is that one, or the one of a node's proxy that asked on its behalf.
   std::string account_uid;
   std::string pod_uid;  // that the token was bound to; "": to none, so that only the account has to be there
-  std::string issuer;   // of the token, or kNoToken
+  std::string issuer;   // of the token, or one of the words above
 
   // As the store keeps it.
   Origin ToOrigin() const;

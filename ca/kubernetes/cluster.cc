@@ -13,7 +13,7 @@ absl::StatusOr<std::shared_ptr<Cluster>> Cluster::Open(ClusterOptions options, c
   MESHCA_ASSIGN_OR_RETURN(cluster->issuer_, ClusterIssuer::Open(options.api_server, std::move(options.keys)));
   MESHCA_ASSIGN_OR_RETURN(cluster->api_server_, ApiServer::Create(std::move(options.api_server)));
   cluster->reviewer_ = std::make_unique<ApiTokenReviewer>(*cluster->api_server_);
-  cluster->pods_ = std::make_shared<ClusterPods>(*cluster->api_server_, clock, entropy, std::move(options.label_keys));
+  cluster->pods_ = std::make_shared<ClusterPods>(*cluster->api_server_, clock, entropy, std::move(options.kept_labels));
   const auto issuer = [issuer = cluster->issuer_] { return issuer->issuer(); };
   cluster->rights_ = std::make_shared<const PodRights>(options.tokens.trusted_node_accounts, cluster->pods_, clock);
   options.tokens.issuer = issuer;

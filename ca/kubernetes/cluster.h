@@ -28,7 +28,7 @@ struct ClusterOptions {
   ApiServerOptions api_server;
   // Its `issuer` is set here.
   ServiceAccountOptions tokens;
-  std::set<std::string> label_keys = {};  // of pods, which are kept
+  std::set<std::string> kept_labels = {};  // of pods (PodDirectory)
   JwksSourceOptions keys = {};
 };
 

@@ -20,8 +20,8 @@ ListWatchOptions WatchOf(Resource resource, std::vector<std::string> paths) {
 
 // The pods come last, because theirs is the long list: when it has ended, the accounts have most probably come.
 ClusterPods::ClusterPods(ApiServer& server, const Clock& clock, EntropySource& entropy,
-                         std::set<std::string> label_keys)
-    : directory_(std::move(label_keys)),
+                         std::set<std::string> kept_labels)
+    : directory_(std::move(kept_labels)),
       accounts_(WatchOf(ServiceAccounts(), PodDirectory::AccountPaths()), server, directory_.accounts(), clock,
                 entropy),
       pods_(WatchOf(Pods(), PodDirectory::PodPaths()), server, directory_.pods(), clock, entropy) {}

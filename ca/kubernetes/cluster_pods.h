@@ -23,8 +23,8 @@ namespace meshca::kubernetes {
 // Two watches, of pods and service accounts, and what they know. Thread-safe.
 class ClusterPods final : public KnownPods {
  public:
-  // Everything outlives it. Begins at once. Of a pod's labels those with these keys are kept.
-  ClusterPods(ApiServer& server, const Clock& clock, EntropySource& entropy, std::set<std::string> label_keys = {});
+  // Everything outlives it. Begins at once. `kept_labels`: see PodDirectory.
+  ClusterPods(ApiServer& server, const Clock& clock, EntropySource& entropy, std::set<std::string> kept_labels = {});
 
   std::optional<KnownPod> FindPod(absl::string_view uid) const override { return directory_.FindPod(uid); }
   std::string AccountUid(const AccountName& account) const override { return directory_.AccountUid(account); }

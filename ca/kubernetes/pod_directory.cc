@@ -12,7 +12,17 @@ namespace {
 constexpr size_t kSlotsAtOnce = 1024;
 
 // In the order of PodPaths.
-enum PodField { kPodUid, kPodNamespace, kPodName, kPodAccount, kPodNode, kPodPhase, kPodDeletedAt, kPodLabels };
+enum PodField {
+  kPodUid,
+  kPodNamespace,
+  kPodName,
+  kPodAccount,
+  kPodNode,
+  kPodPhase,
+  kPodDeletedAt,
+  kPodLabels,
+  kPodCreated
+};
 // In the order of AccountPaths.
 enum AccountField { kAccountUid, kAccountNamespace, kAccountName };
 
@@ -22,11 +32,12 @@ std::string AccountText(const PickedFields& object) {
 
 }  // namespace
 
-PodDirectory::PodDirectory(std::set<std::string> label_keys) : label_keys_(std::move(label_keys)) {}
+PodDirectory::PodDirectory(std::set<std::string> kept_labels) : kept_labels_(std::move(kept_labels)) {}
 
 std::vector<std::string> PodDirectory::PodPaths() {
-  return {"metadata.uid", "metadata.namespace",         "metadata.name",    "spec.serviceAccountName", "spec.nodeName",
-          "status.phase", "metadata.deletionTimestamp", "metadata.labels.*"};
+  return {
+      "metadata.uid", "metadata.namespace",         "metadata.name",     "spec.serviceAccountName",   "spec.nodeName",
+      "status.phase", "metadata.deletionTimestamp", "metadata.labels.*", "metadata.creationTimestamp"};
 }
 
 std::vector<std::string> PodDirectory::AccountPaths() {
@@ -44,8 +55,10 @@ PodState PodDirectory::ReadPod(const PickedFields& object, const CompactUid& uid
   const absl::string_view deleted = object.Text(kPodDeletedAt);
   absl::Time at;
   if (!deleted.empty() && absl::ParseTime(absl::RFC3339_full, deleted, &at, nullptr)) state.pod.deleted_at = at;
+  if (absl::ParseTime(absl::RFC3339_full, object.Text(kPodCreated), &at, nullptr)) state.pod.created = at;
   for (const auto& [key, value] : object.All(kPodLabels)) {
-    if (label_keys_.contains(key)) state.labels.emplace_back(key, value);
+    if (kept_labels_.contains(key) || kept_labels_.contains(absl::StrCat(key, "=", value)))
+      state.labels.emplace_back(key, value);
   }
   return state;
 }
@@ -165,6 +178,16 @@ PodLabels PodDirectory::LabelsOf(absl::string_view pod_uid) const {
   if (!compact.has_value()) return {};
   MutexLock lock(mutex_);
   return pods_.LabelsOf(*compact);
+}
+
+std::vector<FoundPod> PodDirectory::Find(const PodQuery& query) const {
+  std::vector<FoundPod> found;
+  std::optional<size_t> from = 0;
+  while (from.has_value()) {
+    MutexLock lock(mutex_);
+    from = pods_.Select(query, *from, kSlotsAtOnce, found);
+  }
+  return found;
 }
 
 size_t PodDirectory::pod_count() const {

@@ -30,8 +30,8 @@ namespace meshca::kubernetes {
 // is held for microseconds, also while a list of 100,000 pods ends.
 class PodDirectory {
  public:
-  // Of a pod's labels those with these keys are kept.
-  explicit PodDirectory(std::set<std::string> label_keys = {});
+  // Of a pod's labels those are kept that are among `kept_labels`: "KEY" whatever its value is, or "KEY=VALUE".
+  explicit PodDirectory(std::set<std::string> kept_labels = {});
 
   // ListWatchOptions::paths of the watch that tells each sink.
   static std::vector<std::string> PodPaths();
@@ -50,6 +50,8 @@ class PodDirectory {
   // Those of the pod that are kept; empty: it has none of them, or is not known.
   PodLabels LabelsOf(absl::string_view pod_uid) const;
   size_t pod_count() const;
+  // In no order; of pods that come or go meanwhile some are missing. Takes milliseconds where there are many pods.
+  std::vector<FoundPod> Find(const PodQuery& query) const;
 
  private:
   // Tells one kind of object to the directory.
@@ -82,7 +84,7 @@ class PodDirectory {
   };
   PodState ReadPod(const PickedFields& object, const CompactUid& uid) const;
 
-  const std::set<std::string> label_keys_;
+  const std::set<std::string> kept_labels_;
   PodSink pod_sink_{*this};
   AccountSink account_sink_{*this};
   std::atomic<uint64_t> changes_ = 0;

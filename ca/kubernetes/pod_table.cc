@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -53,6 +54,10 @@ void PodTable::Fill(Slot& slot, const PodState& state) {
                         ? kNotDeleted
                         : static_cast<uint32_t>(std::clamp<int64_t>(absl::ToUnixSeconds(state.pod.deleted_at), 0,
                                                                     int64_t{kNotDeleted} - 1));
+  if (state.pod.created != absl::InfinitePast()) {
+    slot.created = static_cast<uint32_t>(
+        std::clamp<int64_t>(absl::ToUnixSeconds(state.pod.created), 0, std::numeric_limits<uint32_t>::max()));
+  }
   slot.list = list_;
   slot.ended = state.pod.ended;
 }
@@ -105,6 +110,7 @@ KnownPod PodTable::PodIn(const Slot& slot) const {
   pod.account = AccountOf(accounts_.Text(slot.account));
   pod.node = std::string(nodes_.Text(slot.node));
   FillEnd(slot, pod);
+  if (slot.created != 0) pod.created = absl::FromUnixSeconds(slot.created);
   return pod;
 }
 
@@ -119,16 +125,43 @@ std::optional<KnownPod> PodTable::Find(const CompactUid& uid) const {
   return PodIn(slots_[found->second]);
 }
 
-PodLabels PodTable::LabelsOf(const CompactUid& uid) const {
+PodLabels PodTable::LabelsIn(const Slot& slot) const {
   PodLabels labels;
-  const auto found = by_uid_.find(uid);
-  if (found == by_uid_.end()) return labels;
-  for (const absl::string_view line :
-       absl::StrSplit(label_sets_.Text(slots_[found->second].labels), '\n', absl::SkipEmpty())) {
+  for (const absl::string_view line : absl::StrSplit(label_sets_.Text(slot.labels), '\n', absl::SkipEmpty())) {
     const size_t sign = line.find('=');
     labels.emplace_back(std::string(line.substr(0, sign)), std::string(line.substr(sign + 1)));
   }
   return labels;
+}
+
+PodLabels PodTable::LabelsOf(const CompactUid& uid) const {
+  const auto found = by_uid_.find(uid);
+  return found == by_uid_.end() ? PodLabels() : LabelsIn(slots_[found->second]);
+}
+
+// Accounts are told apart by their numbers, and of a hundred thousand pods few have a label that is kept.
+std::optional<size_t> PodTable::Select(const PodQuery& query, size_t from, size_t slots_max,
+                                       std::vector<FoundPod>& found) const {
+  std::vector<NameTable::Number> accounts;
+  for (const AccountName& account : query.accounts) {
+    if (const NameTable::Number number = accounts_.Find(account.Text()); number != NameTable::kNone) {
+      accounts.push_back(number);
+    }
+  }
+  const auto is_wanted = [&](const Slot& slot) {
+    if (std::find(accounts.begin(), accounts.end(), slot.account) != accounts.end()) return true;
+    if (slot.labels == NameTable::kNone) return false;
+    const PodLabels labels = LabelsIn(slot);
+    return std::any_of(labels.begin(), labels.end(), [&](const auto& label) {
+      return std::find(query.labels.begin(), query.labels.end(), label) != query.labels.end();
+    });
+  };
+  const size_t end = std::min(slots_.size(), from + slots_max);
+  for (size_t index = from; index < end; ++index) {
+    const Slot& slot = slots_[index];
+    if (slot.name != nullptr && is_wanted(slot)) found.push_back({PodIn(slot), LabelsIn(slot)});
+  }
+  return end == slots_.size() ? std::nullopt : std::optional<size_t>(end);
 }
 
 std::vector<AccountName> PodTable::AccountsOn(absl::string_view node, absl::Time now) const {

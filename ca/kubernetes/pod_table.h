@@ -29,6 +29,18 @@ struct PodState {
   PodLabels labels;  // those that count
 };
 
+// A pod, with those of its labels that are kept.
+struct FoundPod {
+  KnownPod pod;
+  PodLabels labels;
+};
+
+// Whom to look for: pods of any of these accounts, and pods with any of these labels.
+struct PodQuery {
+  std::vector<AccountName> accounts;
+  PodLabels labels;
+};
+
 // At most 250 bytes for each of 100,000 pods with names of 40 letters, all that is needed around them included. What
 // pods share (account, node, set of labels) is kept once and counted. Not thread-safe.
 class PodTable {
@@ -42,6 +54,10 @@ class PodTable {
   // Each once, in no order.
   std::vector<AccountName> AccountsOn(absl::string_view node, absl::Time now) const;
   size_t size() const { return by_uid_.size(); }
+  // Looks at up to `slots_max` of the pods from where the last call ended (0: at the beginning), and adds those of
+  // `query` to `found`. Where the next call begins; nullopt: all were looked at.
+  std::optional<size_t> Select(const PodQuery& query, size_t from, size_t slots_max,
+                               std::vector<FoundPod>& found) const;
 
   // A list begins: whoever is not Put from now on is unlisted.
   void BeginList() { ++list_; }
@@ -63,6 +79,7 @@ class PodTable {
     Index next = kNoPod;  // on the same node
     Index previous = kNoPod;
     uint32_t deleted_at = kNotDeleted;  // seconds since 1970
+    uint32_t created = 0;               // seconds since 1970; 0: not known
     uint32_t list = 0;                  // when it was told last
     bool ended = false;
   };
@@ -72,6 +89,7 @@ class PodTable {
   void LinkToNode(Index index);
   void UnlinkFromNode(Index index);
   KnownPod PodIn(const Slot& slot) const;
+  PodLabels LabelsIn(const Slot& slot) const;
   // Whether and when it ends, alone: without the texts.
   static void FillEnd(const Slot& slot, KnownPod& pod);
 

@@ -7,7 +7,7 @@
 
 namespace meshca {
 
-void TellDenied(absl::string_view version, const PodRequest& request, const PodDenial& denial, const KnownPods& pods,
+void TellDenied(absl::string_view version, const PodRequest& request, absl::string_view why, const KnownPods& pods,
                 kubernetes::EventSink* events) {
   if (events == nullptr) return;
   kubernetes::ObjectEvent event;
@@ -16,8 +16,8 @@ void TellDenied(absl::string_view version, const PodRequest& request, const PodD
   event.is_warning = true;
   event.reason = "PodCertificateDenied";
   event.action = "Sign";
-  event.note = absl::StrCat("signer ", request.signer_name, " denies the certificate of pod ", request.pod_name, ": ",
-                            denial.reason, ": ", denial.message);
+  event.note =
+      absl::StrCat("signer ", request.signer_name, " denies the certificate of pod ", request.pod_name, ": ", why);
   events->Tell(event);
   const std::optional<KnownPod> pod = pods.FindPod(request.pod_uid);
   if (!pod.has_value() || pod->name != request.pod_name || pod->account.namespace_name != request.namespace_name) {

@@ -10,18 +10,15 @@
 #include "absl/time/time.h"
 #include "ca/kubernetes/picked_fields.h"
 #include "ca/kubernetes/resource.h"
+#include "ca/request_signing/api_request.h"
 
 namespace meshca {
 
-// A PodCertificateRequest of certificates.k8s.io v1 or v1beta1. A value; what it says of the pod is its creator's word.
-struct PodRequest {
-  std::string namespace_name;
-  std::string name;
-  std::string uid;
-  std::string resource_version;
+// A PodCertificateRequest of certificates.k8s.io v1 or v1beta1. A value, answered when it is Issued, Denied or
+// Failed; what it says of the pod is its creator's word.
+struct PodRequest : ApiRequest {
   absl::Time created;  // by the API server's clock, whole seconds
 
-  std::string signer_name;
   std::string pod_name;
   std::string pod_uid;
   std::string account;
@@ -37,12 +34,8 @@ struct PodRequest {
   std::string pkix_public_key;
   std::string proof_of_possession;  // over the pod's uid, beside pkix_public_key
 
-  // It is Issued, Denied or Failed: nothing changes it any more.
-  bool is_answered = false;
-
   bool HasKey() const { return !stub_pkcs10.empty() || !pkix_public_key.empty(); }
-  // "PodCertificateRequest web/req-abc of pod web-1": for people.
-  std::string Text() const;
+  std::string Text() const override;
 };
 
 // Of `version`, "v1" or "v1beta1".

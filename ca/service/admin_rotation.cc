@@ -92,6 +92,7 @@ v1::Laggard LaggardMessage(const Laggard& laggard) {
   message.set_serial(laggard.serial);
   SetTime(laggard.since, [&] { return message.mutable_since(); });
   SetTime(laggard.until, [&] { return message.mutable_until(); });
+  SetTime(laggard.renews_by, [&] { return message.mutable_renews_by(); });
   message.set_detail(laggard.detail);
   return message;
 }

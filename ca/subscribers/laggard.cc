@@ -60,6 +60,9 @@ std::string LaggardText(const Laggard& laggard) {
   }
   absl::StrAppend(&text, ", since ", UtcText(laggard.since));
   if (laggard.until != absl::InfiniteFuture()) absl::StrAppend(&text, ", until ", UtcText(laggard.until));
+  if (laggard.renews_by != absl::InfiniteFuture()) {
+    absl::StrAppend(&text, ", renews by itself at the latest at ", UtcText(laggard.renews_by));
+  }
   if (!laggard.detail.empty()) absl::StrAppend(&text, ": ", laggard.detail);
   return text;
 }

@@ -36,6 +36,8 @@ struct Laggard {
   absl::Time since;                // since when it is behind
   absl::Time until =
       absl::InfiniteFuture();  // when it ceases to count in any case; InfiniteFuture: not while it is connected
+  absl::Time renews_by =
+      absl::InfiniteFuture();  // when its holder renews it by itself at the latest; InfiniteFuture: nobody can know
   std::string detail;          // for people: what to do, or the NACK's text
 };
 

@@ -139,6 +139,17 @@ absl::Status CheckNamespace(absl::string_view name) {
   return absl::InvalidArgumentError(absl::StrCat("\"", name, "\" is no name of a namespace, such as kube-system"));
 }
 
+absl::StatusOr<SigningRules> ToSigningRules(const v1::Config& config) {
+  MESHCA_ASSIGN_OR_RETURN(ServiceAccountTemplate spiffe_id, ToAccountTemplate(config));
+  MESHCA_ASSIGN_OR_RETURN(CertificateProfile profile, ToProfile(config.leaf()));
+  MESHCA_ASSIGN_OR_RETURN(TrustDomain trust_domain, TrustDomain::Parse(config.trust_domain()));
+  const auto& trusted = config.kubernetes().signer_trusted_requesters();
+  return SigningRules{.spiffe_id = std::move(spiffe_id),
+                      .trust_domain = std::move(trust_domain),
+                      .profile = std::move(profile),
+                      .trusted_requesters = {trusted.begin(), trusted.end()}};
+}
+
 std::vector<std::string> KubernetesWarnings(const v1::Config& config) {
   std::vector<std::string> warnings;
   const v1::Kubernetes& kubernetes = config.kubernetes();

@@ -1,4 +1,5 @@
-// From the configuration's `kubernetes` to the types of ca/kubernetes, ca/publishing and ca/pod_certificates.
+// From the configuration's `kubernetes` to the types of ca/kubernetes, ca/publishing, ca/pod_certificates and
+// ca/signing_requests.
 #ifndef MESHCA_CLI_CONFIG_CONVERT_KUBERNETES_H_
 #define MESHCA_CLI_CONFIG_CONVERT_KUBERNETES_H_
 
@@ -15,6 +16,7 @@
 #include "ca/pod_certificates/pod_certificate_signer.h"
 #include "ca/publishing/publisher.h"
 #include "ca/server_secrets/server_secret_keeper.h"
+#include "ca/signing_requests/signing_request_judge.h"
 #include "cli/config/value_origin.h"
 #include "meshca/config/v1/config.pb.h"
 
@@ -45,6 +47,8 @@ bool WritesInCluster(const v1::Kubernetes& kubernetes);
 kubernetes::LeasePlace ToLeasePlace(const v1::Config& config);
 // InvalidArgument: `name` is no name of a namespace.
 absl::Status CheckNamespace(absl::string_view name);
+// By what the same signer judges CertificateSigningRequests; whoever uses them sets their `policy`. The same errors.
+absl::StatusOr<SigningRules> ToSigningRules(const v1::Config& config);
 
 // What in a valid configuration will not do what somebody may expect of it, a sentence each.
 std::vector<std::string> KubernetesWarnings(const v1::Config& config);

@@ -214,6 +214,9 @@ std::string LaggardLine(const v1::Laggard& laggard, const v1::RotationStatus& st
   } else if (laggard.connected() && !IsPublished(laggard)) {
     absl::StrAppend(&line, "; counts for as long as it is connected");
   }
+  if (laggard.has_renews_by()) {
+    absl::StrAppend(&line, "; renews by itself at the latest at ", UtcText(ToTime(laggard.renews_by())));
+  }
   if (!laggard.detail().empty()) absl::StrAppend(&line, ": ", laggard.detail());
   return Printable(line);
 }

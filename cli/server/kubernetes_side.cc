@@ -10,6 +10,7 @@
 #include "ca/base/counted.h"
 #include "ca/base/status.h"
 #include "ca/base/utc_text.h"
+#include "ca/kubernetes/needed_restarts.h"
 #include "cli/config/convert_kubernetes.h"
 #include "cli/server/lease_identity.h"
 #include "cli/server/server_state.h"
@@ -148,7 +149,20 @@ CheckedFact FactOfAdmission(std::string name, const absl::Status& admission) {
   return fact;
 }
 
-// `pods`: why the cluster's pods are not followed at the moment; Ok: they are.
+// What keeps requests from being answered. `pods`: why the cluster's pods are not followed at the moment; Ok: they are.
+void AddTroubles(const RequestSignerStatus& status, const absl::Status& pods, CheckedFact& fact) {
+  const absl::Status& watching = status.watching.ok() ? pods : status.watching;
+  if (!watching.ok()) {
+    fact.state = status.age > kOld ? State::kFailed : State::kWarning;
+    absl::StrAppend(&fact.detail, "; not followed at the moment: ", watching.message());
+    fact.mend = "mend what it names; it is tried again and again";
+  } else if (!status.waits.empty()) {
+    fact.state = State::kWarning;
+    absl::StrAppend(&fact.detail, "; one of them: ", status.waits);
+    fact.mend = "mend what it names; it is tried again and again, and the log says more";
+  }
+}
+
 CheckedFact FactOf(const PodSignerStatus& status, const absl::Status& pods) {
   std::string name = absl::StrCat("signer ", status.signer_name);
   if (status.unserved) {
@@ -160,16 +174,24 @@ CheckedFact FactOf(const PodSignerStatus& status, const absl::Status& pods) {
   CheckedFact fact{std::move(name), State::kOk, "", ""};
   fact.detail = absl::StrCat(Counted(status.issued, "pod certificate"), " since the start, ", status.denied,
                              " denied, ", Counted(status.pending, "request"), " not answered");
-  const absl::Status& watching = status.watching.ok() ? pods : status.watching;
-  if (!watching.ok()) {
-    fact.state = status.age > kOld ? State::kFailed : State::kWarning;
-    absl::StrAppend(&fact.detail, "; not followed at the moment: ", watching.message());
-    fact.mend = "mend what it names; it is tried again and again";
-  } else if (!status.waits.empty()) {
-    fact.state = State::kWarning;
-    absl::StrAppend(&fact.detail, "; one of them: ", status.waits);
-    fact.mend = "mend what it names; it is tried again and again, and the log says more";
+  AddTroubles(status, pods, fact);
+  return fact;
+}
+
+CheckedFact FactOfSigningRequests(const RequestSignerStatus& status, const absl::Status& pods) {
+  std::string name = "certificate signing requests";
+  if (status.unserved) {
+    return {std::move(name), State::kWarning,
+            "the API server serves no CertificateSigningRequests, so none is answered",
+            "turn certificates.k8s.io/v1 on in the API server, or take kubernetes.signer away"};
   }
+  CheckedFact fact{std::move(name), State::kOk, "", ""};
+  fact.detail = absl::StrCat(Counted(status.issued, "certificate"), " since the start, ", status.denied, " refused, ",
+                             Counted(status.pending, "request"), " not answered");
+  if (status.awaiting > 0) {
+    absl::StrAppend(&fact.detail, ", ", status.awaiting, " not approved, such as ", status.awaits);
+  }
+  AddTroubles(status, pods, fact);
   return fact;
 }
 
@@ -182,10 +204,13 @@ absl::StatusOr<std::unique_ptr<KubernetesSide>> KubernetesSide::Open(const confi
   MESHCA_ASSIGN_OR_RETURN(kubernetes::ApiServerOptions api_server, config::ToApiServer(values));
   const std::string in_cluster_namespace = values.kubeconfig().empty() ? api_server.namespace_name : "";
   MESHCA_ASSIGN_OR_RETURN(ServiceAccountOptions tokens, config::ToServiceAccounts(config.values));
-  MESHCA_ASSIGN_OR_RETURN(
-      std::shared_ptr<kubernetes::Cluster> cluster,
-      kubernetes::Cluster::Open({.api_server = std::move(api_server), .tokens = std::move(tokens)}, clock, entropy));
-  std::unique_ptr<KubernetesSide> side(new KubernetesSide(std::move(cluster)));
+  std::vector<AccountName> node_accounts = tokens.trusted_node_accounts;
+  MESHCA_ASSIGN_OR_RETURN(std::shared_ptr<kubernetes::Cluster> cluster,
+                          kubernetes::Cluster::Open({.api_server = std::move(api_server),
+                                                     .tokens = std::move(tokens),
+                                                     .kept_labels = kubernetes::LabelsOfRestarts()},
+                                                    clock, entropy));
+  std::unique_ptr<KubernetesSide> side(new KubernetesSide(std::move(cluster), std::move(node_accounts), clock));
   if (config::WritesInCluster(values)) {
     kubernetes::ApiServer& server = side->cluster_->api_server();
     const kubernetes::LeaseTerms terms =
@@ -218,6 +243,8 @@ absl::Status KubernetesSide::AddSigner(const config::v1::Config& config, const S
   signer_ = std::make_unique<PodCertificateSigner>(
       *std::move(options), PodCertificateSigner::Parts{cluster_->api_server(), cluster_->pods(), signing.authorities,
                                                        *signer_pipeline_, clock, entropy, lease_.get(), events_.get()});
+  MESHCA_ASSIGN_OR_RETURN(SigningRules rules, config::ToSigningRules(config));
+  AddSigningRequests(std::move(rules), config.kubernetes().signer(), signing, clock, entropy);
   return absl::OkStatus();
 }
 
@@ -239,6 +266,23 @@ absl::Status KubernetesSide::AddServerSecrets(const config::v1::Config& config, 
   return absl::OkStatus();
 }
 
+void KubernetesSide::AddSigningRequests(SigningRules rules, const std::string& signer_name, const Signing& signing,
+                                        const Clock& clock, EntropySource& entropy) {
+  rules.policy = &signing.policy;
+  PipelineOptions pipeline;
+  pipeline.threads = 1;
+  pipeline.policy = &signing.policy;
+  signing_pipeline_ = std::make_unique<IssuancePipeline>(rules.profile, pipeline, signing.authorities, signing.store,
+                                                         clock, signing.serials);
+  signing_kind_ = std::make_unique<SigningRequestKind>(std::move(rules), cluster_->pods());
+  RequestSignerOptions options;
+  options.signer_name = signer_name;
+  options.pending.pending_max = 4096;  // of up to 16 KiB
+  signing_signer_ = std::make_unique<RequestSigner>(
+      std::move(options),
+      RequestSigner::Parts{cluster_->api_server(), *signing_kind_, *signing_pipeline_, clock, entropy, lease_.get()});
+}
+
 KubernetesSide::~KubernetesSide() { Shutdown(); }
 
 void KubernetesSide::Start() {
@@ -246,6 +290,7 @@ void KubernetesSide::Start() {
   for (const auto& publisher : publishers_) publisher->Start();
   if (signer_ != nullptr) signer_->Start();
   for (const auto& secret : secrets_) secret->Start();
+  if (signing_signer_ != nullptr) signing_signer_->Start();
   // The last: whoever writes by it listens by now.
   if (lease_ != nullptr) lease_->Start();
 }
@@ -352,6 +397,11 @@ CheckedFact KubernetesSide::FactOfLease(const kubernetes::LeaseStatus& status) c
   return fact;
 }
 
+std::optional<RequestSignerStatus> KubernetesSide::SigningRequestSigner() const {
+  if (signing_signer_ == nullptr) return std::nullopt;
+  return signing_signer_->Status();
+}
+
 std::vector<CheckedFact> KubernetesSide::Check() const {
   std::vector<CheckedFact> facts = {FactOf(Report())};
   if (const std::optional<kubernetes::LeaseStatus> lease = Lease()) facts.push_back(FactOfLease(*lease));
@@ -359,13 +409,17 @@ std::vector<CheckedFact> KubernetesSide::Check() const {
   for (const ServerSecretStatus& status : ServerSecrets()) facts.push_back(FactOf(status));
   if (const std::optional<PodSignerStatus> signer = Signer())
     facts.push_back(FactOf(*signer, cluster_->pods().LastError()));
+  if (const std::optional<RequestSignerStatus> signer = SigningRequestSigner())
+    facts.push_back(FactOfSigningRequests(*signer, cluster_->pods().LastError()));
   return facts;
 }
 
 void KubernetesSide::Shutdown() {
   for (const auto& publisher : publishers_) publisher->Shutdown();
   if (signer_ != nullptr) signer_->Shutdown();
+  if (signing_signer_ != nullptr) signing_signer_->Shutdown();
   if (signer_pipeline_ != nullptr) signer_pipeline_->Shutdown();
+  if (signing_pipeline_ != nullptr) signing_pipeline_->Shutdown();
   for (const auto& secret : secrets_) secret->Shutdown();
   if (secrets_pipeline_ != nullptr) secrets_pipeline_->Shutdown();
   // Nothing is written any more, so somebody else may.

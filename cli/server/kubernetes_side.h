@@ -20,10 +20,13 @@
 #include "ca/kubernetes/cluster.h"
 #include "ca/kubernetes/event_sender.h"
 #include "ca/kubernetes/lease_holder.h"
+#include "ca/pod_certificates/cluster_advisor.h"
 #include "ca/pod_certificates/pod_certificate_signer.h"
 #include "ca/pod_certificates/pod_request_policy.h"
 #include "ca/publishing/publisher.h"
+#include "ca/request_signing/request_signer.h"
 #include "ca/server_secrets/server_secret_keeper.h"
+#include "ca/signing_requests/signing_request_kind.h"
 #include "ca/subscribers/evidence_source.h"
 #include "cli/config/resolve.h"
 #include "cli/server/rotation_events.h"
@@ -39,7 +42,8 @@ class KubernetesSide final : public EvidenceSource {
                                                               const JudgedClock& clock, EntropySource& entropy);
   ~KubernetesSide() override;  // Shutdown
 
-  // Before Start, once: answers PodCertificateRequests, where the configuration has a signer. All outlive this one.
+  // Before Start, once: answers PodCertificateRequests and CertificateSigningRequests, where the configuration has a
+  // signer. All outlive this one.
   struct Signing {
     const AuthoritySnapshots& authorities;
     IssuanceStore& store;
@@ -64,6 +68,8 @@ class KubernetesSide final : public EvidenceSource {
   // Issuers whose JWTs are judged by the configuration's `authenticators`.
   void SetOtherIssuers(std::vector<std::string> issuers) { cluster_->SetOtherIssuers(std::move(issuers)); }
 
+  // What the cluster's pods say of a rotation.
+  const RotationAdvisor& advisor() const { return advisor_; }
   // Every published object.
   std::vector<SubscriberRecord> List() const override;
 
@@ -74,7 +80,8 @@ class KubernetesSide final : public EvidenceSource {
   kubernetes::ClusterReport Report() const { return cluster_->Report(); }
   std::vector<PublisherStatus> Published() const;
   std::vector<ServerSecretStatus> ServerSecrets() const;
-  std::optional<PodSignerStatus> Signer() const;  // nothing: there is none
+  std::optional<PodSignerStatus> Signer() const;                    // nothing: there is none
+  std::optional<RequestSignerStatus> SigningRequestSigner() const;  // of CertificateSigningRequests; likewise
   // Whether this server may write in the cluster; nothing: it has nothing to write there.
   std::optional<kubernetes::LeaseStatus> Lease() const;
   std::optional<kubernetes::EventCounts> Events() const;  // nothing: none are written
@@ -84,26 +91,37 @@ class KubernetesSide final : public EvidenceSource {
   void Shutdown();
 
  private:
-  explicit KubernetesSide(std::shared_ptr<kubernetes::Cluster> cluster) : cluster_(std::move(cluster)) {}
+  KubernetesSide(std::shared_ptr<kubernetes::Cluster> cluster, std::vector<AccountName> node_accounts,
+                 const Clock& clock)
+      : cluster_(std::move(cluster)), advisor_(cluster_->pods(), std::move(node_accounts), clock) {}
+
+  void AddSigningRequests(SigningRules rules, const std::string& signer_name, const Signing& signing,
+                          const Clock& clock, EntropySource& entropy);
+
   // The Lease, as what events are about.
   kubernetes::ObjectReference LeaseObject() const;
   void TellLeaseChange();
   CheckedFact FactOfLease(const kubernetes::LeaseStatus& status) const;
 
   const std::shared_ptr<kubernetes::Cluster> cluster_;
+  const ClusterAdvisor advisor_;
   std::unique_ptr<kubernetes::EventSender> events_;  // null: none are written
   std::unique_ptr<kubernetes::LeaseHolder> lease_;   // what all below write by; null: nothing is written
   kubernetes::LeasePlace lease_place_;
   Mutex rotation_mutex_;
   RotationEvents rotation_events_ ABSL_GUARDED_BY(rotation_mutex_);
   std::vector<std::unique_ptr<Publisher>> publishers_;
-  // null where there is no signer, like the next two. Pods' certificates have a profile of their own.
+  // null where there is no signer, like the next five. Pods' certificates have a profile of their own.
   std::unique_ptr<PodRequestPolicy> signer_policy_;
   std::unique_ptr<IssuancePipeline> signer_pipeline_;
   std::unique_ptr<PodCertificateSigner> signer_;
   // null where there are no Secrets. What is made here has a key type of its own.
   std::unique_ptr<IssuancePipeline> secrets_pipeline_;
   std::vector<std::unique_ptr<ServerSecretKeeper>> secrets_;
+  // Of CertificateSigningRequests.
+  std::unique_ptr<IssuancePipeline> signing_pipeline_;
+  std::unique_ptr<SigningRequestKind> signing_kind_;
+  std::unique_ptr<RequestSigner> signing_signer_;
 };
 
 }  // namespace meshca::cli

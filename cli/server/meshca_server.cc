@@ -185,6 +185,7 @@ RotationDriver::Parts MeshcaServer::RotationParts() {
   parts.inventory = state_->store.get();
   parts.evidence = &delivery_->evidence();
   parts.reissuer = &delivery_->reissuer();
+  if (kubernetes_ != nullptr) parts.advisor = &kubernetes_->advisor();
   parts.policy = config::ToEvidencePolicy(config_.values);
   parts.reissue_per_second = ReissuePerSecond(values.reissue_per_second(), CpuCount());
   parts.sleep = absl::SleepFor;

@@ -309,6 +309,22 @@ void AddKubernetes(const KubernetesSide& kubernetes, MetricFamilies& out) {
                 "Attempts at a PodCertificateRequest that ended without an answer and are made again.",
                 static_cast<double>(signer->failed));
   }
+  if (const std::optional<RequestSignerStatus> signer = kubernetes.SigningRequestSigner()) {
+    out.Gauge("meshca_kubernetes_watch_age_seconds", "How old what is known of them is.",
+              absl::ToDoubleSeconds(signer->age), {{"object", "CertificateSigningRequests"}});
+    out.Gauge("meshca_kubernetes_signing_requests_pending", "CertificateSigningRequests that are not answered yet.",
+              static_cast<double>(signer->pending));
+    out.Gauge("meshca_kubernetes_signing_requests_unapproved",
+              "CertificateSigningRequests that wait until somebody approves them.",
+              static_cast<double>(signer->awaiting));
+    out.Counter("meshca_kubernetes_signing_certificates_issued_total",
+                "CertificateSigningRequests answered by a certificate.", static_cast<double>(signer->issued));
+    out.Counter("meshca_kubernetes_signing_requests_refused_total", "CertificateSigningRequests refused for ever.",
+                static_cast<double>(signer->denied));
+    out.Counter("meshca_kubernetes_signing_request_attempts_failed_total",
+                "Attempts at a CertificateSigningRequest that ended without an answer and are made again.",
+                static_cast<double>(signer->failed));
+  }
 }
 
 }  // namespace

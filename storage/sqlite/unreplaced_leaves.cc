@@ -19,9 +19,10 @@ constexpr char kSql[] = R"sql(WITH replacing AS NOT MATERIALIZED (
   SELECT r.spiffe_id, r.instance
   FROM issuance r CROSS JOIN authority a ON a.ref = r.authority
   WHERE r.not_after >= ?1 AND CASE WHEN ?2 = '' THEN r.issued_at >= ?3 ELSE a.root_id <> ?2 END)
-SELECT i.serial, s.uri, i.instance, i.node, c.subject, a.id, i.issued_at, i.not_after
+SELECT i.serial, s.uri, i.instance, i.node, c.method, c.subject, ifnull(o.kind, 0), ifnull(o.reference, ''), a.id,
+  i.not_before, i.issued_at, i.not_after
 FROM issuance i CROSS JOIN authority a ON a.ref = i.authority CROSS JOIN spiffe_id s ON s.ref = i.spiffe_id
-  CROSS JOIN caller c ON c.ref = i.caller
+  CROSS JOIN caller c ON c.ref = i.caller LEFT JOIN origin o ON o.ref = i.origin
 WHERE i.not_after >= ?1 AND (?2 = '' OR a.root_id = ?2) AND i.issued_at < ?3 AND s.uri <> ?4
   AND i.serial NOT IN (SELECT parent FROM issuance WHERE parent IS NOT NULL)
   AND ifnull(i.spiffe_id || ' ' || i.instance, '') NOT IN (
@@ -36,8 +37,12 @@ LiveLeaf ReadLeaf(Query& row) {
   leaf.spiffe_id = row.String();
   leaf.instance = row.String();
   leaf.node = row.String();
+  leaf.method = static_cast<AuthMethod>(row.Int());
   leaf.caller = row.String();
+  leaf.origin.kind = static_cast<OriginKind>(row.Int());
+  leaf.origin.reference = row.String();
   leaf.authority_id = row.String();
+  leaf.not_before = absl::FromUnixSeconds(row.Int());
   leaf.issued_at = row.Time();
   leaf.not_after = absl::FromUnixSeconds(row.Int());
   return leaf;

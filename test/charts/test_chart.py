@@ -316,7 +316,10 @@ OF_ISTIO = {("/configmaps", "istio-ca-root-cert"): PUBLISH,
 OF_ISTIOD = {("/secrets in istio-system", "istiod-tls"): PUBLISH}
 OF_AN_UNGUARDED_SIGNER = {("certificates.k8s.io/podcertificaterequests", "*"): "get list watch",
                           ("certificates.k8s.io/podcertificaterequests/status", "*"): "update",
-                          ("certificates.k8s.io/signers", SIGNER): "sign"}
+                          ("certificates.k8s.io/certificatesigningrequests", "*"): "get list watch",
+                          ("certificates.k8s.io/certificatesigningrequests/approval", "*"): "patch",
+                          ("certificates.k8s.io/certificatesigningrequests/status", "*"): "patch",
+                          ("certificates.k8s.io/signers", SIGNER): "sign approve"}
 OF_EVENTS = {("events.k8s.io/events", "*"): "create patch"}
 OF_THE_LEASE = {("coordination.k8s.io/leases in kube-system", "meshca-cluster.local"): "get create update", **OF_EVENTS}
 OF_THE_SIGNER = {**OF_AN_UNGUARDED_SIGNER,

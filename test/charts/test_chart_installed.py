@@ -32,6 +32,7 @@ SIGNER = "meshca.io/workload"
 POLICY = "meshca-pod-certificate-requests"
 TAKES_HOLD_S = 10  # kPolicyTakesHold of ca/pod_certificates
 REQUEST = "certificates.k8s.io/v1/PodCertificateRequest"
+CSR = "certificates.k8s.io/v1/CertificateSigningRequest"
 ISTIO = "istio-system"
 MESH = "mesh-system"  # of values/everything.yaml
 OTHER = "elsewhere"
@@ -365,13 +366,23 @@ def test_the_account_tells_events_and_reads_none(account):
         assert refusal(refused).code == 403
 
 
-def test_the_account_signs_no_certificate_signing_request(account):
-    kind = "certificates.k8s.io/v1/CertificateSigningRequest"
-    assert refusal(lambda: account.list(kind)).code == 403
-    request = {"apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": {"name": "any"}}
-    for subresource in ("approval", "status"):
-        path = account.path(kind, None, "any", subresource)
-        assert refusal(lambda path=path: account.call("PUT", path, request)).code == 403
+def csr_for(signer, uri=f"spiffe://cluster.local/ns/{OTHER}/sa/default"):
+    asked = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).add_extension(
+        x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)]), critical=True).sign(certificates.new_key(), hashes.SHA256())
+    return {"apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": {"generateName": "any-"},
+            "spec": {"signerName": signer, "usages": ["client auth"],
+                     "request": base64.b64encode(asked.public_bytes(serialization.Encoding.PEM)).decode()}}
+
+
+def test_the_account_approves_certificate_signing_requests_for_its_signer_alone(cluster, account):
+    def approve(signer):
+        name = cluster.admin.create(csr_for(signer))["metadata"]["name"]
+        condition = {"type": "Approved", "status": "True", "reason": "Tried", "message": "tried"}
+        return account.patch(CSR, name, {"status": {"conditions": [condition]}}, subresource="approval")
+
+    assert approve(SIGNER)["status"]["conditions"][0]["type"] == "Approved"
+    assert "not permitted to approve" in refusal(lambda: approve("other.test/signer")).message
+    assert refusal(lambda: account.create(csr_for(SIGNER))).code == 403
 
 
 def test_the_account_sees_whether_the_policy_stands_and_cannot_take_it_away(account):
@@ -385,7 +396,8 @@ def test_the_account_sees_whether_the_policy_stands_and_cannot_take_it_away(acco
 
 # Kubernetes asks for these when the call beside them is made; a right to create is asked for when an apply finds nothing.
 ASKED_BY = {("signers", "attest"): ("clustertrustbundles", "patch"),
-            ("signers", "sign"): ("podcertificaterequests/status", "update")}
+            ("signers", "sign"): ("podcertificaterequests/status", "update"),
+            ("signers", "approve"): ("certificatesigningrequests/approval", "patch")}
 
 
 def given_rights(cluster, role):
@@ -421,9 +433,11 @@ def test_the_server_uses_every_right_of_its_account_and_is_refused_nothing(serve
 
     def facts():
         told = json.loads(ca.cli("check", "-o", "json", check=False).stdout)["facts"]
-        return {fact["name"]: fact["state"] for fact in told if fact["name"].startswith(("cluster", "lease", "published", "signer"))}
+        return {fact["name"]: fact["state"] for fact in told
+                if fact["name"].startswith(("certificate signing", "cluster", "lease", "published", "signer"))}
 
-    wait_until(lambda: facts() == {"cluster": "ok", "lease": "ok", "published ConfigMap istio-ca-root-cert": "ok", f"signer {SIGNER}": "ok",
+    wait_until(lambda: facts() == {"certificate signing requests": "ok", "cluster": "ok", "lease": "ok",
+                                   "published ConfigMap istio-ca-root-cert": "ok", f"signer {SIGNER}": "ok",
                                    "published ClusterTrustBundle istio.io:istiod-ca:root-cert": "ok",
                                    f"published Secret {ISTIO}/istiod-tls": "ok"}, 60,
                lambda: f"{facts()}\n{ca.log()}")
@@ -450,6 +464,11 @@ def test_the_server_uses_every_right_of_its_account_and_is_refused_nothing(serve
     for _ in range(4):
         wait_until(roots, 60, "the roots are written again")
         admin.delete("v1/ConfigMap", "istio-ca-root-cert", OTHER)
+    # What a service account asks for itself is approved, read once more and answered.
+    cluster.create_account(OTHER, "asks", rules=[
+        {"apiGroups": ["certificates.k8s.io"], "resources": ["certificatesigningrequests"], "verbs": ["create"]}])
+    made = cluster.as_account(OTHER, "asks").create(csr_for(SIGNER, f"spiffe://cluster.local/ns/{OTHER}/sa/asks"))
+    admin.wait_for(CSR, made["metadata"]["name"], lambda now: now.get("status", {}).get("certificate"), what=ca.log)
 
     given = given_rights(cluster, "meshca-meshca-system")
     assert len(given) > 20

@@ -68,8 +68,11 @@ LiveLeaf LeafOf(const IssuanceRecord& record) {
   leaf.spiffe_id = record.spiffe_id.uri();
   leaf.instance = record.instance;
   leaf.node = record.node;
+  leaf.method = record.method;
   leaf.caller = record.caller;
+  leaf.origin = record.origin;
   leaf.authority_id = record.authority_id;
+  leaf.not_before = record.not_before;
   leaf.issued_at = record.issued_at;
   leaf.not_after = record.not_after;
   return leaf;

@@ -124,12 +124,22 @@ def test_a_pods_certificate_verifies_by_the_published_roots_through_a_rotation(c
     assert (record["auth_method"], record["instance"]) == ("pod-certificate", f"pod {namespace}/web-1"), record
     assert pod["metadata"]["uid"] in json.dumps(record)
 
+    # What a rotation would wait for is named, with the time at which it comes by itself.
+    plan = json.loads(ca.cli("root", "rotate", "--plan", "-o", "json").stdout)
+    named = next(each for each in plan["at_risk"] if each["instance"] == f"pod {namespace}/web-1")
+    half = leaf.not_valid_before_utc.timestamp() + 1800
+    assert seconds(named["renews_by"]) == half + 300, named
+    assert f"kubectl -n {namespace} delete pod web-1" in named["detail"], named
+
     # A new root. Whoever has a certificate from before both roots were published has to take another one before the new
     # root signs, and another one after it: this pod's kubelet asks again when it is restarted, by another key.
     ca.cli("root", "prepare")
     wait_until(lambda: (folder / "roots.pem").read_text(encoding="ascii").count("BEGIN CERTIFICATE") == 2, 60, "both roots")
     refused = ca.cli("root", "activate", check=False)
     assert refused.returncode == 3 and f"/ns/{namespace}/sa/default" in refused.stderr, refused.stderr
+    behind = wait_until(lambda: status(ca)["laggards"], 60, lambda: json.dumps(status(ca)))
+    assert [(each["instance"], seconds(each["renews_by"])) for each in behind] == [(f"pod {namespace}/web-1", half + 300)], behind
+    assert "; renews by itself at the latest at " in ca.cli("root", "status").stdout
     for step in ("activate", "retire"):
         held = chain_in(folder)[0]
         kubelet.restart()
@@ -142,6 +152,42 @@ def test_a_pods_certificate_verifies_by_the_published_roots_through_a_rotation(c
     wait_until(lambda: (folder / "roots.pem").read_text(encoding="ascii").count("BEGIN CERTIFICATE") == 1, 60,
                lambda: json.dumps(status(ca)))
     assert verified_by_openssl(folder)[0], verified_by_openssl(folder)
+
+
+def test_a_rotation_waits_no_more_for_a_pod_that_is_gone(ca, cluster, kubelet, namespace):
+    pod = pod_of(cluster, namespace, kubelet.name, "web-1")
+    cluster.wait_for_phase(pod, "Running")
+    ca.cli("root", "rotate", "--detach")
+    waits_for = lambda: [each["instance"] for each in status(ca)["laggards"]]  # noqa: E731
+    wait_until(lambda: f"pod {namespace}/web-1" in waits_for(), 60, lambda: json.dumps(status(ca)))
+    cluster.admin.delete("v1/Pod", "web-1", namespace)
+    wait_until(lambda: status(ca)["step"] == "done", 120, lambda: json.dumps(status(ca)) + ca.log())
+
+
+def test_programs_that_read_roots_once_are_named_until_they_are_started_anew(ca, cluster, kubelet):
+    cluster.create_namespace("istio-system")
+    for account in ("ztunnel", "istiod"):
+        cluster.create_account("istio-system", account)
+    version = "app.kubernetes.io/version"
+    # With the labels of Istio's charts, and nothing of Istio in them.
+    make = lambda name, account, **labels: cluster.create_pod(  # noqa: E731
+        "istio-system", name, account=account, node=kubelet.name, labels={"app": account, **labels})
+    old = make("ztunnel-old", "ztunnel", **{version: "1.29.2"})
+    make("ztunnel-new", "ztunnel", **{version: "1.31.0"})
+    istiod = make("istiod-1", "istiod")
+    plan = lambda: " ".join(json.loads(ca.cli("root", "rotate", "--plan", "-o", "json").stdout).get("warnings", []))  # noqa: E731
+    wait_until(lambda: "istio-system/istiod-1" in plan() and "istio-system/ztunnel-old" in plan(), 60, plan)
+    assert "ztunnel-new" not in plan()
+    assert "kubectl -n istio-system rollout restart daemonset ztunnel" in plan()
+
+    ca.cli("root", "prepare")
+    named = lambda: " ".join(status(ca).get("warnings", []))  # noqa: E731
+    assert "istio-system/istiod-1" in named() and "istio-system/ztunnel-old" in named(), named()
+    assert "rollout restart deployment -l app=istiod" in ca.cli("root", "status").stdout
+    for pod in (old, istiod):
+        cluster.admin.delete("v1/Pod", pod["metadata"]["name"], "istio-system")
+    wait_until(lambda: "istio-system/" not in named(), 60, named)
+    ca.cli("root", "abort")
 
 
 def test_both_versions_of_the_api_are_answered(ca, cluster, kubelet, namespace):

@@ -183,6 +183,32 @@ TEST_P(StoreConformance, AnUnreplacedLeafIsToldWhole) {
   EXPECT_EQ(leaf.not_after, kTestNow + absl::Hours(24));
 }
 
+TEST_P(StoreConformance, AVisitedLeafSaysHowItsHolderProvedItselfAndWhatGaveItTheRight) {
+  ActivateUnderTwoRoots(store());
+  RecordMaker maker;
+  IssuanceRecord record = maker.Make();
+  record.method = AuthMethod::kPodCertificate;
+  record.origin = {OriginKind::kPod, "web/front account-uid pod-uid pod-certificate-request"};
+  record.instance = "pod web/front-1";
+  ASSERT_THAT(AppendAndWait(store(), record), IsOk());
+  std::vector<LiveLeaf> leaves;
+  ASSERT_THAT(store().VisitUnreplaced(ByRoot("old"),
+                                      [&](const LiveLeaf& leaf) {
+                                        leaves.push_back(leaf);
+                                        return true;
+                                      }),
+              IsOk());
+  ASSERT_THAT(leaves, SizeIs(1));
+  EXPECT_EQ(leaves[0].serial, record.serial.ToHex());
+  EXPECT_EQ(leaves[0].method, AuthMethod::kPodCertificate);
+  EXPECT_EQ(leaves[0].origin, record.origin);
+  EXPECT_EQ(leaves[0].caller, record.caller);
+  EXPECT_EQ(leaves[0].authority_id, record.authority_id);
+  EXPECT_EQ(leaves[0].not_before, record.not_before);
+  EXPECT_EQ(leaves[0].issued_at, record.issued_at);
+  EXPECT_EQ(leaves[0].not_after, record.not_after);
+}
+
 TEST_P(StoreConformance, TheVisitStopsWhereItIsTold) {
   ActivateUnderTwoRoots(store());
   RecordMaker maker;

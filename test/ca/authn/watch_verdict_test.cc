@@ -96,6 +96,18 @@ TEST(ServiceAccountTemplate, GivesIdsAndNeedsBothNames) {
       ServiceAccountTemplate::Parse("spiffe://{trust_domain}/sa/a-{service_account}/{namespace}", domain);
   ASSERT_TRUE(turned.ok()) << turned.status();
   EXPECT_EQ(turned->IdOf({"web", "front"})->uri(), "spiffe://cluster.local/sa/a-front/web");
+  const auto account_of = [](const ServiceAccountTemplate& of, const std::string& uri) {
+    const std::optional<AccountName> account = of.AccountOf(SpiffeId::Parse(uri).value());
+    return account.has_value() ? account->Text() : "none";
+  };
+  EXPECT_EQ(account_of(*usual, "spiffe://cluster.local/ns/web/sa/front"), "web/front");
+  EXPECT_EQ(account_of(*turned, "spiffe://cluster.local/sa/a-front/web"), "web/front");
+  for (const char* none : {"spiffe://other.test/ns/web/sa/front", "spiffe://cluster.local/ns/web/sa/front/x",
+                           "spiffe://cluster.local/ns/web/account/front", "spiffe://cluster.local"}) {
+    EXPECT_EQ(account_of(*usual, none), "none") << none;
+  }
+  EXPECT_EQ(account_of(*turned, "spiffe://cluster.local/sa/b-front/web"), "none");
+  EXPECT_EQ(account_of(*turned, "spiffe://cluster.local/sa/a/web"), "none");
   for (const char* bad : {"spiffe://{trust_domain}/sa/{service_account}", "spiffe://{trust_domain}/ns/{namespace}",
                           "spiffe://{trust_domain}/ns/{namespace}/sa/{service_account}/{claims.sub}",
                           "spiffe://{trust_domain}/{namespace}/{service_account}",

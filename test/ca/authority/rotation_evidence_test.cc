@@ -348,6 +348,32 @@ TEST(EvidenceOf, NamesWhoIsBehindAndWhatToDo) {
                              HasSubstr("meshca subscriber evict 'left'")));
 }
 
+// Knows that the holders of leaves with "gone" in their instance's name are gone.
+class KnowsWhoIsGone final : public RotationAdvisor {
+ public:
+  bool HolderIsGone(const LiveLeaf& leaf) const override { return leaf.instance.find("gone") != std::string::npos; }
+  void AdviseOn(const LiveLeaf&, const RootRotation&, Laggard& laggard) const override {
+    laggard.renews_by = kNow + kHour;
+    laggard.detail = "restart it";
+  }
+  std::vector<std::string> NeededRestarts(const RootRotation&) const override { return {}; }
+};
+
+TEST(EvidenceOf, LeavesOutWhoseHolderIsGoneAndSaysWhenOthersRenew) {
+  const RotationFacts facts = Facts(RotationStep::kDrain, {});
+  const KnowsWhoIsGone advisor;
+  EvidenceJudge judge(For::kRetirement, facts, Policy(), &advisor);
+  judge.AddLeaf(Leaf("gone pod", kNow + 24 * kHour));
+  judge.AddLeaf(Leaf("pod web/front-1", kNow + 2 * kHour));
+  const RotationEvidence evidence = std::move(judge).Take();
+  EXPECT_EQ(evidence.leaves_behind, 1u);
+  EXPECT_EQ(evidence.until, kNow + 2 * kHour + absl::Minutes(10));
+  ASSERT_THAT(evidence.laggards, SizeIs(1));
+  EXPECT_THAT(LaggardText(evidence.laggards[0]),
+              testing::AllOf(HasSubstr("(pod web/front-1)"),
+                             HasSubstr("renews by itself at the latest at 2026-01-02 04:04:05 UTC: restart it")));
+}
+
 struct DecisionCase {
   const char* name;
   RotationStep step;

@@ -107,6 +107,28 @@ TEST(PodDirectory, KnowsWhatItIsToldOfAPod) {
   EXPECT_EQ(directory.pod_count(), 0u);
 }
 
+TEST(PodDirectory, FindsPodsByAccountOrLabelAndKeepsALabelOfOneValueAlone) {
+  PodDirectory directory({"version", "app=istiod"});
+  ObjectSink& pods = directory.pods();
+  for (int i = 10; i < 3'000; ++i) pods.OnObject(ToldPod{.number = i, .labels = {{"app", "front"}}}.Fields());
+  pods.OnObject(ToldPod{.number = 1,
+                        .name = "istiod-1",
+                        .account = "istiod",
+                        .labels = {{"app", "istiod"}, {"version", "1.31"}},
+                        .created = "2026-01-02T03:04:05Z"}
+                    .Fields());
+  pods.OnObject(ToldPod{.number = 2, .name = "ztunnel-1", .account = "ztunnel"}.Fields());
+  EXPECT_THAT(directory.LabelsOf(UidOf(10)), IsEmpty());
+  std::vector<FoundPod> found = directory.Find({{{"web", "ztunnel"}, {"web", "nobody"}}, {{"app", "istiod"}}});
+  ASSERT_EQ(found.size(), 2u);
+  if (found[0].pod.name != "istiod-1") std::swap(found[0], found[1]);
+  EXPECT_EQ(found[0].pod.created, kPodsNow);
+  EXPECT_THAT(found[0].labels, UnorderedElementsAre(Pair("app", "istiod"), Pair("version", "1.31")));
+  EXPECT_EQ(found[1].pod.name, "ztunnel-1");
+  EXPECT_EQ(found[1].pod.created, absl::InfinitePast()) << "nobody told";
+  EXPECT_THAT(directory.Find({}), IsEmpty());
+}
+
 TEST(PodDirectory, KnowsWhoLivesOnANode) {
   PodDirectory directory;
   ObjectSink& pods = directory.pods();

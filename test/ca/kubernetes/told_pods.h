@@ -24,6 +24,7 @@ struct ToldPod {
   std::string phase = "Running";
   std::string deleted = {};
   std::vector<std::pair<std::string, std::string>> labels = {};
+  std::string created = {};
 
   PickedFields Fields() const {
     PickedFields fields(PodDirectory::PodPaths().size());
@@ -32,6 +33,7 @@ struct ToldPod {
       if (!texts[i].empty()) fields.Add(i, "", texts[i]);
     }
     for (const auto& [key, value] : labels) fields.Add(7, key, value);
+    if (!created.empty()) fields.Add(8, "", created);
     return fields;
   }
 };

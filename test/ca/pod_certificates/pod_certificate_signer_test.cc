@@ -35,7 +35,7 @@ class PodCertificateSignerTest : public testing::Test {
         .spiffe_id = *ServiceAccountTemplate::Parse(ServiceAccountTemplate::kDefault, TestDomain()),
         .profile = profile_,
         .without_policy = without_policy};
-    options.retry_first = absl::Milliseconds(20);
+    options.pending.retry_first = absl::Milliseconds(20);
     options.guard_retry = absl::Milliseconds(20);
     pipeline_ = std::make_unique<IssuancePipeline>(profile_, PipelineOptions{.threads = 1}, authorities_, store_,
                                                    SystemClock(), SystemEntropy());
@@ -271,6 +271,17 @@ TEST_F(PodCertificateSignerTest, LooksInTheOlderApiForAKeyThatTheNewerDoesNotSho
   ASSERT_THAT(writes, SizeIs(1));
   EXPECT_THAT(writes[0], HasSubstr("certificates.k8s.io/v1\""));
   EXPECT_THAT(writes[0], HasSubstr("Issued"));
+}
+
+TEST_F(PodCertificateSignerTest, DoesNotForgetSuchAKeyWhereTheAnswerHasToBeWrittenAgain) {
+  PodRequest older = request_;
+  MakeOlder(*SoftwareKey::Generate(KeyType::kEcP256), "front-pod", older);
+  cluster_.AnswerWrites({kubernetes::HttpAnswer(409, kubernetes::StatusOf(409, "Conflict", "changed meanwhile"))});
+  cluster_.Put(older);
+  Start();
+  const std::vector<std::string> writes = cluster_.AwaitWrites(2);
+  ASSERT_THAT(writes, SizeIs(2));
+  EXPECT_THAT(writes[1], HasSubstr(R"("type":"Issued")"));
 }
 
 TEST_F(PodCertificateSignerTest, SaysThatNoVersionIsServed) {

@@ -219,6 +219,13 @@ INSTANTIATE_TEST_SUITE_P(
                            l.set_via("token 77");
                          }),
                     "drain", "spiffe://a.test/web on n1: certificate ab12 of token 77 is not renewed", "renew it"},
+        LaggardCase{"RenewedByItsKubelet",
+                    With("live-leaf",
+                         [](v1::Laggard& l) {
+                           l.set_detail("or restart the pod");
+                           l.mutable_renews_by()->set_seconds(kNow + 60);
+                         }),
+                    "drain", "renews by itself at the latest at 2026-01-02 03:05:05 UTC: or restart the pod", ""},
         LaggardCase{"RootsElsewhere", With("roots-unobserved", [](v1::Laggard&) {}), "retire",
                     "takes its key here and its roots elsewhere", "--confirm-external"},
         LaggardCase{"AnObjectThatCannotBeWritten",

@@ -1,0 +1,73 @@
+#include "ca/pod_certificates/admission_watch.h"
+
+#include <utility>
+
+#include "ca/base/log.h"
+#include "ca/kubernetes/api_refusal.h"
+#include "ca/pod_certificates/admission_guard.h"
+
+namespace meshca {
+namespace {
+
+constexpr size_t kPolicyBytesMax = 1024 * 1024;
+constexpr absl::Duration kPolicyTimeout = absl::Seconds(30);
+
+}  // namespace
+
+AdmissionWatch::AdmissionWatch(AdmissionWatchOptions options, kubernetes::ApiServer& server, const Clock& clock,
+                               std::function<void()> changed)
+    : options_(std::move(options)),
+      clock_(clock),
+      changed_(std::move(changed)),
+      verdict_(options_.without_policy ? absl::OkStatus()
+                                       : absl::UnavailableError("the admission policy is being looked for")),
+      calls_(server, kPolicyBytesMax, kPolicyTimeout) {}
+
+void AdmissionWatch::Look() {
+  {
+    MutexLock lock(mutex_);
+    if (options_.without_policy || looking_ || clock_.SinceBoot() < look_at_) return;
+    looking_ = true;
+  }
+  calls_.Send(CallToGetAdmissionPolicy(), [this](absl::StatusOr<std::string> policy) {
+    if (!policy.ok()) return Judge(policy, absl::UnknownError("not looked for"));
+    calls_.Send(CallToGetAdmissionBinding(),
+                [this, policy = std::move(policy)](const absl::StatusOr<std::string>& binding) mutable {
+                  Judge(policy, binding);
+                });
+  });
+}
+
+void AdmissionWatch::Judge(const absl::StatusOr<std::string>& policy, const absl::StatusOr<std::string>& binding) {
+  const absl::StatusOr<absl::Time> guarded_since = JudgeAdmission(policy, binding, options_.signer_name);
+  const absl::Status& verdict = guarded_since.status();
+  {
+    MutexLock lock(mutex_);
+    looking_ = false;
+    look_at_ = clock_.SinceBoot() + (verdict.ok() ? options_.every : options_.retry);
+    // While the API server is away nobody can create a request either, nor could an answer be written.
+    const bool unanswered = absl::IsUnavailable(verdict) && verdict_.ok() && !kubernetes::RefusalOf(policy.status()) &&
+                            !kubernetes::RefusalOf(binding.status());
+    if (unanswered) return;
+    if (!verdict.ok() && verdict != verdict_) {
+      LogError("no PodCertificateRequest is answered",
+               {{"signer", options_.signer_name}, {"error", std::string(verdict.message())}});
+    }
+    if (verdict.ok() && !verdict_.ok()) LogInfo("pods' certificates are signed", {{"signer", options_.signer_name}});
+    verdict_ = verdict;
+    if (guarded_since.ok()) guarded_since_ = *guarded_since;
+  }
+  changed_();
+}
+
+absl::Status AdmissionWatch::verdict() const {
+  MutexLock lock(mutex_);
+  return verdict_;
+}
+
+absl::Time AdmissionWatch::guarded_since() const {
+  MutexLock lock(mutex_);
+  return guarded_since_;
+}
+
+}  // namespace meshca

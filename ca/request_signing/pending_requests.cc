@@ -1,0 +1,182 @@
+#include "ca/request_signing/pending_requests.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "ca/kubernetes/api_refusal.h"
+
+namespace meshca {
+namespace {
+
+// Attempts after which a request is spoken of: by then it is no watch that lags by a moment.
+constexpr int kSpokenOf = 5;
+constexpr int kDoublingsMax = 16;
+constexpr size_t kAwaitingMax = 1024;
+
+absl::Duration AskedWait(const absl::Status& status) {
+  const std::optional<kubernetes::ApiRefusal> refusal = kubernetes::RefusalOf(status);
+  return refusal.has_value() ? refusal->retry_after : absl::ZeroDuration();
+}
+
+}  // namespace
+
+void PendingRequests::BeginList() {
+  MutexLock lock(mutex_);
+  ++list_;
+  overflowed_ = false;
+  // The list tells of each again.
+  awaiting_.clear();
+}
+
+void PendingRequests::EndList() {
+  MutexLock lock(mutex_);
+  std::vector<std::string> gone;
+  for (const auto& [uid, entry] : entries_) {
+    if (entry.list != list_) gone.push_back(uid);
+  }
+  for (const std::string& uid : gone) ForgetLocked(uid);
+}
+
+void PendingRequests::Keep(ApiRequestPtr request, bool shows_less) {
+  MutexLock lock(mutex_);
+  const std::string uid = request->uid;
+  if (const auto found = entries_.find(uid); found != entries_.end()) {
+    Entry& entry = found->second;
+    entry.list = list_;
+    if (entry.stage == Stage::kDue && !(shows_less && !entry.known.shown_by.empty())) {
+      entry.known.request = std::move(request);
+    }
+    return;
+  }
+  if (entries_.size() >= options_.pending_max) {
+    overflowed_ = true;
+    return;
+  }
+  Entry& entry = entries_[uid];
+  entry.list = list_;
+  entry.known.request = std::move(request);
+  PutDue(uid, entry, clock_.SinceBoot());
+}
+
+void PendingRequests::PutDue(const std::string& uid, Entry& entry, absl::Duration due) {
+  entry.stage = Stage::kDue;
+  entry.due = due;
+  due_.emplace(due, uid);
+}
+
+void PendingRequests::Forget(const std::string& uid) {
+  MutexLock lock(mutex_);
+  ForgetLocked(uid);
+}
+
+void PendingRequests::ForgetLocked(const std::string& uid) {
+  awaiting_.erase(uid);
+  const auto found = entries_.find(uid);
+  if (found == entries_.end()) return;
+  due_.erase({found->second.due, uid});
+  entries_.erase(found);
+}
+
+std::vector<std::string> PendingRequests::TakeDue() {
+  MutexLock lock(mutex_);
+  const absl::Duration now = clock_.SinceBoot();
+  std::vector<std::string> taken;
+  while (under_way_ < options_.at_once && !due_.empty() && due_.begin()->first <= now) {
+    taken.push_back(due_.begin()->second);
+    due_.erase(due_.begin());
+    entries_[taken.back()].stage = Stage::kUnderWay;
+    ++under_way_;
+  }
+  return taken;
+}
+
+absl::Duration PendingRequests::UntilDue() const {
+  MutexLock lock(mutex_);
+  if (due_.empty() || under_way_ >= options_.at_once) return absl::InfiniteDuration();
+  return std::max(due_.begin()->first - clock_.SinceBoot(), absl::ZeroDuration());
+}
+
+std::optional<PendingRequests::Known> PendingRequests::Find(const std::string& uid) const {
+  MutexLock lock(mutex_);
+  const auto found = entries_.find(uid);
+  if (found == entries_.end()) return std::nullopt;
+  return found->second.known;
+}
+
+void PendingRequests::KeepIssued(const std::string& uid, std::shared_ptr<const IssuedCertificate> issued) {
+  MutexLock lock(mutex_);
+  if (const auto found = entries_.find(uid); found != entries_.end()) found->second.known.issued = std::move(issued);
+}
+
+void PendingRequests::Drop(const std::string& uid) {
+  MutexLock lock(mutex_);
+  --under_way_;
+  ForgetLocked(uid);
+}
+
+void PendingRequests::Finish(const std::string& uid) {
+  MutexLock lock(mutex_);
+  --under_way_;
+  if (const auto found = entries_.find(uid); found != entries_.end()) found->second.stage = Stage::kDone;
+}
+
+bool PendingRequests::Await(const std::string& uid, absl::string_view why) {
+  MutexLock lock(mutex_);
+  --under_way_;
+  const auto found = entries_.find(uid);
+  if (found == entries_.end()) return false;
+  std::string text = absl::StrCat(found->second.known.request->Text(), ": ", why);
+  entries_.erase(found);
+  if (awaiting_.size() >= kAwaitingMax) return false;
+  return awaiting_.insert_or_assign(uid, std::move(text)).second;
+}
+
+bool PendingRequests::TryLater(const std::string& uid, const absl::Status& why, bool read_first) {
+  MutexLock lock(mutex_);
+  --under_way_;
+  const auto found = entries_.find(uid);
+  if (found == entries_.end()) return false;
+  Entry& entry = found->second;
+  entry.known.read_first = entry.known.read_first || read_first;
+  entry.why = std::string(why.message());
+  const int doublings = std::min(entry.failures++, kDoublingsMax);
+  const absl::Duration longest = std::min(options_.retry_last, options_.retry_first * (1 << doublings));
+  PutDue(uid, entry, clock_.SinceBoot() + std::max(AskedWait(why), UniformDuration(entropy_, longest / 2, longest)));
+  return entry.failures == kSpokenOf;
+}
+
+void PendingRequests::TryAnew(const std::string& uid, ApiRequestPtr request, const std::string& shown_by) {
+  MutexLock lock(mutex_);
+  --under_way_;
+  const auto found = entries_.find(uid);
+  if (found == entries_.end()) return;
+  Entry& entry = found->second;
+  entry.known.request = std::move(request);
+  entry.known.read_first = false;
+  if (!shown_by.empty()) entry.known.shown_by = shown_by;
+  PutDue(uid, entry, clock_.SinceBoot());
+}
+
+bool PendingRequests::TakeOverflow() {
+  MutexLock lock(mutex_);
+  if (!overflowed_ || entries_.size() >= options_.pending_max / 2) return false;
+  overflowed_ = false;
+  return true;
+}
+
+PendingRequests::Summary PendingRequests::Summarize() const {
+  MutexLock lock(mutex_);
+  Summary summary;
+  for (const auto& [uid, entry] : entries_) {
+    if (entry.stage == Stage::kDone) continue;
+    ++summary.pending;
+    if (entry.failures >= kSpokenOf && summary.waits.empty()) {
+      summary.waits = absl::StrCat(entry.known.request->Text(), ": ", entry.why);
+    }
+  }
+  summary.awaiting = awaiting_.size();
+  if (!awaiting_.empty()) summary.awaits = awaiting_.begin()->second;
+  return summary;
+}
+
+}  // namespace meshca

@@ -1,0 +1,263 @@
+#include "ca/request_signing/request_signer.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "ca/base/log.h"
+
+namespace meshca {
+namespace {
+
+constexpr size_t kAnswerBytesMax = 1024 * 1024;
+
+std::vector<kubernetes::ListWatchOptions> ToFollow(const RequestKind& kind, const std::string& signer_name) {
+  std::vector<kubernetes::ListWatchOptions> all;
+  for (const std::string& version : kind.Versions()) {
+    kubernetes::ListWatchOptions& options = all.emplace_back();
+    options.resource = kind.ResourceOf(version);
+    options.field_selector = absl::StrCat("spec.signerName=", signer_name);
+    options.paths = kind.Paths();
+  }
+  return all;
+}
+
+}  // namespace
+
+// Takes what the watch tells.
+class RequestSigner::Sink final : public kubernetes::ObjectSink {
+ public:
+  explicit Sink(RequestSigner& signer) : signer_(signer) {}
+
+  void OnListBegin() override { signer_.pending_.BeginList(); }
+  void OnListEnd() override { signer_.pending_.EndList(); }
+  void OnObject(const kubernetes::PickedFields& object) override {
+    const RequestKind& kind = signer_.parts_.kind;
+    absl::StatusOr<ApiRequestPtr> request = kind.Read(object);
+    if (!request.ok()) {
+      return LogWarning("a request cannot be read", {{"error", std::string(request.status().message())}});
+    }
+    // The selector says so too.
+    if ((*request)->signer_name != signer_.options_.signer_name) return;
+    if ((*request)->is_answered) return signer_.pending_.Forget((*request)->uid);
+    const bool shows_less = !kind.ShownBetterBy(**request).empty();
+    signer_.pending_.Keep(*std::move(request), shows_less);
+    signer_.executor_.Nudge();
+  }
+  void OnGone(const kubernetes::PickedFields& object) override {
+    const absl::StatusOr<ApiRequestPtr> request = signer_.parts_.kind.Read(object);
+    if (request.ok()) signer_.pending_.Forget((*request)->uid);
+  }
+
+ private:
+  RequestSigner& signer_;
+};
+
+RequestSigner::RequestSigner(RequestSignerOptions options, Parts parts)
+    : options_(std::move(options)),
+      parts_(parts),
+      versions_(parts.kind.Versions()),
+      pending_(options_.pending, parts.clock, parts.entropy),
+      calls_(parts.server, kAnswerBytesMax, options_.call_timeout),
+      sink_(std::make_unique<Sink>(*this)),
+      watch_(ToFollow(parts.kind, options_.signer_name), options_.look_again, parts.server, *sink_, parts.clock,
+             parts.entropy),
+      executor_(parts.clock) {}
+
+RequestSigner::~RequestSigner() { Shutdown(); }
+
+void RequestSigner::Start() {
+  executor_.AddDuty([this] { return Work(); });
+  if (parts_.leadership != nullptr) parts_.leadership->AddListener([this] { executor_.Nudge(); });
+  watch_.Start();
+  executor_.Start();
+}
+
+// The executor's duty.
+absl::Duration RequestSigner::Work() {
+  watch_.Look();
+  if (pending_.TakeOverflow()) watch_.ListAgain();
+  const bool open = options_.gate == nullptr || options_.gate().ok();
+  if (!open || !MayWrite() || watch_.unserved()) return SerialExecutor::kLook;
+  for (const std::string& uid : pending_.TakeDue()) Begin(uid);
+  return std::min(SerialExecutor::kLook, pending_.UntilDue());
+}
+
+void RequestSigner::Begin(const std::string& uid) {
+  const std::optional<PendingRequests::Known> known = pending_.Find(uid);
+  if (!known.has_value()) return Drop(uid);
+  const std::string own = version();
+  const std::string better = parts_.kind.ShownBetterBy(*known->request);
+  std::string read_by;
+  if (known->shown_by.empty() && !better.empty() && better != own) {
+    read_by = better;
+  } else if (known->read_first) {
+    read_by = known->shown_by.empty() ? own : known->shown_by;
+  }
+  if (!read_by.empty()) return ReadAgain(uid, *known->request, read_by);
+  Judge(uid, *known);
+}
+
+void RequestSigner::ReadAgain(const std::string& uid, const ApiRequest& request, const std::string& version) {
+  const std::string elsewhere = version == this->version() ? "" : version;
+  calls_.Send(kubernetes::CallToGet(parts_.kind.ResourceOf(version), request.namespace_name, request.name),
+              [this, uid, elsewhere](const absl::StatusOr<std::string>& json) { OnRead(uid, elsewhere, json); });
+}
+
+void RequestSigner::OnRead(const std::string& uid, const std::string& elsewhere,
+                           const absl::StatusOr<std::string>& json) {
+  if (absl::IsNotFound(json.status()) && elsewhere.empty()) return Drop(uid);
+  if (!json.ok()) return TryLater(uid, json.status(), true);
+  const absl::StatusOr<kubernetes::PickedFields> object = kubernetes::PickFields(*json, parts_.kind.Paths());
+  absl::StatusOr<ApiRequestPtr> request = object.ok() ? parts_.kind.Read(*object) : object.status();
+  if (!request.ok()) return TryLater(uid, request.status(), true);
+  // Another one by the same name, or somebody was first.
+  if ((*request)->uid != uid || (*request)->is_answered) return Drop(uid);
+  pending_.TryAnew(uid, *std::move(request), elsewhere);
+  executor_.Nudge();
+}
+
+void RequestSigner::Judge(const std::string& uid, const PendingRequests::Known& known) {
+  RequestVerdict verdict = parts_.kind.Judge(*known.request, version(), parts_.clock.Now());
+  switch (verdict.kind) {
+    case RequestVerdict::Kind::kWait: return TryLater(uid, absl::UnavailableError(verdict.why));
+    case RequestVerdict::Kind::kForget: return Drop(uid);
+    case RequestVerdict::Kind::kAwait:
+      if (pending_.Await(uid, verdict.why)) {
+        LogInfo("a request waits for somebody's approval", {{"request", known.request->Text()}, {"why", verdict.why}});
+      }
+      return executor_.Nudge();
+    case RequestVerdict::Kind::kRefuse: return Refuse(uid, *known.request, verdict.reply);
+    case RequestVerdict::Kind::kApprove:
+      LogInfo("a request is approved", {{"request", known.request->Text()}, {"why", verdict.reply.why}});
+      return Write(uid, verdict.reply.call, Reply::kApproval);
+    case RequestVerdict::Kind::kSign: return Issue(uid, known, std::move(verdict.submitted));
+  }
+}
+
+void RequestSigner::Issue(const std::string& uid, const PendingRequests::Known& known, SubmittedRequest submitted) {
+  const absl::Time now = parts_.clock.Now();
+  // It is recorded already, and was not taken by the API server yet.
+  if (known.issued != nullptr && parts_.kind.IsFresh(*known.issued, now)) {
+    return HandOut(uid, *known.request, *known.issued);
+  }
+  if (absl::Status ready = parts_.kind.CheckReady(now); !ready.ok()) return TryLater(uid, ready);
+  {
+    MutexLock lock(mutex_);
+    ++issuing_;
+  }
+  parts_.pipeline.Submit(std::move(submitted), [this, uid](absl::StatusOr<IssuedCertificate> issued) {
+    // Not on the store's thread: a chain is verified and encoded.
+    executor_.Run([this, uid, issued = std::move(issued)]() mutable {
+      OnIssued(uid, std::move(issued));
+      MutexLock lock(mutex_);
+      --issuing_;
+      ended_.NotifyAll();
+    });
+  });
+}
+
+void RequestSigner::OnIssued(const std::string& uid, absl::StatusOr<IssuedCertificate> issued) {
+  const std::optional<PendingRequests::Known> known = pending_.Find(uid);
+  if (!known.has_value()) return Drop(uid);
+  if (!issued.ok()) {
+    const std::optional<RequestReply> refusal =
+        parts_.kind.RefusalOf(*known->request, version(), issued.status(), parts_.clock.Now());
+    return refusal.has_value() ? Refuse(uid, *known->request, *refusal) : TryLater(uid, issued.status());
+  }
+  auto kept = std::make_shared<const IssuedCertificate>(*std::move(issued));
+  pending_.KeepIssued(uid, kept);
+  HandOut(uid, *known->request, *kept);
+}
+
+void RequestSigner::HandOut(const std::string& uid, const ApiRequest& request, const IssuedCertificate& issued) {
+  const absl::StatusOr<kubernetes::ApiCall> call =
+      parts_.kind.CallToAnswer(request, version(), issued, parts_.clock.Now());
+  if (!call.ok()) {
+    LogError("a certificate was made and is not handed out",
+             {{"request", request.Text()}, {"error", std::string(call.status().message())}});
+    pending_.KeepIssued(uid, nullptr);
+    return TryLater(uid, call.status());
+  }
+  Write(uid, *call, Reply::kCertificate);
+}
+
+void RequestSigner::Refuse(const std::string& uid, const ApiRequest& request, const RequestReply& reply) {
+  LogWarning("a request is denied", {{"request", request.Text()}, {"why", reply.why}});
+  Write(uid, reply.call, Reply::kRefusal, reply.why);
+}
+
+void RequestSigner::Write(const std::string& uid, const kubernetes::ApiCall& call, Reply reply, std::string why) {
+  if (!MayWrite()) return TryLater(uid, absl::UnavailableError(parts_.leadership->WhyNot()));
+  calls_.Send(call, [this, uid, reply, why = std::move(why)](const absl::StatusOr<std::string>& answer) {
+    OnWritten(uid, answer.status(), reply, why);
+  });
+}
+
+void RequestSigner::OnWritten(const std::string& uid, const absl::Status& status, Reply reply, const std::string& why) {
+  if (absl::IsNotFound(status)) return Drop(uid);
+  // By 409 or 422 the API server says too that another signer was first. So it is looked at again, whatever it says.
+  if (!status.ok()) return TryLater(uid, status, true);
+  if (reply == Reply::kApproval) {
+    const std::optional<PendingRequests::Known> known = pending_.Find(uid);
+    return known.has_value() ? ReadAgain(uid, *known->request, version()) : Drop(uid);
+  }
+  if (reply == Reply::kRefusal) {
+    const std::optional<PendingRequests::Known> known = pending_.Find(uid);
+    if (known.has_value()) parts_.kind.OnRefused(*known->request, version(), why);
+  }
+  {
+    MutexLock lock(mutex_);
+    ++(reply == Reply::kRefusal ? counts_.denied : counts_.issued);
+  }
+  pending_.Finish(uid);
+  executor_.Nudge();
+}
+
+void RequestSigner::TryLater(const std::string& uid, const absl::Status& why, bool read_first) {
+  {
+    MutexLock lock(mutex_);
+    ++counts_.failed;
+  }
+  const std::optional<PendingRequests::Known> known = pending_.Find(uid);
+  if (pending_.TryLater(uid, why, read_first) && known.has_value()) {
+    LogWarning("a request is not answered yet",
+               {{"request", known->request->Text()}, {"error", std::string(why.message())}});
+  }
+  executor_.Nudge();
+}
+
+void RequestSigner::Drop(const std::string& uid) {
+  pending_.Drop(uid);
+  executor_.Nudge();
+}
+
+RequestSignerStatus RequestSigner::Status() const {
+  RequestSignerStatus status;
+  {
+    MutexLock lock(mutex_);
+    status = counts_;
+  }
+  status.unserved = watch_.unserved();
+  status.watching = watch_.LastError();
+  status.age = status.unserved ? absl::ZeroDuration() : watch_.Age();
+  PendingRequests::Summary summary = pending_.Summarize();
+  status.pending = summary.pending;
+  status.waits = std::move(summary.waits);
+  status.awaiting = summary.awaiting;
+  status.awaits = std::move(summary.awaits);
+  return status;
+}
+
+void RequestSigner::Shutdown() {
+  calls_.Cancel();
+  // Before the watch: it begins new ones.
+  executor_.Shutdown();
+  watch_.Stop();
+  calls_.AwaitEnd();
+  MutexLock lock(mutex_);
+  while (issuing_ > 0) ended_.Wait(mutex_);
+}
+
+}  // namespace meshca

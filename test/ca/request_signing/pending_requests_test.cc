@@ -1,0 +1,127 @@
+#include "ca/request_signing/pending_requests.h"
+
+#include <memory>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "test/fakes/fake_clock.h"
+
+namespace meshca {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+struct NamedRequest final : ApiRequest {
+  std::string Text() const override { return absl::StrCat("request ", uid); }
+};
+
+ApiRequestPtr Named(const std::string& uid, const std::string& version = "1") {
+  auto request = std::make_shared<NamedRequest>();
+  request->uid = uid;
+  request->resource_version = version;
+  return request;
+}
+
+class PendingRequestsTest : public testing::Test {
+ protected:
+  PendingRequests Make(size_t at_once = 32, size_t pending_max = 4) {
+    return {PendingOptions{.at_once = at_once,
+                           .pending_max = pending_max,
+                           .retry_first = absl::Seconds(1),
+                           .retry_last = absl::Seconds(8)},
+            clock_, SystemEntropy()};
+  }
+
+  FakeClock clock_{absl::FromUnixSeconds(1'790'000'000)};
+};
+
+TEST_F(PendingRequestsTest, AreTriedAFewAtOnceAndForgottenWithTheList) {
+  PendingRequests pending = Make(2);
+  pending.BeginList();
+  for (const char* uid : {"a", "b", "c"}) pending.Keep(Named(uid), false);
+  pending.EndList();
+  EXPECT_THAT(pending.TakeDue(), ElementsAre("a", "b"));
+  EXPECT_EQ(pending.UntilDue(), absl::InfiniteDuration()) << "no more at once";
+  pending.Finish("a");
+  EXPECT_THAT(pending.TakeDue(), ElementsAre("c"));
+  EXPECT_EQ(pending.Summarize().pending, 2u) << "what is answered is not pending";
+  pending.Keep(Named("a", "2"), false);
+  EXPECT_THAT(pending.TakeDue(), IsEmpty()) << "an event from before the answer begins nothing";
+  pending.BeginList();
+  pending.Keep(Named("b"), false);
+  pending.EndList();
+  EXPECT_FALSE(pending.Find("c").has_value());
+  EXPECT_TRUE(pending.Find("b").has_value());
+}
+
+TEST_F(PendingRequestsTest, AreBoundedAndSayWhenThereIsRoomAgain) {
+  PendingRequests pending = Make();
+  pending.BeginList();
+  for (int i = 0; i < 9; ++i) pending.Keep(Named(absl::StrCat(i)), false);
+  pending.EndList();
+  EXPECT_EQ(pending.Summarize().pending, 4u);
+  EXPECT_FALSE(pending.TakeOverflow());
+  for (const std::string& uid : pending.TakeDue()) pending.Drop(uid);
+  EXPECT_TRUE(pending.TakeOverflow());
+  EXPECT_FALSE(pending.TakeOverflow()) << "once";
+}
+
+TEST_F(PendingRequestsTest, AreTriedLaterAndLaterAndSpokenOfOnce) {
+  PendingRequests pending = Make();
+  pending.Keep(Named("a"), false);
+  int spoken_of = 0;
+  for (int i = 0; i < 9; ++i) {
+    ASSERT_THAT(pending.TakeDue(), SizeIs(1)) << i;
+    if (pending.TryLater("a", absl::UnavailableError("away"), i == 3)) ++spoken_of;
+    const absl::Duration longest = std::min(absl::Seconds(8), absl::Seconds(1 << i));
+    EXPECT_GE(pending.UntilDue(), longest / 2);
+    EXPECT_LE(pending.UntilDue(), longest);
+    EXPECT_THAT(pending.TakeDue(), IsEmpty());
+    clock_.Advance(longest);
+  }
+  EXPECT_EQ(spoken_of, 1);
+  EXPECT_EQ(pending.Summarize().waits, "request a: away");
+  EXPECT_TRUE(pending.Find("a")->read_first);
+  ASSERT_THAT(pending.TakeDue(), SizeIs(1));
+  pending.TryAnew("a", Named("a", "2"), "");
+  EXPECT_EQ(pending.Find("a")->request->resource_version, "2");
+  EXPECT_FALSE(pending.Find("a")->read_first);
+  EXPECT_THAT(pending.TakeDue(), SizeIs(1)) << "at once";
+}
+
+TEST_F(PendingRequestsTest, WhatAnotherVersionShowedIsNotReplacedByWhatShowsLess) {
+  PendingRequests pending = Make();
+  pending.Keep(Named("a"), true);
+  pending.TakeDue();
+  pending.TryAnew("a", Named("a", "2"), "v1beta1");
+  pending.Keep(Named("a", "3"), true);
+  EXPECT_EQ(pending.Find("a")->request->resource_version, "2");
+  pending.Keep(Named("a", "4"), false);
+  EXPECT_EQ(pending.Find("a")->request->resource_version, "4");
+}
+
+TEST_F(PendingRequestsTest, WhatWaitsForSomebodyElseTakesNoRoom) {
+  PendingRequests pending = Make();
+  for (int i = 0; i < 9; ++i) {
+    pending.Keep(Named(absl::StrCat(i)), false);
+    ASSERT_THAT(pending.TakeDue(), SizeIs(1));
+    EXPECT_TRUE(pending.Await(absl::StrCat(i), "an approval"));
+  }
+  EXPECT_EQ(pending.Summarize().awaiting, 9u);
+  EXPECT_THAT(pending.Summarize().awaits, HasSubstr(": an approval"));
+  EXPECT_EQ(pending.Summarize().pending, 0u);
+  // Judged again when the watch tells of it, and not new then.
+  pending.Keep(Named("3", "2"), false);
+  ASSERT_THAT(pending.TakeDue(), ElementsAre("3"));
+  EXPECT_FALSE(pending.Await("3", "an approval"));
+  pending.Forget("3");
+  EXPECT_EQ(pending.Summarize().awaiting, 8u);
+}
+
+}  // namespace
+}  // namespace meshca
