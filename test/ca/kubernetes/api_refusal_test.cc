@@ -61,6 +61,15 @@ TEST(ApiRefusal, NamesTheRuleOnlyWhereOneIsMissing) {
   EXPECT_THAT(MessageOf(ending), AllOf(HasSubstr("being terminated"), Not(HasSubstr("apiGroups"))));
 }
 
+TEST(ApiRefusal, NamesTheRuleForOneObjectOfANamespace) {
+  ApiCall call = CallToApply(Secrets(), "istio-system", "istiod-tls", "{}", ApplyConflict::kForce);
+  call.body_is_secret = true;
+  call.granted_for = "istiod-tls";
+  EXPECT_THAT(MessageOf(Refuse(403, "", call)),
+              HasSubstr(R"(add this rule to a Role of meshca in namespace istio-system: {apiGroups: [""], )"
+                        R"(resources: [secrets], resourceNames: ["istiod-tls"], verbs: [create, patch]})"));
+}
+
 TEST(ApiRefusal, NamesTheRuleOfASigner) {
   const auto rule = [](const std::string& signer, const std::string& verb) {
     return absl::StrCat(R"(: {apiGroups: ["certificates.k8s.io"], resources: [signers], resourceNames: [")", signer,

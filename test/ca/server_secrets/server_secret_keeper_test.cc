@@ -103,7 +103,7 @@ class ServerSecretKeeperTest : public testing::Test {
     cluster_.Bookmark();
   }
 
-  const CertificateProfile profile_;
+  const CertificateProfile profile_ = CertificateProfile();
   std::string pods_;
   SmallCluster cluster_;
   FakeClock clock_;
