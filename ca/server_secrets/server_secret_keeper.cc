@@ -434,7 +434,6 @@ std::vector<SubscriberRecord> ServerSecretKeeper::List() const {
   const absl::Duration unheard = Unheard();
   const absl::Status watching = watch_ == nullptr ? absl::OkStatus() : watch_->LastError();
   MutexLock lock(mutex_);
-  if (namespace_missing_) return {};
   const Publication one = Published(unheard);
   SubscriberRecord record;
   record.instance = instance_;
@@ -446,8 +445,9 @@ std::vector<SubscriberRecord> ServerSecretKeeper::List() const {
   record.first_seen = since_;
   record.last_seen = parts_.clock.LikelyNow();
   record.trust_version = one.held;
-  record.takes_bundle = true;
-  record.takes_key = true;
+  // Where there is no namespace nobody can read it, nor could anybody take the key of a certificate that is on record.
+  record.takes_bundle = !namespace_missing_;
+  record.takes_key = !namespace_missing_;
   const bool held = LeafIsHeld(one, unheard);
   record.authority_id = held ? leaf_->authority_id : held_authority_;
   if (leaf_.has_value()) {
@@ -458,6 +458,8 @@ std::vector<SubscriberRecord> ServerSecretKeeper::List() const {
   if (!listed_) {
     record.version_info = "not known: it is still being listed";
     record.rejected = std::string(watching.message());
+  } else if (namespace_missing_) {
+    record.version_info = "its namespace does not exist, so nobody reads it";
   } else if (ledger_.behind() > 0) {
     const std::string why_not = parts_.leadership == nullptr ? "" : parts_.leadership->WhyNot();
     record.version_info = why_not.empty()

@@ -96,7 +96,7 @@ class ServerSecretKeeper final : public EvidenceSource {
   // `pem`, every trusted root, is to stand in ca.crt from now on. The authorities have changed, too.
   void SetRoots(TrustVersion version, std::string pem);
 
-  // One record. None where the namespace is missing: nobody can read the Secret then.
+  // One record. Where the namespace is missing it takes nothing, for nobody can read the Secret then.
   std::vector<SubscriberRecord> List() const override;
   ServerSecretStatus Status() const;
 

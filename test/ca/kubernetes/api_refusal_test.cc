@@ -71,6 +71,15 @@ TEST(ApiRefusal, NamesTheRuleOfOneSecretInItsNamespace) {
                         "resourceNames: [\"istio-ca-secret\"], verbs: [get]}"));
 }
 
+TEST(ApiRefusal, NamesTheRuleForOneObjectOfANamespace) {
+  ApiCall call = CallToApply(Secrets(), "istio-system", "istiod-tls", "{}", ApplyConflict::kForce);
+  call.body_is_secret = true;
+  call.granted_for = "istiod-tls";
+  EXPECT_THAT(MessageOf(Refuse(403, "", call)),
+              HasSubstr(R"(add this rule to a Role in namespace istio-system: {apiGroups: [""], )"
+                        R"(resources: [secrets], resourceNames: ["istiod-tls"], verbs: [create, patch]})"));
+}
+
 TEST(ApiRefusal, NamesTheRuleOfASigner) {
   const auto rule = [](const std::string& signer, const std::string& verb) {
     return absl::StrCat(R"(: {apiGroups: ["certificates.k8s.io"], resources: [signers], resourceNames: [")", signer,
