@@ -68,7 +68,7 @@ absl::StatusOr<kubernetes::ApiServerOptions> ApiServerFor(const std::string& kub
   absl::StatusOr<kubernetes::ApiServerOptions> in_cluster =
       kubernetes::InClusterOptions([](const char* name) -> const char* { return std::getenv(name); });
   if (in_cluster.ok()) return in_cluster;
-  return Annotate(in_cluster.status(), "--from-kubernetes without --kubeconfig FILE");
+  return UsageError(absl::StrCat("--from-kubernetes without --kubeconfig FILE: ", in_cluster.status().message()));
 }
 
 absl::StatusOr<kubernetes::SecretData> ReadSecret(const SecretName& name, const std::string& kubeconfig) {

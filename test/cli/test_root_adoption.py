@@ -142,7 +142,7 @@ def test_mistakes_on_the_command_line(server, tmp_path):
         done = ca.cli("root", "import", *words, check=False)
         assert done.returncode == 2 and said in done.stderr, done.stderr
     outside = ca.cli("root", "import", "--from-kubernetes", "a/b", check=False)
-    assert outside.returncode == 1 and "--kubeconfig FILE" in outside.stderr, outside.stderr
+    assert outside.returncode == 2 and "--kubeconfig FILE" in outside.stderr, outside.stderr
     for words, said in [((), "--out DIR, or --as-secret"), (("--out", tmp_path, "--as-secret", "a/b"), "excludes"),
                         (("--as-secret", "cacerts"), "NAMESPACE/SECRET"), (("--out", tmp_path / "x", "--key-type", "dsa"), "--key-type"),
                         (("--out", tmp_path / "x", "--lifetime", "soon"), "--lifetime")]:
@@ -170,7 +170,8 @@ def sign_as_istiod(files, spiffe_id):
             .public_key(certificates.new_key().public_key()).serial_number(x509.random_serial_number())
             .not_valid_before(now - datetime.timedelta(minutes=1)).not_valid_after(now + datetime.timedelta(hours=1))
             .add_extension(x509.SubjectAlternativeName([x509.UniformResourceIdentifier(spiffe_id)]), critical=True)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key()), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(
+                issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value), critical=False)
             .sign(certificates.load_key(files["ca-key.pem"].encode()), hashes.SHA256()))
     return leaf.public_bytes(Encoding.PEM).decode() + files["cert-chain.pem"]
 
@@ -220,8 +221,8 @@ def test_as_a_secret_for_kubectl(server):
     files = {name: base64.b64decode(text).decode() for name, text in secret["data"].items()}
     assert files.keys() == ISTIO_FILES
     assert certificates.load_key(files["ca-key.pem"].encode()).key_size == 2048
-    lives = certificates.load(files["ca-cert.pem"]).not_valid_after - certificates.load(files["ca-cert.pem"]).not_valid_before
-    assert lives == datetime.timedelta(days=90, hours=1)
+    certificate = certificates.load(files["ca-cert.pem"])
+    assert certificate.not_valid_after_utc - certificate.not_valid_before_utc == datetime.timedelta(days=90, hours=1)
     assert "PRIVATE KEY" not in done.stderr
 
 
