@@ -15,21 +15,21 @@ TEST(DenialEventTest, APodThatTheRequestOnlyClaimsToBeOfHearsNothing) {
   FakePods pods;
   pods.Put("front-pod", FrontPod());
   const PodRequest request = RequestForFront(*SoftwareKey::Generate(KeyType::kEcP256));
-  const PodDenial denial = {"PodMismatch", "it names another node"};
+  const std::string why = "PodMismatch: it names another node";
   for (const char* field : {"uid", "name", "namespace"}) {
     PodRequest forged = request;
     if (field == std::string("uid")) forged.pod_uid = "another-pod";
     if (field == std::string("name")) forged.pod_name = "another";
     if (field == std::string("namespace")) forged.namespace_name = "strangers";
     kubernetes::KeptEvents events;
-    TellDenied("v1", forged, denial, pods, &events);
+    TellDenied("v1", forged, why, pods, &events);
     ASSERT_THAT(events.all(), SizeIs(1)) << field;
     EXPECT_EQ(events.all().front().regarding.kind, "PodCertificateRequest");
   }
   kubernetes::KeptEvents events;
-  TellDenied("v1", request, denial, pods, &events);
+  TellDenied("v1", request, why, pods, &events);
   EXPECT_THAT(events.all(), SizeIs(2));
-  TellDenied("v1", request, denial, pods, nullptr);
+  TellDenied("v1", request, why, pods, nullptr);
 }
 
 }  // namespace
