@@ -13,7 +13,7 @@ from kubernetes_api import ApiError
 from pod_certificates import (ADMISSION, BETA, CERTIFICATES, OPEN_SIGNER, POLICY_NAME, REQUEST, RIGHTS, SIGN, SIGNER,
                               apply_policy, chain_in, configuration, pod_of, records, signer_fact, signing, uri_of,
                               verified_by_openssl)
-from rotation import status
+from rotation import seconds, status
 
 pytestmark = [pytest.mark.all_only, pytest.mark.timeout(1800)]
 

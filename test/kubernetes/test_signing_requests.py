@@ -7,6 +7,7 @@ import subprocess
 import certificates
 import pytest
 from background import wait_until
+from cluster_rights import TOKENS, WRITING
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -18,8 +19,7 @@ KIND = "certificates.k8s.io/v1/CertificateSigningRequest"
 FACT = "certificate signing requests"
 REQUESTS = {"apiGroups": ["certificates.k8s.io"], "resources": ["certificatesigningrequests"]}
 SIGN = {"apiGroups": ["certificates.k8s.io"], "resources": ["signers"], "resourceNames": [SIGNER], "verbs": ["sign", "approve"]}
-RIGHTS = [
-    {"apiGroups": [""], "resources": ["namespaces", "pods", "serviceaccounts"], "verbs": ["list", "watch"]},
+RIGHTS = TOKENS + WRITING + [
     {"apiGroups": ["certificates.k8s.io"], "resources": ["podcertificaterequests"], "verbs": ["get", "list", "watch"]},
     {**REQUESTS, "verbs": ["get", "list", "watch"]},
     {"apiGroups": ["certificates.k8s.io"], "verbs": ["patch"],
