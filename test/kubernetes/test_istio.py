@@ -320,7 +320,7 @@ def test_a_root_rotation_that_istiod_and_two_sidecars_do_not_notice(server, mesh
         done = rotation.rotate(ca)
         traffic.wait_for(50)
         for handshakes in (of_proxies, of_api_server):
-            handshakes.wait_for(20)
+            handshakes.wait_for(5)
     print(f"{of_proxies.count} + {of_api_server.count} handshakes with istiod, {traffic.counts} requests")
     assert done["step"] == "done", done
     assert traffic.failed == 0, traffic.counts
