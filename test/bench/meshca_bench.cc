@@ -7,6 +7,7 @@
 #include "test/bench/csr_command.h"
 #include "test/bench/jwt_command.h"
 #include "test/bench/sds_command.h"
+#include "test/bench/token_command.h"
 
 int main(int argc, char** argv) {
   // OpenSSL writes to connections that a server may have reset: an error to count, not the end of this process. A
@@ -19,6 +20,7 @@ int main(int argc, char** argv) {
   meshca::bench::AddSdsCommand(tool, exit_code);
   meshca::bench::AddAgentsCommand(tool, exit_code);
   meshca::bench::AddJwtCommand(tool, exit_code);
+  meshca::bench::AddTokenCommand(tool, exit_code);
   try {
     tool.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

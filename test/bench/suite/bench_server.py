@@ -53,12 +53,12 @@ def on_core(core):
 class BenchServer(MeshcaProcess):
     """Started by `with`, ended with its state kept. `starting_ms`: from its start to its readiness."""
 
-    def __init__(self, build, folder, *args, state_dir=None):
+    def __init__(self, build, folder, *args, state_dir=None, config=""):
         self.build = pathlib.Path(build)
         folder = pathlib.Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self._write_credentials(folder)
-        super().__init__(self.build / "meshca", folder, state_dir or folder / "state", [*LIMITS, *args], CONFIG)
+        super().__init__(self.build / "meshca", folder, state_dir or folder / "state", [*LIMITS, *args], CONFIG + config)
         self.starting_ms = None
 
     def __enter__(self):

@@ -13,13 +13,17 @@ class LoadError(Exception):
 
 def run(server, words):
     """The report of `meshca-bench WORDS` about `server`: what it costs is read from that process."""
-    tool = server.build / "test/bench/meshca-bench"
-    command = [str(word) for word in (tool, *words, "--server-pid", server.pid, "--json")]
+    return run_alone(server.build, [*words, "--server-pid", server.pid], server.background.output)
+
+
+def run_alone(build, words, explain=lambda: ""):
+    """The report of `meshca-bench WORDS`; where it fails, with what `explain` says."""
+    command = [str(word) for word in (build / "test/bench/meshca-bench", *words, "--json")]
     with on_core(cores()[1]):
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900,
                               stdin=subprocess.DEVNULL)
     if done.returncode != 0 or not done.stdout:
-        raise LoadError(f"{' '.join(command)} exited {done.returncode}\n{done.stderr}\n{server.background.output()}")
+        raise LoadError(f"{' '.join(command)} exited {done.returncode}\n{done.stderr}\n{explain()}")
     return json.loads(done.stdout)
 
 

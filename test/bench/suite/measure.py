@@ -13,6 +13,7 @@ import time
 import agent_rows
 import database_rows
 import issuance_rows
+import kubernetes_rows
 import overload_rows
 import process_rows
 import report
@@ -32,6 +33,9 @@ GROUPS = (
     (agent_rows.simulated, ("agent-memory", "agent-idle-cpu", "sign-batches", "agents-rotation", "agents-restart")),
     (agent_rows.real, ("agent-idle", "agent-full", "agent-stream", "agent-push", "agent-push-commit", "jwt-minted",
                        "jwt-again")),
+    (kubernetes_rows.tokens, ("token-local",)),
+    (kubernetes_rows.memory, ("pods-memory",)),
+    (kubernetes_rows.api_return, ("api-return",)),
     (overload_rows.overload, ("overload-rate", "overload-refusal", "overload-health")),
 )
 NAMES = [name for _, names in GROUPS for name in names]
