@@ -28,7 +28,8 @@ pytestmark = [pytest.mark.all_only, pytest.mark.timeout(2400)]  # the first buil
 ROOTS = "istio-ca-root-cert"
 LIFETIME_S = 60
 QUICK = ("--leaf-lifetime", f"{LIFETIME_S}s", "--rotation-skew", "0s", "--rotation-settle", "500ms")
-RIGHTS = TOKENS + REVIEWS + WRITING + config_map(ROOTS)
+RIGHTS = TOKENS + REVIEWS + WRITING + config_map(ROOTS) + [
+    {"apiGroups": [""], "resources": ["secrets"], "resourceNames": [istiod.SECRET], "verbs": ["list", "watch", "create", "patch"]}]
 # A kubelet that looks after its pods every second has copied what changed into them by then.
 KUBELET = ("--sync-frequency", "1s")
 MOUNT_DELAY = "5s"
@@ -59,15 +60,23 @@ def renderer(tmp_path):
     return helm.Helm(helm.build(), tmp_path)
 
 
-def configuration(cluster):
-    """Of a meshca that takes service account tokens and publishes its roots in every namespace."""
-    cluster.create_account("default", "ca", rules=RIGHTS)
+def configuration(kubeconfig):
+    """Of a meshca that takes service account tokens, publishes its roots in every namespace and keeps istiod's certificate."""
     return f"""
 kubernetes:
-  kubeconfig: {cluster.account_kubeconfig("default", "ca")}
+  kubeconfig: {kubeconfig}
   roots_config_map: {{name: {ROOTS}}}
+  server_secrets:
+  - {{namespace: {istiod.NAMESPACE}, name: {istiod.SECRET}, service_account: {istiod.ACCOUNT}, dns_names: [{", ".join(istiod.DNS_NAMES)}]}}
   mount_delay: {MOUNT_DELAY}
 """
+
+
+@pytest.fixture
+def kubeconfig(mesh):
+    """Of meshca's account."""
+    mesh.create_account("default", "ca", rules=RIGHTS)
+    return mesh.account_kubeconfig("default", "ca")
 
 
 @pytest.fixture
@@ -92,44 +101,6 @@ def ended():
 
 def roots_in(cluster, namespace):
     return cluster.admin.wait_for("v1/ConfigMap", ROOTS, bool, namespace)["data"]["root-cert.pem"]
-
-
-class IstiodTls:
-    """istiod's certificate in the Secret that it mounts, made by hand: asked for on the server's admin socket, and renewed
-    for as long as the test runs, as whoever looks after such a Secret would."""
-
-    EVERY_S = LIFETIME_S / 4
-
-    def __init__(self, ca, cluster, folder):
-        self._ca = ca
-        self._cluster = cluster
-        self._folder = folder
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._keep)
-        self.renewed = 0
-        names = [word for name in istiod.DNS_NAMES for word in ("--dns", name)]
-        ca.cli("request", f"spiffe://cluster.local/ns/{istiod.NAMESPACE}/sa/{istiod.ACCOUNT}", *names, "--out-dir", folder)
-        self._write()
-        self._thread.start()
-
-    def _write(self):
-        data = {key: base64.b64encode((self._folder / name).read_bytes()).decode() for key, name in (
-            ("tls.crt", "cert-chain.pem"), ("tls.key", "key.pem"), ("ca.crt", "root-cert.pem"))}
-        self._cluster.admin.apply({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "data": data,
-                                   "metadata": {"name": istiod.SECRET, "namespace": istiod.NAMESPACE}})
-
-    def _keep(self):
-        names = [word for name in istiod.DNS_NAMES for word in ("--dns", name)]
-        while not self._stop.wait(self.EVERY_S):
-            self._ca.cli("request", f"spiffe://cluster.local/ns/{istiod.NAMESPACE}/sa/{istiod.ACCOUNT}", *names,
-                         "--server", self._ca.grpc, "--ca-cert", self._folder / "root-cert.pem",
-                         "--cert", self._folder / "cert-chain.pem", "--key", self._folder / "key.pem", "--out-dir", self._folder)
-            self._write()
-            self.renewed += 1
-
-    def stop(self):
-        self._stop.set()
-        self._thread.join(60)
 
 
 class App(http.server.ThreadingHTTPServer):
@@ -250,22 +221,18 @@ def call_backends(cluster, frontends, backends):
                       for backend, inbound in backends.items()]})
 
 
-def adopt(server, cluster, folder, *args):
-    """A meshca that goes on with istiod's own CA: with its Secret's files, as somebody brought them along."""
-    secret = cluster.admin.get("v1/Secret", "istio-ca-secret", istiod.NAMESPACE)
-    folder.mkdir(mode=0o700)
-    for name, data in secret["data"].items():
-        (folder / name).write_bytes(base64.b64decode(data))
-        (folder / name).chmod(0o600)
-    return server(*args, "--authority-plugged-in-ca", folder, config=configuration(cluster))
+def istiods_certificate(cluster):
+    """The chain in the Secret that istiod mounts, once it is there."""
+    return base64.b64decode(cluster.admin.wait_for("v1/Secret", istiod.SECRET, bool, istiod.NAMESPACE)["data"]["tls.crt"]).decode()
 
 
-def leave_secret(ca, folder):
-    """The Secret that the CA was adopted from is out of use."""
-    at = ca.args.index("--authority-plugged-in-ca")
-    del ca.args[at:at + 2]
-    shutil.rmtree(folder)
+def adopt(server, cluster, kubeconfig, *args):
+    """A meshca that goes on with istiod's own CA. It publishes nothing before it has that."""
+    ca = server(*args, config=f"kubernetes:\n  kubeconfig: {kubeconfig}\n")
+    ca.cli("root", "import", "--from-kubernetes", f"{istiod.NAMESPACE}/istio-ca-secret", "--kubeconfig", cluster.kubeconfig())
+    (ca.folder / "meshca.yaml").write_text(configuration(kubeconfig), encoding="utf-8")
     ca.restart()
+    return ca
 
 
 def webhooks_roots(cluster):
@@ -284,12 +251,12 @@ def verifies(chain, roots, tmp_path):
     return subprocess.run(words, cwd=tmp_path, capture_output=True, check=False, timeout=60).returncode == 0
 
 
-def test_a_root_rotation_that_istiod_and_two_sidecars_do_not_notice(server, mesh, istio, renderer, ended, tmp_path):
-    ca = server(*QUICK, config=configuration(mesh))
+def test_a_root_rotation_that_istiod_and_two_sidecars_do_not_notice(server, mesh, kubeconfig, istio, renderer, ended, tmp_path):
+    ca = server(*QUICK, config=configuration(kubeconfig))
     kubelet = mesh.kubelets["node-1"]
     first_root = roots_in(mesh, istiod.NAMESPACE)
     deployment = istiod.install(mesh, renderer, istio[0], istiods_values(ca.grpc))
-    ended.append(IstiodTls(ca, mesh, tmp_path / "istiod-tls"))
+    assert verifies(istiods_certificate(mesh), ca.root_pem, tmp_path)  # istiod looks for it once, when it starts
     control_plane = Istiod(istio[2], mesh, kubelet, deployment, tmp_path)
     ended.append(control_plane)
     control_plane.start()
@@ -330,7 +297,8 @@ def test_a_root_rotation_that_istiod_and_two_sidecars_do_not_notice(server, mesh
         assert verifies(sidecar.chain(), ca.root_pem, tmp_path) and not verifies(sidecar.chain(), first_root, tmp_path)
 
 
-def test_a_mesh_on_istiods_own_root_is_adopted_and_then_rotated_to_a_new_one(server, mesh, istio, renderer, ended, tmp_path):
+def test_a_mesh_on_istiods_own_root_is_adopted_and_then_rotated_to_a_new_one(server, mesh, kubeconfig, istio, renderer, ended,
+                                                                              tmp_path):
     kubelet = mesh.kubelets["node-1"]
     app = App()
     ended.append(app)
@@ -362,12 +330,10 @@ def test_a_mesh_on_istiods_own_root_is_adopted_and_then_rotated_to_a_new_one(ser
             old_traffic.wait_for(20)
             # meshca goes on with its CA: each side believes the other's certificates.
             listen = f"127.0.0.1:{istio_sidecar.free_ports(1)[0]}"
-            ca = adopt(server, mesh, tmp_path / "istiods-ca", *QUICK, "--listen", listen)
+            ca = adopt(server, mesh, kubeconfig, *QUICK, "--listen", listen)
             assert ca.root_pem == istiods_root
             assert verifies(frontend.chain(), ca.root_pem, tmp_path)
-            ended.append(IstiodTls(ca, mesh, tmp_path / "istiod-tls"))
-            chain = (tmp_path / "istiod-tls" / "cert-chain.pem").read_text(encoding="ascii")
-            assert verifies(chain, istiods_root, tmp_path)
+            assert verifies(istiods_certificate(mesh), istiods_root, tmp_path)
 
             # An istiod whose CA is off. Pods made anew ask meshca; they call those of before, and are called by them.
             after = control_plane("istiod-2", istiods_values(ca.grpc))
@@ -387,7 +353,6 @@ def test_a_mesh_on_istiods_own_root_is_adopted_and_then_rotated_to_a_new_one(ser
 
         # Nobody asks istiod's CA any more: its root is left.
         mesh.admin.delete("v1/Secret", "istio-ca-secret", istiod.NAMESPACE)
-        leave_secret(ca, tmp_path / "istiods-ca")
         done = rotation.rotate(ca)
         new_traffic.wait_for(20)
     assert done["step"] == "done", done

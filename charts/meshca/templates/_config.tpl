@@ -43,7 +43,7 @@ server_secrets:
 {{/* Not empty where the server writes in the cluster: then it needs the Lease. */}}
 {{- define "meshca.writesInCluster" -}}
 {{- $kubernetes := include "meshca.kubernetes" . | fromJson -}}
-{{- if or ($kubernetes.roots_config_map).name ($kubernetes.cluster_trust_bundle).name $kubernetes.signer }}true{{ end -}}
+{{- if or ($kubernetes.roots_config_map).name ($kubernetes.cluster_trust_bundle).name $kubernetes.server_secrets $kubernetes.signer }}true{{ end -}}
 {{- end -}}
 
 {{/* Of the trust domain's Lease: LeaseName of ca/kubernetes/lease_record.h. */}}
