@@ -184,6 +184,7 @@ absl::Status ServerSecretKeeper::JudgeWhatStands(const AuthoritySnapshot& author
                                            {"serial", read->leaf.serial_hex()},
                                            {"until", OffsetText(read->leaf.validity().not_after)}});
   leaf_ = *std::move(read);
+  leafs_roots_ = content.roots_pem;
   SetContent();
   issue_fault_.clear();
   issue_failures_ = 0;
@@ -234,6 +235,9 @@ std::string ServerSecretKeeper::WhyReplaceNow(const std::shared_ptr<const Author
     if (!why.empty()) record_at_ = now;
   }
   MutexLock lock(mutex_);
+  // istiod up to 1.30 looks at the roots only when the certificate beside them has changed, and what it tells the API
+  // server to trust comes from there.
+  if (why.empty() && leafs_roots_ != roots_pem_) return "the trusted roots have changed";
   const absl::Time time = parts_.clock.LikelyNow();
   // A path is verified once for each state of the authorities.
   if (!why.empty() || (judged_by_ == authorities && time < leaf_->RenewAt())) return why;
@@ -294,6 +298,7 @@ void ServerSecretKeeper::OnIssued(const std::string& why, std::unique_ptr<Softwa
   MutexLock lock(mutex_);
   if (made.ok()) {
     leaf_ = *std::move(made);
+    leafs_roots_ = roots_pem_;
     SetContent();
     issue_fault_.clear();
     ++issued_;

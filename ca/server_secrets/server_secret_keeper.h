@@ -69,7 +69,7 @@ struct ServerSecretStatus {
 // "published", and nobody can renew it by showing it. It is recorded before it is written, and written again until it
 // is seen there. What stands in the Secret at the start and is still good stays; what somebody edits or deletes is
 // repaired. A new certificate with a new key is made at half of the life, and at once where another root signs than the
-// one above it, it was revoked, or it is for other names; a change of the trusted roots alone changes ca.crt alone.
+// one above it, the trusted roots have changed, it was revoked, or it is for other names.
 //
 // The Secret is a subscriber of the roots, by the kind "published": it holds a version of them, and the certificate,
 // once it shows them and whoever mounts it has had the time to read it. Thread-safe.
@@ -159,6 +159,7 @@ class ServerSecretKeeper final : public EvidenceSource {
   TrustVersion version_ ABSL_GUARDED_BY(mutex_) = 0;
   std::string roots_pem_ ABSL_GUARDED_BY(mutex_);             // "": not told yet
   std::optional<StandingLeaf> leaf_ ABSL_GUARDED_BY(mutex_);  // that is to stand there
+  std::string leafs_roots_ ABSL_GUARDED_BY(mutex_);           // that were trusted when it came there, PEM
   std::string held_authority_ ABSL_GUARDED_BY(mutex_);        // that signed the leaf which all readers have
   bool issuing_ ABSL_GUARDED_BY(mutex_) = false;              // in the pipeline, or on its way from there
   std::string issue_fault_ ABSL_GUARDED_BY(mutex_);

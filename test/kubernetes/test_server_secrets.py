@@ -126,9 +126,10 @@ def test_a_rotation_brings_the_roots_first_and_then_a_new_certificate(server, cl
     before = made(ca, cluster, namespace)
 
     ca.cli("root", "prepare")
-    wait_until(lambda: secret(cluster, namespace)["ca.crt"].count("BEGIN CERTIFICATE") == 2, 60, ca.log)
-    prepared = secret(cluster, namespace)
-    assert (prepared["tls.crt"], prepared["tls.key"]) == (before["tls.crt"], before["tls.key"])
+    # Both roots, and beside them a certificate of the old one that has whoever reads it look at them.
+    wait_until(lambda: secret(cluster, namespace)["ca.crt"].count("BEGIN CERTIFICATE") == 2
+               and secret(cluster, namespace)["tls.crt"] != before["tls.crt"], 60, ca.log)
+    assert chain_of(secret(cluster, namespace))[-1] == chain_of(before)[-1]
     assert f"Secret {namespace}/{NAME}" in ca.cli("subscriber", "list", "-o", "json").stdout
 
     # To its end, though the certificate of before lives for another day.

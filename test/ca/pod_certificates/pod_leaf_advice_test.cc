@@ -107,7 +107,7 @@ TEST(PodLeafRenews, AtHalfOfItsLifeOrEarlyWhereItsRootWasBeingLeft) {
   rotation.published_at = leaf.issued_at + absl::Minutes(1);
   EXPECT_EQ(PodLeafRenewsBy(leaf, rotation), half) << "it was given before";
   rotation.published_at = leaf.issued_at - absl::Minutes(1);
-  EXPECT_EQ(PodLeafRenewsBy(leaf, rotation), leaf.not_before + absl::Minutes(35));
+  EXPECT_EQ(PodLeafRenewsBy(leaf, rotation), leaf.not_before + absl::Minutes(15));
   rotation.rolled_back = true;
   EXPECT_EQ(PodLeafRenewsBy(leaf, rotation), half) << "its root was the new one then";
   LiveLeaf of_token = leaf;

@@ -266,7 +266,7 @@ TEST_F(ServerSecretKeeperTest, RenewsAtHalfOfItsLifeWithANewKey) {
   EXPECT_THAT(store_.records(), SizeIs(2));
 }
 
-TEST_F(ServerSecretKeeperTest, ARotationBringsTheRootsFirstAndTheCertificateWhenTheNewRootSigns) {
+TEST_F(ServerSecretKeeperTest, ARotationBringsTheRootsFirstAndACertificateOfTheNewOneWhenItSigns) {
   Start();
   ASSERT_TRUE(AwaitShown());
   Pass(absl::Minutes(2));
@@ -278,12 +278,15 @@ TEST_F(ServerSecretKeeperTest, ARotationBringsTheRootsFirstAndTheCertificateWhen
   both.bundle = std::make_shared<TrustBundle>(
       TrustBundle{TestDomain(), 2, {old_root->bundle->roots[0], new_root->bundle->roots[0]}});
 
-  // Prepared: ca.crt alone.
+  // Prepared: both roots, and a certificate beside them that has whoever reads it look at them, under the old root.
   Publish(std::make_shared<AuthoritySnapshot>(both));
-  ASSERT_TRUE(AwaitSecret([&](const SecretContent& there) { return there.roots_pem == RootsOf(both); }));
-  EXPECT_EQ(Secret().chain_pem, before.chain_pem);
-  EXPECT_EQ(Secret().key_pem.reveal(), before.key_pem.reveal());
-  EXPECT_THAT(store_.records(), SizeIs(1));
+  ASSERT_TRUE(AwaitSecret([&](const SecretContent& there) {
+    return there.roots_pem == RootsOf(both) && there.chain_pem != before.chain_pem;
+  }));
+  const SecretContent prepared = Secret();
+  EXPECT_EQ(ReadStandingLeaf(prepared, both)->root_id, old_root->issuing->root_id);
+  EXPECT_NE(prepared.key_pem.reveal(), before.key_pem.reveal());
+  EXPECT_THAT(store_.records(), SizeIs(2));
   ASSERT_TRUE(AwaitShown());
   EXPECT_EQ(keeper_->List().front().trust_version, 3u);
   Pass(absl::Minutes(2));
@@ -295,7 +298,7 @@ TEST_F(ServerSecretKeeperTest, ARotationBringsTheRootsFirstAndTheCertificateWhen
   activated.authorities = {*old_root->issuing};
   activated.issuing = new_root->issuing;
   Publish(std::make_shared<AuthoritySnapshot>(activated));
-  ASSERT_TRUE(AwaitSecret([&](const SecretContent& there) { return there.chain_pem != before.chain_pem; }));
+  ASSERT_TRUE(AwaitSecret([&](const SecretContent& there) { return there.chain_pem != prepared.chain_pem; }));
   const absl::StatusOr<StandingLeaf> leaf = ReadStandingLeaf(Secret(), activated);
   ASSERT_TRUE(leaf.ok()) << leaf.status();
   EXPECT_EQ(leaf->root_id, new_root->issuing->root_id);
@@ -305,14 +308,16 @@ TEST_F(ServerSecretKeeperTest, ARotationBringsTheRootsFirstAndTheCertificateWhen
   Pass(absl::Minutes(2));
   ASSERT_TRUE(AwaitRecord([&](const SubscriberRecord& one) { return one.authority_id == new_root->issuing->id; }));
 
-  // Retired: the old root leaves, and the certificate stays.
+  // Retired: the old root leaves, and whoever reads the Secret is told of it in the same way.
   AuthoritySnapshot retired = activated;
   retired.authorities[0].state = AuthorityState::kRetired;
   retired.bundle = new_root->bundle;
   Publish(std::make_shared<AuthoritySnapshot>(retired));
-  ASSERT_TRUE(AwaitSecret([&](const SecretContent& there) { return there.roots_pem == RootsOf(retired); }));
-  EXPECT_EQ(LeafOf(Secret()), leaf->leaf);
-  EXPECT_THAT(store_.records(), SizeIs(2));
+  ASSERT_TRUE(AwaitSecret([&](const SecretContent& there) {
+    return there.roots_pem == RootsOf(retired) && !(LeafOf(there) == leaf->leaf);
+  }));
+  EXPECT_EQ(ReadStandingLeaf(Secret(), retired)->root_id, new_root->issuing->root_id);
+  EXPECT_THAT(store_.records(), SizeIs(4));
 }
 
 TEST_F(ServerSecretKeeperTest, WhereItMayNotReadNothingIsMadeAndTheRuleIsNamed) {
