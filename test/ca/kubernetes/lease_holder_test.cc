@@ -241,9 +241,9 @@ TEST_F(LeaseHolderTest, WithoutTheRightItIsNotHeldAndTheRuleIsNamed) {
                                                 R"(User \"meshca\" cannot update resource \"leases\" in API group)")));
   const auto one = Start("one");
   ASSERT_TRUE(Await([&] { return !one->holder->Status().error.ok(); }));
-  EXPECT_THAT(one->holder->WhyNot(),
-              AllOf(HasSubstr("kube-system/meshca-a.test cannot be had"),
-                    HasSubstr("{apiGroups: [\"coordination.k8s.io\"], resources: [leases], resourceNames: [\"meshca-a.test\"], verbs: [create, update]}")));
+  EXPECT_THAT(one->holder->WhyNot(), AllOf(HasSubstr("kube-system/meshca-a.test cannot be had"),
+                                           HasSubstr("{apiGroups: [\"coordination.k8s.io\"], resources: [leases], "
+                                                     "resourceNames: [\"meshca-a.test\"], verbs: [create, update]}")));
   EXPECT_FALSE(one->holder->Held());
   leases.Refuse("PUT", "");
   clock.Advance(absl::Seconds(5));
