@@ -9,20 +9,15 @@
 #include "ca/kubernetes/picked_fields.h"
 
 namespace meshca::kubernetes {
-namespace {
-
-// In the order of the paths below.
-enum Field { kKind, kData };
-
-}  // namespace
 
 absl::StatusOr<SecretData> ReadSecretData(absl::string_view json) {
+  enum { kSecretKind, kSecretData };  // in the order of the paths
   // A parser's words could quote the key.
   const absl::StatusOr<PickedFields> fields = PickFields(json, {"kind", "data.*"});
   if (!fields.ok()) return absl::InvalidArgumentError("the API server's answer is no JSON object");
-  if (fields->Text(kKind) != "Secret") return absl::InvalidArgumentError("the API server's answer is no Secret");
+  if (fields->Text(kSecretKind) != "Secret") return absl::InvalidArgumentError("the API server's answer is no Secret");
   SecretData data;
-  for (const auto& [name, text] : fields->All(kData)) {
+  for (const auto& [name, text] : fields->All(kSecretData)) {
     const auto fault = [&name = name](absl::string_view what) {
       return absl::InvalidArgumentError(absl::StrCat("its key ", Printable(name), " ", what));
     };

@@ -163,9 +163,9 @@ absl::Status ServerSecretKeeper::JudgeWhatStands(const AuthoritySnapshot& author
   std::string why(read.status().message());
   if (read.ok()) {
     const std::optional<SerialNumber> serial = read->leaf.serial();
-    const absl::Status recorded = serial.has_value()
-                                      ? CheckRecord(parts_.store.Find(*serial), instance_, *read)
-                                      : absl::FailedPreconditionError("its serial number is none of this CA's");
+    absl::Status recorded = serial.has_value()
+                                ? CheckRecord(parts_.store.Find(*serial), instance_, *read)
+                                : absl::FailedPreconditionError("its serial number is none of this CA's");
     if (!recorded.ok() && !absl::IsFailedPrecondition(recorded)) {
       MutexLock lock(mutex_);
       seen_is_new_ = true;
@@ -270,7 +270,7 @@ void ServerSecretKeeper::Issue(const std::string& why) {
     issuing_ = true;
   }
   parts_.pipeline.Submit(
-      std::move(submitted), [this, why, key = *std::move(key)](absl::StatusOr<IssuedCertificate> issued) mutable {
+      std::move(submitted), [this, why = why, key = *std::move(key)](absl::StatusOr<IssuedCertificate> issued) mutable {
         // Not on the store's thread: a chain is verified and encoded.
         executor_.Run([this, why = std::move(why), key = std::move(key), issued = std::move(issued)]() mutable {
           OnIssued(why, std::move(key), std::move(issued));
