@@ -279,7 +279,8 @@ void AddKubernetes(const KubernetesSide& kubernetes, MetricFamilies& out) {
               absl::ToDoubleSeconds(one.age), labels);
   }
   for (const ServerSecretStatus& one : kubernetes.ServerSecrets()) {
-    const MetricLabels labels = {{"object", one.secret.Text()}};
+    const std::string object = one.secret.Text();  // what labels show has to live as long as they
+    const MetricLabels labels = {{"object", object}};
     out.Gauge("meshca_kubernetes_published_objects", "Objects that the roots are to stand in.",
               one.namespace_missing ? 0 : 1, labels);
     out.Gauge("meshca_kubernetes_published_objects_behind", "Of these: those that do not show the roots of now.",
