@@ -141,6 +141,7 @@ std::vector<std::string> PublicationLedger::TakeDue(absl::Duration now, size_t m
   while (taken.size() < max && !due_.empty() && due_.begin()->first <= now) {
     const auto object = objects_.find(due_.begin()->second);
     object->second.being_written = true;
+    object->second.writing = newest_;
     taken.push_back(object->first);
     Settle(object);
   }
@@ -157,7 +158,8 @@ void PublicationLedger::Written(const std::string& place, absl::Duration now) {
   object->second.being_written = false;
   object->second.written_at = now;
   object->second.fault.clear();
-  object->second.next_try = now + options_.seen_within;
+  // What is to stand there may be another content by now.
+  object->second.next_try = object->second.writing == newest_ ? now + options_.seen_within : now;
   Settle(object);
 }
 

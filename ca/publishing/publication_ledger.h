@@ -98,6 +98,7 @@ class PublicationLedger {
     bool there = false;
     bool is_fresh = false;  // a place that is new, at which nothing has stood yet
     bool being_written = false;
+    uint64_t writing = 0;          // the number of the content that was written to it last
     bool behind = false;           // counted in behind_
     uint32_t failures = 0;         // in a row; a content that somebody else has put in place of ours is one
     uint64_t content = 0;          // its number in contents_, that was seen last; 0: none of them

@@ -216,6 +216,14 @@ TEST_F(PublicationLedgerTest, APlaceThatIsGoneIsNeitherWrittenNorWaitedFor) {
   EXPECT_THAT(ledger.TakeDue(kNow, 10), ElementsAre("b"));
 }
 
+TEST_F(PublicationLedgerTest, WhatChangesWhileItIsBeingWrittenIsWrittenAgainAtOnce) {
+  ASSERT_EQ(ledger.TakeDue(kNow, 10).size(), 2u);
+  ledger.SetContent(2, "two", kNow);
+  EXPECT_THAT(ledger.TakeDue(kNow, 10), IsEmpty()) << "one write at a time";
+  for (const char* place : {"a", "b"}) ledger.Written(place, kNow), ledger.Seen(place, "one", kNow);
+  EXPECT_THAT(ledger.TakeDue(kNow, 10), UnorderedElementsAre("a", "b"));
+}
+
 TEST_F(PublicationLedgerTest, WhatANewListDoesNotHaveIsGone) {
   WriteAll(kNow);
   ledger.BeginSeen();
