@@ -372,10 +372,10 @@ def test_rights_to_keep_certificates_are_for_the_secrets_that_are_configured(ren
 
     kubernetes = {"server_secrets": [secret("web", "front"), secret("web", "back"), secret("mesh", "front")]}
     given = rights(renderer.render({"server": {"config": {"kubernetes": kubernetes}}}))
-    assert given == {**OF_TOKENS, ("/secrets in web", "front"): PUBLISH, ("/secrets in web", "back"): PUBLISH,
+    assert given == {**OF_TOKENS, **OF_THE_LEASE, ("/secrets in web", "front"): PUBLISH, ("/secrets in web", "back"): PUBLISH,
                      ("/secrets in mesh", "front"): PUBLISH}
     without = {"istio": {"enabled": True}, "server": {"config": {"kubernetes": {"server_secrets": []}}}}
-    assert rights(renderer.render(without)) == {**OF_TOKENS, **OF_ISTIO}
+    assert rights(renderer.render(without)) == {**OF_TOKENS, **OF_ISTIO, **OF_THE_LEASE}
 
 
 def test_a_signer_without_a_policy_has_no_right_to_look_at_one(renderer):

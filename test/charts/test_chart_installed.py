@@ -459,11 +459,11 @@ def test_the_server_uses_every_right_of_its_account_and_is_refused_nothing(serve
                                   what=ca.log)["status"]
         assert [each["type"] for each in answered["conditions"]] == ["Issued"], answered
 
-    # Somebody deletes the roots again and again: an Event tells of it, and then how often.
-    roots = lambda: admin.list("v1/ConfigMap", OTHER, fieldSelector="metadata.name=istio-ca-root-cert")  # noqa: E731
-    for _ in range(4):
-        wait_until(roots, 60, "the roots are written again")
-        admin.delete("v1/ConfigMap", "istio-ca-root-cert", OTHER)
+    # Somebody edits the roots again and again: an Event tells of it, and then how often.
+    roots = lambda: admin.get("v1/ConfigMap", "istio-ca-root-cert", OTHER)["data"]["root-cert.pem"]  # noqa: E731
+    for i in range(4):
+        wait_until(lambda: roots() == ca.root_pem, 60, "the roots are written again")
+        admin.patch("v1/ConfigMap", "istio-ca-root-cert", {"data": {"root-cert.pem": f"a stranger's {i}"}}, OTHER)
     # What a service account asks for itself is approved, read once more and answered.
     cluster.create_account(OTHER, "asks", rules=[
         {"apiGroups": ["certificates.k8s.io"], "resources": ["certificatesigningrequests"], "verbs": ["create"]}])
