@@ -101,7 +101,6 @@ class KubernetesSide final : public EvidenceSource {
   // The Lease, as what events are about.
   kubernetes::ObjectReference LeaseObject() const;
   void TellLeaseChange();
-  CheckedFact FactOfLease(const kubernetes::LeaseStatus& status) const;
 
   const std::shared_ptr<kubernetes::Cluster> cluster_;
   const ClusterAdvisor advisor_;

@@ -1,0 +1,89 @@
+#include "cli/server/kubernetes_facts.h"
+
+#include <functional>
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace meshca::cli {
+namespace {
+
+using ::testing::HasSubstr;
+using State = CheckedFact::State;
+
+struct ClusterCase {
+  const char* name;
+  std::function<void(kubernetes::ClusterReport&)> change;
+  State state;
+  const char* said;
+};
+
+class ClusterFact : public testing::TestWithParam<ClusterCase> {};
+
+TEST_P(ClusterFact, SaysWhatIsWrong) {
+  kubernetes::ClusterReport report;
+  report.api_server = "https://10.0.0.1:443 (in-cluster)";
+  report.issuer = "https://kubernetes.test";
+  report.pods = 3;
+  GetParam().change(report);
+  const CheckedFact fact = FactOf(report);
+  EXPECT_EQ(fact.state, GetParam().state);
+  EXPECT_THAT(fact.detail, HasSubstr(GetParam().said));
+  EXPECT_EQ(fact.mend.empty(), fact.state == State::kOk);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Reports, ClusterFact,
+    testing::Values(ClusterCase{"Well", [](auto&) {}, State::kOk, "3 pods"},
+                    ClusterCase{"NotListedYet", [](auto& report) { report.watch_age = absl::InfiniteDuration(); },
+                                State::kWarning, "still being listed"},
+                    ClusterCase{"NotFollowedForAMoment",
+                                [](auto& report) {
+                                  report.watch_error = absl::UnavailableError("connection refused");
+                                  report.watch_age = absl::Minutes(1);
+                                },
+                                State::kWarning, "connection refused"},
+                    ClusterCase{"NotFollowedForLong",
+                                [](auto& report) {
+                                  report.watch_error = absl::UnavailableError("connection refused");
+                                  report.watch_age = absl::Minutes(6);
+                                },
+                                State::kFailed, "connection refused"},
+                    ClusterCase{"TokensAreJudgedAsAnothers", [](auto& report) { report.is_anothers = true; },
+                                State::kWarning, "`authenticators` says of their issuer https://kubernetes.test"},
+                    ClusterCase{"NoKeys", [](auto& report) { report.keys.error = "HTTP 403"; }, State::kWarning,
+                                "HTTP 403"}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+TEST(PublishedFact, NamesOneThatCannotBeWrittenAndWhy) {
+  PublisherStatus status;
+  status.object = "ConfigMap istio-ca-root-cert";
+  status.places = 3;
+  status.behind = 1;
+  status.fault = "ConfigMap web/istio-ca-root-cert: HTTP 403 Forbidden";
+  const CheckedFact fact = FactOf(status);
+  EXPECT_EQ(fact.state, State::kWarning);
+  EXPECT_THAT(fact.detail, HasSubstr("in 2 of 3 places; one of them: ConfigMap web/istio-ca-root-cert: HTTP 403"));
+  status.behind = 0;
+  EXPECT_EQ(FactOf(status).state, State::kOk);
+}
+
+TEST(LeaseFact, SaysWhoHoldsItAndWhatThatMeansHere) {
+  kubernetes::LeaseStatus status;
+  status.lease = "the Lease kube-system/meshca-a.test";
+  status.identity = "one";
+  status.holder = "two";
+  EXPECT_EQ(FactOf(status, true).state, State::kWarning);
+  EXPECT_THAT(FactOf(status, true).detail,
+              HasSubstr("is held by two, so this server waits: it publishes nothing and answers no request"));
+  EXPECT_THAT(FactOf(status, false).detail, HasSubstr("this server waits: it publishes nothing"));
+  status.held = true;
+  EXPECT_EQ(FactOf(status, true).state, State::kOk);
+  status.held = false;
+  status.error = absl::PermissionDeniedError("add this rule");
+  EXPECT_EQ(FactOf(status, true).state, State::kFailed);
+}
+
+}  // namespace
+}  // namespace meshca::cli
