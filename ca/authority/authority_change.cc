@@ -94,6 +94,8 @@ AuthorityChange ChangeToRows(const AuthoritiesAndBundle& state, const TrustDomai
     for (const StoredAuthority& row : state.authorities) {
       bool displaced_already = row.state == AuthorityState::kActive || row.state == AuthorityState::kRetired;
       if (displaced_already || row.id == rows.root.id || row.id == rows.issuing.id) continue;
+      // What lives under a root that comes back goes on.
+      if (row.root_id == rows.root.id) continue;
       change.authorities.push_back(WithState(row, AuthorityState::kRetired, reason.now));
     }
   } else if (state.bundle.has_value()) {

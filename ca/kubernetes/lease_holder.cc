@@ -80,16 +80,19 @@ void LeaseHolder::OnAnswer(bool was_write, absl::Duration begun, const absl::Sta
 void LeaseHolder::TakeAnswer(bool was_write, absl::Duration begun, absl::StatusOr<LeaseRecord> record) {
   const absl::Duration now = clock_.SinceBoot();
   if (!record.ok()) {
-    const bool lost_race = IsLostRace(was_write, record.status());
+    // An admission policy or a webhook refuses by the same codes. After a race somebody else stands there.
+    const bool lost_race = IsLostRace(was_write, record.status()) && lost_races_++ == 0;
     // After a race that was lost the look tells who won.
     if (!lost_race) error_ = record.status();
     return contest_.Unknown(lost_race ? absl::ZeroDuration() : WaitAfter(record.status()), now);
   }
   if (was_write) {
+    lost_races_ = 0;
     error_ = absl::OkStatus();
     return contest_.Taken(*record, begun, now);
   }
   contest_.Seen(*record, now);
+  if (contest_.IsAnothers()) lost_races_ = 0;
   // Where a write is due, it tells whether all is well.
   if (!contest_.Next(now).write) error_ = absl::OkStatus();
 }

@@ -77,6 +77,8 @@ class LeaseHolder final : public Leadership {
   CondVar ended_;  // a call has
   LeaseContest contest_ ABSL_GUARDED_BY(mutex_);
   bool under_way_ ABSL_GUARDED_BY(mutex_) = false;  // a call
+  // Writes in a row that were refused as if somebody else had been first.
+  int lost_races_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status error_ ABSL_GUARDED_BY(mutex_);
   uint64_t gained_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -28,7 +28,8 @@ class OpenCalls {
       : server_(server), answer_bytes_max_(answer_bytes_max), timeout_(timeout) {}
   ~OpenCalls() { AwaitEnd(); }
 
-  // `done` runs once, on the client's thread; not at all for a call that is made after Cancel.
+  // `done` runs once, on the client's thread or at once on the caller's; not at all for a call that is made after
+  // Cancel.
   void Send(const ApiCall& call, Answered done);
 
   // Ends those that are under way, and makes no more. Idempotent.

@@ -55,7 +55,10 @@ void AdmissionWatch::Judge(const absl::StatusOr<std::string>& policy, const absl
     }
     if (verdict.ok() && !verdict_.ok()) LogInfo("pods' certificates are signed", {{"signer", options_.signer_name}});
     verdict_ = verdict;
-    if (guarded_since.ok()) guarded_since_ = *guarded_since;
+    // Objects that were edited, and edited back, are as old as before: what came meanwhile is anybody's.
+    if (absl::IsFailedPrecondition(verdict) && guarded_since_ != absl::InfinitePast()) weakened_ = true;
+    if (verdict.ok() && std::exchange(weakened_, false)) mended_at_ = clock_.Now() + kPolicyTakesHold;
+    if (guarded_since.ok()) guarded_since_ = std::max(*guarded_since, mended_at_);
   }
   changed_();
 }

@@ -51,6 +51,8 @@ class AdmissionWatch {
   mutable Mutex mutex_;
   absl::Status verdict_ ABSL_GUARDED_BY(mutex_);
   absl::Time guarded_since_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
+  bool weakened_ ABSL_GUARDED_BY(mutex_) = false;                        // it was there, and is not as it has to be
+  absl::Time mended_at_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();  // after that; it has taken hold by then
   bool looking_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Duration look_at_ ABSL_GUARDED_BY(mutex_) = absl::ZeroDuration();  // since boot
 

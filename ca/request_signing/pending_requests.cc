@@ -1,6 +1,7 @@
 #include "ca/request_signing/pending_requests.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "ca/kubernetes/api_refusal.h"
@@ -43,9 +44,11 @@ void PendingRequests::Keep(ApiRequestPtr request, bool shows_less) {
   if (const auto found = entries_.find(uid); found != entries_.end()) {
     Entry& entry = found->second;
     entry.list = list_;
-    if (entry.stage == Stage::kDue && !(shows_less && !entry.known.shown_by.empty())) {
+    if (shows_less && !entry.known.shown_by.empty()) return;
+    if (entry.stage == Stage::kDue)
       entry.known.request = std::move(request);
-    }
+    else if (entry.stage == Stage::kUnderWay)
+      entry.newer = std::move(request);
     return;
   }
   if (entries_.size() >= options_.pending_max) {
@@ -125,6 +128,11 @@ bool PendingRequests::Await(const std::string& uid, absl::string_view why) {
   --under_way_;
   const auto found = entries_.find(uid);
   if (found == entries_.end()) return false;
+  if (ApiRequestPtr newer = std::exchange(found->second.newer, nullptr); newer != nullptr) {
+    found->second.known.request = std::move(newer);
+    PutDue(uid, found->second, clock_.SinceBoot());
+    return false;
+  }
   std::string text = absl::StrCat(found->second.known.request->Text(), ": ", why);
   entries_.erase(found);
   if (awaiting_.size() >= kAwaitingMax) return false;
@@ -137,6 +145,9 @@ bool PendingRequests::TryLater(const std::string& uid, const absl::Status& why, 
   const auto found = entries_.find(uid);
   if (found == entries_.end()) return false;
   Entry& entry = found->second;
+  if (ApiRequestPtr newer = std::exchange(entry.newer, nullptr); newer != nullptr) {
+    entry.known.request = std::move(newer);
+  }
   entry.known.read_first = entry.known.read_first || read_first;
   entry.why = std::string(why.message());
   const int doublings = std::min(entry.failures++, kDoublingsMax);

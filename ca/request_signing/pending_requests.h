@@ -58,7 +58,8 @@ class PendingRequests {
   // What a watch tells. Between a list's begin and end all that are there are kept; the others go at its end.
   void BeginList();
   void EndList();
-  // A request that waits for its next attempt is replaced, unless `shows_less` than what is known of it.
+  // A request that waits for its next attempt is replaced, unless `shows_less` than what is known of it; one that is
+  // under way is looked at as it is now once the attempt has ended.
   void Keep(ApiRequestPtr request, bool shows_less);
   // Nobody waits for an answer any more. An attempt that is under way finds that out by itself.
   void Forget(const std::string& uid);
@@ -74,7 +75,8 @@ class PendingRequests {
   void Drop(const std::string& uid);
   // It is answered, and kept until the watch shows that: an event from before must not begin it anew.
   void Finish(const std::string& uid);
-  // Somebody else has to change the request first: the watch tells of that. True: it is new to us.
+  // Somebody else has to change the request first: the watch tells of that, or has told of it during the attempt. True:
+  // it is new to us.
   bool Await(const std::string& uid, absl::string_view why);
   // True, once: it was tried so often that it is to be spoken of.
   bool TryLater(const std::string& uid, const absl::Status& why, bool read_first);
@@ -94,6 +96,8 @@ class PendingRequests {
     absl::Duration due;
     int failures = 0;  // in a row
     std::string why;   // it is not answered yet
+    // As the watch told of it during the attempt; null: it did not. What the attempt came to may be overtaken by it.
+    ApiRequestPtr newer;
   };
 
   void PutDue(const std::string& uid, Entry& entry, absl::Duration due) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

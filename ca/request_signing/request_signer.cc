@@ -128,7 +128,7 @@ void RequestSigner::Judge(const std::string& uid, const PendingRequests::Known& 
         LogInfo("a request waits for somebody's approval", {{"request", known.request->Text()}, {"why", verdict.why}});
       }
       return executor_.Nudge();
-    case RequestVerdict::Kind::kRefuse: return Refuse(uid, *known.request, verdict.reply);
+    case RequestVerdict::Kind::kRefuse: return Refuse(uid, known.request, verdict.reply);
     case RequestVerdict::Kind::kApprove:
       LogInfo("a request is approved", {{"request", known.request->Text()}, {"why", verdict.reply.why}});
       return Write(uid, verdict.reply.call, Reply::kApproval);
@@ -164,7 +164,7 @@ void RequestSigner::OnIssued(const std::string& uid, absl::StatusOr<IssuedCertif
   if (!issued.ok()) {
     const std::optional<RequestReply> refusal =
         parts_.kind.RefusalOf(*known->request, version(), issued.status(), parts_.clock.Now());
-    return refusal.has_value() ? Refuse(uid, *known->request, *refusal) : TryLater(uid, issued.status());
+    return refusal.has_value() ? Refuse(uid, known->request, *refusal) : TryLater(uid, issued.status());
   }
   auto kept = std::make_shared<const IssuedCertificate>(*std::move(issued));
   pending_.KeepIssued(uid, kept);
@@ -183,29 +183,29 @@ void RequestSigner::HandOut(const std::string& uid, const ApiRequest& request, c
   Write(uid, *call, Reply::kCertificate);
 }
 
-void RequestSigner::Refuse(const std::string& uid, const ApiRequest& request, const RequestReply& reply) {
-  LogWarning("a request is denied", {{"request", request.Text()}, {"why", reply.why}});
-  Write(uid, reply.call, Reply::kRefusal, reply.why);
+void RequestSigner::Refuse(const std::string& uid, const ApiRequestPtr& request, const RequestReply& reply) {
+  LogWarning("a request is denied", {{"request", request->Text()}, {"why", reply.why}});
+  // The watch may show the refusal, and have the request forgotten, before the call is answered.
+  Write(uid, reply.call, Reply::kRefusal,
+        [this, request, why = reply.why] { parts_.kind.OnRefused(*request, version(), why); });
 }
 
-void RequestSigner::Write(const std::string& uid, const kubernetes::ApiCall& call, Reply reply, std::string why) {
+void RequestSigner::Write(const std::string& uid, const kubernetes::ApiCall& call, Reply reply,
+                          std::function<void()> written) {
   if (!MayWrite()) return TryLater(uid, absl::UnavailableError(parts_.leadership->WhyNot()));
-  calls_.Send(call, [this, uid, reply, why = std::move(why)](const absl::StatusOr<std::string>& answer) {
-    OnWritten(uid, answer.status(), reply, why);
+  calls_.Send(call, [this, uid, reply, written = std::move(written)](const absl::StatusOr<std::string>& answer) {
+    if (answer.ok() && written != nullptr) written();
+    OnWritten(uid, answer.status(), reply);
   });
 }
 
-void RequestSigner::OnWritten(const std::string& uid, const absl::Status& status, Reply reply, const std::string& why) {
+void RequestSigner::OnWritten(const std::string& uid, const absl::Status& status, Reply reply) {
   if (absl::IsNotFound(status)) return Drop(uid);
   // By 409 or 422 the API server says too that another signer was first. So it is looked at again, whatever it says.
   if (!status.ok()) return TryLater(uid, status, true);
   if (reply == Reply::kApproval) {
     const std::optional<PendingRequests::Known> known = pending_.Find(uid);
     return known.has_value() ? ReadAgain(uid, *known->request, version()) : Drop(uid);
-  }
-  if (reply == Reply::kRefusal) {
-    const std::optional<PendingRequests::Known> known = pending_.Find(uid);
-    if (known.has_value()) parts_.kind.OnRefused(*known->request, version(), why);
   }
   {
     MutexLock lock(mutex_);

@@ -96,10 +96,11 @@ class RequestSigner {
   void Issue(const std::string& uid, const PendingRequests::Known& known, SubmittedRequest submitted);
   void OnIssued(const std::string& uid, absl::StatusOr<IssuedCertificate> issued);
   void HandOut(const std::string& uid, const ApiRequest& request, const IssuedCertificate& issued);
-  void Refuse(const std::string& uid, const ApiRequest& request, const RequestReply& reply);
+  void Refuse(const std::string& uid, const ApiRequestPtr& request, const RequestReply& reply);
   // The one place from which the API server is told anything.
-  void Write(const std::string& uid, const kubernetes::ApiCall& call, Reply reply, std::string why = "");
-  void OnWritten(const std::string& uid, const absl::Status& status, Reply reply, const std::string& why);
+  void Write(const std::string& uid, const kubernetes::ApiCall& call, Reply reply,
+             std::function<void()> written = nullptr);
+  void OnWritten(const std::string& uid, const absl::Status& status, Reply reply);
 
   bool MayWrite() const { return parts_.leadership == nullptr || parts_.leadership->Held(); }
 

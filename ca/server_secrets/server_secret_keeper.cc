@@ -145,6 +145,7 @@ absl::Duration ServerSecretKeeper::Work() {
   if (!judged.ok()) return SerialExecutor::kLook;
   if (MayWrite()) MakeAndWrite(authorities);
   LookForEarlyPods();
+  if (!MayWrite()) return SerialExecutor::kLook;
   MutexLock lock(mutex_);
   return std::clamp(ledger_.NextDue() - parts_.clock.SinceBoot(), absl::ZeroDuration(), SerialExecutor::kLook);
 }
@@ -323,6 +324,7 @@ void ServerSecretKeeper::IssueLater(const absl::Status& why) {
 }
 
 void ServerSecretKeeper::Write() {
+  if (!MayWrite()) return;  // a key may have been made since that was asked, which takes seconds for the longest
   kubernetes::ApiCall call;
   {
     MutexLock lock(mutex_);

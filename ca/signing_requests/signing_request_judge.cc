@@ -110,9 +110,9 @@ SubmittedRequest SubmittedOf(const SigningRequest& request, const Wanted& wanted
 // By whom it may be approved. Nothing: it is approved.
 std::optional<SigningVerdict> JudgeRequester(const SigningRequest& request, const Wanted& wanted,
                                              const std::string& account_uid, bool is_own, const KnownPods& pods,
-                                             const SigningRules& rules) {
-  if (request.is_approved) return std::nullopt;
+                                             const SigningRules& rules, absl::Time now) {
   const std::string account = wanted.account.Text();
+  // Whoever approved it: an account that was made again is not the one that asked, and a pod's key goes with the pod.
   if (is_own) {
     if (pods.IsGone(request.user_uid) || (!request.pod_uid.empty() && pods.IsGone(request.pod_uid))) {
       return Verdict(SigningKind::kForget, "the requester's service account or pod was deleted");
@@ -122,6 +122,16 @@ std::optional<SigningVerdict> JudgeRequester(const SigningRequest& request, cons
                      absl::StrCat("service account ", account, " of uid ", QuotedText(request.user_uid),
                                   " is not known, but another one of that name"));
     }
+    if (!request.pod_uid.empty()) {
+      const std::optional<KnownPod> pod = pods.FindPod(request.pod_uid);
+      if (!pod.has_value() || !Lives(*pod, now)) {
+        return Verdict(SigningKind::kWait, absl::StrCat("the requester's pod, of uid ", QuotedText(request.pod_uid),
+                                                        ", is not known to run"));
+      }
+    }
+  }
+  if (request.is_approved) return std::nullopt;
+  if (is_own) {
     return Verdict(SigningKind::kApprove, absl::StrCat("asked for by service account ", account, ", whose it is"),
                    "OwnIdentity");
   }
@@ -140,7 +150,8 @@ std::optional<SigningVerdict> JudgeRequester(const SigningRequest& request, cons
 
 }  // namespace
 
-SigningVerdict JudgeSigningRequest(const SigningRequest& request, const KnownPods& pods, const SigningRules& rules) {
+SigningVerdict JudgeSigningRequest(const SigningRequest& request, const KnownPods& pods, const SigningRules& rules,
+                                   absl::Time now) {
   Wanted wanted;
   if (std::optional<SigningVerdict> refused = ReadWanted(request, rules, wanted)) return *std::move(refused);
   const std::string account_uid = pods.AccountUid(wanted.account);
@@ -158,9 +169,12 @@ SigningVerdict JudgeSigningRequest(const SigningRequest& request, const KnownPod
         "gone");
   }
   if (account_uid.empty()) {
-    return Verdict(SigningKind::kWait, absl::StrCat("no service account ", wanted.account.Text(), " is known"));
+    // Who asks for what he would not get anyhow takes no place among those that are tried again and again.
+    const bool may_come = request.is_approved || is_own || rules.trusted_requesters.contains(request.username);
+    return Verdict(may_come ? SigningKind::kWait : SigningKind::kAwait,
+                   absl::StrCat("no service account ", wanted.account.Text(), " is known"));
   }
-  if (std::optional<SigningVerdict> verdict = JudgeRequester(request, wanted, account_uid, is_own, pods, rules)) {
+  if (std::optional<SigningVerdict> verdict = JudgeRequester(request, wanted, account_uid, is_own, pods, rules, now)) {
     return *std::move(verdict);
   }
   SigningVerdict verdict;

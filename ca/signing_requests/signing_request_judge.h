@@ -47,13 +47,16 @@ struct SigningVerdict {
 //   it cannot be read, asks for a CA, for names or usages that nobody has, or for no service account's identity of this
 //   trust domain, or by a key that is not signed: refused
 //   the watch of the cluster is older than kWatchAgeMax: wait, for the account may be gone
-//   the account whose identity it is is not known: wait
+//   the account whose identity it is is not known: wait; where it is not approved and would not be, somebody else may
+//   the requester is that account, and that account, or the pod that its token was bound to, is gone: forget; is not
+//   known: wait
 //   it is approved, whoever did that: sign
-//   the requester is that account: approve; forget, where that account, or the pod that its token was bound to, is gone
+//   the requester is that account: approve
 //   the requester is trusted: approve
 //   else: somebody else may approve it
 // Lifetimes and key types that the rules of an ID forbid the pipeline refuses: SigningRefusalOf.
-SigningVerdict JudgeSigningRequest(const SigningRequest& request, const KnownPods& pods, const SigningRules& rules);
+SigningVerdict JudgeSigningRequest(const SigningRequest& request, const KnownPods& pods, const SigningRules& rules,
+                                   absl::Time now);
 
 // What an error of the pipeline is to whoever asks: a reason where no other attempt can end better; nothing where it
 // may.

@@ -33,9 +33,9 @@ absl::StatusOr<ApiRequestPtr> SigningRequestKind::Read(const kubernetes::PickedF
   return std::make_shared<const SigningRequest>(std::move(request));
 }
 
-RequestVerdict SigningRequestKind::Judge(const ApiRequest& request, absl::string_view, absl::Time) const {
+RequestVerdict SigningRequestKind::Judge(const ApiRequest& request, absl::string_view, absl::Time now) const {
   const SigningRequest& asked = ToSigningRequest(request);
-  SigningVerdict verdict = JudgeSigningRequest(asked, pods_, rules_);
+  SigningVerdict verdict = JudgeSigningRequest(asked, pods_, rules_, now);
   std::string& message = verdict.why.message;
   switch (verdict.kind) {
     case SigningVerdict::Kind::kSign:

@@ -133,7 +133,8 @@ kubernetes::LeasePlace ToLeasePlace(const v1::Config& config) {
 
 absl::Status CheckNamespace(absl::string_view name) {
   constexpr size_t kNamespaceBytesMax = 63;  // RFC 1123's label
-  if (IsKubernetesName(name) && name.size() <= kNamespaceBytesMax && !absl::StrContains(name, '.')) {
+  const bool is_label = !absl::StartsWith(name, "-") && !absl::EndsWith(name, "-") && !absl::StrContains(name, '.');
+  if (IsKubernetesName(name) && name.size() <= kNamespaceBytesMax && is_label) {
     return absl::OkStatus();
   }
   return absl::InvalidArgumentError(absl::StrCat("\"", name, "\" is no name of a namespace, such as kube-system"));

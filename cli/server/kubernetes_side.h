@@ -110,14 +110,14 @@ class KubernetesSide final : public EvidenceSource {
   Mutex rotation_mutex_;
   RotationEvents rotation_events_ ABSL_GUARDED_BY(rotation_mutex_);
   std::vector<std::unique_ptr<Publisher>> publishers_;
-  // null where there is no signer, like the next five. Pods' certificates have a profile of their own.
+  // null where there is no signer, like the next two. Pods' certificates have a profile of their own.
   std::unique_ptr<PodRequestPolicy> signer_policy_;
   std::unique_ptr<IssuancePipeline> signer_pipeline_;
   std::unique_ptr<PodCertificateSigner> signer_;
   // null where there are no Secrets. What is made here has a key type of its own.
   std::unique_ptr<IssuancePipeline> secrets_pipeline_;
   std::vector<std::unique_ptr<ServerSecretKeeper>> secrets_;
-  // Of CertificateSigningRequests.
+  // Of CertificateSigningRequests; null where there is no signer, like the next two.
   std::unique_ptr<IssuancePipeline> signing_pipeline_;
   std::unique_ptr<SigningRequestKind> signing_kind_;
   std::unique_ptr<RequestSigner> signing_signer_;

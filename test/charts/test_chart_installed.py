@@ -404,7 +404,7 @@ def given_rights(cluster, role):
     """{(resource or path, name, verb)}, "*" for any name, of a ClusterRole and of the Roles of the same name: beside the Lease, and
     for istiod's Secret."""
     rbac = "rbac.authorization.k8s.io/v1"
-    roles = (cluster.admin.get(f"{rbac}/ClusterRole", role), cluster.admin.get(f"{rbac}/Role", role, "kube-system"),
+    roles = (cluster.admin.get(f"{rbac}/ClusterRole", role), cluster.admin.get(f"{rbac}/Role", f"{role}-lease", "kube-system"),
              cluster.admin.get(f"{rbac}/Role", role, ISTIO))
     return {(thing, name, verb) for each in roles for rule in each["rules"]
             for thing in rule.get("resources", []) + rule.get("nonResourceURLs", [])

@@ -252,6 +252,19 @@ TEST_F(LeaseHolderTest, WithoutTheRightItIsNotHeldAndTheRuleIsNamed) {
   EXPECT_TRUE(one->holder->Status().error.ok());
 }
 
+TEST_F(LeaseHolderTest, ARefusalThatLooksLikeALostRaceAndLastsIsNamedAndWaitedOut) {
+  leases.Refuse("PUT", HttpAnswer(422, StatusOf(422, "Invalid", "denied request: no Leases here")));
+  const auto one = Start("one");
+  ASSERT_TRUE(Await([&] { return !one->holder->Status().error.ok(); }));
+  EXPECT_THAT(one->holder->WhyNot(), HasSubstr("denied request: no Leases here"));
+  EXPECT_FALSE(one->holder->Held());
+  leases.Refuse("PUT", "");
+  clock.Advance(absl::Seconds(5));
+  one->holder->Wake();
+  ASSERT_TRUE(AwaitHeld(*one));
+  EXPECT_TRUE(one->holder->Status().error.ok());
+}
+
 TEST_F(LeaseHolderTest, ANamespaceThatIsMissingIsNamed) {
   leases.Refuse("PUT", HttpAnswer(404, StatusOf(404, "NotFound", R"(namespaces \"kube-system\" not found)")));
   const auto one = Start("one");

@@ -123,5 +123,20 @@ TEST_F(PendingRequestsTest, WhatWaitsForSomebodyElseTakesNoRoom) {
   EXPECT_EQ(pending.Summarize().awaiting, 8u);
 }
 
+TEST_F(PendingRequestsTest, WhatSomebodyChangesDuringAnAttemptIsNotLost) {
+  PendingRequests pending = Make();
+  pending.Keep(Named("a"), false);
+  pending.Keep(Named("b"), false);
+  ASSERT_THAT(pending.TakeDue(), SizeIs(2));
+  for (const char* uid : {"a", "b"}) pending.Keep(Named(uid, "2"), false);
+  EXPECT_EQ(pending.Find("a")->request->resource_version, "1") << "an attempt sees one thing";
+  EXPECT_FALSE(pending.Await("a", "an approval")) << "it may be there by now";
+  EXPECT_THAT(pending.TakeDue(), ElementsAre("a"));
+  EXPECT_EQ(pending.Find("a")->request->resource_version, "2");
+  EXPECT_TRUE(pending.Await("a", "an approval")) << "it was not";
+  pending.TryLater("b", absl::UnavailableError("away"), false);
+  EXPECT_EQ(pending.Find("b")->request->resource_version, "2");
+}
+
 }  // namespace
 }  // namespace meshca

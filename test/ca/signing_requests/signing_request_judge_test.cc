@@ -17,14 +17,17 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using Kind = SigningVerdict::Kind;
 
+const absl::Time kJudgedAt = absl::FromUnixSeconds(1'790'000'000);
+
 // A request that its own account made; cases change one thing of it.
 struct Judged {
   Judged() {
     pods.SetAge(absl::Seconds(3));
     pods.PutAccount({"web", "front"}, "front-account");
     pods.PutAccount({"web", "back"}, "back-account");
+    pods.Put("front-pod", {.name = "front-1", .account = {"web", "front"}, .node = "node-1"});
   }
-  SigningVerdict Verdict() const { return JudgeSigningRequest(request, pods, rules); }
+  SigningVerdict Verdict() const { return JudgeSigningRequest(request, pods, rules, kJudgedAt); }
 
   SigningRequest request = OwnSigningRequest();
   FakePods pods;
@@ -111,7 +114,38 @@ INSTANTIATE_TEST_SUITE_P(
                       j.request.is_approved = true;
                       j.request.pkcs10 = Pkcs10For({{"spiffe://cluster.local/ns/web/sa/nobody"}, {}, {}, false});
                     },
-                    Kind::kWait, "", "no service account web/nobody is known"}),
+                    Kind::kWait, "", "no service account web/nobody is known"},
+        SigningCase{"AskedByAStrangerForAnAccountThatIsNotKnown",
+                    [](Judged& j) {
+                      j.request.username = "jane";
+                      j.request.pkcs10 = Pkcs10For({{"spiffe://cluster.local/ns/web/sa/nobody"}, {}, {}, false});
+                    },
+                    Kind::kAwait, "", "no service account web/nobody is known"},
+        SigningCase{"ApprovedForAnAccountThatWasMadeAgain",
+                    [](Judged& j) {
+                      j.request.is_approved = true;
+                      j.pods.PutAccount({"web", "front"}, "new-account");
+                    },
+                    Kind::kForget, "", "was deleted"},
+        SigningCase{"ApprovedForAnotherAccountOfThatNameThanIsKnown",
+                    [](Judged& j) {
+                      j.request.is_approved = true;
+                      j.request.user_uid = "from-before-a-restart";
+                    },
+                    Kind::kWait, "", "but another one of that name"},
+        SigningCase{"ApprovedForAPodThatIsNotKnown",
+                    [](Judged& j) {
+                      j.request.is_approved = true;
+                      j.request.pod_uid = "another-pod";
+                    },
+                    Kind::kWait, "", "another-pod"},
+        SigningCase{"OfAPodThatHasEnded",
+                    [](Judged& j) {
+                      KnownPod pod = *j.pods.FindPod("front-pod");
+                      pod.ended = true;
+                      j.pods.Put("front-pod", pod);
+                    },
+                    Kind::kWait, "", "is not known to run"}),
     [](const auto& info) { return std::string(info.param.name); });
 
 INSTANTIATE_TEST_SUITE_P(

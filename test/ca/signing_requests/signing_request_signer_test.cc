@@ -18,7 +18,10 @@ using testing::SizeIs;
 
 class SigningRequestSigner : public testing::Test {
  protected:
-  SigningRequestSigner() { pods_.PutAccount({"web", "front"}, "front-account"); }
+  SigningRequestSigner() {
+    pods_.PutAccount({"web", "front"}, "front-account");
+    pods_.Put("front-pod", {.name = "front-1", .account = {"web", "front"}, .node = "node-1"});
+  }
 
   void Start() {
     RequestSignerOptions options;

@@ -84,7 +84,7 @@ TEST_F(ConvertKubernetesTest, WhoeverWritesContestsTheLeaseOfTheTrustDomain) {
   const ResolvedConfig elsewhere = Resolve("trust_domain: a.test\nkubernetes: {lease_namespace: mesh}\n");
   EXPECT_EQ(ToLeasePlace(elsewhere.values).Text(), "mesh/meshca-a.test");
   for (const char* name :
-       {"", "Mesh", "a/b", "a.b", "0123456789012345678901234567890123456789012345678901234567890123"}) {
+       {"", "Mesh", "a/b", "a.b", "-a", "a-", "0123456789012345678901234567890123456789012345678901234567890123"}) {
     EXPECT_FALSE(CheckNamespace(name).ok()) << name;
   }
 }
