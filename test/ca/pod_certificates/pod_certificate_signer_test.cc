@@ -37,6 +37,7 @@ class PodCertificateSignerTest : public testing::Test {
         .without_policy = without_policy};
     options.pending.retry_first = absl::Milliseconds(20);
     options.guard_retry = absl::Milliseconds(20);
+    options.guard_every = absl::Milliseconds(50);
     pipeline_ = std::make_unique<IssuancePipeline>(profile_, PipelineOptions{.threads = 1}, authorities_, store_,
                                                    SystemClock(), SystemEntropy());
     server_ = cluster_.Connect();
@@ -169,6 +170,20 @@ TEST_F(PodCertificateSignerTest, WhatWasThereBeforeThePolicyIsNotSigned) {
   ASSERT_THAT(writes, SizeIs(1));
   EXPECT_THAT(writes[0], Not(HasSubstr("early")));
   EXPECT_THAT(signer_->Status().waits, HasSubstr("before the admission policy took hold"));
+}
+
+TEST_F(PodCertificateSignerTest, WhatCameWhileThePolicyWasAwayIsNotSignedThoughItIsAsOldAsBefore) {
+  Start();
+  ASSERT_TRUE(Await([](const PodSignerStatus& status) { return status.admission.ok(); }));
+  cluster_.HavePolicy(false);
+  ASSERT_TRUE(Await([](const PodSignerStatus& status) { return absl::IsFailedPrecondition(status.admission); }));
+  PodRequest forged = request_;
+  forged.created = absl::Now();
+  cluster_.Put(forged);
+  cluster_.HavePolicy(true);
+  ASSERT_TRUE(AwaitTries(5));
+  EXPECT_THAT(signer_->Status().waits, HasSubstr("before the admission policy took hold"));
+  EXPECT_THAT(store_.records(), SizeIs(0));
 }
 
 TEST_F(PodCertificateSignerTest, SignsWithoutThePolicyWhereThatIsSaid) {
