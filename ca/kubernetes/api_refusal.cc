@@ -129,13 +129,20 @@ std::optional<ApiRefusal> RefusalOf(const absl::Status& status) {
   const std::vector<std::string> parts = absl::StrSplit(text, '\n');
   ApiRefusal refusal;
   int64_t seconds = 0;
-  if (parts.size() != 4 || !absl::SimpleAtoi(parts[0], &refusal.http_status) || !absl::SimpleAtoi(parts[1], &seconds)) {
+  if (parts.size() != 5 || !absl::SimpleAtoi(parts[0], &refusal.http_status) || !absl::SimpleAtoi(parts[1], &seconds)) {
     return std::nullopt;
   }
   refusal.retry_after = absl::Seconds(seconds);
   refusal.reason = parts[2];
   refusal.cause = parts[3];
+  refusal.by_rbac = parts[4] == "rbac";
   return refusal;
+}
+
+bool IsMissingRight(const absl::Status& status) {
+  if (!absl::IsPermissionDenied(status)) return false;
+  const std::optional<ApiRefusal> refusal = RefusalOf(status);
+  return !refusal.has_value() || refusal->by_rbac;
 }
 
 absl::Status RefusalStatus(const ApiCall& call, const http::Response& head, absl::string_view body) {
@@ -153,7 +160,8 @@ absl::Status RefusalStatus(const ApiCall& call, const http::Response& head, absl
   absl::Status status(CodeOf(head.status, call, object), text);
   // Printable text has no line's end in it.
   status.SetPayload(kPayload, absl::Cord(absl::StrCat(head.status, "\n", absl::ToInt64Seconds(RetryAfterOf(head)), "\n",
-                                                      object.reason, "\n", object.cause)));
+                                                      object.reason, "\n", object.cause, "\n",
+                                                      head.status == 403 && IsByRbac(object) ? "rbac" : "")));
   return status;
 }
 

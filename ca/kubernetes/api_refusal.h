@@ -19,13 +19,17 @@ struct ApiRefusal {
   static constexpr absl::Duration kRetryAfterMax = absl::Minutes(2);
 
   int http_status = 0;
-  std::string reason;  // of the Status object: "AlreadyExists", "Invalid"; "": the answer was none
-  std::string cause;   // the first of its causes: "NamespaceTerminating", "FieldManagerConflict"; "": it has none
+  std::string reason;    // of the Status object: "AlreadyExists", "Invalid"; "": the answer was none
+  std::string cause;     // the first of its causes: "NamespaceTerminating", "FieldManagerConflict"; "": it has none
+  bool by_rbac = false;  // a right is missing; a quota, an admission plugin or a webhook refuses by 403 too
   absl::Duration retry_after;  // how long to leave the API server alone (Retry-After); zero: it did not say
 };
 
 // The refusal behind the error of a call; nullopt: no answer came, or one that was no refusal.
 std::optional<ApiRefusal> RefusalOf(const absl::Status& status);
+
+// Is it a right that is missing?
+bool IsMissingRight(const absl::Status& status);
 
 // The error of `call` whose answer has the status and the headers of `head`, and `body`, which may have been cut short.
 // The code is as api_server.h says; the message has the API server's words, and of a refusal by RBAC the rule to add.

@@ -1,6 +1,7 @@
 #include "ca/kubernetes/event_queue.h"
 
 #include <algorithm>
+#include "ca/kubernetes/api_refusal.h"
 
 namespace meshca::kubernetes {
 
@@ -83,7 +84,7 @@ void EventQueue::Ended(const absl::Status& status, absl::Duration now) {
     if (one->count > one->count_written) one->due = now + RepeatAfter(*one);
     return;
   }
-  if (absl::IsPermissionDenied(status)) {
+  if (IsMissingRight(status)) {
     paused_until_ = now + limits_.pause;
     return DropAll();
   }

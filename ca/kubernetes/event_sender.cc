@@ -6,6 +6,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "ca/base/log.h"
+#include "ca/kubernetes/api_refusal.h"
 
 namespace meshca::kubernetes {
 namespace {
@@ -66,7 +67,7 @@ void EventSender::OnWritten(const absl::Status& status) {
   queue_.Ended(status, clock_.SinceBoot());
   under_way_ = false;
   call_.reset();
-  if (absl::IsPermissionDenied(status) && !std::exchange(warned_, true)) {
+  if (IsMissingRight(status) && !std::exchange(warned_, true)) {
     LogWarning("no events are written in the cluster: the right is missing, and nothing else is amiss",
                {{"error", std::string(status.message())}});
   }

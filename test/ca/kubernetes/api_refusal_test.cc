@@ -61,6 +61,14 @@ TEST(ApiRefusal, NamesTheRuleOnlyWhereOneIsMissing) {
   EXPECT_THAT(MessageOf(ending), AllOf(HasSubstr("being terminated"), Not(HasSubstr("apiGroups"))));
 }
 
+TEST(ApiRefusal, TellsAMissingRightFromAQuota) {
+  const ApiCall call = CallToCreate(ConfigMaps(), "web", "{}");
+  const std::string by_rbac = R"(x is forbidden: User \"m\" cannot create resource \"configmaps\" in API group \"\")";
+  EXPECT_TRUE(IsMissingRight(Refuse(403, StatusOf(403, "Forbidden", by_rbac), call)));
+  EXPECT_FALSE(IsMissingRight(Refuse(403, StatusOf(403, "Forbidden", "x is forbidden: exceeded quota"), call)));
+  EXPECT_FALSE(IsMissingRight(Refuse(404, "", call)));
+}
+
 // Nobody is told to give all Secrets away for one.
 TEST(ApiRefusal, NamesTheRuleOfOneSecretInItsNamespace) {
   const std::string by_rbac = R"(x is forbidden: User \"m\" cannot get resource \"secrets\" in API group \"\")";

@@ -47,7 +47,8 @@ TEST_F(EventSenderTest, WritesWhatItIsTold) {
 }
 
 TEST_F(EventSenderTest, ARightThatIsMissingIsNobodysTrouble) {
-  FakeApiServer server({Answer(HttpAnswer(403, StatusOf(403, "Forbidden", "no")))});
+  FakeApiServer server(
+      {Answer(HttpAnswer(403, StatusOf(403, "Forbidden", R"(User \"m\" cannot create resource \"events\")")))});
   Start(server.server());
   sender_->Tell(Something("a"));
   ASSERT_TRUE(AwaitCounts(0, 1));
