@@ -308,9 +308,9 @@ def rights(things):
 
 PUBLISH = "list watch create patch"
 OF_TOKENS = {("authentication.k8s.io/tokenreviews", "*"): "create",
-             ("/namespaces", "*"): "list watch", ("/pods", "*"): "list watch", ("/serviceaccounts", "*"): "list watch",
+             ("/pods", "*"): "list watch", ("/serviceaccounts", "*"): "list watch",
              ("/openid/v1/jwks", "*"): "get", ("/.well-known/openid-configuration", "*"): "get"}
-OF_ISTIO = {("/configmaps", "istio-ca-root-cert"): PUBLISH,
+OF_ISTIO = {("/namespaces", "*"): "list watch", ("/configmaps", "istio-ca-root-cert"): PUBLISH,
             ("certificates.k8s.io/clustertrustbundles", "istio.io:istiod-ca:root-cert"): PUBLISH,
             ("certificates.k8s.io/signers", "istio.io/istiod-ca"): "attest"}
 OF_ISTIOD = {("/secrets in istio-system", "istiod-tls"): PUBLISH}
@@ -361,7 +361,7 @@ def test_rights_to_publish_are_for_the_names_that_are_configured(renderer):
     kubernetes = {"roots_config_map": {"name": "roots", "key": "roots.pem"},
                   "cluster_trust_bundle": {"name": "other.test:x:roots", "signer_name": "other.test/x"}}
     given = rights(renderer.render({"server": {"config": {"kubernetes": kubernetes}}}))
-    assert given == {**OF_TOKENS, **OF_THE_LEASE, ("/configmaps", "roots"): PUBLISH,
+    assert given == {**OF_TOKENS, ("/namespaces", "*"): "list watch", **OF_THE_LEASE, ("/configmaps", "roots"): PUBLISH,
                      ("certificates.k8s.io/clustertrustbundles", "other.test:x:roots"): PUBLISH,
                      ("certificates.k8s.io/signers", "other.test/x"): "attest"}
 
