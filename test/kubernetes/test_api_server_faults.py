@@ -10,7 +10,7 @@ from background import wait_until
 from cluster_rights import TOKENS, WRITING, config_map
 from kubernetes_keys import ISSUER
 
-pytestmark = [pytest.mark.all_only, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.all_only, pytest.mark.timeout(1800)]
 
 CONFIG_MAP = "istio-ca-root-cert"
 RIGHTS = TOKENS + WRITING + config_map(CONFIG_MAP)
