@@ -131,6 +131,15 @@ class LeaseHolderTest : public testing::Test {
   static bool AwaitHeld(const Server& server, bool held = true) {
     return Await([&] { return server.holder->Held() == held; });
   }
+  // Its writes were refused until now.
+  void ExpectHeldOnceItIsNotRefused(const Server& server) {
+    EXPECT_FALSE(server.holder->Held());
+    leases.Refuse("PUT", "");
+    clock.Advance(absl::Seconds(5));
+    server.holder->Wake();
+    ASSERT_TRUE(AwaitHeld(server));
+    EXPECT_TRUE(server.holder->Status().error.ok());
+  }
 
   LeaseServer leases;
   FakeClock clock;
@@ -244,12 +253,7 @@ TEST_F(LeaseHolderTest, WithoutTheRightItIsNotHeldAndTheRuleIsNamed) {
   EXPECT_THAT(one->holder->WhyNot(), AllOf(HasSubstr("kube-system/meshca-a.test cannot be had"),
                                            HasSubstr("{apiGroups: [\"coordination.k8s.io\"], resources: [leases], "
                                                      "resourceNames: [\"meshca-a.test\"], verbs: [create, update]}")));
-  EXPECT_FALSE(one->holder->Held());
-  leases.Refuse("PUT", "");
-  clock.Advance(absl::Seconds(5));
-  one->holder->Wake();
-  ASSERT_TRUE(AwaitHeld(*one));
-  EXPECT_TRUE(one->holder->Status().error.ok());
+  ExpectHeldOnceItIsNotRefused(*one);
 }
 
 TEST_F(LeaseHolderTest, ARefusalThatLooksLikeALostRaceAndLastsIsNamedAndWaitedOut) {
@@ -257,12 +261,7 @@ TEST_F(LeaseHolderTest, ARefusalThatLooksLikeALostRaceAndLastsIsNamedAndWaitedOu
   const auto one = Start("one");
   ASSERT_TRUE(Await([&] { return !one->holder->Status().error.ok(); }));
   EXPECT_THAT(one->holder->WhyNot(), HasSubstr("denied request: no Leases here"));
-  EXPECT_FALSE(one->holder->Held());
-  leases.Refuse("PUT", "");
-  clock.Advance(absl::Seconds(5));
-  one->holder->Wake();
-  ASSERT_TRUE(AwaitHeld(*one));
-  EXPECT_TRUE(one->holder->Status().error.ok());
+  ExpectHeldOnceItIsNotRefused(*one);
 }
 
 TEST_F(LeaseHolderTest, ANamespaceThatIsMissingIsNamed) {

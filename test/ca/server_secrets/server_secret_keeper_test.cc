@@ -6,6 +6,7 @@
 #include <future>
 
 #include "absl/strings/str_replace.h"
+#include "test/ca/kubernetes/fake_leadership.h"
 #include "test/ca/publishing/small_cluster.h"
 #include "test/ca/server_secrets/signed_leaf.h"
 #include "test/fakes/fake_clock.h"
@@ -41,9 +42,10 @@ class ServerSecretKeeperTest : public testing::Test {
     options.names = IstiodNames();
     keeper_ = std::make_unique<ServerSecretKeeper>(
         std::move(options),
-        ServerSecretKeeper::Parts{*server_, authorities_, store, *pipeline_, clock_, SystemEntropy()});
+        ServerSecretKeeper::Parts{*server_, authorities_, store, *pipeline_, clock_, SystemEntropy(), &leadership_});
     keeper_->SetRoots(version_, RootsOf(*authorities_.Current()));
     keeper_->Start();
+    if (leads_) leadership_.Set(true);
   }
   void Stop() {
     if (keeper_ != nullptr) keeper_->Shutdown();
@@ -105,9 +107,11 @@ class ServerSecretKeeperTest : public testing::Test {
 
   const CertificateProfile profile_ = CertificateProfile();
   std::string pods_;
+  bool leads_ = true;
   SmallCluster cluster_;
   FakeClock clock_;
   ScriptedStore store_;
+  kubernetes::FakeLeadership leadership_;
   TestSnapshots authorities_{NewSnapshot(clock_.Now())};
   TrustVersion version_ = 3;
   std::unique_ptr<IssuancePipeline> pipeline_;
@@ -318,6 +322,27 @@ TEST_F(ServerSecretKeeperTest, ARotationBringsTheRootsFirstAndACertificateOfTheN
   }));
   EXPECT_EQ(ReadStandingLeaf(Secret(), retired)->root_id, new_root->issuing->root_id);
   EXPECT_THAT(store_.records(), SizeIs(4));
+}
+
+TEST_F(ServerSecretKeeperTest, WhileAnotherHasTheLeaseNothingIsMadeOrWrittenAndItSaysWho) {
+  const auto waits = [](const SubscriberRecord& one) {
+    return absl::StrContains(one.version_info, "it writes nothing: another holds the Lease");
+  };
+  leads_ = false;
+  Start();
+  ASSERT_TRUE(Await([](const ServerSecretStatus& status) { return status.listed; }));
+  ASSERT_TRUE(AwaitRecord(waits));
+  EXPECT_THAT(store_.records(), SizeIs(0));
+  leadership_.Set(true);
+  ASSERT_TRUE(AwaitShown());
+  EXPECT_THAT(store_.records(), SizeIs(1));
+  // Lost: other roots are followed, and neither written nor given another certificate.
+  const SecretContent before = Secret();
+  leadership_.Set(false);
+  Publish(NewSnapshot(clock_.Now(), 2));
+  ASSERT_TRUE(AwaitRecord(waits));
+  EXPECT_EQ(Secret().roots_pem, before.roots_pem);
+  EXPECT_THAT(store_.records(), SizeIs(1));
 }
 
 TEST_F(ServerSecretKeeperTest, WhereItMayNotReadNothingIsMadeAndTheRuleIsNamed) {
