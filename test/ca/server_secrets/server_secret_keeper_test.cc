@@ -36,16 +36,17 @@ class ServerSecretKeeperTest : public testing::Test {
     pipeline_ = std::make_unique<IssuancePipeline>(profile_, PipelineOptions{.threads = 1}, authorities_, store, clock_,
                                                    SystemEntropy());
     server_ = cluster_.Connect();
+    leadership_ = std::make_unique<kubernetes::FakeLeadership>();
     ServerSecretOptions options;
     options.secret = {"istio-system", "istiod-tls"};
     options.pods = pods_;
     options.names = IstiodNames();
     keeper_ = std::make_unique<ServerSecretKeeper>(
-        std::move(options),
-        ServerSecretKeeper::Parts{*server_, authorities_, store, *pipeline_, clock_, SystemEntropy(), &leadership_});
+        std::move(options), ServerSecretKeeper::Parts{*server_, authorities_, store, *pipeline_, clock_,
+                                                      SystemEntropy(), leadership_.get()});
     keeper_->SetRoots(version_, RootsOf(*authorities_.Current()));
     keeper_->Start();
-    if (leads_) leadership_.Set(true);
+    if (leads_) leadership_->Set(true);
   }
   void Stop() {
     if (keeper_ != nullptr) keeper_->Shutdown();
@@ -111,11 +112,11 @@ class ServerSecretKeeperTest : public testing::Test {
   SmallCluster cluster_;
   FakeClock clock_;
   ScriptedStore store_;
-  kubernetes::FakeLeadership leadership_;
   TestSnapshots authorities_{NewSnapshot(clock_.Now())};
   TrustVersion version_ = 3;
   std::unique_ptr<IssuancePipeline> pipeline_;
   std::unique_ptr<kubernetes::ApiServer> server_;
+  std::unique_ptr<kubernetes::FakeLeadership> leadership_;  // a process's own: it tells a keeper for as long as it is
   std::unique_ptr<ServerSecretKeeper> keeper_;
 };
 
@@ -333,12 +334,12 @@ TEST_F(ServerSecretKeeperTest, WhileAnotherHasTheLeaseNothingIsMadeOrWrittenAndI
   ASSERT_TRUE(Await([](const ServerSecretStatus& status) { return status.listed; }));
   ASSERT_TRUE(AwaitRecord(waits));
   EXPECT_THAT(store_.records(), SizeIs(0));
-  leadership_.Set(true);
+  leadership_->Set(true);
   ASSERT_TRUE(AwaitShown());
   EXPECT_THAT(store_.records(), SizeIs(1));
   // Lost: other roots are followed, and neither written nor given another certificate.
   const SecretContent before = Secret();
-  leadership_.Set(false);
+  leadership_->Set(false);
   Publish(NewSnapshot(clock_.Now(), 2));
   ASSERT_TRUE(AwaitRecord(waits));
   EXPECT_EQ(Secret().roots_pem, before.roots_pem);
