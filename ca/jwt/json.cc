@@ -1,101 +1,105 @@
 #include "ca/jwt/json.h"
 
 #include <algorithm>
-#include <cmath>
-#include <cstdint>
 #include <utility>
 
-#include <nlohmann/json.hpp>
-
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "ca/base/json_stream.h"
 
 namespace meshca {
 namespace {
 
-// Builds JsonValue from nlohmann's events: its own tree would take the last of two members with one name, silently.
-class TreeBuilder final : public nlohmann::json_sax<nlohmann::json> {
+// Of the claims of a token: room is made for this many at once.
+constexpr size_t kLikelyMembers = 8;
+
+// After the first fault whatever is told is left alone.
+class TreeBuilder final : public JsonEvents {
  public:
   explicit TreeBuilder(size_t depth_max) : depth_max_(depth_max) {}
 
-  bool null() override { return Add() != nullptr; }
-  bool boolean(bool value) override {
-    JsonValue* node = Add();
-    node->kind = JsonValue::Kind::kBool;
-    node->boolean = value;
-    return true;
+  void OnObjectBegin() override {
+    // The outermost alone: a stranger's text may be thousands of empty ones.
+    if (Open(JsonValue::Kind::kObject) && open_.size() == 1) open_.back()->members.reserve(kLikelyMembers);
   }
-  bool number_integer(number_integer_t value) override { return Number(static_cast<double>(value)); }
-  bool number_unsigned(number_unsigned_t value) override { return Number(static_cast<double>(value)); }
-  bool number_float(number_float_t value, const string_t&) override {
-    return std::isfinite(value) ? Number(value) : Fail("a number that is too large");
+  void OnArrayBegin() override { Open(JsonValue::Kind::kArray); }
+  void OnObjectEnd() override {
+    if (!fault_.empty()) return;
+    CheckNames(open_.back()->members);
+    open_.pop_back();
   }
-  bool string(string_t& value) override {
-    JsonValue* node = Add();
-    node->kind = JsonValue::Kind::kString;
-    node->text = std::move(value);
-    return true;
+  void OnArrayEnd() override {
+    if (fault_.empty()) open_.pop_back();
   }
-  bool binary(binary_t&) override { return Fail("binary data"); }
-  bool start_object(std::size_t) override { return Open(JsonValue::Kind::kObject); }
-  bool key(string_t& name) override {
+  void OnKey(absl::string_view name) override {
+    if (!fault_.empty() || IsTooLong(name)) return;
     if (open_.back()->members.size() >= kMembersMax) return Fail("too many members in one object");
-    open_.back()->members.push_back(JsonMember{std::move(name), JsonValue()});
-    return true;
+    open_.back()->members.emplace_back().name = std::string(name);
   }
-  bool end_object() override { return NamesAreUnique(open_.back()->members) && Close(); }
-  bool start_array(std::size_t) override { return Open(JsonValue::Kind::kArray); }
-  bool end_array() override { return Close(); }
-  bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception&) override {
-    return Fail(absl::StrCat("not JSON at byte ", position));
+  void OnText(absl::string_view text) override {
+    if (IsTooLong(text)) return;
+    if (JsonValue* const node = Add(JsonValue::Kind::kString); node != nullptr) node->text = std::string(text);
   }
+  void OnNumber(absl::string_view text) override {
+    JsonValue* const node = Add(JsonValue::Kind::kNumber);
+    if (node != nullptr && !absl::SimpleAtod(text, &node->number)) Fail("a number that cannot be read");
+  }
+  void OnBool(bool value) override {
+    if (JsonValue* const node = Add(JsonValue::Kind::kBool); node != nullptr) node->boolean = value;
+  }
+  void OnNull() override { Add(JsonValue::Kind::kNull); }
 
   const std::string& fault() const { return fault_; }
+  bool has_root() const { return has_root_; }
   JsonValue TakeRoot() { return std::move(root_); }
 
  private:
   static constexpr size_t kMembersMax = 1000;
 
+  void Fail(std::string fault) {
+    if (fault_.empty()) fault_ = std::move(fault);
+  }
+  // Only its beginning was told.
+  bool IsTooLong(absl::string_view text) {
+    if (text.size() < JsonStream::kTextBytesMax) return false;
+    Fail("a text that is too long");
+    return true;
+  }
   // By sorting: to compare each name with all before it would take a stranger's token 2 ms of a loop.
-  bool NamesAreUnique(const std::vector<JsonMember>& members) {
-    std::vector<absl::string_view> names;
-    names.reserve(members.size());
+  void CheckNames(const std::vector<JsonMember>& members) {
+    std::vector<absl::string_view>& names = names_;
+    names.clear();
     for (const JsonMember& member : members) names.push_back(member.name);
     std::sort(names.begin(), names.end());
     const auto twice = std::adjacent_find(names.begin(), names.end());
-    if (twice == names.end()) return true;
-    return Fail(absl::StrCat("the name \"", twice->substr(0, 64), "\" twice in one object"));
+    if (twice != names.end()) Fail(absl::StrCat("the name \"", twice->substr(0, 64), "\" twice in one object"));
   }
-
-  bool Fail(std::string fault) {
-    if (fault_.empty()) fault_ = std::move(fault);
-    return false;
-  }
-  JsonValue* Add() {
-    if (open_.empty()) return &root_;
-    JsonValue& parent = *open_.back();
-    return parent.is_object() ? &parent.members.back().value : &parent.items.emplace_back();
-  }
-  bool Number(double value) {
-    JsonValue* node = Add();
-    node->kind = JsonValue::Kind::kNumber;
-    node->number = value;
-    return true;
+  // Null: nothing is built any more.
+  JsonValue* Add(JsonValue::Kind kind) {
+    if (!fault_.empty()) return nullptr;
+    JsonValue* node = &root_;
+    if (open_.empty()) {
+      if (has_root_) return Fail("something follows the value"), nullptr;
+      has_root_ = true;
+    } else {
+      JsonValue& parent = *open_.back();
+      node = parent.is_object() ? &parent.members.back().value : &parent.items.emplace_back();
+    }
+    node->kind = kind;
+    return node;
   }
   bool Open(JsonValue::Kind kind) {
-    if (open_.size() >= depth_max_) return Fail(absl::StrCat("nested deeper than ", depth_max_, " levels"));
-    JsonValue* node = Add();
-    node->kind = kind;
-    open_.push_back(node);
-    return true;
-  }
-  bool Close() {
-    open_.pop_back();
-    return true;
+    if (open_.size() >= depth_max_) Fail(absl::StrCat("nested deeper than ", depth_max_, " levels"));
+    JsonValue* const node = Add(kind);
+    if (node != nullptr) open_.push_back(node);
+    return node != nullptr;
   }
 
   const size_t depth_max_;
   JsonValue root_;
+  bool has_root_ = false;
   std::vector<JsonValue*> open_;  // stay in place: only the innermost grows
+  std::vector<absl::string_view> names_;
   std::string fault_;
 };
 
@@ -114,9 +118,13 @@ absl::string_view JsonValue::FindText(absl::string_view name) const {
 
 absl::StatusOr<JsonValue> ParseJson(absl::string_view text, size_t depth_max) {
   TreeBuilder builder(depth_max);
-  if (!nlohmann::json::sax_parse(text.begin(), text.end(), &builder)) {
-    return absl::InvalidArgumentError(builder.fault().empty() ? "not JSON" : builder.fault());
-  }
+  JsonStream stream(builder);
+  absl::Status read = stream.Take(text);
+  if (read.ok()) read = stream.End();
+  // What the builder found comes first in the text.
+  if (!builder.fault().empty()) return absl::InvalidArgumentError(builder.fault());
+  if (!read.ok()) return read;
+  if (!builder.has_root()) return absl::InvalidArgumentError("not JSON: there is nothing");
   return builder.TakeRoot();
 }
 

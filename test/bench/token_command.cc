@@ -58,20 +58,23 @@ class NoReviewer final : public TokenReviewer {
   }
 };
 
-// Calls on their way, of which there are never more than `max`.
+// Calls on their way, of which there are never more than `max`. Where there are as many, half of them have to end before
+// another one begins: a server's loop is not woken for each of its calls either.
 class Window {
  public:
   explicit Window(int max) : max_(max) {}
   void Begin() {
     MutexLock lock(mutex_);
-    while (open_ == max_) changed_.Wait(mutex_);
+    if (open_ == max_) {
+      while (open_ > max_ / 2) changed_.Wait(mutex_);
+    }
     ++open_;
   }
   void End(const absl::Status& status) {
     MutexLock lock(mutex_);
     if (!status.ok() && failure_.ok()) failure_ = status;
     --open_;
-    changed_.NotifyOne();
+    if (open_ == max_ / 2 || open_ == 0) changed_.NotifyOne();
   }
   // When none is open any more.
   absl::Status Close() {

@@ -1,4 +1,4 @@
-#include "ca/kubernetes/json_stream.h"
+#include "ca/base/json_stream.h"
 
 #include <boost/json/basic_parser_impl.hpp>
 #include <boost/json/src.hpp>
@@ -9,7 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 
-namespace meshca::kubernetes {
+namespace meshca {
 namespace {
 
 namespace json = boost::json;
@@ -81,6 +81,7 @@ class JsonStream::Impl {
       if (!within_) {
         if (IsBlank(piece.front())) {
           piece.remove_prefix(1);
+          ++taken_;
           continue;
         }
         parser_.reset();
@@ -88,18 +89,22 @@ class JsonStream::Impl {
       }
       json::error_code error;
       const size_t read = parser_.write_some(/*more=*/true, piece.data(), piece.size(), error);
-      if (error) return Refuse(error.message());
+      if (error) return Refuse(absl::StrCat("at byte ", taken_ + read + 1, ": ", error.message()));
       piece.remove_prefix(read);
+      taken_ += read;
       within_ = !parser_.done();
       // A whole value takes no more: the next one has to begin anew.
-      if (within_ && !piece.empty()) return Refuse("bytes that belong to no value");
+      if (within_ && !piece.empty()) return Refuse(absl::StrCat("at byte ", taken_ + 1, ": it belongs to no value"));
     }
     return absl::OkStatus();
   }
 
   absl::Status End() {
     if (broken_) return absl::InvalidArgumentError("it was no JSON");
-    if (within_) return Refuse("it ends in the middle of a value");
+    json::error_code error;
+    if (within_) parser_.write_some(/*more=*/false, "", 0, error);
+    if (error) return Refuse("at its end: it stops in the middle of a value");
+    within_ = false;
     return absl::OkStatus();
   }
 
@@ -109,12 +114,13 @@ class JsonStream::Impl {
     options.max_depth = kDepthMax;
     return options;
   }
-  absl::Status Refuse(const std::string& why) {
+  absl::Status Refuse(absl::string_view why) {
     broken_ = true;
-    return absl::InvalidArgumentError(absl::StrCat("not JSON: ", why));
+    return absl::InvalidArgumentError(absl::StrCat("not JSON ", why));
   }
 
   json::basic_parser<Adapter> parser_;
+  size_t taken_ = 0;  // bytes
   bool within_ = false;
   bool broken_ = false;
 };
@@ -124,4 +130,4 @@ JsonStream::~JsonStream() = default;
 absl::Status JsonStream::Take(absl::string_view piece) { return impl_->Take(piece); }
 absl::Status JsonStream::End() { return impl_->End(); }
 
-}  // namespace meshca::kubernetes
+}  // namespace meshca

@@ -1,6 +1,6 @@
-// JSON read piece by piece, as it comes over the wire: a list of 100,000 pods never stands in memory.
-#ifndef MESHCA_CA_KUBERNETES_JSON_STREAM_H_
-#define MESHCA_CA_KUBERNETES_JSON_STREAM_H_
+// JSON read piece by piece, as it comes (RFC 8259): a list of 100,000 pods of a cluster never stands in memory.
+#ifndef MESHCA_CA_BASE_JSON_STREAM_H_
+#define MESHCA_CA_BASE_JSON_STREAM_H_
 
 #include <cstddef>
 #include <memory>
@@ -8,7 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 
-namespace meshca::kubernetes {
+namespace meshca {
 
 // What is told of a value and all that is inside it, in the order of the text. Texts are good during the call alone.
 class JsonEvents {
@@ -41,10 +41,10 @@ class JsonStream {
   explicit JsonStream(JsonEvents& events);
   ~JsonStream();
 
-  // The next bytes; they may begin and end anywhere. InvalidArgument says what is no JSON, or that it is nested deeper
-  // than kDepthMax; whatever comes after that is refused too.
+  // The next bytes; they may begin and end anywhere. InvalidArgument says at which byte it is no JSON,
+  // or is nested deeper than kDepthMax; whatever comes after that is refused too.
   absl::Status Take(absl::string_view piece);
-  // Nothing more comes. InvalidArgument: in the middle of a value.
+  // Nothing more comes: ends a number, which could have gone on. InvalidArgument: in the middle of a value.
   absl::Status End();
 
  private:
@@ -52,6 +52,6 @@ class JsonStream {
   const std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace meshca::kubernetes
+}  // namespace meshca
 
-#endif  // MESHCA_CA_KUBERNETES_JSON_STREAM_H_
+#endif  // MESHCA_CA_BASE_JSON_STREAM_H_
