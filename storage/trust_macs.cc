@@ -19,6 +19,8 @@ std::string MacOf(const StoredAuthority& authority, const KeyEncryption& keys) {
   row.Add(static_cast<uint64_t>(authority.tainted)).Add(authority.root_id).AddAll(authority.chain_der);
   row.Add(authority.key_reference).Add(authority.sealed_key);
   row.Add(authority.created_at).Add(authority.activated_at).Add(authority.retired_at);
+  // Rows of before do not say it. None that does can be made one of them: it would need the MAC that such a row had.
+  if (authority.exported) row.Add(static_cast<uint64_t>(authority.exported));
   return RowMac(keys, "authority", row);
 }
 

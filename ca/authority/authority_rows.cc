@@ -105,6 +105,7 @@ absl::StatusOr<SigningAuthority> ToAuthority(const StoredAuthority& row) {
   authority.tainted = row.tainted;
   authority.root_id = row.root_id;
   authority.key_reference = row.key_reference;
+  authority.exported = WasExported(row);
   for (const std::string& der : row.chain_der) {
     auto certificate = Certificate::Parse(Der(der));
     if (!certificate.ok()) {

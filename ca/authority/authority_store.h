@@ -33,6 +33,7 @@ struct StoredAuthority {
   absl::Time created_at;
   absl::Time activated_at = absl::InfiniteFuture();
   absl::Time retired_at = absl::InfiniteFuture();
+  bool exported = false;  // SigningAuthority::exported
 };
 
 // One key that signs JWT-SVIDs as a database row: a JwtAuthority whose private key is encrypted.

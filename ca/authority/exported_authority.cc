@@ -68,9 +68,10 @@ absl::StatusOr<absl::Duration> LifetimeFor(const ExportRequest& request, const A
 }  // namespace
 
 uint64_t CountExportedOutside(const AuthoritiesAndBundle& state, absl::string_view root_id) {
-  return static_cast<uint64_t>(std::count_if(
-      state.authorities.begin(), state.authorities.end(),
-      [&](const StoredAuthority& row) { return row.key_reference == kExportedKey && row.root_id != root_id; }));
+  return static_cast<uint64_t>(
+      std::count_if(state.authorities.begin(), state.authorities.end(), [&](const StoredAuthority& row) {
+        return WasExported(row) && row.root_id != root_id && row.state != AuthorityState::kRetired;
+      }));
 }
 
 absl::StatusOr<StoredAuthority> MakeExported(const AuthorityMaker& maker, const AuthorityOptions& options,
@@ -88,6 +89,7 @@ absl::StatusOr<StoredAuthority> MakeExported(const AuthorityMaker& maker, const 
   MESHCA_ASSIGN_OR_RETURN(const Certificate certificate, maker.CertifyIssuing(request.key, *root, now, lifetime));
   StoredAuthority row = MakeRow(AuthorityRole::kIssuing, AuthorityState::kOld, certificate, {}, root->id, now);
   row.key_reference = std::string(kExportedKey);
+  row.exported = true;
   return row;
 }
 

@@ -19,14 +19,18 @@
 
 namespace meshca {
 
-// StoredAuthority::key_reference of such an authority. It is in state old from the beginning: trusted, and signs
-// nothing here. What it signs elsewhere is unknown, so until it ends it counts in a rotation like a certificate that is
-// alive.
+// StoredAuthority::key_reference of such an authority while its key is not here. It is in state old from the beginning:
+// trusted, and signs nothing here. What it signs elsewhere is unknown, so until it ends it counts in a rotation like a
+// certificate that is alive. An import of it together with its key makes it sign here, and count no less.
 inline constexpr absl::string_view kExportedKey = "exported";
 
-inline bool IsExported(const SigningAuthority& authority) { return authority.key_reference == kExportedKey; }
+// Rows of before schema version 9 say it by the place of their key alone.
+inline bool WasExported(const StoredAuthority& row) { return row.exported || row.key_reference == kExportedKey; }
 
-// How many exported authorities of `state` do not chain to `root_id`. Ended ones are retired, and exported no more.
+// Whether it signs elsewhere alone.
+inline bool SignsElsewhere(const SigningAuthority& authority) { return authority.key_reference == kExportedKey; }
+
+// How many exported authorities of `state` do not chain to `root_id`. Ended ones are retired, and do not count.
 uint64_t CountExportedOutside(const AuthoritiesAndBundle& state, absl::string_view root_id);
 
 // What an operator asks for. Whoever has the private key has proved it (Csr).

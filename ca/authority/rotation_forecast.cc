@@ -35,7 +35,7 @@ void WarnOfExported(const RotationFacts& facts, RotationForecast& forecast) {
   for (const ExportedFact& exported : facts.exported) {
     if (exported.root_id != facts.rotation.old_root_id || exported.ends <= facts.now) continue;
     forecast.warnings.push_back(absl::StrCat(
-        ExportedName(exported), " was exported and signs elsewhere under the present root until ",
+        ExportedName(exported), " was exported and may sign elsewhere under the present root until ",
         UtcText(exported.ends), ": the root is not retired before, unless by `meshca root retire --force`"));
   }
 }

@@ -47,7 +47,7 @@ RotationFacts RotationWatch::GatherFacts(const RootRotation& rotation, absl::Tim
   const auto snapshot = parts_.authorities->Current();
   for (const SigningAuthority& authority : snapshot->authorities) {
     facts.root_of.emplace(authority.id, authority.root_id);
-    if (IsExported(authority) && authority.state != AuthorityState::kRetired) {
+    if (authority.exported && authority.state != AuthorityState::kRetired) {
       facts.exported.push_back(ExportedFactOf(authority));
     }
     if (authority.id == rotation.new_root_id) facts.cross_certified = !authority.upstream.empty();

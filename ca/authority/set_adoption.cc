@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/authority/authority_rows.h"
+#include "ca/authority/exported_authority.h"
 #include "ca/authority/jwt_key_change.h"
 #include "ca/authority/rotation_change.h"
 #include "ca/authority/sealed_key_store.h"
@@ -152,6 +153,7 @@ absl::Status SetAdoption::ContinueKnown(StoredAuthority& row) const {
         absl::StrCat(AuthorityRoleName(row.role), " authority ", row.id, " is tainted: it may not sign again"));
   }
   row.created_at = known->created_at;
+  row.exported = WasExported(*known);
   if (row.key_reference.empty() && known->chain_der.front() == row.chain_der.front()) {
     row.key_reference = known->key_reference;
     row.sealed_key = known->sealed_key;

@@ -49,7 +49,8 @@ class SetAdoption {
 
  private:
   absl::StatusOr<AuthorityRows> MakeRows(const AuthoritySet& set, KeyPlace place, absl::Time now) const;
-  // If the store has a row of this authority, takes over its created_at, and its key if the set brings none.
+  // If the store has a row of this authority, takes over its created_at, whether it was exported, and its
+  // key if the set brings none.
   absl::Status ContinueKnown(StoredAuthority& row) const;
   // The row of the active issuing authority with its key moved into the KeyStore, for a key that was in a folder whose
   // files have changed. nullopt: its key is in the KeyStore already, or is not open.

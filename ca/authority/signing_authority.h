@@ -34,6 +34,9 @@ struct SigningAuthority {
   std::string root_id;  // id of the root that it chains to; a root's own id
   // Where the private key is: "sealed" (in the database), "file:<folder>" (plugged in), "exported", "" (not held here).
   std::string key_reference;
+  // It was made for another CA's key (exported_authority.h). Whoever was given it may sign with it until it ends, so
+  // this stays where its key comes here.
+  bool exported = false;
   // The opened key: set only in AuthoritySnapshot::issuing. A root's key is opened only while it signs.
   std::shared_ptr<const SigningKey> key;
 };

@@ -77,7 +77,7 @@ v1::Authority AuthorityMessage(const SigningAuthority& authority, uint64_t live_
   message.set_key_type(std::string(KeyTypeName(authority.certificate.public_key().type())));
   message.set_live_certificates(live_certificates);
   message.set_certificate_pem(authority.certificate.pem().text());
-  message.set_exported(IsExported(authority));
+  message.set_exported(authority.exported);
   return message;
 }
 

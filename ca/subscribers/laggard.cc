@@ -53,7 +53,7 @@ std::string LaggardText(const Laggard& laggard) {
     case Laggard::Reason::kLiveLeaf:
       absl::StrAppend(&text, ": certificate ", laggard.serial, " of ", laggard.via);
       break;
-    case Laggard::Reason::kExported: absl::StrAppend(&text, ": signs elsewhere under the old root"); break;
+    case Laggard::Reason::kExported: absl::StrAppend(&text, ": may sign elsewhere under the old root"); break;
     case Laggard::Reason::kRootsUnobserved:
       absl::StrAppend(&text, ": takes its key here and its roots elsewhere");
       break;

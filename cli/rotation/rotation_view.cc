@@ -168,7 +168,7 @@ std::string ReasonText(const v1::Laggard& laggard, const v1::RotationStatus& sta
     return absl::StrCat("certificate ", laggard.serial(), laggard.via().empty() ? "" : " of ", laggard.via(),
                         " is not renewed");
   }
-  if (laggard.reason() == "exported-authority") return "signs elsewhere under the old root";
+  if (laggard.reason() == "exported-authority") return "may sign elsewhere under the old root";
   if (laggard.reason() == "roots-unobserved") return "takes its key here and its roots elsewhere";
   return laggard.reason();
 }

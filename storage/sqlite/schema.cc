@@ -327,8 +327,16 @@ ALTER TABLE subscriber ADD COLUMN displaced INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE subscriber ADD COLUMN displaced_at INTEGER NOT NULL DEFAULT -9223372036854775808;
 )sql";
 
-constexpr Migration kMigrations[] = {{1, kVersion1}, {2, kVersion2}, {3, kVersion3}, {4, kVersion4},
-                                     {5, kVersion5}, {6, kVersion6}, {7, kVersion7}, {8, kVersion8}};
+// Whether an authority was made for another CA's key. It is part of the first MAC of a row that says so: a program that
+// does not know the column would take such a row for forged, and would not count it in a rotation, so it must not open
+// this database. Until now it could be told by the place of the key, which the coming back of the authority changes.
+constexpr char kVersion9[] = R"sql(
+ALTER TABLE authority ADD COLUMN exported INTEGER NOT NULL DEFAULT 0;
+UPDATE meta SET min_reader = 9;
+)sql";
+
+constexpr Migration kMigrations[] = {{1, kVersion1}, {2, kVersion2}, {3, kVersion3}, {4, kVersion4}, {5, kVersion5},
+                                     {6, kVersion6}, {7, kVersion7}, {8, kVersion8}, {9, kVersion9}};
 
 // The oldest schema number whose programs can use this database; as new as the database itself where it does not say.
 absl::StatusOr<int64_t> MinReader(Database& database) {

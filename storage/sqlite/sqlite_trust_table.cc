@@ -24,6 +24,7 @@ absl::StatusOr<WithMac<StoredAuthority>> ReadAuthority(Query& row) {
   authority.created_at = row.Time();
   authority.activated_at = row.Time();
   authority.retired_at = row.Time();
+  authority.exported = row.Int() != 0;
   read.mac = row.String();
   return read;
 }
@@ -118,7 +119,7 @@ absl::Status SqliteTrustTable::WriteHead(const TrustHead& head) {
 absl::Status SqliteTrustTable::VisitAuthorities(absl::FunctionRef<absl::Status(WithMac<StoredAuthority>)> visit) {
   Query rows(database_,
              "SELECT id, role, state, tainted, root_id, chain, key_reference, sealed_key, created_at,"
-             " activated_at, retired_at, mac FROM authority ORDER BY ref");
+             " activated_at, retired_at, exported, mac FROM authority ORDER BY ref");
   while (rows.Next()) {
     MESHCA_ASSIGN_OR_RETURN(WithMac<StoredAuthority> authority, ReadAuthority(rows));
     MESHCA_RETURN_IF_ERROR(visit(std::move(authority)));
@@ -128,14 +129,14 @@ absl::Status SqliteTrustTable::VisitAuthorities(absl::FunctionRef<absl::Status(W
 
 absl::Status SqliteTrustTable::PutAuthority(const StoredAuthority& authority, absl::string_view mac) {
   const std::string chain = PackStrings(authority.chain_der);
-  return Query(
-             database_,
-             "INSERT INTO authority(id, role, state, tainted, root_id, chain, key_reference, sealed_key, created_at,"
-             " activated_at, retired_at, mac) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(id) DO UPDATE SET"
-             " role = excluded.role, state = excluded.state, tainted = excluded.tainted, root_id = excluded.root_id,"
-             " chain = excluded.chain, key_reference = excluded.key_reference, sealed_key = excluded.sealed_key,"
-             " created_at = excluded.created_at, activated_at = excluded.activated_at,"
-             " retired_at = excluded.retired_at, mac = excluded.mac")
+  return Query(database_,
+               "INSERT INTO authority(id, role, state, tainted, root_id, chain, key_reference, sealed_key, created_at,"
+               " activated_at, retired_at, exported, mac) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+               " ON CONFLICT(id) DO UPDATE SET role = excluded.role, state = excluded.state, tainted = "
+               "excluded.tainted, root_id = excluded.root_id,"
+               " chain = excluded.chain, key_reference = excluded.key_reference, sealed_key = excluded.sealed_key,"
+               " created_at = excluded.created_at, activated_at = excluded.activated_at,"
+               " retired_at = excluded.retired_at, exported = excluded.exported, mac = excluded.mac")
       .Bind(authority.id)
       .Bind(static_cast<int>(authority.role))
       .Bind(static_cast<int>(authority.state))
@@ -147,6 +148,7 @@ absl::Status SqliteTrustTable::PutAuthority(const StoredAuthority& authority, ab
       .Bind(authority.created_at)
       .Bind(authority.activated_at)
       .Bind(authority.retired_at)
+      .Bind(authority.exported)
       .BindBlob(mac)
       .Run();
 }

@@ -300,10 +300,13 @@ void AddRotations(Store& store) {
   }
 }
 
+// And an authority that was exported.
 void AddJwtKeys(Store& store) {
   AuthorityChange change;
   change.trust_domain = "cluster.local";
   change.audit = {TestAudit("jwt.publish")};
+  change.authorities = {TestAuthority("exported", AuthorityState::kOld)};
+  change.authorities[0].exported = true;
   change.expected_revision = store.LoadAuthorities()->revision;
   change.jwt_authorities = {TestJwtAuthority("kid", AuthorityState::kRetired)};
   change.bundle = TestBundle(2);
@@ -342,9 +345,11 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         ForgeryCase{"AuthorityInserted",
                     "INSERT INTO authority SELECT 99, 'evil', role, state, tainted, root_id, chain, key_reference,"
-                    " sealed_key, created_at, activated_at, retired_at, mac FROM authority LIMIT 1",
+                    " sealed_key, created_at, activated_at, retired_at, mac, exported FROM authority LIMIT 1",
                     ReadAuthorities},
         ForgeryCase{"AuthorityRevived", "UPDATE authority SET state = 1", ReadAuthorities},
+        ForgeryCase{"ExportForgotten", "UPDATE authority SET exported = 0 WHERE exported", ReadAuthorities},
+        ForgeryCase{"ExportInvented", "UPDATE authority SET exported = 1", ReadAuthorities},
         ForgeryCase{"TaintRemoved", "UPDATE authority SET tainted = 1 - tainted", ReadAuthorities},
         ForgeryCase{"RootAdded",
                     "INSERT INTO bundle SELECT sequence + 1, roots, published_at, mac FROM bundle WHERE sequence = 2",
@@ -797,9 +802,9 @@ INSTANTIATE_TEST_SUITE_P(
                                   StatusCode::kInvalidArgument, "meshca db backup"},
                     BadBackupCase{"Newer",
                                   [](const std::string& path) {
-                                    Tamper(path, "PRAGMA user_version=9; UPDATE meta SET min_reader = 9");
+                                    Tamper(path, "PRAGMA user_version=99; UPDATE meta SET min_reader = 99");
                                   },
-                                  StatusCode::kFailedPrecondition, "schema version 9"},
+                                  StatusCode::kFailedPrecondition, "schema version 99"},
                     BadBackupCase{"Forged",
                                   [](const std::string& path) { Tamper(path, "UPDATE authority SET state = 3"); },
                                   StatusCode::kDataLoss, "MAC"}),

@@ -33,6 +33,26 @@ size_t AuditSize(Store& store) {
   return entries;
 }
 
+TEST_P(StoreConformance, AnExportedAuthorityStaysOneWhateverBecomesOfIt) {
+  Activate(store());
+  AuthorityChange change;
+  change.trust_domain = "cluster.local";
+  change.audit = {TestAudit("authority.export")};
+  change.authorities = {TestAuthority(kIssuingB)};
+  for (const AuthorityState state : {AuthorityState::kOld, AuthorityState::kActive, AuthorityState::kRetired}) {
+    change.expected_revision = store().LoadAuthorities()->revision;
+    change.authorities[0].state = state;
+    change.authorities[0].exported = true;
+    ASSERT_THAT(store().CommitAuthorities(change), IsOk());
+    harness_->Reopen();
+    const auto trust = store().LoadAuthorities();
+    ASSERT_THAT(trust, IsOk());
+    EXPECT_EQ(trust->authorities[1].state, state);
+    EXPECT_TRUE(trust->authorities[1].exported);
+    EXPECT_THAT(store().Check(), IsOk());
+  }
+}
+
 TEST_P(StoreConformance, AuthoritiesComeBackWhole) {
   auto fresh = store().LoadAuthorities();
   ASSERT_THAT(fresh, IsOk());
@@ -62,6 +82,7 @@ TEST_P(StoreConformance, AuthoritiesComeBackWhole) {
   EXPECT_EQ(a.created_at, kTestNow);
   EXPECT_EQ(a.activated_at, kTestNow + absl::Seconds(1));
   EXPECT_EQ(a.retired_at, absl::InfiniteFuture());
+  EXPECT_FALSE(a.exported);
   EXPECT_EQ(trust->authorities[1].id, kIssuingB);
   ASSERT_TRUE(trust->bundle.has_value());
   EXPECT_EQ(trust->bundle->sequence_number, 1u);

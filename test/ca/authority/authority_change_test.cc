@@ -93,6 +93,20 @@ TEST(AuthorityChange, DroppedRootsAreRetiredWithAllUnderThemAndWithoutKeys) {
   }
 }
 
+// An import that is taken back: the root that comes back has what lives under it.
+TEST(AuthorityChange, WhatIsUnderARootThatComesBackIsNotRetiredWithTheRootThatGoes) {
+  AuthoritiesAndBundle state = State();
+  for (const char* under : {"p1", "p2"}) {
+    state.authorities.push_back(Issuing(under, kOld));
+    state.authorities.back().root_id = "P";
+  }
+  state.authorities.push_back(Root("P", kOld));
+  AuthorityChange change = ChangeToRows(state, Domain(), {Root("P"), Issuing("p1"), {}}, true, kReason);
+  EXPECT_THAT(States(change), UnorderedElementsAre(Pair("O", kRetired), Pair("o1", kRetired), Pair("o0", kRetired),
+                                                   Pair("P", kActive), Pair("p1", kActive)));
+  EXPECT_THAT(change.bundle->roots_der, ElementsAre("der of P"));
+}
+
 TEST(AuthorityChange, SameRootWithAnotherIssuingAuthorityPublishesNothing) {
   AuthorityChange change = ChangeToRows(State(), Domain(), {Root("O"), Issuing("o2"), {}}, false, kReason);
   EXPECT_THAT(States(change), UnorderedElementsAre(Pair("o1", kOld), Pair("O", kActive), Pair("o2", kActive)));

@@ -28,6 +28,7 @@ namespace meshca {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -948,6 +949,7 @@ TEST_F(ExportTest, IsRecordedUnderThePresentRootAndSignsNothingHere) {
   ASSERT_NE(row, nullptr);
   EXPECT_EQ(row->state, AuthorityState::kOld);
   EXPECT_EQ(row->key_reference, kExportedKey);
+  EXPECT_TRUE(row->exported);
   EXPECT_EQ(row->sealed_key, "");
   EXPECT_EQ(OpenKey(keys_, *row).status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_NE(UsableIssuing(stored, row->root_id, clock_.Now()), row);
@@ -1013,6 +1015,29 @@ TEST_F(ExportTest, AnImportOfANewRootDoesNotDropTheRootOfAnExportedAuthority) {
   ASSERT_TRUE(manager->Current()->rotation.has_value());
   EXPECT_EQ(manager->Current()->rotation->new_root_id, root_.id());
   EXPECT_NE(manager->Current()->issuing->root_id, root_.id());
+}
+
+// Whoever was given it may sign with it on, whether or not its key is here as well.
+TEST_F(ExportTest, WhatComesBackSignsHereAndStaysExported) {
+  auto manager = MakeStarted();
+  const std::string root = manager->Current()->bundle->roots.front().pem().text();
+  const std::unique_ptr<SoftwareKey> key = SoftwareKey::Generate(KeyType::kEcP256).value();
+  const auto exported = manager->Export({key->public_key(), absl::ZeroDuration()}, "uid 0");
+  ASSERT_TRUE(exported.ok()) << exported.status();
+  SetFiles::Contents contents;
+  contents.emplace("ca-cert.pem", SecretBytes::CopyOf(exported->authority.certificate.pem().text()));
+  contents.emplace("ca-key.pem", key->ToPkcs8Pem());
+  contents.emplace("cert-chain.pem", SecretBytes());
+  contents.emplace("root-cert.pem", SecretBytes::CopyOf(root));
+  ASSERT_TRUE(manager->Import(SetFiles("secret istio-system/cacerts", std::move(contents)), "uid 0").ok());
+  ExpectWhole(*manager->Current());
+  EXPECT_EQ(manager->Current()->issuing->id, exported->authority.id);
+  EXPECT_TRUE(manager->Current()->issuing->exported);
+  EXPECT_THAT(AuthoritiesBeforeRestore(manager->Current()->authorities), Contains(exported->authority.id))
+      << "what it signed here was recorded here";
+  const AuthoritiesAndBundle stored = store_.store.LoadAuthorities().value();
+  EXPECT_EQ(CountExportedOutside(stored, root_.id()), 1u);
+  ExpectWhole(*MakeStarted()->Current());
 }
 
 TEST_F(ImportTest, ForcedChangesOverAtOnceAndTheOldRootStaysTrusted) {

@@ -250,7 +250,7 @@ INSTANTIATE_TEST_SUITE_P(
                            l.set_instance("issuing authority 3fa9c2e1b0d45678");
                            l.set_detail("what it signed is not known here");
                          }),
-                    "drain", "issuing authority 3fa9c2e1b0d45678: signs elsewhere under the old root", ""},
+                    "drain", "issuing authority 3fa9c2e1b0d45678: may sign elsewhere under the old root", ""},
         LaggardCase{"WithoutAName", With("live-leaf", [](v1::Laggard& l) { l.clear_spiffe_id(); }), "drain",
                     "(no identity) on n1", ""}),
     [](const auto& info) { return info.param.name; });
