@@ -498,6 +498,7 @@ ServerSecretStatus ServerSecretKeeper::Status() const {
   if (leaf_.has_value()) {
     status.expires = leaf_->leaf.validity().not_after;
     status.renews = leaf_->RenewAt();
+    status.as_of = parts_.clock.LikelyNow();
     status.serial = leaf_->leaf.serial_hex();
   }
   status.early = early_;

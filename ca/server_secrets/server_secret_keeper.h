@@ -56,6 +56,7 @@ struct ServerSecretStatus {
   absl::Duration age = absl::InfiniteDuration();  // of what is known of it (ListWatch::Age)
   absl::Time expires = absl::InfinitePast();      // the certificate that is to stand there; InfinitePast: there is none
   absl::Time renews = absl::InfinitePast();
+  absl::Time as_of = absl::InfinitePast();  // the time now, as far as it is known
   std::string serial;  // hex, of that certificate
   // What was started before the Secret was there and still runs, as `kubectl rollout restart` takes it.
   std::vector<std::string> early;

@@ -1,5 +1,6 @@
 #include "cli/server/kubernetes_facts.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -172,10 +173,17 @@ CheckedFact FactOf(const ServerSecretStatus& status) {
   } else {
     fact.detail = absl::StrCat("certificate ", status.serial, " until ", UtcText(status.expires), ", replaced at ",
                                UtcText(status.renews));
-    if (status.fault.empty()) return WithEarlyPods(status, std::move(fact));
-    fact.state = State::kWarning;
-    absl::StrAppend(&fact.detail, "; ", status.fault);
-    fact.mend = "mend what it names; it is tried again and again";
+    if (status.as_of > status.renews + kOld) {
+      fact.state = status.as_of < status.expires ? State::kWarning : State::kFailed;
+      absl::StrAppend(&fact.detail, ", and was not");
+      fact.mend = "see the server's log, and whether its clock can be believed: it makes a new one as soon as it can";
+    }
+    if (!status.fault.empty()) {
+      fact.state = std::max(fact.state, State::kWarning);
+      absl::StrAppend(&fact.detail, "; ", status.fault);
+      fact.mend = "mend what it names; it is tried again and again";
+    }
+    if (fact.state == State::kOk) return WithEarlyPods(status, std::move(fact));
   }
   return fact;
 }

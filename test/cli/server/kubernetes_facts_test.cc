@@ -69,6 +69,26 @@ TEST(PublishedFact, NamesOneThatCannotBeWrittenAndWhy) {
   EXPECT_EQ(FactOf(status).state, State::kOk);
 }
 
+TEST(ServerSecretFact, SaysThatACertificateIsOldOrHasEnded) {
+  ServerSecretStatus status;
+  status.secret = {"istio-system", "istiod-tls"};
+  status.listed = true;
+  status.behind = false;
+  status.renews = absl::FromUnixSeconds(1'800'000'000);
+  status.expires = status.renews + absl::Hours(24);
+  status.as_of = status.renews + absl::Minutes(1);
+  EXPECT_EQ(FactOf(status).state, State::kOk);
+  status.as_of = status.renews + absl::Hours(1);
+  EXPECT_EQ(FactOf(status).state, State::kWarning);
+  EXPECT_THAT(FactOf(status).detail, HasSubstr("replaced at 2027-01-15 08:00:00 UTC, and was not"));
+  EXPECT_THAT(FactOf(status).mend, HasSubstr("log"));
+  status.as_of = status.expires;
+  EXPECT_EQ(FactOf(status).state, State::kFailed);
+  status.fault = "no certificate can be issued for it: the clock";
+  EXPECT_EQ(FactOf(status).state, State::kFailed);
+  EXPECT_THAT(FactOf(status).detail, HasSubstr("the clock"));
+}
+
 TEST(LeaseFact, SaysWhoHoldsItAndWhatThatMeansHere) {
   kubernetes::LeaseStatus status;
   status.lease = "the Lease kube-system/meshca-a.test";
