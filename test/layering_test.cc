@@ -35,13 +35,14 @@ const std::vector<Layer>& Layers() {
   static const auto* const layers = new std::vector<Layer>{
       {"proto", {}},
       {"ca/base", {}},
+      {"ca/json", {"ca/base"}},
       {"ca/http", {"ca/base"}},
       {"ca/spiffe", {"ca/base"}},
       {"ca/identity", {"ca/spiffe"}},
       {"ca/subscribers", {"ca/identity"}},
       {"ca/agents", {"ca/subscribers"}},
       {"ca/x509", {"ca/spiffe"}},
-      {"ca/jwt", {"ca/x509"}},
+      {"ca/jwt", {"ca/x509", "ca/json"}},
       {"ca/authority", {"ca/subscribers", "ca/jwt"}},  // who ordered a step stands in its record
       {"ca/issuance", {"ca/authority"}},
       {"ca/authn", {"ca/http", "ca/identity", "ca/jwt"}},
@@ -84,7 +85,7 @@ const std::map<std::string, std::vector<std::string>>& OwnedHeaders() {
       {"prometheus/", {"cli/process", "test"}},
       {"grpcpp/", {"ca/rpc/client", "test"}},
       {"grpc/", {"ca/rpc/client", "test"}},
-      {"boost/", {"ca/http", "ca/kubernetes"}},
+      {"boost/", {"ca/http", "ca/json"}},
       {"openssl/ssl.h", {"ca/http", "ca/rpc", "cli/client", "test"}},
   };
   return *owned;

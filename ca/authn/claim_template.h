@@ -7,7 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "ca/jwt/json.h"
+#include "ca/json/json_value.h"
 #include "ca/spiffe/spiffe_id.h"
 #include "ca/spiffe/trust_domain.h"
 

@@ -20,7 +20,7 @@
 #include "ca/base/status.h"
 #include "ca/base/utc_text.h"
 #include "ca/http/http_client.h"
-#include "ca/jwt/json.h"
+#include "ca/json/json_value.h"
 
 namespace meshca {
 namespace {

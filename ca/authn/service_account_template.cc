@@ -10,7 +10,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "ca/base/status.h"
-#include "ca/jwt/json.h"
+#include "ca/json/json_value.h"
 
 namespace meshca {
 namespace {

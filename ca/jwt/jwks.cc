@@ -9,8 +9,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
+#include "ca/json/json_value.h"
 #include "ca/jwt/base64url.h"
-#include "ca/jwt/json.h"
 #include "ca/x509/der.h"
 #include "ca/x509/signature_algorithm.h"
 

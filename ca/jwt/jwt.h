@@ -10,7 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "ca/jwt/json.h"
+#include "ca/json/json_value.h"
 #include "ca/jwt/jwks.h"
 
 namespace meshca {

@@ -11,7 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "ca/jwt/json.h"
+#include "ca/json/json_value.h"
 #include "ca/jwt/jwt_key.h"
 #include "ca/spiffe/spiffe_id.h"
 #include "ca/spiffe/trust_domain.h"

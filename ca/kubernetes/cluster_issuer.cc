@@ -5,7 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "ca/base/status.h"
-#include "ca/jwt/json.h"
+#include "ca/json/json_value.h"
 #include "ca/kubernetes/api_call.h"
 
 namespace meshca::kubernetes {

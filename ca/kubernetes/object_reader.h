@@ -8,7 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
-#include "ca/base/json_stream.h"
+#include "ca/json/json_stream.h"
 #include "ca/kubernetes/picked_fields.h"
 
 namespace meshca::kubernetes {

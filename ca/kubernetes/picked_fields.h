@@ -10,7 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "ca/base/json_stream.h"
+#include "ca/json/json_stream.h"
 
 namespace meshca::kubernetes {
 

@@ -5,7 +5,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "ca/base/printable.h"
-#include "ca/base/json_stream.h"
+#include "ca/json/json_stream.h"
 #include "ca/kubernetes/picked_fields.h"
 
 namespace meshca::kubernetes {

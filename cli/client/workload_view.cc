@@ -7,7 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "ca/base/secret.h"
 #include "ca/base/status.h"
-#include "ca/jwt/json.h"
+#include "ca/json/json_value.h"
 #include "ca/x509/encoding.h"
 #include "spiffe/workload/workload.pb.h"
 

@@ -3,7 +3,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "ca/jwt/json.h"
+#include "ca/json/json_value.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "test/ca/authn/refuses.h"

@@ -4,7 +4,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "ca/base/json_stream.h"
+#include "ca/json/json_stream.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

@@ -1,6 +1,6 @@
-// JSON read strictly, for tokens and key sets (RFC 8259).
-#ifndef MESHCA_CA_JWT_JSON_H_
-#define MESHCA_CA_JWT_JSON_H_
+// JSON read strictly into a value, for what is small: tokens, key sets (RFC 8259).
+#ifndef MESHCA_CA_JSON_JSON_VALUE_H_
+#define MESHCA_CA_JSON_JSON_VALUE_H_
 
 #include <cstddef>
 #include <string>
@@ -43,4 +43,4 @@ absl::StatusOr<JsonValue> ParseJson(absl::string_view text, size_t depth_max = 1
 
 }  // namespace meshca
 
-#endif  // MESHCA_CA_JWT_JSON_H_
+#endif  // MESHCA_CA_JSON_JSON_VALUE_H_

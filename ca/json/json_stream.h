@@ -1,6 +1,6 @@
 // JSON read piece by piece, as it comes (RFC 8259): a list of 100,000 pods of a cluster never stands in memory.
-#ifndef MESHCA_CA_BASE_JSON_STREAM_H_
-#define MESHCA_CA_BASE_JSON_STREAM_H_
+#ifndef MESHCA_CA_JSON_JSON_STREAM_H_
+#define MESHCA_CA_JSON_JSON_STREAM_H_
 
 #include <cstddef>
 #include <memory>
@@ -54,4 +54,4 @@ class JsonStream {
 
 }  // namespace meshca
 
-#endif  // MESHCA_CA_BASE_JSON_STREAM_H_
+#endif  // MESHCA_CA_JSON_JSON_STREAM_H_

@@ -1,11 +1,12 @@
-#include "ca/jwt/json.h"
+#include "ca/json/json_value.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "ca/base/json_stream.h"
+#include "ca/json/json_stream.h"
 
 namespace meshca {
 namespace {
@@ -42,7 +43,8 @@ class TreeBuilder final : public JsonEvents {
   }
   void OnNumber(absl::string_view text) override {
     JsonValue* const node = Add(JsonValue::Kind::kNumber);
-    if (node != nullptr && !absl::SimpleAtod(text, &node->number)) Fail("a number that cannot be read");
+    if (node == nullptr) return;
+    if (!absl::SimpleAtod(text, &node->number) || !std::isfinite(node->number)) Fail("a number that is too large");
   }
   void OnBool(bool value) override {
     if (JsonValue* const node = Add(JsonValue::Kind::kBool); node != nullptr) node->boolean = value;

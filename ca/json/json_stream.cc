@@ -1,4 +1,4 @@
-#include "ca/base/json_stream.h"
+#include "ca/json/json_stream.h"
 
 #include <boost/json/basic_parser_impl.hpp>
 #include <boost/json/src.hpp>
