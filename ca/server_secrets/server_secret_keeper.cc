@@ -4,18 +4,15 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "ca/base/log.h"
 #include "ca/base/status.h"
 #include "ca/base/utc_text.h"
 #include "ca/kubernetes/api_refusal.h"
-#include "ca/server_secrets/early_pods.h"
+#include "ca/kubernetes/secret_data.h"
 
 namespace meshca {
 namespace {
 
-// 500 pods of 16 KB.
-constexpr size_t kSecretAnswerBytesMax = 8 * 1024 * 1024;
 // A watch of which nothing came for longer is not followed (ListWatchOptions::silence, and some time to notice).
 constexpr absl::Duration kSecretFollowed = absl::Seconds(100);
 // Whoever may write the Secret could fill the log.
@@ -67,10 +64,10 @@ class ServerSecretKeeper::Sink final : public kubernetes::ObjectSink {
   void OnObject(const kubernetes::PickedFields& object) override {
     SeenSecret seen = ReadServerSecret(object);
     std::string digest = seen.content.Digest();
+    keeper_.early_pods_.OnThere(seen.created);
     MutexLock lock(keeper_.mutex_);
     there_ = true;
     keeper_.namespace_missing_ = false;
-    if (keeper_.created_ == absl::InfinitePast()) keeper_.created_ = seen.created;
     keeper_.seen_is_new_ |= digest != keeper_.seen_digest_;
     keeper_.ledger_.Seen(kThePlace, digest, keeper_.parts_.clock.SinceBoot());
     keeper_.seen_ = std::move(seen);
@@ -102,7 +99,13 @@ ServerSecretKeeper::ServerSecretKeeper(ServerSecretOptions options, Parts parts)
       since_(parts.clock.LikelyNow()),
       sink_(std::make_unique<Sink>(*this)),
       ledger_(options_.publication),
-      executor_(parts.clock) {
+      early_pods_({.secret = options_.secret,
+                   .labels = options_.pods,
+                   .every = options_.early_every,
+                   .call_timeout = options_.call_timeout},
+                  parts.server, parts.clock),
+      executor_(parts.clock),
+      writes_(parts.server, kubernetes::kSecretAnswerBytesMax, options_.call_timeout) {
   MutexLock lock(mutex_);
   ledger_.BeginPlaces();
   ledger_.AddPlace(kThePlace, parts_.clock.SinceBoot());
@@ -144,7 +147,7 @@ absl::Duration ServerSecretKeeper::Work() {
   }
   if (!judged.ok()) return SerialExecutor::kLook;
   if (MayWrite()) MakeAndWrite(authorities);
-  LookForEarlyPods();
+  early_pods_.Look();
   if (!MayWrite()) return SerialExecutor::kLook;
   MutexLock lock(mutex_);
   return std::clamp(ledger_.NextDue() - parts_.clock.SinceBoot(), absl::ZeroDuration(), SerialExecutor::kLook);
@@ -328,29 +331,14 @@ void ServerSecretKeeper::Write() {
   kubernetes::ApiCall call;
   {
     MutexLock lock(mutex_);
-    if (stopping_ || write_.has_value() || !leaf_.has_value()) return;
+    if (stopping_ || writing_ || !leaf_.has_value()) return;
     if (ledger_.TakeDue(parts_.clock.SinceBoot(), 1).empty()) return;
-    write_.emplace();
+    writing_ = true;
     call =
         CallToWriteServerSecret(options_.secret, seen_.has_value() ? seen_->type : "", leaf_->ContentWith(roots_pem_));
   }
-  Send(call, &ServerSecretKeeper::write_,
-       [this](const absl::StatusOr<std::string>& answer) { OnWritten(answer.status()); });
+  writes_.Send(call, [this](const absl::StatusOr<std::string>& answer) { OnWritten(answer.status()); });
   Wipe(call.body);
-}
-
-void ServerSecretKeeper::Send(const kubernetes::ApiCall& call, UnderWay ServerSecretKeeper::*under_way,
-                              kubernetes::ApiServer::Done done) {
-  const kubernetes::ApiServer::CallId id =
-      parts_.server.Send(call, kSecretAnswerBytesMax, options_.call_timeout, std::move(done));
-  bool ends = false;
-  {
-    MutexLock lock(mutex_);
-    if (!(this->*under_way).has_value()) return;  // it has ended by now
-    *(this->*under_way) = id;
-    ends = stopping_;
-  }
-  if (ends) parts_.server.Cancel(id);
 }
 
 void ServerSecretKeeper::OnWritten(const absl::Status& status) {
@@ -369,9 +357,8 @@ void ServerSecretKeeper::OnWritten(const absl::Status& status) {
       LogWarning("a server's certificate could not be published", {{"object", instance_}, {"error", fault}});
     }
   }
+  writing_ = false;
   executor_.Nudge();
-  write_.reset();
-  ended_.NotifyAll();
 }
 
 // The API server's own words are not shown where they may quote the key, so what they usually are is said here.
@@ -384,37 +371,6 @@ std::string ServerSecretKeeper::FaultOfWrite(const absl::Status& status) const {
     return absl::StrCat(status.message(), "; it is immutable: delete it, and it is made anew");
   }
   return std::string(status.message());
-}
-
-// No pod becomes one that was started too early: once there is none, nobody has to look again.
-void ServerSecretKeeper::LookForEarlyPods() {
-  absl::Time created;
-  {
-    MutexLock lock(mutex_);
-    const absl::Duration now = parts_.clock.SinceBoot();
-    if (stopping_ || look_.has_value() || options_.pods.empty() || now < look_at_) return;
-    if (created_ == absl::InfinitePast()) return;
-    created = created_;
-    look_at_ = now + options_.early_every;
-    look_.emplace();
-  }
-  Send(CallToListPods(options_.secret.namespace_name, options_.pods), &ServerSecretKeeper::look_,
-       [this, created](const absl::StatusOr<std::string>& list) { OnPods(list, created); });
-}
-
-void ServerSecretKeeper::OnPods(const absl::StatusOr<std::string>& list, absl::Time created) {
-  const absl::StatusOr<std::vector<std::string>> early = list.ok() ? StartedBefore(*list, created) : list.status();
-  MutexLock lock(mutex_);
-  if (early.ok()) {
-    if (!early->empty() && *early != early_) {
-      LogWarning("what was started before its Secret was there has to be restarted",
-                 {{"object", instance_}, {"pods_of", absl::StrJoin(*early, " ")}});
-    }
-    early_ = *early;
-    if (early_.empty()) look_at_ = absl::InfiniteDuration();
-  }
-  look_.reset();
-  ended_.NotifyAll();
 }
 
 absl::Duration ServerSecretKeeper::Unheard() const {
@@ -501,7 +457,7 @@ ServerSecretStatus ServerSecretKeeper::Status() const {
     status.as_of = parts_.clock.LikelyNow();
     status.serial = leaf_->leaf.serial_hex();
   }
-  status.early = early_;
+  status.early = early_pods_.Early();
   status.issued = issued_;
   status.written = written_;
   status.failed = failed_;
@@ -509,18 +465,17 @@ ServerSecretStatus ServerSecretKeeper::Status() const {
 }
 
 void ServerSecretKeeper::Shutdown() {
-  std::vector<kubernetes::ApiServer::CallId> under_way;
   {
     MutexLock lock(mutex_);
     stopping_ = true;
-    if (write_.has_value() && write_->has_value()) under_way.push_back(**write_);
-    if (look_.has_value() && look_->has_value()) under_way.push_back(**look_);
   }
-  for (const kubernetes::ApiServer::CallId call : under_way) parts_.server.Cancel(call);
+  writes_.Cancel();
   executor_.Shutdown();
   if (watch_ != nullptr) watch_->Stop();
+  early_pods_.Shutdown();
+  writes_.AwaitEnd();
   MutexLock lock(mutex_);
-  while (write_.has_value() || look_.has_value() || issuing_) ended_.Wait(mutex_);
+  while (issuing_) ended_.Wait(mutex_);
 }
 
 }  // namespace meshca

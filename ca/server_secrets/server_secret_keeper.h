@@ -22,7 +22,9 @@
 #include "ca/kubernetes/api_server.h"
 #include "ca/kubernetes/leadership.h"
 #include "ca/kubernetes/list_watch.h"
+#include "ca/kubernetes/open_calls.h"
 #include "ca/publishing/publication_ledger.h"
+#include "ca/server_secrets/early_pod_watch.h"
 #include "ca/server_secrets/server_secret.h"
 #include "ca/server_secrets/standing_leaf.h"
 #include "ca/subscribers/evidence_source.h"
@@ -57,7 +59,7 @@ struct ServerSecretStatus {
   absl::Time expires = absl::InfinitePast();      // the certificate that is to stand there; InfinitePast: there is none
   absl::Time renews = absl::InfinitePast();
   absl::Time as_of = absl::InfinitePast();  // the time now, as far as it is known
-  std::string serial;  // hex, of that certificate
+  std::string serial;                       // hex, of that certificate
   // What was started before the Secret was there and still runs, as `kubectl rollout restart` takes it.
   std::vector<std::string> early;
   // Since the start.
@@ -124,13 +126,6 @@ class ServerSecretKeeper final : public EvidenceSource {
   void IssueLater(const absl::Status& why);
   void Write();
   void OnWritten(const absl::Status& status);
-  void LookForEarlyPods();
-  void OnPods(const absl::StatusOr<std::string>& list, absl::Time created);
-
-  // A call that is under way; its id is there once it was sent.
-  using UnderWay = std::optional<std::optional<kubernetes::ApiServer::CallId>>;
-  // Sends `call`, which one of the two members stands for; `done` resets that, on the client's thread.
-  void Send(const kubernetes::ApiCall& call, UnderWay ServerSecretKeeper::*under_way, kubernetes::ApiServer::Done done);
 
   std::string FaultOfWrite(const absl::Status& status) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
@@ -150,7 +145,7 @@ class ServerSecretKeeper final : public EvidenceSource {
   const std::unique_ptr<Sink> sink_;
 
   mutable Mutex mutex_;
-  CondVar ended_;  // a write or an issuance has
+  CondVar ended_;  // an issuance has
   PublicationLedger ledger_ ABSL_GUARDED_BY(mutex_);
   bool listed_ ABSL_GUARDED_BY(mutex_) = false;
   std::optional<SeenSecret> seen_ ABSL_GUARDED_BY(mutex_);  // as the watch told last
@@ -165,12 +160,7 @@ class ServerSecretKeeper final : public EvidenceSource {
   bool issuing_ ABSL_GUARDED_BY(mutex_) = false;              // in the pipeline, or on its way from there
   std::string issue_fault_ ABSL_GUARDED_BY(mutex_);
   std::string judge_fault_ ABSL_GUARDED_BY(mutex_);  // of the last round
-  UnderWay write_ ABSL_GUARDED_BY(mutex_);
-  UnderWay look_ ABSL_GUARDED_BY(mutex_);  // for early pods
-  // The Secret is there since then, though somebody may have deleted it since; InfinitePast: it is not known.
-  absl::Time created_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
-  std::vector<std::string> early_ ABSL_GUARDED_BY(mutex_);
-  absl::Duration look_at_ ABSL_GUARDED_BY(mutex_) = absl::ZeroDuration();  // since boot: for early pods
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t issued_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t written_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t failed_ ABSL_GUARDED_BY(mutex_) = 0;
@@ -183,7 +173,9 @@ class ServerSecretKeeper final : public EvidenceSource {
   int issue_failures_ = 0;                              // in a row
   absl::Duration warned_at_ = -absl::InfiniteDuration();
 
+  EarlyPodWatch early_pods_;
   SerialExecutor executor_;
+  kubernetes::OpenCalls writes_;
   std::unique_ptr<kubernetes::ListWatch> watch_;  // made by Start
 };
 
