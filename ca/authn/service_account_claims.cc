@@ -6,11 +6,11 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "ca/base/status.h"
+#include "ca/identity/object_name.h"
 
 namespace meshca {
 namespace {
 
-constexpr size_t kNameBytesMax = 253;  // of a DNS subdomain, as which Kubernetes names most things
 constexpr size_t kUidBytesMax = 128;
 
 absl::Status Malformed(absl::string_view claim, absl::string_view fault) {
@@ -27,13 +27,6 @@ absl::Status BoundElsewhere(absl::string_view to) {
                     "TOKEN_BOUND_ELSEWHERE");
 }
 
-// Lower case, digits, '-' and '.'. No colon: "a:b" and "c" would be the same username as "a" and "b:c".
-bool IsName(absl::string_view text) {
-  return !text.empty() && text.size() <= kNameBytesMax && std::all_of(text.begin(), text.end(), [](char c) {
-    return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '-' || c == '.';
-  });
-}
-
 // No blank: the uids stand in the origin of a right, with blanks between.
 bool IsUid(absl::string_view text) {
   return !text.empty() && text.size() <= kUidBytesMax &&
@@ -44,7 +37,8 @@ bool IsUid(absl::string_view text) {
 absl::Status ReadReference(const JsonValue& part, absl::string_view claim, std::string& name, std::string& uid) {
   name = std::string(part.FindText("name"));
   uid = std::string(part.FindText("uid"));
-  if (!IsName(name)) return Malformed(absl::StrCat(claim, ".name"), "is missing or no name that Kubernetes gives");
+  if (!IsObjectName(name))
+    return Malformed(absl::StrCat(claim, ".name"), "is missing or no name that Kubernetes gives");
   if (!IsUid(uid)) return Malformed(absl::StrCat(claim, ".uid"), "is missing or no uid");
   return absl::OkStatus();
 }
@@ -61,7 +55,7 @@ absl::StatusOr<ServiceAccountClaims> ReadServiceAccountClaims(const Jwt& token) 
   ServiceAccountClaims claims;
   claims.issuer = std::string(token.issuer());
   claims.account.namespace_name = std::string(claim->FindText("namespace"));
-  if (!IsName(claims.account.namespace_name)) {
+  if (!IsNamespaceName(claims.account.namespace_name)) {
     return Malformed(".namespace", "is missing or no name that Kubernetes gives");
   }
   const JsonValue* const account = claim->Find("serviceaccount");
@@ -72,7 +66,7 @@ absl::StatusOr<ServiceAccountClaims> ReadServiceAccountClaims(const Jwt& token) 
   }
   if (const JsonValue* const node = claim->Find("node"); node != nullptr) {
     claims.node = std::string(node->FindText("name"));
-    if (!IsName(claims.node)) return Malformed(".node.name", "is missing or no name that Kubernetes gives");
+    if (!IsObjectName(claims.node)) return Malformed(".node.name", "is missing or no name that Kubernetes gives");
   }
   if (claim->Find("secret") != nullptr) return BoundElsewhere("a Secret");
   if (claim->Find("node") != nullptr && !claims.IsBoundToPod()) return BoundElsewhere("a node and no pod");

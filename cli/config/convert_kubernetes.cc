@@ -6,11 +6,11 @@
 #include <string>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "ca/base/status.h"
+#include "ca/identity/object_name.h"
 #include "ca/pod_certificates/pod_certificate_terms.h"
 #include "ca/spiffe/trust_domain.h"
 #include "cli/config/convert.h"
@@ -19,14 +19,6 @@
 
 namespace meshca::config {
 namespace {
-
-// RFC 1123, as Kubernetes has it of names; their length it looks at itself.
-bool IsKubernetesName(absl::string_view name) {
-  return !name.empty() && std::all_of(name.begin(), name.end(), [](char character) {
-    return absl::ascii_islower(static_cast<unsigned char>(character)) ||
-           absl::ascii_isdigit(static_cast<unsigned char>(character)) || character == '-' || character == '.';
-  });
-}
 
 absl::StatusOr<ServiceAccountTemplate> ToAccountTemplate(const v1::Config& config) {
   MESHCA_ASSIGN_OR_RETURN(const TrustDomain trust_domain, TrustDomain::Parse(config.trust_domain()));
@@ -73,7 +65,7 @@ absl::StatusOr<ServiceAccountOptions> ToServiceAccounts(const v1::Config& config
   for (const std::string& text : accounts) {
     if (is_nobody) break;
     const std::vector<std::string> names = absl::StrSplit(text, '/');
-    if (names.size() != 2 || !std::all_of(names.begin(), names.end(), IsKubernetesName)) {
+    if (names.size() != 2 || !IsNamespaceName(names[0]) || !IsObjectName(names[1])) {
       return absl::InvalidArgumentError(absl::StrCat(
           "kubernetes.trusted_node_accounts: expects NAMESPACE/ACCOUNT, such as istio-system/ztunnel, not \"", text,
           "\""));
@@ -132,11 +124,7 @@ kubernetes::LeasePlace ToLeasePlace(const v1::Config& config) {
 }
 
 absl::Status CheckNamespace(absl::string_view name) {
-  constexpr size_t kNamespaceBytesMax = 63;  // RFC 1123's label
-  const bool is_label = !absl::StartsWith(name, "-") && !absl::EndsWith(name, "-") && !absl::StrContains(name, '.');
-  if (IsKubernetesName(name) && name.size() <= kNamespaceBytesMax && is_label) {
-    return absl::OkStatus();
-  }
+  if (IsNamespaceName(name)) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("\"", name, "\" is no name of a namespace, such as kube-system"));
 }
 

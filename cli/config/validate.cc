@@ -8,16 +8,15 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "ca/authn/claim_template.h"
 #include "ca/authn/fetch_url.h"
 #include "ca/base/status.h"
 #include "ca/base/typed_address.h"
+#include "ca/identity/object_name.h"
 #include "ca/spiffe/trust_domain.h"
 #include "ca/x509/dns_name.h"
 #include "cli/config/convert.h"
@@ -136,31 +135,16 @@ void CheckTrustBundleName(const v1::RootsTrustBundle& bundle, Rules& rules) {
                            bundle.signer_name(), " has to"));
 }
 
-// RFC 1123, as Kubernetes has it of names: a label of at most 63 characters, or several with dots between, at most 253
-// in all.
-bool IsObjectName(absl::string_view name, bool with_dots) {
-  if (name.size() > (with_dots ? 253 : 63) || (!with_dots && absl::StrContains(name, "."))) return false;
-  for (const absl::string_view label : absl::StrSplit(name, '.')) {
-    const auto fits = [](char c) {
-      return absl::ascii_islower(static_cast<unsigned char>(c)) || absl::ascii_isdigit(static_cast<unsigned char>(c)) ||
-             c == '-';
-    };
-    if (label.empty() || !std::all_of(label.begin(), label.end(), fits)) return false;
-    if (label.front() == '-' || label.back() == '-') return false;
-  }
-  return true;
-}
-
 void CheckServerSecret(const v1::ServerSecret& secret, const std::string& path, Rules& rules) {
-  const auto check_name = [&](const std::string& key, const std::string& name, bool with_dots,
+  const auto check_name = [&](const std::string& key, const std::string& name, bool (*is_name)(absl::string_view),
                               absl::string_view example) {
-    if (IsObjectName(name, with_dots)) return;
+    if (is_name(name)) return;
     rules.Fault(absl::StrCat(path, ".", key),
                 absl::StrCat("expects a name of Kubernetes such as ", example, ", not \"", name, "\""));
   };
-  check_name("namespace", secret.namespace_(), false, "istio-system");
-  check_name("name", secret.name(), true, "istiod-tls");
-  check_name("service_account", secret.service_account(), true, "istiod");
+  check_name("namespace", secret.namespace_(), IsNamespaceName, "istio-system");
+  check_name("name", secret.name(), IsObjectName, "istiod-tls");
+  check_name("service_account", secret.service_account(), IsObjectName, "istiod");
   const std::string dns_names = path + ".dns_names";
   if (secret.dns_names().empty()) {
     rules.Fault(dns_names, "is empty; name what clients call the server, such as istiod.istio-system.svc");
