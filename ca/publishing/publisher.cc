@@ -141,6 +141,11 @@ void Publisher::Start() {
   }
   executor_.AddDuty([this] { return Work(); });
   if (leadership_ != nullptr) leadership_->AddListener([this] { executor_.Nudge(); });
+  on_return_.emplace(server_.reachability(), [this] {
+    MutexLock lock(mutex_);
+    ledger_.ServerReturned(clock_.SinceBoot());
+    executor_.Nudge();
+  });
   FollowObjects(0);
   if (options_.namespaces.has_value()) {
     namespaces_watch_ =
@@ -254,6 +259,7 @@ void Publisher::OnWritten(const std::string& place, const absl::Status& status) 
       Warn(place, status, now);
       TellEvent(place, "RootsNotPublished", absl::StrCat("the roots could not be published here: ", status.message()));
     }
+    if (kubernetes::IsWithoutAnswer(status)) ledger_.AwaitReturn(place, now);
   }
   executor_.Nudge();
   writes_.erase(place);
@@ -385,6 +391,7 @@ void Publisher::Shutdown() {
     }
   }
   for (const kubernetes::ApiServer::CallId call : under_way) server_.Cancel(call);
+  on_return_.reset();
   // Before the watch: it begins new ones.
   executor_.Shutdown();
   if (const std::shared_ptr<kubernetes::ListWatch> watch = objects_watch(); watch != nullptr) watch->Stop();

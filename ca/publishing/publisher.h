@@ -19,6 +19,7 @@
 #include "ca/kubernetes/leadership.h"
 #include "ca/kubernetes/list_watch.h"
 #include "ca/kubernetes/object_event.h"
+#include "ca/kubernetes/reachability.h"
 #include "ca/publishing/namespace_choice.h"
 #include "ca/publishing/publication_ledger.h"
 #include "ca/publishing/published_kind.h"
@@ -126,6 +127,7 @@ class Publisher final : public EvidenceSource {
 
   absl::Duration look_again_ = absl::InfiniteDuration();  // the executor's; since boot
   SerialExecutor executor_;
+  std::optional<kubernetes::ReturnListener> on_return_;
   std::unique_ptr<kubernetes::ListWatch> namespaces_watch_;  // made by Start
 };
 

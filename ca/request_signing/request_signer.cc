@@ -70,6 +70,10 @@ RequestSigner::~RequestSigner() { Shutdown(); }
 void RequestSigner::Start() {
   executor_.AddDuty([this] { return Work(); });
   if (parts_.leadership != nullptr) parts_.leadership->AddListener([this] { executor_.Nudge(); });
+  on_return_.emplace(parts_.server.reachability(), [this] {
+    pending_.ServerReturned();
+    executor_.Nudge();
+  });
   watch_.Start();
   executor_.Start();
 }
@@ -252,6 +256,7 @@ RequestSignerStatus RequestSigner::Status() const {
 
 void RequestSigner::Shutdown() {
   calls_.Cancel();
+  on_return_.reset();
   // Before the watch: it begins new ones.
   executor_.Shutdown();
   watch_.Stop();

@@ -116,6 +116,11 @@ void ServerSecretKeeper::Start() {
   watch_ = std::make_unique<kubernetes::ListWatch>(ToFollowSecret(options_.secret), parts_.server, *sink_, parts_.clock,
                                                    parts_.entropy);
   if (parts_.leadership != nullptr) parts_.leadership->AddListener([this] { executor_.Nudge(); });
+  on_return_.emplace(parts_.server.reachability(), [this] {
+    MutexLock lock(mutex_);
+    ledger_.ServerReturned(parts_.clock.SinceBoot());
+    executor_.Nudge();
+  });
   executor_.Start();
 }
 
@@ -368,6 +373,7 @@ void ServerSecretKeeper::OnWritten(const absl::Status& status) {
     if (ledger_.Failed(kThePlace, fault, wait, 1, now) && !stopping_) {
       LogWarning("a server's certificate could not be published", {{"object", instance_}, {"error", fault}});
     }
+    if (kubernetes::IsWithoutAnswer(status)) ledger_.AwaitReturn(kThePlace, now);
   }
   executor_.Nudge();
   write_.reset();
@@ -516,6 +522,7 @@ void ServerSecretKeeper::Shutdown() {
     if (look_.has_value() && look_->has_value()) under_way.push_back(**look_);
   }
   for (const kubernetes::ApiServer::CallId call : under_way) parts_.server.Cancel(call);
+  on_return_.reset();
   executor_.Shutdown();
   if (watch_ != nullptr) watch_->Stop();
   MutexLock lock(mutex_);

@@ -22,6 +22,7 @@
 #include "ca/kubernetes/api_server.h"
 #include "ca/kubernetes/leadership.h"
 #include "ca/kubernetes/list_watch.h"
+#include "ca/kubernetes/reachability.h"
 #include "ca/publishing/publication_ledger.h"
 #include "ca/server_secrets/server_secret.h"
 #include "ca/server_secrets/standing_leaf.h"
@@ -183,6 +184,7 @@ class ServerSecretKeeper final : public EvidenceSource {
   absl::Duration warned_at_ = -absl::InfiniteDuration();
 
   SerialExecutor executor_;
+  std::optional<kubernetes::ReturnListener> on_return_;
   std::unique_ptr<kubernetes::ListWatch> watch_;  // made by Start
 };
 

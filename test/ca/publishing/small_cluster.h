@@ -35,7 +35,9 @@ class SmallCluster {
     server_.reset();
   }
 
-  std::unique_ptr<kubernetes::ApiServer> Connect() { return kubernetes::ConnectTo(*server_); }
+  std::unique_ptr<kubernetes::ApiServer> Connect(const kubernetes::OutageTerms& outage = kubernetes::WithoutProbes()) {
+    return kubernetes::ConnectTo(*server_, "", outage);
+  }
 
   void AddNamespace(const std::string& name, const std::string& phase = "Active") {
     Set("namespaces", name,
@@ -76,6 +78,11 @@ class SmallCluster {
     MutexLock lock(mutex_);
     broken_ = broken;
     changed_.NotifyAll();
+  }
+  // Every request from now on ends without an answer, and so do the watches.
+  void GoAway(bool away) {
+    away_ = away;
+    Break(away);
   }
   void HoldLists(bool hold) {
     MutexLock lock(mutex_);
@@ -140,6 +147,11 @@ class SmallCluster {
                                    : absl::StrContains(target, "/secrets") ? "secrets"
                                    : absl::StrContains(target, "/pods")    ? "pods"
                                                                            : "namespaces";
+      if (away_) return;
+      if (absl::StrContains(target, "/readyz")) {
+        peer.Send(kubernetes::HttpAnswer(200, "ok"));
+        continue;
+      }
       // Of the core group it serves v1 alone.
       if (!absl::StrContains(target, "/api/v1/") || broken_) {
         ++not_served_;
@@ -205,6 +217,7 @@ class SmallCluster {
 
   std::atomic<int> not_served_ = 0;
   std::atomic<bool> broken_ = false;
+  std::atomic<bool> away_ = false;
   Mutex mutex_;
   CondVar changed_;
   std::map<std::string, Kind> kinds_ = {{"configmaps", {}}, {"namespaces", {}}, {"pods", {}}, {"secrets", {}}};
