@@ -1,6 +1,7 @@
 #include "ca/kubernetes/outage.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace meshca::kubernetes {
 
@@ -20,11 +21,13 @@ bool Outage::Answered(absl::Duration now) {
     state_ = State::kWell;
     return false;
   }
-  if (!answering_since_.has_value()) answering_since_ = now;
-  if (now - *answering_since_ < hold_) {
+  if (now - back_at_ < returns_apart_) {
+    too_soon_ = true;
     next_probe_ = now + terms_.probe_every;
     return false;
   }
+  returns_apart_ = std::exchange(too_soon_, false) ? std::min(2 * returns_apart_, terms_.returns_apart_last)
+                                                   : terms_.returns_apart_first;
   state_ = State::kWell;
   back_at_ = now;
   return true;
@@ -33,11 +36,7 @@ bool Outage::Answered(absl::Duration now) {
 void Outage::ProbeFailed(absl::Duration now) {
   if (state_ == State::kWell) return;  // somebody was answered meanwhile
   next_probe_ = now + terms_.probe_every;
-  answering_since_.reset();
-  if (state_ == State::kAway) return;
   state_ = State::kAway;
-  const bool flaps = now - back_at_ < terms_.steady;
-  hold_ = flaps ? std::clamp(2 * hold_, terms_.hold_first, terms_.hold_last) : absl::ZeroDuration();
 }
 
 }  // namespace meshca::kubernetes

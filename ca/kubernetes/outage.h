@@ -6,8 +6,6 @@
 #ifndef MESHCA_CA_KUBERNETES_OUTAGE_H_
 #define MESHCA_CA_KUBERNETES_OUTAGE_H_
 
-#include <optional>
-
 #include "absl/time/time.h"
 
 namespace meshca::kubernetes {
@@ -16,17 +14,16 @@ struct OutageTerms {
   // Between two attempts to reach it: a call of anybody's counts as one. InfiniteDuration: no probe is ever made, so
   // that it is never known to be away.
   absl::Duration probe_every = absl::Seconds(1);
-  // One that goes away sooner than this after it was back flaps. From then on it is back only when it has answered for
-  // `hold_first` without a failed probe, the next time for twice as long, up to `hold_last`.
-  absl::Duration steady = absl::Minutes(1);
-  absl::Duration hold_first = absl::Seconds(5);
-  absl::Duration hold_last = absl::Seconds(30);
+  // It counts as back no sooner than this after it was back the last time, twice as long each time that this had to be
+  // waited for, up to the last: one that answers and dies again, over and over, must not be asked by all each time.
+  absl::Duration returns_apart_first = absl::Seconds(10);
+  absl::Duration returns_apart_last = absl::Seconds(30);
 };
 
 // Times are since boot, and do not go back. A value with one owner: no lock, no clock, no call.
 class Outage {
  public:
-  explicit Outage(OutageTerms terms) : terms_(terms) {}
+  explicit Outage(OutageTerms terms) : terms_(terms), returns_apart_(terms.returns_apart_first) {}
 
   // A call that was begun at `begun` has ended without an answer of the API server's own (IsWithoutAnswer).
   void Unanswered(absl::Duration begun, absl::Duration now);
@@ -45,9 +42,9 @@ class Outage {
   const OutageTerms terms_;
   State state_ = State::kWell;
   absl::Duration next_probe_;
-  absl::Duration hold_;                            // how long it has to answer before it counts as back
-  std::optional<absl::Duration> answering_since_;  // while it is away
   absl::Duration back_at_ = -absl::InfiniteDuration();
+  absl::Duration returns_apart_;  // from back_at_ on
+  bool too_soon_ = false;         // it has answered, and does not count as back for returns_apart_ alone
 };
 
 }  // namespace meshca::kubernetes

@@ -57,34 +57,39 @@ TEST_F(OutageTest, OthersAttemptsCountAsProbesOnceItIsAway) {
   EXPECT_EQ(outage.NextProbe(), At(1.8)) << "that one hung, and tells of a time that is past";
 }
 
-// Answers once a second from `from` on; when it counts as back.
-double BackAt(Outage& outage, double from) {
-  for (double second = from; second < from + 100; ++second) {
-    if (outage.Answered(At(second))) return second - from;
+// It goes away at `now`, and answers after `away` seconds, again and again. How long it takes from then until it counts
+// as back.
+double DelayOfReturn(Outage& outage, double now, double away) {
+  outage.Unanswered(At(now), At(now));
+  outage.ProbeFailed(At(now));
+  for (double delay = 0; delay < 100; ++delay) {
+    if (outage.Answered(At(now + away + delay))) return delay;
+    EXPECT_EQ(outage.NextProbe(), At(now + away + delay + 1)) << "it is looked after meanwhile";
   }
   return -1;
 }
 
-TEST_F(OutageTest, OneThatFlapsHasToAnswerForLongerAndLonger) {
+TEST_F(OutageTest, OneThatFlapsIsBackMoreAndMoreSeldom) {
   double now = 0;
-  for (const double held : {0, 5, 10, 20, 30, 30}) {
-    GoAway(At(now));
-    EXPECT_EQ(BackAt(outage, now + 1), held);
-    now += 1 + held + 10;
+  for (const double delay : {0, 8, 18, 28, 28}) {
+    EXPECT_EQ(DelayOfReturn(outage, now, 1), delay);
+    now += 1 + delay + 1;
   }
-  now += 60;
-  GoAway(At(now));
-  EXPECT_EQ(BackAt(outage, now + 1), 0) << "it was steady for a minute";
+  EXPECT_EQ(DelayOfReturn(outage, now + 29, 1), 0) << "in its own time, and forgiven";
+  EXPECT_EQ(DelayOfReturn(outage, now + 31, 1), 8);
 }
 
-TEST_F(OutageTest, OneThatFlapsIsProbedWhileItHasToAnswer) {
-  GoAway(At(0));
-  EXPECT_TRUE(outage.Answered(At(1)));
+TEST_F(OutageTest, OneThatWasAwayForAWhileIsBackAtOnceHoweverShortItWasThere) {
+  for (double now = 0; now < 200; now += 21) EXPECT_EQ(DelayOfReturn(outage, now, 20), 0);
+}
+
+TEST_F(OutageTest, OneThatAnswersTooSoonAndNotAnyMoreIsNotBackByTimeAlone) {
+  EXPECT_EQ(DelayOfReturn(outage, 0, 1), 0);
   GoAway(At(2));
   EXPECT_FALSE(outage.Answered(At(3)));
-  EXPECT_EQ(outage.NextProbe(), At(4));
-  outage.ProbeFailed(At(4));
-  EXPECT_EQ(BackAt(outage, 5), 5) << "counted anew";
+  outage.ProbeFailed(At(20));
+  EXPECT_TRUE(outage.away());
+  EXPECT_TRUE(outage.Answered(At(21)));
 }
 
 }  // namespace

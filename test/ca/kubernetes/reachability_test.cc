@@ -22,7 +22,7 @@ namespace {
 OutageTerms QuickTerms() {
   OutageTerms terms;
   terms.probe_every = absl::Milliseconds(5);
-  terms.steady = absl::ZeroDuration();
+  terms.returns_apart_first = terms.returns_apart_last = absl::ZeroDuration();
   return terms;
 }
 
