@@ -27,6 +27,11 @@ void Reachability::NoteUnanswered(absl::Duration begun) {
   changed_.NotifyAll();
 }
 
+bool Reachability::away() const {
+  MutexLock lock(mutex_);
+  return outage_.away();
+}
+
 uint64_t Reachability::Add(std::function<void()> on_return) {
   MutexLock lock(mutex_);
   listeners_.emplace(++added_, std::move(on_return));

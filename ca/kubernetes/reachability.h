@@ -37,6 +37,10 @@ class Reachability {
   // and that got no answer (IsWithoutAnswer), tries again.
   uint64_t returns() const { return returns_; }
 
+  // Whether a probe has failed, and it is not back yet. Whoever has much to send leaves it until then: a return
+  // follows, though after an hour or a day. False where nobody listens.
+  bool away() const;
+
   // No probe is made and nobody told any more when it returns. What `probe` waits for has been ended before.
   // Idempotent; not by a listener.
   void Stop();
@@ -53,7 +57,7 @@ class Reachability {
   const std::function<bool()> probe_;
   std::atomic<uint64_t> returns_ = 0;
 
-  Mutex mutex_;
+  mutable Mutex mutex_;
   CondVar changed_;
   Outage outage_ ABSL_GUARDED_BY(mutex_);
   uint64_t told_ ABSL_GUARDED_BY(mutex_) = 0;  // of returns_, that the listeners know

@@ -176,7 +176,8 @@ absl::Duration Publisher::Work() {
 
 // Begins the writes that are due.
 absl::Duration Publisher::Write() {
-  if (!MayWrite() || objects_watch_.unserved()) return SerialExecutor::kLook;
+  // Thousands of attempts would tell no more than the probes and the watches do.
+  if (!MayWrite() || objects_watch_.unserved() || server_.reachability().away()) return SerialExecutor::kLook;
   std::vector<std::string> due;
   std::string content;
   absl::Duration next;

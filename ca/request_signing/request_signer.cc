@@ -82,7 +82,8 @@ void RequestSigner::Start() {
 absl::Duration RequestSigner::Work() {
   watch_.Look();
   if (pending_.TakeOverflow()) watch_.ListAgain();
-  const bool open = options_.gate == nullptr || options_.gate().ok();
+  const bool away = parts_.server.reachability().away();  // what is signed now could not be handed out
+  const bool open = !away && (options_.gate == nullptr || options_.gate().ok());
   if (!open || !MayWrite() || watch_.unserved()) return SerialExecutor::kLook;
   for (const std::string& uid : pending_.TakeDue()) Begin(uid);
   return std::min(SerialExecutor::kLook, pending_.UntilDue());

@@ -46,10 +46,12 @@ TEST_F(ReachabilityTest, ListenersAreToldOnceOfEachReturn) {
     const int before = probes.count();
     reachability.NoteUnanswered(SystemClock().SinceBoot());
     ASSERT_TRUE(probes.Await(before + 3)) << "it goes on";
+    EXPECT_TRUE(reachability.away());
     EXPECT_EQ(told.count(), 2 * (returns - 1));
     answers = true;
     ASSERT_TRUE(told.Await(2 * returns));
     EXPECT_EQ(reachability.returns(), static_cast<uint64_t>(returns));
+    EXPECT_FALSE(reachability.away());
   }
 }
 

@@ -147,13 +147,17 @@ TEST_F(PublisherTest, WritesAsSoonAsAnApiServerThatWasAwayIsBack) {
   ASSERT_TRUE(AwaitShown(2, 1));
   cluster.GoAway(true);
   publisher->SetRoots(2, "two");
-  // Until the pauses have become long. From here on this clock stands still.
+  // Until the pauses have become long, or it is known to be away. From here on this clock stands still.
   ASSERT_TRUE(Await([this](const auto&) {
     clock.Advance(absl::Seconds(1));
-    return publisher->Status().failed >= 2 * 8;
+    return server->reachability().away();
   }));
+  publisher->SetRoots(3, "three");
+  const int after = cluster.asked_in_vain();
+  ASSERT_TRUE(Await([&](const auto&) { return cluster.asked_in_vain() > after + 3; })) << "the probes";
+  EXPECT_EQ(publisher->List().front().rejected, "") << "while it is known to be away no write is tried";
   cluster.GoAway(false);
-  ASSERT_TRUE(cluster.Await(Shows({{"web", "two"}, {"db", "two"}})));
+  ASSERT_TRUE(cluster.Await(Shows({{"web", "three"}, {"db", "three"}})));
 }
 
 TEST_F(PublisherTest, BeforeAllIsListedOneRecordStandsForThemAllAndNothingIsWritten) {

@@ -99,7 +99,8 @@ class SmallCluster {
     }
     return true;
   }
-  int not_served() const { return not_served_; }  // requests for what it does not serve
+  int not_served() const { return not_served_; }        // requests for what it does not serve
+  int asked_in_vain() const { return asked_in_vain_; }  // requests while it was away
   int applies() {
     MutexLock lock(mutex_);
     return applies_;
@@ -147,7 +148,10 @@ class SmallCluster {
                                    : absl::StrContains(target, "/secrets") ? "secrets"
                                    : absl::StrContains(target, "/pods")    ? "pods"
                                                                            : "namespaces";
-      if (away_) return;
+      if (away_) {
+        ++asked_in_vain_;
+        return;
+      }
       if (absl::StrContains(target, "/readyz")) {
         peer.Send(kubernetes::HttpAnswer(200, "ok"));
         continue;
@@ -216,6 +220,7 @@ class SmallCluster {
   }
 
   std::atomic<int> not_served_ = 0;
+  std::atomic<int> asked_in_vain_ = 0;
   std::atomic<bool> broken_ = false;
   std::atomic<bool> away_ = false;
   Mutex mutex_;
