@@ -139,6 +139,18 @@ std::optional<ApiRefusal> RefusalOf(const absl::Status& status) {
   return refusal;
 }
 
+bool IsWithoutAnswer(const absl::Status& status) {
+  const std::optional<ApiRefusal> refusal = RefusalOf(status);
+  if (!refusal.has_value()) return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
+  const bool by_gateway = refusal->http_status >= 502 && refusal->http_status <= 504;
+  return by_gateway && refusal->reason.empty() && refusal->retry_after == absl::ZeroDuration();
+}
+
+bool IsProperRefusal(const absl::Status& status) {
+  const std::optional<ApiRefusal> refusal = RefusalOf(status);
+  return refusal.has_value() && !refusal->reason.empty() && refusal->http_status < 500 && refusal->http_status != 429;
+}
+
 bool IsMissingRight(const absl::Status& status) {
   if (!absl::IsPermissionDenied(status)) return false;
   const std::optional<ApiRefusal> refusal = RefusalOf(status);

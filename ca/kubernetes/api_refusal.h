@@ -28,6 +28,15 @@ struct ApiRefusal {
 // The refusal behind the error of a call; nullopt: no answer came, or one that was no refusal.
 std::optional<ApiRefusal> RefusalOf(const absl::Status& status);
 
+// Whether the error of a call says that the API server itself gave no answer: it cannot be reached, broke off, took too
+// long, or something before it answered 502, 503 or 504 in its place. What has failed by that is worth another attempt
+// as soon as the API server is back; a refusal, or a wait that was asked for by Retry-After, is not.
+bool IsWithoutAnswer(const absl::Status& status);
+
+// Whether the error of a call is an answer of an API server that is there and works: a refusal in its own words, but
+// for 5xx and 429, by which one that is starting or has too much to do asks for patience.
+bool IsProperRefusal(const absl::Status& status);
+
 // Is it a right that is missing?
 bool IsMissingRight(const absl::Status& status);
 

@@ -8,6 +8,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "ca/base/clock.h"
 #include "ca/base/mutex.h"
 #include "ca/base/status.h"
 #include "ca/kubernetes/api_refusal.h"
@@ -19,6 +20,11 @@ namespace {
 constexpr size_t kRefusalBytesMax = 64 * 1024;
 // A service address behind which nobody is swallows the first packet; more than this would hold up a retry.
 constexpr absl::Duration kConnectTimeout = absl::Seconds(5);
+
+// Every user may ask for it (ClusterRole system:public-info-viewer), and one that is still starting says so here.
+constexpr char kProbePath[] = "/readyz";
+constexpr absl::Duration kProbeTimeout = absl::Seconds(3);
+constexpr size_t kProbeBytesMax = 64 * 1024;
 
 bool IsGood(int http_status) { return http_status / 100 == 2; }
 
@@ -81,7 +87,10 @@ absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Create(ApiServerOptions op
 }
 
 ApiServer::ApiServer(ApiServerOptions options, std::unique_ptr<http::Client> client)
-    : options_(std::move(options)), counter_(std::make_unique<Counter>()), client_(std::move(client)) {}
+    : options_(std::move(options)),
+      counter_(std::make_unique<Counter>()),
+      reachability_(options_.outage, [this] { return Probe(); }),
+      client_(std::move(client)) {}
 
 ApiServer::~ApiServer() { Stop(); }
 
@@ -116,6 +125,30 @@ absl::Status ApiServer::Ended(const ApiCall& call, const absl::Status& status) c
   return Annotate(status, absl::StrCat("API server ", options_.url.Origin(), ": ", call.Text()));
 }
 
+void ApiServer::NoteEnd(absl::Duration begun, const absl::Status& status) {
+  if (status.ok() || IsProperRefusal(status)) {
+    reachability_.NoteAnswered();
+  } else if (IsWithoutAnswer(status)) {
+    reachability_.NoteUnanswered(begun);
+  }
+}
+
+// On Reachability's thread.
+bool ApiServer::Probe() {
+  ApiCall call;
+  call.verb = "get";
+  call.path = kProbePath;
+  call.accept = "*/*";
+  absl::StatusOr<http::ClientRequest> request = RequestOf(call);
+  if (!request.ok()) return false;
+  http::CallOptions options;
+  options.timeout = options.connect_timeout = kProbeTimeout;
+  options.body_bytes_max = kProbeBytesMax;
+  const absl::StatusOr<http::Response> response = client_->Fetch(*std::move(request), options);
+  if (!response.ok()) return false;
+  return IsGood(response->status) || IsProperRefusal(Refused(call, *response, response->body));
+}
+
 ApiServer::CallId ApiServer::Send(const ApiCall& call, size_t bytes_max, absl::Duration timeout, Done done) {
   counter_->Begin(call);
   absl::StatusOr<http::ClientRequest> request = RequestOf(call);
@@ -130,11 +163,12 @@ ApiServer::CallId ApiServer::Send(const ApiCall& call, size_t bytes_max, absl::D
   options.connect_timeout = std::min(timeout, kConnectTimeout);
   options.body_bytes_max = std::max(bytes_max, kRefusalBytesMax);
   return client_->Send(*std::move(request), options,
-                       [this, bytes_max, call = std::move(named),
+                       [this, bytes_max, begun = SystemClock().SinceBoot(), call = std::move(named),
                         done = std::move(done)](absl::StatusOr<http::Response> response) mutable {
                          absl::Status status = WithoutBlame(response.status());
                          if (status.ok() && !IsGood(response->status))
                            status = Refused(call, *response, response->body);
+                         NoteEnd(begun, status);
                          if (status.ok() && response->body.size() > bytes_max) {
                            status =
                                absl::UnavailableError(absl::StrCat("its answer has more than ", bytes_max, " bytes"));
@@ -172,6 +206,7 @@ ApiServer::CallId ApiServer::Stream(const ApiCall& call, const http::CallOptions
   }
   struct State {
     ApiCall call;
+    absl::Duration begun;
     Streamed streamed;
     http::Response head;
     std::string refusal;    // the beginning of the body of an answer other than 2xx
@@ -180,11 +215,14 @@ ApiServer::CallId ApiServer::Stream(const ApiCall& call, const http::CallOptions
   auto state = std::make_shared<State>();
   state->call = call;
   state->call.body.clear();
+  state->begun = SystemClock().SinceBoot();
   state->streamed = std::move(streamed);
   http::StreamHandler handler;
-  handler.on_head = [state](const http::Response& head) {
+  handler.on_head = [this, state](const http::Response& head) {
     state->head = head;
-    if (IsGood(head.status) && state->streamed.on_begin != nullptr) state->streamed.on_begin();
+    if (!IsGood(head.status)) return;
+    NoteEnd(state->begun, absl::OkStatus());  // it may take hours until it ends
+    if (state->streamed.on_begin != nullptr) state->streamed.on_begin();
   };
   handler.on_piece = [state](absl::string_view piece) {
     if (IsGood(state->head.status)) return state->by_piece = state->streamed.on_piece(piece);
@@ -197,13 +235,17 @@ ApiServer::CallId ApiServer::Stream(const ApiCall& call, const http::CallOptions
     if (state->head.status != 0 && !IsGood(state->head.status) && !absl::IsCancelled(status)) {
       end = Refused(state->call, state->head, state->refusal);
     }
+    if (!end.ok() && state->by_piece.ok()) NoteEnd(state->begun, end);
     std::move(state->streamed.on_end)(Ended(state->call, end));
   };
   return client_->Stream(*std::move(request), options, std::move(handler));
 }
 
 void ApiServer::Cancel(CallId call) { client_->Cancel(call); }
-void ApiServer::Stop() { client_->Stop(); }
+void ApiServer::Stop() {
+  client_->Stop();  // ends the probe that is under way
+  reachability_.Stop();
+}
 std::vector<CallCount> ApiServer::CallCounts() const { return counter_->All(); }
 
 }  // namespace meshca::kubernetes

@@ -16,6 +16,7 @@
 #include "ca/http/http_client.h"
 #include "ca/kubernetes/api_call.h"
 #include "ca/kubernetes/api_server_options.h"
+#include "ca/kubernetes/reachability.h"
 
 namespace meshca::kubernetes {
 
@@ -45,7 +46,8 @@ class ApiServer {
   using CallId = http::Client::CallId;
   using Done = absl::AnyInvocable<void(absl::StatusOr<std::string>) &&>;
 
-  // Starts the client's thread; calls nobody. Unavailable: no descriptor is left for it.
+  // Starts the client's thread; calls nobody by itself, but for probes where it seems to be away. Unavailable: no
+  // descriptor is left for it.
   static absl::StatusOr<std::unique_ptr<ApiServer>> Create(ApiServerOptions options);
   ~ApiServer();  // Stop
 
@@ -73,7 +75,11 @@ class ApiServer {
   // Ends every call, Unavailable: when this returns, no callback runs any more. Idempotent; not on the client's thread.
   void Stop();
 
-  // By verb and resource, in their order.
+  // Knows how every call ended. Whoever tries again what failed listens to it: a pause between attempts is for an API
+  // server that stays away.
+  Reachability& reachability() { return reachability_; }
+
+  // By verb and resource, in their order; probes are none of them.
   std::vector<CallCount> CallCounts() const;
 
   const ApiServerOptions& options() const { return options_; }
@@ -86,9 +92,13 @@ class ApiServer {
   absl::Status Refused(const ApiCall& call, const http::Response& head, absl::string_view body) const;
   // The end of `call`: named, and counted.
   absl::Status Ended(const ApiCall& call, const absl::Status& status) const;
+  // What the end of a call that was begun at `begun` says of the API server. Ok: it has answered.
+  void NoteEnd(absl::Duration begun, const absl::Status& status);
+  bool Probe();
 
   const ApiServerOptions options_;
   const std::unique_ptr<Counter> counter_;
+  Reachability reachability_;
   const std::unique_ptr<http::Client> client_;  // the last: its callbacks use the rest
 };
 

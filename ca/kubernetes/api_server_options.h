@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "ca/http/client_tls.h"
 #include "ca/http/url.h"
+#include "ca/kubernetes/outage.h"
 
 namespace meshca::kubernetes {
 
@@ -20,6 +21,7 @@ struct ApiServerOptions {
   http::PemSource token;
   std::string described;       // for people: "in-cluster", "/etc/meshca/kubeconfig, context prod"
   std::string namespace_name;  // our own; "default" where nothing says it
+  OutageTerms outage;          // how it is found out that it is back
 };
 
 // Of a pod: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT by `get_env` (null: not set), and the files of its

@@ -23,9 +23,17 @@ constexpr int kSilentWatchesMax = 2;
 
 ListWatch::ListWatch(ListWatchOptions options, ApiServer& server, ObjectSink& sink, const Clock& clock,
                      EntropySource& entropy)
-    : options_(std::move(options)), server_(server), sink_(sink), clock_(clock), entropy_(entropy), thread_([this] {
-        Run();
-      }) {}
+    : options_(std::move(options)),
+      server_(server),
+      sink_(sink),
+      clock_(clock),
+      entropy_(entropy),
+      on_return_(std::in_place, server.reachability(),
+                 [this] {
+                   MutexLock lock(mutex_);
+                   changed_.NotifyAll();
+                 }),
+      thread_([this] { Run(); }) {}
 
 ListWatch::~ListWatch() { Stop(); }
 
@@ -37,6 +45,7 @@ void ListWatch::Stop() {
     changed_.NotifyAll();
   }
   if (thread_.joinable()) thread_.join();
+  on_return_.reset();
 }
 
 absl::Duration ListWatch::Age() const {
@@ -81,10 +90,11 @@ void ListWatch::GoesOn() {
 void ListWatch::Run() {
   while (!Stopping()) {
     if (clock_.SinceBoot() >= list_again_) resource_version_.clear();
+    const uint64_t returns = server_.reachability().returns();
     const absl::Status status = resource_version_.empty() ? ListPage() : Watch();
     if (status.ok()) continue;
     Recover(status);
-    PauseAfter(status);
+    PauseAfter(status, returns);
   }
 }
 
@@ -225,7 +235,7 @@ absl::Status ListWatch::StreamAndWait(const std::string& verb, const std::string
   return *ended;
 }
 
-void ListWatch::PauseAfter(const absl::Status& status) {
+void ListWatch::PauseAfter(const absl::Status& status, uint64_t returns) {
   const absl::Duration longest =
       std::min(options_.retry_last, options_.retry_first * (1 << std::min(failures_++, kDoublingsMax)));
   absl::Duration pause = UniformDuration(entropy_, absl::ZeroDuration(), longest);
@@ -242,9 +252,19 @@ void ListWatch::PauseAfter(const absl::Status& status) {
     LogWarning("kubernetes: the watch is interrupted, and is tried again",
                {{"resource", options_.resource.Text()}, {"error", std::string(status.message())}});
   }
+  bool waits_for_return = IsWithoutAnswer(status);
   MutexLock lock(mutex_);
-  const absl::Duration until = clock_.SinceBoot() + pause;
-  while (!stopping_ && clock_.SinceBoot() < until) changed_.WaitFor(mutex_, until - clock_.SinceBoot());
+  absl::Duration until = clock_.SinceBoot() + pause;
+  while (!stopping_ && clock_.SinceBoot() < until) {
+    if (waits_for_return && server_.reachability().returns() != returns) {
+      waits_for_return = false;
+      failures_ = std::min(failures_, kFailuresKept);
+      until =
+          std::min(until, clock_.SinceBoot() + UniformDuration(entropy_, absl::ZeroDuration(), options_.return_spread));
+      continue;
+    }
+    changed_.WaitFor(mutex_, until - clock_.SinceBoot());
+  }
 }
 
 }  // namespace meshca::kubernetes

@@ -19,6 +19,7 @@
 #include "ca/kubernetes/api_server.h"
 #include "ca/kubernetes/object_reader.h"
 #include "ca/kubernetes/picked_fields.h"
+#include "ca/kubernetes/reachability.h"
 
 namespace meshca::kubernetes {
 
@@ -57,9 +58,11 @@ struct ListWatchOptions {
   // where the cluster's data is restored from a backup and goes past the version that is watched from.
   absl::Duration list_again = absl::Minutes(30);
   // Between attempts that fail: up to the first, up to twice as long each time, up to the last; and never less than the
-  // API server asks for (Retry-After).
+  // API server asks for (Retry-After). A pause that began because the API server gave no answer is over when it is back
+  // (Reachability), within `return_spread`: not all watches are begun at the same moment.
   absl::Duration retry_first = absl::Milliseconds(200);
   absl::Duration retry_last = absl::Seconds(30);
+  absl::Duration return_spread = absl::Milliseconds(500);
 };
 
 // Goes on by itself after whatever fails, until it is stopped: a page that failed is asked for again, a watch that
@@ -68,7 +71,7 @@ struct ListWatchOptions {
 // its own, which waits. Thread-safe.
 class ListWatch {
  public:
-  // Everything outlives it. Begins at once.
+  // Everything outlives it, or its Stop. Begins at once.
   ListWatch(ListWatchOptions options, ApiServer& server, ObjectSink& sink, const Clock& clock, EntropySource& entropy);
   ~ListWatch();  // Stop
 
@@ -101,7 +104,8 @@ class ListWatch {
   void GoesOn() ABSL_LOCKS_EXCLUDED(mutex_);
   // What goes on from where, after an error.
   void Recover(const absl::Status& status);
-  void PauseAfter(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
+  // `returns`: the API server's, when what failed began.
+  void PauseAfter(const absl::Status& status, uint64_t returns) ABSL_LOCKS_EXCLUDED(mutex_);
   bool Stopping() const ABSL_LOCKS_EXCLUDED(mutex_);
 
   const ListWatchOptions options_;
@@ -125,7 +129,8 @@ class ListWatch {
   absl::Status error_ ABSL_GUARDED_BY(mutex_);
   uint64_t lists_ ABSL_GUARDED_BY(mutex_) = 0;
 
-  std::thread thread_;  // the last: it begins when all the rest is there
+  std::optional<ReturnListener> on_return_;  // until Stop: the API server may end then, and this later
+  std::thread thread_;                       // the last: it begins when all the rest is there
 };
 
 }  // namespace meshca::kubernetes

@@ -1,5 +1,6 @@
 #include "ca/kubernetes/served_watch.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -25,6 +26,13 @@ void ServedWatch::Follow(size_t version) {
   watch_ = std::move(watch);
 }
 
+void ServedWatch::Leave(ListWatch& watch) {
+  watch.Stop();
+  const absl::Duration heard = clock_.SinceBoot() - watch.Age();
+  MutexLock lock(mutex_);
+  heard_ = std::max(heard_, heard);
+}
+
 // A list of what is not served is answered by NotFound.
 void ServedWatch::Look() {
   const std::shared_ptr<ListWatch> following = watch();
@@ -32,14 +40,24 @@ void ServedWatch::Look() {
     if (clock_.SinceBoot() >= look_again_) Follow(0);
     return;
   }
-  if (!absl::IsNotFound(following->LastError())) {
-    if (following->lists() == 0) return;
+  if (following->lists() > 0) {
+    last_ = version();
     MutexLock lock(mutex_);
     unserved_ = false;
-    return;
   }
-  following->Stop();
-  if (const size_t next = version() + 1; next < versions_.size()) return Follow(next);
+  if (!absl::IsNotFound(following->LastError())) return;
+  const size_t next = version() + 1;
+  if (last_.has_value()) {
+    // All the others in turn, until this one is reached again.
+    if (last_ == version()) {
+      if (versions_.size() == 1 || clock_.SinceBoot() < look_again_) return;
+      look_again_ = clock_.SinceBoot() + look_again_every_;
+    }
+    Leave(*following);
+    return Follow(next % versions_.size());
+  }
+  Leave(*following);
+  if (next < versions_.size()) return Follow(next);
   look_again_ = clock_.SinceBoot() + look_again_every_;
   MutexLock lock(mutex_);
   watch_ = nullptr;
@@ -52,7 +70,7 @@ void ServedWatch::Look() {
 void ServedWatch::ListAgain() {
   const std::shared_ptr<ListWatch> following = watch();
   if (following == nullptr) return;
-  following->Stop();
+  Leave(*following);
   Follow(version());
 }
 
@@ -77,7 +95,10 @@ absl::Status ServedWatch::LastError() const {
 
 absl::Duration ServedWatch::Age() const {
   const std::shared_ptr<ListWatch> following = watch();
-  return following == nullptr ? absl::InfiniteDuration() : following->Age();
+  if (following == nullptr) return absl::InfiniteDuration();
+  const absl::Duration age = following->Age();
+  MutexLock lock(mutex_);
+  return std::min(age, clock_.SinceBoot() - heard_);
 }
 
 std::shared_ptr<ListWatch> ServedWatch::watch() const {

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -17,11 +18,14 @@
 
 namespace meshca::kubernetes {
 
-// Start, Look, ListAgain and Stop are one thread's; the others any thread's.
+// A version that was listed once is served, whatever is answered later: a proxy that has lost the API server says 404
+// as the API server does of what it does not serve. It may have been upgraded, though, so the other versions are tried
+// too, once in a while, and then that one is followed again. Start, Look, ListAgain and Stop are one thread's; the
+// others any thread's.
 class ServedWatch {
  public:
-  // One of `versions` for each version of the API, the preferred one first. Where none is served, all are looked for
-  // again after `look_again`. Everything outlives it.
+  // One of `versions` for each version of the API, the preferred one first. Where none is served, or the one that was
+  // is not found any more, all are looked for again after `look_again`. Everything outlives it.
   ServedWatch(std::vector<ListWatchOptions> versions, absl::Duration look_again, ApiServer& server, ObjectSink& sink,
               const Clock& clock, EntropySource& entropy);
   ~ServedWatch() { Stop(); }
@@ -36,14 +40,17 @@ class ServedWatch {
 
   // Index of the version that is followed, or tried.
   size_t version() const;
-  // No version is served, as far as is known.
+  // No version is served, as far as is known. Never again true once one was listed.
   bool unserved() const;
-  // ListWatch's; of an API that is not served Ok and InfiniteDuration.
+  // ListWatch's; of an API that is not served Ok and InfiniteDuration. What one version has told is as old as it was
+  // when another is tried.
   absl::Status LastError() const;
   absl::Duration Age() const;
 
  private:
   void Follow(size_t version);
+  // Stops it, and remembers when something was heard.
+  void Leave(ListWatch& watch);
   // Null: of an API that is not served, and before Start.
   std::shared_ptr<ListWatch> watch() const;
 
@@ -53,12 +60,14 @@ class ServedWatch {
   ObjectSink& sink_;
   const Clock& clock_;
   EntropySource& entropy_;
-  absl::Duration look_again_ = absl::InfiniteDuration();  // since boot; Look's
+  absl::Duration look_again_;   // since boot; Look's
+  std::optional<size_t> last_;  // the version that was listed last; Look's
 
   mutable Mutex mutex_;
   size_t version_ ABSL_GUARDED_BY(mutex_) = 0;
   bool unserved_ ABSL_GUARDED_BY(mutex_) = false;
   std::shared_ptr<ListWatch> watch_ ABSL_GUARDED_BY(mutex_);
+  absl::Duration heard_ ABSL_GUARDED_BY(mutex_) = -absl::InfiniteDuration();  // since boot; of those before watch_
 };
 
 }  // namespace meshca::kubernetes

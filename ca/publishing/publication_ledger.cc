@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "absl/strings/str_cat.h"
+#include "ca/kubernetes/reachability.h"
 
 namespace meshca {
 namespace {
@@ -28,8 +29,8 @@ void PublicationLedger::SetContent(TrustVersion version, std::string content, ab
     const Content* const shown = Find(object.content);
     if (shown != nullptr && shown->text == contents_.back().text) object.content = newest_;
     // What was waited for in vain was about another content.
-    object.next_try = now;
-    object.failures = 0;
+    TryAt(object, now);
+    object.failures = object.contests = 0;
     object.fault.clear();
   }
   SettleAll();
@@ -53,7 +54,7 @@ void PublicationLedger::EndPlaces() {
 void PublicationLedger::AddPlace(const std::string& place, absl::Duration now) {
   const auto [object, is_new] = objects_.try_emplace(place);
   object->second.listed = true;
-  if (!object->second.is_place) object->second.next_try = now;
+  if (!object->second.is_place) TryAt(object->second, now);
   object->second.is_place = true;
   // Who reads a new place has read nothing else there.
   object->second.is_fresh |= is_new && complete();
@@ -109,7 +110,8 @@ bool PublicationLedger::Show(Object& object, uint64_t number, absl::Duration now
   if (number == newest_ && newest_ != 0) {
     // A fault that is over; that somebody contests the object is not over before a while has passed.
     object.fault.clear();
-    if (now - object.written_at > options_.contest) object.failures = 0;
+    object.failures = 0;
+    if (now - object.written_at > options_.contest) object.contests = 0;
   }
   if (number == object.content) {
     // It stood there from the beginning, and is none of ours.
@@ -124,11 +126,11 @@ bool PublicationLedger::Show(Object& object, uint64_t number, absl::Duration now
   object.seen_at = now;
   if (!was_current || !object.is_place) return false;
   // Somebody else changed it.
-  if (now - object.written_at > options_.contest) object.failures = 0;
-  object.next_try = now + (object.failures == 0 ? absl::ZeroDuration() : Backoff(object));
-  const bool contested = object.failures++ > 0;
+  if (now - object.written_at > options_.contest) object.contests = 0;
+  TryAt(object, now + (object.contests == 0 ? absl::ZeroDuration() : Backoff(object)));
+  const bool contested = object.contests++ > 0;
   if (contested) {
-    object.fault = absl::StrCat("somebody else has changed it ", object.failures,
+    object.fault = absl::StrCat("somebody else has changed it ", object.contests,
                                 " times, each time within a minute of its being written; find who does (its "
                                 "metadata.managedFields say), and end that");
   }
@@ -142,6 +144,7 @@ std::vector<std::string> PublicationLedger::TakeDue(absl::Duration now, size_t m
     const auto object = objects_.find(due_.begin()->second);
     object->second.being_written = true;
     object->second.writing = newest_;
+    object->second.returns = returns_;
     taken.push_back(object->first);
     Settle(object);
   }
@@ -157,9 +160,10 @@ void PublicationLedger::Written(const std::string& place, absl::Duration now) {
   if (object == objects_.end()) return;
   object->second.being_written = false;
   object->second.written_at = now;
+  object->second.failures = 0;
   object->second.fault.clear();
   // What is to stand there may be another content by now.
-  object->second.next_try = object->second.writing == newest_ ? now + options_.seen_within : now;
+  TryAt(object->second, object->second.writing == newest_ ? now + options_.seen_within : now);
   Settle(object);
 }
 
@@ -168,12 +172,30 @@ bool PublicationLedger::Failed(const std::string& place, std::string why, absl::
   const auto object = objects_.find(place);
   if (object == objects_.end()) return false;
   object->second.being_written = false;
-  object->second.next_try = now + std::max(wait, Backoff(object->second) * (0.5 + spread / 2));
+  TryAt(object->second, now + std::max(wait, Backoff(object->second) * (0.5 + spread / 2)));
   ++object->second.failures;
   const bool is_news = object->second.is_place && object->second.fault != why;
   object->second.fault = std::move(why);
   Settle(object);
   return is_news;
+}
+
+void PublicationLedger::AwaitReturn(const std::string& place, absl::Duration now) {
+  const auto object = objects_.find(place);
+  if (object == objects_.end()) return;
+  object->second.awaits_return = true;
+  if (object->second.returns != returns_) TryAt(object->second, now);
+  Settle(object);
+}
+
+void PublicationLedger::ServerReturned(absl::Duration now) {
+  ++returns_;
+  for (auto& [place, object] : objects_) {
+    if (!object.awaits_return) continue;
+    object.failures = std::min<uint32_t>(object.failures, kubernetes::kFailuresKept);
+    TryAt(object, now);
+  }
+  SettleAll();
 }
 
 std::vector<Publication> PublicationLedger::List(absl::Duration heard) const {
@@ -212,7 +234,13 @@ TrustVersion PublicationLedger::HeldBy(const Object& object, absl::Duration now)
 
 absl::Duration PublicationLedger::Backoff(const Object& object) const {
   constexpr uint32_t kDoublingsMax = 20;
-  return std::min(options_.retry_last, options_.retry_first * std::exp2(std::min(object.failures, kDoublingsMax)));
+  const uint32_t doublings = std::min(object.failures + object.contests, kDoublingsMax);
+  return std::min(options_.retry_last, options_.retry_first * std::exp2(doublings));
+}
+
+void PublicationLedger::TryAt(Object& object, absl::Duration at) {
+  object.next_try = at;
+  object.awaits_return = false;
 }
 
 void PublicationLedger::Settle(Objects::iterator object) {

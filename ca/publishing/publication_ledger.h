@@ -77,6 +77,11 @@ class PublicationLedger {
   // between 0 and 1, keeps those that failed together from trying together.
   // Whether this is news: a failure with the same words is none.
   bool Failed(const std::string& place, std::string why, absl::Duration wait, double spread, absl::Duration now);
+  // Of a write that has just failed because the API server gave no answer: it need not wait longer than until the API
+  // server is back, which it may be by now.
+  void AwaitReturn(const std::string& place, absl::Duration now);
+  // The API server was away and is back: what awaited that is due.
+  void ServerReturned(absl::Duration now);
 
   // In the order of their names. `heard`: when the objects were last heard of. What somebody did to them since then is
   // not known, so a time that ran out since then does not count.
@@ -100,7 +105,10 @@ class PublicationLedger {
     bool being_written = false;
     uint64_t writing = 0;          // the number of the content that was written to it last
     bool behind = false;           // counted in behind_
-    uint32_t failures = 0;         // in a row; a content that somebody else has put in place of ours is one
+    bool awaits_return = false;    // next_try is no later than the API server's return
+    uint64_t returns = 0;          // when it was written last
+    uint32_t failures = 0;         // writes in a row that failed
+    uint32_t contests = 0;         // times in a row that somebody else has put a content in place of ours
     uint64_t content = 0;          // its number in contents_, that was seen last; 0: none of them
     TrustVersion held_before = 0;  // by all readers, while seen_at + mount_delay is not over
     absl::Duration seen_at = -absl::InfiniteDuration();
@@ -116,6 +124,7 @@ class PublicationLedger {
   TrustVersion VersionOf(uint64_t number) const;
   TrustVersion HeldBy(const Object& object, absl::Duration now) const;
   absl::Duration Backoff(const Object& object) const;
+  static void TryAt(Object& object, absl::Duration at);
   bool Show(Object& object, uint64_t number, absl::Duration now);  // what Seen says
   // Brings due_ and behind_ in step with what is known of it, and forgets an object that is no place and not there.
   void Settle(Objects::iterator object);
@@ -127,6 +136,7 @@ class PublicationLedger {
   Objects objects_;
   std::set<std::pair<absl::Duration, std::string>> due_;
   size_t behind_ = 0;
+  uint64_t returns_ = 0;  // of the API server
   bool places_listed_ = false;
   bool seen_listed_ = false;
 };

@@ -34,6 +34,12 @@ kubernetes::ListWatchOptions ToFollow(const PublishedKind& kind) {
   return options;
 }
 
+std::vector<kubernetes::ListWatchOptions> ToFollowEach(const std::vector<PublishedKind>& kinds) {
+  std::vector<kubernetes::ListWatchOptions> all;
+  for (const PublishedKind& kind : kinds) all.push_back(ToFollow(kind));
+  return all;
+}
+
 kubernetes::ListWatchOptions ToFollowNamespaces() {
   kubernetes::ListWatchOptions options;
   options.resource = kubernetes::Namespaces();
@@ -127,6 +133,8 @@ Publisher::Publisher(PublisherOptions options, kubernetes::ApiServer& server, co
       since_(clock.LikelyNow()),
       objects_(std::make_unique<Objects>(*this)),
       namespaces_(std::make_unique<Namespaces>(*this)),
+      writes_(server, kAnswerBytesMax, options_.write_timeout),
+      objects_watch_(ToFollowEach(options_.kinds), options_.look_again, server, *objects_, clock, entropy),
       ledger_(options_.publication),
       executor_(clock) {}
 
@@ -141,20 +149,17 @@ void Publisher::Start() {
   }
   executor_.AddDuty([this] { return Work(); });
   if (leadership_ != nullptr) leadership_->AddListener([this] { executor_.Nudge(); });
-  FollowObjects(0);
+  on_return_.emplace(server_.reachability(), [this] {
+    MutexLock lock(mutex_);
+    ledger_.ServerReturned(clock_.SinceBoot());
+    executor_.Nudge();
+  });
+  objects_watch_.Start();
   if (options_.namespaces.has_value()) {
     namespaces_watch_ =
         std::make_unique<kubernetes::ListWatch>(ToFollowNamespaces(), server_, *namespaces_, clock_, entropy_);
   }
   executor_.Start();
-}
-
-void Publisher::FollowObjects(size_t kind) {
-  auto watch =
-      std::make_shared<kubernetes::ListWatch>(ToFollow(options_.kinds[kind]), server_, *objects_, clock_, entropy_);
-  MutexLock lock(mutex_);
-  kind_ = kind;
-  objects_watch_ = std::move(watch);
 }
 
 void Publisher::SetRoots(TrustVersion version, std::string pem) {
@@ -165,79 +170,33 @@ void Publisher::SetRoots(TrustVersion version, std::string pem) {
 
 // The executor's duty.
 absl::Duration Publisher::Work() {
-  LookForServedKind();
+  objects_watch_.Look();
   return Write();
-}
-
-// A list of objects whose API is not served is answered by NotFound.
-void Publisher::LookForServedKind() {
-  const std::shared_ptr<kubernetes::ListWatch> watch = objects_watch();
-  if (watch == nullptr) {
-    if (clock_.SinceBoot() >= look_again_) FollowObjects(0);
-    return;
-  }
-  if (watch->lists() > 0) {
-    MutexLock lock(mutex_);
-    served_ = true;
-    unserved_ = false;
-  }
-  {
-    // Objects that were there once hold the rotation up until they are heard of again, whatever a proxy between us and
-    // the API server answers.
-    MutexLock lock(mutex_);
-    if (served_) return;
-  }
-  if (!absl::IsNotFound(watch->LastError())) return;
-  watch->Stop();
-  size_t next;
-  {
-    MutexLock lock(mutex_);
-    next = kind_ + 1;
-  }
-  if (next < options_.kinds.size()) return FollowObjects(next);
-  look_again_ = clock_.SinceBoot() + options_.look_again;
-  MutexLock lock(mutex_);
-  objects_watch_ = nullptr;
-  if (std::exchange(unserved_, true)) return;
-  LogWarning("the API server serves no object of this kind: the roots are not published there",
-             {{"object", InstanceOf("")}, {"error", std::string(watch->LastError().message())}});
 }
 
 // Begins the writes that are due.
 absl::Duration Publisher::Write() {
-  if (!MayWrite()) return SerialExecutor::kLook;
+  // Thousands of attempts would tell no more than the probes and the watches do.
+  if (!MayWrite() || objects_watch_.unserved() || server_.reachability().away()) return SerialExecutor::kLook;
   std::vector<std::string> due;
   std::string content;
-  const PublishedKind* kind = nullptr;
   absl::Duration next;
   {
     MutexLock lock(mutex_);
-    if (stopping_ || objects_watch_ == nullptr) return SerialExecutor::kLook;
-    kind = &options_.kinds[kind_];
+    if (stopping_) return SerialExecutor::kLook;
     const absl::Duration now = clock_.SinceBoot();
-    due = ledger_.TakeDue(now, options_.writes_at_once - std::min(options_.writes_at_once, writes_.size()));
-    for (const std::string& place : due) writes_.emplace(place, std::nullopt);
+    due = ledger_.TakeDue(now, options_.writes_at_once - writing_);
+    writing_ += due.size();
     content = ledger_.content();
     // A write that ends nudges, so a full house needs no time.
-    next = writes_.size() >= options_.writes_at_once ? absl::InfiniteDuration() : ledger_.NextDue() - now;
+    next = writing_ >= options_.writes_at_once ? absl::InfiniteDuration() : ledger_.NextDue() - now;
   }
-  for (const std::string& place : due) Publish(*kind, place, content);
+  const PublishedKind& kind = options_.kinds[objects_watch_.version()];
+  for (const std::string& place : due) {
+    writes_.Send(kind.CallToPublish(place, content),
+                 [this, place](const absl::StatusOr<std::string>& answer) { OnWritten(place, answer.status()); });
+  }
   return next;
-}
-
-void Publisher::Publish(const PublishedKind& kind, const std::string& place, const std::string& content) {
-  const kubernetes::ApiServer::CallId call =
-      server_.Send(kind.CallToPublish(place, content), kAnswerBytesMax, options_.write_timeout,
-                   [this, place](const absl::StatusOr<std::string>& answer) { OnWritten(place, answer.status()); });
-  bool ends = false;
-  {
-    MutexLock lock(mutex_);
-    const auto write = writes_.find(place);
-    if (write == writes_.end()) return;  // it has ended by now
-    write->second = call;
-    ends = stopping_;
-  }
-  if (ends) server_.Cancel(call);
 }
 
 void Publisher::OnWritten(const std::string& place, const absl::Status& status) {
@@ -254,10 +213,10 @@ void Publisher::OnWritten(const std::string& place, const absl::Status& status) 
       Warn(place, status, now);
       TellEvent(place, "RootsNotPublished", absl::StrCat("the roots could not be published here: ", status.message()));
     }
+    if (kubernetes::IsWithoutAnswer(status)) ledger_.AwaitReturn(place, now);
   }
+  --writing_;
   executor_.Nudge();
-  writes_.erase(place);
-  ended_.NotifyAll();
 }
 
 void Publisher::Warn(const std::string& place, const absl::Status& status, absl::Duration now) {
@@ -273,7 +232,7 @@ void Publisher::Warn(const std::string& place, const absl::Status& status, absl:
 
 void Publisher::TellEvent(const std::string& place, const char* reason, std::string note) {
   if (events_ == nullptr) return;
-  const PublishedKind& kind = options_.kinds[kind_];
+  const PublishedKind& kind = options_.kinds[objects_watch_.version()];
   const kubernetes::Resource& resource = kind.resource;
   const auto uid = uids_.find(place);
   kubernetes::ObjectEvent event;
@@ -327,13 +286,12 @@ SubscriberRecord Publisher::RecordOfAll(std::string why) const {
 
 std::vector<SubscriberRecord> Publisher::List() const {
   const absl::Status watching = Watching();
-  const std::shared_ptr<kubernetes::ListWatch> objects = objects_watch();
-  const absl::Duration age = objects == nullptr ? absl::InfiniteDuration() : objects->Age();
+  const absl::Duration age = objects_watch_.Age();
   // A watch that is well is silent for a minute. Of what a dead one has not told, nothing counts that ran out since
   // then.
   const absl::Duration unheard = age <= kFollowed ? absl::ZeroDuration() : age;
+  if (objects_watch_.unserved()) return {};
   MutexLock lock(mutex_);
-  if (unserved_) return {};
   if (!ledger_.complete()) return {RecordOfAll(std::string(watching.message()))};
   const absl::Duration now = clock_.SinceBoot();
   std::vector<SubscriberRecord> records;
@@ -341,30 +299,19 @@ std::vector<SubscriberRecord> Publisher::List() const {
   return records;
 }
 
-std::shared_ptr<kubernetes::ListWatch> Publisher::objects_watch() const {
-  MutexLock lock(mutex_);
-  return objects_watch_;
-}
-
 absl::Status Publisher::Watching() const {
-  const std::shared_ptr<kubernetes::ListWatch> objects = objects_watch();
-  for (const kubernetes::ListWatch* const watch : {objects.get(), namespaces_watch_.get()}) {
-    if (watch == nullptr) continue;
-    if (absl::Status error = watch->LastError(); !error.ok()) return error;
-  }
-  return absl::OkStatus();
+  const absl::Status objects = objects_watch_.LastError();
+  return objects.ok() && namespaces_watch_ != nullptr ? namespaces_watch_->LastError() : objects;
 }
 
 PublisherStatus Publisher::Status() const {
   PublisherStatus status;
   status.object = InstanceOf("");
   status.watching = Watching();
-  const std::shared_ptr<kubernetes::ListWatch> objects = objects_watch();
-  for (const kubernetes::ListWatch* const watch : {objects.get(), namespaces_watch_.get()}) {
-    if (watch != nullptr) status.age = std::max(status.age, watch->Age());
-  }
+  status.unserved = objects_watch_.unserved();
+  if (!status.unserved) status.age = objects_watch_.Age();
+  if (namespaces_watch_ != nullptr) status.age = std::max(status.age, namespaces_watch_->Age());
   MutexLock lock(mutex_);
-  status.unserved = unserved_;
   status.places = ledger_.places();
   status.behind = ledger_.behind();
   if (const auto fault = ledger_.FirstFault(); fault.has_value()) {
@@ -376,23 +323,17 @@ PublisherStatus Publisher::Status() const {
 }
 
 void Publisher::Shutdown() {
-  std::vector<kubernetes::ApiServer::CallId> under_way;
   {
     MutexLock lock(mutex_);
     stopping_ = true;
-    for (const auto& [place, call] : writes_) {
-      if (call.has_value()) under_way.push_back(*call);
-    }
   }
-  for (const kubernetes::ApiServer::CallId call : under_way) server_.Cancel(call);
-  // Before the watch: it begins new ones.
+  writes_.Cancel();
+  on_return_.reset();
+  // Before the watches: it begins new ones.
   executor_.Shutdown();
-  if (const std::shared_ptr<kubernetes::ListWatch> watch = objects_watch(); watch != nullptr) watch->Stop();
+  objects_watch_.Stop();
   if (namespaces_watch_ != nullptr) namespaces_watch_->Stop();
-  {
-    MutexLock lock(mutex_);
-    while (!writes_.empty()) ended_.Wait(mutex_);
-  }
+  writes_.AwaitEnd();
 }
 
 }  // namespace meshca

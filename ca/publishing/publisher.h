@@ -19,6 +19,9 @@
 #include "ca/kubernetes/leadership.h"
 #include "ca/kubernetes/list_watch.h"
 #include "ca/kubernetes/object_event.h"
+#include "ca/kubernetes/open_calls.h"
+#include "ca/kubernetes/reachability.h"
+#include "ca/kubernetes/served_watch.h"
 #include "ca/publishing/namespace_choice.h"
 #include "ca/publishing/publication_ledger.h"
 #include "ca/publishing/published_kind.h"
@@ -78,10 +81,7 @@ class Publisher final : public EvidenceSource {
   class Namespaces;
 
   absl::Duration Work();
-  void LookForServedKind();
-  void FollowObjects(size_t kind);
   absl::Duration Write();
-  void Publish(const PublishedKind& kind, const std::string& place, const std::string& content);
   void OnWritten(const std::string& place, const absl::Status& status);
   void Warn(const std::string& place, const absl::Status& status, absl::Duration now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -90,7 +90,6 @@ class Publisher final : public EvidenceSource {
   SubscriberRecord RecordOfAll(std::string why) const;
   absl::Status Watching() const;
   bool MayWrite() const { return leadership_ == nullptr || leadership_->Held(); }
-  std::shared_ptr<kubernetes::ListWatch> objects_watch() const ABSL_LOCKS_EXCLUDED(mutex_);
   std::string InstanceOf(const std::string& place) const;
 
   const PublishedKind& kind() const { return options_.kinds.front(); }  // for what all versions have in common
@@ -106,11 +105,12 @@ class Publisher final : public EvidenceSource {
   const std::unique_ptr<Objects> objects_;
   const std::unique_ptr<Namespaces> namespaces_;
 
+  kubernetes::OpenCalls writes_;
+  kubernetes::ServedWatch objects_watch_;  // its versions are options_.kinds
+
   mutable Mutex mutex_;
-  CondVar ended_;  // a write has
   PublicationLedger ledger_ ABSL_GUARDED_BY(mutex_);
-  // Of the writes that are under way, by place; nullopt: it has only just been sent.
-  absl::flat_hash_map<std::string, std::optional<kubernetes::ApiServer::CallId>> writes_ ABSL_GUARDED_BY(mutex_);
+  size_t writing_ ABSL_GUARDED_BY(mutex_) = 0;                                  // writes under way
   absl::flat_hash_map<std::string, std::string> uids_ ABSL_GUARDED_BY(mutex_);  // of the objects, by place
   uint64_t written_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t failed_ ABSL_GUARDED_BY(mutex_) = 0;
@@ -118,14 +118,8 @@ class Publisher final : public EvidenceSource {
   uint64_t unsaid_ ABSL_GUARDED_BY(mutex_) = 0;  // failures that were not logged since then
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
 
-  size_t kind_ ABSL_GUARDED_BY(mutex_) = 0;  // of options_.kinds, that is used or tried
-  bool unserved_ ABSL_GUARDED_BY(mutex_) = false;
-  bool served_ ABSL_GUARDED_BY(mutex_) = false;  // they were listed once: the kind stays
-  // null: of kinds that are not served.
-  std::shared_ptr<kubernetes::ListWatch> objects_watch_ ABSL_GUARDED_BY(mutex_);
-
-  absl::Duration look_again_ = absl::InfiniteDuration();  // the executor's; since boot
   SerialExecutor executor_;
+  std::optional<kubernetes::ReturnListener> on_return_;
   std::unique_ptr<kubernetes::ListWatch> namespaces_watch_;  // made by Start
 };
 

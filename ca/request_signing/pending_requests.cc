@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/kubernetes/api_refusal.h"
+#include "ca/kubernetes/reachability.h"
 
 namespace meshca {
 namespace {
@@ -87,7 +88,10 @@ std::vector<std::string> PendingRequests::TakeDue() {
   while (under_way_ < options_.at_once && !due_.empty() && due_.begin()->first <= now) {
     taken.push_back(due_.begin()->second);
     due_.erase(due_.begin());
-    entries_[taken.back()].stage = Stage::kUnderWay;
+    Entry& entry = entries_[taken.back()];
+    entry.stage = Stage::kUnderWay;
+    entry.awaits_return = false;
+    entry.returns = returns_;
     ++under_way_;
   }
   return taken;
@@ -150,10 +154,26 @@ bool PendingRequests::TryLater(const std::string& uid, const absl::Status& why, 
   }
   entry.known.read_first = entry.known.read_first || read_first;
   entry.why = std::string(why.message());
-  const int doublings = std::min(entry.failures++, kDoublingsMax);
+  ++entry.failures;
+  const int doublings = std::min(entry.doublings++, kDoublingsMax);
   const absl::Duration longest = std::min(options_.retry_last, options_.retry_first * (1 << doublings));
-  PutDue(uid, entry, clock_.SinceBoot() + std::max(AskedWait(why), UniformDuration(entropy_, longest / 2, longest)));
+  absl::Duration wait = std::max(AskedWait(why), UniformDuration(entropy_, longest / 2, longest));
+  entry.awaits_return = kubernetes::IsWithoutAnswer(why);
+  if (entry.awaits_return && entry.returns != returns_) wait = absl::ZeroDuration();  // it is back by now
+  PutDue(uid, entry, clock_.SinceBoot() + wait);
   return entry.failures == kSpokenOf;
+}
+
+void PendingRequests::ServerReturned() {
+  MutexLock lock(mutex_);
+  ++returns_;
+  const absl::Duration now = clock_.SinceBoot();
+  for (auto& [uid, entry] : entries_) {
+    if (entry.stage != Stage::kDue || !std::exchange(entry.awaits_return, false)) continue;
+    entry.doublings = std::min(entry.doublings, kubernetes::kFailuresKept);
+    due_.erase({entry.due, uid});
+    PutDue(uid, entry, now);
+  }
 }
 
 void PendingRequests::TryAnew(const std::string& uid, ApiRequestPtr request, const std::string& shown_by) {

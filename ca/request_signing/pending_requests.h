@@ -28,7 +28,7 @@ struct PendingOptions {
   size_t at_once = 32;         // requests under way
   size_t pending_max = 16384;  // requests known at once; what is beyond is listed again when there is room
   // Between attempts at one request: up to the first, up to twice as long each time, up to the last; never less than
-  // the API server asks for.
+  // the API server asks for; and no longer than until it is back, where it gave no answer.
   absl::Duration retry_first = absl::Milliseconds(250);
   absl::Duration retry_last = absl::Seconds(30);
 };
@@ -80,6 +80,8 @@ class PendingRequests {
   bool Await(const std::string& uid, absl::string_view why);
   // True, once: it was tried so often that it is to be spoken of.
   bool TryLater(const std::string& uid, const absl::Status& why, bool read_first);
+  // The API server was away and is back: what it gave no answer to is due.
+  void ServerReturned();
   // At once, as `request` says now.
   void TryAnew(const std::string& uid, ApiRequestPtr request, const std::string& shown_by);
 
@@ -94,8 +96,11 @@ class PendingRequests {
     Stage stage = Stage::kDue;
     uint64_t list = 0;  // that it was seen in last
     absl::Duration due;
-    int failures = 0;  // in a row
-    std::string why;   // it is not answered yet
+    int failures = 0;            // in a row
+    int doublings = 0;           // of the pause
+    bool awaits_return = false;  // `due` is no later than the API server's return
+    uint64_t returns = 0;        // of the API server, when the attempt began
+    std::string why;             // it is not answered yet
     // As the watch told of it during the attempt; null: it did not. What the attempt came to may be overtaken by it.
     ApiRequestPtr newer;
   };
@@ -112,7 +117,8 @@ class PendingRequests {
   std::set<std::pair<absl::Duration, std::string>> due_ ABSL_GUARDED_BY(mutex_);  // when, uid
   size_t under_way_ ABSL_GUARDED_BY(mutex_) = 0;
   bool overflowed_ ABSL_GUARDED_BY(mutex_) = false;
-  uint64_t list_ ABSL_GUARDED_BY(mutex_) = 0;  // number of the list that began last
+  uint64_t returns_ ABSL_GUARDED_BY(mutex_) = 0;  // of the API server
+  uint64_t list_ ABSL_GUARDED_BY(mutex_) = 0;     // number of the list that began last
   // By uid: what each waits for, for people. A bounded number of them; the others are not counted.
   absl::flat_hash_map<std::string, std::string> awaiting_ ABSL_GUARDED_BY(mutex_);
 };

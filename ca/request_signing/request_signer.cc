@@ -70,6 +70,10 @@ RequestSigner::~RequestSigner() { Shutdown(); }
 void RequestSigner::Start() {
   executor_.AddDuty([this] { return Work(); });
   if (parts_.leadership != nullptr) parts_.leadership->AddListener([this] { executor_.Nudge(); });
+  on_return_.emplace(parts_.server.reachability(), [this] {
+    pending_.ServerReturned();
+    executor_.Nudge();
+  });
   watch_.Start();
   executor_.Start();
 }
@@ -78,7 +82,8 @@ void RequestSigner::Start() {
 absl::Duration RequestSigner::Work() {
   watch_.Look();
   if (pending_.TakeOverflow()) watch_.ListAgain();
-  const bool open = options_.gate == nullptr || options_.gate().ok();
+  const bool away = parts_.server.reachability().away();  // what is signed now could not be handed out
+  const bool open = !away && (options_.gate == nullptr || options_.gate().ok());
   if (!open || !MayWrite() || watch_.unserved()) return SerialExecutor::kLook;
   for (const std::string& uid : pending_.TakeDue()) Begin(uid);
   return std::min(SerialExecutor::kLook, pending_.UntilDue());
@@ -252,6 +257,7 @@ RequestSignerStatus RequestSigner::Status() const {
 
 void RequestSigner::Shutdown() {
   calls_.Cancel();
+  on_return_.reset();
   // Before the watch: it begins new ones.
   executor_.Shutdown();
   watch_.Stop();

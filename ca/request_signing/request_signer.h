@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@
 #include "ca/kubernetes/api_server.h"
 #include "ca/kubernetes/leadership.h"
 #include "ca/kubernetes/open_calls.h"
+#include "ca/kubernetes/reachability.h"
 #include "ca/kubernetes/served_watch.h"
 #include "ca/request_signing/pending_requests.h"
 #include "ca/request_signing/request_kind.h"
@@ -122,6 +124,7 @@ class RequestSigner {
   RequestSignerStatus counts_ ABSL_GUARDED_BY(mutex_);  // its counters alone
 
   SerialExecutor executor_;
+  std::optional<kubernetes::ReturnListener> on_return_;
 };
 
 }  // namespace meshca

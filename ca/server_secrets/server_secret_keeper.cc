@@ -119,6 +119,11 @@ void ServerSecretKeeper::Start() {
   watch_ = std::make_unique<kubernetes::ListWatch>(ToFollowSecret(options_.secret), parts_.server, *sink_, parts_.clock,
                                                    parts_.entropy);
   if (parts_.leadership != nullptr) parts_.leadership->AddListener([this] { executor_.Nudge(); });
+  on_return_.emplace(parts_.server.reachability(), [this] {
+    MutexLock lock(mutex_);
+    ledger_.ServerReturned(parts_.clock.SinceBoot());
+    executor_.Nudge();
+  });
   executor_.Start();
 }
 
@@ -356,6 +361,7 @@ void ServerSecretKeeper::OnWritten(const absl::Status& status) {
     if (ledger_.Failed(kThePlace, fault, wait, 1, now) && !stopping_) {
       LogWarning("a server's certificate could not be published", {{"object", instance_}, {"error", fault}});
     }
+    if (kubernetes::IsWithoutAnswer(status)) ledger_.AwaitReturn(kThePlace, now);
   }
   writing_ = false;
   executor_.Nudge();
@@ -470,6 +476,7 @@ void ServerSecretKeeper::Shutdown() {
     stopping_ = true;
   }
   writes_.Cancel();
+  on_return_.reset();
   executor_.Shutdown();
   if (watch_ != nullptr) watch_->Stop();
   early_pods_.Shutdown();

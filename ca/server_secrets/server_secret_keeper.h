@@ -23,6 +23,7 @@
 #include "ca/kubernetes/leadership.h"
 #include "ca/kubernetes/list_watch.h"
 #include "ca/kubernetes/open_calls.h"
+#include "ca/kubernetes/reachability.h"
 #include "ca/publishing/publication_ledger.h"
 #include "ca/server_secrets/early_pod_watch.h"
 #include "ca/server_secrets/server_secret.h"
@@ -176,6 +177,7 @@ class ServerSecretKeeper final : public EvidenceSource {
   EarlyPodWatch early_pods_;
   SerialExecutor executor_;
   kubernetes::OpenCalls writes_;
+  std::optional<kubernetes::ReturnListener> on_return_;
   std::unique_ptr<kubernetes::ListWatch> watch_;  // made by Start
 };
 

@@ -1,5 +1,6 @@
 """An API server of ours in Kubernetes' place: it replays the pods, service accounts and namespaces of a large cluster, keeps the
-ConfigMaps that are written there, and can go away. Plain HTTP on the loopback; judges nobody and stores nothing on disk."""
+ConfigMaps and the Lease that are written there, and can go away. Plain HTTP on the loopback; judges nobody and stores nothing on
+disk."""
 
 import contextlib
 import http.server
@@ -83,6 +84,7 @@ class ReplayedApi:
         self._version = 1
         self._events = []  # of ConfigMaps: (version, event)
         self.config_maps = {}
+        self._lease = None
         self._watching = {}
         self._connections = set()
         self._server = None
@@ -129,7 +131,7 @@ class ReplayedApi:
     # What follows is asked by the connections' threads.
 
     def count(self, resource):
-        return self._counts.get(resource, 0)
+        return 0 if resource == "configmaps" else self._counts.get(resource)
 
     def listed(self, resource, start, limit):
         """A page, each object as JSON; what the next one is asked for by; the version."""
@@ -151,6 +153,20 @@ class ReplayedApi:
                 self._events.append((self._version, {"type": kind, "object": self._config_map(name)}))
                 self._changed.notify_all()
             return self._config_map(name)
+
+    def lease(self):
+        with self._changed:
+            return self._lease
+
+    def replace_lease(self, lease):
+        """The Lease as it stands then; None where somebody else has written since it was read."""
+        with self._changed:
+            stands = self._lease["metadata"]["resourceVersion"] if self._lease else None
+            if lease["metadata"].get("resourceVersion") != stands:
+                return None
+            lease["metadata"]["resourceVersion"] = str(int(stands or 0) + 1)
+            self._lease = lease
+            return lease
 
     def events(self, resource, since, gone):
         """The events of a watch, as they come, until `gone()`."""
@@ -211,7 +227,14 @@ class _Answers(http.server.BaseHTTPRequestHandler):
         query = dict(urllib.parse.parse_qsl(url.query))
         if url.path.startswith(("/openid", "/.well-known")):
             return self._answer({"keys": [], "issuer": "https://kubernetes.test"})
+        if url.path == "/readyz":
+            return self._answer_text("ok")
+        if "/leases/" in url.path:
+            lease = self._api.lease()
+            return self._answer(lease) if lease else self._refuse(404, "NotFound")
         resource = url.path.rsplit("/", 1)[1]
+        if self._api.count(resource) is None:
+            return self._refuse(404, "NotFound")
         if query.get("watch") == "true":
             return self._watch(resource, int(query["resourceVersion"]))
         items, following, version = self._api.listed(resource, int(query.get("continue", 0)), int(query["limit"]))
@@ -220,8 +243,16 @@ class _Answers(http.server.BaseHTTPRequestHandler):
 
     def do_PATCH(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        name = re.search("/namespaces/([^/]+)/configmaps/", self.path).group(1)
-        self._answer(self._api.apply(name, body["data"]))
+        name = re.search("/namespaces/([^/]+)/configmaps/", self.path)
+        self._answer(self._api.apply(name.group(1), body["data"]) if name else body)
+
+    def do_POST(self):
+        """Events and reviews, which are forgotten."""
+        self._answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))), 201)
+
+    def do_PUT(self):
+        lease = self._api.replace_lease(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        return self._answer(lease) if lease else self._refuse(409, "Conflict")
 
     def _watch(self, resource, since):
         self.send_response(200)
@@ -242,12 +273,15 @@ class _Answers(http.server.BaseHTTPRequestHandler):
             return self.connection.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK) == b""
         return False
 
-    def _answer(self, thing):
-        self._answer_text(json.dumps(thing, separators=(",", ":")))
+    def _refuse(self, code, reason):
+        self._answer({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": code}, code)
 
-    def _answer_text(self, text):
+    def _answer(self, thing, code=200):
+        self._answer_text(json.dumps(thing, separators=(",", ":")), code)
+
+    def _answer_text(self, text, code=200):
         body = text.encode()
-        self.send_response(200)
+        self.send_response(code)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

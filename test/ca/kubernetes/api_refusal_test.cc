@@ -45,6 +45,36 @@ TEST(ApiRefusal, BelievesNoEndlessRetryAfter) {
   EXPECT_EQ(after("Sun, 06 Nov 1994 08:49:37 GMT"), absl::ZeroDuration());
 }
 
+TEST(ApiRefusal, TellsAnAbsentServerFromOneThatRefuses) {
+  const std::string status = StatusOf(500, "InternalError", "no");
+  struct Case {
+    absl::Status status;
+    bool without_answer, proper;
+  };
+  for (const Case& one : {
+           Case{absl::UnavailableError("connection refused"), true, false},
+           Case{absl::DeadlineExceededError("no answer in time"), true, false},
+           Case{absl::CancelledError(""), false, false},
+           Case{absl::ResourceExhaustedError("too many calls of our own"), false, false},
+           Case{Refuse(502, "<html>"), true, false},
+           Case{Refuse(503, ""), true, false},
+           Case{Refuse(504, ""), true, false},
+           Case{Refuse(503, "", ListOfPods(), {{"Retry-After", "1"}}), false, false},
+           Case{Refuse(503, status), false, false},
+           Case{Refuse(500, status), false, false},
+           Case{Refuse(500, ""), false, false},
+           Case{Refuse(429, status), false, false},
+           Case{Refuse(404, "404 page not found"), false, false},
+           Case{Refuse(404, StatusOf(404, "NotFound", "no")), false, true},
+           Case{Refuse(403, StatusOf(403, "Forbidden", "no")), false, true},
+           Case{Refuse(409, StatusOf(409, "Conflict", "no")), false, true},
+           Case{Refuse(422, StatusOf(422, "Invalid", "no")), false, true},
+       }) {
+    EXPECT_EQ(IsWithoutAnswer(one.status), one.without_answer) << one.status;
+    EXPECT_EQ(IsProperRefusal(one.status), one.proper) << one.status;
+  }
+}
+
 TEST(ApiRefusal, NamesTheRuleOnlyWhereOneIsMissing) {
   const std::string rule = R"(add this rule to the ClusterRole of meshca: {apiGroups: ["certificates.k8s.io"], )"
                            R"(resources: [podcertificaterequests], verbs: [get]})";

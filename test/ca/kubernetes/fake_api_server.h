@@ -29,10 +29,19 @@ inline std::string Chunk(const std::string& bytes) {
 inline const char* const kChunkedHead = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
 inline const char* const kLastChunk = "0\r\n\r\n";
 
-inline std::unique_ptr<ApiServer> ConnectTo(const http::ScriptedServer& server, const std::string& token = "") {
+// No request is made but the test's own: whoever wants probes says how often.
+inline OutageTerms WithoutProbes() {
+  OutageTerms terms;
+  terms.probe_every = absl::InfiniteDuration();
+  return terms;
+}
+
+inline std::unique_ptr<ApiServer> ConnectTo(const http::ScriptedServer& server, const std::string& token = "",
+                                            const OutageTerms& outage = WithoutProbes()) {
   ApiServerOptions options;
   options.url = server.url("/prefix/");
   options.described = "a test's configuration";
+  options.outage = outage;
   if (!token.empty()) options.token.bytes = std::make_shared<const SecretBytes>(SecretBytes::CopyOf(token));
   return ApiServer::Create(std::move(options)).value();
 }

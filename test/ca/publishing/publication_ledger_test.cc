@@ -162,6 +162,54 @@ TEST_F(PublicationLedgerTest, AWriteThatFailedIsTriedAgainLaterAndLater) {
   EXPECT_THAT(ledger.TakeDue(now, 10), UnorderedElementsAre("a", "b"));
 }
 
+TEST_F(PublicationLedgerTest, WhatGotNoAnswerIsDueWhenTheServerIsBackAndARefusalIsNot) {
+  absl::Duration now = kNow;
+  for (int round = 0; round < 12; ++round) {
+    for (const std::string& place : ledger.TakeDue(now, 10)) {
+      ledger.Failed(place, "no", absl::ZeroDuration(), 1, now);
+      if (place == "a") ledger.AwaitReturn(place, now);
+    }
+    now = ledger.NextDue();
+  }
+  now -= options.retry_last / 2;
+  ASSERT_THAT(ledger.TakeDue(now, 10), IsEmpty());
+  ledger.ServerReturned(now);
+  ASSERT_THAT(ledger.TakeDue(now, 10), ElementsAre("a"));
+  // It is away again. The pause is shorter than it was, and grows from there.
+  ledger.Failed("a", "no", absl::ZeroDuration(), 1, now);
+  ledger.AwaitReturn("a", now);
+  EXPECT_EQ(ledger.NextDue(), now + absl::Seconds(8));
+  EXPECT_THAT(ledger.TakeDue(now + absl::Seconds(7), 10), IsEmpty());
+}
+
+TEST_F(PublicationLedgerTest, AWriteThatEndsAfterTheReturnBeforeWhichItBeganIsTriedAtOnce) {
+  ASSERT_THAT(ledger.TakeDue(kNow, 10), UnorderedElementsAre("a", "b"));
+  ledger.ServerReturned(kNow);
+  for (const char* place : {"a", "b"}) ledger.Failed(place, "no", absl::ZeroDuration(), 1, kNow);
+  EXPECT_THAT(ledger.TakeDue(kNow, 10), IsEmpty());
+  ledger.AwaitReturn("a", kNow);
+  EXPECT_THAT(ledger.TakeDue(kNow, 10), ElementsAre("a"));
+  ledger.Failed("a", "no", absl::ZeroDuration(), 1, kNow);
+  ledger.AwaitReturn("a", kNow);
+  EXPECT_THAT(ledger.TakeDue(kNow, 10), IsEmpty()) << "once for a return";
+  // What was written is not due by a return.
+  ASSERT_THAT(ledger.TakeDue(kNow + absl::Seconds(5), 10), UnorderedElementsAre("a", "b"));
+  ledger.Written("a", kNow + absl::Seconds(5));
+  ledger.ServerReturned(kNow + absl::Seconds(5));
+  EXPECT_THAT(ledger.TakeDue(kNow + absl::Seconds(5), 10), IsEmpty());
+}
+
+TEST_F(PublicationLedgerTest, WritesThatFailedBeforeAreNoContest) {
+  absl::Duration now = kNow;
+  for (int round = 0; round < 12; ++round) {
+    for (const std::string& place : ledger.TakeDue(now, 10)) ledger.Failed(place, "no", absl::ZeroDuration(), 1, now);
+    now = ledger.NextDue();
+  }
+  WriteAll(now);
+  EXPECT_FALSE(ledger.Seen("a", "mine", now)) << "the first edit";
+  EXPECT_THAT(ledger.TakeDue(now, 10), ElementsAre("a"));
+}
+
 TEST_F(PublicationLedgerTest, WhatWasWrittenAndIsNeverSeenIsWrittenAgain) {
   ASSERT_EQ(ledger.TakeDue(kNow, 10).size(), 2u);
   ledger.Written("a", kNow);

@@ -30,11 +30,12 @@ class PublisherTest : public testing::Test {
     kind.resource.version = version;
     return kind;
   }
-  void Start(const std::vector<std::string>& versions = {"v1"}, kubernetes::Leadership* leadership = nullptr) {
+  void Start(const std::vector<std::string>& versions = {"v1"}, kubernetes::Leadership* leadership = nullptr,
+             const kubernetes::OutageTerms& outage = kubernetes::WithoutProbes()) {
     PublisherOptions options;
     for (const std::string& version : versions) options.kinds.push_back(ConfigMapOf(version));
     options.namespaces = NamespaceChoice({}, {"kube-public"});
-    server = cluster.Connect();
+    server = cluster.Connect(outage);
     publisher = std::make_unique<Publisher>(std::move(options), *server, clock, SystemEntropy(), leadership, &events);
     publisher->Start();
   }
@@ -135,6 +136,28 @@ TEST_F(PublisherTest, WhatCannotBeWrittenIsNamedWithTheReasonAndTriedAgain) {
     Pass(absl::Minutes(1));
     return records.size() == 1 && records.front().trust_version == 1;
   }));
+}
+
+TEST_F(PublisherTest, WritesAsSoonAsAnApiServerThatWasAwayIsBack) {
+  for (const char* name : {"web", "db"}) cluster.AddNamespace(name);
+  kubernetes::OutageTerms outage;
+  outage.probe_every = absl::Milliseconds(5);
+  Start({"v1"}, nullptr, outage);
+  publisher->SetRoots(1, "one");
+  ASSERT_TRUE(AwaitShown(2, 1));
+  cluster.GoAway(true);
+  publisher->SetRoots(2, "two");
+  // Until the pauses have become long, or it is known to be away. From here on this clock stands still.
+  ASSERT_TRUE(Await([this](const auto&) {
+    clock.Advance(absl::Seconds(1));
+    return server->reachability().away();
+  }));
+  publisher->SetRoots(3, "three");
+  const int after = cluster.asked_in_vain();
+  ASSERT_TRUE(Await([&](const auto&) { return cluster.asked_in_vain() > after + 3; })) << "the probes";
+  EXPECT_EQ(publisher->List().front().rejected, "") << "while it is known to be away no write is tried";
+  cluster.GoAway(false);
+  ASSERT_TRUE(cluster.Await(Shows({{"web", "three"}, {"db", "three"}})));
 }
 
 TEST_F(PublisherTest, BeforeAllIsListedOneRecordStandsForThemAllAndNothingIsWritten) {

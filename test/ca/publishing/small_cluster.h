@@ -35,7 +35,9 @@ class SmallCluster {
     server_.reset();
   }
 
-  std::unique_ptr<kubernetes::ApiServer> Connect() { return kubernetes::ConnectTo(*server_); }
+  std::unique_ptr<kubernetes::ApiServer> Connect(const kubernetes::OutageTerms& outage = kubernetes::WithoutProbes()) {
+    return kubernetes::ConnectTo(*server_, "", outage);
+  }
 
   void AddNamespace(const std::string& name, const std::string& phase = "Active") {
     Set("namespaces", name,
@@ -77,6 +79,11 @@ class SmallCluster {
     broken_ = broken;
     changed_.NotifyAll();
   }
+  // Every request from now on ends without an answer, and so do the watches.
+  void GoAway(bool away) {
+    away_ = away;
+    Break(away);
+  }
   void HoldLists(bool hold) {
     MutexLock lock(mutex_);
     held_ = hold;
@@ -92,7 +99,8 @@ class SmallCluster {
     }
     return true;
   }
-  int not_served() const { return not_served_; }  // requests for what it does not serve
+  int not_served() const { return not_served_; }        // requests for what it does not serve
+  int asked_in_vain() const { return asked_in_vain_; }  // requests while it was away
   int applies() {
     MutexLock lock(mutex_);
     return applies_;
@@ -140,6 +148,14 @@ class SmallCluster {
                                    : absl::StrContains(target, "/secrets") ? "secrets"
                                    : absl::StrContains(target, "/pods")    ? "pods"
                                                                            : "namespaces";
+      if (away_) {
+        ++asked_in_vain_;
+        return;
+      }
+      if (absl::StrContains(target, "/readyz")) {
+        peer.Send(kubernetes::HttpAnswer(200, "ok"));
+        continue;
+      }
       // Of the core group it serves v1 alone.
       if (!absl::StrContains(target, "/api/v1/") || broken_) {
         ++not_served_;
@@ -204,7 +220,9 @@ class SmallCluster {
   }
 
   std::atomic<int> not_served_ = 0;
+  std::atomic<int> asked_in_vain_ = 0;
   std::atomic<bool> broken_ = false;
+  std::atomic<bool> away_ = false;
   Mutex mutex_;
   CondVar changed_;
   std::map<std::string, Kind> kinds_ = {{"configmaps", {}}, {"namespaces", {}}, {"pods", {}}, {"secrets", {}}};

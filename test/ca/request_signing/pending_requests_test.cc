@@ -94,6 +94,30 @@ TEST_F(PendingRequestsTest, AreTriedLaterAndLaterAndSpokenOfOnce) {
   EXPECT_THAT(pending.TakeDue(), SizeIs(1)) << "at once";
 }
 
+TEST_F(PendingRequestsTest, WhatGotNoAnswerIsDueWhenTheServerIsBackAndARefusalIsNot) {
+  PendingRequests pending = Make();
+  for (const char* uid : {"absent", "refused"}) pending.Keep(Named(uid), false);
+  int spoken_of = 0;
+  for (int i = 0; i < 9; ++i) {
+    for (const std::string& uid : pending.TakeDue()) {
+      const bool absent = uid == "absent";
+      spoken_of += pending.TryLater(uid, absent ? absl::UnavailableError("") : absl::PermissionDeniedError(""), false);
+    }
+    clock_.Advance(absl::Seconds(8));
+  }
+  clock_.Advance(-absl::Seconds(5));
+  ASSERT_THAT(pending.TakeDue(), IsEmpty());
+  pending.ServerReturned();
+  ASSERT_THAT(pending.TakeDue(), ElementsAre("absent"));
+  // It is away again, and was at the first return since this attempt began.
+  pending.ServerReturned();
+  spoken_of += pending.TryLater("absent", absl::UnavailableError(""), false);
+  ASSERT_THAT(pending.TakeDue(), ElementsAre("absent"));
+  spoken_of += pending.TryLater("absent", absl::UnavailableError(""), false);
+  EXPECT_THAT(pending.TakeDue(), IsEmpty());
+  EXPECT_EQ(spoken_of, 2) << "once each";
+}
+
 TEST_F(PendingRequestsTest, WhatAnotherVersionShowedIsNotReplacedByWhatShowsLess) {
   PendingRequests pending = Make();
   pending.Keep(Named("a"), true);

@@ -35,7 +35,7 @@ class ServerSecretKeeperTest : public testing::Test {
   void StartOn(IssuanceStore& store) {
     pipeline_ = std::make_unique<IssuancePipeline>(profile_, PipelineOptions{.threads = 1}, authorities_, store, clock_,
                                                    SystemEntropy());
-    server_ = cluster_.Connect();
+    server_ = cluster_.Connect(outage_);
     leadership_ = std::make_unique<kubernetes::FakeLeadership>();
     ServerSecretOptions options;
     options.secret = {"istio-system", "istiod-tls"};
@@ -109,6 +109,7 @@ class ServerSecretKeeperTest : public testing::Test {
   const CertificateProfile profile_ = CertificateProfile();
   std::string pods_;
   bool leads_ = true;
+  kubernetes::OutageTerms outage_ = kubernetes::WithoutProbes();
   SmallCluster cluster_;
   FakeClock clock_;
   ScriptedStore store_;
@@ -203,6 +204,21 @@ TEST_F(ServerSecretKeeperTest, AWriteThatFailedIsMadeAgainOfTheSameCertificate) 
   }));
   EXPECT_THAT(store_.records(), SizeIs(1));
   EXPECT_EQ(keeper_->Status().fault, "");
+}
+
+TEST_F(ServerSecretKeeperTest, IsWrittenAsSoonAsAnApiServerThatWasAwayIsBack) {
+  outage_.probe_every = absl::Milliseconds(5);
+  Start();
+  ASSERT_TRUE(AwaitShown());
+  clock_.Advance(absl::Minutes(1));
+  cluster_.GoAway(true);
+  const std::string roots = absl::StrCat(RootsOf(*authorities_.Current()), RootsOf(*NewSnapshot(clock_.Now())));
+  keeper_->SetRoots(++version_, roots);
+  // From here on this clock stands still, so no pause ends by itself.
+  ASSERT_TRUE(
+      Await([this](const ServerSecretStatus& status) { return status.failed > 0 && server_->reachability().away(); }));
+  cluster_.GoAway(false);
+  EXPECT_TRUE(AwaitSecret([&roots](const SecretContent& there) { return there.roots_pem == roots; }));
 }
 
 TEST_F(ServerSecretKeeperTest, RepairsWhatSomebodyEditsOrDeletes) {

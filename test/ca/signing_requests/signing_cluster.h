@@ -2,6 +2,7 @@
 #ifndef MESHCA_TEST_CA_SIGNING_REQUESTS_SIGNING_CLUSTER_H_
 #define MESHCA_TEST_CA_SIGNING_REQUESTS_SIGNING_CLUSTER_H_
 
+#include <atomic>
 #include <deque>
 #include <map>
 #include <memory>
@@ -39,7 +40,15 @@ class SigningCluster {
     server_.reset();
   }
 
-  std::unique_ptr<kubernetes::ApiServer> Connect() { return kubernetes::ConnectTo(*server_); }
+  std::unique_ptr<kubernetes::ApiServer> Connect(const kubernetes::OutageTerms& outage = kubernetes::WithoutProbes()) {
+    return kubernetes::ConnectTo(*server_, "", outage);
+  }
+  // Every request from now on ends without an answer, and so do the watches.
+  void GoAway(bool away) {
+    MutexLock lock(mutex_);
+    away_ = away;
+    changed_.NotifyAll();
+  }
 
   // The request is there, with its conditions as it says.
   void Put(const SigningRequest& request) {
@@ -88,6 +97,7 @@ class SigningCluster {
     for (std::string head = peer.ReadHead(); !head.empty(); head = peer.ReadHead()) {
       const std::string target = std::vector<std::string>(absl::StrSplit(head, ' '))[1];
       const std::string path = target.substr(0, target.find('?'));
+      if (away_) return;
       if (absl::StartsWith(head, "PATCH ")) {
         WriteTo(peer, path, peer.BodyOf(head));
       } else if (absl::StrContains(target, "watch=")) {
@@ -114,7 +124,7 @@ class SigningCluster {
         std::vector<std::string>(absl::StrSplit(target.substr(target.find(from) + from.size()), '&'))[0], &sent);
     peer.Send(kubernetes::kChunkedHead);
     MutexLock lock(mutex_);
-    while (!ending_) {
+    while (!ending_ && !away_) {
       for (; sent < log_.size(); ++sent) {
         peer.Send(kubernetes::Chunk(kubernetes::EventOf("MODIFIED", Json(log_[sent]))));
       }
@@ -145,6 +155,7 @@ class SigningCluster {
   std::deque<std::string> answers_ ABSL_GUARDED_BY(mutex_);
   std::vector<Write> writes_ ABSL_GUARDED_BY(mutex_);
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;
+  std::atomic<bool> away_ = false;
   std::unique_ptr<http::ScriptedServer> server_;
 };
 

@@ -26,10 +26,11 @@ class SigningRequestSigner : public testing::Test {
   void Start() {
     RequestSignerOptions options;
     options.signer_name = "meshca.io/workload";
-    options.pending.retry_first = absl::Milliseconds(20);
+    options.pending.retry_first = retry_first_;
+    if (retry_first_ > options.pending.retry_last) options.pending.retry_last = retry_first_;
     pipeline_ = std::make_unique<IssuancePipeline>(CertificateProfile(), PipelineOptions{.threads = 1}, authorities_,
                                                    store_, SystemClock(), SystemEntropy());
-    server_ = cluster_.Connect();
+    server_ = cluster_.Connect(outage_);
     signer_ = std::make_unique<RequestSigner>(
         std::move(options), RequestSigner::Parts{*server_, kind_, *pipeline_, SystemClock(), SystemEntropy()});
     signer_->Start();
@@ -47,6 +48,8 @@ class SigningRequestSigner : public testing::Test {
     return false;
   }
 
+  absl::Duration retry_first_ = absl::Milliseconds(20);
+  kubernetes::OutageTerms outage_ = kubernetes::WithoutProbes();
   FakePods pods_;
   const SigningRequestKind kind_{TestSigningRules(), pods_};
   TestSnapshots authorities_{NewSnapshot(absl::Now())};
@@ -133,6 +136,24 @@ TEST_F(SigningRequestSigner, WithoutTheRightItSaysSoAndTheRecordedCertificateIsH
   ASSERT_TRUE(Await([](const auto& status) { return status.issued == 1; }));
   EXPECT_GE(signer_->Status().failed, 6u);
   EXPECT_EQ(store_.records().size(), 1u) << "each attempt hands out what is recorded";
+}
+
+TEST_F(SigningRequestSigner, HandsOutAsSoonAsAnApiServerThatWasAwayIsBack) {
+  retry_first_ = absl::Hours(1000);
+  outage_.probe_every = absl::Milliseconds(5);
+  store_.Hold();
+  cluster_.Put(request_);
+  Start();
+  store_.WaitForHeld(1);
+  cluster_.GoAway(true);
+  store_.Release();
+  ASSERT_TRUE(
+      Await([this](const RequestSignerStatus& status) { return status.failed > 0 && server_->reachability().away(); }));
+  EXPECT_THAT(cluster_.AwaitWrites(1), SizeIs(1)) << "the approval";
+  cluster_.GoAway(false);
+  ASSERT_THAT(cluster_.AwaitWrites(2), SizeIs(2));
+  ASSERT_TRUE(Await([](const RequestSignerStatus& status) { return status.issued == 1; }));
+  EXPECT_THAT(store_.records(), SizeIs(1)) << "the certificate that was recorded";
 }
 
 TEST_F(SigningRequestSigner, WhatMayPassIsTriedAgain) {
