@@ -174,6 +174,21 @@ TEST_F(ServerSecretKeeperTest, WhatIsGoodStaysAtARestart) {
   EXPECT_TRUE(AwaitRecord([](const SubscriberRecord& one) { return one.trust_version == 3; }));
 }
 
+TEST_F(ServerSecretKeeperTest, WhatSomebodyPutBehindTheChainWhileNobodyLookedGoesWithoutANewCertificate) {
+  Start();
+  ASSERT_TRUE(AwaitShown());
+  const SecretContent before = Secret();
+  Stop();
+  const std::string strangers = NewSnapshot(clock_.Now())->issuing->certificate.pem().text();
+  const SecretContent edited = {before.chain_pem + strangers, before.key_pem.Clone(), before.roots_pem};
+  cluster_.SetSecret(kIstiodTls,
+                     absl::StrReplaceAll(CallToWriteServerSecret({"istio-system", "istiod-tls"}, "Opaque", edited).body,
+                                         {{R"("apiVersion":"v1","kind":"Secret",)", ""}}));
+  Start();
+  ASSERT_TRUE(AwaitSecret([&](const SecretContent& there) { return there.Digest() == before.Digest(); }));
+  EXPECT_THAT(store_.records(), SizeIs(1));
+}
+
 TEST_F(ServerSecretKeeperTest, KilledBetweenRecordAndWriteAnotherIsMadeForTheSameInstance) {
   cluster_.RefuseWrites(kubernetes::HttpAnswer(503, ""));
   Start();
