@@ -41,6 +41,16 @@ kubernetes::ListWatchOptions ToFollowNamespaces() {
   return options;
 }
 
+// Of a write that was refused, for people. `there`: an object stands there. Fields that are immutable, a key that
+// stands in binaryData too, no room: what somebody else has made of it is not mended by writing over it.
+std::string FaultOfPublishing(const absl::Status& status, bool there) {
+  std::string fault(status.message());
+  if (there && absl::IsInvalidArgument(status)) {
+    absl::StrAppend(&fault, "; where that lies in the object that is there, delete it, and it is made anew");
+  }
+  return fault;
+}
+
 absl::Duration WaitAskedFor(const absl::Status& status) {
   const std::optional<kubernetes::ApiRefusal> refusal = kubernetes::RefusalOf(status);
   return refusal.has_value() ? refusal->retry_after : absl::ZeroDuration();
@@ -250,9 +260,10 @@ void Publisher::OnWritten(const std::string& place, const absl::Status& status) 
     ++failed_;
     const double spread =
         absl::FDivDuration(UniformDuration(entropy_, absl::ZeroDuration(), absl::Seconds(1)), absl::Seconds(1));
-    if (ledger_.Failed(place, std::string(status.message()), WaitAskedFor(status), spread, now) && !stopping_) {
-      Warn(place, status, now);
-      TellEvent(place, "RootsNotPublished", absl::StrCat("the roots could not be published here: ", status.message()));
+    const std::string fault = FaultOfPublishing(status, uids_.contains(place));
+    if (ledger_.Failed(place, fault, WaitAskedFor(status), spread, now) && !stopping_) {
+      Warn(place, fault, now);
+      TellEvent(place, "RootsNotPublished", absl::StrCat("the roots could not be published here: ", fault));
     }
   }
   executor_.Nudge();
@@ -260,15 +271,15 @@ void Publisher::OnWritten(const std::string& place, const absl::Status& status) 
   ended_.NotifyAll();
 }
 
-void Publisher::Warn(const std::string& place, const absl::Status& status, absl::Duration now) {
+void Publisher::Warn(const std::string& place, const std::string& fault, absl::Duration now) {
   if (now - warned_at_ < kWarningGap) {
     ++unsaid_;
     return;
   }
   warned_at_ = now;
-  LogWarning("the roots could not be published", {{"object", InstanceOf(place)},
-                                                  {"error", std::string(status.message())},
-                                                  {"others_unsaid", absl::StrCat(std::exchange(unsaid_, 0))}});
+  LogWarning(
+      "the roots could not be published",
+      {{"object", InstanceOf(place)}, {"error", fault}, {"others_unsaid", absl::StrCat(std::exchange(unsaid_, 0))}});
 }
 
 void Publisher::TellEvent(const std::string& place, const char* reason, std::string note) {

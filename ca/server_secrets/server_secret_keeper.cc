@@ -380,8 +380,11 @@ std::string ServerSecretKeeper::FaultOfWrite(const absl::Status& status) const {
     return absl::StrCat("namespace ", options_.secret.namespace_name,
                         " does not exist: create it, or take the Secret out of kubernetes.server_secrets");
   }
-  if (absl::IsInvalidArgument(status) && seen_.has_value() && seen_->immutable) {
-    return absl::StrCat(status.message(), "; it is immutable: delete it, and it is made anew");
+  if (absl::IsInvalidArgument(status) && seen_.has_value()) {
+    return absl::StrCat(status.message(),
+                        seen_->immutable ? "; it is immutable: delete it, and it is made anew"
+                                         : "; where that lies in what stands there, such as more than it has room for, "
+                                           "delete it, and it is made anew");
   }
   return std::string(status.message());
 }

@@ -414,6 +414,15 @@ TEST_F(ServerSecretKeeperTest, AnAnswerThatQuotesTheKeyIsNotRepeated) {
                                              Not(HasSubstr("LS0tLS1CRUdJTiBQUklW"))));
 }
 
+TEST_F(ServerSecretKeeperTest, WhatLeavesNoRoomForItIsToBeDeleted) {
+  cluster_.SetSecret(kIstiodTls, R"({"metadata":{"name":"istiod-tls"},"type":"Opaque","data":{"more":"a2V5"}})");
+  cluster_.RefuseWrites(kubernetes::HttpAnswer(
+      422, R"({"kind":"Status","reason":"Invalid","message":"data: Too long: may not be more than 1048576 bytes"})"));
+  Start();
+  ASSERT_TRUE(Await([](const ServerSecretStatus& status) { return !status.fault.empty(); }));
+  EXPECT_THAT(keeper_->Status().fault, HasSubstr("delete it, and it is made anew"));
+}
+
 TEST_F(ServerSecretKeeperTest, WhatWasRevokedIsReplacedWithinAMinute) {
   Start();
   ASSERT_TRUE(AwaitShown());
