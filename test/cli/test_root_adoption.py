@@ -137,7 +137,9 @@ def test_what_cannot_be_adopted_is_named_and_changes_nothing(server, tmp_path, n
 def test_mistakes_on_the_command_line(server, tmp_path):
     ca = server()
     for words, said in [((), "DIR, or --from-kubernetes"), (("--from-kubernetes", "cacerts"), "NAMESPACE/SECRET"),
-                        (("--from-kubernetes", "a/../b"), "NAMESPACE/SECRET"), (("--kubeconfig", "k"), "--from-kubernetes"),
+                        (("--from-kubernetes", "a/../b"), "NAMESPACE/SECRET"), (("--from-kubernetes", "../b"), "NAMESPACE/SECRET"),
+                        (("--from-kubernetes", "a/.."), "NAMESPACE/SECRET"), (("--from-kubernetes", "a.b/c"), "NAMESPACE/SECRET"),
+                        (("--from-kubernetes", "a/b-"), "NAMESPACE/SECRET"), (("--kubeconfig", "k"), "--from-kubernetes"),
                         ((tmp_path, "--from-kubernetes", "a/b"), "excludes")]:
         done = ca.cli("root", "import", *words, check=False)
         assert done.returncode == 2 and said in done.stderr, done.stderr
@@ -226,12 +228,34 @@ def test_as_a_secret_for_kubectl(server):
     assert "PRIVATE KEY" not in done.stderr
 
 
+def test_the_file_that_a_key_or_a_token_is_printed_into_is_for_its_owner_alone(server, tmp_path):
+    """A shell makes it as the umask says, and what is printed there is worth as much as in a file of --out."""
+    ca = server()
+    for words in (("root", "export", "--as-secret", "a/b"), ("kek", "create"), ("token", "create", WEB),
+                  ("jwt", "mint", WEB, "--audience", "a.test")):
+        file = tmp_path / words[0]
+        state = [] if words[0] == "kek" else ["--state-dir", ca.state_dir]
+        with open(file, "w", encoding="ascii") as out:
+            subprocess.run([ca.meshca, *words, *state], check=True, stdout=out, env=ca.env, umask=0o022)
+        assert file.stat().st_size > 0 and oct(file.stat().st_mode & 0o777) == "0o600", words
+    # What is no secret stays readable.
+    with open(tmp_path / "roots", "w", encoding="ascii") as out:
+        subprocess.run([ca.meshca, "bundle", "show", "--format", "pem", "--state-dir", ca.state_dir], check=True, stdout=out, env=ca.env,
+                       umask=0o022)
+    assert oct((tmp_path / "roots").stat().st_mode & 0o777) == "0o644"
+
+
 def test_nothing_is_made_that_cannot_be_written(server, tmp_path):
     ca = server()
     (tmp_path / "taken").mkdir(mode=0o700)
     (tmp_path / "taken" / "root-cert.pem").touch()
     done = ca.cli("root", "export", "--out", tmp_path / "taken", check=False)
     assert done.returncode == 1 and "root-cert.pem: is there already" in done.stderr
+    (tmp_path / "linked").mkdir(mode=0o700)
+    (tmp_path / "linked" / "ca-cert.pem").symlink_to(tmp_path / "nowhere")
+    done = ca.cli("root", "export", "--out", tmp_path / "linked", check=False)
+    assert done.returncode == 1 and "ca-cert.pem: is there already" in done.stderr
+    assert [path.name for path in (tmp_path / "linked").iterdir()] == ["ca-cert.pem"], "no key without an authority"
     short = ca.cli("root", "export", "--out", tmp_path / "out", "--lifetime", "1h", check=False)
     assert short.returncode == 1 and "twice the longest leaf lifetime" in short.stderr, short.stderr
     assert list((tmp_path / "out").iterdir()) == [], "no key without an authority"
