@@ -11,7 +11,6 @@
 namespace meshca {
 namespace {
 
-constexpr size_t kAnswerBytesMax = 4 * 1024 * 1024;
 constexpr char kContested[] =
     "somebody else changes or deletes it within a minute of its being written; find who does (its "
     "metadata.managedFields say), and end that";
@@ -237,7 +236,7 @@ absl::Duration Publisher::Write() {
 
 void Publisher::Publish(const PublishedKind& kind, const std::string& place, const std::string& content) {
   const kubernetes::ApiServer::CallId call =
-      server_.Send(kind.CallToPublish(place, content), kAnswerBytesMax, options_.write_timeout,
+      server_.Send(kind.CallToPublish(place, content), kubernetes::kObjectBytesMax, options_.write_timeout,
                    [this, place](const absl::StatusOr<std::string>& answer) { OnWritten(place, answer.status()); });
   bool ends = false;
   {

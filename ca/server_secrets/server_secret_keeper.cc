@@ -14,8 +14,8 @@
 namespace meshca {
 namespace {
 
-// 500 pods of 16 KB.
-constexpr size_t kSecretAnswerBytesMax = 8 * 1024 * 1024;
+// The Secret, or 500 pods of 20 KB.
+constexpr size_t kSecretAnswerBytesMax = kubernetes::kObjectBytesMax;
 // A watch of which nothing came for longer is not followed (ListWatchOptions::silence, and some time to notice).
 constexpr absl::Duration kSecretFollowed = absl::Seconds(100);
 // Whoever may write the Secret could fill the log.
