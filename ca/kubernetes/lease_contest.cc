@@ -10,7 +10,7 @@ namespace {
 // The API server refuses more (an int32), and what stands there somebody else may have written.
 constexpr int64_t kTransitionsMax = std::numeric_limits<int32_t>::max();
 
-// As ToRelease makes it. One that was deleted, or whose holder somebody struck out, was not given back.
+// As ToRelease makes it. One that was deleted, or whose holder somebody changed by hand, was not given back.
 bool IsGivenBack(const LeaseRecord& record) {
   return !record.resource_version.empty() && record.holder.empty() && record.process.empty();
 }
@@ -59,15 +59,17 @@ LeaseRecord LeaseContest::ToRelease(absl::Time wall) const {
 }
 
 void LeaseContest::Seen(const LeaseRecord& record, absl::Duration now) {
-  if (IsAnothers() && record.holder.empty() && !IsGivenBack(record)) {
-    free_from_ = LastsUntil();
-  } else if (!record.holder.empty() || IsGivenBack(record)) {
-    free_from_ = -absl::InfiniteDuration();
-  }
+  const bool was_anothers = IsAnothers();
+  const absl::Duration would_last_until = LastsUntil();
   if (!is_known_ || record.resource_version != record_.resource_version) changed_at_ = now;
   is_known_ = true;
   look_first_ = false;
   record_ = record;
+  if (IsAnothers() || IsOurs() || IsGivenBack(record)) {
+    free_from_ = -absl::InfiniteDuration();
+  } else if (was_anothers) {
+    free_from_ = would_last_until;
+  }
   // Somebody else has taken it, by whatever right.
   if (!IsOurs()) held_until_ = -absl::InfiniteDuration();
   next_ = IsAnothers() || now < free_from_ ? now + terms_.look_every : now;
