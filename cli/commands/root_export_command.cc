@@ -148,8 +148,14 @@ absl::Status ExportToFolder(Session& session, const ExportOptions& options, cons
   const v1::Authority& authority = made->authority();
   TellWhatFollows(authority);
   // cert-chain.pem is what istiod puts behind its leaves; a root does not belong there.
-  MESHCA_RETURN_IF_ERROR(WriteFiles(
-      options.folder, {SecretBytes(), authority.certificate_pem(), authority.certificate_pem(), made->roots_pem()}));
+  const absl::Status written = WriteFiles(
+      options.folder, {SecretBytes(), authority.certificate_pem(), authority.certificate_pem(), made->roots_pem()});
+  if (!written.ok()) {
+    return absl::Status(written.code(),
+                        absl::StrCat(written.message(), "; it is made all the same: its key is in ", key_file,
+                                     ", its certificate in `meshca root show -o json`, and the roots in "
+                                     "`meshca bundle show --format pem`"));
+  }
   session.Print(authority, [&] { Out("%s\n", authority.id()); });
   return absl::OkStatus();
 }

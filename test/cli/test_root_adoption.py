@@ -6,6 +6,7 @@ import datetime
 import http.server
 import json
 import pathlib
+import resource
 import stat
 import subprocess
 import threading
@@ -260,6 +261,20 @@ def test_nothing_is_made_that_cannot_be_written(server, tmp_path):
     assert short.returncode == 1 and "twice the longest leaf lifetime" in short.stderr, short.stderr
     assert list((tmp_path / "out").iterdir()) == [], "no key without an authority"
     assert not [row for row in listed(ca).values() if row["exported"]]
+
+
+def test_what_is_missing_of_an_exported_authority_when_the_disk_is_full_is_named_and_can_be_had(server, tmp_path):
+    ca = server()
+    # A key has less, a certificate more; the signal stays ignored, as Python has it.
+    small = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600)), "restore_signals": False}
+    done = ca.cli("root", "export", "--out", tmp_path / "out", check=False, **small)
+    assert done.returncode == 1 and f"its key is in {tmp_path}/out/ca-key.pem" in done.stderr, done.stderr
+    (row,) = [row for row in listed(ca).values() if row["exported"]]
+    files = {"ca-cert.pem": row["certificate_pem"], "cert-chain.pem": row["certificate_pem"], "root-cert.pem": ca.root_pem,
+             **read_files(tmp_path / "out")}
+    chain = tmp_path / "leaf.pem"
+    chain.write_text(sign_as_istiod(files, WEB), encoding="ascii")
+    assert openssl_verifies(ca.root_pem, chain, tmp_path)
 
 
 def test_an_exported_authority_holds_the_retirement_of_its_root_up_by_name(server, tmp_path):
