@@ -97,6 +97,24 @@ def test_istiods_own_root_goes_on_here_and_is_left_by_a_rotation(server, tmp_pat
     assert rotation.root_states(ca)[istiod.id] == "retired"
 
 
+def test_a_root_is_not_left_while_what_it_signed_elsewhere_may_renew(server, tmp_path):
+    """The inventory knows nothing of istiod's certificates, so it proves nothing by having none."""
+    istiod, other = IstioAuthority(), IstioAuthority("another")
+    ca = server(*QUICK)
+    secrets = {"istio-system/istio-ca-secret": istiod.istio_ca_secret(), "other/cacerts": other.istio_ca_secret()}
+    with api_server(tmp_path, secrets) as kubeconfig:
+        import_secret(ca, kubeconfig, "istio-system/istio-ca-secret", "--renew-unrecorded")
+        assert ca.root_pem == istiod.pem
+        done = import_secret(ca, kubeconfig, "other/cacerts")
+    assert "rotation 1 runs" in done.stderr and other.id[:12] in done.stderr, done.stderr
+    wait_until(lambda: "no root is retired before" in json.dumps(rotation.status(ca)), 60, lambda: json.dumps(rotation.status(ca)))
+    assert rotation.root_states(ca)[istiod.id] == "old"
+    refused = ca.cli("root", "retire", check=False)
+    assert refused.returncode == 3 and "imported with --renew-unrecorded" in refused.stderr, refused.stderr
+    ca.cli("root", "retire", "--force")
+    wait_until(lambda: rotation.root_states(ca).get(istiod.id) == "retired", 60, lambda: rotation.root_states(ca))
+
+
 def test_a_new_root_under_live_certificates_begins_a_rotation(server, tmp_path):
     istiod = IstioAuthority()
     ca = server(*QUICK)

@@ -902,6 +902,23 @@ TEST_F(ImportTest, OfANewRootWhileCertificatesWithoutARecordMayRenewBeginsARotat
   EXPECT_TRUE(manager->Current()->unrecorded.has_value());
 }
 
+TEST_F(ImportTest, NoRootIsRetiredWhileWhatWasSignedUnderItElsewhereMayRenew) {
+  auto manager = MakeStarted();
+  Write(issuing_, root_);
+  ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0", {.renew_unrecorded = true}).ok());
+  RootRotation rotation;
+  const auto not_before = [&] { return *RetireNotBeforeOf(rotation, *manager->Current(), store_); };
+  rotation.old_root_id = root_.id();
+  EXPECT_EQ(not_before(), manager->Current()->unrecorded->until);
+  rotation.old_root_id = "another root";
+  EXPECT_EQ(not_before(), absl::InfinitePast());
+  const absl::Time later = manager->Current()->unrecorded->until + absl::Hours(1);
+  ASSERT_TRUE(WriteRetireNotBefore(store_, later).ok());
+  EXPECT_EQ(not_before(), later) << "after a restore, of any root";
+  rotation.old_root_id = root_.id();
+  EXPECT_EQ(not_before(), later);
+}
+
 TEST_F(ImportTest, OfANewRootAfterARestoreBeginsARotationToIt) {
   auto manager = MakeStarted();
   ASSERT_TRUE(WriteRetireNotBefore(store_, clock_.Now() + absl::Hours(1)).ok());
