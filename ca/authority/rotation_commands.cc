@@ -135,12 +135,9 @@ absl::StatusOr<RotationView> RotationCommands::JudgeStepNow(Act act, bool force,
     MESHCA_ASSIGN_OR_RETURN(view, watch_.JudgeStep(rotation, settled));
   }
   if (!view.evidence.Satisfied() && !force) return NotSafeYet(act, view.evidence);
-  MESHCA_ASSIGN_OR_RETURN(const absl::Time not_before, ReadRetireNotBefore(store_));
+  MESHCA_ASSIGN_OR_RETURN(const absl::Time not_before, RetireNotBeforeOf(rotation, *authorities_.Current(), store_));
   if (act == Act::kRetire && !force && view.facts.now < not_before) {
-    return WithReason(absl::FailedPreconditionError(absl::StrCat(
-                          "the database was restored from a backup that may not know every certificate: no root is "
-                          "retired before ",
-                          UtcText(not_before), ", or --force")),
+    return WithReason(absl::FailedPreconditionError(absl::StrCat(WhyNotRetiredBefore(not_before), ", or --force")),
                       "ROTATION_UNSAFE");
   }
   return view;
@@ -235,7 +232,7 @@ void RotationCommands::RefreshReport() {
   const absl::StatusOr<absl::Time> now = watch_.BelievedNow();
   if (!now.ok()) return;
   const absl::StatusOr<RotationView> view = watch_.JudgeStep(*rotation, *now);
-  const absl::StatusOr<absl::Time> not_before = ReadRetireNotBefore(store_);
+  const absl::StatusOr<absl::Time> not_before = RetireNotBeforeOf(*rotation, *authorities_.Current(), store_);
   if (!view.ok() || !not_before.ok()) return;
   reporter_.KeepView(*view, watch_.DecideNext(*view, *not_before).waiting_for, watch_.EstimateEnd(*view));
   watch_.JudgeAgainAtOnce();

@@ -66,7 +66,8 @@ absl::StatusOr<RotationDriver::Advanced> RotationDriver::Advance() {
     return Advanced::kNotJudged;
   }
   MESHCA_ASSIGN_OR_RETURN(const RotationView view, watch_.JudgeStep(*rotation, *now));
-  MESHCA_ASSIGN_OR_RETURN(const absl::Time retire_not_before, ReadRetireNotBefore(store_));
+  MESHCA_ASSIGN_OR_RETURN(const absl::Time retire_not_before,
+                          RetireNotBeforeOf(*rotation, *authorities_.Current(), store_));
   const RotationDecision decision = watch_.DecideNext(view, retire_not_before);
   reporter_.KeepView(view, decision.waiting_for, watch_.EstimateEnd(view));
   if (decision.act == RotationDecision::Act::kWait) return Advanced::kWaits;

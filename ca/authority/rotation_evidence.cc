@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "ca/authority/retire_not_before.h"
 #include "ca/base/utc_text.h"
 
 namespace meshca {
@@ -257,8 +258,7 @@ RotationDecision DecideNextAct(const RotationFacts& facts, const RotationEvidenc
         return wait(absl::StrCat(BehindText(evidence), " under the old root have to end or be replaced", grace));
       }
       if (facts.now < retire_not_before) {
-        return wait(absl::StrCat("the database was restored from a backup: no root is retired before ",
-                                 UtcText(retire_not_before)));
+        return wait(WhyNotRetiredBefore(retire_not_before));
       }
       if (!rotation.automatic) return wait("nothing depends on the old root: go on with `meshca root retire`");
       if (settled || cut_off) return {Act::kRetire, forced_by, ""};

@@ -1,11 +1,13 @@
 #include "ca/authority/set_import.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "ca/authority/exported_authority.h"
 #include "ca/authority/plugged_in_ca.h"
+#include "ca/authority/retire_not_before.h"
 #include "ca/authority/rotation_change.h"
 #include "ca/base/log.h"
 #include "ca/base/status.h"
@@ -55,8 +57,12 @@ absl::Status SetImport::TakeSet(const AuthoritySet& set, const std::string& plac
                       "ROTATION_RUNS");
   }
   std::string detail = absl::StrCat("import ", place);
-  if (new_root && others > 0 && !options.force) {
-    absl::StrAppend(&detail, ": rotates to it, because ", others, " certificates live under the present root");
+  // An inventory that lacks records proves nothing by having none.
+  MESHCA_ASSIGN_OR_RETURN(const bool unrecorded, MayLiveUnrecordedOutside(root_id, now));
+  if (new_root && (others > 0 || unrecorded) && !options.force) {
+    absl::StrAppend(&detail, ": rotates to it, because ",
+                    others > 0 ? absl::StrCat(others, " certificates live under the present root")
+                               : "certificates without a record may live under the present root");
     return adoption_.RotateTo(set, place, KeyPlace::kInKeyStore, {actor, detail, now});
   }
   if (new_root && others > 0) {
@@ -65,7 +71,7 @@ absl::Status SetImport::TakeSet(const AuthoritySet& set, const std::string& plac
   MESHCA_RETURN_IF_ERROR(adoption_.Adopt(set, KeyPlace::kInKeyStore, /*drop_old_roots=*/false, {actor, detail, now}));
   // What the old root signed until this commit was signed in good faith: only now can nothing more come.
   MESHCA_ASSIGN_OR_RETURN(const uint64_t left, CountOutside(root_id, options.own_leaves, now));
-  if (!new_root || left > 0) return absl::OkStatus();
+  if (!new_root || left > 0 || unrecorded) return absl::OkStatus();
   return adoption_.Adopt(set, KeyPlace::kInKeyStore, /*drop_old_roots=*/true,
                          {actor, absl::StrCat(detail, ": nothing used the root before"), now});
 }
@@ -79,6 +85,17 @@ absl::StatusOr<uint64_t> SetImport::CountOutside(absl::string_view root_id, uint
   }
   others -= std::min(others, own_leaves);
   return others + CountExportedOutside(ledger_.state(), root_id);
+}
+
+absl::StatusOr<bool> SetImport::MayLiveUnrecordedOutside(absl::string_view root_id, absl::Time now) const {
+  MESHCA_ASSIGN_OR_RETURN(const absl::Time not_before, ReadRetireNotBefore(ledger_.store()));
+  if (now < not_before) return true;
+  const std::optional<UnrecordedGrace> grace = grace_.Remaining();
+  return grace.has_value() &&
+         std::any_of(grace->authority_ids.begin(), grace->authority_ids.end(), [&](const std::string& id) {
+           const StoredAuthority* authority = FindById(ledger_.state(), id);
+           return authority != nullptr && authority->root_id != root_id;
+         });
 }
 
 }  // namespace meshca

@@ -28,7 +28,7 @@ class SetImport {
   // Takes in the set of `files`; its key goes into the KeyStore. Ok without doing anything if the set is active
   // already or the running rotation leads to its root. Otherwise:
   //   same root, or nothing lives under the present one         active at once
-  //   a new root while certificates are alive                   a rotation begins: the new root is trusted beside the
+  //   a new root while certificates are, or may be, alive       a rotation begins: the new root is trusted beside the
   //                                                             present one first, and signs once everybody holds it
   //   the same, with `force`                                    active at once; the present root stays trusted
   // Errors: LoadPluggedInSet's, which name file and fault. FailedPrecondition: a rotation to another root runs
@@ -43,6 +43,10 @@ class SetImport {
   // How many live certificates do not chain to `root_id`, exported issuing authorities among them; the CA's own TLS
   // certificates are left out.
   absl::StatusOr<uint64_t> CountOutside(absl::string_view root_id, uint64_t own_leaves, absl::Time now) const;
+
+  // Whether certificates that do not chain to `root_id` may be alive without a record: those of before a restore, and
+  // those that an adopted authority signed elsewhere and that may renew here (UnrecordedGrace).
+  absl::StatusOr<bool> MayLiveUnrecordedOutside(absl::string_view root_id, absl::Time now) const;
 
   AuthorityLedger& ledger_;
   SetAdoption& adoption_;

@@ -2,6 +2,7 @@
 #ifndef MESHCA_CA_KUBERNETES_API_CALL_H_
 #define MESHCA_CA_KUBERNETES_API_CALL_H_
 
+#include <cstddef>
 #include <string>
 
 #include "absl/strings/string_view.h"
@@ -40,6 +41,11 @@ struct ApiCall {
   // object where it is granted for one. An apply needs `create` too, where the object is not there yet.
   std::string RbacRule() const;
 };
+
+// An answer that is one object has at most this many bytes, whatever others have put into it: the API server keeps 1.5
+// MiB of one, and JSON takes six bytes for one where each is escaped. Who reads less fails where a stranger fills the
+// object.
+inline constexpr size_t kObjectBytesMax = 10 * 1024 * 1024;
 
 // Reads what the API server has under a path of its own, beside its resources, as one of the media types of `accept`.
 ApiCall CallToGetPath(absl::string_view path, absl::string_view accept);

@@ -71,8 +71,10 @@ class LeaseContest {
   bool is_known_ = false;
   bool look_first_ = true;
   bool has_had_it_ = false;
-  absl::Duration changed_at_;                        // it was seen to have changed
-  absl::Duration next_ = -absl::InfiniteDuration();  // no step before
+  absl::Time acquired_ = absl::InfinitePast();            // by this process, as it wrote that last
+  absl::Duration changed_at_;                             // it was seen to have changed
+  absl::Duration free_from_ = -absl::InfiniteDuration();  // it went while another held it, who writes until then
+  absl::Duration next_ = -absl::InfiniteDuration();       // no step before
   absl::Duration held_until_ = -absl::InfiniteDuration();
 };
 

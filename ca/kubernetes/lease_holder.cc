@@ -10,10 +10,11 @@
 namespace meshca::kubernetes {
 namespace {
 
-constexpr size_t kLeaseBytesMax = 64 * 1024;
 constexpr absl::Duration kGiveBackTimeout = absl::Seconds(2);
 // A right or a namespace that is missing stays so until somebody does something about it.
 constexpr absl::Duration kRefusedAgain = absl::Seconds(5);
+// Whoever may write the Lease could fill the log by another holder every second.
+constexpr absl::Duration kNewsGap = absl::Seconds(10);
 
 // Somebody else wrote first: 409, and 422 where the object came to be meanwhile.
 bool IsLostRace(bool was_write, const absl::Status& status) {
@@ -61,7 +62,7 @@ absl::Duration LeaseHolder::Contend() {
     under_way_ = true;
   }
   server_.Send(
-      call, kLeaseBytesMax, kCallTimeout,
+      call, kObjectBytesMax, kCallTimeout,
       [this, write = step.write, now](const absl::StatusOr<std::string>& answer) { OnAnswer(write, now, answer); });
   return SerialExecutor::kLook;
 }
@@ -123,7 +124,12 @@ void LeaseHolder::TellChange() {
     if (held != told_held_) ++(held ? gained_ : lost_);
   }
   const bool is_change = std::exchange(told_held_, held) != held;
-  const bool is_news = std::exchange(told_why_not_, why_not) != why_not;
+  const absl::Duration now = clock_.SinceBoot();
+  const bool is_news = told_why_not_ != why_not && now - told_at_ >= kNewsGap;
+  if (is_change || is_news) {
+    told_why_not_ = why_not;
+    told_at_ = now;
+  }
   if (held && is_change) {
     LogInfo("this server has the Lease: it publishes and signs in the cluster",
             {{"lease", place_.Text()}, {"holder", terms_.identity}});
@@ -172,7 +178,7 @@ void LeaseHolder::GiveBack() {
     if (!contest_.IsOurs() || !error_.ok()) return;
     call = CallToWriteLease(place_, contest_.ToRelease(clock_.Now()));
   }
-  const absl::Status status = server_.Call(call, kLeaseBytesMax, kGiveBackTimeout).status();
+  const absl::Status status = server_.Call(call, kObjectBytesMax, kGiveBackTimeout).status();
   if (status.ok()) return LogInfo("the Lease is given back", {{"lease", place_.Text()}});
   LogWarning("the Lease could not be given back: another server takes it when it has run out",
              {{"lease", place_.Text()}, {"error", std::string(status.message())}});

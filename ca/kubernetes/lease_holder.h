@@ -87,6 +87,7 @@ class LeaseHolder final : public Leadership {
   // The executor's: what was told last.
   bool told_held_ = false;
   std::string told_why_not_;
+  absl::Duration told_at_ = -absl::InfiniteDuration();  // since boot
 
   SerialExecutor executor_;
 };

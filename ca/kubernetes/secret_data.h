@@ -16,10 +16,6 @@ namespace meshca::kubernetes {
 // By key: "ca-key.pem".
 using SecretData = std::map<std::string, SecretBytes, std::less<>>;
 
-// An answer has at most this many bytes: a Secret holds 1 MiB, a third more in base64, and twice as much where a client
-// keeps what it applied in an annotation.
-inline constexpr size_t kSecretAnswerBytesMax = 4 * 1024 * 1024;
-
 // Reads the answer to `get secrets`. InvalidArgument: it is no Secret, or a value of it is no base64, or longer than
 // any certificate chain; names the key at most, and nothing of what it holds.
 absl::StatusOr<SecretData> ReadSecretData(absl::string_view json);

@@ -172,6 +172,9 @@ bool PublicationLedger::Failed(const std::string& place, std::string why, absl::
   const auto object = objects_.find(place);
   if (object == objects_.end()) return false;
   object->second.being_written = false;
+  // It may have gone through all the same: the answer was lost, or longer than it is read. Who changes the object then
+  // contests it like any other.
+  object->second.written_at = now;
   TryAt(object->second, now + std::max(wait, Backoff(object->second) * (0.5 + spread / 2)));
   ++object->second.failures;
   const bool is_news = object->second.is_place && object->second.fault != why;

@@ -11,7 +11,6 @@
 namespace meshca {
 namespace {
 
-constexpr size_t kAnswerBytesMax = 4 * 1024 * 1024;
 constexpr char kContested[] =
     "somebody else changes or deletes it within a minute of its being written; find who does (its "
     "metadata.managedFields say), and end that";
@@ -45,6 +44,16 @@ kubernetes::ListWatchOptions ToFollowNamespaces() {
   options.resource = kubernetes::Namespaces();
   options.paths = {"metadata.name", "status.phase"};
   return options;
+}
+
+// Of a write that was refused, for people. `there`: an object stands there. Fields that are immutable, a key that
+// stands in binaryData too, no room: what somebody else has made of it is not mended by writing over it.
+std::string FaultOfPublishing(const absl::Status& status, bool there) {
+  std::string fault(status.message());
+  if (there && absl::IsInvalidArgument(status)) {
+    absl::StrAppend(&fault, "; where that lies in the object that is there, delete it, and it is made anew");
+  }
+  return fault;
 }
 
 absl::Duration WaitAskedFor(const absl::Status& status) {
@@ -133,7 +142,7 @@ Publisher::Publisher(PublisherOptions options, kubernetes::ApiServer& server, co
       since_(clock.LikelyNow()),
       objects_(std::make_unique<Objects>(*this)),
       namespaces_(std::make_unique<Namespaces>(*this)),
-      writes_(server, kAnswerBytesMax, options_.write_timeout),
+      writes_(server, kubernetes::kObjectBytesMax, options_.write_timeout),
       objects_watch_(ToFollowEach(options_.kinds), options_.look_again, server, *objects_, clock, entropy),
       ledger_(options_.publication),
       executor_(clock) {}
@@ -209,9 +218,10 @@ void Publisher::OnWritten(const std::string& place, const absl::Status& status) 
     ++failed_;
     const double spread =
         absl::FDivDuration(UniformDuration(entropy_, absl::ZeroDuration(), absl::Seconds(1)), absl::Seconds(1));
-    if (ledger_.Failed(place, std::string(status.message()), WaitAskedFor(status), spread, now) && !stopping_) {
-      Warn(place, status, now);
-      TellEvent(place, "RootsNotPublished", absl::StrCat("the roots could not be published here: ", status.message()));
+    const std::string fault = FaultOfPublishing(status, uids_.contains(place));
+    if (ledger_.Failed(place, fault, WaitAskedFor(status), spread, now) && !stopping_) {
+      Warn(place, fault, now);
+      TellEvent(place, "RootsNotPublished", absl::StrCat("the roots could not be published here: ", fault));
     }
     if (kubernetes::IsWithoutAnswer(status)) ledger_.AwaitReturn(place, now);
   }
@@ -219,15 +229,15 @@ void Publisher::OnWritten(const std::string& place, const absl::Status& status) 
   executor_.Nudge();
 }
 
-void Publisher::Warn(const std::string& place, const absl::Status& status, absl::Duration now) {
+void Publisher::Warn(const std::string& place, const std::string& fault, absl::Duration now) {
   if (now - warned_at_ < kWarningGap) {
     ++unsaid_;
     return;
   }
   warned_at_ = now;
-  LogWarning("the roots could not be published", {{"object", InstanceOf(place)},
-                                                  {"error", std::string(status.message())},
-                                                  {"others_unsaid", absl::StrCat(std::exchange(unsaid_, 0))}});
+  LogWarning(
+      "the roots could not be published",
+      {{"object", InstanceOf(place)}, {"error", fault}, {"others_unsaid", absl::StrCat(std::exchange(unsaid_, 0))}});
 }
 
 void Publisher::TellEvent(const std::string& place, const char* reason, std::string note) {

@@ -83,7 +83,7 @@ class Publisher final : public EvidenceSource {
   absl::Duration Work();
   absl::Duration Write();
   void OnWritten(const std::string& place, const absl::Status& status);
-  void Warn(const std::string& place, const absl::Status& status, absl::Duration now)
+  void Warn(const std::string& place, const std::string& fault, absl::Duration now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void TellEvent(const std::string& place, const char* reason, std::string note) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   SubscriberRecord RecordOf(const Publication& one, absl::Duration now) const;

@@ -10,8 +10,6 @@
 namespace meshca {
 namespace {
 
-constexpr size_t kAnswerBytesMax = 1024 * 1024;
-
 std::vector<kubernetes::ListWatchOptions> ToFollow(const RequestKind& kind, const std::string& signer_name) {
   std::vector<kubernetes::ListWatchOptions> all;
   for (const std::string& version : kind.Versions()) {
@@ -59,7 +57,7 @@ RequestSigner::RequestSigner(RequestSignerOptions options, Parts parts)
       parts_(parts),
       versions_(parts.kind.Versions()),
       pending_(options_.pending, parts.clock, parts.entropy),
-      calls_(parts.server, kAnswerBytesMax, options_.call_timeout),
+      calls_(parts.server, kubernetes::kObjectBytesMax, options_.call_timeout),
       sink_(std::make_unique<Sink>(*this)),
       watch_(ToFollow(parts.kind, options_.signer_name), options_.look_again, parts.server, *sink_, parts.clock,
              parts.entropy),

@@ -7,8 +7,8 @@
 #include "ca/base/log.h"
 #include "ca/base/status.h"
 #include "ca/base/utc_text.h"
+#include "ca/kubernetes/api_call.h"
 #include "ca/kubernetes/api_refusal.h"
-#include "ca/kubernetes/secret_data.h"
 
 namespace meshca {
 namespace {
@@ -105,7 +105,7 @@ ServerSecretKeeper::ServerSecretKeeper(ServerSecretOptions options, Parts parts)
                    .call_timeout = options_.call_timeout},
                   parts.server, parts.clock),
       executor_(parts.clock),
-      writes_(parts.server, kubernetes::kSecretAnswerBytesMax, options_.call_timeout) {
+      writes_(parts.server, kubernetes::kObjectBytesMax, options_.call_timeout) {
   MutexLock lock(mutex_);
   ledger_.BeginPlaces();
   ledger_.AddPlace(kThePlace, parts_.clock.SinceBoot());
@@ -373,8 +373,11 @@ std::string ServerSecretKeeper::FaultOfWrite(const absl::Status& status) const {
     return absl::StrCat("namespace ", options_.secret.namespace_name,
                         " does not exist: create it, or take the Secret out of kubernetes.server_secrets");
   }
-  if (absl::IsInvalidArgument(status) && seen_.has_value() && seen_->immutable) {
-    return absl::StrCat(status.message(), "; it is immutable: delete it, and it is made anew");
+  if (absl::IsInvalidArgument(status) && seen_.has_value()) {
+    return absl::StrCat(status.message(),
+                        seen_->immutable ? "; it is immutable: delete it, and it is made anew"
+                                         : "; where that lies in what stands there, such as more than it has room for, "
+                                           "delete it, and it is made anew");
   }
   return std::string(status.message());
 }

@@ -41,20 +41,24 @@ SecretContent StandingLeaf::ContentWith(std::string roots_pem) const {
 
 absl::StatusOr<StandingLeaf> ReadStandingLeaf(const SecretContent& content, const AuthoritySnapshot& authorities) {
   StandingLeaf leaf;
-  MESHCA_ASSIGN_OR_RETURN(leaf.issuers, Certificate::ParseAll(Pem(content.chain_pem)));
-  leaf.leaf = leaf.issuers.front();
-  leaf.issuers.erase(leaf.issuers.begin());
+  MESHCA_ASSIGN_OR_RETURN(const std::vector<Certificate> chain, Certificate::ParseAll(Pem(content.chain_pem)));
+  leaf.leaf = chain.front();
   MESHCA_ASSIGN_OR_RETURN(const std::unique_ptr<SoftwareKey> key, SoftwareKey::FromPem(content.key_pem.reveal()));
   if (key->public_key().spki() != leaf.leaf.public_key().spki()) {
     return absl::InvalidArgumentError("its key is not that of its certificate");
   }
-  if (leaf.issuers.empty()) return absl::InvalidArgumentError("its chain ends with the leaf");
-  leaf.authority_id = leaf.issuers.front().spki_sha256_hex();
+  if (chain.size() < 2) return absl::InvalidArgumentError("its chain ends with the leaf");
+  leaf.authority_id = chain[1].spki_sha256_hex();
   const SigningAuthority* const signer = FindAuthority(authorities, leaf.authority_id);
   if (signer == nullptr) return absl::InvalidArgumentError("none of this CA's authorities signed it");
   leaf.root_id = signer->root_id;
-  leaf.chain_pem = content.chain_pem;
-  leaf.key_pem = content.key_pem.Clone();
+  // What else somebody has put beside them would be published by us from now on: his own CA behind the chain, a
+  // certificate of his CA for the key of ours, text.
+  leaf.issuers = {signer->certificate};
+  leaf.issuers.insert(leaf.issuers.end(), signer->upstream.begin(), signer->upstream.end());
+  leaf.chain_pem = leaf.leaf.pem().text();
+  for (const Certificate& issuer : leaf.issuers) leaf.chain_pem += issuer.pem().text();
+  leaf.key_pem = key->ToPkcs8Pem();
   leaf.issued_at = leaf.leaf.validity().not_before;
   return leaf;
 }

@@ -41,8 +41,9 @@ struct StandingLeaf {
   SecretContent ContentWith(std::string roots_pem) const;
 };
 
-// Reads what stands in a Secret. Its issued_at is that of no record yet, but the certificate's notBefore.
-// InvalidArgument: there is no chain or no key, they do not belong together, or none of `authorities` signed it.
+// Reads what stands in a Secret. Of that the leaf and its key are taken, and no byte besides: behind the leaf comes
+// what its authority sends. Its issued_at is that of no record yet, but the certificate's notBefore. InvalidArgument:
+// there is no chain or no key, they do not belong together, or none of `authorities` signed it.
 absl::StatusOr<StandingLeaf> ReadStandingLeaf(const SecretContent& content, const AuthoritySnapshot& authorities);
 
 // What was issued just now for `key`. Internal: it does not lead to a trusted root, or is not for `names`.

@@ -131,6 +131,7 @@ absl::Status MintJwt(Session& session, MintOptions& options) {
     Err("good until %s UTC, in %s\n", until, options.out_file);
     return absl::OkStatus();
   }
+  KeepOutputPrivate();
   session.Print(response, [&] { Out("%s\n", response.token()); });
   Wipe(*response.mutable_token());
   // Where the token goes into a pipe nobody is waiting for advice.

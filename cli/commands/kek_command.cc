@@ -36,6 +36,7 @@ absl::Status RunCreate(Session&, CreateKekOptions& options) {
   }
   MESHCA_ASSIGN_OR_RETURN(const SecretBytes key, KeyEncryption::MakeKey());
   if (!options.out_file.empty()) return CreatePrivateFile(options.out_file, key.reveal());
+  KeepOutputPrivate();
   PutRaw(stdout, key.reveal());
   return absl::OkStatus();
 }

@@ -1,4 +1,5 @@
 // meshca root export
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -77,7 +78,9 @@ absl::Status PrepareFolder(const std::string& folder) {
   MESHCA_RETURN_IF_ERROR(PrepareSecretFolder(folder, {}));
   for (const char* name : {kExportedCertificate, kExportedKeyFile, kExportedChain, kExportedRoots}) {
     const std::string path = absl::StrCat(folder, "/", name);
-    if (::access(path.c_str(), F_OK) != 0) continue;
+    // A link that leads nowhere is in the way, too.
+    struct stat there;
+    if (::lstat(path.c_str(), &there) != 0) continue;
     return absl::AlreadyExistsError(absl::StrCat(path, ": is there already: name an empty folder"));
   }
   return absl::OkStatus();
@@ -120,6 +123,7 @@ void PrintSecret(const SecretName& name, const IstioFiles& files) {
   for (const auto& [file, bytes] : members) {
     absl::StrAppend(&data, data.empty() ? "" : ",", "\"", file, "\":\"", absl::Base64Escape(bytes), "\"");
   }
+  KeepOutputPrivate();
   PutRaw(stdout, absl::StrCat(R"({"apiVersion":"v1","kind":"Secret","type":"Opaque","metadata":{"namespace":")",
                               name.namespace_name, R"(","name":")", name.name, R"("},"data":{)", data, "}}\n"));
   Wipe(data);
@@ -144,8 +148,14 @@ absl::Status ExportToFolder(Session& session, const ExportOptions& options, cons
   const v1::Authority& authority = made->authority();
   TellWhatFollows(authority);
   // cert-chain.pem is what istiod puts behind its leaves; a root does not belong there.
-  MESHCA_RETURN_IF_ERROR(WriteFiles(
-      options.folder, {SecretBytes(), authority.certificate_pem(), authority.certificate_pem(), made->roots_pem()}));
+  const absl::Status written = WriteFiles(
+      options.folder, {SecretBytes(), authority.certificate_pem(), authority.certificate_pem(), made->roots_pem()});
+  if (!written.ok()) {
+    return absl::Status(written.code(),
+                        absl::StrCat(written.message(), "; it is made all the same: its key is in ", key_file,
+                                     ", its certificate in `meshca root show -o json`, and the roots in "
+                                     "`meshca bundle show --format pem`"));
+  }
   session.Print(authority, [&] { Out("%s\n", authority.id()); });
   return absl::OkStatus();
 }

@@ -77,7 +77,7 @@ absl::StatusOr<kubernetes::SecretData> ReadSecret(const SecretName& name, const 
                           kubernetes::ApiServer::Create(std::move(options)));
   kubernetes::ApiCall call = kubernetes::CallToGet(kubernetes::Secrets(), name.namespace_name, name.name);
   call.granted_for = name.name;  // nobody is given all Secrets of a namespace for one of them
-  absl::StatusOr<std::string> answer = server->Call(call, kubernetes::kSecretAnswerBytesMax, kApiServerTimeout);
+  absl::StatusOr<std::string> answer = server->Call(call, kubernetes::kObjectBytesMax, kApiServerTimeout);
   MESHCA_RETURN_IF_ERROR(answer.status());
   const SecretBytes json(*std::move(answer));
   absl::StatusOr<kubernetes::SecretData> data = kubernetes::ReadSecretData(json.reveal());

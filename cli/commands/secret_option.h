@@ -9,7 +9,7 @@
 
 namespace meshca::cli {
 
-// A value. Both names are made of lower-case letters, digits, `-` and `.`.
+// A value. Both names are such as Kubernetes takes (RFC 1123): a label, and labels with dots between.
 struct SecretName {
   std::string namespace_name;
   std::string name;

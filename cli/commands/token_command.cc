@@ -120,6 +120,7 @@ absl::Status CreateToken(Session& session, CreateTokenOptions& options) {
     PrintAdvice(session, options, response);
     return absl::OkStatus();
   }
+  KeepOutputPrivate();
   session.Print(response, [&] { Out("%s\n", response.token()); });
   Wipe(*response.mutable_token());
   // Where the token goes into a pipe nobody is waiting for advice.

@@ -209,6 +209,7 @@ std::string ExpiryOf(const std::string& token) {
 
 // The tokens alone are on stdout, one a line, for a pipe; whose they are is said where a person reads.
 void PrintTokens(const Session& session, const JWTSVIDResponse& response) {
+  KeepOutputPrivate();
   for (const JWTSVID& svid : response.svids()) {
     if (session.format == OutputFormat::kTable) {
       if (::isatty(STDOUT_FILENO)) {

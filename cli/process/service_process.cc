@@ -26,6 +26,12 @@ sigset_t StopSignals() {
 
 }  // namespace
 
+void SwitchCoreDumpsOff() {
+  // Lowering one's own limit is never refused.
+  const rlimit none{0, 0};
+  setrlimit(RLIMIT_CORE, &none);
+}
+
 absl::Status HardenProcess() {
   rlimit none{0, 0};
   if (setrlimit(RLIMIT_CORE, &none) != 0) return ErrnoStatus(errno, "switch core dumps off");

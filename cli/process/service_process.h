@@ -7,6 +7,10 @@
 
 namespace meshca::cli {
 
+// No core dump of this process is written, whatever the limits of whoever started it: every command may hold a key or a
+// token.
+void SwitchCoreDumpsOff();
+
 // No core dump and no debugger of another process reads this one's memory; a write to a closed connection is an error
 // and no signal; new files are the owner's alone; as many descriptors as the system allows. Before any thread starts.
 absl::Status HardenProcess();

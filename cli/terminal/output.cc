@@ -1,6 +1,7 @@
 #include "cli/terminal/output.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -61,6 +62,14 @@ void PutRaw(std::FILE* out, absl::string_view text) {
 }
 
 void PutText(std::FILE* out, absl::string_view text) { PutRaw(out, PrintableLines(text)); }
+
+void KeepOutputPrivate() {
+  struct stat info;
+  if (::fstat(STDOUT_FILENO, &info) != 0 || !S_ISREG(info.st_mode) || info.st_uid != ::geteuid()) return;
+  if ((info.st_mode & 077) == 0) return;
+  // A file system that has no modes lets in whom it likes, and whoever names a file there knows.
+  if (::fchmod(STDOUT_FILENO, info.st_mode & 0700) != 0) errno = 0;
+}
 
 void Flush(std::FILE* out) {
   errno = 0;

@@ -7,6 +7,7 @@ import http.server
 import json
 import pathlib
 import re
+import resource
 import stat
 import subprocess
 import threading
@@ -97,6 +98,24 @@ def test_istiods_own_root_goes_on_here_and_is_left_by_a_rotation(server, tmp_pat
     assert rotation.root_states(ca)[istiod.id] == "retired"
 
 
+def test_a_root_is_not_left_while_what_it_signed_elsewhere_may_renew(server, tmp_path):
+    """The inventory knows nothing of istiod's certificates, so it proves nothing by having none."""
+    istiod, other = IstioAuthority(), IstioAuthority("another")
+    ca = server(*QUICK)
+    secrets = {"istio-system/istio-ca-secret": istiod.istio_ca_secret(), "other/cacerts": other.istio_ca_secret()}
+    with api_server(tmp_path, secrets) as kubeconfig:
+        import_secret(ca, kubeconfig, "istio-system/istio-ca-secret", "--renew-unrecorded")
+        assert ca.root_pem == istiod.pem
+        done = import_secret(ca, kubeconfig, "other/cacerts")
+    assert "rotation 1 runs" in done.stderr and other.id[:12] in done.stderr, done.stderr
+    wait_until(lambda: "no root is retired before" in json.dumps(rotation.status(ca)), 60, lambda: json.dumps(rotation.status(ca)))
+    assert rotation.root_states(ca)[istiod.id] == "old"
+    refused = ca.cli("root", "retire", check=False)
+    assert refused.returncode == 3 and "imported with --renew-unrecorded" in refused.stderr, refused.stderr
+    ca.cli("root", "retire", "--force")
+    wait_until(lambda: rotation.root_states(ca).get(istiod.id) == "retired", 60, lambda: rotation.root_states(ca))
+
+
 def test_a_new_root_under_live_certificates_begins_a_rotation(server, tmp_path):
     istiod = IstioAuthority()
     ca = server(*QUICK)
@@ -138,7 +157,9 @@ def test_what_cannot_be_adopted_is_named_and_changes_nothing(server, tmp_path, n
 def test_mistakes_on_the_command_line(server, tmp_path):
     ca = server()
     for words, said in [((), "DIR, or --from-kubernetes"), (("--from-kubernetes", "cacerts"), "NAMESPACE/SECRET"),
-                        (("--from-kubernetes", "a/../b"), "NAMESPACE/SECRET"), (("--kubeconfig", "k"), "--from-kubernetes"),
+                        (("--from-kubernetes", "a/../b"), "NAMESPACE/SECRET"), (("--from-kubernetes", "../b"), "NAMESPACE/SECRET"),
+                        (("--from-kubernetes", "a/.."), "NAMESPACE/SECRET"), (("--from-kubernetes", "a.b/c"), "NAMESPACE/SECRET"),
+                        (("--from-kubernetes", "a/b-"), "NAMESPACE/SECRET"), (("--kubeconfig", "k"), "--from-kubernetes"),
                         ((tmp_path, "--from-kubernetes", "a/b"), "excludes")]:
         done = ca.cli("root", "import", *words, check=False)
         assert done.returncode == 2 and said in done.stderr, done.stderr
@@ -227,16 +248,52 @@ def test_as_a_secret_for_kubectl(server):
     assert "PRIVATE KEY" not in done.stderr
 
 
+def test_the_file_that_a_key_or_a_token_is_printed_into_is_for_its_owner_alone(server, tmp_path):
+    """A shell makes it as the umask says, and what is printed there is worth as much as in a file of --out."""
+    ca = server()
+    for words in (("root", "export", "--as-secret", "a/b"), ("kek", "create"), ("token", "create", WEB),
+                  ("jwt", "mint", WEB, "--audience", "a.test")):
+        file = tmp_path / words[0]
+        state = [] if words[0] == "kek" else ["--state-dir", ca.state_dir]
+        with open(file, "w", encoding="ascii") as out:
+            subprocess.run([ca.meshca, *words, *state], check=True, stdout=out, env=ca.env, umask=0o022)
+        assert file.stat().st_size > 0 and oct(file.stat().st_mode & 0o777) == "0o600", words
+    # What is no secret stays readable.
+    with open(tmp_path / "roots", "w", encoding="ascii") as out:
+        subprocess.run([ca.meshca, "bundle", "show", "--format", "pem", "--state-dir", ca.state_dir], check=True, stdout=out, env=ca.env,
+                       umask=0o022)
+    assert oct((tmp_path / "roots").stat().st_mode & 0o777) == "0o644"
+
+
 def test_nothing_is_made_that_cannot_be_written(server, tmp_path):
     ca = server()
     (tmp_path / "taken").mkdir(mode=0o700)
     (tmp_path / "taken" / "root-cert.pem").touch()
     done = ca.cli("root", "export", "--out", tmp_path / "taken", check=False)
     assert done.returncode == 1 and "root-cert.pem: is there already" in done.stderr
+    (tmp_path / "linked").mkdir(mode=0o700)
+    (tmp_path / "linked" / "ca-cert.pem").symlink_to(tmp_path / "nowhere")
+    done = ca.cli("root", "export", "--out", tmp_path / "linked", check=False)
+    assert done.returncode == 1 and "ca-cert.pem: is there already" in done.stderr
+    assert [path.name for path in (tmp_path / "linked").iterdir()] == ["ca-cert.pem"], "no key without an authority"
     short = ca.cli("root", "export", "--out", tmp_path / "out", "--lifetime", "1h", check=False)
     assert short.returncode == 1 and "twice the longest leaf lifetime" in short.stderr, short.stderr
     assert list((tmp_path / "out").iterdir()) == [], "no key without an authority"
     assert not [row for row in listed(ca).values() if row["exported"]]
+
+
+def test_what_is_missing_of_an_exported_authority_when_the_disk_is_full_is_named_and_can_be_had(server, tmp_path):
+    ca = server()
+    # A key has less, a certificate more; the signal stays ignored, as Python has it.
+    small = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600)), "restore_signals": False}
+    done = ca.cli("root", "export", "--out", tmp_path / "out", check=False, **small)
+    assert done.returncode == 1 and f"its key is in {tmp_path}/out/ca-key.pem" in done.stderr, done.stderr
+    (row,) = [row for row in listed(ca).values() if row["exported"]]
+    files = {"ca-cert.pem": row["certificate_pem"], "cert-chain.pem": row["certificate_pem"], "root-cert.pem": ca.root_pem,
+             **read_files(tmp_path / "out")}
+    chain = tmp_path / "leaf.pem"
+    chain.write_text(sign_as_istiod(files, WEB), encoding="ascii")
+    assert openssl_verifies(ca.root_pem, chain, tmp_path)
 
 
 def test_an_exported_authority_holds_the_retirement_of_its_root_up_by_name(server, tmp_path):

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import resource
 import subprocess
 import threading
 
@@ -94,6 +95,7 @@ def test_a_token_by_a_pipe_never_stands_in_the_process_list(server, tmp_path):
                           stderr=subprocess.PIPE) as process:
         with open(fifo, "w", encoding="ascii") as writer:  # opens when the command reads
             assert second.strip() not in shown(process.pid)
+            assert resource.prlimit(process.pid, resource.RLIMIT_CORE) == (0, 0), "it may hold a key when it crashes"
             writer.write(second)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors

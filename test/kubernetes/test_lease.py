@@ -119,3 +119,36 @@ def test_without_the_right_nothing_is_published_and_the_rule_is_named(contender,
     cluster.admin.replace({**role, "rules": RIGHTS})
     wait_until(lambda: published(cluster, namespace) == ca.root_pem, 60, ca.log)
     assert lease_fact(ca)["state"] == "ok"
+
+
+def test_what_somebody_writes_into_the_lease_is_gone_with_the_next_renewal(contender, cluster, namespace):
+    ca = contender("ca", "edited.test")
+    name = "meshca-edited.test"
+    wait_until(lambda: holds(ca), 60, ca.log)
+    identity = lease(cluster, name)["spec"]["holderIdentity"]
+    for edit in ({"spec": {"acquireTime": None}}, {"spec": {"acquireTime": "0001-01-01T00:00:01.000000Z"}},
+                 {"metadata": {"annotations": {"filled": "x" * 250000}}},
+                 {"spec": {"holderIdentity": "a stranger\x1b[2J" + "x" * 500000, "leaseTransitions": 2 ** 31 - 1}}):
+        edited = cluster.admin.patch(LEASE, name, edit, "kube-system")["metadata"]["resourceVersion"]
+        wait_until(lambda: lease(cluster, name)["metadata"]["resourceVersion"] != edited, 60,  # noqa: B023
+                   lambda: json.dumps(lease_fact(ca)) + ca.log())
+        spec = lease(cluster, name)["spec"]
+        assert spec["holderIdentity"] == identity and spec["acquireTime"] > "2000" and spec.get("leaseTransitions", 0) >= 0, spec
+        assert "filled" not in lease(cluster, name)["metadata"]["annotations"]
+        wait_until(lambda: holds(ca), 60, ca.log)
+    assert "\x1b" not in ca.log() + ca.cli("check", check=False).stdout
+
+
+def test_a_lease_that_is_deleted_stays_with_the_server_that_writes(contender, cluster, namespace):
+    one = contender("one", "deleted.test")
+    wait_until(lambda: published(cluster, namespace) == one.root_pem, 60, one.log)
+    name = "meshca-deleted.test"
+    identity = lease(cluster, name)["spec"]["holderIdentity"]
+    two = contender("two", "deleted.test")
+    # The second looks every second, the first renews every three: each time it is likely to be the first to see it.
+    for _ in range(4):
+        wait_until(lambda: f"{identity} " in lease_fact(two)["detail"], 60, lambda: json.dumps(lease_fact(two)))
+        cluster.admin.delete(LEASE, name, "kube-system")
+        made = cluster.admin.wait_for(LEASE, name, bool, "kube-system")
+        assert made["spec"]["holderIdentity"] == identity
+    assert writes(cluster, "two", namespace) == []

@@ -10,6 +10,7 @@ from background import wait_until
 from cluster_rights import TOKENS, WRITING, config_map
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from istio_authority import IstioAuthority
 from rotation import rotate, seconds, status
 
 pytestmark = [pytest.mark.all_only, pytest.mark.timeout(1200)]
@@ -110,6 +111,12 @@ def test_the_secret_is_made_kept_and_repaired(server, cluster, kubeconfig, names
     ca.restart()
     made(ca, cluster, namespace)
     assert cluster.admin.get("v1/Secret", NAME, namespace)["metadata"]["resourceVersion"] == version
+    # Nor does what somebody puts beside the certificate while no server looks: it goes, and the certificate stays.
+    ca.terminate()
+    beside = base64.b64encode((content["tls.crt"] + IstioAuthority("stranger").pem).encode()).decode()
+    cluster.admin.patch("v1/Secret", NAME, {"data": {"tls.crt": beside}}, namespace)
+    ca.start()
+    wait_until(lambda: secret(cluster, namespace) == content, 60, ca.log)
     records = [one for one in json.loads(ca.cli("cert", "list", "-o", "json").stdout) if one["spiffe_id"].endswith("/sa/istiod")]
     assert len(records) == 1, records
     metrics = ca.get("/metrics")

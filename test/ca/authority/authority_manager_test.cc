@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "ca/authority/authority_rows.h"
 #include "ca/authority/exported_authority.h"
+#include "ca/authority/retire_not_before.h"
 #include "ca/authority/rotation_change.h"
 #include "ca/authority/settings.h"
 #include "ca/authority/unrecorded_grace.h"
@@ -886,6 +887,57 @@ TEST_F(ImportTest, OfANewRootUnderLiveCertificatesBeginsARotationToIt) {
 }
 
 // The contents of a Secret: no file of them is ever made, and errors name where they come from.
+// Two imports one after the other: what istiod signed before the first one is on nobody's record.
+TEST_F(ImportTest, OfANewRootWhileCertificatesWithoutARecordMayRenewBeginsARotationToIt) {
+  auto manager = MakeStarted();
+  Write(issuing_, root_);
+  ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0", {.renew_unrecorded = true}).ok());
+  ASSERT_THAT(manager->Current()->bundle->roots, ElementsAre(root_.certificate()));
+  const TestCa second_root = MakeTestCa(Spec("second root"));
+  Write(MakeTestCa(Spec("second"), &second_root), second_root);
+  const absl::Status imported = manager->Import(SetFiles(folder_.path()), "uid 0");
+  ASSERT_TRUE(imported.ok()) << imported;
+  ASSERT_TRUE(manager->Current()->rotation.has_value()) << "the first root was dropped at once";
+  EXPECT_EQ(manager->Current()->rotation->new_root_id, second_root.id());
+  EXPECT_EQ(manager->Current()->issuing->id, issuing_.id());
+  EXPECT_TRUE(manager->Current()->unrecorded.has_value());
+}
+
+TEST_F(ImportTest, NoRootIsRetiredWhileWhatWasSignedUnderItElsewhereMayRenew) {
+  auto manager = MakeStarted();
+  Write(issuing_, root_);
+  ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0", {.renew_unrecorded = true}).ok());
+  RootRotation rotation;
+  const auto not_before = [&] { return *RetireNotBeforeOf(rotation, *manager->Current(), store_); };
+  rotation.old_root_id = root_.id();
+  EXPECT_EQ(not_before(), manager->Current()->unrecorded->until);
+  rotation.old_root_id = "another root";
+  EXPECT_EQ(not_before(), absl::InfinitePast());
+  const absl::Time later = manager->Current()->unrecorded->until + absl::Hours(1);
+  ASSERT_TRUE(WriteRetireNotBefore(store_, later).ok());
+  EXPECT_EQ(not_before(), later) << "after a restore, of any root";
+  rotation.old_root_id = root_.id();
+  EXPECT_EQ(not_before(), later);
+}
+
+TEST_F(ImportTest, OfANewRootAfterARestoreBeginsARotationToIt) {
+  auto manager = MakeStarted();
+  ASSERT_TRUE(WriteRetireNotBefore(store_, clock_.Now() + absl::Hours(1)).ok());
+  Write(issuing_, root_);
+  ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0").ok());
+  ASSERT_TRUE(manager->Current()->rotation.has_value());
+  EXPECT_EQ(manager->Current()->rotation->new_root_id, root_.id());
+}
+
+TEST_F(ImportTest, ForcedAfterARestoreLeavesTheOldRootTrusted) {
+  auto manager = MakeStarted();
+  ASSERT_TRUE(WriteRetireNotBefore(store_, clock_.Now() + absl::Hours(1)).ok());
+  Write(issuing_, root_);
+  ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0", {.force = true}).ok());
+  EXPECT_EQ(manager->Current()->issuing->root_id, root_.id());
+  EXPECT_THAT(manager->Current()->bundle->roots, SizeIs(2)) << "what is not on record stays verifiable";
+}
+
 TEST_F(ImportTest, TakesContentsAsItTakesFiles) {
   auto manager = MakeStarted();
   const auto secret = [&](const std::string& key_pem) {

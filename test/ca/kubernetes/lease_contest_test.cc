@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <cstdint>
+#include <limits>
 #include <utility>
 
 #include "test/ca/kubernetes/fake_api_server.h"
@@ -32,6 +34,8 @@ class LeaseShelf {
     now_.resource_version = absl::StrCat(++version_);
     return true;
   }
+  // What an operator can do besides.
+  void Delete() { now_ = LeaseRecord(); }
   const LeaseRecord& now() const { return now_; }
 
  private:
@@ -178,6 +182,76 @@ TEST(LeaseContestTest, SomebodyWhoTakesItAwayEndsItAtOnce) {
   ASSERT_TRUE(shelf.Write(theirs));
   one.Run(kBegin + LeaseTerms().renew_every);
   EXPECT_FALSE(one.Held());
+}
+
+// Its holder learns of it at his next renewal, and writes until then.
+TEST(LeaseContestTest, OneThatIsDeletedOrWhoseHolderIsStruckOutStaysItsHolders) {
+  struct ByHand {
+    std::string holder;  // that is written into it; "-": it is deleted
+    std::string has_it_then;
+  };
+  for (const ByHand& by_hand : {ByHand{"-", "one"}, ByHand{"", "one"}, ByHand{"two", "two"}}) {
+    LeaseShelf shelf;
+    Contender one(shelf, "one");
+    Contender two(shelf, "two", "2");
+    one.Run(kBegin);
+    for (absl::Duration time = absl::ZeroDuration(); time < absl::Minutes(2); time += absl::Milliseconds(100)) {
+      if (time == absl::Minutes(1)) {
+        LeaseRecord changed = shelf.now();
+        changed.holder = by_hand.holder;
+        by_hand.holder == "-" ? shelf.Delete() : (void)shelf.Write(changed);
+      }
+      // The second one is the first to see it.
+      two.Run(kBegin + time);
+      one.Run(kBegin + time);
+      ASSERT_FALSE(one.Held() && two.Held()) << by_hand.holder << " " << time;
+    }
+    EXPECT_TRUE(one.Held() || two.Held()) << by_hand.holder;
+    EXPECT_EQ(shelf.now().holder, by_hand.has_it_then) << by_hand.holder;
+  }
+}
+
+TEST(LeaseContestTest, OneThatIsDeletedWhenItsHolderIsDeadIsHadAsIfItHadRunOut) {
+  LeaseShelf shelf;
+  Contender one(shelf, "one");
+  Contender two(shelf, "two");
+  one.Run(kBegin);
+  two.Run(kBegin);
+  shelf.Delete();
+  two.Run(kBegin + LeaseTerms().duration - absl::Milliseconds(1));
+  EXPECT_FALSE(two.Held());
+  two.Run(kBegin + LeaseTerms().duration);
+  EXPECT_TRUE(two.Held());
+}
+
+// The API server takes no acquireTime before the year 1, and no leaseTransitions above an int32.
+TEST(LeaseContestTest, WhatSomebodyWroteIntoItKeepsNobodyFromRenewingOrTakingIt) {
+  constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
+  for (const absl::Time acquired : {absl::InfinitePast(), absl::FromUnixSeconds(-62135596799)}) {
+    LeaseShelf shelf;
+    Contender one(shelf, "one");
+    one.Run(kBegin);
+    LeaseRecord edited = shelf.now();
+    edited.acquired = acquired;
+    edited.transitions = kMost;
+    ASSERT_TRUE(shelf.Write(edited));
+    one.Run(kBegin + LeaseTerms().renew_every);
+    EXPECT_TRUE(one.Held());
+    EXPECT_EQ(shelf.now().acquired, kWall);
+    // And so does one that takes it from him.
+    edited = shelf.now();
+    edited.acquired = acquired;
+    ASSERT_TRUE(shelf.Write(edited));
+    Contender two(shelf, "two");
+    two.Run(kBegin + LeaseTerms().duration + LeaseTerms().look_every);
+    EXPECT_TRUE(two.Held());
+    EXPECT_EQ(shelf.now().acquired, kWall);
+    EXPECT_EQ(shelf.now().transitions, kMost);
+    edited = shelf.now();
+    edited.acquired = acquired;
+    two.contest().Seen(edited, kBegin + absl::Minutes(1));
+    EXPECT_EQ(two.contest().ToRelease(kWall).acquired, kWall);
+  }
 }
 
 TEST(LeaseContestTest, AnAnnotationOfSomebodysTakesNothingAway) {

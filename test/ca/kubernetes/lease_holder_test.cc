@@ -234,6 +234,20 @@ TEST_F(LeaseHolderTest, WhoeverWasFirstHasIt) {
   ASSERT_TRUE(Await([&] { return one->holder->Status().holder == "somebody"; }));
 }
 
+// The API server holds 1.5 MiB of an object, whoever wrote them.
+TEST_F(LeaseHolderTest, OneThatSomebodyHasFilledIsReadAndHadWhenItHasRunOut) {
+  LeaseRecord theirs;
+  theirs.holder = std::string(1500000, 'x');
+  theirs.duration = absl::Seconds(20);
+  leases.Put(theirs);
+  const auto one = Start("one");
+  ASSERT_TRUE(Await([&] { return !one->holder->Status().holder.empty(); }));
+  EXPECT_LE(one->holder->Status().holder.size(), 512u);
+  clock.Advance(absl::Seconds(20));
+  one->holder->Wake();
+  EXPECT_TRUE(AwaitHeld(*one));
+}
+
 TEST_F(LeaseHolderTest, AKilledServerStartedAgainHasItAtOnce) {
   LeaseRecord earlier;
   earlier.holder = "one";

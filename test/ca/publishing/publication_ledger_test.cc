@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
+
 namespace meshca {
 namespace {
 
@@ -294,6 +296,22 @@ TEST_F(PublicationLedgerTest, AnOlderContentThatIsRememberedCountsAsItsVersion) 
   EXPECT_EQ(Of("a", later).written, 1u);
   for (TrustVersion version = 3; version < 20; ++version) ledger.SetContent(version, std::to_string(version), later);
   EXPECT_EQ(Of("a", later).held, 0u) << "too old to be remembered";
+}
+
+// Whoever fills an object makes the answer to its write longer than it is read, though the write went through.
+TEST_F(PublicationLedgerTest, AWriteWhoseAnswerWasLostIsContestedLikeAnyOther) {
+  absl::Duration now = kNow;
+  ledger.RemovePlace("b");
+  for (int edits = 0; edits < 8; ++edits) {
+    now = std::max(now, ledger.NextDue());
+    ASSERT_THAT(ledger.TakeDue(now, 1), ElementsAre("a"));
+    ledger.Failed("a", "the answer is too long", absl::ZeroDuration(), 1, now);
+    ledger.Seen("a", "one", now);
+    ASSERT_EQ(ledger.behind(), 0u);
+    ledger.Seen("a", "a stranger's", now);
+  }
+  EXPECT_GE(now - kNow, absl::Seconds(60)) << "later and later";
+  EXPECT_THAT(Of("a", now).fault, HasSubstr("somebody else has changed it"));
 }
 
 }  // namespace

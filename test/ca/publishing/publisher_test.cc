@@ -15,6 +15,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::SizeIs;
 
 using Contents = std::map<std::string, std::string>;
@@ -111,6 +112,26 @@ TEST_F(PublisherTest, RepairsWhatSomebodyEditsOrDeletes) {
   ASSERT_TRUE(cluster.Await(Shows({{"web", "one"}})));
   EXPECT_EQ(cluster.applies(), before + 1);
   ASSERT_TRUE(AwaitHeld(1, 0)) << "it counts anew";
+}
+
+// A ConfigMap that somebody made immutable or filled is not mended by writing, and meshca may delete nothing.
+TEST_F(PublisherTest, WhatIsThereAndTakesNoRootsIsToBeDeleted) {
+  cluster.AddNamespace("old");
+  cluster.AddNamespace("new");
+  cluster.SetConfigMap("old", "a stranger's root");
+  cluster.RefuseWrites(kubernetes::HttpAnswer(
+      422,
+      R"({"kind":"Status","reason":"Invalid","message":"data: Forbidden: field is immutable when `immutable` is set"})"));
+  Start();
+  publisher->SetRoots(1, "one");
+  ASSERT_TRUE(Await([](const auto& records) {
+    return records.size() == 2 && !records.front().rejected.empty() && !records.back().rejected.empty();
+  }));
+  const std::vector<SubscriberRecord> records = publisher->List();
+  EXPECT_EQ(records.back().instance, "ConfigMap old/istio-ca-root-cert");
+  EXPECT_THAT(records.back().rejected,
+              AllOf(HasSubstr("field is immutable"), HasSubstr("delete it, and it is made anew")));
+  EXPECT_THAT(records.front().rejected, Not(HasSubstr("delete it"))) << "there is nothing to delete";
 }
 
 TEST_F(PublisherTest, WhatCannotBeWrittenIsNamedWithTheReasonAndTriedAgain) {

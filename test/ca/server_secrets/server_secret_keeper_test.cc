@@ -175,6 +175,21 @@ TEST_F(ServerSecretKeeperTest, WhatIsGoodStaysAtARestart) {
   EXPECT_TRUE(AwaitRecord([](const SubscriberRecord& one) { return one.trust_version == 3; }));
 }
 
+TEST_F(ServerSecretKeeperTest, WhatSomebodyPutBehindTheChainWhileNobodyLookedGoesWithoutANewCertificate) {
+  Start();
+  ASSERT_TRUE(AwaitShown());
+  const SecretContent before = Secret();
+  Stop();
+  const std::string strangers = NewSnapshot(clock_.Now())->issuing->certificate.pem().text();
+  const SecretContent edited = {before.chain_pem + strangers, before.key_pem.Clone(), before.roots_pem};
+  cluster_.SetSecret(kIstiodTls,
+                     absl::StrReplaceAll(CallToWriteServerSecret({"istio-system", "istiod-tls"}, "Opaque", edited).body,
+                                         {{R"("apiVersion":"v1","kind":"Secret",)", ""}}));
+  Start();
+  ASSERT_TRUE(AwaitSecret([&](const SecretContent& there) { return there.Digest() == before.Digest(); }));
+  EXPECT_THAT(store_.records(), SizeIs(1));
+}
+
 TEST_F(ServerSecretKeeperTest, KilledBetweenRecordAndWriteAnotherIsMadeForTheSameInstance) {
   cluster_.RefuseWrites(kubernetes::HttpAnswer(503, ""));
   Start();
@@ -413,6 +428,15 @@ TEST_F(ServerSecretKeeperTest, AnAnswerThatQuotesTheKeyIsNotRepeated) {
   ASSERT_TRUE(Await([](const ServerSecretStatus& status) { return !status.fault.empty(); }));
   EXPECT_THAT(keeper_->Status().fault, AllOf(HasSubstr("HTTP 422"), HasSubstr("it is immutable: delete it"),
                                              Not(HasSubstr("LS0tLS1CRUdJTiBQUklW"))));
+}
+
+TEST_F(ServerSecretKeeperTest, WhatLeavesNoRoomForItIsToBeDeleted) {
+  cluster_.SetSecret(kIstiodTls, R"({"metadata":{"name":"istiod-tls"},"type":"Opaque","data":{"more":"a2V5"}})");
+  cluster_.RefuseWrites(kubernetes::HttpAnswer(
+      422, R"({"kind":"Status","reason":"Invalid","message":"data: Too long: may not be more than 1048576 bytes"})"));
+  Start();
+  ASSERT_TRUE(Await([](const ServerSecretStatus& status) { return !status.fault.empty(); }));
+  EXPECT_THAT(keeper_->Status().fault, HasSubstr("delete it, and it is made anew"));
 }
 
 TEST_F(ServerSecretKeeperTest, WhatWasRevokedIsReplacedWithinAMinute) {

@@ -4,6 +4,8 @@
 
 #include <functional>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "test/ca/server_secrets/signed_leaf.h"
 #include "test/fakes/status_matchers.h"
 
@@ -52,6 +54,23 @@ TEST_F(StandingLeafTest, IsReadAsItWasMade) {
   EXPECT_EQ(read->root_id, authorities_->issuing->root_id);
   EXPECT_EQ(read->ContentWith("roots").Digest(), content.Digest());
   EXPECT_EQ(WhyReplace(*read, IstiodNames(), *authorities_, kMade), "");
+}
+
+// Whoever may write the Secret would have us publish his own CA behind our certificate, and repair that.
+TEST_F(StandingLeafTest, WhatSomebodyPutBesideTheLeafIsNotTaken) {
+  const StandingLeaf made = Make();
+  const std::string strangers = NewSnapshot(kMade)->issuing->certificate.pem().text();
+  const std::string leaf = made.leaf.pem().text();
+  const std::string issuer = made.issuers.front().pem().text();
+  for (const std::string& chain : {absl::StrCat(leaf, issuer, strangers), absl::StrCat(leaf, issuer, strangers, issuer),
+                                   absl::StrCat("his own words\n", leaf, "between\n", issuer),
+                                   absl::StrReplaceAll(leaf + issuer, {{"\n", "\r\n"}})}) {
+    const SecretBytes key = SecretBytes(absl::StrCat("words\n", made.key_pem.reveal(), "\n\n"));
+    const absl::StatusOr<StandingLeaf> read = ReadStandingLeaf({chain, key.Clone(), "roots"}, *authorities_);
+    ASSERT_THAT(read, IsOk()) << chain;
+    EXPECT_EQ(read->ContentWith("roots").Digest(), made.ContentWith("roots").Digest()) << chain;
+    EXPECT_THAT(read->issuers, SizeIs(1));
+  }
 }
 
 TEST_F(StandingLeafTest, WhatDoesNotBelongTogetherIsNotRead) {
