@@ -31,6 +31,7 @@ struct PodSignerOptions {
   PendingOptions pending = {};
   absl::Duration guard_every = absl::Seconds(10);  // how often the admission policy is looked at
   absl::Duration guard_retry = absl::Seconds(5);   // where it is missing
+  absl::Duration guard_asked = absl::Milliseconds(50);  // AdmissionWatchOptions::asked
 };
 
 struct PodSignerStatus : RequestSignerStatus {

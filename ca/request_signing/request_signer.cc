@@ -122,10 +122,13 @@ void RequestSigner::Judge(const std::string& uid, const PendingRequests::Known& 
   RequestVerdict verdict = parts_.kind.Judge(*known.request, version(), parts_.clock.Now());
   switch (verdict.kind) {
     case RequestVerdict::Kind::kWait: return TryLater(uid, absl::UnavailableError(verdict.why));
+    case RequestVerdict::Kind::kSoon:
+      pending_.TrySoon(uid);
+      return executor_.Nudge();
     case RequestVerdict::Kind::kForget: return Drop(uid);
     case RequestVerdict::Kind::kAwait:
       if (pending_.Await(uid, verdict.why)) {
-        LogInfo("a request waits for somebody's approval", {{"request", known.request->Text()}, {"why", verdict.why}});
+        LogInfo("a request waits for somebody else", {{"request", known.request->Text()}, {"why", verdict.why}});
       }
       return executor_.Nudge();
     case RequestVerdict::Kind::kRefuse: return Refuse(uid, known.request, verdict.reply);
