@@ -114,10 +114,9 @@ std::string Plain(std::string expression) {
 
 bool LooksAtEveryCreation(const kubernetes::PickedFields& policy) {
   // By the version of the API that is not named, a stranger's would pass where matchPolicy is Exact.
-  const bool by_any_version =
-      policy.Text(kMatchPolicy) == "Exact"
-          ? !policy.All(kVersions).empty() && AreAllOf(policy, kVersions, {"*"})
-          : Has(policy, kVersions, "v1") && Has(policy, kVersions, "v1beta1");
+  const bool by_any_version = policy.Text(kMatchPolicy) == "Exact"
+                                  ? !policy.All(kVersions).empty() && AreAllOf(policy, kVersions, {"*"})
+                                  : Has(policy, kVersions, "v1") && Has(policy, kVersions, "v1beta1");
   return by_any_version && !IsNarrowed(policy, kPolicyNarrowed) && Has(policy, kGroups, "certificates.k8s.io") &&
          AreAllOf(policy, kGroups, {"certificates.k8s.io", "*"}) && Has(policy, kResources, "podcertificaterequests") &&
          AreAllOf(policy, kResources, {"podcertificaterequests", "*"}) && Has(policy, kOperations, "CREATE") &&

@@ -22,7 +22,7 @@ AdmissionWatch::AdmissionWatch(AdmissionWatchOptions options, kubernetes::ApiSer
       changed_(std::move(changed)),
       verdict_(options_.without_policy ? absl::OkStatus()
                                        : absl::UnavailableError("the admission policy is being looked for")),
-      calls_(server, kPolicyBytesMax, kPolicyTimeout) {}
+      calls_(server, kPolicyTimeout) {}
 
 void AdmissionWatch::Look() {
   {
@@ -33,9 +33,9 @@ void AdmissionWatch::Look() {
     looked_at_ = now;
     ++looks_;
   }
-  calls_.Send(CallToGetAdmissionPolicy(), [this](absl::StatusOr<std::string> policy) {
+  calls_.Send(CallToGetAdmissionPolicy(), kPolicyBytesMax, [this](absl::StatusOr<std::string> policy) {
     if (!policy.ok()) return Judge(policy, absl::UnknownError("not looked for"));
-    calls_.Send(CallToGetAdmissionBinding(),
+    calls_.Send(CallToGetAdmissionBinding(), kPolicyBytesMax,
                 [this, policy = std::move(policy)](const absl::StatusOr<std::string>& binding) mutable {
                   Judge(policy, binding);
                 });

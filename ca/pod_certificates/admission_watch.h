@@ -64,10 +64,10 @@ class AdmissionWatch {
   bool weakened_ ABSL_GUARDED_BY(mutex_) = false;                        // it was there, and is not as it has to be
   absl::Time mended_at_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();  // after either; it has taken hold by then
   bool looking_ ABSL_GUARDED_BY(mutex_) = false;
-  uint64_t looks_ ABSL_GUARDED_BY(mutex_) = 0;       // that have begun
-  uint64_t covers_ ABSL_GUARDED_BY(mutex_) = 0;      // the number of the last that found it as it has to be
+  uint64_t looks_ ABSL_GUARDED_BY(mutex_) = 0;   // that have begun
+  uint64_t covers_ ABSL_GUARDED_BY(mutex_) = 0;  // the number of the last that found it as it has to be
   absl::Duration looked_at_ ABSL_GUARDED_BY(mutex_) = -absl::InfiniteDuration();  // since boot: it began
-  absl::Duration look_at_ ABSL_GUARDED_BY(mutex_) = absl::ZeroDuration();  // since boot
+  absl::Duration look_at_ ABSL_GUARDED_BY(mutex_) = absl::ZeroDuration();         // since boot
 
   kubernetes::OpenCalls calls_;
 };

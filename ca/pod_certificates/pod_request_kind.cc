@@ -28,10 +28,7 @@ RequestReply ReplyOf(absl::string_view version, const PodRequest& request, const
 
 PodRequestKind::PodRequestKind(std::vector<std::string> versions, ServiceAccountTemplate spiffe_id,
                                CertificateProfile profile, Parts parts)
-    : versions_(std::move(versions)),
-      spiffe_id_(std::move(spiffe_id)),
-      profile_(std::move(profile)),
-      parts_(parts) {}
+    : versions_(std::move(versions)), spiffe_id_(std::move(spiffe_id)), profile_(std::move(profile)), parts_(parts) {}
 
 kubernetes::Resource PodRequestKind::ResourceOf(absl::string_view version) const {
   return PodCertificateRequests(version);

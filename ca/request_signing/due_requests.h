@@ -34,7 +34,7 @@ class DueRequests {
  private:
   using Times = std::set<std::pair<absl::Duration, std::string>>;
   struct OfAsker {
-    Times due;                        // when, uid
+    Times due;                              // when, uid
     std::optional<absl::Duration> at = {};  // where it stands in later_; nothing: in ready_
   };
 
@@ -42,11 +42,11 @@ class DueRequests {
   void TakeOut(const std::string& asker, const OfAsker& of);
   void PutBack(const std::string& asker, OfAsker& of, bool is_ready);
 
-  std::map<std::string, OfAsker> askers_;                  // each has something
-  Times later_;                                            // the first time of an asker, and who it is
-  std::set<std::string> ready_;                            // askers of whom something was due when it was looked last
-  std::set<std::pair<size_t, std::string>> sizes_;         // how many each asker has
-  std::string last_;                                       // whose turn it was
+  std::map<std::string, OfAsker> askers_;           // each has something
+  Times later_;                                     // the first time of an asker, and who it is
+  std::set<std::string> ready_;                     // askers of whom something was due when it was looked last
+  std::set<std::pair<size_t, std::string>> sizes_;  // how many each asker has
+  std::string last_;                                // whose turn it was
 };
 
 }  // namespace meshca

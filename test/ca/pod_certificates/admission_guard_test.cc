@@ -36,8 +36,9 @@ TEST(AdmissionGuard, HoldsAMomentAfterBothObjectsAreThere) {
 
 TEST(AdmissionGuard, OneThatWasEditedAndEditedBackHoldsAMomentAfterThat) {
   const std::string binding = absl::StrReplaceAll(
-      kBinding, {{R"(25Z")", R"(25Z","uid":"u","generation":3,"managedFields":[{"manager":"a","time":"2026-09-21T14:15:00Z"},)"
-                             R"({"manager":"b","time":"2026-09-21T14:14:00Z"}])"}});
+      kBinding,
+      {{R"(25Z")", R"(25Z","uid":"u","generation":3,"managedFields":[{"manager":"a","time":"2026-09-21T14:15:00Z"},)"
+                   R"({"manager":"b","time":"2026-09-21T14:14:00Z"}])"}});
   const absl::StatusOr<Admission> admission = JudgeAdmission(std::string(kPolicy), binding, "meshca.io/workload");
   ASSERT_TRUE(admission.ok()) << admission.status();
   EXPECT_EQ(admission->since, absl::FromUnixSeconds(1'790'000'100) + kPolicyTakesHold);
@@ -52,7 +53,8 @@ TEST(AdmissionGuard, HoldsWhicheverWayItIsWritten) {
            {R"('meshca.io/workload')", R"(\"meshca.io/workload\")"},
            {R"("name":"signer")", R"("name":"for-meshca")"},
            {R"(groups"},
-  {"expression":")", R"(groups &&\n    )"},
+  {"expression":")",
+            R"(groups &&\n    )"},
            {R"("validations":[)", R"("validations":[{"expression":"object.metadata.namespace != 'kube-system'"},)"}}) {
     const std::string policy = absl::StrReplaceAll(kPolicy, {{from, to}});
     ASSERT_NE(policy, kPolicy) << from;
@@ -111,7 +113,8 @@ INSTANTIATE_TEST_SUITE_P(
         WeakCase{"SomeNamespaces", R"("namespaceSelector":{})", R"("namespaceSelector":{"matchLabels":{"a":"b"}})",
                  "does not look at every"},
         WeakCase{"NoValidation", R"("validations")", R"("others")", "validates nothing"},
-        WeakCase{"ValidatesEverything", R"('system:nodes' in request.userInfo.groups)", "true", "has other validations"},
+        WeakCase{"ValidatesEverything", R"('system:nodes' in request.userInfo.groups)", "true",
+                 "has other validations"},
         WeakCase{"AnyNode", R"(request.userInfo.username ==)", "request.userInfo.username !=", "has other validations"},
         WeakCase{"OrSomebodyElse", R"(request.userInfo.groups")", R"(request.userInfo.groups || true")",
                  "has other validations"},
