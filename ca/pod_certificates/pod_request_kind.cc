@@ -48,6 +48,7 @@ std::string PodRequestKind::ShownBetterBy(const ApiRequest& request) const {
 
 RequestVerdict PodRequestKind::Judge(const ApiRequest& request, absl::string_view version, absl::Time now) const {
   const PodRequest& pod_request = ToPodRequest(request);
+  if (!parts_.admission.Covers(pod_request.looks_before)) return {.kind = RequestVerdict::Kind::kSoon};
   PodFacts facts = FactsOf(pod_request, parts_.pods);
   facts.guarded_since = parts_.admission.guarded_since();
   PodVerdict verdict = JudgePodRequest(pod_request, facts, spiffe_id_, profile_, now);
@@ -58,7 +59,6 @@ RequestVerdict PodRequestKind::Judge(const ApiRequest& request, absl::string_vie
       return {.kind = RequestVerdict::Kind::kRefuse, .reply = ReplyOf(version, pod_request, verdict.denial, now)};
     case PodVerdict::Kind::kAwait: return {.kind = RequestVerdict::Kind::kAwait, .why = std::move(verdict.why)};
     case PodVerdict::Kind::kSign:
-      if (!parts_.admission.Covers(pod_request.looks_before)) return {.kind = RequestVerdict::Kind::kSoon};
       return {.kind = RequestVerdict::Kind::kSign, .submitted = std::move(verdict.submitted)};
   }
   return {.kind = RequestVerdict::Kind::kWait, .why = std::move(verdict.why)};

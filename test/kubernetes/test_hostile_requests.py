@@ -108,19 +108,18 @@ def test_a_policy_that_is_weakened_for_a_moment_or_in_its_words_gives_a_stranger
         cluster.admin.delete(REQUEST, name, namespace)
 
 
-def test_nobody_waits_behind_thousands_of_requests_of_somebody_else(server, cluster, kubeconfig, namespace, stranger):
+def test_nobody_waits_behind_all_the_requests_of_somebody_else(server, cluster, kubeconfig, namespace, stranger):
     cluster.create_namespace("honest")
     cluster.create_account("honest", "front", rules=[ASKS])
     key = certificates.new_key()
     hostile = asked_for(key, f"spiffe://cluster.local/ns/{namespace}/sa/stranger")
-    many = [stranger.create(copy.deepcopy(hostile))["metadata"]["name"] for _ in range(800)]
+    many = [stranger.create(copy.deepcopy(hostile))["metadata"]["name"] for _ in range(300)]
     name = cluster.as_account("honest", "front").create(asked_for(key, "spiffe://cluster.local/ns/honest/sa/front"))["metadata"]["name"]
     ca = server(config=configuration(kubeconfig))
     signed(cluster, name, ca)
     done = [each for each in cluster.admin.list(KIND) if each["metadata"]["name"] in many and each["status"].get("certificate")]
-    assert len(done) < 400, "it came before most of them, though it was made last"
-    for each in many:
-        cluster.admin.delete(KIND, each)
+    assert len(done) < 150, "it came before most of them, though it was made last"
+    cluster.admin.call("DELETE", cluster.admin.path(KIND))
 
 
 def test_a_request_as_large_as_can_be_is_answered_at_once(server, cluster, kubeconfig, namespace, stranger):
