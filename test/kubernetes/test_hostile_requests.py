@@ -9,7 +9,8 @@ import pytest
 import yaml
 from background import wait_until
 from kubernetes_api import ApiError, resource_version
-from pod_certificates import ADMISSION, POLICY, POLICY_NAME, REQUEST, RIGHTS, apply_policy, configuration, pod_of, records, signer_fact, signing
+from pod_certificates import (ADMISSION, POLICY, POLICY_NAME, REQUEST, RIGHTS, apply_policy, configuration, pod_of, records,
+                              signer_fact, signing)
 from test_pod_certificates import answered, conditions, request_for
 from test_signing_requests import ASKS, KIND, asked_for, fact, signed
 from test_signing_requests import RIGHTS as SIGNING_RIGHTS
@@ -69,7 +70,8 @@ def forge(cluster, stranger, victim, name):
     wait_until(made, 60, lambda: refusals[-1])
 
 
-def test_a_policy_that_is_weakened_for_a_moment_or_in_its_words_gives_a_stranger_nothing(server, cluster, kubeconfig, namespace, stranger):
+def test_a_policy_that_is_weakened_for_a_moment_or_in_its_words_gives_a_stranger_nothing(
+        server, cluster, kubeconfig, namespace, stranger):
     apply_policy(cluster)
     ca = signing(server(config=configuration(kubeconfig)))
     victim = cluster.create_pod(namespace, "victim", node=NODE)
@@ -114,7 +116,8 @@ def test_nobody_waits_behind_all_the_requests_of_somebody_else(server, cluster, 
     key = certificates.new_key()
     hostile = asked_for(key, f"spiffe://cluster.local/ns/{namespace}/sa/stranger")
     many = [stranger.create(copy.deepcopy(hostile))["metadata"]["name"] for _ in range(300)]
-    name = cluster.as_account("honest", "front").create(asked_for(key, "spiffe://cluster.local/ns/honest/sa/front"))["metadata"]["name"]
+    honest = asked_for(key, "spiffe://cluster.local/ns/honest/sa/front")
+    name = cluster.as_account("honest", "front").create(honest)["metadata"]["name"]
     ca = server(config=configuration(kubeconfig))
     signed(cluster, name, ca)
     done = [each for each in cluster.admin.list(KIND) if each["metadata"]["name"] in many and each["status"].get("certificate")]
