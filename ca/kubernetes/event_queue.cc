@@ -1,6 +1,7 @@
 #include "ca/kubernetes/event_queue.h"
 
 #include <algorithm>
+
 #include "ca/kubernetes/api_refusal.h"
 
 namespace meshca::kubernetes {
@@ -18,9 +19,13 @@ void EventQueue::ForgetOld(absl::Duration now) {
 
 bool EventQueue::HasRoomFor(const ObjectReference& object) const {
   if (events_.size() >= limits_.events_max) return false;
-  const auto of_it = std::count_if(events_.begin(), events_.end(),
-                                   [&](const Remembered& one) { return one.event.regarding == object; });
-  return static_cast<size_t>(of_it) < limits_.of_one_object_max;
+  size_t of_object = 0;
+  size_t of_namespace = 0;
+  for (const Remembered& one : events_) {
+    if (one.event.regarding == object) ++of_object;
+    if (one.event.regarding.namespace_name == object.namespace_name) ++of_namespace;
+  }
+  return of_object < limits_.of_one_object_max && of_namespace < limits_.of_one_namespace_max;
 }
 
 void EventQueue::Add(ObjectEvent event, std::string name, absl::Duration now, absl::Time wall) {

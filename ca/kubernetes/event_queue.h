@@ -17,8 +17,9 @@
 namespace meshca::kubernetes {
 
 struct EventLimits {
-  size_t events_max = 256;                          // different ones, remembered at once
+  size_t events_max = 512;                          // different ones, remembered at once
   size_t of_one_object_max = 8;                     // the same, of one object
+  size_t of_one_namespace_max = 128;                // the same, of the objects of one namespace
   absl::Duration remembered = absl::Minutes(10);    // after it was told last: what comes later is another event
   absl::Duration repeat_first = absl::Seconds(10);  // after it was written: that it came again
   absl::Duration repeat_every = absl::Minutes(1);   // how often the number of one that comes again is written

@@ -19,6 +19,8 @@ constexpr absl::Duration kShortWatch = absl::Seconds(1);
 // After so many silent watches in a row everything is listed again: an API server whose data was restored from a backup
 // says nothing, not even bookmarks, on a watch from a version that lies in its future.
 constexpr int kSilentWatchesMax = 2;
+// So many objects, of whatever size, an API server answers in time.
+constexpr int kPageMin = 10;
 }  // namespace
 
 ListWatch::ListWatch(ListWatchOptions options, ApiServer& server, ObjectSink& sink, const Clock& clock,
@@ -33,6 +35,7 @@ ListWatch::ListWatch(ListWatchOptions options, ApiServer& server, ObjectSink& si
                    MutexLock lock(mutex_);
                    changed_.NotifyAll();
                  }),
+      page_(options_.page),
       thread_([this] { Run(); }) {}
 
 ListWatch::~ListWatch() { Stop(); }
@@ -127,15 +130,17 @@ std::string ListWatch::Selectors() const {
 absl::Status ListWatch::ListPage() {
   const bool is_first = next_page_.empty();
   if (is_first) sink_.OnListBegin();
-  std::string query = absl::StrCat("limit=", options_.page, Selectors());
+  std::string query = absl::StrCat("limit=", page_, Selectors());
   if (!is_first) absl::StrAppend(&query, "&continue=", PercentEncode(next_page_));
   ListReader reader(options_.paths, [this](const PickedFields& object) { sink_.OnObject(object); });
   http::CallOptions call;
   call.timeout = options_.list_timeout;
   call.connect_timeout = options_.connect_timeout;
+  const int asked = std::exchange(page_, std::max(page_ / 2, std::min(options_.page, kPageMin)));
   MESHCA_RETURN_IF_ERROR(StreamAndWait(
       "list", query, call, [] {}, [&reader](absl::string_view piece) { return reader.Take(piece); }));
   MESHCA_RETURN_IF_ERROR(Annotate(reader.End(), Doing("list")));
+  page_ = std::min(options_.page, 2 * asked);
   // All pages are of one moment, so another page is progress. The first one alone is not: a watch that cannot go on
   // from any list would otherwise have everything listed again and again without a pause.
   if (!is_first) failures_ = 0;

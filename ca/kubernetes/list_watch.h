@@ -46,7 +46,9 @@ struct ListWatchOptions {
   std::string label_selector;      // "istio.io/config=true"; "": all
   std::string granted_for;         // ApiCall::granted_for
   std::vector<std::string> paths;  // what of each object is told (FieldPicker)
-  int page = 500;                  // objects asked for at once
+  // Objects asked for at once. After a page that failed half as many, twice as many after one that came: some hundred
+  // objects as large as their authors may make them are more than an API server answers in a minute.
+  int page = 500;
   absl::Duration connect_timeout = absl::Seconds(10);
   absl::Duration list_timeout = absl::Minutes(1);  // of one page
   // The API server is asked to end a watch after this, or up to twice as long. A bookmark comes every minute or so, so
@@ -117,6 +119,7 @@ class ListWatch {
   // Of its own thread, and of the client's while that one waits.
   std::string resource_version_;                          // where the watch goes on; "": list first
   std::string next_page_;                                 // where the list goes on; "": at its beginning
+  int page_;                                              // objects asked for at once now
   int failures_ = 0;                                      // in a row
   int silent_watches_ = 0;                                // in a row
   absl::Duration list_again_ = absl::InfiniteDuration();  // since boot: all is listed then in any case

@@ -6,15 +6,18 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "ca/base/mutex.h"
 #include "ca/kubernetes/api_call.h"
 #include "ca/kubernetes/api_server.h"
+#include "ca/kubernetes/picked_fields.h"
 
 namespace meshca::kubernetes {
 
@@ -22,15 +25,18 @@ namespace meshca::kubernetes {
 class OpenCalls {
  public:
   using Answered = absl::AnyInvocable<void(absl::StatusOr<std::string>) &&>;
+  using Picked = absl::AnyInvocable<void(absl::StatusOr<PickedFields>) &&>;
 
-  // `server` outlives it. Of each call: how long its answer may be, and how long it may take.
-  OpenCalls(ApiServer& server, size_t answer_bytes_max, absl::Duration timeout)
-      : server_(server), answer_bytes_max_(answer_bytes_max), timeout_(timeout) {}
+  // `server` outlives it. `timeout`: how long each call may take.
+  OpenCalls(ApiServer& server, absl::Duration timeout) : server_(server), timeout_(timeout) {}
   ~OpenCalls() { AwaitEnd(); }
 
   // `done` runs once, on the client's thread or at once on the caller's; not at all for a call that is made after
-  // Cancel.
-  void Send(const ApiCall& call, Answered done);
+  // Cancel. `bytes_max`: ApiServer::Send's.
+  void Send(const ApiCall& call, size_t bytes_max, Answered done);
+  // Where the answer is an object of which nothing but `paths` counts (FieldPicker), however long its author made it.
+  // InvalidArgument: it is no object.
+  void SendAndPick(const ApiCall& call, const std::vector<std::string>& paths, Picked done);
 
   // Ends those that are under way, and makes no more. Idempotent.
   void Cancel();
@@ -38,8 +44,11 @@ class OpenCalls {
   void AwaitEnd();
 
  private:
+  // `send` sends the call of that number; nothing is sent after Cancel.
+  void Make(absl::FunctionRef<ApiServer::CallId(uint64_t number)> send);
+  void Ended(uint64_t number);
+
   ApiServer& server_;
-  const size_t answer_bytes_max_;
   const absl::Duration timeout_;
 
   Mutex mutex_;

@@ -147,14 +147,30 @@ class WholeObject final : public JsonEvents {
 
 }  // namespace
 
+class ObjectPicker::Parts {
+ public:
+  explicit Parts(const std::vector<std::string>& paths) : picker(paths), object(picker), stream(object) {}
+
+  FieldPicker picker;
+  WholeObject object;
+  JsonStream stream;
+};
+
+ObjectPicker::ObjectPicker(const std::vector<std::string>& paths) : parts_(std::make_unique<Parts>(paths)) {}
+ObjectPicker::~ObjectPicker() = default;
+
+absl::Status ObjectPicker::Take(absl::string_view piece) { return parts_->stream.Take(piece); }
+
+absl::StatusOr<PickedFields> ObjectPicker::End() {
+  MESHCA_RETURN_IF_ERROR(parts_->stream.End());
+  if (!parts_->object.is_one_object()) return absl::InvalidArgumentError("is not one JSON object");
+  return parts_->picker.Take();
+}
+
 absl::StatusOr<PickedFields> PickFields(absl::string_view json, const std::vector<std::string>& paths) {
-  FieldPicker picker(paths);
-  WholeObject object(picker);
-  JsonStream stream(object);
-  MESHCA_RETURN_IF_ERROR(stream.Take(json));
-  MESHCA_RETURN_IF_ERROR(stream.End());
-  if (!object.is_one_object()) return absl::InvalidArgumentError("is not one JSON object");
-  return picker.Take();
+  ObjectPicker picker(paths);
+  MESHCA_RETURN_IF_ERROR(picker.Take(json));
+  return picker.End();
 }
 
 }  // namespace meshca::kubernetes

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "ca/json/json_stream.h"
@@ -76,6 +77,23 @@ class FieldPicker final : public JsonEvents {
   std::string member_name_;
   PickedFields picked_;
   size_t picked_bytes_ = 0;
+};
+
+// The same of the one object that an answer is, as it comes. However long that is, no more than the fields is held. One
+// thread at a time.
+class ObjectPicker {
+ public:
+  explicit ObjectPicker(const std::vector<std::string>& paths);
+  ~ObjectPicker();
+
+  // InvalidArgument: it is no JSON.
+  absl::Status Take(absl::string_view piece);
+  // InvalidArgument: it was no object, or not one alone.
+  absl::StatusOr<PickedFields> End();
+
+ private:
+  class Parts;
+  const std::unique_ptr<Parts> parts_;
 };
 
 // The fields at `paths` of the one object that `json` is. InvalidArgument: it is none.

@@ -1,12 +1,16 @@
 #include "ca/pod_certificates/admission_guard.h"
 
 #include <algorithm>
+#include <array>
+#include <initializer_list>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "ca/base/status.h"
 
 namespace meshca {
@@ -16,17 +20,26 @@ constexpr char kPolicies[] = "validatingadmissionpolicies";
 constexpr char kBindings[] = "validatingadmissionpolicybindings";
 
 // The fields of each object, in the order in which they are picked. Those of NarrowingPaths come last.
+enum ObjectField { kCreated, kWritten, kUid, kGeneration, kObjectFields };
 enum PolicyField {
-  kPolicyCreated,
-  kFailurePolicy,
+  kFailurePolicy = kObjectFields,
+  kMatchPolicy,
   kGroups,
+  kVersions,
   kOperations,
   kResources,
+  kScopes,
+  kParamKind,
   kMatchConditions,
   kExpressions,
   kPolicyNarrowed
 };
-enum BindingField { kBindingCreated, kPolicyName, kActions, kBoundRules, kBindingNarrowed };
+enum BindingField { kPolicyName = kObjectFields, kActions, kBoundRules, kBindingNarrowed };
+
+// What the policy has to demand, as admission_policy.yaml and the chart say it. Whatever else is demanded beside it
+// lets fewer through. Another expression that would do as well cannot be told from one that lets everybody through.
+constexpr char kByANode[] = "'system:nodes' in request.userInfo.groups";
+constexpr char kByThatNode[] = "request.userInfo.username == 'system:node:' + object.spec.nodeName";
 
 // What leaves requests out, of the MatchResources at `of`.
 std::vector<std::string> NarrowingPaths(absl::string_view of) {
@@ -50,11 +63,15 @@ bool IsNarrowed(const kubernetes::PickedFields& object, size_t first) {
 
 absl::StatusOr<kubernetes::PickedFields> Pick(const std::string& json, std::vector<std::string> paths,
                                               absl::string_view match) {
-  for (std::string& path : NarrowingPaths(match)) paths.push_back(std::move(path));
-  return kubernetes::PickFields(json, paths);
+  std::vector<std::string> all = {"metadata.creationTimestamp", "metadata.managedFields[].time", "metadata.uid",
+                                  "metadata.generation"};
+  for (std::vector<std::string>& more : std::array{std::move(paths), NarrowingPaths(match)}) {
+    for (std::string& path : more) all.push_back(std::move(path));
+  }
+  return kubernetes::PickFields(json, all);
 }
 
-kubernetes::Resource Admission(absl::string_view plural) {
+kubernetes::Resource AdmissionResource(absl::string_view plural) {
   return {"admissionregistration.k8s.io", "v1", std::string(plural)};
 }
 
@@ -79,43 +96,98 @@ bool Has(const kubernetes::PickedFields& object, size_t field, absl::string_view
                      [&](const auto& one) { return one.second == wanted || one.second == "*"; });
 }
 
-absl::StatusOr<absl::Time> CreatedAt(const kubernetes::PickedFields& object, size_t field) {
-  absl::Time created;
-  std::string why;
-  if (absl::ParseTime(absl::RFC3339_full, object.Text(field), &created, &why)) return created;
-  return absl::UnavailableError(absl::StrCat(kAdmissionPolicyName, ": its creationTimestamp is no time: ", why));
+// Is each text of the field among `allowed`? The texts of several rules are not told apart, so one that does not fit
+// might be of the only rule that seemed to.
+bool AreAllOf(const kubernetes::PickedFields& object, size_t field, std::initializer_list<absl::string_view> allowed) {
+  const auto& all = object.All(field);
+  return std::all_of(all.begin(), all.end(), [&](const auto& one) {
+    return std::find(allowed.begin(), allowed.end(), one.second) != allowed.end();
+  });
 }
 
-absl::StatusOr<absl::Time> JudgePolicy(const std::string& json, absl::string_view signer_name) {
+// An expression without what makes no difference to it: spaces, and which quotes a text stands in.
+std::string Plain(std::string expression) {
+  absl::RemoveExtraAsciiWhitespace(&expression);
+  for (char& c : expression) c = absl::ascii_isspace(static_cast<unsigned char>(c)) ? ' ' : c;
+  return absl::StrReplaceAll(expression, {{"\"", "'"}});
+}
+
+bool LooksAtEveryCreation(const kubernetes::PickedFields& policy) {
+  // By the version of the API that is not named, a stranger's would pass where matchPolicy is Exact.
+  const bool by_any_version = policy.Text(kMatchPolicy) == "Exact"
+                                  ? !policy.All(kVersions).empty() && AreAllOf(policy, kVersions, {"*"})
+                                  : Has(policy, kVersions, "v1") && Has(policy, kVersions, "v1beta1");
+  return by_any_version && !IsNarrowed(policy, kPolicyNarrowed) && Has(policy, kGroups, "certificates.k8s.io") &&
+         AreAllOf(policy, kGroups, {"certificates.k8s.io", "*"}) && Has(policy, kResources, "podcertificaterequests") &&
+         AreAllOf(policy, kResources, {"podcertificaterequests", "*"}) && Has(policy, kOperations, "CREATE") &&
+         AreAllOf(policy, kOperations, {"CREATE", "*"}) && AreAllOf(policy, kScopes, {"Namespaced", "*"});
+}
+
+bool LetsTheNodeAloneThrough(const kubernetes::PickedFields& policy) {
+  std::set<std::string> demanded;
+  for (const auto& [name, expression] : policy.All(kExpressions)) demanded.insert(Plain(expression));
+  return demanded.contains(absl::StrCat(kByANode, " && ", kByThatNode)) ||
+         (demanded.contains(kByANode) && demanded.contains(kByThatNode));
+}
+
+absl::StatusOr<absl::Time> TimeOf(absl::string_view text) {
+  absl::Time time;
+  std::string why;
+  if (absl::ParseTime(absl::RFC3339_full, text, &time, &why)) return time;
+  return absl::UnavailableError(absl::StrCat(kAdmissionPolicyName, ": a time of its metadata is none: ", why));
+}
+
+// Of an object that is as it has to be. One that was edited, and edited back, shows that by the time of a field's
+// last change.
+absl::StatusOr<Admission> AdmissionOf(const kubernetes::PickedFields& object) {
+  Admission admission;
+  MESHCA_ASSIGN_OR_RETURN(admission.since, TimeOf(object.Text(kCreated)));
+  for (const auto& [name, text] : object.All(kWritten)) {
+    MESHCA_ASSIGN_OR_RETURN(const absl::Time written, TimeOf(text));
+    admission.since = std::max(admission.since, written);
+  }
+  admission.since += kPolicyTakesHold;
+  admission.edition = absl::StrCat(object.Text(kUid), " ", object.Text(kGeneration));
+  return admission;
+}
+
+absl::StatusOr<Admission> JudgePolicy(const std::string& json, absl::string_view signer_name) {
   MESHCA_ASSIGN_OR_RETURN(
       const kubernetes::PickedFields policy,
       Pick(json,
-           {"metadata.creationTimestamp", "spec.failurePolicy", "spec.matchConstraints.resourceRules[].apiGroups[]",
+           {"spec.failurePolicy", "spec.matchConstraints.matchPolicy",
+            "spec.matchConstraints.resourceRules[].apiGroups[]", "spec.matchConstraints.resourceRules[].apiVersions[]",
             "spec.matchConstraints.resourceRules[].operations[]", "spec.matchConstraints.resourceRules[].resources[]",
-            "spec.matchConditions[].expression", "spec.validations[].expression"},
+            "spec.matchConstraints.resourceRules[].scope", "spec.paramKind.kind", "spec.matchConditions[].expression",
+            "spec.validations[].expression"},
            "spec.matchConstraints"));
   const std::string named = absl::StrCat("ValidatingAdmissionPolicy ", kAdmissionPolicyName);
   if (policy.Text(kFailurePolicy) == "Ignore") {
     return Missing(absl::StrCat(named, " has failurePolicy Ignore"));
   }
-  if (IsNarrowed(policy, kPolicyNarrowed) || !Has(policy, kGroups, "certificates.k8s.io") ||
-      !Has(policy, kResources, "podcertificaterequests") || !Has(policy, kOperations, "CREATE")) {
+  if (!LooksAtEveryCreation(policy)) {
     return Missing(absl::StrCat(named, " does not look at every podcertificaterequest that is created"));
   }
+  // A parameter that is not found may let a request through unseen.
+  if (!policy.All(kParamKind).empty()) return Missing(absl::StrCat(named, " has a paramKind"));
   if (policy.All(kExpressions).empty()) return Missing(absl::StrCat(named, " validates nothing"));
-  const auto& conditions = policy.All(kMatchConditions);
-  const bool fits = std::all_of(conditions.begin(), conditions.end(),
-                                [&](const auto& one) { return absl::StrContains(one.second, signer_name); });
-  if (!fits) return Missing(absl::StrCat(named, " does not look at requests to signer ", signer_name));
-  return CreatedAt(policy, kPolicyCreated);
+  if (!LetsTheNodeAloneThrough(policy)) {
+    return Missing(absl::StrCat(named, " has other validations than (", kByANode, ") and (", kByThatNode, ")"));
+  }
+  const std::string of_signer = absl::StrCat("object.spec.signerName == '", signer_name, "'");
+  for (const auto& [name, condition] : policy.All(kMatchConditions)) {
+    if (Plain(condition) == of_signer) continue;
+    return Missing(absl::StrCat(named, " does not look at all requests to signer ", signer_name,
+                                ": it has another matchCondition than (", of_signer, ")"));
+  }
+  return AdmissionOf(policy);
 }
 
-absl::StatusOr<absl::Time> JudgeBinding(const std::string& json) {
-  MESHCA_ASSIGN_OR_RETURN(const kubernetes::PickedFields binding,
-                          Pick(json,
-                               {"metadata.creationTimestamp", "spec.policyName", "spec.validationActions[]",
-                                "spec.matchResources.resourceRules[].resources[]"},
-                               "spec.matchResources"));
+absl::StatusOr<Admission> JudgeBinding(const std::string& json) {
+  MESHCA_ASSIGN_OR_RETURN(
+      const kubernetes::PickedFields binding,
+      Pick(json, {"spec.policyName", "spec.validationActions[]", "spec.matchResources.resourceRules[].resources[]"},
+           "spec.matchResources"));
   const std::string named = absl::StrCat("ValidatingAdmissionPolicyBinding ", kAdmissionPolicyName);
   if (binding.Text(kPolicyName) != kAdmissionPolicyName) {
     return Missing(absl::StrCat(named, " binds another policy, ", binding.Text(kPolicyName)));
@@ -124,11 +196,11 @@ absl::StatusOr<absl::Time> JudgeBinding(const std::string& json) {
   if (IsNarrowed(binding, kBindingNarrowed) || !binding.All(kBoundRules).empty()) {
     return Missing(absl::StrCat(named, " binds it for some requests alone"));
   }
-  return CreatedAt(binding, kBindingCreated);
+  return AdmissionOf(binding);
 }
 
 kubernetes::ApiCall CallToGetNamed(absl::string_view plural) {
-  return kubernetes::CallToGet(Admission(plural), "", kAdmissionPolicyName);
+  return kubernetes::CallToGet(AdmissionResource(plural), "", kAdmissionPolicyName);
 }
 
 }  // namespace
@@ -136,13 +208,14 @@ kubernetes::ApiCall CallToGetNamed(absl::string_view plural) {
 kubernetes::ApiCall CallToGetAdmissionPolicy() { return CallToGetNamed(kPolicies); }
 kubernetes::ApiCall CallToGetAdmissionBinding() { return CallToGetNamed(kBindings); }
 
-absl::StatusOr<absl::Time> JudgeAdmission(const absl::StatusOr<std::string>& policy,
-                                          const absl::StatusOr<std::string>& binding, absl::string_view signer_name) {
+absl::StatusOr<Admission> JudgeAdmission(const absl::StatusOr<std::string>& policy,
+                                         const absl::StatusOr<std::string>& binding, absl::string_view signer_name) {
   if (!policy.ok()) return Unseen("ValidatingAdmissionPolicy", policy.status());
   if (!binding.ok()) return Unseen("ValidatingAdmissionPolicyBinding", binding.status());
-  MESHCA_ASSIGN_OR_RETURN(const absl::Time policy_created, JudgePolicy(*policy, signer_name));
-  MESHCA_ASSIGN_OR_RETURN(const absl::Time binding_created, JudgeBinding(*binding));
-  return std::max(policy_created, binding_created) + kPolicyTakesHold;
+  MESHCA_ASSIGN_OR_RETURN(const Admission of_policy, JudgePolicy(*policy, signer_name));
+  MESHCA_ASSIGN_OR_RETURN(const Admission of_binding, JudgeBinding(*binding));
+  return Admission{std::max(of_policy.since, of_binding.since),
+                   absl::StrCat(of_policy.edition, ", ", of_binding.edition)};
 }
 
 }  // namespace meshca

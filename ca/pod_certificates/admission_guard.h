@@ -27,13 +27,21 @@ kubernetes::ApiCall CallToGetAdmissionBinding();
 // API servers go by a new policy this much later at the latest; it takes them a second or so.
 inline constexpr absl::Duration kPolicyTakesHold = absl::Seconds(10);
 
-// Judges both objects as the API server answered: the JSON, or the call's error. It is looked for what somebody may
-// leave out or turn off by mistake; that the policy's expressions refuse the right requests only a trial can say.
-// Returns since when strangers' requests are refused: kPolicyTakesHold after the younger of the two was created.
+// How the policy and its binding stand. A value.
+struct Admission {
+  // Since when strangers' requests are refused: kPolicyTakesHold after either object was written last, whatever was
+  // written. By the API server's clock.
+  absl::Time since;
+  // Of both objects. Another one: something was written in between, though all may be again as it was.
+  std::string edition;
+};
+
+// Judges both objects as the API server answered: the JSON, or the call's error. They have to look at every request and
+// to demand what admission_policy.yaml demands, in its words; more may be demanded.
 // FailedPrecondition: what is missing, and how to mend it. Unavailable: nobody can say at the moment; also where the
 // rights to look are missing.
-absl::StatusOr<absl::Time> JudgeAdmission(const absl::StatusOr<std::string>& policy,
-                                          const absl::StatusOr<std::string>& binding, absl::string_view signer_name);
+absl::StatusOr<Admission> JudgeAdmission(const absl::StatusOr<std::string>& policy,
+                                         const absl::StatusOr<std::string>& binding, absl::string_view signer_name);
 
 }  // namespace meshca
 

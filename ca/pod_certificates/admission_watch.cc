@@ -1,5 +1,6 @@
 #include "ca/pod_certificates/admission_watch.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "ca/base/log.h"
@@ -21,17 +22,20 @@ AdmissionWatch::AdmissionWatch(AdmissionWatchOptions options, kubernetes::ApiSer
       changed_(std::move(changed)),
       verdict_(options_.without_policy ? absl::OkStatus()
                                        : absl::UnavailableError("the admission policy is being looked for")),
-      calls_(server, kPolicyBytesMax, kPolicyTimeout) {}
+      calls_(server, kPolicyTimeout) {}
 
 void AdmissionWatch::Look() {
   {
     MutexLock lock(mutex_);
-    if (options_.without_policy || looking_ || clock_.SinceBoot() < look_at_) return;
+    const absl::Duration now = clock_.SinceBoot();
+    if (options_.without_policy || looking_ || now < look_at_) return;
     looking_ = true;
+    looked_at_ = now;
+    ++looks_;
   }
-  calls_.Send(CallToGetAdmissionPolicy(), [this](absl::StatusOr<std::string> policy) {
+  calls_.Send(CallToGetAdmissionPolicy(), kPolicyBytesMax, [this](absl::StatusOr<std::string> policy) {
     if (!policy.ok()) return Judge(policy, absl::UnknownError("not looked for"));
-    calls_.Send(CallToGetAdmissionBinding(),
+    calls_.Send(CallToGetAdmissionBinding(), kPolicyBytesMax,
                 [this, policy = std::move(policy)](const absl::StatusOr<std::string>& binding) mutable {
                   Judge(policy, binding);
                 });
@@ -39,8 +43,8 @@ void AdmissionWatch::Look() {
 }
 
 void AdmissionWatch::Judge(const absl::StatusOr<std::string>& policy, const absl::StatusOr<std::string>& binding) {
-  const absl::StatusOr<absl::Time> guarded_since = JudgeAdmission(policy, binding, options_.signer_name);
-  const absl::Status& verdict = guarded_since.status();
+  const absl::StatusOr<Admission> admission = JudgeAdmission(policy, binding, options_.signer_name);
+  const absl::Status& verdict = admission.status();
   {
     MutexLock lock(mutex_);
     looking_ = false;
@@ -55,10 +59,15 @@ void AdmissionWatch::Judge(const absl::StatusOr<std::string>& policy, const absl
     }
     if (verdict.ok() && !verdict_.ok()) LogInfo("pods' certificates are signed", {{"signer", options_.signer_name}});
     verdict_ = verdict;
-    // Objects that were edited, and edited back, are as old as before: what came meanwhile is anybody's.
+    // Objects that were edited, and edited back, may be as old as before: what came meanwhile is anybody's.
     if (absl::IsFailedPrecondition(verdict) && guarded_since_ != absl::InfinitePast()) weakened_ = true;
-    if (verdict.ok() && std::exchange(weakened_, false)) mended_at_ = clock_.Now() + kPolicyTakesHold;
-    if (guarded_since.ok()) guarded_since_ = std::max(*guarded_since, mended_at_);
+    if (verdict.ok()) {
+      covers_ = looks_;
+      const std::string before = std::exchange(edition_, admission->edition);
+      const bool written = !before.empty() && before != edition_;
+      if (std::exchange(weakened_, false) || written) mended_at_ = clock_.Now() + kPolicyTakesHold;
+      guarded_since_ = std::max(admission->since, mended_at_);
+    }
   }
   changed_();
 }
@@ -71,6 +80,18 @@ absl::Status AdmissionWatch::verdict() const {
 absl::Time AdmissionWatch::guarded_since() const {
   MutexLock lock(mutex_);
   return guarded_since_;
+}
+
+uint64_t AdmissionWatch::looks() const {
+  MutexLock lock(mutex_);
+  return looks_;
+}
+
+bool AdmissionWatch::Covers(uint64_t looks) {
+  MutexLock lock(mutex_);
+  if (options_.without_policy || covers_ > looks) return true;
+  look_at_ = std::min(look_at_, looked_at_ + options_.asked);
+  return false;
 }
 
 }  // namespace meshca

@@ -2,6 +2,7 @@
 #ifndef MESHCA_CA_POD_CERTIFICATES_ADMISSION_WATCH_H_
 #define MESHCA_CA_POD_CERTIFICATES_ADMISSION_WATCH_H_
 
+#include <cstdint>
 #include <functional>
 #include <string>
 
@@ -20,10 +21,13 @@ struct AdmissionWatchOptions {
   std::string signer_name;
   bool without_policy = false;  // nobody looks, and all is well
   absl::Duration every = absl::Seconds(10);
-  absl::Duration retry = absl::Seconds(5);  // where it is missing
+  absl::Duration retry = absl::Seconds(5);        // where it is missing
+  absl::Duration asked = absl::Milliseconds(50);  // between two looks that Covers asks for
 };
 
-// Thread-safe.
+// Whoever may write the policy can weaken it for a second, and nobody looks so often. So a look speaks for the requests
+// alone that were there when it began, and were created since anything was written last: between these two times the
+// policy was what that look saw. Thread-safe.
 class AdmissionWatch {
  public:
   // `server` and `clock` outlive it. `changed` is called after each look, on the API server's client thread.
@@ -37,6 +41,11 @@ class AdmissionWatch {
   absl::Status verdict() const;
   // Since when strangers' requests are refused.
   absl::Time guarded_since() const;
+  // How many looks have begun.
+  uint64_t looks() const;
+  // Has one that began after the first `looks` found the policy as it has to be? False: the next Look looks for it,
+  // whatever `every` says.
+  bool Covers(uint64_t looks);
 
   // Looks no more. Not on the API server's client thread.
   void Shutdown() { calls_.AwaitEnd(); }
@@ -51,10 +60,14 @@ class AdmissionWatch {
   mutable Mutex mutex_;
   absl::Status verdict_ ABSL_GUARDED_BY(mutex_);
   absl::Time guarded_since_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
+  std::string edition_ ABSL_GUARDED_BY(mutex_);                          // Admission's, as seen last; "": never
   bool weakened_ ABSL_GUARDED_BY(mutex_) = false;                        // it was there, and is not as it has to be
-  absl::Time mended_at_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();  // after that; it has taken hold by then
+  absl::Time mended_at_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();  // after either; it has taken hold by then
   bool looking_ ABSL_GUARDED_BY(mutex_) = false;
-  absl::Duration look_at_ ABSL_GUARDED_BY(mutex_) = absl::ZeroDuration();  // since boot
+  uint64_t looks_ ABSL_GUARDED_BY(mutex_) = 0;   // that have begun
+  uint64_t covers_ ABSL_GUARDED_BY(mutex_) = 0;  // the number of the last that found it as it has to be
+  absl::Duration looked_at_ ABSL_GUARDED_BY(mutex_) = -absl::InfiniteDuration();  // since boot: it began
+  absl::Duration look_at_ ABSL_GUARDED_BY(mutex_) = absl::ZeroDuration();         // since boot
 
   kubernetes::OpenCalls calls_;
 };

@@ -7,10 +7,11 @@ namespace meshca {
 PodCertificateSigner::PodCertificateSigner(PodSignerOptions options, Parts parts)
     : signer_name_(options.signer_name),
       // It is asked for nothing before the signer runs, and ends with it.
-      admission_({options.signer_name, options.without_policy, options.guard_every, options.guard_retry}, parts.server,
-                 parts.clock, [this] { signer_.Nudge(); }),
+      admission_(
+          {options.signer_name, options.without_policy, options.guard_every, options.guard_retry, options.guard_asked},
+          parts.server, parts.clock, [this] { signer_.Nudge(); }),
       kind_(std::move(options.versions), std::move(options.spiffe_id), std::move(options.profile),
-            [this] { return admission_.guarded_since(); }, {parts.pods, parts.authorities, parts.events}),
+            {admission_, parts.pods, parts.authorities, parts.events}),
       signer_({.signer_name = std::move(options.signer_name),
                .pending = options.pending,
                .gate = [this] { return LookAtAdmission(); }},

@@ -29,8 +29,9 @@ struct PodSignerOptions {
   // Of the API, the preferred one first: the first that the API server serves is used.
   std::vector<std::string> versions = {"v1", "v1beta1"};
   PendingOptions pending = {};
-  absl::Duration guard_every = absl::Seconds(10);  // how often the admission policy is looked at
-  absl::Duration guard_retry = absl::Seconds(5);   // where it is missing
+  absl::Duration guard_every = absl::Seconds(10);       // how often the admission policy is looked at
+  absl::Duration guard_retry = absl::Seconds(5);        // where it is missing
+  absl::Duration guard_asked = absl::Milliseconds(50);  // AdmissionWatchOptions::asked
 };
 
 struct PodSignerStatus : RequestSignerStatus {

@@ -2,6 +2,7 @@
 #ifndef MESHCA_CA_POD_CERTIFICATES_POD_REQUEST_H_
 #define MESHCA_CA_POD_CERTIFICATES_POD_REQUEST_H_
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -17,7 +18,8 @@ namespace meshca {
 // A PodCertificateRequest of certificates.k8s.io v1 or v1beta1. A value, answered when it is Issued, Denied or
 // Failed; what it says of the pod is its creator's word.
 struct PodRequest : ApiRequest {
-  absl::Time created;  // by the API server's clock, whole seconds
+  absl::Time created;         // by the API server's clock, whole seconds
+  uint64_t looks_before = 0;  // AdmissionWatch::looks when it was read
 
   std::string pod_name;
   std::string pod_uid;

@@ -21,6 +21,7 @@ constexpr char kUnsupportedKeyType[] = "UnsupportedKeyType";
 
 PodVerdict Deny(PodDenial denial) { return {Kind::kDeny, {}, std::move(denial), ""}; }
 PodVerdict Wait(std::string why) { return {Kind::kWait, {}, {}, std::move(why)}; }
+PodVerdict AwaitAnother(std::string why) { return {Kind::kAwait, {}, {}, std::move(why)}; }
 PodVerdict Forget(std::string why) { return {Kind::kForget, {}, {}, std::move(why)}; }
 
 // As `keyType` of a podCertificate volume says it; "": a kubelet makes no such key.
@@ -95,7 +96,8 @@ std::string MismatchOf(const PodRequest& request, const KnownPod& pod) {
 // The pod lives, and is the one that the request says: nothing.
 std::optional<PodVerdict> JudgePod(const PodRequest& request, const PodFacts& facts, absl::Time now) {
   if (request.created < facts.guarded_since) {
-    return Wait(
+    // However many there are, they take no place among those that can be signed.
+    return AwaitAnother(
         "it was created before the admission policy took hold, so it may be a stranger's: the kubelet asks anew within "
         "a quarter of an hour, or when it is restarted");
   }

@@ -39,6 +39,7 @@ struct PodVerdict {
     kSign,    // `submitted`
     kDeny,    // `denial`
     kWait,    // nothing is said, and it is judged again later: `why`
+    kAwait,   // nothing is said, and it is not judged again: `why`
     kForget,  // nobody waits for an answer any more: `why`
   };
   Kind kind = Kind::kWait;
@@ -49,9 +50,8 @@ struct PodVerdict {
 
 // The rules for a signer's requests, the first that fits:
 //   the request asks for what nobody gets (annotations, a life under an hour, a key that cannot be used): denied
-//   it was made before the admission policy was there: wait; the kubelet asks anew once the API server has dropped it
-//   the watch is older than kWatchAgeMax: wait, for the pod may be gone
-//   pod or account were deleted: forget
+//   it was made before the admission policy was there: await that the kubelet asks anew, once the API server has
+//   dropped it the watch is older than kWatchAgeMax: wait, for the pod may be gone pod or account were deleted: forget
 //   the pod, its node or its account are not known yet, or the account is another one of that name: wait
 //   the pod has ended, or is not the one that the request says it is (name, namespace, account, node): denied
 //   the account's names make no SPIFFE ID: denied

@@ -27,12 +27,8 @@ RequestReply ReplyOf(absl::string_view version, const PodRequest& request, const
 }  // namespace
 
 PodRequestKind::PodRequestKind(std::vector<std::string> versions, ServiceAccountTemplate spiffe_id,
-                               CertificateProfile profile, std::function<absl::Time()> guarded_since, Parts parts)
-    : versions_(std::move(versions)),
-      spiffe_id_(std::move(spiffe_id)),
-      profile_(std::move(profile)),
-      guarded_since_(std::move(guarded_since)),
-      parts_(parts) {}
+                               CertificateProfile profile, Parts parts)
+    : versions_(std::move(versions)), spiffe_id_(std::move(spiffe_id)), profile_(std::move(profile)), parts_(parts) {}
 
 kubernetes::Resource PodRequestKind::ResourceOf(absl::string_view version) const {
   return PodCertificateRequests(version);
@@ -42,6 +38,7 @@ std::vector<std::string> PodRequestKind::Paths() const { return PodRequestPaths(
 
 absl::StatusOr<ApiRequestPtr> PodRequestKind::Read(const kubernetes::PickedFields& object) const {
   MESHCA_ASSIGN_OR_RETURN(PodRequest request, ReadPodRequest(object));
+  request.looks_before = parts_.admission.looks();
   return std::make_shared<const PodRequest>(std::move(request));
 }
 
@@ -51,14 +48,16 @@ std::string PodRequestKind::ShownBetterBy(const ApiRequest& request) const {
 
 RequestVerdict PodRequestKind::Judge(const ApiRequest& request, absl::string_view version, absl::Time now) const {
   const PodRequest& pod_request = ToPodRequest(request);
+  if (!parts_.admission.Covers(pod_request.looks_before)) return {.kind = RequestVerdict::Kind::kSoon};
   PodFacts facts = FactsOf(pod_request, parts_.pods);
-  facts.guarded_since = guarded_since_();
+  facts.guarded_since = parts_.admission.guarded_since();
   PodVerdict verdict = JudgePodRequest(pod_request, facts, spiffe_id_, profile_, now);
   switch (verdict.kind) {
     case PodVerdict::Kind::kWait: break;
     case PodVerdict::Kind::kForget: return {.kind = RequestVerdict::Kind::kForget, .why = std::move(verdict.why)};
     case PodVerdict::Kind::kDeny:
       return {.kind = RequestVerdict::Kind::kRefuse, .reply = ReplyOf(version, pod_request, verdict.denial, now)};
+    case PodVerdict::Kind::kAwait: return {.kind = RequestVerdict::Kind::kAwait, .why = std::move(verdict.why)};
     case PodVerdict::Kind::kSign:
       return {.kind = RequestVerdict::Kind::kSign, .submitted = std::move(verdict.submitted)};
   }

@@ -2,17 +2,16 @@
 #ifndef MESHCA_CA_POD_CERTIFICATES_POD_REQUEST_KIND_H_
 #define MESHCA_CA_POD_CERTIFICATES_POD_REQUEST_KIND_H_
 
-#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "absl/time/time.h"
 #include "ca/authn/known_pods.h"
 #include "ca/authn/service_account_template.h"
 #include "ca/authority/authority_snapshot.h"
 #include "ca/issuance/certificate_profile.h"
 #include "ca/kubernetes/object_event.h"
+#include "ca/pod_certificates/admission_watch.h"
 #include "ca/pod_certificates/pod_request_answer.h"
 #include "ca/request_signing/request_kind.h"
 
@@ -23,13 +22,14 @@ class PodRequestKind final : public RequestKind {
  public:
   // All outlive it.
   struct Parts {
+    AdmissionWatch& admission;  // of which requests no stranger can have made
     const KnownPods& pods;
     const AuthoritySnapshots& authorities;
     kubernetes::EventSink* events;  // is told of requests that are denied; null: nobody is
   };
-  // `profile`: PodCertificateProfile. `guarded_since`: PodFacts::guarded_since as it is now; any thread calls it.
+  // `profile`: PodCertificateProfile.
   PodRequestKind(std::vector<std::string> versions, ServiceAccountTemplate spiffe_id, CertificateProfile profile,
-                 std::function<absl::Time()> guarded_since, Parts parts);
+                 Parts parts);
 
   std::vector<std::string> Versions() const override { return versions_; }
   kubernetes::Resource ResourceOf(absl::string_view version) const override;
@@ -51,7 +51,6 @@ class PodRequestKind final : public RequestKind {
   const std::vector<std::string> versions_;
   const ServiceAccountTemplate spiffe_id_;
   const CertificateProfile profile_;
-  const std::function<absl::Time()> guarded_since_;
   const Parts parts_;
 };
 

@@ -142,7 +142,7 @@ Publisher::Publisher(PublisherOptions options, kubernetes::ApiServer& server, co
       since_(clock.LikelyNow()),
       objects_(std::make_unique<Objects>(*this)),
       namespaces_(std::make_unique<Namespaces>(*this)),
-      writes_(server, kubernetes::kObjectBytesMax, options_.write_timeout),
+      writes_(server, options_.write_timeout),
       objects_watch_(ToFollowEach(options_.kinds), options_.look_again, server, *objects_, clock, entropy),
       ledger_(options_.publication),
       executor_(clock) {}
@@ -202,7 +202,7 @@ absl::Duration Publisher::Write() {
   }
   const PublishedKind& kind = options_.kinds[objects_watch_.version()];
   for (const std::string& place : due) {
-    writes_.Send(kind.CallToPublish(place, content),
+    writes_.Send(kind.CallToPublish(place, content), kubernetes::kObjectBytesMax,
                  [this, place](const absl::StatusOr<std::string>& answer) { OnWritten(place, answer.status()); });
   }
   return next;

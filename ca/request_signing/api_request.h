@@ -24,6 +24,8 @@ struct ApiRequest {
   std::string uid;
   std::string resource_version;
   std::string signer_name;
+  // Who made it, as the API server says, for sharing among them: "node web-1".
+  std::string asker;
   bool is_answered = false;  // nothing changes it any more
 };
 

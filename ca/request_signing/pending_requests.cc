@@ -52,20 +52,27 @@ void PendingRequests::Keep(ApiRequestPtr request, bool shows_less) {
       entry.newer = std::move(request);
     return;
   }
-  if (entries_.size() >= options_.pending_max) {
-    overflowed_ = true;
-    return;
-  }
+  if (entries_.size() >= options_.pending_max && !MakeRoomFor(request->asker)) return;
   Entry& entry = entries_[uid];
   entry.list = list_;
+  entry.asker = request->asker;
   entry.known.request = std::move(request);
   PutDue(uid, entry, clock_.SinceBoot());
+}
+
+// What gives way is listed again when there is room. False: nobody has more than the asker would have.
+bool PendingRequests::MakeRoomFor(const std::string& asker) {
+  overflowed_ = true;
+  const std::optional<std::string> given_up = due_.LastOfWhoHasMoreThan(due_.CountOf(asker) + 1);
+  if (!given_up.has_value()) return false;
+  ForgetLocked(*given_up);
+  return true;
 }
 
 void PendingRequests::PutDue(const std::string& uid, Entry& entry, absl::Duration due) {
   entry.stage = Stage::kDue;
   entry.due = due;
-  due_.emplace(due, uid);
+  due_.Put(entry.asker, uid, due);
 }
 
 void PendingRequests::Forget(const std::string& uid) {
@@ -77,7 +84,7 @@ void PendingRequests::ForgetLocked(const std::string& uid) {
   awaiting_.erase(uid);
   const auto found = entries_.find(uid);
   if (found == entries_.end()) return;
-  due_.erase({found->second.due, uid});
+  due_.Remove(found->second.asker, uid, found->second.due);
   entries_.erase(found);
 }
 
@@ -85,22 +92,23 @@ std::vector<std::string> PendingRequests::TakeDue() {
   MutexLock lock(mutex_);
   const absl::Duration now = clock_.SinceBoot();
   std::vector<std::string> taken;
-  while (under_way_ < options_.at_once && !due_.empty() && due_.begin()->first <= now) {
-    taken.push_back(due_.begin()->second);
-    due_.erase(due_.begin());
-    Entry& entry = entries_[taken.back()];
+  while (under_way_ < options_.at_once) {
+    std::optional<std::string> uid = due_.Take(now);
+    if (!uid.has_value()) break;
+    Entry& entry = entries_[*uid];
     entry.stage = Stage::kUnderWay;
     entry.awaits_return = false;
     entry.returns = returns_;
     ++under_way_;
+    taken.push_back(*std::move(uid));
   }
   return taken;
 }
 
 absl::Duration PendingRequests::UntilDue() const {
   MutexLock lock(mutex_);
-  if (due_.empty() || under_way_ >= options_.at_once) return absl::InfiniteDuration();
-  return std::max(due_.begin()->first - clock_.SinceBoot(), absl::ZeroDuration());
+  if (under_way_ >= options_.at_once) return absl::InfiniteDuration();
+  return std::max(due_.Next() - clock_.SinceBoot(), absl::ZeroDuration());
 }
 
 std::optional<PendingRequests::Known> PendingRequests::Find(const std::string& uid) const {
@@ -171,7 +179,7 @@ void PendingRequests::ServerReturned() {
   for (auto& [uid, entry] : entries_) {
     if (entry.stage != Stage::kDue || !std::exchange(entry.awaits_return, false)) continue;
     entry.doublings = std::min(entry.doublings, kubernetes::kFailuresKept);
-    due_.erase({entry.due, uid});
+    due_.Remove(entry.asker, uid, entry.due);
     PutDue(uid, entry, now);
   }
 }
@@ -186,6 +194,17 @@ void PendingRequests::TryAnew(const std::string& uid, ApiRequestPtr request, con
   entry.known.read_first = false;
   if (!shown_by.empty()) entry.known.shown_by = shown_by;
   PutDue(uid, entry, clock_.SinceBoot());
+}
+
+void PendingRequests::TrySoon(const std::string& uid) {
+  MutexLock lock(mutex_);
+  --under_way_;
+  const auto found = entries_.find(uid);
+  if (found == entries_.end()) return;
+  if (ApiRequestPtr newer = std::exchange(found->second.newer, nullptr); newer != nullptr) {
+    found->second.known.request = std::move(newer);
+  }
+  PutDue(uid, found->second, clock_.SinceBoot() + options_.soon);
 }
 
 bool PendingRequests::TakeOverflow() {

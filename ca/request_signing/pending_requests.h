@@ -6,9 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -21,6 +19,7 @@
 #include "ca/base/mutex.h"
 #include "ca/issuance/issuance_pipeline.h"
 #include "ca/request_signing/api_request.h"
+#include "ca/request_signing/due_requests.h"
 
 namespace meshca {
 
@@ -31,9 +30,11 @@ struct PendingOptions {
   // the API server asks for; and no longer than until it is back, where it gave no answer.
   absl::Duration retry_first = absl::Milliseconds(250);
   absl::Duration retry_last = absl::Seconds(30);
+  absl::Duration soon = absl::Milliseconds(60);  // until an attempt that is made again, and did not fail
 };
 
-// An attempt at a request begins by TakeDue and ends by one of Drop, Finish, Await, TryLater and TryAnew. Times are
+// An attempt at a request begins by TakeDue and ends by one of Drop, Finish, Await, TryLater, TryAnew and
+// TrySoon. Times are
 // since boot. Thread-safe.
 class PendingRequests {
  public:
@@ -58,6 +59,7 @@ class PendingRequests {
   // What a watch tells. Between a list's begin and end all that are there are kept; the others go at its end.
   void BeginList();
   void EndList();
+  // Where there is no room for one more, the asker who has most has to give way.
   // A request that waits for its next attempt is replaced, unless `shows_less` than what is known of it; one that is
   // under way is looked at as it is now once the attempt has ended.
   void Keep(ApiRequestPtr request, bool shows_less);
@@ -84,6 +86,8 @@ class PendingRequests {
   void ServerReturned();
   // At once, as `request` says now.
   void TryAnew(const std::string& uid, ApiRequestPtr request, const std::string& shown_by);
+  // In a moment; it was no failure.
+  void TrySoon(const std::string& uid);
 
   // True, once: some were left out for want of room, and there is room again.
   bool TakeOverflow();
@@ -93,6 +97,7 @@ class PendingRequests {
   enum class Stage { kDue, kUnderWay, kDone };
   struct Entry {
     Known known;
+    std::string asker;  // of the request as it was told of first
     Stage stage = Stage::kDue;
     uint64_t list = 0;  // that it was seen in last
     absl::Duration due;
@@ -107,14 +112,15 @@ class PendingRequests {
 
   void PutDue(const std::string& uid, Entry& entry, absl::Duration due) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ForgetLocked(const std::string& uid) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool MakeRoomFor(const std::string& asker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const PendingOptions options_;
   const Clock& clock_;
   EntropySource& entropy_;
 
   mutable Mutex mutex_;
-  absl::flat_hash_map<std::string, Entry> entries_ ABSL_GUARDED_BY(mutex_);       // by uid
-  std::set<std::pair<absl::Duration, std::string>> due_ ABSL_GUARDED_BY(mutex_);  // when, uid
+  absl::flat_hash_map<std::string, Entry> entries_ ABSL_GUARDED_BY(mutex_);  // by uid
+  DueRequests due_ ABSL_GUARDED_BY(mutex_);
   size_t under_way_ ABSL_GUARDED_BY(mutex_) = 0;
   bool overflowed_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t returns_ ABSL_GUARDED_BY(mutex_) = 0;  // of the API server

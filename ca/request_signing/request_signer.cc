@@ -57,7 +57,7 @@ RequestSigner::RequestSigner(RequestSignerOptions options, Parts parts)
       parts_(parts),
       versions_(parts.kind.Versions()),
       pending_(options_.pending, parts.clock, parts.entropy),
-      calls_(parts.server, kubernetes::kObjectBytesMax, options_.call_timeout),
+      calls_(parts.server, options_.call_timeout),
       sink_(std::make_unique<Sink>(*this)),
       watch_(ToFollow(parts.kind, options_.signer_name), options_.look_again, parts.server, *sink_, parts.clock,
              parts.entropy),
@@ -104,15 +104,16 @@ void RequestSigner::Begin(const std::string& uid) {
 
 void RequestSigner::ReadAgain(const std::string& uid, const ApiRequest& request, const std::string& version) {
   const std::string elsewhere = version == this->version() ? "" : version;
-  calls_.Send(kubernetes::CallToGet(parts_.kind.ResourceOf(version), request.namespace_name, request.name),
-              [this, uid, elsewhere](const absl::StatusOr<std::string>& json) { OnRead(uid, elsewhere, json); });
+  calls_.SendAndPick(kubernetes::CallToGet(parts_.kind.ResourceOf(version), request.namespace_name, request.name),
+                     parts_.kind.Paths(),
+                     [this, uid, elsewhere](const absl::StatusOr<kubernetes::PickedFields>& object) {
+                       OnRead(uid, elsewhere, object);
+                     });
 }
 
 void RequestSigner::OnRead(const std::string& uid, const std::string& elsewhere,
-                           const absl::StatusOr<std::string>& json) {
-  if (absl::IsNotFound(json.status()) && elsewhere.empty()) return Drop(uid);
-  if (!json.ok()) return TryLater(uid, json.status(), true);
-  const absl::StatusOr<kubernetes::PickedFields> object = kubernetes::PickFields(*json, parts_.kind.Paths());
+                           const absl::StatusOr<kubernetes::PickedFields>& object) {
+  if (absl::IsNotFound(object.status()) && elsewhere.empty()) return Drop(uid);
   absl::StatusOr<ApiRequestPtr> request = object.ok() ? parts_.kind.Read(*object) : object.status();
   if (!request.ok()) return TryLater(uid, request.status(), true);
   // Another one by the same name, or somebody was first.
@@ -125,10 +126,11 @@ void RequestSigner::Judge(const std::string& uid, const PendingRequests::Known& 
   RequestVerdict verdict = parts_.kind.Judge(*known.request, version(), parts_.clock.Now());
   switch (verdict.kind) {
     case RequestVerdict::Kind::kWait: return TryLater(uid, absl::UnavailableError(verdict.why));
+    case RequestVerdict::Kind::kSoon: pending_.TrySoon(uid); return executor_.Nudge();
     case RequestVerdict::Kind::kForget: return Drop(uid);
     case RequestVerdict::Kind::kAwait:
       if (pending_.Await(uid, verdict.why)) {
-        LogInfo("a request waits for somebody's approval", {{"request", known.request->Text()}, {"why", verdict.why}});
+        LogInfo("a request waits for somebody else", {{"request", known.request->Text()}, {"why", verdict.why}});
       }
       return executor_.Nudge();
     case RequestVerdict::Kind::kRefuse: return Refuse(uid, known.request, verdict.reply);
@@ -196,7 +198,8 @@ void RequestSigner::Refuse(const std::string& uid, const ApiRequestPtr& request,
 void RequestSigner::Write(const std::string& uid, const kubernetes::ApiCall& call, Reply reply,
                           std::function<void()> written) {
   if (!MayWrite()) return TryLater(uid, absl::UnavailableError(parts_.leadership->WhyNot()));
-  calls_.Send(call, [this, uid, reply, written = std::move(written)](const absl::StatusOr<std::string>& answer) {
+  // The answer is the whole object, of which nothing is needed.
+  calls_.SendAndPick(call, {}, [this, uid, reply, written = std::move(written)](const auto& answer) {
     if (answer.ok() && written != nullptr) written();
     OnWritten(uid, answer.status(), reply);
   });

@@ -93,7 +93,8 @@ class RequestSigner {
   // The steps of one request, which `uid` names; each hands it on to the next, or ends the attempt.
   void Begin(const std::string& uid);
   void ReadAgain(const std::string& uid, const ApiRequest& request, const std::string& version);
-  void OnRead(const std::string& uid, const std::string& elsewhere, const absl::StatusOr<std::string>& json);
+  void OnRead(const std::string& uid, const std::string& elsewhere,
+              const absl::StatusOr<kubernetes::PickedFields>& object);
   void Judge(const std::string& uid, const PendingRequests::Known& known);
   void Issue(const std::string& uid, const PendingRequests::Known& known, SubmittedRequest submitted);
   void OnIssued(const std::string& uid, absl::StatusOr<IssuedCertificate> issued);

@@ -14,7 +14,7 @@ constexpr size_t kPodsAnswerBytesMax = 8 * 1024 * 1024;  // 500 pods of 16 KB
 }  // namespace
 
 EarlyPodWatch::EarlyPodWatch(Options options, kubernetes::ApiServer& server, const Clock& clock)
-    : options_(std::move(options)), clock_(clock), calls_(server, kPodsAnswerBytesMax, options_.call_timeout) {}
+    : options_(std::move(options)), clock_(clock), calls_(server, options_.call_timeout) {}
 
 void EarlyPodWatch::OnThere(absl::Time created) {
   MutexLock lock(mutex_);
@@ -31,7 +31,7 @@ void EarlyPodWatch::Look() {
     look_at_ = now + options_.every;
     looking_ = true;
   }
-  calls_.Send(CallToListPods(options_.secret.namespace_name, options_.labels),
+  calls_.Send(CallToListPods(options_.secret.namespace_name, options_.labels), kPodsAnswerBytesMax,
               [this, created](const absl::StatusOr<std::string>& list) { OnPods(list, created); });
 }
 

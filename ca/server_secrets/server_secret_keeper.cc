@@ -105,7 +105,7 @@ ServerSecretKeeper::ServerSecretKeeper(ServerSecretOptions options, Parts parts)
                    .call_timeout = options_.call_timeout},
                   parts.server, parts.clock),
       executor_(parts.clock),
-      writes_(parts.server, kubernetes::kObjectBytesMax, options_.call_timeout) {
+      writes_(parts.server, options_.call_timeout) {
   MutexLock lock(mutex_);
   ledger_.BeginPlaces();
   ledger_.AddPlace(kThePlace, parts_.clock.SinceBoot());
@@ -342,7 +342,8 @@ void ServerSecretKeeper::Write() {
     call =
         CallToWriteServerSecret(options_.secret, seen_.has_value() ? seen_->type : "", leaf_->ContentWith(roots_pem_));
   }
-  writes_.Send(call, [this](const absl::StatusOr<std::string>& answer) { OnWritten(answer.status()); });
+  writes_.Send(call, kubernetes::kObjectBytesMax,
+               [this](const absl::StatusOr<std::string>& answer) { OnWritten(answer.status()); });
   Wipe(call.body);
 }
 

@@ -6,6 +6,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 
 namespace meshca {
 namespace {
@@ -25,6 +26,13 @@ enum SigningField {
   kCsrConditions,
   kCsrCertificate,
 };
+
+// Whoever may make service accounts in a namespace has as many as he likes: they share as one.
+std::string AskerOf(absl::string_view username) {
+  absl::string_view account = username;
+  if (!absl::ConsumePrefix(&account, "system:serviceaccount:")) return absl::StrCat("user ", username);
+  return absl::StrCat("namespace ", account.substr(0, account.find(':')));
+}
 
 absl::Status UnreadableSigningRequest(SigningField field, absl::string_view why) {
   return absl::InvalidArgumentError(
@@ -77,6 +85,7 @@ absl::StatusOr<SigningRequest> ReadSigningRequest(const kubernetes::PickedFields
   }
   request.username = std::string(object.Text(kCsrUsername));
   request.user_uid = std::string(object.Text(kCsrUserUid));
+  request.asker = AskerOf(request.username);
   request.pod_uid = std::string(object.Text(kCsrPodUid));
   for (const auto& [name, type] : object.All(kCsrConditions)) {
     request.has_conditions = true;

@@ -199,6 +199,11 @@ CheckedFact FactOf(const PodSignerStatus& status, const absl::Status& pods) {
   CheckedFact fact{std::move(name), State::kOk, "", ""};
   fact.detail = absl::StrCat(Counted(status.issued, "pod certificate"), " since the start, ", status.denied,
                              " denied, ", Counted(status.pending, "request"), " not answered");
+  if (status.awaiting > 0) {
+    fact.state = State::kWarning;
+    absl::StrAppend(&fact.detail, ", ", status.awaiting, " never to be signed, such as ", status.awaits);
+    fact.mend = "nothing, where kubelets made them: they ask anew. Else find out who did";
+  }
   AddTroubles(status, pods, fact);
   return fact;
 }

@@ -78,13 +78,28 @@ TEST_F(EventQueueTest, WhatComesAgainLaterIsAnotherEvent) {
 TEST_F(EventQueueTest, HasBoundsForAnObjectAndForAll) {
   for (int i = 0; i < 100; ++i) Add(EventOn("a", absl::StrCat("note ", i)), kTold);
   EXPECT_EQ(queue_.dropped(), 92u);
-  for (int i = 0; i < 1000; ++i) Add(EventOn(absl::StrCat("pod-", i)), kTold);
-  EXPECT_EQ(queue_.dropped(), 92u + 752u);
+  for (int i = 0; i < 1000; ++i) {
+    ObjectEvent event = EventOn(absl::StrCat("pod-", i));
+    event.regarding.namespace_name = absl::StrCat("web-", i % 100);
+    Add(std::move(event), kTold);
+  }
+  EXPECT_EQ(queue_.dropped(), 92u + 1000u - 504u);
   EXPECT_EQ(WriteUntil(kTold + absl::Seconds(10)).size(), 51u) << "five a second";
-  EXPECT_EQ(WriteUntil(kTold + absl::Minutes(5)).size(), 256u - 51u);
+  EXPECT_EQ(WriteUntil(kTold + absl::Minutes(5)).size(), 512u - 51u);
   // What is written and old makes room.
   Add(EventOn("late"), kTold + absl::Minutes(20));
   EXPECT_EQ(WriteUntil(kTold + absl::Minutes(20)).size(), 1u);
+}
+
+TEST_F(EventQueueTest, WhatHappensInOneNamespaceKeepsNoOtherFromBeingTold) {
+  for (int i = 0; i < 1000; ++i) Add(EventOn(absl::StrCat("pod-", i)), kTold);
+  ObjectEvent rotation = EventOn("lease", "a rotation of the root has begun");
+  rotation.regarding.namespace_name = "kube-system";
+  Add(rotation, kTold);
+  EXPECT_EQ(queue_.dropped(), 1000u - 128u);
+  const std::vector<ApiCall> calls = WriteUntil(kTold + absl::Minutes(1));
+  ASSERT_EQ(calls.size(), 129u) << "within half a minute";
+  EXPECT_THAT(calls.back().body, HasSubstr("a rotation of the root"));
 }
 
 TEST_F(EventQueueTest, WithoutTheRightItPauses) {

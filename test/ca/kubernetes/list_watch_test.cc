@@ -188,6 +188,23 @@ TEST(ListWatch, AsksForAPageAgainWhenTheApiServerDiesInTheMiddleOfIt) {
   EXPECT_THAT(pods.sink.All(), ElementsAre("begin", "+a", "+b", "+b", "+c", "end"));
 }
 
+TEST(ListWatch, AsksForSmallerPagesWhereOneFails) {
+  const std::string busy = HttpAnswer(504, StatusOf(504, "Timeout", "did not complete within the allotted timeout"));
+  ListWatchOptions options = FollowPods();
+  options.page = 24;
+  Followed pods({Answer(busy), Answer(busy), Answer(busy), Answer(Page({"a"}, "10", "p2")),
+                 Answer(Page({"b"}, "10", "p3")), Answer(Page({"c"}, "10"))},
+                options);
+  ASSERT_EQ(pods.AwaitAsked(7).size(), 7u);
+  std::vector<std::string> limits;
+  for (const FakeApiServer::Asked& asked : pods.api.Await(6)) {
+    const size_t begin = asked.line.find("limit=");
+    limits.push_back(asked.line.substr(begin, asked.line.find('&', begin) - begin));
+    if (limits.size() == 6) break;
+  }
+  EXPECT_THAT(limits, ElementsAre("limit=24", "limit=12", "limit=10", "limit=10", "limit=20", "limit=24"));
+}
+
 TEST(ListWatch, WatchesOnFromTheLastEventWhenTheApiServerDiesInTheMiddleOfAnother) {
   Followed pods({Answer(Page({"a"}, "10")),
                  BreakAfter(kChunkedHead + Chunk(EventOf("ADDED", PodNamed("b", "11"))) +

@@ -1,6 +1,8 @@
 #include "ca/pod_certificates/admission_guard.h"
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_replace.h"
 #include "gmock/gmock.h"
@@ -16,7 +18,8 @@ constexpr char kPolicy[] =
   "objectSelector":{},"resourceRules":[{"apiGroups":["certificates.k8s.io"],"apiVersions":["*"],
   "operations":["CREATE"],"resources":["podcertificaterequests"]}]},
   "matchConditions":[{"name":"signer","expression":"object.spec.signerName == 'meshca.io/workload'"}],
-  "validations":[{"expression":"'system:nodes' in request.userInfo.groups"}]}})";
+  "validations":[{"expression":"'system:nodes' in request.userInfo.groups"},
+  {"expression":"request.userInfo.username == 'system:node:' + object.spec.nodeName"}]}})";
 constexpr char kBinding[] = R"({"metadata":{"creationTimestamp":"2026-09-21T14:13:25Z"},"spec":{)"
                             R"("policyName":"meshca-pod-certificate-requests","validationActions":["Deny"]}})";
 
@@ -25,10 +28,38 @@ absl::Status Judge(const absl::StatusOr<std::string>& policy, const absl::Status
 }
 
 TEST(AdmissionGuard, HoldsAMomentAfterBothObjectsAreThere) {
-  const absl::StatusOr<absl::Time> since =
+  const absl::StatusOr<Admission> admission =
       JudgeAdmission(std::string(kPolicy), std::string(kBinding), "meshca.io/workload");
-  ASSERT_TRUE(since.ok()) << since.status();
-  EXPECT_EQ(*since, absl::FromUnixSeconds(1'790'000'005) + kPolicyTakesHold);
+  ASSERT_TRUE(admission.ok()) << admission.status();
+  EXPECT_EQ(admission->since, absl::FromUnixSeconds(1'790'000'005) + kPolicyTakesHold);
+}
+
+TEST(AdmissionGuard, OneThatWasEditedAndEditedBackHoldsAMomentAfterThat) {
+  const std::string binding = absl::StrReplaceAll(
+      kBinding,
+      {{R"(25Z")", R"(25Z","uid":"u","generation":3,"managedFields":[{"manager":"a","time":"2026-09-21T14:15:00Z"},)"
+                   R"({"manager":"b","time":"2026-09-21T14:14:00Z"}])"}});
+  const absl::StatusOr<Admission> admission = JudgeAdmission(std::string(kPolicy), binding, "meshca.io/workload");
+  ASSERT_TRUE(admission.ok()) << admission.status();
+  EXPECT_EQ(admission->since, absl::FromUnixSeconds(1'790'000'100) + kPolicyTakesHold);
+  EXPECT_NE(admission->edition,
+            JudgeAdmission(std::string(kPolicy), std::string(kBinding), "meshca.io/workload")->edition);
+}
+
+TEST(AdmissionGuard, HoldsWhicheverWayItIsWritten) {
+  for (const auto& [from, to] : std::vector<std::pair<std::string, std::string>>{
+           {R"("apiVersions":["*"])", R"("apiVersions":["v1","v1beta1"])"},
+           {R"(["certificates.k8s.io"],"apiVersions")", R"(["*"],"scope":"*","apiVersions")"},
+           {R"('meshca.io/workload')", R"(\"meshca.io/workload\")"},
+           {R"("name":"signer")", R"("name":"for-meshca")"},
+           {R"(groups"},
+  {"expression":")",
+            R"(groups &&\n    )"},
+           {R"("validations":[)", R"("validations":[{"expression":"object.metadata.namespace != 'kube-system'"},)"}}) {
+    const std::string policy = absl::StrReplaceAll(kPolicy, {{from, to}});
+    ASSERT_NE(policy, kPolicy) << from;
+    EXPECT_TRUE(Judge(policy, std::string(kBinding)).ok()) << policy << Judge(policy, std::string(kBinding));
+  }
 }
 
 TEST(AdmissionGuard, LooksForThemByName) {
@@ -81,8 +112,29 @@ INSTANTIATE_TEST_SUITE_P(
         WeakCase{"OtherOperation", "CREATE", "UPDATE", "does not look at every"},
         WeakCase{"SomeNamespaces", R"("namespaceSelector":{})", R"("namespaceSelector":{"matchLabels":{"a":"b"}})",
                  "does not look at every"},
-        WeakCase{"NoValidation", R"({"expression":"'system:nodes' in request.userInfo.groups"})", "",
-                 "validates nothing"},
+        WeakCase{"NoValidation", R"("validations")", R"("others")", "validates nothing"},
+        WeakCase{"ValidatesEverything", R"('system:nodes' in request.userInfo.groups)", "true",
+                 "has other validations"},
+        WeakCase{"AnyNode", R"(request.userInfo.username ==)", "request.userInfo.username !=", "has other validations"},
+        WeakCase{"OrSomebodyElse", R"(request.userInfo.groups")", R"(request.userInfo.groups || true")",
+                 "has other validations"},
+        WeakCase{"AllButTheSigner", "signerName ==", "signerName !=", "requests to signer meshca.io/workload"},
+        WeakCase{"TheSignerSometimes", "'meshca.io/workload'", "'meshca.io/workload' && false",
+                 "requests to signer meshca.io/workload"},
+        WeakCase{"ASignerThatBeginsSo", "'meshca.io/workload'", "'meshca.io/workload-2'",
+                 "requests to signer meshca.io/workload"},
+        WeakCase{"OneVersionExactly", R"("apiVersions":["*"],)",
+                 R"("apiVersions":["v1beta1"]}],"matchPolicy":"Exact","others":[{)", "does not look at every"},
+        WeakCase{"BothVersionsExactly", R"("apiVersions":["*"],)",
+                 R"("apiVersions":["v1","v1beta1"]}],"matchPolicy":"Exact","others":[{)", "does not look at every"},
+        WeakCase{"OneVersion", R"("apiVersions":["*"])", R"("apiVersions":["v1"])", "does not look at every"},
+        WeakCase{"OfTheClusterAlone", R"("resources":)", R"("scope":"Cluster","resources":)", "does not look at every"},
+        WeakCase{"TwoHalfRules", R"("resourceRules":[)",
+                 R"("resourceRules":[{"apiGroups":["apps"],"apiVersions":["*"],"operations":["CREATE"],)"
+                 R"("resources":["podcertificaterequests"]},)",
+                 "does not look at every"},
+        WeakCase{"Parameters", R"("failurePolicy")",
+                 R"("paramKind":{"apiVersion":"v1","kind":"ConfigMap"},"failurePolicy")", "has a paramKind"},
         WeakCase{"OtherSigner", "meshca.io/workload", "other.test/signer", "requests to signer meshca.io/workload"},
         WeakCase{"OtherPolicy", "meshca-pod-certificate-requests", "other", "binds another policy, other"},
         WeakCase{"Audit", "Deny", "Audit", "does not deny"},

@@ -102,7 +102,7 @@ INSTANTIATE_TEST_SUITE_P(
         VerdictCase{"AccountMadeAnew", [](Judged& j) { j.facts.account_uid = "another"; }, VerdictKind::kWait, "",
                     "but another one of that name"},
         VerdictCase{"BeforeThePolicy", [](Judged& j) { j.facts.guarded_since = j.request.created + absl::Seconds(1); },
-                    VerdictKind::kWait, "", "before the admission policy took hold"},
+                    VerdictKind::kAwait, "", "before the admission policy took hold"},
         VerdictCase{"JustAfterThePolicy", [](Judged& j) { j.facts.guarded_since = j.request.created; },
                     VerdictKind::kSign, "", ""},
         VerdictCase{"Deleted", [](Judged& j) { j.facts.is_gone = true; }, VerdictKind::kForget, "", "was deleted"},

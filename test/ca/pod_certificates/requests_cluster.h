@@ -48,6 +48,11 @@ class RequestsCluster {
     MutexLock lock(mutex_);
     versions_ = std::move(versions);
   }
+  // Somebody writes the binding, and writes it back.
+  void WritePolicyTwice() {
+    MutexLock lock(mutex_);
+    generation_ += 2;
+  }
   void HavePolicy(bool there) {
     MutexLock lock(mutex_);
     policy_ = there;
@@ -138,12 +143,16 @@ class RequestsCluster {
     if (!policy_) {
       return peer.Send(kubernetes::HttpAnswer(404, kubernetes::StatusOf(404, "NotFound", "there is none")));
     }
-    const char* const json =
+    const std::string metadata =
+        absl::StrCat(R"({"metadata":{"creationTimestamp":"2026-09-21T14:00:00Z","generation":)", generation_, "}");
+    const char* const spec =
         absl::StrContains(path, "bindings")
-            ? R"({"metadata":{"creationTimestamp":"2026-09-21T14:00:00Z"},"spec":{"policyName":"meshca-pod-certificate-requests","validationActions":["Deny"]}})"
-            : R"({"metadata":{"creationTimestamp":"2026-09-21T14:00:00Z"},"spec":{"failurePolicy":"Fail","matchConstraints":{"resourceRules":[{"apiGroups":["*"],)"
-              R"("operations":["CREATE"],"resources":["podcertificaterequests"]}]},"validations":[{"expression":"x"}]}})";
-    peer.Send(kubernetes::HttpAnswer(200, json));
+            ? R"(,"spec":{"policyName":"meshca-pod-certificate-requests","validationActions":["Deny"]}})"
+            : R"(,"spec":{"failurePolicy":"Fail","matchConstraints":{"resourceRules":[{"apiGroups":["*"],"apiVersions":["*"],)"
+              R"("operations":["CREATE"],"resources":["podcertificaterequests"]}]},)"
+              R"("validations":[{"expression":"'system:nodes' in request.userInfo.groups &&)"
+              R"( request.userInfo.username == 'system:node:' + object.spec.nodeName"}]}})";
+    peer.Send(kubernetes::HttpAnswer(200, metadata + spec));
   }
   void List(http::ScriptedPeer& peer, const std::string& version) {
     MutexLock lock(mutex_);
@@ -203,6 +212,7 @@ class RequestsCluster {
   std::vector<Kept> log_ ABSL_GUARDED_BY(mutex_);                // the resource version is its length
   std::vector<std::string> versions_ ABSL_GUARDED_BY(mutex_) = {"v1", "v1beta1"};
   bool policy_ ABSL_GUARDED_BY(mutex_) = true;
+  int generation_ ABSL_GUARDED_BY(mutex_) = 1;
   std::deque<std::string> answers_ ABSL_GUARDED_BY(mutex_);
   std::function<void()> before_answer_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> writes_ ABSL_GUARDED_BY(mutex_);

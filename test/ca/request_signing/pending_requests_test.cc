@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
@@ -20,8 +21,9 @@ struct NamedRequest final : ApiRequest {
   std::string Text() const override { return absl::StrCat("request ", uid); }
 };
 
-ApiRequestPtr Named(const std::string& uid, const std::string& version = "1") {
+ApiRequestPtr Named(const std::string& uid, const std::string& version = "1", const std::string& asker = "") {
   auto request = std::make_shared<NamedRequest>();
+  request->asker = asker;
   request->uid = uid;
   request->resource_version = version;
   return request;
@@ -69,6 +71,51 @@ TEST_F(PendingRequestsTest, AreBoundedAndSayWhenThereIsRoomAgain) {
   for (const std::string& uid : pending.TakeDue()) pending.Drop(uid);
   EXPECT_TRUE(pending.TakeOverflow());
   EXPECT_FALSE(pending.TakeOverflow()) << "once";
+}
+
+TEST_F(PendingRequestsTest, NobodyWaitsBehindAllOfSomebodyElse) {
+  PendingRequests pending = Make(1, 8);
+  for (int i = 0; i < 5; ++i) pending.Keep(Named(absl::StrCat("flood-", i), "1", "flood"), false);
+  pending.Keep(Named("honest", "1", "honest"), false);
+  std::string taken;
+  for (int i = 0; i < 2; ++i) {
+    const std::vector<std::string> due = pending.TakeDue();
+    ASSERT_THAT(due, SizeIs(1));
+    absl::StrAppend(&taken, due[0], " ");
+    pending.Finish(due[0]);
+  }
+  EXPECT_EQ(taken, "flood-0 honest ");
+}
+
+TEST_F(PendingRequestsTest, WhoHasMostGivesWayWhereThereIsNoRoom) {
+  PendingRequests pending = Make();
+  // They are tried again and again, and never come to an end.
+  for (int i = 0; i < 6; ++i) pending.Keep(Named(absl::StrCat("flood-", i), "1", "flood"), false);
+  for (const std::string& uid : pending.TakeDue()) pending.TryLater(uid, absl::UnavailableError("no"), false);
+  for (const char* uid : {"honest-0", "honest-1", "honest-2"}) pending.Keep(Named(uid, "1", "honest"), false);
+  EXPECT_TRUE(pending.Find("honest-0").has_value());
+  EXPECT_TRUE(pending.Find("honest-1").has_value());
+  EXPECT_FALSE(pending.Find("honest-2").has_value()) << "nobody has more than its fair share";
+  EXPECT_EQ(pending.Summarize().pending, 4u);
+  EXPECT_THAT(pending.TakeDue(), ElementsAre("honest-0", "honest-1"));
+  for (const char* uid : {"honest-0", "honest-1"}) pending.Drop(uid);
+  pending.Forget("flood-0");
+  pending.Forget("flood-1");
+  pending.Forget("flood-2");
+  pending.Forget("flood-3");
+  EXPECT_TRUE(pending.TakeOverflow()) << "what gave way is listed again";
+}
+
+TEST_F(PendingRequestsTest, WhatIsTriedSoonHasNotFailed) {
+  PendingRequests pending = Make();
+  pending.Keep(Named("a"), false);
+  for (int i = 0; i < 9; ++i) {
+    ASSERT_THAT(pending.TakeDue(), SizeIs(1)) << i;
+    pending.TrySoon("a");
+    EXPECT_THAT(pending.TakeDue(), IsEmpty());
+    clock_.Advance(PendingOptions().soon);
+  }
+  EXPECT_EQ(pending.Summarize().waits, "");
 }
 
 TEST_F(PendingRequestsTest, AreTriedLaterAndLaterAndSpokenOfOnce) {

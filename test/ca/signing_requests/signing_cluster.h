@@ -55,6 +55,11 @@ class SigningCluster {
     MutexLock lock(mutex_);
     PutLocked({request, false});
   }
+  // Every answer shows a request with an annotation of that many bytes.
+  void Annotate(size_t bytes) {
+    MutexLock lock(mutex_);
+    annotation_ = std::string(bytes, 'x');
+  }
   // The next writes are answered by these and change nothing; those after them as they should be.
   void AnswerWrites(std::vector<std::string> answers) {
     MutexLock lock(mutex_);
@@ -74,16 +79,17 @@ class SigningCluster {
     bool has_certificate = false;
   };
 
-  static std::string Json(const Kept& kept) {
+  std::string Json(const Kept& kept) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     const SigningRequest& request = kept.request;
-    return absl::StrCat(R"({"metadata":{"name":")", request.name, R"(","uid":")", request.uid,
-                        R"(","resourceVersion":")", request.resource_version, R"("},"spec":{"signerName":")",
-                        request.signer_name, R"(","request":")", absl::Base64Escape(request.pkcs10), R"(","usages":[")",
-                        absl::StrJoin(request.usages, "\",\""), R"("],"username":")", request.username, R"(","uid":")",
-                        request.user_uid, R"(","extra":{"authentication.kubernetes.io/pod-uid":[")", request.pod_uid,
-                        R"("]}},"status":{)", kept.has_certificate ? R"("certificate":"eA==",)" : "",
-                        R"("conditions":[)", request.is_approved ? R"({"type":"Approved"})" : "",
-                        request.is_answered ? R"({"type":"Denied"})" : "", "]}}");
+    return absl::StrCat(
+        R"({"metadata":{"name":")", request.name, R"(","uid":")", request.uid, R"(","annotations":{"a.test/b":")",
+        annotation_, R"("},"resourceVersion":")", request.resource_version, R"("},"spec":{"signerName":")",
+        request.signer_name, R"(","request":")", absl::Base64Escape(request.pkcs10), R"(","usages":[")",
+        absl::StrJoin(request.usages, "\",\""), R"("],"username":")", request.username, R"(","uid":")",
+        request.user_uid, R"(","extra":{"authentication.kubernetes.io/pod-uid":[")", request.pod_uid,
+        R"("]}},"status":{)", kept.has_certificate ? R"("certificate":"eA==",)" : "", R"("conditions":[)",
+        request.is_approved ? R"({"type":"Approved"})" : "", request.is_approved && request.is_answered ? "," : "",
+        request.is_answered ? R"({"type":"Denied"})" : "", "]}}");
   }
 
   void PutLocked(Kept kept) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -145,7 +151,7 @@ class SigningCluster {
     if (absl::StrContains(body, "\"Denied\"") || absl::StrContains(body, "\"Failed\"")) kept.request.is_answered = true;
     if (absl::StrContains(body, "/status/certificate")) kept.has_certificate = true;
     PutLocked(kept);
-    peer.Send(kubernetes::HttpAnswer(200, "{}"));
+    peer.Send(kubernetes::HttpAnswer(200, Json(kept)));
   }
 
   Mutex mutex_;
@@ -154,6 +160,7 @@ class SigningCluster {
   std::vector<Kept> log_ ABSL_GUARDED_BY(mutex_);                // the resource version is its length
   std::deque<std::string> answers_ ABSL_GUARDED_BY(mutex_);
   std::vector<Write> writes_ ABSL_GUARDED_BY(mutex_);
+  std::string annotation_ ABSL_GUARDED_BY(mutex_);
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;
   std::atomic<bool> away_ = false;
   std::unique_ptr<http::ScriptedServer> server_;

@@ -105,6 +105,16 @@ TEST_F(SigningRequestSigner, AStrangersIsSignedOnceSomebodyHasApprovedIt) {
   ASSERT_TRUE(Await([](const auto& status) { return status.awaiting == 0 && status.issued == 1; }));
 }
 
+TEST_F(SigningRequestSigner, OneThatIsLongerThanAnyAnswerThatIsHeldIsAnsweredAtOnce) {
+  cluster_.Annotate(8 * 1024 * 1024);
+  cluster_.Put(request_);
+  Start();
+  ASSERT_TRUE(Await([](const auto& status) { return status.issued == 1 && status.pending == 0; }));
+  EXPECT_EQ(signer_->Status().failed, 0u);
+  EXPECT_THAT(cluster_.AwaitWrites(2), SizeIs(2));
+  EXPECT_EQ(store_.records().size(), 1u);
+}
+
 TEST_F(SigningRequestSigner, WhatCanNeverBeSignedIsDeniedAndWhatWasApprovedFails) {
   SigningRequest approved = request_;
   approved.name = "csr-2";

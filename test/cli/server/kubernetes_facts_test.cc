@@ -56,6 +56,19 @@ INSTANTIATE_TEST_SUITE_P(
                                 "HTTP 403"}),
     [](const auto& info) { return std::string(info.param.name); });
 
+TEST(PodSignerFact, NamesARequestThatIsNeverSigned) {
+  PodSignerStatus status;
+  status.signer_name = "meshca.io/workload";
+  status.age = absl::ZeroDuration();
+  EXPECT_EQ(FactOf(status, absl::OkStatus()).state, State::kOk);
+  status.awaiting = 2;
+  status.awaits = "PodCertificateRequest web/a of pod b: it was created before the admission policy took hold";
+  const CheckedFact fact = FactOf(status, absl::OkStatus());
+  EXPECT_EQ(fact.state, State::kWarning);
+  EXPECT_THAT(fact.detail, HasSubstr("2 never to be signed, such as PodCertificateRequest web/a"));
+  EXPECT_THAT(fact.mend, HasSubstr("they ask anew"));
+}
+
 TEST(PublishedFact, NamesOneThatCannotBeWrittenAndWhy) {
   PublisherStatus status;
   status.object = "ConfigMap istio-ca-root-cert";
