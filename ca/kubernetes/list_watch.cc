@@ -30,12 +30,12 @@ ListWatch::ListWatch(ListWatchOptions options, ApiServer& server, ObjectSink& si
       sink_(sink),
       clock_(clock),
       entropy_(entropy),
+      page_(options_.page),
       on_return_(std::in_place, server.reachability(),
                  [this] {
                    MutexLock lock(mutex_);
                    changed_.NotifyAll();
                  }),
-      page_(options_.page),
       thread_([this] { Run(); }) {}
 
 ListWatch::~ListWatch() { Stop(); }
