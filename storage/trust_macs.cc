@@ -10,8 +10,8 @@
 
 namespace meshca::storage {
 
-// Each list below is what stored MACs were made from: a new column of a row has a MAC column of its own
-// (storage/README.md, "How to extend").
+// Each list below is what stored MACs were made from. A new column of a row has a MAC column of its own, or is added to
+// the list of those rows alone that say something in it (storage/README.md, "How to extend").
 
 std::string MacOf(const StoredAuthority& authority, const KeyEncryption& keys) {
   CanonicalBytes row;

@@ -30,7 +30,8 @@ inline bool WasExported(const StoredAuthority& row) { return row.exported || row
 // Whether it signs elsewhere alone.
 inline bool SignsElsewhere(const SigningAuthority& authority) { return authority.key_reference == kExportedKey; }
 
-// How many exported authorities of `state` do not chain to `root_id`. Ended ones are retired, and do not count.
+// How many exported authorities of `state` do not chain to `root_id`. Those that are retired, because they
+// have ended, do not count.
 uint64_t CountExportedOutside(const AuthoritiesAndBundle& state, absl::string_view root_id);
 
 // What an operator asks for. Whoever has the private key has proved it (Csr).

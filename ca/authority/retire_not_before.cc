@@ -43,7 +43,7 @@ absl::StatusOr<absl::Time> RetireNotBeforeOf(const RootRotation& rotation, const
 std::string WhyNotRetiredBefore(absl::Time not_before) {
   return absl::StrCat(
       "certificates without a record may be alive (the database was restored from a backup, or a CA was imported with "
-      "--renew-unrecorded): no root is retired before ",
+      "--renew-unrecorded): this root is not retired before ",
       UtcText(not_before));
 }
 

@@ -227,13 +227,13 @@ absl::StatusOr<AuthorityChange> AbortRotation(const AuthoritiesAndBundle& state,
   change.forgotten_rotation = rotation.number;
   std::vector<std::string> roots = state.bundle->roots_der;
   for (const StoredAuthority& row : state.authorities) {
-    if (row.root_id != rotation.new_root_id) continue;
-    if (row.role == AuthorityRole::kRoot) RemoveRoot(roots, row);
-    if (row.activated_at == absl::InfiniteFuture()) {
+    if (row.root_id != rotation.new_root_id || row.state == AuthorityState::kRetired) continue;
+    if (row.activated_at == absl::InfiniteFuture() && !WasExported(row)) {
+      if (row.role == AuthorityRole::kRoot) RemoveRoot(roots, row);
       change.forgotten_authorities.push_back(row.id);
-    } else {
-      // It signed in an earlier life, and issuances refer to it.
-      change.authorities.push_back(WithState(row, AuthorityState::kRetired, reason.now));
+    } else if (row.state != AuthorityState::kOld) {
+      // It signed before, here or elsewhere. What it signed may be alive, and is as good as before the rotation.
+      change.authorities.push_back(WithState(row, AuthorityState::kOld, reason.now));
     }
   }
   PublishRoots(state, std::move(roots), reason.now, change);

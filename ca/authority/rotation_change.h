@@ -56,7 +56,8 @@ absl::StatusOr<AuthorityChange> RetireRotation(const AuthoritiesAndBundle& state
 // retire -> done. `forced` as above.
 absl::StatusOr<AuthorityChange> FinishRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
                                                const std::string& forced, const ChangeReason& reason);
-// prepare or distribute -> nothing: the new root leaves the bundle, and its rows and the rotation's are deleted.
+// prepare or distribute -> nothing: the new root leaves the bundle, and its rows and the rotation's are deleted. A root
+// that was trusted before, because it signed or what is under it was exported, becomes old again and stays trusted.
 absl::StatusOr<AuthorityChange> AbortRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
                                               const ChangeReason& reason);
 // reissue or drain -> reissue with the two roots exchanged: `issuing`, under the old root, signs again.

@@ -234,7 +234,7 @@ void RotationCommands::RefreshReport() {
   const absl::StatusOr<RotationView> view = watch_.JudgeStep(*rotation, *now);
   const absl::StatusOr<absl::Time> not_before = RetireNotBeforeOf(*rotation, *authorities_.Current(), store_);
   if (!view.ok() || !not_before.ok()) return;
-  reporter_.KeepView(*view, watch_.DecideNext(*view, *not_before).waiting_for, watch_.EstimateEnd(*view));
+  reporter_.KeepView(*view, watch_.DecideNext(*view, *not_before).waiting_for, watch_.EstimateEnd(*view, *not_before));
   watch_.JudgeAgainAtOnce();
 }
 

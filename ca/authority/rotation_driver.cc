@@ -69,7 +69,7 @@ absl::StatusOr<RotationDriver::Advanced> RotationDriver::Advance() {
   MESHCA_ASSIGN_OR_RETURN(const absl::Time retire_not_before,
                           RetireNotBeforeOf(*rotation, *authorities_.Current(), store_));
   const RotationDecision decision = watch_.DecideNext(view, retire_not_before);
-  reporter_.KeepView(view, decision.waiting_for, watch_.EstimateEnd(view));
+  reporter_.KeepView(view, decision.waiting_for, watch_.EstimateEnd(view, retire_not_before));
   if (decision.act == RotationDecision::Act::kWait) return Advanced::kWaits;
   MESHCA_RETURN_IF_ERROR(
       TakeRotationStep(authorities_, decision.act, ForcedByName(decision.forced_by), view, kMeshcaItself));

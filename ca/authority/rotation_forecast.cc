@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "ca/authority/retire_not_before.h"
 #include "ca/base/status.h"
 #include "ca/base/utc_text.h"
 
@@ -40,8 +41,9 @@ void WarnOfExported(const RotationFacts& facts, RotationForecast& forecast) {
   }
 }
 
+// `drained`: what lives under the present root without being known lives no longer than that.
 std::vector<RotationForecast::Step> EstimateSteps(const RotationEvidence& at_risk, const RotationWatch& watch,
-                                                  absl::Time exported_end, absl::Time now) {
+                                                  absl::Time drained, absl::Time now) {
   const EvidencePolicy& policy = watch.policy();
   const absl::Duration others = std::max(absl::ZeroDuration(), at_risk.until - now);
   const uint64_t connected = at_risk.connected_behind;
@@ -49,7 +51,7 @@ std::vector<RotationForecast::Step> EstimateSteps(const RotationEvidence& at_ris
   const absl::Duration reissue = absl::Seconds(static_cast<double>(connected) / watch.reissue_per_second()) + kAnswer;
   // Between the publication and the activation the old root goes on signing for those who take nothing from here.
   const absl::Duration leaves = at_risk.leaves_behind > 0 ? policy.leaf_lifetime + policy.skew : kAnswer;
-  const absl::Duration drain = std::max(leaves, exported_end - now);
+  const absl::Duration drain = std::max(leaves, drained - now);
   return {
       {RotationStep::kPrepare, "a new root is made, and its key certified by the present one", absl::ZeroDuration()},
       {RotationStep::kDistribute,
@@ -77,8 +79,10 @@ absl::StatusOr<RotationForecast> ForecastRotation(const RotationWatch& watch, co
   MESHCA_ASSIGN_OR_RETURN(const auto live, store.CountLiveLeaves(now));
   for (const auto& [id, count] : live) forecast.live_leaves += count;
   forecast.subscribers = forecast.at_risk.subscribers;
-  forecast.steps = EstimateSteps(forecast.at_risk, watch, LastExportedEnds(facts), now);
+  MESHCA_ASSIGN_OR_RETURN(const absl::Time not_before, RetireNotBeforeOf(facts.rotation, snapshot, store));
+  forecast.steps = EstimateSteps(forecast.at_risk, watch, std::max(LastExportedEnds(facts), not_before), now);
   WarnOfExported(facts, forecast);
+  if (now < not_before) forecast.warnings.push_back(WhyNotRetiredBefore(not_before));
   for (const RotationForecast::Step& step : forecast.steps) forecast.total += step.about;
   if (!plugged_in_folder.empty()) {
     forecast.warnings.push_back(

@@ -137,7 +137,7 @@ absl::Duration RotationWatch::SettlingLeft() const {
   return parts_.policy.settle - (clock().SinceBoot() - whole_since_);
 }
 
-absl::Time RotationWatch::EstimateEnd(const RotationView& view) const {
+absl::Time RotationWatch::EstimateEnd(const RotationView& view, absl::Time retire_not_before) const {
   const RotationEvidence& evidence = view.evidence;
   const absl::Time now = view.facts.now;
   if (!view.facts.rotation.automatic) return absl::InfiniteFuture();
@@ -147,7 +147,8 @@ absl::Time RotationWatch::EstimateEnd(const RotationView& view) const {
   }
   if (evidence.connected_behind > 0) end = absl::InfiniteFuture();
   const absl::Time grace = std::max(now, view.facts.grace_ends);
-  return evidence.leaves_behind == 0 ? std::min(end, grace) : end;
+  if (evidence.leaves_behind == 0) end = std::min(end, grace);
+  return view.facts.rotation.step == RotationStep::kDrain ? std::max(end, retire_not_before) : end;
 }
 
 bool RotationWatch::WasJustJudged(const RootRotation& rotation) const {

@@ -71,8 +71,9 @@ class RotationWatch {
   // How much longer the evidence of the newest view has to stay complete; zero or less: long enough. Infinite: it is
   // not complete.
   absl::Duration SettlingLeft() const;
-  // Estimates from `view` when the step will end; InfiniteFuture: it cannot be known.
-  absl::Time EstimateEnd(const RotationView& view) const;
+  // Estimates from `view` when the step will end; InfiniteFuture: it cannot be known. `retire_not_before`:
+  // DecideNext's.
+  absl::Time EstimateEnd(const RotationView& view, absl::Time retire_not_before) const;
 
   // Whether the step was judged so recently that it is not worth doing again yet: an inventory of millions of leaves
   // takes seconds to read.

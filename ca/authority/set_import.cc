@@ -67,6 +67,8 @@ absl::Status SetImport::TakeSet(const AuthoritySet& set, const std::string& plac
   }
   if (new_root && others > 0) {
     absl::StrAppend(&detail, ", forced with ", others, " certificates under the root before it");
+  } else if (new_root && unrecorded) {
+    absl::StrAppend(&detail, ", forced though certificates without a record may live under the root before it");
   }
   MESHCA_RETURN_IF_ERROR(adoption_.Adopt(set, KeyPlace::kInKeyStore, /*drop_old_roots=*/false, {actor, detail, now}));
   // What the old root signed until this commit was signed in good faith: only now can nothing more come.

@@ -56,7 +56,7 @@ UnrecordedGrace JoinGraces(const UnrecordedGrace& a, const UnrecordedGrace& b) {
 std::vector<std::string> AuthoritiesBeforeRestore(const std::vector<SigningAuthority>& authorities) {
   std::vector<std::string> ids;
   for (const SigningAuthority& authority : authorities) {
-    // What one signed that was exported and did not come back was never recorded here, and is not lost.
+    // What one signed that was exported, and had not come back by the backup, was never recorded here.
     if (SignsElsewhere(authority)) continue;
     if (authority.role == AuthorityRole::kIssuing && MayBeCovered(authorities, authority.id)) {
       ids.push_back(authority.id);

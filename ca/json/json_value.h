@@ -38,7 +38,8 @@ struct JsonMember {
 };
 
 // One value and white space. InvalidArgument: not JSON, bytes after it, a name twice in one object (RFC 7519 §4 lets us
-// refuse that, and two readers never disagree then), nesting deeper than `depth_max`.
+// refuse that, and two readers never disagree then), nesting deeper than `depth_max` (JsonStream::kDepthMax at most),
+// more than 1000 members in one object, a number that is no finite double, a name or text of JsonStream::kTextBytesMax.
 absl::StatusOr<JsonValue> ParseJson(absl::string_view text, size_t depth_max = 16);
 
 }  // namespace meshca

@@ -20,7 +20,7 @@ constexpr char kPolicies[] = "validatingadmissionpolicies";
 constexpr char kBindings[] = "validatingadmissionpolicybindings";
 
 // The fields of each object, in the order in which they are picked. Those of NarrowingPaths come last.
-enum ObjectField { kCreated, kWritten, kUid, kGeneration, kObjectFields };
+enum ObjectField { kObjectCreated, kObjectWritten, kObjectUid, kObjectGeneration, kObjectFields };
 enum PolicyField {
   kFailurePolicy = kObjectFields,
   kMatchPolicy,
@@ -141,13 +141,13 @@ absl::StatusOr<absl::Time> TimeOf(absl::string_view text) {
 // last change.
 absl::StatusOr<Admission> AdmissionOf(const kubernetes::PickedFields& object) {
   Admission admission;
-  MESHCA_ASSIGN_OR_RETURN(admission.since, TimeOf(object.Text(kCreated)));
-  for (const auto& [name, text] : object.All(kWritten)) {
+  MESHCA_ASSIGN_OR_RETURN(admission.since, TimeOf(object.Text(kObjectCreated)));
+  for (const auto& [name, text] : object.All(kObjectWritten)) {
     MESHCA_ASSIGN_OR_RETURN(const absl::Time written, TimeOf(text));
     admission.since = std::max(admission.since, written);
   }
   admission.since += kPolicyTakesHold;
-  admission.edition = absl::StrCat(object.Text(kUid), " ", object.Text(kGeneration));
+  admission.edition = absl::StrCat(object.Text(kObjectUid), " ", object.Text(kObjectGeneration));
   return admission;
 }
 

@@ -12,16 +12,18 @@ namespace v1 = ::meshca::admin::v1;
 
 namespace {
 
-// One that signs elsewhere alone is never active here; one that came back signs here too.
+// One that signs elsewhere alone is old and has signed nothing here; one that came back has. What a retired one signs
+// is believed by nobody.
 std::string StateOf(const v1::Authority& authority) {
-  if (!authority.exported()) return authority.state();
-  return authority.state() == "old" ? "exported" : authority.state() + ", exported";
+  if (!authority.exported() || authority.state() == "retired") return authority.state();
+  const bool signed_here = authority.state() != "old" || authority.live_certificates() > 0;
+  return signed_here ? authority.state() + ", exported" : "exported";
 }
 
 // What is signed elsewhere is not known here.
 std::string LiveOf(const v1::Authority& authority) {
   const std::string here = std::to_string(authority.live_certificates());
-  if (!authority.exported()) return here;
+  if (!authority.exported() || authority.state() == "retired") return here;
   return authority.live_certificates() == 0 ? "unknown" : here + " and unknown";
 }
 

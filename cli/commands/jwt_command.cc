@@ -120,6 +120,7 @@ absl::Status MintJwt(Session& session, MintOptions& options) {
   request.set_spiffe_id(options.spiffe_id);
   for (const std::string& audience : options.audiences) request.add_audiences(audience);
   if (!options.ttl.empty()) MESHCA_RETURN_IF_ERROR(ReadDuration("--ttl", options.ttl, *request.mutable_ttl()));
+  if (options.out_file.empty()) KeepOutputPrivate();
   v1::MintJwtResponse response;
   MESHCA_RETURN_IF_ERROR(session.CallAdmin("MintJwt", request, response));
   const std::string until = ShowTime(response, "expires_at");
@@ -131,7 +132,6 @@ absl::Status MintJwt(Session& session, MintOptions& options) {
     Err("good until %s UTC, in %s\n", until, options.out_file);
     return absl::OkStatus();
   }
-  KeepOutputPrivate();
   session.Print(response, [&] { Out("%s\n", response.token()); });
   Wipe(*response.mutable_token());
   // Where the token goes into a pipe nobody is waiting for advice.

@@ -123,7 +123,6 @@ void PrintSecret(const SecretName& name, const IstioFiles& files) {
   for (const auto& [file, bytes] : members) {
     absl::StrAppend(&data, data.empty() ? "" : ",", "\"", file, "\":\"", absl::Base64Escape(bytes), "\"");
   }
-  KeepOutputPrivate();
   PutRaw(stdout, absl::StrCat(R"({"apiVersion":"v1","kind":"Secret","type":"Opaque","metadata":{"namespace":")",
                               name.namespace_name, R"(","name":")", name.name, R"("},"data":{)", data, "}}\n"));
   Wipe(data);
@@ -163,6 +162,7 @@ absl::Status ExportToFolder(Session& session, const ExportOptions& options, cons
 absl::Status ExportAsSecret(Session& session, const ExportOptions& options, const SoftwareKey& key) {
   MESHCA_ASSIGN_OR_RETURN(const SecretName name, SecretName::Parse("--as-secret", options.secret));
   if (::isatty(STDOUT_FILENO) == 1) return UsageError("--as-secret: a private key is no text for a terminal: a pipe");
+  KeepOutputPrivate();
   MESHCA_ASSIGN_OR_RETURN(const v1::ExportAuthorityResponse made, AskForAuthority(session, options, key));
   TellWhatFollows(made.authority());
   const std::string& certificate = made.authority().certificate_pem();

@@ -56,10 +56,10 @@ void BindImportRoot(CLI::App& app, ImportRootOptions& options) {
       ->needs(secret);
   app.add_flag("--force", options.force,
                "Sign with a new root at once, even if certificates live under the present one: their holders may "
-               "break. Without it a rotation to the new root begins");
+               "break, and the present root stays trusted. Without it a rotation to the new root begins");
   app.add_flag("--renew-unrecorded", options.renew_unrecorded,
                "For one longest certificate lifetime, certificates that this authority signed elsewhere (istiod did) "
-               "may renew here, though there is no record of them");
+               "may renew here, though there is no record of them. Its root is not left meanwhile, unless by force");
   folder->excludes(secret);
 }
 

@@ -112,6 +112,7 @@ absl::Status CreateToken(Session& session, CreateTokenOptions& options) {
   request.set_node(options.node);
   request.set_replace(options.replace);
   if (!options.ttl.empty()) MESHCA_RETURN_IF_ERROR(ReadDuration("--ttl", options.ttl, *request.mutable_ttl()));
+  if (options.out_file.empty()) KeepOutputPrivate();
   v1::CreateTokenResponse response;
   MESHCA_RETURN_IF_ERROR(session.CallAdmin("CreateToken", request, response));
   if (!options.out_file.empty()) {
@@ -120,7 +121,6 @@ absl::Status CreateToken(Session& session, CreateTokenOptions& options) {
     PrintAdvice(session, options, response);
     return absl::OkStatus();
   }
-  KeepOutputPrivate();
   session.Print(response, [&] { Out("%s\n", response.token()); });
   Wipe(*response.mutable_token());
   // Where the token goes into a pipe nobody is waiting for advice.

@@ -209,7 +209,6 @@ std::string ExpiryOf(const std::string& token) {
 
 // The tokens alone are on stdout, one a line, for a pipe; whose they are is said where a person reads.
 void PrintTokens(const Session& session, const JWTSVIDResponse& response) {
-  KeepOutputPrivate();
   for (const JWTSVID& svid : response.svids()) {
     if (session.format == OutputFormat::kTable) {
       if (::isatty(STDOUT_FILENO)) {
@@ -230,6 +229,7 @@ absl::Status ShowJwt(Session& session, WorkloadJwtOptions& options) {
   JWTSVIDRequest request;
   for (const std::string& audience : options.audiences) request.add_audience(audience);
   request.set_spiffe_id(options.id);
+  KeepOutputPrivate();
   JWTSVIDResponse response;
   MESHCA_RETURN_IF_ERROR(client->Unary(WorkloadMethod("FetchJWTSVID"), request, response, WorkloadCall()));
   PrintTokens(session, response);

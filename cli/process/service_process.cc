@@ -33,8 +33,7 @@ void SwitchCoreDumpsOff() {
 }
 
 absl::Status HardenProcess() {
-  rlimit none{0, 0};
-  if (setrlimit(RLIMIT_CORE, &none) != 0) return ErrnoStatus(errno, "switch core dumps off");
+  SwitchCoreDumpsOff();
   if (prctl(PR_SET_DUMPABLE, 0) != 0) return ErrnoStatus(errno, "refuse debuggers (PR_SET_DUMPABLE)");
   IgnoreBrokenPipes();
   umask(0077);

@@ -7,8 +7,10 @@
 
 namespace meshca::cli {
 
-// No core dump of this process is written, whatever the limits of whoever started it: every command may hold a key or a
-// token.
+// The kernel writes no core dump of this process, whatever the limits of whoever started it: every command may hold a
+// key or a token. Where the system hands cores to a program of its own (core_pattern begins with `|`), that program
+// decides; a server is told to nobody (HardenProcess), but a command has to stay readable for whoever judges by its
+// executable who asks.
 void SwitchCoreDumpsOff();
 
 // No core dump and no debugger of another process reads this one's memory; a write to a closed connection is an error

@@ -167,7 +167,8 @@ CheckedFact FactOf(const ServerSecretStatus& status) {
     fact.detail = "it is still being listed";
     fact.mend = "wait; where it stays so, see whether the API server answers";
   } else if (status.behind) {
-    fact.state = State::kWarning;
+    // What stands there instead may be anything; of what is to stand there it is known when it ends.
+    fact.state = !status.serial.empty() && status.as_of >= status.expires ? State::kFailed : State::kWarning;
     fact.detail = absl::StrCat("does not show what it is to", status.fault.empty() ? "" : ": ", status.fault);
     fact.mend = status.fault.empty() ? "wait; it is being written" : "mend what it names; it is tried again and again";
   } else {

@@ -50,8 +50,9 @@ void Err(const absl::FormatSpec<decltype(output_internal::Shown(std::declval<con
   PutRaw(stderr, absl::StrFormat(format, output_internal::Shown(args)...));
 }
 
-// Before a key or a token is printed on stdout. Where that goes into a file of this process's user (`meshca kek create
-// > kek`), which a shell makes as the umask says, the file is the owner's alone from now on. Nothing else is touched.
+// As soon as it is known that a key or a token will be printed on stdout. Where that goes into a file of this process's
+// user (`meshca kek create > kek`), which a shell makes as the umask says, the file is the owner's alone from now on:
+// whoever opened it in the moment before can read it on. Nothing else is touched.
 void KeepOutputPrivate();
 
 // Something printed to stdout got lost: a command that goes on and on need not.

@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "ca/authority/exported_authority.h"
 #include "ca/base/unique_fd.h"
 #include "ca/x509/encoding.h"
 #include "storage/sqlite/schema.h"
@@ -227,6 +228,37 @@ TEST(MigrationFromVersion6, KnowsTheMachinesOfNodesByTheirLine) {
   EXPECT_EQ(store.FindNode("web-1")->joined_number, number) << "the next certificate of the agent writes it down";
   EXPECT_THAT(store.JudgePresented(Shown(before), nullptr), HasReason(kNodeReplaced));
   EXPECT_THAT(store.Check(), IsOk());
+}
+
+// As the place of its key alone told of it then.
+TEST(MigrationFromVersion8, AnExportedAuthorityStaysOne) {
+  SqliteHarness harness;
+  Activate(harness.store());
+  AuthorityChange change;
+  change.trust_domain = "cluster.local";
+  change.audit = {TestAudit("authority.export")};
+  change.expected_revision = 1;
+  change.authorities = {TestAuthority(kIssuingB, AuthorityState::kOld)};
+  change.authorities[0].key_reference = std::string(kExportedKey);
+  change.authorities[0].sealed_key.clear();
+  ASSERT_THAT(harness.store().CommitAuthorities(change), IsOk());
+  harness.Close();
+  TurnBackTo(harness, 8);
+  ASSERT_TRUE(harness.Reopen());
+  auto trust = harness.store().LoadAuthorities();
+  ASSERT_THAT(trust, IsOk());
+  StoredAuthority exported = trust->authorities[1];
+  EXPECT_FALSE(exported.exported);
+  EXPECT_TRUE(WasExported(exported));
+  EXPECT_EQ(CountExportedOutside(*trust, "another root"), 1u);
+  // It comes back, and what adopts it writes down what it was.
+  exported.exported = WasExported(exported);
+  exported.key_reference = "sealed";
+  change.expected_revision = trust->revision;
+  change.authorities = {exported};
+  ASSERT_THAT(harness.store().CommitAuthorities(change), IsOk());
+  EXPECT_TRUE(WasExported(harness.store().LoadAuthorities()->authorities[1]));
+  EXPECT_THAT(harness.store().Check(), IsOk());
 }
 
 TEST(Rotations, AreOneAtATimeInTheTableToo) {

@@ -886,7 +886,6 @@ TEST_F(ImportTest, OfANewRootUnderLiveCertificatesBeginsARotationToIt) {
               Refuses(absl::StatusCode::kFailedPrecondition, "ROTATION_RUNS", "meshca root abort"));
 }
 
-// The contents of a Secret: no file of them is ever made, and errors name where they come from.
 // Two imports one after the other: what istiod signed before the first one is on nobody's record.
 TEST_F(ImportTest, OfANewRootWhileCertificatesWithoutARecordMayRenewBeginsARotationToIt) {
   auto manager = MakeStarted();
@@ -938,6 +937,7 @@ TEST_F(ImportTest, ForcedAfterARestoreLeavesTheOldRootTrusted) {
   EXPECT_THAT(manager->Current()->bundle->roots, SizeIs(2)) << "what is not on record stays verifiable";
 }
 
+// The contents of a Secret: no file of them is ever made, and errors name where they come from.
 TEST_F(ImportTest, TakesContentsAsItTakesFiles) {
   auto manager = MakeStarted();
   const auto secret = [&](const std::string& key_pem) {

@@ -16,9 +16,12 @@
 namespace meshca {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::SizeIs;
 using ::testing::UnorderedElementsAre;
 
 constexpr AuthorityState kPrepared = AuthorityState::kPrepared;
@@ -461,18 +464,29 @@ TEST(RotationChange, WhatWasForcedIsRememberedInOrder) {
   EXPECT_EQ(FinishRotation(state, Domain(), "third", kReason)->rotation->forced, "first; second; third");
 }
 
-TEST(RotationChange, AnAbortForgetsWhatNeverSignedAndRetiresWhatDid) {
+TEST(RotationChange, AnAbortForgetsWhatNeverSignedAndLeavesWhatDidAsItWas) {
   AuthoritiesAndBundle state = StateAt("distribute");
   AuthorityChange change = *AbortRotation(state, Domain(), kReason);
   EXPECT_THAT(change.forgotten_authorities, ElementsAre("N"));
   EXPECT_EQ(change.forgotten_rotation, 3u);
+  ASSERT_TRUE(change.bundle.has_value());
+  EXPECT_THAT(change.bundle->roots_der, Not(Contains("der of N")));
   for (StoredAuthority& row : state.authorities) {
     if (row.id == "N") row.activated_at = kBegun;
   }
   state.authorities.push_back(NewIssuing(kPrepared));
   change = *AbortRotation(state, Domain(), kReason);
   EXPECT_THAT(change.forgotten_authorities, ElementsAre("n1"));
-  EXPECT_EQ(Written(change, "N").state, kRetired) << "it signed in an earlier life";
+  EXPECT_EQ(Written(change, "N").state, kOld) << "it signed before";
+  EXPECT_FALSE(Written(change, "N").sealed_key.empty());
+  EXPECT_FALSE(change.bundle.has_value()) << "what it signed may be alive";
+  // Whoever was given one that was exported signs with it, though it never did here.
+  state.authorities.back().exported = true;
+  state.authorities.push_back(Issuing("n0", "N", kRetired));
+  change = *AbortRotation(state, Domain(), kReason);
+  EXPECT_THAT(change.forgotten_authorities, IsEmpty());
+  EXPECT_EQ(Written(change, "n1").state, kOld);
+  EXPECT_THAT(change.authorities, SizeIs(2)) << "what was retired stays that";
 }
 
 TEST(RotationChange, ARollbackTurnsTheRotationRoundAndASecondOneBack) {

@@ -21,7 +21,7 @@ TEST(Base64Url, DecodesWhatAnEncoderMakesOfAnyLength) {
   }
 }
 
-// Every text of up to three characters, and every character in a group of four.
+// Every character at each place of a text of one to four.
 TEST(Base64Url, TakesOneSpellingOfAValueAlone) {
   for (int a = 0; a < 256; ++a) {
     for (int b = 0; b < 256; ++b) {

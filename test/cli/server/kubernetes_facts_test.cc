@@ -100,6 +100,12 @@ TEST(ServerSecretFact, SaysThatACertificateIsOldOrHasEnded) {
   status.fault = "no certificate can be issued for it: the clock";
   EXPECT_EQ(FactOf(status).state, State::kFailed);
   EXPECT_THAT(FactOf(status).detail, HasSubstr("the clock"));
+  // A new one that was never written is no better when it has ended.
+  status.behind = true;
+  status.serial = "0a";
+  EXPECT_EQ(FactOf(status).state, State::kFailed);
+  status.as_of = status.renews;
+  EXPECT_EQ(FactOf(status).state, State::kWarning);
 }
 
 TEST(LeaseFact, SaysWhoHoldsItAndWhatThatMeansHere) {
