@@ -33,9 +33,8 @@ struct PendingOptions {
   absl::Duration soon = absl::Milliseconds(60);  // until an attempt that is made again, and did not fail
 };
 
-// An attempt at a request begins by TakeDue and ends by one of Drop, Finish, Await, TryLater, TryAnew and
-// TrySoon. Times are
-// since boot. Thread-safe.
+// An attempt at a request begins by TakeDue and ends by one of Drop, Finish, Await, TryLater, TryAnew and TrySoon.
+// Times are since boot. Thread-safe.
 class PendingRequests {
  public:
   // What an attempt has to know.
@@ -108,8 +107,13 @@ class PendingRequests {
     std::string why;             // it is not answered yet
     // As the watch told of it during the attempt; null: it did not. What the attempt came to may be overtaken by it.
     ApiRequestPtr newer;
+    bool newer_shows_less = false;
   };
 
+  // An attempt at `uid` has ended. Null: it was forgotten meanwhile, and told of anew perhaps.
+  Entry* EndAttempt(const std::string& uid) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What the watch told of it during the attempt takes its place, but for what shows less than is known.
+  static void TakeNewer(Entry& entry);
   void PutDue(const std::string& uid, Entry& entry, absl::Duration due) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ForgetLocked(const std::string& uid) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool MakeRoomFor(const std::string& asker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
