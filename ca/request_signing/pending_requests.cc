@@ -74,7 +74,8 @@ bool PendingRequests::MakeRoomFor(const std::string& asker) {
 void PendingRequests::PutDue(const std::string& uid, Entry& entry, absl::Duration due) {
   entry.stage = Stage::kDue;
   entry.due = due;
-  due_.Put(entry.asker, uid, due);
+  // One that gives way loses the certificate that was recorded for it.
+  due_.Put(entry.asker, uid, due, entry.known.issued != nullptr);
 }
 
 void PendingRequests::Forget(const std::string& uid) {

@@ -108,6 +108,18 @@ TEST_F(PendingRequestsTest, WhoHasMostGivesWayWhereThereIsNoRoom) {
   EXPECT_TRUE(pending.TakeOverflow()) << "what gave way is listed again";
 }
 
+TEST_F(PendingRequestsTest, WhatHasItsCertificateAlreadyGivesWayLast) {
+  PendingRequests pending = Make();
+  for (int i = 0; i < 4; ++i) pending.Keep(Named(absl::StrCat("flood-", i), "1", "flood"), false);
+  ASSERT_THAT(pending.TakeDue(), SizeIs(4));
+  pending.KeepIssued("flood-3", std::make_shared<const IssuedCertificate>());
+  // All are due at once, by their names.
+  for (int i = 0; i < 4; ++i) pending.TrySoon(absl::StrCat("flood-", i));
+  pending.Keep(Named("honest-0", "1", "honest"), false);
+  EXPECT_TRUE(pending.Find("flood-3").has_value());
+  EXPECT_FALSE(pending.Find("flood-2").has_value());
+}
+
 TEST_F(PendingRequestsTest, WhatIsTriedSoonHasNotFailed) {
   PendingRequests pending = Make();
   pending.Keep(Named("a"), false);
