@@ -104,6 +104,8 @@ std::vector<std::string> PendingRequests::TakeDue() {
     entry.stage = Stage::kUnderWay;
     entry.awaits_return = false;
     entry.returns = returns_;
+    entry.soon = false;
+    entry.judged_again = judged_again_;
     ++under_way_;
     taken.push_back(*std::move(uid));
   }
@@ -218,7 +220,19 @@ void PendingRequests::TrySoon(const std::string& uid) {
   Entry* const entry = EndAttempt(uid);
   if (entry == nullptr) return;
   TakeNewer(*entry);
-  PutDue(uid, *entry, clock_.SinceBoot() + options_.soon);
+  entry->soon = entry->judged_again == judged_again_;
+  PutDue(uid, *entry, clock_.SinceBoot() + (entry->soon ? options_.soon : absl::ZeroDuration()));
+}
+
+void PendingRequests::JudgeAgain() {
+  MutexLock lock(mutex_);
+  ++judged_again_;
+  const absl::Duration now = clock_.SinceBoot();
+  for (auto& [uid, entry] : entries_) {
+    if (entry.stage != Stage::kDue || !std::exchange(entry.soon, false) || entry.due <= now) continue;
+    due_.Remove(entry.asker, uid, entry.due);
+    PutDue(uid, entry, now);
+  }
 }
 
 bool PendingRequests::TakeOverflow() {

@@ -132,6 +132,23 @@ TEST_F(PendingRequestsTest, WhatIsTriedSoonHasNotFailed) {
   EXPECT_EQ(pending.Summarize().waits, "");
 }
 
+TEST_F(PendingRequestsTest, WhatIsTriedSoonIsDueWhenItIsToBeJudgedAgain) {
+  PendingRequests pending = Make();
+  for (const char* uid : {"soon", "later"}) pending.Keep(Named(uid), false);
+  ASSERT_THAT(pending.TakeDue(), SizeIs(2));
+  pending.TrySoon("soon");
+  pending.TryLater("later", absl::UnavailableError(""), false);
+  ASSERT_THAT(pending.TakeDue(), IsEmpty());
+  pending.JudgeAgain();
+  ASSERT_THAT(pending.TakeDue(), ElementsAre("soon"));
+  // What it waits for came between its being judged and the end of the attempt.
+  pending.JudgeAgain();
+  pending.TrySoon("soon");
+  ASSERT_THAT(pending.TakeDue(), ElementsAre("soon"));
+  pending.TrySoon("soon");
+  EXPECT_THAT(pending.TakeDue(), IsEmpty()) << "one for each";
+}
+
 TEST_F(PendingRequestsTest, AreTriedLaterAndLaterAndSpokenOfOnce) {
   PendingRequests pending = Make();
   pending.Keep(Named("a"), false);
