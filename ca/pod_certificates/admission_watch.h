@@ -27,7 +27,7 @@ struct AdmissionWatchOptions {
   absl::Duration asked = absl::Milliseconds(50);
   absl::Duration retry = absl::Seconds(5);
   absl::Duration timeout = absl::Seconds(10);  // of each of a look's two calls
-  // No look since this long had an answer: that is why nothing is signed, and is said.
+  // Where no look has had an answer for this long, nothing is signed for that reason, which is said.
   absl::Duration unseen = absl::Seconds(30);
 };
 
