@@ -174,9 +174,9 @@ class RequestsCluster {
     }
     if (tells_before_gets_) {
       PutLocked(found->second.request, found->second.condition);
-      // Until the watch has sent it, a moment more until it is taken.
+      // Until the watch has sent it, and for as long as TCP may hold it back behind what was sent before.
       while (!ending_ && watched_ < log_.size()) changed_.Wait(mutex_);
-      changed_.WaitFor(mutex_, absl::Milliseconds(20));
+      changed_.WaitFor(mutex_, absl::Milliseconds(200));
     }
     peer.Send(kubernetes::HttpAnswer(200, Json(found->second, version)));
   }
