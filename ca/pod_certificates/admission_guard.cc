@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "ca/base/status.h"
+#include "ca/json/json_stream.h"
 
 namespace meshca {
 namespace {
@@ -61,25 +62,46 @@ bool IsNarrowed(const kubernetes::PickedFields& object, size_t first) {
   return false;
 }
 
-absl::StatusOr<kubernetes::PickedFields> Pick(const std::string& json, std::vector<std::string> paths,
-                                              absl::string_view match) {
-  std::vector<std::string> all = {"metadata.creationTimestamp", "metadata.managedFields[].time", "metadata.uid",
-                                  "metadata.generation"};
-  for (std::vector<std::string>& more : std::array{std::move(paths), NarrowingPaths(match)}) {
-    for (std::string& path : more) all.push_back(std::move(path));
-  }
-  return kubernetes::PickFields(json, all);
-}
-
-kubernetes::Resource AdmissionResource(absl::string_view plural) {
-  return {"admissionregistration.k8s.io", "v1", std::string(plural)};
-}
-
 absl::Status Missing(absl::string_view what) {
   return absl::FailedPreconditionError(
       absl::StrCat(what,
                    ", so whoever may create a PodCertificateRequest could get the identity of any pod: create the "
                    "policy and its binding as they came with meshca"));
+}
+
+// Is anything left out of what was picked, or may it be? Of an expression that goes on where its text ends nobody can
+// say what it lets through.
+bool IsCutShort(const kubernetes::PickedFields& object, size_t fields) {
+  constexpr size_t kAllBytesMax = kubernetes::FieldPicker::kOfOneObjectBytesMax - JsonStream::kTextBytesMax;
+  size_t bytes = 0;
+  for (size_t field = 0; field < fields; ++field) {
+    const auto& all = object.All(field);
+    if (all.size() >= kubernetes::FieldPicker::kOfOnePathMax) return true;
+    for (const auto& [name, text] : all) {
+      if (text.size() >= JsonStream::kTextBytesMax) return true;
+      bytes += name.size() + text.size();
+    }
+  }
+  return bytes >= kAllBytesMax;
+}
+
+// The fields at `paths`, after those that each object has, and before what narrows its MatchResources at `match`.
+absl::StatusOr<kubernetes::PickedFields> Pick(const std::string& json, absl::string_view named,
+                                              std::vector<std::string> paths, absl::string_view match) {
+  std::vector<std::string> all = {"metadata.creationTimestamp", "metadata.managedFields[].time", "metadata.uid",
+                                  "metadata.generation"};
+  for (std::vector<std::string>& more : std::array{std::move(paths), NarrowingPaths(match)}) {
+    for (std::string& path : more) all.push_back(std::move(path));
+  }
+  MESHCA_ASSIGN_OR_RETURN(kubernetes::PickedFields object, kubernetes::PickFields(json, all));
+  if (IsCutShort(object, all.size())) {
+    return Missing(absl::StrCat(named, " is too long to be judged: an expression or a list of it has no end here"));
+  }
+  return object;
+}
+
+kubernetes::Resource AdmissionResource(absl::string_view plural) {
+  return {"admissionregistration.k8s.io", "v1", std::string(plural)};
 }
 
 // An absent object, or a right that is missing to see it, in words.
@@ -105,8 +127,8 @@ bool AreAllOf(const kubernetes::PickedFields& object, size_t field, std::initial
   });
 }
 
-// An expression without what makes no difference to it: spaces, and which quotes a text stands in.
-std::string Plain(std::string expression) {
+// An expression without what makes no difference to it: how much space, and which quotes a text stands in.
+std::string WithoutStyle(std::string expression) {
   absl::RemoveExtraAsciiWhitespace(&expression);
   for (char& c : expression) c = absl::ascii_isspace(static_cast<unsigned char>(c)) ? ' ' : c;
   return absl::StrReplaceAll(expression, {{"\"", "'"}});
@@ -125,7 +147,7 @@ bool LooksAtEveryCreation(const kubernetes::PickedFields& policy) {
 
 bool LetsTheNodeAloneThrough(const kubernetes::PickedFields& policy) {
   std::set<std::string> demanded;
-  for (const auto& [name, expression] : policy.All(kExpressions)) demanded.insert(Plain(expression));
+  for (const auto& [name, expression] : policy.All(kExpressions)) demanded.insert(WithoutStyle(expression));
   return demanded.contains(absl::StrCat(kByANode, " && ", kByThatNode)) ||
          (demanded.contains(kByANode) && demanded.contains(kByThatNode));
 }
@@ -152,16 +174,16 @@ absl::StatusOr<Admission> AdmissionOf(const kubernetes::PickedFields& object) {
 }
 
 absl::StatusOr<Admission> JudgePolicy(const std::string& json, absl::string_view signer_name) {
+  const std::string named = absl::StrCat("ValidatingAdmissionPolicy ", kAdmissionPolicyName);
   MESHCA_ASSIGN_OR_RETURN(
       const kubernetes::PickedFields policy,
-      Pick(json,
+      Pick(json, named,
            {"spec.failurePolicy", "spec.matchConstraints.matchPolicy",
             "spec.matchConstraints.resourceRules[].apiGroups[]", "spec.matchConstraints.resourceRules[].apiVersions[]",
             "spec.matchConstraints.resourceRules[].operations[]", "spec.matchConstraints.resourceRules[].resources[]",
             "spec.matchConstraints.resourceRules[].scope", "spec.paramKind.kind", "spec.matchConditions[].expression",
             "spec.validations[].expression"},
            "spec.matchConstraints"));
-  const std::string named = absl::StrCat("ValidatingAdmissionPolicy ", kAdmissionPolicyName);
   if (policy.Text(kFailurePolicy) == "Ignore") {
     return Missing(absl::StrCat(named, " has failurePolicy Ignore"));
   }
@@ -176,7 +198,7 @@ absl::StatusOr<Admission> JudgePolicy(const std::string& json, absl::string_view
   }
   const std::string of_signer = absl::StrCat("object.spec.signerName == '", signer_name, "'");
   for (const auto& [name, condition] : policy.All(kMatchConditions)) {
-    if (Plain(condition) == of_signer) continue;
+    if (WithoutStyle(condition) == of_signer) continue;
     return Missing(absl::StrCat(named, " does not look at all requests to signer ", signer_name,
                                 ": it has another matchCondition than (", of_signer, ")"));
   }
@@ -184,11 +206,12 @@ absl::StatusOr<Admission> JudgePolicy(const std::string& json, absl::string_view
 }
 
 absl::StatusOr<Admission> JudgeBinding(const std::string& json) {
+  const std::string named = absl::StrCat("ValidatingAdmissionPolicyBinding ", kAdmissionPolicyName);
   MESHCA_ASSIGN_OR_RETURN(
       const kubernetes::PickedFields binding,
-      Pick(json, {"spec.policyName", "spec.validationActions[]", "spec.matchResources.resourceRules[].resources[]"},
+      Pick(json, named,
+           {"spec.policyName", "spec.validationActions[]", "spec.matchResources.resourceRules[].resources[]"},
            "spec.matchResources"));
-  const std::string named = absl::StrCat("ValidatingAdmissionPolicyBinding ", kAdmissionPolicyName);
   if (binding.Text(kPolicyName) != kAdmissionPolicyName) {
     return Missing(absl::StrCat(named, " binds another policy, ", binding.Text(kPolicyName)));
   }

@@ -4,72 +4,101 @@
 #include <utility>
 
 #include "ca/base/log.h"
+#include "ca/base/serial_executor.h"
 #include "ca/kubernetes/api_refusal.h"
 #include "ca/pod_certificates/admission_guard.h"
 
 namespace meshca {
 namespace {
 
-constexpr size_t kPolicyBytesMax = 1024 * 1024;
-constexpr absl::Duration kPolicyTimeout = absl::Seconds(30);
+constexpr int kDoublingsMax = 16;
+
+// Does the end of a look's call say nothing of the policy? Nobody answered, or nobody could be asked.
+bool SaysNothing(const absl::Status& status) {
+  if (kubernetes::IsWithoutAnswer(status)) return true;
+  return absl::IsResourceExhausted(status) && !kubernetes::RefusalOf(status);
+}
 
 }  // namespace
 
 AdmissionWatch::AdmissionWatch(AdmissionWatchOptions options, kubernetes::ApiServer& server, const Clock& clock,
                                std::function<void()> changed)
     : options_(std::move(options)),
+      server_(server),
       clock_(clock),
       changed_(std::move(changed)),
       verdict_(options_.without_policy ? absl::OkStatus()
                                        : absl::UnavailableError("the admission policy is being looked for")),
-      calls_(server, kPolicyTimeout) {}
+      calls_(server, options_.timeout) {}
 
-void AdmissionWatch::Look() {
+absl::Duration AdmissionWatch::Look() {
+  if (options_.without_policy || server_.reachability().away()) return SerialExecutor::kLook;
   {
     MutexLock lock(mutex_);
     const absl::Duration now = clock_.SinceBoot();
-    if (options_.without_policy || looking_ || now < look_at_) return;
+    if (looking_) return SerialExecutor::kLook;
+    if (now < look_at_) return look_at_ - now;
     looking_ = true;
     looked_at_ = now;
     ++looks_;
   }
-  calls_.Send(CallToGetAdmissionPolicy(), kPolicyBytesMax, [this](absl::StatusOr<std::string> policy) {
+  calls_.Send(CallToGetAdmissionPolicy(), kubernetes::kObjectBytesMax, [this](absl::StatusOr<std::string> policy) {
     if (!policy.ok()) return Judge(policy, absl::UnknownError("not looked for"));
-    calls_.Send(CallToGetAdmissionBinding(), kPolicyBytesMax,
+    calls_.Send(CallToGetAdmissionBinding(), kubernetes::kObjectBytesMax,
                 [this, policy = std::move(policy)](const absl::StatusOr<std::string>& binding) mutable {
                   Judge(policy, binding);
                 });
   });
+  return SerialExecutor::kLook;
 }
 
 void AdmissionWatch::Judge(const absl::StatusOr<std::string>& policy, const absl::StatusOr<std::string>& binding) {
+  if (absl::IsCancelled(policy.status()) || absl::IsCancelled(binding.status())) return;  // Shutdown
   const absl::StatusOr<Admission> admission = JudgeAdmission(policy, binding, options_.signer_name);
-  const absl::Status& verdict = admission.status();
   {
     MutexLock lock(mutex_);
     looking_ = false;
-    look_at_ = clock_.SinceBoot() + (verdict.ok() ? options_.every : options_.retry);
-    // While the API server is away nobody can create a request either, nor could an answer be written.
-    const bool unanswered = absl::IsUnavailable(verdict) && verdict_.ok() && !kubernetes::RefusalOf(policy.status()) &&
-                            !kubernetes::RefusalOf(binding.status());
-    if (unanswered) return;
-    if (!verdict.ok() && verdict != verdict_) {
-      LogError("no PodCertificateRequest is answered",
-               {{"signer", options_.signer_name}, {"error", std::string(verdict.message())}});
+    Pace(admission.ok());
+    if (!SaysNothing(policy.status()) && !SaysNothing(binding.status())) {
+      unseen_since_ = absl::InfiniteDuration();
+    } else if (StillBelieved()) {
+      return;
     }
-    if (verdict.ok() && !verdict_.ok()) LogInfo("pods' certificates are signed", {{"signer", options_.signer_name}});
-    verdict_ = verdict;
-    // Objects that were edited, and edited back, may be as old as before: what came meanwhile is anybody's.
-    if (absl::IsFailedPrecondition(verdict) && guarded_since_ != absl::InfinitePast()) weakened_ = true;
-    if (verdict.ok()) {
-      covers_ = looks_;
-      const std::string before = std::exchange(edition_, admission->edition);
-      const bool written = !before.empty() && before != edition_;
-      if (std::exchange(weakened_, false) || written) mended_at_ = clock_.Now() + kPolicyTakesHold;
-      guarded_since_ = std::max(admission->since, mended_at_);
-    }
+    Take(admission);
   }
   changed_();
+}
+
+void AdmissionWatch::Pace(bool found) {
+  failures_ = found ? 0 : std::min(failures_ + 1, kDoublingsMax);
+  const absl::Duration now = clock_.SinceBoot();
+  not_before_ = now + (found ? options_.asked : std::min(options_.retry, options_.asked * (1 << failures_)));
+  look_at_ = found ? now + options_.every : not_before_;
+}
+
+// While nobody can be asked nobody can create a request either, as a rule, nor is one signed that is newer than the
+// last look. But whoever waits for it has to hear why.
+bool AdmissionWatch::StillBelieved() {
+  unseen_since_ = std::min(unseen_since_, looked_at_);
+  return verdict_.ok() && clock_.SinceBoot() - unseen_since_ < options_.unseen;
+}
+
+void AdmissionWatch::Take(const absl::StatusOr<Admission>& admission) {
+  const absl::Status& verdict = admission.status();
+  if (!verdict.ok() && verdict != verdict_) {
+    LogError("no PodCertificateRequest is answered",
+             {{"signer", options_.signer_name}, {"error", std::string(verdict.message())}});
+  }
+  if (verdict.ok() && !verdict_.ok()) LogInfo("pods' certificates are signed", {{"signer", options_.signer_name}});
+  verdict_ = verdict;
+  // Objects that were edited, and edited back, may be as old as before: what came meanwhile is anybody's.
+  if (absl::IsFailedPrecondition(verdict) && guarded_since_ != absl::InfinitePast()) weakened_ = true;
+  if (!verdict.ok()) return;
+  covers_ = looks_;
+  const std::string before = std::exchange(edition_, admission->edition);
+  const bool written = !before.empty() && before != edition_;
+  if (std::exchange(weakened_, false) || written) mended_at_ = clock_.Now() + kPolicyTakesHold;
+  guarded_since_ = std::max(admission->since, mended_at_);
 }
 
 absl::Status AdmissionWatch::verdict() const {
@@ -90,7 +119,7 @@ uint64_t AdmissionWatch::looks() const {
 bool AdmissionWatch::Covers(uint64_t looks) {
   MutexLock lock(mutex_);
   if (options_.without_policy || covers_ > looks) return true;
-  look_at_ = std::min(look_at_, looked_at_ + options_.asked);
+  look_at_ = std::min(look_at_, not_before_);
   return false;
 }
 

@@ -14,6 +14,7 @@
 #include "ca/base/mutex.h"
 #include "ca/kubernetes/api_server.h"
 #include "ca/kubernetes/open_calls.h"
+#include "ca/pod_certificates/admission_guard.h"
 
 namespace meshca {
 
@@ -21,30 +22,38 @@ struct AdmissionWatchOptions {
   std::string signer_name;
   bool without_policy = false;  // nobody looks, and all is well
   absl::Duration every = absl::Seconds(10);
-  absl::Duration retry = absl::Seconds(5);        // where it is missing
-  absl::Duration asked = absl::Milliseconds(50);  // between two looks that Covers asks for
+  // From the end of a look to the next one that Covers asks for; where it did not find the policy as it has to be, to
+  // the next one, twice as long each time, up to `retry`.
+  absl::Duration asked = absl::Milliseconds(50);
+  absl::Duration retry = absl::Seconds(5);
+  absl::Duration timeout = absl::Seconds(10);  // of each of a look's two calls
+  // Where no look has had an answer for this long, nothing is signed for that reason, which is said.
+  absl::Duration unseen = absl::Seconds(30);
 };
 
 // Whoever may write the policy can weaken it for a second, and nobody looks so often. So a look speaks for the requests
 // alone that were there when it began, and were created since anything was written last: between these two times the
-// policy was what that look saw. Thread-safe.
+// policy was what that look saw. One look at a time, at a bounded pace, whatever is asked for. Thread-safe.
 class AdmissionWatch {
  public:
-  // `server` and `clock` outlive it. `changed` is called after each look, on the API server's client thread.
+  // `server` and `clock` outlive it. `changed` is called after each look but those of which nothing is known, on the
+  // API server's client thread.
   AdmissionWatch(AdmissionWatchOptions options, kubernetes::ApiServer& server, const Clock& clock,
                  std::function<void()> changed);
 
-  // To be called about once a second: looks, where that is due.
-  void Look();
+  // Looks, where that is due, and not while the API server is away. Returns after how long to call it again at the
+  // latest.
+  absl::Duration Look();
 
-  // Why nothing is signed: the policy is missing, or was not seen yet. Ok: it is there (JudgeAdmission).
+  // Why nothing is signed: the policy is missing, was not seen yet, or cannot be seen any more. Ok: it is there
+  // (JudgeAdmission).
   absl::Status verdict() const;
   // Since when strangers' requests are refused.
   absl::Time guarded_since() const;
   // How many looks have begun.
   uint64_t looks() const;
-  // Has one that began after the first `looks` found the policy as it has to be? False: the next Look looks for it,
-  // whatever `every` says.
+  // Has one that began after the first `looks` found the policy as it has to be? False: Look, which is to be called,
+  // looks for it as soon as `asked` lets it, whatever `every` says.
   bool Covers(uint64_t looks);
 
   // Looks no more. Not on the API server's client thread.
@@ -53,7 +62,14 @@ class AdmissionWatch {
  private:
   void Judge(const absl::StatusOr<std::string>& policy, const absl::StatusOr<std::string>& binding);
 
+  // When the next look is due, after one that ended so.
+  void Pace(bool found) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether what is known stays as it is after a look that had no answer.
+  bool StillBelieved() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Take(const absl::StatusOr<Admission>& admission) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
   const AdmissionWatchOptions options_;
+  kubernetes::ApiServer& server_;
   const Clock& clock_;
   const std::function<void()> changed_;
 
@@ -66,8 +82,12 @@ class AdmissionWatch {
   bool looking_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t looks_ ABSL_GUARDED_BY(mutex_) = 0;   // that have begun
   uint64_t covers_ ABSL_GUARDED_BY(mutex_) = 0;  // the number of the last that found it as it has to be
-  absl::Duration looked_at_ ABSL_GUARDED_BY(mutex_) = -absl::InfiniteDuration();  // since boot: it began
-  absl::Duration look_at_ ABSL_GUARDED_BY(mutex_) = absl::ZeroDuration();         // since boot
+  // Times since boot.
+  absl::Duration looked_at_ ABSL_GUARDED_BY(mutex_) = absl::ZeroDuration();         // the last look began
+  absl::Duration look_at_ ABSL_GUARDED_BY(mutex_) = absl::ZeroDuration();           // the next one is due
+  absl::Duration not_before_ ABSL_GUARDED_BY(mutex_) = absl::ZeroDuration();        // nor asked for sooner
+  absl::Duration unseen_since_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteDuration();  // the first of those without answer
+  int failures_ ABSL_GUARDED_BY(mutex_) = 0;                                        // looks in a row
 
   kubernetes::OpenCalls calls_;
 };

@@ -7,20 +7,19 @@ namespace meshca {
 PodCertificateSigner::PodCertificateSigner(PodSignerOptions options, Parts parts)
     : signer_name_(options.signer_name),
       // It is asked for nothing before the signer runs, and ends with it.
-      admission_(
-          {options.signer_name, options.without_policy, options.guard_every, options.guard_retry, options.guard_asked},
-          parts.server, parts.clock, [this] { signer_.Nudge(); }),
+      admission_({.signer_name = options.signer_name,
+                  .without_policy = options.without_policy,
+                  .every = options.guard_every,
+                  .asked = options.guard_asked,
+                  .retry = options.guard_retry},
+                 parts.server, parts.clock, [this] { signer_.JudgeAgain(); }),
       kind_(std::move(options.versions), std::move(options.spiffe_id), std::move(options.profile),
             {admission_, parts.pods, parts.authorities, parts.events}),
       signer_({.signer_name = std::move(options.signer_name),
                .pending = options.pending,
-               .gate = [this] { return LookAtAdmission(); }},
+               .gate = [this] { return admission_.verdict(); },
+               .duty = [this] { return admission_.Look(); }},
               {parts.server, kind_, parts.pipeline, parts.clock, parts.entropy, parts.leadership}) {}
-
-absl::Status PodCertificateSigner::LookAtAdmission() {
-  admission_.Look();
-  return admission_.verdict();
-}
 
 PodSignerStatus PodCertificateSigner::Status() const {
   PodSignerStatus status;

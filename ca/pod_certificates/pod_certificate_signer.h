@@ -66,9 +66,6 @@ class PodCertificateSigner {
   void Shutdown();
 
  private:
-  // Looks for the policy where that is due. Ok: it is there.
-  absl::Status LookAtAdmission();
-
   const std::string signer_name_;
   AdmissionWatch admission_;
   const PodRequestKind kind_;

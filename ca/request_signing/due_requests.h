@@ -18,7 +18,8 @@ namespace meshca {
 // value with one owner: no lock, no clock.
 class DueRequests {
  public:
-  void Put(const std::string& asker, const std::string& uid, absl::Duration due);
+  // `costly`: it gives way only where its asker has nothing else (LastOfWhoHasMoreThan).
+  void Put(const std::string& asker, const std::string& uid, absl::Duration due, bool costly = false);
   // By the words of Put; nothing, where it is not there.
   void Remove(const std::string& asker, const std::string& uid, absl::Duration due);
 
@@ -28,21 +29,24 @@ class DueRequests {
   absl::Duration Next() const;
 
   size_t CountOf(const std::string& asker) const;
-  // Of the asker who has most, where those are more than `count`: the one that would be tried last.
+  // Of the asker who has most, where those are more than `count`: the one that would be tried last, of those that are
+  // not costly, if there are any.
   std::optional<std::string> LastOfWhoHasMoreThan(size_t count) const;
 
  private:
   using Times = std::set<std::pair<absl::Duration, std::string>>;
-  struct OfAsker {
+  // What one asker has.
+  struct Queue {
     Times due;                              // when, uid
+    Times cheap;                            // those of `due` that are not costly
     std::optional<absl::Duration> at = {};  // where it stands in later_; nothing: in ready_
   };
 
   // Between a change of what an asker has and the end of that change it stands nowhere.
-  void TakeOut(const std::string& asker, const OfAsker& of);
-  void PutBack(const std::string& asker, OfAsker& of, bool is_ready);
+  void TakeOut(const std::string& asker, const Queue& queue);
+  void PutBack(const std::string& asker, Queue& queue, bool is_ready);
 
-  std::map<std::string, OfAsker> askers_;           // each has something
+  std::map<std::string, Queue> askers_;             // each has something
   Times later_;                                     // the first time of an asker, and who it is
   std::set<std::string> ready_;                     // askers of whom something was due when it was looked last
   std::set<std::pair<size_t, std::string>> sizes_;  // how many each asker has

@@ -46,10 +46,12 @@ void PendingRequests::Keep(ApiRequestPtr request, bool shows_less) {
     Entry& entry = found->second;
     entry.list = list_;
     if (shows_less && !entry.known.shown_by.empty()) return;
-    if (entry.stage == Stage::kDue)
+    if (entry.stage == Stage::kDue) {
       entry.known.request = std::move(request);
-    else if (entry.stage == Stage::kUnderWay)
+    } else if (entry.stage == Stage::kUnderWay) {
       entry.newer = std::move(request);
+      entry.newer_shows_less = shows_less;
+    }
     return;
   }
   if (entries_.size() >= options_.pending_max && !MakeRoomFor(request->asker)) return;
@@ -72,7 +74,8 @@ bool PendingRequests::MakeRoomFor(const std::string& asker) {
 void PendingRequests::PutDue(const std::string& uid, Entry& entry, absl::Duration due) {
   entry.stage = Stage::kDue;
   entry.due = due;
-  due_.Put(entry.asker, uid, due);
+  // One that gives way loses the certificate that was recorded for it.
+  due_.Put(entry.asker, uid, due, entry.known.issued != nullptr);
 }
 
 void PendingRequests::Forget(const std::string& uid) {
@@ -95,10 +98,14 @@ std::vector<std::string> PendingRequests::TakeDue() {
   while (under_way_ < options_.at_once) {
     std::optional<std::string> uid = due_.Take(now);
     if (!uid.has_value()) break;
-    Entry& entry = entries_[*uid];
+    const auto found = entries_.find(*uid);
+    if (found == entries_.end() || found->second.stage != Stage::kDue) continue;
+    Entry& entry = found->second;
     entry.stage = Stage::kUnderWay;
     entry.awaits_return = false;
     entry.returns = returns_;
+    entry.soon = false;
+    entry.judged_again = judged_again_;
     ++under_way_;
     taken.push_back(*std::move(uid));
   }
@@ -132,34 +139,48 @@ void PendingRequests::Drop(const std::string& uid) {
 void PendingRequests::Finish(const std::string& uid) {
   MutexLock lock(mutex_);
   --under_way_;
-  if (const auto found = entries_.find(uid); found != entries_.end()) found->second.stage = Stage::kDone;
+  const auto found = entries_.find(uid);
+  if (found == entries_.end()) return;
+  if (found->second.stage == Stage::kDue) due_.Remove(found->second.asker, uid, found->second.due);
+  found->second.stage = Stage::kDone;
+}
+
+PendingRequests::Entry* PendingRequests::EndAttempt(const std::string& uid) {
+  --under_way_;
+  const auto found = entries_.find(uid);
+  return found == entries_.end() || found->second.stage != Stage::kUnderWay ? nullptr : &found->second;
+}
+
+void PendingRequests::TakeNewer(Entry& entry) {
+  ApiRequestPtr newer = std::exchange(entry.newer, nullptr);
+  // It may have been told of before another version of the API showed more.
+  if (newer == nullptr || (entry.newer_shows_less && !entry.known.shown_by.empty())) return;
+  entry.known.request = std::move(newer);
 }
 
 bool PendingRequests::Await(const std::string& uid, absl::string_view why) {
   MutexLock lock(mutex_);
-  --under_way_;
-  const auto found = entries_.find(uid);
-  if (found == entries_.end()) return false;
-  if (ApiRequestPtr newer = std::exchange(found->second.newer, nullptr); newer != nullptr) {
-    found->second.known.request = std::move(newer);
-    PutDue(uid, found->second, clock_.SinceBoot());
+  Entry* const entry = EndAttempt(uid);
+  if (entry == nullptr) return false;
+  if (entry->newer != nullptr) {
+    // Of what shows less nobody can tell here whether it is newer than what was judged.
+    if (entry->newer_shows_less) entry->known.read_first = true;
+    TakeNewer(*entry);
+    PutDue(uid, *entry, clock_.SinceBoot());
     return false;
   }
-  std::string text = absl::StrCat(found->second.known.request->Text(), ": ", why);
-  entries_.erase(found);
+  std::string text = absl::StrCat(entry->known.request->Text(), ": ", why);
+  entries_.erase(uid);
   if (awaiting_.size() >= kAwaitingMax) return false;
   return awaiting_.insert_or_assign(uid, std::move(text)).second;
 }
 
 bool PendingRequests::TryLater(const std::string& uid, const absl::Status& why, bool read_first) {
   MutexLock lock(mutex_);
-  --under_way_;
-  const auto found = entries_.find(uid);
-  if (found == entries_.end()) return false;
-  Entry& entry = found->second;
-  if (ApiRequestPtr newer = std::exchange(entry.newer, nullptr); newer != nullptr) {
-    entry.known.request = std::move(newer);
-  }
+  Entry* const tried = EndAttempt(uid);
+  if (tried == nullptr) return false;
+  Entry& entry = *tried;
+  TakeNewer(entry);
   entry.known.read_first = entry.known.read_first || read_first;
   entry.why = std::string(why.message());
   ++entry.failures;
@@ -186,25 +207,32 @@ void PendingRequests::ServerReturned() {
 
 void PendingRequests::TryAnew(const std::string& uid, ApiRequestPtr request, const std::string& shown_by) {
   MutexLock lock(mutex_);
-  --under_way_;
-  const auto found = entries_.find(uid);
-  if (found == entries_.end()) return;
-  Entry& entry = found->second;
-  entry.known.request = std::move(request);
-  entry.known.read_first = false;
-  if (!shown_by.empty()) entry.known.shown_by = shown_by;
-  PutDue(uid, entry, clock_.SinceBoot());
+  Entry* const entry = EndAttempt(uid);
+  if (entry == nullptr) return;
+  entry->known.request = std::move(request);
+  entry->known.read_first = false;
+  if (!shown_by.empty()) entry->known.shown_by = shown_by;
+  PutDue(uid, *entry, clock_.SinceBoot());
 }
 
 void PendingRequests::TrySoon(const std::string& uid) {
   MutexLock lock(mutex_);
-  --under_way_;
-  const auto found = entries_.find(uid);
-  if (found == entries_.end()) return;
-  if (ApiRequestPtr newer = std::exchange(found->second.newer, nullptr); newer != nullptr) {
-    found->second.known.request = std::move(newer);
+  Entry* const entry = EndAttempt(uid);
+  if (entry == nullptr) return;
+  TakeNewer(*entry);
+  entry->soon = entry->judged_again == judged_again_;
+  PutDue(uid, *entry, clock_.SinceBoot() + (entry->soon ? options_.soon : absl::ZeroDuration()));
+}
+
+void PendingRequests::JudgeAgain() {
+  MutexLock lock(mutex_);
+  ++judged_again_;
+  const absl::Duration now = clock_.SinceBoot();
+  for (auto& [uid, entry] : entries_) {
+    if (entry.stage != Stage::kDue || !std::exchange(entry.soon, false) || entry.due <= now) continue;
+    due_.Remove(entry.asker, uid, entry.due);
+    PutDue(uid, entry, now);
   }
-  PutDue(uid, found->second, clock_.SinceBoot() + options_.soon);
 }
 
 bool PendingRequests::TakeOverflow() {

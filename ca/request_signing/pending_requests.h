@@ -30,12 +30,12 @@ struct PendingOptions {
   // the API server asks for; and no longer than until it is back, where it gave no answer.
   absl::Duration retry_first = absl::Milliseconds(250);
   absl::Duration retry_last = absl::Seconds(30);
-  absl::Duration soon = absl::Milliseconds(60);  // until an attempt that is made again, and did not fail
+  // Until an attempt that did not fail is made again (TrySoon), where nobody says sooner that it is worth one.
+  absl::Duration soon = absl::Seconds(1);
 };
 
-// An attempt at a request begins by TakeDue and ends by one of Drop, Finish, Await, TryLater, TryAnew and
-// TrySoon. Times are
-// since boot. Thread-safe.
+// An attempt at a request begins by TakeDue and ends by one of Drop, Finish, Await, TryLater, TryAnew and TrySoon.
+// Times are since boot. Thread-safe.
 class PendingRequests {
  public:
   // What an attempt has to know.
@@ -86,8 +86,10 @@ class PendingRequests {
   void ServerReturned();
   // At once, as `request` says now.
   void TryAnew(const std::string& uid, ApiRequestPtr request, const std::string& shown_by);
-  // In a moment; it was no failure.
+  // When JudgeAgain is called, or was during the attempt, and soon in any case; it was no failure.
   void TrySoon(const std::string& uid);
+  // What TrySoon leaves for later is due.
+  void JudgeAgain();
 
   // True, once: some were left out for want of room, and there is room again.
   bool TakeOverflow();
@@ -105,11 +107,18 @@ class PendingRequests {
     int doublings = 0;           // of the pause
     bool awaits_return = false;  // `due` is no later than the API server's return
     uint64_t returns = 0;        // of the API server, when the attempt began
+    bool soon = false;           // `due` is no later than the next JudgeAgain
+    uint64_t judged_again = 0;   // how often, when the attempt began
     std::string why;             // it is not answered yet
     // As the watch told of it during the attempt; null: it did not. What the attempt came to may be overtaken by it.
     ApiRequestPtr newer;
+    bool newer_shows_less = false;
   };
 
+  // An attempt at `uid` has ended. Null: it was forgotten meanwhile, and told of anew perhaps.
+  Entry* EndAttempt(const std::string& uid) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What the watch told of it during the attempt takes its place, but for what shows less than is known.
+  static void TakeNewer(Entry& entry);
   void PutDue(const std::string& uid, Entry& entry, absl::Duration due) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ForgetLocked(const std::string& uid) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool MakeRoomFor(const std::string& asker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -123,8 +132,9 @@ class PendingRequests {
   DueRequests due_ ABSL_GUARDED_BY(mutex_);
   size_t under_way_ ABSL_GUARDED_BY(mutex_) = 0;
   bool overflowed_ ABSL_GUARDED_BY(mutex_) = false;
-  uint64_t returns_ ABSL_GUARDED_BY(mutex_) = 0;  // of the API server
-  uint64_t list_ ABSL_GUARDED_BY(mutex_) = 0;     // number of the list that began last
+  uint64_t returns_ ABSL_GUARDED_BY(mutex_) = 0;       // of the API server
+  uint64_t judged_again_ ABSL_GUARDED_BY(mutex_) = 0;  // calls of JudgeAgain
+  uint64_t list_ ABSL_GUARDED_BY(mutex_) = 0;          // number of the list that began last
   // By uid: what each waits for, for people. A bounded number of them; the others are not counted.
   absl::flat_hash_map<std::string, std::string> awaiting_ ABSL_GUARDED_BY(mutex_);
 };

@@ -34,7 +34,7 @@ struct RequestVerdict {
     kApprove,  // `reply`; then it is read and judged again
     kAwait,    // nothing is said until somebody else changes it: `why`
     kWait,     // nothing is said, and it is judged again later: `why`
-    kSoon,     // nothing is said, and it is judged again in a moment: what that takes is being asked for
+    kSoon,     // nothing is said: what it takes is being asked for, and RequestSigner::JudgeAgain is called then
     kForget,   // nothing is to be said: `why`
   };
   Kind kind = Kind::kWait;

@@ -66,6 +66,7 @@ RequestSigner::RequestSigner(RequestSignerOptions options, Parts parts)
 RequestSigner::~RequestSigner() { Shutdown(); }
 
 void RequestSigner::Start() {
+  if (options_.duty != nullptr) executor_.AddDuty(options_.duty);
   executor_.AddDuty([this] { return Work(); });
   if (parts_.leadership != nullptr) parts_.leadership->AddListener([this] { executor_.Nudge(); });
   on_return_.emplace(parts_.server.reachability(), [this] {
@@ -74,6 +75,11 @@ void RequestSigner::Start() {
   });
   watch_.Start();
   executor_.Start();
+}
+
+void RequestSigner::JudgeAgain() {
+  pending_.JudgeAgain();
+  executor_.Nudge();
 }
 
 // The executor's duty.

@@ -33,9 +33,10 @@ struct RequestSignerOptions {
   PendingOptions pending;
   absl::Duration call_timeout = kubernetes::kLeadersWriteMax;
   absl::Duration look_again = absl::Minutes(10);  // for an API that is not served
-  // Not Ok: nothing is judged or signed at the moment, and requests wait. Asked once a second at least, and by one
-  // thread. Null: always Ok.
+  // Not Ok: nothing is judged or signed at the moment, and requests wait. Null: always Ok.
   std::function<absl::Status()> gate = nullptr;
+  // What the gate and the kind need done: SerialExecutor::AddDuty's, on the signer's thread. Null: nothing.
+  std::function<absl::Duration()> duty = nullptr;
 };
 
 struct RequestSignerStatus {
@@ -76,8 +77,8 @@ class RequestSigner {
 
   void Start();
   RequestSignerStatus Status() const;
-  // The gate may have opened.
-  void Nudge() { executor_.Nudge(); }
+  // The gate may have opened, and what requests wait for (RequestVerdict::Kind::kSoon) may be there. From any thread.
+  void JudgeAgain();
 
   // Nothing is followed, signed or written any more when it returns. Idempotent; not on the API server's client thread.
   // The pipeline is still running.

@@ -4,6 +4,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -83,6 +85,24 @@ TEST(AdmissionGuard, WhoMayNotLookIsToldWhy) {
   const absl::Status status = Judge(absl::PermissionDeniedError("add this rule"), absl::UnknownError(""));
   EXPECT_TRUE(absl::IsUnavailable(status));
   EXPECT_THAT(std::string(status.message()), HasSubstr("add this rule"));
+}
+
+// Longer than is read of one text, or of one list: what comes after might let everybody through.
+TEST(AdmissionGuard, WhatIsCutShortIsAsGoodAsNone) {
+  const std::string spaces(size_t{1024} * 1024, ' ');
+  const std::string many = absl::StrJoin(std::vector<std::string>(2000, R"({"expression":"true"})"), ",");
+  const std::string times = absl::StrJoin(std::vector<std::string>(2000, R"({"time":"2026-09-21T14:13:20Z"})"), ",");
+  for (const auto& [from, to] : std::vector<std::pair<std::string, std::string>>{
+           {R"(object.spec.nodeName")", absl::StrCat("object.spec.nodeName", spaces, R"(|| true")")},
+           {R"('meshca.io/workload'")", absl::StrCat("'meshca.io/workload'", spaces, R"(&& false")")},
+           {R"("validations":[)", absl::StrCat(R"("validations":[)", many, ",")},
+           {R"("metadata":{)", absl::StrCat(R"("metadata":{"managedFields":[)", times, "],")}}) {
+    const std::string policy = absl::StrReplaceAll(kPolicy, {{from, to}});
+    ASSERT_NE(policy, kPolicy);
+    const absl::Status status = Judge(policy, std::string(kBinding));
+    EXPECT_TRUE(absl::IsFailedPrecondition(status)) << from;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("too long to be judged")) << from;
+  }
 }
 
 struct WeakCase {

@@ -305,6 +305,18 @@ TEST_F(PodCertificateSignerTest, LooksInTheOlderApiForAKeyThatTheNewerDoesNotSho
   EXPECT_THAT(writes[0], HasSubstr("Issued"));
 }
 
+TEST_F(PodCertificateSignerTest, DoesNotDenySuchARequestThatTheWatchTellsOfWhileItIsRead) {
+  PodRequest older = request_;
+  MakeOlder(*SoftwareKey::Generate(KeyType::kEcP256), "front-pod", older);
+  cluster_.TellBeforeGets();
+  cluster_.Put(older);
+  Start();
+  const std::vector<std::string> writes = cluster_.AwaitWrites(1);
+  ASSERT_THAT(writes, SizeIs(1));
+  EXPECT_THAT(writes[0], HasSubstr(R"("type":"Issued")"));
+  EXPECT_EQ(signer_->Status().denied, 0u);
+}
+
 TEST_F(PodCertificateSignerTest, DoesNotForgetSuchAKeyWhereTheAnswerHasToBeWrittenAgain) {
   PodRequest older = request_;
   MakeOlder(*SoftwareKey::Generate(KeyType::kEcP256), "front-pod", older);

@@ -63,6 +63,11 @@ class RequestsCluster {
     answers_.assign(answers.begin(), answers.end());
     before_answer_ = std::move(before);
   }
+  // Each time that one request is asked for, the watch tells of it first.
+  void TellBeforeGets() {
+    MutexLock lock(mutex_);
+    tells_before_gets_ = true;
+  }
   // The bodies of the writes, once there are `count` of them, or after a minute.
   std::vector<std::string> AwaitWrites(size_t count) {
     MutexLock lock(mutex_);
@@ -167,6 +172,12 @@ class RequestsCluster {
     if (found == objects_.end()) {
       return peer.Send(kubernetes::HttpAnswer(404, kubernetes::StatusOf(404, "NotFound", "there is none")));
     }
+    if (tells_before_gets_) {
+      PutLocked(found->second.request, found->second.condition);
+      // Until the watch has sent it, and for as long as TCP may hold it back behind what was sent before.
+      while (!ending_ && watched_ < log_.size()) changed_.Wait(mutex_);
+      changed_.WaitFor(mutex_, absl::Milliseconds(200));
+    }
     peer.Send(kubernetes::HttpAnswer(200, Json(found->second, version)));
   }
   void Watch(http::ScriptedPeer& peer, const std::string& version, const std::string& target) {
@@ -180,6 +191,7 @@ class RequestsCluster {
       for (; sent < log_.size(); ++sent) {
         peer.Send(kubernetes::Chunk(kubernetes::EventOf("MODIFIED", Json(log_[sent], version))));
       }
+      if (std::exchange(watched_, sent) != sent) changed_.NotifyAll();
       changed_.Wait(mutex_);
     }
   }
@@ -217,6 +229,8 @@ class RequestsCluster {
   std::function<void()> before_answer_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> writes_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> asked_ ABSL_GUARDED_BY(mutex_);
+  bool tells_before_gets_ ABSL_GUARDED_BY(mutex_) = false;
+  size_t watched_ ABSL_GUARDED_BY(mutex_) = 0;  // of log_, that the watch has sent
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;
   std::unique_ptr<http::ScriptedServer> server_;
 };

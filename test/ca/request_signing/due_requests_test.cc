@@ -71,5 +71,15 @@ TEST(DueRequests, WhoHasMostGivesUpTheLast) {
   EXPECT_EQ(due.LastOfWhoHasMoreThan(2), std::nullopt);
 }
 
+TEST(DueRequests, WhatIsCostlyIsGivenUpWhereThereIsNothingElse) {
+  DueRequests due;
+  due.Put("flood", "cheap", At(0));
+  for (int i = 1; i < 4; ++i) due.Put("flood", absl::StrCat("costly", i), At(i), true);
+  EXPECT_EQ(due.LastOfWhoHasMoreThan(1), "cheap");
+  due.Remove("flood", "cheap", At(0));
+  EXPECT_EQ(due.LastOfWhoHasMoreThan(1), "costly3");
+  EXPECT_THAT(TakeAll(due, At(9)), ElementsAre("costly1", "costly2", "costly3"));
+}
+
 }  // namespace
 }  // namespace meshca

@@ -1,7 +1,9 @@
 #include "ca/request_signing/pending_requests.h"
 
+#include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -106,6 +108,18 @@ TEST_F(PendingRequestsTest, WhoHasMostGivesWayWhereThereIsNoRoom) {
   EXPECT_TRUE(pending.TakeOverflow()) << "what gave way is listed again";
 }
 
+TEST_F(PendingRequestsTest, WhatHasItsCertificateAlreadyGivesWayLast) {
+  PendingRequests pending = Make();
+  for (int i = 0; i < 4; ++i) pending.Keep(Named(absl::StrCat("flood-", i), "1", "flood"), false);
+  ASSERT_THAT(pending.TakeDue(), SizeIs(4));
+  pending.KeepIssued("flood-3", std::make_shared<const IssuedCertificate>());
+  // All are due at once, by their names.
+  for (int i = 0; i < 4; ++i) pending.TrySoon(absl::StrCat("flood-", i));
+  pending.Keep(Named("honest-0", "1", "honest"), false);
+  EXPECT_TRUE(pending.Find("flood-3").has_value());
+  EXPECT_FALSE(pending.Find("flood-2").has_value());
+}
+
 TEST_F(PendingRequestsTest, WhatIsTriedSoonHasNotFailed) {
   PendingRequests pending = Make();
   pending.Keep(Named("a"), false);
@@ -116,6 +130,23 @@ TEST_F(PendingRequestsTest, WhatIsTriedSoonHasNotFailed) {
     clock_.Advance(PendingOptions().soon);
   }
   EXPECT_EQ(pending.Summarize().waits, "");
+}
+
+TEST_F(PendingRequestsTest, WhatIsTriedSoonIsDueWhenItIsToBeJudgedAgain) {
+  PendingRequests pending = Make();
+  for (const char* uid : {"soon", "later"}) pending.Keep(Named(uid), false);
+  ASSERT_THAT(pending.TakeDue(), SizeIs(2));
+  pending.TrySoon("soon");
+  pending.TryLater("later", absl::UnavailableError(""), false);
+  ASSERT_THAT(pending.TakeDue(), IsEmpty());
+  pending.JudgeAgain();
+  ASSERT_THAT(pending.TakeDue(), ElementsAre("soon"));
+  // What it waits for came between its being judged and the end of the attempt.
+  pending.JudgeAgain();
+  pending.TrySoon("soon");
+  ASSERT_THAT(pending.TakeDue(), ElementsAre("soon"));
+  pending.TrySoon("soon");
+  EXPECT_THAT(pending.TakeDue(), IsEmpty()) << "one for each";
 }
 
 TEST_F(PendingRequestsTest, AreTriedLaterAndLaterAndSpokenOfOnce) {
@@ -174,6 +205,58 @@ TEST_F(PendingRequestsTest, WhatAnotherVersionShowedIsNotReplacedByWhatShowsLess
   EXPECT_EQ(pending.Find("a")->request->resource_version, "2");
   pending.Keep(Named("a", "4"), false);
   EXPECT_EQ(pending.Find("a")->request->resource_version, "4");
+}
+
+// The watch tells of it again while the other version is being asked.
+TEST_F(PendingRequestsTest, NorByWhatCameWhileTheOtherVersionWasAsked) {
+  PendingRequests pending = Make(32, 8);
+  const auto soon = [&](const std::string& uid) { pending.TrySoon(uid); };
+  const auto later = [&](const std::string& uid) { pending.TryLater(uid, absl::UnavailableError("away"), false); };
+  const auto await = [&](const std::string& uid) { EXPECT_FALSE(pending.Await(uid, "a policy")) << "it may be new"; };
+  for (const auto& [uid, end] : std::vector<std::pair<std::string, std::function<void(const std::string&)>>>{
+           {"soon", soon}, {"later", later}, {"await", await}}) {
+    pending.Keep(Named(uid), true);
+    ASSERT_THAT(pending.TakeDue(), ElementsAre(uid));
+    pending.Keep(Named(uid, "2"), true);
+    pending.TryAnew(uid, Named(uid, "3"), "v1beta1");
+    ASSERT_THAT(pending.TakeDue(), ElementsAre(uid));
+    end(uid);
+    EXPECT_EQ(pending.Find(uid)->request->resource_version, "3") << uid;
+    EXPECT_EQ(pending.Find(uid)->shown_by, "v1beta1") << uid;
+    EXPECT_EQ(pending.Find(uid)->read_first, uid == "await") << uid;
+    pending.Forget(uid);
+  }
+}
+
+TEST_F(PendingRequestsTest, WhatShowsAllAndCameDuringAnAttemptTakesItsPlace) {
+  PendingRequests pending = Make();
+  pending.Keep(Named("a"), false);
+  ASSERT_THAT(pending.TakeDue(), SizeIs(1));
+  pending.Keep(Named("a", "2"), false);
+  pending.TrySoon("a");
+  EXPECT_EQ(pending.Find("a")->request->resource_version, "2");
+}
+
+TEST_F(PendingRequestsTest, AnAttemptAtWhatWasForgottenAndToldOfAnewEndsNothingElse) {
+  PendingRequests pending = Make();
+  const auto begin = [&] {
+    pending.Keep(Named("a"), false);
+    EXPECT_THAT(pending.TakeDue(), ElementsAre("a"));
+    pending.Forget("a");
+    pending.Keep(Named("a", "2"), false);
+  };
+  begin();
+  pending.TrySoon("a");
+  EXPECT_THAT(pending.TakeDue(), ElementsAre("a")) << "it is due once, and at once";
+  pending.Finish("a");
+  pending.Forget("a");
+  begin();
+  pending.Finish("a");
+  EXPECT_THAT(pending.TakeDue(), IsEmpty());
+  pending.Forget("a");
+  begin();
+  pending.Drop("a");
+  EXPECT_THAT(pending.TakeDue(), IsEmpty());
 }
 
 TEST_F(PendingRequestsTest, WhatWaitsForSomebodyElseTakesNoRoom) {
