@@ -33,7 +33,8 @@ class JsonEvents {
 // object is told twice. One thread at a time.
 class JsonStream {
  public:
-  // Managed fields and annotations may be 256 KiB; nothing that is read here is longer than a chain of certificates.
+  // Managed fields and annotations may be 256 KiB. Whoever judges a text, such as an expression of a policy, takes one
+  // of so many bytes for cut.
   static constexpr size_t kTextBytesMax = 512 * 1024;
   static constexpr size_t kDepthMax = 64;
 

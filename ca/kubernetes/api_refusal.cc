@@ -113,7 +113,7 @@ std::string Advice(int status, const ApiCall& call, const StatusObject& object) 
   return "";
 }
 
-absl::Duration RetryAfterOf(const http::Response& head) {
+absl::Duration WaitAskedForBy(const http::Response& head) {
   const std::string* const after = head.headers.Find("Retry-After");
   int64_t seconds = 0;  // the API server writes seconds, never a date
   if (after == nullptr || !absl::SimpleAtoi(*after, &seconds) || seconds < 0) return absl::ZeroDuration();
@@ -137,6 +137,11 @@ std::optional<ApiRefusal> RefusalOf(const absl::Status& status) {
   refusal.cause = parts[3];
   refusal.by_rbac = parts[4] == "rbac";
   return refusal;
+}
+
+absl::Duration RetryAfterOf(const absl::Status& status) {
+  const std::optional<ApiRefusal> refusal = RefusalOf(status);
+  return refusal.has_value() ? refusal->retry_after : absl::ZeroDuration();
 }
 
 bool IsWithoutAnswer(const absl::Status& status) {
@@ -171,8 +176,8 @@ absl::Status RefusalStatus(const ApiCall& call, const http::Response& head, absl
   absl::StrAppend(&text, Advice(head.status, call, object));
   absl::Status status(CodeOf(head.status, call, object), text);
   // Printable text has no line's end in it.
-  status.SetPayload(kPayload, absl::Cord(absl::StrCat(head.status, "\n", absl::ToInt64Seconds(RetryAfterOf(head)), "\n",
-                                                      object.reason, "\n", object.cause, "\n",
+  status.SetPayload(kPayload, absl::Cord(absl::StrCat(head.status, "\n", absl::ToInt64Seconds(WaitAskedForBy(head)),
+                                                      "\n", object.reason, "\n", object.cause, "\n",
                                                       head.status == 403 && IsByRbac(object) ? "rbac" : "")));
   return status;
 }

@@ -28,6 +28,9 @@ struct ApiRefusal {
 // The refusal behind the error of a call; nullopt: no answer came, or one that was no refusal.
 std::optional<ApiRefusal> RefusalOf(const absl::Status& status);
 
+// How long the error of a call asks that the API server be left alone (ApiRefusal::retry_after); zero: it does not.
+absl::Duration RetryAfterOf(const absl::Status& status);
+
 // Whether the error of a call says that the API server itself gave no answer: it cannot be reached, broke off, took too
 // long, or something before it answered 502, 503 or 504 in its place. What has failed by that is worth another attempt
 // as soon as the API server is back; a refusal, or a wait that was asked for by Retry-After, is not.

@@ -18,8 +18,6 @@ namespace {
 
 // Of a refusal: the API server's own words.
 constexpr size_t kRefusalBytesMax = 64 * 1024;
-// A service address behind which nobody is swallows the first packet; more than this would hold up a retry.
-constexpr absl::Duration kConnectTimeout = absl::Seconds(5);
 
 // Every user may ask for it (ClusterRole system:public-info-viewer), and one that is still starting says so here.
 constexpr char kProbePath[] = "/readyz";
@@ -33,6 +31,15 @@ bool IsGood(int http_status) { return http_status / 100 == 2; }
 absl::Status WithoutBlame(const absl::Status& status) {
   if (!absl::IsInvalidArgument(status)) return status;
   return absl::UnavailableError(status.message());
+}
+
+// `end`: of the call; Ok: it was answered by 2xx. `what`: was asked of whom.
+ProbeEnd EndOfProbe(const absl::Status& end, const std::string& what) {
+  if (end.ok() || IsProperRefusal(end)) return {ProbeEnd::Kind::kAnswered};
+  // As many calls of our own are under way as may be, or they are being ended.
+  const bool is_ours = absl::IsResourceExhausted(end) || absl::IsCancelled(end);
+  if (is_ours && !RefusalOf(end).has_value()) return {ProbeEnd::Kind::kUnknown};
+  return {ProbeEnd::Kind::kFailed, std::string(Annotate(end, what).message())};
 }
 
 // What the API server did not believe, and what to do.
@@ -89,7 +96,7 @@ absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Create(ApiServerOptions op
 ApiServer::ApiServer(ApiServerOptions options, std::unique_ptr<http::Client> client)
     : options_(std::move(options)),
       counter_(std::make_unique<Counter>()),
-      reachability_(options_.outage, [this] { return Probe(); }),
+      reachability_(options_.outage, [this](Reachability::ProbeDone done) { Probe(std::move(done)); }),
       client_(std::move(client)) {}
 
 ApiServer::~ApiServer() { Stop(); }
@@ -134,19 +141,23 @@ void ApiServer::NoteEnd(absl::Duration begun, const absl::Status& status) {
 }
 
 // On Reachability's thread.
-bool ApiServer::Probe() {
+void ApiServer::Probe(Reachability::ProbeDone done) {
   ApiCall call;
   call.verb = "get";
   call.path = kProbePath;
   call.accept = "*/*";
   absl::StatusOr<http::ClientRequest> request = RequestOf(call);
-  if (!request.ok()) return false;
+  if (!request.ok()) return done({ProbeEnd::Kind::kUnknown});
   http::CallOptions options;
-  options.timeout = options.connect_timeout = kProbeTimeout;
+  options.timeout = kProbeTimeout;
+  options.connect_timeout = std::min(kProbeTimeout, options_.connect_timeout);
   options.body_bytes_max = kProbeBytesMax;
-  const absl::StatusOr<http::Response> response = client_->Fetch(*std::move(request), options);
-  if (!response.ok()) return false;
-  return IsGood(response->status) || IsProperRefusal(Refused(call, *response, response->body));
+  client_->Send(*std::move(request), options,
+                [this, call, done = std::move(done)](const absl::StatusOr<http::Response>& response) {
+                  absl::Status end = WithoutBlame(response.status());
+                  if (end.ok() && !IsGood(response->status)) end = Refused(call, *response, response->body);
+                  done(EndOfProbe(end, absl::StrCat("API server ", options_.url.Origin(), ": ", call.Text())));
+                });
 }
 
 ApiServer::CallId ApiServer::Send(const ApiCall& call, size_t bytes_max, absl::Duration timeout, Done done) {
@@ -160,7 +171,7 @@ ApiServer::CallId ApiServer::Send(const ApiCall& call, size_t bytes_max, absl::D
   named.body.clear();
   http::CallOptions options;
   options.timeout = timeout;
-  options.connect_timeout = std::min(timeout, kConnectTimeout);
+  options.connect_timeout = std::min(timeout, options_.connect_timeout);
   options.body_bytes_max = std::max(bytes_max, kRefusalBytesMax);
   return client_->Send(*std::move(request), options,
                        [this, bytes_max, begun = SystemClock().SinceBoot(), call = std::move(named),
@@ -238,13 +249,15 @@ ApiServer::CallId ApiServer::Stream(const ApiCall& call, const http::CallOptions
     if (!end.ok() && state->by_piece.ok()) NoteEnd(state->begun, end);
     std::move(state->streamed.on_end)(Ended(state->call, end));
   };
-  return client_->Stream(*std::move(request), options, std::move(handler));
+  http::CallOptions within = options;
+  within.connect_timeout = std::min(options.connect_timeout, options_.connect_timeout);
+  return client_->Stream(*std::move(request), within, std::move(handler));
 }
 
 void ApiServer::Cancel(CallId call) { client_->Cancel(call); }
 void ApiServer::Stop() {
-  client_->Stop();  // ends the probe that is under way
-  reachability_.Stop();
+  reachability_.Stop();  // the end of a probe that is under way says nothing any more
+  client_->Stop();
 }
 std::vector<CallCount> ApiServer::CallCounts() const { return counter_->All(); }
 

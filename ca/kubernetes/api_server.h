@@ -66,7 +66,8 @@ class ApiServer {
     // has come to its end. An error of on_piece comes back as it was.
     absl::AnyInvocable<void(absl::Status) &&> on_end;
   };
-  // `options`: its body_bytes_max does not apply, nothing of a 2xx answer is kept.
+  // `options`: its body_bytes_max does not apply, nothing of a 2xx answer is kept; a connection may take no longer than
+  // ApiServerOptions says.
   CallId Stream(const ApiCall& call, const http::CallOptions& options, Streamed streamed);
 
   // Ends the call, Cancelled, unless it has ended already: its last callback may come before or after this returns.
@@ -94,7 +95,7 @@ class ApiServer {
   absl::Status Ended(const ApiCall& call, const absl::Status& status) const;
   // What the end of a call that was begun at `begun` says of the API server. Ok: it has answered.
   void NoteEnd(absl::Duration begun, const absl::Status& status);
-  bool Probe();
+  void Probe(Reachability::ProbeDone done);
 
   const ApiServerOptions options_;
   const std::unique_ptr<Counter> counter_;

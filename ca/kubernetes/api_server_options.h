@@ -21,7 +21,10 @@ struct ApiServerOptions {
   http::PemSource token;
   std::string described;       // for people: "in-cluster", "/etc/meshca/kubeconfig, context prod"
   std::string namespace_name;  // our own; "default" where nothing says it
-  OutageTerms outage;          // how it is found out that it is back
+  OutageTerms outage;          // how it is found out that it is away, and back
+  // Name, connection and handshake. A service address behind which nobody is swallows the first packet; more than this
+  // would hold up a retry.
+  absl::Duration connect_timeout = absl::Seconds(5);
 };
 
 // Of a pod: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT by `get_env` (null: not set), and the files of its

@@ -46,6 +46,7 @@ ClusterReport Cluster::Report() const {
   report.keys = issuer_->Report();
   report.watch_age = pods_->Age();
   report.watch_error = pods_->LastError();
+  report.away = api_server_->reachability().away();
   report.pods = pods_->directory().pod_count();
   report.token_reviews = authenticator_->reviews();
   report.review_error = authenticator_->review_error();

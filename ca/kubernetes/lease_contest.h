@@ -57,6 +57,8 @@ class LeaseContest {
   bool IsOurs() const { return IsOfIdentity() && record_.process == terms_.process; }
   // Whether it was read last as somebody's who is neither this process nor one before it.
   bool IsAnothers() const { return !record_.holder.empty() && !IsOurs() && !IsOfOneBefore(); }
+  // It went while another held it, who may write until then, and is nobody's before; in the past: it did not.
+  absl::Duration free_from() const { return free_from_; }
   const LeaseRecord& record() const { return record_; }
 
  private:

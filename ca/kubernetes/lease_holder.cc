@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/base/log.h"
+#include "ca/base/utc_text.h"
 #include "ca/kubernetes/api_refusal.h"
 
 namespace meshca::kubernetes {
@@ -22,10 +23,8 @@ bool IsLostRace(bool was_write, const absl::Status& status) {
 }
 
 absl::Duration WaitAfter(const absl::Status& status) {
-  const std::optional<ApiRefusal> refusal = RefusalOf(status);
-  const absl::Duration asked_for = refusal.has_value() ? refusal->retry_after : absl::ZeroDuration();
   const bool lasts = absl::IsPermissionDenied(status) || absl::IsNotFound(status);
-  return std::max(lasts ? kRefusedAgain : LeaseTerms().look_every, asked_for);
+  return std::max(lasts ? kRefusedAgain : LeaseTerms().look_every, RetryAfterOf(status));
 }
 
 }  // namespace
@@ -102,6 +101,11 @@ std::string LeaseHolder::WhyNotLocked() const {
   if (stopping_) return "this server is ending";
   if (contest_.Held(clock_.SinceBoot())) return "";
   if (!error_.ok()) return absl::StrCat("the Lease ", place_.Text(), " cannot be had: ", error_.message());
+  if (const absl::Duration wait = contest_.free_from() - clock_.SinceBoot(); wait > absl::ZeroDuration()) {
+    return absl::StrCat("the Lease ", place_.Text(),
+                        " was deleted, or its holder struck out: the server that held it may write until ",
+                        TimeOfDayText(clock_.Now() + wait), ", and it is taken then");
+  }
   if (!contest_.IsAnothers()) return absl::StrCat("the Lease ", place_.Text(), " is being asked for");
   return absl::StrCat(contest_.record().holder, " holds the Lease ", place_.Text());
 }
@@ -119,7 +123,8 @@ void LeaseHolder::TellChange() {
     MutexLock lock(mutex_);
     held = !stopping_ && contest_.Held(clock_.SinceBoot());
     // What is about to be had, or was not looked at yet, is not waited for.
-    if (!held && !told_held_ && error_.ok() && !contest_.IsAnothers()) return;
+    const bool is_asked_for = !contest_.IsAnothers() && clock_.SinceBoot() >= contest_.free_from();
+    if (!held && !told_held_ && error_.ok() && is_asked_for) return;
     why_not = WhyNotLocked();
     if (held != told_held_) ++(held ? gained_ : lost_);
   }

@@ -23,6 +23,17 @@ constexpr int kSilentWatchesMax = 2;
 constexpr int kPageMin = 10;
 }  // namespace
 
+std::string SelectorsOf(const ListWatchOptions& options) {
+  std::string query;
+  if (!options.field_selector.empty()) {
+    absl::StrAppend(&query, "&fieldSelector=", PercentEncode(options.field_selector));
+  }
+  if (!options.label_selector.empty()) {
+    absl::StrAppend(&query, "&labelSelector=", PercentEncode(options.label_selector));
+  }
+  return query;
+}
+
 ListWatch::ListWatch(ListWatchOptions options, ApiServer& server, ObjectSink& sink, const Clock& clock,
                      EntropySource& entropy)
     : options_(std::move(options)),
@@ -116,37 +127,28 @@ std::string ListWatch::Doing(absl::string_view verb) const {
   return absl::StrCat("API server ", server_.options().url.Origin(), ": ", verb, " ", options_.resource.Text());
 }
 
-std::string ListWatch::Selectors() const {
-  std::string query;
-  if (!options_.field_selector.empty()) {
-    absl::StrAppend(&query, "&fieldSelector=", PercentEncode(options_.field_selector));
-  }
-  if (!options_.label_selector.empty()) {
-    absl::StrAppend(&query, "&labelSelector=", PercentEncode(options_.label_selector));
-  }
-  return query;
-}
-
 absl::Status ListWatch::ListPage() {
   const bool is_first = next_page_.empty();
   if (is_first) sink_.OnListBegin();
-  std::string query = absl::StrCat("limit=", page_, Selectors());
+  std::string query = absl::StrCat("limit=", page_, SelectorsOf(options_));
   if (!is_first) absl::StrAppend(&query, "&continue=", PercentEncode(next_page_));
   ListReader reader(options_.paths, [this](const PickedFields& object) { sink_.OnObject(object); });
   http::CallOptions call;
   call.timeout = options_.list_timeout;
-  call.connect_timeout = options_.connect_timeout;
-  const int asked = std::exchange(page_, std::max(page_ / 2, std::min(options_.page, kPageMin)));
-  MESHCA_RETURN_IF_ERROR(StreamAndWait(
-      "list", query, call, [] {}, [&reader](absl::string_view piece) { return reader.Take(piece); }));
-  MESHCA_RETURN_IF_ERROR(Annotate(reader.End(), Doing("list")));
-  page_ = std::min(options_.page, 2 * asked);
+  bool has_begun = false;
+  absl::Status ended = StreamAndWait(
+      "list", query, call, [&has_begun] { has_begun = true; },
+      [&reader](absl::string_view piece) { return reader.Take(piece); });
+  if (ended.ok()) ended = Annotate(reader.End(), Doing("list"));
+  LearnPageSize(page_, has_begun, ended);
+  MESHCA_RETURN_IF_ERROR(ended);
   // All pages are of one moment, so another page is progress. The first one alone is not: a watch that cannot go on
   // from any list would otherwise have everything listed again and again without a pause.
   if (!is_first) failures_ = 0;
   next_page_ = reader.next_page();
   if (!next_page_.empty() || Stopping()) return absl::OkStatus();
   resource_version_ = reader.resource_version();
+  too_many_ = kNeverTooMany;
   // Not all watches of all clients at once.
   list_again_ = clock_.SinceBoot() + UniformDuration(entropy_, options_.list_again, 2 * options_.list_again);
   sink_.OnListEnd();
@@ -156,15 +158,27 @@ absl::Status ListWatch::ListPage() {
   return absl::OkStatus();
 }
 
+void ListWatch::LearnPageSize(int asked, bool has_begun, const absl::Status& end) {
+  if (end.ok()) {
+    // Where so many came, their number was not what made others fail: the API server was away, or ill.
+    if (asked >= too_many_) too_many_ = kNeverTooMany;
+    page_ = std::min({options_.page, 2 * asked, std::max(asked, too_many_ / 2)});
+    return;
+  }
+  const std::optional<ApiRefusal> refusal = RefusalOf(end);
+  const bool took_long = absl::IsDeadlineExceeded(end) || (refusal.has_value() && refusal->http_status == 504);
+  if (has_begun || took_long) too_many_ = asked;
+  page_ = std::max(asked / 2, std::min(options_.page, kPageMin));
+}
+
 absl::Status ListWatch::Watch() {
   // Up to twice as long, so that not all watches of all clients end at once.
   const absl::Duration time = UniformDuration(entropy_, options_.watch_time, 2 * options_.watch_time);
   const std::string query = absl::StrCat(
       "watch=true&allowWatchBookmarks=true&timeoutSeconds=", std::max<int64_t>(1, absl::ToInt64Seconds(time)),
-      "&resourceVersion=", PercentEncode(resource_version_), Selectors());
+      "&resourceVersion=", PercentEncode(resource_version_), SelectorsOf(options_));
   http::CallOptions call;
-  call.timeout = options_.connect_timeout + time + options_.silence;
-  call.connect_timeout = options_.connect_timeout;
+  call.timeout = server_.options().connect_timeout + time + options_.silence;
   call.silence_timeout = options_.silence;
   bool has_begun = false;
   bool had_event = false;
@@ -244,8 +258,7 @@ void ListWatch::PauseAfter(const absl::Status& status, uint64_t returns) {
   const absl::Duration longest =
       std::min(options_.retry_last, options_.retry_first * (1 << std::min(failures_++, kDoublingsMax)));
   absl::Duration pause = UniformDuration(entropy_, absl::ZeroDuration(), longest);
-  const std::optional<ApiRefusal> refusal = RefusalOf(status);
-  if (refusal.has_value()) pause = std::max(pause, refusal->retry_after);
+  pause = std::max(pause, RetryAfterOf(status));
   bool is_news = false;
   {
     MutexLock lock(mutex_);

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <string>
 #include <thread>
@@ -47,9 +48,9 @@ struct ListWatchOptions {
   std::string granted_for;         // ApiCall::granted_for
   std::vector<std::string> paths;  // what of each object is told (FieldPicker)
   // Objects asked for at once. After a page that failed half as many, twice as many after one that came: some hundred
-  // objects as large as their authors may make them are more than an API server answers in a minute.
+  // objects as large as their authors may make them are more than an API server answers in a minute. A number that
+  // proved too many, for half of it came, is not asked for again before the list's end.
   int page = 500;
-  absl::Duration connect_timeout = absl::Seconds(10);
   absl::Duration list_timeout = absl::Minutes(1);  // of one page
   // The API server is asked to end a watch after this, or up to twice as long. A bookmark comes every minute or so, so
   // a watch on which no byte comes for `silence` is taken to hang, and is begun anew at once; after two in a row
@@ -66,6 +67,9 @@ struct ListWatchOptions {
   absl::Duration retry_last = absl::Seconds(30);
   absl::Duration return_spread = absl::Milliseconds(500);
 };
+
+// What of the resource is followed, as it stands in a query after another parameter; "": all.
+std::string SelectorsOf(const ListWatchOptions& options);
 
 // Goes on by itself after whatever fails, until it is stopped: a page that failed is asked for again, a watch that
 // ended goes on from the last event; everything is listed again only where the API server no longer keeps what the next
@@ -89,8 +93,9 @@ class ListWatch {
   void Stop();
 
  private:
+  static constexpr int kNeverTooMany = std::numeric_limits<int>::max();
+
   void Run();
-  std::string Selectors() const;
   // Of an error that the API server did not give: "API server https://...: list pods".
   std::string Doing(absl::string_view verb) const;
   absl::Status ListPage() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -104,6 +109,8 @@ class ListWatch {
   void Heard() ABSL_LOCKS_EXCLUDED(mutex_);
   // The last error is over.
   void GoesOn() ABSL_LOCKS_EXCLUDED(mutex_);
+  // How a page of `asked` objects has ended. `has_begun`: the answer's head had come.
+  void LearnPageSize(int asked, bool has_begun, const absl::Status& end);
   // What goes on from where, after an error.
   void Recover(const absl::Status& status);
   // `returns`: the API server's, when what failed began.
@@ -120,6 +127,7 @@ class ListWatch {
   std::string resource_version_;                          // where the watch goes on; "": list first
   std::string next_page_;                                 // where the list goes on; "": at its beginning
   int page_;                                              // objects asked for at once now
+  int too_many_ = kNeverTooMany;                          // of which a page did not come in time
   int failures_ = 0;                                      // in a row
   int silent_watches_ = 0;                                // in a row
   absl::Duration list_again_ = absl::InfiniteDuration();  // since boot: all is listed then in any case

@@ -17,26 +17,26 @@ void Outage::Unanswered(absl::Duration begun, absl::Duration now) {
 }
 
 bool Outage::Answered(absl::Duration now) {
-  if (state_ != State::kAway) {
-    state_ = State::kWell;
-    return false;
-  }
-  if (now - back_at_ < returns_apart_) {
+  state_ = State::kWell;
+  answered_at_ = now;
+  if (!is_outage_) return false;
+  if (now - over_at_ < returns_apart_) {
     too_soon_ = true;
-    next_probe_ = now + terms_.probe_every;
+    next_probe_ = over_at_ + returns_apart_;
     return false;
   }
   returns_apart_ = std::exchange(too_soon_, false) ? std::min(2 * returns_apart_, terms_.returns_apart_last)
                                                    : terms_.returns_apart_first;
-  state_ = State::kWell;
-  back_at_ = now;
+  is_outage_ = false;
+  over_at_ = now;
   return true;
 }
 
-void Outage::ProbeFailed(absl::Duration now) {
-  if (state_ == State::kWell) return;  // somebody was answered meanwhile
+bool Outage::ProbeFailed(absl::Duration begun, absl::Duration now) {
+  if (answered_at_ >= begun) return false;
   next_probe_ = now + terms_.probe_every;
   state_ = State::kAway;
+  return !std::exchange(is_outage_, true);
 }
 
 }  // namespace meshca::kubernetes

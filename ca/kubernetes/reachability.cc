@@ -6,21 +6,26 @@
 #include "ca/base/log.h"
 
 namespace meshca::kubernetes {
+namespace {
+absl::Duration SinceBootNow() { return SystemClock().SinceBoot(); }
+}  // namespace
 
-Reachability::Reachability(OutageTerms terms, std::function<bool()> probe) : probe_(std::move(probe)), outage_(terms) {}
+Reachability::Reachability(OutageTerms terms, std::function<void(ProbeDone done)> probe)
+    : probe_(std::move(probe)), outage_(terms) {}
 
 Reachability::~Reachability() { Stop(); }
 
 void Reachability::NoteAnswered() {
   MutexLock lock(mutex_);
-  if (!outage_.Answered(SystemClock().SinceBoot())) return;
-  ++returns_;
-  changed_.NotifyAll();
+  probing_ = 0;
+  if (outage_.Answered(SinceBootNow())) ++returns_;
+  // Where a probe was overtaken the next one may be due sooner than the thread knows.
+  if (told_ != returns_ || outage_.NextProbe() != absl::InfiniteDuration()) changed_.NotifyAll();
 }
 
 void Reachability::NoteUnanswered(absl::Duration begun) {
   MutexLock lock(mutex_);
-  outage_.Unanswered(begun, SystemClock().SinceBoot());
+  outage_.Unanswered(begun, SinceBootNow());
   // Where nobody listens nobody has to be told early.
   if (stopping_ || listeners_.empty()) return;
   if (!thread_.joinable()) thread_ = std::thread([this] { ProbeAndTell(); });
@@ -47,24 +52,42 @@ void Reachability::Remove(uint64_t listener) {
 // The thread.
 void Reachability::ProbeAndTell() {
   while (true) {
-    bool is_back = false;
+    uint64_t number = 0;  // of the probe that is to be made; 0: it is back
     {
       MutexLock lock(mutex_);
-      while (!stopping_ && told_ == returns_ && SystemClock().SinceBoot() < outage_.NextProbe()) {
-        changed_.WaitFor(mutex_, outage_.NextProbe() - SystemClock().SinceBoot());
+      while (!stopping_ && told_ == returns_) {
+        const absl::Duration wait = probing_ != 0 ? absl::InfiniteDuration() : outage_.NextProbe() - SinceBootNow();
+        if (wait <= absl::ZeroDuration()) break;
+        changed_.WaitFor(mutex_, wait);
       }
       if (stopping_) return;
-      is_back = told_ != returns_;
+      if (told_ == returns_) number = probing_ = ++probes_;
       told_ = returns_;
     }
-    if (is_back) {
+    if (number == 0) {
       TellListeners();
-    } else if (probe_()) {
-      NoteAnswered();
-    } else {
-      MutexLock lock(mutex_);
-      outage_.ProbeFailed(SystemClock().SinceBoot());
+      continue;
     }
+    probe_([this, number, begun = SinceBootNow()](const ProbeEnd& end) { OnProbed(number, begun, end); });
+  }
+}
+
+void Reachability::OnProbed(uint64_t number, absl::Duration begun, const ProbeEnd& end) {
+  if (end.kind == ProbeEnd::Kind::kAnswered) return NoteAnswered();
+  bool begins = false;
+  {
+    MutexLock lock(mutex_);
+    if (stopping_) return;
+    if (probing_ == number) {
+      probing_ = 0;
+      if (end.kind == ProbeEnd::Kind::kUnknown) outage_.ProbeUnknown(SinceBootNow());
+    }
+    if (end.kind == ProbeEnd::Kind::kFailed) begins = outage_.ProbeFailed(begun, SinceBootNow());
+    changed_.NotifyAll();
+  }
+  if (begins) {
+    LogWarning("kubernetes: the API server is away: what is to be written or signed waits for it",
+               {{"error", end.why}});
   }
 }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <string>
 #include <thread>
 #include <utility>
 
@@ -16,33 +17,41 @@
 
 namespace meshca::kubernetes {
 
-// Whoever tries again at once because the API server is back counts at most so many failures from before. Had they all
-// been forgotten, one that goes away again at once would be asked without a pause; did they all count, a refusal of the
-// first minute, while it is still starting, would be waited for as long as the whole outage.
-inline constexpr int kFailuresKept = 4;
+// What a probe has found out.
+struct ProbeEnd {
+  enum class Kind {
+    kAnswered,  // the API server answered, and is ready
+    kFailed,
+    kUnknown,  // nothing could be sent, for a reason of our own
+  };
+  Kind kind;
+  std::string why = {};  // of kFailed, for people
+};
 
 // Its owner tells it of the end of every call. While there is a listener and an end without an answer gives reason to
-// (Outage), it probes, one probe at a time, on a thread that begins with the first such reason. Thread-safe.
+// (Outage), it probes, on a thread that begins with the first such reason: one probe at a time, but for one that still
+// hangs while somebody else was answered. The log says when an outage begins and when it is over. Thread-safe.
 class Reachability {
  public:
-  // `probe` blocks, and says whether the API server answered and is ready. It is called on Reachability's own thread.
-  Reachability(OutageTerms terms, std::function<bool()> probe);
+  // `probe` begins a probe, on Reachability's own thread, without waiting for its end, which `done` is told once, on
+  // any thread or at once, and before Reachability ends.
+  using ProbeDone = std::function<void(ProbeEnd)>;
+  Reachability(OutageTerms terms, std::function<void(ProbeDone done)> probe);
   ~Reachability();  // Stop
 
   void NoteAnswered();
   // The call was begun at `begun`, since boot by SystemClock.
   void NoteUnanswered(absl::Duration begun);
 
-  // How often it was away and came back. Whoever has waited since a call that was begun when this was another number,
+  // How many outages are over. Whoever has waited since a call that was begun when this was another number,
   // and that got no answer (IsWithoutAnswer), tries again.
   uint64_t returns() const { return returns_; }
 
-  // Whether a probe has failed, and it is not back yet. Whoever has much to send leaves it until then: a return
-  // follows, though after an hour or a day. False where nobody listens.
+  // Whether a probe has failed, and nothing was answered since then. Whoever has much to send leaves it until then: an
+  // answer follows, though after an hour or a day. False where nobody listens.
   bool away() const;
 
-  // No probe is made and nobody told any more when it returns. What `probe` waits for has been ended before.
-  // Idempotent; not by a listener.
+  // No probe is begun and nobody told any more when it returns. Idempotent; not by a listener.
   void Stop();
 
  private:
@@ -52,9 +61,10 @@ class Reachability {
   void Remove(uint64_t listener);
 
   void ProbeAndTell();
+  void OnProbed(uint64_t number, absl::Duration begun, const ProbeEnd& end) ABSL_LOCKS_EXCLUDED(mutex_);
   void TellListeners() ABSL_LOCKS_EXCLUDED(mutex_);
 
-  const std::function<bool()> probe_;
+  const std::function<void(ProbeDone)> probe_;
   std::atomic<uint64_t> returns_ = 0;
 
   mutable Mutex mutex_;
@@ -64,6 +74,9 @@ class Reachability {
   std::map<uint64_t, std::function<void()>> listeners_ ABSL_GUARDED_BY(mutex_);
   uint64_t added_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t called_ ABSL_GUARDED_BY(mutex_) = 0;  // the listener that is being called; 0: none
+  uint64_t probes_ ABSL_GUARDED_BY(mutex_) = 0;  // begun
+  // The number of the probe that is under way; 0: none, or one that was overtaken by an answer.
+  uint64_t probing_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_ ABSL_GUARDED_BY(mutex_);
 };

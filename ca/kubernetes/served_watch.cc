@@ -4,9 +4,15 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "ca/base/log.h"
 
 namespace meshca::kubernetes {
+namespace {
+// A proxy that has lost the API server for a moment says of everything that it is not there.
+constexpr absl::Duration kNotFoundFor = absl::Seconds(5);
+constexpr absl::Duration kAskTimeout = absl::Seconds(10);
+}  // namespace
 
 ServedWatch::ServedWatch(std::vector<ListWatchOptions> versions, absl::Duration look_again, ApiServer& server,
                          ObjectSink& sink, const Clock& clock, EntropySource& entropy)
@@ -15,11 +21,14 @@ ServedWatch::ServedWatch(std::vector<ListWatchOptions> versions, absl::Duration 
       server_(server),
       sink_(sink),
       clock_(clock),
-      entropy_(entropy) {}
+      entropy_(entropy),
+      asks_(server, kAskTimeout) {}
 
 void ServedWatch::Start() { Follow(0); }
 
 void ServedWatch::Follow(size_t version) {
+  lost_since_ = absl::InfiniteDuration();
+  ask_again_ = version == 0 ? absl::InfiniteDuration() : clock_.SinceBoot() + look_again_every_;
   auto watch = std::make_shared<ListWatch>(versions_[version], server_, sink_, clock_, entropy_);
   MutexLock lock(mutex_);
   version_ = version;
@@ -45,12 +54,21 @@ void ServedWatch::Look() {
     MutexLock lock(mutex_);
     unserved_ = false;
   }
-  if (!absl::IsNotFound(following->LastError())) return;
+  if (const std::optional<size_t> better = TakeBetter(); better.has_value()) {
+    LogInfo("a version of an API that is preferred is served now",
+            {{"resource", versions_[*better].resource.Text()}, {"version", versions_[*better].resource.version}});
+    Leave(*following);
+    return Follow(*better);
+  }
+  if (!absl::IsNotFound(following->LastError())) {
+    lost_since_ = absl::InfiniteDuration();
+    return AskForABetter();
+  }
   const size_t next = version() + 1;
   if (last_.has_value()) {
     // All the others in turn, until this one is reached again.
     if (last_ == version()) {
-      if (versions_.size() == 1 || clock_.SinceBoot() < look_again_) return;
+      if (versions_.size() == 1 || !IsLost() || clock_.SinceBoot() < look_again_) return;
       look_again_ = clock_.SinceBoot() + look_again_every_;
     }
     Leave(*following);
@@ -67,6 +85,36 @@ void ServedWatch::Look() {
       {{"resource", versions_.front().resource.Text()}, {"error", std::string(following->LastError().message())}});
 }
 
+bool ServedWatch::IsLost() {
+  lost_since_ = std::min(lost_since_, clock_.SinceBoot());
+  return clock_.SinceBoot() - lost_since_ >= kNotFoundFor;
+}
+
+void ServedWatch::AskForABetter() {
+  const size_t followed = version();
+  if (followed == 0 || clock_.SinceBoot() < ask_again_) return;
+  ask_again_ = clock_.SinceBoot() + look_again_every_;
+  const size_t better = asked_++ % followed;
+  const ListWatchOptions& options = versions_[better];
+  ApiCall call;
+  call.verb = "list";
+  call.resource = options.resource;
+  call.namespace_name = options.namespace_name;
+  call.query = absl::StrCat("limit=1", SelectorsOf(options));
+  call.granted_for = options.granted_for;
+  asks_.SendAndPick(call, {"metadata.resourceVersion"}, [this, better](const absl::StatusOr<PickedFields>& page) {
+    if (!page.ok()) return;
+    MutexLock lock(mutex_);
+    better_ = better;
+  });
+}
+
+std::optional<size_t> ServedWatch::TakeBetter() {
+  MutexLock lock(mutex_);
+  const std::optional<size_t> better = std::exchange(better_, std::nullopt);
+  return better.has_value() && *better < version_ ? better : std::nullopt;
+}
+
 void ServedWatch::ListAgain() {
   const std::shared_ptr<ListWatch> following = watch();
   if (following == nullptr) return;
@@ -76,6 +124,7 @@ void ServedWatch::ListAgain() {
 
 void ServedWatch::Stop() {
   if (const std::shared_ptr<ListWatch> following = watch(); following != nullptr) following->Stop();
+  asks_.AwaitEnd();
 }
 
 size_t ServedWatch::version() const {

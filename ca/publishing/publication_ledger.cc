@@ -5,7 +5,7 @@
 #include <iterator>
 
 #include "absl/strings/str_cat.h"
-#include "ca/kubernetes/reachability.h"
+#include "ca/kubernetes/outage.h"
 
 namespace meshca {
 namespace {
@@ -131,7 +131,7 @@ bool PublicationLedger::Show(Object& object, uint64_t number, absl::Duration now
   const bool contested = object.contests++ > 0;
   if (contested) {
     object.fault = absl::StrCat("somebody else has changed it ", object.contests,
-                                " times, each time within a minute of its being written; find who does (its "
+                                " times, each time within a minute of our writing it, or trying to; find who does (its "
                                 "metadata.managedFields say), and end that");
   }
   return contested;
@@ -187,7 +187,7 @@ void PublicationLedger::AwaitReturn(const std::string& place, absl::Duration now
   const auto object = objects_.find(place);
   if (object == objects_.end()) return;
   object->second.awaits_return = true;
-  if (object->second.returns != returns_) TryAt(object->second, now);
+  if (object->second.returns != returns_) Return(object->second, now);
   Settle(object);
 }
 
@@ -195,10 +195,14 @@ void PublicationLedger::ServerReturned(absl::Duration now) {
   ++returns_;
   for (auto& [place, object] : objects_) {
     if (!object.awaits_return) continue;
-    object.failures = std::min<uint32_t>(object.failures, kubernetes::kFailuresKept);
-    TryAt(object, now);
+    Return(object, now);
   }
   SettleAll();
+}
+
+void PublicationLedger::Return(Object& object, absl::Duration now) {
+  object.failures = std::min<uint32_t>(object.failures, kubernetes::kFailuresKept);
+  TryAt(object, now);
 }
 
 std::vector<Publication> PublicationLedger::List(absl::Duration heard) const {

@@ -27,7 +27,7 @@ struct PublicationOptions {
   absl::Duration retry_last = absl::Seconds(30);
   // What was written and is not seen after this is written again.
   absl::Duration seen_within = absl::Seconds(15);
-  // Who changes an object so soon after it was written will do so again.
+  // Who changes an object so soon after a write of ours, which may have gone through where it failed, will do so again.
   absl::Duration contest = absl::Minutes(1);
 };
 
@@ -112,7 +112,7 @@ class PublicationLedger {
     uint64_t content = 0;          // its number in contents_, that was seen last; 0: none of them
     TrustVersion held_before = 0;  // by all readers, while seen_at + mount_delay is not over
     absl::Duration seen_at = -absl::InfiniteDuration();
-    absl::Duration written_at = -absl::InfiniteDuration();
+    absl::Duration written_at = -absl::InfiniteDuration();  // the end of a write, which may have failed
     absl::Duration next_try = -absl::InfiniteDuration();
     absl::Duration due = absl::InfiniteDuration();  // its place in due_
     std::string fault;
@@ -125,6 +125,7 @@ class PublicationLedger {
   TrustVersion HeldBy(const Object& object, absl::Duration now) const;
   absl::Duration Backoff(const Object& object) const;
   static void TryAt(Object& object, absl::Duration at);
+  static void Return(Object& object, absl::Duration now);          // the API server's, which it awaited
   bool Show(Object& object, uint64_t number, absl::Duration now);  // what Seen says
   // Brings due_ and behind_ in step with what is known of it, and forgets an object that is no place and not there.
   void Settle(Objects::iterator object);

@@ -56,11 +56,6 @@ std::string FaultOfPublishing(const absl::Status& status, bool there) {
   return fault;
 }
 
-absl::Duration WaitAskedFor(const absl::Status& status) {
-  const std::optional<kubernetes::ApiRefusal> refusal = kubernetes::RefusalOf(status);
-  return refusal.has_value() ? refusal->retry_after : absl::ZeroDuration();
-}
-
 }  // namespace
 
 // What stands in the objects.
@@ -219,7 +214,7 @@ void Publisher::OnWritten(const std::string& place, const absl::Status& status) 
     const double spread =
         absl::FDivDuration(UniformDuration(entropy_, absl::ZeroDuration(), absl::Seconds(1)), absl::Seconds(1));
     const std::string fault = FaultOfPublishing(status, uids_.contains(place));
-    if (ledger_.Failed(place, fault, WaitAskedFor(status), spread, now) && !stopping_) {
+    if (ledger_.Failed(place, fault, kubernetes::RetryAfterOf(status), spread, now) && !stopping_) {
       Warn(place, fault, now);
       TellEvent(place, "RootsNotPublished", absl::StrCat("the roots could not be published here: ", fault));
     }

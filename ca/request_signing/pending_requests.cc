@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/kubernetes/api_refusal.h"
-#include "ca/kubernetes/reachability.h"
+#include "ca/kubernetes/outage.h"
 
 namespace meshca {
 namespace {
@@ -188,7 +188,10 @@ bool PendingRequests::TryLater(const std::string& uid, const absl::Status& why, 
   const absl::Duration longest = std::min(options_.retry_last, options_.retry_first * (1 << doublings));
   absl::Duration wait = std::max(AskedWait(why), UniformDuration(entropy_, longest / 2, longest));
   entry.awaits_return = kubernetes::IsWithoutAnswer(why);
-  if (entry.awaits_return && entry.returns != returns_) wait = absl::ZeroDuration();  // it is back by now
+  if (entry.awaits_return && entry.returns != returns_) {  // it is back by now
+    entry.doublings = std::min(entry.doublings, kubernetes::kFailuresKept);
+    wait = absl::ZeroDuration();
+  }
   PutDue(uid, entry, clock_.SinceBoot() + wait);
   return entry.failures == kSpokenOf;
 }

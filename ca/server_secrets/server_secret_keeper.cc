@@ -151,9 +151,11 @@ absl::Duration ServerSecretKeeper::Work() {
         judged.ok() ? "" : absl::StrCat("nobody can say whether what stands there is good: ", judged.message());
   }
   if (!judged.ok()) return SerialExecutor::kLook;
-  if (MayWrite()) MakeAndWrite(authorities);
+  // What is made while the API server is away could not be handed out, and may be replaced before it can.
+  const bool may_write = MayWrite() && !parts_.server.reachability().away();
+  if (may_write) MakeAndWrite(authorities);
   early_pods_.Look();
-  if (!MayWrite()) return SerialExecutor::kLook;
+  if (!may_write || !MayWrite()) return SerialExecutor::kLook;
   MutexLock lock(mutex_);
   return std::clamp(ledger_.NextDue() - parts_.clock.SinceBoot(), absl::ZeroDuration(), SerialExecutor::kLook);
 }
@@ -357,9 +359,7 @@ void ServerSecretKeeper::OnWritten(const absl::Status& status) {
   } else {
     ++failed_;
     const std::string fault = FaultOfWrite(status);
-    const std::optional<kubernetes::ApiRefusal> refusal = kubernetes::RefusalOf(status);
-    const absl::Duration wait = refusal.has_value() ? refusal->retry_after : absl::ZeroDuration();
-    if (ledger_.Failed(kThePlace, fault, wait, 1, now) && !stopping_) {
+    if (ledger_.Failed(kThePlace, fault, kubernetes::RetryAfterOf(status), 1, now) && !stopping_) {
       LogWarning("a server's certificate could not be published", {{"object", instance_}, {"error", fault}});
     }
     if (kubernetes::IsWithoutAnswer(status)) ledger_.AwaitReturn(kThePlace, now);

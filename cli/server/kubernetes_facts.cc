@@ -92,6 +92,13 @@ CheckedFact FactOf(const kubernetes::ClusterReport& report) {
     absl::StrAppend(&fact.detail, "; a token was asked about and not judged: ", report.review_error);
     fact.mend = "mend what it names; the next token in doubt is asked about again";
   }
+  if (report.away) {
+    absl::StrAppend(&fact.detail, "; it is away: nothing is published or signed before it answers");
+    if (fact.state != State::kFailed) {
+      fact.state = State::kWarning;
+      fact.mend = "see why it does not answer; it is asked every second, and all goes on when it does";
+    }
+  }
   return fact;
 }
 

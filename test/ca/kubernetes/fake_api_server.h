@@ -42,6 +42,7 @@ inline std::unique_ptr<ApiServer> ConnectTo(const http::ScriptedServer& server, 
   options.url = server.url("/prefix/");
   options.described = "a test's configuration";
   options.outage = outage;
+  options.connect_timeout = 2 * http::kPatience;
   if (!token.empty()) options.token.bytes = std::make_shared<const SecretBytes>(SecretBytes::CopyOf(token));
   return ApiServer::Create(std::move(options)).value();
 }

@@ -6,6 +6,8 @@
 #include <map>
 #include <utility>
 
+#include "absl/strings/match.h"
+#include "ca/base/utc_text.h"
 #include "ca/kubernetes/picked_fields.h"
 #include "test/ca/kubernetes/fake_api_server.h"
 #include "test/fakes/fake_clock.h"
@@ -43,6 +45,10 @@ class LeaseServer {
   void Put(LeaseRecord record) {
     MutexLock lock(mutex_);
     PutLocked(CallToWriteLease(kPlace, record).body);
+  }
+  void Delete() {
+    MutexLock lock(mutex_);
+    object_.clear();
   }
   int writes() {
     MutexLock lock(mutex_);
@@ -199,6 +205,24 @@ TEST_F(LeaseHolderTest, OneThatFallsSilentLosesItBeforeTheOtherGainsIt) {
   clock.Advance(absl::Seconds(10));
   two->holder->Wake();
   ASSERT_TRUE(AwaitHeld(*two));
+}
+
+TEST_F(LeaseHolderTest, OneThatWentIsWaitedForAndItIsSaidUntilWhenAndWhy) {
+  LeaseRecord theirs;
+  theirs.holder = "somebody";
+  theirs.duration = absl::Seconds(20);
+  leases.Put(theirs);
+  const auto server = Start("one");
+  ASSERT_TRUE(Await([&] { return absl::StrContains(server->holder->WhyNot(), "somebody holds"); }));
+  leases.Delete();
+  clock.Advance(absl::Seconds(1));
+  server->holder->Wake();
+  ASSERT_TRUE(Await([&] { return absl::StrContains(server->holder->WhyNot(), "was deleted"); }));
+  EXPECT_THAT(server->holder->WhyNot(),
+              HasSubstr(absl::StrCat("may write until ", TimeOfDayText(clock.Now() + absl::Seconds(19)))));
+  clock.Advance(absl::Seconds(19));
+  server->holder->Wake();
+  EXPECT_TRUE(AwaitHeld(*server));
 }
 
 TEST_F(LeaseHolderTest, AWallClockThatJumpsChangesNothing) {

@@ -64,7 +64,7 @@ ListWatchOptions FollowPods() {
   ListWatchOptions options;
   options.resource = Pods();
   options.paths = {"metadata.name"};
-  options.connect_timeout = options.list_timeout = options.silence = 2 * http::kPatience;
+  options.list_timeout = options.silence = 2 * http::kPatience;
   options.retry_first = absl::Milliseconds(1);
   options.retry_last = absl::Milliseconds(4);
   return options;
@@ -203,6 +203,23 @@ TEST(ListWatch, AsksForSmallerPagesWhereOneFails) {
     if (limits.size() == 6) break;
   }
   EXPECT_THAT(limits, ElementsAre("limit=24", "limit=12", "limit=10", "limit=10", "limit=20", "limit=24"));
+}
+
+TEST(ListWatch, APageThatWasTooLargeIsNotAskedForAgainBeforeTheListEnds) {
+  const std::string busy = HttpAnswer(504, StatusOf(504, "Timeout", "did not complete within the allotted timeout"));
+  const std::string gone = HttpAnswer(410, StatusOf(410, "Expired", "the continue is too old"));
+  ListWatchOptions options = FollowPods();
+  options.page = 40;
+  // The third one takes the list back to its beginning.
+  Followed pods({Answer(busy), Answer(Page({"a"}, "10", "p2")), Answer(gone), Answer(Page({"a"}, "11", "p2")),
+                 Answer(Page({"b"}, "11", "p3")), Answer(Page({"c"}, "11", "p4")), Answer(Page({"d"}, "11")),
+                 Answer(gone), Answer(Page({"a"}, "12", "p2")), Answer(Page({"b"}, "12"))},
+                options);
+  std::vector<std::string> limits;
+  for (const FakeApiServer::Asked& asked : pods.api.Await(11)) limits.push_back(Followed::After(asked.line, "limit="));
+  ASSERT_EQ(limits.size(), 11u);
+  limits.resize(10);
+  EXPECT_THAT(limits, ElementsAre("40", "20", "20", "10", "20", "20", "20", "", "20", "40")) << "\"\": the watch";
 }
 
 TEST(ListWatch, WatchesOnFromTheLastEventWhenTheApiServerDiesInTheMiddleOfAnother) {

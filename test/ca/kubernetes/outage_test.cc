@@ -13,7 +13,7 @@ class OutageTest : public testing::Test {
  protected:
   void GoAway(absl::Duration now) {
     outage.Unanswered(now, now);
-    outage.ProbeFailed(now);
+    outage.ProbeFailed(now, now);
     ASSERT_TRUE(outage.away());
   }
 
@@ -23,7 +23,7 @@ class OutageTest : public testing::Test {
 TEST_F(OutageTest, NothingIsProbedWhileAllIsWell) {
   EXPECT_EQ(outage.NextProbe(), absl::InfiniteDuration());
   EXPECT_FALSE(outage.Answered(At(0)));
-  outage.ProbeFailed(At(0));
+  outage.ProbeFailed(At(0), At(0));
   EXPECT_FALSE(outage.away()) << "somebody was answered while that probe was under way";
 }
 
@@ -41,7 +41,7 @@ TEST_F(OutageTest, ItIsBackWithTheFirstAnswerToAnybody) {
   GoAway(At(0));
   for (int second = 1; second < 600; ++second) {
     ASSERT_EQ(outage.NextProbe(), At(second));
-    outage.ProbeFailed(At(second));
+    outage.ProbeFailed(At(second), At(second));
   }
   EXPECT_TRUE(outage.Answered(At(599.5)));
   EXPECT_FALSE(outage.away());
@@ -57,14 +57,38 @@ TEST_F(OutageTest, OthersAttemptsCountAsProbesOnceItIsAway) {
   EXPECT_EQ(outage.NextProbe(), At(1.8)) << "that one hung, and tells of a time that is past";
 }
 
-// It goes away at `now`, and answers after `away` seconds, again and again. How long it takes from then until it counts
-// as back.
+TEST_F(OutageTest, AProbeFromBeforeAnAnswerSaysNothing) {
+  GoAway(At(0));
+  EXPECT_TRUE(outage.Answered(At(2)));
+  outage.Unanswered(At(2.5), At(2.5));
+  EXPECT_FALSE(outage.ProbeFailed(At(1), At(4)));
+  EXPECT_FALSE(outage.away());
+  EXPECT_EQ(outage.NextProbe(), At(3.5)) << "another one decides";
+  EXPECT_TRUE(outage.ProbeFailed(At(4), At(4.1)));
+  EXPECT_TRUE(outage.away());
+}
+
+TEST_F(OutageTest, AProbeThatCouldNotBeMadeIsMadeAgainAndChangesNothing) {
+  outage.Unanswered(At(0), At(0));
+  outage.ProbeUnknown(At(1));
+  EXPECT_FALSE(outage.away());
+  EXPECT_EQ(outage.NextProbe(), At(2));
+  outage.ProbeFailed(At(2), At(2));
+  outage.ProbeUnknown(At(3));
+  EXPECT_TRUE(outage.away());
+  EXPECT_EQ(outage.NextProbe(), At(4));
+}
+
+// It goes away at `now`, and answers after `away` seconds, again and again. How long it takes from then until the
+// outage is over.
 double DelayOfReturn(Outage& outage, double now, double away) {
   outage.Unanswered(At(now), At(now));
-  outage.ProbeFailed(At(now));
+  EXPECT_TRUE(outage.ProbeFailed(At(now), At(now))) << "one begins";
   for (double delay = 0; delay < 100; ++delay) {
     if (outage.Answered(At(now + away + delay))) return delay;
-    EXPECT_EQ(outage.NextProbe(), At(now + away + delay + 1)) << "it is looked after meanwhile";
+    EXPECT_FALSE(outage.away()) << "whoever has something to send may send it";
+    EXPECT_GT(outage.NextProbe(), At(now + away + delay));
+    EXPECT_LE(outage.NextProbe(), At(now + away + delay + 30)) << "it is looked after";
   }
   return -1;
 }
@@ -87,9 +111,27 @@ TEST_F(OutageTest, OneThatAnswersTooSoonAndNotAnyMoreIsNotBackByTimeAlone) {
   EXPECT_EQ(DelayOfReturn(outage, 0, 1), 0);
   GoAway(At(2));
   EXPECT_FALSE(outage.Answered(At(3)));
-  outage.ProbeFailed(At(20));
+  EXPECT_EQ(outage.NextProbe(), At(11)) << "ten seconds after the one before";
+  outage.ProbeFailed(At(20), At(20));
   EXPECT_TRUE(outage.away());
   EXPECT_TRUE(outage.Answered(At(21)));
+}
+
+// As where one of three members behind a load balancer is dead: nearly every call is answered.
+TEST_F(OutageTest, OneThatFlapsIsNotAwayWhileItAnswersAndIsOneOutage) {
+  EXPECT_EQ(DelayOfReturn(outage, 0, 1), 0);
+  int begun = 0;
+  int over = 0;
+  for (double now = 2; now < 11; ++now) {
+    outage.Unanswered(At(now), At(now));
+    begun += outage.ProbeFailed(At(now + 0.1), At(now + 0.1)) ? 1 : 0;
+    ASSERT_TRUE(outage.away());
+    over += outage.Answered(At(now + 0.2)) ? 1 : 0;
+    ASSERT_FALSE(outage.away());
+  }
+  EXPECT_EQ(begun, 1) << "it is said once";
+  EXPECT_EQ(over, 0);
+  EXPECT_TRUE(outage.Answered(At(11)));
 }
 
 }  // namespace

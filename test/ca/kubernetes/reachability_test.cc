@@ -1,16 +1,19 @@
 #include "ca/kubernetes/reachability.h"
 
 #include <atomic>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/time/clock.h"
 #include "ca/base/clock.h"
 #include "ca/base/entropy.h"
 #include "ca/kubernetes/list_watch.h"
+#include "ca/kubernetes/open_calls.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "test/ca/kubernetes/fake_api_server.h"
@@ -28,27 +31,59 @@ OutageTerms QuickTerms() {
 
 class ReachabilityTest : public testing::Test {
  protected:
-  bool Probe() {
+  using Kind = ProbeEnd::Kind;
+
+  void Probe(Reachability::ProbeDone done) {
+    if (!hangs) {
+      done({end});
+    } else {
+      MutexLock lock(mutex);
+      hanging.push_back(std::move(done));
+    }
     probes.Add();
-    return answers;
+  }
+  bool AwaitHanging(size_t count) {
+    const absl::Time patience = absl::Now() + http::kPatience;
+    while (absl::Now() < patience) {
+      {
+        MutexLock lock(mutex);
+        if (hanging.size() >= count) return true;
+      }
+      absl::SleepFor(absl::Milliseconds(1));
+    }
+    return false;
+  }
+  // The first probe that hangs has failed.
+  void EndOneThatHangs() {
+    Reachability::ProbeDone done;
+    {
+      MutexLock lock(mutex);
+      ASSERT_FALSE(hanging.empty());
+      done = std::move(hanging.front());
+      hanging.pop_front();
+    }
+    done({Kind::kFailed});
   }
 
   AwaitedCounter probes, told;
-  std::atomic<bool> answers = false;
-  Reachability reachability{QuickTerms(), [this] { return Probe(); }};
+  std::atomic<Kind> end = Kind::kFailed;
+  std::atomic<bool> hangs = false;
+  Mutex mutex;
+  std::deque<Reachability::ProbeDone> hanging ABSL_GUARDED_BY(mutex);
+  Reachability reachability{QuickTerms(), [this](Reachability::ProbeDone done) { Probe(std::move(done)); }};
 };
 
 TEST_F(ReachabilityTest, ListenersAreToldOnceOfEachReturn) {
   const ReturnListener listener(reachability, [this] { told.Add(); });
   const ReturnListener other(reachability, [this] { told.Add(); });
   for (int returns = 1; returns <= 2; ++returns) {
-    answers = false;
+    end = Kind::kFailed;
     const int before = probes.count();
     reachability.NoteUnanswered(SystemClock().SinceBoot());
     ASSERT_TRUE(probes.Await(before + 3)) << "it goes on";
     EXPECT_TRUE(reachability.away());
     EXPECT_EQ(told.count(), 2 * (returns - 1));
-    answers = true;
+    end = Kind::kAnswered;
     ASSERT_TRUE(told.Await(2 * returns));
     EXPECT_EQ(reachability.returns(), static_cast<uint64_t>(returns));
     EXPECT_FALSE(reachability.away());
@@ -68,8 +103,48 @@ TEST_F(ReachabilityTest, WhereNobodyListensNobodyIsAsked) {
     const ReturnListener listener(reachability, [this] { told.Add(); });
   }
   reachability.NoteUnanswered(SystemClock().SinceBoot());
-  reachability.Stop();
+  // Another one, with the same pauses, and somebody who listens.
+  AwaitedCounter probes_of_other;
+  Reachability other(QuickTerms(), [&probes_of_other](const Reachability::ProbeDone& done) {
+    done({Kind::kFailed});
+    probes_of_other.Add();
+  });
+  const ReturnListener listener(other, [] {});
+  other.NoteUnanswered(SystemClock().SinceBoot());
+  ASSERT_TRUE(probes_of_other.Await(5));
   EXPECT_EQ(probes.count(), 0);
+}
+
+TEST_F(ReachabilityTest, AProbeThatHangsHoldsUpNobodyAndIsNotBelievedAfterAnAnswer) {
+  const ReturnListener listener(reachability, [this] { told.Add(); });
+  reachability.NoteUnanswered(SystemClock().SinceBoot());
+  ASSERT_TRUE(probes.Await(2));
+  ASSERT_TRUE(reachability.away());
+  hangs = true;
+  ASSERT_TRUE(AwaitHanging(1));
+  reachability.NoteAnswered();
+  EXPECT_TRUE(told.Await(1)) << "the probe hangs still";
+  reachability.NoteUnanswered(SystemClock().SinceBoot());
+  ASSERT_TRUE(AwaitHanging(2)) << "it is not waited for either";
+  EndOneThatHangs();
+  EXPECT_FALSE(reachability.away());
+  EndOneThatHangs();
+  EXPECT_TRUE(reachability.away());
+}
+
+TEST_F(ReachabilityTest, AProbeThatCouldNotBeMadeSaysNothing) {
+  end = Kind::kUnknown;
+  const ReturnListener listener(reachability, [this] { told.Add(); });
+  reachability.NoteUnanswered(SystemClock().SinceBoot());
+  ASSERT_TRUE(probes.Await(3)) << "it is made again";
+  EXPECT_FALSE(reachability.away());
+  end = Kind::kFailed;
+  ASSERT_TRUE(probes.Await(probes.count() + 2));
+  EXPECT_TRUE(reachability.away());
+  end = Kind::kUnknown;
+  ASSERT_TRUE(probes.Await(probes.count() + 3));
+  EXPECT_TRUE(reachability.away());
+  EXPECT_EQ(told.count(), 0);
 }
 
 TEST_F(ReachabilityTest, AListenerThatHasEndedIsNotCalledNorTheOthersMissed) {
@@ -85,7 +160,7 @@ TEST_F(ReachabilityTest, AListenerThatHasEndedIsNotCalledNorTheOthersMissed) {
   const ReturnListener other(reachability, [this] { told.Add(); });
   reachability.NoteUnanswered(SystemClock().SinceBoot());
   ASSERT_TRUE(probes.Await(2));
-  answers = true;
+  end = Kind::kAnswered;
   ASSERT_TRUE(entered.Await(1));
   std::thread ending([&] {
     slow.reset();
@@ -194,6 +269,28 @@ TEST(ApiServerProbe, ABrokenCallBesideAGoodProbeIsNoOutage) {
   EXPECT_GE(api.probes.count(), 3);
   EXPECT_EQ(server->reachability().returns(), 0u) << "whatever breaks off each time waits for its own pause";
   EXPECT_THAT(server->CallCounts(), testing::SizeIs(1)) << "probes are nobody's calls";
+}
+
+TEST(ApiServerProbe, OurOwnCallsThatFillTheClientAreNoOutage) {
+  FakeApiServer api({});  // whatever is asked hangs
+  const auto server = ConnectTo(api.server(), "", QuickTerms());
+  const ReturnListener listener(server->reachability(), [] {});
+  OpenCalls calls(*server, 2 * http::kPatience);
+  std::atomic<bool> full = false;
+  for (int call = 0; call < 2000 && !full; ++call) {
+    calls.Send(ListOfPods(), 1024, [&full](const absl::StatusOr<std::string>& answer) {
+      if (absl::IsResourceExhausted(answer.status())) full = true;
+    });
+  }
+  const absl::Time end = absl::Now() + http::kPatience;
+  while (!full && absl::Now() < end) absl::SleepFor(absl::Milliseconds(1));
+  ASSERT_TRUE(full);
+  server->reachability().NoteUnanswered(SystemClock().SinceBoot());
+  // As long as some twenty probes take.
+  for (int look = 0; look < 100; ++look) {
+    ASSERT_FALSE(server->reachability().away());
+    absl::SleepFor(absl::Milliseconds(1));
+  }
 }
 
 class QuietSink final : public ObjectSink {

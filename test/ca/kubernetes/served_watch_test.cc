@@ -82,12 +82,12 @@ class ServedWatchTest : public testing::Test {
     }
     return all;
   }
-  // Looks again and again until `done`, for a minute at most. The clock goes a little further each time.
-  bool LookUntil(const std::function<bool()>& done) {
+  // Looks again and again until `done`, for a minute at most. The clock goes `step` further each time.
+  bool LookUntil(const std::function<bool()>& done, absl::Duration step = absl::Milliseconds(20)) {
     const absl::Time end = absl::Now() + http::kPatience;
     while (!done()) {
       if (absl::Now() > end) return false;
-      clock.Advance(absl::Milliseconds(1));
+      clock.Advance(step);
       watch.Look();
       absl::SleepFor(absl::Milliseconds(1));
     }
@@ -117,8 +117,11 @@ TEST_F(ServedWatchTest, WhatIsNotServedIsLookedForAgainAfterAWhile) {
   EXPECT_EQ(watch.Age(), absl::InfiniteDuration());
   api.Serve({"v1"});
   const int before = api.asked("v1");
-  for (int look = 0; look < 10; ++look) watch.Look();
+  // More than enough for a list, were one asked for.
+  int looks = 0;
+  ASSERT_TRUE(LookUntil([&looks] { return ++looks > 100; }));
   EXPECT_EQ(api.asked("v1"), before);
+  EXPECT_TRUE(watch.unserved());
   clock.Advance(kLookAgain);
   EXPECT_TRUE(Follows(0));
 }
@@ -139,6 +142,34 @@ TEST_F(ServedWatchTest, AVersionThatWasListedIsServedWhateverAProxyAnswers) {
   EXPECT_LT(watch.Age(), absl::Hours(1)) << "what it told before it was left is as old as it is";
   EXPECT_GT(watch.Age(), absl::ZeroDuration());
   api.Serve({"v1"});
+  EXPECT_TRUE(Follows(0));
+}
+
+TEST_F(ServedWatchTest, AVersionThatIsNotFoundForAMomentIsNotLeft) {
+  api.Serve({"v1", "v1beta1"});
+  watch.Start();
+  ASSERT_TRUE(Follows(0));
+  const int own = api.asked("v1");
+  api.Serve({"v1beta1"});
+  // So long as that, and not as long as it would have to be.
+  ASSERT_TRUE(LookUntil([&] { return api.asked("v1") > own + 5; }, absl::Milliseconds(1)));
+  api.Serve({"v1", "v1beta1"});
+  ASSERT_TRUE(Follows(0));
+  EXPECT_EQ(api.asked("v1beta1"), 0);
+}
+
+TEST_F(ServedWatchTest, ThePreferredVersionIsFollowedAgainAfterAWhile) {
+  api.Serve({"v1beta1"});
+  watch.Start();
+  ASSERT_TRUE(Follows(1));
+  clock.Advance(kLookAgain);
+  const int before = api.asked("v1");
+  ASSERT_TRUE(LookUntil([&] { return api.asked("v1") > before; }));
+  int looks = 0;
+  ASSERT_TRUE(LookUntil([&looks] { return ++looks > 50; }));
+  ASSERT_EQ(watch.version(), 1u) << "it was asked for, and is not served";
+  api.Serve({"v1", "v1beta1"});
+  clock.Advance(kLookAgain);
   EXPECT_TRUE(Follows(0));
 }
 

@@ -201,6 +201,24 @@ TEST_F(PublicationLedgerTest, AWriteThatEndsAfterTheReturnBeforeWhichItBeganIsTr
   EXPECT_THAT(ledger.TakeDue(kNow + absl::Seconds(5), 10), IsEmpty());
 }
 
+TEST_F(PublicationLedgerTest, AWriteUnderWayAtTheReturnFindsAShorterPauseToo) {
+  absl::Duration now = kNow;
+  for (int round = 0; round < 12; ++round) {
+    for (const std::string& place : ledger.TakeDue(now, 10)) {
+      ledger.Failed(place, "no", absl::ZeroDuration(), 1, now);
+      ledger.AwaitReturn(place, now);
+    }
+    now = ledger.NextDue();
+  }
+  ASSERT_THAT(ledger.TakeDue(now, 1), ElementsAre("a"));
+  ledger.ServerReturned(now);
+  for (const absl::Duration pause : {absl::ZeroDuration(), absl::Seconds(8)}) {
+    ledger.Failed("a", "no", absl::ZeroDuration(), 1, now);
+    ledger.AwaitReturn("a", now);
+    EXPECT_THAT(ledger.TakeDue(now + pause, 1), ElementsAre(testing::AnyOf("a", "b")));
+  }
+}
+
 TEST_F(PublicationLedgerTest, WritesThatFailedBeforeAreNoContest) {
   absl::Duration now = kNow;
   for (int round = 0; round < 12; ++round) {

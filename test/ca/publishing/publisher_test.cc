@@ -71,6 +71,18 @@ class PublisherTest : public testing::Test {
     });
   }
 
+  static kubernetes::OutageTerms Probed() {
+    kubernetes::OutageTerms outage;
+    outage.probe_every = absl::Milliseconds(5);
+    return outage;
+  }
+  // The API server is away, and that is known.
+  bool GoAway() {
+    cluster.GoAway(true);
+    EXPECT_FALSE(kubernetes::Ask(*server, kubernetes::ListOfPods()).ok());
+    return Await([this](const auto&) { return server->reachability().away(); });
+  }
+
   SmallCluster cluster;
   kubernetes::FakeLeadership leadership;
   kubernetes::KeptEvents events;
@@ -159,26 +171,36 @@ TEST_F(PublisherTest, WhatCannotBeWrittenIsNamedWithTheReasonAndTriedAgain) {
   }));
 }
 
+// This clock stands still, so that no pause ends by itself.
 TEST_F(PublisherTest, WritesAsSoonAsAnApiServerThatWasAwayIsBack) {
   for (const char* name : {"web", "db"}) cluster.AddNamespace(name);
-  kubernetes::OutageTerms outage;
-  outage.probe_every = absl::Milliseconds(5);
-  Start({"v1"}, nullptr, outage);
+  Start({"v1"}, nullptr, Probed());
   publisher->SetRoots(1, "one");
   ASSERT_TRUE(AwaitShown(2, 1));
-  cluster.GoAway(true);
+  cluster.RefuseWrites(kubernetes::HttpAnswer(503, "<html>no backend</html>"));
   publisher->SetRoots(2, "two");
-  // Until the pauses have become long, or it is known to be away. From here on this clock stands still.
-  ASSERT_TRUE(Await([this](const auto&) {
-    clock.Advance(absl::Seconds(1));
-    return server->reachability().away();
-  }));
-  publisher->SetRoots(3, "three");
+  ASSERT_TRUE(Await([this](const auto&) { return publisher->Status().failed == 2; }));
+  ASSERT_TRUE(GoAway());
+  cluster.RefuseWrites("");
   const int after = cluster.asked_in_vain();
   ASSERT_TRUE(Await([&](const auto&) { return cluster.asked_in_vain() > after + 3; })) << "the probes";
-  EXPECT_EQ(publisher->List().front().rejected, "") << "while it is known to be away no write is tried";
+  EXPECT_EQ(publisher->Status().failed, 2u);
   cluster.GoAway(false);
-  ASSERT_TRUE(cluster.Await(Shows({{"web", "three"}, {"db", "three"}})));
+  ASSERT_TRUE(cluster.Await(Shows({{"web", "two"}, {"db", "two"}})));
+}
+
+TEST_F(PublisherTest, WritesNothingWhileTheApiServerIsKnownToBeAway) {
+  cluster.AddNamespace("web");
+  Start({"v1"}, nullptr, Probed());
+  publisher->SetRoots(1, "one");
+  ASSERT_TRUE(AwaitShown(1, 1));
+  ASSERT_TRUE(GoAway());
+  publisher->SetRoots(2, "two");
+  const int after = cluster.asked_in_vain();
+  ASSERT_TRUE(Await([&](const auto&) { return cluster.asked_in_vain() > after + 10; })) << "the probes";
+  EXPECT_EQ(publisher->Status().failed, 0u);
+  cluster.GoAway(false);
+  ASSERT_TRUE(cluster.Await(Shows({{"web", "two"}})));
 }
 
 TEST_F(PublisherTest, BeforeAllIsListedOneRecordStandsForThemAllAndNothingIsWritten) {

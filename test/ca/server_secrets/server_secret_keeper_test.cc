@@ -100,6 +100,12 @@ class ServerSecretKeeperTest : public testing::Test {
   static Certificate LeafOf(const SecretContent& content) {
     return Certificate::ParseAll(Pem(content.chain_pem))->front();
   }
+  // The API server is away, and that is known.
+  bool GoAway() {
+    cluster_.GoAway(true);
+    EXPECT_FALSE(kubernetes::Ask(*server_, kubernetes::ListOfPods()).ok());
+    return Await([this](const ServerSecretStatus&) { return server_->reachability().away(); });
+  }
   // Time in which the cluster tells that nothing has happened.
   void Pass(absl::Duration time) {
     clock_.Advance(time);
@@ -226,12 +232,30 @@ TEST_F(ServerSecretKeeperTest, IsWrittenAsSoonAsAnApiServerThatWasAwayIsBack) {
   Start();
   ASSERT_TRUE(AwaitShown());
   clock_.Advance(absl::Minutes(1));
-  cluster_.GoAway(true);
+  cluster_.RefuseWrites(kubernetes::HttpAnswer(503, "<html>no backend</html>"));
   const std::string roots = absl::StrCat(RootsOf(*authorities_.Current()), RootsOf(*NewSnapshot(clock_.Now())));
   keeper_->SetRoots(++version_, roots);
   // From here on this clock stands still, so no pause ends by itself.
   ASSERT_TRUE(
-      Await([this](const ServerSecretStatus& status) { return status.failed > 0 && server_->reachability().away(); }));
+      Await([this](const ServerSecretStatus& status) { return status.failed > 0 && store_.records().size() == 2; }));
+  ASSERT_TRUE(GoAway());
+  cluster_.RefuseWrites("");
+  cluster_.GoAway(false);
+  EXPECT_TRUE(AwaitSecret([&roots](const SecretContent& there) { return there.roots_pem == roots; }));
+}
+
+TEST_F(ServerSecretKeeperTest, MakesAndWritesNothingWhileTheApiServerIsKnownToBeAway) {
+  outage_.probe_every = absl::Milliseconds(5);
+  Start();
+  ASSERT_TRUE(AwaitShown());
+  clock_.Advance(absl::Minutes(1));
+  ASSERT_TRUE(GoAway());
+  const std::string roots = absl::StrCat(RootsOf(*authorities_.Current()), RootsOf(*NewSnapshot(clock_.Now())));
+  keeper_->SetRoots(++version_, roots);
+  const int after = cluster_.asked_in_vain();
+  ASSERT_TRUE(Await([&](const ServerSecretStatus&) { return cluster_.asked_in_vain() > after + 10; })) << "the probes";
+  EXPECT_THAT(store_.records(), SizeIs(1));
+  EXPECT_EQ(keeper_->Status().failed, 0u);
   cluster_.GoAway(false);
   EXPECT_TRUE(AwaitSecret([&roots](const SecretContent& there) { return there.roots_pem == roots; }));
 }

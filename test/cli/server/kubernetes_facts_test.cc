@@ -50,6 +50,15 @@ INSTANTIATE_TEST_SUITE_P(
                                   report.watch_age = absl::Minutes(6);
                                 },
                                 State::kFailed, "connection refused"},
+                    ClusterCase{"Away", [](auto& report) { report.away = true; }, State::kWarning,
+                                "it is away: nothing is published or signed before it answers"},
+                    ClusterCase{"AwayForLong",
+                                [](auto& report) {
+                                  report.away = true;
+                                  report.watch_error = absl::UnavailableError("connection refused");
+                                  report.watch_age = absl::Minutes(6);
+                                },
+                                State::kFailed, "connection refused; it is away"},
                     ClusterCase{"TokensAreJudgedAsAnothers", [](auto& report) { report.is_anothers = true; },
                                 State::kWarning, "`authenticators` says of their issuer https://kubernetes.test"},
                     ClusterCase{"NoKeys", [](auto& report) { report.keys.error = "HTTP 403"; }, State::kWarning,
