@@ -15,11 +15,6 @@ constexpr int kSpokenOf = 5;
 constexpr int kDoublingsMax = 16;
 constexpr size_t kAwaitingMax = 1024;
 
-absl::Duration AskedWait(const absl::Status& status) {
-  const std::optional<kubernetes::ApiRefusal> refusal = kubernetes::RefusalOf(status);
-  return refusal.has_value() ? refusal->retry_after : absl::ZeroDuration();
-}
-
 }  // namespace
 
 void PendingRequests::BeginList() {
@@ -186,7 +181,7 @@ bool PendingRequests::TryLater(const std::string& uid, const absl::Status& why, 
   ++entry.failures;
   const int doublings = std::min(entry.doublings++, kDoublingsMax);
   const absl::Duration longest = std::min(options_.retry_last, options_.retry_first * (1 << doublings));
-  absl::Duration wait = std::max(AskedWait(why), UniformDuration(entropy_, longest / 2, longest));
+  absl::Duration wait = std::max(kubernetes::RetryAfterOf(why), UniformDuration(entropy_, longest / 2, longest));
   entry.awaits_return = kubernetes::IsWithoutAnswer(why);
   if (entry.awaits_return && entry.returns != returns_) {  // it is back by now
     entry.doublings = std::min(entry.doublings, kubernetes::kFailuresKept);
