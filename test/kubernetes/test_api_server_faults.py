@@ -66,7 +66,7 @@ def test_an_api_server_that_falls_silent_is_noticed_and_taken_up_again(started, 
     try:
         # A watch that is alive says something every minute or so; this one is given up after 100 seconds.
         wait_until(lambda: '"state": "ok"' not in fact(ca, "cluster"), 150, lambda: fact(ca, "cluster"))
-        assert "not followed at the moment" in fact(ca, "cluster"), fact(ca, "cluster")
+        assert "it is away: nothing is published or signed" in fact(ca, "cluster"), fact(ca, "cluster")
         assert ca.cli("status").returncode == 0
     finally:
         os.kill(silent.pid, signal.SIGCONT)
