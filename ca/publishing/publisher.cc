@@ -35,6 +35,7 @@ kubernetes::ListWatchOptions ToFollow(const PublishedKind& kind) {
 
 std::vector<kubernetes::ListWatchOptions> ToFollowEach(const std::vector<PublishedKind>& kinds) {
   std::vector<kubernetes::ListWatchOptions> all;
+  all.reserve(kinds.size());
   for (const PublishedKind& kind : kinds) all.push_back(ToFollow(kind));
   return all;
 }

@@ -22,7 +22,7 @@ std::string StateOf(const v1::Authority& authority) {
 
 // What is signed elsewhere is not known here.
 std::string LiveOf(const v1::Authority& authority) {
-  const std::string here = std::to_string(authority.live_certificates());
+  std::string here = std::to_string(authority.live_certificates());
   if (!authority.exported() || authority.state() == "retired") return here;
   return authority.live_certificates() == 0 ? "unknown" : here + " and unknown";
 }
