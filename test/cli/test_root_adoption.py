@@ -107,10 +107,14 @@ def test_a_root_is_not_left_while_what_it_signed_elsewhere_may_renew(server, tmp
     with api_server(tmp_path, secrets) as kubeconfig:
         import_secret(ca, kubeconfig, "istio-system/istio-ca-secret", "--renew-unrecorded")
         assert ca.root_pem == istiod.pem
+        plan = ca.cli("root", "rotate", "--plan").stdout
+        assert "this root is not retired before" in plan, plan
         done = import_secret(ca, kubeconfig, "other/cacerts")
     assert "rotation 1 runs" in done.stderr and other.id[:12] in done.stderr, done.stderr
     wait_until(lambda: "this root is not retired before" in json.dumps(rotation.status(ca)), 60, lambda: json.dumps(rotation.status(ca)))
     assert rotation.root_states(ca)[istiod.id] == "old"
+    held = rotation.status(ca)
+    assert rotation.seconds(held["ends_about"]) - rotation.seconds(held["now"]) > 3600, held
     refused = ca.cli("root", "retire", check=False)
     assert refused.returncode == 3 and "imported with --renew-unrecorded" in refused.stderr, refused.stderr
     ca.cli("root", "retire", "--force")

@@ -935,6 +935,7 @@ TEST_F(ImportTest, ForcedAfterARestoreLeavesTheOldRootTrusted) {
   ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0", {.force = true}).ok());
   EXPECT_EQ(manager->Current()->issuing->root_id, root_.id());
   EXPECT_THAT(manager->Current()->bundle->roots, SizeIs(2)) << "what is not on record stays verifiable";
+  EXPECT_THAT(DetailOf("root.activate"), HasSubstr("forced though certificates without a record may live"));
 }
 
 // The contents of a Secret: no file of them is ever made, and errors name where they come from.
