@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -54,7 +55,7 @@ class Report:
             # With the last words of each: whoever is shown only the end of a long output still learns what failed.
             print("\nfailed:")
             for name, case, text in failed:
-                print(f"  {name}: {case}\n" + indent(last_lines(text, 12)))
+                print(f"  {name}: {case}\n" + indent(last_lines(text, 24)))
         print(f"\n{passed} passed, {len(failed)} failed", flush=True)
         return 1 if failed or passed == 0 else 0
 
@@ -70,6 +71,19 @@ def indent(text):
 def last_lines(text, count):
     lines = text.splitlines()
     return "\n".join(lines if len(lines) <= count else [f"... {len(lines) - count} lines before", *lines[-count:]])
+
+
+def sanitizer_report(output):
+    """The first report of a sanitizer in `output`, the top of each of its stacks alone; None where there is none.
+
+    Such a report may stand anywhere among the lines of the cases, so that the end of the output does not show it.
+    """
+    lines = output.splitlines()
+    begins = next((i for i, line in enumerate(lines) if re.search(r"(WARNING|ERROR): \w+Sanitizer|: runtime error: ", line)), None)
+    if begins is None:
+        return None
+    ends = next((i for i, line in enumerate(lines[begins:], begins) if line.startswith("SUMMARY:")), begins + 60)
+    return "\n".join(line[:240] for line in lines[begins:ends + 1] if line.strip() and not re.match(r"\s*#([5-9]|\d\d)", line))
 
 
 @contextlib.contextmanager
@@ -166,9 +180,9 @@ def run_ctest_entry(preset, name, command, properties):
                            cwd=properties.get("WORKING_DIRECTORY", ROOT))
         ran = report.exists() and count_junit(outcome, report)
         if not ran:
-            outcome.fail(name, output + f"\nexit code {code}; it reported no case at all")
+            outcome.fail(name, (sanitizer_report(output) or output) + f"\nexit code {code}; it reported no case at all")
         elif code != 0 and not outcome.failures:
-            outcome.fail(name, output + f"\nexit code {code} though every case passed")
+            outcome.fail(name, (sanitizer_report(output) or output) + f"\nexit code {code} though every case passed")
     return outcome
 
 
