@@ -143,6 +143,7 @@ absl::StatusOr<IssuanceRequest> JudgeRequest(SubmittedRequest submitted, const T
   request.lifetime = submitted.lifetime;
   request.lifetime_max = submitted.caller.LifetimeMax(request.spiffe_id);
   request.caller = std::move(submitted.caller);
+  request.claimed_cluster = std::move(submitted.claimed_cluster);
   if (policy != nullptr) MESHCA_RETURN_IF_ERROR(policy->Apply(request));
   return request;
 }

@@ -20,6 +20,8 @@ class RequestPolicy;
 // As it arrives at the pipeline: an authenticated caller and unread bytes.
 struct SubmittedRequest {
   CallerIdentity caller;
+  // The cluster that the caller says it is in (ClaimedClusters), for the record alone; "" where it says nothing.
+  std::string claimed_cluster;
   // PEM or DER; "" when `public_key` is given.
   std::string csr;
   // Of the CSR its public key is taken, once it has proved possession, and nothing else: the names that it asks for are
@@ -41,6 +43,7 @@ struct SubmittedRequest {
 // Judged: the caller may hold this identity and these names, and has proved possession of the key.
 struct IssuanceRequest {
   CallerIdentity caller;
+  std::string claimed_cluster;
   SpiffeId spiffe_id;
   std::vector<std::string> dns_names;
   PublicKey public_key;

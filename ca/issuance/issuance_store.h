@@ -34,7 +34,7 @@ struct IssuanceRecord {
   absl::Time not_after;
   absl::Time issued_at;
   AuthMethod method = AuthMethod::kJoinToken;
-  std::string caller;         // CallerIdentity::subject
+  std::string caller;         // CallerIdentity::subject, and " clusterid=" with SubmittedRequest::claimed_cluster
   std::string instance;       // "" where unknown
   std::string node;           // "" where unknown; of a renewal the store takes that of the certificate renewed
   std::string parent_serial;  // hex, of the certificate it renews; "". See Append for when it is believed and kept

@@ -53,6 +53,7 @@ std::shared_ptr<const IssuanceRecord> MakeRecord(const IssuanceRequest& request,
   record.issued_at = now;
   record.method = request.caller.method;
   record.caller = request.caller.subject;
+  if (!request.claimed_cluster.empty()) absl::StrAppend(&record.caller, " clusterid=", request.claimed_cluster);
   record.instance = request.caller.instance;
   record.node = request.caller.node;
   record.parent_serial = request.caller.parent_serial;

@@ -23,7 +23,7 @@ bool WentToServerUser(const IssuanceRecord& record, absl::Time now, uint32_t& ui
   if (record.method != AuthMethod::kServerUser || record.spiffe_id.IsReserved()) return false;
   if (record.not_after < now || record.revoked_at <= now) return false;
   absl::string_view number = record.caller;
-  return absl::ConsumePrefix(&number, "uid ") && absl::SimpleAtoi(number, &uid);
+  return absl::ConsumePrefix(&number, "uid ") && absl::SimpleAtoi(number.substr(0, number.find(' ')), &uid);
 }
 
 // Does an entry give `right` today? One that names no uid fits by group or program: it was made for somebody who knows.

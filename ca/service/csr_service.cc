@@ -143,6 +143,7 @@ void CsrService::Submit(std::shared_ptr<rpc::Call> call, Wanted wanted, CallerId
   request.csr = std::move(wanted.csr);
   request.spiffe_id = std::move(wanted.spiffe_id);
   request.lifetime = wanted.lifetime;
+  request.claimed_cluster = claimed_clusters_.ToRecord(call->metadata("clusterid").value_or(""));
   pipeline_.Submit(std::move(request), [this, call = std::move(call)](absl::StatusOr<IssuedCertificate> issued) {
     Finish(*call, std::move(issued));
   });

@@ -16,6 +16,7 @@
 #include "ca/issuance/issuance_pipeline.h"
 #include "ca/rpc/call.h"
 #include "ca/rpc/router.h"
+#include "ca/service/claimed_clusters.h"
 
 namespace meshca {
 
@@ -74,6 +75,7 @@ class CsrService {
 
   Authenticator& authenticator_;
   IssuancePipeline& pipeline_;
+  ClaimedClusters claimed_clusters_;
   const Clock& clock_;
   EntropySource& entropy_;
 

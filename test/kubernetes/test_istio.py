@@ -295,6 +295,9 @@ def test_a_root_rotation_that_istiod_and_two_sidecars_do_not_notice(server, mesh
         # The old root stays among a sidecar's until its next renewal.
         assert ca.root_pem.strip() in sidecar.roots()
         assert verifies(sidecar.chain(), ca.root_pem, tmp_path) and not verifies(sidecar.chain(), first_root, tmp_path)
+    # pilot-agent says in which cluster it believes to be, and the record keeps that.
+    records = json.loads(ca.cli("cert", "list", "-o", "json", "--id", f"spiffe://cluster.local/ns/{SHOP}/sa/*").stdout)
+    assert {record["caller"].partition(" clusterid=")[2] for record in records} == {"Kubernetes"}, records
 
 
 def test_a_mesh_on_istiods_own_root_is_adopted_and_then_rotated_to_a_new_one(server, mesh, kubeconfig, istio, renderer, ended,

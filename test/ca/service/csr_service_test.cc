@@ -75,6 +75,17 @@ TEST_F(CsrServiceTest, GivesTheLifetimeAskedFor) {
   EXPECT_EQ(leaf->validity().not_after, clock.Now() + absl::Hours(1));
 }
 
+TEST_F(CsrServiceTest, RecordsTheClusterThatTheCallerClaims) {
+  const auto asked = std::make_shared<FakeCall>(CsrService::kMethod, Request(), TlsTestPeer());
+  asked->headers().Add("clusterid", "Kubernetes");
+  service.CreateCertificate(asked);
+  ASSERT_THAT(asked->Wait(), IsOk());
+  const auto leaf = Certificate::Parse(Pem(asked->Answer<IstioCertificateResponse>().cert_chain(0)));
+  const auto record = store.Find(*leaf->serial());
+  ASSERT_THAT(record, IsOk());
+  EXPECT_EQ(record->caller, "jwt test sub=web clusterid=Kubernetes");
+}
+
 TEST_F(CsrServiceTest, HandsTheBearerTokenToTheAuthenticator) {
   const auto asked = std::make_shared<FakeCall>(CsrService::kMethod, Request(), TlsTestPeer());
   asked->headers().Add("authorization", "Bearer opaque");
