@@ -18,7 +18,8 @@ absl::StatusOr<absl::Time> ReadRetireNotBefore(AuthorityStore& store) {
   if (text.empty()) return absl::InfinitePast();
   int64_t seconds = 0;
   if (!absl::SimpleAtoi(text, &seconds)) {
-    return absl::DataLossError(absl::StrCat("setting ", kSettingRetireNotBefore, " is no number: \"", text, "\""));
+    return absl::DataLossError(absl::StrCat("setting ", kSettingRetireNotBefore, " is no number: \"", text,
+                                            "\"; restore a backup (meshca db restore)"));
   }
   return absl::FromUnixSeconds(seconds);
 }

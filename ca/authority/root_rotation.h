@@ -45,7 +45,9 @@ struct RootRotation {
   std::string actor;  // who began it
   absl::Time started_at;
   absl::Time step_at;  // when `step` began
-  // The sequence number of the first bundle with both roots, and when it was published; 0 and InfiniteFuture before.
+  // The sequence number of the first bundle with both roots, and when it was published; 0 and InfiniteFuture before. Of
+  // a root that was trusted before the rotation began, by a set that listed it: of the bundle then, and the last moment
+  // before `started_at`.
   uint64_t bundle_sequence = 0;
   absl::Time published_at = absl::InfiniteFuture();
   // The sequence number of the first bundle without the old root; 0 before.
@@ -54,6 +56,9 @@ struct RootRotation {
   std::string forced;
 
   bool Ended() const { return step == RotationStep::kDone; }
+
+  // Was the new root trusted before the rotation began? False until it is known, which is from `distribute` on.
+  bool RootWasTrusted() const { return published_at < started_at; }
 
   // A value of `deadline` for an emergency that waits for every subscriber, however long it is silent: a time that
   // never comes, one microsecond before the largest time that a row can hold. So it needs no column of its own, is

@@ -73,6 +73,10 @@ StoredAuthority Activated(StoredAuthority row, absl::Time now) {
   return row;
 }
 
+bool Contains(const std::vector<std::string>& roots, const std::string& der) {
+  return std::find(roots.begin(), roots.end(), der) != roots.end();
+}
+
 // `first` in front of the other trusted roots, in their order.
 std::vector<std::string> RootsWithFirst(const AuthoritiesAndBundle& state, const std::string& first) {
   std::vector<std::string> roots = {first};
@@ -160,10 +164,11 @@ absl::StatusOr<AuthorityChange> PublishRotation(const AuthoritiesAndBundle& stat
   if (next == nullptr) return NewRootIsMissing();
   std::vector<std::string> roots = state.bundle->roots_der;
   AddUnique(roots, next->chain_der.front());
+  const bool was_trusted = Contains(state.bundle->roots_der, next->chain_der.front());
   PublishRoots(state, std::move(roots), reason.now, change);
   change.rotation->bundle_sequence =
       change.bundle.has_value() ? change.bundle->sequence_number : state.bundle->sequence_number;
-  change.rotation->published_at = reason.now;
+  change.rotation->published_at = was_trusted ? change.rotation->started_at - absl::Microseconds(1) : reason.now;
   return change;
 }
 
@@ -223,19 +228,30 @@ absl::StatusOr<AuthorityChange> AbortRotation(const AuthoritiesAndBundle& state,
   if (!IsAt(state, {RotationStep::kPrepare, RotationStep::kDistribute})) return RefuseStep(state, "be aborted");
   const RootRotation& rotation = *RunningRotation(state);
   AuthorityChange change = StartChange(state, domain);
-  change.audit.push_back(MakeAudit("root.abort", rotation.new_root_id, reason));
   change.forgotten_rotation = rotation.number;
+  const StoredAuthority* const next = FindById(state, rotation.new_root_id);
+  const bool is_stolen = next != nullptr && next->tainted;
+  const bool was_trusted = rotation.step == RotationStep::kPrepare || rotation.RootWasTrusted();
   std::vector<std::string> roots = state.bundle->roots_der;
   for (const StoredAuthority& row : state.authorities) {
     if (row.root_id != rotation.new_root_id || row.state == AuthorityState::kRetired) continue;
-    if (row.activated_at == absl::InfiniteFuture() && !WasExported(row)) {
-      if (row.role == AuthorityRole::kRoot) RemoveRoot(roots, row);
+    const bool is_root = row.role == AuthorityRole::kRoot;
+    if (is_stolen) {
+      // Whatever it was before: who has its key could have anybody believed. Its row stays, so that it does not return.
+      if (is_root) RemoveRoot(roots, row);
+      change.authorities.push_back(WithState(row, AuthorityState::kRetired, reason.now));
+    } else if (row.activated_at == absl::InfiniteFuture() && !WasExported(row)) {
+      if (is_root && !was_trusted) RemoveRoot(roots, row);
       change.forgotten_authorities.push_back(row.id);
     } else if (row.state != AuthorityState::kOld) {
       // It signed before, here or elsewhere. What it signed may be alive, and is as good as before the rotation.
       change.authorities.push_back(WithState(row, AuthorityState::kOld, reason.now));
     }
   }
+  const bool stays = next != nullptr && Contains(roots, next->chain_der.front());
+  ChangeReason told = reason;
+  absl::StrAppend(&told.detail, stays ? "; it stays trusted, as before the rotation" : "; it is trusted no more");
+  change.audit.push_back(MakeAudit("root.abort", rotation.new_root_id, told));
   PublishRoots(state, std::move(roots), reason.now, change);
   return change;
 }

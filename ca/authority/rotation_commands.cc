@@ -177,7 +177,7 @@ absl::Status RotationCommands::Retire(bool force, bool external_confirmed, const
 }
 
 absl::Status RotationCommands::Abort(const std::string& actor) {
-  const ChangeReason reason = {actor, "the new root is withdrawn", authorities_.clock().Now()};
+  const ChangeReason reason = {actor, "before the new root signed", authorities_.clock().Now()};
   return authorities_.Change(
       [&](const AuthoritiesAndBundle& state) { return AbortRotation(state, trust_domain(), reason); });
 }

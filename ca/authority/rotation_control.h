@@ -83,7 +83,8 @@ class RotationControl {
   // all the same and recorded with the names of those who were behind. `external_confirmed`: see RootRotation.
   virtual absl::Status Activate(bool force, const std::string& actor) = 0;
   virtual absl::Status Retire(bool force, bool external_confirmed, const std::string& actor) = 0;
-  // Possible before activation: the new root is withdrawn from the bundle and deleted.
+  // Possible before activation: the new root is withdrawn from the bundle and deleted, unless it was trusted before the
+  // rotation and is not tainted.
   virtual absl::Status Abort(const std::string& actor) = 0;
   // Possible from activation until retirement: the old root signs again, and the new one is retired instead of it.
   virtual absl::Status Rollback(const std::string& actor) = 0;

@@ -79,7 +79,14 @@ absl::StatusOr<RotationForecast> ForecastRotation(const RotationWatch& watch, co
   MESHCA_ASSIGN_OR_RETURN(const auto live, store.CountLiveLeaves(now));
   for (const auto& [id, count] : live) forecast.live_leaves += count;
   forecast.subscribers = forecast.at_risk.subscribers;
-  MESHCA_ASSIGN_OR_RETURN(const absl::Time not_before, RetireNotBeforeOf(facts.rotation, snapshot, store));
+  const absl::StatusOr<absl::Time> retired_from = RetireNotBeforeOf(facts.rotation, snapshot, store);
+  // What the plan can say of the other steps it says all the same.
+  if (absl::IsDataLoss(retired_from.status())) {
+    forecast.warnings.push_back(absl::StrCat("no root can be retired: ", retired_from.status().message()));
+  } else {
+    MESHCA_RETURN_IF_ERROR(retired_from.status());
+  }
+  const absl::Time not_before = retired_from.value_or(absl::InfinitePast());
   forecast.steps = EstimateSteps(forecast.at_risk, watch, std::max(LastExportedEnds(facts), not_before), now);
   WarnOfExported(facts, forecast);
   if (now < not_before) forecast.warnings.push_back(WhyNotRetiredBefore(not_before));

@@ -77,10 +77,12 @@ absl::Status Conclude(RotationOutcome outcome, const v1::RotationStatus& followe
           static_cast<unsigned long long>(number));
       return absl::OkStatus();
     case RotationOutcome::kAborted:
-      return WithReason(absl::AbortedError(absl::StrCat(
-                            "rotation ", number, " was aborted: root ", followed.new_root_id(), " is withdrawn, and ",
-                            followed.old_root_id(), " signs as before; `meshca audit list` says who did it")),
-                        "ROTATION_ABORTED");
+      return WithReason(
+          absl::AbortedError(absl::StrCat("rotation ", number, " was aborted: root ", followed.old_root_id(),
+                                          " signs as before; `meshca audit list` says who did it, and "
+                                          "whether root ",
+                                          followed.new_root_id(), " is still trusted")),
+          "ROTATION_ABORTED");
     case RotationOutcome::kRolledBack:
       return WithReason(
           absl::AbortedError(absl::StrCat("rotation ", number, " was rolled back: root ", followed.old_root_id(),
@@ -240,7 +242,7 @@ void AddRootRotation(CLI::App& noun, Session& session) {
                         BindActivate, Activate);
   AddVerb<ForceOptions>(noun, session, "retire", "By hand, last step: trust the new root alone; exit 3 if unsafe",
                         BindRetire, Retire);
-  AddVerb(noun, session, "abort", "Before activation: withdraw the new root", Abort);
+  AddVerb(noun, session, "abort", "Before activation: take the rotation back", Abort);
   AddVerb(noun, session, "rollback", "From activation to retirement: the old root signs again, the new one goes",
           Rollback);
   AddIdVerb(noun, session, "taint", "Take an authority's key for stolen",

@@ -22,7 +22,7 @@ bool IsPassing(const absl::Status& status);
 enum class RotationOutcome {
   kDone,
   kRolledBack,  // while it was followed: the root that was to go is the one that stays
-  kAborted,     // the new root was withdrawn
+  kAborted,     // before the new root signed
   kDetached,    // the operator left; it goes on
 };
 
