@@ -147,17 +147,18 @@ void ApiServer::Probe(Reachability::ProbeDone done) {
   call.path = kProbePath;
   call.accept = "*/*";
   absl::StatusOr<http::ClientRequest> request = RequestOf(call);
-  if (!request.ok()) return done({ProbeEnd::Kind::kUnknown});
+  if (!request.ok()) return std::move(done)({ProbeEnd::Kind::kUnknown});
   http::CallOptions options;
   options.timeout = kProbeTimeout;
   options.connect_timeout = std::min(kProbeTimeout, options_.connect_timeout);
   options.body_bytes_max = kProbeBytesMax;
-  client_->Send(*std::move(request), options,
-                [this, call, done = std::move(done)](const absl::StatusOr<http::Response>& response) {
-                  absl::Status end = WithoutBlame(response.status());
-                  if (end.ok() && !IsGood(response->status)) end = Refused(call, *response, response->body);
-                  done(EndOfProbe(end, absl::StrCat("API server ", options_.url.Origin(), ": ", call.Text())));
-                });
+  client_->Send(
+      *std::move(request), options,
+      [this, call, done = std::move(done)](const absl::StatusOr<http::Response>& response) mutable {
+        absl::Status end = WithoutBlame(response.status());
+        if (end.ok() && !IsGood(response->status)) end = Refused(call, *response, response->body);
+        std::move(done)(EndOfProbe(end, absl::StrCat("API server ", options_.url.Origin(), ": ", call.Text())));
+      });
 }
 
 ApiServer::CallId ApiServer::Send(const ApiCall& call, size_t bytes_max, absl::Duration timeout, Done done) {

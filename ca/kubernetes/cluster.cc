@@ -47,6 +47,8 @@ ClusterReport Cluster::Report() const {
   report.watch_age = pods_->Age();
   report.watch_error = pods_->LastError();
   report.away = api_server_->reachability().away();
+  report.why_away = api_server_->reachability().WhyAway();
+  report.returns = api_server_->reachability().returns();
   report.pods = pods_->directory().pod_count();
   report.token_reviews = authenticator_->reviews();
   report.review_error = authenticator_->review_error();

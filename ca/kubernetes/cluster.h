@@ -40,7 +40,9 @@ struct ClusterReport {
   JwksReport keys;
   absl::Duration watch_age;  // InfiniteDuration: the pods were never listed
   absl::Status watch_error;  // why a watch does not go on at the moment
-  bool away = false;         // the API server (Reachability): nothing is written or signed before it answers
+  bool away = false;         // the API server (Reachability): nothing is written to it before it answers
+  std::string why_away = {};
+  uint64_t returns = 0;  // of the API server
   size_t pods = 0;
   uint64_t token_reviews = 0;        // calls made
   std::string review_error = {};     // why the last of them was not answered; "": it was

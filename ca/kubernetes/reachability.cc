@@ -37,6 +37,16 @@ bool Reachability::away() const {
   return outage_.away();
 }
 
+std::string Reachability::WhyAway() const {
+  MutexLock lock(mutex_);
+  return outage_.away() ? last_failure_ : "";
+}
+
+uint64_t Reachability::probes() const {
+  MutexLock lock(mutex_);
+  return probes_;
+}
+
 uint64_t Reachability::Add(std::function<void()> on_return) {
   MutexLock lock(mutex_);
   listeners_.emplace(++added_, std::move(on_return));
@@ -82,7 +92,10 @@ void Reachability::OnProbed(uint64_t number, absl::Duration begun, const ProbeEn
       probing_ = 0;
       if (end.kind == ProbeEnd::Kind::kUnknown) outage_.ProbeUnknown(SinceBootNow());
     }
-    if (end.kind == ProbeEnd::Kind::kFailed) begins = outage_.ProbeFailed(begun, SinceBootNow());
+    if (end.kind == ProbeEnd::Kind::kFailed) {
+      last_failure_ = end.why;
+      begins = outage_.ProbeFailed(begun, SinceBootNow());
+    }
     changed_.NotifyAll();
   }
   if (begins) {

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
 #include "ca/base/mutex.h"
 #include "ca/kubernetes/outage.h"
@@ -35,7 +36,7 @@ class Reachability {
  public:
   // `probe` begins a probe, on Reachability's own thread, without waiting for its end, which `done` is told once, on
   // any thread or at once, and before Reachability ends.
-  using ProbeDone = std::function<void(ProbeEnd)>;
+  using ProbeDone = absl::AnyInvocable<void(const ProbeEnd&) &&>;
   Reachability(OutageTerms terms, std::function<void(ProbeDone done)> probe);
   ~Reachability();  // Stop
 
@@ -50,6 +51,10 @@ class Reachability {
   // Whether a probe has failed, and nothing was answered since then. Whoever has much to send leaves it until then: an
   // answer follows, though after an hour or a day. False where nobody listens.
   bool away() const;
+  // What the last probe that failed said of it, for people; "" where it is not away.
+  std::string WhyAway() const;
+  // How many were begun.
+  uint64_t probes() const;
 
   // No probe is begun and nobody told any more when it returns. Idempotent; not by a listener.
   void Stop();
@@ -70,7 +75,8 @@ class Reachability {
   mutable Mutex mutex_;
   CondVar changed_;
   Outage outage_ ABSL_GUARDED_BY(mutex_);
-  uint64_t told_ ABSL_GUARDED_BY(mutex_) = 0;  // of returns_, that the listeners know
+  std::string last_failure_ ABSL_GUARDED_BY(mutex_);  // ProbeEnd::why
+  uint64_t told_ ABSL_GUARDED_BY(mutex_) = 0;         // of returns_, that the listeners know
   std::map<uint64_t, std::function<void()>> listeners_ ABSL_GUARDED_BY(mutex_);
   uint64_t added_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t called_ ABSL_GUARDED_BY(mutex_) = 0;  // the listener that is being called; 0: none

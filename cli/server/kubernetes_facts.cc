@@ -93,7 +93,10 @@ CheckedFact FactOf(const kubernetes::ClusterReport& report) {
     fact.mend = "mend what it names; the next token in doubt is asked about again";
   }
   if (report.away) {
-    absl::StrAppend(&fact.detail, "; it is away: nothing is published or signed before it answers");
+    absl::StrAppend(&fact.detail, "; it is away",
+                    report.why_away.empty() ? "" : absl::StrCat(" (", report.why_away, ")"),
+                    ": before it answers nothing is published, and no request that stands in the cluster is signed; "
+                    "whoever asks meshca itself gets certificates as before");
     if (fact.state != State::kFailed) {
       fact.state = State::kWarning;
       fact.mend = "see why it does not answer; it is asked every second, and all goes on when it does";

@@ -243,6 +243,11 @@ void AddKubernetes(const KubernetesSide& kubernetes, MetricFamilies& out) {
   out.Gauge("meshca_kubernetes_pods", "Pods of the cluster that are known.", static_cast<double>(cluster.pods));
   out.Gauge("meshca_kubernetes_pods_age_seconds", "How old what is known of the cluster's pods is; +Inf: nothing yet.",
             absl::ToDoubleSeconds(cluster.watch_age));
+  out.Gauge("meshca_kubernetes_api_server_away",
+            "1 while the API server gives no answer, so that nothing is published and no request in it is signed.",
+            cluster.away);
+  out.Counter("meshca_kubernetes_api_server_returns_total", "Times that the API server was away and came back.",
+              static_cast<double>(cluster.returns));
   out.Counter("meshca_kubernetes_token_reviews_total", "Tokens that the API server was asked about.",
               static_cast<double>(cluster.token_reviews));
   out.Counter("meshca_kubernetes_token_signatures_total", "Signatures of service account tokens that were verified.",

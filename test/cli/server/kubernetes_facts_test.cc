@@ -35,34 +35,38 @@ TEST_P(ClusterFact, SaysWhatIsWrong) {
 
 INSTANTIATE_TEST_SUITE_P(
     Reports, ClusterFact,
-    testing::Values(ClusterCase{"Well", [](auto&) {}, State::kOk, "3 pods"},
-                    ClusterCase{"NotListedYet", [](auto& report) { report.watch_age = absl::InfiniteDuration(); },
-                                State::kWarning, "still being listed"},
-                    ClusterCase{"NotFollowedForAMoment",
-                                [](auto& report) {
-                                  report.watch_error = absl::UnavailableError("connection refused");
-                                  report.watch_age = absl::Minutes(1);
-                                },
-                                State::kWarning, "connection refused"},
-                    ClusterCase{"NotFollowedForLong",
-                                [](auto& report) {
-                                  report.watch_error = absl::UnavailableError("connection refused");
-                                  report.watch_age = absl::Minutes(6);
-                                },
-                                State::kFailed, "connection refused"},
-                    ClusterCase{"Away", [](auto& report) { report.away = true; }, State::kWarning,
-                                "it is away: nothing is published or signed before it answers"},
-                    ClusterCase{"AwayForLong",
-                                [](auto& report) {
-                                  report.away = true;
-                                  report.watch_error = absl::UnavailableError("connection refused");
-                                  report.watch_age = absl::Minutes(6);
-                                },
-                                State::kFailed, "connection refused; it is away"},
-                    ClusterCase{"TokensAreJudgedAsAnothers", [](auto& report) { report.is_anothers = true; },
-                                State::kWarning, "`authenticators` says of their issuer https://kubernetes.test"},
-                    ClusterCase{"NoKeys", [](auto& report) { report.keys.error = "HTTP 403"; }, State::kWarning,
-                                "HTTP 403"}),
+    testing::Values(
+        ClusterCase{"Well", [](auto&) {}, State::kOk, "3 pods"},
+        ClusterCase{"NotListedYet", [](auto& report) { report.watch_age = absl::InfiniteDuration(); }, State::kWarning,
+                    "still being listed"},
+        ClusterCase{"NotFollowedForAMoment",
+                    [](auto& report) {
+                      report.watch_error = absl::UnavailableError("connection refused");
+                      report.watch_age = absl::Minutes(1);
+                    },
+                    State::kWarning, "connection refused"},
+        ClusterCase{"NotFollowedForLong",
+                    [](auto& report) {
+                      report.watch_error = absl::UnavailableError("connection refused");
+                      report.watch_age = absl::Minutes(6);
+                    },
+                    State::kFailed, "connection refused"},
+        ClusterCase{"Away",
+                    [](auto& report) {
+                      report.away = true;
+                      report.why_away = "connection refused";
+                    },
+                    State::kWarning, "it is away (connection refused): before it answers nothing is published"},
+        ClusterCase{"AwayForLong",
+                    [](auto& report) {
+                      report.away = true;
+                      report.watch_error = absl::UnavailableError("connection refused");
+                      report.watch_age = absl::Minutes(6);
+                    },
+                    State::kFailed, "connection refused; it is away"},
+        ClusterCase{"TokensAreJudgedAsAnothers", [](auto& report) { report.is_anothers = true; }, State::kWarning,
+                    "`authenticators` says of their issuer https://kubernetes.test"},
+        ClusterCase{"NoKeys", [](auto& report) { report.keys.error = "HTTP 403"; }, State::kWarning, "HTTP 403"}),
     [](const auto& info) { return std::string(info.param.name); });
 
 TEST(PodSignerFact, NamesARequestThatIsNeverSigned) {
