@@ -64,7 +64,7 @@ class ServerSecretKeeper::Sink final : public kubernetes::ObjectSink {
   void OnObject(const kubernetes::PickedFields& object) override {
     SeenSecret seen = ReadServerSecret(object);
     std::string digest = seen.content.Digest();
-    keeper_.early_pods_.OnThere(seen.created);
+    keeper_.early_pods_.OnThere(seen.there_since);
     MutexLock lock(keeper_.mutex_);
     there_ = true;
     keeper_.namespace_missing_ = false;
@@ -341,8 +341,8 @@ void ServerSecretKeeper::Write() {
     if (stopping_ || writing_ || !leaf_.has_value()) return;
     if (ledger_.TakeDue(parts_.clock.SinceBoot(), 1).empty()) return;
     writing_ = true;
-    call =
-        CallToWriteServerSecret(options_.secret, seen_.has_value() ? seen_->type : "", leaf_->ContentWith(roots_pem_));
+    call = CallToWriteServerSecret(options_.secret, seen_.has_value() ? seen_->type : "",
+                                   leaf_->ContentWith(roots_pem_), early_pods_.ThereSince());
   }
   writes_.Send(call, kubernetes::kObjectBytesMax,
                [this](const absl::StatusOr<std::string>& answer) { OnWritten(answer.status()); });

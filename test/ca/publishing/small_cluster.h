@@ -64,6 +64,11 @@ class SmallCluster {
     MutexLock lock(mutex_);
     refusal_ = std::move(answer);
   }
+  // The creationTimestamp of Secrets that are made from now on.
+  void CreateAt(const std::string& time) {
+    MutexLock lock(mutex_);
+    created_ = time;
+  }
   // Tells who watches that nothing has happened.
   void Bookmark() {
     MutexLock lock(mutex_);
@@ -212,12 +217,34 @@ class SmallCluster {
     const kubernetes::PickedFields picked = *kubernetes::PickFields(
         body, {"metadata.name", "type", R"(data.tls\.crt)", R"(data.tls\.key)", R"(data.ca\.crt)"});
     const auto field = [&picked](size_t index) { return JsonString(picked.Text(index)); };
-    SetLocked("secrets", absl::StrCat(place, "/", picked.Text(0)),
-              absl::StrCat(R"({"metadata":{"creationTimestamp":"2026-01-02T03:04:05Z","name":)", field(0),
-                           R"(},"type":)", field(1), R"(,"data":{"tls.crt":)", field(2), R"(,"tls.key":)", field(3),
-                           R"(,"ca.crt":)", field(4), "}}"));
+    const std::string key = absl::StrCat(place, "/", picked.Text(0));
+    const auto there = kinds_["secrets"].objects.find(key);
+    const std::string created = there == kinds_["secrets"].objects.end()
+                                    ? created_
+                                    : std::string(kubernetes::PickFields(there->second, {kCreated})->Text(0));
+    SetLocked("secrets", key,
+              absl::StrCat(R"({"metadata":{"creationTimestamp":)", JsonString(created), MarksOf(body), R"(,"name":)",
+                           field(0), R"(},"type":)", field(1), R"(,"data":{"tls.crt":)", field(2), R"(,"tls.key":)",
+                           field(3), R"(,"ca.crt":)", field(4), "}}"));
     peer.Send(kubernetes::HttpAnswer(200, "{}"));
   }
+
+  // The labels and annotations of `json`, to be put between other members of its metadata.
+  static std::string MarksOf(const std::string& json) {
+    const kubernetes::PickedFields picked =
+        *kubernetes::PickFields(json, {"metadata.labels.*", "metadata.annotations.*"});
+    std::string marks;
+    for (const size_t which : {0, 1}) {
+      const auto append = [](std::string* out, const auto& mark) {
+        absl::StrAppend(out, JsonString(mark.first), ":", JsonString(mark.second));
+      };
+      absl::StrAppend(&marks, which == 0 ? R"(,"labels":{)" : R"(,"annotations":{)",
+                      absl::StrJoin(picked.All(which), ",", append), "}");
+    }
+    return marks;
+  }
+
+  static constexpr char kCreated[] = "metadata.creationTimestamp";
 
   std::atomic<int> not_served_ = 0;
   std::atomic<int> asked_in_vain_ = 0;
@@ -227,6 +254,7 @@ class SmallCluster {
   CondVar changed_;
   std::map<std::string, Kind> kinds_ = {{"configmaps", {}}, {"namespaces", {}}, {"pods", {}}, {"secrets", {}}};
   std::map<std::string, std::string> contents_ ABSL_GUARDED_BY(mutex_);
+  std::string created_ ABSL_GUARDED_BY(mutex_) = "2026-01-02T03:04:05Z";
   std::string refusal_ ABSL_GUARDED_BY(mutex_);
   std::string read_refusal_ ABSL_GUARDED_BY(mutex_);
   int applies_ ABSL_GUARDED_BY(mutex_) = 0;
