@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "absl/strings/str_cat.h"
+#include "ca/kubernetes/api_refusal.h"
 #include "ca/kubernetes/outage.h"
 
 namespace meshca {
@@ -167,28 +168,25 @@ void PublicationLedger::Written(const std::string& place, absl::Duration now) {
   Settle(object);
 }
 
-bool PublicationLedger::Failed(const std::string& place, std::string why, absl::Duration wait, double spread,
+bool PublicationLedger::Failed(const std::string& place, std::string why, const absl::Status& status, double spread,
                                absl::Duration now) {
-  const auto object = objects_.find(place);
-  if (object == objects_.end()) return false;
-  object->second.being_written = false;
+  const auto found = objects_.find(place);
+  if (found == objects_.end()) return false;
+  Object& object = found->second;
+  object.being_written = false;
   // It may have gone through all the same: the answer was lost, or longer than it is read. Who changes the object then
   // contests it like any other.
-  object->second.written_at = now;
-  TryAt(object->second, now + std::max(wait, Backoff(object->second) * (0.5 + spread / 2)));
-  ++object->second.failures;
-  const bool is_news = object->second.is_place && object->second.fault != why;
-  object->second.fault = std::move(why);
-  Settle(object);
+  object.written_at = now;
+  TryAt(object, now + std::max(kubernetes::RetryAfterOf(status), Backoff(object) * (0.5 + spread / 2)));
+  ++object.failures;
+  if (kubernetes::IsWithoutAnswer(status)) {
+    object.awaits_return = true;
+    if (object.returns != returns_) Return(object, now);
+  }
+  const bool is_news = object.is_place && object.fault != why;
+  object.fault = std::move(why);
+  Settle(found);
   return is_news;
-}
-
-void PublicationLedger::AwaitReturn(const std::string& place, absl::Duration now) {
-  const auto object = objects_.find(place);
-  if (object == objects_.end()) return;
-  object->second.awaits_return = true;
-  if (object->second.returns != returns_) Return(object->second, now);
-  Settle(object);
 }
 
 void PublicationLedger::ServerReturned(absl::Duration now) {

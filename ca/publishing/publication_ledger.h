@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/container/btree_map.h"
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "ca/subscribers/trust_version.h"
@@ -73,13 +74,11 @@ class PublicationLedger {
   // When TakeDue will have something; InfiniteDuration: not by time alone.
   absl::Duration NextDue() const;
   void Written(const std::string& place, absl::Duration now);
-  // `why` is for people. Not tried again before `wait` (a server's wish) and the ledger's own wait are over; `spread`,
-  // between 0 and 1, keeps those that failed together from trying together.
-  // Whether this is news: a failure with the same words is none.
-  bool Failed(const std::string& place, std::string why, absl::Duration wait, double spread, absl::Duration now);
-  // Of a write that has just failed because the API server gave no answer: it need not wait longer than until the API
-  // server is back, which it may be by now.
-  void AwaitReturn(const std::string& place, absl::Duration now);
+  // `status` is the error of the call, `why` the same for people. Not tried again before the API server's wish
+  // (Retry-After) and the ledger's own wait are over; `spread`, between 0 and 1, keeps those that failed together from
+  // trying together. Where the API server gave no answer it need not wait longer than until that is back, which it may
+  // be by now. Whether this is news: a failure with the same words is none.
+  bool Failed(const std::string& place, std::string why, const absl::Status& status, double spread, absl::Duration now);
   // The API server was away and is back: what awaited that is due.
   void ServerReturned(absl::Duration now);
 

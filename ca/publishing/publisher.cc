@@ -215,11 +215,10 @@ void Publisher::OnWritten(const std::string& place, const absl::Status& status) 
     const double spread =
         absl::FDivDuration(UniformDuration(entropy_, absl::ZeroDuration(), absl::Seconds(1)), absl::Seconds(1));
     const std::string fault = FaultOfPublishing(status, uids_.contains(place));
-    if (ledger_.Failed(place, fault, kubernetes::RetryAfterOf(status), spread, now) && !stopping_) {
+    if (ledger_.Failed(place, fault, status, spread, now) && !stopping_) {
       Warn(place, fault, now);
       TellEvent(place, "RootsNotPublished", absl::StrCat("the roots could not be published here: ", fault));
     }
-    if (kubernetes::IsWithoutAnswer(status)) ledger_.AwaitReturn(place, now);
   }
   --writing_;
   executor_.Nudge();

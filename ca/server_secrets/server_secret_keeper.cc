@@ -359,10 +359,9 @@ void ServerSecretKeeper::OnWritten(const absl::Status& status) {
   } else {
     ++failed_;
     const std::string fault = FaultOfWrite(status);
-    if (ledger_.Failed(kThePlace, fault, kubernetes::RetryAfterOf(status), 1, now) && !stopping_) {
+    if (ledger_.Failed(kThePlace, fault, status, 1, now) && !stopping_) {
       LogWarning("a server's certificate could not be published", {{"object", instance_}, {"error", fault}});
     }
-    if (kubernetes::IsWithoutAnswer(status)) ledger_.AwaitReturn(kThePlace, now);
   }
   writing_ = false;
   executor_.Nudge();

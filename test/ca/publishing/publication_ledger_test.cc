@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "ca/kubernetes/api_refusal.h"
+
 namespace meshca {
 namespace {
 
@@ -13,6 +15,8 @@ using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
 
 constexpr absl::Duration kNow = absl::Hours(5);
+const absl::Status kRefused = absl::PermissionDeniedError("");
+const absl::Status kNoAnswer = absl::UnavailableError("");
 
 // A ledger whose two lists have come to their end: places a and b, no object there.
 class PublicationLedgerTest : public testing::Test {
@@ -147,7 +151,7 @@ TEST_F(PublicationLedgerTest, AWriteThatFailedIsTriedAgainLaterAndLater) {
   absl::Duration waited;
   for (int round = 0; round < 12; ++round) {
     ASSERT_EQ(ledger.TakeDue(now, 1).size(), 1u);
-    ledger.Failed("a", "no right to patch", absl::ZeroDuration(), 1, now);
+    ledger.Failed("a", "no right to patch", kRefused, 1, now);
     EXPECT_EQ(Of("a", now).fault, "no right to patch");
     EXPECT_EQ(ledger.FirstFault(), std::make_pair(std::string("a"), std::string("no right to patch")));
     for (const std::string& place : ledger.TakeDue(now, 10)) ledger.Written(place, now), ledger.Seen(place, "one", now);
@@ -157,7 +161,10 @@ TEST_F(PublicationLedgerTest, AWriteThatFailedIsTriedAgainLaterAndLater) {
   }
   EXPECT_EQ(waited, options.retry_last);
   ASSERT_EQ(ledger.TakeDue(now, 1).size(), 1u);
-  ledger.Failed("a", "too many requests", absl::Minutes(2), 0, now);
+  http::Response head;
+  head.status = 429;
+  head.headers = {{"Retry-After", "120"}};
+  ledger.Failed("a", "too many requests", kubernetes::RefusalStatus(kubernetes::ApiCall(), head, ""), 0, now);
   EXPECT_EQ(ledger.NextDue(), now + absl::Minutes(2)) << "a server's wish counts";
   // What is to stand there now is another thing.
   ledger.SetContent(2, "two", now);
@@ -168,8 +175,7 @@ TEST_F(PublicationLedgerTest, WhatGotNoAnswerIsDueWhenTheServerIsBackAndARefusal
   absl::Duration now = kNow;
   for (int round = 0; round < 12; ++round) {
     for (const std::string& place : ledger.TakeDue(now, 10)) {
-      ledger.Failed(place, "no", absl::ZeroDuration(), 1, now);
-      if (place == "a") ledger.AwaitReturn(place, now);
+      ledger.Failed(place, "no", place == "a" ? kNoAnswer : kRefused, 1, now);
     }
     now = ledger.NextDue();
   }
@@ -178,8 +184,7 @@ TEST_F(PublicationLedgerTest, WhatGotNoAnswerIsDueWhenTheServerIsBackAndARefusal
   ledger.ServerReturned(now);
   ASSERT_THAT(ledger.TakeDue(now, 10), ElementsAre("a"));
   // It is away again. The pause is shorter than it was, and grows from there.
-  ledger.Failed("a", "no", absl::ZeroDuration(), 1, now);
-  ledger.AwaitReturn("a", now);
+  ledger.Failed("a", "no", kNoAnswer, 1, now);
   EXPECT_EQ(ledger.NextDue(), now + absl::Seconds(8));
   EXPECT_THAT(ledger.TakeDue(now + absl::Seconds(7), 10), IsEmpty());
 }
@@ -187,12 +192,10 @@ TEST_F(PublicationLedgerTest, WhatGotNoAnswerIsDueWhenTheServerIsBackAndARefusal
 TEST_F(PublicationLedgerTest, AWriteThatEndsAfterTheReturnBeforeWhichItBeganIsTriedAtOnce) {
   ASSERT_THAT(ledger.TakeDue(kNow, 10), UnorderedElementsAre("a", "b"));
   ledger.ServerReturned(kNow);
-  for (const char* place : {"a", "b"}) ledger.Failed(place, "no", absl::ZeroDuration(), 1, kNow);
-  EXPECT_THAT(ledger.TakeDue(kNow, 10), IsEmpty());
-  ledger.AwaitReturn("a", kNow);
+  ledger.Failed("a", "no", kNoAnswer, 1, kNow);
+  ledger.Failed("b", "no", kRefused, 1, kNow);
   EXPECT_THAT(ledger.TakeDue(kNow, 10), ElementsAre("a"));
-  ledger.Failed("a", "no", absl::ZeroDuration(), 1, kNow);
-  ledger.AwaitReturn("a", kNow);
+  ledger.Failed("a", "no", kNoAnswer, 1, kNow);
   EXPECT_THAT(ledger.TakeDue(kNow, 10), IsEmpty()) << "once for a return";
   // What was written is not due by a return.
   ASSERT_THAT(ledger.TakeDue(kNow + absl::Seconds(5), 10), UnorderedElementsAre("a", "b"));
@@ -205,25 +208,22 @@ TEST_F(PublicationLedgerTest, AWriteUnderWayAtTheReturnFindsAShorterPauseToo) {
   absl::Duration now = kNow;
   for (int round = 0; round < 12; ++round) {
     for (const std::string& place : ledger.TakeDue(now, 10)) {
-      ledger.Failed(place, "no", absl::ZeroDuration(), 1, now);
-      ledger.AwaitReturn(place, now);
+      ledger.Failed(place, "no", kNoAnswer, 1, now);
     }
     now = ledger.NextDue();
   }
   ASSERT_EQ(ledger.TakeDue(now, 10).size(), 2u);
   ledger.ServerReturned(now);
-  ledger.Failed("a", "no", absl::ZeroDuration(), 1, now);
-  ledger.AwaitReturn("a", now);
+  ledger.Failed("a", "no", kNoAnswer, 1, now);
   ASSERT_THAT(ledger.TakeDue(now, 10), ElementsAre("a"));
-  ledger.Failed("a", "no", absl::ZeroDuration(), 1, now);
-  ledger.AwaitReturn("a", now);
+  ledger.Failed("a", "no", kNoAnswer, 1, now);
   EXPECT_EQ(ledger.NextDue(), now + absl::Seconds(8));
 }
 
 TEST_F(PublicationLedgerTest, WritesThatFailedBeforeAreNoContest) {
   absl::Duration now = kNow;
   for (int round = 0; round < 12; ++round) {
-    for (const std::string& place : ledger.TakeDue(now, 10)) ledger.Failed(place, "no", absl::ZeroDuration(), 1, now);
+    for (const std::string& place : ledger.TakeDue(now, 10)) ledger.Failed(place, "no", kRefused, 1, now);
     now = ledger.NextDue();
   }
   WriteAll(now);
@@ -242,8 +242,7 @@ TEST_F(PublicationLedgerTest, AContentThatComesBackStandsWhereNothingElseCameToS
   WriteAll(kNow);
   const absl::Duration later = kNow + absl::Hours(1);
   ledger.SetContent(2, "one and two", later);
-  for (const std::string& place : ledger.TakeDue(later, 10))
-    ledger.Failed(place, "away", absl::ZeroDuration(), 0, later);
+  for (const std::string& place : ledger.TakeDue(later, 10)) ledger.Failed(place, "away", kNoAnswer, 0, later);
   ledger.SetContent(3, "one", later);
   EXPECT_EQ(ledger.behind(), 0u) << "whoever writes it again changes nothing, and nobody tells of that";
   EXPECT_THAT(ledger.TakeDue(later + absl::Hours(1), 10), IsEmpty());
@@ -277,7 +276,7 @@ TEST_F(PublicationLedgerTest, APlaceThatIsGoneIsNeitherWrittenNorWaitedFor) {
   EXPECT_EQ(ledger.places(), 1u);
   // It ends while it is written: what comes of that is nobody's.
   ledger.RemovePlace("b");
-  ledger.Failed("b", "the namespace is being deleted", absl::ZeroDuration(), 0, kNow);
+  ledger.Failed("b", "the namespace is being deleted", kRefused, 0, kNow);
   EXPECT_EQ(ledger.places(), 0u);
   EXPECT_EQ(ledger.behind(), 0u);
   EXPECT_EQ(ledger.NextDue(), absl::InfiniteDuration());
@@ -324,7 +323,7 @@ TEST_F(PublicationLedgerTest, AWriteWhoseAnswerWasLostIsContestedLikeAnyOther) {
   for (int edits = 0; edits < 8; ++edits) {
     now = std::max(now, ledger.NextDue());
     ASSERT_THAT(ledger.TakeDue(now, 1), ElementsAre("a"));
-    ledger.Failed("a", "the answer is too long", absl::ZeroDuration(), 1, now);
+    ledger.Failed("a", "the answer is too long", kRefused, 1, now);
     ledger.Seen("a", "one", now);
     ASSERT_EQ(ledger.behind(), 0u);
     ledger.Seen("a", "a stranger's", now);
