@@ -7,11 +7,12 @@ import time
 import pytest
 from background import wait_until
 from cluster_rights import TOKENS, WRITING, config_map, trust_bundle
+from published_roots import CONFIG_MAP, facts, published
 from rotation import status
 
 pytestmark = [pytest.mark.all_only, pytest.mark.timeout(1800)]
 
-CONFIG_MAP, BUNDLE = "istio-ca-root-cert", "istio.io:istiod-ca:root-cert"
+BUNDLE = "istio.io:istiod-ca:root-cert"
 TRUST_BUNDLE = "certificates.k8s.io/v1/ClusterTrustBundle"
 NAMESPACES = 1000
 RIGHTS = TOKENS + WRITING + config_map(CONFIG_MAP) + trust_bundle("istio.io/istiod-ca")
@@ -37,20 +38,10 @@ def account(cluster, request):
     return create
 
 
-def published(cluster, namespace):
-    """What the namespace's ConfigMap shows; None: there is none."""
-    found = cluster.admin.list("v1/ConfigMap", namespace, fieldSelector=f"metadata.name={CONFIG_MAP}")
-    return found[0]["data"].get("root-cert.pem") if found else None
-
-
 def shown_everywhere(cluster):
     """The contents of all these ConfigMaps, by namespace."""
     listed = cluster.admin.list("v1/ConfigMap", fieldSelector=f"metadata.name={CONFIG_MAP}")
     return {each["metadata"]["namespace"]: each["data"].get("root-cert.pem") for each in listed}
-
-
-def facts(ca):
-    return {fact["name"]: fact for fact in json.loads(ca.cli("check", "-o", "json", check=False).stdout)["facts"]}
 
 
 def laggards(ca):
