@@ -19,7 +19,8 @@ enum SecretField {
   kSecretChain,
   kSecretKey,
   kSecretRoots,
-  kSecretThereSince
+  kSecretThereSince,
+  kSecretManagedBy
 };
 
 // The keys that Kubernetes demands of this type are those of the layout.
@@ -56,7 +57,8 @@ std::vector<std::string> ServerSecretPaths() {
           R"(data.tls\.crt)",
           R"(data.tls\.key)",
           R"(data.ca\.crt)",
-          R"(metadata.annotations.meshca\.io/there-since)"};
+          R"(metadata.annotations.meshca\.io/there-since)",
+          R"(metadata.labels.app\.kubernetes\.io/managed-by)"};
 }
 
 SeenSecret ReadServerSecret(const kubernetes::PickedFields& object) {
@@ -68,8 +70,15 @@ SeenSecret ReadServerSecret(const kubernetes::PickedFields& object) {
   seen.immutable = object.Text(kSecretImmutable) == "true";
   seen.created = FromRfc3339(object.Text(kSecretCreated));
   const absl::Time annotated = FromRfc3339(object.Text(kSecretThereSince));
-  seen.there_since = annotated == absl::InfinitePast() ? seen.created : std::min(seen.created, annotated);
+  const bool says_both = annotated != absl::InfinitePast() && seen.created != absl::InfinitePast();
+  seen.there_since = says_both ? std::min(seen.created, annotated) : std::max(seen.created, annotated);
+  seen.labelled = object.Text(kSecretManagedBy) == "meshca";
   return seen;
+}
+
+// One that is as old as the first needs no annotation.
+bool SeenSecret::IsMarked(absl::Time since) const {
+  return labelled && (since == absl::InfinitePast() || there_since == since);
 }
 
 kubernetes::ApiCall CallToWriteServerSecret(const ServerSecretName& secret, absl::string_view type,

@@ -42,6 +42,10 @@ struct SeenSecret {
   // Since when a Secret of this name has been there: this object's annotation, where it says an earlier time than
   // `created`.
   absl::Time there_since;
+  bool labelled = false;  // as CallToWriteServerSecret does
+
+  // Whether it has the labels and annotations that it is to have; `since` is what is known of `there_since`.
+  bool IsMarked(absl::Time since) const;
 };
 
 // What ReadServerSecret wants of the object (kubernetes::FieldPicker), in its order.

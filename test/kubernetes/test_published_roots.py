@@ -70,6 +70,21 @@ def test_every_namespace_has_the_roots_and_an_edit_is_repaired(server, cluster, 
     assert f'meshca_kubernetes_published_objects_behind{{object="ConfigMap {CONFIG_MAP}"}} 0' in ca.get("/metrics")
 
 
+def test_labels_that_somebody_strips_come_back_and_others_stay(server, cluster, account, namespace):
+    ca = server(config=configuration(account()))
+    wait_until(lambda: published(cluster, namespace) == ca.root_pem, 60, ca.log)
+    for kind, name, where, labels in (
+            ("v1/ConfigMap", CONFIG_MAP, namespace, {"istio.io/config": "true", "app.kubernetes.io/managed-by": "meshca"}),
+            (TRUST_BUNDLE, BUNDLE, None, {"app.kubernetes.io/managed-by": "meshca"})):
+        shown = lambda: cluster.admin.get(kind, name, where)["metadata"]["labels"]  # noqa: E731, B023
+        wait_until(lambda: shown() == labels, 60, ca.log)  # noqa: B023
+        theirs = {"team": "somebody-elses"}
+        cluster.admin.patch(kind, name, {"metadata": {"labels": {**dict.fromkeys(labels), **theirs}}}, where)
+        wait_until(lambda: shown() == {**labels, **theirs}, 60, ca.log)  # noqa: B023
+        cluster.admin.patch(kind, name, {"metadata": {"labels": {"app.kubernetes.io/managed-by": "Helm"}}}, where)
+        wait_until(lambda: shown() == {**labels, **theirs}, 60, ca.log)  # noqa: B023
+
+
 def test_a_rotation_waits_for_what_cannot_be_written_and_names_it_with_the_right_to_add(server, cluster, account, namespace):
     ca = server(config=configuration(account(name="in-rotation")))
     before = ca.root_pem

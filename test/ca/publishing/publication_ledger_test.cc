@@ -231,6 +231,88 @@ TEST_F(PublicationLedgerTest, WritesThatFailedBeforeAreNoContest) {
   EXPECT_THAT(ledger.TakeDue(now, 10), ElementsAre("a"));
 }
 
+TEST_F(PublicationLedgerTest, LabelsThatSomebodyTakesAwayAreDueAndNobodyIsBehindForThem) {
+  WriteAll(kNow);
+  const absl::Duration later = kNow + absl::Hours(1);
+  EXPECT_FALSE(ledger.Seen("a", "one", later, false));
+  EXPECT_EQ(ledger.behind(), 0u);
+  EXPECT_FALSE(ledger.IsBehind("a"));
+  EXPECT_EQ(Of("a", later).held, 1u) << "whoever reads it has the roots";
+  ASSERT_THAT(ledger.TakeDue(later, 10), ElementsAre("a"));
+  ledger.Written("a", later);
+  ledger.Seen("a", "one", later);
+  EXPECT_EQ(ledger.NextDue(), absl::InfiniteDuration());
+  EXPECT_EQ(Of("a", later).held, 1u);
+}
+
+TEST_F(PublicationLedgerTest, LabelsThatCannotBeWrittenAreNoFaultOfThePublication) {
+  WriteAll(kNow);
+  ledger.Seen("a", "one", kNow + absl::Hours(1), false);
+  absl::Duration now = ledger.NextDue();
+  for (int round = 0; round < 20; ++round) {
+    ASSERT_THAT(ledger.TakeDue(now, 10), ElementsAre("a"));
+    EXPECT_EQ(ledger.Failed("a", "no label of yours", kRefused, 1, now), round == 0) << "news, once";
+    EXPECT_EQ(Of("a", now).fault, "");
+    EXPECT_EQ(ledger.FirstFault(), std::nullopt);
+    EXPECT_LE(ledger.NextDue() - now, options.marks_retry_last);
+    now = ledger.NextDue();
+  }
+  EXPECT_GE(now - kNow, absl::Hours(2)) << "later and later";
+  // What stands there is wrong now: that is another matter.
+  ledger.TakeDue(now, 10);
+  ledger.Failed("a", "no label of yours", kRefused, 1, now);
+  ledger.Seen("a", "a stranger's", now);
+  EXPECT_LE(ledger.NextDue(), now + options.retry_last);
+}
+
+TEST_F(PublicationLedgerTest, WhoInsistsOnOtherLabelsIsAnsweredLaterAndLaterWhicheverIsToldFirst) {
+  absl::Duration now = kNow;
+  for (const bool answer_first : {true, false}) {
+    WriteAll(now);
+    now += absl::Hours(1);
+    const absl::Duration end = now + absl::Hours(2);
+    int writes = 0;
+    for (; now < end; ++writes) {
+      ledger.Seen("a", ledger.content(), now, false);
+      now = ledger.NextDue();
+      ASSERT_THAT(ledger.TakeDue(now, 10), ElementsAre("a"));
+      if (answer_first) ledger.Written("a", now);
+      ledger.Seen("a", ledger.content(), now);
+      if (!answer_first) ledger.Written("a", now);
+      now += absl::Seconds(1);
+    }
+    EXPECT_LE(writes, 24) << "every ten minutes in the end, answer first: " << answer_first;
+    EXPECT_GE(writes, 12) << answer_first;
+  }
+}
+
+TEST_F(PublicationLedgerTest, LabelsThatNeverShowAreWrittenLaterAndLater) {
+  WriteAll(kNow);
+  ledger.Seen("a", "one", kNow, false);
+  absl::Duration now = kNow;
+  int writes = 0;
+  for (; now < kNow + absl::Hours(2); ++writes) {
+    ASSERT_THAT(ledger.TakeDue(now, 10), ElementsAre("a"));
+    ledger.Written("a", now);
+    now = ledger.NextDue();
+  }
+  EXPECT_LE(writes, 20);
+}
+
+TEST(PublicationLedgerStart, WhatShowsTheRootsWithoutLabelsIsGivenThem) {
+  PublicationLedger ledger{PublicationOptions()};
+  ledger.SetContent(1, "one", kNow);
+  ledger.BeginPlaces();
+  ledger.AddPlace("a", kNow);
+  ledger.EndPlaces();
+  ledger.BeginSeen();
+  ledger.Seen("a", "one", kNow, false);
+  EXPECT_THAT(ledger.TakeDue(kNow, 10), IsEmpty()) << "not before both lists are read";
+  ledger.EndSeen(kNow);
+  EXPECT_EQ(ledger.behind(), 0u);
+  EXPECT_THAT(ledger.TakeDue(kNow, 10), ElementsAre("a"));
+}
+
 TEST_F(PublicationLedgerTest, WhatWasWrittenAndIsNeverSeenIsWrittenAgain) {
   ASSERT_EQ(ledger.TakeDue(kNow, 10).size(), 2u);
   ledger.Written("a", kNow);

@@ -43,11 +43,23 @@ class SmallCluster {
     Set("namespaces", name,
         absl::StrCat(R"({"metadata":{"name":")", name, R"("},"status":{"phase":")", phase, R"("}})"));
   }
-  // Somebody else writes it.
+  // Somebody else writes it, and leaves the labels as they are.
   void SetConfigMap(const std::string& namespace_name, const std::string& content) {
-    Set("configmaps", namespace_name,
-        absl::StrCat(R"({"metadata":{"namespace":")", namespace_name, R"("},"data":{"root-cert.pem":)",
-                     JsonString(content), "}}"));
+    MutexLock lock(mutex_);
+    SetConfigMapLocked(namespace_name, content, MarksOf(kinds_["configmaps"].objects[namespace_name]));
+  }
+  // Somebody else takes the labels and annotations away, and leaves the rest as it is.
+  void Unmark(const std::string& resource, const std::string& key) {
+    MutexLock lock(mutex_);
+    std::string json = kinds_[resource].objects[key];
+    const std::string marks = MarksOf(json);
+    json.erase(json.find(marks), marks.size());
+    SetLocked(resource, key, json);
+  }
+  // The labels and annotations of one, as JSON; "": there is none.
+  std::string Marks(const std::string& resource, const std::string& key) {
+    MutexLock lock(mutex_);
+    return MarksOf(kinds_[resource].objects[key]);
   }
   // "NAMESPACE/NAME" is `json` from now on, which begins with {"metadata":{
   void SetSecret(const std::string& key, const std::string& json) { Set("secrets", key, json); }
@@ -206,10 +218,15 @@ class SmallCluster {
     if (!refusal_.empty()) return peer.Send(refusal_);
     if (absl::StrContains(target, "/secrets/")) return ApplySecret(peer, place, body);
     const std::string content(kubernetes::PickFields(body, {R"(data.root-cert\.pem)"})->Text(0));
-    SetLocked("configmaps", place,
-              absl::StrCat(R"({"metadata":{"namespace":")", place, R"("},"data":{"root-cert.pem":)",
-                           JsonString(content), "}}"));
+    SetConfigMapLocked(place, content, MarksOf(body));
     peer.Send(kubernetes::HttpAnswer(200, "{}"));
+  }
+
+  void SetConfigMapLocked(const std::string& place, const std::string& content, const std::string& marks)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    SetLocked("configmaps", place,
+              absl::StrCat(R"({"metadata":{"namespace":")", place, R"(")", marks, R"(},"data":{"root-cert.pem":)",
+                           JsonString(content), "}}"));
   }
 
   void ApplySecret(http::ScriptedPeer& peer, const std::string& place, const std::string& body)
@@ -219,9 +236,10 @@ class SmallCluster {
     const auto field = [&picked](size_t index) { return JsonString(picked.Text(index)); };
     const std::string key = absl::StrCat(place, "/", picked.Text(0));
     const auto there = kinds_["secrets"].objects.find(key);
-    const std::string created = there == kinds_["secrets"].objects.end()
-                                    ? created_
-                                    : std::string(kubernetes::PickFields(there->second, {kCreated})->Text(0));
+    std::string created = there == kinds_["secrets"].objects.end()
+                              ? ""
+                              : std::string(kubernetes::PickFields(there->second, {kCreated})->Text(0));
+    if (created.empty()) created = created_;
     SetLocked("secrets", key,
               absl::StrCat(R"({"metadata":{"creationTimestamp":)", JsonString(created), MarksOf(body), R"(,"name":)",
                            field(0), R"(},"type":)", field(1), R"(,"data":{"tls.crt":)", field(2), R"(,"tls.key":)",
@@ -231,10 +249,12 @@ class SmallCluster {
 
   // The labels and annotations of `json`, to be put between other members of its metadata.
   static std::string MarksOf(const std::string& json) {
+    if (json.empty()) return "";
     const kubernetes::PickedFields picked =
         *kubernetes::PickFields(json, {"metadata.labels.*", "metadata.annotations.*"});
     std::string marks;
     for (const size_t which : {0, 1}) {
+      if (picked.All(which).empty()) continue;
       const auto append = [](std::string* out, const auto& mark) {
         absl::StrAppend(out, JsonString(mark.first), ":", JsonString(mark.second));
       };

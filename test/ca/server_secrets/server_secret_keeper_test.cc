@@ -590,6 +590,25 @@ TEST_F(ServerSecretKeeperTest, WhoHadReadASecretThatWasMadeAgainIsNotTooEarlyAft
   }
 }
 
+TEST_F(ServerSecretKeeperTest, PutsLabelsAndAnnotationsBackThatSomebodyTakesAway) {
+  Start();
+  ASSERT_TRUE(AwaitShown());
+  cluster_.CreateAt("2026-01-02T05:00:00Z");
+  const auto applied_after = [this](const std::function<void()>& change) {
+    const int applies = cluster_.applies();
+    change();
+    EXPECT_TRUE(Await([&](const ServerSecretStatus&) { return cluster_.applies() > applies; }));
+    return cluster_.Marks("secrets", kIstiodTls);
+  };
+  const std::string marks = applied_after([this] { cluster_.Delete("secrets", kIstiodTls); });
+  EXPECT_THAT(marks, AllOf(HasSubstr(R"("app.kubernetes.io/managed-by":"meshca")"),
+                           HasSubstr(R"("meshca.io/there-since":"2026-01-02T03:04:05Z")")));
+  const std::string before = Secret().Digest();
+  EXPECT_EQ(applied_after([this] { cluster_.Unmark("secrets", kIstiodTls); }), marks);
+  EXPECT_EQ(Secret().Digest(), before);
+  EXPECT_THAT(store_.records(), SizeIs(1));
+}
+
 TEST_F(ServerSecretKeeperTest, EndsWhileACertificateIsBeingRecorded) {
   store_.Hold();
   Start();
