@@ -1,5 +1,6 @@
 #include "storage/trust_rules.h"
 
+#include <algorithm>
 #include <limits>
 #include <optional>
 #include <string>
@@ -80,6 +81,20 @@ absl::Status CheckChange(const TrustHead& head, const AuthorityChange& change) {
   return absl::OkStatus();
 }
 
+absl::Status CheckLiveLeaves(IssuanceTable& issuances, const LiveLeafLimit& limit) {
+  MESHCA_ASSIGN_OR_RETURN(const auto live, issuances.CountLive(limit.now));
+  uint64_t counted = 0;
+  for (const auto& [authority, count] : live) {
+    const bool counts =
+        std::find(limit.not_counted.begin(), limit.not_counted.end(), authority) == limit.not_counted.end();
+    if (counts) counted += count;
+  }
+  if (counted <= limit.leaves_max) return absl::OkStatus();
+  return WithReason(absl::FailedPreconditionError(absl::StrCat(
+                        "authorities: ", counted, " certificates that depend on what is to be left are alive")),
+                    kLeavesLive);
+}
+
 absl::Status WriteRotations(Tables& tables, const KeyEncryption& keys, const AuthorityChange& change) {
   // The forgotten one goes first: the new one may have its number, and must not find it running.
   if (change.forgotten_rotation != 0) {
@@ -120,6 +135,7 @@ absl::StatusOr<uint64_t> ApplyAuthorityChange(Tables& tables, const KeyEncryptio
   if (change.audit.empty()) return absl::InvalidArgumentError("authorities: a change of trust needs an audit entry");
   MESHCA_ASSIGN_OR_RETURN(const TrustHead head, tables.trust.ReadHead());
   MESHCA_RETURN_IF_ERROR(CheckChange(head, change));
+  if (change.live_leaf_limit) MESHCA_RETURN_IF_ERROR(CheckLiveLeaves(tables.issuances, *change.live_leaf_limit));
   if (change.bundle) MESHCA_RETURN_IF_ERROR(WriteBundle(tables.trust, keys, *change.bundle));
   for (const std::string& id : change.forgotten_authorities) MESHCA_RETURN_IF_ERROR(ForgetAuthority(tables, id));
   for (const StoredAuthority& authority : change.authorities) {

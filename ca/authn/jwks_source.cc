@@ -161,6 +161,15 @@ class BackgroundSource final : public JwksSource {
     std::move(done)(std::move(answer));
   }
 
+  void TryAgain() override {
+    MutexLock lock(mutex_);
+    if (error_.empty() && !looking_) return;
+    interval_ = std::min(interval_, intervals_.retry);
+    // Whether the look that is under way fails its end tells.
+    look_at_once_ = true;
+    changed_.NotifyAll();
+  }
+
   void Stop() override {
     {
       MutexLock lock(mutex_);
@@ -206,8 +215,9 @@ class BackgroundSource final : public JwksSource {
         break;
       }
       const absl::Duration left = looked_at_ + interval_ - Now();
-      if (left <= absl::ZeroDuration()) {
+      if (left <= absl::ZeroDuration() || look_at_once_) {
         looking_ = true;
+        look_at_once_ = false;
         break;
       }
       changed_.WaitFor(mutex_, left);
@@ -227,6 +237,7 @@ class BackgroundSource final : public JwksSource {
       looked_at_ = Now();
       if (loaded.ok()) {
         interval_ = intervals_.regular;
+        look_at_once_ = false;
         error_.clear();
         good_at_ = looked_at_;
         last_success_ = absl::Now();
@@ -274,6 +285,7 @@ class BackgroundSource final : public JwksSource {
   std::string error_ ABSL_GUARDED_BY(mutex_);  // of the last look; "" when it went well
   std::vector<Done> waiters_ ABSL_GUARDED_BY(mutex_);
   bool looking_ ABSL_GUARDED_BY(mutex_) = false;  // a look is under way or about to be
+  bool look_at_once_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Duration interval_ ABSL_GUARDED_BY(mutex_) = intervals_.regular;
   absl::Duration looked_at_ ABSL_GUARDED_BY(mutex_);

@@ -40,6 +40,10 @@ class JwksSource {
   // keeps the old set and is Ok. ResourceExhausted: too many wait already.
   virtual void Refresh(Done done) = 0;
 
+  // Somebody has found out that the source can be reached again: after a look that failed, one that is under way
+  // included, the next is made at once and the pauses begin anew. Never blocks.
+  virtual void TryAgain() {}
+
   // Ends the thread; those who wait are answered Unavailable before this returns. Current() stays. Idempotent.
   virtual void Stop() = 0;
 };

@@ -71,6 +71,13 @@ struct AuthoritiesAndBundle {
   std::optional<RootRotation> rotation;             // the newest, ended or not
 };
 
+// How many certificates may be alive when a change is made, beside those of some authorities.
+struct LiveLeafLimit {
+  absl::Time now;
+  std::vector<std::string> not_counted;  // ids of authorities
+  uint64_t leaves_max = 0;
+};
+
 // One change, applied whole or not at all.
 struct AuthorityChange {
   // The revision that this change was computed from. If the store holds another one it answers Aborted: reload, and
@@ -86,10 +93,16 @@ struct AuthorityChange {
   // its audit entry. FailedPrecondition if one of the authorities has signed a recorded leaf.
   std::vector<std::string> forgotten_authorities;
   uint64_t forgotten_rotation = 0;
+  // The change is only made where no more live: FailedPrecondition (LEAVES_LIVE). Counted in its own transaction, so no
+  // certificate of an authority that it takes the right to sign comes in between.
+  std::optional<LiveLeafLimit> live_leaf_limit = {};
   // Sealed settings to write, by name; see AuthorityStore::PutSealedSetting.
   std::map<std::string, std::string> sealed_settings;
   std::vector<AuditEntry> audit;  // at least one
 };
+
+// AuthorityChange::live_leaf_limit was exceeded.
+inline constexpr char kLeavesLive[] = "LEAVES_LIVE";
 
 // Thread-safe. Every call blocks on the database, so it is made by pool or rotation threads, never by a loop.
 // Errors of all: Unavailable, DataLoss (a row's MAC does not match).
@@ -101,7 +114,7 @@ class AuthorityStore {
   // Commits `change`, durably, and returns the new revision. Once an authority is not active here, the store accepts no
   // record of a certificate that it signed. Aborted: the store is at another revision than expected.
   // FailedPrecondition: another trust domain, a bundle number that does not grow, a second rotation while one has not
-  // ended.
+  // ended, more live certificates than the change allows.
   virtual absl::StatusOr<uint64_t> CommitAuthorities(const AuthorityChange& change) = 0;
 
   // Blocks until the stored revision (AuthoritiesAndBundle::revision) is above `known`, and returns it. A commit of

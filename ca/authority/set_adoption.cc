@@ -71,12 +71,28 @@ std::string SetAdoption::LeaveOutLostRoots(AuthoritySet& set) const {
   return left_out;
 }
 
-absl::Status SetAdoption::Adopt(const AuthoritySet& set, KeyPlace place, bool drop_old_roots,
-                                const ChangeReason& reason) {
+absl::Status SetAdoption::Adopt(const AuthoritySet& set, KeyPlace place, const ChangeReason& reason) {
   MESHCA_ASSIGN_OR_RETURN(AuthorityRows rows, MakeRows(set, place, reason.now));
+  return CommitRows(set, std::move(rows), std::nullopt, reason);
+}
+
+absl::Status SetAdoption::AdoptAlone(const AuthoritySet& set, KeyPlace place, uint64_t leaves_max,
+                                     const ChangeReason& reason) {
+  MESHCA_ASSIGN_OR_RETURN(AuthorityRows rows, MakeRows(set, place, reason.now));
+  LiveLeafLimit limit{reason.now, {}, leaves_max};
+  for (const StoredAuthority& row : ledger_.state().authorities) {
+    if (row.root_id == rows.root.id) limit.not_counted.push_back(row.id);
+  }
+  return CommitRows(set, std::move(rows), std::move(limit), reason);
+}
+
+// With a limit the old roots are dropped.
+absl::Status SetAdoption::CommitRows(const AuthoritySet& set, AuthorityRows rows,
+                                     std::optional<LiveLeafLimit> drop_old_roots, const ChangeReason& reason) {
   std::string issuing_id = rows.issuing.id;
   AuthorityChange change =
-      ChangeToRows(ledger_.state(), ledger_.trust_domain(), std::move(rows), drop_old_roots, reason);
+      ChangeToRows(ledger_.state(), ledger_.trust_domain(), std::move(rows), drop_old_roots.has_value(), reason);
+  change.live_leaf_limit = std::move(drop_old_roots);
   // A trust domain begins with all that it needs, so its first bundle is whole.
   if (!ledger_.state().bundle.has_value()) {
     MESHCA_ASSIGN_OR_RETURN(StoredJwtAuthority first, maker_.MakeJwtKey(reason.now));

@@ -2,6 +2,7 @@
 #ifndef MESHCA_CA_AUTHORITY_SET_ADOPTION_H_
 #define MESHCA_CA_AUTHORITY_SET_ADOPTION_H_
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -38,9 +39,13 @@ class SetAdoption {
   std::string LeaveOutLostRoots(AuthoritySet& set) const;
 
   // Makes `set` active at once. The first set of a trust domain brings the first key of JWT-SVIDs with it. What was
-  // active becomes old and stays trusted; with `drop_old_roots` it is retired and leaves the bundle, which is only safe
-  // if no certificate under it is alive. FailedPrecondition: an authority of the set is tainted.
-  absl::Status Adopt(const AuthoritySet& set, KeyPlace place, bool drop_old_roots, const ChangeReason& reason);
+  // active becomes old and stays trusted. FailedPrecondition: an authority of the set is tainted.
+  absl::Status Adopt(const AuthoritySet& set, KeyPlace place, const ChangeReason& reason);
+
+  // The same, but what was active is retired and leaves the bundle in the same commit, with all other roots. For a set
+  // with a new root. FailedPrecondition (LEAVES_LIVE), and nothing is changed: more than `leaves_max` certificates are
+  // alive that do not chain to that root.
+  absl::Status AdoptAlone(const AuthoritySet& set, KeyPlace place, uint64_t leaves_max, const ChangeReason& reason);
 
   // Begins a rotation to the root of `set`, which came from `folder`; the set's other roots are trusted at once. Ok
   // without doing anything if a rotation to that root runs. FailedPrecondition: a rotation to another root runs
@@ -48,6 +53,8 @@ class SetAdoption {
   absl::Status RotateTo(const AuthoritySet& set, const std::string& folder, KeyPlace place, const ChangeReason& reason);
 
  private:
+  absl::Status CommitRows(const AuthoritySet& set, AuthorityRows rows, std::optional<LiveLeafLimit> drop_old_roots,
+                          const ChangeReason& reason);
   absl::StatusOr<AuthorityRows> MakeRows(const AuthoritySet& set, KeyPlace place, absl::Time now) const;
   // If the store has a row of this authority, takes over its created_at, whether it was exported, and its
   // key if the set brings none.

@@ -70,12 +70,15 @@ absl::Status SetImport::TakeSet(const AuthoritySet& set, const std::string& plac
   } else if (new_root && unrecorded) {
     absl::StrAppend(&detail, ", forced though certificates without a record may live under the root before it");
   }
-  MESHCA_RETURN_IF_ERROR(adoption_.Adopt(set, KeyPlace::kInKeyStore, /*drop_old_roots=*/false, {actor, detail, now}));
-  // What the old root signed until this commit was signed in good faith: only now can nothing more come.
-  MESHCA_ASSIGN_OR_RETURN(const uint64_t left, CountOutside(root_id, options.own_leaves, now));
-  if (!new_root || left > 0 || unrecorded) return absl::OkStatus();
-  return adoption_.Adopt(set, KeyPlace::kInKeyStore, /*drop_old_roots=*/true,
-                         {actor, absl::StrCat(detail, ": nothing used the root before"), now});
+  if (new_root && others == 0 && !unrecorded) {
+    // What the old root signed until this commit was signed in good faith, so it is counted once more, by the commit
+    // itself.
+    const absl::Status alone =
+        adoption_.AdoptAlone(set, KeyPlace::kInKeyStore, options.own_leaves,
+                             {actor, absl::StrCat(detail, ": nothing used the root before"), now});
+    if (ReasonOf(alone) != kLeavesLive) return alone;
+  }
+  return adoption_.Adopt(set, KeyPlace::kInKeyStore, {actor, detail, now});
 }
 
 absl::StatusOr<uint64_t> SetImport::CountOutside(absl::string_view root_id, uint64_t own_leaves, absl::Time now) const {

@@ -8,7 +8,7 @@ namespace meshca {
 
 absl::Status SourceWatch::AdoptFirst(absl::Time now) {
   MESHCA_ASSIGN_OR_RETURN(const AuthoritySet set, source_->Load(now));
-  return adoption_.Adopt(set, KeyPlace::kWhereItIs, /*drop_old_roots=*/false, {kMeshcaItself, "first start", now});
+  return adoption_.Adopt(set, KeyPlace::kWhereItIs, {kMeshcaItself, "first start", now});
 }
 
 void SourceWatch::TakeChanges(absl::Time now) {
@@ -36,8 +36,7 @@ absl::Status SourceWatch::TakeSet(absl::Time now) {
       MESHCA_RETURN_IF_ERROR(adoption_.RotateTo(set, folder_, KeyPlace::kWhereItIs,
                                                 {kMeshcaItself, absl::StrCat(detail, " with a new root"), now}));
     } else {
-      MESHCA_RETURN_IF_ERROR(
-          adoption_.Adopt(set, KeyPlace::kWhereItIs, /*drop_old_roots=*/false, {kMeshcaItself, detail, now}));
+      MESHCA_RETURN_IF_ERROR(adoption_.Adopt(set, KeyPlace::kWhereItIs, {kMeshcaItself, detail, now}));
     }
   }
   if (!left_out.empty()) {

@@ -19,6 +19,9 @@ absl::StatusOr<std::shared_ptr<Cluster>> Cluster::Open(ClusterOptions options, c
   options.tokens.issuer = issuer;
   cluster->authenticator_ = std::make_unique<ServiceAccountAuthenticator>(std::move(options.tokens), cluster->issuer_,
                                                                           *cluster->pods_, *cluster->reviewer_, clock);
+  // The watches find out sooner than a look every few minutes does that the API server is away, and probe for it.
+  cluster->on_return_.emplace(cluster->api_server_->reachability(),
+                              [issuer = cluster->issuer_.get()] { issuer->TryAgain(); });
   return cluster;
 }
 
@@ -26,6 +29,7 @@ Cluster::~Cluster() { Stop(); }
 
 // Open may have failed half-way.
 void Cluster::Stop() {
+  on_return_.reset();
   if (authenticator_ != nullptr) authenticator_->Stop();
   if (pods_ != nullptr) pods_->Stop();
   if (api_server_ != nullptr) api_server_->Stop();

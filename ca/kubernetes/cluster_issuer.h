@@ -32,6 +32,7 @@ class ClusterIssuer final : public JwksSource {
   std::shared_ptr<const Jwks> Current() const override { return keys_->Current(); }
   JwksReport Report() const override { return keys_->Report(); }
   void Refresh(Done done) override { keys_->Refresh(std::move(done)); }
+  void TryAgain() override { keys_->TryAgain(); }
   void Stop() override;
 
   std::vector<CallCount> CallCounts() const { return server_->CallCounts(); }

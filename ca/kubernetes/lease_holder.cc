@@ -97,14 +97,19 @@ void LeaseHolder::TakeAnswer(bool was_write, absl::Duration begun, absl::StatusO
   if (!contest_.Next(now).write) error_ = absl::OkStatus();
 }
 
+std::string LeaseHolder::GoneLocked() const {
+  const absl::Duration wait = contest_.free_from() - clock_.SinceBoot();
+  if (wait <= absl::ZeroDuration()) return "";
+  return absl::StrCat("was deleted, or its holder struck out: the server that held it may write until ",
+                      TimeOfDayText(clock_.Now() + wait), ", and it is taken then");
+}
+
 std::string LeaseHolder::WhyNotLocked() const {
   if (stopping_) return "this server is ending";
   if (contest_.Held(clock_.SinceBoot())) return "";
   if (!error_.ok()) return absl::StrCat("the Lease ", place_.Text(), " cannot be had: ", error_.message());
-  if (const absl::Duration wait = contest_.free_from() - clock_.SinceBoot(); wait > absl::ZeroDuration()) {
-    return absl::StrCat("the Lease ", place_.Text(),
-                        " was deleted, or its holder struck out: the server that held it may write until ",
-                        TimeOfDayText(clock_.Now() + wait), ", and it is taken then");
+  if (const std::string gone = GoneLocked(); !gone.empty()) {
+    return absl::StrCat("the Lease ", place_.Text(), " ", gone);
   }
   if (!contest_.IsAnothers()) return absl::StrCat("the Lease ", place_.Text(), " is being asked for");
   return absl::StrCat(contest_.record().holder, " holds the Lease ", place_.Text());
@@ -157,6 +162,7 @@ LeaseStatus LeaseHolder::Status() const {
   status.holder = contest_.record().holder;
   status.since = contest_.record().acquired;
   status.error = error_;
+  status.gone = GoneLocked();
   status.gained = gained_;
   status.lost = lost_;
   return status;

@@ -28,6 +28,9 @@ struct LeaseStatus {
   std::string holder;                       // as it was read last; "": nobody, or it was never read
   absl::Time since = absl::InfinitePast();  // it is held by `holder`, by whose clock; InfinitePast: it does not say
   absl::Status error;                       // of the last call, where that was no lost race
+  // Of one that went while another server held it: until when nobody takes it, for people, after its name. "": it did
+  // not, or that is over.
+  std::string gone;
   // Since the start: times that this server has got it, and has lost it.
   uint64_t gained = 0;
   uint64_t lost = 0;
@@ -66,6 +69,7 @@ class LeaseHolder final : public Leadership {
   void TellChange();
   void GiveBack();
   std::string WhyNotLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::string GoneLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);  // LeaseStatus::gone
 
   const LeasePlace place_;
   const LeaseTerms terms_;

@@ -106,8 +106,9 @@ absl::StatusOr<PodRequest> ReadPodRequest(const kubernetes::PickedFields& object
   MESHCA_RETURN_IF_ERROR(ReadBytes(object, kStubPkcs10, request.stub_pkcs10));
   MESHCA_RETURN_IF_ERROR(ReadBytes(object, kPkixPublicKey, request.pkix_public_key));
   MESHCA_RETURN_IF_ERROR(ReadBytes(object, kProofOfPossession, request.proof_of_possession));
-  // Only this node's own kubelet can have made it.
-  request.asker = absl::StrCat("node ", request.node);
+  // Only this node's own kubelet can have made it. Whose pod it is for is the kubelet's word; but whoever makes pods
+  // there makes it ask as often as he likes.
+  request.asker = {absl::StrCat("node ", request.node), request.namespace_name, request.account};
   for (const auto& [name, type] : object.All(kConditions)) {
     if (type == "Issued" || type == "Denied" || type == "Failed") request.is_answered = true;
   }

@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "absl/strings/str_cat.h"
+#include "ca/kubernetes/api_refusal.h"
 #include "ca/kubernetes/outage.h"
 
 namespace meshca {
@@ -12,6 +13,7 @@ namespace {
 
 // A rotation publishes three contents one after another; what is older counts as nothing.
 constexpr size_t kRemembered = 8;
+constexpr uint32_t kDoublingsMax = 20;
 
 }  // namespace
 
@@ -77,13 +79,13 @@ void PublicationLedger::EndSeen(absl::Duration now) {
   for (auto& [place, object] : objects_) {
     if (object.there && !object.seen_now) {
       object.there = false;
-      Show(object, 0, now);
+      Show(object, 0, true, now);
     }
   }
   SettleAll();
 }
 
-bool PublicationLedger::Seen(const std::string& place, absl::string_view content, absl::Duration now) {
+bool PublicationLedger::Seen(const std::string& place, absl::string_view content, absl::Duration now, bool marked) {
   const auto [object, is_new] = objects_.try_emplace(place);
   object->second.seen_now = true;
   object->second.there = true;
@@ -91,7 +93,7 @@ bool PublicationLedger::Seen(const std::string& place, absl::string_view content
   for (size_t back = 0; back < contents_.size() && number == 0; ++back) {
     if (contents_[contents_.size() - 1 - back].text == content) number = newest_ - back;
   }
-  const bool contested = Show(object->second, number, now);
+  const bool contested = Show(object->second, number, marked, now);
   Settle(object);
   return contested;
 }
@@ -100,36 +102,40 @@ bool PublicationLedger::SeenGone(const std::string& place, absl::Duration now) {
   const auto object = objects_.find(place);
   if (object == objects_.end()) return false;
   object->second.there = false;
-  const bool contested = Show(object->second, 0, now);
+  const bool contested = Show(object->second, 0, true, now);
   Settle(object);
   return contested;
 }
 
 // What the object shows from now on.
-bool PublicationLedger::Show(Object& object, uint64_t number, absl::Duration now) {
-  if (number == newest_ && newest_ != 0) {
-    // A fault that is over; that somebody contests the object is not over before a while has passed.
-    object.fault.clear();
-    object.failures = 0;
-    if (now - object.written_at > options_.contest) object.contests = 0;
+bool PublicationLedger::Show(Object& object, uint64_t number, bool marked, absl::Duration now) {
+  const bool lost_marks = std::exchange(object.marked, marked) && !marked;
+  if (number == newest_ && newest_ != 0) object.fault.clear();  // one that is over
+  if (number == newest_ && newest_ != 0 && marked) {
+    object.failures = object.unmarked_writes = 0;
+    // That somebody contests the object is not over before a while has passed since the last write, which may be one
+    // that has not ended yet.
+    if (!object.being_written && now - object.written_at > options_.contest) object.contests = 0;
   }
+  const bool was_current = object.content == newest_ && newest_ != 0;
   if (number == object.content) {
     // It stood there from the beginning, and is none of ours.
     if (number == 0 && object.there) object.is_fresh = false;
-    return false;
+    if (!lost_marks) return false;
+  } else {
+    // Who reads a content that is not ours may believe nothing of what we published.
+    object.held_before = number == 0 ? 0 : HeldBy(object, now);
+    if (number != 0 && std::exchange(object.is_fresh, false)) object.held_before = VersionOf(number);
+    object.content = number;
+    object.seen_at = now;
   }
-  const bool was_current = object.content == newest_ && newest_ != 0;
-  // Who reads a content that is not ours may believe nothing of what we published.
-  object.held_before = number == 0 ? 0 : HeldBy(object, now);
-  if (number != 0 && std::exchange(object.is_fresh, false)) object.held_before = VersionOf(number);
-  object.content = number;
-  object.seen_at = now;
   if (!was_current || !object.is_place) return false;
   // Somebody else changed it.
   if (now - object.written_at > options_.contest) object.contests = 0;
   TryAt(object, now + (object.contests == 0 ? absl::ZeroDuration() : Backoff(object)));
   const bool contested = object.contests++ > 0;
-  if (contested) {
+  object.fault.clear();
+  if (contested && object.content != newest_) {
     object.fault = absl::StrCat("somebody else has changed it ", object.contests,
                                 " times, each time within a minute of our writing it, or trying to; find who does (its "
                                 "metadata.managedFields say), and end that");
@@ -162,33 +168,36 @@ void PublicationLedger::Written(const std::string& place, absl::Duration now) {
   object->second.written_at = now;
   object->second.failures = 0;
   object->second.fault.clear();
+  absl::Duration seen_within = options_.seen_within;
+  if (object->second.content == newest_ && !object->second.marked) {
+    // Where something on the way takes our labels out they never show.
+    seen_within = std::min(options_.marks_retry_last, seen_within * std::exp2(object->second.unmarked_writes));
+    object->second.unmarked_writes = std::min(object->second.unmarked_writes + 1, kDoublingsMax);
+  }
   // What is to stand there may be another content by now.
-  TryAt(object->second, object->second.writing == newest_ ? now + options_.seen_within : now);
+  TryAt(object->second, object->second.writing == newest_ ? now + seen_within : now);
   Settle(object);
 }
 
-bool PublicationLedger::Failed(const std::string& place, std::string why, absl::Duration wait, double spread,
+bool PublicationLedger::Failed(const std::string& place, std::string why, const absl::Status& status, double spread,
                                absl::Duration now) {
-  const auto object = objects_.find(place);
-  if (object == objects_.end()) return false;
-  object->second.being_written = false;
+  const auto found = objects_.find(place);
+  if (found == objects_.end()) return false;
+  Object& object = found->second;
+  object.being_written = false;
   // It may have gone through all the same: the answer was lost, or longer than it is read. Who changes the object then
   // contests it like any other.
-  object->second.written_at = now;
-  TryAt(object->second, now + std::max(wait, Backoff(object->second) * (0.5 + spread / 2)));
-  ++object->second.failures;
-  const bool is_news = object->second.is_place && object->second.fault != why;
-  object->second.fault = std::move(why);
-  Settle(object);
+  object.written_at = now;
+  TryAt(object, now + std::max(kubernetes::RetryAfterOf(status), Backoff(object) * (0.5 + spread / 2)));
+  ++object.failures;
+  if (kubernetes::IsWithoutAnswer(status)) {
+    object.awaits_return = true;
+    if (object.returns != returns_) Return(object, now);
+  }
+  const bool is_news = object.is_place && object.fault != why;
+  object.fault = std::move(why);
+  Settle(found);
   return is_news;
-}
-
-void PublicationLedger::AwaitReturn(const std::string& place, absl::Duration now) {
-  const auto object = objects_.find(place);
-  if (object == objects_.end()) return;
-  object->second.awaits_return = true;
-  if (object->second.returns != returns_) Return(object->second, now);
-  Settle(object);
 }
 
 void PublicationLedger::ServerReturned(absl::Duration now) {
@@ -214,7 +223,7 @@ std::vector<Publication> PublicationLedger::List(absl::Duration heard) const {
     one.held = HeldBy(object, heard);
     one.written = VersionOf(object.content);
     one.held_at = object.seen_at + options_.mount_delay;
-    one.fault = object.fault;
+    if (object.behind) one.fault = object.fault;
   }
   return all;
 }
@@ -240,9 +249,10 @@ TrustVersion PublicationLedger::HeldBy(const Object& object, absl::Duration now)
 }
 
 absl::Duration PublicationLedger::Backoff(const Object& object) const {
-  constexpr uint32_t kDoublingsMax = 20;
   const uint32_t doublings = std::min(object.failures + object.contests, kDoublingsMax);
-  return std::min(options_.retry_last, options_.retry_first * std::exp2(doublings));
+  // An object that shows the content lacks its labels at most.
+  const absl::Duration last = object.content == newest_ ? options_.marks_retry_last : options_.retry_last;
+  return std::min(last, options_.retry_first * std::exp2(doublings));
 }
 
 void PublicationLedger::TryAt(Object& object, absl::Duration at) {
@@ -255,7 +265,8 @@ void PublicationLedger::Settle(Objects::iterator object) {
   const bool behind = state.is_place && (newest_ == 0 || state.content != newest_);
   behind_ += behind ? 1 : 0;
   behind_ -= std::exchange(state.behind, behind) ? 1 : 0;
-  const bool to_write = behind && newest_ != 0 && !state.being_written;
+  const bool lacks_marks = state.is_place && !state.marked;
+  const bool to_write = (behind || lacks_marks) && newest_ != 0 && !state.being_written;
   const absl::Duration due = to_write ? state.next_try : absl::InfiniteDuration();
   if (due != state.due) {
     if (state.due != absl::InfiniteDuration()) due_.erase({state.due, object->first});
@@ -271,6 +282,11 @@ void PublicationLedger::SettleAll() {
     Settle(object);
     object = objects_.upper_bound(place);
   }
+}
+
+bool PublicationLedger::IsBehind(const std::string& place) const {
+  const auto object = objects_.find(place);
+  return object != objects_.end() && object->second.behind;
 }
 
 std::optional<std::pair<std::string, std::string>> PublicationLedger::FirstFault() const {

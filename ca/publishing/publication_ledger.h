@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/container/btree_map.h"
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "ca/subscribers/trust_version.h"
@@ -27,6 +28,9 @@ struct PublicationOptions {
   absl::Duration retry_last = absl::Seconds(30);
   // What was written and is not seen after this is written again.
   absl::Duration seen_within = absl::Seconds(15);
+  // The longest pause between two writes of an object that shows its content, whose labels alone are not as they are to
+  // be: whoever insists on others harms nobody.
+  absl::Duration marks_retry_last = absl::Minutes(10);
   // Who changes an object so soon after a write of ours, which may have gone through where it failed, will do so again.
   absl::Duration contest = absl::Minutes(1);
 };
@@ -61,8 +65,10 @@ class PublicationLedger {
   // The objects, likewise; of places that are none too.
   void BeginSeen();
   void EndSeen(absl::Duration now);
-  // Whether somebody else has changed it, a short time after it was written, and not for the first time.
-  bool Seen(const std::string& place, absl::string_view content, absl::Duration now);
+  // `marked`: its labels and annotations are as they are to be. Where they are not it is due as well, but nobody is
+  // behind for that. Whether somebody else has changed it, a short time after it was written, and not for the first
+  // time.
+  bool Seen(const std::string& place, absl::string_view content, absl::Duration now, bool marked = true);
   bool SeenGone(const std::string& place, absl::Duration now);
 
   // Whether both lists have come to their end once. Nothing is due before: it may be there already.
@@ -73,13 +79,11 @@ class PublicationLedger {
   // When TakeDue will have something; InfiniteDuration: not by time alone.
   absl::Duration NextDue() const;
   void Written(const std::string& place, absl::Duration now);
-  // `why` is for people. Not tried again before `wait` (a server's wish) and the ledger's own wait are over; `spread`,
-  // between 0 and 1, keeps those that failed together from trying together.
-  // Whether this is news: a failure with the same words is none.
-  bool Failed(const std::string& place, std::string why, absl::Duration wait, double spread, absl::Duration now);
-  // Of a write that has just failed because the API server gave no answer: it need not wait longer than until the API
-  // server is back, which it may be by now.
-  void AwaitReturn(const std::string& place, absl::Duration now);
+  // `status` is the error of the call, `why` the same for people. Not tried again before the API server's wish
+  // (Retry-After) and the ledger's own wait are over; `spread`, between 0 and 1, keeps those that failed together from
+  // trying together. Where the API server gave no answer it need not wait longer than until that is back, which it may
+  // be by now. Whether this is news: a failure with the same words is none.
+  bool Failed(const std::string& place, std::string why, const absl::Status& status, double spread, absl::Duration now);
   // The API server was away and is back: what awaited that is due.
   void ServerReturned(absl::Duration now);
 
@@ -88,6 +92,7 @@ class PublicationLedger {
   std::vector<Publication> List(absl::Duration heard) const;
   size_t places() const;
   size_t behind() const { return behind_; }  // places that do not show the content
+  bool IsBehind(const std::string& place) const;
   // The first of these with a fault. Nothing: there is none.
   std::optional<std::pair<std::string, std::string>> FirstFault() const;
 
@@ -101,6 +106,7 @@ class PublicationLedger {
     bool listed = false;    // since BeginPlaces
     bool seen_now = false;  // since BeginSeen
     bool there = false;
+    bool marked = true;     // or it is not there
     bool is_fresh = false;  // a place that is new, at which nothing has stood yet
     bool being_written = false;
     uint64_t writing = 0;          // the number of the content that was written to it last
@@ -109,6 +115,7 @@ class PublicationLedger {
     uint64_t returns = 0;          // when it was written last
     uint32_t failures = 0;         // writes in a row that failed
     uint32_t contests = 0;         // times in a row that somebody else has put a content in place of ours
+    uint32_t unmarked_writes = 0;  // in a row that went through and did not show as marked before their end
     uint64_t content = 0;          // its number in contents_, that was seen last; 0: none of them
     TrustVersion held_before = 0;  // by all readers, while seen_at + mount_delay is not over
     absl::Duration seen_at = -absl::InfiniteDuration();
@@ -125,8 +132,8 @@ class PublicationLedger {
   TrustVersion HeldBy(const Object& object, absl::Duration now) const;
   absl::Duration Backoff(const Object& object) const;
   static void TryAt(Object& object, absl::Duration at);
-  static void Return(Object& object, absl::Duration now);          // the API server's, which it awaited
-  bool Show(Object& object, uint64_t number, absl::Duration now);  // what Seen says
+  static void Return(Object& object, absl::Duration now);                       // the API server's, which it awaited
+  bool Show(Object& object, uint64_t number, bool marked, absl::Duration now);  // what Seen says
   // Brings due_ and behind_ in step with what is known of it, and forgets an object that is no place and not there.
   void Settle(Objects::iterator object);
   void SettleAll();

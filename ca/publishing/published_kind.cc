@@ -1,13 +1,14 @@
 #include "ca/publishing/published_kind.h"
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "ca/base/printable.h"
 
 namespace meshca {
 namespace {
 
 // What meshca writes can be told from what others do, and found: kubectl get configmaps -A -l ...
-constexpr char kManagedBy[] = R"("app.kubernetes.io/managed-by":"meshca")";
+const std::pair<std::string, std::string> kManagedBy = {"app.kubernetes.io/managed-by", "meshca"};
 
 // A "." in the name of a member is no step of a path.
 std::string AsOneStep(absl::string_view name) {
@@ -19,7 +20,21 @@ std::string AsOneStep(absl::string_view name) {
   return step;
 }
 
+std::string LabelsJson(const std::vector<std::pair<std::string, std::string>>& labels) {
+  const auto append = [](std::string* out, const auto& label) {
+    absl::StrAppend(out, JsonString(label.first), ":", JsonString(label.second));
+  };
+  return absl::StrCat("{", absl::StrJoin(labels, ",", append), "}");
+}
+
 }  // namespace
+
+std::vector<std::string> PublishedKind::LabelPaths() const {
+  std::vector<std::string> paths;
+  paths.reserve(labels.size());
+  for (const auto& [name, value] : labels) paths.push_back(absl::StrCat("metadata.labels.", AsOneStep(name)));
+  return paths;
+}
 
 kubernetes::ApiCall PublishedKind::CallToPublish(absl::string_view namespace_name, absl::string_view content) const {
   std::string body = before;
@@ -34,8 +49,9 @@ PublishedKind RootsConfigMap(absl::string_view name, absl::string_view key) {
   kind.described = "ConfigMap";
   kind.name = std::string(name);
   kind.content_path = absl::StrCat("data.", AsOneStep(key));
-  kind.before = absl::StrCat(R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"labels":{"istio.io/config":"true",)",
-                             kManagedBy, R"(},"name":)", JsonString(name));
+  kind.labels = {{"istio.io/config", "true"}, kManagedBy};
+  kind.before = absl::StrCat(R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"labels":)", LabelsJson(kind.labels),
+                             R"(,"name":)", JsonString(name));
   kind.between = absl::StrCat(R"(},"data":{)", JsonString(key), ":");
   kind.after = "}}";
   return kind;
@@ -48,9 +64,10 @@ PublishedKind RootsClusterTrustBundle(absl::string_view name, absl::string_view 
   kind.described = "ClusterTrustBundle";
   kind.name = std::string(name);
   kind.content_path = "spec.trustBundle";
+  kind.labels = {kManagedBy};
   kind.before = absl::StrCat(R"({"apiVersion":"certificates.k8s.io/)", version,
-                             R"(","kind":"ClusterTrustBundle","metadata":{"labels":{)", kManagedBy, R"(},"name":)",
-                             JsonString(name));
+                             R"(","kind":"ClusterTrustBundle","metadata":{"labels":)", LabelsJson(kind.labels),
+                             R"(,"name":)", JsonString(name));
   kind.between = absl::StrCat(R"(},"spec":{"signerName":)", JsonString(signer_name), R"(,"trustBundle":)");
   kind.after = "}}";
   return kind;

@@ -3,6 +3,8 @@
 #define MESHCA_CA_PUBLISHING_PUBLISHED_KIND_H_
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 #include "ca/kubernetes/api_call.h"
@@ -13,14 +15,18 @@ namespace meshca {
 // One object name of one kind, which may stand in many namespaces. A value.
 struct PublishedKind {
   kubernetes::Resource resource;
-  std::string described;     // "ConfigMap", for people
-  std::string name;          // of the object
-  std::string content_path;  // kubernetes::FieldPicker's, of the text that is published
-  std::string before;        // JSON of the object that is applied, around metadata.namespace ...
-  std::string between;       // ... and the text
+  std::string described;                                    // "ConfigMap", for people
+  std::string name;                                         // of the object
+  std::vector<std::pair<std::string, std::string>> labels;  // that it has, beside those of others
+  std::string content_path;                                 // kubernetes::FieldPicker's, of the text that is published
+  std::string before;   // JSON of the object that is applied, around metadata.namespace ...
+  std::string between;  // ... and the text
   std::string after;
 
-  // Writes `content` there, whoever else holds the field.
+  // The path of each of `labels`.
+  std::vector<std::string> LabelPaths() const;
+
+  // Writes `content` and the labels there, whoever else holds the fields.
   kubernetes::ApiCall CallToPublish(absl::string_view namespace_name, absl::string_view content) const;
 };
 

@@ -20,8 +20,8 @@ constexpr absl::Duration kFollowed = absl::Seconds(100);
 // Thousands of objects fail together when the API server goes away: so often one of them is named in the log.
 constexpr absl::Duration kWarningGap = absl::Seconds(10);
 
-// The object's own fields, in the order of ObjectPaths.
-enum ObjectField { kObjectNamespace, kObjectContent, kObjectUid };
+// The object's own fields, in the order of ToFollow; the labels from kObjectLabels on.
+enum ObjectField { kObjectNamespace, kObjectContent, kObjectUid, kObjectLabels };
 enum NamespaceField { kNamespaceName, kNamespacePhase };
 
 kubernetes::ListWatchOptions ToFollow(const PublishedKind& kind) {
@@ -30,6 +30,7 @@ kubernetes::ListWatchOptions ToFollow(const PublishedKind& kind) {
   // RBAC can name the one object only where the selector does too.
   options.field_selector = absl::StrCat("metadata.name=", kind.name);
   options.paths = {"metadata.namespace", kind.content_path, "metadata.uid"};
+  for (std::string& path : kind.LabelPaths()) options.paths.push_back(std::move(path));
   return options;
 }
 
@@ -45,6 +46,13 @@ kubernetes::ListWatchOptions ToFollowNamespaces() {
   options.resource = kubernetes::Namespaces();
   options.paths = {"metadata.name", "status.phase"};
   return options;
+}
+
+bool HasLabelsOf(const PublishedKind& kind, const kubernetes::PickedFields& object) {
+  for (size_t i = 0; i < kind.labels.size(); ++i) {
+    if (object.Text(kObjectLabels + i) != absl::string_view(kind.labels[i].second)) return false;
+  }
+  return true;
 }
 
 // Of a write that was refused, for people. `there`: an object stands there. Fields that are immutable, a key that
@@ -78,7 +86,8 @@ class Publisher::Objects final : public kubernetes::ObjectSink {
     MutexLock lock(publisher_.mutex_);
     const std::string place(object.Text(kObjectNamespace));
     publisher_.uids_[place] = std::string(object.Text(kObjectUid));
-    const bool contested = publisher_.ledger_.Seen(place, object.Text(kObjectContent), publisher_.clock_.SinceBoot());
+    const bool contested = publisher_.ledger_.Seen(place, object.Text(kObjectContent), publisher_.clock_.SinceBoot(),
+                                                   HasLabelsOf(publisher_.kind(), object));
     if (contested) publisher_.TellEvent(place, "RootsContested", kContested);
     publisher_.executor_.Nudge();
   }
@@ -215,11 +224,11 @@ void Publisher::OnWritten(const std::string& place, const absl::Status& status) 
     const double spread =
         absl::FDivDuration(UniformDuration(entropy_, absl::ZeroDuration(), absl::Seconds(1)), absl::Seconds(1));
     const std::string fault = FaultOfPublishing(status, uids_.contains(place));
-    if (ledger_.Failed(place, fault, kubernetes::RetryAfterOf(status), spread, now) && !stopping_) {
-      Warn(place, fault, now);
+    const bool is_news = ledger_.Failed(place, fault, status, spread, now) && !stopping_;
+    if (is_news) Warn(place, fault, now);
+    if (is_news && ledger_.IsBehind(place)) {
       TellEvent(place, "RootsNotPublished", absl::StrCat("the roots could not be published here: ", fault));
     }
-    if (kubernetes::IsWithoutAnswer(status)) ledger_.AwaitReturn(place, now);
   }
   --writing_;
   executor_.Nudge();
@@ -232,7 +241,8 @@ void Publisher::Warn(const std::string& place, const std::string& fault, absl::D
   }
   warned_at_ = now;
   LogWarning(
-      "the roots could not be published",
+      ledger_.IsBehind(place) ? "the roots could not be published"
+                              : "an object shows the roots, but its labels could not be put back",
       {{"object", InstanceOf(place)}, {"error", fault}, {"others_unsaid", absl::StrCat(std::exchange(unsaid_, 0))}});
 }
 

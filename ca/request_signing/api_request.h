@@ -5,6 +5,8 @@
 #include <memory>
 #include <string>
 
+#include "ca/request_signing/request_asker.h"
+
 namespace meshca {
 
 // What requests of every kind have. Each kind adds its own.
@@ -24,8 +26,7 @@ struct ApiRequest {
   std::string uid;
   std::string resource_version;
   std::string signer_name;
-  // Who made it, as the API server says, for sharing among them: "node web-1".
-  std::string asker;
+  RequestAsker asker;        // who made it
   bool is_answered = false;  // nothing changes it any more
 };
 

@@ -58,9 +58,9 @@ void PendingRequests::Keep(ApiRequestPtr request, bool shows_less) {
 }
 
 // What gives way is listed again when there is room. False: nobody has more than the asker would have.
-bool PendingRequests::MakeRoomFor(const std::string& asker) {
+bool PendingRequests::MakeRoomFor(const RequestAsker& asker) {
   overflowed_ = true;
-  const std::optional<std::string> given_up = due_.LastOfWhoHasMoreThan(due_.CountOf(asker) + 1);
+  const std::optional<std::string> given_up = due_.GivesWayTo(asker);
   if (!given_up.has_value()) return false;
   ForgetLocked(*given_up);
   return true;

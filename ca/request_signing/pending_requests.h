@@ -20,6 +20,7 @@
 #include "ca/issuance/issuance_pipeline.h"
 #include "ca/request_signing/api_request.h"
 #include "ca/request_signing/due_requests.h"
+#include "ca/request_signing/request_asker.h"
 
 namespace meshca {
 
@@ -59,7 +60,7 @@ class PendingRequests {
   // What a watch tells. Between a list's begin and end all that are there are kept; the others go at its end.
   void BeginList();
   void EndList();
-  // Where there is no room for one more, the asker who has most has to give way.
+  // Where there is no room for one more, the asker who has most has to give way (due_requests.h).
   // A request that waits for its next attempt is replaced, unless `shows_less` than what is known of it; one that is
   // under way is looked at as it is now once the attempt has ended.
   void Keep(ApiRequestPtr request, bool shows_less);
@@ -99,7 +100,7 @@ class PendingRequests {
   enum class Stage { kDue, kUnderWay, kDone };
   struct Entry {
     Known known;
-    std::string asker;  // of the request as it was told of first
+    RequestAsker asker;  // of the request as it was told of first
     Stage stage = Stage::kDue;
     uint64_t list = 0;  // that it was seen in last
     absl::Duration due;
@@ -121,7 +122,7 @@ class PendingRequests {
   static void TakeNewer(Entry& entry);
   void PutDue(const std::string& uid, Entry& entry, absl::Duration due) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ForgetLocked(const std::string& uid) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool MakeRoomFor(const std::string& asker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool MakeRoomFor(const RequestAsker& asker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const PendingOptions options_;
   const Clock& clock_;

@@ -16,27 +16,32 @@ constexpr size_t kPodsAnswerBytesMax = 8 * 1024 * 1024;  // 500 pods of 16 KB
 EarlyPodWatch::EarlyPodWatch(Options options, kubernetes::ApiServer& server, const Clock& clock)
     : options_(std::move(options)), clock_(clock), calls_(server, options_.call_timeout) {}
 
-void EarlyPodWatch::OnThere(absl::Time created) {
+void EarlyPodWatch::OnThere(absl::Time since) {
   MutexLock lock(mutex_);
-  if (created_ == absl::InfinitePast()) created_ = created;
+  if (since_ == absl::InfinitePast()) since_ = since;
+}
+
+absl::Time EarlyPodWatch::ThereSince() const {
+  MutexLock lock(mutex_);
+  return since_;
 }
 
 void EarlyPodWatch::Look() {
-  absl::Time created;
+  absl::Time since;
   {
     MutexLock lock(mutex_);
     const absl::Duration now = clock_.SinceBoot();
-    if (looking_ || options_.labels.empty() || now < look_at_ || created_ == absl::InfinitePast()) return;
-    created = created_;
+    if (looking_ || options_.labels.empty() || now < look_at_ || since_ == absl::InfinitePast()) return;
+    since = since_;
     look_at_ = now + options_.every;
     looking_ = true;
   }
   calls_.Send(CallToListPods(options_.secret.namespace_name, options_.labels), kPodsAnswerBytesMax,
-              [this, created](const absl::StatusOr<std::string>& list) { OnPods(list, created); });
+              [this, since](const absl::StatusOr<std::string>& list) { OnPods(list, since); });
 }
 
-void EarlyPodWatch::OnPods(const absl::StatusOr<std::string>& list, absl::Time created) {
-  const absl::StatusOr<std::vector<std::string>> early = list.ok() ? StartedBefore(*list, created) : list.status();
+void EarlyPodWatch::OnPods(const absl::StatusOr<std::string>& list, absl::Time since) {
+  const absl::StatusOr<std::vector<std::string>> early = list.ok() ? StartedBefore(*list, since) : list.status();
   MutexLock lock(mutex_);
   looking_ = false;
   if (!early.ok()) return;

@@ -30,9 +30,11 @@ class EarlyPodWatch {
   // Both outlive it.
   EarlyPodWatch(Options options, kubernetes::ApiServer& server, const Clock& clock);
 
-  // The Secret is there, and was made at `created`. What it is told first counts: who has read one that was deleted
-  // since then was not too early.
-  void OnThere(absl::Time created);
+  // A Secret of this name is there, and has been since `since`. What it is told first counts: who has read one that was
+  // deleted since then was not too early.
+  void OnThere(absl::Time since);
+  // What counts; InfinitePast: it was not told yet.
+  absl::Time ThereSince() const;
   // To be called about once a second.
   void Look();
   // What to restart, as `kubectl rollout restart` takes it (early_pods.h).
@@ -42,13 +44,13 @@ class EarlyPodWatch {
   void Shutdown() { calls_.AwaitEnd(); }
 
  private:
-  void OnPods(const absl::StatusOr<std::string>& list, absl::Time created);
+  void OnPods(const absl::StatusOr<std::string>& list, absl::Time since);
 
   const Options options_;
   const Clock& clock_;
 
   mutable Mutex mutex_;
-  absl::Time created_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();  // InfinitePast: it is not known
+  absl::Time since_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();  // InfinitePast: it is not known
   bool looking_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Duration look_at_ ABSL_GUARDED_BY(mutex_) = absl::ZeroDuration();  // since boot
   std::vector<std::string> early_ ABSL_GUARDED_BY(mutex_);

@@ -38,7 +38,14 @@ struct SeenSecret {
   SecretContent content;  // "" of what is missing, or no base64
   std::string type;       // nobody can change it
   bool immutable = false;
-  absl::Time created;
+  absl::Time created;  // this object; InfinitePast: nobody says
+  // Since when a Secret of this name has been there: this object's annotation, where it says an earlier time than
+  // `created`.
+  absl::Time there_since;
+  bool labelled = false;  // as CallToWriteServerSecret does
+
+  // Whether it has the labels and annotations that it is to have; `since` is what is known of `there_since`.
+  bool IsMarked(absl::Time since) const;
 };
 
 // What ReadServerSecret wants of the object (kubernetes::FieldPicker), in its order.
@@ -46,9 +53,11 @@ std::vector<std::string> ServerSecretPaths();
 SeenSecret ReadServerSecret(const kubernetes::PickedFields& object);
 
 // Writes `content` there by server-side apply, whoever else holds its fields. `type`: of the Secret that is there; "":
-// there is none yet, and it becomes kubernetes.io/tls. The call's body is secret.
+// there is none yet, and it becomes kubernetes.io/tls. `there_since`: SeenSecret's, for the annotation; InfinitePast:
+// it is not known yet. The call's body is secret.
 kubernetes::ApiCall CallToWriteServerSecret(const ServerSecretName& secret, absl::string_view type,
-                                            const SecretContent& content);
+                                            const SecretContent& content,
+                                            absl::Time there_since = absl::InfinitePast());
 
 }  // namespace meshca
 

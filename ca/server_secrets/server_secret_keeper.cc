@@ -64,12 +64,13 @@ class ServerSecretKeeper::Sink final : public kubernetes::ObjectSink {
   void OnObject(const kubernetes::PickedFields& object) override {
     SeenSecret seen = ReadServerSecret(object);
     std::string digest = seen.content.Digest();
-    keeper_.early_pods_.OnThere(seen.created);
+    keeper_.early_pods_.OnThere(seen.there_since);
     MutexLock lock(keeper_.mutex_);
     there_ = true;
     keeper_.namespace_missing_ = false;
     keeper_.seen_is_new_ |= digest != keeper_.seen_digest_;
-    keeper_.ledger_.Seen(kThePlace, digest, keeper_.parts_.clock.SinceBoot());
+    keeper_.ledger_.Seen(kThePlace, digest, keeper_.parts_.clock.SinceBoot(),
+                         seen.IsMarked(keeper_.early_pods_.ThereSince()));
     keeper_.seen_ = std::move(seen);
     keeper_.seen_digest_ = std::move(digest);
     keeper_.executor_.Nudge();
@@ -219,7 +220,9 @@ void ServerSecretKeeper::SetContent() {
   const std::string digest = leaf_->ContentWith(roots_pem_).Digest();
   ledger_.SetContent(version_, digest, now);
   // What was seen before it was known what is to stand there may be that.
-  if (digest != before && seen_.has_value()) ledger_.Seen(kThePlace, seen_digest_, now);
+  if (digest != before && seen_.has_value()) {
+    ledger_.Seen(kThePlace, seen_digest_, now, seen_->IsMarked(early_pods_.ThereSince()));
+  }
 }
 
 void ServerSecretKeeper::MakeAndWrite(const std::shared_ptr<const AuthoritySnapshot>& authorities) {
@@ -341,8 +344,8 @@ void ServerSecretKeeper::Write() {
     if (stopping_ || writing_ || !leaf_.has_value()) return;
     if (ledger_.TakeDue(parts_.clock.SinceBoot(), 1).empty()) return;
     writing_ = true;
-    call =
-        CallToWriteServerSecret(options_.secret, seen_.has_value() ? seen_->type : "", leaf_->ContentWith(roots_pem_));
+    call = CallToWriteServerSecret(options_.secret, seen_.has_value() ? seen_->type : "",
+                                   leaf_->ContentWith(roots_pem_), early_pods_.ThereSince());
   }
   writes_.Send(call, kubernetes::kObjectBytesMax,
                [this](const absl::StatusOr<std::string>& answer) { OnWritten(answer.status()); });
@@ -359,10 +362,11 @@ void ServerSecretKeeper::OnWritten(const absl::Status& status) {
   } else {
     ++failed_;
     const std::string fault = FaultOfWrite(status);
-    if (ledger_.Failed(kThePlace, fault, kubernetes::RetryAfterOf(status), 1, now) && !stopping_) {
-      LogWarning("a server's certificate could not be published", {{"object", instance_}, {"error", fault}});
+    if (ledger_.Failed(kThePlace, fault, status, 1, now) && !stopping_) {
+      LogWarning(ledger_.behind() > 0 ? "a server's certificate could not be published"
+                                      : "a server's certificate is published, but its labels could not be put back",
+                 {{"object", instance_}, {"error", fault}});
     }
-    if (kubernetes::IsWithoutAnswer(status)) ledger_.AwaitReturn(kThePlace, now);
   }
   writing_ = false;
   executor_.Nudge();

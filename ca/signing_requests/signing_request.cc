@@ -6,6 +6,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 
 namespace meshca {
@@ -27,11 +28,13 @@ enum SigningField {
   kCsrCertificate,
 };
 
-// Whoever may make service accounts in a namespace has as many as he likes: they share as one.
-std::string AskerOf(absl::string_view username) {
+// Whoever may make service accounts in a namespace has as many as he likes: to others they are one party.
+RequestAsker AskerOf(absl::string_view username) {
   absl::string_view account = username;
-  if (!absl::ConsumePrefix(&account, "system:serviceaccount:")) return absl::StrCat("user ", username);
-  return absl::StrCat("namespace ", account.substr(0, account.find(':')));
+  if (!absl::ConsumePrefix(&account, "system:serviceaccount:")) return {absl::StrCat("user ", username)};
+  const auto [namespace_name, name] =
+      std::pair<std::string, std::string>(absl::StrSplit(account, absl::MaxSplits(':', 1)));
+  return {absl::StrCat("namespace ", namespace_name), "", name};
 }
 
 absl::Status UnreadableSigningRequest(SigningField field, absl::string_view why) {

@@ -4,18 +4,6 @@
 #include "ca/base/utc_text.h"
 
 namespace meshca {
-namespace {
-
-std::string WhoText(const Laggard& laggard) {
-  if (laggard.via == kPublishedKind || laggard.reason == Laggard::Reason::kExported) return laggard.instance;
-  std::string text = laggard.spiffe_id.empty() ? "(no identity)" : laggard.spiffe_id;
-  if (!laggard.node.empty()) absl::StrAppend(&text, " on ", laggard.node);
-  if (!laggard.instance.empty()) absl::StrAppend(&text, " (", laggard.instance, ")");
-  return text;
-}
-
-}  // namespace
-
 Laggard LaggardOf(const SubscriberRecord& subscriber) {
   Laggard laggard;
   laggard.spiffe_id = subscriber.spiffe_id;
@@ -40,8 +28,16 @@ absl::string_view LaggardReasonName(Laggard::Reason reason) {
   return "unknown";
 }
 
+std::string LaggardName(const Laggard& laggard) {
+  if (laggard.via == kPublishedKind || laggard.reason == Laggard::Reason::kExported) return laggard.instance;
+  std::string text = laggard.spiffe_id.empty() ? "(no identity)" : laggard.spiffe_id;
+  if (!laggard.node.empty()) absl::StrAppend(&text, " on ", laggard.node);
+  if (!laggard.instance.empty()) absl::StrAppend(&text, " (", laggard.instance, ")");
+  return text;
+}
+
 std::string LaggardText(const Laggard& laggard) {
-  std::string text = WhoText(laggard);
+  std::string text = LaggardName(laggard);
   switch (laggard.reason) {
     case Laggard::Reason::kNotAcknowledged: absl::StrAppend(&text, ": holds bundle ", laggard.trust_version); break;
     case Laggard::Reason::kRejected: absl::StrAppend(&text, ": rejected the bundle"); break;

@@ -44,6 +44,8 @@ struct Laggard {
 // What a subscriber says of itself. Why, since when and until when it is behind is left to whoever judged it.
 Laggard LaggardOf(const SubscriberRecord& subscriber);
 absl::string_view LaggardReasonName(Laggard::Reason reason);  // "not-acknowledged", ...
+// "spiffe://td/web on node-1 (pid 4242)": who it is, for people. By spiffe_id, instance, node, via and reason.
+std::string LaggardName(const Laggard& laggard);
 // "spiffe://td/web on node-1 (pid 4242): holds bundle 3 of 4 since 20:15:00Z; ...": one line for people.
 std::string LaggardText(const Laggard& laggard);
 

@@ -11,6 +11,7 @@
 #include "ca/base/printable.h"
 #include "ca/base/utc_text.h"
 #include "ca/service/proto_time.h"
+#include "ca/subscribers/laggard.h"
 #include "ca/subscribers/subscriber_record.h"
 #include "cli/terminal/output.h"
 #include "cli/terminal/people_time.h"
@@ -148,12 +149,18 @@ std::string HoldsText(const v1::Laggard& laggard, const v1::RotationStatus& stat
 // An object that the roots are published in, and nobody who is connected.
 bool IsPublished(const v1::Laggard& laggard) { return laggard.via() == kPublishedKind; }
 
+bool IsExported(const v1::Laggard& laggard) {
+  return laggard.reason() == LaggardReasonName(Laggard::Reason::kExported);
+}
+
 std::string WhoText(const v1::Laggard& laggard) {
-  if (IsPublished(laggard) || laggard.reason() == "exported-authority") return laggard.instance();
-  std::string who = laggard.spiffe_id().empty() ? "(no identity)" : laggard.spiffe_id();
-  if (!laggard.node().empty()) absl::StrAppend(&who, " on ", laggard.node());
-  if (!laggard.instance().empty()) absl::StrAppend(&who, " (", laggard.instance(), ")");
-  return who;
+  Laggard named;
+  named.spiffe_id = laggard.spiffe_id();
+  named.instance = laggard.instance();
+  named.node = laggard.node();
+  named.via = laggard.via();
+  if (IsExported(laggard)) named.reason = Laggard::Reason::kExported;
+  return LaggardName(named);
 }
 
 std::string ReasonText(const v1::Laggard& laggard, const v1::RotationStatus& status) {
@@ -168,7 +175,7 @@ std::string ReasonText(const v1::Laggard& laggard, const v1::RotationStatus& sta
     return absl::StrCat("certificate ", laggard.serial(), laggard.via().empty() ? "" : " of ", laggard.via(),
                         " is not renewed");
   }
-  if (laggard.reason() == "exported-authority") return "may sign elsewhere under the old root";
+  if (IsExported(laggard)) return "may sign elsewhere under the old root";
   if (laggard.reason() == "roots-unobserved") return "takes its key here and its roots elsewhere";
   return laggard.reason();
 }

@@ -123,6 +123,10 @@ CheckedFact FactOf(const kubernetes::LeaseStatus& status, bool signs) {
         absl::StrCat(status.lease, " cannot be had, so this server waits, and ", nothing, ": ", status.error.message());
     fact.mend =
         "mend what it names; the namespace of the Lease is kubernetes.lease_namespace. It is tried again and again";
+  } else if (!status.gone.empty()) {
+    fact.state = State::kWarning;
+    fact.detail = absl::StrCat(status.lease, " ", status.gone, "; until then ", nothing);
+    fact.mend = "wait until then; where it goes again and again, find who deletes or edits it";
   } else if (status.holder.empty() || status.holder == status.identity) {
     fact.state = State::kWarning;
     fact.detail = absl::StrCat(status.lease, " is being asked for; until then ", nothing);

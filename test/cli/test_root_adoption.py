@@ -21,6 +21,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from istio_authority import IstioAuthority
+from meshca_process import MeshcaProcess
 
 WEB = "spiffe://cluster.local/ns/test/sa/web"
 ISTIO_FILES = {"ca-cert.pem", "ca-key.pem", "cert-chain.pem", "root-cert.pem"}
@@ -97,6 +98,37 @@ def test_istiods_own_root_goes_on_here_and_is_left_by_a_rotation(server, tmp_pat
     ended = rotation.rotate(ca)
     assert ended["step"] == "done"
     assert rotation.root_states(ca)[istiod.id] == "retired"
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_killed_at_the_import_the_old_root_is_trusted_before_it_or_never_again(build_dir, tmp_path, when):
+    program = build_dir / "test" / "integration" / "meshca_with_faults"
+    assert program.exists(), f"{program} is not built"
+    faults = tmp_path / "faults"
+    faults.mkdir()
+    first = MeshcaProcess(program, tmp_path, tmp_path / "state", QUICK).start()
+    fresh = first.root_pem
+    first.terminate()
+    # What rotations and keys do is no part of it.
+    ca = MeshcaProcess(program, tmp_path, tmp_path / "state", QUICK,
+                       env={"MESHCA_FAULTS": str(faults), "MESHCA_FAULT": f"authority.activate.{when}"}).start()
+    try:
+        istiod = IstioAuthority()
+        with api_server(tmp_path, {"istio-system/istio-ca-secret": istiod.istio_ca_secret()}) as kubeconfig:
+            killed = import_secret(ca, kubeconfig, "istio-system/istio-ca-secret", check=False)
+            assert killed.returncode != 0
+            wait_until(lambda: not ca.background.running(), 60, ca.log)
+            assert [path.name for path in faults.iterdir()] == [f"authority.activate.{when}"]
+            ca.start()
+            assert ca.root_pem == {"before": fresh, "after": istiod.pem}[when]
+            import_secret(ca, kubeconfig, "istio-system/istio-ca-secret")
+            assert ca.root_pem == istiod.pem
+        assert [row["state"] for row in listed(ca).values() if row["root_id"] != istiod.id] == ["retired", "retired"]
+        ca.cli("request", WEB, "--out-dir", tmp_path / "web")
+        assert openssl_verifies(istiod.pem, tmp_path / "web" / "cert-chain.pem", tmp_path)
+        ca.cli("db", "check")
+    finally:
+        ca.stop()
 
 
 def test_a_root_is_not_left_while_what_it_signed_elsewhere_may_renew(server, tmp_path):

@@ -62,6 +62,30 @@ def namespace(cluster, request):
     return name
 
 
+@pytest.fixture(scope="module")
+def kubelet(cluster):
+    return cluster.start_kubelet("node-1")
+
+
+@pytest.fixture(scope="module")
+def signer_kubeconfig(cluster):
+    """Of a service account with the rights that the chart gives a server which answers PodCertificateRequests."""
+    cluster.create_account("default", "ca", rules=RIGHTS)
+    return cluster.account_kubeconfig("default", "ca")
+
+
+@pytest.fixture
+def policy(cluster):
+    """The admission policy of such a server; it has taken hold."""
+    apply_policy(cluster)
+
+
+@pytest.fixture
+def ca(server, signer_kubeconfig, policy):  # noqa: ARG001
+    """A server that answers PodCertificateRequests, once it does. Files about other things have a `ca` of their own."""
+    return signing(server("--rotation-skew", "0s", "--rotation-settle", "300ms", config=configuration(signer_kubeconfig)))
+
+
 def pytest_collection_modifyitems(items):
     """Whoever waits for a kubelet's own time waits last, and what he waits for begins with the first test here."""
     here = [item for item in items if pathlib.Path(__file__).parent in item.path.parents]

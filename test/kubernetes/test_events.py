@@ -2,9 +2,8 @@
 
 import pytest
 from background import wait_until
-from test_lease import lease
-from test_pod_certificates import REQUEST, RIGHTS, answered, ca, kubeconfig, kubelet, pod_of, policy  # noqa: F401
-from test_published_roots import CONFIG_MAP, published
+from pod_certificates import REQUEST, RIGHTS, answered, pod_of
+from published_roots import CONFIG_MAP, lease, published
 
 pytestmark = [pytest.mark.all_only, pytest.mark.timeout(1800)]
 
@@ -17,7 +16,7 @@ def events_of(cluster, thing):
                                                                    fieldSelector=selector)}
 
 
-def test_a_denied_request_is_told_on_itself_and_on_its_pod(ca, cluster, kubelet, namespace):  # noqa: F811
+def test_a_denied_request_is_told_on_itself_and_on_its_pod(ca, cluster, kubelet, namespace):
     pod = pod_of(cluster, namespace, kubelet.name, "p521", "ECDSAP521")
     made = wait_until(lambda: cluster.admin.list(REQUEST, namespace), 60, "the request")[0]
     assert answered(cluster, namespace, made["metadata"]["name"])["type"] == "Denied"
@@ -28,7 +27,7 @@ def test_a_denied_request_is_told_on_itself_and_on_its_pod(ca, cluster, kubelet,
     cluster.admin.delete("v1/Pod", "p521", namespace, at_once=True)
 
 
-def test_the_steps_of_a_rotation_are_told_on_the_lease(ca, cluster):  # noqa: F811
+def test_the_steps_of_a_rotation_are_told_on_the_lease(ca, cluster):
     name = f"meshca-{ca.trust_domain}"
     wait_until(lambda: "LeaseTaken" in events_of(cluster, lease(cluster, name)), 60, ca.log)
     ca.cli("root", "prepare")

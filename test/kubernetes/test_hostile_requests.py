@@ -9,9 +9,8 @@ import yaml
 from background import wait_until
 from cryptography import x509
 from kubernetes_api import ApiError, resource_version
-from pod_certificates import (ADMISSION, POLICY, POLICY_NAME, REQUEST, RIGHTS, apply_policy, configuration, pod_of, records,
-                              signer_fact, signing)
-from test_pod_certificates import answered, conditions, request_for
+from pod_certificates import (ADMISSION, POLICY, POLICY_NAME, REQUEST, RIGHTS, answered, apply_policy, conditions, configuration,
+                              pod_of, records, request_for, signer_fact, signing)
 from test_signing_requests import ASKS, KIND, asked_for, fact, signed
 from test_signing_requests import RIGHTS as SIGNING_RIGHTS
 

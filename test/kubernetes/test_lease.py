@@ -6,11 +6,12 @@ import time
 import pytest
 from background import wait_until
 from cluster_rights import LEASE as LEASE_RIGHTS
-from test_published_roots import CONFIG_MAP, RIGHTS, facts, published
+from cluster_rights import TOKENS, WRITING, config_map
+from published_roots import CONFIG_MAP, LEASE, facts, lease, published
 
 pytestmark = [pytest.mark.all_only, pytest.mark.timeout(1800)]
 
-LEASE = "coordination.k8s.io/v1/Lease"
+RIGHTS = TOKENS + WRITING + config_map(CONFIG_MAP)
 DURATION_S = 20  # LeaseTerms::duration
 
 
@@ -26,10 +27,6 @@ kubernetes:
   mount_delay: 1s
 """)
     return start
-
-
-def lease(cluster, name="meshca-two.test"):
-    return cluster.admin.get(LEASE, name, "kube-system")
 
 
 def holds(ca):
@@ -50,7 +47,7 @@ def test_the_second_waits_says_so_and_takes_over(contender, cluster, namespace):
     one = contender("one")
     wait_until(lambda: published(cluster, namespace) == one.root_pem, 60, one.log)
     assert lease_fact(one)["state"] == "ok" and "this server publishes" in lease_fact(one)["detail"]
-    first = lease(cluster)["spec"]["holderIdentity"]
+    first = lease(cluster, "meshca-two.test")["spec"]["holderIdentity"]
 
     two = contender("two")
     assert two.root_pem != one.root_pem
@@ -70,7 +67,7 @@ def test_the_second_waits_says_so_and_takes_over(contender, cluster, namespace):
     took = time.monotonic() - killed
     print(f"the second publishes {took:.1f} s after the first was killed")
     assert DURATION_S / 2 < took <= DURATION_S + 10, f"{took:.1f} s"
-    assert lease(cluster)["spec"]["leaseTransitions"] == 1
+    assert lease(cluster, "meshca-two.test")["spec"]["leaseTransitions"] == 1
 
     # The first comes back, waits, and has it at once when the second ends as it should.
     one.start()

@@ -1,90 +1,31 @@
 """Pods' certificates by PodCertificateRequest, with real kubelets: given, denied, refused to strangers, renewed, rotated."""
 
-import base64
 import json
 
 import certificates
 import pytest
 from background import wait_until
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from kubernetes_api import ApiError
-from pod_certificates import (ADMISSION, BETA, CERTIFICATES, OPEN_SIGNER, POLICY_NAME, REQUEST, RIGHTS, SIGN, SIGNER,
-                              apply_policy, chain_in, configuration, pod_of, records, signer_fact, signing, uri_of,
-                              verified_by_openssl)
+from pod_certificates import (ADMISSION, BETA, CERTIFICATES, OPEN_SIGNER, POLICY_NAME, REQUEST, RIGHTS, SIGN, answered,
+                              apply_policy, chain_in, conditions, configuration, pod_of, records, request_for, signer_fact,
+                              signing, uri_of, verified_by_openssl)
 from rotation import seconds, status
 
 pytestmark = [pytest.mark.all_only, pytest.mark.timeout(1800)]
-
-
-@pytest.fixture(scope="module")
-def kubelet(cluster):
-    return cluster.start_kubelet("node-1")
-
-
-@pytest.fixture(scope="module")
-def kubeconfig(cluster):
-    """Of a service account with the rights of the chart."""
-    cluster.create_account("default", "ca", rules=RIGHTS)
-    return cluster.account_kubeconfig("default", "ca")
-
-
-@pytest.fixture
-def policy(cluster):
-    apply_policy(cluster)
-
-
-@pytest.fixture
-def ca(server, kubeconfig, policy):  # noqa: ARG001
-    """A server that answers requests, once it does."""
-    return signing(server("--rotation-skew", "0s", "--rotation-settle", "300ms", config=configuration(kubeconfig)))
-
-
-def conditions(cluster, namespace, name, kind=REQUEST):
-    return cluster.admin.get(kind, name, namespace).get("status", {}).get("conditions", [])
-
-
-def answered(cluster, namespace, name):
-    """The condition by which the request was answered."""
-    thing = cluster.admin.wait_for(REQUEST, name, lambda now: now and now.get("status", {}).get("conditions"), namespace)
-    return thing["status"]["conditions"][0]
-
-
-def request_for(cluster, pod, key, api_version=CERTIFICATES, signer=SIGNER, name="by-hand", **changes):
-    """A request such as a kubelet makes for the pod, by `key`; of v1beta1 in its older form."""
-    metadata = pod["metadata"]
-    account = cluster.admin.get("v1/ServiceAccount", pod["spec"]["serviceAccountName"], metadata["namespace"])
-    node = cluster.admin.get("v1/Node", pod["spec"]["nodeName"])
-    spec = {"signerName": signer, "podName": metadata["name"], "podUID": metadata["uid"],
-            "serviceAccountName": account["metadata"]["name"], "serviceAccountUID": account["metadata"]["uid"],
-            "nodeName": node["metadata"]["name"], "nodeUID": node["metadata"]["uid"], "maxExpirationSeconds": 7200, **changes}
-    encoded = lambda data: base64.b64encode(data).decode()  # noqa: E731
-    if api_version == CERTIFICATES:
-        stub = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
-        spec["stubPKCS10Request"] = encoded(stub.public_bytes(serialization.Encoding.DER))
-    else:
-        spec["pkixPublicKey"] = encoded(key.public_key().public_bytes(serialization.Encoding.DER,
-                                                                      serialization.PublicFormat.SubjectPublicKeyInfo))
-        proven = metadata["uid"].encode()
-        if isinstance(key, rsa.RSAPrivateKey):  # as Go does, with the longest salt
-            proof = key.sign(proven, padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.MAX_LENGTH), hashes.SHA256())
-        else:
-            proof = key.sign(proven, ec.ECDSA(hashes.SHA256()))
-        spec["proofOfPossession"] = encoded(proof)
-    return {"apiVersion": api_version, "kind": "PodCertificateRequest",
-            "metadata": {"name": name, "namespace": metadata["namespace"]}, "spec": spec}
 
 
 def as_node(cluster, kubelet):
     return cluster.as_user(f"system:node:{kubelet.name}", "system:nodes")
 
 
-def test_nothing_is_signed_and_check_says_why_until_the_policy_is_there(server, cluster, kubelet, kubeconfig, namespace):
+def test_nothing_is_signed_and_check_says_why_until_the_policy_is_there(server, cluster, kubelet, signer_kubeconfig, namespace):
     for kind in ("ValidatingAdmissionPolicyBinding", "ValidatingAdmissionPolicy"):
         if cluster.admin.list(f"{ADMISSION}/{kind}", fieldSelector=f"metadata.name={POLICY_NAME}"):
             cluster.admin.delete(f"{ADMISSION}/{kind}", POLICY_NAME)
-    ca = server(config=configuration(kubeconfig))
+    ca = server(config=configuration(signer_kubeconfig))
     early = pod_of(cluster, namespace, kubelet.name, "early")
     wait_until(lambda: cluster.admin.list(REQUEST, namespace), 60, "the request")
     wait_until(lambda: signer_fact(ca)["state"] == "failed", 60, lambda: json.dumps(signer_fact(ca)))
@@ -233,8 +174,8 @@ def test_a_stranger_who_names_a_live_pod_is_refused(ca, cluster, kubelet, namesp
     assert not [each for each in records(ca) if each["instance"] == f"pod {namespace}/victim"]
 
 
-def test_without_the_policy_what_does_not_fit_the_pod_is_refused_all_the_same(server, cluster, kubelet, kubeconfig, namespace):
-    ca = server(config=configuration(kubeconfig, OPEN_SIGNER, "  signer_without_policy: true\n"))
+def test_without_the_policy_what_does_not_fit_the_pod_is_refused_all_the_same(server, cluster, kubelet, signer_kubeconfig, namespace):
+    ca = server(config=configuration(signer_kubeconfig, OPEN_SIGNER, "  signer_without_policy: true\n"))
     cluster.create_node(f"{namespace[:20]}-node")
     cluster.create_account(namespace, "admin")
     victim = cluster.create_pod(namespace, "victim", node=kubelet.name)

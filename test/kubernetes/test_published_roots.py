@@ -7,11 +7,12 @@ import time
 import pytest
 from background import wait_until
 from cluster_rights import TOKENS, WRITING, config_map, trust_bundle
+from published_roots import CONFIG_MAP, facts, published
 from rotation import status
 
 pytestmark = [pytest.mark.all_only, pytest.mark.timeout(1800)]
 
-CONFIG_MAP, BUNDLE = "istio-ca-root-cert", "istio.io:istiod-ca:root-cert"
+BUNDLE = "istio.io:istiod-ca:root-cert"
 TRUST_BUNDLE = "certificates.k8s.io/v1/ClusterTrustBundle"
 NAMESPACES = 1000
 RIGHTS = TOKENS + WRITING + config_map(CONFIG_MAP) + trust_bundle("istio.io/istiod-ca")
@@ -37,20 +38,10 @@ def account(cluster, request):
     return create
 
 
-def published(cluster, namespace):
-    """What the namespace's ConfigMap shows; None: there is none."""
-    found = cluster.admin.list("v1/ConfigMap", namespace, fieldSelector=f"metadata.name={CONFIG_MAP}")
-    return found[0]["data"].get("root-cert.pem") if found else None
-
-
 def shown_everywhere(cluster):
     """The contents of all these ConfigMaps, by namespace."""
     listed = cluster.admin.list("v1/ConfigMap", fieldSelector=f"metadata.name={CONFIG_MAP}")
     return {each["metadata"]["namespace"]: each["data"].get("root-cert.pem") for each in listed}
-
-
-def facts(ca):
-    return {fact["name"]: fact for fact in json.loads(ca.cli("check", "-o", "json", check=False).stdout)["facts"]}
 
 
 def laggards(ca):
@@ -77,6 +68,21 @@ def test_every_namespace_has_the_roots_and_an_edit_is_repaired(server, cluster, 
     wait_until(lambda: published(cluster, f"{namespace}-2") == roots, 60, ca.log)
     assert facts(ca)[f"published ConfigMap {CONFIG_MAP}"]["state"] == "ok"
     assert f'meshca_kubernetes_published_objects_behind{{object="ConfigMap {CONFIG_MAP}"}} 0' in ca.get("/metrics")
+
+
+def test_labels_that_somebody_strips_come_back_and_others_stay(server, cluster, account, namespace):
+    ca = server(config=configuration(account()))
+    wait_until(lambda: published(cluster, namespace) == ca.root_pem, 60, ca.log)
+    for kind, name, where, labels in (
+            ("v1/ConfigMap", CONFIG_MAP, namespace, {"istio.io/config": "true", "app.kubernetes.io/managed-by": "meshca"}),
+            (TRUST_BUNDLE, BUNDLE, None, {"app.kubernetes.io/managed-by": "meshca"})):
+        shown = lambda: cluster.admin.get(kind, name, where)["metadata"]["labels"]  # noqa: E731, B023
+        wait_until(lambda: shown() == labels, 60, ca.log)  # noqa: B023
+        theirs = {"team": "somebody-elses"}
+        cluster.admin.patch(kind, name, {"metadata": {"labels": {**dict.fromkeys(labels), **theirs}}}, where)
+        wait_until(lambda: shown() == {**labels, **theirs}, 60, ca.log)  # noqa: B023
+        cluster.admin.patch(kind, name, {"metadata": {"labels": {"app.kubernetes.io/managed-by": "Helm"}}}, where)
+        wait_until(lambda: shown() == {**labels, **theirs}, 60, ca.log)  # noqa: B023
 
 
 def test_a_rotation_waits_for_what_cannot_be_written_and_names_it_with_the_right_to_add(server, cluster, account, namespace):

@@ -104,6 +104,12 @@ def test_the_secret_is_made_kept_and_repaired(server, cluster, kubeconfig, names
         wait_until(lambda: secret(cluster, namespace) == content, 60, ca.log)
     cluster.admin.delete("v1/Secret", NAME, namespace)
     wait_until(lambda: secret(cluster, namespace) == content, 60, ca.log)
+    # It says since when one has been there, which is not taken away either.
+    marks = lambda: {key: cluster.admin.get("v1/Secret", NAME, namespace)["metadata"].get(key) for key in ("annotations", "labels")}  # noqa: E731
+    kept = {"annotations": {"meshca.io/there-since": whole["metadata"]["creationTimestamp"]},
+            "labels": {"app.kubernetes.io/managed-by": "meshca"}}
+    cluster.admin.patch("v1/Secret", NAME, {"metadata": {"annotations": None, "labels": None}}, namespace)
+    wait_until(lambda: marks() == kept, 60, lambda: json.dumps(marks()) + ca.log())
 
     # A restart changes nothing of it.
     wait_until(lambda: fact(ca, namespace)["state"] == "ok", 60, ca.log)

@@ -3,6 +3,7 @@
 
 #include <future>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -165,6 +166,32 @@ TEST_P(StoreConformance, AnUnsafeChangeIsRefusedWhole) {
   EXPECT_EQ(trust->revision, revision);
   EXPECT_THAT(trust->authorities, SizeIs(2)) << "nothing of a refused change stays";
   EXPECT_EQ(AuditSize(store()), audit_before);
+}
+
+TEST_P(StoreConformance, AChangeThatAllowsSoManyLiveLeavesIsMadeWhereNoMoreLive) {
+  uint64_t revision = Activate(store());
+  RecordMaker maker;
+  for (const char* authority : {kIssuingA, kIssuingA, kIssuingB}) {
+    ASSERT_THAT(AppendAndWait(store(), maker.Make("spiffe://cluster.local/x", authority)), IsOk());
+  }
+  const absl::Time now = kTestNow;
+  const auto change = [&](std::vector<std::string> not_counted, uint64_t leaves_max, absl::Time at) {
+    AuthorityChange limited = Change(revision);
+    limited.authorities = {TestAuthority(kIssuingA, AuthorityState::kRetired)};
+    limited.live_leaf_limit = LiveLeafLimit{at, std::move(not_counted), leaves_max};
+    return store().CommitAuthorities(limited);
+  };
+  for (const auto& refused : {change({}, 2, now), change({kIssuingB}, 1, now), change({"unknown"}, 0, now)}) {
+    EXPECT_THAT(refused, StatusIs(StatusCode::kFailedPrecondition, HasSubstr("are alive")));
+    EXPECT_EQ(ReasonOf(refused.status()), kLeavesLive);
+  }
+  EXPECT_EQ(store().LoadAuthorities()->revision, revision) << "nothing of a refused change stays";
+  for (const auto& [not_counted, leaves_max, at] :
+       std::vector<std::tuple<std::vector<std::string>, uint64_t, absl::Time>>{
+           {{}, 3, now}, {{kIssuingB}, 2, now}, {{kIssuingA}, 1, now}, {{}, 0, now + absl::Hours(10000)}}) {
+    EXPECT_THAT(change(not_counted, leaves_max, at), IsOk());
+    ++revision;
+  }
 }
 
 TEST_P(StoreConformance, BundleNumbersOnlyGrow) {

@@ -1,5 +1,6 @@
 """Pods that get their certificates from kubelets: a server that answers those, such pods, and what lies in their volumes."""
 
+import base64
 import json
 import pathlib
 import subprocess
@@ -9,6 +10,8 @@ import yaml
 from background import wait_until
 from cluster_rights import TOKENS, WRITING, trust_bundle
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from rotation import seconds
 
 SIGNER, OPEN_SIGNER = "meshca.io/workload", "meshca.io/open"
@@ -63,6 +66,41 @@ def pod_of(cluster, namespace, node, name, key_type="ECDSAP256"):
         {"podCertificate": {"signerName": SIGNER, "keyType": key_type, "keyPath": "key.pem", "certificateChainPath": "chain.pem",
                             "maxExpirationSeconds": 3600}},
         {"clusterTrustBundle": {"signerName": BUNDLE_SIGNER, "labelSelector": {}, "path": "roots.pem"}}]}}])
+
+
+def conditions(cluster, namespace, name, kind=REQUEST):
+    return cluster.admin.get(kind, name, namespace).get("status", {}).get("conditions", [])
+
+
+def answered(cluster, namespace, name):
+    """The condition by which the request was answered."""
+    thing = cluster.admin.wait_for(REQUEST, name, lambda now: now and now.get("status", {}).get("conditions"), namespace)
+    return thing["status"]["conditions"][0]
+
+
+def request_for(cluster, pod, key, api_version=CERTIFICATES, signer=SIGNER, name="by-hand", **changes):
+    """A request such as a kubelet makes for the pod, by `key`; of v1beta1 in its older form."""
+    metadata = pod["metadata"]
+    account = cluster.admin.get("v1/ServiceAccount", pod["spec"]["serviceAccountName"], metadata["namespace"])
+    node = cluster.admin.get("v1/Node", pod["spec"]["nodeName"])
+    spec = {"signerName": signer, "podName": metadata["name"], "podUID": metadata["uid"],
+            "serviceAccountName": account["metadata"]["name"], "serviceAccountUID": account["metadata"]["uid"],
+            "nodeName": node["metadata"]["name"], "nodeUID": node["metadata"]["uid"], "maxExpirationSeconds": 7200, **changes}
+    encoded = lambda data: base64.b64encode(data).decode()  # noqa: E731
+    if api_version == CERTIFICATES:
+        stub = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+        spec["stubPKCS10Request"] = encoded(stub.public_bytes(serialization.Encoding.DER))
+    else:
+        spec["pkixPublicKey"] = encoded(key.public_key().public_bytes(serialization.Encoding.DER,
+                                                                      serialization.PublicFormat.SubjectPublicKeyInfo))
+        proven = metadata["uid"].encode()
+        if isinstance(key, rsa.RSAPrivateKey):  # as Go does, with the longest salt
+            proof = key.sign(proven, padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.MAX_LENGTH), hashes.SHA256())
+        else:
+            proof = key.sign(proven, ec.ECDSA(hashes.SHA256()))
+        spec["proofOfPossession"] = encoded(proof)
+    return {"apiVersion": api_version, "kind": "PodCertificateRequest",
+            "metadata": {"name": name, "namespace": metadata["namespace"]}, "spec": spec}
 
 
 def chain_in(folder):

@@ -230,6 +230,29 @@ TEST(JwksUrl, LooksAgainByItselfWhenItFailed) {
   web.AwaitRequests(4);
 }
 
+TEST(JwksUrl, LooksAgainAtOnceWhenItIsToldThatTheSourceIsBack) {
+  FakeWeb web;
+  auto source = OpenJwksSource({.file = "", .url = kUrl, .issuer = "", .ca_file = ""}, Options(web)).value();
+  ASSERT_FALSE(Refresh(*source).ok());
+  const size_t asked = web.asked().size();
+  source->TryAgain();
+  web.AwaitRequests(asked + 1);
+  // A look that is under way may have been begun too early.
+  web.Hold(true);
+  source->TryAgain();
+  web.AwaitRequests(asked + 2);
+  source->TryAgain();
+  web.Hold(false);
+  web.AwaitRequests(asked + 3);
+  web.Set(kUrl, JwtMaker("k1").JwksText());
+  ASSERT_TRUE(Refresh(*source).ok());
+  // Where nothing had failed nothing is made up for.
+  const size_t before = web.asked().size();
+  source->TryAgain();
+  ASSERT_TRUE(Refresh(*source).ok());
+  EXPECT_EQ(web.asked().size(), before + 1);
+}
+
 TEST(JwksUrl, WaitersAreBoundedAndAnsweredAtTheEnd) {
   FakeWeb web;
   web.Hold(true);

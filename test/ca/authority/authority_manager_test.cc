@@ -50,6 +50,7 @@ class FaultyStore final : public ForwardingAuthorityStore {
   absl::StatusOr<uint64_t> CommitAuthorities(const AuthorityChange& change) override {
     if (before_commit) std::exchange(before_commit, nullptr)();
     MESHCA_RETURN_IF_ERROR(commit_error);
+    if (change.live_leaf_limit.has_value()) MESHCA_RETURN_IF_ERROR(CheckLimit(*change.live_leaf_limit));
     ++commits;
     auto revision = store.CommitAuthorities(change);
     if (crash_after_commit) return absl::UnavailableError("crashed");
@@ -77,6 +78,17 @@ class FaultyStore final : public ForwardingAuthorityStore {
   int settings_written = 0;
 
  private:
+  // By `live_leaves`, where they are set.
+  absl::Status CheckLimit(const LiveLeafLimit& limit) const {
+    uint64_t counted = 0;
+    for (const auto& [id, count] : live_leaves) {
+      const std::vector<std::string>& left_out = limit.not_counted;
+      if (std::find(left_out.begin(), left_out.end(), id) == left_out.end()) counted += count;
+    }
+    if (counted <= limit.leaves_max) return absl::OkStatus();
+    return WithReason(absl::FailedPreconditionError("alive"), kLeavesLive);
+  }
+
   AuthorityStore& inner() override { return store; }
 };
 
@@ -832,7 +844,7 @@ TEST_F(ImportTest, ReplacesAFreshRootWhole) {
   EXPECT_EQ(manager->Current()->issuing->id, issuing_.id());
   EXPECT_EQ(manager->Current()->issuing->key_reference, "sealed");
   EXPECT_THAT(manager->Current()->bundle->roots, ElementsAre(root_.certificate()));
-  EXPECT_EQ(manager->Current()->bundle->sequence_number, 3u);
+  EXPECT_EQ(manager->Current()->bundle->sequence_number, 2u) << "in one commit";
   for (const SigningAuthority& authority : manager->Current()->authorities) {
     if (authority.root_id != root_.id()) {
       EXPECT_EQ(authority.state, AuthorityState::kRetired);
@@ -956,7 +968,7 @@ TEST_F(ImportTest, TakesContentsAsItTakesFiles) {
   ExpectWhole(*manager->Current());
   EXPECT_EQ(manager->Current()->issuing->root_id, root_.id());
   EXPECT_THAT(manager->Current()->bundle->roots, ElementsAre(root_.certificate()));
-  EXPECT_EQ(DetailOf("root.activate"), "import secret istio-system/istio-ca-secret");
+  EXPECT_EQ(DetailOf("root.activate"), "import secret istio-system/istio-ca-secret: nothing used the root before");
   const AuthoritiesAndBundle stored = store_.store.LoadAuthorities().value();
   EXPECT_EQ(FindById(stored, root_.id())->key_reference, "sealed");
   EXPECT_TRUE(manager->Import(secret(root_.key_pem()), "uid 0").ok()) << "again, and nothing happens";

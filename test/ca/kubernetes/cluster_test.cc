@@ -175,6 +175,42 @@ TEST(Cluster, JudgesTokensByItsOwnPodsAndAsksInDoubt) {
   EXPECT_TRUE(rights->CheckPodOrigin(origin, absl::Now()).ok()) << "it knows what was known";
 }
 
+TEST(Cluster, ItsKeysAreReadWhenTheApiServerIsBackAndNotAfterAPauseOfTheirOwn) {
+  const JwtMaker maker;
+  std::atomic<bool> away = true;
+  AwaitedCounter asked_for_issuer;
+  http::ScriptedServer scripted([&](http::ScriptedPeer& peer, int) {
+    for (std::string head = peer.ReadHead(); !head.empty(); head = peer.ReadHead()) {
+      const bool of_issuer = absl::StrContains(head, "openid-configuration");
+      if (of_issuer) asked_for_issuer.Add();
+      if (away) return;
+      if (absl::StrContains(head, "watch=true")) {
+        peer.Send(kChunkedHead);
+        peer.AwaitEnd();
+        return;
+      }
+      std::string body = ListOf("");
+      if (of_issuer) body = R"({"issuer":"https://kubernetes.test"})";
+      if (absl::StrContains(head, "/openid/v1/jwks")) body = maker.JwksText();
+      peer.Send(HttpAnswer(200, body));
+    }
+  });
+  ClusterOptions options;
+  options.api_server.url = scripted.url("/");
+  options.api_server.outage.probe_every = absl::Milliseconds(5);
+  options.keys.retry_interval = options.keys.url_interval = absl::Hours(1);
+  options.tokens.spiffe_id =
+      ServiceAccountTemplate::Parse(ServiceAccountTemplate::kDefault, TrustDomain::Parse("cluster.local").value())
+          .value();
+  CountingEntropy entropy;
+  const auto cluster = Cluster::Open(std::move(options), SystemClock(), entropy).value();
+  ASSERT_TRUE(asked_for_issuer.Await(1));
+  ASSERT_TRUE(ComesTrue([&] { return cluster->Report().away && !cluster->Report().keys.error.empty(); }));
+  away = false;
+  EXPECT_TRUE(ComesTrue([&] { return cluster->Report().keys.keys != nullptr; })) << cluster->Report().keys.error;
+  cluster->Stop();
+}
+
 // What the API server's answer with this HTTP status and body comes to.
 absl::StatusOr<TokenReviewAnswer> ReviewAnsweredBy(int status, const std::string& body) {
   http::ScriptedServer scripted([&](http::ScriptedPeer& peer, int) {

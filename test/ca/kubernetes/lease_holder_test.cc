@@ -220,9 +220,12 @@ TEST_F(LeaseHolderTest, OneThatWentIsWaitedForAndItIsSaidUntilWhenAndWhy) {
   ASSERT_TRUE(Await([&] { return absl::StrContains(server->holder->WhyNot(), "was deleted"); }));
   EXPECT_THAT(server->holder->WhyNot(),
               HasSubstr(absl::StrCat("may write until ", TimeOfDayText(clock.Now() + absl::Seconds(19)))));
+  EXPECT_THAT(server->holder->WhyNot(), HasSubstr(server->holder->Status().gone));
+  EXPECT_THAT(server->holder->Status().gone, HasSubstr("was deleted"));
   clock.Advance(absl::Seconds(19));
   server->holder->Wake();
   EXPECT_TRUE(AwaitHeld(*server));
+  EXPECT_EQ(server->holder->Status().gone, "");
 }
 
 TEST_F(LeaseHolderTest, AWallClockThatJumpsChangesNothing) {

@@ -38,7 +38,9 @@ TEST(PodRequest, IsReadFromTheObject) {
   EXPECT_EQ(request->pod_uid, "pod-uid");
   EXPECT_EQ(request->account_uid, "account-uid");
   EXPECT_EQ(request->node, "node-1");
-  EXPECT_EQ(request->asker, "node node-1");
+  EXPECT_EQ(request->asker.party, "node node-1");
+  EXPECT_EQ(request->asker.namespace_name, request->namespace_name);
+  EXPECT_EQ(request->asker.account, request->account);
   EXPECT_EQ(request->max_expiration, absl::Hours(1));
   EXPECT_EQ(request->stub_pkcs10, std::string("\0\1\2", 3));
   EXPECT_THAT(request->user_annotations, ElementsAre("a.test/y", "b.test/x"));

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "ca/kubernetes/api_refusal.h"
+
 namespace meshca {
 namespace {
 
@@ -13,6 +15,8 @@ using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
 
 constexpr absl::Duration kNow = absl::Hours(5);
+const absl::Status kRefused = absl::PermissionDeniedError("");
+const absl::Status kNoAnswer = absl::UnavailableError("");
 
 // A ledger whose two lists have come to their end: places a and b, no object there.
 class PublicationLedgerTest : public testing::Test {
@@ -147,7 +151,7 @@ TEST_F(PublicationLedgerTest, AWriteThatFailedIsTriedAgainLaterAndLater) {
   absl::Duration waited;
   for (int round = 0; round < 12; ++round) {
     ASSERT_EQ(ledger.TakeDue(now, 1).size(), 1u);
-    ledger.Failed("a", "no right to patch", absl::ZeroDuration(), 1, now);
+    ledger.Failed("a", "no right to patch", kRefused, 1, now);
     EXPECT_EQ(Of("a", now).fault, "no right to patch");
     EXPECT_EQ(ledger.FirstFault(), std::make_pair(std::string("a"), std::string("no right to patch")));
     for (const std::string& place : ledger.TakeDue(now, 10)) ledger.Written(place, now), ledger.Seen(place, "one", now);
@@ -157,7 +161,10 @@ TEST_F(PublicationLedgerTest, AWriteThatFailedIsTriedAgainLaterAndLater) {
   }
   EXPECT_EQ(waited, options.retry_last);
   ASSERT_EQ(ledger.TakeDue(now, 1).size(), 1u);
-  ledger.Failed("a", "too many requests", absl::Minutes(2), 0, now);
+  http::Response head;
+  head.status = 429;
+  head.headers = {{"Retry-After", "120"}};
+  ledger.Failed("a", "too many requests", kubernetes::RefusalStatus(kubernetes::ApiCall(), head, ""), 0, now);
   EXPECT_EQ(ledger.NextDue(), now + absl::Minutes(2)) << "a server's wish counts";
   // What is to stand there now is another thing.
   ledger.SetContent(2, "two", now);
@@ -168,8 +175,7 @@ TEST_F(PublicationLedgerTest, WhatGotNoAnswerIsDueWhenTheServerIsBackAndARefusal
   absl::Duration now = kNow;
   for (int round = 0; round < 12; ++round) {
     for (const std::string& place : ledger.TakeDue(now, 10)) {
-      ledger.Failed(place, "no", absl::ZeroDuration(), 1, now);
-      if (place == "a") ledger.AwaitReturn(place, now);
+      ledger.Failed(place, "no", place == "a" ? kNoAnswer : kRefused, 1, now);
     }
     now = ledger.NextDue();
   }
@@ -178,8 +184,7 @@ TEST_F(PublicationLedgerTest, WhatGotNoAnswerIsDueWhenTheServerIsBackAndARefusal
   ledger.ServerReturned(now);
   ASSERT_THAT(ledger.TakeDue(now, 10), ElementsAre("a"));
   // It is away again. The pause is shorter than it was, and grows from there.
-  ledger.Failed("a", "no", absl::ZeroDuration(), 1, now);
-  ledger.AwaitReturn("a", now);
+  ledger.Failed("a", "no", kNoAnswer, 1, now);
   EXPECT_EQ(ledger.NextDue(), now + absl::Seconds(8));
   EXPECT_THAT(ledger.TakeDue(now + absl::Seconds(7), 10), IsEmpty());
 }
@@ -187,12 +192,10 @@ TEST_F(PublicationLedgerTest, WhatGotNoAnswerIsDueWhenTheServerIsBackAndARefusal
 TEST_F(PublicationLedgerTest, AWriteThatEndsAfterTheReturnBeforeWhichItBeganIsTriedAtOnce) {
   ASSERT_THAT(ledger.TakeDue(kNow, 10), UnorderedElementsAre("a", "b"));
   ledger.ServerReturned(kNow);
-  for (const char* place : {"a", "b"}) ledger.Failed(place, "no", absl::ZeroDuration(), 1, kNow);
-  EXPECT_THAT(ledger.TakeDue(kNow, 10), IsEmpty());
-  ledger.AwaitReturn("a", kNow);
+  ledger.Failed("a", "no", kNoAnswer, 1, kNow);
+  ledger.Failed("b", "no", kRefused, 1, kNow);
   EXPECT_THAT(ledger.TakeDue(kNow, 10), ElementsAre("a"));
-  ledger.Failed("a", "no", absl::ZeroDuration(), 1, kNow);
-  ledger.AwaitReturn("a", kNow);
+  ledger.Failed("a", "no", kNoAnswer, 1, kNow);
   EXPECT_THAT(ledger.TakeDue(kNow, 10), IsEmpty()) << "once for a return";
   // What was written is not due by a return.
   ASSERT_THAT(ledger.TakeDue(kNow + absl::Seconds(5), 10), UnorderedElementsAre("a", "b"));
@@ -205,30 +208,109 @@ TEST_F(PublicationLedgerTest, AWriteUnderWayAtTheReturnFindsAShorterPauseToo) {
   absl::Duration now = kNow;
   for (int round = 0; round < 12; ++round) {
     for (const std::string& place : ledger.TakeDue(now, 10)) {
-      ledger.Failed(place, "no", absl::ZeroDuration(), 1, now);
-      ledger.AwaitReturn(place, now);
+      ledger.Failed(place, "no", kNoAnswer, 1, now);
     }
     now = ledger.NextDue();
   }
   ASSERT_EQ(ledger.TakeDue(now, 10).size(), 2u);
   ledger.ServerReturned(now);
-  ledger.Failed("a", "no", absl::ZeroDuration(), 1, now);
-  ledger.AwaitReturn("a", now);
+  ledger.Failed("a", "no", kNoAnswer, 1, now);
   ASSERT_THAT(ledger.TakeDue(now, 10), ElementsAre("a"));
-  ledger.Failed("a", "no", absl::ZeroDuration(), 1, now);
-  ledger.AwaitReturn("a", now);
+  ledger.Failed("a", "no", kNoAnswer, 1, now);
   EXPECT_EQ(ledger.NextDue(), now + absl::Seconds(8));
 }
 
 TEST_F(PublicationLedgerTest, WritesThatFailedBeforeAreNoContest) {
   absl::Duration now = kNow;
   for (int round = 0; round < 12; ++round) {
-    for (const std::string& place : ledger.TakeDue(now, 10)) ledger.Failed(place, "no", absl::ZeroDuration(), 1, now);
+    for (const std::string& place : ledger.TakeDue(now, 10)) ledger.Failed(place, "no", kRefused, 1, now);
     now = ledger.NextDue();
   }
   WriteAll(now);
   EXPECT_FALSE(ledger.Seen("a", "mine", now)) << "the first edit";
   EXPECT_THAT(ledger.TakeDue(now, 10), ElementsAre("a"));
+}
+
+TEST_F(PublicationLedgerTest, LabelsThatSomebodyTakesAwayAreDueAndNobodyIsBehindForThem) {
+  WriteAll(kNow);
+  const absl::Duration later = kNow + absl::Hours(1);
+  EXPECT_FALSE(ledger.Seen("a", "one", later, false));
+  EXPECT_EQ(ledger.behind(), 0u);
+  EXPECT_FALSE(ledger.IsBehind("a"));
+  EXPECT_EQ(Of("a", later).held, 1u) << "whoever reads it has the roots";
+  ASSERT_THAT(ledger.TakeDue(later, 10), ElementsAre("a"));
+  ledger.Written("a", later);
+  ledger.Seen("a", "one", later);
+  EXPECT_EQ(ledger.NextDue(), absl::InfiniteDuration());
+  EXPECT_EQ(Of("a", later).held, 1u);
+}
+
+TEST_F(PublicationLedgerTest, LabelsThatCannotBeWrittenAreNoFaultOfThePublication) {
+  WriteAll(kNow);
+  ledger.Seen("a", "one", kNow + absl::Hours(1), false);
+  absl::Duration now = ledger.NextDue();
+  for (int round = 0; round < 20; ++round) {
+    ASSERT_THAT(ledger.TakeDue(now, 10), ElementsAre("a"));
+    EXPECT_EQ(ledger.Failed("a", "no label of yours", kRefused, 1, now), round == 0) << "news, once";
+    EXPECT_EQ(Of("a", now).fault, "");
+    EXPECT_EQ(ledger.FirstFault(), std::nullopt);
+    EXPECT_LE(ledger.NextDue() - now, options.marks_retry_last);
+    now = ledger.NextDue();
+  }
+  EXPECT_GE(now - kNow, absl::Hours(2)) << "later and later";
+  // What stands there is wrong now: that is another matter.
+  ledger.TakeDue(now, 10);
+  ledger.Failed("a", "no label of yours", kRefused, 1, now);
+  ledger.Seen("a", "a stranger's", now);
+  EXPECT_LE(ledger.NextDue(), now + options.retry_last);
+}
+
+TEST_F(PublicationLedgerTest, WhoInsistsOnOtherLabelsIsAnsweredLaterAndLaterWhicheverIsToldFirst) {
+  absl::Duration now = kNow;
+  for (const bool answer_first : {true, false}) {
+    WriteAll(now);
+    now += absl::Hours(1);
+    const absl::Duration end = now + absl::Hours(2);
+    int writes = 0;
+    for (; now < end; ++writes) {
+      ledger.Seen("a", ledger.content(), now, false);
+      now = ledger.NextDue();
+      ASSERT_THAT(ledger.TakeDue(now, 10), ElementsAre("a"));
+      if (answer_first) ledger.Written("a", now);
+      ledger.Seen("a", ledger.content(), now);
+      if (!answer_first) ledger.Written("a", now);
+      now += absl::Seconds(1);
+    }
+    EXPECT_LE(writes, 24) << "every ten minutes in the end, answer first: " << answer_first;
+    EXPECT_GE(writes, 12) << answer_first;
+  }
+}
+
+TEST_F(PublicationLedgerTest, LabelsThatNeverShowAreWrittenLaterAndLater) {
+  WriteAll(kNow);
+  ledger.Seen("a", "one", kNow, false);
+  absl::Duration now = kNow;
+  int writes = 0;
+  for (; now < kNow + absl::Hours(2); ++writes) {
+    ASSERT_THAT(ledger.TakeDue(now, 10), ElementsAre("a"));
+    ledger.Written("a", now);
+    now = ledger.NextDue();
+  }
+  EXPECT_LE(writes, 20);
+}
+
+TEST(PublicationLedgerStart, WhatShowsTheRootsWithoutLabelsIsGivenThem) {
+  PublicationLedger ledger{PublicationOptions()};
+  ledger.SetContent(1, "one", kNow);
+  ledger.BeginPlaces();
+  ledger.AddPlace("a", kNow);
+  ledger.EndPlaces();
+  ledger.BeginSeen();
+  ledger.Seen("a", "one", kNow, false);
+  EXPECT_THAT(ledger.TakeDue(kNow, 10), IsEmpty()) << "not before both lists are read";
+  ledger.EndSeen(kNow);
+  EXPECT_EQ(ledger.behind(), 0u);
+  EXPECT_THAT(ledger.TakeDue(kNow, 10), ElementsAre("a"));
 }
 
 TEST_F(PublicationLedgerTest, WhatWasWrittenAndIsNeverSeenIsWrittenAgain) {
@@ -242,8 +324,7 @@ TEST_F(PublicationLedgerTest, AContentThatComesBackStandsWhereNothingElseCameToS
   WriteAll(kNow);
   const absl::Duration later = kNow + absl::Hours(1);
   ledger.SetContent(2, "one and two", later);
-  for (const std::string& place : ledger.TakeDue(later, 10))
-    ledger.Failed(place, "away", absl::ZeroDuration(), 0, later);
+  for (const std::string& place : ledger.TakeDue(later, 10)) ledger.Failed(place, "away", kNoAnswer, 0, later);
   ledger.SetContent(3, "one", later);
   EXPECT_EQ(ledger.behind(), 0u) << "whoever writes it again changes nothing, and nobody tells of that";
   EXPECT_THAT(ledger.TakeDue(later + absl::Hours(1), 10), IsEmpty());
@@ -277,7 +358,7 @@ TEST_F(PublicationLedgerTest, APlaceThatIsGoneIsNeitherWrittenNorWaitedFor) {
   EXPECT_EQ(ledger.places(), 1u);
   // It ends while it is written: what comes of that is nobody's.
   ledger.RemovePlace("b");
-  ledger.Failed("b", "the namespace is being deleted", absl::ZeroDuration(), 0, kNow);
+  ledger.Failed("b", "the namespace is being deleted", kRefused, 0, kNow);
   EXPECT_EQ(ledger.places(), 0u);
   EXPECT_EQ(ledger.behind(), 0u);
   EXPECT_EQ(ledger.NextDue(), absl::InfiniteDuration());
@@ -324,7 +405,7 @@ TEST_F(PublicationLedgerTest, AWriteWhoseAnswerWasLostIsContestedLikeAnyOther) {
   for (int edits = 0; edits < 8; ++edits) {
     now = std::max(now, ledger.NextDue());
     ASSERT_THAT(ledger.TakeDue(now, 1), ElementsAre("a"));
-    ledger.Failed("a", "the answer is too long", absl::ZeroDuration(), 1, now);
+    ledger.Failed("a", "the answer is too long", kRefused, 1, now);
     ledger.Seen("a", "one", now);
     ASSERT_EQ(ledger.behind(), 0u);
     ledger.Seen("a", "a stranger's", now);

@@ -21,6 +21,16 @@ TEST(PublishedKind, AppliesAConfigMapThatTheWatchReadsBack) {
   EXPECT_EQ(read->Text(4), "true");
 }
 
+TEST(PublishedKind, WhatIsAppliedHasTheLabelsThatAreLookedFor) {
+  for (const PublishedKind& kind :
+       {RootsConfigMap("roots", "root-cert.pem"), RootsClusterTrustBundle("a:b", "a/b", "v1")}) {
+    ASSERT_FALSE(kind.labels.empty());
+    const auto read = kubernetes::PickFields(kind.CallToPublish("", "pem").body, kind.LabelPaths());
+    ASSERT_TRUE(read.ok()) << read.status();
+    for (size_t i = 0; i < kind.labels.size(); ++i) EXPECT_EQ(read->Text(i), kind.labels[i].second);
+  }
+}
+
 TEST(PublishedKind, AppliesAClusterTrustBundleInNoNamespace) {
   const PublishedKind kind = RootsClusterTrustBundle("istio.io:istiod-ca:root-cert", "istio.io/istiod-ca", "v1beta1");
   const kubernetes::ApiCall call = kind.CallToPublish("", "pem");

@@ -126,6 +126,24 @@ TEST_F(PublisherTest, RepairsWhatSomebodyEditsOrDeletes) {
   ASSERT_TRUE(AwaitHeld(1, 0)) << "it counts anew";
 }
 
+TEST_F(PublisherTest, PutsLabelsBackThatSomebodyTakesAway) {
+  cluster.AddNamespace("web");
+  Start();
+  publisher->SetRoots(1, "one");
+  ASSERT_TRUE(AwaitShown(1, 1));
+  Pass(absl::Minutes(2));
+  ASSERT_TRUE(AwaitHeld(1, 1));
+  const std::string marks = cluster.Marks("configmaps", "web");
+  EXPECT_THAT(marks,
+              AllOf(HasSubstr(R"("app.kubernetes.io/managed-by":"meshca")"), HasSubstr(R"("istio.io/config":"true")")));
+  const int before = cluster.applies();
+  cluster.Unmark("configmaps", "web");
+  ASSERT_TRUE(cluster.Await([&](const Contents&) { return cluster.applies() > before; }));
+  EXPECT_EQ(cluster.Marks("configmaps", "web"), marks);
+  EXPECT_EQ(publisher->Status().behind, 0u);
+  EXPECT_TRUE(AwaitHeld(1, 1)) << "the roots were there all the time";
+}
+
 // A ConfigMap that somebody made immutable or filled is not mended by writing, and meshca may delete nothing.
 TEST_F(PublisherTest, WhatIsThereAndTakesNoRootsIsToBeDeleted) {
   cluster.AddNamespace("old");

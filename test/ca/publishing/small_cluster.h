@@ -43,11 +43,23 @@ class SmallCluster {
     Set("namespaces", name,
         absl::StrCat(R"({"metadata":{"name":")", name, R"("},"status":{"phase":")", phase, R"("}})"));
   }
-  // Somebody else writes it.
+  // Somebody else writes it, and leaves the labels as they are.
   void SetConfigMap(const std::string& namespace_name, const std::string& content) {
-    Set("configmaps", namespace_name,
-        absl::StrCat(R"({"metadata":{"namespace":")", namespace_name, R"("},"data":{"root-cert.pem":)",
-                     JsonString(content), "}}"));
+    MutexLock lock(mutex_);
+    SetConfigMapLocked(namespace_name, content, MarksOf(kinds_["configmaps"].objects[namespace_name]));
+  }
+  // Somebody else takes the labels and annotations away, and leaves the rest as it is.
+  void Unmark(const std::string& resource, const std::string& key) {
+    MutexLock lock(mutex_);
+    std::string json = kinds_[resource].objects[key];
+    const std::string marks = MarksOf(json);
+    json.erase(json.find(marks), marks.size());
+    SetLocked(resource, key, json);
+  }
+  // The labels and annotations of one, as JSON; "": there is none.
+  std::string Marks(const std::string& resource, const std::string& key) {
+    MutexLock lock(mutex_);
+    return MarksOf(kinds_[resource].objects[key]);
   }
   // "NAMESPACE/NAME" is `json` from now on, which begins with {"metadata":{
   void SetSecret(const std::string& key, const std::string& json) { Set("secrets", key, json); }
@@ -63,6 +75,11 @@ class SmallCluster {
   void RefuseWrites(std::string answer) {
     MutexLock lock(mutex_);
     refusal_ = std::move(answer);
+  }
+  // The creationTimestamp of Secrets that are made from now on.
+  void CreateAt(const std::string& time) {
+    MutexLock lock(mutex_);
+    created_ = time;
   }
   // Tells who watches that nothing has happened.
   void Bookmark() {
@@ -201,10 +218,15 @@ class SmallCluster {
     if (!refusal_.empty()) return peer.Send(refusal_);
     if (absl::StrContains(target, "/secrets/")) return ApplySecret(peer, place, body);
     const std::string content(kubernetes::PickFields(body, {R"(data.root-cert\.pem)"})->Text(0));
-    SetLocked("configmaps", place,
-              absl::StrCat(R"({"metadata":{"namespace":")", place, R"("},"data":{"root-cert.pem":)",
-                           JsonString(content), "}}"));
+    SetConfigMapLocked(place, content, MarksOf(body));
     peer.Send(kubernetes::HttpAnswer(200, "{}"));
+  }
+
+  void SetConfigMapLocked(const std::string& place, const std::string& content, const std::string& marks)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    SetLocked("configmaps", place,
+              absl::StrCat(R"({"metadata":{"namespace":")", place, R"(")", marks, R"(},"data":{"root-cert.pem":)",
+                           JsonString(content), "}}"));
   }
 
   void ApplySecret(http::ScriptedPeer& peer, const std::string& place, const std::string& body)
@@ -212,12 +234,37 @@ class SmallCluster {
     const kubernetes::PickedFields picked = *kubernetes::PickFields(
         body, {"metadata.name", "type", R"(data.tls\.crt)", R"(data.tls\.key)", R"(data.ca\.crt)"});
     const auto field = [&picked](size_t index) { return JsonString(picked.Text(index)); };
-    SetLocked("secrets", absl::StrCat(place, "/", picked.Text(0)),
-              absl::StrCat(R"({"metadata":{"creationTimestamp":"2026-01-02T03:04:05Z","name":)", field(0),
-                           R"(},"type":)", field(1), R"(,"data":{"tls.crt":)", field(2), R"(,"tls.key":)", field(3),
-                           R"(,"ca.crt":)", field(4), "}}"));
+    const std::string key = absl::StrCat(place, "/", picked.Text(0));
+    const auto there = kinds_["secrets"].objects.find(key);
+    std::string created = there == kinds_["secrets"].objects.end()
+                              ? ""
+                              : std::string(kubernetes::PickFields(there->second, {kCreated})->Text(0));
+    if (created.empty()) created = created_;
+    SetLocked("secrets", key,
+              absl::StrCat(R"({"metadata":{"creationTimestamp":)", JsonString(created), MarksOf(body), R"(,"name":)",
+                           field(0), R"(},"type":)", field(1), R"(,"data":{"tls.crt":)", field(2), R"(,"tls.key":)",
+                           field(3), R"(,"ca.crt":)", field(4), "}}"));
     peer.Send(kubernetes::HttpAnswer(200, "{}"));
   }
+
+  // The labels and annotations of `json`, to be put between other members of its metadata.
+  static std::string MarksOf(const std::string& json) {
+    if (json.empty()) return "";
+    const kubernetes::PickedFields picked =
+        *kubernetes::PickFields(json, {"metadata.labels.*", "metadata.annotations.*"});
+    std::string marks;
+    for (const size_t which : {0, 1}) {
+      if (picked.All(which).empty()) continue;
+      const auto append = [](std::string* out, const auto& mark) {
+        absl::StrAppend(out, JsonString(mark.first), ":", JsonString(mark.second));
+      };
+      absl::StrAppend(&marks, which == 0 ? R"(,"labels":{)" : R"(,"annotations":{)",
+                      absl::StrJoin(picked.All(which), ",", append), "}");
+    }
+    return marks;
+  }
+
+  static constexpr char kCreated[] = "metadata.creationTimestamp";
 
   std::atomic<int> not_served_ = 0;
   std::atomic<int> asked_in_vain_ = 0;
@@ -227,6 +274,7 @@ class SmallCluster {
   CondVar changed_;
   std::map<std::string, Kind> kinds_ = {{"configmaps", {}}, {"namespaces", {}}, {"pods", {}}, {"secrets", {}}};
   std::map<std::string, std::string> contents_ ABSL_GUARDED_BY(mutex_);
+  std::string created_ ABSL_GUARDED_BY(mutex_) = "2026-01-02T03:04:05Z";
   std::string refusal_ ABSL_GUARDED_BY(mutex_);
   std::string read_refusal_ ABSL_GUARDED_BY(mutex_);
   int applies_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -23,9 +23,10 @@ struct NamedRequest final : ApiRequest {
   std::string Text() const override { return absl::StrCat("request ", uid); }
 };
 
-ApiRequestPtr Named(const std::string& uid, const std::string& version = "1", const std::string& asker = "") {
+ApiRequestPtr Named(const std::string& uid, const std::string& version = "1", const std::string& asker = "",
+                    const std::string& account = "") {
   auto request = std::make_shared<NamedRequest>();
-  request->asker = asker;
+  request->asker = {asker, "", account};
   request->uid = uid;
   request->resource_version = version;
   return request;
@@ -106,6 +107,24 @@ TEST_F(PendingRequestsTest, WhoHasMostGivesWayWhereThereIsNoRoom) {
   pending.Forget("flood-2");
   pending.Forget("flood-3");
   EXPECT_TRUE(pending.TakeOverflow()) << "what gave way is listed again";
+}
+
+TEST_F(PendingRequestsTest, AnAccountIsNotKeptOutByAnotherOneOfItsNamespace) {
+  PendingRequests pending = Make(1);
+  for (int i = 0; i < 6; ++i) pending.Keep(Named(absl::StrCat("flood-", i), "1", "namespace web", "flood"), false);
+  for (int i = 0; i < 3; ++i) pending.Keep(Named(absl::StrCat("honest-", i), "1", "namespace web", "honest"), false);
+  EXPECT_TRUE(pending.Find("honest-1").has_value());
+  EXPECT_FALSE(pending.Find("honest-2").has_value()) << "nobody has more than its fair share";
+  EXPECT_TRUE(pending.Find("flood-1").has_value());
+  EXPECT_EQ(pending.Summarize().pending, 4u);
+  std::vector<std::string> taken;
+  for (int i = 0; i < 2; ++i) {
+    for (const std::string& uid : pending.TakeDue()) {
+      taken.push_back(uid);
+      pending.Drop(uid);
+    }
+  }
+  EXPECT_THAT(taken, testing::UnorderedElementsAre("flood-0", "honest-0"));
 }
 
 TEST_F(PendingRequestsTest, WhatHasItsCertificateAlreadyGivesWayLast) {

@@ -548,22 +548,65 @@ TEST_F(ServerSecretKeeperTest, WhatCannotBeIssuedIsNamed) {
   }));
 }
 
+// Of Deployment `name`, running since `started`.
+std::string PodOf(const std::string& name, const std::string& started) {
+  return absl::StrCat(R"({"metadata":{"name":")", name, R"(-5d8f-a","labels":{"pod-template-hash":"5d8f"},)",
+                      R"("ownerReferences":[{"kind":"ReplicaSet","name":")", name, R"(-5d8f"}]},)",
+                      R"("status":{"containerStatuses":[{"state":{"running":{"startedAt":")", started, R"("}}}]}})");
+}
+
 TEST_F(ServerSecretKeeperTest, NamesPodsThatStartedBeforeItWasThereUntilTheyAreRestarted) {
-  const auto pod = [](const std::string& started) {
-    return absl::StrCat(R"({"metadata":{"name":"istiod-5d8f-a","labels":{"pod-template-hash":"5d8f"},)",
-                        R"("ownerReferences":[{"kind":"ReplicaSet","name":"istiod-5d8f"}]},)",
-                        R"("status":{"containerStatuses":[{"state":{"running":{"startedAt":")", started, R"("}}}]}})");
-  };
   pods_ = "app=istiod";
-  cluster_.SetPod("istiod", pod("2026-01-02T03:04:04Z"));
+  cluster_.SetPod("istiod", PodOf("istiod", "2026-01-02T03:04:04Z"));
   Start();
   ASSERT_TRUE(Await([](const ServerSecretStatus& status) { return !status.early.empty(); }));
   EXPECT_THAT(keeper_->Status().early, testing::ElementsAre("deployment/istiod"));
-  cluster_.SetPod("istiod", pod("2026-01-02T03:04:06Z"));
+  cluster_.SetPod("istiod", PodOf("istiod", "2026-01-02T03:04:06Z"));
   ASSERT_TRUE(Await([this](const ServerSecretStatus& status) {
     Pass(absl::Seconds(10));
     return status.early.empty();
   }));
+}
+
+TEST_F(ServerSecretKeeperTest, WhoHadReadASecretThatWasMadeAgainIsNotTooEarlyAfterARestart) {
+  pods_ = "app=istiod";
+  cluster_.SetPod("istiod", PodOf("istiod", "2026-01-02T03:04:06Z"));
+  cluster_.SetPod("older", PodOf("older", "2026-01-02T03:04:04Z"));
+  const auto only_older = [this](const ServerSecretStatus& status) {
+    Pass(absl::Seconds(1));
+    return status.early == std::vector<std::string>{"deployment/older"};
+  };
+  Start();
+  ASSERT_TRUE(Await(only_older));
+  cluster_.CreateAt("2026-01-02T05:00:00Z");
+  for (int i = 0; i < 2; ++i) {
+    const int applies = cluster_.applies();
+    cluster_.Delete("secrets", kIstiodTls);
+    ASSERT_TRUE(Await([&](const ServerSecretStatus&) { return cluster_.applies() > applies; }));
+    Stop();
+    Start();
+    ASSERT_TRUE(Await([](const ServerSecretStatus& status) { return !status.early.empty(); }));
+    EXPECT_THAT(keeper_->Status().early, testing::ElementsAre("deployment/older"));
+  }
+}
+
+TEST_F(ServerSecretKeeperTest, PutsLabelsAndAnnotationsBackThatSomebodyTakesAway) {
+  Start();
+  ASSERT_TRUE(AwaitShown());
+  cluster_.CreateAt("2026-01-02T05:00:00Z");
+  const auto applied_after = [this](const std::function<void()>& change) {
+    const int applies = cluster_.applies();
+    change();
+    EXPECT_TRUE(Await([&](const ServerSecretStatus&) { return cluster_.applies() > applies; }));
+    return cluster_.Marks("secrets", kIstiodTls);
+  };
+  const std::string marks = applied_after([this] { cluster_.Delete("secrets", kIstiodTls); });
+  EXPECT_THAT(marks, AllOf(HasSubstr(R"("app.kubernetes.io/managed-by":"meshca")"),
+                           HasSubstr(R"("meshca.io/there-since":"2026-01-02T03:04:05Z")")));
+  const std::string before = Secret().Digest();
+  EXPECT_EQ(applied_after([this] { cluster_.Unmark("secrets", kIstiodTls); }), marks);
+  EXPECT_EQ(Secret().Digest(), before);
+  EXPECT_THAT(store_.records(), SizeIs(1));
 }
 
 TEST_F(ServerSecretKeeperTest, EndsWhileACertificateIsBeingRecorded) {

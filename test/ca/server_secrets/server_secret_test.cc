@@ -28,6 +28,18 @@ TEST(ServerSecret, IsWrittenAsWhoReadsTlsSecretsExpectsIt) {
             R"({apiGroups: [""], resources: [secrets], resourceNames: ["istiod-tls"], verbs: [create, patch]})");
 }
 
+TEST(ServerSecret, OneThatWasMadeAgainSaysSinceWhenOneHasBeenThere) {
+  const absl::Time since = absl::FromUnixSeconds(1767323045);
+  const auto written = [](absl::Time there_since, const std::string& created) {
+    std::string body = CallToWriteServerSecret({"a", "b"}, "", ContentOf("c", "k", "r"), there_since).body;
+    body.insert(body.find(R"("labels")"), absl::StrCat(R"("creationTimestamp":")", created, R"(",)"));
+    return ReadServerSecret(*kubernetes::PickFields(body, ServerSecretPaths())).there_since;
+  };
+  EXPECT_EQ(written(since, "2026-02-01T00:00:00Z"), since);
+  EXPECT_EQ(written(absl::InfinitePast(), "2026-01-02T03:04:05Z"), since) << "the object's own time";
+  EXPECT_EQ(written(since + absl::Hours(1), "2026-01-02T03:04:05Z"), since) << "no later than that";
+}
+
 TEST(ServerSecret, OfAnotherTypeKeepsIt) {
   EXPECT_THAT(CallToWriteServerSecret({"a", "b"}, "Opaque", ContentOf("c", "k", "r")).body,
               HasSubstr(R"("type":"Opaque")"));

@@ -207,7 +207,7 @@ TEST(SigningRequest, IsReadFromItsObject) {
   EXPECT_EQ(plain->pkcs10, "x");
   EXPECT_THAT(plain->usages, testing::ElementsAre("server auth", "client auth"));
   EXPECT_EQ(plain->username + plain->user_uid + plain->pod_uid, "abp");
-  EXPECT_EQ(plain->asker, "user a");
+  EXPECT_EQ(plain->asker.party, "user a");
   EXPECT_EQ(plain->expiration, absl::ZeroDuration());
   EXPECT_FALSE(plain->is_approved || plain->is_answered || plain->has_conditions);
   EXPECT_EQ(read(R"(,"expirationSeconds":600)")->expiration, absl::Minutes(10));
@@ -218,14 +218,15 @@ TEST(SigningRequest, IsReadFromItsObject) {
   EXPECT_TRUE(read("", R"({"certificate":"eA=="})")->is_answered);
 }
 
-TEST(SigningRequest, TheAccountsOfANamespaceShareAsOne) {
+TEST(SigningRequest, TheAccountsOfANamespaceShareAsOnePartyInWhichTheyTakeTurns) {
   for (const char* account : {"front", "front-2"}) {
     const absl::StatusOr<SigningRequest> request = ReadSigningRequest(*kubernetes::PickFields(
         absl::StrCat(R"({"metadata":{"name":"csr-1","uid":"u","resourceVersion":"7"},"spec":{"signerName":"s",)",
                      R"("username":"system:serviceaccount:web:)", account, R"("}})"),
         SigningRequestPaths()));
     ASSERT_TRUE(request.ok()) << request.status();
-    EXPECT_EQ(request->asker, "namespace web");
+    EXPECT_EQ(request->asker.party, "namespace web");
+    EXPECT_EQ(request->asker.account, account);
   }
 }
 

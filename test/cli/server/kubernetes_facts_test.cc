@@ -130,6 +130,13 @@ TEST(LeaseFact, SaysWhoHoldsItAndWhatThatMeansHere) {
   EXPECT_THAT(FactOf(status, true).detail,
               HasSubstr("is held by two, so this server waits: it publishes nothing and answers no request"));
   EXPECT_THAT(FactOf(status, false).detail, HasSubstr("this server waits: it publishes nothing"));
+  status.holder.clear();
+  EXPECT_THAT(FactOf(status, true).detail, HasSubstr("is being asked for"));
+  status.gone = "was deleted: the server that held it may write until 03:04:05Z, and it is taken then";
+  EXPECT_EQ(FactOf(status, true).state, State::kWarning);
+  EXPECT_THAT(FactOf(status, true).detail,
+              HasSubstr("may write until 03:04:05Z, and it is taken then; until then it publishes nothing"));
+  EXPECT_THAT(FactOf(status, true).detail, ::testing::Not(HasSubstr("asked for")));
   status.held = true;
   EXPECT_EQ(FactOf(status, true).state, State::kOk);
   status.held = false;
