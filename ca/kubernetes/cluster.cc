@@ -19,6 +19,8 @@ absl::StatusOr<std::shared_ptr<Cluster>> Cluster::Open(ClusterOptions options, c
   options.tokens.issuer = issuer;
   cluster->authenticator_ = std::make_unique<ServiceAccountAuthenticator>(std::move(options.tokens), cluster->issuer_,
                                                                           *cluster->pods_, *cluster->reviewer_, clock);
+  cluster->on_return_.emplace(cluster->api_server_->reachability(),
+                              [issuer = cluster->issuer_] { issuer->ServerReturned(); });
   return cluster;
 }
 
@@ -26,6 +28,7 @@ Cluster::~Cluster() { Stop(); }
 
 // Open may have failed half-way.
 void Cluster::Stop() {
+  on_return_.reset();
   if (authenticator_ != nullptr) authenticator_->Stop();
   if (pods_ != nullptr) pods_->Stop();
   if (api_server_ != nullptr) api_server_->Stop();

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -21,6 +22,7 @@
 #include "ca/kubernetes/api_token_reviewer.h"
 #include "ca/kubernetes/cluster_issuer.h"
 #include "ca/kubernetes/cluster_pods.h"
+#include "ca/kubernetes/reachability.h"
 
 namespace meshca::kubernetes {
 
@@ -86,7 +88,8 @@ class Cluster {
   std::shared_ptr<ClusterIssuer> issuer_;
   std::shared_ptr<ClusterPods> pods_;
   std::shared_ptr<const PodRights> rights_;
-  std::unique_ptr<ServiceAccountAuthenticator> authenticator_;  // last: it uses the others
+  std::unique_ptr<ServiceAccountAuthenticator> authenticator_;  // it uses the others
+  std::optional<ReturnListener> on_return_;
 };
 
 }  // namespace meshca::kubernetes

@@ -38,6 +38,10 @@ std::string ClusterIssuer::issuer() const {
   return issuer_;
 }
 
+void ClusterIssuer::ServerReturned() {
+  if (!keys_->Report().error.empty()) keys_->Refresh([](const absl::Status&) {});
+}
+
 void ClusterIssuer::Stop() {
   server_->Stop();  // ends the look that is under way, which keys_ waits for
   if (keys_ != nullptr) keys_->Stop();

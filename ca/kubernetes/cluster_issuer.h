@@ -32,6 +32,8 @@ class ClusterIssuer final : public JwksSource {
   std::shared_ptr<const Jwks> Current() const override { return keys_->Current(); }
   JwksReport Report() const override { return keys_->Report(); }
   void Refresh(Done done) override { keys_->Refresh(std::move(done)); }
+  // The API server was away and is back: looks again where the last look failed. Short.
+  void ServerReturned();
   void Stop() override;
 
   std::vector<CallCount> CallCounts() const { return server_->CallCounts(); }

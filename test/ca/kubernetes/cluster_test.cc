@@ -175,6 +175,38 @@ TEST(Cluster, JudgesTokensByItsOwnPodsAndAsksInDoubt) {
   EXPECT_TRUE(rights->CheckPodOrigin(origin, absl::Now()).ok()) << "it knows what was known";
 }
 
+TEST(Cluster, LooksForTheKeysWhenTheApiServerIsBack) {
+  const JwtMaker maker;
+  std::atomic<bool> is_there = false;
+  http::ScriptedServer scripted([&](http::ScriptedPeer& peer, int) {
+    for (std::string head = peer.ReadHead(); !head.empty(); head = peer.ReadHead()) {
+      if (!is_there) return peer.Break();
+      if (absl::StrContains(head, "watch=true")) {
+        peer.Send(kChunkedHead);
+        return peer.AwaitEnd();
+      }
+      std::string body = ListOf("");
+      if (absl::StrContains(head, "openid-configuration")) body = R"({"issuer":"https://kubernetes.test"})";
+      if (absl::StrContains(head, "/openid/v1/jwks")) body = maker.JwksText();
+      peer.Send(HttpAnswer(200, body));
+    }
+  });
+  ClusterOptions options;
+  options.api_server.url = scripted.url("/");
+  options.api_server.outage.probe_every = absl::Milliseconds(5);
+  options.tokens.audiences = {"istio-ca"};
+  // By itself it would look again when nobody waits any more.
+  options.keys.retry_interval = options.keys.url_interval = absl::Hours(1);
+  CountingEntropy entropy;
+  const auto cluster = Cluster::Open(std::move(options), SystemClock(), entropy).value();
+  ASSERT_TRUE(ComesTrue([&] {
+    const ClusterReport report = cluster->Report();
+    return report.away && !report.keys.error.empty();
+  }));
+  is_there = true;
+  EXPECT_TRUE(ComesTrue([&] { return cluster->Report().keys.keys != nullptr; })) << cluster->Report().keys.error;
+}
+
 // What the API server's answer with this HTTP status and body comes to.
 absl::StatusOr<TokenReviewAnswer> ReviewAnsweredBy(int status, const std::string& body) {
   http::ScriptedServer scripted([&](http::ScriptedPeer& peer, int) {
