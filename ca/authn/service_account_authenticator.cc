@@ -119,7 +119,22 @@ void ServiceAccountAuthenticator::Authenticate(Credentials credentials, absl::Ti
     waiting.done = std::move(done);
     return AskWatch(std::move(waiting));
   }
-  absl::StatusOr<Waiting> waiting = Read(std::move(credentials), std::move(hash), now);
+  if (!options_.issuer().empty()) {
+    return ReadAndCheck(std::move(credentials), std::move(hash), now, std::move(done));
+  }
+  // Nobody has reached the API server yet, and who looks for it by himself does so more and more seldom: its callers
+  // come before.
+  keys_->Refresh([this, credentials = std::move(credentials), hash = std::move(hash), now,
+                  done = std::move(done)](absl::Status looked) mutable {
+    if (stopping_) return std::move(done)(absl::UnavailableError("the server is shutting down"));
+    if (absl::IsResourceExhausted(looked)) return std::move(done)(std::move(looked));
+    ReadAndCheck(std::move(credentials), std::move(hash), now, std::move(done));
+  });
+}
+
+void ServiceAccountAuthenticator::ReadAndCheck(Credentials credentials, std::string token_sha256, absl::Time now,
+                                               Done done) {
+  absl::StatusOr<Waiting> waiting = Read(std::move(credentials), std::move(token_sha256), now);
   if (!waiting.ok()) return std::move(done)(waiting.status());
   waiting->done = std::move(done);
   if (waiting->of_other_issuer) return AskApiServer(*std::move(waiting));

@@ -88,6 +88,7 @@ class ServiceAccountAuthenticator final : public Authenticator {
   // A token on its way through the steps below; each hands it on or answers it.
   struct Waiting;
 
+  void ReadAndCheck(Credentials credentials, std::string token_sha256, absl::Time now, Done done);
   // Form, issuer, audience, times: what costs little and needs no key.
   absl::StatusOr<Waiting> Read(Credentials credentials, std::string token_sha256, absl::Time now) const;
   void CheckSignature(Waiting waiting);

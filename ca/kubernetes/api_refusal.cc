@@ -156,6 +156,11 @@ bool IsProperRefusal(const absl::Status& status) {
   return refusal.has_value() && !refusal->reason.empty() && refusal->http_status < 500 && refusal->http_status != 429;
 }
 
+bool IsMissingObject(const absl::Status& status) {
+  const std::optional<ApiRefusal> refusal = RefusalOf(status);
+  return absl::IsNotFound(status) && refusal.has_value() && refusal->reason == "NotFound";
+}
+
 bool IsMissingRight(const absl::Status& status) {
   if (!absl::IsPermissionDenied(status)) return false;
   const std::optional<ApiRefusal> refusal = RefusalOf(status);

@@ -40,6 +40,10 @@ bool IsWithoutAnswer(const absl::Status& status);
 // for 5xx and 429, by which one that is starting or has too much to do asks for patience.
 bool IsProperRefusal(const absl::Status& status);
 
+// Whether the API server itself says that the object is not there. A proxy that has lost it says 404 of everything, as
+// does the API server of a version that it does not serve: no object is gone by that.
+bool IsMissingObject(const absl::Status& status);
+
 // Is it a right that is missing?
 bool IsMissingRight(const absl::Status& status);
 

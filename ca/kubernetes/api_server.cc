@@ -26,11 +26,18 @@ constexpr size_t kProbeBytesMax = 64 * 1024;
 
 bool IsGood(int http_status) { return http_status / 100 == 2; }
 
-// An answer that is no HTTP, breaks off or is too long is InvalidArgument to the HTTP client. To whoever called the API
-// it is an API server that is not in order, and nothing of his own.
+// An answer that is no HTTP, breaks off or is too long is InvalidArgument to the HTTP client, and a file of ours that
+// is not there for the moment, such as a certificate, NotFound or PermissionDenied. To whoever called the API these are
+// an API server that cannot be reached: none may pass for what it says of an object, or of a right.
 absl::Status WithoutBlame(const absl::Status& status) {
-  if (!absl::IsInvalidArgument(status)) return status;
-  return absl::UnavailableError(status.message());
+  switch (status.code()) {
+    case absl::StatusCode::kOk:
+    case absl::StatusCode::kCancelled:
+    case absl::StatusCode::kDeadlineExceeded:
+    case absl::StatusCode::kResourceExhausted:
+    case absl::StatusCode::kInternal: return status;
+    default: return absl::UnavailableError(status.message());
+  }
 }
 
 // `end`: of the call; Ok: it was answered by 2xx. `what`: was asked of whom.
@@ -113,8 +120,11 @@ absl::StatusOr<http::ClientRequest> ApiServer::RequestOf(const ApiCall& call) co
   }
   if (options_.token.empty()) return request;
   // kPublic: the kubelet lets a pod's whole group read the token, and nobody outside of the pod sees its volume.
-  MESHCA_ASSIGN_OR_RETURN(const SecretBytes token, options_.token.Read(FileSecrecy::kPublic));
-  request.headers.Add("Authorization", absl::StrCat("Bearer ", absl::StripAsciiWhitespace(token.reveal())));
+  const absl::StatusOr<SecretBytes> token = options_.token.Read(FileSecrecy::kPublic);
+  if (!token.ok()) {
+    return WithoutBlame(Annotate(token.status(), absl::StrCat(options_.described, ": the token cannot be read")));
+  }
+  request.headers.Add("Authorization", absl::StrCat("Bearer ", absl::StripAsciiWhitespace(token->reveal())));
   return request;
 }
 

@@ -38,7 +38,8 @@ struct CallCount {
 //   InvalidArgument    400, 422: with the API server's words
 //   FailedPrecondition the namespace is being deleted
 //   ResourceExhausted  429, or too many calls of our own
-//   Unavailable        it cannot be reached, breaks off, answers 5xx or no HTTP
+//   Unavailable        it cannot be reached, breaks off, answers 5xx or no HTTP; or a file that it takes, such as the
+//                      token's, cannot be read
 //   DeadlineExceeded, Cancelled, Internal (another status)
 // RefusalOf (api_refusal.h) tells HTTP status, reason and Retry-After of those that are an answer.
 class ApiServer {

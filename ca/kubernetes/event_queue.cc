@@ -101,8 +101,7 @@ void EventQueue::Ended(const absl::Status& status, absl::Duration now) {
     events_.erase(one);
     return;
   }
-  one->due = now + limits_.retry;
-  not_before_ = now + limits_.retry;
+  one->due = not_before_ = now + std::max(limits_.retry, RetryAfterOf(status));
 }
 
 void EventQueue::DropAll() {

@@ -24,7 +24,7 @@ struct EventLimits {
   absl::Duration repeat_first = absl::Seconds(10);  // after it was written: that it came again
   absl::Duration repeat_every = absl::Minutes(1);   // how often the number of one that comes again is written
   absl::Duration gap = absl::Milliseconds(200);     // between two writes of any events
-  absl::Duration retry = absl::Seconds(5);          // after a write that failed
+  absl::Duration retry = absl::Seconds(5);          // after a write that failed, or as the API server asks
   int tries = 3;
   absl::Duration pause = absl::Minutes(10);  // after a write for which the right is missing
 };

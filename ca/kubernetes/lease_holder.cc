@@ -23,7 +23,7 @@ bool IsLostRace(bool was_write, const absl::Status& status) {
 }
 
 absl::Duration WaitAfter(const absl::Status& status) {
-  const bool lasts = absl::IsPermissionDenied(status) || absl::IsNotFound(status);
+  const bool lasts = absl::IsPermissionDenied(status) || IsMissingObject(status);
   return std::max(lasts ? kRefusedAgain : LeaseTerms().look_every, RetryAfterOf(status));
 }
 
@@ -69,7 +69,7 @@ absl::Duration LeaseHolder::Contend() {
 void LeaseHolder::OnAnswer(bool was_write, absl::Duration begun, const absl::StatusOr<std::string>& answer) {
   absl::StatusOr<LeaseRecord> record = answer.ok() ? ReadLease(*answer) : answer.status();
   // Of a namespace that is missing the API server says the same to a look; the write that follows tells.
-  if (!was_write && absl::IsNotFound(record.status())) record = LeaseRecord();
+  if (!was_write && IsMissingObject(record.status())) record = LeaseRecord();
   MutexLock lock(mutex_);
   TakeAnswer(was_write, begun, std::move(record));
   under_way_ = false;

@@ -142,8 +142,8 @@ absl::Status ListWatch::ListPage() {
   if (ended.ok()) ended = Annotate(reader.End(), Doing("list"));
   LearnPageSize(page_, has_begun, ended);
   MESHCA_RETURN_IF_ERROR(ended);
-  // All pages are of one moment, so another page is progress. The first one alone is not: a watch that cannot go on
-  // from any list would otherwise have everything listed again and again without a pause.
+  // All pages are of one moment, so another page is progress. The first one alone is not, nor are all together where no
+  // watch goes on from them (vain_lists_): everything would be listed again and again without a pause.
   if (!is_first) failures_ = 0;
   next_page_ = reader.next_page();
   if (!next_page_.empty() || Stopping()) return absl::OkStatus();
@@ -151,6 +151,7 @@ absl::Status ListWatch::ListPage() {
   too_many_ = kNeverTooMany;
   // Not all watches of all clients at once.
   list_again_ = clock_.SinceBoot() + UniformDuration(entropy_, options_.list_again, 2 * options_.list_again);
+  ++vain_lists_;
   sink_.OnListEnd();
   Heard();
   MutexLock lock(mutex_);
@@ -198,7 +199,7 @@ absl::Status ListWatch::Watch() {
     return refused.ok() ? taken : refused;
   });
   const bool is_short = clock_.SinceBoot() - began < kShortWatch;
-  if (has_begun && !is_short) failures_ = 0;
+  if (has_begun && !is_short) failures_ = vain_lists_ = 0;
   // However it ended: one that brought nothing may be of a version that is not the cluster's any more.
   if (has_begun && !is_short && !had_event && ++silent_watches_ >= kSilentWatchesMax) resource_version_.clear();
   // A quiet resource is as silent, where the API server sends no bookmarks of it: so this is no error.
@@ -221,7 +222,7 @@ absl::Status ListWatch::OnEvent(WatchEvent event) {
     sink_.OnObject(event.object);
   }
   if (!event.resource_version.empty()) resource_version_ = std::move(event.resource_version);
-  failures_ = 0;
+  failures_ = vain_lists_ = 0;
   Heard();
   return absl::OkStatus();
 }
@@ -255,8 +256,9 @@ absl::Status ListWatch::StreamAndWait(const std::string& verb, const std::string
 }
 
 void ListWatch::PauseAfter(const absl::Status& status, uint64_t returns) {
+  const int before = std::max(failures_++, vain_lists_ - 1);  // that came to nothing
   const absl::Duration longest =
-      std::min(options_.retry_last, options_.retry_first * (1 << std::min(failures_++, kDoublingsMax)));
+      std::min(options_.retry_last, options_.retry_first * (1 << std::min(before, kDoublingsMax)));
   absl::Duration pause = UniformDuration(entropy_, absl::ZeroDuration(), longest);
   pause = std::max(pause, RetryAfterOf(status));
   bool is_news = false;
@@ -277,6 +279,7 @@ void ListWatch::PauseAfter(const absl::Status& status, uint64_t returns) {
     if (waits_for_return && server_.reachability().returns() != returns) {
       waits_for_return = false;
       failures_ = std::min(failures_, kFailuresKept);
+      vain_lists_ = std::min(vain_lists_, kFailuresKept);
       until =
           std::min(until, clock_.SinceBoot() + UniformDuration(entropy_, absl::ZeroDuration(), options_.return_spread));
       continue;

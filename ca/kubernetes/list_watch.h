@@ -129,6 +129,7 @@ class ListWatch {
   int page_;                                              // objects asked for at once now
   int too_many_ = kNeverTooMany;                          // of which a page did not come in time
   int failures_ = 0;                                      // in a row
+  int vain_lists_ = 0;                                    // lists in a row from which no watch went on
   int silent_watches_ = 0;                                // in a row
   absl::Duration list_again_ = absl::InfiniteDuration();  // since boot: all is listed then in any case
 

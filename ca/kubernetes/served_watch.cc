@@ -11,6 +11,7 @@ namespace meshca::kubernetes {
 namespace {
 // A proxy that has lost the API server for a moment says of everything that it is not there.
 constexpr absl::Duration kNotFoundFor = absl::Seconds(5);
+constexpr int kDoublingsMax = 16;
 constexpr absl::Duration kAskTimeout = absl::Seconds(10);
 }  // namespace
 
@@ -76,7 +77,8 @@ void ServedWatch::Look() {
   }
   Leave(*following);
   if (next < versions_.size()) return Follow(next);
-  look_again_ = clock_.SinceBoot() + look_again_every_;
+  const absl::Duration pause = kNotFoundFor * (1 << std::min(unserved_looks_++, kDoublingsMax));
+  look_again_ = clock_.SinceBoot() + std::min(look_again_every_, pause);
   MutexLock lock(mutex_);
   watch_ = nullptr;
   if (std::exchange(unserved_, true)) return;

@@ -28,6 +28,8 @@ class ServedWatch {
  public:
   // One of `versions` for each version of the API, the preferred one first. Where none is served, or the one that was
   // is not found any more, all are looked for again after `look_again`; those before the one that is followed are too.
+  // Where none was served yet they are looked for sooner at first: what has just been started may be a proxy that has
+  // not found the API server.
   // Everything outlives it.
   ServedWatch(std::vector<ListWatchOptions> versions, absl::Duration look_again, ApiServer& server, ObjectSink& sink,
               const Clock& clock, EntropySource& entropy);
@@ -71,6 +73,7 @@ class ServedWatch {
   EntropySource& entropy_;
   // Look's; times since boot.
   absl::Duration look_again_;
+  int unserved_looks_ = 0;                                // in a row that found none, before one was listed
   absl::Duration lost_since_ = absl::InfiniteDuration();  // not found; InfiniteDuration: it is
   absl::Duration ask_again_ = absl::InfiniteDuration();   // for a better version
   size_t asked_ = 0;                                      // times

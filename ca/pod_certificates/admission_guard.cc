@@ -13,6 +13,7 @@
 #include "absl/strings/str_replace.h"
 #include "ca/base/status.h"
 #include "ca/json/json_stream.h"
+#include "ca/kubernetes/api_refusal.h"
 
 namespace meshca {
 namespace {
@@ -106,7 +107,7 @@ kubernetes::Resource AdmissionResource(absl::string_view plural) {
 
 // An absent object, or a right that is missing to see it, in words.
 absl::Status Unseen(absl::string_view kind, const absl::Status& status) {
-  if (absl::IsNotFound(status)) {
+  if (kubernetes::IsMissingObject(status)) {
     return Missing(absl::StrCat("there is no ", kind, " ", kAdmissionPolicyName));
   }
   return absl::UnavailableError(absl::StrCat(kind, " ", kAdmissionPolicyName, ": ", status.message()));
@@ -170,6 +171,7 @@ absl::StatusOr<Admission> AdmissionOf(const kubernetes::PickedFields& object) {
   }
   admission.since += kPolicyTakesHold;
   admission.edition = absl::StrCat(object.Text(kObjectUid), " ", object.Text(kObjectGeneration));
+  admission.edited = object.Text(kObjectGeneration) != "1";
   return admission;
 }
 
@@ -238,7 +240,7 @@ absl::StatusOr<Admission> JudgeAdmission(const absl::StatusOr<std::string>& poli
   MESHCA_ASSIGN_OR_RETURN(const Admission of_policy, JudgePolicy(*policy, signer_name));
   MESHCA_ASSIGN_OR_RETURN(const Admission of_binding, JudgeBinding(*binding));
   return Admission{std::max(of_policy.since, of_binding.since),
-                   absl::StrCat(of_policy.edition, ", ", of_binding.edition)};
+                   absl::StrCat(of_policy.edition, ", ", of_binding.edition), of_policy.edited || of_binding.edited};
 }
 
 }  // namespace meshca

@@ -34,6 +34,9 @@ struct Admission {
   absl::Time since;
   // Of both objects. Another one: something was written in between, though all may be again as it was.
   std::string edition;
+  // Either was changed after it was created. When, only the word of who did so tells (metadata.managedFields, which
+  // anybody who may write the object may empty), so `since` is believed by nobody who has not seen this edition before.
+  bool edited = false;
 };
 
 // Judges both objects as the API server answered: the JSON, or the call's error. They have to look at every request and

@@ -13,11 +13,9 @@ namespace {
 
 constexpr int kDoublingsMax = 16;
 
-// Does the end of a look's call say nothing of the policy? Nobody answered, or nobody could be asked.
-bool SaysNothing(const absl::Status& status) {
-  if (kubernetes::IsWithoutAnswer(status)) return true;
-  return absl::IsResourceExhausted(status) && !kubernetes::RefusalOf(status);
-}
+// Does the end of a look's call say nothing of the policy? Nobody answered, nobody could be asked, or who answered has
+// too much to do, is starting, or is not the API server.
+bool SaysNothing(const absl::Status& status) { return !status.ok() && !kubernetes::IsProperRefusal(status); }
 
 }  // namespace
 
@@ -29,10 +27,17 @@ AdmissionWatch::AdmissionWatch(AdmissionWatchOptions options, kubernetes::ApiSer
       changed_(std::move(changed)),
       verdict_(options_.without_policy ? absl::OkStatus()
                                        : absl::UnavailableError("the admission policy is being looked for")),
-      calls_(server, options_.timeout) {}
+      memory_(options_.memory_file),
+      calls_(server, options_.timeout) {
+  MutexLock lock(mutex_);
+  edition_ = memory_.kept().edition;
+  guarded_since_ = mended_at_ = memory_.kept().guarded_since;
+}
 
 absl::Duration AdmissionWatch::Look() {
-  if (options_.without_policy || server_.reachability().away()) return SerialExecutor::kLook;
+  if (options_.without_policy) return SerialExecutor::kLook;
+  Remember();
+  if (server_.reachability().away()) return SerialExecutor::kLook;
   {
     MutexLock lock(mutex_);
     const absl::Duration now = clock_.SinceBoot();
@@ -52,14 +57,27 @@ absl::Duration AdmissionWatch::Look() {
   return SerialExecutor::kLook;
 }
 
+// Not on the client's thread, which would wait for the disk.
+void AdmissionWatch::Remember() {
+  AdmissionMemory::Seen seen;
+  {
+    MutexLock lock(mutex_);
+    if (!seen_) return;
+    seen = {edition_, guarded_since_};
+  }
+  memory_.Keep(seen);
+}
+
 void AdmissionWatch::Judge(const absl::StatusOr<std::string>& policy, const absl::StatusOr<std::string>& binding) {
   if (absl::IsCancelled(policy.status()) || absl::IsCancelled(binding.status())) return;  // Shutdown
   const absl::StatusOr<Admission> admission = JudgeAdmission(policy, binding, options_.signer_name);
   {
     MutexLock lock(mutex_);
     looking_ = false;
-    Pace(admission.ok());
-    if (!SaysNothing(policy.status()) && !SaysNothing(binding.status())) {
+    // The binding is not asked for where the policy was not seen.
+    const absl::Status end = policy.ok() ? binding.status() : policy.status();
+    Pace(admission.ok(), kubernetes::RetryAfterOf(end));
+    if (!SaysNothing(end)) {
       unseen_since_ = absl::InfiniteDuration();
     } else if (StillBelieved()) {
       return;
@@ -69,10 +87,11 @@ void AdmissionWatch::Judge(const absl::StatusOr<std::string>& policy, const absl
   changed_();
 }
 
-void AdmissionWatch::Pace(bool found) {
+void AdmissionWatch::Pace(bool found, absl::Duration asked_for) {
   failures_ = found ? 0 : std::min(failures_ + 1, kDoublingsMax);
   const absl::Duration now = clock_.SinceBoot();
-  not_before_ = now + (found ? options_.asked : std::min(options_.retry, options_.asked * (1 << failures_)));
+  const absl::Duration own = found ? options_.asked : std::min(options_.retry, options_.asked * (1 << failures_));
+  not_before_ = now + std::max(own, asked_for);
   look_at_ = found ? now + options_.every : not_before_;
 }
 
@@ -96,7 +115,8 @@ void AdmissionWatch::Take(const absl::StatusOr<Admission>& admission) {
   if (!verdict.ok()) return;
   covers_ = looks_;
   const std::string before = std::exchange(edition_, admission->edition);
-  const bool written = !before.empty() && before != edition_;
+  // Objects that nobody has ever edited are as old as the API server says.
+  const bool written = before != edition_ && (std::exchange(seen_, true) || admission->edited);
   if (std::exchange(weakened_, false) || written) mended_at_ = clock_.Now() + kPolicyTakesHold;
   guarded_since_ = std::max(admission->since, mended_at_);
 }

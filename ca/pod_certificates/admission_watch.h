@@ -15,6 +15,7 @@
 #include "ca/kubernetes/api_server.h"
 #include "ca/kubernetes/open_calls.h"
 #include "ca/pod_certificates/admission_guard.h"
+#include "ca/pod_certificates/admission_memory.h"
 
 namespace meshca {
 
@@ -23,17 +24,22 @@ struct AdmissionWatchOptions {
   bool without_policy = false;  // nobody looks, and all is well
   absl::Duration every = absl::Seconds(10);
   // From the end of a look to the next one that Covers asks for; where it did not find the policy as it has to be, to
-  // the next one, twice as long each time, up to `retry`.
+  // the next one, twice as long each time, up to `retry`, and never less than the API server asks for.
   absl::Duration asked = absl::Milliseconds(50);
   absl::Duration retry = absl::Seconds(5);
   absl::Duration timeout = absl::Seconds(10);  // of each of a look's two calls
   // Where no look has had an answer for this long, nothing is signed for that reason, which is said.
   absl::Duration unseen = absl::Seconds(30);
+  // What processes before this one saw. "": nothing is remembered.
+  std::string memory_file = {};
 };
 
 // Whoever may write the policy can weaken it for a second, and nobody looks so often. So a look speaks for the requests
 // alone that were there when it began, and were created since anything was written last: between these two times the
-// policy was what that look saw. One look at a time, at a bounded pace, whatever is asked for. Thread-safe.
+// policy was what that look saw. When something was written last the objects do not say in a way that their writers
+// could not change, so it is seen by their editions; of what was edited while nobody looked nothing is known, and
+// requests from before the first look are not spoken for. One look at a time, at a bounded pace, whatever is asked for.
+// Thread-safe.
 class AdmissionWatch {
  public:
   // `server` and `clock` outlive it. `changed` is called after each look but those of which nothing is known, on the
@@ -41,8 +47,8 @@ class AdmissionWatch {
   AdmissionWatch(AdmissionWatchOptions options, kubernetes::ApiServer& server, const Clock& clock,
                  std::function<void()> changed);
 
-  // Looks, where that is due, and not while the API server is away. Returns after how long to call it again at the
-  // latest.
+  // Looks, where that is due, and not while the API server is away. May write a file. Returns after how long to call it
+  // again at the latest.
   absl::Duration Look();
 
   // Why nothing is signed: the policy is missing, was not seen yet, or cannot be seen any more. Ok: it is there
@@ -62,11 +68,12 @@ class AdmissionWatch {
  private:
   void Judge(const absl::StatusOr<std::string>& policy, const absl::StatusOr<std::string>& binding);
 
-  // When the next look is due, after one that ended so.
-  void Pace(bool found) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // When the next look is due, after one that ended so; `asked_for`: by the API server (Retry-After).
+  void Pace(bool found, absl::Duration asked_for) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Whether what is known stays as it is after a look that had no answer.
   bool StillBelieved() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Take(const absl::StatusOr<Admission>& admission) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Remember() ABSL_LOCKS_EXCLUDED(mutex_);
 
   const AdmissionWatchOptions options_;
   kubernetes::ApiServer& server_;
@@ -76,8 +83,9 @@ class AdmissionWatch {
   mutable Mutex mutex_;
   absl::Status verdict_ ABSL_GUARDED_BY(mutex_);
   absl::Time guarded_since_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
-  std::string edition_ ABSL_GUARDED_BY(mutex_);                          // Admission's, as seen last; "": never
-  bool weakened_ ABSL_GUARDED_BY(mutex_) = false;                        // it was there, and is not as it has to be
+  std::string edition_ ABSL_GUARDED_BY(mutex_);    // Admission's, as seen last, also before the start; "": never
+  bool seen_ ABSL_GUARDED_BY(mutex_) = false;      // since the start
+  bool weakened_ ABSL_GUARDED_BY(mutex_) = false;  // it was there, and is not as it has to be
   absl::Time mended_at_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();  // after either; it has taken hold by then
   bool looking_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t looks_ ABSL_GUARDED_BY(mutex_) = 0;   // that have begun
@@ -88,6 +96,9 @@ class AdmissionWatch {
   absl::Duration not_before_ ABSL_GUARDED_BY(mutex_) = absl::ZeroDuration();        // nor asked for sooner
   absl::Duration unseen_since_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteDuration();  // the first of those without answer
   int failures_ ABSL_GUARDED_BY(mutex_) = 0;                                        // looks in a row
+
+  // Look's.
+  AdmissionMemory memory_;
 
   kubernetes::OpenCalls calls_;
 };

@@ -32,6 +32,7 @@ struct PodSignerOptions {
   absl::Duration guard_every = absl::Seconds(10);       // how often the admission policy is looked at
   absl::Duration guard_retry = absl::Seconds(5);        // where it is missing
   absl::Duration guard_asked = absl::Milliseconds(50);  // AdmissionWatchOptions::asked
+  std::string guard_memory = {};                        // AdmissionWatchOptions::memory_file
 };
 
 struct PodSignerStatus : RequestSignerStatus {

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ca/base/log.h"
+#include "ca/kubernetes/api_refusal.h"
 
 namespace meshca {
 namespace {
@@ -119,7 +120,7 @@ void RequestSigner::ReadAgain(const std::string& uid, const ApiRequest& request,
 
 void RequestSigner::OnRead(const std::string& uid, const std::string& elsewhere,
                            const absl::StatusOr<kubernetes::PickedFields>& object) {
-  if (absl::IsNotFound(object.status()) && elsewhere.empty()) return Drop(uid);
+  if (kubernetes::IsMissingObject(object.status()) && elsewhere.empty()) return Drop(uid);
   absl::StatusOr<ApiRequestPtr> request = object.ok() ? parts_.kind.Read(*object) : object.status();
   if (!request.ok()) return TryLater(uid, request.status(), true);
   // Another one by the same name, or somebody was first.
@@ -212,7 +213,7 @@ void RequestSigner::Write(const std::string& uid, const kubernetes::ApiCall& cal
 }
 
 void RequestSigner::OnWritten(const std::string& uid, const absl::Status& status, Reply reply) {
-  if (absl::IsNotFound(status)) return Drop(uid);
+  if (kubernetes::IsMissingObject(status)) return Drop(uid);
   // By 409 or 422 the API server says too that another signer was first. So it is looked at again, whatever it says.
   if (!status.ok()) return TryLater(uid, status, true);
   if (reply == Reply::kApproval) {

@@ -36,12 +36,6 @@ SecretContent CopyOf(const SecretContent& content) {
   return {content.chain_pem, content.key_pem.Clone(), content.roots_pem};
 }
 
-// The API server itself says that what the object would stand in is not there.
-bool IsMissingNamespace(const absl::Status& status) {
-  const std::optional<kubernetes::ApiRefusal> refusal = kubernetes::RefusalOf(status);
-  return absl::IsNotFound(status) && refusal.has_value() && refusal->reason == "NotFound";
-}
-
 }  // namespace
 
 // Takes what the watch tells.
@@ -355,7 +349,8 @@ void ServerSecretKeeper::Write() {
 void ServerSecretKeeper::OnWritten(const absl::Status& status) {
   MutexLock lock(mutex_);
   const absl::Duration now = parts_.clock.SinceBoot();
-  namespace_missing_ = IsMissingNamespace(status) && !seen_.has_value();
+  // Of a write it is what the object would stand in.
+  namespace_missing_ = kubernetes::IsMissingObject(status) && !seen_.has_value();
   if (status.ok()) {
     ++written_;
     ledger_.Written(kThePlace, now);

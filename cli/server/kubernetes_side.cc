@@ -65,6 +65,7 @@ absl::Status KubernetesSide::AddSigner(const config::v1::Config& config, const S
                                        EntropySource& entropy) {
   MESHCA_ASSIGN_OR_RETURN(std::optional<PodSignerOptions> options, config::ToPodSigner(config));
   if (!options.has_value()) return absl::OkStatus();
+  options->guard_memory = absl::StrCat(config.state_dir(), "/admission-policy.seen");
   signer_policy_ = std::make_unique<PodRequestPolicy>(&signing.policy, options->profile.lifetime_min);
   PipelineOptions pipeline;
   pipeline.threads = 1;

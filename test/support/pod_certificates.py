@@ -35,7 +35,8 @@ RIGHTS = TOKENS + WRITING + trust_bundle(BUNDLE_SIGNER) + [
 def apply_policy(cluster):
     """Returns once requests that are made from then on are signed: what is older may be a stranger's."""
     made = [cluster.admin.apply(thing) for thing in yaml.safe_load_all(POLICY.read_text(encoding="utf-8"))]
-    since = max(seconds(written["time"]) for thing in made for written in thing["metadata"]["managedFields"]) + TAKES_HOLD_S
+    since = max(seconds(written["time"]) for thing in made for written in thing["metadata"]["managedFields"]
+                if "time" in written) + TAKES_HOLD_S
     wait_until(lambda: time.time() > since + 1, 60, "the policy has taken hold")
 
 

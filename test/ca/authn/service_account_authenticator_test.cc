@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <future>
 #include <map>
 #include <memory>
@@ -34,6 +35,7 @@ class ClusterKeys final : public JwksSource {
   void Refresh(Done done) override {
     ++looks;
     if (next != nullptr) current = next;
+    if (found != nullptr) found();
     std::move(done)(current == nullptr ? absl::UnavailableError("never reached") : absl::OkStatus());
   }
   void Stop() override {}
@@ -43,6 +45,7 @@ class ClusterKeys final : public JwksSource {
 
   std::shared_ptr<const Jwks> current;
   std::shared_ptr<const Jwks> next;
+  std::function<void()> found;
   int looks = 0;
 };
 
@@ -340,6 +343,18 @@ TEST_F(ServiceAccountTest, TheIssuerIsNotKnownBeforeTheApiServerIsReached) {
   issuer_.clear();
   Know(PodToken());
   EXPECT_THAT(Ask(PodToken()), Refuses(Code::kUnavailable, "JWKS_UNAVAILABLE", "not been reached yet"));
+}
+
+TEST_F(ServiceAccountTest, WhoeverAsksHasItLookedForAndIsAnsweredByWhatIsFound) {
+  issuer_.clear();
+  keys_->current = nullptr;
+  Know(PodToken());
+  EXPECT_THAT(Ask(PodToken()), Refuses(Code::kUnavailable, "JWKS_UNAVAILABLE", "not been reached yet"));
+  EXPECT_EQ(keys_->looks, 1);
+  // It is back, though nobody has looked by himself yet.
+  keys_->next = ClusterKeys::Of(maker_);
+  keys_->found = [this] { issuer_ = "https://kubernetes.test"; };
+  EXPECT_TRUE(Ask(PodToken()).ok());
 }
 
 TEST_F(ServiceAccountTest, AnUnknownKeyIsLookedForAndThenLeftToTheApiServer) {

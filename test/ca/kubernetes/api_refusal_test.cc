@@ -75,6 +75,14 @@ TEST(ApiRefusal, TellsAnAbsentServerFromOneThatRefuses) {
   }
 }
 
+TEST(ApiRefusal, AnObjectIsMissingWhereTheApiServerItselfSaysSo) {
+  EXPECT_TRUE(IsMissingObject(Refuse(404, StatusOf(404, "NotFound", "there is none"), ListOfPods())));
+  EXPECT_FALSE(IsMissingObject(Refuse(404, "404 page not found\n", ListOfPods())));
+  EXPECT_FALSE(IsMissingObject(Refuse(404, "", ListOfPods())));
+  EXPECT_FALSE(IsMissingObject(Refuse(403, StatusOf(403, "NotFound", "no"), ListOfPods())));
+  EXPECT_FALSE(IsMissingObject(absl::NotFoundError("a file")));
+}
+
 TEST(ApiRefusal, NamesTheRuleOnlyWhereOneIsMissing) {
   const std::string rule = R"(add this rule to the ClusterRole of meshca: {apiGroups: ["certificates.k8s.io"], )"
                            R"(resources: [podcertificaterequests], verbs: [get]})";

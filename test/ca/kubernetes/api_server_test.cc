@@ -71,6 +71,28 @@ TEST(ApiServer, ReadsItsTokenAgainForEachCall) {
   EXPECT_THAT(seen, testing::ElementsAre(HasSubstr("Bearer first\r\n"), HasSubstr("Bearer second\r\n")));
 }
 
+TEST(ApiServer, AFileOfItsOwnThatIsNotThereIsNoObjectThatIsNotThere) {
+  TempFolder folder;
+  http::ScriptedServer scripted([](http::ScriptedPeer& peer, int) { peer.AwaitEnd(); });
+  ApiServerOptions options;
+  options.url = scripted.url();
+  options.described = "in-cluster";
+  options.token.file = folder / "token";
+  const auto by_token = ApiServer::Create(options).value();
+  const absl::Status status = Ask(*by_token, ListOfPods()).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("in-cluster: the token cannot be read"),
+                                                   HasSubstr(folder / "token"), HasSubstr("No such file")));
+
+  options.token = {};
+  options.url.https = true;
+  options.tls.ca.file = folder / "ca.crt";
+  const auto by_tls = ApiServer::Create(options).value();
+  const absl::Status of_tls = Ask(*by_tls, ListOfPods()).status();
+  EXPECT_EQ(of_tls.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(of_tls.message()), HasSubstr(folder / "ca.crt"));
+}
+
 TEST(ApiServer, SaysWhatOfItsOwnIsNotBelieved) {
   TempFolder folder;
   http::ScriptedServer scripted([](http::ScriptedPeer& peer, int) {

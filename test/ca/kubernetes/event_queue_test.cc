@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "ca/kubernetes/api_refusal.h"
 #include "ca/kubernetes/picked_fields.h"
 #include "test/ca/kubernetes/fake_api_server.h"
 
@@ -131,6 +132,18 @@ TEST_F(EventQueueTest, TriesAgainAFewTimesWhatMayPassAndNothingElse) {
   queue_.Ended(absl::NotFoundError("the namespace is gone"), now);
   EXPECT_EQ(queue_.NextDue(), absl::InfiniteDuration());
   EXPECT_EQ(queue_.dropped(), 2u);
+}
+
+TEST_F(EventQueueTest, LeavesTheApiServerAloneAsLongAsItAsks) {
+  Add(EventOn("a"), kTold);
+  ASSERT_TRUE(queue_.TakeDue(kTold).has_value());
+  http::Response busy;
+  busy.status = 429;
+  busy.headers.Add("Retry-After", "30");
+  queue_.Ended(RefusalStatus(ApiCall(), busy, StatusOf(429, "TooManyRequests", "slow down")), kTold);
+  EXPECT_EQ(queue_.NextDue(), kTold + absl::Seconds(30));
+  Add(EventOn("b"), kTold);
+  EXPECT_EQ(queue_.NextDue(), kTold + absl::Seconds(30)) << "whatever else is to be written";
 }
 
 TEST(ObjectEventTest, IsWhatTheApiServerTakes) {

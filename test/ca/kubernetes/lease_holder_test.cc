@@ -54,6 +54,10 @@ class LeaseServer {
     MutexLock lock(mutex_);
     return writes_;
   }
+  int asked() {
+    MutexLock lock(mutex_);
+    return asked_;
+  }
 
  private:
   void PutLocked(const std::string& body) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -70,6 +74,7 @@ class LeaseServer {
       const std::string method = head.substr(0, head.find(' '));
       const std::string body = method == "PUT" ? peer.BodyOf(head) : "";
       MutexLock lock(mutex_);
+      ++asked_;
       if (!refusals_[""].empty() || !refusals_[method].empty()) {
         peer.Send(refusals_[""].empty() ? refusals_[method] : refusals_[""]);
       } else if (method == "PUT") {
@@ -104,6 +109,7 @@ class LeaseServer {
   std::string object_ ABSL_GUARDED_BY(mutex_);
   int version_ ABSL_GUARDED_BY(mutex_) = 0;
   int writes_ ABSL_GUARDED_BY(mutex_) = 0;
+  int asked_ ABSL_GUARDED_BY(mutex_) = 0;
   bool somebody_first_ ABSL_GUARDED_BY(mutex_) = false;
   http::ScriptedServer server_;  // the last: its threads use the rest
 };
@@ -311,6 +317,28 @@ TEST_F(LeaseHolderTest, ANamespaceThatIsMissingIsNamed) {
   ASSERT_TRUE(Await([&] { return absl::IsNotFound(one->holder->Status().error); }));
   EXPECT_THAT(one->holder->WhyNot(), HasSubstr(R"(namespaces "kube-system" not found)"));
   EXPECT_FALSE(one->holder->Held());
+}
+
+TEST_F(LeaseHolderTest, AProxyThatHasLostTheApiServerTakesNothingAway) {
+  const auto one = Start("one");
+  ASSERT_TRUE(AwaitHeld(*one));
+  leases.Refuse("", HttpAnswer(404, "404 page not found\n"));
+  clock.Advance(absl::Seconds(3));
+  one->holder->Wake();
+  // The renewal, and the look after it.
+  ASSERT_TRUE(Await([&] { return absl::IsNotFound(one->holder->Status().error); }));
+  const int asked = leases.asked();
+  clock.Advance(absl::Seconds(1));
+  one->holder->Wake();
+  ASSERT_TRUE(Await([&] { return leases.asked() > asked; }));
+  leases.Refuse("", "");
+  ASSERT_TRUE(Await([&] {
+    clock.Advance(absl::Milliseconds(1));
+    one->holder->Wake();
+    return one->holder->Status().error.ok();
+  }));
+  EXPECT_TRUE(one->holder->Held());
+  EXPECT_EQ(one->told, 1) << "it was held all the time";
 }
 
 TEST_F(LeaseHolderTest, AnApiServerThatIsAwayForAMomentTakesNothingAway) {

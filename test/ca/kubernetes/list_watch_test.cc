@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <memory>
 #include <set>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -254,6 +255,32 @@ TEST(ListWatch, AWatchThatEndsAtOnceIsAnErrorAndNoBusyLoop) {
   Followed pods({Answer(Page({"a"}, "10")), Answer(WholeWatch({})), Answer(WholeWatch({}))});
   EXPECT_THAT(pods.AwaitAsked(4), ElementsAre("list", "watch 10", "watch 10", "watch 10"));
   EXPECT_THAT(std::string(pods.watch->LastError().message()), HasSubstr("it ended at once, without an event"));
+}
+
+// Has every pause be as long as it may.
+class GreatestEntropy final : public EntropySource {
+ public:
+  void Fill(std::span<uint8_t> bytes) override { std::fill(bytes.begin(), bytes.end(), 0xff); }
+};
+
+TEST(ListWatch, PagesFromWhichNoWatchGoesOnAreListedMoreAndMoreSeldom) {
+  ListWatchOptions options = FollowPods();
+  options.retry_first = absl::Milliseconds(10);
+  options.retry_last = absl::Hours(1);
+  std::vector<FakeApiServer::Step> steps;
+  for (int list = 0; list < 5; ++list) {
+    steps.push_back(Answer(Page({"a"}, "10", "p2")));
+    steps.push_back(Answer(Page({"b"}, "10")));
+    steps.push_back(Answer(HttpAnswer(410, StatusOf(410, "Expired", "too old resource version"))));
+  }
+  FakeApiServer api(std::move(steps));
+  const auto server = ConnectTo(api.server());
+  NotingSink sink;
+  GreatestEntropy entropy;
+  ListWatch watch(options, *server, sink, SystemClock(), entropy);
+  const std::vector<FakeApiServer::Asked> asked = api.Await(13);
+  ASSERT_EQ(asked.size(), 13u);
+  EXPECT_GE(asked[12].at - asked[11].at, absl::Milliseconds(75)) << "10, 20, 40, 80";
 }
 
 TEST(ListWatch, LeavesTheApiServerAloneAsLongAsItAsks) {

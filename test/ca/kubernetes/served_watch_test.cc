@@ -126,6 +126,22 @@ TEST_F(ServedWatchTest, WhatIsNotServedIsLookedForAgainAfterAWhile) {
   EXPECT_TRUE(Follows(0));
 }
 
+TEST_F(ServedWatchTest, WhatIsNotServedYetIsLookedForSoonerAtFirst) {
+  watch.Start();
+  ASSERT_TRUE(LookUntil([this] { return watch.unserved(); }));
+  absl::Duration last = absl::ZeroDuration();
+  for (int look = 0; look < 10; ++look) {
+    const int before = api.asked("v1beta1");
+    const absl::Duration begun = clock.SinceBoot();
+    ASSERT_TRUE(LookUntil([&] { return api.asked("v1beta1") > before; }, absl::Milliseconds(500)));
+    const absl::Duration pause = clock.SinceBoot() - begun;
+    EXPECT_TRUE(look > 0 || pause < absl::Seconds(20)) << pause;
+    EXPECT_TRUE(pause > last || pause >= kLookAgain) << pause << " after " << last;
+    last = pause;
+  }
+  EXPECT_GE(last, kLookAgain);
+}
+
 TEST_F(ServedWatchTest, AVersionThatWasListedIsServedWhateverAProxyAnswers) {
   api.Serve({"v1"});
   watch.Start();

@@ -7,8 +7,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "ca/kubernetes/api_refusal.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "test/ca/kubernetes/fake_api_server.h"
 
 namespace meshca {
 namespace {
@@ -48,6 +50,20 @@ TEST(AdmissionGuard, OneThatWasEditedAndEditedBackHoldsAMomentAfterThat) {
             JudgeAdmission(std::string(kPolicy), std::string(kBinding), "meshca.io/workload")->edition);
 }
 
+TEST(AdmissionGuard, TellsWhetherAnybodyHasEverEditedIt) {
+  const auto edited = [](const std::string& policy, const std::string& binding) {
+    return JudgeAdmission(policy, binding, "meshca.io/workload")->edited;
+  };
+  const auto of_generation = [](const char* json, const char* generation) {
+    return absl::StrReplaceAll(json,
+                               {{R"("metadata":{)", absl::StrCat(R"("metadata":{"generation":)", generation, ",")}});
+  };
+  EXPECT_FALSE(edited(of_generation(kPolicy, "1"), of_generation(kBinding, "1")));
+  EXPECT_TRUE(edited(of_generation(kPolicy, "2"), of_generation(kBinding, "1")));
+  EXPECT_TRUE(edited(of_generation(kPolicy, "1"), of_generation(kBinding, "3")));
+  EXPECT_TRUE(edited(kPolicy, of_generation(kBinding, "1"))) << "nobody can say so";
+}
+
 TEST(AdmissionGuard, HoldsWhicheverWayItIsWritten) {
   for (const auto& [from, to] : std::vector<std::pair<std::string, std::string>>{
            {R"("apiVersions":["*"])", R"("apiVersions":["v1","v1beta1"])"},
@@ -71,14 +87,28 @@ TEST(AdmissionGuard, LooksForThemByName) {
             "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/meshca-pod-certificate-requests");
 }
 
+// HTTP 404 with this body.
+absl::Status NotThere(absl::string_view body) {
+  http::Response head;
+  head.status = 404;
+  return kubernetes::RefusalStatus(CallToGetAdmissionPolicy(), head, body);
+}
+
 TEST(AdmissionGuard, OneThatIsMissingIsNamed) {
-  const absl::Status no_policy = Judge(absl::NotFoundError("404"), std::string(kBinding));
+  const absl::Status missing = NotThere(kubernetes::StatusOf(404, "NotFound", "there is none"));
+  const absl::Status no_policy = Judge(missing, std::string(kBinding));
   EXPECT_TRUE(absl::IsFailedPrecondition(no_policy));
   EXPECT_THAT(std::string(no_policy.message()),
               HasSubstr("no ValidatingAdmissionPolicy meshca-pod-certificate-requests, so whoever may create"));
-  const absl::Status no_binding = Judge(std::string(kPolicy), absl::NotFoundError("404"));
+  const absl::Status no_binding = Judge(std::string(kPolicy), missing);
   EXPECT_TRUE(absl::IsFailedPrecondition(no_binding));
   EXPECT_THAT(std::string(no_binding.message()), HasSubstr("no ValidatingAdmissionPolicyBinding"));
+}
+
+TEST(AdmissionGuard, OneThatAProxyDoesNotFindIsNotKnownToBeMissing) {
+  const absl::Status lost = NotThere("404 page not found\n");
+  EXPECT_TRUE(absl::IsUnavailable(Judge(lost, std::string(kBinding))));
+  EXPECT_TRUE(absl::IsUnavailable(Judge(std::string(kPolicy), lost)));
 }
 
 TEST(AdmissionGuard, WhoMayNotLookIsToldWhy) {

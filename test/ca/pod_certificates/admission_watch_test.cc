@@ -1,5 +1,7 @@
 #include "ca/pod_certificates/admission_watch.h"
 
+#include <unistd.h>
+
 #include <atomic>
 #include <memory>
 #include <string>
@@ -7,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "ca/base/file.h"
 #include "ca/base/mutex.h"
 #include "ca/base/serial_executor.h"
 #include "ca/kubernetes/api_call.h"
@@ -15,6 +18,7 @@
 #include "test/ca/http/patience.h"
 #include "test/ca/kubernetes/fake_api_server.h"
 #include "test/fakes/fake_clock.h"
+#include "test/fakes/temp_folder.h"
 
 namespace meshca {
 namespace {
@@ -26,30 +30,35 @@ using kubernetes::HttpAnswer;
 using testing::HasSubstr;
 using testing::SizeIs;
 
-std::string GoodPolicy(const std::string& created = "2026-09-21T14:00:00Z") {
+constexpr char kCreated[] = "2026-09-21T14:00:00Z";
+
+std::string GoodPolicy(const std::string& created = kCreated, int generation = 1) {
   return HttpAnswer(
       200,
       absl::StrCat(
-          R"({"metadata":{"creationTimestamp":")", created,
+          R"({"metadata":{"uid":"u","generation":)", generation, R"(,"creationTimestamp":")", created,
           R"("},"spec":{"failurePolicy":"Fail","matchConstraints":{"resourceRules":[{"apiGroups":["*"],"apiVersions":["*"],)"
           R"("operations":["CREATE"],"resources":["podcertificaterequests"]}]},)"
           R"("validations":[{"expression":"'system:nodes' in request.userInfo.groups &&)"
           R"( request.userInfo.username == 'system:node:' + object.spec.nodeName"}]}})"));
 }
 std::string GoodBinding() {
-  return HttpAnswer(200, R"({"metadata":{"creationTimestamp":"2026-09-21T14:00:00Z"},)"
+  return HttpAnswer(200, R"({"metadata":{"uid":"v","generation":1,"creationTimestamp":"2026-09-21T14:00:00Z"},)"
                          R"("spec":{"policyName":"meshca-pod-certificate-requests","validationActions":["Deny"]}})");
 }
 
 // The clock stands still, so looks are made when a test lets time pass.
 class AdmissionWatchTest : public testing::Test {
  protected:
-  void Make(std::vector<FakeApiServer::Step> steps) {
+  void Make(std::vector<FakeApiServer::Step> steps, const std::string& memory_file = "") {
+    if (watch_ != nullptr) watch_->Shutdown();
+    watch_.reset();
     cluster_ = std::make_unique<FakeApiServer>(std::move(steps));
     server_ = kubernetes::ConnectTo(cluster_->server());
     watch_ = std::make_unique<AdmissionWatch>(
-        AdmissionWatchOptions{.signer_name = "meshca.io/workload", .timeout = http::kPatience}, *server_, clock_,
-        [this] {
+        AdmissionWatchOptions{
+            .signer_name = "meshca.io/workload", .timeout = http::kPatience, .memory_file = memory_file},
+        *server_, clock_, [this] {
           MutexLock lock(mutex_);
           ++changes_;
           changed_.NotifyAll();
@@ -82,7 +91,7 @@ class AdmissionWatchTest : public testing::Test {
     clock_.Advance(AdmissionWatchOptions().every);
   }
 
-  FakeClock clock_;
+  FakeClock clock_{absl::FromUnixSeconds(1'790'010'000)};  // after kCreated
   Mutex mutex_;
   CondVar changed_;
   int changes_ ABSL_GUARDED_BY(mutex_) = 0;
@@ -162,12 +171,117 @@ TEST_F(AdmissionWatchTest, AnAnswerThatIsTooLongIsSaidAfterAWhile) {
   EXPECT_THAT(std::string(watch_->verdict().message()), HasSubstr("longer than"));
 }
 
+// Whoever answers by these says nothing of the policy.
+TEST_F(AdmissionWatchTest, WhatAnOverloadedServerOrAProxySaysIsNoWordOfThePolicy) {
+  for (const std::string& answer :
+       {HttpAnswer(404, "404 page not found\n"), HttpAnswer(500, kubernetes::StatusOf(500, "InternalError", "etcd")),
+        HttpAnswer(503, kubernetes::StatusOf(503, "ServiceUnavailable", "later"), "Retry-After: 2\r\n"),
+        HttpAnswer(429, kubernetes::StatusOf(429, "TooManyRequests", "later"))}) {
+    for (const bool of_binding : {false, true}) {
+      changes_ = 0;
+      std::vector<FakeApiServer::Step> steps = {Answer(GoodPolicy()), Answer(GoodBinding())};
+      if (of_binding) steps.push_back(Answer(GoodPolicy()));
+      steps.push_back(Answer(answer));
+      Make(std::move(steps));
+      SeeIt();
+      const absl::Time since = watch_->guarded_since();
+      watch_->Look();
+      const uint64_t looks = watch_->looks();
+      clock_.Advance(AwaitEndOfLook());
+      EXPECT_TRUE(watch_->verdict().ok()) << watch_->verdict();
+      EXPECT_FALSE(watch_->Covers(looks - 1)) << answer;
+      EXPECT_EQ(watch_->guarded_since(), since) << answer;
+    }
+  }
+}
+
+TEST_F(AdmissionWatchTest, LooksNoSoonerThanTheApiServerAsks) {
+  Make({Answer(HttpAnswer(429, kubernetes::StatusOf(429, "TooManyRequests", "later"), "Retry-After: 7\r\n"))});
+  watch_->Look();
+  ASSERT_TRUE(AwaitChanges(1));
+  EXPECT_FALSE(watch_->Covers(watch_->looks()));
+  EXPECT_EQ(AwaitEndOfLook(), absl::Seconds(7));
+}
+
 TEST_F(AdmissionWatchTest, AnObjectThatCannotBeReadIsSaidAtOnce) {
   Make({Answer(GoodPolicy()), Answer(GoodBinding()), Answer(GoodPolicy("yesterday")), Answer(GoodBinding())});
   SeeIt();
   watch_->Look();
   ASSERT_TRUE(AwaitChanges(2));
   EXPECT_THAT(std::string(watch_->verdict().message()), HasSubstr("a time of its metadata is none"));
+}
+
+// What a process sees first of the policy in this generation: since when requests are refused.
+class AdmissionMemoryTest : public AdmissionWatchTest {
+ protected:
+  absl::Time GuardedAfterStart(int generation) {
+    changes_ = 0;
+    Make({Answer(GoodPolicy(kCreated, generation)), Answer(GoodBinding())}, file_);
+    SeeIt();
+    watch_->Look();  // which keeps what was seen
+    return watch_->guarded_since();
+  }
+  absl::Time FromNowOn() const { return clock_.Now() - AdmissionWatchOptions().every + kPolicyTakesHold; }
+
+  TempFolder folder_;
+  std::string file_ = folder_ / "seen";
+};
+
+TEST_F(AdmissionMemoryTest, WhatNobodyHasEverEditedIsAsOldAsTheApiServerSays) {
+  absl::Time created;
+  ASSERT_TRUE(absl::ParseTime(absl::RFC3339_full, kCreated, &created, nullptr));
+  EXPECT_EQ(GuardedAfterStart(1), created + kPolicyTakesHold);
+}
+
+TEST_F(AdmissionMemoryTest, WhatWasEditedWhileNobodyLookedSpeaksForNothingFromBeforeTheStart) {
+  GuardedAfterStart(3);
+  EXPECT_EQ(watch_->guarded_since(), FromNowOn());
+  clock_.Advance(absl::Hours(1));
+  GuardedAfterStart(5);
+  EXPECT_EQ(watch_->guarded_since(), FromNowOn());
+}
+
+TEST_F(AdmissionMemoryTest, WhatWasSeenBeforeTheStartIsKnown) {
+  const absl::Time guarded = GuardedAfterStart(3);
+  clock_.Advance(absl::Hours(1));
+  EXPECT_EQ(GuardedAfterStart(3), guarded);
+}
+
+TEST_F(AdmissionMemoryTest, AFileThatIsLostOrDamagedLetsNobodyIn) {
+  for (const std::string& text :
+       {std::string(), std::string("yesterday\nu 3, v 1\n"), std::string("2026-09-21T14:00:00Z"),
+        std::string("2026-09-21T14:00:00Z\n\n"), std::string(10000, 'x')}) {
+    GuardedAfterStart(3);
+    clock_.Advance(absl::Hours(1));
+    if (text.empty()) {
+      ASSERT_EQ(unlink(file_.c_str()), 0);
+    } else {
+      ASSERT_TRUE(ReplacePrivateFile(file_, text).ok());
+    }
+    GuardedAfterStart(3);
+    EXPECT_EQ(watch_->guarded_since(), FromNowOn()) << text;
+  }
+}
+
+TEST_F(AdmissionMemoryTest, APolicyThatWasWeakWhenItWasSeenFirstIsNotTheOneOfBefore) {
+  GuardedAfterStart(1);
+  clock_.Advance(absl::Hours(1));
+  changes_ = 0;
+  const std::string none = HttpAnswer(404, kubernetes::StatusOf(404, "NotFound", "there is none"));
+  Make({Answer(none), Answer(GoodPolicy()), Answer(GoodBinding())}, file_);
+  watch_->Look();
+  ASSERT_TRUE(AwaitChanges(1));
+  EXPECT_TRUE(absl::IsFailedPrecondition(watch_->verdict()));
+  clock_.Advance(absl::Minutes(1));
+  watch_->Look();
+  ASSERT_TRUE(AwaitChanges(2));
+  EXPECT_EQ(watch_->guarded_since(), clock_.Now() + kPolicyTakesHold);
+}
+
+TEST_F(AdmissionMemoryTest, AFolderThatIsNotThereKeepsNobodyFromSigning) {
+  file_ = folder_ / "none/seen";
+  GuardedAfterStart(1);
+  EXPECT_TRUE(watch_->verdict().ok());
 }
 
 TEST_F(AdmissionWatchTest, LooksThatDoNotFindItAreMadeLaterAndLaterWhateverIsAskedFor) {

@@ -249,6 +249,17 @@ TEST_F(PodCertificateSignerTest, WritesTheSameCertificateAgainWhereTheApiServerW
   ASSERT_TRUE(AwaitNothingPending());
 }
 
+TEST_F(PodCertificateSignerTest, AProxyThatHasLostTheApiServerEndsNoRequest) {
+  const std::string lost = kubernetes::HttpAnswer(404, "404 page not found\n");
+  cluster_.AnswerWrites({lost});
+  cluster_.AnswerGets({lost});
+  cluster_.Put(request_);
+  Start();
+  ASSERT_THAT(cluster_.AwaitWrites(2), SizeIs(2));
+  EXPECT_EQ(store_.records().size(), 1u) << "it was recorded once";
+  ASSERT_TRUE(AwaitNothingPending());
+}
+
 TEST_F(PodCertificateSignerTest, AnAnswerThatSomebodyElseWasFirstToGiveCounts) {
   cluster_.AnswerWrites({kubernetes::HttpAnswer(422, kubernetes::StatusOf(422, "Invalid", "immutable after issued"))},
                         [this] { cluster_.Put(request_, "Issued"); });

@@ -63,6 +63,11 @@ class RequestsCluster {
     answers_.assign(answers.begin(), answers.end());
     before_answer_ = std::move(before);
   }
+  // The next reads of one request are answered by these.
+  void AnswerGets(std::vector<std::string> answers) {
+    MutexLock lock(mutex_);
+    gets_.assign(answers.begin(), answers.end());
+  }
   // Each time that one request is asked for, the watch tells of it first.
   void TellBeforeGets() {
     MutexLock lock(mutex_);
@@ -168,6 +173,10 @@ class RequestsCluster {
   }
   void Get(http::ScriptedPeer& peer, const std::string& version, const std::string& path) {
     MutexLock lock(mutex_);
+    if (!gets_.empty()) {
+      peer.Send(gets_.front());
+      return gets_.pop_front();
+    }
     const auto found = objects_.find(path.substr(path.rfind('/') + 1));
     if (found == objects_.end()) {
       return peer.Send(kubernetes::HttpAnswer(404, kubernetes::StatusOf(404, "NotFound", "there is none")));
@@ -225,6 +234,7 @@ class RequestsCluster {
   std::vector<std::string> versions_ ABSL_GUARDED_BY(mutex_) = {"v1", "v1beta1"};
   bool policy_ ABSL_GUARDED_BY(mutex_) = true;
   int generation_ ABSL_GUARDED_BY(mutex_) = 1;
+  std::deque<std::string> gets_ ABSL_GUARDED_BY(mutex_);
   std::deque<std::string> answers_ ABSL_GUARDED_BY(mutex_);
   std::function<void()> before_answer_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> writes_ ABSL_GUARDED_BY(mutex_);
