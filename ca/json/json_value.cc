@@ -13,11 +13,13 @@ namespace {
 
 // Of the claims of a token: room is made for this many at once.
 constexpr size_t kLikelyMembers = 8;
+// As many are compared with one another.
+constexpr size_t kComparedMembersMax = 12;
 
 // After the first fault whatever is told is left alone.
 class TreeBuilder final : public JsonEvents {
  public:
-  explicit TreeBuilder(size_t depth_max) : depth_max_(depth_max) {}
+  explicit TreeBuilder(size_t depth_max) : depth_max_(depth_max) { open_.reserve(kLikelyMembers); }
 
   void OnObjectBegin() override {
     // The outermost alone: a stranger's text may be thousands of empty ones.
@@ -46,6 +48,11 @@ class TreeBuilder final : public JsonEvents {
     if (node == nullptr) return;
     if (!absl::SimpleAtod(text, &node->number) || !std::isfinite(node->number)) Fail("a number that is too large");
   }
+  void OnInteger(int64_t value) override {
+    if (JsonValue* const node = Add(JsonValue::Kind::kNumber); node != nullptr) {
+      node->number = static_cast<double>(value);
+    }
+  }
   void OnBool(bool value) override {
     if (JsonValue* const node = Add(JsonValue::Kind::kBool); node != nullptr) node->boolean = value;
   }
@@ -67,14 +74,26 @@ class TreeBuilder final : public JsonEvents {
     Fail("a text that is too long");
     return true;
   }
-  // By sorting: to compare each name with all before it would take a stranger's token 2 ms of a loop.
+  // Where there are many by sorting: to compare each name with all before it would take a stranger's token 2 ms of a
+  // loop. Most objects have few.
   void CheckNames(const std::vector<JsonMember>& members) {
+    if (members.size() <= kComparedMembersMax) {
+      for (auto later = members.begin(); later != members.end(); ++later) {
+        const bool twice =
+            std::any_of(members.begin(), later, [&](const auto& each) { return each.name == later->name; });
+        if (twice) return FailByName(later->name);
+      }
+      return;
+    }
     std::vector<absl::string_view>& names = names_;
     names.clear();
     for (const JsonMember& member : members) names.push_back(member.name);
     std::sort(names.begin(), names.end());
     const auto twice = std::adjacent_find(names.begin(), names.end());
-    if (twice != names.end()) Fail(absl::StrCat("the name \"", twice->substr(0, 64), "\" twice in one object"));
+    if (twice != names.end()) FailByName(*twice);
+  }
+  void FailByName(absl::string_view twice) {
+    Fail(absl::StrCat("the name \"", twice.substr(0, 64), "\" twice in one object"));
   }
   // Null: nothing is built any more.
   JsonValue* Add(JsonValue::Kind kind) {
