@@ -502,7 +502,7 @@ TEST_F(ServiceAccountTest, CallersOfOneSourceHaveTheirPlacesAlone) {
 TokenReviewDesk::Question QuestionOf(const std::string& hash, std::string source = "a", bool verified = true) {
   TokenReviewDesk::Question question;
   question.token = SecretBytes::CopyOf(hash);
-  question.token_sha256 = hash;
+  question.token_digest = hash;
   question.claims.account = {"web", "front"};
   question.claims.account_uid = "account-uid-1";
   question.claims.pod_uid = "pod-uid-1";
