@@ -21,10 +21,7 @@ class TreeBuilder final : public JsonEvents {
  public:
   explicit TreeBuilder(size_t depth_max) : depth_max_(depth_max) { open_.reserve(kLikelyMembers); }
 
-  void OnObjectBegin() override {
-    // The outermost alone: a stranger's text may be thousands of empty ones.
-    if (Open(JsonValue::Kind::kObject) && open_.size() == 1) open_.back()->members.reserve(kLikelyMembers);
-  }
+  void OnObjectBegin() override { Open(JsonValue::Kind::kObject); }
   void OnArrayBegin() override { Open(JsonValue::Kind::kArray); }
   void OnObjectEnd() override {
     if (!fault_.empty()) return;
@@ -37,6 +34,7 @@ class TreeBuilder final : public JsonEvents {
   void OnKey(absl::string_view name) override {
     if (!fault_.empty() || IsTooLong(name)) return;
     if (open_.back()->members.size() >= kMembersMax) return Fail("too many members in one object");
+    MakeRoom(open_.back()->members);
     open_.back()->members.emplace_back().name = std::string(name);
   }
   void OnText(absl::string_view text) override {
@@ -65,6 +63,12 @@ class TreeBuilder final : public JsonEvents {
  private:
   static constexpr size_t kMembersMax = 1000;
 
+  // Of the first few objects alone: a stranger's text may be thousands of small ones.
+  void MakeRoom(std::vector<JsonMember>& members) {
+    if (!members.empty() || rooms_ == 0) return;
+    --rooms_;
+    members.reserve(open_.size() == 1 ? kLikelyMembers : kLikelyMembers / 2);
+  }
   void Fail(std::string fault) {
     if (fault_.empty()) fault_ = std::move(fault);
   }
@@ -121,6 +125,7 @@ class TreeBuilder final : public JsonEvents {
   bool has_root_ = false;
   std::vector<JsonValue*> open_;  // stay in place: only the innermost grows
   std::vector<absl::string_view> names_;
+  size_t rooms_ = kLikelyMembers;  // that are still made
   std::string fault_;
 };
 
