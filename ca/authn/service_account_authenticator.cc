@@ -265,8 +265,8 @@ absl::StatusOr<CallerIdentity> ServiceAccountAuthenticator::CallerOf(const Said&
   // own identity alone would be a refusal of all the others, and whoever is refused does not ask again as soon.
   if (pods_.Age() > kWatchAgeMax) return NodeUnknown(claims.account);
   const WatchVerdict verdict = JudgeByWatch(claims, pods_, now);
-  if (verdict.kind == WatchVerdict::Kind::kLives && !verdict.pod->node.empty()) {
-    AddAccountsOfNode(claims, verdict.pod->node, now, caller);
+  if (verdict.kind == WatchVerdict::Kind::kLives && !verdict.node.empty()) {
+    AddAccountsOfNode(claims, verdict.node, now, caller);
   }
   return caller;
 }
