@@ -103,32 +103,39 @@ absl::StatusOr<ClaimTemplate> ClaimTemplate::Parse(absl::string_view text, const
 }
 
 absl::StatusOr<SpiffeId> ClaimTemplate::Expand(const JsonValue& claims) const {
+  return ExpandBy([&claims](const std::vector<std::string>& names) -> FoundClaim {
+    const JsonValue* value = &claims;
+    for (const std::string& name : names) {
+      value = value->Find(name);
+      if (value == nullptr) return {};
+    }
+    return {true, value->is_text() ? std::optional<absl::string_view>(value->text) : std::nullopt};
+  });
+}
+
+absl::StatusOr<SpiffeId> ClaimTemplate::ExpandBy(ClaimFinder find) const {
   std::string path;
   for (const Piece& piece : path_) {
     if (piece.claim.empty()) {
       path += piece.literal;
       continue;
     }
-    const JsonValue* value = &claims;
-    for (const std::string& name : piece.claim) {
-      value = value->Find(name);
-      if (value == nullptr) break;
+    const FoundClaim found = find(piece.claim);
+    if (!found.text.has_value()) {
+      return WithReason(
+          absl::PermissionDeniedError(absl::StrCat("the token is good but gives no identity: {", piece.shown, "} of ",
+                                                   text_, found.is_there ? " is no text" : " is not among its claims")),
+          "JWT_CLAIM_MISSING");
     }
-    if (value == nullptr || !value->is_text()) {
-      return WithReason(absl::PermissionDeniedError(
-                            absl::StrCat("the token is good but gives no identity: {", piece.shown, "} of ", text_,
-                                         value == nullptr ? " is not among its claims" : " is no text")),
-                        "JWT_CLAIM_MISSING");
-    }
-    const bool good = !value->text.empty() && std::all_of(value->text.begin(), value->text.end(), IsPathByte);
-    if (!good) {
+    const absl::string_view text = *found.text;
+    if (text.empty() || !std::all_of(text.begin(), text.end(), IsPathByte)) {
       return WithReason(absl::PermissionDeniedError(absl::StrCat(
                             "the token is good but gives no identity: {", piece.shown, "} is \"",
-                            absl::Utf8SafeCHexEscape(absl::string_view(value->text).substr(0, 100)),
+                            absl::Utf8SafeCHexEscape(text.substr(0, 100)),
                             "\", and a SPIFFE ID's path has letters, digits, '.', '-' and '_' between its slashes")),
                         "JWT_CLAIM_INVALID");
     }
-    path += value->text;
+    absl::StrAppend(&path, text);
   }
   absl::StatusOr<SpiffeId> id = SpiffeId::FromParts(trust_domain_, path);  // a claim may still be ".." or too long
   if (id.ok() && !id->IsReserved()) return id;

@@ -2,9 +2,11 @@
 #ifndef MESHCA_CA_AUTHN_CLAIM_TEMPLATE_H_
 #define MESHCA_CA_AUTHN_CLAIM_TEMPLATE_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "ca/json/json_value.h"
@@ -27,6 +29,15 @@ class ClaimTemplate {
   // PermissionDenied: JWT_CLAIM_MISSING (absent, or no string), JWT_CLAIM_INVALID (empty, or a byte that no path
   // segment may have, so a claim never adds a segment); names the claim.
   absl::StatusOr<SpiffeId> Expand(const JsonValue& claims) const;
+
+  // One claim, by the names on the way to it.
+  struct FoundClaim {
+    bool is_there = false;
+    std::optional<absl::string_view> text = std::nullopt;  // nothing: it is no string
+  };
+  using ClaimFinder = absl::FunctionRef<FoundClaim(const std::vector<std::string>& names)>;
+  // The same for claims that are no JSON. What `find` gives has to outlive the call.
+  absl::StatusOr<SpiffeId> ExpandBy(ClaimFinder find) const;
 
   const std::string& text() const { return text_; }
 

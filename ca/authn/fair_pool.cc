@@ -20,20 +20,25 @@ size_t SharedPlaces(size_t places_max) { return places_max - places_max / 4; }
 
 }  // namespace
 
-FairPool::Place::Place(Place&& other) noexcept
-    : pool_(std::exchange(other.pool_, nullptr)), source_(std::move(other.source_)) {}
+struct FairPool::Source {
+  std::string name;
+  size_t places = 0;
+  std::deque<Waiting> waiting = {};
+};
+
+FairPool::Place::Place(Place&& other) noexcept : pool_(std::exchange(other.pool_, nullptr)), source_(other.source_) {}
 
 FairPool::Place& FairPool::Place::operator=(Place&& other) noexcept {
   if (this != &other) {
-    if (pool_ != nullptr) pool_->GiveBack(source_);
+    if (pool_ != nullptr) pool_->GiveBack(*source_);
     pool_ = std::exchange(other.pool_, nullptr);
-    source_ = std::move(other.source_);
+    source_ = other.source_;
   }
   return *this;
 }
 
 FairPool::Place::~Place() {
-  if (pool_ != nullptr) pool_->GiveBack(source_);
+  if (pool_ != nullptr) pool_->GiveBack(*source_);
 }
 
 FairPool::FairPool(Options options) : options_(std::move(options)) {
@@ -69,10 +74,10 @@ absl::StatusOr<FairPool::Place> FairPool::Admit(absl::string_view source) {
     }
     if (places_ < (has == 0 ? options_.places_max : SharedPlaces(options_.places_max))) {
       std::unique_ptr<Source>& mine = sources_[source];
-      if (mine == nullptr) mine = std::make_unique<Source>();
+      if (mine == nullptr) mine = std::make_unique<Source>(Source{std::string(source)});
       ++mine->places;
       ++places_;
-      return Place(this, std::string(source));
+      return Place(this, mine.get());
     }
   }
   return WithReason(absl::ResourceExhaustedError(
@@ -80,18 +85,17 @@ absl::StatusOr<FairPool::Place> FairPool::Admit(absl::string_view source) {
                     "AUTHENTICATION_QUEUE_FULL");
 }
 
-void FairPool::GiveBack(const std::string& source) {
+void FairPool::GiveBack(Source& source) {
   MutexLock lock(mutex_);
-  const auto found = sources_.find(source);
   --places_;
-  if (--found->second->places == 0) sources_.erase(found);
+  if (--source.places == 0) sources_.erase(sources_.find(source.name));
 }
 
 void FairPool::Submit(Place place, Work work) {
   {
     MutexLock lock(mutex_);
     if (!stopping_) {
-      Source* const source = sources_.find(place.source_)->second.get();
+      Source* const source = place.source_;
       if (source->waiting.empty()) turns_.push_back(source);
       source->waiting.push_back(Waiting{std::move(place), std::move(work)});
       changed_.NotifyOne();

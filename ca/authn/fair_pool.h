@@ -36,6 +36,8 @@ class FairPool {
     std::string what = "credentials";    // for people: what waits here
   };
 
+  struct Source;
+
   // A source's right to one piece of work, from Admit until the work has run or the Place ends unused. Moves. The pool
   // outlives it.
   class Place {
@@ -46,9 +48,9 @@ class FairPool {
 
    private:
     friend class FairPool;
-    Place(FairPool* pool, std::string source) : pool_(pool), source_(std::move(source)) {}
+    Place(FairPool* pool, Source* source) : pool_(pool), source_(source) {}
     FairPool* pool_;  // null: moved from
-    std::string source_;
+    Source* source_;  // stays as long as it has places
   };
 
   explicit FairPool(Options options);
@@ -71,14 +73,10 @@ class FairPool {
     Place place;
     Work work;
   };
-  struct Source {
-    size_t places = 0;
-    std::deque<Waiting> waiting;
-  };
   void Run();
   // Of the source whose turn it is; there is one.
   Waiting TakeNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void GiveBack(const std::string& source);
+  void GiveBack(Source& source);
 
   const Options options_;
   Mutex mutex_;

@@ -9,7 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "ca/base/status.h"
-#include "ca/x509/digest.h"
+#include "ca/jwt/jwt_digest.h"
 
 namespace meshca {
 namespace {
@@ -31,7 +31,7 @@ std::string ShownClaim(absl::string_view text) { return absl::Utf8SafeCHexEscape
 struct JwtAuthenticator::Waiting {
   JwtProof proof;
   const JwtIssuer* issuer;
-  std::string token_sha256;
+  std::string token_digest;
   absl::Time now;
   absl::Time expires;
   absl::StatusOr<CallerIdentity> caller;  // worth nothing before the signature is verified
@@ -112,11 +112,11 @@ absl::StatusOr<CallerIdentity> JwtAuthenticator::CallerOf(const Jwt& token, cons
 void JwtAuthenticator::Authenticate(Credentials credentials, absl::Time now, Done done) {
   const absl::string_view text = credentials.bearer_token.reveal();
   if (text.size() > Jwt::kBytesMax) return std::move(done)(Jwt::Parse(text).status());
-  std::string hash = Sha256(text);
-  if (std::optional<CallerIdentity> known = cache_.Find(hash, now); known.has_value()) {
+  JwtDigest digest = JwtDigest::Of(text);
+  if (std::optional<CallerIdentity> known = cache_.Find(digest.token, now); known.has_value()) {
     return std::move(done)(*std::move(known));
   }
-  const absl::StatusOr<Jwt> token = Jwt::Parse(text);
+  const absl::StatusOr<Jwt> token = Jwt::Parse(text, &digest);
   if (!token.ok()) return std::move(done)(token.status());
   const absl::StatusOr<const JwtIssuer*> issuer = IssuerOf(*token);
   if (!issuer.ok()) return std::move(done)(issuer.status());
@@ -127,13 +127,13 @@ void JwtAuthenticator::Authenticate(Credentials credentials, absl::Time now, Don
   absl::Status found = FindKeys(token->proof(), keys.get());
   const bool unknown_key = !found.ok() && ReasonOf(found) == "JWT_UNKNOWN_KEY";
   if (!found.ok() && !unknown_key) return std::move(done)(std::move(found));
-  if (refused_.Contains(hash, keys)) return std::move(done)(JwtProof::SignatureInvalid());
+  if (refused_.Contains(digest.token, keys)) return std::move(done)(JwtProof::SignatureInvalid());
 
   absl::StatusOr<FairPool::Place> place = pool_.Admit(credentials.source);
   if (!place.ok()) return std::move(done)(place.status());
   Waiting waiting{token->proof(),
                   *issuer,
-                  std::move(hash),
+                  std::move(digest.token),
                   now,
                   token->expires(),
                   CallerOf(*token, **issuer),
@@ -172,16 +172,16 @@ absl::StatusOr<CallerIdentity> JwtAuthenticator::VerifyAndRemember(Waiting& wait
   if (stopping_) return absl::UnavailableError("the server is shutting down");
   if (waiting.abandoned && waiting.abandoned()) return absl::CancelledError("the caller went away");
   // The same token may have been verified while this one waited: a client's first calls come together.
-  if (std::optional<CallerIdentity> known = cache_.Find(waiting.token_sha256, waiting.now); known.has_value()) {
+  if (std::optional<CallerIdentity> known = cache_.Find(waiting.token_digest, waiting.now); known.has_value()) {
     return *std::move(known);
   }
-  if (refused_.Contains(waiting.token_sha256, keys)) return JwtProof::SignatureInvalid();
+  if (refused_.Contains(waiting.token_digest, keys)) return JwtProof::SignatureInvalid();
   ++signatures_verified_;
   if (absl::Status good = waiting.proof.Verify(*keys); !good.ok()) {
-    refused_.Put(waiting.token_sha256, keys);
+    refused_.Put(waiting.token_digest, keys);
     return good;
   }
-  if (waiting.caller.ok()) cache_.Put(waiting.token_sha256, *waiting.caller, waiting.expires, waiting.now);
+  if (waiting.caller.ok()) cache_.Put(waiting.token_digest, *waiting.caller, waiting.expires, waiting.now);
   return std::move(waiting.caller);
 }
 

@@ -16,15 +16,15 @@ namespace meshca {
 
 // A client that was refused asks again with the same token: its signature need not be checked twice. A bad signature
 // stays bad as long as the keys are the same, so what is remembered goes with the very key set it was found under.
-// Keyed by the token's SHA-256; the `entries_max` refused last stay. A memory of its own, so that nobody pushes good
+// Keyed by JwtDigest::token; the `entries_max` refused last stay. A memory of its own, so that nobody pushes good
 // verdicts out of TokenCache by sending bad tokens. Thread-safe.
 class RefusedTokens {
  public:
   explicit RefusedTokens(size_t entries_max = 4096) : entries_max_(entries_max) {}
 
   // Was the token refused under `keys`?
-  bool Contains(absl::string_view token_sha256, const std::shared_ptr<const Jwks>& keys) const;
-  void Put(absl::string_view token_sha256, const std::shared_ptr<const Jwks>& keys);
+  bool Contains(absl::string_view token_digest, const std::shared_ptr<const Jwks>& keys) const;
+  void Put(absl::string_view token_digest, const std::shared_ptr<const Jwks>& keys);
 
   size_t size() const;
 

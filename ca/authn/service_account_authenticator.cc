@@ -10,7 +10,6 @@
 #include "ca/base/status.h"
 #include "ca/identity/pod_origin.h"
 #include "ca/jwt/jwt.h"
-#include "ca/x509/digest.h"
 
 namespace meshca {
 namespace {
@@ -40,16 +39,16 @@ absl::Status NodeUnknown(const AccountName& account) {
 }  // namespace
 
 struct ServiceAccountAuthenticator::Waiting {
-  JwtProof proof;
+  JwtProof proof;  // of nothing for a token that is remembered
   SecretBytes token;
-  std::string token_sha256;
-  ServiceAccountClaims claims;
+  std::string token_digest;  // JwtDigest::token
+  SaidPtr said;
   absl::Time now;
-  absl::Time expires;
   std::string source;
   std::function<bool()> abandoned;
   bool of_other_issuer = false;  // than the one that the keys are of
   bool signature_verified = false;
+  std::shared_ptr<const Jwks> keys = nullptr;  // that it is verified by, once it is in the pool
   Done done;
 };
 
@@ -105,46 +104,39 @@ void ServiceAccountAuthenticator::Authenticate(Credentials credentials, absl::Ti
   if (stopping_) return std::move(done)(absl::UnavailableError("the server is shutting down"));
   const absl::string_view text = credentials.bearer_token.reveal();
   if (text.size() > Jwt::kBytesMax) return std::move(done)(Jwt::Parse(text).status());
-  std::string hash = Sha256(text);
-  if (std::optional<Verified> known = verified_.Find(hash, now); known.has_value()) {
-    Waiting waiting;
-    waiting.token = std::move(credentials.bearer_token);
-    waiting.token_sha256 = std::move(hash);
-    waiting.claims = std::move(known->claims);
-    waiting.now = now;
-    waiting.expires = known->expires;
-    waiting.source = std::move(credentials.source);
-    waiting.abandoned = std::move(credentials.abandoned);
-    waiting.signature_verified = true;
-    waiting.done = std::move(done);
+  JwtDigest digest = JwtDigest::Of(text);
+  auto waiting = std::make_unique<Waiting>();
+  waiting->token = std::move(credentials.bearer_token);
+  waiting->now = now;
+  waiting->source = std::move(credentials.source);
+  waiting->abandoned = std::move(credentials.abandoned);
+  if (std::optional<SaidPtr> known = verified_.Find(digest.token, now); known.has_value()) {
+    waiting->said = *std::move(known);
+    waiting->signature_verified = true;
+    waiting->token_digest = std::move(digest.token);
+    waiting->done = std::move(done);
     return AskWatch(std::move(waiting));
   }
-  if (!options_.issuer().empty()) {
-    return ReadAndCheck(std::move(credentials), std::move(hash), now, std::move(done));
-  }
+  waiting->done = std::move(done);
+  if (!options_.issuer().empty()) return ReadAndCheck(std::move(digest), std::move(waiting));
   // Nobody has reached the API server yet, and who looks for it by himself does so more and more seldom: its callers
   // come before.
-  keys_->Refresh([this, credentials = std::move(credentials), hash = std::move(hash), now,
-                  done = std::move(done)](absl::Status looked) mutable {
-    if (stopping_) return std::move(done)(absl::UnavailableError("the server is shutting down"));
-    if (absl::IsResourceExhausted(looked)) return std::move(done)(std::move(looked));
-    ReadAndCheck(std::move(credentials), std::move(hash), now, std::move(done));
+  keys_->Refresh([this, digest = std::move(digest), waiting = std::move(waiting)](absl::Status looked) mutable {
+    if (stopping_) return std::move(waiting->done)(absl::UnavailableError("the server is shutting down"));
+    if (absl::IsResourceExhausted(looked)) return std::move(waiting->done)(std::move(looked));
+    ReadAndCheck(std::move(digest), std::move(waiting));
   });
 }
 
-void ServiceAccountAuthenticator::ReadAndCheck(Credentials credentials, std::string token_sha256, absl::Time now,
-                                               Done done) {
-  absl::StatusOr<Waiting> waiting = Read(std::move(credentials), std::move(token_sha256), now);
-  if (!waiting.ok()) return std::move(done)(waiting.status());
-  waiting->done = std::move(done);
-  if (waiting->of_other_issuer) return AskApiServer(*std::move(waiting));
-  CheckSignature(*std::move(waiting));
+void ServiceAccountAuthenticator::ReadAndCheck(JwtDigest digest, WaitingPtr waiting) {
+  if (absl::Status read = Read(digest, *waiting); !read.ok()) return std::move(waiting->done)(std::move(read));
+  waiting->token_digest = std::move(digest.token);
+  if (waiting->of_other_issuer) return AskApiServer(std::move(waiting));
+  CheckSignature(std::move(waiting));
 }
 
-absl::StatusOr<ServiceAccountAuthenticator::Waiting> ServiceAccountAuthenticator::Read(Credentials credentials,
-                                                                                       std::string token_sha256,
-                                                                                       absl::Time now) const {
-  MESHCA_ASSIGN_OR_RETURN(const Jwt token, Jwt::Parse(credentials.bearer_token.reveal()));
+absl::Status ServiceAccountAuthenticator::Read(const JwtDigest& digest, Waiting& waiting) const {
+  MESHCA_ASSIGN_OR_RETURN(Jwt token, Jwt::Parse(waiting.token.reveal(), &digest));
   const std::string issuer = options_.issuer();
   if (issuer.empty()) {
     return WithReason(
@@ -156,77 +148,69 @@ absl::StatusOr<ServiceAccountAuthenticator::Waiting> ServiceAccountAuthenticator
   // An API server may take tokens of several issuers, and names one. Tokens of those that others judge do not come
   // here.
   absl::StatusOr<ServiceAccountClaims> claims = ReadServiceAccountClaims(token);
-  const bool of_other_issuer = claims.ok() && !token.issuer().empty() && token.issuer() != absl::string_view(issuer);
-  MESHCA_RETURN_IF_ERROR(
-      token.CheckClaims(of_other_issuer ? token.issuer() : absl::string_view(issuer), options_.audiences, now));
+  waiting.of_other_issuer = claims.ok() && !token.issuer().empty() && token.issuer() != absl::string_view(issuer);
+  MESHCA_RETURN_IF_ERROR(token.CheckClaims(waiting.of_other_issuer ? token.issuer() : absl::string_view(issuer),
+                                           options_.audiences, waiting.now));
   if (!claims.ok()) return claims.status();
-  Waiting waiting;
-  waiting.claims = *std::move(claims);
-  waiting.of_other_issuer = of_other_issuer;
-  waiting.proof = token.proof();
-  waiting.token = std::move(credentials.bearer_token);
-  waiting.token_sha256 = std::move(token_sha256);
-  waiting.now = now;
-  waiting.expires = token.expires();
-  waiting.source = std::move(credentials.source);
-  waiting.abandoned = std::move(credentials.abandoned);
-  return waiting;
+  waiting.said = std::make_shared<const Said>(Said{*std::move(claims), token.expires()});
+  waiting.proof = std::move(token).TakeProof();
+  return absl::OkStatus();
 }
 
 // A key that is not here is looked for once more, for a new one signs before the next regular look. Where it is not
 // found, or the keys cannot be read, the API server itself may still know it.
-void ServiceAccountAuthenticator::CheckSignature(Waiting waiting) {
+void ServiceAccountAuthenticator::CheckSignature(WaitingPtr waiting) {
   std::shared_ptr<const Jwks> keys = keys_->Current();
-  const absl::Status found = keys == nullptr ? absl::NotFoundError("no keys") : waiting.proof.FindKeys(*keys).status();
+  const absl::Status found = keys == nullptr ? absl::NotFoundError("no keys") : waiting->proof.FindKeys(*keys).status();
   if (found.ok()) {
-    if (refused_.Contains(waiting.token_sha256, keys)) return std::move(waiting.done)(JwtProof::SignatureInvalid());
+    if (refused_.Contains(waiting->token_digest, keys)) return std::move(waiting->done)(JwtProof::SignatureInvalid());
     return SubmitToPool(std::move(waiting), std::move(keys));
   }
-  if (keys != nullptr && ReasonOf(found) != "JWT_UNKNOWN_KEY") return std::move(waiting.done)(found);
+  if (keys != nullptr && ReasonOf(found) != "JWT_UNKNOWN_KEY") return std::move(waiting->done)(found);
   keys_->Refresh([this, waiting = std::move(waiting)](absl::Status looked) mutable {
-    if (stopping_) return std::move(waiting.done)(absl::UnavailableError("the server is shutting down"));
-    if (absl::IsResourceExhausted(looked)) return std::move(waiting.done)(std::move(looked));
+    if (stopping_) return std::move(waiting->done)(absl::UnavailableError("the server is shutting down"));
+    if (absl::IsResourceExhausted(looked)) return std::move(waiting->done)(std::move(looked));
     std::shared_ptr<const Jwks> fresh = keys_->Current();
-    if (fresh == nullptr || !waiting.proof.FindKeys(*fresh).ok()) return AskApiServer(std::move(waiting));
+    if (fresh == nullptr || !waiting->proof.FindKeys(*fresh).ok()) return AskApiServer(std::move(waiting));
     SubmitToPool(std::move(waiting), std::move(fresh));
   });
 }
 
-void ServiceAccountAuthenticator::SubmitToPool(Waiting waiting, std::shared_ptr<const Jwks> keys) {
-  absl::StatusOr<FairPool::Place> place = pool_.Admit(waiting.source);
-  if (!place.ok()) return std::move(waiting.done)(place.status());
-  pool_.Submit(*std::move(place), [this, waiting = std::move(waiting), keys = std::move(keys)]() mutable {
-    if (absl::Status good = VerifyAndRemember(waiting, keys); !good.ok()) {
-      return std::move(waiting.done)(std::move(good));
+void ServiceAccountAuthenticator::SubmitToPool(WaitingPtr waiting, std::shared_ptr<const Jwks> keys) {
+  absl::StatusOr<FairPool::Place> place = pool_.Admit(waiting->source);
+  if (!place.ok()) return std::move(waiting->done)(place.status());
+  waiting->keys = std::move(keys);
+  pool_.Submit(*std::move(place), [this, waiting = std::move(waiting)]() mutable {
+    if (absl::Status good = VerifyAndRemember(*waiting); !good.ok()) {
+      return std::move(waiting->done)(std::move(good));
     }
-    waiting.signature_verified = true;
+    waiting->signature_verified = true;
     AskWatch(std::move(waiting));
   });
 }
 
-absl::Status ServiceAccountAuthenticator::VerifyAndRemember(const Waiting& waiting,
-                                                            const std::shared_ptr<const Jwks>& keys) {
+absl::Status ServiceAccountAuthenticator::VerifyAndRemember(const Waiting& waiting) {
   if (stopping_) return absl::UnavailableError("the server is shutting down");
   if (waiting.abandoned && waiting.abandoned()) return absl::CancelledError("the caller went away");
   // The same token may have been verified while this one waited: a client's first calls come together.
-  if (verified_.Find(waiting.token_sha256, waiting.now).has_value()) return absl::OkStatus();
-  if (refused_.Contains(waiting.token_sha256, keys)) return JwtProof::SignatureInvalid();
+  if (verified_.Find(waiting.token_digest, waiting.now).has_value()) return absl::OkStatus();
+  if (refused_.Contains(waiting.token_digest, waiting.keys)) return JwtProof::SignatureInvalid();
   ++signatures_verified_;
-  if (absl::Status good = waiting.proof.Verify(*keys); !good.ok()) {
-    refused_.Put(waiting.token_sha256, keys);
+  if (absl::Status good = waiting.proof.Verify(*waiting.keys); !good.ok()) {
+    refused_.Put(waiting.token_digest, waiting.keys);
     return good;
   }
-  verified_.Put(waiting.token_sha256, Verified{waiting.claims, waiting.expires}, waiting.expires, waiting.now);
+  verified_.Put(waiting.token_digest, waiting.said, waiting.said->expires, waiting.now);
   return absl::OkStatus();
 }
 
-void ServiceAccountAuthenticator::AskWatch(Waiting waiting) {
-  const WatchVerdict verdict = JudgeByWatch(waiting.claims, pods_, waiting.now);
+void ServiceAccountAuthenticator::AskWatch(WaitingPtr waiting) {
+  const WatchVerdict verdict = JudgeByWatch(waiting->said->claims, pods_, waiting->now);
   switch (verdict.kind) {
-    case WatchVerdict::Kind::kRefused: return std::move(waiting.done)(verdict.refusal);
+    case WatchVerdict::Kind::kRefused: return std::move(waiting->done)(verdict.refusal);
     case WatchVerdict::Kind::kLives:
       if (options_.always_review) return AskApiServer(std::move(waiting));
-      return std::move(waiting.done)(CallerOf(waiting.claims, waiting.expires, waiting.now));
+      return std::move(waiting->done)(CallerOf(*waiting->said, waiting->now));
     case WatchVerdict::Kind::kNotKnownYet:
       // The API server is going to be asked whatever the watch says.
       if (options_.always_review) return AskApiServer(std::move(waiting));
@@ -235,51 +219,54 @@ void ServiceAccountAuthenticator::AskWatch(Waiting waiting) {
   }
 }
 
-void ServiceAccountAuthenticator::AwaitWatch(Waiting waiting) {
-  auto shared = std::make_shared<Waiting>(std::move(waiting));
-  const auto is_known = [this, shared] {
-    return JudgeByWatch(shared->claims, pods_, shared->now).kind != WatchVerdict::Kind::kNotKnownYet;
+void ServiceAccountAuthenticator::AwaitWatch(WaitingPtr waiting) {
+  // The two below share it, and the second takes it over.
+  auto shared = std::make_shared<WaitingPtr>(std::move(waiting));
+  const Waiting& there = **shared;
+  const auto is_known = [this, said = there.said, now = there.now] {
+    return JudgeByWatch(said->claims, pods_, now).kind != WatchVerdict::Kind::kNotKnownYet;
   };
-  const absl::Status waits = awaited_.Await(shared->source, is_known, [this, shared] {
-    if (stopping_) return std::move(shared->done)(absl::UnavailableError("the server is shutting down"));
-    if (shared->abandoned && shared->abandoned()) {
-      return std::move(shared->done)(absl::CancelledError("the caller went away"));
+  const absl::Status waits = awaited_.Await(there.source, is_known, [this, shared] {
+    WaitingPtr waiting = std::move(*shared);
+    if (stopping_) return std::move(waiting->done)(absl::UnavailableError("the server is shutting down"));
+    if (waiting->abandoned && waiting->abandoned()) {
+      return std::move(waiting->done)(absl::CancelledError("the caller went away"));
     }
-    const WatchVerdict verdict = JudgeByWatch(shared->claims, pods_, shared->now);
-    if (verdict.kind == WatchVerdict::Kind::kNotKnownYet) return AskApiServer(std::move(*shared));
-    AskWatch(std::move(*shared));
+    const WatchVerdict verdict = JudgeByWatch(waiting->said->claims, pods_, waiting->now);
+    if (verdict.kind == WatchVerdict::Kind::kNotKnownYet) return AskApiServer(std::move(waiting));
+    AskWatch(std::move(waiting));
   });
-  if (!waits.ok()) std::move(shared->done)(waits);
+  if (!waits.ok()) std::move((*shared)->done)(waits);
 }
 
-void ServiceAccountAuthenticator::AskApiServer(Waiting waiting) {
+void ServiceAccountAuthenticator::AskApiServer(WaitingPtr waiting) {
   TokenReviewDesk::Question question;
-  question.token = std::move(waiting.token);
-  question.token_sha256 = std::move(waiting.token_sha256);
-  question.claims = waiting.claims;
-  question.expires = waiting.expires;
-  question.signature_verified = waiting.signature_verified;
-  question.source = std::move(waiting.source);
-  desk_.Ask(std::move(question), waiting.now,
-            [this, claims = std::move(waiting.claims), expires = waiting.expires, now = waiting.now,
-             done = std::move(waiting.done)](absl::Status verdict) mutable {
+  question.token = std::move(waiting->token);
+  question.token_digest = std::move(waiting->token_digest);
+  question.claims = waiting->said->claims;
+  question.expires = waiting->said->expires;
+  question.signature_verified = waiting->signature_verified;
+  question.source = std::move(waiting->source);
+  desk_.Ask(std::move(question), waiting->now,
+            [this, said = std::move(waiting->said), now = waiting->now,
+             done = std::move(waiting->done)](absl::Status verdict) mutable {
               if (!verdict.ok()) return std::move(done)(std::move(verdict));
               // The API server believes a token for some seconds longer than its pod lives, and its answer may be a
               // minute old.
-              const WatchVerdict watch = JudgeByWatch(claims, pods_, now);
+              const WatchVerdict watch = JudgeByWatch(said->claims, pods_, now);
               if (watch.kind == WatchVerdict::Kind::kRefused) return std::move(done)(watch.refusal);
-              std::move(done)(CallerOf(claims, expires, now));
+              std::move(done)(CallerOf(*said, now));
             });
 }
 
-absl::StatusOr<CallerIdentity> ServiceAccountAuthenticator::CallerOf(const ServiceAccountClaims& claims,
-                                                                     absl::Time expires, absl::Time now) const {
+absl::StatusOr<CallerIdentity> ServiceAccountAuthenticator::CallerOf(const Said& said, absl::Time now) const {
+  const ServiceAccountClaims& claims = said.claims;
   MESHCA_ASSIGN_OR_RETURN(SpiffeId id, options_.spiffe_id.IdOf(claims.account));
   CallerIdentity caller;
   caller.method = AuthMethod::kServiceAccount;
   caller.subject = absl::StrCat("service account ", claims.account.Text());
   caller.ids = {std::move(id)};
-  caller.proof_expires = expires;
+  caller.proof_expires = said.expires;
   caller.origin = PodOrigin{claims.account.namespace_name, claims.account.account, claims.account_uid, claims.pod_uid,
                             claims.issuer}
                       .ToOrigin();
@@ -290,8 +277,8 @@ absl::StatusOr<CallerIdentity> ServiceAccountAuthenticator::CallerOf(const Servi
   // own identity alone would be a refusal of all the others, and whoever is refused does not ask again as soon.
   if (pods_.Age() > kWatchAgeMax) return NodeUnknown(claims.account);
   const WatchVerdict verdict = JudgeByWatch(claims, pods_, now);
-  if (verdict.kind == WatchVerdict::Kind::kLives && !verdict.pod->node.empty()) {
-    AddAccountsOfNode(claims, verdict.pod->node, now, caller);
+  if (verdict.kind == WatchVerdict::Kind::kLives && !verdict.node.empty()) {
+    AddAccountsOfNode(claims, verdict.node, now, caller);
   }
   return caller;
 }

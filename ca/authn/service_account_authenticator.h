@@ -26,6 +26,7 @@
 #include "ca/authn/token_reviewer.h"
 #include "ca/base/clock.h"
 #include "ca/base/mutex.h"
+#include "ca/jwt/jwt_digest.h"
 
 namespace meshca {
 
@@ -85,36 +86,38 @@ class ServiceAccountAuthenticator final : public Authenticator {
 
  private:
   std::shared_ptr<const std::vector<std::string>> OtherIssuers() const ABSL_LOCKS_EXCLUDED(mutex_);
-  // A token on its way through the steps below; each hands it on or answers it.
-  struct Waiting;
-
-  void ReadAndCheck(Credentials credentials, std::string token_sha256, absl::Time now, Done done);
-  // Form, issuer, audience, times: what costs little and needs no key.
-  absl::StatusOr<Waiting> Read(Credentials credentials, std::string token_sha256, absl::Time now) const;
-  void CheckSignature(Waiting waiting);
-  void SubmitToPool(Waiting waiting, std::shared_ptr<const Jwks> keys);
-  absl::Status VerifyAndRemember(const Waiting& waiting, const std::shared_ptr<const Jwks>& keys);
-  // Of a token whose signature was verified.
-  void AskWatch(Waiting waiting);
-  void AwaitWatch(Waiting waiting);
-  // The API server judges it; the watch has the last word all the same.
-  void AskApiServer(Waiting waiting);
-  absl::StatusOr<CallerIdentity> CallerOf(const ServiceAccountClaims& claims, absl::Time expires, absl::Time now) const;
-  bool MayAskForItsNode(const AccountName& account) const;
-  void AddAccountsOfNode(const ServiceAccountClaims& claims, absl::string_view node, absl::Time now,
-                         CallerIdentity& caller) const;
-
-  // A token whose signature was good.
-  struct Verified {
+  // What a token says.
+  struct Said {
     ServiceAccountClaims claims;
     absl::Time expires;
   };
+  using SaidPtr = std::shared_ptr<const Said>;  // shared by the token's calls and what is remembered of it
+
+  // A token on its way through the steps below; each hands it on or answers it.
+  struct Waiting;
+  using WaitingPtr = std::unique_ptr<Waiting>;
+
+  void ReadAndCheck(JwtDigest digest, WaitingPtr waiting);
+  // Form, issuer, audience, times: what costs little and needs no key.
+  absl::Status Read(const JwtDigest& digest, Waiting& waiting) const;
+  void CheckSignature(WaitingPtr waiting);
+  void SubmitToPool(WaitingPtr waiting, std::shared_ptr<const Jwks> keys);
+  absl::Status VerifyAndRemember(const Waiting& waiting);
+  // Of a token whose signature was verified.
+  void AskWatch(WaitingPtr waiting);
+  void AwaitWatch(WaitingPtr waiting);
+  // The API server judges it; the watch has the last word all the same.
+  void AskApiServer(WaitingPtr waiting);
+  absl::StatusOr<CallerIdentity> CallerOf(const Said& said, absl::Time now) const;
+  bool MayAskForItsNode(const AccountName& account) const;
+  void AddAccountsOfNode(const ServiceAccountClaims& claims, absl::string_view node, absl::Time now,
+                         CallerIdentity& caller) const;
 
   const ServiceAccountOptions options_;
   const std::string accepts_;
   const std::shared_ptr<JwksSource> keys_;
   const KnownPods& pods_;
-  TokenCache<Verified> verified_;
+  TokenCache<SaidPtr> verified_;  // of tokens whose signature was good
   RefusedTokens refused_;
   std::atomic<uint64_t> signatures_verified_ = 0;
   std::atomic<bool> stopping_ = false;

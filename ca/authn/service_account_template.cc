@@ -10,20 +10,13 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "ca/base/status.h"
-#include "ca/json/json_value.h"
 
 namespace meshca {
 namespace {
 
 constexpr absl::string_view kNamespace = "{namespace}";
 constexpr absl::string_view kServiceAccount = "{service_account}";
-
-JsonMember TextMember(std::string name, const std::string& text) {
-  JsonValue value;
-  value.kind = JsonValue::Kind::kString;
-  value.text = text;
-  return {std::move(name), std::move(value)};
-}
+constexpr absl::string_view kNamespaceClaim = "namespace";
 
 // Whether a '/' stands between any two neighbours of different names. Without one "a-b" and "c" could be "a" and "b-c".
 bool HasNamesApart(absl::string_view text) {
@@ -75,18 +68,17 @@ absl::StatusOr<ServiceAccountTemplate> ServiceAccountTemplate::Parse(absl::strin
   }
   ServiceAccountTemplate made;
   made.text_ = std::string(text);
-  const std::string claims = absl::StrReplaceAll(
-      text, {{"{namespace}", "{claims.namespace}"}, {"{service_account}", "{claims.service_account}"}});
+  const std::string claims = absl::StrReplaceAll(text, {{kNamespace, absl::StrCat("{claims.", kNamespaceClaim, "}")},
+                                                        {kServiceAccount, "{claims.service_account}"}});
   MESHCA_ASSIGN_OR_RETURN(made.claims_, ClaimTemplate::Parse(claims, trust_domain));
   return made;
 }
 
 absl::StatusOr<SpiffeId> ServiceAccountTemplate::IdOf(const AccountName& account) const {
-  JsonValue names;
-  names.kind = JsonValue::Kind::kObject;
-  names.members.push_back(TextMember("namespace", account.namespace_name));
-  names.members.push_back(TextMember("service_account", account.account));
-  return claims_.Expand(names);
+  // Parse lets no other name in.
+  return claims_.ExpandBy([&account](const std::vector<std::string>& names) -> ClaimTemplate::FoundClaim {
+    return {true, names.front() == kNamespaceClaim ? account.namespace_name : account.account};
+  });
 }
 
 std::optional<AccountName> ServiceAccountTemplate::AccountOf(const SpiffeId& id) const {

@@ -16,7 +16,7 @@
 
 namespace meshca {
 
-// Keyed by the token's SHA-256, so that no token is kept. The `entries_max` used last stay. Thread-safe.
+// Keyed by JwtDigest::token, so that no token is kept. The `entries_max` used last stay. Thread-safe.
 template <typename Verdict>
 class TokenCache {
  public:
@@ -25,9 +25,9 @@ class TokenCache {
   explicit TokenCache(size_t entries_max = 16'384) : entries_max_(entries_max) {}
 
   // Nothing: never seen, pushed out, or too old at `now`. A clock that went backwards makes an entry too old as well.
-  std::optional<Verdict> Find(absl::string_view token_sha256, absl::Time now) {
+  std::optional<Verdict> Find(absl::string_view token_digest, absl::Time now) {
     MutexLock lock(mutex_);
-    const auto it = by_hash_.find(token_sha256);
+    const auto it = by_hash_.find(token_digest);
     if (it == by_hash_.end()) return std::nullopt;
     const auto entry = it->second;
     if (now < entry->from || now >= entry->until) {
@@ -40,21 +40,21 @@ class TokenCache {
   }
 
   // Holds until `token_expires`, and at most `lifetime` from `now`.
-  void Put(absl::string_view token_sha256, Verdict verdict, absl::Time token_expires, absl::Time now,
+  void Put(absl::string_view token_digest, Verdict verdict, absl::Time token_expires, absl::Time now,
            absl::Duration lifetime = kLifetime) {
     const absl::Time until = std::min(token_expires, now + lifetime);
     if (until <= now) return;
     MutexLock lock(mutex_);
-    if (const auto it = by_hash_.find(token_sha256); it != by_hash_.end()) {
+    if (const auto it = by_hash_.find(token_digest); it != by_hash_.end()) {
       const auto entry = it->second;
       by_hash_.erase(it);
       entries_.erase(entry);
     } else if (entries_.size() >= entries_max_) {
-      by_hash_.erase(entries_.back().token_sha256);
+      by_hash_.erase(entries_.back().token_digest);
       entries_.pop_back();
     }
-    entries_.push_front(Entry{std::string(token_sha256), std::move(verdict), now, until});
-    by_hash_.emplace(entries_.front().token_sha256, entries_.begin());
+    entries_.push_front(Entry{std::string(token_digest), std::move(verdict), now, until});
+    by_hash_.emplace(entries_.front().token_digest, entries_.begin());
   }
 
   size_t size() const {
@@ -64,7 +64,7 @@ class TokenCache {
 
  private:
   struct Entry {
-    std::string token_sha256;
+    std::string token_digest;
     Verdict verdict;
     absl::Time from;
     absl::Time until;

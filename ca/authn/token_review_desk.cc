@@ -61,7 +61,7 @@ class TokenReviewDesk::State : public std::enable_shared_from_this<State> {
     Done refused;
     {
       MutexLock lock(mutex_);
-      answer = Known(question.token_sha256, now);
+      answer = Known(question.token_digest, now);
       if (!answer.has_value()) {
         if (absl::Status room = CheckRoom(question); !room.ok()) answer = std::move(room);
       }
@@ -147,7 +147,7 @@ class TokenReviewDesk::State : public std::enable_shared_from_this<State> {
     if (places != by_source_.end() && places->second >= limits_.waiting_per_source_max) {
       return Busy(absl::StrCat(places->second, " callers of this source wait for its answers"));
     }
-    if (pending_.contains(question.token_sha256)) return absl::OkStatus();
+    if (pending_.contains(question.token_digest)) return absl::OkStatus();
     return TakeFromBudget(question);
   }
 
@@ -186,7 +186,7 @@ class TokenReviewDesk::State : public std::enable_shared_from_this<State> {
   std::optional<Call> Join(Question question, absl::Time now, Done done) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     ++askers_;
     ++by_source_[question.source];
-    const auto [at, is_new] = pending_.try_emplace(question.token_sha256);
+    const auto [at, is_new] = pending_.try_emplace(question.token_digest);
     Pending& pending = at->second;
     pending.askers.push_back(Asker{std::move(question.source), std::move(done)});
     if (!is_new) return std::nullopt;
@@ -196,12 +196,12 @@ class TokenReviewDesk::State : public std::enable_shared_from_this<State> {
     pending.until = clock_.SinceBoot() + limits_.wait_max;
     if (under_way_ >= limits_.under_way_max) {
       pending.token = std::move(question.token);
-      lanes_[question.signature_verified ? 0 : 1].push_back(std::move(question.token_sha256));
+      lanes_[question.signature_verified ? 0 : 1].push_back(std::move(question.token_digest));
       return std::nullopt;
     }
     ++under_way_;
     ++calls_;
-    return Call{std::move(question.token_sha256), std::move(question.token)};
+    return Call{std::move(question.token_digest), std::move(question.token)};
   }
 
   void Start(Call call) {

@@ -47,7 +47,7 @@ class TokenReviewDesk {
 
   struct Question {
     SecretBytes token;
-    std::string token_sha256;
+    std::string token_digest;  // JwtDigest::token
     ServiceAccountClaims claims;
     absl::Time expires;
     bool signature_verified = false;

@@ -1,5 +1,6 @@
 #include "ca/authn/watch_verdict.h"
 
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -22,18 +23,18 @@ WatchVerdict Refused(const ServiceAccountClaims& claims, absl::string_view reaso
   return verdict;
 }
 
-WatchVerdict Doubt(Kind kind, std::string why, std::optional<KnownPod> pod = std::nullopt) {
+WatchVerdict Doubt(Kind kind, std::string why) {
   WatchVerdict verdict;
   verdict.kind = kind;
   verdict.doubt = std::move(why);
-  verdict.pod = std::move(pod);
   return verdict;
 }
 
 // What is wrong for good with a token of this pod, which the watch knows; its kind is kRefused then.
-std::optional<WatchVerdict> RefusalByPod(const ServiceAccountClaims& claims, const KnownPod& pod, absl::Time now) {
+std::optional<WatchVerdict> RefusalByPod(const ServiceAccountClaims& claims, const PodView& pod, absl::Time now) {
   // The API server makes no such token; somebody who has its key, or a restored cluster, may.
-  if (pod.name != claims.pod || pod.account != claims.account) {
+  if (pod.name != claims.pod || pod.namespace_name != claims.account.namespace_name ||
+      pod.account != claims.account.account) {
     return Refused(claims, "POD_MISMATCH", "the pod of that uid has another name or service account");
   }
   if (!pod.node.empty() && !claims.node.empty() && pod.node != claims.node) {
@@ -58,28 +59,30 @@ WatchVerdict JudgeByWatch(const ServiceAccountClaims& claims, const KnownPods& p
   if (claims.IsBoundToPod() && pods.IsGone(claims.pod_uid)) {
     return Refused(claims, "POD_GONE", "the pod was deleted; one of the same name has a token of its own");
   }
-  std::optional<KnownPod> pod;
-  if (claims.IsBoundToPod()) pod = pods.FindPod(claims.pod_uid);
-  if (pod.has_value()) {
-    if (std::optional<WatchVerdict> refused = RefusalByPod(claims, *pod, now); refused.has_value()) return *refused;
-  }
+  std::optional<WatchVerdict> refused;
+  std::string node;
+  const auto judge = [&](const PodView& pod) {
+    refused = RefusalByPod(claims, pod, now);
+    node = std::string(pod.node);
+  };
+  const bool is_there = claims.IsBoundToPod() && pods.LookAt(claims.pod_uid, judge);
+  if (refused.has_value()) return *std::move(refused);
   if (!claims.IsBoundToPod()) return Doubt(Kind::kInDoubt, "the token is bound to no pod");
   const absl::Duration age = pods.Age();
   if (age == absl::InfiniteDuration()) {
-    return Doubt(Kind::kNotKnownYet, "the cluster's pods have not been listed yet", std::move(pod));
+    return Doubt(Kind::kNotKnownYet, "the cluster's pods have not been listed yet");
   }
   if (age > kWatchAgeMax) {
     return Doubt(Kind::kInDoubt,
-                 absl::StrCat("nothing was heard of the cluster's pods for ", absl::FormatDuration(age)),
-                 std::move(pod));
+                 absl::StrCat("nothing was heard of the cluster's pods for ", absl::FormatDuration(age)));
   }
-  if (!pod.has_value()) return Doubt(Kind::kNotKnownYet, "its pod is not known yet");
-  if (pods.AccountUid(claims.account) != claims.account_uid) {
-    return Doubt(Kind::kNotKnownYet, "its service account is not known yet", std::move(pod));
+  if (!is_there) return Doubt(Kind::kNotKnownYet, "its pod is not known yet");
+  if (!pods.IsAccountUid(claims.account, claims.account_uid)) {
+    return Doubt(Kind::kNotKnownYet, "its service account is not known yet");
   }
   WatchVerdict verdict;
   verdict.kind = Kind::kLives;
-  verdict.pod = std::move(pod);
+  verdict.node = std::move(node);
   return verdict;
 }
 

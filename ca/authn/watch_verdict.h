@@ -2,7 +2,6 @@
 #ifndef MESHCA_CA_AUTHN_WATCH_VERDICT_H_
 #define MESHCA_CA_AUTHN_WATCH_VERDICT_H_
 
-#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -20,9 +19,9 @@ struct WatchVerdict {
     kRefused,      // whatever anybody else says: `refusal`
   };
   Kind kind = Kind::kInDoubt;
-  std::string doubt;            // kNotKnownYet, kInDoubt: why, for people
-  absl::Status refusal;         // kRefused
-  std::optional<KnownPod> pod;  // the token's, where it is known
+  std::string doubt;     // kNotKnownYet, kInDoubt: why, for people
+  absl::Status refusal;  // kRefused
+  std::string node;      // kLives: that the pod is on; "": not placed on one yet
 };
 
 // How old the watch may be for its word alone to count.

@@ -43,7 +43,7 @@ class Adapter {
     return parts_.clear(), true;
   }
   bool on_number_part(json::string_view, json::error_code&) { return true; }
-  bool on_int64(int64_t value, json::string_view, json::error_code&) { return Number(absl::StrCat(value)); }
+  bool on_int64(int64_t value, json::string_view, json::error_code&) { return events_.OnInteger(value), true; }
   bool on_uint64(uint64_t value, json::string_view, json::error_code&) { return Number(absl::StrCat(value)); }
   bool on_double(double value, json::string_view, json::error_code&) { return Number(absl::StrFormat("%.17g", value)); }
   bool on_bool(bool value, json::error_code&) { return events_.OnBool(value), true; }
@@ -70,6 +70,8 @@ class Adapter {
 bool IsBlank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
 }  // namespace
+
+void JsonEvents::OnInteger(int64_t value) { OnNumber(absl::StrCat(value)); }
 
 class JsonStream::Impl {
  public:

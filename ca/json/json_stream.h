@@ -3,6 +3,7 @@
 #define MESHCA_CA_JSON_JSON_STREAM_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 
 #include "absl/status/status.h"
@@ -24,6 +25,8 @@ class JsonEvents {
   virtual void OnText(absl::string_view text) = 0;
   // A whole number of 64 bits in decimal digits; another one so that it reads back to the same.
   virtual void OnNumber(absl::string_view text) = 0;
+  // A whole number of 64 bits, for whoever needs no text of it.
+  virtual void OnInteger(int64_t value);
   virtual void OnBool(bool value) = 0;
   virtual void OnNull() = 0;
 };

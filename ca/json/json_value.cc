@@ -13,16 +13,15 @@ namespace {
 
 // Of the claims of a token: room is made for this many at once.
 constexpr size_t kLikelyMembers = 8;
+// As many are compared with one another.
+constexpr size_t kComparedMembersMax = 12;
 
 // After the first fault whatever is told is left alone.
 class TreeBuilder final : public JsonEvents {
  public:
-  explicit TreeBuilder(size_t depth_max) : depth_max_(depth_max) {}
+  explicit TreeBuilder(size_t depth_max) : depth_max_(depth_max) { open_.reserve(kLikelyMembers); }
 
-  void OnObjectBegin() override {
-    // The outermost alone: a stranger's text may be thousands of empty ones.
-    if (Open(JsonValue::Kind::kObject) && open_.size() == 1) open_.back()->members.reserve(kLikelyMembers);
-  }
+  void OnObjectBegin() override { Open(JsonValue::Kind::kObject); }
   void OnArrayBegin() override { Open(JsonValue::Kind::kArray); }
   void OnObjectEnd() override {
     if (!fault_.empty()) return;
@@ -35,6 +34,7 @@ class TreeBuilder final : public JsonEvents {
   void OnKey(absl::string_view name) override {
     if (!fault_.empty() || IsTooLong(name)) return;
     if (open_.back()->members.size() >= kMembersMax) return Fail("too many members in one object");
+    MakeRoom(open_.back()->members);
     open_.back()->members.emplace_back().name = std::string(name);
   }
   void OnText(absl::string_view text) override {
@@ -45,6 +45,11 @@ class TreeBuilder final : public JsonEvents {
     JsonValue* const node = Add(JsonValue::Kind::kNumber);
     if (node == nullptr) return;
     if (!absl::SimpleAtod(text, &node->number) || !std::isfinite(node->number)) Fail("a number that is too large");
+  }
+  void OnInteger(int64_t value) override {
+    if (JsonValue* const node = Add(JsonValue::Kind::kNumber); node != nullptr) {
+      node->number = static_cast<double>(value);
+    }
   }
   void OnBool(bool value) override {
     if (JsonValue* const node = Add(JsonValue::Kind::kBool); node != nullptr) node->boolean = value;
@@ -58,6 +63,12 @@ class TreeBuilder final : public JsonEvents {
  private:
   static constexpr size_t kMembersMax = 1000;
 
+  // Of the first few objects alone: a stranger's text may be thousands of small ones.
+  void MakeRoom(std::vector<JsonMember>& members) {
+    if (!members.empty() || rooms_ == 0) return;
+    --rooms_;
+    members.reserve(open_.size() == 1 ? kLikelyMembers : kLikelyMembers / 2);
+  }
   void Fail(std::string fault) {
     if (fault_.empty()) fault_ = std::move(fault);
   }
@@ -67,14 +78,26 @@ class TreeBuilder final : public JsonEvents {
     Fail("a text that is too long");
     return true;
   }
-  // By sorting: to compare each name with all before it would take a stranger's token 2 ms of a loop.
+  // Where there are many by sorting: to compare each name with all before it would take a stranger's token 2 ms of a
+  // loop. Most objects have few.
   void CheckNames(const std::vector<JsonMember>& members) {
+    if (members.size() <= kComparedMembersMax) {
+      for (auto later = members.begin(); later != members.end(); ++later) {
+        const bool twice =
+            std::any_of(members.begin(), later, [&](const auto& each) { return each.name == later->name; });
+        if (twice) return FailByName(later->name);
+      }
+      return;
+    }
     std::vector<absl::string_view>& names = names_;
     names.clear();
     for (const JsonMember& member : members) names.push_back(member.name);
     std::sort(names.begin(), names.end());
     const auto twice = std::adjacent_find(names.begin(), names.end());
-    if (twice != names.end()) Fail(absl::StrCat("the name \"", twice->substr(0, 64), "\" twice in one object"));
+    if (twice != names.end()) FailByName(*twice);
+  }
+  void FailByName(absl::string_view twice) {
+    Fail(absl::StrCat("the name \"", twice.substr(0, 64), "\" twice in one object"));
   }
   // Null: nothing is built any more.
   JsonValue* Add(JsonValue::Kind kind) {
@@ -102,6 +125,7 @@ class TreeBuilder final : public JsonEvents {
   bool has_root_ = false;
   std::vector<JsonValue*> open_;  // stay in place: only the innermost grows
   std::vector<absl::string_view> names_;
+  size_t rooms_ = kLikelyMembers;  // that are still made
   std::string fault_;
 };
 

@@ -12,6 +12,7 @@
 #include "ca/json/json_value.h"
 #include "ca/jwt/base64url.h"
 #include "ca/x509/der.h"
+#include "ca/x509/rsa_verify.h"
 #include "ca/x509/signature_algorithm.h"
 
 namespace meshca {
@@ -275,8 +276,8 @@ std::string Jwks::IgnoredText() const {
   return text;
 }
 
-std::vector<const Jwks::Key*> Jwks::Candidates(JwtAlgorithm algorithm, absl::string_view kid) const {
-  std::vector<const Key*> candidates;
+Jwks::KeyRefs Jwks::Candidates(JwtAlgorithm algorithm, absl::string_view kid) const {
+  KeyRefs candidates;
   for (const Key& key : keys_) {
     if (!kid.empty() && key.kid != kid) continue;
     if (!AlgorithmFits(algorithm, key.key.type())) continue;
@@ -299,6 +300,15 @@ bool VerifyJwsSignature(JwtAlgorithm algorithm, const PublicKey& key, absl::stri
     if (row.algorithm == algorithm) return key.Verify(row.identifier, message, signature).ok();
   }
   return false;
+}
+
+bool VerifyJwsSha256(JwtAlgorithm algorithm, const PublicKey& key, const HashValue& sha256,
+                     absl::string_view signature) {
+  if (algorithm != JwtAlgorithm::kRs256 && algorithm != JwtAlgorithm::kPs256) return false;
+  if (!AlgorithmFits(algorithm, key.type())) return false;
+  const SignatureScheme scheme =
+      algorithm == JwtAlgorithm::kRs256 ? SignatureScheme::kRsaPkcs1 : SignatureScheme::kRsaPss;
+  return VerifyRsaDigest(key, {scheme, HashType::kSha256}, sha256, signature);
 }
 
 absl::StatusOr<std::string> EcdsaToJws(absl::string_view der, size_t half) {

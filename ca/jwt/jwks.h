@@ -6,8 +6,10 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "ca/x509/digest.h"
 #include "ca/x509/public_key.h"
 
 namespace meshca {
@@ -50,7 +52,8 @@ class Jwks {
   static absl::StatusOr<Jwks> Parse(absl::string_view json);
 
   // The keys that may have made a signature by `algorithm`: those with that `kid`, or all where the token names none.
-  std::vector<const Key*> Candidates(JwtAlgorithm algorithm, absl::string_view kid) const;
+  using KeyRefs = absl::InlinedVector<const Key*, 2>;  // most tokens name their key
+  KeyRefs Candidates(JwtAlgorithm algorithm, absl::string_view kid) const;
   const std::vector<Key>& keys() const { return keys_; }
   const std::vector<Ignored>& ignored() const { return ignored_; }
   // `"kid": why; ...` of the ignored keys, at most eight, then how many more; "": none.
@@ -64,6 +67,10 @@ class Jwks {
 // Is `signature`, in the form JWS gives it (ECDSA: r and s side by side, RFC 7518 §3.4), the key's over `message`?
 bool VerifyJwsSignature(JwtAlgorithm algorithm, const PublicKey& key, absl::string_view message,
                         absl::string_view signature);
+
+// The same for kRs256 and kPs256 where the SHA-256 of the message is there already; false for any other algorithm.
+bool VerifyJwsSha256(JwtAlgorithm algorithm, const PublicKey& key, const HashValue& sha256,
+                     absl::string_view signature);
 
 // A signature by ECDSA as certificates hold it (SEQUENCE of r and s) in the form that JWS gives it: r and s side by
 // side, `half` bytes each. Internal: it is none.

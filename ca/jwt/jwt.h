@@ -3,7 +3,9 @@
 #define MESHCA_CA_JWT_JWT_H_
 
 #include <cstddef>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -12,6 +14,7 @@
 #include "absl/time/time.h"
 #include "ca/json/json_value.h"
 #include "ca/jwt/jwks.h"
+#include "ca/jwt/jwt_digest.h"
 
 namespace meshca {
 
@@ -24,12 +27,14 @@ struct JwtProof {
   JwtAlgorithm algorithm = JwtAlgorithm::kRs256;
   std::string kid;            // "": the token names no key
   std::string signing_input;  // header.payload as sent
+  // SHA-256 of `signing_input`, where it is there already; else Verify computes what it needs.
+  std::optional<HashValue> signing_sha256 = std::nullopt;
   std::string signature;
 
   // Cheap: which of `keys` may have signed, at most kCandidatesMax, never none.
   // Unauthenticated: JWT_UNKNOWN_KEY (no key of that kid and type: the set may be older than the key),
   // JWT_KEY_AMBIGUOUS (more than kCandidatesMax keys may have signed: the token names none).
-  absl::StatusOr<std::vector<const Jwks::Key*>> FindKeys(const Jwks& keys) const;
+  absl::StatusOr<Jwks::KeyRefs> FindKeys(const Jwks& keys) const;
 
   // Dear, up to 0.7 ms for each key that FindKeys finds: never on a loop. Unauthenticated: its errors,
   // JWT_SIGNATURE_INVALID.
@@ -37,6 +42,9 @@ struct JwtProof {
 
   // The refusal of a token whose signature was found to be bad.
   static absl::Status SignatureInvalid();
+
+ private:
+  bool IsSignedBy(const PublicKey& key) const;
 };
 
 // Parsed; nothing in it is to be believed before proof().Verify and CheckClaims were Ok. Pure, immutable.
@@ -49,8 +57,8 @@ class Jwt {
   // Two dots between three parts of base64url, header and payload JSON objects with at most 16 levels.
   // Unauthenticated: JWT_MALFORMED says which part and why (an encrypted token, a critical header included);
   // JWT_ALGORITHM_REFUSED names the algorithm; JWT_TYPE_REFUSED: `typ` says that it is something else than a token to
-  // authenticate with (RFC 8725 §3.11).
-  static absl::StatusOr<Jwt> Parse(absl::string_view token);
+  // authenticate with (RFC 8725 §3.11). `digest` is that of this very token; null: nobody has computed it.
+  static absl::StatusOr<Jwt> Parse(absl::string_view token, const JwtDigest* digest = nullptr);
 
   JwtAlgorithm algorithm() const { return proof_.algorithm; }
   const std::string& kid() const { return proof_.kid; }
@@ -64,6 +72,8 @@ class Jwt {
   absl::Time expires() const;
 
   const JwtProof& proof() const { return proof_; }
+  // The same where the rest is needed no more.
+  JwtProof TakeProof() && { return std::move(proof_); }
 
   // iss, aud, exp (required), nbf and iat (where present), in this order.
   // Unauthenticated: JWT_WRONG_ISSUER, JWT_WRONG_AUDIENCE, JWT_EXPIRED, JWT_NOT_YET_VALID, JWT_MALFORMED (exp missing,

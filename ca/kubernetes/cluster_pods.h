@@ -27,7 +27,11 @@ class ClusterPods final : public KnownPods {
   ClusterPods(ApiServer& server, const Clock& clock, EntropySource& entropy, std::set<std::string> kept_labels = {});
 
   std::optional<KnownPod> FindPod(absl::string_view uid) const override { return directory_.FindPod(uid); }
+  bool LookAt(absl::string_view uid, Look look) const override { return directory_.LookAt(uid, look); }
   std::string AccountUid(const AccountName& account) const override { return directory_.AccountUid(account); }
+  bool IsAccountUid(const AccountName& account, absl::string_view uid) const override {
+    return directory_.IsAccountUid(account, uid);
+  }
   bool IsGone(absl::string_view uid) const override { return directory_.IsGone(uid); }
   std::vector<AccountName> AccountsOn(absl::string_view node, absl::Time now) const override {
     return directory_.AccountsOn(node, now);

@@ -154,6 +154,22 @@ std::optional<KnownPod> PodDirectory::FindPod(absl::string_view uid) const {
   return pods_.Find(*compact);
 }
 
+bool PodDirectory::LookAt(absl::string_view uid, KnownPods::Look look) const {
+  const std::optional<CompactUid> compact = CompactUid::Parse(uid);
+  if (!compact.has_value()) return false;
+  MutexLock lock(mutex_);
+  return pods_.LookAt(*compact, look);
+}
+
+bool PodDirectory::IsAccountUid(const AccountName& account, absl::string_view uid) const {
+  const std::string name = account.Text();
+  const std::optional<CompactUid> compact = CompactUid::Parse(uid);
+  if (!compact.has_value()) return false;
+  MutexLock lock(mutex_);
+  const auto found = accounts_.find(name);
+  return found != accounts_.end() && found->second.uid == *compact;
+}
+
 std::string PodDirectory::AccountUid(const AccountName& account) const {
   const std::string name = account.Text();
   MutexLock lock(mutex_);

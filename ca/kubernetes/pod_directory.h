@@ -42,7 +42,9 @@ class PodDirectory {
 
   // See KnownPods.
   std::optional<KnownPod> FindPod(absl::string_view uid) const;
+  bool LookAt(absl::string_view uid, KnownPods::Look look) const;
   std::string AccountUid(const AccountName& account) const;
+  bool IsAccountUid(const AccountName& account, absl::string_view uid) const;
   bool IsGone(absl::string_view uid) const;
   std::vector<AccountName> AccountsOn(absl::string_view node, absl::Time now) const;
   uint64_t Changes() const { return changes_; }

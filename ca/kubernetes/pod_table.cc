@@ -125,6 +125,19 @@ std::optional<KnownPod> PodTable::Find(const CompactUid& uid) const {
   return PodIn(slots_[found->second]);
 }
 
+bool PodTable::LookAt(const CompactUid& uid, KnownPods::Look look) const {
+  const auto found = by_uid_.find(uid);
+  if (found == by_uid_.end()) return false;
+  const Slot& slot = slots_[found->second];
+  KnownPod ends;
+  FillEnd(slot, ends);
+  const absl::string_view account = accounts_.Text(slot.account);
+  const size_t slash = std::min(account.find('/'), account.size());
+  look(PodView{slot.name.get(), account.substr(0, slash), account.substr(std::min(slash + 1, account.size())),
+               nodes_.Text(slot.node), ends.ended, ends.deleted_at});
+  return true;
+}
+
 PodLabels PodTable::LabelsIn(const Slot& slot) const {
   PodLabels labels;
   for (const absl::string_view line : absl::StrSplit(label_sets_.Text(slot.labels), '\n', absl::SkipEmpty())) {

@@ -50,6 +50,8 @@ class PodTable {
   bool Remove(const CompactUid& uid);
 
   std::optional<KnownPod> Find(const CompactUid& uid) const;
+  // See KnownPods.
+  bool LookAt(const CompactUid& uid, KnownPods::Look look) const;
   PodLabels LabelsOf(const CompactUid& uid) const;
   // Each once, in no order.
   std::vector<AccountName> AccountsOn(absl::string_view node, absl::Time now) const;

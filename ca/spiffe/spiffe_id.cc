@@ -36,10 +36,12 @@ absl::StatusOr<SpiffeId> SpiffeId::Parse(absl::string_view uri) {
 }
 
 absl::StatusOr<SpiffeId> SpiffeId::FromParts(const TrustDomain& trust_domain, absl::string_view path) {
-  const std::string uri = absl::StrCat(kSpiffeScheme, trust_domain.name(), path);
+  std::string uri = absl::StrCat(kSpiffeScheme, trust_domain.name(), path);
   // Without this, a path such as "x" would lengthen the trust domain's name instead of being refused.
   if (std::string rule = PathRuleBroken(path); !rule.empty()) return Broken(rule, uri);
-  return Parse(uri);
+  // Parse names what is wrong. Of a trust domain that is there nothing is, and both parts are checked.
+  if (trust_domain.empty() || uri.size() > kBytesMax) return Parse(uri);
+  return SpiffeId(std::move(uri), trust_domain.name().size());
 }
 
 absl::string_view SpiffeId::trust_domain_name() const {

@@ -15,6 +15,7 @@
 #include "ca/x509/der.h"
 #include "ca/x509/digest.h"
 #include "ca/x509/encoding.h"
+#include "ca/x509/rsa_verify.h"
 #include "ca/x509/signature_algorithm.h"
 
 namespace meshca {
@@ -192,28 +193,32 @@ int VerifyMessage(EVP_PKEY_CTX* context, HashType hash, absl::string_view messag
   return EVP_PKEY_verify(context, OpenSslBytes(signature), signature.size(), digest.bytes.data(), digest.size);
 }
 
-int VerifyDigest(EVP_PKEY* key, const SignatureAlgorithm& algorithm, absl::string_view message,
-                 absl::string_view signature) {
+int VerifyEcdsa(EVP_PKEY* key, HashType hash, absl::string_view message, absl::string_view signature) {
   const EvpPkeyCtxPtr context(EVP_PKEY_CTX_new_from_pkey(nullptr, key, nullptr));
   if (context == nullptr || EVP_PKEY_verify_init(context.get()) != 1) return -1;
-  if (algorithm.scheme != SignatureScheme::kEcdsa) {
-    const bool pss = algorithm.scheme == SignatureScheme::kRsaPss;
-    if (EVP_PKEY_CTX_set_rsa_padding(context.get(), pss ? RSA_PKCS1_PSS_PADDING : RSA_PKCS1_PADDING) != 1 ||
-        EVP_PKEY_CTX_set_signature_md(context.get(), HashAlgorithm(algorithm.hash)) != 1 ||
-        (pss && EVP_PKEY_CTX_set_rsa_pss_saltlen(context.get(), RSA_PSS_SALTLEN_DIGEST) != 1)) {
-      return -1;
-    }
-  }
-  return VerifyMessage(context.get(), algorithm.hash, message, signature);
+  return VerifyMessage(context.get(), hash, message, signature);
 }
 
 // The same for P-256, by the thread's scratch key. `point` belongs to a PublicKey: it is on the curve.
-int VerifyP256(absl::string_view point, const SignatureAlgorithm& algorithm, absl::string_view message,
-               absl::string_view signature) {
+int VerifyP256(absl::string_view point, HashType hash, absl::string_view message, absl::string_view signature) {
   P256Scratch& scratch = P256Scratch::OfThread();
   if (!scratch.Take(point).ok()) return -1;
   EVP_PKEY_CTX* const context = scratch.VerifyContext();
-  return context == nullptr ? -1 : VerifyMessage(context, algorithm.hash, message, signature);
+  return context == nullptr ? -1 : VerifyMessage(context, hash, message, signature);
+}
+
+// `algorithm` is one that keys of this type sign by.
+bool VerifyBy(const PublicKey& key, const SignatureAlgorithm& algorithm, absl::string_view message,
+              absl::string_view signature) {
+  switch (algorithm.scheme) {
+    case SignatureScheme::kEcdsa:
+      return (key.type() == KeyType::kEcP256 ? VerifyP256(P256Point(key.spki()), algorithm.hash, message, signature)
+                                             : VerifyEcdsa(key.evp(), algorithm.hash, message, signature)) == 1;
+    case SignatureScheme::kEd25519: return VerifyEd25519(key.evp(), message, signature) == 1;
+    case SignatureScheme::kRsaPkcs1:
+    case SignatureScheme::kRsaPss: return VerifyRsaDigest(key, algorithm, Hash(algorithm.hash, message), signature);
+  }
+  return false;
 }
 
 }  // namespace
@@ -333,10 +338,7 @@ absl::Status PublicKey::Verify(absl::string_view algorithm, absl::string_view me
                                absl::string_view signature) const {
   MESHCA_ASSIGN_OR_RETURN(const SignatureAlgorithm read, ReadSignatureAlgorithm(algorithm));
   if (!SchemeFits(read.scheme, type())) return Misfit(type());
-  const int verdict = type() == KeyType::kEcP256 ? VerifyP256(P256Point(spki()), read, message, signature)
-                      : read.scheme == SignatureScheme::kEd25519 ? VerifyEd25519(evp(), message, signature)
-                                                                 : VerifyDigest(evp(), read, message, signature);
-  if (verdict == 1) return absl::OkStatus();
+  if (VerifyBy(*this, read, message, signature)) return absl::OkStatus();
   OpenSslError("EVP_PKEY_verify").IgnoreError();
   return WithReason(absl::InvalidArgumentError("signature does not fit the key"), "SIGNATURE_INVALID");
 }

@@ -20,7 +20,7 @@ def tokens(bench):
     rounds = report["rounds"]
     yield Row("token-local", "service account token verified locally, over its RS256 verification", "x", 1.3,
               [one["ratio"] for one in rounds],
-              details={name: [one[name] for one in rounds] for name in ("token_us", "verification_us")})
+              details={name: [one[name] for one in rounds] for name in ("token_us", "verification_us", "openssl_us")})
 
 
 def _served(bench, name, api, section=""):

@@ -137,6 +137,29 @@ TEST_F(ServiceAccountTest, AKnownPodIsItsAccountAndNobodyIsAsked) {
   EXPECT_EQ(Authn().signatures_verified(), 1u) << "the second time it is remembered";
 }
 
+// Neither what is remembered of a good token nor of a bad one is taken for another's.
+TEST_F(ServiceAccountTest, ATokenOneBitAwayIsNotTheOneThatIsRemembered) {
+  const PodToken token;
+  Know(token);
+  const std::string text = maker_.Token(token.Claims());
+  const auto flipped = [&text](size_t at, int bit) {
+    std::string other = text;
+    other[at] = static_cast<char>(static_cast<unsigned char>(other[at]) ^ (1u << bit));
+    return other;
+  };
+  const size_t in_signature = text.rfind('.') + 5;
+  EXPECT_FALSE(Ask(flipped(in_signature, 1)).ok());
+  ASSERT_TRUE(Ask(text).ok()) << "though another of its header and payload was refused";
+  for (size_t at = 0; at < text.size(); ++at) {
+    for (int bit = 0; bit < 8; ++bit) EXPECT_FALSE(Ask(flipped(at, bit)).ok()) << at << " " << bit;
+  }
+  const uint64_t verified = Authn().signatures_verified();
+  EXPECT_GT(verified, 100u);
+  EXPECT_TRUE(Ask(text).ok());
+  EXPECT_FALSE(Ask(flipped(in_signature, 1)).ok());
+  EXPECT_EQ(Authn().signatures_verified(), verified) << "both are remembered";
+}
+
 TEST_F(ServiceAccountTest, RefusesWhatAnyJwtIsRefusedFor) {
   Know(PodToken());
   reviewer_.AnswerAtOnce(PodToken().AsReviewed());  // whatever the API server would say
@@ -517,7 +540,7 @@ TEST_F(ServiceAccountTest, CallersOfOneSourceHaveTheirPlacesAlone) {
 TokenReviewDesk::Question QuestionOf(const std::string& hash, std::string source = "a", bool verified = true) {
   TokenReviewDesk::Question question;
   question.token = SecretBytes::CopyOf(hash);
-  question.token_sha256 = hash;
+  question.token_digest = hash;
   question.claims.account = {"web", "front"};
   question.claims.account_uid = "account-uid-1";
   question.claims.pod_uid = "pod-uid-1";

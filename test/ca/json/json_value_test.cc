@@ -35,6 +35,9 @@ TEST(JsonValue, ReadsNumbersAsDoubles) {
                                                   {"1796030000.5", 1796030000.5},
                                                   {"1e3", 1e3},
                                                   {"2.5E-3", 2e-3 + 0.5e-3},
+                                                  {"9007199254740993", 9007199254740993.0},
+                                                  {"9223372036854775807", 9223372036854775807.0},
+                                                  {"-9223372036854775808", -9223372036854775808.0},
                                                   {"9223372036854775808", 9223372036854775808.0},
                                                   {"18446744073709551616", 18446744073709551616.0}};
   for (const auto& [text, number] : cases) {
@@ -43,6 +46,23 @@ TEST(JsonValue, ReadsNumbersAsDoubles) {
     EXPECT_EQ(value->kind, Kind::kNumber);
     EXPECT_DOUBLE_EQ(value->number, number) << text;
     EXPECT_DOUBLE_EQ(ParseJson(absl::StrCat("[", text, "]"))->items[0].number, number) << text;
+  }
+}
+
+// Few names are compared with one another, many are sorted.
+TEST(JsonValue, ANameStandsOnceHoweverManyThereAre) {
+  for (int count = 1; count <= 40; ++count) {
+    std::string members;
+    for (int i = 0; i < count; ++i) absl::StrAppend(&members, "\"n", i, "\":{\"a\":", i, "},");
+    const absl::StatusOr<JsonValue> good = ParseJson(absl::StrCat("{", members, "\"last\":0}"));
+    ASSERT_TRUE(good.ok()) << count << ": " << good.status();
+    EXPECT_EQ(good->members.size(), static_cast<size_t>(count) + 1);
+    EXPECT_EQ(good->Find(absl::StrCat("n", count - 1))->Find("a")->number, count - 1);
+    for (const int twice : {0, count / 2, count - 1}) {
+      const absl::StatusOr<JsonValue> bad = ParseJson(absl::StrCat("{", members, "\"n", twice, "\":0}"));
+      ASSERT_FALSE(bad.ok()) << count;
+      EXPECT_EQ(bad.status().message(), absl::StrCat("the name \"n", twice, "\" twice in one object"));
+    }
   }
 }
 

@@ -1,5 +1,6 @@
 #include "ca/jwt/jwt.h"
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -8,10 +9,14 @@
 #include <openssl/x509.h>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "ca/base/openssl_ptr.h"
+#include "ca/base/status.h"
 #include "ca/jwt/jwks.h"
+#include "ca/jwt/jwt_digest.h"
+#include "ca/x509/digest.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "test/ca/authn/refuses.h"
@@ -69,6 +74,84 @@ TEST_P(JwtVector, AnyChangeBreaksTheSignature) {
   std::string flipped = token;
   flipped[last_dot + 10] = flipped[last_dot + 10] == 'A' ? 'B' : 'A';
   EXPECT_THAT(Judge(flipped, keys), Refuses(Code::kUnauthenticated, "JWT_SIGNATURE_INVALID", "does not fit"));
+}
+
+// All texts that differ from `text` in one bit.
+std::vector<std::string> OneBitAway(const std::string& text) {
+  std::vector<std::string> others;
+  for (size_t at = 0; at < text.size(); ++at) {
+    for (int bit = 0; bit < 8; ++bit) {
+      others.push_back(text);
+      others.back()[at] = static_cast<char>(static_cast<unsigned char>(text[at]) ^ (1u << bit));
+    }
+  }
+  return others;
+}
+
+// Of header, payload and signature. The digest comes with each, as an authenticator gives it.
+TEST_P(JwtVector, NoTokenOneBitAwayVerifiesOrHasItsName) {
+  const Jwks keys = Jwks::Parse(kVectorJwks).value();
+  const JwtDigest digest = JwtDigest::Of(GetParam().token);
+  const absl::StatusOr<Jwt> good = Jwt::Parse(GetParam().token, &digest);
+  ASSERT_TRUE(good.ok()) << good.status();
+  EXPECT_TRUE(good->proof().Verify(keys).ok());
+  std::set<std::string> names = {digest.token};
+  size_t refused_by_signature = 0;
+  for (const std::string& other : OneBitAway(GetParam().token)) {
+    const JwtDigest its = JwtDigest::Of(other);
+    EXPECT_TRUE(names.insert(its.token).second) << other;
+    const absl::StatusOr<Jwt> read = Jwt::Parse(other, &its);
+    if (!read.ok()) continue;
+    const absl::Status verified = read->proof().Verify(keys);
+    EXPECT_FALSE(verified.ok()) << other;
+    refused_by_signature += ReasonOf(verified) == "JWT_SIGNATURE_INVALID" ? 1 : 0;
+  }
+  EXPECT_GT(refused_by_signature, 100u);
+  EXPECT_TRUE(good->proof().Verify(keys).ok()) << "what was refused in between changes nothing";
+}
+
+TEST(JwtDigest, NamesEachTextWhereverItsDotsStand) {
+  std::set<std::string> names;
+  for (const char* text : {"", ".", "..", "a", "a.", ".a", "a.b", "ab.", ".ab", "ab", "a.b.c", "a.bc.", "ab..c",
+                           "a..bc", "abc", "a.b.c."}) {
+    const JwtDigest digest = JwtDigest::Of(text);
+    EXPECT_EQ(digest.token.size(), 32u);
+    EXPECT_TRUE(names.insert(digest.token).second) << text;
+  }
+  EXPECT_EQ(JwtDigest::Of("a.b.c").signing_input.view(), Sha256("a.b"));
+  EXPECT_EQ(JwtDigest::Of("a.b.c").token, Sha256(absl::StrCat(Sha256("a.b"), ".c")));
+}
+
+// A thread keeps the header that it read last.
+TEST(Jwt, AHeaderIsTakenForNoOtherThatCameBeforeIt) {
+  const auto parse = [](absl::string_view header) {
+    return Jwt::Parse(absl::StrCat(B64(header), ".", B64("{}"), ".AAAA"));
+  };
+  const std::string good = R"({"alg":"RS256","kid":"a"})";
+  const struct {
+    std::string header;
+    const char* kid;  // null: refused
+    JwtAlgorithm algorithm = JwtAlgorithm::kRs256;
+  } cases[] = {{good, "a"},
+               {R"({"alg":"RS256","kid":"b"})", "b"},
+               {R"({"alg":"ES256","kid":"a"})", "a", JwtAlgorithm::kEs256},
+               {R"({"alg":"RS256"})", ""},
+               {R"({"alg":"none","kid":"a"})", nullptr},
+               {R"({"alg":"RS256","kid":"a","crit":["b64"]})", nullptr},
+               {R"({"alg":"RS256","kid":"a","typ":"logout+jwt"})", nullptr},
+               {absl::StrCat(R"({"alg":"RS256","kid":")", std::string(600, 'k'), "\"}"), nullptr}};
+  for (const auto& each : cases) {
+    for (int i = 0; i < 2; ++i) {
+      EXPECT_EQ(parse(good)->kid(), "a");
+      const absl::StatusOr<Jwt> read = parse(each.header);
+      const bool is_long = each.header.size() > 600;
+      ASSERT_EQ(read.ok(), each.kid != nullptr || is_long) << each.header << ": " << read.status();
+      if (!read.ok()) continue;
+      EXPECT_EQ(read->kid(), is_long ? std::string(600, 'k') : each.kid) << each.header;
+      EXPECT_EQ(read->algorithm(), each.algorithm) << each.header;
+    }
+  }
+  EXPECT_FALSE(Jwt::Parse(absl::StrCat(".", B64("{}"), ".AAAA")).ok()) << "no header at all";
 }
 
 INSTANTIATE_TEST_SUITE_P(PyJwt, JwtVector,
@@ -443,10 +526,16 @@ TEST_P(JwsAlgorithm, VerifiesWhatOpenSslSignedAndNothingElse) {
   const JwtAlgorithm algorithm = ParseJwtAlgorithm(c.name).value();
   EXPECT_TRUE(VerifyJwsSignature(algorithm, public_key, "header.payload", signature));
   EXPECT_FALSE(VerifyJwsSignature(algorithm, public_key, "header.payloae", signature));
+  // By the digest alone only where SHA-256 and RSA are its ways.
+  const bool by_digest = absl::EndsWith(c.name, "S256") && absl::string_view(c.name) != "ES256";
+  const HashValue digest = Hash(HashType::kSha256, "header.payload");
+  EXPECT_EQ(VerifyJwsSha256(algorithm, public_key, digest, signature), by_digest);
+  EXPECT_FALSE(VerifyJwsSha256(algorithm, public_key, Hash(HashType::kSha256, "header.payloae"), signature));
   for (const char* other : {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}) {
     if (absl::string_view(other) == c.name) continue;
     EXPECT_FALSE(VerifyJwsSignature(ParseJwtAlgorithm(other).value(), public_key, "header.payload", signature))
         << other;
+    EXPECT_FALSE(VerifyJwsSha256(ParseJwtAlgorithm(other).value(), public_key, digest, signature)) << other;
   }
 }
 

@@ -107,6 +107,38 @@ TEST(PodDirectory, KnowsWhatItIsToldOfAPod) {
   EXPECT_EQ(directory.pod_count(), 0u);
 }
 
+// What tokens are judged by, without a copy.
+TEST(PodDirectory, ALookShowsWhatACopyHas) {
+  PodDirectory directory;
+  directory.pods().OnObject(ToldPod{.deleted = "2026-01-02T03:04:05Z"}.Fields());
+  directory.pods().OnObject(ToldPod{.number = 2, .node = "", .phase = "Succeeded"}.Fields());
+  directory.pods().OnObject(ToldPod{.number = 3, .account = ""}.Fields());
+  for (int number = 1; number <= 3; ++number) {
+    const KnownPod pod = directory.FindPod(UidOf(number)).value();
+    int looks = 0;
+    EXPECT_TRUE(directory.LookAt(UidOf(number), [&](const PodView& seen) {
+      ++looks;
+      EXPECT_EQ(seen.name, pod.name);
+      EXPECT_EQ(seen.namespace_name, pod.account.namespace_name);
+      EXPECT_EQ(seen.account, pod.account.account);
+      EXPECT_EQ(seen.node, pod.node);
+      EXPECT_EQ(seen.ended, pod.ended);
+      EXPECT_EQ(seen.deleted_at, pod.deleted_at);
+    }));
+    EXPECT_EQ(looks, 1);
+  }
+  for (const std::string& uid : {UidOf(4), std::string("no uid"), std::string()}) {
+    EXPECT_FALSE(directory.LookAt(uid, [](const PodView&) { FAIL() << "there is none"; })) << uid;
+  }
+
+  directory.accounts().OnObject(ToldAccount(7, "web", "front"));
+  EXPECT_TRUE(directory.IsAccountUid({"web", "front"}, UidOf(7)));
+  for (const std::string& uid : {UidOf(8), std::string("no uid"), std::string()}) {
+    EXPECT_FALSE(directory.IsAccountUid({"web", "front"}, uid)) << uid;
+  }
+  EXPECT_FALSE(directory.IsAccountUid({"web", "back"}, UidOf(7)));
+}
+
 TEST(PodDirectory, FindsPodsByAccountOrLabelAndKeepsALabelOfOneValueAlone) {
   PodDirectory directory({"version", "app=istiod"});
   ObjectSink& pods = directory.pods();

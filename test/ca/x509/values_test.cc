@@ -1,15 +1,21 @@
 // The small values: encodings, serial numbers, validity, keys.
 #include <cstdint>
+#include <memory>
 #include <set>
 #include <string>
+#include <vector>
+
+#include <openssl/err.h>
 
 #include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/civil_time.h"
 #include "ca/base/status.h"
 #include "ca/x509/der.h"
+#include "ca/x509/digest.h"
 #include "ca/x509/encoding.h"
 #include "ca/x509/public_key.h"
+#include "ca/x509/rsa_verify.h"
 #include "ca/x509/serial_number.h"
 #include "ca/x509/signature_algorithm.h"
 #include "ca/x509/signing_key.h"
@@ -238,6 +244,44 @@ TEST(SoftwareKey, TwoKeysOnOneThreadDoNotMixTheirContexts) {
     for (const SoftwareKey* key : {a.get(), b.get(), a.get()}) {
       EXPECT_TRUE(key->public_key().Verify(key->signature_algorithm(), "m", *key->Sign("m")).ok());
     }
+  }
+}
+
+// More RSA keys than a thread has contexts ready for, in turns, with signatures that do not fit in between.
+TEST(PublicKey, ManyRsaKeysOnOneThreadDoNotMixTheirContexts) {
+  std::vector<std::unique_ptr<SoftwareKey>> keys;
+  std::vector<std::string> signatures;
+  for (int i = 0; i < 6; ++i) {
+    keys.push_back(SoftwareKey::Generate(KeyType::kRsa2048).value());
+    signatures.push_back(keys.back()->Sign("m").value());
+  }
+  const HashValue digest = Hash(HashType::kSha256, "m");
+  for (size_t turn = 0; turn < keys.size(); ++turn) {
+    for (size_t i = 0; i < keys.size(); ++i) {
+      // A copy that ends here: what a context is kept of is OpenSSL's key.
+      const PublicKey key = PublicKey::FromSpki(keys[i]->public_key().spki()).value();
+      const size_t other = (i + turn) % keys.size();
+      EXPECT_EQ(key.Verify(keys[i]->signature_algorithm(), "m", signatures[other]).ok(), other == i);
+      const SignatureAlgorithm pkcs1{SignatureScheme::kRsaPkcs1, HashType::kSha256};
+      EXPECT_EQ(VerifyRsaDigest(keys[i]->public_key(), pkcs1, digest, signatures[other]), other == i);
+      EXPECT_FALSE(VerifyRsaDigest(key, {SignatureScheme::kRsaPss, HashType::kSha256}, digest, signatures[i]));
+      EXPECT_FALSE(VerifyRsaDigest(key, {SignatureScheme::kRsaPkcs1, HashType::kSha384}, digest, signatures[i]));
+      EXPECT_TRUE(VerifyRsaDigest(key, pkcs1, digest, signatures[i])) << "after those that do not fit";
+    }
+  }
+  EXPECT_EQ(ERR_peek_error(), 0u);
+}
+
+TEST(PublicKey, ADigestByRsaIsOfNoOtherKind) {
+  const HashValue digest = Hash(HashType::kSha256, "m");
+  const std::unique_ptr<SoftwareKey> rsa = SoftwareKey::Generate(KeyType::kRsa2048).value();
+  for (const KeyType type : {KeyType::kEcP256, KeyType::kEcP384, KeyType::kEd25519}) {
+    const std::unique_ptr<SoftwareKey> key = SoftwareKey::Generate(type).value();
+    EXPECT_FALSE(VerifyRsaDigest(key->public_key(), {SignatureScheme::kRsaPkcs1, HashType::kSha256}, digest,
+                                 key->Sign("m").value()));
+  }
+  for (const SignatureScheme scheme : {SignatureScheme::kEcdsa, SignatureScheme::kEd25519}) {
+    EXPECT_FALSE(VerifyRsaDigest(rsa->public_key(), {scheme, HashType::kSha256}, digest, rsa->Sign("m").value()));
   }
 }
 
