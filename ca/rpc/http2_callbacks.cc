@@ -99,12 +99,7 @@ struct Http2Callbacks {
     auto& stream = *static_cast<ServerStream*>(source->ptr);
     bool last = false;
     const size_t bytes = stream.NextDataBytes(max, last);
-    if (last) {
-      *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
-      stream.SubmitTrailers();
-    } else if (bytes == 0) {
-      return NGHTTP2_ERR_DEFERRED;
-    }
+    if (last) *flags |= NGHTTP2_DATA_FLAG_EOF;  // of this source, not of the stream: see ServerStream::OfferOutput
     if (bytes > 0) *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
     return static_cast<ssize_t>(bytes);
   }
@@ -280,7 +275,10 @@ bool Connection::CountReset() {
 
 void Connection::OnFrameSent(const nghttp2_frame& frame) {
   switch (frame.hd.type) {
-    case NGHTTP2_DATA: answered_since_ping_ = true; break;
+    case NGHTTP2_DATA:
+      answered_since_ping_ = true;
+      if (ServerStream* stream = StreamOf(session_.get(), frame.hd.stream_id)) stream->OnDataSent();
+      break;
     case NGHTTP2_HEADERS: {
       answered_since_ping_ = true;
       if ((frame.hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) break;

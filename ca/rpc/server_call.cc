@@ -8,12 +8,19 @@
 namespace meshca::rpc {
 namespace {
 
-class ServerCall final : public Call {
+class ServerCall final : public Call, public std::enable_shared_from_this<ServerCall> {
  public:
   explicit ServerCall(std::shared_ptr<ServerStream> stream) : stream_(std::move(stream)) {}
 
   ~ServerCall() override {
-    if (!finished_.load(std::memory_order_relaxed)) Finish(absl::InternalError("the handler dropped the call"));
+    if (finished_.load(std::memory_order_relaxed)) return;
+    answer_.status = absl::InternalError("the handler dropped the call");
+    if (stream_->mailbox()->OnLoop()) {
+      stream_->DeliverAnswer(std::move(answer_));
+    } else {
+      stream_->mailbox()->Post(
+          [stream = stream_, answer = std::move(answer_)]() mutable { stream->DeliverAnswer(std::move(answer)); });
+    }
   }
 
   absl::string_view request() const override { return stream_->request(); }
@@ -30,25 +37,23 @@ class ServerCall final : public Call {
   }
 
   void AddInitialMetadata(absl::string_view name, absl::string_view value) override {
-    auto& metadata = stream_->answer().initial;
-    if (!metadata) metadata = std::make_unique<Metadata>();
-    metadata->Add(name, value);
+    if (!answer_.initial) answer_.initial = std::make_unique<Metadata>();
+    answer_.initial->Add(name, value);
   }
   void AddTrailingMetadata(absl::string_view name, absl::string_view value) override {
-    auto& metadata = stream_->answer().trailing;
-    if (!metadata) metadata = std::make_unique<Metadata>();
-    metadata->Add(name, value);
+    if (!answer_.trailing) answer_.trailing = std::make_unique<Metadata>();
+    answer_.trailing->Add(name, value);
   }
 
   void Finish(Payload response) override {
     MESHCA_CHECK(response != nullptr);
     TakeFinish();
-    stream_->answer().payload = std::move(response);
+    answer_.payload = std::move(response);
     Deliver();
   }
   void Finish(const absl::Status& error) override {
     TakeFinish();
-    stream_->answer().status = error;
+    answer_.status = error;
     Deliver();
   }
 
@@ -56,13 +61,14 @@ class ServerCall final : public Call {
   void TakeFinish() { MESHCA_CHECK(!finished_.exchange(true, std::memory_order_relaxed)); }
 
   void Deliver() {
-    if (stream_->mailbox()->OnLoop()) return stream_->DeliverAnswer();
+    if (stream_->mailbox()->OnLoop()) return stream_->DeliverAnswer(std::move(answer_));
     // Two words of capture: AnyInvocable keeps them without allocating.
-    stream_->mailbox()->Post([stream = stream_] { stream->DeliverAnswer(); });
+    stream_->mailbox()->Post([call = shared_from_this()] { call->stream_->DeliverAnswer(std::move(call->answer_)); });
   }
 
   const std::shared_ptr<ServerStream> stream_;
   std::atomic<bool> finished_{false};
+  ServerStream::Answer answer_;  // of the thread that finishes, then of the loop's
 };
 
 }  // namespace

@@ -45,12 +45,12 @@ class ServerStream final : public Stream,
   // `http2_error` is RST_STREAM's code, 0 for an orderly end; `lost` says that the whole connection went.
   void OnClosed(uint32_t http2_error, const absl::Status& lost);
 
-  // How many bytes of the next DATA frame, at most `max`; 0: none now. `last`: nothing follows but trailers.
+  // How many bytes of the next DATA frame, at most `max`; 0: there are none any more. `last`: of those that wait now.
   size_t NextDataBytes(size_t max, bool& last);
   // Appends that many bytes to `out`.
   void TakeData(size_t bytes, std::string& out);
-  // Trailers go out behind the last DATA frame.
-  void SubmitTrailers();
+  // The DATA frame has gone out.
+  void OnDataSent();
   // Room after a refused Send: from Connection, outside nghttp2.
   void RunWritable();
 
@@ -68,9 +68,7 @@ class ServerStream final : public Stream,
     std::unique_ptr<Metadata> initial;
     std::unique_ptr<Metadata> trailing;
   };
-  // The thread that finishes writes it, then posts DeliverAnswer.
-  Answer& answer() { return answer_; }
-  void DeliverAnswer();
+  void DeliverAnswer(Answer answer);
   void SetOnCancel(absl::AnyInvocable<void() &&> on_cancel);
   // Any thread.
   bool cancelled() const { return cancelled_.load(std::memory_order_acquire); }
@@ -127,6 +125,9 @@ class ServerStream final : public Stream,
   void DropInput();
   void DropOutput();
   void Enqueue(Payload payload, uint32_t charge);
+  // What waits is nghttp2's to send; where nothing does, and nothing will, trailers.
+  void OfferOutput();
+  void SubmitTrailers();
   void Cancel();
   void End(const absl::Status& status);
   void CountEnd(absl::StatusCode code);
@@ -149,6 +150,8 @@ class ServerStream final : public Stream,
   bool started_ : 1 = false;           // a handler knows of it
   bool half_closed_ : 1 = false;       // the client sends no more
   bool headers_sent_ : 1 = false;      // handed to nghttp2
+  bool data_offered_ : 1 = false;      // nghttp2 asks for it until it has all that waits
+  bool data_ends_ : 1 = false;         // with the DATA frame that nghttp2 has begun: it asks no more
   bool finished_ : 1 = false;          // the status stands
   bool blocked_ : 1 = false;           // a Send was refused
   bool counts_in_source_ : 1 = false;  // and in the edge
@@ -180,7 +183,6 @@ class ServerStream final : public Stream,
   std::unique_ptr<Metadata> trailing_;
   std::unique_ptr<StreamHandler> handler_;
   absl::AnyInvocable<void() &&> on_cancel_;
-  Answer answer_;
 };
 
 }  // namespace meshca::rpc

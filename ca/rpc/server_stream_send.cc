@@ -104,11 +104,25 @@ void ServerStream::Enqueue(Payload payload, uint32_t charge) {
   connection_->OnMessageWaits();
   counters_->messages_sent.Add();
   if (headers_sent_) {
-    nghttp2_session_resume_data(connection_->session(), id_);
-    MarkDirty();
+    OfferOutput();
   } else {
     SendInitialMetadata();
   }
+}
+
+// The source is offered anew for what comes after a pause: while nghttp2 has one it keeps 170 bytes for it, and most
+// streams are silent for hours between two messages.
+void ServerStream::OfferOutput() {
+  if (data_offered_) return;
+  if (out_.empty()) {
+    if (finished_) SubmitTrailers();
+    return;
+  }
+  nghttp2_data_provider provider{};
+  provider.source.ptr = this;
+  provider.read_callback = DataReader();
+  data_offered_ = nghttp2_submit_data(connection_->session(), NGHTTP2_FLAG_NONE, id_, &provider) == 0;
+  MarkDirty();
 }
 
 void ServerStream::SendInitialMetadata() {
@@ -118,11 +132,11 @@ void ServerStream::SendInitialMetadata() {
   std::vector<std::string> storage;
   AddResponseStart(headers);
   headers.AddMetadata(initial_.get(), storage);
-  nghttp2_data_provider provider{};
-  provider.source.ptr = this;
-  provider.read_callback = DataReader();
-  nghttp2_submit_response(connection_->session(), id_, headers.data(), headers.size(), &provider);
+  // Not nghttp2_submit_response, which asks for data as soon as the headers are out.
+  nghttp2_submit_headers(connection_->session(), NGHTTP2_FLAG_NONE, id_, nullptr, headers.data(), headers.size(),
+                         nullptr);
   MarkDirty();
+  OfferOutput();
 }
 
 void ServerStream::AddInitialMetadata(absl::string_view name, absl::string_view value) {
@@ -149,8 +163,7 @@ void ServerStream::End(const absl::Status& status) {
   }
   if (!headers_sent_ && out_.empty()) return SubmitTrailersOnly();
   if (headers_sent_) {
-    nghttp2_session_resume_data(connection_->session(), id_);
-    MarkDirty();
+    OfferOutput();
   } else {
     SendInitialMetadata();
   }
@@ -178,15 +191,25 @@ void ServerStream::SubmitTrailers() {
   status.AddTo(headers);
   headers.AddMetadata(trailing_.get(), storage);
   nghttp2_submit_trailer(connection_->session(), id_, headers.data(), headers.size());
+  MarkDirty();
 }
 
 // ---- HTTP/2 takes the messages
 
 size_t ServerStream::NextDataBytes(size_t max, bool& last) {
   const size_t available = out_bytes_ - out_offset_;
-  last = finished_ && available <= max;
+  last = available <= max;
+  data_ends_ = last;
   promised_ = std::min(available, max);
+  if (available == 0) OnDataSent();  // What waited was dropped. Nothing goes out, and nghttp2 tells of nothing.
   return promised_;
+}
+
+void ServerStream::OnDataSent() {
+  if (!data_ends_) return;
+  data_ends_ = false;
+  data_offered_ = false;
+  OfferOutput();  // what came meanwhile
 }
 
 void ServerStream::TakeData(size_t bytes, std::string& out) {
@@ -221,24 +244,24 @@ void ServerStream::RunWritable() {
 
 // ---- Call's answer
 
-void ServerStream::DeliverAnswer() {
+void ServerStream::DeliverAnswer(Answer answer) {
   on_cancel_ = nullptr;
   if (finished_) return;
-  initial_ = std::move(answer_.initial);
-  trailing_ = std::move(answer_.trailing);
-  if (!answer_.payload) {
-    End(answer_.status.ok() ? absl::InternalError("the handler gave neither answer nor error") : answer_.status);
+  initial_ = std::move(answer.initial);
+  trailing_ = std::move(answer.trailing);
+  if (!answer.payload) {
+    End(answer.status.ok() ? absl::InternalError("the handler gave neither answer nor error") : answer.status);
     return;
   }
   const auto charge =
-      answer_.payload.use_count() > 1 ? kSharedPayloadCharge : static_cast<uint32_t>(answer_.payload->size());
+      answer.payload.use_count() > 1 ? kSharedPayloadCharge : static_cast<uint32_t>(answer.payload->size());
   if (const Fit fit = connection_->ReserveAnswer(charge); fit != Fit::kFits) {
     connection_->CountShutOut(LimitKind::kBufferedBytes);
     return End(Annotate(connection_->TooMuchHeld(fit), "answers that were not read"));
   }
   finished_ = true;
   CountEnd(absl::StatusCode::kOk);
-  Enqueue(std::move(answer_.payload), charge);
+  Enqueue(std::move(answer.payload), charge);
 }
 
 void ServerStream::SetOnCancel(absl::AnyInvocable<void() &&> on_cancel) {

@@ -61,19 +61,18 @@ absl::Status InstanceRoom::Admit(const Place& place, absl::Duration since_boot) 
   return absl::OkStatus();
 }
 
-void InstanceRoom::Count(std::optional<Place>& before, const std::optional<Place>& now) {
-  if (before == now) return;
-  if (before.has_value()) {
-    const auto id = ids_.find(before->spiffe_id);
-    if (--id->second == 0) ids_.erase(id);
-    --principals_.find(before->principal)->second.count;
-  }
+void InstanceRoom::Count(Seat& seat, const std::optional<Place>& now) {
+  const Seat before = std::exchange(seat, {});
   if (now.has_value()) {
-    ++ids_[now->spiffe_id];
+    seat.id_ = &*ids_.try_emplace(now->spiffe_id).first;
+    ++seat.id_->second;
     // One that a restart brings back has used nothing up.
-    ++Find(now->principal, absl::ZeroDuration()).count;
+    seat.principal_ = &Find(now->principal, absl::ZeroDuration());
+    ++seat.principal_->count;
   }
-  before = now;
+  if (before.id_ == nullptr) return;
+  if (--before.id_->second == 0) ids_.erase(before.id_->first);
+  --before.principal_->count;
 }
 
 void InstanceRoom::Tidy(absl::Duration since_boot) {

@@ -5,8 +5,9 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <utility>
 
-#include "absl/container/flat_hash_map.h"
+#include "absl/container/node_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 
@@ -28,8 +29,10 @@ class InstanceRoom {
   struct Place {
     std::string spiffe_id;
     std::string principal;
-    friend bool operator==(const Place&, const Place&) = default;
   };
+
+  // Where one instance is counted; at first nowhere. Ten thousand instances have one each: it has no names of its own.
+  class Seat;
 
   explicit InstanceRoom(Limits limits) : limits_(limits) {}
 
@@ -37,8 +40,8 @@ class InstanceRoom {
   // ResourceExhausted, reason TOO_MANY_INSTANCES or INSTANCES_TOO_FAST; the message says what to do.
   absl::Status Admit(const Place& place, absl::Duration since_boot);
 
-  // Counts an instance under `now` and no longer under `before`, then sets `before` to `now`. nullopt: not counted.
-  void Count(std::optional<Place>& before, const std::optional<Place>& now);
+  // Counts the instance that has `seat` under `now`, and no longer where it was counted before. nullopt: not at all.
+  void Count(Seat& seat, const std::optional<Place>& now);
 
   // Frees the memory of principals that have no instance and their full rate.
   void Tidy(absl::Duration since_boot);
@@ -57,8 +60,17 @@ class InstanceRoom {
   Principal& Find(const std::string& name, absl::Duration since_boot);
 
   const Limits limits_;
-  absl::flat_hash_map<std::string, size_t> ids_;
-  absl::flat_hash_map<std::string, Principal> principals_;
+  // Seats point into both.
+  absl::node_hash_map<std::string, size_t> ids_;
+  absl::node_hash_map<std::string, Principal> principals_;
+};
+
+class InstanceRoom::Seat {
+ private:
+  friend class InstanceRoom;
+  using Id = std::pair<const std::string, size_t>;
+  Id* id_ = nullptr;                // in ids_; null: not counted
+  Principal* principal_ = nullptr;  // in principals_, likewise
 };
 
 }  // namespace meshca

@@ -17,6 +17,12 @@ void ForgetEvidence(SubscriberRecord& record) {
   record.delivered_at = absl::InfinitePast();
 }
 
+// What the stream holds. One that acknowledged no key holds an older one than all others.
+const SubscriberInstance::Stream::Key& KeyOf(const SubscriberInstance::Stream& stream) {
+  static const SubscriberInstance::Stream::Key* const kNone = new SubscriberInstance::Stream::Key();
+  return stream.key == nullptr ? *kNone : *stream.key;
+}
+
 }  // namespace
 
 SubscriberInstance::SubscriberInstance(std::string instance, absl::Time now) {
@@ -45,8 +51,7 @@ SubscriberInstance::Stream& SubscriberInstance::Join(StreamId id, EvictionNotice
   record_.evicted_at = absl::InfiniteFuture();
   record_.connected = true;
   record_.last_seen = now.time;
-  departed_trust_.reset();
-  departed_key_.reset();
+  departed_ = nullptr;
   carried_until_ = std::min(carried_until_, now.since_boot + kComeBack);
   auto stream = std::make_unique<Stream>();
   stream->id = id;
@@ -59,7 +64,10 @@ SubscriberInstance::Stream& SubscriberInstance::Join(StreamId id, EvictionNotice
 
 void SubscriberInstance::Hold(Stream& stream, const Acknowledgement& what, absl::Time now) {
   if (what.trust_version != 0) stream.trust_version = what.trust_version;
-  if (!what.serial.empty()) stream.key = {what.generation, what.serial, what.authority_id, what.version_info};
+  if (!what.serial.empty()) {
+    if (stream.key == nullptr) stream.key = std::make_unique<Stream::Key>();
+    *stream.key = {what.generation, what.serial, what.authority_id, what.version_info};
+  }
   if (!what.version_info.empty()) stream.version_info = what.version_info;
   may_hold_ = true;
   record_.last_seen = now;
@@ -92,11 +100,12 @@ void SubscriberInstance::Reject(Stream& stream, absl::string_view what, absl::Ti
 void SubscriberInstance::Remember(const Stream& stream, absl::Duration since_boot) {
   carried_ |= stream.takes;
   carried_until_ = since_boot + kComeBack;
+  if (departed_ == nullptr) departed_ = std::make_unique<Departed>();
   if (stream.TakesTrust()) {
-    departed_trust_ = std::min(departed_trust_.value_or(stream.trust_version), stream.trust_version);
+    departed_->trust = std::min(departed_->trust.value_or(stream.trust_version), stream.trust_version);
   }
-  if (stream.takes.key && (!departed_key_.has_value() || stream.key.generation < departed_key_->generation)) {
-    departed_key_ = stream.key;
+  if (stream.takes.key && (!departed_->key.has_value() || stream.Generation() < departed_->key->generation)) {
+    departed_->key = KeyOf(stream);
   }
 }
 
@@ -176,8 +185,7 @@ bool SubscriberInstance::DropEndedKeys(absl::Time now) {
 std::vector<std::unique_ptr<SubscriberInstance::Stream>> SubscriberInstance::Evict(absl::Time now) {
   for (const std::unique_ptr<Stream>& stream : streams_) carried_ |= stream->takes;
   carried_until_ = absl::InfiniteDuration();
-  departed_trust_.reset();
-  departed_key_.reset();
+  departed_ = nullptr;
   sent_.clear();
   ForgetEvidence(record_);
   record_.connected = false;
@@ -200,13 +208,14 @@ const SubscriberRecord& SubscriberInstance::Settle(absl::Duration since_boot) {
   SettleTaking(since_boot);
   if (!streams_.empty()) record_.rejected.clear();
   const Stream* slowest_trust = nullptr;
-  const Stream::Key* slowest_key = departed_key_.has_value() ? &*departed_key_ : nullptr;
+  const bool key_departed = departed_ != nullptr && departed_->key.has_value();
+  const Stream::Key* slowest_key = key_departed ? &*departed_->key : nullptr;
   for (const std::unique_ptr<Stream>& stream : streams_) {
     if (stream->TakesTrust() && (slowest_trust == nullptr || stream->trust_version < slowest_trust->trust_version)) {
       slowest_trust = stream.get();
     }
-    if (stream->takes.key && (slowest_key == nullptr || stream->key.generation < slowest_key->generation)) {
-      slowest_key = &stream->key;
+    if (stream->takes.key && (slowest_key == nullptr || stream->Generation() < slowest_key->generation)) {
+      slowest_key = &KeyOf(*stream);
     }
     if (!stream->rejected.empty()) record_.rejected = stream->rejected;
   }
@@ -214,9 +223,9 @@ const SubscriberRecord& SubscriberInstance::Settle(absl::Duration since_boot) {
     record_.trust_version = slowest_trust->trust_version;
     if (slowest_key == nullptr && record_.serial.empty()) record_.version_info = slowest_trust->version_info;
   }
-  if (departed_trust_.has_value()) {
-    record_.trust_version =
-        slowest_trust == nullptr ? *departed_trust_ : std::min(record_.trust_version, *departed_trust_);
+  if (departed_ != nullptr && departed_->trust.has_value()) {
+    const TrustVersion departed = *departed_->trust;
+    record_.trust_version = slowest_trust == nullptr ? departed : std::min(record_.trust_version, departed);
   }
   if (slowest_key != nullptr) {
     record_.serial = slowest_key->serial;

@@ -74,13 +74,14 @@ class SubscriberInstance {
     DeliveryCheck check_delivery;
     Carried takes;
     TrustVersion trust_version = 0;
-    // The key that it acknowledged last; generation 0: none yet.
     struct Key {
       uint64_t generation = 0;
       std::string serial;
       std::string authority_id;
       std::string version_info;
-    } key;
+    };
+    // The key that it acknowledged last; null: none yet. Many streams carry bundles alone.
+    std::unique_ptr<Key> key;
     std::string version_info;
     std::string rejected;  // the text of its last answer, if that was a NACK; else ""
     // What was written to it and does not count as delivered yet: at most two, the older first. The newer one is
@@ -93,6 +94,7 @@ class SubscriberInstance {
     std::vector<Written> written;
 
     bool TakesTrust() const { return takes.bundle || takes.jwt_keys; }
+    uint64_t Generation() const { return key == nullptr ? 0 : key->generation; }
   };
 
   // An instance that is seen for the first time.
@@ -152,9 +154,12 @@ class SubscriberInstance {
   // oldest of them. If the row's version_info is "", there may be others, and the identity of this one is not known:
   // after a restart it stands here under "" until its certificate ends.
   std::map<std::string, Delivery::Key> sent_;
-  // The least that its broken streams held, until a stream is back: the proxy still uses it.
-  std::optional<TrustVersion> departed_trust_;
-  std::optional<Stream::Key> departed_key_;
+  // The least that its broken streams held, until a stream is back: the proxy still uses it. Null: none has broken.
+  struct Departed {
+    std::optional<TrustVersion> trust;
+    std::optional<Stream::Key> key;
+  };
+  std::unique_ptr<Departed> departed_;
   // What its broken streams, or those of the last run, carried. It counts until carried_until_ (since boot).
   Carried carried_;
   absl::Duration carried_until_ = absl::InfiniteDuration();

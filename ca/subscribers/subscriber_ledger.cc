@@ -18,7 +18,7 @@ struct SubscriberLedger::Entry {
   explicit Entry(SubscriberInstance what) : instance(std::move(what)) {}
 
   SubscriberInstance instance;
-  std::optional<InstanceRoom::Place> counted_as;            // whose room it takes
+  InstanceRoom::Seat counted_as;                            // whose room it takes
   bool changed = false;                                     // in changed_
   bool acknowledged = false;                                // and is to be saved for that, when there is time
   uint64_t taken = 0;                                       // by which call of TakeChanges, the last time
@@ -35,12 +35,16 @@ SubscriberLedger::~SubscriberLedger() = default;
 
 void SubscriberLedger::Restore(std::vector<SubscriberRecord> rows) {
   for (SubscriberRecord& row : rows) {
-    auto entry = std::make_unique<Entry>(SubscriberInstance(std::move(row)));
-    const SubscriberRecord& record = entry->instance.record();
-    if (!record.IsEvicted()) room_.Count(entry->counted_as, PlaceOf(record));
-    std::string name = record.instance;
-    entries_.insert_or_assign(std::move(name), std::move(entry));
+    Entry& entry = Add(SubscriberInstance(std::move(row)));
+    const SubscriberRecord& record = entry.instance.record();
+    if (!record.IsEvicted()) room_.Count(entry.counted_as, PlaceOf(record));
   }
+}
+
+SubscriberLedger::Entry& SubscriberLedger::Add(SubscriberInstance instance) {
+  auto entry = std::make_unique<Entry>(std::move(instance));
+  const absl::string_view name = entry->instance.record().instance;
+  return *entries_.emplace(name, std::move(entry)).first->second;
 }
 
 SubscriberLedger::Entry* SubscriberLedger::FindEntry(absl::string_view instance) const {
@@ -54,17 +58,16 @@ SubscriberLedger::StreamPlace SubscriberLedger::FindStream(StreamId stream) cons
 }
 
 absl::StatusOr<SubscriberLedger::Entry*> SubscriberLedger::Admit(const SubscriberRecord& info, const Moment& now) {
-  const Entry* const known = FindEntry(info.instance);
+  Entry* const known = FindEntry(info.instance);
   // Whoever was evicted takes no room, so it needs some to come back.
   if (known == nullptr || known->instance.record().IsEvicted()) {
     MESHCA_RETURN_IF_ERROR(room_.Admit(PlaceOf(info), now.since_boot));
   }
-  std::unique_ptr<Entry>& slot = entries_[info.instance];
-  if (slot == nullptr) slot = std::make_unique<Entry>(SubscriberInstance(info.instance, now.time));
-  slot->instance.Introduce(info);
-  SetProcess(*slot, IsOutlived(info.process, now.since_boot) ? ProcessName() : info.process);
-  room_.Count(slot->counted_as, PlaceOf(slot->instance.record()));
-  return slot.get();
+  Entry& entry = known != nullptr ? *known : Add(SubscriberInstance(info.instance, now.time));
+  entry.instance.Introduce(info);
+  SetProcess(entry, IsOutlived(info.process, now.since_boot) ? ProcessName() : info.process);
+  room_.Count(entry.counted_as, PlaceOf(entry.instance.record()));
+  return &entry;
 }
 
 absl::StatusOr<StreamId> SubscriberLedger::Join(const SubscriberRecord& info, EvictionNotice on_evicted,
@@ -231,7 +234,7 @@ void SubscriberLedger::Forget(Entry& entry) {
   room_.Count(entry.counted_as, std::nullopt);
   SetAcknowledged(entry, false);
   SetProcess(entry, {});
-  entries_.erase(std::string(entry.instance.record().instance));
+  entries_.erase(entries_.find(entry.instance.record().instance));
 }
 
 void SubscriberLedger::ForgetIfDone(Entry& entry, absl::Duration since_boot) {
@@ -250,7 +253,7 @@ SubscriberLedger::Evictions SubscriberLedger::Evict(absl::FunctionRef<bool(const
   for (const auto& [name, entry] : entries_) {
     SubscriberInstance& instance = entry->instance;
     if (instance.record().IsEvicted() || !chosen(instance.Settle(now.since_boot))) continue;
-    evictions.instances.push_back(name);
+    evictions.instances.push_back(std::string(name));
     const auto streams = instance.Evict(now.time);
     if (!streams.empty()) ++evictions.were_connected;
     for (const auto& stream : streams) {
@@ -288,7 +291,7 @@ std::vector<std::string> SubscriberLedger::ForgetEnded(absl::Time now) {
     const SubscriberRecord& record = entry->instance.record();
     const absl::Time until = record.certificate_expires != absl::InfinitePast() ? record.certificate_expires
                                                                                 : record.last_seen + leaf_lifetime_;
-    if (until <= now) forgotten.push_back(name);
+    if (until <= now) forgotten.push_back(std::string(name));
   }
   for (const std::string& name : forgotten) {
     Forget(*entries_.at(name));

@@ -152,6 +152,7 @@ class SubscriberLedger {
     SubscriberInstance::Stream* stream = nullptr;
   };
 
+  Entry& Add(SubscriberInstance instance);  // one that is not known
   Entry* FindEntry(absl::string_view instance) const;
   StreamPlace FindStream(StreamId stream) const;
   // Finds the entry of `info`, or makes it if InstanceRoom admits it, and counts it in the room.
@@ -172,7 +173,7 @@ class SubscriberLedger {
 
   const absl::Duration leaf_lifetime_;
   absl::Duration delivered_after_;
-  absl::flat_hash_map<std::string, std::unique_ptr<Entry>> entries_;
+  absl::flat_hash_map<absl::string_view, std::unique_ptr<Entry>> entries_;  // by record().instance, theirs
   absl::flat_hash_map<StreamId, StreamPlace> streams_;
   absl::flat_hash_map<ProcessName, std::vector<Entry*>> processes_;  // the instances that end with each
   // When processes ended, and in which order that was told: the newest kEndedMax.

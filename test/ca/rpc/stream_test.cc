@@ -1,6 +1,8 @@
 // Streaming calls: messages both ways, ends of every kind, flow control, fan-out.
+#include <algorithm>
 #include <atomic>
 #include <string>
+#include <vector>
 
 #include "test/ca/rpc/edge_fixture.h"
 
@@ -202,6 +204,47 @@ TEST_F(StreamTest, AClientThatGivesNoWindowMeetsTheQueueLimitAndThenCatchesUp) {
     return chat_.writable == 1;
   }));
   EXPECT_TRUE(Eventually([this] { return server_->stats().buffered_bytes == 0; }));
+}
+
+// The end comes while nghttp2 still waits for room to send what came before it.
+TEST_F(StreamTest, WhatFinishesWhileTheWindowIsShutIsSentWhole) {
+  H2Client client(Serve(), nullptr, nullptr, /*manual_window=*/true);
+  const int32_t stream = client.Open("/t.Test/Chat");
+  client.SendMessage(stream, "hello");
+  ASSERT_TRUE(client.WaitMessages(stream, 1));
+  client.SendMessage(stream, "flood 10");
+  ASSERT_TRUE(client.RunUntil([&] { return client.reply(stream).data.size() == 65'535; }));
+  client.SendMessage(stream, "bye");
+  ASSERT_TRUE(client.RunUntil([this] {
+    MutexLock lock(chat_.mutex);
+    return chat_.messages.size() == 3;
+  }));
+  nghttp2_submit_window_update(client.session(), 0, 0, 1 << 20);
+  nghttp2_submit_window_update(client.session(), 0, stream, 1 << 20);
+  ASSERT_TRUE(client.WaitClosed(stream));
+  EXPECT_EQ(client.reply(stream).messages().size(), 11u);
+  EXPECT_EQ(client.reply(stream).status(), 5);
+  EXPECT_TRUE(ClosedWith(absl::StatusCode::kNotFound));
+}
+
+// What waited for room is dropped: nghttp2 finds nothing to send, and the status follows all the same.
+TEST_F(StreamTest, ADeadlineBeforeTheFirstByteIsAStatusOnceThereIsRoom) {
+  H2Client client(Serve(), nullptr, nullptr, /*manual_window=*/true);
+  const nghttp2_settings_entry shut = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0};
+  nghttp2_submit_settings(client.session(), 0, &shut, 1);
+  const int32_t stream = client.Open("/t.Test/Chat", {{"grpc-timeout", "1S"}});
+  client.SendMessage(stream, "hello");
+  ASSERT_TRUE(client.RunUntil([this] {
+    const std::vector<MethodStats> methods = server_->stats().methods;
+    return std::any_of(methods.begin(), methods.end(),
+                       [](const MethodStats& one) { return one.finished_by_code[4] == 1; });
+  }));
+  EXPECT_EQ(server_->stats().buffered_bytes, 0u);
+  nghttp2_submit_window_update(client.session(), 0, stream, 1 << 20);
+  ASSERT_TRUE(client.WaitClosed(stream));
+  EXPECT_EQ(client.reply(stream).messages().size(), 0u);
+  EXPECT_EQ(client.reply(stream).status(), 4);
+  EXPECT_TRUE(ClosedWith(absl::StatusCode::kDeadlineExceeded));
 }
 
 TEST_F(StreamTest, ADeadlineInTheMiddleOfAMessageResets) {

@@ -23,7 +23,7 @@ InstanceRoom::Place Of(const std::string& principal, const std::string& id = "sp
 // Comes and is counted, if it may.
 absl::Status Come(InstanceRoom& room, const InstanceRoom::Place& place, absl::Duration since_boot) {
   if (absl::Status refused = room.Admit(place, since_boot); !refused.ok()) return refused;
-  std::optional<InstanceRoom::Place> counted;
+  InstanceRoom::Seat counted;
   room.Count(counted, place);
   return absl::OkStatus();
 }
@@ -59,7 +59,7 @@ TEST(InstanceRoom, AnIdHasSoMuchRoomUnderWhateverPrincipals) {
 
 TEST(InstanceRoom, WhoIsCountedElsewhereLeavesTheFirstPlace) {
   InstanceRoom room({.per_principal = 16, .per_id = 1});
-  std::optional<InstanceRoom::Place> counted;
+  InstanceRoom::Seat counted;
   room.Count(counted, Of("uid 1", "spiffe://td.test/a"));
   EXPECT_FALSE(room.Admit(Of("uid 2", "spiffe://td.test/a"), kBoot).ok());
   room.Count(counted, Of("uid 1", "spiffe://td.test/b"));
