@@ -168,7 +168,8 @@ void ListWatch::LearnPageSize(int asked, bool has_begun, const absl::Status& end
   }
   const std::optional<ApiRefusal> refusal = RefusalOf(end);
   const bool took_long = absl::IsDeadlineExceeded(end) || (refusal.has_value() && refusal->http_status == 504);
-  if (has_begun || took_long) too_many_ = asked;
+  // Of one that is away every page takes long.
+  if (has_begun || (took_long && !server_.reachability().away())) too_many_ = asked;
   page_ = std::max(asked / 2, std::min(options_.page, kPageMin));
 }
 

@@ -12,7 +12,7 @@ namespace meshca {
 namespace {
 
 constexpr char kContested[] =
-    "somebody else changes or deletes it within a minute of its being written; find who does (its "
+    "somebody else changes or deletes it within a minute of our writing it, or trying to; find who does (its "
     "metadata.managedFields say), and end that";
 constexpr char kTerminating[] = "Terminating";
 // A watch of which nothing came for longer is not followed (ListWatchOptions::silence, and some time to notice).
@@ -280,7 +280,7 @@ SubscriberRecord Publisher::RecordOf(const Publication& one, absl::Duration now)
   if (one.written == 0) {
     const std::string why_not = leadership_ == nullptr ? "" : leadership_->WhyNot();
     record.version_info = why_not.empty()
-                              ? "does not show the roots yet; it is being written"
+                              ? "does not show the roots yet; it is written as soon as the API server takes it"
                               : absl::StrCat("does not show the roots, and this server writes nothing: ", why_not);
   } else if (one.held < one.written) {
     record.version_info = absl::StrCat("shows version ", one.written, ", which counts as held at ",

@@ -435,7 +435,7 @@ std::vector<SubscriberRecord> ServerSecretKeeper::List() const {
   } else if (ledger_.behind() > 0) {
     const std::string why_not = parts_.leadership == nullptr ? "" : parts_.leadership->WhyNot();
     record.version_info = why_not.empty()
-                              ? "does not show the roots and its certificate of now yet; it is being written"
+                              ? "does not show the roots and its certificate of now yet; it is written as soon as the API server takes it"
                               : absl::StrCat("is not as this server would write it, and it writes nothing: ", why_not);
   } else if (!held) {
     record.version_info =
