@@ -140,6 +140,8 @@ Client::CallId Client::Impl::Submit(ClientRequest request, const CallOptions& op
     const CallId id = ++last_id_;
     if (!stopped_) {
       auto call = std::make_shared<Call>(*loop_, id, std::move(request), options, std::move(handler));
+      // From now on, and not from when the loop comes to it: the machine may be asleep until then.
+      call->whole_until = SinceBoot() + options.timeout;
       loop_->Post([this, call = std::move(call)]() mutable { Begin(std::move(call)); });
       return id;
     }
@@ -186,7 +188,6 @@ void Client::Impl::Begin(std::shared_ptr<Call> call) {
   }
   const absl::Status good = CheckFields(begun.request);
   if (!good.ok()) return Finish(begun, good);
-  begun.whole_until = SinceBoot() + begun.options.timeout;
   Attempt(begun);
 }
 
@@ -218,6 +219,8 @@ void Client::Impl::OpenConnection(Call& call) {
 void Client::Impl::SendRequest(const ConnectionPtr& connection) {
   Call& call = *connection->call;
   SetPart(call, call.options.silence_timeout, "nothing came");
+  // Whoever asked has long been told, by his own clock, that nothing of it happens any more. The timer may come later.
+  if (SinceBoot() >= call.whole_until) return OnDeadline(call);
   connection->sending = true;
   connection->send_error = absl::OkStatus();
   auto body = call.request.body.empty() ? nullptr : std::make_shared<const std::string>(call.request.body);

@@ -36,7 +36,7 @@ struct ClientRequest {
 };
 
 struct CallOptions {
-  absl::Duration timeout = absl::Seconds(10);                 // for the whole call
+  absl::Duration timeout = absl::Seconds(10);                 // for the whole call: nothing of it is sent later
   absl::Duration connect_timeout = absl::InfiniteDuration();  // name, connection and handshake
   absl::Duration silence_timeout = absl::InfiniteDuration();  // from the request to the answer, and within that
   size_t body_bytes_max = 256 * 1024;                         // of the whole answer

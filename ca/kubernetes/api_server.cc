@@ -150,6 +150,20 @@ void ApiServer::NoteEnd(absl::Duration begun, const absl::Status& status) {
   }
 }
 
+void ApiServer::NoteDate(const http::Response& head) {
+  const std::string* const text = head.headers.Find("Date");
+  absl::Time date;
+  if (text == nullptr || !absl::ParseTime("%a, %d %b %Y %H:%M:%S GMT", *text, &date, nullptr)) return;
+  MutexLock lock(mutex_);
+  date_ = date;
+  dated_at_ = SystemClock().SinceBoot();
+}
+
+absl::Time ApiServer::TimeThere() const {
+  MutexLock lock(mutex_);
+  return date_ + (SystemClock().SinceBoot() - dated_at_);
+}
+
 // On Reachability's thread.
 void ApiServer::Probe(Reachability::ProbeDone done) {
   ApiCall call;
@@ -188,6 +202,7 @@ ApiServer::CallId ApiServer::Send(const ApiCall& call, size_t bytes_max, absl::D
                        [this, bytes_max, begun = SystemClock().SinceBoot(), call = std::move(named),
                         done = std::move(done)](absl::StatusOr<http::Response> response) mutable {
                          absl::Status status = WithoutBlame(response.status());
+                         if (status.ok()) NoteDate(*response);
                          if (status.ok() && !IsGood(response->status))
                            status = Refused(call, *response, response->body);
                          NoteEnd(begun, status);
@@ -242,6 +257,7 @@ ApiServer::CallId ApiServer::Stream(const ApiCall& call, const http::CallOptions
   http::StreamHandler handler;
   handler.on_head = [this, state](const http::Response& head) {
     state->head = head;
+    NoteDate(head);
     if (!IsGood(head.status)) return;
     NoteEnd(state->begun, absl::OkStatus());  // it may take hours until it ends
     if (state->streamed.on_begin != nullptr) state->streamed.on_begin();

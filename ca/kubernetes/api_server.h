@@ -8,11 +8,13 @@
 #include <string>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "ca/base/mutex.h"
 #include "ca/http/http_client.h"
 #include "ca/kubernetes/api_call.h"
 #include "ca/kubernetes/api_server_options.h"
@@ -81,6 +83,10 @@ class ApiServer {
   // server that stays away.
   Reachability& reachability() { return reachability_; }
 
+  // What time it is by the API server's own clock, as it said with its last answer (Date, whole seconds): what it has
+  // written is of this time, whatever the clock here says. InfinitePast: it has not said.
+  absl::Time TimeThere() const;
+
   // By verb and resource, in their order; probes are none of them.
   std::vector<CallCount> CallCounts() const;
 
@@ -97,11 +103,15 @@ class ApiServer {
   // What the end of a call that was begun at `begun` says of the API server. Ok: it has answered.
   void NoteEnd(absl::Duration begun, const absl::Status& status);
   void Probe(Reachability::ProbeDone done);
+  void NoteDate(const http::Response& head) ABSL_LOCKS_EXCLUDED(mutex_);
 
   const ApiServerOptions options_;
   const std::unique_ptr<Counter> counter_;
   Reachability reachability_;
-  const std::unique_ptr<http::Client> client_;  // the last: its callbacks use the rest
+  mutable Mutex mutex_;
+  absl::Time date_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();  // of its last answer
+  absl::Duration dated_at_ ABSL_GUARDED_BY(mutex_);                 // since boot
+  const std::unique_ptr<http::Client> client_;                      // the last: its callbacks use the rest
 };
 
 }  // namespace meshca::kubernetes

@@ -117,8 +117,15 @@ void AdmissionWatch::Take(const absl::StatusOr<Admission>& admission) {
   const std::string before = std::exchange(edition_, admission->edition);
   // Objects that nobody has ever edited are as old as the API server says.
   const bool written = before != edition_ && (std::exchange(seen_, true) || admission->edited);
-  if (std::exchange(weakened_, false) || written) mended_at_ = clock_.Now() + kPolicyTakesHold;
+  // Whatever was mended before was so by now: a clock that was wrong then must not keep everybody waiting.
+  const absl::Time mended_now = TimeThere() + kPolicyTakesHold;
+  mended_at_ = std::exchange(weakened_, false) || written ? mended_now : std::min(mended_at_, mended_now);
   guarded_since_ = std::max(admission->since, mended_at_);
+}
+
+absl::Time AdmissionWatch::TimeThere() const {
+  const absl::Time there = server_.TimeThere();
+  return there == absl::InfinitePast() ? clock_.Now() : there;
 }
 
 absl::Status AdmissionWatch::verdict() const {

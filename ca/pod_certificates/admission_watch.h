@@ -74,6 +74,8 @@ class AdmissionWatch {
   bool StillBelieved() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Take(const absl::StatusOr<Admission>& admission) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Remember() ABSL_LOCKS_EXCLUDED(mutex_);
+  // By the clock that requests are dated by, which may not be ours.
+  absl::Time TimeThere() const;
 
   const AdmissionWatchOptions options_;
   kubernetes::ApiServer& server_;

@@ -11,6 +11,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "ca/base/clock.h"
 #include "ca/base/mutex.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -222,6 +223,40 @@ TEST(HttpClient, BoundsEachPartOfTheTime) {
   Url tls = silent.url();
   tls.https = true;  // the handshake has no answer
   EXPECT_EQ(Get(*client, tls, options).status(), absl::DeadlineExceededError("no connection within 30ms"));
+}
+
+// A process that is stopped, or whose machine sleeps, goes on where it was.
+TEST(HttpClient, SendsNothingOfACallWhoseTimeHasRunOut) {
+  std::atomic<int> writes = 0;
+  ScriptedServer server([&writes](ScriptedPeer& peer, int) {
+    for (std::string head = peer.ReadHead(); !head.empty(); head = peer.ReadHead()) {
+      if (absl::StartsWith(head, "PUT ")) ++writes;
+      peer.Send(AnswerOf("done"));
+    }
+  });
+  const auto client = NewClient();
+  Awaited<bool> stopped;
+  Awaited<bool> goes_on;
+  ClientRequest first;
+  first.url = server.url();
+  client->Send(std::move(first), PatientCall(), [&](const absl::StatusOr<Response>&) {
+    stopped.Set(true);
+    goes_on.Get();
+  });
+  stopped.Get();
+  ClientRequest write;
+  write.method = "PUT";
+  write.url = server.url();
+  CallOptions options = PatientCall();
+  options.timeout = absl::Milliseconds(20);
+  Awaited<absl::Status> ended;
+  client->Send(std::move(write), options, [&](const absl::StatusOr<Response>& answer) { ended.Set(answer.status()); });
+  const absl::Duration until = SystemClock().SinceBoot() + 2 * options.timeout;
+  while (SystemClock().SinceBoot() < until) absl::SleepFor(absl::Milliseconds(1));
+  goes_on.Set(true);
+  EXPECT_EQ(ended.Get().code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_TRUE(Get(*client, server.url()).ok());
+  EXPECT_EQ(writes, 0);
 }
 
 TEST(HttpClient, ReadsTheErrorsOfAServerToo) {

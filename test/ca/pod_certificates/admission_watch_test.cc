@@ -241,6 +241,27 @@ TEST_F(AdmissionMemoryTest, WhatWasEditedWhileNobodyLookedSpeaksForNothingFromBe
   EXPECT_EQ(watch_->guarded_since(), FromNowOn());
 }
 
+TEST_F(AdmissionMemoryTest, TheApiServersClockCountsAndNotOurs) {
+  const auto dated = [](std::string answer, const char* date) {
+    return Answer(answer.insert(answer.find("\r\n") + 2, absl::StrCat("Date: ", date, "\r\n")));
+  };
+  const auto begin = [&](const char* date) {
+    changes_ = 0;
+    Make({dated(GoodPolicy(kCreated, 3), date), dated(GoodBinding(), date)}, file_);
+    SeeIt();
+    watch_->Look();
+    return watch_->guarded_since();
+  };
+  const absl::Time there = absl::FromUnixSeconds(1'800'000'000);
+  const absl::Time guarded = begin("Fri, 15 Jan 2027 08:00:00 GMT");
+  EXPECT_GE(guarded, there + kPolicyTakesHold);
+  EXPECT_LT(guarded, there + kPolicyTakesHold + http::kPatience);
+  // It was wrong: what was kept may be of a time that is still to come.
+  const absl::Time again = begin("Fri, 15 Jan 2027 07:00:00 GMT");
+  EXPECT_GE(again, there + kPolicyTakesHold - absl::Hours(1));
+  EXPECT_LT(again, there + kPolicyTakesHold - absl::Hours(1) + http::kPatience);
+}
+
 TEST_F(AdmissionMemoryTest, WhatWasSeenBeforeTheStartIsKnown) {
   const absl::Time guarded = GuardedAfterStart(3);
   clock_.Advance(absl::Hours(1));
