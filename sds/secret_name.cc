@@ -20,7 +20,7 @@ absl::StatusOr<ResolvedName> Default(const SdsCaller& caller, const TrustDomain&
       return Denied(kDefaultName, absl::StrCat("this connection may not carry the key of ", id->uri()),
                     "SPIFFE_ID_NOT_ALLOWED");
     }
-    return ResolvedName{std::string(kDefaultName), SecretKind::kIdentity, *id, {}};
+    return ResolvedName{std::string(kDefaultName), SecretKind::kIdentity, *id};
   }
   if (caller.peer->unix_credentials.has_value()) {
     return Annotate(EntryMissing(own, advice, caller.peer->unix_credentials->uid), "secret \"default\"");
@@ -43,7 +43,7 @@ absl::StatusOr<ResolvedName> Identity(absl::string_view name, SpiffeId id, const
                      entry_helps ? advice.Say("let it", id.uri(), UidSelector(peer->uid)) : ""),
         "SPIFFE_ID_NOT_ALLOWED");
   }
-  return ResolvedName{std::string(name), SecretKind::kIdentity, std::move(id), {}};
+  return ResolvedName{std::string(name), SecretKind::kIdentity, std::move(id)};
 }
 
 }  // namespace
@@ -56,8 +56,8 @@ std::string QuoteName(absl::string_view name) {
 absl::StatusOr<ResolvedName> ResolveName(absl::string_view name, const SdsCaller& caller, const TrustDomain& own,
                                          const EntryAdvice& advice) {
   if (name == kDefaultName) return Default(caller, own, advice);
-  if (name == kRootCaName) return ResolvedName{std::string(name), SecretKind::kBundle, {}, own};
-  if (name == kAllName) return ResolvedName{std::string(name), SecretKind::kAllBundles, {}, own};
+  if (name == kRootCaName) return ResolvedName{std::string(name), SecretKind::kBundle, {}};
+  if (name == kAllName) return ResolvedName{std::string(name), SecretKind::kAllBundles, {}};
   if (!absl::StartsWithIgnoreCase(name, "spiffe://")) {
     return Denied(name, "there is no such secret; there are default, ROOTCA, ALL, SPIFFE IDs and spiffe://TRUST-DOMAIN",
                   "SECRET_UNKNOWN");
@@ -69,7 +69,7 @@ absl::StatusOr<ResolvedName> ResolveName(absl::string_view name, const SdsCaller
     return Denied(name, absl::StrCat("no bundle of this trust domain is known here; ", own.Id(), " is"),
                   "TRUST_DOMAIN_UNKNOWN");
   }
-  return ResolvedName{std::string(name), SecretKind::kBundle, {}, own};
+  return ResolvedName{std::string(name), SecretKind::kBundle, {}};
 }
 
 absl::Status NameFirstId(const absl::Status& refusal, const std::vector<std::string>& names, const TrustDomain& own) {

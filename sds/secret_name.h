@@ -28,8 +28,7 @@ enum class SecretKind {
 struct ResolvedName {
   std::string name;  // as the client wrote it; the resource is sent under this name
   SecretKind kind = SecretKind::kBundle;
-  SpiffeId id;               // for kIdentity
-  TrustDomain trust_domain;  // for kBundle
+  SpiffeId id;  // for kIdentity
 };
 
 // Decides what `name` stands for when `caller` asks; `own` is the CA's trust domain, `advice` of the host whose socket
