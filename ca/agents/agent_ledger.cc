@@ -42,11 +42,11 @@ AgentLedger::Attachment AgentLedger::Attach(const ArrivedAgent& info, const Mome
   row.takes_jwt_keys = true;
   row.certificate_expires = std::max(row.certificate_expires, info.not_after);
   agent.version = info.version;
-  agent.own_authority_id = info.authority_id;
+  agent.own_authority_id = info.authority_id.empty() ? nullptr : ids_.Of(info.authority_id);
   // What is shown is the newest that it has. Where that is none of those issued meanwhile, they are still under way.
   const bool shows_issued =
       std::any_of(agent.own_issued.begin(), agent.own_issued.end(),
-                  [&](const KnownAgent::OwnIssued& issued) { return issued.authority_id == info.authority_id; });
+                  [&](const KnownAgent::OwnIssued& issued) { return issued.authority_id == agent.own_authority_id; });
   if (shows_issued) agent.own_issued.clear();
   agent.report.reset();
   agent.comes_back_until = known && info.fresh_process ? now.since_boot + kComeBack : absl::ZeroDuration();
@@ -91,7 +91,7 @@ void AgentLedger::Leave(AgentStreamId stream, const Moment& now) {
   agent->report.reset();
   agent->issued.clear();
   // The row has it from here on.
-  agent->own_authority_id.clear();
+  agent->own_authority_id = nullptr;
   Change(*agent);
   NoteEnd(*agent);
 }
@@ -102,18 +102,18 @@ void AgentLedger::Issued(absl::string_view node, const NodeLeaf& leaf, const Mom
   KnownAgent& agent = *found->second;
   agent.row.certificate_expires = std::max(agent.row.certificate_expires, leaf.not_after);
   MayDiffer(agent);
+  AuthorityIds::Id authority_id = ids_.Of(leaf.authority_id);
   if (leaf.own) {
     std::vector<KnownAgent::OwnIssued>& issued = agent.own_issued;
-    issued.erase(
-        std::remove_if(issued.begin(), issued.end(),
-                       [&](const KnownAgent::OwnIssued& one) { return one.authority_id == leaf.authority_id; }),
-        issued.end());
+    issued.erase(std::remove_if(issued.begin(), issued.end(),
+                                [&](const KnownAgent::OwnIssued& one) { return one.authority_id == authority_id; }),
+                 issued.end());
     if (issued.size() >= HeldReport::kUnderMax) issued.erase(issued.begin());
-    issued.push_back({leaf.authority_id, now.since_boot + (leaf.not_after - now.time)});
+    issued.push_back({std::move(authority_id), now.since_boot + (leaf.not_after - now.time)});
     return;
   }
   const auto known = std::find_if(agent.issued.begin(), agent.issued.end(), [&](const KnownAgent::Recent& recent) {
-    return recent.authority_id == leaf.authority_id;
+    return recent.authority_id == authority_id;
   });
   if (known != agent.issued.end()) {
     known->at = now.since_boot;
@@ -121,7 +121,7 @@ void AgentLedger::Issued(absl::string_view node, const NodeLeaf& leaf, const Mom
   }
   // One authority signs at a time: more than a few are those of long ago.
   if (agent.issued.size() >= HeldReport::kUnderMax) agent.issued.erase(agent.issued.begin());
-  agent.issued.push_back({leaf.authority_id, now.since_boot});
+  agent.issued.push_back({std::move(authority_id), now.since_boot});
 }
 
 std::vector<AgentStreamId> AgentLedger::FindSilent(absl::Duration since_boot) const {
@@ -146,9 +146,9 @@ std::vector<AgentLedger::Stale> AgentLedger::FindStale(absl::FunctionRef<bool(ab
     if (!agent->attached() || agent->row.IsEvicted()) continue;
     Stale one;
     one.stream = agent->stream;
-    one.own = !agent->own_authority_id.empty() && is_stale(agent->own_authority_id);
+    one.own = agent->own_authority_id != nullptr && is_stale(*agent->own_authority_id);
     // One that was issued and is not shown: once the agent has a newer one, and shows that, it counts no more.
-    for (const KnownAgent::OwnIssued& issued : agent->own_issued) one.own |= is_stale(issued.authority_id);
+    for (const KnownAgent::OwnIssued& issued : agent->own_issued) one.own |= is_stale(*issued.authority_id);
     if (agent->report.has_value()) {
       for (const HeldUnder& under : agent->report->under) {
         if (under.certificates == 0 || !is_stale(under.authority_id)) continue;
@@ -189,9 +189,14 @@ std::optional<AgentView> AgentLedger::Find(absl::string_view node, absl::Duratio
   return view;
 }
 
-std::string AgentLedger::SpiffeIdOf(absl::string_view node) const {
+AgentStreamId AgentLedger::StreamOf(absl::string_view node) const {
   const auto found = agents_.find(node);
-  return found == agents_.end() ? "" : found->second->row.spiffe_id;
+  return found == agents_.end() ? AgentStreamId::kNone : found->second->stream;
+}
+
+std::string AgentLedger::SpiffeIdOf(AgentStreamId stream) const {
+  const auto found = streams_.find(stream);
+  return found == streams_.end() ? "" : found->second.agent->row.spiffe_id;
 }
 
 AgentStats AgentLedger::Stats() const {

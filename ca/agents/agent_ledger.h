@@ -17,6 +17,7 @@
 #include "absl/time/time.h"
 #include "ca/agents/agent_instance.h"
 #include "ca/agents/agent_report.h"
+#include "ca/agents/authority_ids.h"
 #include "ca/agents/known_agent.h"
 #include "ca/subscribers/subscriber_instance.h"
 #include "ca/subscribers/subscriber_record.h"
@@ -152,8 +153,10 @@ class AgentLedger {
   std::vector<SubscriberRecord> List(absl::Duration since_boot) const;
   std::optional<AgentView> Find(absl::string_view node, absl::Duration since_boot) const;
   AgentStats Stats() const;
-  // Of the agent of `node`; "" where there is none.
-  std::string SpiffeIdOf(absl::string_view node) const;
+  // The stream that the node has; kNone: none.
+  AgentStreamId StreamOf(absl::string_view node) const;
+  // Of the agent whose stream it is; "" where it has ended.
+  std::string SpiffeIdOf(AgentStreamId stream) const;
 
   // Rows that are to be saved: of those who came, left or were evicted since the last call. `reported`: also of those
   // whose reports changed what they hold.
@@ -179,7 +182,7 @@ class AgentLedger {
   static void ForgetReported(KnownAgent& agent);
   // By the agent's report: evictions of consumers that are behind no more end.
   void EndEvictions(KnownAgent& agent, absl::Duration since_boot);
-  static SavedHolding SavedOf(const SubscriberRecord& row);
+  SavedHolding SavedOf(const SubscriberRecord& row);
   void Take(KnownAgent& agent, absl::Duration since_boot, std::vector<SubscriberRecord>& rows);
   void TakeEvictions(KnownAgent& agent, std::vector<SubscriberRecord>& rows);
   void AddForgotten(const KnownAgent& agent);
@@ -187,6 +190,7 @@ class AgentLedger {
   const absl::Duration heartbeat_;
   TrustVersion published_ = 0;
   uint64_t last_stream_ = 0;
+  AuthorityIds ids_;                                                      // those of all agents
   absl::flat_hash_map<std::string, std::unique_ptr<KnownAgent>> agents_;  // by node
   absl::flat_hash_map<AgentStreamId, Stream> streams_;
   // Nodes by what is to be done about their rows; some may be forgotten by now.

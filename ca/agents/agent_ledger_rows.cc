@@ -31,7 +31,7 @@ void AgentLedger::Restore(std::vector<SubscriberRecord> rows) {
 }
 
 SavedHolding AgentLedger::SavedOf(const SubscriberRecord& row) {
-  return {row.trust_version, row.authority_id, row.takes_key, row.certificate_expires};
+  return {row.trust_version, ids_.Of(row.authority_id), row.takes_key, row.certificate_expires};
 }
 
 void AgentLedger::Change(KnownAgent& agent) {

@@ -47,8 +47,8 @@ void AgentRegistry::SetTrust(TrustVersion published) {
   ledger_.SetTrust(published);
 }
 
-std::shared_ptr<AgentLink> AgentRegistry::LinkOf(AgentStreamId stream) const {
-  const auto found = links_.find(stream);
+std::shared_ptr<AgentLink> AgentRegistry::LinkOf(absl::string_view node) const {
+  const auto found = links_.find(ledger_.StreamOf(node));
   return found == links_.end() ? nullptr : found->second.link;
 }
 
@@ -56,9 +56,6 @@ std::shared_ptr<AgentLink> AgentRegistry::TakeLink(AgentStreamId stream) {
   const auto found = links_.find(stream);
   if (found == links_.end()) return nullptr;
   std::shared_ptr<AgentLink> link = std::move(found->second.link);
-  if (const auto of = stream_of_.find(found->second.node); of != stream_of_.end() && of->second == stream) {
-    stream_of_.erase(of);
-  }
   links_.erase(found);
   return link;
 }
@@ -89,8 +86,7 @@ AgentRegistry::Member AgentRegistry::Attach(const ArrivedAgent& agent, std::shar
     if (const auto revoked = revoked_.find(agent.node); revoked != revoked_.end()) {
       StopServing(revoked->second, *link);
     }
-    links_.emplace(attachment.stream, Link{agent.node, std::move(link), -absl::InfiniteDuration()});
-    stream_of_.insert_or_assign(agent.node, attachment.stream);
+    links_.emplace(attachment.stream, Link{std::move(link), -absl::InfiniteDuration()});
   }
   if (displaced != nullptr) {
     // An agent whose network was away comes so, once; two that hold one certificate do it again and again.
@@ -162,7 +158,7 @@ uint64_t AgentRegistry::Reissue(absl::FunctionRef<bool(absl::string_view)> stale
     uint64_t certificates = grant.certificates;
     if (one.own && may_be_told(link->second)) {
       link->second.renew_told = since_boot;
-      link->second.link->RenewNow({ledger_.SpiffeIdOf(link->second.node)}, {});
+      link->second.link->RenewNow({ledger_.SpiffeIdOf(grant.stream)}, {});
       --certificates;
     }
     if (certificates > 0 && one.certificates > 0) link->second.link->PermitReissue(one.authority_ids, certificates);
@@ -176,9 +172,9 @@ std::vector<AgentRegistry::NodeCertificate> AgentRegistry::RenewNow(const std::v
   std::vector<NodeCertificate> told;
   MutexLock lock(mutex_);
   for (const auto& [node, serials] : by_node) {
-    const auto stream = stream_of_.find(node);
-    if (stream == stream_of_.end()) continue;
-    LinkOf(stream->second)->RenewNow({}, serials);
+    const std::shared_ptr<AgentLink> link = LinkOf(node);
+    if (link == nullptr) continue;
+    link->RenewNow({}, serials);
     for (const std::string& serial : serials) told.push_back({node, serial});
   }
   return told;
@@ -189,8 +185,8 @@ void AgentRegistry::SetRevoked(const std::vector<NodeCertificate>& revoked) {
   for (const NodeCertificate& one : revoked) by_node[one.node].push_back(one);
   MutexLock lock(mutex_);
   for (const auto& [node, certificates] : by_node) {
-    const auto stream = stream_of_.find(node);
-    if (stream == stream_of_.end()) continue;
+    const std::shared_ptr<AgentLink> link = LinkOf(node);
+    if (link == nullptr) continue;
     std::vector<NodeCertificate> news = certificates;
     if (const auto before = revoked_.find(node); before != revoked_.end()) {
       absl::flat_hash_set<absl::string_view> told;
@@ -198,7 +194,7 @@ void AgentRegistry::SetRevoked(const std::vector<NodeCertificate>& revoked) {
       news.erase(std::remove_if(news.begin(), news.end(), [&](const auto& one) { return told.contains(one.serial); }),
                  news.end());
     }
-    if (!news.empty()) StopServing(news, *LinkOf(stream->second));
+    if (!news.empty()) StopServing(news, *link);
   }
   revoked_ = std::move(by_node);
 }

@@ -137,7 +137,8 @@ class AgentRegistry final : public EvidenceSource {
 
  private:
   Moment Now() const { return {clock_.LikelyNow(), clock_.SinceBoot()}; }
-  std::shared_ptr<AgentLink> LinkOf(AgentStreamId stream) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Null: the node has no stream, or one that counts no more.
+  std::shared_ptr<AgentLink> LinkOf(absl::string_view node) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::shared_ptr<AgentLink> TakeLink(AgentStreamId stream) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   using Batches = std::vector<std::vector<SubscriberRecord>>;
   // What is to be saved now; empty while a save is under way or after one has failed.
@@ -156,14 +157,12 @@ class AgentRegistry final : public EvidenceSource {
   AgentLedger ledger_ ABSL_GUARDED_BY(mutex_);
   PermitShare permits_ ABSL_GUARDED_BY(mutex_);
   struct Link {
-    std::string node;
     std::shared_ptr<AgentLink> link;
     absl::Duration renew_told;  // since boot: when it was told last to renew its own certificate
   };
   absl::flat_hash_map<AgentStreamId, Link> links_ ABSL_GUARDED_BY(mutex_);
   uint64_t verdicts_ ABSL_GUARDED_BY(mutex_) = 0;
-  uint64_t displaced_ ABSL_GUARDED_BY(mutex_) = 0;                                     // AgentStats::displaced
-  absl::flat_hash_map<std::string, AgentStreamId> stream_of_ ABSL_GUARDED_BY(mutex_);  // by node
+  uint64_t displaced_ ABSL_GUARDED_BY(mutex_) = 0;  // AgentStats::displaced
   absl::flat_hash_map<std::string, std::vector<NodeCertificate>> revoked_ ABSL_GUARDED_BY(mutex_);  // by node
   size_t saving_ ABSL_GUARDED_BY(mutex_) = 0;                                                       // batches under way
   bool failing_ ABSL_GUARDED_BY(mutex_) = false;  // the last save failed: the next is the Tick's

@@ -39,9 +39,9 @@ uint64_t OfEvicted(const KnownAgent& agent, const std::string& authority_id) {
 
 NodeHolding HoldingOf(const KnownAgent& agent, TrustVersion published, absl::Duration since_boot) {
   NodeHolding holding;
-  if (!agent.own_authority_id.empty()) holding.authorities.push_back(agent.own_authority_id);
+  if (agent.own_authority_id != nullptr) holding.authorities.push_back(*agent.own_authority_id);
   for (const KnownAgent::OwnIssued& issued : agent.own_issued) {
-    if (since_boot < issued.until) AddOnce(issued.authority_id, holding.authorities);
+    if (since_boot < issued.until) AddOnce(*issued.authority_id, holding.authorities);
   }
   const bool remembered = !agent.attached() || !agent.report.has_value() || since_boot < agent.comes_back_until;
   if (agent.attached() && agent.report.has_value()) {
@@ -61,7 +61,7 @@ NodeHolding HoldingOf(const KnownAgent& agent, TrustVersion published, absl::Dur
     }
     if (Accounted(report) < report.certificates) AddOnce("", holding.authorities);
     for (const KnownAgent::Recent& recent : agent.issued) {
-      if (recent.at + kReportLag > agent.reported_at) AddOnce(recent.authority_id, holding.authorities);
+      if (recent.at + kReportLag > agent.reported_at) AddOnce(*recent.authority_id, holding.authorities);
     }
     if (remembered) {
       holding.agent = std::min(holding.agent, agent.row.trust_version);
@@ -70,7 +70,7 @@ NodeHolding HoldingOf(const KnownAgent& agent, TrustVersion published, absl::Dur
   } else {
     holding.agent = agent.row.trust_version;
     holding.least = agent.row.trust_version;
-    for (const KnownAgent::Recent& recent : agent.issued) AddOnce(recent.authority_id, holding.authorities);
+    for (const KnownAgent::Recent& recent : agent.issued) AddOnce(*recent.authority_id, holding.authorities);
   }
   if (remembered && agent.row.takes_key) AddOnce(agent.row.authority_id, holding.authorities);
   return holding;

@@ -10,6 +10,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/time/time.h"
 #include "ca/agents/agent_report.h"
+#include "ca/agents/authority_ids.h"
 #include "ca/subscribers/subscriber_instance.h"
 #include "ca/subscribers/subscriber_record.h"
 #include "ca/subscribers/trust_version.h"
@@ -22,7 +23,7 @@ enum class AgentStreamId : uint64_t { kNone = 0 };
 // What of an agent's row was saved last, as far as reports change it.
 struct SavedHolding {
   TrustVersion trust_version = 0;
-  std::string authority_id;
+  AuthorityIds::Id authority_id;
   bool takes_key = false;
   absl::Time certificate_expires;
   bool operator==(const SavedHolding&) const = default;
@@ -37,17 +38,17 @@ struct KnownAgent {
   AgentStreamId stream = AgentStreamId::kNone;
   std::optional<HeldReport> report;  // the stream's last
   absl::Duration reported_at;
-  absl::Duration comes_back_until;  // until when `row` counts beside the reports
-  std::string own_authority_id;     // of the certificate that the stream showed
+  absl::Duration comes_back_until;    // until when `row` counts beside the reports
+  AuthorityIds::Id own_authority_id;  // of the certificate that the stream showed; null: it showed none
   // Of those that were issued for the agent itself and that no stream has shown yet. It may never get them, or not use
   // them (a lost answer, a full disk), and it may do so at any time until they end. Each authority once.
   struct OwnIssued {
-    std::string authority_id;
+    AuthorityIds::Id authority_id;
     absl::Duration until;  // since boot
   };
   std::vector<OwnIssued> own_issued;
   struct Recent {
-    std::string authority_id;
+    AuthorityIds::Id authority_id;
     absl::Duration at;
   };
   std::vector<Recent> issued;  // the newest certificate under each of a few authorities

@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/container/flat_hash_map.h"
+#include "absl/container/node_hash_map.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
@@ -78,7 +78,7 @@ class AgentShares {
   void ForgetIdle(absl::Duration now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   mutable Mutex mutex_;
-  absl::flat_hash_map<std::string, Node> nodes_ ABSL_GUARDED_BY(mutex_);
+  absl::node_hash_map<std::string, Node> nodes_ ABSL_GUARDED_BY(mutex_);  // half of a table's slots are empty
   size_t forget_at_ ABSL_GUARDED_BY(mutex_) = 1024;  // so many nodes: those that are idle are forgotten
 };
 
