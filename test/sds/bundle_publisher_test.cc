@@ -67,13 +67,13 @@ TEST(BundlePublisher, ServesTheRootsUnderEachNameThereIs) {
   publisher.Start();
   const std::shared_ptr<const BundleSecrets> bundles = publisher.Current();
   for (const char* name : {"ROOTCA", "spiffe://td.test", "spiffe://TD.test"}) {
-    const auto found = bundles->Find({name, SecretKind::kBundle, {}, Domain("td.test")});
+    const auto found = bundles->Find({name, SecretKind::kBundle, {}});
     EXPECT_EQ(found->name(), name);
     EXPECT_EQ(found->content(), bundles->root_ca->content());
     EXPECT_EQ(found->content()->trust_version(), 9u);
     EXPECT_EQ(bundles->IsShared(*found), found->name() != "spiffe://TD.test");
   }
-  EXPECT_EQ(bundles->Find({"ALL", SecretKind::kAllBundles, {}, {}}), bundles->all);
+  EXPECT_EQ(bundles->Find({"ALL", SecretKind::kAllBundles, {}}), bundles->all);
   EXPECT_EQ(bundles->all->content()->trust_version(), 9u);
 }
 

@@ -20,10 +20,8 @@ const absl::Time kNow = absl::FromUnixSeconds(1767323045);
 
 TrustDomain Own() { return *TrustDomain::Parse("td.test"); }
 
-ResolvedName IdentityName(std::string name) {
-  return {std::move(name), SecretKind::kIdentity, *SpiffeId::Parse(kWeb), {}};
-}
-ResolvedName BundleName(std::string name) { return {std::move(name), SecretKind::kBundle, {}, Own()}; }
+ResolvedName IdentityName(std::string name) { return {std::move(name), SecretKind::kIdentity, *SpiffeId::Parse(kWeb)}; }
+ResolvedName BundleName(std::string name) { return {std::move(name), SecretKind::kBundle, {}}; }
 
 SecretContent::Ptr Key(uint64_t generation, absl::Time not_after = kNow + absl::Hours(1)) {
   return SecretContent::OfIdentity({*SpiffeId::Parse(kWeb), absl::StrCat("0", generation),
