@@ -138,7 +138,7 @@ TEST_F(PublisherTest, PutsLabelsBackThatSomebodyTakesAway) {
               AllOf(HasSubstr(R"("app.kubernetes.io/managed-by":"meshca")"), HasSubstr(R"("istio.io/config":"true")")));
   const int before = cluster.applies();
   cluster.Unmark("configmaps", "web");
-  ASSERT_TRUE(cluster.Await([&](const Contents&) { return cluster.applies() > before; }));
+  ASSERT_TRUE(Await([&](const auto&) { return cluster.applies() > before; }));
   EXPECT_EQ(cluster.Marks("configmaps", "web"), marks);
   EXPECT_EQ(publisher->Status().behind, 0u);
   EXPECT_TRUE(AwaitHeld(1, 1)) << "the roots were there all the time";
