@@ -6,8 +6,8 @@
 #include <string>
 
 #include "absl/time/time.h"
+#include "ca/request_signing/asker_turns.h"
 #include "ca/request_signing/request_asker.h"
-#include "ca/request_signing/turns.h"
 
 namespace meshca {
 

@@ -1,6 +1,6 @@
 // Queues of requests that take turns, and queues of such queues.
-#ifndef MESHCA_CA_REQUEST_SIGNING_TURNS_H_
-#define MESHCA_CA_REQUEST_SIGNING_TURNS_H_
+#ifndef MESHCA_CA_REQUEST_SIGNING_ASKER_TURNS_H_
+#define MESHCA_CA_REQUEST_SIGNING_ASKER_TURNS_H_
 
 #include <cstddef>
 #include <map>
@@ -157,4 +157,4 @@ class Turns {
 
 }  // namespace meshca
 
-#endif  // MESHCA_CA_REQUEST_SIGNING_TURNS_H_
+#endif  // MESHCA_CA_REQUEST_SIGNING_ASKER_TURNS_H_
