@@ -48,7 +48,8 @@ struct ServiceAccountAuthenticator::Waiting {
   std::function<bool()> abandoned;
   bool of_other_issuer = false;  // than the one that the keys are of
   bool signature_verified = false;
-  std::shared_ptr<const Jwks> keys = nullptr;  // that it is verified by, once it is in the pool
+  std::shared_ptr<const Jwks> keys = nullptr;           // that it is verified by, once it is in the pool
+  std::optional<FairPool::Place> place = std::nullopt;  // in the pool, also while it waits for keys
   Done done;
 };
 
@@ -119,6 +120,10 @@ void ServiceAccountAuthenticator::Authenticate(Credentials credentials, absl::Ti
   }
   waiting->done = std::move(done);
   if (!options_.issuer().empty()) return ReadAndCheck(std::move(digest), std::move(waiting));
+  // What is no token is told so at once, and nobody waits beyond the places of his own.
+  absl::Status may_wait = Jwt::Parse(waiting->token.reveal(), &digest).status();
+  if (may_wait.ok()) may_wait = TakePlace(*waiting);
+  if (!may_wait.ok()) return std::move(waiting->done)(std::move(may_wait));
   // Nobody has reached the API server yet, and who looks for it by himself does so more and more seldom: its callers
   // come before.
   keys_->Refresh([this, digest = std::move(digest), waiting = std::move(waiting)](absl::Status looked) mutable {
@@ -167,6 +172,7 @@ void ServiceAccountAuthenticator::CheckSignature(WaitingPtr waiting) {
     return SubmitToPool(std::move(waiting), std::move(keys));
   }
   if (keys != nullptr && ReasonOf(found) != "JWT_UNKNOWN_KEY") return std::move(waiting->done)(found);
+  if (absl::Status taken = TakePlace(*waiting); !taken.ok()) return std::move(waiting->done)(std::move(taken));
   keys_->Refresh([this, waiting = std::move(waiting)](absl::Status looked) mutable {
     if (stopping_) return std::move(waiting->done)(absl::UnavailableError("the server is shutting down"));
     if (absl::IsResourceExhausted(looked)) return std::move(waiting->done)(std::move(looked));
@@ -176,11 +182,18 @@ void ServiceAccountAuthenticator::CheckSignature(WaitingPtr waiting) {
   });
 }
 
+absl::Status ServiceAccountAuthenticator::TakePlace(Waiting& waiting) {
+  if (waiting.place.has_value()) return absl::OkStatus();
+  MESHCA_ASSIGN_OR_RETURN(waiting.place, pool_.Admit(waiting.source));
+  return absl::OkStatus();
+}
+
 void ServiceAccountAuthenticator::SubmitToPool(WaitingPtr waiting, std::shared_ptr<const Jwks> keys) {
-  absl::StatusOr<FairPool::Place> place = pool_.Admit(waiting->source);
-  if (!place.ok()) return std::move(waiting->done)(place.status());
+  if (absl::Status taken = TakePlace(*waiting); !taken.ok()) return std::move(waiting->done)(std::move(taken));
   waiting->keys = std::move(keys);
-  pool_.Submit(*std::move(place), [this, waiting = std::move(waiting)]() mutable {
+  FairPool::Place place = *std::move(waiting->place);
+  waiting->place.reset();
+  pool_.Submit(std::move(place), [this, waiting = std::move(waiting)]() mutable {
     if (absl::Status good = VerifyAndRemember(*waiting); !good.ok()) {
       return std::move(waiting->done)(std::move(good));
     }

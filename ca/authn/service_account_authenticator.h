@@ -100,6 +100,8 @@ class ServiceAccountAuthenticator final : public Authenticator {
   void ReadAndCheck(JwtDigest digest, WaitingPtr waiting);
   // Form, issuer, audience, times: what costs little and needs no key.
   absl::Status Read(const JwtDigest& digest, Waiting& waiting) const;
+  // ResourceExhausted: FairPool::Admit's.
+  absl::Status TakePlace(Waiting& waiting);
   void CheckSignature(WaitingPtr waiting);
   void SubmitToPool(WaitingPtr waiting, std::shared_ptr<const Jwks> keys);
   absl::Status VerifyAndRemember(const Waiting& waiting);

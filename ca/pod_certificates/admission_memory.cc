@@ -1,10 +1,12 @@
 #include "ca/pod_certificates/admission_memory.h"
 
 #include <cstddef>
+#include <cstdint>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
@@ -17,25 +19,22 @@ namespace {
 
 constexpr size_t kFileBytesMax = 4096;
 
-// Two lines: since when, and of which edition.
+// Two lines: since when, in nanoseconds since 1970, and of which edition.
 std::string TextOf(const AdmissionMemory::Seen& seen) {
-  return absl::StrCat(absl::FormatTime(absl::RFC3339_full, seen.guarded_since, absl::UTCTimeZone()), "\n", seen.edition,
-                      "\n");
+  return absl::StrCat(absl::ToUnixNanos(seen.guarded_since), "\n", seen.edition, "\n");
 }
 
 absl::StatusOr<AdmissionMemory::Seen> Read(const std::string& file) {
   const absl::StatusOr<std::string> text = ReadFile(file, kFileBytesMax, FileSecrecy::kSecret);
   if (!text.ok()) return text.status();
   const std::pair<absl::string_view, absl::string_view> lines = absl::StrSplit(*text, absl::MaxSplits('\n', 1));
-  AdmissionMemory::Seen seen;
-  std::string why;
+  int64_t since = 0;
   absl::string_view edition = lines.second;
   const bool ends = absl::ConsumeSuffix(&edition, "\n");
-  if (!ends || edition.empty() || !absl::ParseTime(absl::RFC3339_full, lines.first, &seen.guarded_since, &why)) {
+  if (!ends || edition.empty() || !absl::SimpleAtoi(lines.first, &since)) {
     return absl::InvalidArgumentError(absl::StrCat(file, ": is not what was written there"));
   }
-  seen.edition = std::string(edition);
-  return seen;
+  return AdmissionMemory::Seen{std::string(edition), absl::FromUnixNanos(since)};
 }
 
 }  // namespace

@@ -12,6 +12,8 @@ namespace meshca {
 namespace {
 
 constexpr int kDoublingsMax = 16;
+// How far the clocks of a cluster's API servers may be apart.
+constexpr absl::Duration kClocksApart = absl::Minutes(1);
 
 // Does the end of a look's call say nothing of the policy? Nobody answered, nobody could be asked, or who answered has
 // too much to do, is starting, or is not the API server.
@@ -115,11 +117,14 @@ void AdmissionWatch::Take(const absl::StatusOr<Admission>& admission) {
   if (!verdict.ok()) return;
   covers_ = looks_;
   const std::string before = std::exchange(edition_, admission->edition);
+  const bool is_first = !std::exchange(seen_, true);
   // Objects that nobody has ever edited are as old as the API server says.
-  const bool written = before != edition_ && (std::exchange(seen_, true) || admission->edited);
-  // Whatever was mended before was so by now: a clock that was wrong then must not keep everybody waiting.
+  const bool written = before != edition_ && (!is_first || admission->edited);
   const absl::Time mended_now = TimeThere() + kPolicyTakesHold;
-  mended_at_ = std::exchange(weakened_, false) || written ? mended_now : std::min(mended_at_, mended_now);
+  // Whatever was mended before was so by now: a clock that was wrong then must not keep everybody waiting. But one of
+  // several API servers may only be a little behind the one by which it was dated.
+  mended_at_ = std::min(mended_at_, is_first ? mended_now : mended_now + kClocksApart);
+  if (std::exchange(weakened_, false) || written) mended_at_ = std::max(mended_at_, mended_now);
   guarded_since_ = std::max(admission->since, mended_at_);
 }
 

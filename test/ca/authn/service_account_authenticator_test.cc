@@ -34,6 +34,7 @@ class ClusterKeys final : public JwksSource {
   JwksReport Report() const override { return {"cluster", absl::InfinitePast(), "", current}; }
   void Refresh(Done done) override {
     ++looks;
+    if (holds) return held.push_back(std::move(done));
     if (next != nullptr) current = next;
     if (found != nullptr) found();
     std::move(done)(current == nullptr ? absl::UnavailableError("never reached") : absl::OkStatus());
@@ -47,6 +48,8 @@ class ClusterKeys final : public JwksSource {
   std::shared_ptr<const Jwks> next;
   std::function<void()> found;
   int looks = 0;
+  bool holds = false;
+  std::vector<Done> held;  // who waits for a look
 };
 
 std::string IdUri(absl::string_view namespace_name, absl::string_view account) {
@@ -533,6 +536,29 @@ TEST_F(ServiceAccountTest, CallersOfOneSourceHaveTheirPlacesAlone) {
   std::future<Verdict> other = Begin(maker_.Token(token.Claims()), "198.51.100.1");
   Know(token);
   EXPECT_TRUE(other.get().ok());
+}
+
+TEST_F(ServiceAccountTest, WhoWaitsForKeysHasAPlaceOfHisSourceAndIsAToken) {
+  options_.pool.places_per_source_max = 2;
+  const JwtMaker rotated("k2");
+  for (const bool is_known : {true, false}) {
+    if (!is_known) issuer_.clear();
+    keys_->holds = true;
+    std::vector<std::future<Verdict>> answers;
+    PodToken token;
+    for (int i = 0; i < 3; ++i) {
+      token.pod_uid = absl::StrCat("pod-", i);
+      answers.push_back(Begin(rotated.Token(token.Claims())));
+    }
+    EXPECT_THAT(answers[2].get(), Refuses(Code::kResourceExhausted, "AUTHENTICATION_SHARE_USED", "retry"));
+    std::future<Verdict> other = Begin(rotated.Token(token.Claims()), "198.51.100.1");
+    ASSERT_EQ(keys_->held.size(), 3u) << "two of the first source, and one of another";
+    EXPECT_THAT(Begin("ey.no.token", "198.51.100.2").get(), Refuses(Code::kUnauthenticated, "JWT_MALFORMED", ""));
+    for (JwksSource::Done& done : std::exchange(keys_->held, {})) std::move(done)(absl::OkStatus());
+    for (std::future<Verdict>* each : {&answers[0], &answers[1], &other}) {
+      EXPECT_EQ(each->get().status().code(), Code::kUnavailable);
+    }
+  }
 }
 
 // The desk by itself.

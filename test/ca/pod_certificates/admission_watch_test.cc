@@ -241,13 +241,30 @@ TEST_F(AdmissionMemoryTest, WhatWasEditedWhileNobodyLookedSpeaksForNothingFromBe
   EXPECT_EQ(watch_->guarded_since(), FromNowOn());
 }
 
+FakeApiServer::Step Dated(std::string answer, const char* date) {
+  return Answer(answer.insert(answer.find("\r\n") + 2, absl::StrCat("Date: ", date, "\r\n")));
+}
+
+TEST_F(AdmissionMemoryTest, OneOfSeveralApiServersThatIsBehindTakesNothingBack) {
+  const char* const kAhead = "Fri, 15 Jan 2027 08:00:40 GMT";
+  const char* const kBehind = "Fri, 15 Jan 2027 08:00:00 GMT";
+  const std::string none = HttpAnswer(404, kubernetes::StatusOf(404, "NotFound", "there is none"));
+  Make({Dated(GoodPolicy(), kBehind), Dated(GoodBinding(), kBehind), Dated(none, kAhead), Dated(GoodPolicy(), kAhead),
+        Dated(GoodBinding(), kAhead), Dated(GoodPolicy(), kBehind), Dated(GoodBinding(), kBehind)});
+  SeeIt();
+  for (int look = 2; look <= 4; ++look) {
+    clock_.Advance(AdmissionWatchOptions().every);
+    watch_->Look();
+    ASSERT_TRUE(AwaitChanges(look));
+    if (look < 3) continue;
+    EXPECT_GE(watch_->guarded_since(), absl::FromUnixSeconds(1'800'000'040) + kPolicyTakesHold) << look;
+  }
+}
+
 TEST_F(AdmissionMemoryTest, TheApiServersClockCountsAndNotOurs) {
-  const auto dated = [](std::string answer, const char* date) {
-    return Answer(answer.insert(answer.find("\r\n") + 2, absl::StrCat("Date: ", date, "\r\n")));
-  };
   const auto begin = [&](const char* date) {
     changes_ = 0;
-    Make({dated(GoodPolicy(kCreated, 3), date), dated(GoodBinding(), date)}, file_);
+    Make({Dated(GoodPolicy(kCreated, 3), date), Dated(GoodBinding(), date)}, file_);
     SeeIt();
     watch_->Look();
     return watch_->guarded_since();
@@ -270,8 +287,8 @@ TEST_F(AdmissionMemoryTest, WhatWasSeenBeforeTheStartIsKnown) {
 
 TEST_F(AdmissionMemoryTest, AFileThatIsLostOrDamagedLetsNobodyIn) {
   for (const std::string& text :
-       {std::string(), std::string("yesterday\nu 3, v 1\n"), std::string("2026-09-21T14:00:00Z"),
-        std::string("2026-09-21T14:00:00Z\n\n"), std::string(10000, 'x')}) {
+       {std::string(), std::string("yesterday\nu 3, v 1\n"), std::string("1800000000000000000"),
+        std::string("1800000000000000000\n\n"), std::string(10000, 'x')}) {
     GuardedAfterStart(3);
     clock_.Advance(absl::Hours(1));
     if (text.empty()) {

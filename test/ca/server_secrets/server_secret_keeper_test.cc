@@ -530,7 +530,9 @@ TEST_F(ServerSecretKeeperTest, TheNewerCertificateOfAnotherServerIsTaken) {
                      absl::StrReplaceAll(CallToWriteServerSecret({"istio-system", "istiod-tls"}, "kubernetes.io/tls",
                                                                  newer.ContentWith(RootsOf(*authorities_.Current())))
                                              .body,
-                                         {{R"("apiVersion":"v1","kind":"Secret",)", ""}}));
+                                         {{R"("apiVersion":"v1","kind":"Secret",)", ""},
+                                          // An apply leaves the object as old as it is.
+                                          {R"("labels")", R"("creationTimestamp":"2026-01-02T03:04:05Z","labels")"}}));
   ASSERT_TRUE(Await([&](const ServerSecretStatus& status) { return status.serial == newer.leaf.serial_hex(); }));
   ASSERT_TRUE(AwaitShown());
   EXPECT_EQ(cluster_.applies(), applies);
