@@ -331,7 +331,7 @@ void Connection::RemoveStream(ServerStream& stream, uint32_t http2_error, const 
 bool Connection::GatherOutput(std::string& out) {
   output_blocked_ = false;
   for (;;) {
-    if (out_of_memory_) {  // A submit call may have met it before us.
+    if (out_of_memory_) {  // A submit call may have met it: before us, or in a callback, which mem_send does not tell.
       Cut(LimitKind::kSessionBytes);
       return false;
     }
@@ -342,7 +342,10 @@ bool Connection::GatherOutput(std::string& out) {
       SessionFailed(size);
       return false;
     }
-    if (size == 0) return true;
+    if (size == 0) {
+      if (!out_of_memory_) return true;
+      continue;
+    }
     out.append(reinterpret_cast<const char*>(data), static_cast<size_t>(size));
     if (out.size() > kBatchBytes) {
       output_blocked_ = true;
