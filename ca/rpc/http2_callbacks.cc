@@ -99,7 +99,8 @@ struct Http2Callbacks {
     auto& stream = *static_cast<ServerStream*>(source->ptr);
     bool last = false;
     const size_t bytes = stream.NextDataBytes(max, last);
-    if (last) *flags |= NGHTTP2_DATA_FLAG_EOF;  // of this source, not of the stream: see ServerStream::OfferOutput
+    // The end of this source, not of the stream: see ServerStream::OfferOutput.
+    if (last) *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
     if (bytes > 0) *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
     return static_cast<ssize_t>(bytes);
   }

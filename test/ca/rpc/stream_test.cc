@@ -25,6 +25,18 @@ class StreamTest : public EdgeTest {
   }
 };
 
+// Answers each message and leaves the end to others, whatever the client does.
+class EndlessHandler final : public StreamHandler {
+ public:
+  explicit EndlessHandler(Stream& stream) : stream_(stream) {}
+  void OnMessage(absl::string_view message) override { stream_.Send(Frame(message)); }
+  void OnHalfClose() override {}
+  void OnClose(const absl::Status&) override {}
+
+ private:
+  Stream& stream_;
+};
+
 // Looks once in each round of a loop, as a stream of another connection, how much the loop has sent since the last
 // time.
 class RoundProbe {
@@ -270,24 +282,56 @@ TEST_F(StreamTest, WhatFinishesWhileTheWindowIsShutIsSentWhole) {
   EXPECT_TRUE(ClosedWith(absl::StatusCode::kNotFound));
 }
 
-// What waited for room is dropped: nghttp2 finds nothing to send, and the status follows all the same.
-TEST_F(StreamTest, ADeadlineBeforeTheFirstByteIsAStatusOnceThereIsRoom) {
+// What waited for room is dropped, and the status waits for none. The window stays shut to the end.
+TEST_F(StreamTest, ADeadlineBeforeTheFirstByteIsAStatusAtOnceThoughTheStreamsWindowIsShut) {
   H2Client client(Serve(), nullptr, nullptr, /*manual_window=*/true);
   const nghttp2_settings_entry shut = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0};
   nghttp2_submit_settings(client.session(), 0, &shut, 1);
-  const int32_t stream = client.Open("/t.Test/Chat", {{"grpc-timeout", "1S"}});
+  const int32_t stream = client.Open("/t.Test/Chat", {{"grpc-timeout", "200m"}});
   client.SendMessage(stream, "hello");
-  ASSERT_TRUE(client.RunUntil([this] {
-    const std::vector<MethodStats> methods = server_->stats().methods;
-    return std::any_of(methods.begin(), methods.end(),
-                       [](const MethodStats& one) { return one.finished_by_code[4] == 1; });
-  }));
-  EXPECT_EQ(server_->stats().buffered_bytes, 0u);
-  nghttp2_submit_window_update(client.session(), 0, stream, 1 << 20);
   ASSERT_TRUE(client.WaitClosed(stream));
-  EXPECT_EQ(client.reply(stream).messages().size(), 0u);
+  EXPECT_EQ(client.reply(stream).data, "");
+  EXPECT_EQ(client.reply(stream).status(), 4);
+  EXPECT_FALSE(client.reply(stream).trailers.empty()) << "the headers were out before";
+  EXPECT_TRUE(ClosedWith(absl::StatusCode::kDeadlineExceeded));
+  EXPECT_EQ(server_->stats().buffered_bytes, 0u);
+  // The connection goes on, and what was dropped never comes.
+  nghttp2_submit_window_update(client.session(), 0, stream, 1 << 20);
+  const nghttp2_settings_entry open = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 65'535};
+  nghttp2_submit_settings(client.session(), 0, &open, 1);
+  EXPECT_EQ(client.Call("/t.Test/Echo", "after").messages(), std::vector<std::string>{"after"});
+  EXPECT_EQ(client.reply(stream).data, "");
+}
+
+TEST_F(StreamTest, ADeadlineBeforeTheFirstByteIsAStatusAtOnceThoughTheConnectionsWindowIsShut) {
+  H2Client client(Serve(), nullptr, nullptr, /*manual_window=*/true);
+  const int32_t filling = client.Open("/t.Test/Chat");
+  client.SendMessage(filling, "flood 10");
+  ASSERT_TRUE(client.RunUntil([&] { return client.reply(filling).data.size() == 65'535; }));
+  const int32_t stream = client.Open("/t.Test/Chat", {{"grpc-timeout", "200m"}});
+  client.SendMessage(stream, "hello");
+  ASSERT_TRUE(client.WaitClosed(stream));
+  EXPECT_EQ(client.reply(stream).data, "");
   EXPECT_EQ(client.reply(stream).status(), 4);
   EXPECT_TRUE(ClosedWith(absl::StatusCode::kDeadlineExceeded));
+  nghttp2_submit_window_update(client.session(), 0, 0, 1 << 20);
+  nghttp2_submit_window_update(client.session(), 0, filling, 1 << 20);
+  ASSERT_TRUE(client.WaitMessages(filling, 10));
+}
+
+// A client that has sent all it has to: the stream closes with the trailers, with nothing to reset.
+TEST_F(StreamTest, ADeadlineWhileTheWindowIsShutEndsAStreamThatIsHalfClosed) {
+  router_.AddStream("/t.Test/Endless", [](Stream& stream) { return std::make_unique<EndlessHandler>(stream); });
+  H2Client client(Serve(), nullptr, nullptr, /*manual_window=*/true);
+  const nghttp2_settings_entry shut = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0};
+  nghttp2_submit_settings(client.session(), 0, &shut, 1);
+  const int32_t stream = client.Start("/t.Test/Endless", "hello", {{"grpc-timeout", "200m"}});
+  ASSERT_TRUE(client.WaitClosed(stream));
+  EXPECT_EQ(client.reply(stream).data, "");
+  EXPECT_EQ(client.reply(stream).status(), 4);
+  EXPECT_EQ(client.reply(stream).error_code, static_cast<uint32_t>(NGHTTP2_NO_ERROR));
+  EXPECT_TRUE(Eventually([this] { return server_->stats().streams_open == 0; }));
+  EXPECT_EQ(server_->stats().buffered_bytes, 0u);
 }
 
 TEST_F(StreamTest, ADeadlineInTheMiddleOfAMessageResets) {
