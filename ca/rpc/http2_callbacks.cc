@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "ca/base/check.h"
+#include "ca/base/log.h"
 #include "ca/rpc/connection.h"
 
 namespace meshca::rpc {
@@ -92,6 +93,15 @@ struct Http2Callbacks {
   static int OnFrameSent(nghttp2_session*, const nghttp2_frame* frame, void* user_data) {
     Of(user_data).OnFrameSent(*frame);
     return Verdict(Of(user_data));
+  }
+
+  // nghttp2 drops HEADERS of more than 64 KiB, and tells nobody else. A handler that sets so much metadata has the call
+  // fail; without an end its client would wait for ever.
+  static int OnFrameNotSent(nghttp2_session* session, const nghttp2_frame* frame, int error, void* user_data) {
+    if (frame->hd.type != NGHTTP2_HEADERS || error != NGHTTP2_ERR_FRAME_SIZE_ERROR) return 0;
+    LogDebug("a call was reset: the metadata of its answer is above 64 KiB", {{"peer", Of(user_data).peer()->address}});
+    nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_INTERNAL_ERROR);
+    return 0;
   }
 
   static ssize_t ReadData(nghttp2_session*, int32_t, uint8_t*, size_t max, uint32_t* flags, nghttp2_data_source* source,
@@ -180,6 +190,7 @@ const nghttp2_session_callbacks* SessionCallbacks() {
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, Http2Callbacks::OnDataChunk);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, Http2Callbacks::OnStreamClose);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, Http2Callbacks::OnFrameSent);
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, Http2Callbacks::OnFrameNotSent);
     nghttp2_session_callbacks_set_send_data_callback(callbacks, Http2Callbacks::SendData);
     return callbacks;
   }();
