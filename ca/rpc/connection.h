@@ -137,7 +137,8 @@ class Connection final : public EventTarget, public Timer, public Residents::Ent
     return loop_.edge().buffered_bytes.Take(source_->buffered_bytes, bytes, privileged());
   }
   void ReleaseShared(size_t bytes) { loop_.edge().buffered_bytes.GiveBack(source_->buffered_bytes, bytes); }
-  void RunWritable();
+  // Tells the streams that have room again. False: there were none, so nobody can have sent more.
+  bool RunWritable();
   void SessionFailed(ssize_t error);
   void FinalGoaway();
   void EndStreamingCalls();
@@ -173,7 +174,7 @@ class Connection final : public EventTarget, public Timer, public Residents::Ent
 
   State state_;
   DrainState drain_ = DrainState::kNo;
-  bool dirty_ = false;
+  bool dirty_ = false;  // the loop will call Flush, or it runs
   bool deferred_ = false;
   bool holds_handshake_turn_ = false;
   bool waits_for_turn_ = false;  // counted in Source::handshake_waiters

@@ -292,7 +292,10 @@ void Connection::KeepRest(absl::string_view rest) {
 }
 
 void Connection::Flush() {
-  dirty_ = false;
+  // Until the end, so that nothing inside marks the connection once more: GatherOutput hands out what the session's
+  // callbacks submit (trailers behind the last message, say), and for the rest the next round is early enough. A second
+  // Flush in this round would take the others' turn.
+  dirty_ = true;
   if (state_ != State::kServing || !WritePending()) return;
   for (int batch = 0; pending_.empty(); ++batch) {
     if (batch == kBatchesPerRound) {  // The others' turn.
@@ -316,9 +319,11 @@ void Connection::Flush() {
     if (dead()) return;
     if (!output_blocked_) break;
   }
-  RunWritable();
+  const bool more_was_sent = RunWritable();
+  dirty_ = false;
+  if (more_was_sent && !std::exchange(deferred_, true)) loop_.Defer(*this);
   // Between the two GOAWAYs of a drain the session wants nothing, and calls may be on their way all the same.
-  if (pending_.empty() && !dirty_ && drain_ != DrainState::kNoticeSent &&
+  if (pending_.empty() && !more_was_sent && drain_ != DrainState::kNoticeSent &&
       nghttp2_session_want_read(session_.get()) == 0 && nghttp2_session_want_write(session_.get()) == 0) {
     return Linger();
   }
@@ -341,11 +346,12 @@ void Connection::NotifyWritable(ServerStream& stream) {
   MarkDirty();
 }
 
-void Connection::RunWritable() {
-  if (writable_.empty()) return;
+bool Connection::RunWritable() {
+  if (writable_.empty()) return false;
   std::vector<std::shared_ptr<ServerStream>> streams;
   streams.swap(writable_);
   for (const auto& stream : streams) stream->RunWritable();
+  return true;
 }
 
 void Connection::OnMessageWaits() {

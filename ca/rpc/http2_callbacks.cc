@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "ca/base/check.h"
+#include "ca/base/log.h"
 #include "ca/rpc/connection.h"
 
 namespace meshca::rpc {
@@ -94,12 +95,22 @@ struct Http2Callbacks {
     return Verdict(Of(user_data));
   }
 
+  // nghttp2 drops HEADERS of more than 64 KiB, and tells nobody else. A handler that sets so much metadata has the call
+  // fail; without an end its client would wait for ever.
+  static int OnFrameNotSent(nghttp2_session* session, const nghttp2_frame* frame, int error, void* user_data) {
+    if (frame->hd.type != NGHTTP2_HEADERS || error != NGHTTP2_ERR_FRAME_SIZE_ERROR) return 0;
+    LogDebug("a call was reset: the metadata of its answer is above 64 KiB", {{"peer", Of(user_data).peer()->address}});
+    nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_INTERNAL_ERROR);
+    return 0;
+  }
+
   static ssize_t ReadData(nghttp2_session*, int32_t, uint8_t*, size_t max, uint32_t* flags, nghttp2_data_source* source,
                           void*) {
     auto& stream = *static_cast<ServerStream*>(source->ptr);
     bool last = false;
     const size_t bytes = stream.NextDataBytes(max, last);
-    if (last) *flags |= NGHTTP2_DATA_FLAG_EOF;  // of this source, not of the stream: see ServerStream::OfferOutput
+    // The end of this source, not of the stream: see ServerStream::OfferOutput.
+    if (last) *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
     if (bytes > 0) *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
     return static_cast<ssize_t>(bytes);
   }
@@ -179,6 +190,7 @@ const nghttp2_session_callbacks* SessionCallbacks() {
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, Http2Callbacks::OnDataChunk);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, Http2Callbacks::OnStreamClose);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, Http2Callbacks::OnFrameSent);
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, Http2Callbacks::OnFrameNotSent);
     nghttp2_session_callbacks_set_send_data_callback(callbacks, Http2Callbacks::SendData);
     return callbacks;
   }();
@@ -331,7 +343,7 @@ void Connection::RemoveStream(ServerStream& stream, uint32_t http2_error, const 
 bool Connection::GatherOutput(std::string& out) {
   output_blocked_ = false;
   for (;;) {
-    if (out_of_memory_) {  // A submit call may have met it before us.
+    if (out_of_memory_) {  // A submit call may have met it: before us, or in a callback, which mem_send does not tell.
       Cut(LimitKind::kSessionBytes);
       return false;
     }
@@ -342,7 +354,10 @@ bool Connection::GatherOutput(std::string& out) {
       SessionFailed(size);
       return false;
     }
-    if (size == 0) return true;
+    if (size == 0) {
+      if (!out_of_memory_) return true;
+      continue;
+    }
     out.append(reinterpret_cast<const char*>(data), static_cast<size_t>(size));
     if (out.size() > kBatchBytes) {
       output_blocked_ = true;

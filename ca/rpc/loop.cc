@@ -195,7 +195,7 @@ void Loop::RunPaced() {
 }
 
 void Loop::FlushDirty() {
-  // Flushing lets handlers send more, which marks connections dirty again.
+  // Flushing ends streams, whose handlers may send on other connections and so mark them dirty.
   for (size_t i = 0; i < dirty_.size(); ++i) dirty_[i]->Flush();
   dirty_.clear();
   if (write_buffer_.capacity() > (size_t{1} << 20)) std::string().swap(write_buffer_);

@@ -45,7 +45,7 @@ class ServerStream final : public Stream,
   // `http2_error` is RST_STREAM's code, 0 for an orderly end; `lost` says that the whole connection went.
   void OnClosed(uint32_t http2_error, const absl::Status& lost);
 
-  // How many bytes of the next DATA frame, at most `max`; 0: there are none any more. `last`: of those that wait now.
+  // How many bytes of the next DATA frame, at most `max`. `last`: of those that wait now.
   size_t NextDataBytes(size_t max, bool& last);
   // Appends that many bytes to `out`.
   void TakeData(size_t bytes, std::string& out);
@@ -58,7 +58,8 @@ class ServerStream final : public Stream,
   bool half_closed() const { return half_closed_; }
   // A streaming call ends; a unary one is left to finish.
   void EndStreaming(const absl::Status& status);
-  // A call of either kind ends, and what it has not sent yet is dropped.
+  // A call of either kind ends, and what it has not sent yet is dropped. Its status needs no room in the client's
+  // windows. Where a part of a message is out already, the stream is reset instead.
   void EndNow(const absl::Status& status);
 
   // ---- Call (server_call.cc)
@@ -125,7 +126,8 @@ class ServerStream final : public Stream,
   void DropInput();
   void DropOutput();
   void Enqueue(Payload payload, uint32_t charge);
-  // What waits is nghttp2's to send; where nothing does, and nothing will, trailers.
+  // What waits is nghttp2's to send; where nothing does, and nothing will, trailers are, and at once: the client's
+  // windows do not hold them back.
   void OfferOutput();
   void SubmitTrailers();
   void Cancel();

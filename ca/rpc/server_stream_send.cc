@@ -113,11 +113,13 @@ void ServerStream::Enqueue(Payload payload, uint32_t charge) {
 // The source is offered anew for what comes after a pause: while nghttp2 has one it keeps 170 bytes for it, and most
 // streams are silent for hours between two messages.
 void ServerStream::OfferOutput() {
-  if (data_offered_) return;
   if (out_.empty()) {
+    // Also where nghttp2 still has the source of what EndNow dropped, and waits for room to ask it: trailers need no
+    // room. nghttp2 sends HEADERS before any DATA and drops the source when they end the stream.
     if (finished_) SubmitTrailers();
     return;
   }
+  if (data_offered_) return;
   nghttp2_data_provider provider{};
   provider.source.ptr = this;
   provider.read_callback = DataReader();
@@ -201,7 +203,6 @@ size_t ServerStream::NextDataBytes(size_t max, bool& last) {
   last = available <= max;
   data_ends_ = last;
   promised_ = std::min(available, max);
-  if (available == 0) OnDataSent();  // What waited was dropped. Nothing goes out, and nghttp2 tells of nothing.
   return promised_;
 }
 

@@ -450,5 +450,32 @@ TEST_F(LimitsTest, WhatIsNotHttp2IsClosed) {
   }));
 }
 
+// nghttp2 sends no HEADERS of that size and says so in a callback alone: the client must not wait for what never comes.
+TEST_F(LimitsTest, MoreMetadataThanHttp2SendsResetsTheCallAndNothingElse) {
+  const std::string much(70'000, 'm');
+  router_.AddUnary("/t.Test/MuchBefore", [&much](std::shared_ptr<Call> call) {
+    call->AddInitialMetadata("x-much", much);
+    call->Finish(Frame("answer"));
+  });
+  router_.AddUnary("/t.Test/MuchBehind", [&much](std::shared_ptr<Call> call) {
+    call->AddTrailingMetadata("x-much", much);
+    call->Finish(Frame("answer"));
+  });
+  router_.AddUnary("/t.Test/MuchAlone", [&much](std::shared_ptr<Call> call) {
+    call->AddTrailingMetadata("x-much", much);
+    call->Finish(absl::NotFoundError("not here"));
+  });
+  H2Client client(Serve());
+  for (const char* path : {"/t.Test/MuchBefore", "/t.Test/MuchBehind", "/t.Test/MuchAlone"}) {
+    const Reply& reply = client.Call(path, "request");
+    EXPECT_TRUE(reply.closed) << path;
+    EXPECT_EQ(reply.error_code, static_cast<uint32_t>(NGHTTP2_INTERNAL_ERROR)) << path;
+    EXPECT_EQ(reply.status(), -1) << path;
+  }
+  EXPECT_EQ(client.Call("/t.Test/Echo", "after").messages(), std::vector<std::string>{"after"});
+  EXPECT_TRUE(Eventually([this] { return server_->stats().streams_open == 0; }));
+  EXPECT_EQ(server_->stats().buffered_bytes, 0u);
+}
+
 }  // namespace
 }  // namespace meshca::rpc

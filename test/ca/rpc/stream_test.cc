@@ -25,6 +25,61 @@ class StreamTest : public EdgeTest {
   }
 };
 
+// Answers each message and leaves the end to others, whatever the client does.
+class EndlessHandler final : public StreamHandler {
+ public:
+  explicit EndlessHandler(Stream& stream) : stream_(stream) {}
+  void OnMessage(absl::string_view message) override { stream_.Send(Frame(message)); }
+  void OnHalfClose() override {}
+  void OnClose(const absl::Status&) override {}
+
+ private:
+  Stream& stream_;
+};
+
+// Looks once in each round of a loop, as a stream of another connection, how much the loop has sent since the last
+// time.
+class RoundProbe {
+ public:
+  // `server` is that of the stream and has one loop; both outlive the probe's last look.
+  RoundProbe(const Server& server, StreamHandle stream) : server_(server), stream_(std::move(stream)) {}
+  // On the loop. Goes on until Stop().
+  void Look() {
+    const uint64_t sent = server_.stats().bytes_sent;
+    if (looks_++ > 0) most_ = std::max(most_, sent - sent_);
+    sent_ = sent;
+    if (stop_) {
+      stopped_ = true;
+    } else {
+      stream_.Post([this](StreamHandler&) { Look(); });
+    }
+  }
+  void Stop() { stop_ = true; }
+  bool stopped() const { return stopped_; }
+  // The most that was sent between two looks. Once stopped().
+  uint64_t most() const { return most_; }
+
+ private:
+  const Server& server_;
+  const StreamHandle stream_;
+  uint64_t looks_ = 0;
+  uint64_t sent_ = 0;
+  uint64_t most_ = 0;
+  std::atomic<bool> stop_{false};
+  std::atomic<bool> stopped_{false};
+};
+
+// A client whose windows never shut, and that reads as fast as it can.
+void OpenWindows(H2Client& client) {
+  const nghttp2_settings_entry wide = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 1 << 28};
+  nghttp2_submit_settings(client.session(), 0, &wide, 1);
+  nghttp2_submit_window_update(client.session(), 0, 0, 1 << 28);
+}
+
+// What one connection is sent before the others have their turn: eight batches, each of 64 KiB and the frame that goes
+// beyond. A round may have two such turns, of what a look at the sockets and of what a task brought about.
+constexpr uint64_t kSentInARoundMax = 2 * 8 * (64 + 17) * 1024;
+
 TEST_F(StreamTest, PlaysPingPong) {
   H2Client client(Serve());
   const int32_t stream = client.Open("/t.Test/Chat", {{"x-echo", "first"}});
@@ -227,24 +282,56 @@ TEST_F(StreamTest, WhatFinishesWhileTheWindowIsShutIsSentWhole) {
   EXPECT_TRUE(ClosedWith(absl::StatusCode::kNotFound));
 }
 
-// What waited for room is dropped: nghttp2 finds nothing to send, and the status follows all the same.
-TEST_F(StreamTest, ADeadlineBeforeTheFirstByteIsAStatusOnceThereIsRoom) {
+// What waited for room is dropped, and the status waits for none. The window stays shut to the end.
+TEST_F(StreamTest, ADeadlineBeforeTheFirstByteIsAStatusAtOnceThoughTheStreamsWindowIsShut) {
   H2Client client(Serve(), nullptr, nullptr, /*manual_window=*/true);
   const nghttp2_settings_entry shut = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0};
   nghttp2_submit_settings(client.session(), 0, &shut, 1);
-  const int32_t stream = client.Open("/t.Test/Chat", {{"grpc-timeout", "1S"}});
+  const int32_t stream = client.Open("/t.Test/Chat", {{"grpc-timeout", "200m"}});
   client.SendMessage(stream, "hello");
-  ASSERT_TRUE(client.RunUntil([this] {
-    const std::vector<MethodStats> methods = server_->stats().methods;
-    return std::any_of(methods.begin(), methods.end(),
-                       [](const MethodStats& one) { return one.finished_by_code[4] == 1; });
-  }));
-  EXPECT_EQ(server_->stats().buffered_bytes, 0u);
-  nghttp2_submit_window_update(client.session(), 0, stream, 1 << 20);
   ASSERT_TRUE(client.WaitClosed(stream));
-  EXPECT_EQ(client.reply(stream).messages().size(), 0u);
+  EXPECT_EQ(client.reply(stream).data, "");
+  EXPECT_EQ(client.reply(stream).status(), 4);
+  EXPECT_FALSE(client.reply(stream).trailers.empty()) << "the headers were out before";
+  EXPECT_TRUE(ClosedWith(absl::StatusCode::kDeadlineExceeded));
+  EXPECT_EQ(server_->stats().buffered_bytes, 0u);
+  // The connection goes on, and what was dropped never comes.
+  nghttp2_submit_window_update(client.session(), 0, stream, 1 << 20);
+  const nghttp2_settings_entry open = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 65'535};
+  nghttp2_submit_settings(client.session(), 0, &open, 1);
+  EXPECT_EQ(client.Call("/t.Test/Echo", "after").messages(), std::vector<std::string>{"after"});
+  EXPECT_EQ(client.reply(stream).data, "");
+}
+
+TEST_F(StreamTest, ADeadlineBeforeTheFirstByteIsAStatusAtOnceThoughTheConnectionsWindowIsShut) {
+  H2Client client(Serve(), nullptr, nullptr, /*manual_window=*/true);
+  const int32_t filling = client.Open("/t.Test/Chat");
+  client.SendMessage(filling, "flood 10");
+  ASSERT_TRUE(client.RunUntil([&] { return client.reply(filling).data.size() == 65'535; }));
+  const int32_t stream = client.Open("/t.Test/Chat", {{"grpc-timeout", "200m"}});
+  client.SendMessage(stream, "hello");
+  ASSERT_TRUE(client.WaitClosed(stream));
+  EXPECT_EQ(client.reply(stream).data, "");
   EXPECT_EQ(client.reply(stream).status(), 4);
   EXPECT_TRUE(ClosedWith(absl::StatusCode::kDeadlineExceeded));
+  nghttp2_submit_window_update(client.session(), 0, 0, 1 << 20);
+  nghttp2_submit_window_update(client.session(), 0, filling, 1 << 20);
+  ASSERT_TRUE(client.WaitMessages(filling, 10));
+}
+
+// A client that has sent all it has to: the stream closes with the trailers, with nothing to reset.
+TEST_F(StreamTest, ADeadlineWhileTheWindowIsShutEndsAStreamThatIsHalfClosed) {
+  router_.AddStream("/t.Test/Endless", [](Stream& stream) { return std::make_unique<EndlessHandler>(stream); });
+  H2Client client(Serve(), nullptr, nullptr, /*manual_window=*/true);
+  const nghttp2_settings_entry shut = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0};
+  nghttp2_submit_settings(client.session(), 0, &shut, 1);
+  const int32_t stream = client.Start("/t.Test/Endless", "hello", {{"grpc-timeout", "200m"}});
+  ASSERT_TRUE(client.WaitClosed(stream));
+  EXPECT_EQ(client.reply(stream).data, "");
+  EXPECT_EQ(client.reply(stream).status(), 4);
+  EXPECT_EQ(client.reply(stream).error_code, static_cast<uint32_t>(NGHTTP2_NO_ERROR));
+  EXPECT_TRUE(Eventually([this] { return server_->stats().streams_open == 0; }));
+  EXPECT_EQ(server_->stats().buffered_bytes, 0u);
 }
 
 TEST_F(StreamTest, ADeadlineInTheMiddleOfAMessageResets) {
@@ -255,6 +342,77 @@ TEST_F(StreamTest, ADeadlineInTheMiddleOfAMessageResets) {
   EXPECT_EQ(client.reply(stream).error_code, static_cast<uint32_t>(NGHTTP2_CANCEL));
   EXPECT_TRUE(ClosedWith(absl::StatusCode::kDeadlineExceeded));
   EXPECT_TRUE(Eventually([this] { return server_->stats().buffered_bytes == 0; }));
+}
+
+// The socket of a client on this machine takes more than two megabytes before it is full.
+TEST_F(StreamTest, ManyAnswersForAFastReaderLetOtherConnectionsHaveTheirTurn) {
+  constexpr size_t kCalls = 80;
+  const std::string address = Serve({}, {.loops = 1});
+  H2Client other(address);
+  const int32_t stream = other.Open("/t.Test/Chat");
+  ASSERT_TRUE(other.RunUntil([this] { return Handles().size() == 1; }));
+  const StreamHandle handle = Handles()[0];
+  H2Client reader(address);
+  OpenWindows(reader);
+  std::vector<int32_t> calls;
+  for (size_t i = 0; i < kCalls; ++i) calls.push_back(reader.Start("/t.Test/Keep", ""));
+  ASSERT_TRUE(reader.RunUntil([this] { return kept().size() == kCalls; }));
+  RoundProbe probe(*server_, handle);
+  // All the answers are there before the first of them leaves.
+  handle.Post([this, &probe](StreamHandler&) {
+    for (const auto& call : kept()) call->Finish(Frame(std::string(100'000, 'x')));
+    probe.Look();
+  });
+  ASSERT_TRUE(reader.RunUntil([&] {
+    return std::all_of(calls.begin(), calls.end(), [&](int32_t call) { return reader.reply(call).closed; });
+  }));
+  probe.Stop();
+  ASSERT_TRUE(Eventually([&probe] { return probe.stopped(); }));
+  EXPECT_LE(probe.most(), kSentInARoundMax);
+  for (const int32_t call : calls) EXPECT_EQ(reader.reply(call).data.size(), 100'005u);
+  other.Reset(stream);
+}
+
+// Sends `left` messages of 10 KB, as many at a time as there is room for.
+class FillingHandler final : public StreamHandler {
+ public:
+  FillingHandler(Stream& stream, int left) : stream_(stream), left_(left) {}
+  void OnMessage(absl::string_view) override { OnWritable(); }
+  void OnHalfClose() override {}
+  void OnWritable() override {
+    for (; left_ > 0; --left_) {
+      if (!stream_.Send(Frame(std::string(10'000, 'x')))) return;
+    }
+    stream_.Finish(absl::OkStatus());
+  }
+  void OnClose(const absl::Status&) override {}
+
+ private:
+  Stream& stream_;
+  int left_;
+};
+
+TEST_F(StreamTest, AStreamThatIsRefilledForAFastReaderLetsOtherConnectionsHaveTheirTurn) {
+  static constexpr int kMessages = 800;
+  router_.AddStream("/t.Test/Fill", [](Stream& stream) { return std::make_unique<FillingHandler>(stream, kMessages); });
+  const std::string address = Serve({}, {.loops = 1});
+  H2Client other(address);
+  const int32_t stream = other.Open("/t.Test/Chat");
+  ASSERT_TRUE(other.RunUntil([this] { return Handles().size() == 1; }));
+  const StreamHandle handle = Handles()[0];
+  H2Client reader(address);
+  OpenWindows(reader);
+  RoundProbe probe(*server_, handle);
+  handle.Post([&probe](StreamHandler&) { probe.Look(); });
+  const int32_t filled = reader.Open("/t.Test/Fill");
+  reader.SendMessage(filled, "begin");
+  ASSERT_TRUE(reader.WaitClosed(filled));
+  probe.Stop();
+  ASSERT_TRUE(Eventually([&probe] { return probe.stopped(); }));
+  EXPECT_LE(probe.most(), kSentInARoundMax);
+  EXPECT_EQ(reader.reply(filled).messages().size(), static_cast<size_t>(kMessages));
+  EXPECT_EQ(reader.reply(filled).status(), 0);
+  other.Reset(stream);
 }
 
 TEST_F(StreamTest, MessagesAboveTheLimitAreRefused) {

@@ -541,6 +541,25 @@ TEST_F(TlsTest, ACutConnectionEndsItsCallsUnauthenticatedAndIsClosedAtOnce) {
   EXPECT_EQ(Who(other), "api 1 TLSv1.3 full") << "nobody else is touched";
 }
 
+TEST_F(TlsTest, ACutConnectionTellsItsStreamsThoughTheirWindowsAreShut) {
+  const std::string address = ServeTls(Options(ClientCertificates::kRequired));
+  const TestCertificate web = MakeCertificate("web");
+  auto with_web = ClientContext(&web);
+  H2Client client(address, with_web.get(), nullptr, /*manual_window=*/true);
+  const nghttp2_settings_entry shut = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0};
+  nghttp2_submit_settings(client.session(), 0, &shut, 1);
+  const int32_t stream = client.Open("/t.Test/Chat");
+  client.SendMessage(stream, "hello");
+  ASSERT_TRUE(client.RunUntil([&] { return client.reply(stream).Find(":status") == "200"; }));
+  const auto peers = server_->CertifiedPeers();
+  ASSERT_EQ(peers.size(), 1u);
+  server_->Cut({peers[0]->connection_id}, "the certificate is revoked");
+  ASSERT_TRUE(client.WaitEnd());
+  EXPECT_EQ(client.reply(stream).data, "");
+  EXPECT_EQ(client.reply(stream).status(), 16);
+  EXPECT_EQ(client.reply(stream).Find("grpc-message"), "the certificate is revoked");
+}
+
 TEST_F(TlsTest, ACutConnectionIsGoneWithinASecondThoughACallWaits) {
   const std::string address = ServeTls(Options(ClientCertificates::kRequired));
   const TestCertificate web = MakeCertificate("web");
