@@ -168,7 +168,9 @@ absl::StatusOr<AuthorityChange> PublishRotation(const AuthoritiesAndBundle& stat
   PublishRoots(state, std::move(roots), reason.now, change);
   change.rotation->bundle_sequence =
       change.bundle.has_value() ? change.bundle->sequence_number : state.bundle->sequence_number;
-  change.rotation->published_at = was_trusted ? change.rotation->started_at - absl::Microseconds(1) : reason.now;
+  // The clock may have been set back since the rotation began: only a root that was trusted has the earlier time.
+  const absl::Time started_at = change.rotation->started_at;
+  change.rotation->published_at = was_trusted ? started_at - absl::Microseconds(1) : std::max(reason.now, started_at);
   return change;
 }
 

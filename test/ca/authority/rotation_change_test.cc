@@ -508,6 +508,17 @@ TEST(RotationChange, AnAbortLeavesARootThatWasTrustedBeforeTheRotation) {
   }
 }
 
+TEST(RotationChange, ARootThatIsPublishedWhileTheClockStandsBehindTheBeginningWasNotTrustedBefore) {
+  AuthoritiesAndBundle state = StateAt("prepare");
+  const AuthorityChange published = *PublishRotation(state, Domain(), {"uid 0", "because", kBegun - absl::Minutes(2)});
+  EXPECT_FALSE(published.rotation->RootWasTrusted());
+  state.rotation = published.rotation;
+  state.bundle = published.bundle;
+  const AuthorityChange change = *AbortRotation(state, Domain(), kReason);
+  ASSERT_TRUE(change.bundle.has_value()) << "nobody would ever take it out";
+  EXPECT_THAT(change.bundle->roots_der, ElementsAre("der of O"));
+}
+
 TEST(RotationChange, AnAbortLeavesNoTrustInATaintedRoot) {
   AuthoritiesAndBundle state = StateAt("distribute");
   state.authorities.push_back(NewIssuing(kPrepared));
