@@ -76,10 +76,10 @@ absl::Status SetAdoption::Adopt(const AuthoritySet& set, KeyPlace place, const C
   return CommitRows(set, std::move(rows), std::nullopt, reason);
 }
 
-absl::Status SetAdoption::AdoptAlone(const AuthoritySet& set, KeyPlace place, uint64_t leaves_max,
+absl::Status SetAdoption::AdoptAlone(const AuthoritySet& set, KeyPlace place, const std::string& own_spiffe_id,
                                      const ChangeReason& reason) {
   MESHCA_ASSIGN_OR_RETURN(AuthorityRows rows, MakeRows(set, place, reason.now));
-  LiveLeafLimit limit{reason.now, {}, leaves_max};
+  LiveLeafLimit limit{reason.now, {}, own_spiffe_id};
   for (const StoredAuthority& row : ledger_.state().authorities) {
     if (row.root_id == rows.root.id) limit.not_counted.push_back(row.id);
   }
