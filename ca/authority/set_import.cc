@@ -77,6 +77,12 @@ absl::Status SetImport::TakeSet(const AuthoritySet& set, const std::string& plac
         adoption_.AdoptAlone(set, KeyPlace::kInKeyStore, options.own_leaves.spiffe_id,
                              {actor, absl::StrCat(detail, ": nothing used the root before"), now});
     if (ReasonOf(alone) != kLeavesLive) return alone;
+    // Whoever got one since the count holds the bundle of before: the new root signs once they have it.
+    if (!options.force) {
+      absl::StrAppend(&detail, ": rotates to it, because certificates were signed under the present root meanwhile");
+      return adoption_.RotateTo(set, place, KeyPlace::kInKeyStore, {actor, detail, now});
+    }
+    absl::StrAppend(&detail, ", forced though certificates were signed under the root before it meanwhile");
   }
   return adoption_.Adopt(set, KeyPlace::kInKeyStore, {actor, detail, now});
 }

@@ -867,13 +867,27 @@ TEST_F(ImportTest, ReplacesAFreshRootWhole) {
   ExpectWhole(*MakeStarted()->Current());
 }
 
-TEST_F(ImportTest, WhatTheOldRootSignsMeanwhileStaysVerifiable) {
+TEST_F(ImportTest, BeginsARotationWhereTheOldRootSignsMeanwhile) {
   auto manager = MakeStarted();
   auto before = manager->Current();
   Write(issuing_, root_);
   // Signed after the count, recorded before the change.
   store_.before_commit = [&] { store_.live_leaves = {{before->issuing->id, 1}}; };
   ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0").ok());
+  auto snapshot = manager->Current();
+  EXPECT_EQ(snapshot->issuing->id, before->issuing->id) << "whoever lives under the old root holds that one alone";
+  ASSERT_TRUE(snapshot->rotation.has_value());
+  EXPECT_EQ(snapshot->rotation->new_root_id, root_.id());
+  EXPECT_THAT(DetailOf("root.prepare"), HasSubstr("certificates were signed under the present root meanwhile"));
+}
+
+TEST_F(ImportTest, ForcedTheOldRootStaysTrustedForWhatItSignsMeanwhile) {
+  auto manager = MakeStarted();
+  auto before = manager->Current();
+  Write(issuing_, root_);
+  store_.before_commit = [&] { store_.live_leaves = {{before->issuing->id, 1}}; };
+  ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0", {.force = true}).ok());
+  EXPECT_FALSE(manager->Current()->rotation.has_value());
   EXPECT_EQ(manager->Current()->issuing->id, issuing_.id());
   EXPECT_THAT(manager->Current()->bundle->roots, ElementsAre(root_.certificate(), before->bundle->roots.front()));
 }
