@@ -38,7 +38,8 @@ class SetAdoption {
   std::string LeaveOutLostRoots(AuthoritySet& set) const;
 
   // Makes `set` active at once. The first set of a trust domain brings the first key of JWT-SVIDs with it. What was
-  // active becomes old and stays trusted. FailedPrecondition: an authority of the set is tainted.
+  // active becomes old and stays trusted. FailedPrecondition: the set's root was retired here (ROOT_RETIRED), or an
+  // authority of the set is tainted.
   absl::Status Adopt(const AuthoritySet& set, KeyPlace place, const ChangeReason& reason);
 
   // The same, but what was active is retired and leaves the bundle in the same commit, with all other roots. For a set

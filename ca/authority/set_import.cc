@@ -76,7 +76,7 @@ absl::Status SetImport::TakeSet(const AuthoritySet& set, const std::string& plac
     const absl::Status alone =
         adoption_.AdoptAlone(set, KeyPlace::kInKeyStore, options.own_leaves.spiffe_id,
                              {actor, absl::StrCat(detail, ": nothing used the root before"), now});
-    if (ReasonOf(alone) != kLeavesLive) return alone;
+    if (ReasonOf(alone) != kLeavesLive) return Annotate(alone, place);
     // Whoever got one since the count holds the bundle of before: the new root signs once they have it.
     if (!options.force) {
       absl::StrAppend(&detail, ": rotates to it, because certificates were signed under the present root meanwhile");
@@ -84,7 +84,7 @@ absl::Status SetImport::TakeSet(const AuthoritySet& set, const std::string& plac
     }
     absl::StrAppend(&detail, ", forced though certificates were signed under the root before it meanwhile");
   }
-  return adoption_.Adopt(set, KeyPlace::kInKeyStore, {actor, detail, now});
+  return Annotate(adoption_.Adopt(set, KeyPlace::kInKeyStore, {actor, detail, now}), place);
 }
 
 absl::StatusOr<uint64_t> SetImport::CountOutside(absl::string_view root_id, const OwnLeaves& own,

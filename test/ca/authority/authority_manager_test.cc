@@ -1177,14 +1177,21 @@ TEST_F(ImportTest, RetiredRootDoesNotComeBack) {
   Write(next, next_root);
   ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0").ok());
   EXPECT_THAT(manager->Current()->bundle->roots, ElementsAre(next_root.certificate()));
-  // Neither as one of several roots of a set, nor as the set's own while certificates live.
+  // Neither as one of several roots of a set, nor as the set's own, whoever lives and however it is asked for.
   folder_.Write("root-cert.pem", next_root.pem() + root_.pem());
   ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0").ok());
   EXPECT_THAT(manager->Current()->bundle->roots, ElementsAre(next_root.certificate()));
-  store_.live_leaves = {{next.id(), 3}};
   Write(issuing_, root_);
-  EXPECT_THAT(manager->Import(SetFiles(folder_.path()), "uid 0"),
-              Refuses(absl::StatusCode::kFailedPrecondition, "ROOT_RETIRED", "a retired root does not come back"));
+  for (const uint64_t alive : {0, 3}) {
+    for (const bool force : {false, true}) {
+      SCOPED_TRACE(absl::StrCat(alive, force ? " alive, forced" : " alive"));
+      store_.live_leaves = {{next.id(), alive}};
+      EXPECT_THAT(manager->Import(SetFiles(folder_.path()), "uid 0", {.force = force}),
+                  Refuses(absl::StatusCode::kFailedPrecondition, "ROOT_RETIRED", "a retired root does not come back"));
+    }
+  }
+  EXPECT_EQ(manager->Current()->issuing->id, next.id());
+  EXPECT_THAT(manager->Current()->bundle->roots, ElementsAre(next_root.certificate()));
 }
 
 // --- certificates without a record ---
