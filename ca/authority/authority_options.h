@@ -3,6 +3,7 @@
 #define MESHCA_CA_AUTHORITY_AUTHORITY_OPTIONS_H_
 
 #include <cstdint>
+#include <map>
 #include <string>
 
 #include "absl/status/status.h"
@@ -29,6 +30,12 @@ struct AuthorityOptions {
   absl::Time earliest_first_start = absl::InfinitePast();
 };
 
+// The CA's own TLS certificates that are alive. It replaces them itself, so none of them is a reason to keep a root.
+struct OwnLeaves {
+  std::string spiffe_id;                         // of all of them; "": there are none
+  std::map<std::string, uint64_t> by_authority;  // how many, by the id of the authority that signed them
+};
+
 // Options of `meshca root import`.
 struct ImportOptions {
   // Change over at once although certificates under the present root are alive: connections of their holders may fail.
@@ -36,8 +43,7 @@ struct ImportOptions {
   // Certificates that the imported authority signed, and that this CA has no record of, may be renewed during one
   // longest leaf lifetime (unrecorded_grace.h).
   bool renew_unrecorded = false;
-  // How many of the live certificates are the CA's own TLS certificates, which it replaces itself.
-  uint64_t own_leaves = 0;
+  OwnLeaves own_leaves = {};
 };
 
 // Checks that each authority outlives whatever it signs, however late it signs it. InvalidArgument: there is no trust

@@ -71,11 +71,12 @@ struct AuthoritiesAndBundle {
   std::optional<RootRotation> rotation;             // the newest, ended or not
 };
 
-// How many certificates may be alive when a change is made, beside those of some authorities.
+// Which certificates may be alive at `now` when a change is made: those of some authorities, and those with one SPIFFE
+// ID. One with any other authority and ID refuses the change.
 struct LiveLeafLimit {
   absl::Time now;
   std::vector<std::string> not_counted;  // ids of authorities
-  uint64_t leaves_max = 0;
+  std::string own_spiffe_id;             // written out, not a glob: the CA's own, see OwnLeaves; "": none
 };
 
 // One change, applied whole or not at all.
@@ -93,8 +94,8 @@ struct AuthorityChange {
   // its audit entry. FailedPrecondition if one of the authorities has signed a recorded leaf.
   std::vector<std::string> forgotten_authorities;
   uint64_t forgotten_rotation = 0;
-  // The change is only made where no more live: FailedPrecondition (LEAVES_LIVE). Counted in its own transaction, so no
-  // certificate of an authority that it takes the right to sign comes in between.
+  // The change is only made where no others live: FailedPrecondition (LEAVES_LIVE). Counted in its own transaction, so
+  // no certificate of an authority that it takes the right to sign comes in between.
   std::optional<LiveLeafLimit> live_leaf_limit = {};
   // Sealed settings to write, by name; see AuthorityStore::PutSealedSetting.
   std::map<std::string, std::string> sealed_settings;
@@ -114,7 +115,7 @@ class AuthorityStore {
   // Commits `change`, durably, and returns the new revision. Once an authority is not active here, the store accepts no
   // record of a certificate that it signed. Aborted: the store is at another revision than expected.
   // FailedPrecondition: another trust domain, a bundle number that does not grow, a second rotation while one has not
-  // ended, more live certificates than the change allows.
+  // ended, live certificates that the change does not allow.
   virtual absl::StatusOr<uint64_t> CommitAuthorities(const AuthorityChange& change) = 0;
 
   // Blocks until the stored revision (AuthoritiesAndBundle::revision) is above `known`, and returns it. A commit of

@@ -77,6 +77,13 @@ bool Contains(const std::vector<std::string>& roots, const std::string& der) {
   return std::find(roots.begin(), roots.end(), der) != roots.end();
 }
 
+// Whether a certificate of `root`'s key is among `roots`.
+bool HoldsKeyOf(std::vector<std::string> roots, const StoredAuthority& root) {
+  const size_t before = roots.size();
+  RemoveRoot(roots, root);
+  return roots.size() != before;
+}
+
 // `first` in front of the other trusted roots, in their order.
 std::vector<std::string> RootsWithFirst(const AuthoritiesAndBundle& state, const std::string& first) {
   std::vector<std::string> roots = {first};
@@ -168,7 +175,9 @@ absl::StatusOr<AuthorityChange> PublishRotation(const AuthoritiesAndBundle& stat
   PublishRoots(state, std::move(roots), reason.now, change);
   change.rotation->bundle_sequence =
       change.bundle.has_value() ? change.bundle->sequence_number : state.bundle->sequence_number;
-  change.rotation->published_at = was_trusted ? change.rotation->started_at - absl::Microseconds(1) : reason.now;
+  // The clock may have been set back since the rotation began: only a root that was trusted has the earlier time.
+  const absl::Time started_at = change.rotation->started_at;
+  change.rotation->published_at = was_trusted ? started_at - absl::Microseconds(1) : std::max(reason.now, started_at);
   return change;
 }
 
@@ -241,14 +250,16 @@ absl::StatusOr<AuthorityChange> AbortRotation(const AuthoritiesAndBundle& state,
       if (is_root) RemoveRoot(roots, row);
       change.authorities.push_back(WithState(row, AuthorityState::kRetired, reason.now));
     } else if (row.activated_at == absl::InfiniteFuture() && !WasExported(row)) {
-      if (is_root && !was_trusted) RemoveRoot(roots, row);
+      // That certificate alone is what the rotation added. Another one of its key was trusted before, and peers
+      // elsewhere may be under it.
+      if (is_root && !was_trusted) std::erase(roots, row.chain_der.front());
       change.forgotten_authorities.push_back(row.id);
     } else if (row.state != AuthorityState::kOld) {
       // It signed before, here or elsewhere. What it signed may be alive, and is as good as before the rotation.
       change.authorities.push_back(WithState(row, AuthorityState::kOld, reason.now));
     }
   }
-  const bool stays = next != nullptr && Contains(roots, next->chain_der.front());
+  const bool stays = next != nullptr && HoldsKeyOf(roots, *next);
   ChangeReason told = reason;
   absl::StrAppend(&told.detail, stays ? "; it stays trusted, as before the rotation" : "; it is trusted no more");
   change.audit.push_back(MakeAudit("root.abort", rotation.new_root_id, told));

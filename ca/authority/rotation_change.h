@@ -56,10 +56,11 @@ absl::StatusOr<AuthorityChange> RetireRotation(const AuthoritiesAndBundle& state
 // retire -> done. `forced` as above.
 absl::StatusOr<AuthorityChange> FinishRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
                                                const std::string& forced, const ChangeReason& reason);
-// prepare or distribute -> nothing: the new root leaves the bundle, and its rows and the rotation's are deleted. One
-// that was trusted before stays trusted, and is old again if it signed or what is under it was exported. One that is
-// tainted leaves the bundle whatever it was, and is retired with all under it. The audit entry's detail goes on
-// with whether it is trusted.
+// prepare or distribute -> nothing: the new root's certificate leaves the bundle, and its rows and the rotation's are
+// deleted; other certificates of its key, which were trusted before, stay. A root that was trusted before stays
+// trusted, and is old again if it signed or what is under it was exported. One that is tainted leaves the bundle
+// whatever it was, with every certificate of its key, and is retired with all under it. The audit entry's detail goes
+// on with whether it is trusted.
 absl::StatusOr<AuthorityChange> AbortRotation(const AuthoritiesAndBundle& state, const TrustDomain& domain,
                                               const ChangeReason& reason);
 // reissue or drain -> reissue with the two roots exchanged: `issuing`, under the old root, signs again.

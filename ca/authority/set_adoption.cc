@@ -30,11 +30,11 @@ absl::Status HeldByRotation(const std::string& folder, const std::string& root_i
                     "ROOT_CHANGE_HELD");
 }
 
-absl::Status WasRetired(const std::string& folder, const StoredAuthority& root) {
+absl::Status WasRetired(const StoredAuthority& root) {
   return WithReason(
       absl::FailedPreconditionError(absl::StrCat(
-          folder, ": its root ", root.id.substr(0, 16), " was retired ", OffsetText(root.retired_at),
-          ": a retired root does not come back; put a set with another root there, or the one that is active")),
+          "root ", root.id.substr(0, 16), " was retired ", OffsetText(root.retired_at),
+          ": a retired root does not come back; give a set with another root, or with the one that is active")),
       "ROOT_RETIRED");
 }
 
@@ -76,10 +76,10 @@ absl::Status SetAdoption::Adopt(const AuthoritySet& set, KeyPlace place, const C
   return CommitRows(set, std::move(rows), std::nullopt, reason);
 }
 
-absl::Status SetAdoption::AdoptAlone(const AuthoritySet& set, KeyPlace place, uint64_t leaves_max,
+absl::Status SetAdoption::AdoptAlone(const AuthoritySet& set, KeyPlace place, const std::string& own_spiffe_id,
                                      const ChangeReason& reason) {
   MESHCA_ASSIGN_OR_RETURN(AuthorityRows rows, MakeRows(set, place, reason.now));
-  LiveLeafLimit limit{reason.now, {}, leaves_max};
+  LiveLeafLimit limit{reason.now, {}, own_spiffe_id};
   for (const StoredAuthority& row : ledger_.state().authorities) {
     if (row.root_id == rows.root.id) limit.not_counted.push_back(row.id);
   }
@@ -110,11 +110,9 @@ absl::Status SetAdoption::RotateTo(const AuthoritySet& set, const std::string& f
   if (const RootRotation* running = RunningRotation(state); running != nullptr) {
     return running->new_root_id == root_id ? absl::OkStatus() : HeldByRotation(folder, root_id, *running);
   }
-  if (const StoredAuthority* known = FindById(state, root_id);
-      known != nullptr && known->state == AuthorityState::kRetired) {
-    return WasRetired(folder, *known);
-  }
-  MESHCA_ASSIGN_OR_RETURN(AuthorityRows rows, MakeRows(set, place, reason.now));
+  absl::StatusOr<AuthorityRows> made = MakeRows(set, place, reason.now);
+  if (!made.ok()) return Annotate(made.status(), folder);
+  AuthorityRows& rows = *made;
   NewRoot next{std::move(rows.root), std::nullopt};
   if (set.issuing.has_value()) next.issuing = std::move(rows.issuing);
   MESHCA_RETURN_IF_ERROR(maker_.CrossCertify(state, reason.now, next));
@@ -137,6 +135,10 @@ absl::Status SetAdoption::RotateTo(const AuthoritySet& set, const std::string& f
 absl::StatusOr<AuthorityRows> SetAdoption::MakeRows(const AuthoritySet& set, KeyPlace place, absl::Time now) const {
   AuthorityRows rows;
   const std::string root_id = set.root.spki_sha256_hex();
+  if (const StoredAuthority* known = FindById(ledger_.state(), root_id);
+      known != nullptr && known->state == AuthorityState::kRetired) {
+    return WasRetired(*known);
+  }
   rows.root = MakeRow(AuthorityRole::kRoot, AuthorityState::kActive, set.root, {}, root_id, now);
   if (set.issuing.has_value()) {
     rows.issuing = MakeRow(AuthorityRole::kIssuing, AuthorityState::kActive, *set.issuing, set.upstream, root_id, now);

@@ -2,7 +2,6 @@
 #ifndef MESHCA_CA_AUTHORITY_SET_ADOPTION_H_
 #define MESHCA_CA_AUTHORITY_SET_ADOPTION_H_
 
-#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -39,13 +38,15 @@ class SetAdoption {
   std::string LeaveOutLostRoots(AuthoritySet& set) const;
 
   // Makes `set` active at once. The first set of a trust domain brings the first key of JWT-SVIDs with it. What was
-  // active becomes old and stays trusted. FailedPrecondition: an authority of the set is tainted.
+  // active becomes old and stays trusted. FailedPrecondition: the set's root was retired here (ROOT_RETIRED), or an
+  // authority of the set is tainted.
   absl::Status Adopt(const AuthoritySet& set, KeyPlace place, const ChangeReason& reason);
 
   // The same, but what was active is retired and leaves the bundle in the same commit, with all other roots. For a set
-  // with a new root. FailedPrecondition (LEAVES_LIVE), and nothing is changed: more than `leaves_max` certificates are
-  // alive that do not chain to that root.
-  absl::Status AdoptAlone(const AuthoritySet& set, KeyPlace place, uint64_t leaves_max, const ChangeReason& reason);
+  // with a new root. FailedPrecondition (LEAVES_LIVE), and nothing is changed: a certificate is alive that does not
+  // chain to that root and whose SPIFFE ID is not `own_spiffe_id`.
+  absl::Status AdoptAlone(const AuthoritySet& set, KeyPlace place, const std::string& own_spiffe_id,
+                          const ChangeReason& reason);
 
   // Begins a rotation to the root of `set`, which came from `folder`; the set's other roots are trusted at once. Ok
   // without doing anything if a rotation to that root runs. FailedPrecondition: a rotation to another root runs

@@ -74,21 +74,30 @@ absl::Status SetImport::TakeSet(const AuthoritySet& set, const std::string& plac
     // What the old root signed until this commit was signed in good faith, so it is counted once more, by the commit
     // itself.
     const absl::Status alone =
-        adoption_.AdoptAlone(set, KeyPlace::kInKeyStore, options.own_leaves,
+        adoption_.AdoptAlone(set, KeyPlace::kInKeyStore, options.own_leaves.spiffe_id,
                              {actor, absl::StrCat(detail, ": nothing used the root before"), now});
-    if (ReasonOf(alone) != kLeavesLive) return alone;
+    if (ReasonOf(alone) != kLeavesLive) return Annotate(alone, place);
+    // Whoever got one since the count holds the bundle of before: the new root signs once they have it.
+    if (!options.force) {
+      absl::StrAppend(&detail, ": rotates to it, because certificates were signed under the present root meanwhile");
+      return adoption_.RotateTo(set, place, KeyPlace::kInKeyStore, {actor, detail, now});
+    }
+    absl::StrAppend(&detail, ", forced though certificates were signed under the root before it meanwhile");
   }
-  return adoption_.Adopt(set, KeyPlace::kInKeyStore, {actor, detail, now});
+  return Annotate(adoption_.Adopt(set, KeyPlace::kInKeyStore, {actor, detail, now}), place);
 }
 
-absl::StatusOr<uint64_t> SetImport::CountOutside(absl::string_view root_id, uint64_t own_leaves, absl::Time now) const {
+absl::StatusOr<uint64_t> SetImport::CountOutside(absl::string_view root_id, const OwnLeaves& own,
+                                                 absl::Time now) const {
   MESHCA_ASSIGN_OR_RETURN(const auto live, ledger_.store().CountLiveLeaves(now));
   uint64_t others = 0;
   for (const auto& [id, count] : live) {
     const StoredAuthority* issuer = FindById(ledger_.state(), id);
-    if (issuer == nullptr || issuer->root_id != root_id) others += count;
+    if (issuer != nullptr && issuer->root_id == root_id) continue;
+    // For each authority alone: an own certificate under the new root is none of those counted here.
+    const auto own_of_it = own.by_authority.find(id);
+    others += count - (own_of_it == own.by_authority.end() ? 0 : std::min(count, own_of_it->second));
   }
-  others -= std::min(others, own_leaves);
   return others + CountExportedOutside(ledger_.state(), root_id);
 }
 

@@ -42,7 +42,7 @@ class SetImport {
                        const ImportOptions& options, absl::Time now);
   // How many live certificates do not chain to `root_id`, exported issuing authorities among them; the CA's own TLS
   // certificates are left out.
-  absl::StatusOr<uint64_t> CountOutside(absl::string_view root_id, uint64_t own_leaves, absl::Time now) const;
+  absl::StatusOr<uint64_t> CountOutside(absl::string_view root_id, const OwnLeaves& own, absl::Time now) const;
 
   // Whether certificates that do not chain to `root_id` may be alive without a record: those of before a restore, and
   // those that an adopted authority signed elsewhere and that may renew here (UnrecordedGrace).

@@ -11,9 +11,9 @@
 
 namespace meshca {
 
-// AuthorityManager::Import of the set of `files`, told by the record how many of the live certificates are the CA's
+// AuthorityManager::Import of the set of `files`, told by the record which of the live certificates are the CA's
 // own: it replaces those itself, so they are no reason to begin a rotation instead of changing over at once. `options`'
-// own_leaves is overwritten. Blocks. Errors: Import's, and the store's.
+// own_leaves are overwritten. Blocks. Errors: Import's, and the store's.
 absl::Status ImportAuthoritySet(AuthorityManager& authorities, IssuanceStore& store, absl::Time now,
                                 const SetFiles& files, const std::string& actor, ImportOptions options);
 

@@ -219,16 +219,17 @@ absl::Status ServerCertificate::Renew(const AuthoritySnapshot& snapshot, absl::T
   return absl::OkStatus();
 }
 
-absl::StatusOr<uint64_t> CountLiveServerCertificates(IssuanceStore& store, const TrustDomain& domain, absl::Time now) {
+absl::StatusOr<OwnLeaves> CountLiveServerCertificates(IssuanceStore& store, const TrustDomain& domain, absl::Time now) {
+  OwnLeaves own;
+  own.spiffe_id = domain.Id() + kServerPath;
   IssuanceFilter filter;
-  filter.spiffe_id_glob = domain.Id() + kServerPath;
+  filter.spiffe_id_glob = own.spiffe_id;
   filter.expires_after = now;
-  uint64_t count = 0;
-  MESHCA_RETURN_IF_ERROR(store.List(filter, [&](const IssuanceRecord&) {
-    ++count;
+  MESHCA_RETURN_IF_ERROR(store.List(filter, [&](const IssuanceRecord& record) {
+    ++own.by_authority[record.authority_id];
     return true;
   }));
-  return count;
+  return own;
 }
 
 }  // namespace meshca

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "ca/authority/authority_options.h"
 #include "ca/authority/authority_snapshot.h"
 #include "ca/base/entropy.h"
 #include "ca/base/mutex.h"
@@ -94,7 +95,7 @@ class ServerCertificate {
 };
 
 // The certificates of this kind that are alive at `now`: what AuthorityManager::Import need not mind. Blocks.
-absl::StatusOr<uint64_t> CountLiveServerCertificates(IssuanceStore& store, const TrustDomain& domain, absl::Time now);
+absl::StatusOr<OwnLeaves> CountLiveServerCertificates(IssuanceStore& store, const TrustDomain& domain, absl::Time now);
 
 }  // namespace meshca
 

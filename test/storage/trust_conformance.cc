@@ -168,28 +168,34 @@ TEST_P(StoreConformance, AnUnsafeChangeIsRefusedWhole) {
   EXPECT_EQ(AuditSize(store()), audit_before);
 }
 
-TEST_P(StoreConformance, AChangeThatAllowsSoManyLiveLeavesIsMadeWhereNoMoreLive) {
+TEST_P(StoreConformance, AChangeThatAllowsSomeLiveLeavesIsMadeWhereNoOthersLive) {
   uint64_t revision = Activate(store());
   RecordMaker maker;
-  for (const char* authority : {kIssuingA, kIssuingA, kIssuingB}) {
-    ASSERT_THAT(AppendAndWait(store(), maker.Make("spiffe://cluster.local/x", authority)), IsOk());
+  const std::string own = "spiffe://cluster.local/meshca/server";
+  const std::string workload = "spiffe://cluster.local/x";
+  for (const auto& [id, authority] :
+       std::vector<std::pair<std::string, std::string>>{{own, kIssuingA}, {own, kIssuingB}, {workload, kIssuingB}}) {
+    ASSERT_THAT(AppendAndWait(store(), maker.Make(id, authority)), IsOk());
   }
   const absl::Time now = kTestNow;
-  const auto change = [&](std::vector<std::string> not_counted, uint64_t leaves_max, absl::Time at) {
+  const auto change = [&](std::vector<std::string> not_counted, const std::string& own_spiffe_id, absl::Time at) {
     AuthorityChange limited = Change(revision);
     limited.authorities = {TestAuthority(kIssuingA, AuthorityState::kRetired)};
-    limited.live_leaf_limit = LiveLeafLimit{at, std::move(not_counted), leaves_max};
+    limited.live_leaf_limit = LiveLeafLimit{at, std::move(not_counted), own_spiffe_id};
     return store().CommitAuthorities(limited);
   };
-  for (const auto& refused : {change({}, 2, now), change({kIssuingB}, 1, now), change({"unknown"}, 0, now)}) {
+  // The first: an own certificate of an authority that is not counted makes no room for a workload's.
+  for (const auto& refused :
+       {change({kIssuingA}, own, now), change({}, own, now), change({}, workload, now), change({kIssuingB}, "", now),
+        change({"unknown"}, own, now), change({}, "spiffe://cluster.local/*", now)}) {
     EXPECT_THAT(refused, StatusIs(StatusCode::kFailedPrecondition, HasSubstr("are alive")));
     EXPECT_EQ(ReasonOf(refused.status()), kLeavesLive);
   }
   EXPECT_EQ(store().LoadAuthorities()->revision, revision) << "nothing of a refused change stays";
-  for (const auto& [not_counted, leaves_max, at] :
-       std::vector<std::tuple<std::vector<std::string>, uint64_t, absl::Time>>{
-           {{}, 3, now}, {{kIssuingB}, 2, now}, {{kIssuingA}, 1, now}, {{}, 0, now + absl::Hours(10000)}}) {
-    EXPECT_THAT(change(not_counted, leaves_max, at), IsOk());
+  for (const auto& [not_counted, own_spiffe_id, at] :
+       std::vector<std::tuple<std::vector<std::string>, std::string, absl::Time>>{
+           {{kIssuingB}, own, now}, {{kIssuingA, kIssuingB}, "", now}, {{}, "", now + absl::Hours(10000)}}) {
+    EXPECT_THAT(change(not_counted, own_spiffe_id, at), IsOk());
     ++revision;
   }
 }

@@ -37,6 +37,7 @@ using ::testing::SizeIs;
 using ::testing::UnorderedElementsAre;
 
 constexpr absl::Duration kDay = absl::Hours(24);
+constexpr char kOwnId[] = "spiffe://cluster.local/meshca/server";
 
 // A store that fails, lies or is overtaken at a moment the test chooses.
 class FaultyStore final : public ForwardingAuthorityStore {
@@ -73,6 +74,7 @@ class FaultyStore final : public ForwardingAuthorityStore {
   std::function<void(AuthoritiesAndBundle&)> tamper;
   std::function<void()> before_commit;
   std::map<std::string, uint64_t> live_leaves;
+  std::map<std::string, uint64_t> own_leaves;  // how many of them have kOwnId
   bool crash_after_commit = false;
   int commits = 0;
   int settings_written = 0;
@@ -80,13 +82,15 @@ class FaultyStore final : public ForwardingAuthorityStore {
  private:
   // By `live_leaves`, where they are set.
   absl::Status CheckLimit(const LiveLeafLimit& limit) const {
-    uint64_t counted = 0;
-    for (const auto& [id, count] : live_leaves) {
+    for (auto [id, count] : live_leaves) {
       const std::vector<std::string>& left_out = limit.not_counted;
-      if (std::find(left_out.begin(), left_out.end(), id) == left_out.end()) counted += count;
+      if (std::find(left_out.begin(), left_out.end(), id) != left_out.end()) continue;
+      if (const auto own = own_leaves.find(id); limit.own_spiffe_id == kOwnId && own != own_leaves.end()) {
+        count -= own->second;
+      }
+      if (count > 0) return WithReason(absl::FailedPreconditionError("alive"), kLeavesLive);
     }
-    if (counted <= limit.leaves_max) return absl::OkStatus();
-    return WithReason(absl::FailedPreconditionError("alive"), kLeavesLive);
+    return absl::OkStatus();
   }
 
   AuthorityStore& inner() override { return store; }
@@ -819,6 +823,15 @@ class ImportTest : public PluggedInManager {
  protected:
   ImportTest() { options_.plugged_in_folder.clear(); }
 
+  // As meshca imports where it has one live certificate of its own, which authority `id` signed.
+  ImportOptions Own(const std::string& id, bool force = false) {
+    store_.own_leaves = {{id, 1}};
+    ImportOptions options;
+    options.force = force;
+    options.own_leaves = {kOwnId, store_.own_leaves};
+    return options;
+  }
+
   void ExpectTaintEndsGrace(const std::string& id) {
     auto manager = MakeStarted();
     Write(issuing_, root_);
@@ -839,7 +852,7 @@ TEST_F(ImportTest, ReplacesAFreshRootWhole) {
   std::string first = manager->Current()->issuing->id;
   store_.live_leaves = {{first, 1}};
   Write(issuing_, root_);
-  ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0", {.own_leaves = 1}).ok());
+  ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0", Own(manager->Current()->issuing->id)).ok());
   ExpectWhole(*manager->Current());
   EXPECT_EQ(manager->Current()->issuing->id, issuing_.id());
   EXPECT_EQ(manager->Current()->issuing->key_reference, "sealed");
@@ -854,15 +867,52 @@ TEST_F(ImportTest, ReplacesAFreshRootWhole) {
   ExpectWhole(*MakeStarted()->Current());
 }
 
-TEST_F(ImportTest, WhatTheOldRootSignsMeanwhileStaysVerifiable) {
+TEST_F(ImportTest, BeginsARotationWhereTheOldRootSignsMeanwhile) {
   auto manager = MakeStarted();
   auto before = manager->Current();
   Write(issuing_, root_);
   // Signed after the count, recorded before the change.
   store_.before_commit = [&] { store_.live_leaves = {{before->issuing->id, 1}}; };
   ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0").ok());
+  auto snapshot = manager->Current();
+  EXPECT_EQ(snapshot->issuing->id, before->issuing->id) << "whoever lives under the old root holds that one alone";
+  ASSERT_TRUE(snapshot->rotation.has_value());
+  EXPECT_EQ(snapshot->rotation->new_root_id, root_.id());
+  EXPECT_THAT(DetailOf("root.prepare"), HasSubstr("certificates were signed under the present root meanwhile"));
+}
+
+TEST_F(ImportTest, ForcedTheOldRootStaysTrustedForWhatItSignsMeanwhile) {
+  auto manager = MakeStarted();
+  auto before = manager->Current();
+  Write(issuing_, root_);
+  store_.before_commit = [&] { store_.live_leaves = {{before->issuing->id, 1}}; };
+  ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0", {.force = true}).ok());
+  EXPECT_FALSE(manager->Current()->rotation.has_value());
   EXPECT_EQ(manager->Current()->issuing->id, issuing_.id());
   EXPECT_THAT(manager->Current()->bundle->roots, ElementsAre(root_.certificate(), before->bundle->roots.front()));
+}
+
+// An own certificate under the imported root is no room for somebody else's under the root before it.
+TEST_F(ImportTest, OwnCertificatesUnderTheImportedRootHideNobody) {
+  auto manager = MakeStarted();
+  const std::string first = manager->Current()->issuing->id;
+  Write(issuing_, root_);
+  store_.live_leaves = {{first, 1}};
+  ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0", {.force = true}).ok());
+  TestCa next_root = MakeTestCa(Spec("next root"));
+  TestCa next = MakeTestCa(Spec("next"), &next_root);
+  Write(next, next_root);
+  ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0", {.force = true}).ok());
+  // One own certificate under each of the last two roots, and one workload's under the last.
+  store_.live_leaves = {{issuing_.id(), 1}, {next.id(), 2}};
+  store_.own_leaves = {{issuing_.id(), 1}, {next.id(), 1}};
+  Write(issuing_, root_);
+  ImportOptions options;
+  options.own_leaves = {kOwnId, store_.own_leaves};
+  ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0", options).ok());
+  EXPECT_THAT(manager->Current()->bundle->roots, Contains(next_root.certificate()));
+  ASSERT_TRUE(manager->Current()->rotation.has_value());
+  EXPECT_THAT(DetailOf("root.prepare"), HasSubstr("1 certificates live under the present root"));
 }
 
 TEST_F(ImportTest, OfANewRootUnderLiveCertificatesBeginsARotationToIt) {
@@ -870,7 +920,7 @@ TEST_F(ImportTest, OfANewRootUnderLiveCertificatesBeginsARotationToIt) {
   auto before = manager->Current();
   store_.live_leaves = {{before->issuing->id, 8}};
   Write(issuing_, root_);
-  absl::Status imported = manager->Import(SetFiles(folder_.path()), "uid 0", {.own_leaves = 1});
+  absl::Status imported = manager->Import(SetFiles(folder_.path()), "uid 0", Own(manager->Current()->issuing->id));
   ASSERT_TRUE(imported.ok()) << imported;
   auto snapshot = manager->Current();
   EXPECT_EQ(snapshot->issuing->id, before->issuing->id) << "nobody holds the new root yet";
@@ -890,11 +940,11 @@ TEST_F(ImportTest, OfANewRootUnderLiveCertificatesBeginsARotationToIt) {
       << "certified by the root before it, which holders of that one need";
 
   // The same again is the same rotation; another root is not.
-  EXPECT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0", {.own_leaves = 1}).ok());
+  EXPECT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0", Own(manager->Current()->issuing->id)).ok());
   EXPECT_EQ(manager->Current(), snapshot);
   TestCa third = MakeTestCa(Spec("third root"));
   Write(MakeTestCa(Spec("third"), &third), third);
-  EXPECT_THAT(manager->Import(SetFiles(folder_.path()), "uid 0", {.own_leaves = 1}),
+  EXPECT_THAT(manager->Import(SetFiles(folder_.path()), "uid 0", Own(manager->Current()->issuing->id)),
               Refuses(absl::StatusCode::kFailedPrecondition, "ROTATION_RUNS", "meshca root abort"));
 }
 
@@ -1110,7 +1160,7 @@ TEST_F(ImportTest, ForcedChangesOverAtOnceAndTheOldRootStaysTrusted) {
   auto before = manager->Current();
   store_.live_leaves = {{before->issuing->id, 8}};
   Write(issuing_, root_);
-  ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0", {.force = true, .own_leaves = 1}).ok());
+  ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0", Own(manager->Current()->issuing->id, true)).ok());
   ExpectWhole(*manager->Current());
   EXPECT_EQ(manager->Current()->issuing->id, issuing_.id());
   EXPECT_THAT(manager->Current()->bundle->roots, ElementsAre(root_.certificate(), before->bundle->roots.front()))
@@ -1127,14 +1177,21 @@ TEST_F(ImportTest, RetiredRootDoesNotComeBack) {
   Write(next, next_root);
   ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0").ok());
   EXPECT_THAT(manager->Current()->bundle->roots, ElementsAre(next_root.certificate()));
-  // Neither as one of several roots of a set, nor as the set's own while certificates live.
+  // Neither as one of several roots of a set, nor as the set's own, whoever lives and however it is asked for.
   folder_.Write("root-cert.pem", next_root.pem() + root_.pem());
   ASSERT_TRUE(manager->Import(SetFiles(folder_.path()), "uid 0").ok());
   EXPECT_THAT(manager->Current()->bundle->roots, ElementsAre(next_root.certificate()));
-  store_.live_leaves = {{next.id(), 3}};
   Write(issuing_, root_);
-  EXPECT_THAT(manager->Import(SetFiles(folder_.path()), "uid 0"),
-              Refuses(absl::StatusCode::kFailedPrecondition, "ROOT_RETIRED", "a retired root does not come back"));
+  for (const uint64_t alive : {0, 3}) {
+    for (const bool force : {false, true}) {
+      SCOPED_TRACE(absl::StrCat(alive, force ? " alive, forced" : " alive"));
+      store_.live_leaves = {{next.id(), alive}};
+      EXPECT_THAT(manager->Import(SetFiles(folder_.path()), "uid 0", {.force = force}),
+                  Refuses(absl::StatusCode::kFailedPrecondition, "ROOT_RETIRED", "a retired root does not come back"));
+    }
+  }
+  EXPECT_EQ(manager->Current()->issuing->id, next.id());
+  EXPECT_THAT(manager->Current()->bundle->roots, ElementsAre(next_root.certificate()));
 }
 
 // --- certificates without a record ---

@@ -12,6 +12,7 @@
 #include "ca/base/status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "test/ca/authority/test_ca.h"
 
 namespace meshca {
 namespace {
@@ -506,6 +507,59 @@ TEST(RotationChange, AnAbortLeavesARootThatWasTrustedBeforeTheRotation) {
     EXPECT_THAT(change.forgotten_authorities, ElementsAre("N"));
     EXPECT_THAT(change.audit[0].detail, HasSubstr("stays trusted"));
   }
+}
+
+TEST(RotationChange, ARootThatIsPublishedWhileTheClockStandsBehindTheBeginningWasNotTrustedBefore) {
+  AuthoritiesAndBundle state = StateAt("prepare");
+  const AuthorityChange published = *PublishRotation(state, Domain(), {"uid 0", "because", kBegun - absl::Minutes(2)});
+  EXPECT_FALSE(published.rotation->RootWasTrusted());
+  state.rotation = published.rotation;
+  state.bundle = published.bundle;
+  const AuthorityChange change = *AbortRotation(state, Domain(), kReason);
+  ASSERT_TRUE(change.bundle.has_value()) << "nobody would ever take it out";
+  EXPECT_THAT(change.bundle->roots_der, ElementsAre("der of O"));
+}
+
+// Two certificates of N's key: an earlier one, which a set listed before the rotation, and the one that is published.
+class AbortOfARenewedRoot : public testing::Test {
+ protected:
+  AbortOfARenewedRoot() {
+    TestCertificate spec;
+    spec.name = "N";
+    spec.not_before = kBegun - absl::Hours(1);
+    spec.not_after = kBegun + absl::Hours(1000);
+    const TestCa earlier = MakeTestCa(spec);
+    const TestCa renewed = MakeTestCa(spec, nullptr, SameKey(earlier));
+    earlier_der_ = earlier.certificate().der().bytes();
+    renewed_der_ = renewed.certificate().der().bytes();
+    state_ = StateAt("prepare");
+    state_.bundle = StoredBundle{3, {"der of O", earlier_der_}, kBegun};
+    state_.authorities.back().id = state_.authorities.back().root_id = renewed.id();
+    state_.authorities.back().chain_der = {renewed_der_};
+    state_.rotation->new_root_id = renewed.id();
+    const AuthorityChange published = *PublishRotation(state_, Domain(), kReason);
+    EXPECT_THAT(published.bundle->roots_der, ElementsAre("der of O", earlier_der_, renewed_der_));
+    state_.rotation = published.rotation;
+    state_.bundle = published.bundle;
+  }
+
+  AuthoritiesAndBundle state_;  // at distribute
+  std::string earlier_der_, renewed_der_;
+};
+
+TEST_F(AbortOfARenewedRoot, TakesAwayTheCertificateAloneThatTheRotationAdded) {
+  const AuthorityChange change = *AbortRotation(state_, Domain(), kReason);
+  ASSERT_TRUE(change.bundle.has_value());
+  EXPECT_THAT(change.bundle->roots_der, ElementsAre("der of O", earlier_der_)) << "peers elsewhere are under it";
+  EXPECT_THAT(change.audit[0].detail, HasSubstr("stays trusted"));
+}
+
+TEST_F(AbortOfARenewedRoot, TakesAwayEveryCertificateOfATaintedOne) {
+  state_.authorities.back().tainted = true;
+  const AuthorityChange change = *AbortRotation(state_, Domain(), kReason);
+  ASSERT_TRUE(change.bundle.has_value());
+  EXPECT_THAT(change.bundle->roots_der, ElementsAre("der of O"));
+  EXPECT_THAT(change.audit[0].detail, HasSubstr("trusted no more"));
 }
 
 TEST(RotationChange, AnAbortLeavesNoTrustInATaintedRoot) {

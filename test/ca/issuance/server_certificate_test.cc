@@ -25,7 +25,10 @@ namespace meshca {
 namespace {
 
 using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Pair;
 using ::testing::SizeIs;
 
 using X509StorePtr = OpenSslPtr<X509_STORE, X509_STORE_free>;
@@ -75,6 +78,17 @@ class ServerCertificateTest : public testing::Test {
     int error = X509_STORE_CTX_get_error(context.get());
     sk_X509_pop_free(untrusted, X509_free);
     return error;
+  }
+
+  // A workload's certificate for `lifetime`, by what signed the CA's own.
+  void RecordSomebody(absl::Duration lifetime) {
+    IssuanceRecord somebody = store_.Find(installed_.back().chain.front().serial().value()).value();
+    somebody.serial = SerialNumber::Make(clock_.Now(), entropy_);
+    somebody.spiffe_id = SpiffeId::Parse("spiffe://cluster.local/web").value();
+    somebody.not_after = clock_.Now() + lifetime;
+    absl::Status appended = absl::UnknownError("never done");
+    store_.Append(std::move(somebody), [&appended](absl::Status status) { appended = std::move(status); });
+    ASSERT_TRUE(appended.ok()) << appended;
   }
 
   // A root made elsewhere, with its key, in istio's layout.
@@ -132,8 +146,10 @@ TEST_F(ServerCertificateTest, IsRecordedBeforeItIsShown) {
   EXPECT_EQ(record.authority_id, manager_->Current()->issuing->id);
   EXPECT_EQ(record.certificate_sha256, leaf.sha256());
   EXPECT_EQ(record.not_after, leaf.validity().not_after);
-  EXPECT_EQ(CountLiveServerCertificates(store_, domain_, clock_.Now()).value(), 1u);
-  EXPECT_EQ(CountLiveServerCertificates(store_, domain_, clock_.Now() + 2 * kDay).value(), 0u);
+  const OwnLeaves own = CountLiveServerCertificates(store_, domain_, clock_.Now()).value();
+  EXPECT_EQ(own.spiffe_id, record.spiffe_id.uri());
+  EXPECT_THAT(own.by_authority, ElementsAre(Pair(record.authority_id, 1u)));
+  EXPECT_THAT(CountLiveServerCertificates(store_, domain_, clock_.Now() + 2 * kDay).value().by_authority, IsEmpty());
 }
 
 TEST_F(ServerCertificateTest, RenewsAtHalfOfItsLifeWithANewKey) {
@@ -209,18 +225,33 @@ TEST_F(ServerCertificateTest, ChangedRootRenewsAtOnce) {
 TEST_F(ServerCertificateTest, SomebodyElsesMakesAnImportARotation) {
   ServerCertificate certificate = Make();
   Tick(certificate);
-  IssuanceRecord somebody = store_.Find(installed_.back().chain.front().serial().value()).value();
-  somebody.serial = SerialNumber::Make(clock_.Now(), entropy_);
-  somebody.spiffe_id = SpiffeId::Parse("spiffe://cluster.local/web").value();
-  absl::Status appended = absl::UnknownError("never done");
-  store_.Append(std::move(somebody), [&appended](absl::Status status) { appended = std::move(status); });
-  ASSERT_TRUE(appended.ok()) << appended;
+  RecordSomebody(absl::Hours(24));
   TestFolder folder;
   WriteOtherRoot(folder);
   absl::Status imported = ImportAuthoritySet(*manager_, store_, clock_.Now(), SetFiles(folder.path()), "uid 0", {});
   ASSERT_TRUE(imported.ok()) << imported;
   ASSERT_TRUE(manager_->Current()->rotation.has_value());
   EXPECT_FALSE(manager_->Current()->rotation->Ended());
+}
+
+// Two of the CA's own certificates are alive, and only one of them under the root that is to be left.
+TEST_F(ServerCertificateTest, SomebodyElsesMakesAnImportOfTheRootBeforeARotation) {
+  ServerCertificate certificate = Make();
+  TestFolder one, two;
+  WriteOtherRoot(one);
+  const TestCa second_root = WriteOtherRoot(two);
+  ASSERT_TRUE(ImportAuthoritySet(*manager_, store_, clock_.Now(), SetFiles(one.path()), "uid 0", {}).ok());
+  Tick(certificate);
+  RecordSomebody(absl::Hours(1));
+  ASSERT_TRUE(ImportAuthoritySet(*manager_, store_, clock_.Now(), SetFiles(two.path()), "uid 0", {.force = true}).ok());
+  Tick(certificate);
+  ASSERT_THAT(installed_, SizeIs(2));
+  clock_.Advance(absl::Hours(2));
+  RecordSomebody(absl::Hours(24));
+  const absl::Status back = ImportAuthoritySet(*manager_, store_, clock_.Now(), SetFiles(one.path()), "uid 0", {});
+  ASSERT_TRUE(back.ok()) << back;
+  EXPECT_THAT(manager_->Current()->bundle->roots, Contains(second_root.certificate()));
+  EXPECT_TRUE(manager_->Current()->rotation.has_value());
 }
 
 TEST_F(ServerCertificateTest, StoreAwayKeepsTheOldOneAndRetries) {
