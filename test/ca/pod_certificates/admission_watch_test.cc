@@ -53,6 +53,10 @@ class AdmissionWatchTest : public testing::Test {
   void Make(std::vector<FakeApiServer::Step> steps, const std::string& memory_file = "") {
     if (watch_ != nullptr) watch_->Shutdown();
     watch_.reset();
+    {
+      MutexLock lock(mutex_);
+      changes_ = 0;
+    }
     cluster_ = std::make_unique<FakeApiServer>(std::move(steps));
     server_ = kubernetes::ConnectTo(cluster_->server());
     watch_ = std::make_unique<AdmissionWatch>(
@@ -178,7 +182,6 @@ TEST_F(AdmissionWatchTest, WhatAnOverloadedServerOrAProxySaysIsNoWordOfThePolicy
         HttpAnswer(503, kubernetes::StatusOf(503, "ServiceUnavailable", "later"), "Retry-After: 2\r\n"),
         HttpAnswer(429, kubernetes::StatusOf(429, "TooManyRequests", "later"))}) {
     for (const bool of_binding : {false, true}) {
-      changes_ = 0;
       std::vector<FakeApiServer::Step> steps = {Answer(GoodPolicy()), Answer(GoodBinding())};
       if (of_binding) steps.push_back(Answer(GoodPolicy()));
       steps.push_back(Answer(answer));
@@ -215,7 +218,6 @@ TEST_F(AdmissionWatchTest, AnObjectThatCannotBeReadIsSaidAtOnce) {
 class AdmissionMemoryTest : public AdmissionWatchTest {
  protected:
   absl::Time GuardedAfterStart(int generation) {
-    changes_ = 0;
     Make({Answer(GoodPolicy(kCreated, generation)), Answer(GoodBinding())}, file_);
     SeeIt();
     watch_->Look();  // which keeps what was seen
@@ -263,7 +265,6 @@ TEST_F(AdmissionMemoryTest, OneOfSeveralApiServersThatIsBehindTakesNothingBack) 
 
 TEST_F(AdmissionMemoryTest, TheApiServersClockCountsAndNotOurs) {
   const auto begin = [&](const char* date) {
-    changes_ = 0;
     Make({Dated(GoodPolicy(kCreated, 3), date), Dated(GoodBinding(), date)}, file_);
     SeeIt();
     watch_->Look();
@@ -304,7 +305,6 @@ TEST_F(AdmissionMemoryTest, AFileThatIsLostOrDamagedLetsNobodyIn) {
 TEST_F(AdmissionMemoryTest, APolicyThatWasWeakWhenItWasSeenFirstIsNotTheOneOfBefore) {
   GuardedAfterStart(1);
   clock_.Advance(absl::Hours(1));
-  changes_ = 0;
   const std::string none = HttpAnswer(404, kubernetes::StatusOf(404, "NotFound", "there is none"));
   Make({Answer(none), Answer(GoodPolicy()), Answer(GoodBinding())}, file_);
   watch_->Look();
