@@ -434,9 +434,10 @@ std::vector<SubscriberRecord> ServerSecretKeeper::List() const {
     record.version_info = "its namespace does not exist, so nobody reads it";
   } else if (ledger_.behind() > 0) {
     const std::string why_not = parts_.leadership == nullptr ? "" : parts_.leadership->WhyNot();
-    record.version_info = why_not.empty()
-                              ? "does not show the roots and its certificate of now yet; it is written as soon as the API server takes it"
-                              : absl::StrCat("is not as this server would write it, and it writes nothing: ", why_not);
+    record.version_info =
+        why_not.empty()
+            ? "does not show the roots and its certificate of now yet; it is written as soon as the API server takes it"
+            : absl::StrCat("is not as this server would write it, and it writes nothing: ", why_not);
   } else if (!held) {
     record.version_info =
         absl::StrCat("shows version ", one.written, " and its certificate of now, which count as held at ",

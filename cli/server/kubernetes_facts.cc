@@ -184,7 +184,8 @@ CheckedFact FactOf(const ServerSecretStatus& status) {
     // What stands there instead may be anything; of what is to stand there it is known when it ends.
     fact.state = !status.serial.empty() && status.as_of >= status.expires ? State::kFailed : State::kWarning;
     fact.detail = absl::StrCat("does not show what it is to", status.fault.empty() ? "" : ": ", status.fault);
-    fact.mend = status.fault.empty() ? "wait; it is written as soon as the API server takes it" : "mend what it names; it is tried again and again";
+    fact.mend = status.fault.empty() ? "wait; it is written as soon as the API server takes it"
+                                     : "mend what it names; it is tried again and again";
   } else {
     fact.detail = absl::StrCat("certificate ", status.serial, " until ", UtcText(status.expires), ", replaced at ",
                                UtcText(status.renews));
