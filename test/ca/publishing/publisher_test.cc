@@ -301,6 +301,8 @@ TEST_F(PublisherTest, WritesNothingWhileAnotherLeadsAndCountsWhatThatOneWrites) 
   leadership.Set(true);
   ASSERT_TRUE(cluster.Await(Shows({{"web", "one"}, {"db", "one"}})));
   ASSERT_TRUE(AwaitShown(2, 1));
+  // That of the other one lacks the label, which is put there.
+  ASSERT_TRUE(Await([&](const auto&) { return cluster.applies() == 2; }));
   const int before = cluster.applies();
   leadership.Set(false);
   cluster.SetConfigMap("web", "a stranger's");
