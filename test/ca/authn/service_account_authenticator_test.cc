@@ -550,9 +550,14 @@ TEST_F(ServiceAccountTest, WhoWaitsForKeysHasAPlaceOfHisSourceAndIsAToken) {
       token.pod_uid = absl::StrCat("pod-", i);
       answers.push_back(Begin(rotated.Token(token.Claims())));
     }
-    EXPECT_THAT(answers[2].get(), Refuses(Code::kResourceExhausted, "AUTHENTICATION_SHARE_USED", "retry"));
+    // At once: who waits would be waited for here for ever.
+    const bool is_refused = answers[2].wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+    EXPECT_TRUE(is_refused);
+    if (is_refused) {
+      EXPECT_THAT(answers[2].get(), Refuses(Code::kResourceExhausted, "AUTHENTICATION_SHARE_USED", "retry"));
+    }
     std::future<Verdict> other = Begin(rotated.Token(token.Claims()), "198.51.100.1");
-    ASSERT_EQ(keys_->held.size(), 3u) << "two of the first source, and one of another";
+    EXPECT_EQ(keys_->held.size(), 3u) << "two of the first source, and one of another";
     EXPECT_THAT(Begin("ey.no.token", "198.51.100.2").get(), Refuses(Code::kUnauthenticated, "JWT_MALFORMED", ""));
     for (JwksSource::Done& done : std::exchange(keys_->held, {})) std::move(done)(absl::OkStatus());
     for (std::future<Verdict>* each : {&answers[0], &answers[1], &other}) {
